@@ -1,0 +1,65 @@
+# `make run` does the whole investigation, `make test` checks everything. Each works as the first command in a fresh clone.
+SHELL   := /bin/bash
+PYTHON  ?= python3
+WORLD   ?= latest
+UV_PIN  := 0.13.8
+
+VENV    := $(if $(filter latest,$(WORLD)),.venv,.venv-$(WORLD))
+BIN     := $(VENV)/bin
+READY   := $(VENV)/.ready
+LOCK    := requirements/$(WORLD).txt
+COMPILE := pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links --no-annotate \
+           --no-header --all-extras --no-emit-package stream-deadline pyproject.toml
+
+.PHONY: help setup run test lint lab real-vllm notebooks lock clean
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@echo
+	@echo 'make run BASE_URL=http://host:port/v1 MODEL=name   the same against your server (key from OPENAI_API_KEY)'
+	@echo 'make run WORLD=seed                                the same with the versions of the post-mortem (Python 3.11)'
+
+setup: $(READY) ## make the environment, nothing else
+
+$(LOCK):
+	@echo "No such WORLD: '$(WORLD)'. There are: $(patsubst requirements/%.txt,%,$(wildcard requirements/*.txt))." >&2; exit 2
+
+# The seed world is Python 3.11, as in the post-mortem; uv finds it, or fetches it where it may.
+$(READY): $(LOCK) pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo "This needs Python 3.11 or newer as '$(PYTHON)'; name another with make PYTHON=/path/to/python3." >&2; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "'$(PYTHON)' cannot make virtual environments; on Debian: apt-get install python3-venv." >&2; exit 2; }
+	@echo "Setting up $(VENV) (the '$(WORLD)' world) …"
+	@test -x .venv/bin/uv || { $(PYTHON) -m venv .venv && .venv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_PIN); }
+	@test $(WORLD) = latest || test -x $(BIN)/python || .venv/bin/uv venv --quiet --python 3.11 $(VENV) || { echo "The '$(WORLD)' world needs Python 3.11 on this machine." >&2; exit 2; }
+	@.venv/bin/uv pip install --quiet --python $(BIN)/python -r $(LOCK)
+	@.venv/bin/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+run: $(READY) ## the whole investigation: notebooks, verdicts, one HTML report
+	@$(BIN)/stream-lab run $(if $(BASE_URL),--base-url '$(BASE_URL)') $(if $(MODEL),--model '$(MODEL)') $(if $(TIMEOUT),--timeout '$(TIMEOUT)') $(if $(RUNS),--runs '$(RUNS)')
+
+test: lint ## lint, types, unit tests, and nbval on every notebook
+	@$(BIN)/pytest
+
+lint: $(READY)
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/mypy
+
+lab: $(READY) ## JupyterLab, open at notebook 00
+	@$(BIN)/jupyter lab notebooks/00_start_here.ipynb
+
+real-vllm: $(READY) ## a real vLLM on this CPU with a tiny random-weight model (3 GB, minutes the first time)
+	@$(BIN)/stream-lab real-vllm
+
+notebooks: $(READY) ## rebuild notebooks/*.ipynb, executed, from notebooks/source/*.py
+	@$(BIN)/python tools/build_notebooks.py $(NB)
+
+lock: $(READY) ## resolve requirements/*.txt anew
+	@.venv/bin/uv $(COMPILE) -o requirements/latest.txt
+	@.venv/bin/uv $(COMPILE) --constraint requirements/seed.in -o requirements/seed.txt
+
+clean: ## remove what setup and runs made
+	rm -rf .venv .venv-* runs .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -1,0 +1,16 @@
+from dataclasses import replace
+
+from pydantic.dataclasses import dataclass
+
+from fake_vllm.engine import Plan
+from fake_vllm.scenarios.base import Scenario
+
+
+@dataclass(frozen=True, config={"extra": "forbid"})
+class Endless(Scenario):
+    """Babbles without end: no end token, and a context that never fills. Only `max_tokens`, a stop string or the client ends it."""
+
+    name = "endless"
+
+    def shape(self, plan: Plan) -> Plan:
+        return replace(plan, eos_after=None, context=None)

@@ -1,0 +1,220 @@
+"""The kit's pictures. Each is drawn from records and comes with a sentence that says the same to those who cannot see it."""
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from stream_lab.call import Call
+from stream_lab.scope import Event, Log
+from stream_lab.trace import Ending, Pull
+
+# Okabe and Ito's palette, told apart by people who are colour-blind; marker and hatch say the same a second time.
+OK, LATE, EVENT, GOOD, NEUTRAL, DEADLINE = "#0072B2", "#E69F00", "#D55E00", "#009E73", "#999999", "#000000"
+MOST_LANES = 44
+
+
+class Picture:
+    """A figure together with its alternative text; a notebook shows both."""
+
+    def __init__(self, figure: Figure, alt: str) -> None:
+        self.figure = figure
+        self.alt = alt
+
+    def png(self) -> bytes:
+        buffer = io.BytesIO()
+        self.figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
+        return buffer.getvalue()
+
+    def __repr__(self) -> str:
+        return "<picture>"
+
+    def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        return {"image/png": self.png(), "text/plain": repr(self)}, {"image/png": {"alt": self.alt}}
+
+
+def timeline(calls: Mapping[str, Call], *, title: str) -> Picture:
+    """When chunks reached the consumer, a row for each call; blue dots before the deadline, orange crosses after it.
+
+    `title` states the finding. The calls share the deadline of the first.
+    """
+    deadline = next(iter(calls.values())).deadline
+    figure, axes = _figure(height=1.5 + 0.75 * len(calls), title=title)
+    end = max([deadline, *(call.recording.ended for call in calls.values())])
+    for row, call in enumerate(calls.values()):
+        arrivals, ended = call.recording.arrivals, call.recording.ended
+        axes.plot([0, ended], [row, row], color=NEUTRAL, linewidth=1, zorder=1)
+        _dots(axes, [at for at in arrivals if at <= deadline], row, OK, "o", "chunk before the deadline")
+        _dots(axes, [at for at in arrivals if at > deadline], row, LATE, "X", "chunk after the deadline")
+        axes.plot([ended, ended], [row - 0.22, row + 0.22], color=DEADLINE, linewidth=2.5)
+        axes.annotate(_ending(call), (ended, row), xytext=(7, 0), textcoords="offset points", va="center", fontsize=9)
+    axes.axvline(deadline, color=DEADLINE, linestyle="--", linewidth=1.2)
+    axes.annotate(f"deadline {deadline:g} s", (deadline, -0.6), ha="center", va="bottom", fontsize=9, annotation_clip=False)
+    axes.set_title(title, loc="left", fontsize=11, pad=20)
+    axes.set_yticks(range(len(calls)), list(calls))
+    axes.set_ylim(len(calls) - 0.45, -0.6)
+    axes.set_xlim(0, end * 1.42)
+    axes.spines["left"].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    _seconds(axes)
+    _legend(figure, axes)
+    rows = [f"{name}: {call.recording.chunks_after(deadline)} chunks after it, {_ending(call)}" for name, call in calls.items()]
+    return Picture(figure, f"{title}. Chunk arrivals against a deadline of {deadline:g} s. {'. '.join(rows)}.")
+
+
+def swim_lanes(call: Call, log: Log, *, title: str) -> Picture:
+    """One lane for each task that pulled a chunk; a cross where the timer cancelled the task it had remembered.
+
+    `log`: the observed scope of this call. With more than 44 tasks, evenly chosen lanes are shown.
+    """
+    recording, deadline = call.recording, call.deadline
+    every = sorted({pull.task for pull in recording.pulls})
+    shown = every if len(every) <= MOST_LANES else _spread(every, MOST_LANES)
+    lanes = {task: lane for lane, task in enumerate(shown)}
+    figure, axes = _figure(height=max(2.2, 1.3 + 0.115 * len(shown)), title=title)
+    thin = 0.7 if len(shown) > 3 else 0.5
+    for pull in recording.pulls:
+        if pull.task in lanes:
+            _bar(axes, pull, lanes[pull.task], recording.ended, deadline, thin)
+    if log.find("entered") and recording.pulls:
+        axes.plot(recording.pulls[0].asked, 0, marker=">", markersize=9, color=GOOD, zorder=5, linestyle="none", label="opens the scope", clip_on=False)
+    fired = log.find("timer fired")
+    target = ""
+    if fired is not None and lanes:
+        target = "which had already finished" if fired.remembered_done else "which was waiting for a chunk"
+        axes.plot(deadline, 0, marker="X", markersize=12, color=EVENT, zorder=5, linestyle="none")
+        axes.annotate(
+            f"the timer cancels the task that opened the scope,\n{target}",
+            (deadline, 0), xytext=(14, 0), textcoords="offset points", va="center", fontsize=9, color=EVENT,
+        )  # fmt: skip
+    axes.axvline(deadline, color=DEADLINE, linestyle="--", linewidth=1.2)
+    step = max(1, len(shown) // 12)
+    axes.set_yticks(range(0, len(shown), step), [f"task {task}" for task in shown[::step]])
+    axes.set_ylim(len(shown) - 0.4, -1.0)
+    axes.set_xlim(0, max(recording.ended, deadline) * 1.45 if len(shown) <= 3 else max(recording.ended, deadline) * 1.05)
+    _seconds(axes)
+    _legend(figure, axes)
+    count = f"{len(every)} tasks" if len(every) > 1 else "one task"
+    alt = f"{title}. {count} pulled {recording.chunks} chunks in {recording.ended:.1f} s; the deadline was {deadline:g} s."
+    return Picture(figure, f"{alt} The timer cancelled the task that opened the scope, {target}." if target else alt)
+
+
+def server_load(calls: Mapping[str, Call], *, title: str) -> Picture:
+    """What the server did: requests running, and tokens made since the call, a column for each call."""
+    shown = {name: call for name, call in calls.items() if call.samples}
+    if not shown:
+        figure, axes = _figure(height=1.2, title=title)
+        axes.set_axis_off()
+        axes.text(0, 0.5, "The server shows no metrics, so there is nothing to draw.", fontsize=10)
+        return Picture(figure, f"{title}. The server shows no metrics.")
+    figure = Figure(figsize=(8, 3.4), layout="constrained")
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    grid = figure.subplots(2, len(shown), sharex=True, sharey="row", squeeze=False, height_ratios=[1, 1.6])
+    alts = []
+    for column, (name, call) in enumerate(shown.items()):
+        running, tokens = grid[0][column], grid[1][column]
+        at = [sample.at for sample in call.samples]
+        made = [sample.tokens - call.samples[0].tokens for sample in call.samples]
+        before = [moment <= call.deadline for moment in at]
+        running.fill_between(at, [sample.running for sample in call.samples], step="post", color=OK, alpha=0.35)
+        running.set_ylim(0, 1.3)
+        running.set_yticks([0, 1])
+        running.set_title(name, fontsize=9, loc="left")
+        tokens.plot([a for a, b in zip(at, before, strict=True) if b], [m for m, b in zip(made, before, strict=True) if b], color=OK, linewidth=2)
+        tokens.plot([a for a, b in zip(at, before, strict=True) if not b], [m for m, b in zip(made, before, strict=True) if not b], color=LATE, linewidth=2, linestyle=(0, (4, 1)))  # fmt: skip
+        for axes in (running, tokens):
+            axes.axvline(call.deadline, color=DEADLINE, linestyle="--", linewidth=1.2)
+            axes.spines[["top", "right"]].set_visible(False)
+        tokens.set_xlim(0, max(call.samples[-1].at for call in shown.values()))
+        _seconds(tokens)
+        alts.append(f"{name}: {call.server}, {call.tokens_after_deadline} tokens after the deadline of {call.deadline:g} s")
+    grid[0][0].set_ylabel("requests\nrunning", fontsize=9)
+    grid[1][0].set_ylabel("tokens made", fontsize=9)
+    return Picture(figure, f"{title}. {'. '.join(alts)}.")
+
+
+STATES = ["created", "active", "expiring", "expired", "finished"]
+
+
+def scope_states(events: Sequence[Event], *, title: str) -> Picture:
+    """The states of one scope of `asyncio.timeout` over time, with the pending cancellations of its task below."""
+    figure = Figure(figsize=(8, 3.4), layout="constrained")
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    states, pending = figure.subplots(2, 1, sharex=True, height_ratios=[2.6, 1])
+    end = events[-1].at * 1.12 + 0.01
+    at = [*(event.at for event in events), end]
+    levels = [STATES.index(event.state) for event in events]
+    states.step(at, [*levels, levels[-1]], where="post", color=OK, linewidth=2.5)
+    for event, level in zip(events, levels, strict=True):
+        states.plot(event.at, level, "o", color=EVENT if event.what == "timer fired" else OK, zorder=3)
+        near_end = event.at > end * 0.6
+        offset = (-6 if near_end else 6, 9)
+        states.annotate(event.what, (event.at, level), xytext=offset, textcoords="offset points", fontsize=9, ha="right" if near_end else "left")
+    states.set_yticks(range(len(STATES)), STATES)
+    states.set_ylim(-0.5, len(STATES) - 0.3)
+    counts = [event.cancelling for event in events]
+    pending.step(at, [*counts, counts[-1]], where="post", color=EVENT, linewidth=2)
+    pending.set_yticks([0, 1])
+    pending.set_ylim(-0.2, 1.4)
+    pending.set_ylabel("cancelling()", fontsize=9)
+    for axes in (states, pending):
+        axes.spines[["top", "right"]].set_visible(False)
+    pending.set_xlim(0, end)
+    _seconds(pending, "seconds since the scope was made")
+    steps = ", ".join(f"{event.what} ({event.state}, cancelling {event.cancelling})" for event in events)
+    return Picture(figure, f"{title}. Steps: {steps}.")
+
+
+def _figure(*, height: float, title: str) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(8, height), layout="constrained")
+    axes = figure.subplots()
+    axes.set_title(title, loc="left", fontsize=11)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _dots(axes: Axes, at: list[float], row: int, colour: str, marker: str, label: str) -> None:
+    size = 42 if len(at) < 60 else 14
+    axes.scatter(at, [row] * len(at), color=colour, marker=marker, s=size, linewidths=0, label=label, zorder=2)
+
+
+def _bar(axes: Axes, pull: Pull, lane: int, ended: float, deadline: float, thickness: float) -> None:
+    waiting = pull.got is None
+    until = ended if pull.got is None else pull.got
+    late = until > deadline and not waiting
+    label = "waiting for a chunk that never came" if waiting else "pulled a chunk late" if late else "pulled a chunk"
+    colour = LATE if late else OK
+    axes.barh(
+        lane, until - pull.asked, left=pull.asked, height=thickness,
+        color="none" if waiting else colour, edgecolor=colour if waiting else "white",
+        hatch="////" if waiting else None, linewidth=0.8 if waiting else 0.4, label=label,
+    )  # fmt: skip
+
+
+def _ending(call: Call) -> str:
+    recording = call.recording
+    match recording.ending:
+        case Ending.GAVE_UP:
+            return f"still streaming; we left at {recording.ended:.1f} s" if recording.chunks_after(call.deadline) else f"silent; we left at {recording.ended:.1f} s"
+        case Ending.FINISHED:
+            return f"the model stopped by itself at {recording.ended:.1f} s"
+        case Ending.CUT | Ending.FAILED:
+            return f"{recording.error.partition(':')[0]} at {recording.ended:.1f} s"
+
+
+def _seconds(axes: Axes, text: str = "seconds since the call") -> None:
+    axes.set_xlabel(text, fontsize=9)
+    axes.tick_params(labelsize=9)
+
+
+def _legend(figure: Figure, axes: Axes) -> None:
+    handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+    if handles:
+        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=3, frameon=False, fontsize=9)
+
+
+def _spread(items: list[int], most: int) -> list[int]:
+    """`most` items, the first and the last among them, evenly spread."""
+    return [items[round(index * (len(items) - 1) / (most - 1))] for index in range(most)]

@@ -1,0 +1,150 @@
+"""Who pulled which chunk, and when: the evidence for what happens inside a stream."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, TypeVar
+
+# Bound here, so that the lab's own bound is never the one that `scope.observed()` reports on.
+_timeout = asyncio.timeout
+
+
+class Ending(StrEnum):
+    """How a recorded stream came to its end."""
+
+    CUT = "TimeoutError"
+    GAVE_UP = "gave up"
+    FINISHED = "finished"
+    FAILED = "failed"
+
+
+@dataclass
+class Pull:
+    """One request for a chunk, seen from inside the model: which task asked, and when it got the chunk.
+
+    Times are seconds since the call. `got` is None when no chunk came.
+    """
+
+    task: int
+    asked: float
+    got: float | None = None
+
+
+class TaskNumbers:
+    """Numbers tasks 1, 2, 3 … in the order in which they first appear: asyncio's own names differ from run to run."""
+
+    def __init__(self) -> None:
+        self._tasks: list[asyncio.Task[Any]] = []  # kept alive, or a new task could get a dead one's identity
+
+    def of(self, task: asyncio.Task[Any] | None) -> int:
+        """The number of this task; 0 for None, which is code that runs in no task."""
+        if task is None:
+            return 0
+        if task not in self._tasks:
+            self._tasks.append(task)
+        return self._tasks.index(task) + 1
+
+    def current(self) -> int:
+        return self.of(asyncio.current_task())
+
+
+@dataclass
+class Recording:
+    """What one streamed call did. Times are seconds since the call.
+
+    `arrivals`: when each chunk reached the consumer. `pulls`: the same from inside the model, one for each chunk asked for; empty
+    unless the model's class went through `traced`. `error`: the type and text of what ended the stream; empty if nothing did.
+    """
+
+    arrivals: list[float] = field(default_factory=list)
+    pulls: list[Pull] = field(default_factory=list)
+    text: str = ""
+    ending: Ending = Ending.FINISHED
+    ended: float = 0.0
+    error: str = ""
+    tasks: TaskNumbers = field(default_factory=TaskNumbers)
+    started: float = field(default_factory=time.monotonic)
+
+    def now(self) -> float:
+        return time.monotonic() - self.started
+
+    @property
+    def chunks(self) -> int:
+        return len(self.arrivals)
+
+    @property
+    def pulling_tasks(self) -> int:
+        """How many different tasks pulled at least one chunk."""
+        return len({pull.task for pull in self.pulls if pull.got is not None})
+
+    def chunks_after(self, moment: float) -> int:
+        return sum(arrival > moment for arrival in self.arrivals)
+
+
+Model = TypeVar("Model", bound=type)
+
+_recording: ContextVar[Recording | None] = ContextVar("recording", default=None)
+
+
+async def record(stream: AsyncIterator[Any], *, give_up_after: float) -> Recording:
+    """Consume a stream to its end, however that comes about, and tell what happened.
+
+    `give_up_after` (seconds) bounds the wait: this scope is opened and left in one task, so it holds where the one inside
+    `_astream` does not.
+    """
+    recording = Recording()
+    token = _recording.set(recording)
+    try:
+        async with _timeout(give_up_after) as patience:
+            async for chunk in stream:
+                recording.arrivals.append(recording.now())
+                content = getattr(chunk, "content", chunk)
+                recording.text += content if isinstance(content, str) else ""
+    except TimeoutError as error:
+        recording.ending = Ending.GAVE_UP if patience.expired() else Ending.CUT
+        recording.error = "" if patience.expired() else _name(error)
+    except Exception as error:  # whatever ends a stream is the finding, not a fault of the recorder
+        recording.ending = Ending.FAILED
+        recording.error = _name(error)
+    finally:
+        recording.ended = recording.now()
+        _recording.reset(token)
+        if (close := getattr(stream, "aclose", None)) is not None:
+            await close()
+    return recording
+
+
+def traced(model: Model) -> Model:
+    """The same chat model class, whose `_astream` notes in the current recording which task asks for each chunk.
+
+    The note is taken in the task that resumes the generator, which is the task that resumes the class's own generator too.
+    """
+
+    async def _astream(self: Any, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+        chunks = model._astream(self, *args, **kwargs)  # type: ignore[attr-defined]
+        if (recording := _recording.get()) is None:
+            async for chunk in chunks:
+                yield chunk
+            return
+        try:
+            while True:
+                pull = Pull(recording.tasks.current(), recording.now())
+                recording.pulls.append(pull)
+                try:
+                    chunk = await anext(chunks)
+                except StopAsyncIteration:
+                    return
+                pull.got = recording.now()
+                yield chunk
+        finally:
+            await chunks.aclose()
+
+    return type(model.__name__, (model,), {"_astream": _astream, "__doc__": model.__doc__})  # type: ignore[return-value]
+
+
+def _name(error: BaseException) -> str:
+    text = str(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
