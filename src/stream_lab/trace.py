@@ -57,6 +57,8 @@ class Recording:
 
     `arrivals`: when each chunk reached the consumer. `pulls`: the same from inside the model, one for each chunk asked for; empty
     unless the model's class went through `traced`. `error`: the type and text of what ended the stream; empty if nothing did.
+    `stood_still`: the longest time, in seconds, in which the event loop did not turn although this process was not computing: the
+    machine was busy elsewhere, and no time-out could have fired.
     """
 
     arrivals: list[float] = field(default_factory=list)
@@ -65,6 +67,7 @@ class Recording:
     ending: Ending = Ending.FINISHED
     ended: float = 0.0
     error: str = ""
+    stood_still: float = 0.0
     tasks: TaskNumbers = field(default_factory=TaskNumbers)
     started: float = field(default_factory=time.monotonic)
 
@@ -92,17 +95,23 @@ _recording: ContextVar[Recording | None] = ContextVar("recording", default=None)
 async def record(stream: AsyncIterator[Any], *, give_up_after: float) -> Recording:
     """Consume a stream to its end, however that comes about, and tell what happened.
 
-    `give_up_after` (seconds) bounds the wait: this scope is opened and left in one task, so it holds where the one inside
-    `_astream` does not.
+    `give_up_after`: seconds after which the consumer leaves, whatever the stream does.
     """
     recording = Recording()
     token = _recording.set(recording)
+    heart = asyncio.create_task(_beat(recording))
+    chunks = aiter(stream)
     try:
-        async with _timeout(give_up_after) as patience:
-            async for chunk in stream:
-                recording.arrivals.append(recording.now())
-                content = getattr(chunk, "content", chunk)
-                recording.text += content if isinstance(content, str) else ""
+        # A bound on each wait and a look at the clock before it: one cancellation alone can get lost on the way (notebook 04).
+        while (left := give_up_after - recording.now()) > 0:
+            async with _timeout(left) as patience:
+                chunk = await anext(chunks)
+            recording.arrivals.append(recording.now())
+            content = getattr(chunk, "content", chunk)
+            recording.text += content if isinstance(content, str) else ""
+        recording.ending = Ending.GAVE_UP
+    except StopAsyncIteration:
+        recording.ending = Ending.FINISHED
     except TimeoutError as error:
         recording.ending = Ending.GAVE_UP if patience.expired() else Ending.CUT
         recording.error = "" if patience.expired() else _name(error)
@@ -112,9 +121,19 @@ async def record(stream: AsyncIterator[Any], *, give_up_after: float) -> Recordi
     finally:
         recording.ended = recording.now()
         _recording.reset(token)
+        heart.cancel()
         if (close := getattr(stream, "aclose", None)) is not None:
             await close()
     return recording
+
+
+async def _beat(recording: Recording, every: float = 0.1) -> None:
+    """Turn with the event loop, and notice when it does not."""
+    while True:
+        wall, computing = time.monotonic(), time.process_time()
+        await asyncio.sleep(every)
+        idle = (time.monotonic() - wall - every) - (time.process_time() - computing)
+        recording.stood_still = max(recording.stood_still, idle)
 
 
 def traced(model: Model) -> Model:

@@ -14,6 +14,7 @@ SILENT = "silent past the deadline"
 EARLY = "stopped too early"
 LATE = "stopped too late"
 READ_TIMEOUT = "stopped by the read time-out"
+STARVED = Unknown("this machine stood still")
 BY_ITSELF = Unknown("the model stopped by itself")
 
 
@@ -36,6 +37,8 @@ def lateness_allowed(deadline: float) -> float:
 
 def of_stream(recording: Recording, deadline: float) -> str:
     """What this call did about a deadline `deadline` seconds after it began."""
+    if recording.stood_still > lateness_allowed(deadline):
+        return STARVED
     match recording.ending:
         case Ending.CUT:
             if recording.ended < deadline * 0.95:

@@ -1,0 +1,54 @@
+"""How often is the one cancellation of `asyncio.timeout` lost on its way into a stream?
+
+`python benchmarks/lost_cancellations.py [trials]` runs short direct streams (one task, no chain) against the bundled fake at 5 ms a
+token, each inside one scope that ends at a random moment, once with LangChain's `stream_chunk_timeout` off and once as it comes.
+
+LangChain waits for each chunk with `asyncio.wait_for`. On Python 3.11 that swallows a cancellation which arrives in the same turn of
+the loop as the chunk (python/cpython#86296, mended in 3.12).
+"""
+
+import asyncio
+import platform
+import random
+import sys
+import time
+from importlib.metadata import version
+
+from langchain_openai import ChatOpenAI
+from rich.progress import track
+
+from stream_lab import bundled
+
+GAP = 0.005
+
+
+async def lost(model: ChatOpenAI, limit: float) -> bool:
+    """Whether a scope of `limit` seconds around a direct stream went unnoticed for 0.2 s more."""
+    started = time.monotonic()
+    stream = model.astream("Hi")
+    try:
+        async with asyncio.timeout(limit):
+            async for _ in stream:
+                if time.monotonic() - started > limit + 0.2:
+                    return True
+    except TimeoutError:
+        return False
+    finally:
+        await stream.aclose()  # type: ignore[attr-defined]
+    raise RuntimeError("the fake stopped by itself")
+
+
+async def main(trials: int) -> None:
+    chance = random.Random(1)
+    print(f"Python {platform.python_version()}, langchain-openai {version('langchain-openai')}, {trials} streams each")
+    with bundled("endless", gap=GAP) as fake:
+        for name, options in {"off": {"stream_chunk_timeout": None}, "as it comes": {}}.items():
+            model = ChatOpenAI(**fake.settings, **options)
+            count = 0
+            for _ in track(range(trials), description=f"stream_chunk_timeout {name}"):
+                count += await lost(model, 0.3 + chance.random() * GAP * 4)
+            print(f"stream_chunk_timeout {name}: {count} of {trials} cancellations lost")
+
+
+if __name__ == "__main__":
+    asyncio.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else 40))

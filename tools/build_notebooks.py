@@ -1,0 +1,63 @@
+"""Build notebooks/*.ipynb, executed, from notebooks/source/*.py.
+
+`python tools/build_notebooks.py [NAME…]` builds all, or those whose file name begins with one of the names (`04`).
+"""
+
+import sys
+import time
+from pathlib import Path
+
+import jupytext
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+ROOT = Path(__file__).parent.parent
+SOURCE = ROOT / "notebooks" / "source"
+CELL_LIMIT = 60
+
+
+def read(source: Path) -> nbformat.NotebookNode:
+    """The notebook a source file describes, not executed, with what differs from machine to machine left out."""
+    notebook = jupytext.read(source, fmt="py:percent")
+    notebook.metadata = nbformat.from_dict(
+        {
+            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+            "language_info": {"name": "python"},
+        }
+    )
+    for number, cell in enumerate(notebook.cells):
+        cell["id"] = f"cell-{number:02}"
+    return notebook
+
+
+def build(source: Path) -> None:
+    notebook = read(source)
+    target = ROOT / "notebooks" / f"{source.stem}.ipynb"
+    client = NotebookClient(notebook, timeout=CELL_LIMIT, kernel_name="python3", resources={"metadata": {"path": str(target.parent)}})
+    client.execute()
+    notebook.metadata["language_info"] = {"name": "python"}
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
+    nbformat.write(notebook, target)
+
+
+def main(names: list[str]) -> int:
+    sources = [source for source in sorted(SOURCE.glob("*.py")) if not names or source.name.startswith(tuple(names))]
+    if not sources:
+        print(f"No notebook begins with {', '.join(names)}.", file=sys.stderr)
+        return 2
+    for source in sources:
+        started = time.monotonic()
+        print(f"{source.stem} … ", end="", flush=True)
+        try:
+            build(source)
+        except CellExecutionError as error:
+            print(f"failed\n{error}", file=sys.stderr)
+            return 1
+        print(f"{time.monotonic() - started:.1f} s")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
