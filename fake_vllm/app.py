@@ -3,7 +3,7 @@
 import asyncio
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from fake_vllm.request import Refused, Request
 from fake_vllm.scenarios import Scenario, ScenarioError, parse
 from fake_vllm.scenarios.base import forever
 
-type_json = (b"content-type", b"application/json")
+TYPE_JSON = (b"content-type", b"application/json")
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Handler = Callable[["Exchange"], Awaitable[None]]
@@ -67,7 +67,7 @@ class Exchange:
         await self._send({"type": "http.response.body", "body": body})
 
     async def reply_json(self, value: Any, status: int = 200) -> None:
-        await self.reply(status, wire.dumps(value), [type_json, (b"vary", b"Origin")])
+        await self.reply(status, wire.dumps(value), [TYPE_JSON, (b"vary", b"Origin")])
 
     async def start_stream(self) -> None:
         await self._send({"type": "http.response.start", "status": 200, "headers": wire.STREAM_HEADERS})
@@ -106,12 +106,12 @@ class App:
         exchange = Exchange(scope, receive, send)
         key = self.settings.api_key
         if key is not None and exchange.path.startswith("/v1") and not _has_key(exchange.headers, key):
-            await exchange.reply(401, wire.dumps({"error": "Unauthorized"}), [type_json])
+            await exchange.reply(401, wire.dumps({"error": "Unauthorized"}), [TYPE_JSON])
         elif (route := self._routes.get(exchange.path)) is None:
             await exchange.reply_json({"detail": "Not Found"}, 404)
         elif (handler := route.get(exchange.method)) is None:
             allow = (b"allow", ", ".join(route).encode())
-            await exchange.reply(405, wire.dumps({"detail": "Method Not Allowed"}), [allow, type_json, (b"vary", b"Origin")])
+            await exchange.reply(405, wire.dumps({"detail": "Method Not Allowed"}), [allow, TYPE_JSON, (b"vary", b"Origin")])
         else:
             try:
                 await handler(exchange)
@@ -168,8 +168,8 @@ class App:
             work.cancel()
             await asyncio.gather(work, left, return_exceptions=True)
             entry.end = "client left" if entry.client_left is not None else "finished"
-        if not work.cancelled() and (error := work.exception()):
-            raise error
+        if not work.cancelled():
+            work.result()  # raises what went wrong inside
 
 
 @dataclass
@@ -236,7 +236,7 @@ class Answer:
             wire.answer(self.kind, self.id, self.created, name, "".join(text), reason, last.stop, usage)
         )
 
-    async def _pieces(self):  # type: ignore[no-untyped-def]
+    async def _pieces(self) -> AsyncIterator[Piece]:
         async for piece in self.engine.generate(self.plan, self.request.stops, self.seed, self.entry):
             yield piece
             if piece.finish:

@@ -20,7 +20,7 @@ class Server(uvicorn.Server):
     """A uvicorn that says where it listens once it does, and ends at the end of its lifetime or of its standard input."""
 
     def __init__(self, app: App, listening: socket.socket, *, lifetime: float | None, watch_stdin: bool) -> None:
-        config = uvicorn.Config(app, log_level="critical", lifespan="off", timeout_graceful_shutdown=0)  # type: ignore[arg-type]
+        config = uvicorn.Config(app, log_level="critical", lifespan="off", timeout_graceful_shutdown=0)
         super().__init__(config)
         self._listening = listening
         self._lifetime = lifetime
@@ -83,7 +83,9 @@ def serve(
     try:
         listening = socket.create_server((host, port), backlog=2048)
     except OSError as error:
-        _fail(f"Cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}. Choose another port, or --port 0 for a free one.")
+        _fail(
+            f"Cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}. Choose another port, or --port 0 for a free one."
+        )
     Server(app, listening, lifetime=lifetime, watch_stdin=watch_stdin).run()
 
 

@@ -1,11 +1,12 @@
 """What happened to each request, so that a test can ask the server and not only the client."""
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from time import monotonic
 from typing import Any, Literal
 
-End = Literal["running", "finished", "client left", "refused"]
+End = Literal["running", "finished", "client left"]
 
 
 @dataclass
@@ -50,7 +51,7 @@ class Ledger:
     def clear(self) -> None:
         self._entries.clear()
 
-    def __iter__(self):  # type: ignore[no-untyped-def]
+    def __iter__(self) -> Iterator[Entry]:
         return iter(self._entries)
 
     def __len__(self) -> int:

@@ -30,7 +30,10 @@ class Metrics:
         self.prompt_tokens = counter("prompt_tokens", "Number of prefill tokens processed.")
         self.generation_tokens = counter("generation_tokens", "Number of generation tokens processed.")
         success = Counter(
-            "vllm:request_success", "Count of successfully processed requests.", [*labels, "finished_reason"], registry=self._registry
+            "vllm:request_success",
+            "Count of successfully processed requests.",
+            [*labels, "finished_reason"],
+            registry=self._registry,
         )
         self._success = {reason: success.labels("0", model, reason) for reason in REASONS}
 

@@ -19,12 +19,10 @@ CELL_LIMIT = 60
 
 def read(source: Path) -> nbformat.NotebookNode:
     """The notebook a source file describes, not executed, with what differs from machine to machine left out."""
-    notebook = jupytext.read(source, fmt="py:percent")
-    notebook.metadata = nbformat.from_dict(
-        {
-            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-            "language_info": {"name": "python"},
-        }
+    notebook: nbformat.NotebookNode = jupytext.read(source, fmt="py:percent")
+    notebook.metadata = nbformat.NotebookNode(
+        kernelspec=nbformat.NotebookNode(display_name="Python 3", language="python", name="python3"),
+        language_info=nbformat.NotebookNode(name="python"),
     )
     for number, cell in enumerate(notebook.cells):
         cell["id"] = f"cell-{number:02}"
@@ -34,12 +32,14 @@ def read(source: Path) -> nbformat.NotebookNode:
 def build(source: Path) -> None:
     notebook = read(source)
     target = ROOT / "notebooks" / f"{source.stem}.ipynb"
-    client = NotebookClient(notebook, timeout=CELL_LIMIT, kernel_name="python3", resources={"metadata": {"path": str(target.parent)}})
+    client = NotebookClient(
+        notebook, timeout=CELL_LIMIT, kernel_name="python3", resources={"metadata": {"path": str(target.parent)}}
+    )
     client.execute()
     notebook.metadata["language_info"] = {"name": "python"}
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
-    nbformat.write(notebook, target)
+    target.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8")
 
 
 def main(names: list[str]) -> int:

@@ -42,6 +42,7 @@ server
 # This is the model class of the incident, at its start. `timeout` is given where the model is made, so that nobody who uses the
 # model has to think of it; it is handed on to the HTTP client. The real value was 45 seconds. Here it is `TIMEOUT`.
 
+
 # %%
 class PlainChatVllm(ChatOpenAI):
     """Attempt 0: the time-out is given where the model is made, and handed on to the HTTP client."""
@@ -100,7 +101,9 @@ plots.server_load({"the ERP server leaves at the dashed line": call}, title="The
 
 # %%
 evidence.claim("the caller gives up when its time is over", expected="left without an answer", found=erp)
-evidence.claim("the AI server reads on, though its model was given timeout=", expected="ran past the deadline", found=call.verdict)
+evidence.claim(
+    "the AI server reads on, though its model was given timeout=", expected="ran past the deadline", found=call.verdict
+)
 evidence.claim("the GPU server makes tokens that nobody waits for", expected="still generating", found=call.server)
 evidence.number("tokens_for_nobody", call.tokens_after_deadline)
 server.close()

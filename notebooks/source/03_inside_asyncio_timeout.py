@@ -266,6 +266,7 @@ check(returned, finished.cancel(), hint="Make a task, await it, then call cancel
 # **2.** Write `stopped_in_time`: a coroutine that runs `work()` under a bound of 0.1 s such that it holds even though the scope is
 # *made* in another task. (Hint: where is it entered?) Replace the dots.
 
+
 # %%
 async def work():
     await asyncio.sleep(1)

@@ -33,6 +33,7 @@ server
 # LangChain asks a chat model for its chunks through `_astream`. Whoever overrides it stands between the server and everybody who
 # uses the model. So the scope goes there, once, and no caller has to know.
 
+
 # %%
 class ScopedChatVllm(PlainChatVllm):
     """Attempt 1: a scope of asyncio.timeout around the loop inside _astream."""

@@ -34,6 +34,7 @@ server
 #
 # Not a letter differs from notebook 04.
 
+
 # %%
 class ScopedChatVllm(PlainChatVllm):
     """Attempt 1: a scope of asyncio.timeout around the loop inside _astream."""
@@ -139,11 +140,17 @@ print("tasks: ", len({pull.task for pull in recording.pulls}))
 target = "already finished" if fired and fired.remembered_done else "still at work"
 
 evidence.claim("the same class in a chain is never cut", expected="ran past the deadline", found=call.verdict)
-evidence.claim("a chain pulls each chunk in a task of its own", expected="one task for each chunk", found="one task for each chunk" if one_each else "fewer")
+evidence.claim(
+    "a chain pulls each chunk in a task of its own",
+    expected="one task for each chunk",
+    found="one task for each chunk" if one_each else "fewer",
+)
 evidence.claim("the task that the timer cancelled was", expected="already finished", found=target)
 evidence.claim("the scope itself ends in the state", expected="expired", found=left.state)
 evidence.claim("the server did not stop, since it was not cut", expected="still generating", found=call.server)
-evidence.claim("a stall before the first chunk is caught (on the fake)", expected="stopped at the deadline", found=first_chunk.verdict)
+evidence.claim(
+    "a stall before the first chunk is caught (on the fake)", expected="stopped at the deadline", found=first_chunk.verdict
+)
 evidence.number("tokens_after_deadline", call.tokens_after_deadline)
 server.close()
 evidence.table()
@@ -167,6 +174,7 @@ check(task_number, expected, hint="The first pull whose `got` is larger than TIM
 # **2.** No LangChain this time. Here is a generator with a scope inside. Write `fresh_tasks(generator)`, an async function that pulls
 # from it as a chain does, each step in a new task, and returns how many items it got before giving up at ten. Replace the dots.
 
+
 # %%
 async def ticking():
     async with asyncio.timeout(0.05):
@@ -180,9 +188,8 @@ async def fresh_tasks(generator): ...
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
 async def solution(generator):
-    for count in range(10):
-        await asyncio.create_task(anext(generator))
-    return count + 1
+    items = [await asyncio.create_task(anext(generator)) for _ in range(10)]
+    return len(items)
 
 
 got = await fresh_tasks(ticking())

@@ -35,6 +35,7 @@ server
 # variable, and is looked at whenever a chunk arrives. `time.monotonic` never jumps, as `time.time` does when the machine's clock is
 # set.
 
+
 # %%
 class ElapsedChatVllm(PlainChatVllm):
     """Attempt 2: the elapsed time on the monotonic clock, looked at whenever a chunk arrives."""
@@ -87,9 +88,7 @@ plots.timeline(
 )
 
 # %%
-plots.server_load(
-    {"model.astream": alone, "chain.astream": chained}, title="Cut on time, and the server's slot is free at once"
-)
+plots.server_load({"model.astream": alone, "chain.astream": chained}, title="Cut on time, and the server's slot is free at once")
 
 # %% [markdown]
 # ## Where it stops short
@@ -124,7 +123,11 @@ evidence.claim("the server stopped generating when model.astream was cut", expec
 evidence.claim("the server stopped generating when the chain was cut", expected="stopped generating", found=chained.server)
 evidence.claim("the library's ChatVllm cuts the chain", expected="stopped at the deadline", found=library.verdict)
 evidence.claim("the server stopped generating when ChatVllm cut it", expected="stopped generating", found=library.server)
-evidence.claim("silence between two chunks is left to the socket (on the fake)", expected="stopped by the read time-out", found=stalled.verdict)
+evidence.claim(
+    "silence between two chunks is left to the socket (on the fake)",
+    expected="stopped by the read time-out",
+    found=stalled.verdict,
+)
 evidence.number("late_model_s", alone.recording.ended - TIMEOUT)
 evidence.number("late_chain_s", chained.recording.ended - TIMEOUT)
 evidence.number("late_library_s", library.recording.ended - TIMEOUT)

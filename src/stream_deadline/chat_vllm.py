@@ -2,8 +2,7 @@
 
 import math
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import aclosing, closing
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
 from typing import Any, cast
 
 from langchain_core.outputs import ChatGenerationChunk
@@ -46,7 +45,9 @@ class ChatVllm(ChatOpenAI):
         if "stream_timeout" not in values and timeout is not None:
             if not isinstance(timeout, int | float):
                 # A tuple or an httpx.Timeout bounds phases of a request; which of them is the whole stream's is not ours to guess.
-                raise ValueError(f"timeout={timeout!r} does not say how long a stream may take in all; give stream_timeout=… too.")
+                raise ValueError(
+                    f"timeout={timeout!r} does not say how long a stream may take in all; give stream_timeout=… too."
+                )
             values = {**values, "stream_timeout": timeout}
         bound = values.get("stream_timeout")
         if isinstance(bound, int | float) and not (bound > 0 and math.isfinite(bound)):
@@ -55,19 +56,25 @@ class ChatVllm(ChatOpenAI):
 
     async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
         watch = _Watch(self.stream_timeout)
-        # Closed here, the connection goes when the deadline does. CPython's reference counting happens to do the same, but that is
-        # no promise of the language.
-        async with aclosing(cast(Any, super()._astream(*args, **kwargs))) as chunks:
+        chunks = super()._astream(*args, **kwargs)
+        try:
             async for chunk in chunks:
                 watch.check()
                 yield chunk
+        finally:
+            # Closed here, the connection goes when the deadline does. CPython's reference counting happens to do the same, but
+            # that is no promise of the language.
+            await cast(AsyncGenerator[ChatGenerationChunk], chunks).aclose()
 
     def _stream(self, *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
         watch = _Watch(self.stream_timeout)
-        with closing(cast(Any, super()._stream(*args, **kwargs))) as chunks:
+        chunks = super()._stream(*args, **kwargs)
+        try:
             for chunk in chunks:
                 watch.check()
                 yield chunk
+        finally:
+            cast(Generator[ChatGenerationChunk], chunks).close()
 
 
 class _Watch:

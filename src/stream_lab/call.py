@@ -55,9 +55,7 @@ class Call:
         return after[-1] - after[0] if after else 0
 
 
-async def observe(
-    stream: AsyncIterator[Any], *, deadline: float, server: Endpoint, give_up_after: float | None = None
-) -> Call:
+async def observe(stream: AsyncIterator[Any], *, deadline: float, server: Endpoint, give_up_after: float | None = None) -> Call:
     """Consume a stream while the server is watched.
 
     Args:

@@ -1,12 +1,18 @@
 """`stream-lab`: the laboratory's commands."""
 
+import math
+import os
 import signal
-from typing import Annotated
+import time
+from pathlib import Path
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
 
 cli = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+
+SHORTEST = 0.5
 
 
 @cli.callback()
@@ -14,18 +20,83 @@ def stream_lab() -> None:
     """Why LLM streams outlive their time-outs, shown and measured."""
 
 
+@cli.command()
+def run(
+    base_url: Annotated[
+        str | None, typer.Option(help="An OpenAI-compatible server, http://host:port/v1; without it, the bundled fake.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="The model's name; without it, the only one the server has.")] = None,
+    timeout: Annotated[str, typer.Option(help="The deadline the notebooks work with, in seconds.")] = "2.0",
+    runs: Annotated[Path, typer.Option(help="Where to put this run's folder.")] = Path("runs"),
+    notebooks: Annotated[Path, typer.Option(help="Where the notebooks are.")] = Path("notebooks"),
+    only: Annotated[str | None, typer.Option(help="Run these notebooks only: 04,05.")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, max=8, help="Notebooks at a time; 2 on the fake, 1 on your server.")] = None,
+) -> None:
+    """Run the investigation: every notebook, one table of claims, one report. Exit status 0 if every claim came out as told."""
+    from stream_lab import report
+    from stream_lab.endpoint import EndpointError, open_endpoint
+    from stream_lab.investigation import InvestigationError, Plan, Result, find_notebooks, investigate, make_run_folder
+
+    console = Console(stderr=False, width=None if os.environ.get("COLUMNS") or os.isatty(1) else 140)
+    deadline = _seconds(timeout)
+    started = time.monotonic()
+    try:
+        chosen = [path for path in find_notebooks(notebooks) if only is None or path.name[:2] in only.split(",")]
+        if not chosen:
+            _fail(f"--only {only} names none of the notebooks.")
+        folder = make_run_folder(runs)
+        with open_endpoint(base_url, model) as server:
+            kind = (
+                "the bundled fake"
+                if base_url is None
+                else f"{'a fake' if server.is_fake else 'a real server'} at {server.base_url}"
+            )
+            notes = server.notes
+            name = server.model
+    except (EndpointError, InvestigationError) as error:
+        _fail(str(error))
+    parameters = {"BASE_URL": base_url, "MODEL": model, "TIMEOUT": deadline}
+    plan = Plan(chosen, parameters, jobs or (2 if base_url is None else 1), folder)
+    results: list[Result] = []
+    interrupted = False
+    try:
+        results.extend(investigate(plan, console))
+    except KeyboardInterrupt:
+        interrupted = True
+    summary = report.Summary(f"{kind}, model '{name}'", notes, deadline, time.monotonic() - started, interrupted, results)
+    page = report.write(summary, folder)
+    report.show(summary, console)
+    console.print(f"Report: {page}", highlight=False, soft_wrap=True)
+    if interrupted:
+        _fail("Interrupted; what had run by then is kept in the report.", status=130)
+    raise SystemExit(0 if summary.as_told else 1)
+
+
 @cli.command("real-vllm")
 def real_vllm(port: Annotated[int, typer.Option(min=1, max=65535)] = 8100) -> None:
     """Run a real vLLM on this CPU with a tiny random-weight model (3 GB, minutes the first time)."""
     from stream_lab.real_vllm import RealVllmError, serve
 
+    console = Console(stderr=True)
     try:
-        serve(port, Console(stderr=True))
+        serve(port, console)
     except RealVllmError as error:
         _fail(str(error))
+    except KeyboardInterrupt:
+        console.print("Stopped.")
 
 
-def _fail(message: str, status: int = 2) -> None:
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value >= SHORTEST):
+        _fail(f"TIMEOUT is '{text}', but it must be a number of seconds, {SHORTEST} or more; 2 is a good start.")
+    return value
+
+
+def _fail(message: str, status: int = 2) -> NoReturn:
     Console(stderr=True, soft_wrap=True).print(f"stream-lab: {message}", highlight=False, markup=False)
     raise SystemExit(status)
 

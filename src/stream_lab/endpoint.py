@@ -2,7 +2,7 @@
 
 import os
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 import httpx2
@@ -41,14 +41,21 @@ class Endpoint:
         self._fake = fake
         self._key = SecretStr(os.environ.get(KEY_VARIABLE) or NO_KEY)
         _reach_this_machine_directly()
-        with httpx2.Client(timeout=30, headers={"authorization": f"Bearer {self._key.get_secret_value()}"}, trust_env=False) as client:
+        with httpx2.Client(
+            timeout=30, headers={"authorization": f"Bearer {self._key.get_secret_value()}"}, trust_env=False
+        ) as client:
             self.model = self._choose_model(client, model)
             extra_body = self._probe(client)
             self.is_fake = _answers(client, f"{self.root}/ledger")
             self.shows_metrics = _answers(client, f"{self.root}/metrics", contains="vllm:num_requests_running")
         if not self.shows_metrics:
             self.notes.append("It shows no vLLM metrics, so nobody can tell here whether the server stops generating.")
-        self.settings: dict[str, Any] = {"model": self.model, "base_url": self.base_url, "api_key": self._key, "extra_body": extra_body}
+        self.settings: dict[str, Any] = {
+            "model": self.model,
+            "base_url": self.base_url,
+            "api_key": self._key,
+            "extra_body": extra_body,
+        }
 
     @property
     def root(self) -> str:
@@ -64,7 +71,7 @@ class Endpoint:
         if self._fake is not None:
             self._fake.close()
 
-    def __enter__(self) -> "Endpoint":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -104,7 +111,9 @@ class Endpoint:
         except httpx2.TimeoutException:
             raise EndpointError(f"{self.base_url} did not answer within 30 s; is the server still loading its model?") from None
         except httpx2.HTTPError as error:
-            raise EndpointError(f"No server answers at {self.base_url} ({type(error).__name__}); start it, or mend BASE_URL.") from None
+            raise EndpointError(
+                f"No server answers at {self.base_url} ({type(error).__name__}); start it, or mend BASE_URL."
+            ) from None
 
 
 def open_endpoint(base_url: str | None = None, model: str | None = None) -> Endpoint:

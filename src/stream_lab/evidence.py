@@ -77,7 +77,12 @@ class Evidence:
     def _save(self) -> None:
         if self._file is None:
             return
-        body = {"notebook": self.notebook, "complete": self._complete, "claims": [asdict(c) for c in self.claims], "numbers": self.numbers}
+        body = {
+            "notebook": self.notebook,
+            "complete": self._complete,
+            "claims": [asdict(c) for c in self.claims],
+            "numbers": self.numbers,
+        }
         partial = self._file.with_suffix(".tmp")
         partial.write_text(json.dumps(body, indent=1, ensure_ascii=False), encoding="utf-8")
         partial.replace(self._file)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from types import TracebackType
+from typing import Self
 
 # A kernel that is killed cannot stop its fake, so the fake stops itself: when its standard input closes, and at the latest then.
 LIFETIME = 900.0
@@ -57,14 +58,15 @@ class Fake:
             if pipe is not None:
                 pipe.close()
 
-    def __enter__(self) -> "Fake":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
     def _first_line(self) -> str:
-        assert self._process.stdout is not None and self._process.stderr is not None
+        assert self._process.stdout is not None
+        assert self._process.stderr is not None
         until = time.monotonic() + STARTS_WITHIN
         while time.monotonic() < until and self._process.poll() is None:
             ready, _, _ = select.select([self._process.stdout], [], [], 0.1)
@@ -72,6 +74,8 @@ class Fake:
                 return line
         if self._process.poll() is None:
             self.close()
-            raise FakeError(f"The bundled fake did not start within {STARTS_WITHIN:.0f} s; try again on a machine that is less busy.")
+            raise FakeError(
+                f"The bundled fake did not start within {STARTS_WITHIN:.0f} s; try again on a machine that is less busy."
+            )
         reason = self._process.stderr.read().strip() or f"it ended with status {self._process.returncode}"
         raise FakeError(f"The bundled fake did not start: {reason}")

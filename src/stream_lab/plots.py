@@ -79,7 +79,17 @@ def swim_lanes(call: Call, log: Log, *, title: str) -> Picture:
         if pull.task in lanes:
             _bar(axes, pull, lanes[pull.task], recording.ended, deadline, thin)
     if log.find("entered") and recording.pulls:
-        axes.plot(recording.pulls[0].asked, 0, marker=">", markersize=9, color=GOOD, zorder=5, linestyle="none", label="opens the scope", clip_on=False)
+        axes.plot(
+            recording.pulls[0].asked,
+            0,
+            marker=">",
+            markersize=9,
+            color=GOOD,
+            zorder=5,
+            linestyle="none",
+            label="opens the scope",
+            clip_on=False,
+        )
     fired = log.find("timer fired")
     target = ""
     if fired is not None and lanes:
@@ -117,13 +127,13 @@ def server_load(calls: Mapping[str, Call], *, title: str) -> Picture:
         running, tokens = grid[0][column], grid[1][column]
         at = [sample.at for sample in call.samples]
         made = [sample.tokens - call.samples[0].tokens for sample in call.samples]
-        before = [moment <= call.deadline for moment in at]
         running.fill_between(at, [sample.running for sample in call.samples], step="post", color=OK, alpha=0.35)
         running.set_ylim(0, 1.3)
         running.set_yticks([0, 1])
         running.set_title(name, fontsize=9, loc="left")
-        tokens.plot([a for a, b in zip(at, before, strict=True) if b], [m for m, b in zip(made, before, strict=True) if b], color=OK, linewidth=2)
-        tokens.plot([a for a, b in zip(at, before, strict=True) if not b], [m for m, b in zip(made, before, strict=True) if not b], color=LATE, linewidth=2, linestyle=(0, (4, 1)))  # fmt: skip
+        for late, style in ((False, {"color": OK}), (True, {"color": LATE, "linestyle": (0, (4, 1))})):
+            line = [(moment, count) for moment, count in zip(at, made, strict=True) if (moment > call.deadline) is late]
+            tokens.plot([moment for moment, _ in line], [count for _, count in line], linewidth=2, **style)
         for axes in (running, tokens):
             axes.axvline(call.deadline, color=DEADLINE, linestyle="--", linewidth=1.2)
             axes.spines[["top", "right"]].set_visible(False)
@@ -151,7 +161,14 @@ def scope_states(events: Sequence[Event], *, title: str) -> Picture:
         states.plot(event.at, level, "o", color=EVENT if event.what == "timer fired" else OK, zorder=3)
         near_end = event.at > end * 0.6
         offset = (-6 if near_end else 6, 9)
-        states.annotate(event.what, (event.at, level), xytext=offset, textcoords="offset points", fontsize=9, ha="right" if near_end else "left")
+        states.annotate(
+            event.what,
+            (event.at, level),
+            xytext=offset,
+            textcoords="offset points",
+            fontsize=9,
+            ha="right" if near_end else "left",
+        )
     states.set_yticks(range(len(STATES)), STATES)
     states.set_ylim(-0.5, len(STATES) - 0.3)
     counts = [event.cancelling for event in events]
@@ -197,7 +214,11 @@ def _ending(call: Call) -> str:
     recording = call.recording
     match recording.ending:
         case Ending.GAVE_UP:
-            return f"still streaming; we left at {recording.ended:.1f} s" if recording.chunks_after(call.deadline) else f"silent; we left at {recording.ended:.1f} s"
+            return (
+                f"still streaming; we left at {recording.ended:.1f} s"
+                if recording.chunks_after(call.deadline)
+                else f"silent; we left at {recording.ended:.1f} s"
+            )
         case Ending.FINISHED:
             return f"the model stopped by itself at {recording.ended:.1f} s"
         case Ending.CUT | Ending.FAILED:

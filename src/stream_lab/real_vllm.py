@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import httpx2
@@ -46,7 +47,9 @@ def serve(port: int, console: Console) -> None:
     model = _model(folder, python, console)
     log = folder / "vllm.log"
     with log.open("wb") as output:
-        process = subprocess.Popen(_command(python, model, port), stdout=output, stderr=output, env=_variables(), start_new_session=True)
+        process = subprocess.Popen(
+            _command(python, model, port), stdout=output, stderr=output, env=_variables(), start_new_session=True
+        )
     _let_clients_run(process)
     try:
         _wait_until_ready(process, port, log, console)
@@ -66,10 +69,14 @@ def _check_room(folder: Path, port: int) -> None:
             raise RealVllmError(f"Port {port} is taken; choose another with --port.")
     if psutil.virtual_memory().available < NEEDS_MEMORY:
         free = psutil.virtual_memory().available / 1e9
-        raise RealVllmError(f"vLLM needs about {NEEDS_MEMORY / 1e9:.0f} GB of free memory and there are {free:.1f}; close something first.")
+        raise RealVllmError(
+            f"vLLM needs about {NEEDS_MEMORY / 1e9:.0f} GB of free memory and there are {free:.1f}; close something first."
+        )
     if not (folder / "venv" / ".ready").exists() and shutil.disk_usage(folder).free < NEEDS_DISK:
         free = shutil.disk_usage(folder).free / 1e9
-        raise RealVllmError(f"The installation needs {NEEDS_DISK / 1e9:.0f} GB on disk and there are {free:.1f}; make room in {_home(folder)}.")
+        raise RealVllmError(
+            f"The installation needs {NEEDS_DISK / 1e9:.0f} GB on disk and there are {free:.1f}; make room in {_home(folder)}."
+        )
 
 
 def _environment(folder: Path, console: Console) -> Path:
@@ -115,10 +122,8 @@ def _let_clients_run(process: subprocess.Popen[bytes]) -> None:
     still for up to 4 to 7 s, since the scheduler shares the cores between sessions. With this, its longest pause is 20 ms.
     """
     psutil.Process(process.pid).nice(10)
-    try:
+    with suppress(OSError):  # no automatic groups on this system: then the line above is enough
         Path(f"/proc/{process.pid}/autogroup").write_text("19")
-    except OSError:
-        pass  # no automatic groups on this system, so the line above is enough
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path, console: Console) -> None:
@@ -155,10 +160,14 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def _run(command: list[str]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         lines = [line for line in done.stderr.strip().splitlines() if line.strip()] or ["no reason given"]
-        hint = " Tell pip where PyTorch's CPU wheels are, with PIP_EXTRA_INDEX_URL or PIP_FIND_LINKS." if "torch" in lines[-1] else ""
+        hint = (
+            " Tell pip where PyTorch's CPU wheels are, with PIP_EXTRA_INDEX_URL or PIP_FIND_LINKS."
+            if "torch" in lines[-1]
+            else ""
+        )
         raise RealVllmError(f"Setting up the real vLLM failed: {lines[-1]}.{hint}")
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
+from typing import Self
 
 from stream_lab.trace import TaskNumbers
 
@@ -71,16 +72,16 @@ class ObservedTimeout(asyncio.Timeout):  # type: ignore[misc]  # final for type 
         self._log = log
         log.note(self, "created")
 
-    async def __aenter__(self) -> "ObservedTimeout":
+    async def __aenter__(self) -> Self:
         await super().__aenter__()
         self._log.note(self, "entered")
         return self
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None
-    ) -> bool | None:
+    ) -> None:
         try:
-            return await super().__aexit__(exc_type, exc_val, exc_tb)
+            await super().__aexit__(exc_type, exc_val, exc_tb)
         finally:
             self._log.note(self, "left")
 
@@ -104,7 +105,7 @@ def observed() -> Iterator[Log]:
     """Observe every `asyncio.timeout(…)` that is opened while the body runs, in whichever library."""
     log = Log()
     original = asyncio.timeout
-    asyncio.timeout = lambda delay: timeout(delay, log)  # type: ignore[assignment]
+    asyncio.timeout = lambda delay: timeout(delay, log)
     try:
         yield log
     finally:

@@ -5,6 +5,7 @@ import threading
 import time
 from dataclasses import dataclass
 from types import TracebackType
+from typing import Self
 
 import httpx2
 
@@ -66,7 +67,7 @@ class Witness:
             time.sleep(self._every / 2)
         return False
 
-    def __enter__(self) -> "Witness":
+    def __enter__(self) -> Self:
         if (first := self.poll()) is not None:
             self.samples.append(first)
         self._thread.start()

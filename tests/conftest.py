@@ -1,0 +1,29 @@
+"""What many tests share: real servers as processes of their own, as in the field."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx2
+import pytest
+
+from stream_lab import Endpoint, bundled
+from stream_lab.fake import Fake
+
+
+@pytest.fixture(scope="module")
+def fake() -> Iterator[Endpoint]:
+    """An endless fake at 20 ms a token, for the tests of a module."""
+    with bundled("endless", gap=0.02) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(scope="module")
+def http() -> Iterator[httpx2.Client]:
+    with httpx2.Client(timeout=10, trust_env=False) as client:
+        yield client
+
+
+def ledger(client: httpx2.Client, endpoint: Endpoint | Fake) -> list[dict[str, Any]]:
+    """What the fake wrote down about each request, oldest first."""
+    requests: list[dict[str, Any]] = client.get(endpoint.base_url.removesuffix("/v1") + "/ledger").json()["requests"]
+    return requests

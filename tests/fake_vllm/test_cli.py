@@ -1,0 +1,76 @@
+"""`fake-vllm` as people start it: what it says, and how it ends."""
+
+import signal
+import socket
+import subprocess
+import sys
+
+import httpx2
+import pytest
+
+COMMAND = [sys.executable, "-m", "fake_vllm.cli"]
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=30, check=False)
+
+
+def start(*arguments: str) -> tuple[subprocess.Popen[str], str]:
+    process = subprocess.Popen([*COMMAND, "--port", "0", *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    return process, process.stdout.readline()
+
+
+def test_it_prints_where_it_listens_and_what_it_plays() -> None:
+    process, line = start("--scenario", "endless", "--served-model-name", "mine")
+    try:
+        assert "'mine'" in line
+        assert "scenario endless" in line
+        assert httpx2.get(f"{line.split()[1]}/models", trust_env=False).json()["data"][0]["id"] == "mine"
+    finally:
+        process.terminate()
+        assert process.wait(timeout=5) is not None
+
+
+def test_a_taken_port_is_one_clear_sentence() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = run("--port", str(taken.getsockname()[1]))
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "Choose another port" in done.stderr
+
+
+def test_an_unknown_scenario_is_one_clear_sentence() -> None:
+    done = run("--port", "0", "--scenario", "babble")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "There is no scenario 'babble'" in done.stderr
+
+
+def test_scenarios_are_listed_one_a_line() -> None:
+    assert [line.split()[0] for line in run("scenarios").stdout.splitlines()][:2] == ["finite", "endless"]
+
+
+def test_it_ends_with_its_lifetime() -> None:
+    process, _ = start("--lifetime", "0.3")
+    assert process.wait(timeout=10) == 0
+
+
+def test_it_ends_when_its_standard_input_closes() -> None:
+    process, _ = start("--watch-stdin")
+    assert process.stdin is not None
+    process.stdin.close()
+    assert process.wait(timeout=10) == 0
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_a_signal_ends_it_in_the_middle_of_a_stream(name: str) -> None:
+    process, line = start("--scenario", "endless")
+    body = {"messages": [{"role": "user", "content": "Hi"}], "stream": True}
+    with httpx2.stream("POST", f"{line.split()[1]}/chat/completions", json=body, trust_env=False) as answer:
+        lines = answer.iter_lines()
+        next(lines)
+        process.send_signal(getattr(signal, name))
+        with pytest.raises(httpx2.RemoteProtocolError):
+            list(lines)
+    process.wait(timeout=5)

@@ -1,0 +1,101 @@
+"""When the client goes, the slot is free at once and the ledger says so; an endless stream costs no memory."""
+
+import socket
+import struct
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx2
+import psutil
+import pytest
+
+from stream_lab.fake import Fake
+from tests.conftest import ledger
+
+CHAT: dict[str, Any] = {"messages": [{"role": "user", "content": "Hi"}], "stream": True}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Fake]:
+    with Fake("endless", gap=0.005) as fake:
+        yield fake
+
+
+def eventually(client: httpx2.Client, fake: Fake) -> dict[str, Any]:
+    """The newest request, once it is over."""
+    until = time.monotonic() + 5
+    while time.monotonic() < until:
+        entry = ledger(client, fake)[-1]
+        if entry["end"] != "running":
+            return entry
+        time.sleep(0.02)
+    pytest.fail("the request was never over")
+
+
+def leave_after(seconds: float, client: httpx2.Client, url: str, body: dict[str, Any]) -> None:
+    """Ask, and close the connection after so many seconds of silence or of stream."""
+    started = time.monotonic()
+    with suppress(httpx2.ReadTimeout), client.stream("POST", url, json=body, timeout=seconds) as answer:
+        for _ in answer.iter_lines():
+            if time.monotonic() - started > seconds:
+                return
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("scenario", ["endless", "stall:after=1", "no_first_token", "no_headers", "keep_alive:after=1"])
+def test_the_slot_is_free_as_soon_as_the_client_has_left(scenario: str, stream: bool, server: Fake, http: httpx2.Client) -> None:
+    body = {**CHAT, "stream": stream, "fake_scenario": scenario}
+    leave_after(0.2, http, f"{server.base_url}/chat/completions", body)
+    entry = eventually(http, server)
+    assert entry["end"] == "client left"
+    assert entry["tokens_after_left"] == 0
+    assert 0 <= entry["slot_freed"] - entry["client_left"] < 0.5
+
+
+@pytest.mark.parametrize("how", ["fin", "reset", "half-closed"])
+def test_every_way_of_closing_counts(how: str, server: Fake, http: httpx2.Client) -> None:
+    body = b'{"messages":[{"role":"user","content":"Hi"}],"stream":true}'
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(
+        body
+    )
+    with socket.create_connection(urlsplit(server.base_url).netloc.split(":"), timeout=5) as client:  # type: ignore[arg-type]
+        client.sendall(head + body)
+        assert client.recv(100).startswith(b"HTTP/1.1 200")
+        if how == "half-closed":
+            client.shutdown(socket.SHUT_WR)
+            entry = eventually(http, server)
+        elif how == "reset":
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    assert (entry if how == "half-closed" else eventually(http, server))["end"] == "client left"
+
+
+def test_running_falls_and_the_abort_counter_stays_as_on_a_real_vllm(server: Fake, http: httpx2.Client) -> None:
+    root = server.base_url.removesuffix("/v1")
+    with http.stream("POST", f"{server.base_url}/chat/completions", json=CHAT) as answer:
+        next(answer.iter_lines())
+        assert 'vllm:num_requests_running{engine="0",model_name="fake-model"} 1.0' in http.get(f"{root}/metrics").text
+    eventually(http, server)
+    page = http.get(f"{root}/metrics").text
+    assert 'vllm:num_requests_running{engine="0",model_name="fake-model"} 0.0' in page
+    assert 'vllm:request_success_total{engine="0",finished_reason="abort",model_name="fake-model"} 0.0' in page
+
+
+def test_the_ledger_can_be_cleared(server: Fake, http: httpx2.Client) -> None:
+    http.post(f"{server.base_url}/chat/completions", json={**CHAT, "stream": False, "max_tokens": 1})
+    http.delete(server.base_url.removesuffix("/v1") + "/ledger")
+    assert ledger(http, server) == []
+
+
+def test_an_endless_stream_costs_no_memory(http: httpx2.Client) -> None:
+    with Fake("endless", gap=0) as fake, http.stream("POST", f"{fake.base_url}/chat/completions", json=CHAT) as answer:
+        events = (line for line in answer.iter_lines() if line)
+        server = psutil.Process(fake.pid)
+        for _ in range(5_000):
+            next(events)
+        before = server.memory_info().rss
+        for _ in range(40_000):
+            next(events)
+        assert server.memory_info().rss - before < 3_000_000
