@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from stream_lab.fake import Fake
+from stream_lab.witness import RUNNING, read_metrics
 from tests.conftest import ledger
 
 CHAT: dict[str, Any] = {"messages": [{"role": "user", "content": "Hi"}], "stream": True}
@@ -75,11 +76,12 @@ def test_every_way_of_closing_counts(how: str, server: Fake, http: httpx2.Client
 def test_running_falls_and_the_abort_counter_stays_as_on_a_real_vllm(server: Fake, http: httpx2.Client) -> None:
     root = server.base_url.removesuffix("/v1")
     with http.stream("POST", f"{server.base_url}/chat/completions", json=CHAT) as answer:
-        next(answer.iter_lines())
-        assert 'vllm:num_requests_running{engine="0",model_name="fake-model"} 1.0' in http.get(f"{root}/metrics").text
+        lines = answer.iter_lines()  # kept: httpx closes the response when its iterator goes
+        next(lines)
+        assert read_metrics(http.get(f"{root}/metrics").text)[RUNNING] == 1
     eventually(http, server)
     page = http.get(f"{root}/metrics").text
-    assert 'vllm:num_requests_running{engine="0",model_name="fake-model"} 0.0' in page
+    assert read_metrics(page)[RUNNING] == 0
     assert 'vllm:request_success_total{engine="0",finished_reason="abort",model_name="fake-model"} 0.0' in page
 
 

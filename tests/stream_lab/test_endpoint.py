@@ -1,0 +1,89 @@
+"""Attaching to a server: what it takes from it, and one clear sentence for everything that can be wrong."""
+
+import os
+import socket
+from collections.abc import Iterator
+
+import psutil
+import pytest
+
+from stream_lab import Endpoint, EndpointError, bundled, open_endpoint
+from stream_lab.fake import Fake, FakeError
+
+
+@pytest.fixture(scope="module")
+def keyed() -> Iterator[Fake]:
+    with Fake("finite", api_key="sk-right-key") as fake:
+        yield fake
+
+
+def sentence(base_url: str, model: str | None = None) -> str:
+    with pytest.raises(EndpointError) as caught:
+        Endpoint(base_url, model)
+    text = str(caught.value)
+    assert "\n" not in text
+    return text
+
+
+def test_the_bundled_fake_is_started_and_stopped() -> None:
+    with open_endpoint() as endpoint:
+        assert endpoint.is_fake
+        assert endpoint.shows_metrics
+        assert endpoint.settings["extra_body"] == {"ignore_eos": True}
+        children = {child.pid for child in psutil.Process().children()}
+    assert not children & {child.pid for child in psutil.Process().children()}
+
+
+def test_it_attaches_to_a_server_and_leaves_it_running(fake: Endpoint) -> None:
+    with Endpoint(fake.base_url) as attached:
+        assert attached.model == "fake-model"
+    Endpoint(fake.base_url).close()
+
+
+def test_nothing_listens_there() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    assert "No server answers" in sentence(f"http://127.0.0.1:{port}/v1")
+
+
+@pytest.mark.parametrize("url", ["localhost:8000/v1", "ftp://host/v1", "http://", "nonsense"])
+def test_an_address_that_is_none(url: str) -> None:
+    assert "should look like" in sentence(url)
+
+
+def test_an_address_without_v1(fake: Endpoint) -> None:
+    assert "/v1" in sentence(fake.root)
+
+
+def test_a_password_in_the_address_is_refused_and_not_repeated() -> None:
+    text = sentence("http://me:hunter2@127.0.0.1:9/v1")
+    assert "OPENAI_API_KEY" in text
+    assert "hunter2" not in text
+
+
+def test_an_unknown_model_names_those_there_are(fake: Endpoint) -> None:
+    assert "it serves: fake-model" in sentence(fake.base_url, "gpt-nope")
+
+
+def test_a_missing_key_says_where_to_put_it(keyed: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    assert "OPENAI_API_KEY" in sentence(keyed.base_url)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-right-key")
+    endpoint = Endpoint(keyed.base_url)
+    assert "sk-right-key" not in repr(endpoint) + repr(endpoint.settings)
+
+
+def test_a_proxy_in_the_environment_does_not_stand_before_this_machine(fake: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    endpoint = Endpoint(fake.base_url)
+    assert "127.0.0.1" in os.environ["NO_PROXY"]
+    from stream_lab.story import PlainChatVllm
+
+    assert PlainChatVllm(**endpoint.settings, max_tokens=2, timeout=5, max_retries=0).invoke("Hi").content
+
+
+def test_a_fake_that_cannot_start_says_why() -> None:
+    with pytest.raises(FakeError, match="There is no scenario 'babble'"):
+        bundled("babble")

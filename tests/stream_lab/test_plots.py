@@ -1,0 +1,74 @@
+"""The pictures: drawn from records, and their words from the same records."""
+
+from typing import Any
+
+from stream_lab import Call, Recording, plots
+from stream_lab.scope import Event, Log
+from stream_lab.trace import Ending, Pull
+from stream_lab.witness import Sample
+
+
+def call(*, tasks: int = 40, ending: Ending = Ending.GAVE_UP, seen: bool = True) -> Call:
+    arrivals = [0.1 * (index + 1) for index in range(40)]
+    pulls = [Pull(index % tasks + 1, at - 0.1, at) for index, at in enumerate(arrivals)] + [Pull(tasks + 1, 4.0)]
+    samples = [Sample(0.5 * index, int(0 < index < 8), 0, 5 * index) for index in range(10)] if seen else []
+    return Call(Recording(arrivals=arrivals, pulls=pulls, ending=ending, ended=4.05), 2.03, samples)
+
+
+def fired(*, done: bool) -> Log:
+    log = Log()
+    log.events += [Event(0, "entered", "active", 1, 1, False, 0), Event(2.03, "timer fired", "expiring", 0, 1, done, 1)]
+    return log
+
+
+def words(picture: plots.Picture) -> str:
+    figure: Any = picture.figure
+    texts = [
+        text.get_text() for axes in figure.axes for text in [*axes.texts, axes.title, axes._left_title, *axes.get_yticklabels()]
+    ]
+    return " ".join([*texts, *(text.get_text() for text in figure.texts)])
+
+
+def test_the_timeline_counts_late_chunks_and_says_how_each_call_ended() -> None:
+    picture = plots.timeline({"plain": call()}, title="It runs on")
+    dots = {collection.get_label(): len(collection.get_offsets()) for collection in picture.figure.axes[0].collections}  # type: ignore[arg-type]
+    assert dots == {"chunk before the deadline": 20, "chunk after the deadline": 20}
+    assert "still streaming; we left at 4.0 s" in words(picture) or "still streaming; we left at 4.1 s" in words(picture)
+    assert "20 chunks after it" in picture.alt
+    assert picture.alt.startswith("It runs on")
+
+
+def test_swim_lanes_show_a_lane_for_each_task_and_what_the_timer_hit() -> None:
+    picture = plots.swim_lanes(call(), fired(done=True), title="A task for every chunk")
+    assert len(picture.figure.axes[0].patches) == 41
+    assert "which had already finished" in words(picture)
+    assert "already finished" in picture.alt
+    assert "41 tasks pulled 40 chunks" in picture.alt
+    assert "which was waiting" in plots.swim_lanes(call(tasks=1), fired(done=False), title="One task").alt
+
+
+def test_many_tasks_are_thinned_to_readable_lanes_that_keep_the_first_and_the_last() -> None:
+    arrivals = [0.01 * (index + 1) for index in range(400)]
+    pulls = [Pull(index + 1, at - 0.01, at) for index, at in enumerate(arrivals)]
+    many = Call(Recording(arrivals=arrivals, pulls=pulls, ending=Ending.GAVE_UP, ended=4.0), 2.0)
+    picture = plots.swim_lanes(many, Log(), title="Many")
+    assert len(picture.figure.axes[0].patches) == plots.MOST_LANES
+    assert "400 tasks" in picture.alt
+
+
+def test_server_load_says_so_when_there_is_nothing_to_see() -> None:
+    assert "still generating" in plots.server_load({"chain": call()}, title="Busy").alt
+    assert "shows no metrics" in plots.server_load({"chain": call(seen=False)}, title="Busy").alt
+
+
+def test_a_notebook_gets_the_picture_with_its_alternative_text() -> None:
+    picture = plots.timeline({"plain": call()}, title="It runs on")
+    data, metadata = picture._repr_mimebundle_()
+    assert data["image/png"].startswith(b"\x89PNG")
+    assert data["text/plain"] == "<picture>"
+    assert metadata["image/png"]["alt"] == picture.alt
+
+
+def test_the_state_ladder_names_every_step() -> None:
+    picture = plots.scope_states(fired(done=False).events, title="Expiring")
+    assert "timer fired (expiring, cancelling 1)" in picture.alt
