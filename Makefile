@@ -23,7 +23,7 @@ help: ## this list
 setup: $(READY) ## make the environment, nothing else
 
 $(LOCK):
-	@echo "No such WORLD: '$(WORLD)'. There are: $(patsubst requirements/%.txt,%,$(wildcard requirements/*.txt))." >&2; exit 2
+	@echo "No such WORLD: '$(WORLD)'. There are: $(sort $(patsubst requirements/%.txt,%,$(wildcard requirements/*.txt)))." >&2; exit 2
 
 # The seed world is Python 3.11, as in the post-mortem; uv finds it, or fetches it where it may.
 $(READY): $(LOCK) pyproject.toml

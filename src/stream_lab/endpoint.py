@@ -81,6 +81,8 @@ class Endpoint:
         answer = self._ask(client, "GET", "/models")
         if answer.status_code in (401, 403):
             raise EndpointError(f"{self.base_url} wants a key it was not given; set {KEY_VARIABLE} in the environment.")
+        if answer.status_code == 404:
+            raise EndpointError(f"{self.base_url} has no /models; should the address end in /v1?")
         try:
             names = [card["id"] for card in answer.json()["data"]] if answer.status_code == 200 else []
         except (ValueError, KeyError, TypeError):

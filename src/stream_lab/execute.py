@@ -40,13 +40,16 @@ class ReportingEngine(NBClientEngine):  # type: ignore[misc]
         super().execute_managed_notebook(nb_man, kernel_name, extra_arguments=QUIET_KERNEL, **kwargs)
 
 
+papermill_engines.register("reporting", ReportingEngine)
+
+
 def execute(source: str, target: str, evidence: str, cell_limit: int, parameters: dict[str, Any]) -> str:
     """Run one notebook; returns why it did not run to its end, or nothing if it did."""
     os.environ[FOLDER_VARIABLE] = evidence
     try:
         papermill.execute_notebook(
-            os.path.relpath(source),  # papermill writes these paths into the notebook
-            os.path.relpath(target),
+            source,
+            target,
             parameters=parameters,
             engine_name="reporting",
             kernel_name="python3",
@@ -62,7 +65,19 @@ def execute(source: str, target: str, evidence: str, cell_limit: int, parameters
         return "its kernel died"
     except Exception as error:  # a notebook that cannot be read, a kernel that does not start: the others may still run
         return f"{type(error).__name__}: {error}"
+    finally:
+        _forget_paths(Path(target))
     return ""
+
+
+def _forget_paths(notebook: Path) -> None:
+    """Take this machine's folders out of what papermill noted in the notebook."""
+    if notebook.exists():
+        body = json.loads(notebook.read_text(encoding="utf-8"))
+        for name in ("input_path", "output_path"):
+            if name in body["metadata"].get("papermill", {}):
+                body["metadata"]["papermill"][name] = notebook.name
+        notebook.write_text(json.dumps(body, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _say(**facts: Any) -> None:
@@ -70,7 +85,6 @@ def _say(**facts: Any) -> None:
 
 
 def main() -> None:
-    papermill_engines.register("reporting", ReportingEngine)
     for line in sys.stdin:
         started = time.monotonic()
         error = execute(**json.loads(line))

@@ -213,7 +213,8 @@ def _run(worker: Worker, path: Path, plan: Plan, result: Result, advance: Callab
     result.seconds = last.get("seconds", 0.0)
     result.claims, result.numbers, complete = _read_evidence(evidence / f"{path.stem[:2]}.json")
     result.ran = "done" in last
-    result.error = last.get("error", "it was stopped") or ("" if complete else "it did not get to its table of claims")
+    missing = "it did not get to its table of claims" if not complete else "it made no claim" if not result.claims else ""
+    result.error = last.get("error", "it was stopped") or missing
 
 
 def _read_evidence(path: Path) -> tuple[list[Claim], dict[str, float], bool]:

@@ -116,7 +116,7 @@ def test_timeout_sets_both_bounds_and_stream_timeout_only_the_streams() -> None:
     assert (both.stream_timeout, both.request_timeout) == (45, 45)
     apart = ChatVllm(model="m", timeout=45, stream_timeout=90)
     assert (apart.stream_timeout, apart.request_timeout) == (90, 45)
-    assert ChatVllm(model="m", request_timeout=7).stream_timeout == 7  # type: ignore[call-arg]
+    assert ChatVllm(model="m", request_timeout=7).stream_timeout == 7
 
 
 @pytest.mark.parametrize("bound", [0, -1, 0.0, math.nan, math.inf])

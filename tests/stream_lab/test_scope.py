@@ -103,9 +103,9 @@ async def entered_twice(make: Make) -> Any:
 
 async def three_tasks(make: Make) -> Any:
     cm = make(0.01)
-    await asyncio.create_task(cm.__aenter__())  # type: ignore[arg-type]
+    await asyncio.create_task(cm.__aenter__())
     await asyncio.create_task(asyncio.sleep(0.05))
-    answer = await asyncio.create_task(cm.__aexit__(None, None, None))  # type: ignore[func-returns-value, arg-type]
+    answer = await asyncio.create_task(cm.__aexit__(None, None, None))  # type: ignore[func-returns-value]
     return answer, cm.expired()
 
 

@@ -1,0 +1,178 @@
+"""`stream-lab run`: what it makes of notebooks that succeed, fail, hang, die or are interrupted."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import psutil
+import pytest
+
+from stream_lab.report import Summary
+
+STREAM_LAB = [sys.executable, "-m", "stream_lab.cli", "run"]
+GOOD = 'e = Evidence("{number}"); e.claim("it holds", expected="yes", found="yes"); e.table()'
+
+
+def write(folder: Path, number: str, *cells: str) -> None:
+    """A small notebook: the parameters every notebook has, and these cells."""
+    parameters = nbformat.v4.new_code_cell("BASE_URL = None\nMODEL = None\nTIMEOUT = 2.0", metadata={"tags": ["parameters"]})
+    title = nbformat.v4.new_markdown_cell(f"# {number} · A `test`")
+    start = nbformat.v4.new_code_cell("from stream_lab.evidence import Evidence")
+    rest = [nbformat.v4.new_code_cell(cell.replace("{number}", number)) for cell in cells]
+    language = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
+    notebook = nbformat.v4.new_notebook(cells=[title, parameters, start, *rest], metadata=language)
+    folder.mkdir(exist_ok=True)
+    (folder / f"{number}_test.ipynb").write_text(nbformat.writes(notebook), encoding="utf-8")
+
+
+def run(folder: Path, *arguments: str, **more: str) -> tuple[subprocess.CompletedProcess[str], Path | None]:
+    """Run the investigation over a folder of notebooks; returns the process and the run's folder."""
+    command = [*STREAM_LAB, "--notebooks", str(folder), "--runs", str(folder / "runs"), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, env={**os.environ, **more}, check=False)
+    runs = sorted((folder / "runs").glob("*")) if (folder / "runs").exists() else []
+    return done, runs[-1] if runs else None
+
+
+def verdicts(run_folder: Path | None) -> dict[str, Any]:
+    assert run_folder is not None
+    body: dict[str, Any] = json.loads((run_folder / "verdicts.json").read_text(encoding="utf-8"))
+    return body
+
+
+def test_every_claim_as_told_is_status_0_with_a_report(tmp_path: Path) -> None:
+    write(tmp_path, "01", GOOD)
+    write(tmp_path, "02", "print(TIMEOUT)", GOOD)
+    done, folder = run(tmp_path, "--timeout", "3")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 of 2 claims came out as the story tells" in done.stdout
+    assert folder is not None
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert "it holds" in page
+    assert "http" not in page.replace("http-equiv", ""), "the page needs nothing from elsewhere"
+    assert "3.0" in (folder / "notebooks" / "02_test.ipynb").read_text(encoding="utf-8")
+    assert str(tmp_path) not in (folder / "notebooks" / "02_test.ipynb").read_text(encoding="utf-8")
+
+
+BROKEN = {
+    "02": ('e = Evidence("{number}"); e.claim("it holds", expected="yes", found="no"); e.table()', ""),
+    "03": (
+        "from stream_lab.evidence import Unknown\n"
+        'e = Evidence("{number}"); e.claim("it holds", expected="yes", found=Unknown("who knows")); e.table()',
+        "",
+    ),
+    "04": ('e = Evidence("{number}"); e.claim("it holds", expected="yes", found="yes"); 1 / 0', "ZeroDivisionError"),
+    "05": ('e = Evidence("{number}"); e.claim("it holds", expected="yes", found="yes")', "did not get to its table"),
+    "06": ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "kernel died"),
+    "07": ('Evidence("{number}").table()', "made no claim"),
+}
+
+
+def test_whatever_is_not_as_told_is_status_1_and_says_why(tmp_path: Path) -> None:
+    write(tmp_path, "01", GOOD)
+    for number, (cell, _) in BROKEN.items():
+        write(tmp_path, number, cell)
+    done, folder = run(tmp_path)
+    assert done.returncode == 1, done.stdout + done.stderr
+    body = verdicts(folder)
+    assert body["as_told"] is False
+    results = {result["name"][:2]: result for result in body["results"]}
+    assert list(results) == ["01", *BROKEN]
+    for number, (_, why) in BROKEN.items():
+        assert why in results[number]["error"]
+        assert bool(why) == bool(results[number]["error"])
+        assert why in done.stdout
+    assert [results[number]["claims"][0]["outcome"] for number in ("01", "02", "03")] == ["as told", "not as told", "not shown"]
+    assert "3 of 5 claims came out as the story tells; not run to the end: 04, 05, 06, 07" in done.stdout
+
+
+@pytest.mark.parametrize("number", ["02", "03", "06"])
+def test_one_notebook_that_is_not_as_told_is_enough(number: str) -> None:
+    from stream_lab.evidence import Claim, Outcome
+    from stream_lab.investigation import Result
+
+    good = Result("01_test", "", [Claim("it holds", "yes", "yes", Outcome.AS_TOLD)], ran=True)
+    bad = {
+        "02": Result("02_test", "", [Claim("it holds", "yes", "no", Outcome.NOT_AS_TOLD)], ran=True),
+        "03": Result("03_test", "", [Claim("it holds", "yes", "?", Outcome.NOT_SHOWN)], ran=True),
+        "06": Result("06_test", "", [Claim("it holds", "yes", "yes", Outcome.AS_TOLD)], ran=True, error="its kernel died"),
+    }[number]
+    assert Summary("s", [], 2.0, 1.0, False, [good]).as_told
+    assert not Summary("s", [], 2.0, 1.0, False, [good, bad]).as_told
+    assert not Summary("s", [], 2.0, 1.0, True, [good]).as_told
+    assert not Summary("s", [], 2.0, 1.0, False, []).as_told
+
+
+def test_a_cell_that_hangs_is_a_failure_and_never_taken_for_success(tmp_path: Path) -> None:
+    from stream_lab.execute import execute
+
+    write(tmp_path, "01", "import asyncio; await asyncio.sleep(60)", GOOD)
+    started = time.monotonic()
+    error = execute(str(tmp_path / "01_test.ipynb"), str(tmp_path / "out.ipynb"), str(tmp_path), 2, {"TIMEOUT": 2.0})
+    assert "ran for more than 2 s" in error
+    assert time.monotonic() - started < 40
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_an_interrupt_keeps_what_was_run_and_leaves_no_process_behind(name: str, tmp_path: Path) -> None:
+    write(tmp_path, "01", GOOD)
+    hang = "from stream_lab.fake import Fake\nfake = Fake()\nimport time, pathlib\npathlib.Path('{mark}').write_text(str(fake.pid))\ntime.sleep(60)"
+    mark = tmp_path / "mark"
+    write(tmp_path, "02", hang.replace("{mark}", str(mark)))
+    command = [*STREAM_LAB, "--notebooks", str(tmp_path), "--runs", str(tmp_path / "runs"), "--jobs", "1"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    until = time.monotonic() + 60
+    while not mark.exists() and time.monotonic() < until:
+        time.sleep(0.1)
+    family = psutil.Process(process.pid).children(recursive=True)
+    assert len(family) >= 3, "worker, kernel and fake are at work"
+    process.send_signal(getattr(signal, name))
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Interrupted; what had run by then is kept" in err
+    assert "it holds" in out
+    _, alive = psutil.wait_procs(family, timeout=10)
+    assert alive == []
+    page = next((tmp_path / "runs").glob("*/report.html")).read_text(encoding="utf-8")
+    assert "it holds" in page
+    assert "interrupted" in page
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--timeout", "0"], "must be a number of seconds"),
+        (["--timeout", "abc"], "must be a number of seconds"),
+        (["--timeout", "nan"], "must be a number of seconds"),
+        (["--base-url", "http://127.0.0.1:9/v1"], "No server answers"),
+        (["--only", "77"], "names none of the notebooks"),
+        (["--runs", "/proc/nowhere"], "Cannot write"),
+        (["--notebooks", "/nowhere"], "There are no notebooks"),
+        (["--model", "x", "--base-url", "nonsense"], "should look like"),
+    ],
+)
+def test_bad_input_is_one_clear_sentence(arguments: list[str], says: str, tmp_path: Path) -> None:
+    write(tmp_path, "01", GOOD)
+    done, _ = run(tmp_path, *arguments)
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_the_key_is_in_no_artefact(tmp_path: Path) -> None:
+    from stream_lab.fake import Fake
+
+    write(tmp_path, "01", "from stream_lab import open_endpoint\nserver = open_endpoint(BASE_URL, MODEL)\nserver.settings", GOOD)
+    with Fake("finite", api_key="sk-very-secret") as fake:
+        done, folder = run(tmp_path, "--base-url", fake.base_url, OPENAI_API_KEY="sk-very-secret")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert folder is not None
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert len(files) >= 4
+    assert not [path for path in files if b"sk-very-secret" in path.read_bytes()]
+    assert "sk-very-secret" not in done.stdout + done.stderr
