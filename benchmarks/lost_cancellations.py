@@ -1,7 +1,8 @@
 """How often is the one cancellation of `asyncio.timeout` lost on its way into a stream?
 
-`python benchmarks/lost_cancellations.py [trials]` runs short direct streams (one task, no chain) against the bundled fake at 5 ms a
-token, each inside one scope that ends at a random moment, once with LangChain's `stream_chunk_timeout` off and once as it comes.
+`python benchmarks/lost_cancellations.py [trials] [base_url]` runs short direct streams (one task, no chain), each inside one scope that
+ends at a random moment, once with LangChain's `stream_chunk_timeout` off and once as it comes. Without an address it starts the bundled
+fake at 5 ms a token.
 
 LangChain waits for each chunk with `asyncio.wait_for`. On Python 3.11 that swallows a cancellation which arrives in the same turn of
 the loop as the chunk (python/cpython#86296, mended in 3.12).
@@ -17,7 +18,7 @@ from importlib.metadata import version
 from langchain_openai import ChatOpenAI
 from rich.progress import track
 
-from stream_lab import bundled
+from stream_lab import Endpoint, bundled
 
 GAP = 0.005
 
@@ -38,12 +39,13 @@ async def lost(model: ChatOpenAI, limit: float) -> bool:
     raise RuntimeError("the fake stopped by itself")
 
 
-async def main(trials: int) -> None:
+async def main(trials: int, base_url: str | None) -> None:
     chance = random.Random(1)
     print(f"Python {platform.python_version()}, langchain-openai {version('langchain-openai')}, {trials} streams each")
-    with bundled("endless", gap=GAP) as fake:
+    with Endpoint(base_url) if base_url else bundled("endless", gap=GAP) as server:
+        print(repr(server).splitlines()[0])
         for name, options in {"off": {"stream_chunk_timeout": None}, "as it comes": {}}.items():
-            model = ChatOpenAI(**fake.settings, **options)
+            model = ChatOpenAI(**server.settings, **options)
             count = 0
             for _ in track(range(trials), description=f"stream_chunk_timeout {name}"):
                 count += await lost(model, 0.3 + chance.random() * GAP * 4)
@@ -51,4 +53,4 @@ async def main(trials: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else 40))
+    asyncio.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else 40, sys.argv[2] if len(sys.argv) > 2 else None))

@@ -3,6 +3,7 @@
 `python tools/build_notebooks.py [NAME…]` builds all, or those whose file name begins with one of the names (`04`).
 """
 
+import base64
 import sys
 import time
 from pathlib import Path
@@ -15,6 +16,7 @@ from nbclient.exceptions import CellExecutionError
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "notebooks" / "source"
 CELL_LIMIT = 60
+COVER = "05"  # the README shows the first picture of this one
 
 
 def read(source: Path) -> nbformat.NotebookNode:
@@ -40,6 +42,14 @@ def build(source: Path) -> None:
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
     target.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8")
+    if source.stem.startswith(COVER):
+        pictures = [
+            output.data["image/png"]
+            for cell in notebook.cells
+            for output in cell.get("outputs", [])
+            if "image/png" in output.get("data", {})
+        ]
+        (ROOT / "docs" / "chain.png").write_bytes(base64.b64decode(pictures[0]))
 
 
 def main(names: list[str]) -> int:

@@ -12,6 +12,8 @@ from stream_lab.witness import Sample, Witness
 
 # Seconds a server may take, after its client has gone, to have its slot free: a real vLLM on a busy CPU needed up to 0.2.
 FREES_WITHIN = 1.5
+# Seconds the server is watched for after that, so that one can see that it stays as it is.
+AFTERWARDS = 0.3
 
 
 @dataclass
@@ -74,4 +76,5 @@ async def observe(stream: AsyncIterator[Any], *, deadline: float, server: Endpoi
         recording = await record(stream, give_up_after=give_up_after)
         baseline = witness.samples[0].running if witness.samples else 0
         await asyncio.to_thread(witness.wait_for_idle, baseline, FREES_WITHIN)
+        await asyncio.sleep(AFTERWARDS)
     return Call(recording, deadline, [replace(sample, at=sample.at - recording.started) for sample in witness.samples])

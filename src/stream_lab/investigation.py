@@ -103,7 +103,7 @@ def investigate(plan: Plan, console: Console) -> Iterator[Result]:
         TimeElapsedColumn(),
         console=console,
     )
-    bar = progress.add_task("starting", total=sum(len(_cells(path)) for path in plan.notebooks))
+    bar = progress.add_task("starting", total=sum(len(_cells(path)) + 1 for path in plan.notebooks))  # + the injected parameters
 
     def work(worker: Worker) -> None:
         while waiting:
@@ -209,7 +209,8 @@ def _run(worker: Worker, path: Path, plan: Plan, result: Result, advance: Callab
     last: dict[str, Any] = {}
     for facts in worker.run(task):
         last = facts
-        advance()
+        if "cell" in facts:
+            advance()
     result.seconds = last.get("seconds", 0.0)
     result.claims, result.numbers, complete = _read_evidence(evidence / f"{path.stem[:2]}.json")
     result.ran = "done" in last

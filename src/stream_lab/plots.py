@@ -14,6 +14,7 @@ from stream_lab.trace import Ending, Pull
 # Okabe and Ito's palette, told apart by people who are colour-blind; marker and hatch say the same a second time.
 OK, LATE, EVENT, GOOD, NEUTRAL, DEADLINE = "#0072B2", "#E69F00", "#D55E00", "#009E73", "#999999", "#000000"
 MOST_LANES = 44
+VISIBLE = 0.006  # of the axis, the least a bar is wide
 
 
 class Picture:
@@ -103,6 +104,8 @@ def swim_lanes(call: Call, log: Log, *, title: str) -> Picture:
     step = max(1, len(shown) // 12)
     axes.set_yticks(range(0, len(shown), step), [f"task {task}" for task in shown[::step]])
     axes.set_ylim(len(shown) - 0.4, -1.0)
+    if len(shown) < len(every):
+        axes.set_ylabel(f"{len(shown)} of {len(every)} tasks, evenly chosen", fontsize=9)
     axes.set_xlim(0, max(recording.ended, deadline) * 1.45 if len(shown) <= 3 else max(recording.ended, deadline) * 1.05)
     _seconds(axes)
     _legend(figure, axes)
@@ -203,10 +206,12 @@ def _bar(axes: Axes, pull: Pull, lane: int, ended: float, deadline: float, thick
     late = until > deadline and not waiting
     label = "waiting for a chunk that never came" if waiting else "pulled a chunk late" if late else "pulled a chunk"
     colour = LATE if late else OK
+    length, least = until - pull.asked, max(ended, deadline) * VISIBLE
+    edge = 0.8 if waiting else 0.4 if length > least else 0  # drawn to scale, nobody would see the pull of a fast server
     axes.barh(
-        lane, until - pull.asked, left=pull.asked, height=thickness,
+        lane, max(length, least), left=pull.asked, height=thickness,
         color="none" if waiting else colour, edgecolor=colour if waiting else "white",
-        hatch="////" if waiting else None, linewidth=0.8 if waiting else 0.4, label=label,
+        hatch="////" if waiting else None, linewidth=edge, label=label,
     )  # fmt: skip
 
 
