@@ -86,7 +86,11 @@ print(" | ".join(pieces))
 # ## What was shown
 
 # %%
-evidence.claim("the server streams its answer in many chunks", expected="many", found="many" if len(pieces) == 12 else "few")
+evidence.claim(
+    "the server streams its answer in many chunks",
+    expected="many",
+    found="many" if len(pieces) == 12 else "few",
+)
 server.close()
 evidence.table()
 
@@ -107,7 +111,11 @@ if address is ...:
 else:
     try:
         open_endpoint(address).close()
-        check("an endpoint", "a sentence", hint="Something answers at that address; try another port.")
+        check(
+            "an endpoint",
+            "a sentence",
+            hint="Something answers at that address; try another port.",
+        )
     except EndpointError as error:
         print(error)
         check("a sentence", "a sentence", hint="")

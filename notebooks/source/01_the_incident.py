@@ -29,7 +29,6 @@ from typing import Any
 
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_openai import ChatOpenAI
-
 from stream_lab import Evidence, observe, open_endpoint, plots
 
 evidence = Evidence("01")
@@ -48,7 +47,7 @@ class PlainChatVllm(ChatOpenAI):
     """Attempt 0: the time-out is given where the model is made, and handed on to the HTTP client."""
 
     stream_timeout: float | None = None
-    stream_chunk_timeout: float | None = None  # newer than the incident; notebook 04 shows what it does
+    stream_chunk_timeout: float | None = None  # newer than the incident: see notebook 04
 
     def __init__(self, **kwargs: Any) -> None:
         kwargs.setdefault("stream_timeout", kwargs.get("timeout"))
@@ -90,7 +89,10 @@ print("GPU server:", call.server)
 # nobody wants these tokens.
 
 # %%
-plots.server_load({"the ERP server leaves at the dashed line": call}, title="The caller has gone; the GPU goes on making tokens")
+plots.server_load(
+    {"the ERP server leaves at the dashed line": call},
+    title="The caller has gone; the GPU goes on making tokens",
+)
 
 # %% [markdown]
 # `num_requests_running` and `generation_tokens_total` come from the server's `/metrics`, and they are the ones to watch. vLLM also
@@ -100,11 +102,21 @@ plots.server_load({"the ERP server leaves at the dashed line": call}, title="The
 # ## What was shown
 
 # %%
-evidence.claim("the caller gives up when its time is over", expected="left without an answer", found=erp)
 evidence.claim(
-    "the AI server reads on, though its model was given timeout=", expected="ran past the deadline", found=call.verdict
+    "the caller gives up when its time is over",
+    expected="left without an answer",
+    found=erp,
 )
-evidence.claim("the GPU server makes tokens that nobody waits for", expected="still generating", found=call.server)
+evidence.claim(
+    "the AI server reads on, though its model was given timeout=",
+    expected="ran past the deadline",
+    found=call.verdict,
+)
+evidence.claim(
+    "the GPU server makes tokens that nobody waits for",
+    expected="still generating",
+    found=call.server,
+)
 evidence.number("tokens_for_nobody", call.tokens_after_deadline)
 server.close()
 evidence.table()
@@ -122,7 +134,11 @@ running_then = ...
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
 expected = next((sample.running for sample in call.samples if sample.at > TIMEOUT + 0.5), 0)
-check(running_then, expected, hint="Take the first sample whose `at` is larger than TIMEOUT + 0.5.")
+check(
+    running_then,
+    expected,
+    hint="Take the first sample whose `at` is larger than TIMEOUT + 0.5.",
+)
 
 # %% [markdown]
 # ---

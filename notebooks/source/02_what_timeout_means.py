@@ -63,7 +63,9 @@ with bundled("finite") as fake:
 
     def ask(scenario):
         settings = {**fake.settings, "extra_body": {"fake_scenario": scenario}}
-        stream = PlainChatVllm(**settings, timeout=TIMEOUT, max_retries=0).astream("Tell me everything.")
+        stream = PlainChatVllm(**settings, timeout=TIMEOUT, max_retries=0).astream(
+            "Tell me everything."
+        )
         return record(stream, give_up_after=TIMEOUT + max(TIMEOUT, 2.0))
 
     recordings = await asyncio.gather(ask("stall:after=5"), ask("keep_alive:after=5"))
@@ -74,7 +76,11 @@ print("five tokens, then comments:", comments.verdict)
 
 # %%
 plots.timeline(
-    {"tokens\nwithout end": endless, "tokens,\nthen silence": silence, "tokens,\nthen comments": comments},
+    {
+        "tokens\nwithout end": endless,
+        "tokens,\nthen silence": silence,
+        "tokens,\nthen comments": comments,
+    },
     title="timeout= ends a silent socket, and nothing else",
 )
 
@@ -86,10 +92,22 @@ plots.timeline(
 # ## What was shown
 
 # %%
-evidence.claim("plain timeout= never cuts an endless stream", expected="ran past the deadline", found=endless.verdict)
+evidence.claim(
+    "plain timeout= never cuts an endless stream",
+    expected="ran past the deadline",
+    found=endless.verdict,
+)
 evidence.claim("the server goes on generating", expected="still generating", found=endless.server)
-evidence.claim("it does cut a silent connection (on the fake)", expected="stopped by the read time-out", found=silence.verdict)
-evidence.claim("comments are enough to hold it off (on the fake)", expected="silent past the deadline", found=comments.verdict)
+evidence.claim(
+    "it does cut a silent connection (on the fake)",
+    expected="stopped by the read time-out",
+    found=silence.verdict,
+)
+evidence.claim(
+    "comments are enough to hold it off (on the fake)",
+    expected="silent past the deadline",
+    found=comments.verdict,
+)
 server.close()
 evidence.table()
 
@@ -108,7 +126,11 @@ longest_pause = ...
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
 expected = max(later - earlier for earlier, later in pairwise(endless.recording.arrivals))
-check(longest_pause, expected, hint="Subtract neighbours: pairwise(arrivals) gives them two by two.")
+check(
+    longest_pause,
+    expected,
+    hint="Subtract neighbours: pairwise(arrivals) gives them two by two.",
+)
 
 # %% [markdown]
 # ---

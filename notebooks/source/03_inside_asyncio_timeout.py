@@ -71,7 +71,10 @@ try:
 except TimeoutError:
     pass
 
-plots.scope_states(log.events, title="Time runs out: the timer cancels the task, the exit turns that into TimeoutError")
+plots.scope_states(
+    log.events,
+    title="Time runs out: the timer cancels the task, the exit turns that into TimeoutError",
+)
 
 # %%
 late = [event.state for event in log.events]
@@ -225,7 +228,10 @@ print("__aexit__ returned:          ", swallowed)
 fired = log.find("timer fired")
 print("the timer fired, and cancelled task", fired.remembered)
 print("that task had already finished:", fired.remembered_done)
-plots.scope_states(log.events, title="Entered, run and left by three tasks: the scope expires and nobody is told")
+plots.scope_states(
+    log.events,
+    title="Entered, run and left by three tasks: the scope expires and nobody is told",
+)
 
 # %% [markdown]
 # `expired()` is true. **The scope knows that its time is over, and says nothing.** There is no error, no warning, no log line:
@@ -237,11 +243,23 @@ plots.scope_states(log.events, title="Entered, run and left by three tasks: the 
 # ## What was shown
 
 # %%
-evidence.claim("time runs out", expected="created → active → expiring → expired", found=" → ".join(late))
+evidence.claim(
+    "time runs out",
+    expected="created → active → expiring → expired",
+    found=" → ".join(late),
+)
 evidence.claim("left in time", expected="created → active → finished", found=" → ".join(in_time))
 evidence.claim("reschedule gives more time", expected="finished", found=rescheduled)
-evidence.claim("already late: stopped at the first await", expected="already late: stopped at the first await", found=order[2])
-evidence.claim("somebody else's cancellation wins over the time-out", expected="CancelledError", found=both)
+evidence.claim(
+    "already late: stopped at the first await",
+    expected="already late: stopped at the first await",
+    found=order[2],
+)
+evidence.claim(
+    "somebody else's cancellation wins over the time-out",
+    expected="CancelledError",
+    found=both,
+)
 evidence.claim("in three tasks the scope expires", expected=True, found=cm.expired())
 evidence.claim("and the body is not stopped", expected="the body ran to its end", found=outcome)
 evidence.table()
@@ -260,7 +278,11 @@ returned = ...
 # %% jupyter={"source_hidden": true} tags=["solution"]
 finished = asyncio.create_task(asyncio.sleep(0))
 await finished
-check(returned, finished.cancel(), hint="Make a task, await it, then call cancel() on it and look at the value.")
+check(
+    returned,
+    finished.cancel(),
+    hint="Make a task, await it, then call cancel() on it and look at the value.",
+)
 
 # %% [markdown]
 # **2.** Write `stopped_in_time`: a coroutine that runs `work()` under a bound of 0.1 s such that it holds even though the scope is
@@ -289,8 +311,16 @@ async def outcome_of(attempt):
         return "it was stopped"
 
 
-answer = ... if stopped_in_time.__code__.co_code == (lambda cm: None).__code__.co_code else await outcome_of(stopped_in_time)
-check(answer, await outcome_of(solution), hint="Enter the scope with `async with` in the task that does the work.")
+answer = (
+    ...
+    if stopped_in_time.__code__.co_code == (lambda cm: None).__code__.co_code
+    else await outcome_of(stopped_in_time)
+)
+check(
+    answer,
+    await outcome_of(solution),
+    hint="Enter the scope with `async with` in the task that does the work.",
+)
 
 # %% [markdown]
 # ---

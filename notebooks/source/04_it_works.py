@@ -19,7 +19,6 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from langchain_core.outputs import ChatGenerationChunk
-
 from stream_lab import Evidence, observe, open_endpoint, plots, scope, traced
 from stream_lab.story import PlainChatVllm
 
@@ -69,7 +68,10 @@ plots.swim_lanes(call, log, title="model.astream: one task pulls every chunk, an
 # as a `TimeoutError`.
 
 # %%
-plots.server_load({"model.astream": call}, title="The connection closes at the deadline, and the server stops")
+plots.server_load(
+    {"model.astream": call},
+    title="The connection closes at the deadline, and the server stops",
+)
 
 # %% [markdown]
 # ## A cancellation that gets lost
@@ -109,10 +111,20 @@ print(f"Python {sys.version_info.major}.{sys.version_info.minor}: {lost}")
 fired = log.find("timer fired")
 landed = "waiting for a chunk" if fired and not fired.remembered_done else "already finished"
 
-evidence.claim("asyncio.timeout in _astream cuts model.astream on time", expected="stopped at the deadline", found=call.verdict)
-evidence.claim("the server stopped generating when it was cut", expected="stopped generating", found=call.server)
+evidence.claim(
+    "asyncio.timeout in _astream cuts model.astream on time",
+    expected="stopped at the deadline",
+    found=call.verdict,
+)
+evidence.claim(
+    "the server stopped generating when it was cut",
+    expected="stopped generating",
+    found=call.server,
+)
 evidence.claim("one task pulled every chunk", expected=1, found=call.recording.pulling_tasks)
-evidence.claim("the task that the timer cancelled was", expected="waiting for a chunk", found=landed)
+evidence.claim(
+    "the task that the timer cancelled was", expected="waiting for a chunk", found=landed
+)
 evidence.number("stopped_after_s", call.recording.ended)
 server.close()
 evidence.table()
@@ -129,7 +141,11 @@ from stream_lab.exercise import check
 state_after_the_timer = ...
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
-check(state_after_the_timer, fired.state if fired else None, hint="log.find('timer fired').state")
+check(
+    state_after_the_timer,
+    fired.state if fired else None,
+    hint="log.find('timer fired').state",
+)
 
 # %% [markdown]
 # ---

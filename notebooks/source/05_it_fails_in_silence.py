@@ -20,8 +20,16 @@ from typing import Any
 
 from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.prompts import ChatPromptTemplate
-
-from stream_lab import Evidence, bundled, observe, open_endpoint, plots, record, scope, traced
+from stream_lab import (
+    Evidence,
+    bundled,
+    observe,
+    open_endpoint,
+    plots,
+    record,
+    scope,
+    traced,
+)
 from stream_lab.call import Call
 from stream_lab.story import PlainChatVllm
 
@@ -56,7 +64,9 @@ model = traced(ScopedChatVllm)(**server.settings, timeout=TIMEOUT)
 chain = prompt | model
 
 with scope.observed() as log:
-    call = await observe(chain.astream({"question": "Tell me everything."}), deadline=TIMEOUT, server=server)
+    call = await observe(
+        chain.astream({"question": "Tell me everything."}), deadline=TIMEOUT, server=server
+    )
 
 print("stream:", call.verdict)
 print("server:", call.server)
@@ -70,7 +80,11 @@ print("error: ", call.recording.error or "none")
 # %%
 one_each = call.recording.pulling_tasks == call.recording.chunks
 print("one task for each chunk" if one_each else "fewer tasks than chunks")
-plots.swim_lanes(call, log, title="chain.astream: a new task for every chunk; the cancel hits one that has finished")
+plots.swim_lanes(
+    call,
+    log,
+    title="chain.astream: a new task for every chunk; the cancel hits one that has finished",
+)
 
 # %% [markdown]
 # Each lane is a task. A chain does not read its model's stream in the task you called it from; it wraps every step to the next chunk
@@ -123,7 +137,9 @@ with bundled("no_first_token") as fake:
     silent = traced(ScopedChatVllm)(**fake.settings, timeout=TIMEOUT, max_retries=0)
     # The socket's own read time-out would fire in the same moment; it is not the subject, so it gets out of the way.
     silent = silent.model_copy(update={"stream_timeout": TIMEOUT / 2})
-    recording = await record((prompt | silent).astream({"question": "Anything."}), give_up_after=2 * TIMEOUT)
+    recording = await record(
+        (prompt | silent).astream({"question": "Anything."}), give_up_after=2 * TIMEOUT
+    )
 
 first_chunk = Call(recording, TIMEOUT / 2)
 print("stream:", first_chunk.verdict)
@@ -139,7 +155,11 @@ print("tasks: ", len({pull.task for pull in recording.pulls}))
 # %%
 target = "already finished" if fired and fired.remembered_done else "still at work"
 
-evidence.claim("the same class in a chain is never cut", expected="ran past the deadline", found=call.verdict)
+evidence.claim(
+    "the same class in a chain is never cut",
+    expected="ran past the deadline",
+    found=call.verdict,
+)
 evidence.claim(
     "a chain pulls each chunk in a task of its own",
     expected="one task for each chunk",
@@ -147,9 +167,15 @@ evidence.claim(
 )
 evidence.claim("the task that the timer cancelled was", expected="already finished", found=target)
 evidence.claim("the scope itself ends in the state", expected="expired", found=left.state)
-evidence.claim("the server did not stop, since it was not cut", expected="still generating", found=call.server)
 evidence.claim(
-    "a stall before the first chunk is caught (on the fake)", expected="stopped at the deadline", found=first_chunk.verdict
+    "the server did not stop, since it was not cut",
+    expected="still generating",
+    found=call.server,
+)
+evidence.claim(
+    "a stall before the first chunk is caught (on the fake)",
+    expected="stopped at the deadline",
+    found=first_chunk.verdict,
 )
 evidence.number("tokens_after_deadline", call.tokens_after_deadline)
 server.close()
@@ -167,7 +193,10 @@ from stream_lab.exercise import check
 task_number = ...
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
-expected = next((pull.task for pull in call.recording.pulls if pull.got is not None and pull.got > TIMEOUT), 0)
+expected = next(
+    (pull.task for pull in call.recording.pulls if pull.got is not None and pull.got > TIMEOUT),
+    0,
+)
 check(task_number, expected, hint="The first pull whose `got` is larger than TIMEOUT.")
 
 # %% [markdown]
@@ -193,7 +222,11 @@ async def solution(generator):
 
 
 got = await fresh_tasks(ticking())
-check(... if got is None else got, await solution(ticking()), hint="await asyncio.create_task(anext(generator)), ten times.")
+check(
+    ... if got is None else got,
+    await solution(ticking()),
+    hint="await asyncio.create_task(anext(generator)), ten times.",
+)
 
 # %% [markdown]
 # ---

@@ -10,7 +10,7 @@ def check(answer: Any, expected: Any, *, hint: str) -> None:
     `hint`: shown when the answer is wrong; it should not give the answer away.
     """
     if answer is None or answer is ...:
-        print("No answer yet: put yours in place of the dots and run the cell again.")
+        print("No answer yet: put yours in place of the dots, run that cell, then this one.")
     elif answer == expected:
         print("✔ That is right.")
     else:

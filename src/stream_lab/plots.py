@@ -13,7 +13,9 @@ from stream_lab.trace import Ending, Pull
 
 # Okabe and Ito's palette, told apart by people who are colour-blind; marker and hatch say the same a second time.
 OK, LATE, EVENT, GOOD, NEUTRAL, DEADLINE = "#0072B2", "#E69F00", "#D55E00", "#009E73", "#999999", "#000000"
-MOST_LANES = 44
+MOST_LANES = 60
+# The call's clock starts a little before the scope's; a chunk this close to the deadline (seconds) is not called late.
+CLOSE = 0.05
 VISIBLE = 0.006  # of the axis, the least a bar is wide
 
 
@@ -47,8 +49,8 @@ def timeline(calls: Mapping[str, Call], *, title: str) -> Picture:
     for row, call in enumerate(calls.values()):
         arrivals, ended = call.recording.arrivals, call.recording.ended
         axes.plot([0, ended], [row, row], color=NEUTRAL, linewidth=1, zorder=1)
-        _dots(axes, [at for at in arrivals if at <= deadline], row, OK, "o", "chunk before the deadline")
-        _dots(axes, [at for at in arrivals if at > deadline], row, LATE, "X", "chunk after the deadline")
+        _dots(axes, [at for at in arrivals if at <= deadline + CLOSE], row, OK, "o", "chunk before the deadline")
+        _dots(axes, [at for at in arrivals if at > deadline + CLOSE], row, LATE, "X", "chunk after the deadline")
         axes.plot([ended, ended], [row - 0.22, row + 0.22], color=DEADLINE, linewidth=2.5)
         axes.annotate(_ending(call), (ended, row), xytext=(7, 0), textcoords="offset points", va="center", fontsize=9)
     axes.axvline(deadline, color=DEADLINE, linestyle="--", linewidth=1.2)
@@ -68,7 +70,7 @@ def timeline(calls: Mapping[str, Call], *, title: str) -> Picture:
 def swim_lanes(call: Call, log: Log, *, title: str) -> Picture:
     """One lane for each task that pulled a chunk; a cross where the timer cancelled the task it had remembered.
 
-    `log`: the observed scope of this call. With more than 44 tasks, evenly chosen lanes are shown.
+    `log`: the observed scope of this call. With more than 60 tasks, evenly chosen lanes are shown.
     """
     recording, deadline = call.recording, call.deadline
     every = sorted({pull.task for pull in recording.pulls})
@@ -203,7 +205,7 @@ def _dots(axes: Axes, at: list[float], row: int, colour: str, marker: str, label
 def _bar(axes: Axes, pull: Pull, lane: int, ended: float, deadline: float, thickness: float) -> None:
     waiting = pull.got is None
     until = ended if pull.got is None else pull.got
-    late = until > deadline and not waiting
+    late = until > deadline + CLOSE and not waiting
     label = "waiting for a chunk that never came" if waiting else "pulled a chunk late" if late else "pulled a chunk"
     colour = LATE if late else OK
     length, least = until - pull.asked, max(ended, deadline) * VISIBLE

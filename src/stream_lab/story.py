@@ -13,7 +13,7 @@ class PlainChatVllm(ChatOpenAI):
     """Attempt 0: the time-out is given where the model is made, and handed on to the HTTP client."""
 
     stream_timeout: float | None = None
-    stream_chunk_timeout: float | None = None  # newer than the incident; notebook 04 shows what it does
+    stream_chunk_timeout: float | None = None  # newer than the incident: see notebook 04
 
     def __init__(self, **kwargs: Any) -> None:
         kwargs.setdefault("stream_timeout", kwargs.get("timeout"))
