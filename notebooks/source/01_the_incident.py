@@ -56,7 +56,7 @@ class PlainChatVllm(ChatOpenAI):
 
 # %% [markdown]
 # The AI server answers a request with a chain of a prompt and that model. `observe` reads the stream to its end, as the AI server
-# did, and watches the GPU server's own metrics meanwhile. So that this notebook ends, it leaves after twice the time-out.
+# did, and watches the GPU server's own metrics meanwhile. So that this notebook ends, it leaves some time after the time-out.
 
 # %%
 prompt = ChatPromptTemplate.from_messages([("user", "{question}")])

@@ -66,7 +66,7 @@ with bundled("finite") as fake:
         stream = PlainChatVllm(**settings, timeout=TIMEOUT, max_retries=0).astream(
             "Tell me everything."
         )
-        return record(stream, give_up_after=TIMEOUT + max(TIMEOUT, 2.0))
+        return record(stream, give_up_after=TIMEOUT + 1.5)
 
     recordings = await asyncio.gather(ask("stall:after=5"), ask("keep_alive:after=5"))
 

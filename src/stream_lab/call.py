@@ -64,11 +64,11 @@ async def observe(stream: AsyncIterator[Any], *, deadline: float, server: Endpoi
         stream: what to consume, for example `model.astream(…)`; it starts now.
         deadline: seconds after which it should have been stopped.
         server: where it comes from.
-        give_up_after: seconds after which the consumer leaves, if nothing has stopped the stream; None: twice the deadline, and at
-            least two seconds past it.
+        give_up_after: seconds after which the consumer leaves, if nothing has stopped the stream; None: half the deadline past it,
+            and at least 1.5 s.
     """
     if give_up_after is None:
-        give_up_after = deadline + max(deadline, 2.0)
+        give_up_after = deadline + max(deadline / 2, 1.5)
     if not server.shows_metrics:
         return Call(await record(stream, give_up_after=give_up_after), deadline)
     witness = Witness(server.root)
