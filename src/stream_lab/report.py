@@ -47,9 +47,13 @@ class Summary:
     def headline(self) -> str:
         claims = [claim for result in self.results for claim in result.claims]
         good = sum(claim.outcome is Outcome.AS_TOLD for claim in claims)
+        told = f"{good} of {len(claims)} claims came out as the story tells"
         broken = [result.name[:2] for result in self.results if result.error]
-        tail = f"; not run to the end: {', '.join(broken)}" if broken else ""
-        return f"{good} of {len(claims)} claims came out as the story tells{tail}"
+        return (
+            f"{len(broken)} of {len(self.results)} notebooks did not run to their end ({', '.join(broken)}); {told}"
+            if broken
+            else told
+        )
 
 
 def pictures_of(notebook: Path) -> list[Picture]:
