@@ -50,7 +50,8 @@ def test_an_endless_stream_ends_at_the_deadline_and_the_server_is_free(shape: st
         asyncio.run(consume(ASYNC_SHAPES[shape](chat(fake))))
     assert LIMIT <= time.monotonic() - started < LATEST
     assert caught.value.limit == LIMIT
-    assert caught.value.chunks > 5
+    # The fake makes a token every 20 ms, so no more than these can have come before the deadline, however slow this machine is.
+    assert 5 < caught.value.chunks <= LIMIT / 0.02 + 3
     freed(fake, http)
 
 
