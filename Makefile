@@ -49,7 +49,7 @@ lint: $(READY)
 	@$(BIN)/mypy
 
 lab: $(READY) ## JupyterLab, open at notebook 00
-	@$(BIN)/jupyter lab notebooks/00_start_here.ipynb
+	@$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks/00_start_here.ipynb
 
 real-vllm: $(READY) ## a real vLLM on this CPU with a tiny random-weight model (3 GB, minutes the first time)
 	@$(BIN)/stream-lab real-vllm

@@ -4,50 +4,10 @@ from collections.abc import Iterator
 from itertools import cycle
 from random import Random
 
-VOCABULARY = [
-    "the",
-    "deadline",
-    "a",
-    "stream",
-    "token",
-    "chunk",
-    "that",
-    "keeps",
-    "coming",
-    "while",
-    "nobody",
-    "reads",
-    "and",
-    "still",
-    "the",
-    "answer",
-    "goes",
-    "on",
-    "about",
-    "this",
-    "very",
-    "thing",
-    "again",
-    "as",
-    "said",
-    "before",
-    "however",
-    "it",
-    "must",
-    "be",
-    "noted",
-    "in",
-    "other",
-    "words",
-    "to",
-    "sum",
-    "up",
-    "the",
-    "point",
-    "is",
-    "once",
-    "more",
-]
+VOCABULARY = (
+    "the deadline a stream token chunk that keeps coming while nobody reads and still the answer goes on about this "
+    "very thing again as said before however it must be noted in other words to sum up the point is once more"
+).split()
 SENTENCE = 64
 
 
