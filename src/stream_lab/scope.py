@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+from stream_lab.evidence import Unknown
 from stream_lab.trace import TaskNumbers
 
 
@@ -62,6 +63,14 @@ def state(scope: asyncio.Timeout) -> str:
     # There is no public way to ask; the repr is as close to one as it gets: <Timeout [active] when=12.3>.
     private = getattr(scope, "_state", None)
     return str(private.value) if private is not None else repr(scope).partition("[")[2].partition("]")[0]
+
+
+def target(log: Log) -> str:
+    """In what state the timer found the task that it cancelled: "still at work" or "already finished"."""
+    fired = log.find("timer fired")
+    if fired is None:
+        return Unknown("the timer never fired")
+    return "already finished" if fired.remembered_done else "still at work"
 
 
 class ObservedTimeout(asyncio.Timeout):  # type: ignore[misc]  # final for type checkers only

@@ -83,6 +83,12 @@ class Recording:
         """How many different tasks pulled at least one chunk."""
         return len({pull.task for pull in self.pulls if pull.got is not None})
 
+    @property
+    def one_task_per_chunk(self) -> bool:
+        """Whether every chunk was pulled by a task that pulled no other."""
+        pulled = [pull.task for pull in self.pulls if pull.got is not None]
+        return 1 < len(pulled) == len(set(pulled))
+
     def chunks_after(self, moment: float) -> int:
         return sum(arrival > moment for arrival in self.arrivals)
 

@@ -145,6 +145,33 @@ def test_an_interrupt_keeps_what_was_run_and_leaves_no_process_behind(name: str,
     assert "interrupted" in page
 
 
+def test_a_model_that_stops_by_itself_is_reported_as_that_and_never_as_a_success(tmp_path: Path) -> None:
+    """The story's own notebooks, against a server whose context is full long before the deadline."""
+    from stream_lab.fake import Fake
+
+    story = Path(__file__).parents[2] / "notebooks"
+    with Fake("finite", gap=0.005, max_model_len=60) as fake:
+        arguments = [
+            "--base-url",
+            fake.base_url,
+            "--notebooks",
+            str(story),
+            "--only",
+            "01,04,05",
+            "--runs",
+            str(tmp_path / "runs"),
+        ]
+        done, folder = run(tmp_path, *arguments)
+    assert done.returncode == 1, done.stdout + done.stderr
+    results = verdicts(folder)["results"]
+    assert [result["error"] for result in results] == ["", "", ""]
+    outcomes = [(claim["outcome"], claim["found"]) for result in results for claim in result["claims"]]
+    assert "not as told" not in {outcome for outcome, _ in outcomes}
+    not_shown = [found for outcome, found in outcomes if outcome == "not shown"]
+    assert set(not_shown) == {"the model stopped by itself", "the timer never fired"}
+    assert len(not_shown) == 10, outcomes
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

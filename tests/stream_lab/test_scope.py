@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from stream_lab import scope
+from stream_lab.evidence import Unknown
 
 Make = Callable[[float | None], asyncio.Timeout]
 
@@ -149,7 +150,7 @@ def test_a_scope_that_expires_tells_each_of_its_steps() -> None:
         ("left", "expired", 0),
     ]
     assert [e.task for e in log.events] == [1, 1, 0, 1]
-    assert not log.events[2].remembered_done
+    assert scope.target(log) == "still at work"
 
 
 def test_in_three_tasks_the_log_shows_a_finished_task_being_cancelled() -> None:
@@ -162,6 +163,10 @@ def test_in_three_tasks_the_log_shows_a_finished_task_being_cancelled() -> None:
     assert fired is not None
     assert fired.remembered_done
     assert fired.state == "expiring"
+
+
+def test_a_timer_that_never_fired_hit_nothing() -> None:
+    assert isinstance(scope.target(scope.Log()), Unknown)
 
 
 def test_observed_sees_every_scope_opened_meanwhile_and_puts_the_original_back() -> None:
