@@ -3,7 +3,7 @@
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -156,7 +156,7 @@ class App:
 
         id = f"{'chatcmpl' if kind == 'chat' else 'cmpl'}-{exchange.headers.get('x-request-id') or _hex()}"
         entry = self.ledger.open(id, exchange.path, named or self.settings.scenario, bool(request.stream))
-        answer = Answer(kind, id, request, scenario, entry, exchange, self._engine, self._metrics, self.settings)
+        answer = Answer(kind, id, request, scenario, entry, exchange, self._engine, self.settings)
         work = asyncio.create_task(answer.stream() if request.stream else answer.whole())
         left = asyncio.create_task(exchange.left())
         try:
@@ -183,7 +183,6 @@ class Answer:
     entry: Entry
     exchange: Exchange
     engine: Engine
-    metrics: Metrics
     settings: Settings
 
     def __post_init__(self) -> None:
@@ -200,7 +199,7 @@ class Answer:
             await self.exchange.start_stream()
         async with self.engine.slot(self.entry, self.prompt_tokens):
             index = 0
-            async for piece in self._pieces():
+            async for piece in self.engine.generate(self.plan, self.request.stops, self.seed, self.entry):
                 await self.scenario.before_token(self.exchange, index)
                 if not self.scenario.withholds_headers:
                     if index == 0 and self.kind == "chat":
@@ -222,7 +221,7 @@ class Answer:
         keep = bool(self.request.stops) or not self.plan.endless  # an answer that cannot end is never sent: do not collect it
         async with self.engine.slot(self.entry, self.prompt_tokens):
             index = 0
-            async for last in self._pieces():
+            async for last in self.engine.generate(self.plan, self.request.stops, self.seed, self.entry):
                 await self.scenario.before_token(_Nowhere(), index)
                 index += 1
                 if keep:
@@ -235,12 +234,6 @@ class Answer:
         await self.exchange.reply_json(
             wire.answer(self.kind, self.id, self.created, name, "".join(text), reason, last.stop, usage)
         )
-
-    async def _pieces(self) -> AsyncIterator[Piece]:
-        async for piece in self.engine.generate(self.plan, self.request.stops, self.seed, self.entry):
-            yield piece
-            if piece.finish:
-                self.metrics.finished(piece.finish)
 
 
 class _Nowhere:

@@ -82,6 +82,8 @@ class Engine:
             entry.made_token()
             self._metrics.generation_tokens.inc()
             yield piece
+            if piece.finish:
+                self._metrics.finished(piece.finish)
 
     async def _until(self, due: float, index: int) -> None:
         wait = due - asyncio.get_running_loop().time()

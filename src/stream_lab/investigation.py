@@ -120,24 +120,23 @@ def investigate(plan: Plan, console: Console) -> Iterator[Result]:
                 )
 
     pool = ThreadPoolExecutor(len(workers))
+    interrupt: KeyboardInterrupt | None = None
     try:
         with progress:
             for future in as_completed([pool.submit(work, worker) for worker in workers]):
                 future.result()
-        yield from results.values()
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
+        interrupt = error
+    finally:
         waiting.clear()
         for worker in workers:
             worker.stop()
         pool.shutdown(wait=True)
-        for result in results.values():
-            result.error = result.error or ("" if result.ran else "interrupted")
-        yield from results.values()
-        raise
-    finally:
-        for worker in workers:
-            worker.stop()
-        pool.shutdown(wait=True)
+    for result in results.values():
+        result.error = result.error or ("" if result.ran else "interrupted")
+    yield from results.values()
+    if interrupt is not None:
+        raise interrupt
 
 
 class Worker:

@@ -37,15 +37,11 @@ class TaskNumbers:
     """Numbers tasks 1, 2, 3 … in the order in which they first appear: asyncio's own names differ from run to run."""
 
     def __init__(self) -> None:
-        self._tasks: list[asyncio.Task[Any]] = []  # kept alive, or a new task could get a dead one's identity
+        self._numbers: dict[asyncio.Task[Any], int] = {}  # keeps them alive, or a new task could get a dead one's identity
 
     def of(self, task: asyncio.Task[Any] | None) -> int:
         """The number of this task; 0 for None, which is code that runs in no task."""
-        if task is None:
-            return 0
-        if task not in self._tasks:
-            self._tasks.append(task)
-        return self._tasks.index(task) + 1
+        return 0 if task is None else self._numbers.setdefault(task, len(self._numbers) + 1)
 
     def current(self) -> int:
         return self.of(asyncio.current_task())
@@ -63,7 +59,6 @@ class Recording:
 
     arrivals: list[float] = field(default_factory=list)
     pulls: list[Pull] = field(default_factory=list)
-    text: str = ""
     ending: Ending = Ending.FINISHED
     ended: float = 0.0
     error: str = ""
@@ -111,10 +106,8 @@ async def record(stream: AsyncIterator[Any], *, give_up_after: float) -> Recordi
         # A bound on each wait and a look at the clock before it: one cancellation alone can get lost on the way (notebook 04).
         while (left := give_up_after - recording.now()) > 0:
             async with _timeout(left) as patience:
-                chunk = await anext(chunks)
+                await anext(chunks)
             recording.arrivals.append(recording.now())
-            content = getattr(chunk, "content", chunk)
-            recording.text += content if isinstance(content, str) else ""
         recording.ending = Ending.GAVE_UP
     except StopAsyncIteration:
         recording.ending = Ending.FINISHED
