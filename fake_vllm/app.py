@@ -1,6 +1,7 @@
 """The HTTP face: vLLM's routes, and `/ledger`, which only the fake has."""
 
 import asyncio
+import json
 import time
 import uuid
 from collections.abc import Awaitable, Callable
@@ -8,18 +9,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from fake_vllm import request as requests
-from fake_vllm import wire, words
+from fake_vllm import tool_calls, wire, words
+from fake_vllm.connection import Send
 from fake_vllm.engine import Engine, Piece
+from fake_vllm.exchange import TYPE_JSON, Exchange, Receive, reply, reply_json
 from fake_vllm.ledger import Entry, Ledger
 from fake_vllm.metrics import CONTENT_TYPE, Metrics
-from fake_vllm.request import Refused, Request
+from fake_vllm.refused import Refused
+from fake_vllm.request import Request
 from fake_vllm.scenarios import Scenario, ScenarioError, parse
-from fake_vllm.scenarios.base import forever
+from fake_vllm.scenarios.base import Cut, Failure
+from fake_vllm.script import CALL, Script
 
-TYPE_JSON = (b"content-type", b"application/json")
-Receive = Callable[[], Awaitable[dict[str, Any]]]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
-Handler = Callable[["Exchange"], Awaitable[None]]
+Handler = Callable[[Exchange], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -36,47 +38,6 @@ class Settings:
     max_num_seqs: int = 256
     max_model_len: int = 32_768
     api_key: str | None = None
-
-
-class Exchange:
-    """One HTTP request and what is sent back."""
-
-    def __init__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
-        self.method: str = scope["method"]
-        self.path: str = scope["path"]
-        self.headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        self._receive = receive
-        self._send = send
-
-    async def body(self) -> bytes:
-        parts = []
-        while (message := await self._receive())["type"] == "http.request":
-            parts.append(message.get("body", b""))
-            if not message.get("more_body"):
-                break
-        return b"".join(parts)
-
-    async def left(self) -> None:
-        """Return when the client has closed the connection."""
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-
-    async def reply(self, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
-        length = (b"content-length", str(len(body)).encode())
-        await self._send({"type": "http.response.start", "status": status, "headers": [length, *headers]})
-        await self._send({"type": "http.response.body", "body": body})
-
-    async def reply_json(self, value: Any, status: int = 200) -> None:
-        await self.reply(status, wire.dumps(value), [TYPE_JSON, (b"vary", b"Origin")])
-
-    async def start_stream(self) -> None:
-        await self._send({"type": "http.response.start", "status": 200, "headers": wire.STREAM_HEADERS})
-
-    async def send(self, data: bytes) -> None:
-        await self._send({"type": "http.response.body", "body": data, "more_body": True})
-
-    async def end_stream(self) -> None:
-        await self._send({"type": "http.response.body", "body": b""})
 
 
 class App:
@@ -106,37 +67,37 @@ class App:
         exchange = Exchange(scope, receive, send)
         key = self.settings.api_key
         if key is not None and exchange.path.startswith("/v1") and not _has_key(exchange.headers, key):
-            await exchange.reply(401, wire.dumps({"error": "Unauthorized"}), [TYPE_JSON])
+            await reply(exchange, 401, wire.dumps({"error": "Unauthorized"}), [TYPE_JSON])
         elif (route := self._routes.get(exchange.path)) is None:
-            await exchange.reply_json({"detail": "Not Found"}, 404)
+            await reply_json(exchange, {"detail": "Not Found"}, 404)
         elif (handler := route.get(exchange.method)) is None:
             allow = (b"allow", ", ".join(route).encode())
-            await exchange.reply(405, wire.dumps({"detail": "Method Not Allowed"}), [allow, TYPE_JSON, (b"vary", b"Origin")])
+            await reply(exchange, 405, wire.dumps({"detail": "Method Not Allowed"}), [allow, TYPE_JSON, (b"vary", b"Origin")])
         else:
             try:
                 await handler(exchange)
             except Refused as refused:
-                await exchange.reply_json(refused.body, refused.status)
+                await reply_json(exchange, refused.body, refused.status)
 
     async def _empty(self, exchange: Exchange) -> None:
-        await exchange.reply(200, b"", [(b"vary", b"Origin")])
+        await reply(exchange, 200, b"", [(b"vary", b"Origin")])
 
     async def _version(self, exchange: Exchange) -> None:
-        await exchange.reply_json({"version": wire.VERSION})
+        await reply_json(exchange, {"version": wire.VERSION})
 
     async def _models(self, exchange: Exchange) -> None:
         name, length = self.settings.served_model_name, self.settings.max_model_len
-        await exchange.reply_json(wire.models(name, self._started, length, f"modelperm-{_hex()}"))
+        await reply_json(exchange, wire.models(name, self._started, length, f"modelperm-{_hex()}"))
 
     async def _metrics_page(self, exchange: Exchange) -> None:
-        await exchange.reply(200, self._metrics.page(), [(b"content-type", CONTENT_TYPE), (b"vary", b"Origin")])
+        await reply(exchange, 200, self._metrics.page(), [(b"content-type", CONTENT_TYPE), (b"vary", b"Origin")])
 
     async def _show_ledger(self, exchange: Exchange) -> None:
-        await exchange.reply_json(self.ledger.as_json())
+        await reply_json(exchange, self.ledger.as_json())
 
     async def _clear_ledger(self, exchange: Exchange) -> None:
         self.ledger.clear()
-        await exchange.reply_json({"requests": []})
+        await reply_json(exchange, {"requests": []})
 
     async def _chat(self, exchange: Exchange) -> None:
         await self._complete(exchange, "chat", requests.ChatRequest)
@@ -148,6 +109,7 @@ class App:
         body = await exchange.body()
         request = requests.read(schema, exchange.headers.get("content-type", ""), body, self.settings.served_model_name)
         request.check(self.settings.max_model_len)
+        script = request.script()
         named = request.fake_scenario or exchange.headers.get(requests.SCENARIO_HEADER)
         try:
             scenario = parse(named) if named else self._scenario
@@ -156,8 +118,8 @@ class App:
 
         id = f"{'chatcmpl' if kind == 'chat' else 'cmpl'}-{exchange.headers.get('x-request-id') or _hex()}"
         entry = self.ledger.open(id, exchange.path, named or self.settings.scenario, bool(request.stream))
-        answer = Answer(kind, id, request, scenario, entry, exchange, self._engine, self.settings)
-        work = asyncio.create_task(answer.stream() if request.stream else answer.whole())
+        answer = Answer(kind, id, request, script, scenario, entry, exchange, self._engine, self.settings)
+        work = asyncio.create_task(answer.play())
         left = asyncio.create_task(exchange.left())
         try:
             await asyncio.wait({work, left}, return_when=asyncio.FIRST_COMPLETED)
@@ -167,18 +129,20 @@ class App:
             left.cancel()
             work.cancel()
             await asyncio.gather(work, left, return_exceptions=True)
-            entry.end = "client left" if entry.client_left is not None else "finished"
+            if entry.client_left is not None:
+                entry.end = "client left"
         if not work.cancelled():
             work.result()  # raises what went wrong inside
 
 
 @dataclass
 class Answer:
-    """One answer on its way: the engine makes it, the scenario spoils it, the exchange carries it."""
+    """One answer on its way: the engine makes it, the scenario spoils it, the exchange carries it. The scenario's `Call`."""
 
     kind: wire.Kind
     id: str
     request: Request
+    script: Script
     scenario: Scenario
     entry: Entry
     exchange: Exchange
@@ -189,31 +153,66 @@ class Answer:
         self.created = int(time.time())
         self.plan = self.scenario.shape(self.request.plan(self.settings.max_model_len))
         self.prompt_tokens = words.count(self.request.prompt_text)
-        self.seed = f"{self.request.seed or 0} {self.request.prompt_text}"
+        self.tokens = self.script.tokens(self.plan)
+        self.carrier = self.scenario.carry(self.exchange)
+        name, usage = self.settings.served_model_name, self.request.include_usage
+        self.wires = wire.Stream(self.kind, self.id, self.created, name, usage=usage)
+        if (calling := self.script.calling) is not None:
+            named = calling.choice == "named"
+            self.wires = wire.ToolStream(self.id, self.created, name, calling.names, CALL, named=named, usage=usage)
+        self.streams = False
+
+    @property
+    def attempt(self) -> int:
+        return self.entry.attempt
+
+    def token(self, text: str) -> bytes:
+        return self.wires.token(text)
+
+    async def send(self, data: bytes) -> None:
+        if self.streams:
+            await self.carrier.send(data)
+
+    async def play(self) -> None:
+        """Send the answer, or what the scenario puts in its place, and write down how it ended."""
+        try:
+            await self.scenario.before_answer(self)
+            await (self.stream() if self.request.stream else self.whole())
+            self.entry.end = "finished"
+        except Failure as failure:
+            await self.fail(failure)
+            self.entry.end = failure.end
+        except Cut:
+            self.exchange.reset()
+            self.entry.end = "reset"
+
+    async def fail(self, failure: Failure) -> None:
+        if not self.streams:
+            await reply_json(self.carrier, failure.body, failure.status, failure.headers)
+            return
+        await self.carrier.send(b"data: " + json.dumps(failure.body).encode() + b"\n\n")  # vLLM: here with spaces, and escaped
+        await self.carrier.send(wire.DONE)
+        await self.carrier.end()
 
     async def stream(self) -> None:
-        usage = self.request.include_usage
-        wires = wire.Stream(self.kind, self.id, self.created, self.settings.served_model_name, usage=usage)
+        usage, wires, carrier = self.request.include_usage, self.wires, self.carrier
         # As on a real vLLM the headers go out before the request has a slot; the role event comes with the first token.
-        if not self.scenario.withholds_headers:
-            await self.exchange.start_stream()
+        await carrier.start(200, wire.STREAM_HEADERS)
+        self.streams = True
         async with self.engine.slot(self.entry, self.prompt_tokens):
             index = 0
-            async for piece in self.engine.generate(self.plan, self.request.stops, self.seed, self.entry):
-                await self.scenario.before_token(self.exchange, index)
-                if not self.scenario.withholds_headers:
-                    if index == 0 and self.kind == "chat":
-                        await self.exchange.send(wires.role())
-                    await self.exchange.send(
-                        wires.finish(piece.text, piece.finish, piece.stop) if piece.finish else wires.token(piece.text)
-                    )
+            async for piece in self.engine.generate(self.plan, self.request.stops, self.tokens, self.entry):
+                await self.scenario.before_token(self, index)
+                if index == 0 and self.kind == "chat":
+                    await carrier.send(wires.role())
+                await carrier.send(
+                    wires.finish(piece.text, piece.finish, piece.stop) if piece.finish else wires.token(piece.text)
+                )
                 index += 1
-            if self.scenario.withholds_headers:
-                await forever()
         if usage:
-            await self.exchange.send(wires.total(wire.Usage(self.prompt_tokens, self.entry.tokens)))
-        await self.exchange.send(wire.DONE)
-        await self.exchange.end_stream()
+            await carrier.send(wires.total(wire.Usage(self.prompt_tokens, self.entry.tokens)))
+        await carrier.send(wire.DONE)
+        await carrier.end()
 
     async def whole(self) -> None:
         text: list[str] = []
@@ -221,26 +220,16 @@ class Answer:
         keep = bool(self.request.stops) or not self.plan.endless  # an answer that cannot end is never sent: do not collect it
         async with self.engine.slot(self.entry, self.prompt_tokens):
             index = 0
-            async for last in self.engine.generate(self.plan, self.request.stops, self.seed, self.entry):
-                await self.scenario.before_token(_Nowhere(), index)
+            async for last in self.engine.generate(self.plan, self.request.stops, self.tokens, self.entry):
+                await self.scenario.before_token(self, index)
                 index += 1
                 if keep:
                     text.append(last.text)
-            if self.scenario.withholds_headers:
-                await forever()
         usage = wire.Usage(self.prompt_tokens, self.entry.tokens)
         name = self.settings.served_model_name
-        reason = last.finish or "length"
-        await self.exchange.reply_json(
-            wire.answer(self.kind, self.id, self.created, name, "".join(text), reason, last.stop, usage)
-        )
-
-
-class _Nowhere:
-    """Where a scenario's extra bytes go when the answer is one body."""
-
-    async def send(self, data: bytes) -> None:
-        pass
+        said = tool_calls.read(self.script.calling, "".join(text), last.finish or "length")
+        answer = wire.answer(self.kind, self.id, self.created, name, said.content, said.reason, last.stop, usage, said.calls)
+        await reply_json(self.carrier, answer)
 
 
 def _has_key(headers: dict[str, str], key: str) -> bool:

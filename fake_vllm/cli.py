@@ -3,9 +3,11 @@
 import asyncio
 import os
 import socket
+import ssl
 import sys
 import threading
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
 
 import typer
 import uvicorn
@@ -19,8 +21,8 @@ cli = typer.Typer(add_completion=False, pretty_exceptions_enable=False, invoke_w
 class Server(uvicorn.Server):
     """A uvicorn that says where it listens once it does, and ends at the end of its lifetime or of its standard input."""
 
-    def __init__(self, app: App, listening: socket.socket, *, lifetime: float | None, watch_stdin: bool) -> None:
-        config = uvicorn.Config(app, log_level="critical", lifespan="off", timeout_graceful_shutdown=0)
+    def __init__(self, app: App, listening: socket.socket, *, lifetime: float | None, watch_stdin: bool, **tls: Any) -> None:
+        config = uvicorn.Config(app, log_level="critical", lifespan="off", timeout_graceful_shutdown=0, **tls)
         super().__init__(config)
         self._listening = listening
         self._lifetime = lifetime
@@ -38,7 +40,8 @@ class Server(uvicorn.Server):
             threading.Thread(target=self._end_with_stdin, daemon=True).start()
         host, port = self._listening.getsockname()[:2]
         name, scenario = self._settings.served_model_name, self._settings.scenario
-        print(f"fake-vllm: http://{host}:{port}/v1 serves '{name}', scenario {scenario}", flush=True)
+        scheme = "https" if self.config.is_ssl else "http"
+        print(f"fake-vllm: {scheme}://{host}:{port}/v1 serves '{name}', scenario {scenario}", flush=True)
 
     def _end(self) -> None:
         self.should_exit = True
@@ -61,6 +64,8 @@ def serve(
     max_num_seqs: Annotated[int, typer.Option(min=1, help="Requests that run at once; the others wait.")] = 256,
     max_model_len: Annotated[int, typer.Option(min=16, help="Context length in tokens.")] = 32_768,
     api_key: Annotated[str | None, typer.Option(envvar="FAKE_VLLM_API_KEY", help="Demand this key.")] = None,
+    ssl_certfile: Annotated[Path | None, typer.Option(help="Speak TLS with this certificate (PEM).")] = None,
+    ssl_keyfile: Annotated[Path | None, typer.Option(help="Its key, if the certificate's file does not hold it.")] = None,
     lifetime: Annotated[float | None, typer.Option(min=0.1, help="End after so many seconds, whatever happens.")] = None,
     watch_stdin: Annotated[bool, typer.Option("--watch-stdin", help="End when standard input closes.")] = False,
 ) -> None:
@@ -80,13 +85,16 @@ def serve(
         app = App(settings)
     except ScenarioError as error:
         _fail(str(error))
+    if ssl_certfile or ssl_keyfile:
+        _check_tls(ssl_certfile, ssl_keyfile)
     try:
         listening = socket.create_server((host, port), backlog=2048)
     except OSError as error:
         _fail(
             f"Cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}. Choose another port, or --port 0 for a free one."
         )
-    Server(app, listening, lifetime=lifetime, watch_stdin=watch_stdin).run()
+    tls = {"ssl_certfile": ssl_certfile, "ssl_keyfile": ssl_keyfile}
+    Server(app, listening, lifetime=lifetime, watch_stdin=watch_stdin, **tls).run()
 
 
 @cli.command()
@@ -97,7 +105,18 @@ def scenarios() -> None:
         print(f"{name:<{width}}  {text}")
 
 
-def _fail(message: str) -> None:
+def _check_tls(certfile: Path | None, keyfile: Path | None) -> None:
+    if certfile is None:
+        _fail("--ssl-keyfile needs --ssl-certfile.")
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certfile, keyfile, password="")
+    except OSError as error:
+        files = f"{certfile} and {keyfile}" if keyfile else str(certfile)
+        reason = "no certificate with its own key" if isinstance(error, ssl.SSLError) else error.strerror
+        _fail(f"Cannot use {files} for TLS: {reason}. Give a certificate and its key, without a password, as PEM files.")
+
+
+def _fail(message: str) -> NoReturn:
     print(f"fake-vllm: {message}", file=sys.stderr)
     raise SystemExit(2)
 

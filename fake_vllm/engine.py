@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from time import monotonic
 
-from fake_vllm import words
 from fake_vllm.ledger import Entry
 from fake_vllm.metrics import Metrics
 from fake_vllm.wire import Finish
@@ -16,7 +15,7 @@ from fake_vllm.wire import Finish
 class Plan:
     """What one request will get, after its scenario has had its say.
 
-    `eos_after`: the model emits its end token after so many tokens; None: never.
+    `eos_after`: the model emits its end token after so many tokens; None: never. It is the script that keeps to this.
     `max_tokens`: what the request asked for; None: nothing.
     `context`: what is left of the model's context; None: it never fills.
     """
@@ -33,6 +32,11 @@ class Plan:
     @property
     def endless(self) -> bool:
         return self.eos_after is None and self.limit is None
+
+    @property
+    def runs_on(self) -> bool:
+        """Whether the end token would come only when the context is full, or never."""
+        return self.eos_after is None or (self.context is not None and self.eos_after >= self.context)
 
 
 @dataclass(frozen=True)
@@ -71,13 +75,13 @@ class Engine:
             self._metrics.running.dec()
             entry.slot_freed = monotonic()
 
-    async def generate(self, plan: Plan, stops: list[str], seed: str, entry: Entry) -> AsyncIterator[Piece]:
-        """Make tokens at the server's pace until the plan, or a stop string, ends the answer.
+    async def generate(self, plan: Plan, stops: list[str], tokens: Iterator[str], entry: Entry) -> AsyncIterator[Piece]:
+        """Make `tokens` at the server's pace until they end, or the plan's limit or a stop string ends the answer.
 
         Each token is due at a fixed time after the start, so a slow reader is caught up with and the pace never drifts.
         """
         start = asyncio.get_running_loop().time() + self._first_token
-        for index, piece in enumerate(self._pieces(plan, stops, seed)):
+        for index, piece in enumerate(_pieces(plan, stops, tokens)):
             await self._until(start + index * self._gap, index)
             entry.made_token()
             self._metrics.generation_tokens.inc()
@@ -90,22 +94,6 @@ class Engine:
         # Late or unpaced: give way now and then, or one stream would have the loop to itself.
         if wait > 0 or index % 8 == 0:
             await asyncio.sleep(max(wait, 0))
-
-    def _pieces(self, plan: Plan, stops: list[str], seed: str) -> Iterator[Piece]:
-        text = StopStrings(stops)
-        limit = plan.limit
-        for made, token in enumerate(words.babble(seed), start=1):
-            if plan.eos_after is not None and made > plan.eos_after:
-                yield Piece(text.rest(), "stop")  # the end token itself: it counts, and carries no text
-                return
-            shown = text.feed(token)
-            if text.hit is not None:
-                yield Piece(shown, "stop", text.hit)
-                return
-            if limit is not None and made >= limit:
-                yield Piece(shown + text.rest(), "length")
-                return
-            yield Piece(shown)
 
 
 class StopStrings:
@@ -132,3 +120,18 @@ class StopStrings:
     def rest(self) -> str:
         rest, self._buffer = self._buffer, ""
         return rest
+
+
+def _pieces(plan: Plan, stops: list[str], tokens: Iterator[str]) -> Iterator[Piece]:
+    text = StopStrings(stops)
+    limit = plan.limit
+    for made, token in enumerate(tokens, start=1):
+        shown = text.feed(token)
+        if text.hit is not None:
+            yield Piece(shown, "stop", text.hit)
+            return
+        if limit is not None and made >= limit:
+            yield Piece(shown + text.rest(), "length")
+            return
+        yield Piece(shown)
+    yield Piece(text.rest(), "stop")  # the end token itself: it counts, and carries no text

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from time import monotonic
 from typing import Any, Literal
 
-End = Literal["running", "finished", "client left"]
+End = Literal["running", "finished", "client left", "refused", "reset", "failed"]
 
 
 @dataclass
@@ -14,12 +14,15 @@ class Entry:
     """One request. Times are `time.monotonic()` in seconds: on Linux the same clock in every process of the machine.
 
     None means: did not happen (yet). `tokens` is what the engine made; `tokens_after_left` those made after the client had gone.
+    `attempt` says which request with this scenario text it is, from 1. Of the ends, "refused", "reset" and "failed" are a scenario's
+    doing.
     """
 
     id: str
     path: str
     scenario: str
     stream: bool
+    attempt: int
     arrived: float
     started: float | None = None
     first_token: float | None = None
@@ -42,14 +45,19 @@ class Ledger:
 
     def __init__(self, keep: int = 10_000) -> None:
         self._entries: deque[Entry] = deque(maxlen=keep)
+        self._attempts: dict[str, int] = {}
 
     def open(self, id: str, path: str, scenario: str, stream: bool) -> Entry:
-        entry = Entry(id, path, scenario, stream, arrived=monotonic())
+        if scenario not in self._attempts and len(self._attempts) == self._entries.maxlen:
+            del self._attempts[next(iter(self._attempts))]
+        self._attempts[scenario] = attempt = self._attempts.get(scenario, 0) + 1
+        entry = Entry(id, path, scenario, stream, attempt, arrived=monotonic())
         self._entries.append(entry)
         return entry
 
     def clear(self) -> None:
         self._entries.clear()
+        self._attempts.clear()
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(self._entries)

@@ -1,25 +1,22 @@
 """What a client asked for, and the checks vLLM makes of it, with its own words for what is wrong."""
 
 import json
+from random import Random
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from fake_vllm import wire, words
+from fake_vllm import structured, tool_calls, words
 from fake_vllm.engine import Plan
+from fake_vllm.json_schema import SchemaError
+from fake_vllm.offers import Offers
+from fake_vllm.refused import Refused, bad
+from fake_vllm.script import Script
 
 SCENARIO_FIELD = "fake_scenario"
 SCENARIO_HEADER = "x-fake-scenario"
 COMPLETIONS_MAX_TOKENS = 16
-
-
-class Refused(Exception):
-    """Raised when a request gets an error instead of an answer; holds the status and the JSON body."""
-
-    def __init__(self, status: int, type: str, message: str, param: str | None = None) -> None:
-        super().__init__(message)
-        self.status = status
-        self.body = wire.error(status, type, message, param)
+MEDIA = ("image", "audio", "video", "file", "input_image", "input_audio", "input_file")
 
 
 class StreamOptions(BaseModel):
@@ -39,6 +36,8 @@ class Request(BaseModel):
     seed: int | None = None
     ignore_eos: bool = False
     n: int = 1
+    response_format: structured.ResponseFormat | None = None
+    structured_outputs: structured.StructuredOutputs | None = None
     fake_scenario: str | None = None
 
     @property
@@ -57,6 +56,29 @@ class Request(BaseModel):
     def prompt_text(self) -> str:
         raise NotImplementedError
 
+    @property
+    def question(self) -> str:
+        """The part of the prompt that the answer refers to."""
+        return self.prompt_text
+
+    def script(self) -> Script:
+        """What the model says.
+
+        Raises:
+            Refused: no text can be made up for a schema.
+        """
+        seed = f"{self.seed or 0} {self.prompt_text}"
+        try:
+            return self._script(seed)
+        except SchemaError as error:
+            raise bad(str(error)) from None
+
+    def _script(self, seed: str) -> Script:
+        if self.structured_outputs is None and self.response_format is None:
+            return Script(seed)
+        draft = structured.draft(self.response_format, self.structured_outputs, Offers(self.question), Random(seed))
+        return Script(seed, draft)
+
     def plan(self, max_model_len: int) -> Plan:
         """What a healthy server would make of this request. `max_tokens` is cut to the context without a word, as vLLM does."""
         left = max_model_len - words.count(self.prompt_text)
@@ -64,15 +86,11 @@ class Request(BaseModel):
 
     def check(self, max_model_len: int) -> None:
         """Raise `Refused` for what vLLM refuses once the body has the right shape."""
-
-        def bad(message: str, param: str, value: Any = None) -> Refused:
-            tail = f"(parameter={param}, value={value})" if value is not None else f"(parameter={param})"
-            return Refused(400, "BadRequestError", f"{message} {tail}", param)
-
         if self.stream_options is not None and not self.stream:
             raise bad("Stream options can only be defined when `stream=True`.", "stream_options")
         if self.n != 1:
-            raise Refused(400, "BadRequestError", f"fake-vllm answers with one choice only, so n must be 1, got {self.n}.")
+            raise bad(f"fake-vllm answers with one choice only, so n must be 1, got {self.n}.")
+        structured.check(self.response_format, self.structured_outputs)
         asked = self.asked_tokens
         if asked is not None and asked < 1:
             raise bad(f"max_tokens must be at least 1, got {asked}.", "max_tokens", asked)
@@ -91,6 +109,9 @@ class Request(BaseModel):
 class ChatRequest(Request):
     messages: list[dict[str, Any]]
     max_completion_tokens: int | None = None
+    tools: list[tool_calls.Tool] | None = None
+    tool_choice: Any = None
+    parallel_tool_calls: bool | None = None
 
     @property
     def asked_tokens(self) -> int | None:
@@ -98,17 +119,32 @@ class ChatRequest(Request):
 
     @property
     def prompt_text(self) -> str:
-        def text(content: Any) -> str:
-            if isinstance(content, list):
-                return " ".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
-            return content if isinstance(content, str) else ""
+        return "\n".join(_text(message.get("content")) for message in self.messages)
 
-        return "\n".join(text(message.get("content")) for message in self.messages)
+    @property
+    def question(self) -> str:
+        """What the user said last."""
+        said = (_text(message.get("content")) for message in reversed(self.messages) if message.get("role") == "user")
+        return next(said, "")
+
+    def _script(self, seed: str) -> Script:
+        if not self.tools or self.tool_choice == "none":
+            return super()._script(seed)
+        offers = Offers(self.question)
+        asked, parallel = self.messages[-1].get("role") == "user", self.parallel_tool_calls is not False
+        calling = tool_calls.called(self.tools, self.tool_choice, offers, asked=asked, parallel=parallel)
+        if calling is None:
+            return super()._script(seed)
+        return Script(seed, tool_calls.arguments(self.tools, calling, offers, Random(seed)), calling)
 
     def check(self, max_model_len: int) -> None:
         if not self.messages:
-            text = "Cannot apply chat template to an empty conversation. Provide at least one message."
-            raise Refused(400, "BadRequestError", text)
+            raise bad("Cannot apply chat template to an empty conversation. Provide at least one message.")
+        tool_calls.check(self.tools, self.tool_choice)
+        if isinstance(self.tool_choice, dict) and self.structured_outputs is not None:
+            raise bad("You can only either use constraints for structured outputs or tools, not both.")
+        if any(_has_media(message.get("content")) for message in self.messages):
+            raise bad(f"{self.model} is not a multimodal model")
         super().check(max_model_len)
 
 
@@ -152,7 +188,20 @@ def read(schema: type[Request], content_type: str, body: bytes, served: str) -> 
     if request.model not in (None, served):
         text = f"The model `{request.model}` does not exist. Valid aliases: {served}."
         raise Refused(404, "NotFoundError", text, "model")
+    request.model = served
     return request
+
+
+def _text(content: Any) -> str:
+    if isinstance(content, list):
+        return " ".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
+    return content if isinstance(content, str) else ""
+
+
+def _has_media(content: Any) -> bool:
+    if not isinstance(content, list):
+        return False
+    return any(isinstance(part, dict) and str(part.get("type")).removesuffix("_url") in MEDIA for part in content)
 
 
 def _invalid(faults: list[str], param: str | None) -> Refused:

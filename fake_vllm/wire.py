@@ -6,10 +6,13 @@ holds JSON.
 """
 
 import json
+import uuid
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 Kind = Literal["chat", "completion"]
 Finish = Literal["stop", "length"]
+Reason = Literal["stop", "length", "tool_calls"]
 
 VERSION = "0.32.0"
 FINGERPRINT = f"vllm-{VERSION}-900574a6"
@@ -25,6 +28,13 @@ class Usage(NamedTuple):
 
     def as_json(self) -> dict[str, Any]:
         return {"prompt_tokens": self.prompt, "total_tokens": self.prompt + self.completion, "completion_tokens": self.completion}
+
+
+class ToolCall(NamedTuple):
+    """One whole tool call; the arguments are JSON as text."""
+
+    name: str
+    arguments: str
 
 
 def dumps(value: Any) -> bytes:
@@ -61,23 +71,73 @@ class Stream:
             cached = self._tokens[text] = event({**self._head, "choices": [self._choice(text)]})
         return cached
 
-    def finish(self, text: str, reason: Finish, stop: str | None) -> bytes:
+    def finish(self, text: str, reason: Reason, stop: str | None) -> bytes:
         body = {**self._head, "choices": [self._choice(text, reason, stop)]}
         return event(body if self.usage else {**body, "system_fingerprint": FINGERPRINT})
 
     def total(self, usage: Usage) -> bytes:
         return event({**self._head, "choices": [], "usage": usage.as_json(), "system_fingerprint": FINGERPRINT})
 
-    def _choice(self, text: str, reason: Finish | None = None, stop: str | None = None) -> dict[str, Any]:
+    def _delta(self, text: str) -> dict[str, Any]:
+        return {"content": text}
+
+    def _choice(self, text: str, reason: Reason | None = None, stop: str | None = None) -> dict[str, Any]:
         if self.kind == "chat":
-            choice = {"index": 0, "delta": {"content": text}, "logprobs": None, "finish_reason": reason}
+            choice = {"index": 0, "delta": self._delta(text), "logprobs": None, "finish_reason": reason}
             return {**choice, **({"stop_reason": stop} if reason else {}), "token_ids": None}
         choice = {"index": 0, "text": text, "logprobs": None, "finish_reason": reason, "stop_reason": stop}
         return {**choice, "prompt_token_ids": None, "token_ids": None}
 
 
+class ToolStream(Stream):
+    """The events of an answer that calls tools. Its text is that of the arguments; `mark` in it begins the next call.
+
+    `named` says whether the request named the tool: vLLM's finish reason is "stop" then, and "tool_calls" otherwise.
+    """
+
+    def __init__(self, id: str, created: int, model: str, names: Sequence[str], mark: str, *, named: bool, usage: bool) -> None:
+        super().__init__("chat", id, created, model, usage=usage)
+        self._names = names
+        self._mark = mark
+        self._named = named
+        self._calls = 0
+
+    def token(self, text: str) -> bytes:
+        return event({**self._head, "choices": [self._choice(text)]})
+
+    def finish(self, text: str, reason: Reason, stop: str | None) -> bytes:
+        return super().finish(text, "tool_calls" if reason == "stop" and not self._named else reason, stop)
+
+    def _delta(self, text: str) -> dict[str, Any]:
+        if not text:
+            return {}
+        more, *begun = text.split(self._mark)
+        calls = [self._arguments(more)] if more else []
+        for arguments in begun:
+            name = {"name": self._names[self._calls]}
+            calls.append({"id": tool_call_id(), "type": "function", "index": self._calls, "function": name})
+            self._calls += 1
+            calls += [self._arguments(arguments)] if arguments else []
+        return {"content": None, "tool_calls": calls}
+
+    def _arguments(self, text: str) -> dict[str, Any]:
+        return {"index": self._calls - 1, "function": {"arguments": text}}
+
+
+def tool_call_id() -> str:
+    return f"chatcmpl-tool-{uuid.uuid4().hex[:16]}"
+
+
 def answer(
-    kind: Kind, id: str, created: int, model: str, text: str, reason: Finish, stop: str | None, usage: Usage
+    kind: Kind,
+    id: str,
+    created: int,
+    model: str,
+    text: str | None,
+    reason: Reason,
+    stop: str | None,
+    usage: Usage,
+    calls: Sequence[ToolCall] = (),
 ) -> dict[str, Any]:
     """One whole answer, for a request that did not ask for a stream. All keys are there, with null where nothing is set."""
     counts = {**usage.as_json(), "prompt_tokens_details": None, "completion_tokens_details": None}
@@ -85,8 +145,9 @@ def answer(
     shared = {"service_tier": None, "system_fingerprint": FINGERPRINT, "usage": counts}
     ends = {"logprobs": None, "finish_reason": reason, "stop_reason": stop, "token_ids": None}
     if kind == "chat":
-        blank = {"refusal": None, "annotations": None, "audio": None, "function_call": None, "reasoning": None}
-        message = {"role": "assistant", "content": text, **blank}
+        blank = {"refusal": None, "annotations": None, "audio": None, "function_call": None}
+        made = [{"id": tool_call_id(), "type": "function", "function": call._asdict()} for call in calls]
+        message = {"role": "assistant", "content": text, **blank, **({"tool_calls": made} if made else {}), "reasoning": None}
         choice = {"index": 0, "message": message, **ends, "routed_experts": None}
         prompt = {"prompt_logprobs": None, "prompt_token_ids": None, "prompt_text": None}
         head = {"id": id, "object": "chat.completion", "created": created, "model": model, "choices": [choice]}

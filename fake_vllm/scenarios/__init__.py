@@ -3,17 +3,32 @@
 from pydantic import ValidationError
 
 from fake_vllm.scenarios.base import Call, Scenario, ScenarioError, Together
+from fake_vllm.scenarios.burst import Burst
+from fake_vllm.scenarios.empty_deltas import EmptyDeltas
 from fake_vllm.scenarios.endless import Endless
+from fake_vllm.scenarios.error_event import ErrorEvent
 from fake_vllm.scenarios.finite import Finite
+from fake_vllm.scenarios.half_event import HalfEvent
 from fake_vllm.scenarios.keep_alive import KeepAlive
+from fake_vllm.scenarios.linger import Linger
 from fake_vllm.scenarios.no_first_token import NoFirstToken
 from fake_vllm.scenarios.no_headers import NoHeaders
+from fake_vllm.scenarios.refuse import Refuse
+from fake_vllm.scenarios.reset import Reset
 from fake_vllm.scenarios.stall import Stall
+from fake_vllm.scenarios.trickle import Trickle
+from fake_vllm.scenarios.trickle_headers import TrickleHeaders
 
 __all__ = ["Call", "Scenario", "ScenarioError", "catalogue", "parse"]
 
 _ALL: dict[str, type[Scenario]] = {
-    scenario.name: scenario for scenario in (Finite, Endless, Stall, KeepAlive, NoFirstToken, NoHeaders)
+    scenario.name: scenario
+    for scenario in (
+        *(Finite, Endless),
+        *(Stall, KeepAlive, EmptyDeltas, HalfEvent, NoFirstToken, NoHeaders),
+        *(Burst, Trickle, TrickleHeaders, Linger),
+        *(Refuse, ErrorEvent, Reset),
+    )
 }
 
 
@@ -29,6 +44,8 @@ def parse(text: str) -> Scenario:
         ScenarioError: a name or a parameter is unknown, or a value does not fit.
     """
     parts = [_parse_one(part) for part in text.split("+")]
+    if all(part.only_delivers for part in parts):
+        parts.insert(0, _parse_one(Finite.name))
     return parts[0] if len(parts) == 1 else Together(parts)
 
 

@@ -1,6 +1,7 @@
 from pydantic.dataclasses import dataclass
 
-from fake_vllm.scenarios.base import Scenario
+from fake_vllm.exchange import Carrier, Headers
+from fake_vllm.scenarios.base import Relay, Scenario, forever
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
@@ -8,4 +9,17 @@ class NoHeaders(Scenario):
     """Accepts the request and works on it, but sends nothing, not even the response headers."""
 
     name = "no_headers"
-    withholds_headers = True
+
+    def carry(self, carrier: Carrier) -> Carrier:
+        return _Nowhere(carrier)
+
+
+class _Nowhere(Relay):
+    async def start(self, status: int, headers: Headers, every: float = 0.0) -> None:
+        pass
+
+    async def send(self, data: bytes) -> None:
+        pass
+
+    async def end(self) -> None:
+        await forever()

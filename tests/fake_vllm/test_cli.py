@@ -8,6 +8,9 @@ import sys
 import httpx2
 import pytest
 
+from stream_lab.fake import Fake
+from tests.fake_vllm.conftest import Certificates
+
 COMMAND = [sys.executable, "-m", "fake_vllm.cli"]
 
 
@@ -74,3 +77,35 @@ def test_a_signal_ends_it_in_the_middle_of_a_stream(name: str) -> None:
         with pytest.raises(httpx2.RemoteProtocolError):
             list(lines)
     process.wait(timeout=5)
+
+
+def test_it_speaks_tls_and_says_so(certificates: Certificates) -> None:
+    _, certificate, key, _ = certificates
+    with (
+        Fake("finite:tokens=3", gap=0, ssl_certfile=certificate, ssl_keyfile=key) as fake,
+        httpx2.Client(verify=certificates.trusting, trust_env=False) as client,
+    ):
+        assert fake.base_url.startswith("https://127.0.0.1:")
+        body = {"messages": [{"role": "user", "content": "Hi"}], "stream": True}
+        answer = client.post(f"{fake.base_url}/chat/completions", json=body)
+        assert answer.text.endswith("data: [DONE]\n\n")
+        with pytest.raises(httpx2.ConnectError, match="certificate verify failed"):
+            httpx2.get(f"{fake.base_url}/models", trust_env=False)
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["--ssl-certfile", "{certificate}"], "no certificate with its own key"),
+        (["--ssl-certfile", "{certificate}", "--ssl-keyfile", "{other_key}"], "no certificate with its own key"),
+        (["--ssl-certfile", "{certificate}", "--ssl-keyfile", "/nowhere.pem"], "No such file"),
+        (["--ssl-certfile", "/nowhere.pem"], "No such file"),
+        (["--ssl-keyfile", "{key}"], "--ssl-keyfile needs --ssl-certfile"),
+    ],
+)
+def test_bad_tls_files_are_one_clear_sentence(flags: list[str], says: str, certificates: Certificates) -> None:
+    done = run("--port", "0", *(flag.format(**certificates._asdict()) for flag in flags))
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert says in done.stderr
+    assert done.stdout == ""

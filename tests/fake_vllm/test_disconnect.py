@@ -15,6 +15,8 @@ import pytest
 from stream_lab.fake import Fake
 from stream_lab.witness import RUNNING, read_metrics
 from tests.conftest import ledger
+from tests.fake_vllm.conftest import Certificates
+from tests.fake_vllm.raw import ask
 
 CHAT: dict[str, Any] = {"messages": [{"role": "user", "content": "Hi"}], "stream": True}
 
@@ -54,6 +56,41 @@ def test_the_slot_is_free_as_soon_as_the_client_has_left(scenario: str, stream: 
     assert entry["end"] == "client left"
     assert entry["tokens_after_left"] == 0
     assert 0 <= entry["slot_freed"] - entry["client_left"] < 0.5
+
+
+ODD = ["empty_deltas:after=1", "half_event:after=1", "endless+burst", "endless+trickle", "endless+trickle_headers"]
+ENDED = ["finite:tokens=2+linger", "finite:tokens=2+trickle:bytes=64,every=0.001+linger"]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("scenario", [*ODD, *ENDED])
+def test_leaving_is_seen_within_20_ms_however_the_answer_comes(
+    scenario: str, stream: bool, server: Fake, http: httpx2.Client
+) -> None:
+    seen = []
+    for _ in range(3):  # the best of three: the machine may be busy, the server may not
+        with ask(server, scenario, stream=stream):
+            time.sleep(0.1)
+        closed = time.monotonic()
+        entry = eventually(http, server)
+        assert entry["end"] == "client left"
+        assert entry["tokens_after_left"] == 0
+        seen.append(max(entry["client_left"], entry["slot_freed"]) - closed)
+        assert (entry["slot_freed"] > entry["client_left"]) == (scenario in ODD)
+    assert min(seen) < 0.02
+
+
+@pytest.mark.parametrize("scenario", ["endless", "half_event", "endless+trickle_headers:every=0.001"])
+def test_leaving_is_seen_through_tls_too(scenario: str, certificates: Certificates) -> None:
+    with (
+        Fake(scenario, gap=0.005, ssl_certfile=certificates.certificate, ssl_keyfile=certificates.key) as fake,
+        httpx2.Client(verify=certificates.trusting, trust_env=False) as client,
+    ):
+        with client.stream("POST", f"{fake.base_url}/chat/completions", json=CHAT):
+            pass
+        entry = eventually(client, fake)
+        assert entry["end"] == "client left"
+        assert 0 <= entry["slot_freed"] - entry["client_left"] < 0.5
 
 
 @pytest.mark.parametrize("how", ["fin", "reset", "half-closed"])

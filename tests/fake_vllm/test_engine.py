@@ -10,6 +10,7 @@ import pytest
 from fake_vllm.engine import Engine, Plan, StopStrings
 from fake_vllm.ledger import Entry, Ledger
 from fake_vllm.metrics import Metrics
+from fake_vllm.script import Script
 
 
 def new_engine(*, slots: int = 1, gap: float = 0.0) -> tuple[Engine, Metrics, Callable[[], Entry]]:
@@ -18,7 +19,7 @@ def new_engine(*, slots: int = 1, gap: float = 0.0) -> tuple[Engine, Metrics, Ca
 
 
 async def text_of(engine: Engine, plan: Plan, entry: Entry, stops: list[str] | None = None, seed: str = "s") -> tuple[str, Any]:
-    pieces = [piece async for piece in engine.generate(plan, stops or [], seed, entry)]
+    pieces = [piece async for piece in engine.generate(plan, stops or [], Script(seed).tokens(plan), entry)]
     return "".join(piece.text for piece in pieces), pieces[-1]
 
 

@@ -8,6 +8,7 @@ import httpx2
 import pytest
 
 from fake_vllm import ScenarioError, catalogue, parse
+from fake_vllm.engine import Plan
 from stream_lab.fake import Fake
 from tests.conftest import ledger
 
@@ -87,6 +88,11 @@ def test_scenarios_combine(http: httpx2.Client, server: Fake) -> None:
     got = lines(http, server, "endless+stall:after=60")
     assert len(got) == 1 + 60 + 1
     assert got[-1] == "silence"
+
+
+@pytest.mark.parametrize(("scenario", "tokens"), [("linger", 40), ("burst+finite:tokens=7", 7), ("burst:tokens=3+trickle", 40)])
+def test_what_only_delivers_delivers_a_finite_answer_unless_another_is_named(scenario: str, tokens: int) -> None:
+    assert parse(scenario).shape(Plan(eos_after=1000, max_tokens=None, context=1000)).eos_after == tokens
 
 
 def test_a_header_chooses_the_scenario_and_a_field_wins_over_it(http: httpx2.Client, server: Fake) -> None:
