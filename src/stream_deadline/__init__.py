@@ -1,11 +1,14 @@
-"""The remedy: a chat model whose `timeout` bounds the whole stream, and not only each read of the socket.
+"""The remedy: a chat model whose `timeout` bounds the whole call, and the same deadline for any other stream.
 
 from stream_deadline import ChatVllm
 
 model = ChatVllm(model="my-model", base_url="http://gpu:8000/v1", timeout=45)
 """
 
+from stream_deadline.bounded import BoundedStream, bounded
+from stream_deadline.bounded_sync import bounded_sync
+from stream_deadline.budget import Deadline, deadline
 from stream_deadline.chat_vllm import ChatVllm
 from stream_deadline.errors import StreamDeadlineExceeded
 
-__all__ = ["ChatVllm", "StreamDeadlineExceeded"]
+__all__ = ["BoundedStream", "ChatVllm", "Deadline", "StreamDeadlineExceeded", "bounded", "bounded_sync", "deadline"]

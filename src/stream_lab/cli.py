@@ -3,6 +3,7 @@
 import math
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -72,6 +73,48 @@ def run(
     raise SystemExit(0 if summary.as_told else 1)
 
 
+@cli.command()
+def matrix(
+    classes: Annotated[
+        list[str] | None, typer.Argument(help="Classes like ChatOpenAI, as my_module:MyChat; without any, the story's four.")
+    ] = None,
+    only: Annotated[str, typer.Option(help="Cells whose name contains this, as 'stall' or 'endless × astream'.")] = "",
+    jobs: Annotated[int, typer.Option(min=1, max=32, help="Cells at a time.")] = 6,
+    late_ms: Annotated[float, typer.Option(min=1, help="Milliseconds a call may be late; 50 on a quiet machine, 1 job.")] = 250.0,
+    deadline: Annotated[float, typer.Option(min=0.3, help="The deadline of each call, in seconds.")] = 0.5,
+    picture: Annotated[Path | None, typer.Option(help="Where to draw it, as matrix.png.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
+) -> None:
+    """Play every server behaviour against every way to call a model. Exit status 0 if every cell of the last class holds."""
+    from stream_lab.matrix import report
+    from stream_lab.matrix.play import cells
+
+    chosen = [cell for cell in cells() if only in cell.name]
+    if not chosen:
+        _fail(f"No cell's name contains '{only}'.")
+    if picture is not None and not picture.absolute().parent.is_dir():
+        _fail(f"There is no folder {picture.parent} to draw into.")
+    try:
+        models = report.load(classes or report.STORY)
+    except report.ClassError as error:
+        _fail(str(error))
+    console = Console(stderr=as_json)
+    try:
+        played = report.play_all(models, chosen, console, jobs=jobs, lateness=late_ms / 1000, deadline=deadline)
+    except KeyboardInterrupt:
+        _leave(_interrupted())
+    if as_json:
+        print(report.as_json(played))
+    else:
+        report.show(played, console)
+    if picture is not None:
+        from stream_lab.matrix.picture import heat_map
+
+        picture.write_bytes(heat_map(played, title=f"{len(chosen)} cells, a deadline of {deadline:g} s").png())
+        console.print(f"Picture: {picture}", highlight=False, soft_wrap=True)
+    _leave(0 if all(result.holds for result in list(played.values())[-1]) else 1)
+
+
 @cli.command("real-vllm")
 def real_vllm(port: Annotated[int, typer.Option(min=1, max=65535)] = 8100) -> None:
     """Run a real vLLM on this CPU with a tiny random-weight model (3 GB, minutes the first time)."""
@@ -84,6 +127,18 @@ def real_vllm(port: Annotated[int, typer.Option(min=1, max=65535)] = 8100) -> No
         _fail(str(error))
     except KeyboardInterrupt:
         console.print("Stopped.")
+
+
+def _interrupted() -> int:
+    Console(stderr=True).print("stream-lab: Interrupted.", highlight=False)
+    return 130
+
+
+def _leave(status: int) -> NoReturn:
+    """End without waiting for threads: a synchronous call that never ends keeps its own, and that is what was to be shown."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def _seconds(text: str) -> float:

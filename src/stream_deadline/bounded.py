@@ -1,0 +1,311 @@
+"""A deadline for any stream: `bounded`.
+
+A stream is pulled here by a task of its own, the reader, and its consumer only waits for what the reader has. That is what makes
+the deadline hold:
+
+* who pulls does not matter, since the deadline stops the reader, whichever task waits for it;
+* nobody needs to pull, since a timer stops the reader, and the connection goes with it;
+* nothing else can cancel the reader, so that its clean-up runs once and to its end, however often the consumer is cancelled;
+* a stream that swallows its cancellation, or takes its time over it, holds up neither the consumer nor the error; nor the server,
+  where the connection is known: it is shut down before anything else.
+"""
+
+import asyncio
+import contextvars
+from collections import deque
+from collections.abc import AsyncIterable, AsyncIterator, Callable
+from inspect import isawaitable
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar
+
+import anyio
+
+from stream_deadline.budget import NEVER, Bounds, Budget, Deadline, clock_of
+from stream_deadline.collect import Anything, Collector
+from stream_deadline.connection import interrupter
+
+T = TypeVar("T")
+
+# How many items the reader may be ahead of its consumer. One by one, each item would cost two switches between tasks.
+AHEAD = 16
+# Seconds that the end of a call waits for the reader's clean-up.
+GRACE = 0.025
+# Seconds before a reader that has not ended is cancelled once more, and how often: one cancellation can get lost
+# (cpython#86296), but a second one can cut a clean-up short, so that a pool loses a connection (encode/httpx#3782).
+INSIST_EVERY, INSIST_TIMES = 0.25, 40
+# A timer that fires so many seconds late tells of an event loop that stood still, and then a silent server is not to blame.
+STOOD_STILL = 0.01
+
+
+def bounded(
+    items: AsyncIterable[T],
+    timeout: float | Deadline | None = None,
+    *,
+    first_chunk_timeout: float | None = None,
+    idle_timeout: float | None = None,
+) -> "BoundedStream[T]":
+    """Iterate over `items` until a deadline.
+
+    The clock starts with this call, not with the first item, and keeps running while the consumer is busy. When a bound is
+    reached, the pull that waits (or the next one) raises, no item is handed over any more, and the source is closed even if
+    nobody pulls: cancelled where it waits, then `aclose()`d.
+
+        async for line in bounded(response.aiter_lines(), 30):
+            ...
+
+    Args:
+        items: any asynchronous iterable. It is pulled in one task of its own, at most 16 items ahead of the consumer.
+        timeout: seconds for the whole stream, or a `Deadline`; None: only an ambient `deadline` bounds it.
+        first_chunk_timeout: seconds from now to the first item; None: no bound.
+        idle_timeout: seconds between two items; None: no bound.
+
+    Raises:
+        StreamDeadlineExceeded: while iterating, when a bound is reached.
+        ValueError: a bound is not a positive number of seconds, or a part is longer than the whole.
+        RuntimeError: no event loop is running, or two tasks pull at once.
+    """
+    until = timeout if isinstance(timeout, Deadline) else None
+    bounds = Bounds(None if isinstance(timeout, Deadline) else timeout, first_chunk_timeout, idle_timeout)
+    budget = Budget(bounds, clock_of(asyncio.get_running_loop()), until)
+    return BoundedStream(items, budget, Anything(), interrupter(items))
+
+
+class BoundedStream(AsyncIterator[T]):
+    """What `bounded` returns: an asynchronous iterator that can be closed at any time, from any task.
+
+    Closing it, by `aclose()`, `async with`, an exception in a pull, or dropping the last reference, closes its source.
+    """
+
+    def __init__(
+        self,
+        items: AsyncIterable[T],
+        budget: Budget,
+        collector: Collector,
+        interrupt: Callable[[], None],
+        context: contextvars.Context | None = None,
+    ) -> None:
+        """`interrupt` shuts the source's connection down. `context`: what the source sees of context variables; None: a copy."""
+        self._reader = _Reader(items, budget, collector, interrupt, context)
+        self._pulling = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> T:
+        if self._pulling:
+            raise RuntimeError("This stream is being pulled by another task already.")
+        reader = self._reader
+        self._pulling = True
+        try:
+            while True:
+                # The timer cannot fire while items come without a wait in between, so the clock is asked for each of them.
+                if reader.budget.clock() >= reader.budget.total_at:
+                    reader.expire()
+                if reader.buffer:
+                    return reader.take()
+                if reader.ended:
+                    break
+                await reader.something()
+        except BaseException:
+            await self.aclose()
+            raise
+        finally:
+            self._pulling = False
+        await reader.settled()
+        if (failure := reader.failure) is not None:
+            reader.failure = None  # raised once; after that the stream is merely over
+            raise failure
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        """End the stream and wait until its source is closed, at most 25 ms; what takes longer goes on in the background."""
+        self._reader.stop()
+        await self._reader.settled()
+        self._reader.failure = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self.aclose()
+
+    def __del__(self) -> None:
+        reader = getattr(self, "_reader", None)
+        if reader is not None:
+            reader.abandon()
+
+
+class _Reader(Generic[T]):
+    """The one task that pulls the source, and what it has read ahead. Knows nothing of the consumer but whether it waits."""
+
+    def __init__(
+        self,
+        items: AsyncIterable[T],
+        budget: Budget,
+        collector: Collector,
+        interrupt: Callable[[], None],
+        context: contextvars.Context | None,
+    ) -> None:
+        self.budget = budget
+        self.buffer: deque[T] = deque()
+        self.ended = False
+        self.failure: BaseException | None = None
+        self._collector = collector
+        self._interrupt = interrupt
+        self._taken = 0
+        self._begun = False
+        self._news: asyncio.Future[None] | None = None
+        self._room: asyncio.Future[None] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._arm()
+        self._task = self._loop.create_task(self._read(items), name="bounded stream", context=context)
+        self._task.add_done_callback(self._finished)
+
+    def take(self) -> T:
+        """The next item of the buffer."""
+        item = self.buffer.popleft()
+        self._taken += 1
+        if self._room is not None and not self._room.done():
+            self._room.set_result(None)
+        return item
+
+    async def something(self) -> None:
+        """Wait for an item, the end, or a bound."""
+        self._news = self._loop.create_future()
+        try:
+            await self._news
+        finally:
+            self._news = None
+
+    def expire(self) -> None:
+        """A bound is reached: from here on there is only the error."""
+        if not self.ended or self.buffer:
+            self.failure = self.budget.exceeded(self._taken, self._collector.partial())
+        self.stop()
+
+    def stop(self) -> None:
+        """Nothing is handed over any more, and the source gets closed."""
+        self.buffer.clear()
+        self.ended = True
+        self._tell()
+        if not self._task.done():
+            self._interrupt()
+            self._insist(INSIST_TIMES)
+        elif self._timer is not None:
+            self._timer.cancel()
+
+    def abandon(self) -> None:
+        """As `stop`, from whichever thread the garbage collector happens to run in."""
+        if self._task.done() or self._loop.is_closed():
+            return
+        try:
+            here = asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            here = False
+        if here:
+            self.stop()
+        else:
+            self._loop.call_soon_threadsafe(self.stop)
+
+    async def settled(self) -> None:
+        """Wait for the source's clean-up, for a moment. A cancellation meanwhile is raised afterwards, not lost."""
+        until = self._loop.time() + GRACE
+        cancelled: asyncio.CancelledError | None = None
+        while not self._task.done() and (left := until - self._loop.time()) > 0:
+            try:
+                # anyio, and with it Starlette, would cancel again at every turn of the loop.
+                with anyio.CancelScope(shield=True):
+                    await asyncio.wait({self._task}, timeout=left)
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if cancelled is not None:
+            raise cancelled
+
+    async def _read(self, items: AsyncIterable[T]) -> None:
+        budget, buffer, collector = self.budget, self.buffer, self._collector
+        watches_chunks = budget.watches_chunks
+        self._begun = True
+        source = aiter(items)
+        try:
+            while not self.ended:  # it is, where the stream was closed before it began, or swallowed its cancellation
+                try:
+                    item = await anext(source)
+                except StopAsyncIteration:
+                    return
+                if collector.add(item) and watches_chunks:
+                    budget.heard()
+                    self._arm()
+                buffer.append(item)
+                self._tell()
+                if len(buffer) >= AHEAD:
+                    full_at = budget.clock()
+                    self._room = self._loop.create_future()
+                    await self._room
+                    self._room = None
+                    budget.paused(budget.clock() - full_at)
+                    self._arm()
+        finally:
+            await _close(source)
+            if items is not source:
+                await _close(items)
+
+    def _finished(self, task: "asyncio.Task[None]") -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if not self.ended:
+            self.ended = True
+            # Only somebody else can have cancelled it: the end of the event loop, or the source itself.
+            error = asyncio.CancelledError() if task.cancelled() else task.exception()
+            if error is not None and not task.cancelled() and self.budget.clock() >= self.budget.due:
+                self.failure = self.budget.exceeded(self._taken, self._collector.partial())
+                self.failure.__cause__ = error
+                self.buffer.clear()
+            else:
+                self.failure = error
+        elif not task.cancelled():
+            task.exception()  # it has been told why it ends; what it says about that interests nobody
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._news is not None and not self._news.done():
+            self._news.set_result(None)
+
+    @property
+    def _due(self) -> float:
+        """When the next bound is reached. While the reader waits for its consumer, the server's silence has none."""
+        return self.budget.due if self._room is None else self.budget.total_at
+
+    def _arm(self) -> None:
+        due = self._due
+        if self._timer is not None:
+            if self._timer.when() <= due:
+                return  # it looks again when it fires
+            self._timer.cancel()
+        self._timer = None if due == NEVER else self._loop.call_at(due, self._alarm)
+
+    def _alarm(self) -> None:
+        self._timer = None
+        late = self.budget.clock() - self._due
+        if late > STOOD_STILL and self._due < self.budget.total_at:
+            self.budget.paused(late + STOOD_STILL)
+        if self.budget.clock() >= self._due:
+            self.expire()
+        else:
+            self._arm()
+
+    def _insist(self, tries: int) -> None:
+        """Cancel the reader, and again for as long as it has not ended."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if not self._task.done() and tries:
+            if self._begun:  # one that is cancelled before its first step would never close its source
+                self._task.cancel()
+            self._timer = self._loop.call_later(INSIST_EVERY, self._insist, tries - 1)
+
+
+async def _close(stream: Any) -> None:
+    close = getattr(stream, "aclose", None) or getattr(stream, "close", None)
+    if close is not None and isawaitable(closing := close()):
+        await closing

@@ -1,0 +1,12 @@
+"""The matrix: every way a server can behave, times every way a model can be called or its caller can behave.
+
+`stream-lab matrix my_module:MyChat` plays it for any `ChatOpenAI`-like class and draws it; `servers`, `calls` and `callers` are its
+rows and columns, `play` plays and judges it.
+"""
+
+from stream_lab.matrix.callers import CALLERS
+from stream_lab.matrix.calls import CALLS
+from stream_lab.matrix.play import Cell, Result, play
+from stream_lab.matrix.servers import SERVERS
+
+__all__ = ["CALLERS", "CALLS", "SERVERS", "Cell", "Result", "play"]

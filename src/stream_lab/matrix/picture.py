@@ -1,0 +1,68 @@
+"""The matrix as a picture."""
+
+from collections.abc import Mapping, Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from stream_lab.matrix.play import Result
+from stream_lab.plots import EVENT, NEUTRAL, OK, Picture
+
+
+def heat_map(played: Mapping[str, Sequence[Result]], *, title: str) -> Picture:
+    """A panel for each class: servers down, calls across, then what the caller does; a blue square holds, a cross does not.
+
+    `played`: the results of the same cells for each class, by its name. `title` states the finding.
+    """
+    some = [result for results in played.values() for result in results]
+    servers = list(dict.fromkeys(each.cell.row.name for each in some if each.cell.column is not None))
+    calls = list(dict.fromkeys(each.cell.column.name for each in some if each.cell.column is not None))
+    callers = list(dict.fromkeys(each.cell.row.name for each in some if each.cell.column is None))
+    widths = [max(len(calls), 1)] * len(played) + [len(played) + 1] * bool(callers)
+    height = 2.2 + 0.2 * max(len(servers), len(callers))
+    figure = Figure(figsize=(3.4 + 0.19 * sum(widths), height), layout="constrained")
+    figure.suptitle(title, x=0.01, ha="left", fontsize=12)
+    panels = figure.subplots(1, len(widths), squeeze=False, width_ratios=widths)[0]
+    for number, ((name, results), axes) in enumerate(zip(played.items(), panels, strict=False)):
+        grid = {
+            (calls.index(each.cell.column.name), servers.index(each.cell.row.name)): each.holds
+            for each in results
+            if each.cell.column is not None
+        }
+        _draw(axes, grid, calls, servers if number == 0 else [""] * len(servers))
+        axes.set_title(f"{name}\n{_count(results)}", fontsize=10, loc="left")
+    if callers:
+        grid = {
+            (column, callers.index(each.cell.row.name)): each.holds
+            for column, results in enumerate(played.values())
+            for each in results
+            if each.cell.column is None
+        }
+        axes = panels[-1]
+        _draw(axes, grid, list(played), callers)
+        axes.yaxis.tick_right()
+        axes.set_title("what the caller does", fontsize=10, loc="left")
+    for label, colour, marker in (("holds", OK, "s"), ("does not hold", EVENT, "x")):
+        panels[0].plot([], [], marker, color=colour, label=label)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower left", ncols=2, frameon=False, fontsize=9)
+    return Picture(figure, f"{title}. {'. '.join(f'{name}: {_count(results)}' for name, results in played.items())}.")
+
+
+def _draw(axes: Axes, grid: Mapping[tuple[int, int], bool], across: Sequence[str], down: Sequence[str]) -> None:
+    for holds, colour, marker, size in ((True, OK, "s", 70), (False, EVENT, "x", 34)):
+        cells = [cell for cell, held in grid.items() if held is holds]
+        axes.scatter(
+            [x for x, _ in cells], [y for _, y in cells], color=colour, marker=marker, s=size, linewidths=1.8 * (not holds)
+        )
+    axes.set_xticks(range(len(across)), across, rotation=90, fontsize=8)
+    axes.set_yticks(range(len(down)), down, fontsize=8)
+    axes.set_xlim(-0.7, len(across) - 0.3)
+    axes.set_ylim(len(down) - 0.3, -0.7)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    axes.grid(color=NEUTRAL, alpha=0.15)
+    axes.set_axisbelow(True)
+
+
+def _count(results: Sequence[Result]) -> str:
+    return f"{sum(result.holds for result in results)} of {len(results)} cells hold"

@@ -1,0 +1,275 @@
+"""Play cells of the matrix and judge them, with the fake's ledger as witness."""
+
+import asyncio
+import inspect
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2
+
+from stream_lab.fake import Fake
+from stream_lab.matrix.callers import CALLERS, Caller
+from stream_lab.matrix.calls import CALLS, Call, text_and_usage
+from stream_lab.matrix.servers import SERVERS, Server, hanging_port
+
+DEADLINE = 0.5
+GIVE_UP = 0.6  # seconds after the deadline at which a call counts as one that never ends
+LATENESS = 0.25  # seconds a call may be late, with several cells at a time on a small machine; 0.05 on a quiet one
+GAP = 0.01
+JOBS = 6
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A server and a call, or a server and a caller."""
+
+    row: Server | Caller
+    column: Call | None = None
+
+    @property
+    def name(self) -> str:
+        return self.row.name if self.column is None else f"{self.row.name} × {self.column.name}"
+
+    @property
+    def makes_sense(self) -> bool:
+        return self.column is None or self.ends is not None
+
+    @property
+    def ends(self) -> str | None:
+        assert isinstance(self.row, Server)
+        assert self.column is not None
+        return self.row.streamed if self.column.streamed else self.row.whole
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a cell. `why`: what did not hold, in words; empty when all did. `late`: seconds after the deadline, if it came."""
+
+    cell: Cell
+    why: str
+    late: float | None = None
+
+    @property
+    def holds(self) -> bool:
+        return not self.why
+
+
+@dataclass
+class _Played:
+    cell: Cell
+    key: str
+    started: float
+    took: float | None  # None: it never ended
+    error: BaseException | None
+    answer: Any
+    left_behind: Sequence[str]
+
+
+def cells(servers: Sequence[Server] = SERVERS, calls: Sequence[Call] = CALLS, callers: Sequence[Caller] = CALLERS) -> list[Cell]:
+    """Every cell that makes sense."""
+    crossed = [Cell(server, call) for server in servers for call in calls]
+    return [cell for cell in [*crossed, *map(Cell, callers)] if cell.makes_sense]
+
+
+def play(
+    model: Callable[..., Any],
+    chosen: Sequence[Cell] | None = None,
+    *,
+    jobs: int = JOBS,
+    lateness: float = LATENESS,
+    deadline: float = DEADLINE,
+    **settings: Any,
+) -> Iterator[Result]:
+    """Play cells, several at a time, and yield their results as they come.
+
+    Args:
+        model: a class like `ChatOpenAI`; it is made anew for each cell, with `timeout=deadline`.
+        chosen: None: all of them.
+        jobs: cells at a time.
+        lateness: seconds a call may be late, and the server may be held after the deadline.
+        deadline: seconds.
+        settings: further arguments for the model and, where they start with `fake_`, for the fake.
+    """
+    flags = {name.removeprefix("fake_"): settings.pop(name) for name in list(settings) if name.startswith("fake_")}
+    os.environ["NO_PROXY"] = ",".join(filter(None, [os.environ.get("NO_PROXY"), "127.0.0.1"]))
+    with Fake("endless", gap=GAP, **flags) as fake, hanging_port() as nowhere, ThreadPoolExecutor(jobs) as pool:
+        table = _Table(fake, nowhere, model, deadline, lateness, settings)
+        table.warm_up()
+        waiting = {pool.submit(table.play, cell, f"cell{index}"): cell for index, cell in enumerate(chosen or cells())}
+        try:
+            for done in as_completed(waiting):
+                yield done.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+class _Table:
+    """Where cells are played: the servers and the settings they share."""
+
+    def __init__(
+        self, fake: Fake, nowhere: str, model: Callable[..., Any], deadline: float, lateness: float, settings: dict[str, Any]
+    ) -> None:
+        self._fake = fake
+        self._nowhere = nowhere
+        self._model = model
+        self._deadline = deadline
+        self._lateness = lateness
+        self._settings = settings
+        self._made = 0
+
+    def play(self, cell: Cell, key: str) -> Result:
+        model = self._make(cell, key)
+        if cell.column is None:
+            return self._play_caller(cell, model, key)
+        call = cell.column
+        started = time.monotonic()
+        if call.is_async:
+            played = asyncio.run(self._watch(call.run, model, key, started, cell))
+        else:
+            played = self._wait(call.run, model, key, started, cell)
+        if played.took is not None:
+            time.sleep(max(0.0, started + self._deadline + self._lateness - time.monotonic() if played.error else 0.05))
+        return self._judged(played)
+
+    def warm_up(self) -> None:
+        """Call once in each way: what is imported and compiled at the first call should not count as late."""
+        for call in CALLS:
+            model = self._make(Cell(SERVERS[0], call), "warm-up")
+            if call.is_async:
+                asyncio.run(call.run(model))
+            else:
+                call.run(model)
+
+    def _make(self, cell: Cell, key: str) -> Any:
+        row = cell.row
+        self._made += 1
+        return self._model(
+            model=self._fake.model,
+            base_url=self._nowhere if row.scenario is None else self._fake.base_url,
+            api_key="none",
+            # LangChain shares its HTTP client between models with the same time-out; a cell is to fail for its own reasons only.
+            timeout=self._deadline + self._made * 1e-6,
+            stream_usage=True,
+            extra_body={"fake_scenario": (row.scenario or "finite").format(key=key)},
+            default_headers={"x-request-id": key},
+            **self._settings,
+        )
+
+    async def _watch(self, run: Callable[[Any], Any], model: Any, key: str, started: float, cell: Cell) -> _Played:
+        task = asyncio.create_task(run(model))
+        await asyncio.wait({task}, timeout=self._deadline + GIVE_UP)
+        took = time.monotonic() - started if task.done() else None
+        if took is not None:
+            await asyncio.sleep(self._lateness / 5)
+        others = [
+            each.get_name() for each in asyncio.all_tasks() - {asyncio.current_task()} if not each.done() and each is not task
+        ]
+        if took is None:
+            task.cancel()
+            await asyncio.wait({task}, timeout=1)
+            return _Played(cell, key, started, None, None, None, [])
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        return _Played(cell, key, started, took, error, None if error else task.result(), others)
+
+    def _wait(self, run: Callable[[Any], Any], model: Any, key: str, started: float, cell: Cell) -> _Played:
+        ended: list[tuple[float, BaseException | None, Any]] = []
+
+        def work() -> None:
+            try:
+                result = run(model)
+            except BaseException as error:
+                ended.append((time.monotonic(), error, None))
+            else:
+                ended.append((time.monotonic(), None, result))
+
+        # A call that never ends keeps its thread until the fake is stopped; nothing else could end it.
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        thread.join(self._deadline + GIVE_UP)
+        if not ended:
+            return _Played(cell, key, started, None, None, None, [])
+        at, error, result = ended[0]
+        return _Played(cell, key, started, at - started, error, result, [])
+
+    def _judged(self, played: _Played) -> Result:
+        cell, deadline = played.cell, self._deadline
+        assert isinstance(cell.row, Server)
+        assert cell.column is not None
+        if played.took is None:
+            return Result(cell, "it did not end")
+        late = played.took - deadline
+        if isinstance(played.error, AssertionError):
+            return Result(cell, str(played.error) or repr(played.error))
+        faults = list(self._faults(played))
+        if cell.row.scenario is not None:
+            generations = cell.row.generations * cell.column.generations
+            faults += self._witnessed(played.key, generations, played.started + max(deadline, 0.0))
+        faults += [f"left behind: {name}" for name in played.left_behind]
+        return Result(cell, "; ".join(faults), late if isinstance(played.error, TimeoutError) else None)
+
+    def _faults(self, played: _Played) -> Iterator[str]:
+        cell, error = played.cell, played.error
+        assert played.took is not None
+        late = played.took - self._deadline
+        if cell.ends == "answer":
+            if error is not None:
+                yield f"no answer but {type(error).__name__}"
+            elif cell.column is not None and cell.column.tells:
+                text, usage = text_and_usage(played.answer)
+                if len(text.split()) < 8:  # ten tokens; the last may be part of a word
+                    yield f"the answer is not whole: {text!r}"
+                if not usage:
+                    yield "the usage is missing"
+            return
+        if error is None:
+            yield "it ended as if nothing had happened"
+        elif cell.ends == "deadline":
+            if not isinstance(error, TimeoutError):
+                yield f"not a TimeoutError but {type(error).__name__}"
+            if late < 0:
+                yield f"{-late:.3f} s early"
+        if late > self._lateness:
+            yield f"{late:.2f} s late"
+
+    def _witnessed(self, key: str, generations: int, by: float) -> Iterator[str]:
+        """What the server's ledger says against it."""
+        with httpx2.Client(trust_env=False, timeout=10) as client:
+            page = client.get(self._fake.base_url.removesuffix("/v1") + "/ledger").json()
+        entries = [entry for entry in page["requests"] if entry["id"].endswith(f"-{key}")]
+        started = [entry for entry in entries if entry["started"] is not None]
+        if len(started) != generations:
+            yield f"{len(started)} generations started"
+        for entry in entries:
+            gone = entry["client_left"] or (None if entry["end"] == "running" else entry["slot_freed"] or by)
+            if gone is None:
+                yield "the server is still held"
+            elif gone > by + self._lateness:
+                yield f"the server was held for {gone - by:.2f} s more"
+
+    def _play_caller(self, cell: Cell, model: Any, key: str) -> Result:
+        assert isinstance(cell.row, Caller)
+        run, deadline = cell.row.run, self._deadline
+        left_behind: list[str] = []
+
+        async def watch() -> float:
+            async with asyncio.timeout(4 * deadline + GIVE_UP):
+                by: float = await run(model, deadline)
+            await asyncio.sleep(self._lateness / 5)
+            here = asyncio.current_task()
+            left_behind.extend(each.get_name() for each in asyncio.all_tasks() if each is not here and not each.done())
+            return by
+
+        try:
+            by = asyncio.run(watch()) if inspect.iscoroutinefunction(run) else run(model, deadline)
+        except asyncio.CancelledError:
+            return Result(cell, "a stray cancellation reached the caller")
+        except Exception as error:
+            return Result(cell, str(error) if isinstance(error, AssertionError) else f"{type(error).__name__}: {error}")
+        time.sleep(max(0.0, by + self._lateness - time.monotonic()))
+        faults = [*self._witnessed(key, cell.row.generations, by), *(f"left behind: {name}" for name in left_behind)]
+        return Result(cell, "; ".join(faults))

@@ -1,0 +1,88 @@
+"""The matrix on the command line: load classes, play them, tell what came out."""
+
+import importlib
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from stream_lab.matrix.play import Cell, Result, play
+
+STORY = [
+    "stream_lab.story:PlainChatVllm",
+    "stream_lab.story:ScopedChatVllm",
+    "stream_lab.story:ElapsedChatVllm",
+    "stream_deadline:ChatVllm",
+]
+Played = Mapping[str, Sequence[Result]]
+
+
+class ClassError(ValueError):
+    """Raised when a class cannot be loaded; the text says why."""
+
+
+def load(names: Sequence[str]) -> dict[str, Any]:
+    """The classes behind `my_module:MyChat`, by their short names; modules are looked for in the current folder, too.
+
+    Raises:
+        ClassError: the name has another form, or there is no such module or class.
+    """
+    sys.path.insert(0, os.getcwd())
+    classes: dict[str, Any] = {}
+    for name in names:
+        module, _, attribute = name.partition(":")
+        if not module or not attribute:
+            raise ClassError(f"'{name}' should look like my_module:MyChat.")
+        try:
+            found = getattr(importlib.import_module(module), attribute)
+        except (ImportError, AttributeError) as error:
+            raise ClassError(f"Cannot load '{name}': {error}.") from None
+        if not callable(found):
+            raise ClassError(f"'{name}' is not a class.")
+        classes[attribute if attribute not in classes else name] = found
+    return classes
+
+
+def play_all(classes: Mapping[str, Any], cells: Sequence[Cell], console: Console, **settings: Any) -> dict[str, list[Result]]:
+    """Play the same cells for each class; the results are in the order of the cells."""
+    order = {cell.name: number for number, cell in enumerate(cells)}
+    columns = (TextColumn("{task.description:<16}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    played: dict[str, list[Result]] = {}
+    with Progress(*columns, console=console, transient=True) as progress:
+        for name, model in classes.items():
+            task = progress.add_task(name, total=len(cells))
+            played[name] = []
+            for result in play(model, cells, **settings):
+                played[name].append(result)
+                progress.advance(task)
+            played[name].sort(key=lambda each: order[each.cell.name])
+    return played
+
+
+def show(played: Played, console: Console) -> None:
+    """How many cells hold for each class, how late the errors were, and what did not hold for the last class."""
+    table = Table("class", "cells that hold", "late, median", "late, 95 %", "latest", box=None)
+    for name, results in played.items():
+        late = sorted(result.late for result in results if result.late is not None)
+        spread = [f"{late[int(share * (len(late) - 1))] * 1000:.0f} ms" for share in (0.5, 0.95, 1.0)] if late else [""] * 3
+        table.add_row(name, f"{sum(result.holds for result in results)} of {len(results)}", *spread)
+    console.print(table)
+    for result in list(played.values())[-1]:
+        if not result.holds:
+            console.print(f"✘ {result.cell.name}: {result.why}", highlight=False, markup=False, soft_wrap=True)
+
+
+def as_json(played: Played) -> str:
+    """`{class: [{"cell", "holds", "why", "late"}, …]}`; `late` in seconds."""
+    rows = {
+        name: [
+            {"cell": each.cell.name, "holds": each.holds, "why": each.why, "late": each.late} for each in results
+        ]
+        for name, results in played.items()
+    }  # fmt: skip
+    return json.dumps(rows, indent=1, ensure_ascii=False)

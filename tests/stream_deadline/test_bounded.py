@@ -1,0 +1,446 @@
+"""The contract of `bounded`, on a virtual clock: each test is a sentence of it."""
+
+import asyncio
+import gc
+import math
+from collections.abc import AsyncIterator
+from typing import Any
+
+import anyio
+import pytest
+
+from stream_deadline import BoundedStream, Deadline, StreamDeadlineExceeded, bounded, deadline
+from tests.stream_deadline.sources import Source, elapsed, virtually
+
+SOON = 0.05  # what "on time" means
+
+
+async def drain(stream: AsyncIterator[int], pause: float = 0.0) -> list[int]:
+    got = []
+    async for item in stream:
+        got.append(item)
+        if pause:
+            await asyncio.sleep(pause)
+    return got
+
+
+async def ends_at(limit: float, stream: AsyncIterator[int], pause: float = 0.0) -> StreamDeadlineExceeded:
+    with pytest.raises(StreamDeadlineExceeded) as caught:
+        await drain(stream, pause)
+    assert limit <= elapsed() <= limit + SOON
+    return caught.value
+
+
+@virtually
+async def test_a_finite_stream_comes_through_untouched() -> None:
+    source = Source(ends=40)
+    assert await drain(bounded(source, 45)) == list(range(40))
+    assert source.closed == 1
+
+
+@virtually
+async def test_an_endless_stream_ends_at_the_deadline() -> None:
+    source = Source(every=0.4)
+    error = await ends_at(45, bounded(source, 45))
+    assert (error.bound, error.limit, error.chunks) == ("timeout", 45, 112)
+    assert source.closed == 1
+
+
+@virtually
+async def test_a_stall_before_the_first_item_ends_at_the_deadline() -> None:
+    await ends_at(45, bounded(Source(stalls=0), 45))
+
+
+@virtually
+async def test_a_stall_in_the_middle_ends_at_the_deadline() -> None:
+    error = await ends_at(45, bounded(Source(stalls=7), 45))
+    assert error.chunks == 7
+
+
+@virtually
+async def test_a_source_that_never_lets_go_of_the_loop_is_held_to_it_by_a_busy_consumer() -> None:
+    """Every item is there at once, so that no pull ever waits and no cancellation could reach one."""
+    await ends_at(45, bounded(Source(every=0), 45), pause=0.03)
+
+
+@virtually
+async def test_a_slow_consumer_gets_the_error_with_its_first_pull_after_the_deadline_and_the_source_is_closed_before() -> None:
+    source = Source(every=1)
+    stream = bounded(source, 45)
+    assert await anext(stream) == 0
+    await asyncio.sleep(100)
+    assert source.closed_at is not None
+    assert 45 <= source.closed_at <= 45 + SOON
+    with pytest.raises(StreamDeadlineExceeded):
+        await anext(stream)
+
+
+@virtually
+async def test_a_consumer_that_never_pulls_at_all_does_not_hold_the_source() -> None:
+    source = Source()
+    stream = bounded(source, 45)
+    await asyncio.sleep(46)
+    assert source.closed_at == 45
+    await stream.aclose()
+
+
+@virtually
+async def test_it_does_not_matter_which_task_pulls() -> None:
+    stream = bounded(Source(every=0.4), 45)
+
+    async def in_tasks() -> AsyncIterator[int]:
+        while True:
+            yield await asyncio.create_task(anext(stream))
+
+    await ends_at(45, in_tasks())
+
+
+@virtually
+async def test_the_clock_starts_when_bounded_is_called() -> None:
+    stream = bounded(Source(), 45)
+    await asyncio.sleep(44)
+    await ends_at(45, stream)
+
+
+@virtually
+async def test_an_item_that_comes_exactly_at_the_deadline_is_late() -> None:
+    error = await ends_at(45, bounded(Source(every=1), 45))
+    assert error.chunks <= 45
+    assert elapsed() >= 45
+
+
+@virtually
+async def test_a_stream_that_is_over_before_the_deadline_is_no_error_however_late_one_looks() -> None:
+    stream = bounded(Source(every=1, ends=3), 45)
+    assert [await anext(stream) for _ in range(3)] == [0, 1, 2]
+    await asyncio.sleep(100)
+    assert await drain(stream) == []
+
+
+@virtually
+async def test_an_error_of_the_source_comes_through_after_what_came_before_it() -> None:
+    stream = bounded(Source(every=1, fails=3), 45)
+    assert [await anext(stream) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(ConnectionResetError):
+        await anext(stream)
+    assert await drain(stream) == []
+
+
+@virtually
+async def test_after_the_error_the_stream_is_over() -> None:
+    stream = bounded(Source(), 3)
+    await ends_at(3, stream)
+    assert await drain(stream) == []
+
+
+@virtually
+async def test_no_bound_is_no_bound() -> None:
+    assert len(await drain(bounded(Source(every=100, ends=1000), None))) == 1000
+
+
+@virtually
+async def test_leaving_the_loop_closes_the_source() -> None:
+    source = Source()
+    async with bounded(source, 45) as stream:
+        async for _ in stream:
+            break
+    assert source.closed == 1
+    assert elapsed() == 1
+
+
+@virtually
+async def test_dropping_the_last_reference_closes_the_source() -> None:
+    source = Source()
+    stream = bounded(source, 45)
+    await anext(stream)
+    del stream
+    gc.collect()
+    await asyncio.sleep(SOON)
+    assert source.closed == 1
+
+
+@virtually
+async def test_closing_before_the_first_pull_closes_the_source() -> None:
+    source = Source()
+    await bounded(source, 45).aclose()
+    assert source.closed == 1
+
+
+@virtually
+async def test_closing_again_does_nothing() -> None:
+    source = Source()
+    stream = bounded(source, 45)
+    await stream.aclose()
+    await stream.aclose()
+    assert source.closed == 1
+
+
+@virtually
+async def test_another_task_can_close_it_while_a_pull_waits() -> None:
+    source = Source(stalls=0)
+    stream = bounded(source, 45)
+    pull = asyncio.ensure_future(drain(stream))
+    await asyncio.sleep(1)
+    await stream.aclose()
+    assert await pull == []
+    assert source.closed == 1
+
+
+@virtually
+async def test_two_tasks_cannot_pull_at_once() -> None:
+    stream = bounded(Source(), 45)
+    first = asyncio.ensure_future(drain(stream))
+    await asyncio.sleep(0.5)
+    with pytest.raises(RuntimeError, match="another task"):
+        await anext(stream)
+    await stream.aclose()
+    assert await first == []
+
+
+@pytest.mark.parametrize("when", [0.0, 10.0, 45.0 - 1e-6, 45.0])
+@virtually
+async def test_a_cancellation_stays_a_cancellation(when: float) -> None:
+    source = Source(every=0.4)
+    task = asyncio.ensure_future(drain(bounded(source, 45)))
+    asyncio.get_running_loop().call_at(when, task.cancel)
+    await asyncio.wait({task})
+    assert task.cancelled()
+    assert task.cancelling() == 1
+    assert source.closed == 1
+
+
+@virtually
+async def test_a_cancellation_after_the_time_out_finds_nothing_left_of_it() -> None:
+    async def consumer() -> None:
+        await ends_at(45, bounded(Source(), 45))
+        task = asyncio.current_task()
+        assert task is not None
+        assert task.cancelling() == 0
+        await asyncio.sleep(100)
+
+    task = asyncio.ensure_future(consumer())
+    await asyncio.sleep(50)
+    task.cancel()
+    await asyncio.wait({task})
+    assert task.cancelled()
+
+
+@virtually
+async def test_cancelled_again_while_it_cleans_up_the_clean_up_still_happens_once_and_whole() -> None:
+    source = Source(closing=0.01)
+    task = asyncio.ensure_future(drain(bounded(source, 45)))
+    await asyncio.sleep(10)
+    for _ in range(5):
+        task.cancel()
+        await asyncio.sleep(0.001)
+    await asyncio.wait({task})
+    assert task.cancelled()
+    assert source.closed == 1
+    assert source.closed_at == pytest.approx(10.01)
+
+
+@virtually
+async def test_a_cancellation_during_the_clean_up_after_a_time_out_wins() -> None:
+    task = asyncio.ensure_future(drain(bounded(Source(closing=0.02), 45)))
+    asyncio.get_running_loop().call_at(45.01, task.cancel)
+    await asyncio.wait({task})
+    assert task.cancelled()
+
+
+@virtually
+async def test_anyio_which_cancels_at_every_turn_of_the_loop_does_not_cut_the_clean_up_short() -> None:
+    source = Source(closing=0.01)
+    with anyio.move_on_after(10) as scope:
+        await drain(bounded(source, 45))
+    assert scope.cancelled_caught
+    assert source.closed_at == pytest.approx(10.01)
+
+
+@virtually
+async def test_a_shorter_scope_outside_keeps_its_own_error() -> None:
+    source = Source()
+    with pytest.raises(TimeoutError) as caught:
+        async with asyncio.timeout(10):
+            await drain(bounded(source, 45))
+    assert type(caught.value) is TimeoutError
+    assert source.closed == 1
+
+
+@virtually
+async def test_a_clean_up_that_takes_its_time_does_not_hold_up_the_error() -> None:
+    source = Source(closing=0.2)
+    await ends_at(45, bounded(source, 45))
+    await asyncio.sleep(1)
+    assert source.closed_at == pytest.approx(45.2)
+
+
+@virtually
+async def test_a_clean_up_that_hangs_is_cut_short() -> None:
+    source = Source(closing=1e9)
+    await ends_at(45, bounded(source, 45))
+    await asyncio.sleep(1)  # after which no task may be left
+    assert source.closed == 1
+
+
+@virtually
+async def test_a_source_that_swallows_its_cancellation_does_not_hold_up_the_error() -> None:
+    """As `asyncio.wait_for` does on Python 3.11, when its result comes in the same turn of the loop (cpython#86296)."""
+    source = Source(every=1e9, first=1, deaf=1)
+    await ends_at(45, bounded(source, 45))
+    await asyncio.sleep(1)
+    assert source.closed == 1
+
+
+@virtually
+async def test_a_source_that_swallows_its_cancellation_and_stalls_again_is_cancelled_again() -> None:
+    source = Source(every=1e9, first=1, deaf=1)
+
+    async def deaf() -> AsyncIterator[int]:
+        async for item in source:
+            if item != 1:  # the item that comes of the swallowed cancellation goes nowhere, and the source waits on
+                yield item
+
+    await ends_at(45, bounded(deaf(), 45))
+    await asyncio.sleep(5)
+    assert source.cancelled == 2
+
+
+@virtually
+async def test_two_streams_at_once_have_a_deadline_each() -> None:
+    first, second = bounded(Source(), 10), bounded(Source(), 20)
+    with pytest.raises(StreamDeadlineExceeded):
+        await drain(first)
+    assert elapsed() < 10 + SOON
+    with pytest.raises(StreamDeadlineExceeded):
+        await drain(second)
+    assert elapsed() < 20 + SOON
+
+
+@virtually
+async def test_the_reader_is_only_a_few_items_ahead() -> None:
+    source = Source(every=0)
+    stream = bounded(source, 45)
+    await anext(stream)
+    await asyncio.sleep(1)
+    assert len(source.sent) <= 1 + 16
+    await stream.aclose()
+
+
+@virtually
+async def test_context_variables_of_the_caller_are_seen_by_the_source() -> None:
+    async def source() -> AsyncIterator[float]:
+        yield Deadline.after(0).at
+        from stream_deadline.budget import _ambient
+
+        yield _ambient.get().limit
+
+    with deadline(30):
+        stream = bounded(source(), 45)
+    assert [item async for item in stream][1] == 30
+
+
+# The three bounds
+
+
+@virtually
+async def test_the_first_item_has_a_bound_of_its_own() -> None:
+    error = await ends_at(5, bounded(Source(first=6), 45, first_chunk_timeout=5))
+    assert (error.bound, error.limit) == ("first_chunk_timeout", 5)
+
+
+@virtually
+async def test_after_the_first_item_its_bound_is_gone() -> None:
+    assert len(await drain(bounded(Source(first=4, every=10, ends=4), 45, first_chunk_timeout=5))) == 4
+
+
+@virtually
+async def test_silence_between_items_has_a_bound_of_its_own() -> None:
+    error = await ends_at(3 + 2, bounded(Source(every=1, stalls=3), 45, idle_timeout=2))
+    assert (error.bound, error.limit, error.chunks) == ("idle_timeout", 2, 3)
+
+
+@virtually
+async def test_the_wait_for_the_first_item_is_not_idleness() -> None:
+    assert len(await drain(bounded(Source(first=40, every=1, ends=3), 45, idle_timeout=2))) == 3
+
+
+@virtually
+async def test_a_consumer_that_is_busy_is_not_the_servers_silence() -> None:
+    source = Source(every=0.5, ends=60)
+    assert len(await drain(bounded(source, 1000, idle_timeout=2), pause=10)) == 60
+
+
+@virtually
+async def test_the_total_holds_whatever_the_others_say() -> None:
+    error = await ends_at(45, bounded(Source(every=1), 45, first_chunk_timeout=10, idle_timeout=2))
+    assert error.bound == "timeout"
+
+
+# The ambient budget
+
+
+@virtually
+async def test_an_ambient_deadline_bounds_a_stream_that_has_none() -> None:
+    with deadline(30):
+        error = await ends_at(30, bounded(Source()))
+    assert (error.bound, error.limit) == ("deadline", 30)
+
+
+@virtually
+async def test_an_ambient_deadline_can_be_shortened_but_not_extended() -> None:
+    with deadline(30):
+        await asyncio.sleep(10)
+        assert (await ends_at(30, bounded(Source(), 45))).bound == "deadline"
+    with deadline(30):
+        assert (await ends_at(45, bounded(Source(), 15))).bound == "timeout"
+
+
+@virtually
+async def test_an_ambient_deadline_crosses_into_tasks() -> None:
+    with deadline(30):
+        task = asyncio.ensure_future(ends_at(30, bounded(Source())))
+    await task
+
+
+@virtually
+async def test_a_deadline_that_has_passed_ends_the_stream_at_once() -> None:
+    source = Source()
+    with deadline(0):
+        await ends_at(0, bounded(source))
+    assert source.sent == []
+
+
+@virtually
+async def test_a_deadline_can_be_handed_over() -> None:
+    until = Deadline.after(20)
+    await asyncio.sleep(5)
+    await ends_at(20, bounded(Source(), until))
+
+
+# Bad input
+
+
+@pytest.mark.parametrize("value", [0, -1, math.nan, math.inf, -math.inf, True, "45"])
+@pytest.mark.parametrize("name", ["timeout", "first_chunk_timeout", "idle_timeout"])
+@virtually
+async def test_a_bound_that_is_not_a_positive_number_of_seconds_is_refused(name: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=name):
+        bounded(Source(), **{name: value})
+
+
+@virtually
+async def test_a_part_that_is_longer_than_the_whole_is_refused() -> None:
+    with pytest.raises(ValueError, match="could never act"):
+        bounded(Source(), 10, idle_timeout=11)
+
+
+def test_without_an_event_loop_there_is_no_stream() -> None:
+    with pytest.raises(RuntimeError, match="no running event loop"):
+        bounded(Source(), 45)
+
+
+@virtually
+async def test_what_cannot_be_iterated_is_refused_at_the_first_pull() -> None:
+    stream: BoundedStream[Any] = bounded(3, 45)  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        await anext(stream)

@@ -1,0 +1,252 @@
+"""The contract of `bounded_sync` and its watchdog, on real time with wide bounds: a blocked thread cannot be virtual."""
+
+import gc
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from stream_deadline import Deadline, StreamDeadlineExceeded, bounded_sync, deadline
+from stream_deadline.connection import shut_down
+
+LIMIT = 0.3
+LATEST = 2.0
+
+
+def watchdogs() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if "watchdog" in thread.name]
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_is_left() -> Iterator[None]:
+    yield
+    until = time.monotonic() + 1
+    while watchdogs() and time.monotonic() < until:
+        time.sleep(0.01)
+    assert not watchdogs()
+
+
+class Line:
+    """Items read from a socket, as a response's are: it blocks until something comes or the socket is shut down."""
+
+    def __init__(self) -> None:
+        self.near, self.far = socket.socketpair()
+        self.closed = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            while data := self.near.recv(1):
+                yield data
+        finally:
+            self.close()
+
+    def interrupt(self) -> None:
+        shut_down(self.near)
+
+    def close(self) -> None:
+        self.closed = True
+        self.near.close()
+
+
+def dribble(line: Line, every: float) -> None:
+    def run() -> None:
+        try:
+            while True:
+                line.far.send(b"x")
+                time.sleep(every)
+        except OSError:
+            pass
+
+    threading.Thread(target=run, daemon=True).start()
+
+
+def test_a_finite_stream_comes_through_untouched() -> None:
+    assert list(bounded_sync(range(1000), 45)) == list(range(1000))
+
+
+@pytest.mark.parametrize("every", [0.02, 100.0], ids=["dribbles", "stalls"])
+def test_a_blocked_thread_is_woken_at_the_deadline(every: float) -> None:
+    line = Line()
+    dribble(line, every)
+    started = time.monotonic()
+    with pytest.raises(StreamDeadlineExceeded) as caught:
+        for _ in bounded_sync(line, LIMIT, interrupt=line.interrupt):
+            pass
+    assert LIMIT <= time.monotonic() - started < LATEST
+    assert caught.value.bound == "timeout"
+    assert line.closed
+
+
+def test_an_end_that_the_interrupt_made_is_not_taken_for_the_end_of_the_answer() -> None:
+    """A socket that is shut down reads as if the peer had finished."""
+    line = Line()
+    with pytest.raises(StreamDeadlineExceeded):
+        list(bounded_sync(line, LIMIT, interrupt=line.interrupt))
+
+
+def test_a_consumer_that_does_not_pull_does_not_hold_the_source() -> None:
+    line = Line()
+    dribble(line, 0.01)
+    stream = bounded_sync(line, LIMIT, interrupt=line.interrupt)
+    next(stream)
+    time.sleep(LIMIT + 0.2)
+    with pytest.raises((BrokenPipeError, ConnectionResetError)):
+        line.far.sendall(b"x" * 10_000_000)
+    with pytest.raises(StreamDeadlineExceeded):
+        next(stream)
+
+
+def test_the_clock_starts_with_the_call() -> None:
+    line = Line()
+    stream = bounded_sync(line, LIMIT, interrupt=line.interrupt)
+    time.sleep(LIMIT)
+    with pytest.raises(StreamDeadlineExceeded):
+        next(stream)
+
+
+def test_a_source_that_is_always_ready_is_stopped_as_well() -> None:
+    def ready() -> Iterator[int]:
+        while True:
+            yield 0
+
+    started = time.monotonic()
+    with pytest.raises(StreamDeadlineExceeded):
+        for _ in bounded_sync(ready(), LIMIT):
+            pass
+    assert LIMIT <= time.monotonic() - started < LATEST
+
+
+def test_silence_has_a_bound_of_its_own() -> None:
+    line = Line()
+    line.far.send(b"abc")
+    started = time.monotonic()
+    with pytest.raises(StreamDeadlineExceeded) as caught:
+        list(bounded_sync(line, 60, idle_timeout=LIMIT, interrupt=line.interrupt))
+    assert LIMIT <= time.monotonic() - started < LATEST
+    assert (caught.value.bound, caught.value.chunks) == ("idle_timeout", 3)
+
+
+def test_the_first_item_has_a_bound_of_its_own() -> None:
+    line = Line()
+    with pytest.raises(StreamDeadlineExceeded) as caught:
+        list(bounded_sync(line, 60, first_chunk_timeout=LIMIT, interrupt=line.interrupt))
+    assert caught.value.bound == "first_chunk_timeout"
+
+
+def test_a_busy_consumer_is_not_the_servers_silence() -> None:
+    line = Line()
+    line.far.send(b"abc")
+    line.far.shutdown(socket.SHUT_WR)
+    got = []
+    for item in bounded_sync(line, 60, idle_timeout=0.2, interrupt=line.interrupt):
+        got.append(item)
+        time.sleep(0.3)
+    assert len(got) == 3
+
+
+def test_leaving_the_loop_closes_the_source_and_calls_the_watchdog_off() -> None:
+    line = Line()
+    dribble(line, 0.01)
+    for _ in bounded_sync(line, 60, interrupt=line.interrupt):
+        break
+    gc.collect()
+    assert line.closed
+
+
+def test_an_error_of_the_source_comes_through() -> None:
+    def fails() -> Iterator[int]:
+        yield 1
+        raise ConnectionResetError("the server is gone")
+
+    stream = bounded_sync(fails(), 45)
+    assert next(stream) == 1
+    with pytest.raises(ConnectionResetError):
+        next(stream)
+
+
+def test_an_ambient_deadline_bounds_it() -> None:
+    line = Line()
+    with deadline(LIMIT), pytest.raises(StreamDeadlineExceeded) as caught:
+        list(bounded_sync(line, interrupt=line.interrupt))
+    assert caught.value.bound == "deadline"
+
+
+def test_a_deadline_that_has_passed_ends_it_before_the_first_item() -> None:
+    source = iter(range(3))
+    with pytest.raises(StreamDeadlineExceeded):
+        list(bounded_sync(source, Deadline.after(-1)))
+    assert next(source) == 0
+
+
+def test_one_thread_serves_many_streams() -> None:
+    lines = [Line() for _ in range(20)]
+    streams = [bounded_sync(line, 60, interrupt=line.interrupt) for line in lines]
+    for line, stream in zip(lines, streams, strict=True):
+        line.far.send(b"x")
+        next(stream)
+    assert len(watchdogs()) == 1
+    for stream in streams:
+        stream.close()  # type: ignore[attr-defined]
+
+
+def test_many_streams_end_each_at_its_own_time() -> None:
+    limits = [0.1 + 0.05 * number for number in range(8)]
+    took: dict[float, float] = {}
+
+    def run(limit: float) -> None:
+        line, started = Line(), time.monotonic()
+        with pytest.raises(StreamDeadlineExceeded):
+            list(bounded_sync(line, limit, interrupt=line.interrupt))
+        took[limit] = time.monotonic() - started
+
+    threads = [threading.Thread(target=run, args=(limit,)) for limit in limits]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(limit <= took[limit] < limit + LATEST for limit in limits)
+
+
+def test_an_interrupt_that_fails_does_not_keep_the_others_from_theirs(caplog: pytest.LogCaptureFixture) -> None:
+    def fails() -> None:
+        raise ValueError("no")
+
+    line = Line()
+    first = bounded_sync(iter([1, 2, 3]), 0.1, interrupt=fails)
+    next(first)
+    with pytest.raises(StreamDeadlineExceeded):
+        list(bounded_sync(line, LIMIT, interrupt=line.interrupt))
+    assert "interrupt of a synchronous stream failed" in caplog.text
+    with pytest.raises(StreamDeadlineExceeded):
+        next(first)
+
+
+@pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), True, "45"])
+def test_a_bound_that_is_not_a_positive_number_of_seconds_is_refused(value: Any) -> None:
+    with pytest.raises(ValueError, match="timeout must be"):
+        bounded_sync([], value)
+
+
+def test_a_fork_gets_a_watchdog_of_its_own() -> None:
+    import os
+
+    line = Line()
+    stream = bounded_sync(line, 60, interrupt=line.interrupt)
+    line.far.send(b"x")
+    next(stream)
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            other = Line()
+            try:
+                list(bounded_sync(other, 0.2, interrupt=other.interrupt))
+            except StreamDeadlineExceeded:
+                status = 0
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    stream.close()  # type: ignore[attr-defined]

@@ -1,0 +1,166 @@
+"""Bounds, deadlines and the ambient budget."""
+
+import asyncio
+import contextvars
+import math
+import threading
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from stream_deadline import Deadline, deadline
+from stream_deadline.budget import Bounds, Budget, clock_of
+
+
+class Clock:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.time = 1000.0
+
+    def __call__(self) -> float:
+        return self.time
+
+
+@pytest.mark.parametrize("value", [0, 0.0, -1, math.nan, math.inf, -math.inf, True, False, "45", "", [], object()])
+@pytest.mark.parametrize("name", ["timeout", "first_chunk_timeout", "idle_timeout"])
+def test_a_bound_is_a_positive_number_of_seconds_or_none(name: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be"):
+        Bounds(**{name: value})
+
+
+@pytest.mark.parametrize("name", ["first_chunk_timeout", "idle_timeout"])
+def test_a_part_may_be_as_long_as_the_whole_but_not_longer(name: str) -> None:
+    assert getattr(Bounds(10, **{name: 10}), name) == 10
+    with pytest.raises(ValueError, match="could never act"):
+        Bounds(10, **{name: 10.001})
+
+
+def test_a_part_needs_no_whole() -> None:
+    assert Bounds(None, 5, 1) == Bounds(first_chunk_timeout=5.0, idle_timeout=1.0)
+
+
+def test_what_is_due_next_follows_what_was_heard() -> None:
+    clock = Clock()
+    budget = Budget(Bounds(45, 10, 2), clock)
+    assert budget.due == 1010
+    clock.time = 1008
+    budget.heard()
+    assert budget.due == 1010
+    clock.time = 1009.5
+    budget.heard()
+    assert budget.due == 1011.5
+    clock.time = 1044
+    budget.heard()
+    assert budget.due == budget.total_at == 1045
+
+
+def test_pauses_of_the_consumer_move_the_bounds_of_silence_but_not_the_total() -> None:
+    budget = Budget(Bounds(45, 10, 2), Clock())
+    budget.heard()
+    budget.paused(30)
+    assert budget.due == 1032
+    budget.paused(30)
+    assert budget.due == 1045
+
+
+def test_the_error_names_the_bound_that_was_reached_first() -> None:
+    clock = Clock()
+    budget = Budget(Bounds(45, 10, 2), clock)
+    budget.heard()
+    clock.time = 1050
+    error = budget.exceeded(3, None)
+    assert (error.bound, error.limit, error.elapsed, error.chunks) == ("idle_timeout", 2, 50, 3)
+
+
+def test_deadlines_nest_and_only_shorten() -> None:
+    with deadline(30) as outer:
+        with deadline(60) as longer:
+            assert longer == outer
+        with deadline(10) as shorter:
+            assert shorter.at < outer.at
+        with deadline(None) as none:
+            assert none == outer
+
+
+def test_a_block_leaves_nothing_behind() -> None:
+    with pytest.raises(ZeroDivisionError), deadline(30):
+        _ = 1 / 0
+    assert Budget(Bounds(), time.monotonic).total_at == math.inf
+
+
+@pytest.mark.parametrize("value", [0, -5, -0.001])
+def test_left_overs_of_zero_or_less_are_a_budget_that_is_used_up(value: float) -> None:
+    with deadline(value) as budget:
+        assert budget.expired
+        assert budget.remaining() <= 0
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, True, "30"])
+def test_what_is_not_a_number_of_seconds_is_no_deadline(value: Any) -> None:
+    with pytest.raises(ValueError, match="must be a number of seconds"):
+        deadline(value)
+
+
+def test_none_is_no_bound() -> None:
+    with deadline(None) as budget:
+        assert budget.remaining() == math.inf
+        assert not budget.expired
+
+
+def test_it_goes_where_context_variables_go() -> None:
+    def left() -> float:
+        return Budget(Bounds(), time.monotonic).remaining()
+
+    async def main() -> list[float]:
+        async def inside() -> float:
+            return left()
+
+        return [await asyncio.create_task(inside()), await asyncio.to_thread(left)]
+
+    with deadline(30):
+        assert all(29 < seconds <= 30 for seconds in asyncio.run(main()))
+        found: list[float] = []
+        thread = threading.Thread(target=lambda: found.append(left()))
+        thread.start()
+        thread.join()
+    assert found == [math.inf], "if this changed, the docstring of `deadline` may promise more"
+
+
+def test_held_across_a_yield_it_says_so_when_another_task_goes_on() -> None:
+    async def wrong() -> AsyncIterator[int]:
+        with deadline(30):
+            yield 1  # noqa: ASYNC119 - the mistake is the subject
+            yield 2  # noqa: ASYNC119
+
+    async def main() -> None:
+        stream = wrong()
+        for _ in range(2):
+            await asyncio.create_task(anext(stream))  # type: ignore[arg-type]
+        await asyncio.create_task(anext(stream))  # type: ignore[arg-type]
+
+    with pytest.raises(RuntimeError, match="do not hold it across a yield"):
+        asyncio.run(main())
+
+
+def test_it_cannot_be_left_in_another_context() -> None:
+    block = deadline(30)
+    contextvars.copy_context().run(block.__enter__)
+    with pytest.raises(RuntimeError, match="another task or thread"):
+        block.__exit__(None, None, None)
+
+
+def test_the_clock_is_the_monotonic_one_on_asyncio_and_uvloop() -> None:
+    uvloop = pytest.importorskip("uvloop", reason="uvloop is not made for this platform")
+    for new_loop in (asyncio.new_event_loop, uvloop.new_event_loop):
+        loop = new_loop()
+        assert clock_of(loop) is time.monotonic
+        loop.close()
+
+
+def test_a_deadline_can_be_told_in_seconds_from_now() -> None:
+    until = Deadline.after(20)
+    assert 19 < until.remaining() <= 20
+    assert until.limit == 20

@@ -1,0 +1,35 @@
+"""What the error tells."""
+
+import pickle
+from typing import get_args
+
+import pytest
+from langchain_core.messages import AIMessageChunk
+from langgraph.types import RetryPolicy
+
+from stream_deadline import StreamDeadlineExceeded
+from stream_deadline.errors import Bound
+
+
+@pytest.mark.parametrize("bound", get_args(Bound))
+def test_the_text_names_the_parameter_its_value_and_what_came(bound: Bound) -> None:
+    text = str(StreamDeadlineExceeded(bound, 45, 45.003, 17, AIMessageChunk(content="so far")))
+    assert f"{bound}=45" in text or "deadline(45)" in text
+    assert "Raise" in text
+    if bound != "first_chunk_timeout":
+        assert "17 chunks had come" in text
+
+
+def test_it_survives_pickling_with_all_it_knows() -> None:
+    error = StreamDeadlineExceeded("idle_timeout", 2.5, 7.25, 3, AIMessageChunk(content="so far"))
+    copy = pickle.loads(pickle.dumps(error))
+    assert (type(copy), copy.args, str(copy)) == (type(error), error.args, str(error))
+    assert copy.partial.content == "so far"
+
+
+def test_langgraph_does_not_retry_it_by_default() -> None:
+    """A budget that is used up stays so; and `TimeoutError` is one of the `OSError`s its policy leaves alone."""
+    retry_on = RetryPolicy().retry_on
+    assert callable(retry_on)
+    assert not retry_on(StreamDeadlineExceeded("timeout", 45, 45.0))
+    assert retry_on(ConnectionError())
