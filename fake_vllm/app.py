@@ -93,7 +93,7 @@ class App:
         await reply(exchange, 200, self._metrics.page(), [(b"content-type", CONTENT_TYPE), (b"vary", b"Origin")])
 
     async def _show_ledger(self, exchange: Exchange) -> None:
-        await reply_json(exchange, self.ledger.as_json())
+        await reply_json(exchange, self.ledger.as_json(exchange.query.get("id", "")))
 
     async def _clear_ledger(self, exchange: Exchange) -> None:
         self.ledger.clear()

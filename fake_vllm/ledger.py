@@ -65,5 +65,6 @@ class Ledger:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def as_json(self) -> dict[str, Any]:
-        return {"now": monotonic(), "requests": [asdict(entry) for entry in self._entries]}
+    def as_json(self, id: str = "") -> dict[str, Any]:
+        """The entries as JSON; only those whose id ends with `id`, if given: a client can choose the end with `x-request-id`."""
+        return {"now": monotonic(), "requests": [asdict(entry) for entry in self._entries if entry.id.endswith(id)]}

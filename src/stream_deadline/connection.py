@@ -82,6 +82,10 @@ class Line:
                 self.cut()
 
 
+# TLS takes the socket over from TCP, so that only the newer one can be shut down.
+_CONNECTED = {"connection.connect_tcp.complete", "connection.start_tls.complete"}
+
+
 class _Trace:
     """httpcore's `trace` extension: called with the name of a step and its details."""
 
@@ -91,7 +95,7 @@ class _Trace:
         self._others = others
 
     def __call__(self, event: str, details: dict[str, Any]) -> None:
-        if event == "connection.connect_tcp.complete":
+        if event in _CONNECTED:
             self._line.connected(details["return_value"])
         if self._others is not None:
             self._others(event, details)
@@ -99,7 +103,7 @@ class _Trace:
 
 class _AsyncTrace(_Trace):
     async def __call__(self, event: str, details: dict[str, Any]) -> None:  # type: ignore[override]
-        if event == "connection.connect_tcp.complete":
+        if event in _CONNECTED:
             self._line.connected(details["return_value"])
         if self._others is not None:
             await self._others(event, details)

@@ -1,5 +1,6 @@
 """`stream-lab`: the laboratory's commands."""
 
+import importlib
 import math
 import os
 import signal
@@ -82,6 +83,7 @@ def matrix(
     jobs: Annotated[int, typer.Option(min=1, max=32, help="Cells at a time.")] = 6,
     late_ms: Annotated[float, typer.Option(min=1, help="Milliseconds a call may be late; 50 on a quiet machine, 1 job.")] = 250.0,
     deadline: Annotated[float, typer.Option(min=0.3, help="The deadline of each call, in seconds.")] = 0.5,
+    uvloop: Annotated[bool, typer.Option("--uvloop", help="On uvloop's event loops, not asyncio's.")] = False,
     picture: Annotated[Path | None, typer.Option(help="Where to draw it, as matrix.png.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
@@ -99,8 +101,11 @@ def matrix(
     except report.ClassError as error:
         _fail(str(error))
     console = Console(stderr=as_json)
+    new_loop = importlib.import_module("uvloop").new_event_loop if uvloop else None
     try:
-        played = report.play_all(models, chosen, console, jobs=jobs, lateness=late_ms / 1000, deadline=deadline)
+        played = report.play_all(
+            models, chosen, console, jobs=jobs, lateness=late_ms / 1000, deadline=deadline, new_loop=new_loop
+        )
     except KeyboardInterrupt:
         _leave(_interrupted())
     if as_json:

@@ -2,19 +2,17 @@
 
 import asyncio
 import threading
-import warnings
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, TypedDict
 
-from langchain_core._api import LangChainDeprecationWarning
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
 from langchain_core.runnables import Runnable, RunnableGenerator, RunnableLambda, RunnableParallel, RunnablePassthrough
 from langgraph.graph import END, START, StateGraph
 from pydantic import BaseModel
 
 QUESTION = "Why is the sky blue?"
-PAUSE = 0.02  # seconds a slow consumer takes for each chunk: longer than the server takes to make it
+PAUSE = 0.015  # seconds a slow consumer takes for each chunk: longer than the server takes to make it
 
 
 @dataclass(frozen=True)
@@ -142,10 +140,7 @@ async def astream_events(model: Any) -> Any:
 
 async def astream_log(model: Any) -> Any:
     final: Any = None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", LangChainDeprecationWarning)
-        log = chain(model, 2).astream_log(QUESTION, diff=False)
-    async for patch in log:
+    async for patch in chain(model, 2).astream_log(QUESTION, diff=False):
         final = patch.state
     return final["final_output"]
 

@@ -2,23 +2,28 @@
 
 import asyncio
 import inspect
+import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx2
+from langchain_core._api import LangChainDeprecationWarning
 
 from stream_lab.fake import Fake
 from stream_lab.matrix.callers import CALLERS, Caller
 from stream_lab.matrix.calls import CALLS, Call, text_and_usage
 from stream_lab.matrix.servers import SERVERS, Server, hanging_port
 
+T = TypeVar("T")
+
 DEADLINE = 0.5
-GIVE_UP = 0.6  # seconds after the deadline at which a call counts as one that never ends
+GIVE_UP = 0.4  # seconds after the last moment that is on time, at which a call counts as one that never ends
 LATENESS = 0.25  # seconds a call may be late, with several cells at a time on a small machine; 0.05 on a quiet one
 GAP = 0.01
 JOBS = 6
@@ -34,6 +39,10 @@ class Cell:
     @property
     def name(self) -> str:
         return self.row.name if self.column is None else f"{self.row.name} × {self.column.name}"
+
+    @property
+    def is_async(self) -> bool:
+        return (self.column or self.row).is_async  # type: ignore[union-attr]
 
     @property
     def makes_sense(self) -> bool:
@@ -83,6 +92,7 @@ def play(
     jobs: int = JOBS,
     lateness: float = LATENESS,
     deadline: float = DEADLINE,
+    new_loop: Callable[[], asyncio.AbstractEventLoop] | None = None,
     **settings: Any,
 ) -> Iterator[Result]:
     """Play cells, several at a time, and yield their results as they come.
@@ -93,12 +103,16 @@ def play(
         jobs: cells at a time.
         lateness: seconds a call may be late, and the server may be held after the deadline.
         deadline: seconds.
+        new_loop: makes the event loops, as `uvloop.new_event_loop`; None: asyncio's own.
         settings: further arguments for the model and, where they start with `fake_`, for the fake.
     """
     flags = {name.removeprefix("fake_"): settings.pop(name) for name in list(settings) if name.startswith("fake_")}
+    # What a broken class leaves to the garbage collector is told about at length; here it is a cell that does not hold.
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    warnings.simplefilter("ignore", LangChainDeprecationWarning)  # of astream_log
     os.environ["NO_PROXY"] = ",".join(filter(None, [os.environ.get("NO_PROXY"), "127.0.0.1"]))
     with Fake("endless", gap=GAP, **flags) as fake, hanging_port() as nowhere, ThreadPoolExecutor(jobs) as pool:
-        table = _Table(fake, nowhere, model, deadline, lateness, settings)
+        table = _Table(fake, nowhere, model, deadline, lateness, new_loop, settings)
         table.warm_up()
         waiting = {pool.submit(table.play, cell, f"cell{index}"): cell for index, cell in enumerate(chosen or cells())}
         try:
@@ -112,15 +126,25 @@ class _Table:
     """Where cells are played: the servers and the settings they share."""
 
     def __init__(
-        self, fake: Fake, nowhere: str, model: Callable[..., Any], deadline: float, lateness: float, settings: dict[str, Any]
+        self,
+        fake: Fake,
+        nowhere: str,
+        model: Callable[..., Any],
+        deadline: float,
+        lateness: float,
+        new_loop: Callable[[], asyncio.AbstractEventLoop] | None,
+        settings: dict[str, Any],
     ) -> None:
         self._fake = fake
         self._nowhere = nowhere
         self._model = model
         self._deadline = deadline
         self._lateness = lateness
+        self._give_up = deadline + lateness + GIVE_UP
+        self._new_loop = new_loop
         self._settings = settings
         self._made = 0
+        self._client = httpx2.Client(trust_env=False, timeout=10, verify=False)  # it only reads a ledger
 
     def play(self, cell: Cell, key: str) -> Result:
         model = self._make(cell, key)
@@ -129,19 +153,21 @@ class _Table:
         call = cell.column
         started = time.monotonic()
         if call.is_async:
-            played = asyncio.run(self._watch(call.run, model, key, started, cell))
+            played = self._run(self._watch(call.run, model, key, started, cell))
         else:
             played = self._wait(call.run, model, key, started, cell)
-        if played.took is not None:
-            time.sleep(max(0.0, started + self._deadline + self._lateness - time.monotonic() if played.error else 0.05))
         return self._judged(played)
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        with asyncio.Runner(loop_factory=self._new_loop) as runner:
+            return runner.run(work)
 
     def warm_up(self) -> None:
         """Call once in each way: what is imported and compiled at the first call should not count as late."""
         for call in CALLS:
             model = self._make(Cell(SERVERS[0], call), "warm-up")
             if call.is_async:
-                asyncio.run(call.run(model))
+                self._run(call.run(model))
             else:
                 call.run(model)
 
@@ -162,7 +188,7 @@ class _Table:
 
     async def _watch(self, run: Callable[[Any], Any], model: Any, key: str, started: float, cell: Cell) -> _Played:
         task = asyncio.create_task(run(model))
-        await asyncio.wait({task}, timeout=self._deadline + GIVE_UP)
+        await asyncio.wait({task}, timeout=self._give_up)
         took = time.monotonic() - started if task.done() else None
         if took is not None:
             await asyncio.sleep(self._lateness / 5)
@@ -190,7 +216,7 @@ class _Table:
         # A call that never ends keeps its thread until the fake is stopped; nothing else could end it.
         thread = threading.Thread(target=work, daemon=True)
         thread.start()
-        thread.join(self._deadline + GIVE_UP)
+        thread.join(self._give_up)
         if not ended:
             return _Played(cell, key, started, None, None, None, [])
         at, error, result = ended[0]
@@ -238,9 +264,10 @@ class _Table:
 
     def _witnessed(self, key: str, generations: int, by: float) -> Iterator[str]:
         """What the server's ledger says against it."""
-        with httpx2.Client(trust_env=False, timeout=10) as client:
-            page = client.get(self._fake.base_url.removesuffix("/v1") + "/ledger").json()
-        entries = [entry for entry in page["requests"] if entry["id"].endswith(f"-{key}")]
+        entries = self._ledger(key)
+        while any(entry["end"] == "running" for entry in entries) and time.monotonic() < by + self._lateness:
+            time.sleep(0.03)
+            entries = self._ledger(key)
         started = [entry for entry in entries if entry["started"] is not None]
         if len(started) != generations:
             yield f"{len(started)} generations started"
@@ -251,13 +278,18 @@ class _Table:
             elif gone > by + self._lateness:
                 yield f"the server was held for {gone - by:.2f} s more"
 
+    def _ledger(self, key: str) -> list[dict[str, Any]]:
+        page = self._client.get(self._fake.base_url.removesuffix("/v1") + "/ledger", params={"id": f"-{key}"})
+        entries: list[dict[str, Any]] = page.json()["requests"]
+        return entries
+
     def _play_caller(self, cell: Cell, model: Any, key: str) -> Result:
         assert isinstance(cell.row, Caller)
         run, deadline = cell.row.run, self._deadline
         left_behind: list[str] = []
 
         async def watch() -> float:
-            async with asyncio.timeout(4 * deadline + GIVE_UP):
+            async with asyncio.timeout(4 * deadline + self._give_up):
                 by: float = await run(model, deadline)
             await asyncio.sleep(self._lateness / 5)
             here = asyncio.current_task()
@@ -265,11 +297,10 @@ class _Table:
             return by
 
         try:
-            by = asyncio.run(watch()) if inspect.iscoroutinefunction(run) else run(model, deadline)
+            by = self._run(watch()) if inspect.iscoroutinefunction(run) else run(model, deadline)
         except asyncio.CancelledError:
             return Result(cell, "a stray cancellation reached the caller")
         except Exception as error:
             return Result(cell, str(error) if isinstance(error, AssertionError) else f"{type(error).__name__}: {error}")
-        time.sleep(max(0.0, by + self._lateness - time.monotonic()))
         faults = [*self._witnessed(key, cell.row.generations, by), *(f"left behind: {name}" for name in left_behind)]
         return Result(cell, "; ".join(faults))
