@@ -1,0 +1,352 @@
+"""What bounds a call of `ChatVllm`, besides the matrix: the three bounds, the ambient budget, one call's own, retries."""
+
+import asyncio
+import pickle
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx2
+import openai
+import pytest
+from langchain_core.messages import AIMessageChunk
+
+from stream_deadline import ChatVllm, StreamDeadlineExceeded, bounded, bounded_sync, deadline
+from stream_deadline.connection import _asending, _sending
+from stream_lab import Endpoint, bundled
+from tests.conftest import ledger
+
+LIMIT = 0.5
+LATEST = 2.0
+LONG = 30.0
+
+
+def chat(endpoint: Endpoint, scenario: str = "endless", **options: Any) -> ChatVllm:
+    return ChatVllm(**{**endpoint.settings, "timeout": LONG, "extra_body": {"fake_scenario": scenario}, **options})
+
+
+async def _drain(model: ChatVllm) -> None:
+    async for _ in model.astream("Why?"):
+        pass
+
+
+def drain(model: ChatVllm, is_async: bool) -> None:
+    if is_async:
+        asyncio.run(_drain(model))
+    else:
+        for _ in model.stream("Why?"):
+            pass
+
+
+both = pytest.mark.parametrize("is_async", [True, False], ids=["astream", "stream"])
+
+
+@both
+@pytest.mark.parametrize("scenario", ["keep_alive:after=3,every=0.05", "empty_deltas:after=3,every=0.05", "stall:after=3"])
+def test_what_says_nothing_does_not_keep_a_stream_from_being_idle(scenario: str, is_async: bool, fake: Endpoint) -> None:
+    started = time.monotonic()
+    with pytest.raises(StreamDeadlineExceeded) as caught:
+        drain(chat(fake, f"endless+{scenario}", idle_timeout=LIMIT), is_async)
+    assert caught.value.bound == "idle_timeout"
+    assert LIMIT <= time.monotonic() - started < LONG / 2
+
+
+@both
+def test_a_stream_that_keeps_talking_is_not_idle(is_async: bool, fake: Endpoint) -> None:
+    drain(chat(fake, "finite:tokens=60", idle_timeout=0.8), is_async)
+
+
+@both
+@pytest.mark.parametrize("scenario", ["no_first_token", "no_headers", "endless+empty_deltas:after=0,every=0.05"])
+def test_the_first_chunk_that_says_something_has_a_bound_of_its_own(scenario: str, is_async: bool, fake: Endpoint) -> None:
+    started = time.monotonic()
+    with pytest.raises(StreamDeadlineExceeded) as caught:
+        drain(chat(fake, scenario, first_chunk_timeout=LIMIT), is_async)
+    assert caught.value.bound == "first_chunk_timeout"
+    assert LIMIT <= time.monotonic() - started < LONG / 2
+
+
+@both
+def test_the_error_carries_what_had_come(is_async: bool, fake: Endpoint) -> None:
+    with pytest.raises(StreamDeadlineExceeded) as caught:
+        drain(chat(fake, timeout=LIMIT), is_async)
+    partial = caught.value.partial
+    assert isinstance(partial, AIMessageChunk)
+    assert len(str(partial.content).split()) > 3
+    assert pickle.loads(pickle.dumps(caught.value)).partial.content == partial.content
+
+
+def test_the_partial_message_has_the_tool_calls(fake: Endpoint) -> None:
+    def weather(city: str) -> str:
+        """The weather in a city."""
+        return city
+
+    with pytest.raises(StreamDeadlineExceeded) as caught:
+        drain(chat(fake, timeout=LIMIT).bind_tools([weather], tool_choice="weather"), False)  # type: ignore[arg-type]
+    assert caught.value.partial.tool_call_chunks[0]["name"] == "weather"
+
+
+@both
+def test_an_ambient_budget_shortens_every_call_inside(is_async: bool, fake: Endpoint) -> None:
+    started = time.monotonic()
+    with deadline(LIMIT), pytest.raises(StreamDeadlineExceeded) as caught:
+        drain(chat(fake), is_async)
+    assert (caught.value.bound, caught.value.limit) == ("deadline", LIMIT)
+    assert time.monotonic() - started < LATEST
+
+
+def test_an_ambient_budget_holds_for_several_calls_together(fake: Endpoint) -> None:
+    model, started = chat(fake, "finite:tokens=5"), time.monotonic()
+
+    def again_and_again() -> None:
+        while True:
+            model.invoke("Why?")
+
+    with deadline(1.0), pytest.raises(StreamDeadlineExceeded):
+        again_and_again()
+    assert 1.0 <= time.monotonic() - started < 1.0 + LATEST
+
+
+def test_with_a_budget_that_is_used_up_no_request_leaves(fake: Endpoint, http: httpx2.Client) -> None:
+    before = len(ledger(http, fake))
+    with deadline(0), pytest.raises(StreamDeadlineExceeded):
+        chat(fake).invoke("Why?")
+    with deadline(0), pytest.raises(StreamDeadlineExceeded):
+        asyncio.run(chat(fake).ainvoke("Why?"))
+    assert len(ledger(http, fake)) == before
+
+
+@both
+def test_one_call_can_have_bounds_of_its_own(is_async: bool, fake: Endpoint) -> None:
+    for own in ({"timeout": LIMIT}, {"stream_timeout": LIMIT}):
+        with pytest.raises(StreamDeadlineExceeded) as caught:
+            drain(chat(fake).bind(**own), is_async)  # type: ignore[arg-type]
+        assert (caught.value.bound, caught.value.limit) == ("timeout", LIMIT)
+    with pytest.raises(StreamDeadlineExceeded) as caught:
+        drain(chat(fake, "stall:after=2", timeout=None).bind(idle_timeout=LIMIT), is_async)  # type: ignore[arg-type]
+    assert caught.value.bound == "idle_timeout"
+
+
+def test_the_bounds_of_a_call_are_checked_as_the_models_are(fake: Endpoint) -> None:
+    for wrong in ({"timeout": 0}, {"timeout": "5"}, {"idle_timeout": -1}, {"stream_timeout": True}):
+        with pytest.raises(ValueError, match="must be a"):
+            chat(fake).invoke("Why?", **wrong)
+
+
+def test_a_part_of_the_models_gives_way_to_a_shorter_whole_of_the_call(fake: Endpoint) -> None:
+    with pytest.raises(StreamDeadlineExceeded) as caught:
+        drain(chat(fake, idle_timeout=20).bind(timeout=LIMIT), False)  # type: ignore[arg-type]
+    assert caught.value.bound == "timeout"
+
+
+def test_phases_say_nothing_of_the_whole(fake: Endpoint) -> None:
+    for phases in (httpx2.Timeout(5), (3.0, 5.0)):
+        with pytest.raises(ValueError, match="give stream_timeout"):
+            chat(fake, timeout=phases)
+    with pytest.raises(StreamDeadlineExceeded):
+        drain(chat(fake, timeout=(3.0, 5.0), stream_timeout=LIMIT), False)
+
+
+# Retries
+
+
+@both
+def test_a_busy_server_is_asked_again_within_the_budget(is_async: bool, fake: Endpoint, http: httpx2.Client) -> None:
+    scenario = f"refuse:status=503,retry_after=0.1,times=2,key={is_async}+finite:tokens=3"
+    drain(chat(fake, scenario), is_async)
+    attempts = [entry for entry in ledger(http, fake) if entry["scenario"] == scenario]
+    assert [entry["end"] for entry in attempts] == ["refused", "refused", "finished"]
+
+
+@both
+def test_no_more_often_than_it_was_told(is_async: bool, fake: Endpoint, http: httpx2.Client) -> None:
+    for retries in (0, 1):
+        scenario = f"refuse:status=429,retry_after=0.05,times=0,key={is_async}{retries}"
+        with pytest.raises(openai.RateLimitError):
+            drain(chat(fake, scenario, max_retries=retries), is_async)
+        assert len([entry for entry in ledger(http, fake) if entry["scenario"] == scenario]) == retries + 1
+
+
+@both
+def test_a_wait_that_is_longer_than_the_budget_is_not_waited_for(is_async: bool, fake: Endpoint) -> None:
+    started = time.monotonic()
+    with pytest.raises(openai.InternalServerError):
+        drain(chat(fake, "refuse:status=503,retry_after=25,times=0", timeout=20), is_async)
+    assert time.monotonic() - started < 10
+
+
+@both
+@pytest.mark.parametrize("scenario", ["endless+reset:after=3", "endless+error_event:after=3"])
+def test_once_the_answer_has_begun_there_is_no_other_attempt(
+    scenario: str, is_async: bool, fake: Endpoint, http: httpx2.Client
+) -> None:
+    before = len(ledger(http, fake))
+    with pytest.raises(openai.APIError):
+        drain(chat(fake, scenario), is_async)
+    assert len(ledger(http, fake)) == before + 1
+
+
+@pytest.mark.parametrize("is_async", [True, False], ids=["ainvoke", "invoke"])
+def test_a_request_that_may_have_started_a_generation_is_not_sent_again(
+    is_async: bool, fake: Endpoint, http: httpx2.Client
+) -> None:
+    before, model = len(ledger(http, fake)), chat(fake, "endless+reset:after=5")
+    with pytest.raises(openai.APIConnectionError):
+        asyncio.run(model.ainvoke("Why?")) if is_async else model.invoke("Why?")
+    assert len(ledger(http, fake)) == before + 1
+
+
+@both
+def test_a_port_where_nobody_listens_is_tried_again_but_not_past_the_budget(is_async: bool, fake: Endpoint) -> None:
+    started = time.monotonic()
+    with pytest.raises(openai.APIConnectionError):
+        drain(chat(fake, base_url="http://127.0.0.1:9/v1", timeout=0.3), is_async)
+    assert time.monotonic() - started < 0.3 + LATEST
+
+
+# Clients
+
+
+def test_a_model_serves_one_event_loop_after_another_without_a_request_too_many(fake: Endpoint, http: httpx2.Client) -> None:
+    model, before = chat(fake, "finite:tokens=3"), len(ledger(http, fake))
+    for _ in range(4):
+        asyncio.run(model.ainvoke("Why?"))
+    assert [entry["end"] for entry in ledger(http, fake)[before:]] == ["finished"] * 4
+
+
+def test_a_connection_is_used_again_within_one_event_loop(fake: Endpoint) -> None:
+    async def two() -> None:
+        model = chat(fake, "finite:tokens=3")
+        await model.ainvoke("Why?")
+        await model.ainvoke("Why?")
+        client = model.root_async_client._client._mine()
+        assert len(client._transport._pool.connections) == 1
+
+    asyncio.run(two())
+
+
+def test_clients_of_the_users_own_are_used_and_keep_their_hooks_and_their_users(fake: Endpoint) -> None:
+    seen: list[str] = []
+
+    async def anoted(request: Any) -> None:
+        seen.append("async")
+
+    own = openai.DefaultHttpxClient(event_hooks={"request": [lambda request: seen.append("sync")]}, headers={"x-team": "a"})
+    own_async = openai.DefaultAsyncHttpxClient(event_hooks={"request": [anoted]})
+    for _ in range(3):  # however many models share it, it is listened to once
+        model = chat(fake, "finite:tokens=3", http_client=own, http_async_client=own_async)
+    assert own.event_hooks["request"].count(_sending) == 1
+    assert own_async.event_hooks["request"].count(_asending) == 1
+    model.invoke("Why?")
+    assert own.get(fake.root + "/health").status_code == 200
+
+    async def ask() -> None:
+        await model.ainvoke("Why?")
+        assert (await own_async.get(fake.root + "/health")).status_code == 200
+
+    asyncio.run(ask())
+    assert seen == ["sync", "sync", "async", "async"]
+
+
+def test_a_connection_that_serves_somebody_else_by_then_is_left_alone(fake: Endpoint) -> None:
+    """The deadline of a call that is over must not reach the next user of its pooled connection."""
+    model = chat(fake, "finite:tokens=3", timeout=LIMIT)
+    other = chat(fake, "finite:tokens=60", timeout=LONG, http_client=model.root_client._client)
+    started = time.monotonic()
+    stream = model.stream("Why?")
+    for _ in stream:
+        pass
+    assert sum(len(str(chunk.content)) > 0 for chunk in other.stream("Why?")) >= 60
+    assert time.monotonic() - started > LIMIT
+
+
+def test_the_sdks_own_streams_can_be_bounded_as_well(fake: Endpoint, http: httpx2.Client) -> None:
+    body: dict[str, Any] = {"model": fake.model, "messages": [{"role": "user", "content": "Why?"}], "stream": True}
+    extra = {"fake_scenario": "endless+stall:after=3"}
+    with openai.OpenAI(base_url=fake.base_url, api_key="none", timeout=LONG) as client, pytest.raises(StreamDeadlineExceeded):
+        list(bounded_sync(client.chat.completions.create(**body, extra_body=extra), LIMIT))
+    assert over(http, fake)
+
+    async def main() -> None:
+        async with openai.AsyncOpenAI(base_url=fake.base_url, api_key="none", timeout=LONG) as client:
+            stream = bounded(await client.chat.completions.create(**body, extra_body=extra), LIMIT)
+            with pytest.raises(StreamDeadlineExceeded):
+                async for _ in stream:
+                    pass
+
+    asyncio.run(main())
+    assert over(http, fake)
+
+
+def over(client: httpx2.Client, endpoint: Endpoint) -> bool:
+    until = time.monotonic() + LATEST
+    while time.monotonic() < until:
+        if ledger(client, endpoint)[-1]["end"] == "client left":
+            return True
+        time.sleep(0.02)
+    return False
+
+
+# A drop-in
+
+
+def test_it_can_be_pickled_copied_and_retried(fake: Endpoint) -> None:
+    model = chat(fake, "finite:tokens=3", timeout=20, idle_timeout=5)
+    copy = pickle.loads(pickle.dumps(model))
+    assert (copy.stream_timeout, copy.idle_timeout, copy.request_timeout) == (20, 5, 20)
+    assert copy.invoke("Why?").content == model.invoke("Why?").content
+    assert model.model_copy().invoke("Why?").content
+    assert model.with_retry(stop_after_attempt=2).invoke("Why?").content
+
+
+def test_with_a_client_of_the_users_own_it_cannot_be_pickled(fake: Endpoint) -> None:
+    with pytest.raises(TypeError, match="http_client of your own"):
+        pickle.dumps(chat(fake, http_client=openai.DefaultHttpxClient()))
+
+
+def test_langchains_bound_between_chunks_is_off_unless_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    if "stream_chunk_timeout" not in ChatVllm.model_fields:
+        pytest.skip("langchain-openai before 1.2 has no stream_chunk_timeout")
+    assert ChatVllm(model="m", timeout=45).stream_chunk_timeout is None
+    assert ChatVllm(model="m", timeout=45, stream_chunk_timeout=9).stream_chunk_timeout == 9
+    assert ChatVllm(model="m").stream_chunk_timeout is not None, "without a deadline of ours it is all there is"
+    monkeypatch.setenv("LANGCHAIN_OPENAI_STREAM_CHUNK_TIMEOUT_S", "7")
+    assert ChatVllm(model="m", timeout=45).stream_chunk_timeout == 7
+
+
+def test_a_subclass_can_go_on_from_here(fake: Endpoint) -> None:
+    class Shouting(ChatVllm):
+        def _stream(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
+            for chunk in super()._stream(*args, **kwargs):
+                chunk.message.content = str(chunk.message.content).upper()
+                yield chunk
+
+    model = Shouting(**{**fake.settings, "timeout": LONG, "extra_body": {"fake_scenario": "finite:tokens=3"}})
+    text = "".join(str(chunk.content) for chunk in model.stream("Why?"))
+    assert text
+    assert text == text.upper()
+
+
+@pytest.fixture(scope="module")
+def fast() -> Iterator[Endpoint]:
+    with bundled("endless", gap=0.0005) as endpoint:
+        yield endpoint
+
+
+@both
+def test_a_server_faster_than_its_consumer_is_held_to_the_deadline(is_async: bool, fast: Endpoint, http: httpx2.Client) -> None:
+    started = time.monotonic()
+    model = ChatVllm(**{**fast.settings, "timeout": LIMIT})
+
+    async def slowly() -> None:
+        async for _ in model.astream("Why?"):
+            await asyncio.sleep(0.02)
+
+    def slowly_sync() -> None:
+        for _ in model.stream("Why?"):
+            time.sleep(0.02)
+
+    with pytest.raises(StreamDeadlineExceeded):
+        asyncio.run(slowly()) if is_async else slowly_sync()
+    assert LIMIT <= time.monotonic() - started < LATEST
+    assert over(http, fast)
