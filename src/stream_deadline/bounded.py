@@ -13,7 +13,7 @@ the deadline hold:
 import asyncio
 import contextvars
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Callable
+from collections.abc import AsyncIterable, AsyncIterator
 from inspect import isawaitable
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
@@ -22,7 +22,7 @@ import anyio
 
 from stream_deadline.budget import NEVER, Bounds, Budget, Deadline, clock_of
 from stream_deadline.collect import Anything, Collector
-from stream_deadline.connection import interrupter
+from stream_deadline.connection import Interrupt, interrupter
 
 T = TypeVar("T")
 
@@ -81,7 +81,7 @@ class BoundedStream(AsyncIterator[T]):
         items: AsyncIterable[T],
         budget: Budget,
         collector: Collector,
-        interrupt: Callable[[], None],
+        interrupt: Interrupt,
         context: contextvars.Context | None = None,
     ) -> None:
         """`interrupt` shuts the source's connection down. `context`: what the source sees of context variables; None: a copy."""
@@ -143,7 +143,7 @@ class _Reader(Generic[T]):
         items: AsyncIterable[T],
         budget: Budget,
         collector: Collector,
-        interrupt: Callable[[], None],
+        interrupt: Interrupt,
         context: contextvars.Context | None,
     ) -> None:
         self.budget = budget
@@ -190,7 +190,7 @@ class _Reader(Generic[T]):
         self.ended = True
         self._tell()
         if not self._task.done():
-            self._interrupt()
+            self._interrupt(True)
             self._insist(INSIST_TIMES)
         elif self._timer is not None:
             self._timer.cancel()

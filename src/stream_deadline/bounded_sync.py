@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from stream_deadline.budget import Bounds, Budget, Deadline
 from stream_deadline.collect import Anything, Collector
-from stream_deadline.connection import interrupter
+from stream_deadline.connection import Interrupt, interrupter
 from stream_deadline.watchdog import Alarm
 
 T = TypeVar("T")
@@ -48,14 +48,14 @@ def bounded_sync(
     until = timeout if isinstance(timeout, Deadline) else None
     bounds = Bounds(None if isinstance(timeout, Deadline) else timeout, first_chunk_timeout, idle_timeout)
     budget = Budget(bounds, time.monotonic, until)
-    return iterate(items, budget, Anything(), interrupt or interrupter(items))
+    return iterate(items, budget, Anything(), interrupter(items) if interrupt is None else lambda in_use: interrupt())
 
 
 def iterate(
     items: Iterable[T],
     budget: Budget,
     collector: Collector,
-    interrupt: Callable[[], None],
+    interrupt: Interrupt,
     context: contextvars.Context | None = None,
 ) -> Generator[T]:
     """The items, until `budget` is used up. `context`: what the source sees of context variables; None: a copy of ours."""
@@ -70,10 +70,13 @@ def _iterate(
     chunks = 0
     handed_over = budget.started
     try:
-        while not alarm.fired() and clock() < total_at:
+        while clock() < total_at:
+            alarm.waiting = True
+            if alarm.fired():
+                break
             if watches_chunks:
                 budget.paused(clock() - handed_over)
-                alarm.wait()
+                alarm.look()
             try:
                 item = run(next, source, _END)
             except Exception as error:

@@ -17,6 +17,9 @@ from stream_deadline.budget import NEVER, Budget
 # Seconds by which a socket's own time-outs come later than the budget's end, so that the budget speaks first.
 AFTERWARDS = 0.02
 
+# Ends the connection under a stream; is told whether somebody may be using it at this moment.
+Interrupt = Callable[[bool], None]
+
 _line: "ContextVar[Line | None]" = ContextVar("stream_deadline_line", default=None)
 
 
@@ -32,7 +35,7 @@ class Line:
         self.answered = False
         self._budget = budget
         self._blocking = blocking
-        self._socket: Any = None
+        self._stream: Any = None
         self._response: Any = None
         self._is_cut = False
         self._sent_at = -NEVER
@@ -43,12 +46,15 @@ class Line:
         context.run(_line.set, self)
         return context
 
-    def cut(self) -> None:
-        """End the connection, now or as soon as there is one. May be called from any thread."""
+    def cut(self, in_use: bool = True) -> None:
+        """End the connection, now or as soon as there is one. May be called from any thread.
+
+        `in_use`: whether somebody may be using it at this moment. If nobody is, it is closed as well.
+        """
         self._is_cut = True
         # A response that was closed has given its connection back to the pool, where it may serve somebody else.
-        if self._socket is not None and not (self._response is not None and self._response.is_closed):
-            shut_down(self._socket)
+        if self._stream is not None and not (self._response is not None and self._response.is_closed):
+            end(self._stream, in_use)
 
     def since_sending(self) -> float:
         """Seconds since the last request was about to leave; infinite if there was none."""
@@ -57,7 +63,7 @@ class Line:
     def sending(self, request: Any) -> None:
         """A request is about to leave."""
         self._sent_at = self._budget.clock()
-        self._socket = self._response = None
+        self._stream = self._response = None
         # httpcore calls it from inside, with an `await` where it is asynchronous itself.
         request.extensions["trace"] = (_Trace if self._blocking else _AsyncTrace)(self, request.extensions.get("trace"))
         left = self._budget.remaining()
@@ -77,7 +83,7 @@ class Line:
     def connected(self, stream: Any) -> None:
         """The request uses this stream of httpcore; None: it does not show it."""
         if stream is not None:
-            self._socket = stream.get_extra_info("socket")
+            self._stream = stream
             if self._is_cut:
                 self.cut()
 
@@ -123,16 +129,28 @@ def listen(client: Any) -> None:
             hooks[moment].append(hook)
 
 
-def interrupter(stream: Any) -> Callable[[], None]:
+def interrupter(stream: Any) -> Interrupt:
     """What ends the connection under a stream of the OpenAI SDK, or a response of httpx; does nothing for other streams."""
     response = getattr(stream, "response", stream)
     network_stream = (getattr(response, "extensions", None) or {}).get("network_stream")
 
-    def interrupt() -> None:
+    def interrupt(in_use: bool) -> None:
         if network_stream is not None and not response.is_closed:
-            shut_down(network_stream.get_extra_info("socket"))
+            end(network_stream, in_use)
 
     return interrupt
+
+
+def end(network_stream: Any, in_use: bool) -> None:
+    """Shut a stream of httpcore down, and close it if nobody is using it.
+
+    Shutting down tells the server that nothing more will come, but one that still has unsent output goes on until it is rid of it.
+    Closing a socket with unread input resets the connection, and then there is nobody left to send to. Whoever is using the
+    stream closes it when he is woken; for him the number of a closed socket could by then belong to another.
+    """
+    shut_down(network_stream.get_extra_info("socket"))
+    if not in_use:
+        network_stream.close()
 
 
 def shut_down(connection: Any) -> None:

@@ -7,9 +7,9 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
 
 from stream_deadline.budget import NEVER, Budget
+from stream_deadline.connection import Interrupt
 
 logger = logging.getLogger("stream_deadline")
 
@@ -20,13 +20,16 @@ JOIN = 0.05
 class Alarm:
     """Calls `interrupt` from the watchdog's thread when `budget` is used up; once, and not after `cancel()`.
 
+    The caller sets `waiting` and then asks whether it `fired`; the watchdog has it fired and then looks whether somebody is
+    `waiting`. So a connection that the watchdog takes for unused stays unused.
+
     Attributes:
         waiting: whether the caller waits for the server right now. Only then can the server's silence be too long.
     """
 
     __slots__ = ("_fired", "budget", "interrupt", "looks_at", "waiting")
 
-    def __init__(self, budget: Budget, interrupt: Callable[[], None]) -> None:
+    def __init__(self, budget: Budget, interrupt: Interrupt) -> None:
         self.budget = budget
         self.interrupt = interrupt
         self._fired = False
@@ -45,13 +48,12 @@ class Alarm:
     def fire(self) -> None:
         self._fired = True
         try:
-            self.interrupt()
+            self.interrupt(self.waiting)
         except Exception:  # the caller gets its error all the same, as soon as it looks
             logger.exception("The interrupt of a synchronous stream failed, so that its connection stays open.")
 
-    def wait(self) -> None:
-        """The caller waits from here on."""
-        self.waiting = True
+    def look(self) -> None:
+        """A bound may be nearer than it was."""
         if self.budget.due < self.looks_at:
             _watchdog.look()
 

@@ -3,7 +3,9 @@
 import asyncio
 import gc
 import math
+import socket
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
@@ -280,6 +282,19 @@ async def test_a_clean_up_that_hangs_is_cut_short() -> None:
     await ends_at(45, bounded(source, 45))
     await asyncio.sleep(1)  # after which no task may be left
     assert source.closed == 1
+
+
+@virtually
+async def test_the_connection_is_shut_down_however_the_clean_up_goes() -> None:
+    near, far = socket.socketpair()
+    source = Source(closing=1e9)
+    stream = SimpleNamespace(get_extra_info={"socket": near}.get)
+    source.response = SimpleNamespace(is_closed=False, extensions={"network_stream": stream})  # type: ignore[attr-defined]
+    with near, far:
+        far.setblocking(False)
+        await ends_at(45, bounded(source, 45))
+        assert far.recv(1) == b""
+        await asyncio.sleep(1)
 
 
 @virtually

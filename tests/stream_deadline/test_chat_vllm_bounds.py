@@ -327,16 +327,17 @@ def test_a_subclass_can_go_on_from_here(fake: Endpoint) -> None:
     assert text == text.upper()
 
 
-@pytest.fixture(scope="module")
-def fast() -> Iterator[Endpoint]:
-    with bundled("endless", gap=0.0005) as endpoint:
+@pytest.fixture
+def flood() -> Iterator[Endpoint]:
+    """A server without any pace: what it has not got rid of fills every buffer on the way."""
+    with bundled("endless", gap=0) as endpoint:
         yield endpoint
 
 
 @both
-def test_a_server_faster_than_its_consumer_is_held_to_the_deadline(is_async: bool, fast: Endpoint, http: httpx2.Client) -> None:
+def test_a_server_faster_than_its_consumer_is_held_to_the_deadline(is_async: bool, flood: Endpoint, http: httpx2.Client) -> None:
     started = time.monotonic()
-    model = ChatVllm(**{**fast.settings, "timeout": LIMIT})
+    model = ChatVllm(**{**flood.settings, "timeout": LIMIT})
 
     async def slowly() -> None:
         async for _ in model.astream("Why?"):
@@ -349,4 +350,30 @@ def test_a_server_faster_than_its_consumer_is_held_to_the_deadline(is_async: boo
     with pytest.raises(StreamDeadlineExceeded):
         asyncio.run(slowly()) if is_async else slowly_sync()
     assert LIMIT <= time.monotonic() - started < LATEST
-    assert over(http, fast)
+    assert over(http, flood)
+
+
+@both
+def test_a_server_that_floods_a_consumer_that_does_not_pull_is_let_go_at_the_deadline(
+    is_async: bool, flood: Endpoint, http: httpx2.Client
+) -> None:
+    """It has so much left to send that the end of the stream alone would not make it stop: the connection has to be reset."""
+    model = ChatVllm(**{**flood.settings, "timeout": LIMIT})
+
+    async def hold() -> None:
+        stream = model.astream("Why?")
+        await anext(stream)
+        await asyncio.sleep(LIMIT + 0.5)
+        assert await asyncio.to_thread(over, http, flood)
+        with pytest.raises(StreamDeadlineExceeded):
+            await anext(stream)
+
+    def hold_sync() -> None:
+        stream = model.stream("Why?")
+        next(stream)
+        time.sleep(LIMIT + 0.5)
+        assert over(http, flood)
+        with pytest.raises(StreamDeadlineExceeded):
+            next(stream)
+
+    asyncio.run(hold()) if is_async else hold_sync()
