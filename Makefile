@@ -11,7 +11,7 @@ LOCK    := requirements/$(WORLD).txt
 COMPILE := pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links --no-annotate \
            --no-header --all-extras --no-emit-package stream-deadline pyproject.toml
 
-.PHONY: help setup run test lint lab real-vllm notebooks lock clean
+.PHONY: help setup run test test-real lint lab real-vllm notebooks lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -41,6 +41,10 @@ run: $(READY) ## the whole investigation: notebooks, verdicts, one HTML report
 
 test: lint ## lint, types, unit tests, and nbval on every notebook
 	@$(BIN)/pytest
+
+test-real: $(READY) ## the tests that need a real vLLM: BASE_URL=http://127.0.0.1:8100/v1 (see real-vllm)
+	@test -n '$(BASE_URL)' || { echo "Name the server: make test-real BASE_URL=http://127.0.0.1:8100/v1 (start one with make real-vllm)." >&2; exit 2; }
+	@REAL_VLLM_URL='$(BASE_URL)' $(if $(MODEL),REAL_VLLM_MODEL='$(MODEL)') $(BIN)/pytest -n 0 tests/stream_deadline/test_real_vllm.py
 
 lint: $(READY)
 	@$(BIN)/ruff check

@@ -78,7 +78,10 @@ class Line:
         """A response has begun: its headers are here."""
         self.answered = self.answered or response.is_success
         self._response = response
-        self.connected(response.extensions.get("network_stream"))
+        if "stream_id" in response.extensions:
+            self._stream = None  # HTTP/2, where the connection serves others, too; a cancelled stream is reset by httpcore
+        else:
+            self.connected(response.extensions.get("network_stream"))
 
     def connected(self, stream: Any) -> None:
         """The request uses this stream of httpcore; None: it does not show it."""

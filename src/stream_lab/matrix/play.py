@@ -7,7 +7,7 @@ import os
 import threading
 import time
 import warnings
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -18,6 +18,7 @@ from langchain_core._api import LangChainDeprecationWarning
 from stream_lab.fake import Fake
 from stream_lab.matrix.callers import CALLERS, Caller
 from stream_lab.matrix.calls import CALLS, Call, text_and_usage
+from stream_lab.matrix.certificates import one_certificate
 from stream_lab.matrix.servers import SERVERS, Server, hanging_port
 
 T = TypeVar("T")
@@ -111,10 +112,16 @@ def play(
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     warnings.simplefilter("ignore", LangChainDeprecationWarning)  # of astream_log
     os.environ["NO_PROXY"] = ",".join(filter(None, [os.environ.get("NO_PROXY"), "127.0.0.1"]))
-    with Fake("endless", gap=GAP, **flags) as fake, hanging_port() as nowhere, ThreadPoolExecutor(jobs) as pool:
+    chosen = chosen or cells()
+    with (
+        one_certificate(),
+        Fake("endless", gap=GAP, **flags) as fake,
+        hanging_port() as nowhere,
+        ThreadPoolExecutor(jobs) as pool,
+    ):
         table = _Table(fake, nowhere, model, deadline, lateness, new_loop, settings)
-        table.warm_up()
-        waiting = {pool.submit(table.play, cell, f"cell{index}"): cell for index, cell in enumerate(chosen or cells())}
+        table.warm_up({cell.column for cell in chosen if cell.column is not None})
+        waiting = {pool.submit(table.play, cell, f"cell{index}"): cell for index, cell in enumerate(chosen)}
         try:
             for done in as_completed(waiting):
                 yield done.result()
@@ -162,9 +169,9 @@ class _Table:
         with asyncio.Runner(loop_factory=self._new_loop) as runner:
             return runner.run(work)
 
-    def warm_up(self) -> None:
-        """Call once in each way: what is imported and compiled at the first call should not count as late."""
-        for call in CALLS:
+    def warm_up(self, calls: Iterable[Call]) -> None:
+        """Call once in each of these ways: what is imported and compiled at the first call should not count as late."""
+        for call in calls:
             model = self._make(Cell(SERVERS[0], call), "warm-up")
             if call.is_async:
                 self._run(call.run(model))

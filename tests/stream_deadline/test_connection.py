@@ -1,0 +1,146 @@
+"""What is known of a connection, and when it may be ended."""
+
+import socket
+import time
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from stream_deadline.budget import Bounds, Budget
+from stream_deadline.connection import Line, listen
+
+
+class Wire:
+    """A connection, as httpcore shows it."""
+
+    def __init__(self) -> None:
+        self.near, self.far = socket.socketpair()
+        self.far.setblocking(False)
+
+    def get_extra_info(self, name: str) -> Any:
+        return {"socket": self.near}.get(name)
+
+    def close(self) -> None:
+        self.near.close()
+
+    @property
+    def is_cut(self) -> bool:
+        try:
+            return self.far.recv(1) == b""
+        except BlockingIOError:
+            return False
+
+    @property
+    def is_closed(self) -> bool:
+        return self.near.fileno() == -1
+
+
+@pytest.fixture
+def wire() -> Iterator[Wire]:
+    wire = Wire()
+    yield wire
+    wire.near.close()
+    wire.far.close()
+
+
+def line(timeout: float | None = 45, *, blocking: bool = True) -> Line:
+    return Line(Budget(Bounds(timeout), time.monotonic), blocking=blocking)
+
+
+def a_request() -> Any:
+    return SimpleNamespace(extensions={"timeout": {"connect": 5.0, "read": 100.0, "write": None, "pool": None}})
+
+
+def a_response(wire: Wire, *, status: int = 200, is_closed: bool = False, **extensions: Any) -> Any:
+    return SimpleNamespace(is_success=status < 300, is_closed=is_closed, extensions={"network_stream": wire, **extensions})
+
+
+def test_it_is_shut_down_but_not_closed_under_somebody_who_uses_it(wire: Wire) -> None:
+    call = line()
+    call.receiving(a_response(wire))
+    call.cut(in_use=True)
+    assert wire.is_cut
+    assert not wire.is_closed
+
+
+def test_it_is_closed_if_nobody_uses_it(wire: Wire) -> None:
+    call = line()
+    call.receiving(a_response(wire))
+    call.cut(in_use=False)
+    assert wire.is_closed
+
+
+def test_a_connection_that_went_back_to_the_pool_is_left_alone(wire: Wire) -> None:
+    call = line()
+    call.receiving(a_response(wire, is_closed=True))
+    call.cut()
+    assert not wire.is_cut
+
+
+def test_a_connection_of_http_2_is_left_to_those_who_share_it(wire: Wire) -> None:
+    call = line()
+    call.connected(wire)
+    call.receiving(a_response(wire, stream_id=3))
+    call.cut()
+    assert not wire.is_cut
+
+
+def test_a_new_connection_is_known_before_anything_is_answered(wire: Wire) -> None:
+    call, request = line(), a_request()
+    call.sending(request)
+    request.extensions["trace"]("connection.connect_tcp.complete", {"return_value": wire})
+    call.cut()
+    assert wire.is_cut
+
+
+def test_tls_takes_the_connection_over(wire: Wire) -> None:
+    call, request, plain = line(), a_request(), Wire()
+    call.sending(request)
+    request.extensions["trace"]("connection.connect_tcp.complete", {"return_value": plain})
+    request.extensions["trace"]("connection.start_tls.complete", {"return_value": wire})
+    call.cut()
+    assert wire.is_cut
+
+
+def test_a_connection_that_comes_too_late_is_cut_at_once(wire: Wire) -> None:
+    call = line()
+    call.cut()
+    call.connected(wire)
+    assert wire.is_cut
+
+
+def test_whoever_traced_the_request_before_still_does(wire: Wire) -> None:
+    seen: list[str] = []
+    request = a_request()
+    request.extensions["trace"] = lambda event, details: seen.append(event)
+    line().sending(request)
+    request.extensions["trace"]("http11.send_request_headers.started", {})
+    assert seen == ["http11.send_request_headers.started"]
+
+
+def test_a_blocking_call_gets_time_outs_that_end_a_little_after_its_budget() -> None:
+    request = a_request()
+    line(20).sending(request)
+    bounds = request.extensions["timeout"]
+    assert bounds["connect"] == 5.0
+    assert all(19 < bounds[phase] < 20.1 for phase in ("read", "write", "pool"))
+
+
+@pytest.mark.parametrize("call", [line(20, blocking=False), line(None)], ids=["asynchronous", "without a bound"])
+def test_other_calls_keep_theirs(call: Line) -> None:
+    request = a_request()
+    call.sending(request)
+    assert request.extensions["timeout"] == a_request().extensions["timeout"]
+
+
+@pytest.mark.parametrize(("status", "answered"), [(200, True), (429, False), (503, False)])
+def test_only_a_good_response_is_an_answer(status: int, answered: bool, wire: Wire) -> None:
+    call = line()
+    call.receiving(a_response(wire, status=status))
+    assert call.answered is answered
+
+
+def test_a_client_that_is_not_httpxs_is_not_listened_to() -> None:
+    listen(object())
