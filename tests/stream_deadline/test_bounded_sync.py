@@ -87,6 +87,19 @@ def test_an_end_that_the_interrupt_made_is_not_taken_for_the_end_of_the_answer()
         list(bounded_sync(line, LIMIT, interrupt=line.interrupt))
 
 
+def test_an_error_that_the_interrupt_made_is_not_taken_for_the_servers() -> None:
+    interrupted = threading.Event()
+
+    def source() -> Iterator[int]:
+        interrupted.wait(LATEST)
+        raise ConnectionResetError
+        yield 1
+
+    with pytest.raises(StreamDeadlineExceeded) as caught:
+        list(bounded_sync(source(), LIMIT, interrupt=interrupted.set))
+    assert isinstance(caught.value.__cause__, ConnectionResetError)
+
+
 def test_a_consumer_that_does_not_pull_does_not_hold_the_source() -> None:
     line = Line()
     dribble(line, 0.01)
@@ -124,7 +137,8 @@ def test_silence_has_a_bound_of_its_own() -> None:
     line.far.send(b"abc")
     started = time.monotonic()
     with pytest.raises(StreamDeadlineExceeded) as caught:
-        list(bounded_sync(line, 60, idle_timeout=LIMIT, interrupt=line.interrupt))
+        for _ in bounded_sync(line, 60, idle_timeout=LIMIT, interrupt=line.interrupt):
+            time.sleep(0.05)  # by now the watchdog sleeps until the end of the 60 s, and has to be told of a nearer bound
     assert LIMIT <= time.monotonic() - started < LATEST
     assert (caught.value.bound, caught.value.chunks) == ("idle_timeout", 3)
 
