@@ -1,0 +1,161 @@
+"""When there is another attempt: the SDK's rules, with the budget in view."""
+
+import time
+from collections.abc import Callable, Iterator
+from email.utils import formatdate
+from typing import Any
+
+import httpx2
+import openai
+import pytest
+
+from stream_deadline.budget import Bounds, Budget
+from stream_deadline.connection import Line
+from stream_deadline.retry import Attempts
+
+REQUEST = httpx2.Request("POST", "http://host/v1/chat/completions")
+
+
+def status(code: int, **headers: str) -> openai.APIStatusError:
+    sent = {name.replace("_", "-"): value for name, value in headers.items()}
+    response: Any = httpx2.Response(code, request=REQUEST, headers=sent)
+    return openai.APIStatusError("no", response=response, body=None)
+
+
+def broken(cause: Exception | None = None) -> openai.APIConnectionError:
+    error = openai.APIConnectionError(request=REQUEST)  # type: ignore[arg-type]
+    error.__cause__ = cause
+    return error
+
+
+class Call:
+    """A call whose attempts fail one after the other, on a clock that sleeping moves."""
+
+    def __init__(self, *errors: Exception, timeout: float | None = 100, retries: int = 2) -> None:
+        self.waits: list[float] = []
+        self.time = 0.0
+        self.line = Line(Budget(Bounds(timeout), lambda: self.time), blocking=True)
+        self._errors = list(errors)
+        self._attempts = Attempts(retries, Budget(Bounds(timeout), lambda: self.time), self.line)
+
+    def attempt(self) -> Iterator[str]:
+        if self._errors:
+            raise self._errors.pop(0)
+        yield "answer"
+
+    def run(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        def sleep(seconds: float) -> None:
+            self.waits.append(seconds)
+            self.time += seconds
+
+        monkeypatch.setattr(time, "sleep", sleep)
+        return list(self._attempts.over_sync(self.attempt))
+
+
+@pytest.mark.parametrize("code", [408, 409, 429, 500, 502, 503, 504])
+def test_what_may_pass_is_tried_again_with_growing_pauses(code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    call = Call(status(code), status(code))
+    assert call.run(monkeypatch) == ["answer"]
+    assert 0.375 <= call.waits[0] <= 0.5
+    assert 0.75 <= call.waits[1] <= 1.0
+
+
+@pytest.mark.parametrize("code", [400, 401, 403, 404, 422])
+def test_what_will_not_pass_is_not(code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(openai.APIStatusError):
+        Call(status(code)).run(monkeypatch)
+
+
+def test_there_are_as_many_retries_as_were_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    call = Call(*[status(503)] * 4, retries=3)
+    with pytest.raises(openai.APIStatusError):
+        call.run(monkeypatch)
+    assert len(call.waits) == 3
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry_after": "7"}, 7.0),
+        ({"retry_after": "0.25"}, 0.25),
+        ({"retry_after_ms": "1500", "retry_after": "9"}, 1.5),
+    ],
+)
+def test_the_pause_the_server_asks_for_is_made(headers: dict[str, str], seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    call = Call(status(429, **headers))
+    call.run(monkeypatch)
+    assert call.waits == [seconds]
+
+
+def test_it_may_ask_with_a_date(monkeypatch: pytest.MonkeyPatch) -> None:
+    call = Call(status(503, retry_after=formatdate(time.time() + 20, usegmt=True)))
+    call.run(monkeypatch)
+    assert 17 < call.waits[0] <= 20
+
+
+@pytest.mark.parametrize("nonsense", ["soon", "-3", "0", ""])
+def test_what_makes_no_sense_is_as_if_it_had_not_asked(nonsense: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    call = Call(status(503, retry_after=nonsense))
+    call.run(monkeypatch)
+    assert 0.375 <= call.waits[0] <= 0.5
+
+
+@pytest.mark.parametrize("timeout", [30, None])
+def test_a_pause_beyond_the_budget_or_beyond_reason_is_not_made(timeout: float | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    call = Call(status(503, retry_after="121"), timeout=timeout)
+    with pytest.raises(openai.APIStatusError):
+        call.run(monkeypatch)
+    call = Call(status(503, retry_after="30"), timeout=30)
+    with pytest.raises(openai.APIStatusError):
+        call.run(monkeypatch)
+    assert call.waits == []
+
+
+def test_the_server_has_the_last_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Call(status(400, x_should_retry="true")).run(monkeypatch) == ["answer"]
+    with pytest.raises(openai.APIStatusError):
+        Call(status(503, x_should_retry="false")).run(monkeypatch)
+
+
+def sent(call: Call) -> None:
+    call.line.sending(httpx2.Request("POST", "http://host/"))
+
+
+def long_ago(call: Call) -> None:
+    sent(call)
+    call.time += 1
+
+
+def answered(call: Call) -> None:
+    sent(call)
+    call.line.receiving(httpx2.Response(200, request=REQUEST))
+
+
+@pytest.mark.parametrize(
+    ("before", "cause", "again"),
+    [
+        (long_ago, httpx2.ConnectError("refused"), True),
+        (long_ago, httpx2.ConnectTimeout("slow"), True),
+        (long_ago, httpx2.ReadError("reset"), False),
+        (long_ago, httpx2.RemoteProtocolError("closed"), False),
+        (long_ago, httpx2.ReadTimeout("silent"), False),
+        (sent, httpx2.ReadError("a pooled connection the server had given up"), True),
+        (answered, httpx2.ReadError("reset"), False),
+    ],
+    ids=["refused", "not connected", "reset", "closed", "silent", "broken at once", "after the first byte"],
+)
+def test_a_request_is_sent_again_only_if_it_cannot_have_started_a_generation(
+    before: Callable[[Call], None], cause: Exception, again: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = Call(broken(cause))
+    before(call)
+    if again:
+        assert call.run(monkeypatch) == ["answer"]
+    else:
+        with pytest.raises(openai.APIConnectionError):
+            call.run(monkeypatch)
+
+
+def test_other_errors_are_none_of_its_business(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(LookupError):
+        Call(LookupError()).run(monkeypatch)
