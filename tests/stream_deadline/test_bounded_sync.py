@@ -136,10 +136,11 @@ def test_a_source_that_is_always_ready_is_stopped_as_well() -> None:
 def test_silence_has_a_bound_of_its_own() -> None:
     line = Line()
     line.far.send(b"abc")
-    started = time.monotonic()
+    stream, started = bounded_sync(line, 60, idle_timeout=LIMIT, interrupt=line.interrupt), time.monotonic()
+    assert next(stream) == b"a"
+    time.sleep(0.1)  # by now the watchdog sleeps until the end of the 60 s, and has to be told of a nearer bound
     with pytest.raises(StreamDeadlineExceeded) as caught:
-        for _ in bounded_sync(line, 60, idle_timeout=LIMIT, interrupt=line.interrupt):
-            time.sleep(0.05)  # by now the watchdog sleeps until the end of the 60 s, and has to be told of a nearer bound
+        list(stream)
     assert LIMIT <= time.monotonic() - started < LATEST
     assert (caught.value.bound, caught.value.chunks) == ("idle_timeout", 3)
 

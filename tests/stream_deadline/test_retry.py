@@ -23,7 +23,7 @@ def status(code: int, **headers: str) -> openai.APIStatusError:
 
 
 def broken(cause: Exception | None = None) -> openai.APIConnectionError:
-    error = openai.APIConnectionError(request=REQUEST)  # type: ignore[arg-type]
+    error = openai.APIConnectionError(request=REQUEST)
     error.__cause__ = cause
     return error
 
