@@ -20,9 +20,9 @@ from stream_lab.witness import Witness
 URL = os.environ.get("REAL_VLLM_URL")
 pytestmark = pytest.mark.skipif(URL is None, reason="no real vLLM is named in REAL_VLLM_URL; see `make test-real`")
 
-LIMIT = 1.5
+LIMIT = 3.0
 LATEST = 1.0
-FREES_WITHIN = 1.0  # seconds; 11 ms in the median, but on a CPU it shares with its client, vLLM takes longer at times
+FREES_WITHIN = 2.0  # seconds; a median of 11 ms, but beside its client on a small machine vLLM takes longer at times
 PROMPT = ChatPromptTemplate.from_messages([("user", "{question}")])
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from stream_lab import Endpoint, EndpointError, bundled, open_endpoint
 from stream_lab.fake import Fake, FakeError
+from stream_lab.story import PlainChatVllm
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +39,14 @@ def test_it_attaches_to_a_server_and_leaves_it_running(fake: Endpoint) -> None:
     with Endpoint(fake.base_url) as attached:
         assert attached.model == "fake-model"
     Endpoint(fake.base_url).close()
+
+
+def test_a_fake_tells_what_became_of_each_request() -> None:
+    with bundled("finite:tokens=3", gap=0.001) as endpoint:
+        PlainChatVllm(**endpoint.settings, max_tokens=2).invoke("Hi")
+        *_, last = endpoint.ledger()
+    assert (last["tokens"], last["end"]) == (2, "finished")
+    assert last["arrived"] <= last["started"]
 
 
 def test_nothing_listens_there() -> None:
@@ -79,8 +88,6 @@ def test_a_proxy_in_the_environment_does_not_stand_before_this_machine(fake: End
     monkeypatch.delenv("no_proxy", raising=False)
     endpoint = Endpoint(fake.base_url)
     assert "127.0.0.1" in os.environ["NO_PROXY"]
-    from stream_lab.story import PlainChatVllm
-
     assert PlainChatVllm(**endpoint.settings, max_tokens=2, timeout=5, max_retries=0).invoke("Hi").content
 
 

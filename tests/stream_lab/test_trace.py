@@ -2,14 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from typing import Any
 
 import pytest
 from langchain_core.prompts import ChatPromptTemplate
 
-from stream_lab import Endpoint, TaskNumbers, record, traced
+from stream_lab import Endpoint, TaskNumbers, record, record_sync, traced
 from stream_lab.story import PlainChatVllm
 from stream_lab.trace import Ending
 
@@ -41,6 +41,37 @@ def test_every_way_a_stream_can_end_is_told_apart(stream: Any, ending: Ending, e
     recording = asyncio.run(record(stream(), give_up_after=0.2))
     assert (recording.ending, recording.error) == (ending, error)
     assert recording.ended < 2
+
+
+def ticks_sync(count: int | None) -> Iterator[str]:
+    sent = 0
+    while count is None or sent < count:
+        time.sleep(0.001)
+        sent += 1
+        yield "x"
+
+
+def broken_sync(error: Exception) -> Iterator[str]:
+    yield "x"
+    raise error
+
+
+@pytest.mark.parametrize(
+    ("stream", "ending", "error"),
+    [
+        (lambda: ticks_sync(3), Ending.FINISHED, ""),
+        (lambda: ticks_sync(None), Ending.GAVE_UP, ""),
+        (lambda: broken_sync(TimeoutError("late")), Ending.CUT, "TimeoutError: late"),
+        (lambda: broken_sync(ValueError("odd")), Ending.FAILED, "ValueError: odd"),
+    ],
+)
+def test_a_synchronous_stream_is_recorded_alike_and_closed(stream: Any, ending: Ending, error: str) -> None:
+    items = stream()
+    recording = record_sync(items, give_up_after=0.2)
+    assert (recording.ending, recording.error) == (ending, error)
+    assert recording.chunks
+    assert recording.ended < 2
+    assert next(items, "closed") == "closed"
 
 
 def test_giving_up_holds_against_a_stream_that_is_always_ready() -> None:

@@ -54,6 +54,7 @@ def samples(*running: int) -> list[Sample]:
         (recording(Ending.CUT, 2.0), samples(0, 1, 1, 1, 1, 1, 1), verdict.Server.RAN_ON),
         (recording(Ending.GAVE_UP, 4.0), samples(0, 1, 1, 1, 1, 1, 1, 1, 0), verdict.Server.RAN_ON),
         (recording(Ending.GAVE_UP, 4.0), samples(0, 1, 1, 1, 1, 0, 0, 0, 0), verdict.Server.STOPPED),
+        (recording(Ending.GAVE_UP, 4.0), samples(0, 1, 1, 1, 1, 1, 0, 0, 0), verdict.Server.STOPPED),
         (recording(Ending.CUT, 2.0), samples(1, 2, 2, 2, 2, 1, 1), verdict.SHARED),
         (recording(Ending.CUT, 2.0), samples(0, 0, 0, 0, 0, 0), verdict.NOT_BUSY),
         (recording(Ending.FINISHED, 1.0), samples(0, 1, 1, 0), verdict.BY_ITSELF),
