@@ -6,6 +6,8 @@ fails with "Event loop is closed".
 """
 
 import asyncio
+import importlib
+import ssl
 from functools import lru_cache
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -45,5 +47,13 @@ class PerLoopClient(DefaultAsyncHttpxClient):
 
 @lru_cache(maxsize=64)
 def per_loop_client(base_url: str) -> PerLoopClient:
-    """One client for all models with the same address, since making one loads all certificates anew."""
-    return PerLoopClient(base_url=base_url)
+    """One client for all models with the same address."""
+    return PerLoopClient(base_url=base_url, verify=_certificates())
+
+
+@lru_cache(maxsize=1)
+def _certificates() -> ssl.SSLContext:
+    """What every client of httpx trusts unless told otherwise; loading it takes tens of milliseconds, so it is shared."""
+    family = next(each.__module__ for each in DefaultAsyncHttpxClient.__mro__ if each.__name__ == "AsyncClient")
+    context: ssl.SSLContext = importlib.import_module(family.partition(".")[0]).create_ssl_context()
+    return context

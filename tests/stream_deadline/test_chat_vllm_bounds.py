@@ -214,6 +214,13 @@ def test_a_model_serves_one_event_loop_after_another_without_a_request_too_many(
     assert [entry["end"] for entry in ledger(http, fake)[before:]] == ["finished"] * 4
 
 
+def test_the_certificates_are_loaded_once_for_all_event_loops(fake: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = chat(fake, "finite:tokens=3")
+    asyncio.run(model.ainvoke("Why?"))
+    monkeypatch.setattr("ssl.SSLContext.load_verify_locations", lambda *_, **__: pytest.fail("loaded once more"))
+    asyncio.run(model.ainvoke("Why?"))
+
+
 def test_a_connection_is_used_again_within_one_event_loop(fake: Endpoint) -> None:
     async def two() -> None:
         model = chat(fake, "finite:tokens=3")
