@@ -20,6 +20,7 @@
 # | [04 it works](04_it_works.ipynb) | does it work on the model? | 8 |
 # | [05 it fails in silence](05_it_fails_in_silence.ipynb) | why does the same code do nothing in a chain? | 15 |
 # | [06 the elapsed-time fix](06_the_elapsed_time_fix.ipynb) | what holds in both? | 10 |
+# | [07 where it stops](07_where_it_stops.ipynb) | where does that stop, and what holds everywhere? | 20 |
 #
 # Read them in order. Each ends with a table of claims, marked ✔ or ✘ by what your own run showed, and with an exercise.
 

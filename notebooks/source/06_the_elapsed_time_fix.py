@@ -207,4 +207,5 @@ check(
 
 # %% [markdown]
 # ---
-# Before: [05 · It fails in silence](05_it_fails_in_silence.ipynb) · Back to: [00 · Start here](00_start_here.ipynb)
+# Before: [05 · It fails in silence](05_it_fails_in_silence.ipynb) · Next:
+# [07 · Where it stops](07_where_it_stops.ipynb)

@@ -45,7 +45,9 @@ class Call:
         if not any(sample.running for sample in self.samples if 0 < sample.at < ended):
             return verdict.NOT_BUSY
         if self.recording.ending is Ending.GAVE_UP:
-            busy = any(sample.running for sample in self.samples if self.deadline < sample.at < ended)
+            # The first half of the time since the deadline is the server's, to let go.
+            since = (self.deadline + ended) / 2
+            busy = any(sample.running for sample in self.samples if since < sample.at < ended)
         else:
             busy = self.samples[-1].running > 0
         return verdict.Server.RAN_ON if busy else verdict.Server.STOPPED

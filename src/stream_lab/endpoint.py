@@ -66,6 +66,12 @@ class Endpoint:
         kind = "a fake vLLM" if self.is_fake else "a real server"
         return "\n".join([f"{kind}, model '{self.model}'", *self.notes])
 
+    def ledger(self) -> list[dict[str, Any]]:
+        """What a fake wrote down about each request, oldest first: when it `started`, when its `client_left`, its `tokens` …"""
+        with httpx2.Client(timeout=10, trust_env=False) as client:
+            requests: list[dict[str, Any]] = client.get(f"{self.root}/ledger").json()["requests"]
+        return requests
+
     def close(self) -> None:
         """Stop the server if it was started for this endpoint."""
         if self._fake is not None:

@@ -1,6 +1,7 @@
 """The attempts of the incident, in order. Each stands in a notebook too, word for word; a test keeps the two equal."""
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -39,3 +40,65 @@ class ElapsedChatVllm(PlainChatVllm):
             if self.stream_timeout is not None and elapsed > self.stream_timeout:
                 raise TimeoutError(f"Stream timeout after {elapsed:.2f} seconds")
             yield chunk
+
+
+class PerPullChatVllm(PlainChatVllm):
+    """Attempt 3: a scope around each wait for a chunk, which is left before the chunk is handed over."""
+
+    async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
+        until = asyncio.get_running_loop().time() + (self.stream_timeout or math.inf)
+        chunks = super()._astream(*args, **kwargs)
+        while True:
+            try:
+                async with asyncio.timeout_at(until):
+                    chunk = await anext(chunks)
+            except StopAsyncIteration:
+                return
+            yield chunk
+
+
+class ClockedChatVllm(PlainChatVllm):
+    """Attempt 4: the clock is asked before each wait for a chunk, and the wait has its scope."""
+
+    async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + (self.stream_timeout or math.inf)
+        chunks = super()._astream(*args, **kwargs)
+        while True:
+            if loop.time() >= until:
+                raise TimeoutError("the deadline has passed")
+            try:
+                async with asyncio.timeout_at(until):
+                    chunk = await anext(chunks)
+            except StopAsyncIteration:
+                return
+            yield chunk
+
+
+class ReaderChatVllm(PlainChatVllm):
+    """Attempt 5: a task of its own reads, and a timer stops that task, whether anybody pulls or not."""
+
+    async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + (self.stream_timeout or math.inf)
+        chunks = super()._astream(*args, **kwargs)
+        queue: asyncio.Queue[ChatGenerationChunk | None] = asyncio.Queue()
+
+        async def read() -> None:
+            try:
+                async for chunk in chunks:
+                    queue.put_nowait(chunk)
+            finally:
+                queue.put_nowait(None)
+
+        reader = loop.create_task(read())
+        timer = loop.call_at(until, reader.cancel)
+        try:
+            while (chunk := await queue.get()) is not None and loop.time() < until:
+                yield chunk
+            if loop.time() >= until:
+                raise TimeoutError("the deadline has passed")
+            await reader  # it has ended; if with an error, here it is
+        finally:
+            timer.cancel()
+            reader.cancel()

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -123,6 +123,29 @@ async def record(stream: AsyncIterator[Any], *, give_up_after: float) -> Recordi
         heart.cancel()
         if (close := getattr(stream, "aclose", None)) is not None:
             await close()
+    return recording
+
+
+def record_sync(stream: Iterable[Any], *, give_up_after: float) -> Recording:
+    """As `record`, for a synchronous stream and in the calling thread, which nobody can bound from here.
+
+    `give_up_after`: seconds after which the consumer leaves, with the next chunk: a thread that is blocked looks at no clock.
+    """
+    recording = Recording()
+    try:
+        for _ in stream:
+            recording.arrivals.append(recording.now())
+            if recording.now() >= give_up_after:
+                recording.ending = Ending.GAVE_UP
+                break
+    except TimeoutError as error:
+        recording.ending, recording.error = Ending.CUT, _name(error)
+    except Exception as error:
+        recording.ending, recording.error = Ending.FAILED, _name(error)
+    finally:
+        recording.ended = recording.now()
+        if (close := getattr(stream, "close", None)) is not None:
+            close()
     return recording
 
 

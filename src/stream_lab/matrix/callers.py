@@ -38,7 +38,7 @@ async def suspended(model: Any, deadline: float) -> float:
     by = time.monotonic() + deadline
     stream = model.astream(QUESTION)
     await anext(stream)
-    await asyncio.sleep(by + 0.2 - time.monotonic())
+    await asyncio.sleep(by + deadline - time.monotonic())
     try:
         await anext(stream)
     except TimeoutError:
@@ -51,7 +51,7 @@ async def suspended_in_chain(model: Any, deadline: float) -> float:
     by = time.monotonic() + deadline
     stream = chain(model, 2).astream(QUESTION)
     await anext(stream)
-    await asyncio.sleep(by + 0.2 - time.monotonic())
+    await asyncio.sleep(by + deadline - time.monotonic())
     try:
         await anext(stream)
     except TimeoutError:
@@ -189,7 +189,7 @@ def sync_suspended(model: Any, deadline: float) -> float:
     by = time.monotonic() + deadline
     stream = model.stream(QUESTION)
     next(stream)
-    time.sleep(max(0.0, by + 0.2 - time.monotonic()))
+    time.sleep(max(0.0, by + deadline - time.monotonic()))
     try:
         next(stream)
     except TimeoutError:

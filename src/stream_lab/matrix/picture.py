@@ -8,6 +8,8 @@ from matplotlib.figure import Figure
 from stream_lab.matrix.play import Result
 from stream_lab.plots import EVENT, NEUTRAL, OK, Picture
 
+LEAST = 8  # columns, the least a panel is wide: its heading has to fit
+
 
 def heat_map(played: Mapping[str, Sequence[Result]], *, title: str) -> Picture:
     """A panel for each class: servers down, calls across, then what the caller does; a blue square holds, a cross does not.
@@ -18,7 +20,7 @@ def heat_map(played: Mapping[str, Sequence[Result]], *, title: str) -> Picture:
     servers = list(dict.fromkeys(each.cell.row.name for each in some if each.cell.column is not None))
     calls = list(dict.fromkeys(each.cell.column.name for each in some if each.cell.column is not None))
     callers = list(dict.fromkeys(each.cell.row.name for each in some if each.cell.column is None))
-    widths = [max(len(calls), 1)] * len(played) + [len(played) + 1] * bool(callers)
+    widths = [max(len(calls), LEAST)] * len(played) + [max(len(played) + 1, LEAST)] * bool(callers)
     height = 2.2 + 0.2 * max(len(servers), len(callers))
     figure = Figure(figsize=(3.4 + 0.19 * sum(widths), height), layout="constrained")
     figure.suptitle(title, x=0.01, ha="left", fontsize=12)

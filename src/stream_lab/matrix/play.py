@@ -1,14 +1,18 @@
 """Play cells of the matrix and judge them, with the fake's ledger as witness."""
 
 import asyncio
+import gc
 import inspect
+import itertools
 import logging
 import os
+import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -23,11 +27,16 @@ from stream_lab.matrix.servers import SERVERS, Server, hanging_port
 
 T = TypeVar("T")
 
+_numbers = itertools.count()
+_door = threading.Lock()
+
 DEADLINE = 0.5
 GIVE_UP = 0.4  # seconds after the last moment that is on time, at which a call counts as one that never ends
 LATENESS = 0.25  # seconds a call may be late, with several cells at a time on a small machine; 0.05 on a quiet one
 GAP = 0.01
 JOBS = 6
+APART = 0.02  # seconds between two cells' beginnings, which are most of their work: nobody is to be late for another's sake
+WARM_UP = 30.0  # seconds, for calls before it counts
 
 
 @dataclass(frozen=True)
@@ -94,6 +103,7 @@ def play(
     lateness: float = LATENESS,
     deadline: float = DEADLINE,
     new_loop: Callable[[], asyncio.AbstractEventLoop] | None = None,
+    fake: Fake | None = None,
     **settings: Any,
 ) -> Iterator[Result]:
     """Play cells, several at a time, and yield their results as they come.
@@ -105,6 +115,7 @@ def play(
         lateness: seconds a call may be late, and the server may be held after the deadline.
         deadline: seconds.
         new_loop: makes the event loops, as `uvloop.new_event_loop`; None: asyncio's own.
+        fake: where to play; None: on a fake of its own.
         settings: further arguments for the model and, where they start with `fake_`, for the fake.
     """
     flags = {name.removeprefix("fake_"): settings.pop(name) for name in list(settings) if name.startswith("fake_")}
@@ -115,18 +126,38 @@ def play(
     chosen = chosen or cells()
     with (
         one_certificate(),
-        Fake("endless", gap=GAP, **flags) as fake,
+        Fake("endless", gap=GAP, **flags) if fake is None else nullcontext(fake) as there,
         hanging_port() as nowhere,
         ThreadPoolExecutor(jobs) as pool,
     ):
-        table = _Table(fake, nowhere, model, deadline, lateness, new_loop, settings)
-        table.warm_up({cell.column for cell in chosen if cell.column is not None})
-        waiting = {pool.submit(table.play, cell, f"cell{index}"): cell for index, cell in enumerate(chosen)}
+        table = _Table(there, nowhere, model, deadline, lateness, new_loop, settings)
+        # What is imported and compiled at the first call of a kind should not count as late.
+        list(pool.map(table.warm_up, {cell.column for cell in chosen if cell.column is not None}))
+        waiting = [pool.submit(table.play, cell, f"cell{next(_numbers)}") for cell in chosen]
         try:
             for done in as_completed(waiting):
                 yield done.result()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def side_by_side(models: Sequence[Callable[..., Any]], chosen: Sequence[Cell], **settings: Any) -> dict[str, list[Result]]:
+    """Play the same cells for several classes at once: the results by the name of the class, in the order of the cells.
+
+    `settings`: as for `play`; `jobs` are those of each class.
+    """
+    told = sys.unraisablehook
+    sys.unraisablehook = lambda _: None  # as in `play`: what a broken class leaves behind is told by its cells
+    try:
+        with Fake("endless", gap=GAP) as fake, ThreadPoolExecutor(len(models)) as pool:
+
+            def one(model: Callable[..., Any]) -> list[Result]:
+                return sorted(play(model, chosen, fake=fake, **settings), key=lambda result: chosen.index(result.cell))
+
+            return {model.__name__: results for model, results in zip(models, pool.map(one, models), strict=True)}
+    finally:
+        gc.collect()
+        sys.unraisablehook = told
 
 
 class _Table:
@@ -150,11 +181,12 @@ class _Table:
         self._give_up = deadline + lateness + GIVE_UP
         self._new_loop = new_loop
         self._settings = settings
-        self._made = 0
         self._client = httpx2.Client(trust_env=False, timeout=10, verify=False)  # it only reads a ledger
 
     def play(self, cell: Cell, key: str) -> Result:
         model = self._make(cell, key)
+        with _door:
+            time.sleep(APART)
         if cell.column is None:
             return self._play_caller(cell, model, key)
         call = cell.column
@@ -169,24 +201,22 @@ class _Table:
         with asyncio.Runner(loop_factory=self._new_loop) as runner:
             return runner.run(work)
 
-    def warm_up(self, calls: Iterable[Call]) -> None:
-        """Call once in each of these ways: what is imported and compiled at the first call should not count as late."""
-        for call in calls:
-            model = self._make(Cell(SERVERS[0], call), "warm-up")
-            if call.is_async:
-                self._run(call.run(model))
-            else:
-                call.run(model)
+    def warm_up(self, call: Call) -> None:
+        """Call once in this way, and let it take its time."""
+        model = self._make(Cell(SERVERS[0], call), "warm-up", timeout=WARM_UP)
+        if call.is_async:
+            self._run(call.run(model))
+        else:
+            call.run(model)
 
-    def _make(self, cell: Cell, key: str) -> Any:
+    def _make(self, cell: Cell, key: str, timeout: float | None = None) -> Any:
         row = cell.row
-        self._made += 1
         return self._model(
             model=self._fake.model,
             base_url=self._nowhere if row.scenario is None else self._fake.base_url,
             api_key="none",
             # LangChain shares its HTTP client between models with the same time-out; a cell is to fail for its own reasons only.
-            timeout=self._deadline + self._made * 1e-6,
+            timeout=(timeout or self._deadline) + next(_numbers) * 1e-6,
             stream_usage=True,
             extra_body={"fake_scenario": (row.scenario or "finite").format(key=key)},
             default_headers={"x-request-id": key},
