@@ -7,6 +7,7 @@ fails with "Event loop is closed".
 
 import asyncio
 import importlib
+import os
 import ssl
 from functools import lru_cache
 from typing import Any
@@ -48,12 +49,15 @@ class PerLoopClient(DefaultAsyncHttpxClient):
 @lru_cache(maxsize=64)
 def per_loop_client(base_url: str) -> PerLoopClient:
     """One client for all models with the same address."""
-    return PerLoopClient(base_url=base_url, verify=_certificates())
+    return PerLoopClient(base_url=base_url, verify=_certificates(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")))
 
 
-@lru_cache(maxsize=1)
-def _certificates() -> ssl.SSLContext:
-    """What every client of httpx trusts unless told otherwise; loading it takes tens of milliseconds, so it is shared."""
+@lru_cache(maxsize=4)
+def _certificates(file: str | None, folder: str | None) -> ssl.SSLContext:
+    """What every client of httpx trusts unless told otherwise; loading it takes tens of milliseconds, so it is shared.
+
+    `file`, `folder`: where the environment says that it is found, so that a change of mind is noticed.
+    """
     family = next(each.__module__ for each in DefaultAsyncHttpxClient.__mro__ if each.__name__ == "AsyncClient")
     context: ssl.SSLContext = importlib.import_module(family.partition(".")[0]).create_ssl_context()
     return context

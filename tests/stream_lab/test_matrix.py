@@ -1,16 +1,120 @@
-"""The matrix as a tool: it tells a class that holds from one that does not. What it says of `ChatVllm` is in tests/stream_deadline."""
+"""The instrument: a cell that should not hold does not, and says why; the command line tells bad input in a sentence."""
 
+import json
 import os
 import ssl
+import subprocess
 import sys
 import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
 
 import pytest
+from langchain_openai import ChatOpenAI
 
 from stream_deadline import ChatVllm
-from stream_lab.matrix import Cell, cells, picture, side_by_side
+from stream_lab.matrix import Cell, Result, cells, picture, play, side_by_side
 from stream_lab.matrix.certificates import VARIABLE, one_certificate
 from stream_lab.story import ClockedChatVllm, ElapsedChatVllm
+
+WIDE: dict[str, Any] = {"deadline": 1.0, "lateness": 0.8}
+
+
+def cell(name: str) -> Cell:
+    return next(each for each in cells() if each.name == name)
+
+
+def why(model: Any, name: str) -> str:
+    return next(play(model, [cell(name)], **WIDE)).why
+
+
+class Early(ChatOpenAI):
+    """Times out before its time."""
+
+    async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+        raise TimeoutError
+        yield
+
+
+class Twice(ChatVllm):
+    """Asks twice for one answer."""
+
+    async def _agenerate(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return await super()._agenerate(*args, **{**kwargs, "timeout": 0.3})
+        except TimeoutError:
+            return await super()._agenerate(*args, **{**kwargs, "timeout": 0.7})
+
+
+def test_what_never_ends_does_not_hold() -> None:
+    assert why(ChatOpenAI, "endless × astream") == "it did not end"
+    assert why(ChatOpenAI, "endless × stream") == "it did not end"
+
+
+def test_what_ends_early_does_not_hold() -> None:
+    assert "early" in why(Early, "endless × astream")
+
+
+def test_a_generation_too_many_does_not_hold() -> None:
+    assert why(Twice, "no headers × ainvoke") == "2 generations started"
+
+
+def test_an_error_of_another_type_does_not_hold() -> None:
+    assert "not a TimeoutError" in why(lambda **settings: ChatOpenAI(**settings, max_retries=0), "stall × astream")
+
+
+def test_an_answer_without_its_usage_does_not_hold() -> None:
+    assert why(lambda **settings: ChatOpenAI(**{**settings, "stream_usage": False}), "finite × astream") == "the usage is missing"
+
+
+def test_a_server_that_is_held_while_nobody_pulls_does_not_hold() -> None:
+    assert why(ChatOpenAI, "suspended")
+
+
+def test_what_holds_says_nothing() -> None:
+    assert why(ChatVllm, "finite × invoke") == ""
+    assert why(ChatOpenAI, "finite × invoke") == ""
+
+
+def test_the_picture_says_in_words_what_it_shows() -> None:
+    chosen = [cell("finite × astream"), cell("endless × astream"), cell("breaks")]
+    played = {"A": [Result(each, "") for each in chosen], "B": [Result(each, "no") for each in chosen]}
+    drawn = picture.heat_map(played, title="A holds")
+    assert drawn.alt == "A holds. A: 3 of 3 cells hold. B: 0 of 3 cells hold."
+    assert drawn.png().startswith(b"\x89PNG")
+
+
+def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run([Path(sys.executable).with_name("stream-lab"), "matrix", *arguments], capture_output=True, text=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["nonsense"], "should look like my_module:MyChat"),
+        (["no_such_module:Chat"], "Cannot load 'no_such_module:Chat'"),
+        (["stream_deadline:Nothing"], "Cannot load 'stream_deadline:Nothing'"),
+        (["--only", "no such cell"], "No cell's name contains"),
+        (["--picture", "no/such/folder/matrix.png"], "There is no folder"),
+    ],
+)
+def test_bad_input_is_one_clear_sentence(arguments: list[str], says: str) -> None:
+    done = run(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("stream-lab: ")
+    assert says in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+
+
+def test_the_status_is_that_of_the_last_class_and_json_is_for_scripts() -> None:
+    good = run("stream_deadline:ChatVllm", "--only", "finite × invoke", "--json")
+    assert good.returncode == 0
+    assert [row["holds"] for row in json.loads(good.stdout)["ChatVllm"]] == [True]
+    bad = run("stream_lab.story:PlainChatVllm", "--only", "stall × invoke", "--json")
+    assert bad.returncode == 1
+    assert [row["why"] for row in json.loads(bad.stdout)["PlainChatVllm"]] == ["it did not end"]
+
 
 NAMES = ["endless × chain.astream", "keep-alive comments × astream", "no headers × stream", "suspended"]
 

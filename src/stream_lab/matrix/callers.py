@@ -33,10 +33,8 @@ class Caller:
         return asyncio.iscoroutinefunction(self.run)
 
 
-async def suspended(model: Any, deadline: float) -> float:
-    """Pulls once and then never again: the server has to be released all the same."""
+async def _pull_once_and_hold(stream: Any, deadline: float) -> float:
     by = time.monotonic() + deadline
-    stream = model.astream(QUESTION)
     await anext(stream)
     await asyncio.sleep(by + deadline - time.monotonic())
     try:
@@ -44,19 +42,16 @@ async def suspended(model: Any, deadline: float) -> float:
     except TimeoutError:
         return by
     raise AssertionError("a chunk came after the deadline")
+
+
+async def suspended(model: Any, deadline: float) -> float:
+    """Pulls once and then never again: the server has to be released all the same."""
+    return await _pull_once_and_hold(model.astream(QUESTION), deadline)
 
 
 async def suspended_in_chain(model: Any, deadline: float) -> float:
     """The same through a chain, in which other tasks pull."""
-    by = time.monotonic() + deadline
-    stream = chain(model, 2).astream(QUESTION)
-    await anext(stream)
-    await asyncio.sleep(by + deadline - time.monotonic())
-    try:
-        await anext(stream)
-    except TimeoutError:
-        return by
-    raise AssertionError("a chunk came after the deadline")
+    return await _pull_once_and_hold(chain(model, 2).astream(QUESTION), deadline)
 
 
 async def breaks(model: Any, deadline: float) -> float:
