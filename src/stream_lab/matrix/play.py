@@ -144,6 +144,7 @@ def play(
 def side_by_side(models: Sequence[Callable[..., Any]], chosen: Sequence[Cell], **settings: Any) -> dict[str, list[Result]]:
     """Play the same cells for several classes at once: the results by the name of the class, in the order of the cells.
 
+    The last one is played by itself when the others are through, so that none of them can make it late: it is the one that matters.
     `settings`: as for `play`; `jobs` are those of each class.
     """
     told = sys.unraisablehook
@@ -154,7 +155,8 @@ def side_by_side(models: Sequence[Callable[..., Any]], chosen: Sequence[Cell], *
             def one(model: Callable[..., Any]) -> list[Result]:
                 return sorted(play(model, chosen, fake=fake, **settings), key=lambda result: chosen.index(result.cell))
 
-            return {model.__name__: results for model, results in zip(models, pool.map(one, models), strict=True)}
+            results = [*pool.map(one, models[:-1]), one(models[-1])]
+        return {model.__name__: each for model, each in zip(models, results, strict=True)}
     finally:
         gc.collect()
         sys.unraisablehook = told
@@ -181,7 +183,9 @@ class _Table:
         self._give_up = deadline + lateness + GIVE_UP
         self._new_loop = new_loop
         self._settings = settings
-        self._client = httpx2.Client(trust_env=False, timeout=10, verify=False)  # it only reads a ledger
+        # Without connections kept alive: the server may give one up in the moment it is used again.
+        limits = httpx2.Limits(max_keepalive_connections=0)
+        self._client = httpx2.Client(trust_env=False, timeout=10, verify=False, limits=limits)  # it only reads a ledger
 
     def play(self, cell: Cell, key: str) -> Result:
         model = self._make(cell, key)
