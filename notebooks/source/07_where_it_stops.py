@@ -40,8 +40,8 @@ server
 
 # %% [markdown]
 # Most of what follows needs a server that misbehaves on request, so it plays on the bundled fake, whichever server you named above.
-# There are many calls to come, so their deadline, `limit`, is a fifth of `TIMEOUT` (and not under 0.4 s). The socket's own time-out is a little longer, so
-# that you see which of the two spoke.
+# There are many calls to come, so their deadline, `limit`, is a fifth of `TIMEOUT`, and 0.4 s at least. The socket's own time-out is a
+# little longer, so that you see which of the two spoke.
 
 # %%
 fake = bundled("endless", gap=0.005)
@@ -428,7 +428,7 @@ chosen = [
     if cell.row.name in rows and (cell.column is None or cell.column.name in ways)
 ]
 classes = [PlainChatVllm, ScopedChatVllm, ElapsedChatVllm, ChatVllm]
-played = await asyncio.to_thread(side_by_side, classes, chosen, jobs=10, deadline=0.5, lateness=0.3)
+played = await asyncio.to_thread(side_by_side, classes, chosen, jobs=10, deadline=0.5, lateness=0.4)
 held = {name: sum(result.holds for result in results) for name, results in played.items()}
 
 # %%

@@ -133,7 +133,8 @@ def play(
         table = _Table(there, nowhere, model, deadline, lateness, new_loop, settings)
         # What is imported and compiled at the first call of a kind should not count as late.
         list(pool.map(table.warm_up, {cell.column for cell in chosen if cell.column is not None}))
-        waiting = [pool.submit(table.play, cell, f"cell{next(_numbers)}") for cell in chosen]
+        longest_first = sorted(chosen, key=lambda cell: cell.column is not None)
+        waiting = [pool.submit(table.play, cell, f"cell{next(_numbers)}") for cell in longest_first]
         try:
             for done in as_completed(waiting):
                 yield done.result()
