@@ -145,6 +145,7 @@ class Streams(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         if hasattr(self, "runner"):
+            self.over = True
             self.do(self.stream.aclose())
 
             async def left() -> list[str]:
