@@ -78,15 +78,24 @@ async def closed_elsewhere(model: Any, deadline: float) -> float:
     return time.monotonic()
 
 
-async def _consume(model: Any) -> None:
+async def _consume(model: Any, begun: asyncio.Event | None = None) -> None:
     async for _ in model.astream(QUESTION):
-        pass
+        if begun is not None:
+            begun.set()
+
+
+async def _begin(model: Any, deadline: float) -> "asyncio.Task[None]":
+    """A task that consumes a stream, once the stream has begun."""
+    begun = asyncio.Event()
+    task = asyncio.create_task(_consume(model, begun))
+    await asyncio.wait_for(begun.wait(), deadline)
+    return task
 
 
 async def cancelled_before(model: Any, deadline: float) -> float:
-    """Cancelled at half the time."""
-    task = asyncio.create_task(_consume(model))
-    await asyncio.sleep(deadline / 2)
+    """Cancelled while it waits for the next chunk."""
+    task = await _begin(model, deadline)
+    await asyncio.sleep(deadline / 10)
     task.cancel()
     await asyncio.wait({task}, timeout=deadline)
     assert task.cancelled(), "the cancellation got lost, or became another error"
@@ -127,8 +136,7 @@ async def cancelled_after(model: Any, deadline: float) -> float:
 
 async def cancelled_twice(model: Any, deadline: float) -> float:
     """Cancelled, and again while it cleans up."""
-    task = asyncio.create_task(_consume(model))
-    await asyncio.sleep(deadline / 2)
+    task = await _begin(model, deadline)
     for _ in range(3):
         task.cancel()
         await asyncio.sleep(0)
@@ -138,11 +146,14 @@ async def cancelled_twice(model: Any, deadline: float) -> float:
 
 
 async def shorter_scope(model: Any, deadline: float) -> float:
-    """Has an `asyncio.timeout` of its own, half as long."""
+    """Has an `asyncio.timeout` of its own, which ends sooner."""
     ended: BaseException | None = None
+    stream = model.astream(QUESTION)
+    await anext(stream)
     try:
-        async with asyncio.timeout(deadline / 2):
-            await _consume(model)
+        async with asyncio.timeout(deadline / 4):
+            async for _ in stream:
+                pass
     except TimeoutError as error:
         ended = error
     assert type(ended) is TimeoutError, f"the outer scope's error became {type(ended).__name__}"
