@@ -1,241 +1,257 @@
-"""The HTTP face: vLLM's routes, and `/ledger`, which only the fake has."""
+"""The HTTP face: vLLM's routes, and those that only the fake has: the page, the ledger and the scenario."""
 
 import asyncio
-import json
+import re
 import time
-import uuid
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from random import Random
+from time import monotonic
 
-from fake_vllm import request as requests
-from fake_vllm import tool_calls, wire, words
-from fake_vllm.connection import Send
-from fake_vllm.engine import Engine, Piece
-from fake_vllm.exchange import TYPE_JSON, Exchange, Receive, reply, reply_json
+from fake_vllm import api, live
+from fake_vllm.answer import Answer, House
+from fake_vllm.api import Asked, Refused, Rules, dumps
+from fake_vllm.connection import Exchange, Headers
+from fake_vllm.engine import Engine, Overloaded
+from fake_vllm.headers import TYPE_JSON, VARY
 from fake_vllm.ledger import Entry, Ledger
-from fake_vllm.metrics import CONTENT_TYPE, Metrics
-from fake_vllm.refused import Refused
-from fake_vllm.request import Request
-from fake_vllm.scenarios import Scenario, ScenarioError, parse
-from fake_vllm.scenarios.base import Cut, Failure
-from fake_vllm.script import CALL, Script
+from fake_vllm.metrics import Metrics
+from fake_vllm.model import Phrase, Recorded, Source
+from fake_vllm.pacer import Pacer
+from fake_vllm.scenarios import Lineup, ScenarioError, parse
+from fake_vllm.settings import Settings, SettingsError
+from fake_vllm.timing import Pace, timing
 
-Handler = Callable[[Exchange], Awaitable[None]]
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How the server behaves when a request does not say otherwise. Times in seconds.
-
-    `gap` lies between two tokens, `first_token` before the first. `api_key`: None lets everybody in.
-    """
-
-    served_model_name: str = "fake-model"
-    scenario: str = "finite"
-    gap: float = 0.01
-    first_token: float = 0.0
-    max_num_seqs: int = 256
-    max_model_len: int = 32_768
-    api_key: str | None = None
+SCENARIO_FIELD = "fake_scenario"
+SCENARIO_HEADER = "x-fake-scenario"
+RESPONSE_BY_ID = re.compile(r"/v1/responses/(?P<id>[^/]+)(?P<cancel>/cancel)?")
+Handler = Callable[[Exchange], None]
+Accept = Callable[[Rules, str, bytes, str | None], Asked]
 
 
 class App:
-    """The ASGI application of one server: its engine, its metrics, its ledger."""
+    """One server: its engine, its ledger, its metrics, its routes."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.ledger = Ledger()
-        self._scenario = parse(settings.scenario)
-        self._metrics = Metrics(settings.served_model_name)
-        self._engine = Engine(self._metrics, slots=settings.max_num_seqs, gap=settings.gap, first_token=settings.first_token)
-        self._started = int(time.time())
+        self.metrics = Metrics(settings.max_model_len)
+        self._lineup = parse(settings.scenario)
+        self._rules = Rules(
+            served_model_name=settings.served_model_name,
+            max_model_len=settings.max_model_len,
+            tool_calls=settings.tool_calls,
+            prompt_tokens_details=settings.enable_prompt_tokens_details,
+            started=int(time.time()),
+        )
+        engine = Engine(
+            self.ledger,
+            self.metrics,
+            slots=settings.max_num_seqs,
+            max_requests=settings.max_num_queued_reqs,
+            max_tokens=settings.max_num_queued_tokens,
+        )
+        pace = Pace(
+            headers=timing(settings.headers_ms),
+            first_token=timing(settings.first_token_ms),
+            gap=timing(settings.gap_ms),
+            prefill=settings.prefill_ms_per_token / 1000,
+            keep_alive=settings.sse_keep_alive_interval,
+        )
+        self._house = House(
+            engine, self.ledger, Pacer(), pace, settings.on_disconnect == "keep", self._request_id, _source(settings)
+        )
         self._routes: dict[str, dict[str, Handler]] = {
-            "/v1/chat/completions": {"POST": self._chat},
-            "/v1/completions": {"POST": self._completion},
-            "/v1/models": {"GET": self._models},
+            "/v1/chat/completions": {"POST": lambda exchange: self._complete(exchange, api.chat)},
+            "/v1/completions": {"POST": lambda exchange: self._complete(exchange, api.completion)},
+            "/v1/responses": {"POST": lambda exchange: self._complete(exchange, api.response)},
+            "/v1/models": {"GET": lambda exchange: self._json(exchange, api.models(self._rules, f"modelperm-{api.hex16()}"))},
+            "/tokenize": {"POST": self._tokenize},
+            "/detokenize": {"POST": self._detokenize},
             "/health": {"GET": self._empty},
             "/ping": {"GET": self._empty, "POST": self._empty},
-            "/version": {"GET": self._version},
+            "/load": {"GET": lambda exchange: self._json(exchange, {"server_load": 0})},
+            "/version": {"GET": lambda exchange: self._json(exchange, {"version": api.VERSION})},
             "/metrics": {"GET": self._metrics_page},
+            "/openapi.json": {"GET": self._openapi},
             "/ledger": {"GET": self._show_ledger, "DELETE": self._clear_ledger},
+            "/ledger/events": {"GET": lambda exchange: live.stream(exchange, self.ledger, self.metrics)},
+            "/scenario": {"GET": self._show_scenario, "PUT": self._set_scenario},
         }
 
-    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return
-        exchange = Exchange(scope, receive, send)
-        key = self.settings.api_key
-        if key is not None and exchange.path.startswith("/v1") and not _has_key(exchange.headers, key):
-            await reply(exchange, 401, wire.dumps({"error": "Unauthorized"}), [TYPE_JSON])
-        elif (route := self._routes.get(exchange.path)) is None:
-            await reply_json(exchange, {"detail": "Not Found"}, 404)
-        elif (handler := route.get(exchange.method)) is None:
-            allow = (b"allow", ", ".join(route).encode())
-            await reply(exchange, 405, wire.dumps({"detail": "Method Not Allowed"}), [allow, TYPE_JSON, (b"vary", b"Origin")])
-        else:
-            try:
-                await handler(exchange)
-            except Refused as refused:
-                await reply_json(exchange, refused.body, refused.status)
-
-    async def _empty(self, exchange: Exchange) -> None:
-        await reply(exchange, 200, b"", [(b"vary", b"Origin")])
-
-    async def _version(self, exchange: Exchange) -> None:
-        await reply_json(exchange, {"version": wire.VERSION})
-
-    async def _models(self, exchange: Exchange) -> None:
-        name, length = self.settings.served_model_name, self.settings.max_model_len
-        await reply_json(exchange, wire.models(name, self._started, length, f"modelperm-{_hex()}"))
-
-    async def _metrics_page(self, exchange: Exchange) -> None:
-        await reply(exchange, 200, self._metrics.page(), [(b"content-type", CONTENT_TYPE), (b"vary", b"Origin")])
-
-    async def _show_ledger(self, exchange: Exchange) -> None:
-        await reply_json(exchange, self.ledger.as_json(exchange.query.get("id", "")))
-
-    async def _clear_ledger(self, exchange: Exchange) -> None:
-        self.ledger.clear()
-        await reply_json(exchange, {"requests": []})
-
-    async def _chat(self, exchange: Exchange) -> None:
-        await self._complete(exchange, "chat", requests.ChatRequest)
-
-    async def _completion(self, exchange: Exchange) -> None:
-        await self._complete(exchange, "completion", requests.CompletionRequest)
-
-    async def _complete(self, exchange: Exchange, kind: wire.Kind, schema: type[Request]) -> None:
-        body = await exchange.body()
-        request = requests.read(schema, exchange.headers.get("content-type", ""), body, self.settings.served_model_name)
-        request.check(self.settings.max_model_len)
-        script = request.script()
-        named = request.fake_scenario or exchange.headers.get(requests.SCENARIO_HEADER)
-        try:
-            scenario = parse(named) if named else self._scenario
-        except ScenarioError as error:
-            raise Refused(400, "BadRequestError", str(error), requests.SCENARIO_FIELD) from None
-
-        id = f"{'chatcmpl' if kind == 'chat' else 'cmpl'}-{exchange.headers.get('x-request-id') or _hex()}"
-        entry = self.ledger.open(id, exchange.path, named or self.settings.scenario, bool(request.stream))
-        answer = Answer(kind, id, request, script, scenario, entry, exchange, self._engine, self.settings)
-        work = asyncio.create_task(answer.play())
-        left = asyncio.create_task(exchange.left())
-        try:
-            await asyncio.wait({work, left}, return_when=asyncio.FIRST_COMPLETED)
-            if not work.done():
-                entry.client_left = time.monotonic()
-        finally:
-            left.cancel()
-            work.cancel()
-            await asyncio.gather(work, left, return_exceptions=True)
-            if entry.client_left is not None:
-                entry.end = "client left"
-        if not work.cancelled():
-            work.result()  # raises what went wrong inside
-
-
-@dataclass
-class Answer:
-    """One answer on its way: the engine makes it, the scenario spoils it, the exchange carries it. The scenario's `Call`."""
-
-    kind: wire.Kind
-    id: str
-    request: Request
-    script: Script
-    scenario: Scenario
-    entry: Entry
-    exchange: Exchange
-    engine: Engine
-    settings: Settings
-
-    def __post_init__(self) -> None:
-        self.created = int(time.time())
-        self.plan = self.scenario.shape(self.request.plan(self.settings.max_model_len))
-        self.prompt_tokens = words.count(self.request.prompt_text)
-        self.tokens = self.script.tokens(self.plan)
-        self.carrier = self.scenario.carry(self.exchange)
-        name, usage = self.settings.served_model_name, self.request.include_usage
-        self.wires = wire.Stream(self.kind, self.id, self.created, name, usage=usage)
-        if (calling := self.script.calling) is not None:
-            named = calling.choice == "named"
-            self.wires = wire.ToolStream(self.id, self.created, name, calling.names, CALL, named=named, usage=usage)
-        self.streams = False
-
     @property
-    def attempt(self) -> int:
-        return self.entry.attempt
+    def deaf(self) -> bool:
+        """Whether the scenario is to accept connections and never to read from them."""
+        return any(part.scenario.name == "never_read" for part in self._lineup.parts)
 
-    def token(self, text: str) -> bytes:
-        return self.wires.token(text)
-
-    async def send(self, data: bytes) -> None:
-        if self.streams:
-            await self.carrier.send(data)
-
-    async def play(self) -> None:
-        """Send the answer, or what the scenario puts in its place, and write down how it ended."""
+    def handle(self, exchange: Exchange) -> None:
+        """Begin to answer a request; what takes time goes on by itself."""
         try:
-            await self.scenario.before_answer(self)
-            await (self.stream() if self.request.stream else self.whole())
-            self.entry.end = "finished"
-        except Failure as failure:
-            await self.fail(failure)
-            self.entry.end = failure.end
-        except Cut:
-            self.exchange.reset()
-            self.entry.end = "reset"
+            if exchange.refusal is not None:
+                self._too_large(exchange)
+            elif not self._may_enter(exchange):
+                self._reply(exchange, 401, dumps({"error": "Unauthorized"}), [TYPE_JSON])
+            else:
+                self._route(exchange)
+        except Refused as refused:
+            self._json(exchange, refused.body, refused.status)
 
-    async def fail(self, failure: Failure) -> None:
-        if not self.streams:
-            await reply_json(self.carrier, failure.body, failure.status, failure.headers)
-            return
-        await self.carrier.send(b"data: " + json.dumps(failure.body).encode() + b"\n\n")  # vLLM: here with spaces, and escaped
-        await self.carrier.send(wire.DONE)
-        await self.carrier.end()
+    async def die(self, grace: float) -> None:
+        """End all answers as a vLLM does that is being stopped; `grace`: seconds for their last bytes."""
+        self._house.engine.dying = True
+        for answer in tuple(self._house.answers):
+            answer.hurry()
+        if self._house.answers:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._house.quiet.wait(), grace)
 
-    async def stream(self) -> None:
-        usage, wires, carrier = self.request.include_usage, self.wires, self.carrier
-        # As on a real vLLM the headers go out before the request has a slot; the role event comes with the first token.
-        await carrier.start(200, wire.STREAM_HEADERS)
-        self.streams = True
-        async with self.engine.slot(self.entry, self.prompt_tokens):
-            index = 0
-            async for piece in self.engine.generate(self.plan, self.request.stops, self.tokens, self.entry):
-                await self.scenario.before_token(self, index)
-                if index == 0 and self.kind == "chat":
-                    await carrier.send(wires.role())
-                await carrier.send(
-                    wires.finish(piece.text, piece.finish, piece.stop) if piece.finish else wires.token(piece.text)
-                )
-                index += 1
-        if usage:
-            await carrier.send(wires.total(wire.Usage(self.prompt_tokens, self.entry.tokens)))
-        await carrier.send(wire.DONE)
-        await carrier.end()
+    def _route(self, exchange: Exchange) -> None:
+        path = exchange.path
+        if (route := self._routes.get(path)) is None:
+            if path == "/" and "text/html" in exchange.headers.get("accept", ""):
+                self._reply(exchange, 200, live.page(), [(b"content-type", b"text/html; charset=utf-8"), VARY])
+            elif by_id := RESPONSE_BY_ID.fullmatch(path):
+                if exchange.method != (allowed := "POST" if by_id["cancel"] else "GET"):
+                    self._not_allowed(exchange, [allowed])
+                    return
+                raise api.unknown_response(by_id["id"], {} if by_id["cancel"] else exchange.query)
+            elif path.endswith("/") and path.rstrip("/") in self._routes:
+                self._redirect(exchange, path.rstrip("/"))
+            else:
+                self._json(exchange, {"detail": "Not Found"}, 404)
+        elif (handler := route.get(exchange.method)) is not None:
+            handler(exchange)
+        elif exchange.method == "OPTIONS" and {"origin", "access-control-request-method"} <= exchange.headers.keys():
+            text = b"Disallowed CORS origin"
+            self._reply(exchange, 400, text, [VARY, (b"content-type", b"text/plain; charset=utf-8")])
+        else:
+            self._not_allowed(exchange, route)
 
-    async def whole(self) -> None:
-        text: list[str] = []
-        last = Piece("", "length")
-        keep = bool(self.request.stops) or not self.plan.endless  # an answer that cannot end is never sent: do not collect it
-        async with self.engine.slot(self.entry, self.prompt_tokens):
-            index = 0
-            async for last in self.engine.generate(self.plan, self.request.stops, self.tokens, self.entry):
-                await self.scenario.before_token(self, index)
-                index += 1
-                if keep:
-                    text.append(last.text)
-        usage = wire.Usage(self.prompt_tokens, self.entry.tokens)
-        name = self.settings.served_model_name
-        said = tool_calls.read(self.script.calling, "".join(text), last.finish or "length")
-        answer = wire.answer(self.kind, self.id, self.created, name, said.content, said.reason, last.stop, usage, said.calls)
-        await reply_json(self.carrier, answer)
+    def _not_allowed(self, exchange: Exchange, methods: Iterable[str]) -> None:
+        allow = (b"allow", ", ".join(methods).encode())
+        self._reply(exchange, 405, dumps({"detail": "Method Not Allowed"}), [allow, TYPE_JSON, VARY])
+
+    # what vLLM answers
+
+    def _complete(self, exchange: Exchange, accept: Accept) -> None:
+        arrived = monotonic()
+        asked = accept(self._rules, exchange.headers.get("content-type", ""), exchange.body, exchange.headers.get("x-request-id"))
+        named = asked.scenario or exchange.headers.get(SCENARIO_HEADER)
+        try:
+            lineup = parse(named) if named else self._usual(exchange, asked)
+        except ScenarioError as error:
+            raise Refused(400, "BadRequestError", str(error), SCENARIO_FIELD) from None
+        entry = self.ledger.open(
+            asked.id, exchange.path, lineup.text, stream=asked.stream, prompt_tokens=asked.prompt_tokens, arrived=arrived
+        )
+        try:
+            self._house.engine.admit(asked.choices)
+            scenario = lineup.select(entry.attempt, entry.number, self.settings.seed, self._lineup if named else None)
+            seed = f"{self.settings.seed} {entry.number}"
+            answer = Answer(self._house, exchange, asked, entry, scenario, self.settings.served_model_name, seed)
+        except Overloaded as overloaded:
+            self._refuse(entry, 503)
+            raise Refused(503, "Service Unavailable", str(overloaded)) from None
+        except Refused as refused:
+            self._refuse(entry, refused.status)
+            raise
+        answer.start()
+
+    def _usual(self, exchange: Exchange, asked: Asked) -> Lineup:
+        for rule in self.settings.rules:
+            if (
+                rule.path in (None, exchange.path)
+                and rule.stream in (None, asked.stream)
+                and (rule.prompt is None or rule.prompt.encode() in exchange.body)
+            ):
+                return parse(rule.scenario)
+        return self._lineup
+
+    def _refuse(self, entry: Entry, status: int) -> None:
+        entry.end, entry.status, entry.over = "refused", status, monotonic()
+        self.ledger.tell(entry)
+
+    def _tokenize(self, exchange: Exchange) -> None:
+        self._json(exchange, api.tokenize(self._rules, exchange.headers.get("content-type", ""), exchange.body))
+
+    def _detokenize(self, exchange: Exchange) -> None:
+        self._json(exchange, api.detokenize(self._rules, exchange.headers.get("content-type", ""), exchange.body))
+
+    def _empty(self, exchange: Exchange) -> None:
+        self._reply(exchange, 200, b"", [VARY])
+
+    def _metrics_page(self, exchange: Exchange) -> None:
+        from fake_vllm import metrics_page  # loads a library that a server without a dashboard does not need
+
+        page = metrics_page.render(self.metrics, self.settings)
+        self._reply(exchange, 200, page, [(b"content-type", metrics_page.CONTENT_TYPE), VARY])
+
+    def _openapi(self, exchange: Exchange) -> None:
+        paths: dict[str, dict[str, object]] = {
+            path: {method.lower(): {} for method in route} for path, route in self._routes.items()
+        }
+        self._json(exchange, {"openapi": "3.1.0", "info": {"title": "FastAPI", "version": "0.1.0"}, "paths": paths})
+
+    # what only the fake has
+
+    def _show_ledger(self, exchange: Exchange) -> None:
+        self._json(exchange, self.ledger.as_json(exchange.query.get("id", "")))
+
+    def _clear_ledger(self, exchange: Exchange) -> None:
+        self.ledger.clear()
+        self._json(exchange, {"requests": []})
+
+    def _show_scenario(self, exchange: Exchange) -> None:
+        self._json(exchange, {"scenario": self._lineup.text})
+
+    def _set_scenario(self, exchange: Exchange) -> None:
+        try:
+            self._lineup = parse(exchange.body.decode())
+        except (ScenarioError, UnicodeDecodeError) as error:
+            raise Refused(400, "BadRequestError", str(error), "scenario") from None
+        self._show_scenario(exchange)
+
+    # HTTP
+
+    def _may_enter(self, exchange: Exchange) -> bool:
+        if self.settings.api_key is None or not exchange.path.startswith("/v1") or exchange.method == "OPTIONS":
+            return True
+        scheme, _, token = exchange.headers.get("authorization", "").partition(" ")
+        return scheme.lower() == "bearer" and token == self.settings.api_key
+
+    def _request_id(self, exchange: Exchange) -> Headers:
+        if not self.settings.enable_request_id_headers:
+            return ()
+        return [(b"x-request-id", (exchange.headers.get("x-request-id") or f"{Random().getrandbits(128):032x}").encode())]
+
+    def _json(self, exchange: Exchange, value: object, status: int = 200) -> None:
+        self._reply(exchange, status, dumps(value), [TYPE_JSON, VARY])
+
+    def _redirect(self, exchange: Exchange, path: str) -> None:
+        to = f"http://{exchange.headers.get('host', '')}{path}".encode()
+        self._reply(exchange, 307, b"", [(b"location", to), VARY])
+
+    def _too_large(self, exchange: Exchange) -> None:
+        text = f"The body is larger than {self.settings.max_body_mb:g} MiB; raise --max-body-mb to send it."
+        self._json(exchange, api.error(413, "Request Entity Too Large", text), 413)
+
+    def _reply(self, exchange: Exchange, status: int, body: bytes, headers: Headers) -> None:
+        """An answer that is one body of known length, sent at once."""
+        length = (b"content-length", str(len(body)).encode())
+        place = 1 if headers and headers[0][0] in (b"allow",) else 0  # Starlette's order
+        ordered = [*headers[:place], length, *headers[place:], *self._request_id(exchange)]
+        exchange.write(exchange.head(status, ordered) + (b"" if exchange.method == "HEAD" else body))
+        exchange.done(close=exchange.refusal is not None)
 
 
-def _has_key(headers: dict[str, str], key: str) -> bool:
-    scheme, _, token = headers.get("authorization", "").partition(" ")
-    return scheme.lower() == "bearer" and token == key
-
-
-def _hex() -> str:
-    return uuid.uuid4().hex[:16]
+def _source(settings: Settings) -> Source | None:
+    if settings.phrase is not None:
+        return Phrase(settings.phrase)
+    if settings.text is None:
+        return None
+    try:
+        text = settings.text.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8"
+        raise SettingsError(f"Cannot read {settings.text}: {reason}.") from None
+    return Recorded(tuple(re.findall(r"\s*\S+|\s+", text)))

@@ -1,128 +1,133 @@
-"""`fake-vllm`: start the server, or list what it can play. Flags that vLLM has keep vLLM's names."""
+"""`fake-vllm`: start the server, list what it can play, record a real one, print the schema of its configuration."""
 
-import asyncio
+import argparse
 import os
-import socket
-import ssl
 import sys
-import threading
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Any, NoReturn, get_args
 
-import typer
-import uvicorn
-
-from fake_vllm.app import App, Settings
-from fake_vllm.scenarios import ScenarioError, catalogue
-
-cli = typer.Typer(add_completion=False, pretty_exceptions_enable=False, invoke_without_command=True)
+from fake_vllm.settings import Settings, SettingsError, make
 
 
-class Server(uvicorn.Server):
-    """A uvicorn that says where it listens once it does, and ends at the end of its lifetime or of its standard input."""
-
-    def __init__(self, app: App, listening: socket.socket, *, lifetime: float | None, watch_stdin: bool, **tls: Any) -> None:
-        config = uvicorn.Config(app, log_level="critical", lifespan="off", timeout_graceful_shutdown=0, **tls)
-        super().__init__(config)
-        self._listening = listening
-        self._lifetime = lifetime
-        self._watch_stdin = watch_stdin
-        self._settings = app.settings
-
-    def run(self, sockets: list[socket.socket] | None = None) -> None:
-        super().run(sockets=[self._listening])
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self._lifetime is not None:
-            asyncio.get_running_loop().call_later(self._lifetime, self._end)
-        if self._watch_stdin:
-            threading.Thread(target=self._end_with_stdin, daemon=True).start()
-        host, port = self._listening.getsockname()[:2]
-        name, scenario = self._settings.served_model_name, self._settings.scenario
-        scheme = "https" if self.config.is_ssl else "http"
-        print(f"fake-vllm: {scheme}://{host}:{port}/v1 serves '{name}', scenario {scenario}", flush=True)
-
-    def _end(self) -> None:
-        self.should_exit = True
-
-    def _end_with_stdin(self) -> None:
-        while os.read(sys.stdin.fileno(), 4096):
-            pass
-        self._end()
-
-
-@cli.callback()
-def serve(
-    context: typer.Context,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 picks a free one and prints it.")] = 8000,
-    scenario: Annotated[str, typer.Option(help="How to behave, e.g. stall:after=5; see `fake-vllm scenarios`.")] = "finite",
-    gap_ms: Annotated[float, typer.Option(min=0, help="Milliseconds between two tokens.")] = 10.0,
-    first_token_ms: Annotated[float, typer.Option(min=0, help="Milliseconds before the first token.")] = 0.0,
-    served_model_name: Annotated[str, typer.Option(help="The one model's name.")] = "fake-model",
-    max_num_seqs: Annotated[int, typer.Option(min=1, help="Requests that run at once; the others wait.")] = 256,
-    max_model_len: Annotated[int, typer.Option(min=16, help="Context length in tokens.")] = 32_768,
-    api_key: Annotated[str | None, typer.Option(envvar="FAKE_VLLM_API_KEY", help="Demand this key.")] = None,
-    ssl_certfile: Annotated[Path | None, typer.Option(help="Speak TLS with this certificate (PEM).")] = None,
-    ssl_keyfile: Annotated[Path | None, typer.Option(help="Its key, if the certificate's file does not hold it.")] = None,
-    lifetime: Annotated[float | None, typer.Option(min=0.1, help="End after so many seconds, whatever happens.")] = None,
-    watch_stdin: Annotated[bool, typer.Option("--watch-stdin", help="End when standard input closes.")] = False,
-) -> None:
-    """A vLLM that misbehaves on request."""
-    if context.invoked_subcommand:
-        return
-    settings = Settings(
-        served_model_name=served_model_name,
-        scenario=scenario,
-        gap=gap_ms / 1000,
-        first_token=first_token_ms / 1000,
-        max_num_seqs=max_num_seqs,
-        max_model_len=max_model_len,
-        api_key=api_key,
-    )
+def main(arguments: list[str] | None = None) -> None:
+    parser = _parser()
+    _check_names(parser, sys.argv[1:] if arguments is None else arguments)
+    given = vars(parser.parse_args(arguments))
+    command = given.pop("command", None)
     try:
-        app = App(settings)
-    except ScenarioError as error:
+        if command is None:
+            _serve(given)
+        else:
+            COMMANDS[command](given)
+    except SettingsError as error:
         _fail(str(error))
-    if ssl_certfile or ssl_keyfile:
-        _check_tls(ssl_certfile, ssl_keyfile)
+
+
+def _serve(given: dict[str, Any]) -> None:
+    file = given.pop("config", None)
+    if "api_key" not in given and (key := os.environ.get("FAKE_VLLM_API_KEY")):
+        given["api_key"] = key
+    if file is None:
+        settings = make(given)
+    else:
+        from fake_vllm import config
+
+        settings = config.read(file, given)
+    from fake_vllm import server
+
     try:
-        listening = socket.create_server((host, port), backlog=2048)
-    except OSError as error:
-        _fail(
-            f"Cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}. Choose another port, or --port 0 for a free one."
-        )
-    tls = {"ssl_certfile": ssl_certfile, "ssl_keyfile": ssl_keyfile}
-    Server(app, listening, lifetime=lifetime, watch_stdin=watch_stdin, **tls).run()
+        server.run(settings)
+    except server.CannotListen as error:
+        _fail(str(error))
 
 
-@cli.command()
-def scenarios() -> None:
-    """List what the server can play, one line each."""
-    width = max(map(len, catalogue()))
-    for name, text in catalogue().items():
+def _scenarios(given: dict[str, Any]) -> None:
+    from fake_vllm.scenarios import catalogue
+
+    found = catalogue()
+    width = max(map(len, found))
+    for name, text in found.items():
         print(f"{name:<{width}}  {text}")
 
 
-def _check_tls(certfile: Path | None, keyfile: Path | None) -> None:
-    if certfile is None:
-        _fail("--ssl-keyfile needs --ssl-certfile.")
+def _schema(given: dict[str, Any]) -> None:
+    import json
+
+    print(json.dumps(Settings.model_json_schema(), indent=2))
+
+
+def _record(given: dict[str, Any]) -> None:
+    from fake_vllm.recording import RecordingError, record
+
+    out = Path(given.pop("out"))
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certfile, keyfile, password="")
-    except OSError as error:
-        files = f"{certfile} and {keyfile}" if keyfile else str(certfile)
-        reason = "no certificate with its own key" if isinstance(error, ssl.SSLError) else error.strerror
-        _fail(f"Cannot use {files} for TLS: {reason}. Give a certificate and its key, without a password, as PEM files.")
+        made = record(given["url"], model=given.get("model"), prompt=given["prompt"], max_tokens=given["max_tokens"])
+        made.save(out)
+    except RecordingError as error:
+        _fail(str(error))
+    ended = made.finish_reason or "broke off"
+    print(f"{len(made.texts)} events in {sum(made.gaps_ms) / 1000:.1f} s, {ended}; play them with --scenario replay:file={out}")
+
+
+COMMANDS = {"record": _record, "scenarios": _scenarios, "schema": _schema}
+
+
+def _check_names(parser: argparse.ArgumentParser, arguments: list[str]) -> None:
+    """argparse would take the value of an option that it does not know for a command."""
+    known = [option for action in parser._actions for option in action.option_strings]
+    for argument in arguments:
+        name = argument.partition("=")[0]
+        if argument in COMMANDS:
+            return
+        if name.startswith("--") and name not in known:
+            near = get_close_matches(name, known, n=3)
+            hint = f"Did you mean {' or '.join(near)}?" if near else "See `fake-vllm --help`."
+            _fail(f"There is no option {name}. {hint}")
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        _fail(f"{message[0].upper()}{message[1:]}. See `fake-vllm --help`.")
+
+
+def _parser() -> argparse.ArgumentParser:
+    """The command line, made from the settings; it knows names, not values: those are checked where YAML's are."""
+    parser = _Parser(
+        prog="fake-vllm",
+        description="A vLLM that misbehaves on request. Without a command it serves.",
+        argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="Settings as YAML; flags win over it. See `fake-vllm schema`."
+    )
+    for name, field in Settings.model_fields.items():
+        if name == "rules":
+            continue
+        flag = f"--{name.replace('_', '-')}"
+        text = (field.description or "").replace("%", "%%")
+        if field.annotation is bool:
+            parser.add_argument(flag, action="store_true", help=text)
+        else:
+            usual = "" if field.default is None else f" Default: {field.default}."
+            choices = "|".join(str(choice) for choice in get_args(field.annotation) if isinstance(choice, str))
+            parser.add_argument(flag, metavar=choices or name.rpartition("_")[2].upper(), help=text + usual)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    recorder = commands.add_parser("record", help="Record one streamed answer of a real endpoint, with its timing.")
+    recorder.add_argument("url", metavar="URL", help="The endpoint, as http://host:port/v1; the key is read from OPENAI_API_KEY.")
+    recorder.add_argument("--out", required=True, metavar="FILE", help="Where to write it.")
+    recorder.add_argument("--model", help="Default: the first that the endpoint lists.")
+    recorder.add_argument("--prompt", default="Tell me a story.", help="Default: %(default)s")
+    recorder.add_argument("--max-tokens", type=int, default=200, metavar="N", help="Default: %(default)s.")
+    commands.add_parser("scenarios", help="List what the server can play, one line each.")
+    commands.add_parser("schema", help="Print the JSON schema of the configuration file.")
+    return parser
 
 
 def _fail(message: str) -> NoReturn:
     print(f"fake-vllm: {message}", file=sys.stderr)
     raise SystemExit(2)
-
-
-def main() -> None:
-    cli()
 
 
 if __name__ == "__main__":

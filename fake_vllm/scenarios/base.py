@@ -1,13 +1,18 @@
-"""What a scenario may do to a request, and how it is written down: `stall:after=3`, or several as `endless+stall:after=3`."""
+"""What a scenario may do to an answer."""
 
-import asyncio
 from collections.abc import Sequence
-from typing import ClassVar, Protocol
+from typing import ClassVar, Final, Protocol
 
-from fake_vllm import wire
-from fake_vllm.engine import Plan
-from fake_vllm.exchange import Carrier, Headers
+from pydantic import ConfigDict
+
+from fake_vllm.api import error
+from fake_vllm.connection import Headers
 from fake_vllm.ledger import End
+from fake_vllm.model import Plan
+from fake_vllm.steps import Steps
+from fake_vllm.timing import Pace
+
+STRICT: Final = ConfigDict(extra="forbid", defer_build=True)
 
 
 class ScenarioError(ValueError):
@@ -17,101 +22,111 @@ class ScenarioError(ValueError):
 class Failure(Exception):
     """Raised by a scenario: the client gets this error in place of the rest. An event where a stream has begun, else an answer."""
 
-    def __init__(self, status: int, type: str, message: str, *, end: End, headers: Headers = ()) -> None:
+    def __init__(
+        self, status: int, type: str, message: str, *, end: End, param: str | None = None, headers: Headers = ()
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.headers = headers
-        self.body = wire.error(status, type, message)
-        self.end = end
+        self.body = error(status, type, message, param)
+        self.end: End = end
 
 
 class Cut(Exception):
-    """Raised by a scenario: the connection is reset."""
+    """Raised by a scenario: the connection is closed in the middle, with a reset or, if `clean`, with a FIN."""
+
+    def __init__(self, *, clean: bool = False) -> None:
+        super().__init__("cut")
+        self.clean = clean
 
 
 class Call(Protocol):
     """What a scenario sees of the request it plays in."""
 
+    stream: bool
+    model: str
+    length: int
+    """Bytes of the body of a whole answer, as its head will say."""
+
     @property
     def attempt(self) -> int:
         """Which request with this very scenario text it is, from 1."""
 
-    def token(self, text: str) -> bytes:
-        """The event of a stream that carries this text."""
+    def now(self) -> float:
+        """The loop's time in seconds, which steps are timed by."""
 
-    async def send(self, data: bytes) -> None:
-        """Send raw bytes as one HTTP chunk, if the answer is a stream."""
+    def says(self, payload: bytes) -> bytes:
+        """These bytes if the answer is a stream, else none: nothing may stand before a whole answer."""
+
+    def abort(self) -> None:
+        """End the answer before its next token, with vLLM's `finish_reason` "abort"."""
+
+    def token(self, text: str) -> bytes:
+        """The event of a stream that carries this text; none if the answer is no stream."""
 
 
 class Scenario:
     """One way to behave. A subclass is a frozen dataclass: its name, its parameters as fields, and the hooks it needs.
 
-    The first line of its docstring is what `fake-vllm scenarios` prints.
+    The first line of its docstring is what `fake-vllm scenarios` prints. The object holds settings only: it plays in many requests at once.
     """
 
     name: ClassVar[str]
     only_delivers: ClassVar[bool] = False
-    """Leaves the answer itself alone. Named alone, it delivers what `finite` makes."""
+    """Leaves the answer itself alone. Named alone, it delivers what the server would have said anyway."""
 
     def shape(self, plan: Plan) -> Plan:
         """Change what the engine will make. Called once, before the request waits for a slot."""
         return plan
 
-    def carry(self, carrier: Carrier) -> Carrier:
-        """Put something between the answer and `carrier`, usually a `Relay`. Called once, before anything is sent."""
-        return carrier
+    def pace(self, pace: Pace) -> Pace:
+        """Change the times that the engine takes."""
+        return pace
 
-    async def before_answer(self, call: Call) -> None:
+    def before(self, call: Call) -> None:
         """Called before anything is sent and before the request waits for a slot. May raise `Failure` or `Cut`."""
 
-    async def before_token(self, call: Call, index: int) -> None:
-        """Called when token `index` (from 0) has been made and before it is sent; the slot is held meanwhile.
+    def payloads(self, steps: Steps, call: Call) -> Steps:
+        """Change what the answer says. Each step with bytes is an event of a stream, or a part of a whole answer's body.
 
         May raise `Failure` or `Cut`.
         """
+        return steps
+
+    def packets(self, steps: Steps, call: Call) -> Steps:
+        """Change the bytes on the wire, head and chunk sizes included. The first step with bytes begins with the whole head.
+
+        May raise `Cut`.
+        """
+        return steps
 
 
 class Together(Scenario):
     """Several scenarios at once; each hook runs in the order in which they were named, and bytes pass them in that order."""
 
     def __init__(self, parts: Sequence[Scenario]) -> None:
-        self._parts = parts
+        self.parts = parts
 
     def shape(self, plan: Plan) -> Plan:
-        for part in self._parts:
+        for part in self.parts:
             plan = part.shape(plan)
         return plan
 
-    def carry(self, carrier: Carrier) -> Carrier:
-        for part in reversed(self._parts):
-            carrier = part.carry(carrier)
-        return carrier
+    def pace(self, pace: Pace) -> Pace:
+        for part in self.parts:
+            pace = part.pace(pace)
+        return pace
 
-    async def before_answer(self, call: Call) -> None:
-        for part in self._parts:
-            await part.before_answer(call)
+    def before(self, call: Call) -> None:
+        for part in self.parts:
+            part.before(call)
 
-    async def before_token(self, call: Call, index: int) -> None:
-        for part in self._parts:
-            await part.before_token(call, index)
+    def payloads(self, steps: Steps, call: Call) -> Steps:
+        for part in self.parts:
+            steps = part.payloads(steps, call)
+        return steps
 
-
-class Relay:
-    """Hands everything on to the next carrier; a scenario overrides what it wants otherwise."""
-
-    def __init__(self, onward: Carrier) -> None:
-        self.onward = onward
-
-    async def start(self, status: int, headers: Headers, every: float = 0.0) -> None:
-        await self.onward.start(status, headers, every)
-
-    async def send(self, data: bytes) -> None:
-        await self.onward.send(data)
-
-    async def end(self) -> None:
-        await self.onward.end()
-
-
-async def forever() -> None:
-    """Wait until cancelled, which happens when the client leaves or the server ends."""
-    await asyncio.Event().wait()
+    def packets(self, steps: Steps, call: Call) -> Steps:
+        for part in self.parts:
+            steps = part.packets(steps, call)
+        return steps

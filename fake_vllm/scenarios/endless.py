@@ -2,11 +2,11 @@ from dataclasses import replace
 
 from pydantic.dataclasses import dataclass
 
-from fake_vllm.engine import Plan
-from fake_vllm.scenarios.base import Scenario
+from fake_vllm.model import Plan
+from fake_vllm.scenarios.base import STRICT, Scenario
 
 
-@dataclass(frozen=True, config={"extra": "forbid"})
+@dataclass(frozen=True, config=STRICT)
 class Endless(Scenario):
     """Babbles without end: no end token, and a context that never fills. Only `max_tokens`, a stop string or the client ends it."""
 

@@ -1,13 +1,15 @@
 from pydantic.dataclasses import dataclass
 
-from fake_vllm.scenarios.base import Call, Scenario, forever
+from fake_vllm.scenarios.base import STRICT, Call, Scenario
+from fake_vllm.steps import Steps, before_token, forever
 
 
-@dataclass(frozen=True, config={"extra": "forbid"})
+@dataclass(frozen=True, config=STRICT)
 class NoFirstToken(Scenario):
     """Sends the response headers at once, then never a token: a prefill that does not end."""
 
     name = "no_first_token"
 
-    async def before_token(self, call: Call, index: int) -> None:
-        await forever()
+    def payloads(self, steps: Steps, call: Call) -> Steps:
+        yield from before_token(steps, 0)
+        yield from forever()

@@ -3,12 +3,19 @@ from http.client import responses
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from fake_vllm.scenarios.base import Call, Failure, Scenario
+from fake_vllm.engine import TOO_MANY_REQUESTS
+from fake_vllm.scenarios.base import STRICT, Call, Failure, Scenario
 
-MESSAGES = {429: "Rate limit exceeded. Please try again later.", 503: "The server is overloaded. Please try again later."}
+# vLLM's words where it has any; it never sends a 429, a gateway before it does. Its 401 is below.
+ERRORS = {
+    404: ("NotFoundError", "The model `nope` does not exist.", "model"),
+    429: ("Too Many Requests", "Rate limit exceeded. Please try again later.", None),
+    500: ("InternalServerError", "EngineCore encountered an issue. See stack trace (above) for the root cause.", None),
+    503: ("Service Unavailable", TOO_MANY_REQUESTS, None),
+}
 
 
-@dataclass(frozen=True, config={"extra": "forbid"})
+@dataclass(frozen=True, config=STRICT)
 class Refuse(Scenario):
     """Answers the first `times` (1; 0: all) requests with `status` (503), and with `retry_after` seconds if given.
 
@@ -22,9 +29,9 @@ class Refuse(Scenario):
     times: int = Field(1, ge=0)
     key: str = ""
 
-    async def before_answer(self, call: Call) -> None:
+    def before(self, call: Call) -> None:
         if self.times and call.attempt > self.times:
             return
-        phrase = responses.get(self.status, "Error")  # vLLM's type for an error that its HTTP layer raises
+        type, text, param = ERRORS.get(self.status, (phrase := responses.get(self.status, "Error"), phrase, None))
         wait = [] if self.retry_after is None else [(b"retry-after", f"{self.retry_after:.10g}".encode())]
-        raise Failure(self.status, phrase, MESSAGES.get(self.status, phrase), end="refused", headers=wait)
+        raise Failure(self.status, type, text, end="refused", param=param, headers=wait)

@@ -1,13 +1,11 @@
-import asyncio
-
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from fake_vllm.exchange import Carrier
-from fake_vllm.scenarios.base import Relay, Scenario
+from fake_vllm.scenarios.base import STRICT, Call, Scenario
+from fake_vllm.steps import Steps
 
 
-@dataclass(frozen=True, config={"extra": "forbid"})
+@dataclass(frozen=True, config=STRICT)
 class Trickle(Scenario):
     """Sends the headers at once and the body `bytes` (1) at a time, one such piece every `every` seconds (0.05)."""
 
@@ -16,18 +14,11 @@ class Trickle(Scenario):
     bytes: int = Field(1, ge=1)
     every: float = Field(0.05, gt=0)
 
-    def carry(self, carrier: Carrier) -> Carrier:
-        return _Drops(carrier, self.bytes, self.every)
-
-
-class _Drops(Relay):
-    def __init__(self, onward: Carrier, size: int, every: float) -> None:
-        super().__init__(onward)
-        self._size = size
-        self._every = every
-
-    async def send(self, data: bytes) -> None:
+    def payloads(self, steps: Steps, call: Call) -> Steps:
         # The engine waits meanwhile, so an endless answer costs no memory.
-        for at in range(0, len(data), self._size):
-            await self.onward.send(data[at : at + self._size])
-            await asyncio.sleep(self._every)
+        for at, data, tokens in steps:
+            yield at, data[: self.bytes], tokens
+            for start in range(self.bytes, len(data), self.bytes):
+                yield call.now() + self.every, data[start : start + self.bytes], 0
+            if data:
+                yield call.now() + self.every, b"", 0

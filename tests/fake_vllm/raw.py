@@ -9,13 +9,13 @@ from itertools import islice, pairwise
 from statistics import median
 from urllib.parse import urlsplit
 
-from stream_lab.fake import Fake
+from fake_vllm.testing import FakeVllm
 
 HEAD = b"POST %s HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
 
 
 @contextmanager
-def ask(fake: Fake, scenario: str, *, path: str = "/v1/chat/completions", stream: bool = True) -> Iterator[socket.socket]:
+def ask(fake: FakeVllm, scenario: str, *, path: str = "/v1/chat/completions", stream: bool = True) -> Iterator[socket.socket]:
     """Send a request on a connection of its own; its answer is still to be read. Leaving the block closes the connection."""
     prompt = {"messages": [{"role": "user", "content": "Hi"}]} if "chat" in path else {"prompt": "Hi"}
     body = json.dumps({**prompt, "stream": stream, "max_tokens": 30_000, "fake_scenario": scenario}).encode()

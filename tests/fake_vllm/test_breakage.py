@@ -47,7 +47,7 @@ class TestRefuse:
         first, second = (post(http, server, "refuse", stream=stream) for _ in range(2))
         assert first.status_code == 503
         assert first.json()["error"] == {
-            "message": "The server is overloaded. Please try again later.",
+            "message": "The engine is currently busy and cannot accept new requests. Please try again later or on a different instance.",
             "type": "Service Unavailable",
             "param": None,
             "code": 503,

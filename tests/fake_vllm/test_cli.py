@@ -67,16 +67,29 @@ def test_it_ends_when_its_standard_input_closes() -> None:
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
-def test_a_signal_ends_it_in_the_middle_of_a_stream(name: str) -> None:
-    process, line = start("--scenario", "endless")
+def test_a_signal_ends_streams_as_a_vllm_does_that_is_stopped(name: str) -> None:
+    process, line = start("--scenario", "endless", "--gap-ms", "100000")
+    body = {"messages": [{"role": "user", "content": "Hi"}], "stream": True}
+    with httpx2.stream("POST", f"{line.split()[1]}/chat/completions", json=body, trust_env=False) as answer:
+        lines = (line for line in answer.iter_lines() if line)
+        next(lines)
+        process.send_signal(getattr(signal, name))
+        *_, finish, done = lines
+    assert '"finish_reason":"abort"' in finish
+    assert done == "data: [DONE]"
+    assert process.wait(timeout=5) == 0
+
+
+def test_a_signal_ends_it_though_an_answer_will_not_end() -> None:
+    process, line = start("--scenario", "stall:after=1")
     body = {"messages": [{"role": "user", "content": "Hi"}], "stream": True}
     with httpx2.stream("POST", f"{line.split()[1]}/chat/completions", json=body, trust_env=False) as answer:
         lines = answer.iter_lines()
         next(lines)
-        process.send_signal(getattr(signal, name))
+        process.terminate()
         with pytest.raises(httpx2.RemoteProtocolError):
             list(lines)
-    process.wait(timeout=5)
+    assert process.wait(timeout=5) == 0
 
 
 def test_it_speaks_tls_and_says_so(certificates: Certificates) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import httpx2
 import pytest
 
-from fake_vllm import ScenarioError, catalogue, parse
-from fake_vllm.engine import Plan
+from fake_vllm.model import Plan
+from fake_vllm.scenarios import ScenarioError, catalogue, parse
 from stream_lab.fake import Fake
 from tests.conftest import ledger
 
@@ -92,7 +92,7 @@ def test_scenarios_combine(http: httpx2.Client, server: Fake) -> None:
 
 @pytest.mark.parametrize(("scenario", "tokens"), [("linger", 40), ("burst+finite:tokens=7", 7), ("burst:tokens=3+trickle", 40)])
 def test_what_only_delivers_delivers_a_finite_answer_unless_another_is_named(scenario: str, tokens: int) -> None:
-    assert parse(scenario).shape(Plan(eos_after=1000, max_tokens=None, context=1000)).eos_after == tokens
+    assert parse(scenario).select().shape(Plan(eos_after=1000, max_tokens=None, context=1000)).eos_after == tokens
 
 
 def test_a_header_chooses_the_scenario_and_a_field_wins_over_it(http: httpx2.Client, server: Fake) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from stream_lab.fake import Fake
+from fake_vllm.testing import FakeVllm as Fake
 
 PERSON = {"type": "object", "properties": {"name": {"type": "string"}, "age": {"type": "integer"}}, "required": ["name", "age"]}
 
@@ -86,6 +86,20 @@ def test_plain_completions_are_constrained_too(server: Fake, http: httpx2.Client
     assert http.post(f"{server.base_url}/completions", json=body).json()["choices"][0]["text"] == "5"
 
 
+@pytest.mark.parametrize(
+    ("outputs", "text"),
+    [
+        ({"regex": "ab{3}"}, "abbb"),
+        ({"grammar": 'root ::= "yes" | "no"'}, "yes"),
+        ({"structural_tag": json.dumps({"type": "structural_tag", "format": {"type": "const_string", "value": "ok"}})}, "ok"),
+    ],
+)
+def test_other_constraints_are_kept_as_far_as_a_text_can_be_made_up(
+    outputs: Any, text: str, server: Fake, http: httpx2.Client
+) -> None:
+    assert ask(http, server, structured_outputs=outputs) == text
+
+
 def test_text_is_no_constraint(server: Fake, http: httpx2.Client) -> None:
     assert ask(http, server, response_format={"type": "text"}) == ask(http, server)
 
@@ -115,10 +129,10 @@ def test_max_tokens_cuts_json(server: Fake, http: httpx2.Client) -> None:
         ({"response_format": {"type": "json_schema"}}, "the 'json_schema' field must be provided."),
         ({"structured_outputs": {"json": {}, "choice": ["a"]}}, "You can only use one kind of constraints"),
         ({"structured_outputs": {"json_object": True, "choice": ["a"]}}, "but multiple are specified"),
-        ({"structured_outputs": {"regex": "a+"}}, "not regex"),
-        ({"structured_outputs": {"choice": []}}, "is empty"),
-        ({"structured_outputs": {"json": "{"}}, "holds no JSON"),
-        (by_schema({"type": "object", "properties": 5}), "fake-vllm understands"),
+        ({"structured_outputs": {"choice": []}}, "cannot be an empty list"),
+        ({"structured_outputs": {"json": "{"}}, "Invalid JSON grammar specification."),
+        (by_schema({"type": "object", "properties": 5}), "Grammar error: properties must be an object"),
+        (by_schema({"type": "string", "pattern": "^q{9}$"}), "fake-vllm has no text for the pattern"),
     ],
 )
 def test_what_cannot_be_played_is_refused(more: dict[str, Any], says: str, server: Fake, http: httpx2.Client) -> None:

@@ -1,10 +1,14 @@
 """What /metrics tells, and the watch that one call is held under."""
 
 import asyncio
+import os
+import signal
 
 from langchain_core.prompts import ChatPromptTemplate
 
-from stream_lab import Endpoint, bundled, observe, verdict
+from stream_lab import Endpoint, observe, verdict
+from stream_lab.endpoint import open_endpoint
+from stream_lab.fake import Fake
 from stream_lab.story import ElapsedChatVllm, PlainChatVllm
 from stream_lab.witness import RUNNING, TOKENS, Witness, read_metrics
 
@@ -42,9 +46,9 @@ def test_the_story_in_one_test(fake: Endpoint) -> None:
 
 def test_a_server_killed_in_the_middle_is_a_failure_and_no_hang() -> None:
     async def play() -> tuple[str, float]:
-        with bundled("endless", gap=0.02) as endpoint:
+        with Fake("endless", gap=0.02) as fake, open_endpoint(fake.base_url, fake.model) as endpoint:
             model = PlainChatVllm(**endpoint.settings, timeout=5, max_retries=0)
-            asyncio.get_running_loop().call_later(0.4, endpoint.close)
+            asyncio.get_running_loop().call_later(0.4, os.kill, fake.pid, signal.SIGKILL)
             call = await observe(model.astream("Hi"), deadline=2, server=endpoint)
         return call.verdict, call.recording.ended
 

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field, TypeAdapter
 
-from fake_vllm.json_schema import SchemaError, sample
-from fake_vllm.offers import Offers
+from fake_vllm.model.json_schema import SchemaError, sample, schema_fault
+from fake_vllm.model.offers import Offers
 
 
 class Colour(Enum):
@@ -143,3 +143,21 @@ def test_what_has_no_sample_is_one_clear_sentence(schema: Any) -> None:
     with pytest.raises(SchemaError) as caught:
         value(schema)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("schema", "says"),
+    [
+        ({"type": "nope"}, "Invalid type: nope"),
+        ({"properties": {"a": {"items": {"type": ["string", "x"]}}}}, "Invalid type: x"),
+        ({"$ref": "#/nowhere"}, "Pointer '/nowhere' does not exist"),
+        ({"properties": 5}, "properties must be an object"),
+        ({"enum": []}, "Unsatisfiable schema: anyOf is empty"),
+        ({"properties": {"a": False}, "required": ["a"]}, "Unsatisfiable schema: required property 'a' is unsatisfiable"),
+        ({"$ref": "#/$defs/a", "$defs": {"a": {"type": "null"}}}, None),
+        (True, None),
+        (5, None),
+    ],
+)
+def test_what_is_plainly_wrong_is_told_in_the_words_of_vllm(schema: Any, says: str | None) -> None:
+    assert schema_fault(schema) == says

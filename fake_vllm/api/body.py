@@ -1,0 +1,135 @@
+"""From the bytes of a request to a checked body, in the order in which vLLM's framework checks them, and with its words."""
+
+import json
+import re
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_validator
+from pydantic.functional_validators import ModelWrapValidatorHandler
+
+from fake_vllm.api.refused import Refused, bad, invalid
+
+_LONGEST_INPUT = 200
+_LONGEST_FAULT = 1000
+_INTERNAL = frozenset(
+    "function-wrap function-after function-before function-plain json-or-python lax-or-strict chain default nullable tagged-union "
+    "union call arguments is-instance is-subclass callable str int float bool bytes bytearray list tuple dict set frozenset complex "
+    "none nonetype".split()
+)
+_BRACKET = re.compile(r"[\[\]{}()]")
+
+Some = TypeVar("Some")
+
+
+class Body(BaseModel):
+    """What all bodies share: unknown fields are accepted and ignored.
+
+    Schemas are built when the first request needs them, so that the server starts at once.
+    """
+
+    model_config = ConfigDict(extra="allow", defer_build=True, protected_namespaces=())
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _as_it_is(cls, value: Any, handler: ModelWrapValidatorHandler["Body"]) -> "Body":
+        """Does nothing; but with it pydantic words the place of an error in a union as it does for vLLM, whose models have one too."""
+        return handler(value)
+
+
+class Rejected(Exception):
+    """Raised by a validator for vLLM's own checks. It is no ValueError, so that pydantic lets it through as it is."""
+
+    def __init__(self, message: str, param: str | None = None, value: Any = None) -> None:
+        super().__init__(message)
+        self.refused = bad(message, param, value)
+
+
+_ADAPTERS: dict[Any, TypeAdapter[Any]] = {}
+
+
+def adapter(kind: Any) -> TypeAdapter[Any]:
+    """The validator of a type; it is built once."""
+    if kind not in _ADAPTERS:
+        _ADAPTERS[kind] = TypeAdapter(kind)
+    return _ADAPTERS[kind]
+
+
+def read(kind: type[Some], content_type: str, body: bytes) -> Some:
+    """Parse and check a body.
+
+    `kind`: a model, or a union of models. `content_type`: the header's value, "" if there is none.
+
+    Raises:
+        Refused: with vLLM's status, type and message.
+    """
+    value = _parse(body) if _says_json(content_type) else body
+    if content_type.lower().split(";")[0] != "application/json":
+        raise invalid(["Unsupported Media Type: Only 'application/json' is allowed"], None)
+    if value is None:
+        raise _invalid([{"type": "missing", "loc": ("body",), "msg": "Field required", "input": None}])
+    try:
+        value = adapter(kind).validate_python(value, from_attributes=True)
+    except ValidationError as error:
+        raise _invalid([{**fault, "loc": ("body", *fault["loc"])} for fault in error.errors(include_url=False)]) from None
+    except Rejected as rejected:
+        raise rejected.refused from None
+    except (TypeError, ValueError, OverflowError) as error:
+        raise bad(str(error)) from None
+    except (AttributeError, LookupError) as error:  # vLLM stumbles over some bodies, and says so
+        raise Refused(500, "InternalServerError", str(error)) from None
+    checked: Some = value
+    return checked
+
+
+def check_query(kind: Any, name: str, value: str) -> None:
+    """Raise `Refused` if a value of the query string is not of its kind."""
+    try:
+        adapter(kind).validate_python(value)
+    except ValidationError as error:
+        raise _invalid([{**fault, "loc": ("query", name)} for fault in error.errors(include_url=False)]) from None
+
+
+def _says_json(content_type: str) -> bool:
+    kind, _, subtype = content_type.split(";")[0].strip().lower().partition("/")
+    return kind == "application" and (subtype == "json" or subtype.endswith("+json")) and "/" not in subtype
+
+
+def _parse(body: bytes) -> Any:
+    if not body:
+        return None
+    try:
+        return json.loads(body)
+    except json.JSONDecodeError as error:
+        fault = {"type": "json_invalid", "loc": ("body", error.pos), "msg": "JSON decode error", "input": {}}
+        raise _invalid([{**fault, "ctx": {"error": error.msg}}]) from None
+    except (ValueError, RecursionError):  # no UTF-8, or nested too deeply
+        raise Refused(400, "Bad Request", "There was an error parsing the body") from None
+
+
+def _invalid(faults: list[Any]) -> Refused:
+    return invalid([_worded(fault) for fault in faults], _place(faults[0]["loc"]))
+
+
+def _worded(fault: dict[str, Any]) -> str:
+    told = {key: value for key, value in fault.items() if key in ("type", "loc", "msg", "input", "ctx")}
+    text = str(told | {"loc": _place(fault["loc"]), "input": _brief(fault["input"])})
+    return text if len(text) <= _LONGEST_FAULT else f"{text[:_LONGEST_FAULT]}...[truncated]"
+
+
+def _place(loc: tuple[str | int, ...]) -> str:
+    """Where a fault is, without what only pydantic knows of, such as the branch of a union."""
+    parts = [str(part) for part in loc]
+    plain = [part for part in parts if not _BRACKET.search(part) and part.lower() not in _INTERNAL]
+    return ".".join(plain or parts)
+
+
+def _brief(value: Any) -> str:
+    if isinstance(value, list | tuple | set | frozenset | dict):
+        return f"<{type(value).__name__} of {len(value)} items>"
+    if isinstance(value, bytes | bytearray):
+        return f"<{type(value).__name__} of {len(value)} bytes>"
+    try:
+        text = str(value)
+    except ValueError:  # an integer of more digits than Python writes
+        return f"<{type(value).__name__}>"
+    return text if len(text) <= _LONGEST_INPUT else f"{text[:_LONGEST_INPUT]}...[truncated]"

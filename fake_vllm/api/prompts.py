@@ -1,0 +1,113 @@
+"""Prompts as tokens, and the lengths that vLLM allows."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from fake_vllm.api.body import Rejected
+from fake_vllm.model import tokenizer
+from fake_vllm.model.vocabulary import LONGEST, SIZE
+
+WHOLE = -1
+"""As `truncate_prompt_tokens`: as many as the context has room for."""
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What the model reads."""
+
+    text: str
+    ids: list[int]
+
+
+@dataclass(frozen=True)
+class Room:
+    """How long prompts may be. Lengths are in tokens.
+
+    `context`: the model's; None: prompts are only counted, and may have any length. `output`: what the request asks to be made, 0 if
+    it does not say; `name`: the field in which it says so. `keep`: `truncate_prompt_tokens`, None to keep all of them.
+    `side`: from which end the kept ones are; None is "right", as with most tokenizers: the first ones.
+    """
+
+    context: int | None
+    output: int = 0
+    name: str = "max_tokens"
+    keep: int | None = None
+    side: str | None = None
+
+    def check(self) -> None:
+        """Raise `Rejected` if the request itself asks for more than the context has."""
+        if self.context is None:
+            return
+        if self.output > self.context:
+            asked, most = f"{self.name}={self.output}", f"max_model_len={self.context}"
+            raise Rejected(f"{asked} cannot be greater than {most}. Please request fewer output tokens.", self.name, self.output)
+        if self.keep is not None and self.keep > self.context:
+            text = f"truncate_prompt_tokens={self.keep} cannot be greater than max_model_len = {self.context}."
+            raise Rejected(f"{text} Please request a smaller truncation size.", "truncate_prompt_tokens", self.keep)
+
+    def prompt(self, text: str) -> Prompt:
+        """Tokenize a text. One that is far too long is refused unread.
+
+        Raises:
+            Rejected: it is too long.
+        """
+        _check_characters(text)
+        if self.context is None:
+            return Prompt(text, tokenizer.encode(text))
+        most = self.context * LONGEST
+        if self.keep is None and len(text) > most:
+            told = f"contains {len(text)} characters (more than {most} characters, which is the upper bound for {self.context} input tokens)."
+            raise Rejected(f"{self._limit} {told} {_REDUCE}", "input_text", len(text))
+        if self.keep is not None and self.side is not None:
+            text = text[-most:] if self.side == "left" else text[:most]
+        needed = self.context + 1 if self.keep is None or self.side == "left" else self._kept
+        return Prompt(text, self._fitting(tokenizer.encode(text, None if self.side == "left" else needed)))
+
+    def of_ids(self, ids: list[int]) -> Prompt:
+        """Take a prompt that came as token ids.
+
+        Raises:
+            Rejected: it is too long.
+        """
+        kept = self._fitting(ids)
+        return Prompt(tokenizer.decode(kept), kept)
+
+    @property
+    def _limit(self) -> str:
+        return f"This model's maximum context length is {self.context} tokens. However, your prompt"
+
+    @property
+    def _kept(self) -> int | None:
+        if self.keep is not None and self.keep < 0 and self.context is not None:
+            return self.context if self.output == 0 else self.context - 1
+        return self.keep
+
+    def _fitting(self, ids: list[int]) -> list[int]:
+        kept = self._kept
+        if kept is not None and kept < len(ids):
+            ids = ids[len(ids) - kept :] if self.side == "left" else ids[:kept]
+        if self.context is not None and len(ids) > self.context:
+            about = "at least " if len(ids) == self.context + 1 else ""
+            told = f"contains {about}{len(ids)} input tokens, which exceeds this limit even without any output tokens."
+            raise Rejected(f"{self._limit} {told} {_REDUCE}", "input_tokens", len(ids))
+        return ids
+
+
+def _check_characters(text: str) -> None:
+    """Raise `ValueError` for half a character, which JSON can hold and no tokenizer reads; the words are those of the tokenizer."""
+    try:
+        text.isascii() or text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("TextEncodeInput must be Union[TextInputSequence, Tuple[InputSequence, InputSequence]]") from None
+
+
+_REDUCE = "Please reduce the length of the input prompt."
+
+
+def check_ids(ids: list[int], param: str | None = None) -> None:
+    """Raise `Rejected` for a prompt without tokens, or with tokens that the vocabulary has not."""
+    if not ids:
+        raise Rejected("The decoder prompt cannot be empty")
+    outside: Any = min(ids) if min(ids) < 0 else max(ids)
+    if not 0 <= outside < SIZE:
+        raise Rejected(f"Token id {outside} is out of vocabulary", param)

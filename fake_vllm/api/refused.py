@@ -1,0 +1,56 @@
+"""The error answer: what vLLM says when it will not work on a request."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+_SECRETS = (
+    (re.compile(r" at 0x[0-9a-fA-F]+>"), ">"),
+    (re.compile(r'\n?\s*File "[^"]+", line \d+, in \S+(\n\s+.*)?'), ""),
+    (re.compile(r"/(?:home|usr|opt|var|tmp|root|lib|mnt|srv)(?:/[\w.\-]+)+"), "<path>"),
+    (re.compile(r"(?:/[\w\-]+)+/[\w\-]+\.\w+"), "<path>"),
+)
+
+
+class Refused(Exception):
+    """Raised when a request gets an error instead of an answer.
+
+    `status`, `body` (what becomes JSON) and `headers` (in wire order) are the whole answer.
+    """
+
+    def __init__(
+        self, status: int, type: str, message: str, param: str | None = None, headers: Sequence[tuple[bytes, bytes]] = ()
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.body = error(status, type, message, param)
+        self.headers = headers
+
+
+def error(status: int, type: str, message: str, param: str | None = None) -> dict[str, Any]:
+    """The JSON of an error answer. As vLLM does, it shows no file of the server's: a path in the message becomes `<path>`."""
+    for pattern, instead in _SECRETS:
+        message = pattern.sub(instead, message)
+    return {"error": {"message": message.strip(), "type": type, "param": param, "code": status}}
+
+
+def bad(message: str, param: str | None = None, value: Any = None) -> Refused:
+    """The error of vLLM's own checks, which repeats the parameter and its value in the text."""
+    said = [f"{name}={what}" for name, what in (("parameter", param), ("value", value)) if what is not None]
+    return Refused(400, "BadRequestError", f"{message} ({', '.join(said)})" if said else message, param)
+
+
+def unknown_model(model: str, served: str) -> Refused:
+    return Refused(404, "NotFoundError", f"The model `{model}` does not exist. Valid aliases: {served}.", "model")
+
+
+def invalid(faults: Sequence[str], param: str | None) -> Refused:
+    """The error of a body that has not the right shape, with one line per fault, of which vLLM shows ten."""
+    label = "error" if len(faults) == 1 else "errors"
+    lines = [f"{len(faults)} validation {label}:", *faults[:SHOWN]]
+    if len(faults) > SHOWN:
+        lines.append(f"...and {len(faults) - SHOWN} more {label}")
+    return Refused(400, "Bad Request", "\n  ".join(lines), param)
+
+
+SHOWN = 10

@@ -1,0 +1,234 @@
+"""Structured output: OpenAI's `response_format`, vLLM's `structured_outputs`, and what vLLM refuses of them."""
+
+import json
+import re
+from dataclasses import field
+from random import Random
+from typing import Any, Literal, TypeAlias
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from fake_vllm.api.body import Body, Rejected
+from fake_vllm.model import structured
+from fake_vllm.model.json_schema import schema_fault
+from fake_vllm.model.offers import Offers
+from fake_vllm.model.script import Draft
+
+_KINDS = ("json", "regex", "choice", "grammar", "json_object", "structural_tag")
+_DEEPEST, _DEEPER_IN_TAGS = 64, 16
+_FORMATS = frozenset(
+    "any_text array_items const_string dispatch grammar json_schema optional or plus qwen_xml_parameter regex repeat sequence star "
+    "tag tags_with_separator token token_triggered_tags triggered_tags".split()
+)
+
+
+@dataclass(config=ConfigDict(defer_build=True))
+class StructuredOutputsParams:
+    """vLLM's `structured_outputs`: one kind of constraint. Its name and fields show in error texts."""
+
+    json: str | dict[Any, Any] | None = None
+    regex: str | None = None
+    choice: list[str] | None = None
+    grammar: str | None = None
+    json_object: bool | None = None
+    disable_any_whitespace: bool = False
+    disable_additional_properties: bool = False
+    whitespace_pattern: str | None = None
+    structural_tag: str | None = None
+
+    _backend: str | None = field(default=None, init=False)
+    _backend_was_auto: bool = field(default=False, init=False)
+
+    def __post_init__(self) -> None:
+        count = sum(getattr(self, kind) is not None for kind in _KINDS)
+        if count != 1:
+            use, found = ("can only use", "multiple") if count else ("must use", "none")
+            stated = {name: getattr(self, name) for name in self.__dataclass_fields__}
+            raise Rejected(f"You {use} one kind of structured outputs constraint but {found} are specified: {stated}")
+
+
+class JsonSchemaResponseFormat(Body):
+    name: str
+    description: str | None = None
+    json_schema: dict[str, Any] | None = Field(default=None, alias="schema")
+    strict: bool | None = None
+
+
+class ResponseFormat(Body):
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JsonSchemaResponseFormat | None = None
+
+
+class LegacyStructuralTag(Body):
+    begin: str
+    structural_tag_schema: dict[str, Any] | None = Field(default=None, alias="schema")
+    end: str
+
+
+class LegacyStructuralTagResponseFormat(Body):
+    type: Literal["structural_tag"]
+    structures: list[LegacyStructuralTag]
+    triggers: list[str]
+
+
+class StructuralTagResponseFormat(Body):
+    type: Literal["structural_tag"]
+    format: Any
+
+
+AnyResponseFormat: TypeAlias = ResponseFormat | StructuralTagResponseFormat | LegacyStructuralTagResponseFormat
+
+
+def check_response_format(value: Any) -> None:
+    """Raise `Rejected` for a raw `response_format` that vLLM refuses before it looks at its shape."""
+    if value is None:
+        return
+    kind = value.get("type") if isinstance(value, dict) else None
+    if kind == "json_schema" and value.get("json_schema") is None:
+        text = "When response_format type is 'json_schema', the 'json_schema' field must be provided."
+        raise Rejected(text, "response_format")
+    if kind == "structural_tag" and not _is_tag(value):
+        raise Rejected("Invalid response_format structural_tag specification.", "response_format")
+
+
+def check_structured_outputs(value: Any, param: str | None = None) -> None:
+    """Raise `Rejected` for raw `structured_outputs` that vLLM refuses before it looks at their shape. `param`: as it is told."""
+    if value is None:
+        return
+    if sum(value.get(kind) is not None for kind in ("json", "regex", "choice")) > 1:
+        raise Rejected("You can only use one kind of constraints for structured outputs ('json', 'regex' or 'choice').", param)
+
+
+def check_structural_tag(value: Any) -> None:
+    tag = value.get("structural_tag") if isinstance(value, dict) else None
+    if tag is None:
+        return
+    try:
+        fits = isinstance(tag, str) and _is_tag(json.loads(tag))
+    except ValueError:
+        fits = False
+    if not fits:
+        raise Rejected("Invalid structured_outputs structural_tag specification.", "structured_outputs")
+
+
+def _is_tag(tag: Any) -> bool:
+    """Whether a structural tag could be one. vLLM compiles it; here only its outer shape is looked at."""
+    if not isinstance(tag, dict):
+        return False
+    if "structures" in tag:
+        structures, triggers = tag["structures"], tag.get("triggers")
+        if not (isinstance(structures, list) and isinstance(triggers, list) and structures and triggers):
+            return False
+        begins = [one.get("begin") for one in structures if isinstance(one, dict) and isinstance(one.get("schema"), dict)]
+        told = len(begins) == len(structures) and all(isinstance(one.get("end"), str) for one in structures)
+        return told and all(isinstance(begin, str) and any(begin.startswith(trigger) for trigger in triggers) for begin in begins)
+    format = tag.get("format")
+    return isinstance(format, dict) and format.get("type") in _FORMATS
+
+
+def constraint(outputs: StructuredOutputsParams | None, format: Any) -> StructuredOutputsParams | None:
+    """The one constraint that counts: `response_format` is put over `structured_outputs`.
+
+    Raises:
+        Rejected: both are there and are not of the same kind.
+    """
+    if format is None or format.type == "text":
+        return outputs
+    over: dict[str, Any] = {}
+    if format.type == "json_object":
+        over["json_object"] = True
+    elif format.type == "json_schema":
+        over["json"] = format.json_schema.json_schema
+    else:
+        over["structural_tag"] = json.dumps(format.model_dump(by_alias=True))
+    own = {} if outputs is None else {name: getattr(outputs, name) for name in outputs.__dataclass_fields__ if name[0] != "_"}
+    return StructuredOutputsParams(**own | over)
+
+
+def check_constraint(asked: StructuredOutputsParams | None) -> None:
+    """Raise `Rejected` for what vLLM's engine refuses. It compiles a grammar; here only what is plainly wrong is found."""
+    if asked is None:
+        return
+    if asked.choice == []:
+        raise Rejected(f"Choice '{asked.choice}' cannot be an empty list")
+    for name in ("grammar", "json"):
+        value = getattr(asked, name)
+        if isinstance(value, str) and not value.strip():
+            raise Rejected(f"structured_outputs.{name} cannot be an empty string")
+    for spec, deepest in ((asked.json, _DEEPEST), (asked.structural_tag, _DEEPEST + _DEEPER_IN_TAGS)):
+        if spec and _deeper(spec, deepest):
+            text = f"The JSON schema is nested too deeply: objects and arrays may nest at most {_DEEPEST} levels"
+            raise Rejected(text)
+    if asked.json_object is False:
+        text = "structured_outputs.json_object must be True if set; omit structured_outputs to disable structured outputs"
+        raise Rejected(text)
+    if asked.regex and "\x00" in asked.regex:
+        raise Rejected("structured_outputs.regex must not contain a NUL character ('\\x00')")
+    if asked.json is not None:
+        _check_schema(asked.json)
+    if asked.regex:
+        _check_pattern(asked.regex)
+    if asked.grammar is not None and not structured.rules(asked.grammar):
+        text = "Invalid grammar specification: Failed to convert the grammar from GBNF to Lark:"
+        raise Rejected(f"{text} Expected ::= at line 1, '{asked.grammar.splitlines()[0]}' ^ ''")
+
+
+def _check_schema(schema: Any) -> None:
+    if isinstance(schema, str):
+        try:
+            schema = json.loads(schema)
+        except ValueError:
+            raise Rejected("Invalid JSON grammar specification.") from None
+    if (fault := schema_fault(schema)) is not None:
+        raise Rejected(f"Grammar error: {fault}")
+
+
+def _check_pattern(pattern: str) -> None:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        reason = next((theirs for ours, theirs in _PATTERN_FAULTS.items() if error.msg.startswith(ours)), error.msg)
+        caret = f"    {pattern}\n    {' ' * (error.pos or 0)}^\nerror: {reason}\n   1 | start: /{pattern}/\n              ^"
+        raise Rejected(f'Grammar error: at 1(8): invalid regex "{pattern}" (in regex): regex parse error:\n{caret}') from None
+
+
+_PATTERN_FAULTS = {"missing )": "unclosed group", "unterminated character set": "unclosed character class"}
+
+
+def _deeper(spec: Any, deepest: int) -> bool:
+    if isinstance(spec, str):
+        try:
+            spec = json.loads(spec)
+        except RecursionError:
+            return True
+        except ValueError:
+            return False
+    level = [spec]
+    for _ in range(deepest):
+        inner = [child for node in level for child in (node.values() if isinstance(node, dict) else node)]
+        level = [child for child in inner if isinstance(child, dict | list)]
+        if not level:
+            return False
+    return True
+
+
+def draft(asked: StructuredOutputsParams | None, offers: Offers, random: Random) -> Draft | None:
+    """The text that a constraint asks for; None: there is no constraint.
+
+    Raises:
+        SchemaError: no sample can be made for it.
+    """
+    if asked is None:
+        return None
+    if asked.json is not None:
+        return structured.by_schema(asked.json, offers, random)
+    if asked.regex is not None:
+        return structured.by_pattern(asked.regex, random)
+    if asked.choice is not None:
+        return structured.one_of(asked.choice, offers, random)
+    if asked.grammar is not None:
+        return structured.by_grammar(asked.grammar, random)
+    if asked.structural_tag is not None:
+        return structured.by_tag(json.loads(asked.structural_tag), offers, random)
+    return structured.any_object(offers, random)

@@ -1,0 +1,162 @@
+"""Tools: what vLLM refuses of them, which are called, and with what arguments."""
+
+import json
+import re
+from random import Random
+from typing import Any, Literal, NamedTuple
+
+from pydantic import model_validator
+
+from fake_vllm.api.body import Body, Rejected
+from fake_vllm.model import json_schema
+from fake_vllm.model.json_schema import SchemaError
+from fake_vllm.model.offers import Offers
+from fake_vllm.model.script import Draft
+
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+_EMPTY_WORDS = {"tool", "function"}
+_USAGE = 'Correct usage: `{"type": "function", "function": {"name": "my_function"}}`'
+
+
+class FunctionDefinition(Body):
+    name: str
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
+    defer_loading: bool | None = None
+
+
+class ChatCompletionToolsParam(Body):
+    type: Literal["function"] = "function"
+    function: FunctionDefinition
+    defer_loading: bool | None = None
+
+    @model_validator(mode="after")
+    def _as_it_is_after(self) -> "ChatCompletionToolsParam":
+        """Does nothing; vLLM's model has a validator here too, which pydantic shows in the place of an error."""
+        return self
+
+
+class ChatCompletionNamedFunction(Body):
+    name: str
+
+
+class ChatCompletionNamedToolChoiceParam(Body):
+    function: ChatCompletionNamedFunction
+    type: Literal["function"] = "function"
+
+
+class Calling(NamedTuple):
+    """The tools that an answer calls, and why: the request named one, required some, or left it to the model."""
+
+    names: tuple[str, ...]
+    choice: Literal["named", "required", "auto"]
+
+
+class Function(NamedTuple):
+    """A tool's name, and the schema of its arguments as far as the request gave one."""
+
+    name: str
+    parameters: dict[str, Any] | None
+
+
+def check(data: dict[str, Any]) -> None:
+    """Raise `Rejected` for what vLLM refuses of a chat's raw `tools` and `tool_choice`; put in the choice that goes without saying."""
+    if data.get("tools") == []:
+        text = "`tools` must not be an empty array. Either provide at least one tool or omit the field entirely."
+        raise Rejected(text, "tools")
+    if "tool_choice" not in data and data.get("tools"):
+        data["tool_choice"] = "auto"
+    choice, tools = data.get("tool_choice"), data.get("tools")
+    if choice is None or choice == "none":
+        return
+    if tools is None:
+        raise Rejected("When using `tool_choice`, `tools` must be set.", "tool_choice")
+    if choice not in ["auto", "required"] and not isinstance(choice, dict):
+        text = f'Invalid value for `tool_choice`: {choice}! Only named tools, "none", "auto" or "required" are supported.'
+        raise Rejected(text, "tool_choice")
+    if isinstance(choice, dict):
+        _check_named(tools, choice.get("function"))
+
+
+def _check_named(tools: Any, function: Any) -> None:
+    if not isinstance(function, dict):
+        raise Rejected(f"Invalid value for `function`: `{function}` in `tool_choice`! {_USAGE}", "tool_choice.function")
+    if "name" not in function:
+        raise Rejected(f"Expected field `name` in `function` in `tool_choice`! {_USAGE}", "tool_choice.function.name")
+    name = function["name"]
+    if not isinstance(name, str) or not name:
+        raise Rejected(f"Invalid `name` in `function`: `{name}` in `tool_choice`! {_USAGE}", "tool_choice.function.name")
+    if not any(tool["function"]["name"] == name for tool in tools):
+        raise Rejected("The tool specified in `tool_choice` does not match any of the specified `tools`", "tool_choice")
+
+
+def check_parser(choice: Any) -> None:
+    """Raise `Rejected` for a choice that only a server with a tool parser can follow."""
+    if choice in (None, "none"):
+        return
+    if choice == "auto":
+        raise Rejected('"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set')
+    named = isinstance(choice, ChatCompletionNamedToolChoiceParam)
+    told = f'function "{choice.function.name}"' if named else f'"{choice}"'
+    raise Rejected(f"tool_choice={told} requires --tool-call-parser to be set")
+
+
+def called(tools: list[Function], choice: str | None, offers: Offers, *, asked: bool, parallel: bool) -> Calling | None:
+    """Which tools the model calls; None: it answers with text.
+
+    `choice`: "auto", "required", "none", None (which is "auto"), or the name of a tool.
+    Left to itself it calls a tool if it is `asked`, that is, if the user spoke last, and what he said has the tool's name or a word
+    of it. Several names make several calls, in the order in which they were said, unless not `parallel`.
+    """
+    if choice == "none":
+        return None
+    names = list(dict.fromkeys(tool.name for tool in tools))
+    if choice not in ("auto", "required", None):
+        return Calling((choice,), "named")
+    spoken = _spoken(names, offers)
+    spoken = spoken if parallel else spoken[:1]
+    if choice == "required":
+        return Calling(tuple(spoken or names[:1]), "required")
+    return Calling(tuple(spoken), "auto") if asked and spoken else None
+
+
+def _spoken(names: list[str], offers: Offers) -> list[str]:
+    whole = [(at, name) for name in names if (at := offers.position(name)) is not None]
+    if whole:
+        return [name for _, name in sorted(whole)]
+
+    def hits(name: str) -> int:
+        words = {word.lower() for word in _WORD.findall(name) if len(word) > 3} - _EMPTY_WORDS
+        return sum(offers.position(word) is not None for word in words)
+
+    best = max(names, key=hits)
+    return [best] if hits(best) else []
+
+
+def draft(tools: list[Function], calling: Calling, offers: Offers, random: Random) -> Draft:
+    """All calls as the model writes them for a parser of the hermes kind; the last one can be drawn out.
+
+    vLLM does not hold the model to parameters that it cannot compile; here such a call gets an object without any.
+    """
+    schemas = {tool.name: {"type": "object", **(tool.parameters or {})} for tool in tools}
+    written = ""
+    for name in calling.names[:-1]:
+        one = _arguments(schemas[name], offers, random)
+        written += f"{_opened(name)}{one.head}{one.tail}{_CLOSED}\n"
+    last = _arguments(schemas[calling.names[-1]], offers, random)
+    return Draft(f"{written}{_opened(calling.names[-1])}{last.head}", f"{last.tail}{_CLOSED}", last.filler)
+
+
+def _arguments(schema: dict[str, Any], offers: Offers, random: Random) -> Draft:
+    try:
+        return json_schema.sample(schema, offers, random)
+    except SchemaError:
+        return json_schema.sample({"type": "object"}, offers, random)
+
+
+_CLOSED = "}\n</tool_call>"
+
+
+def _opened(name: str) -> str:
+    return f'<tool_call>\n{{"name": {json.dumps(name, ensure_ascii=False)}, "arguments": '

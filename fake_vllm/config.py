@@ -1,0 +1,49 @@
+"""Settings from a YAML file, with the line of what does not fit."""
+
+from pathlib import Path
+from typing import Any
+
+from fake_vllm.settings import Settings, SettingsError, make
+
+
+def read(file: Path, more: dict[str, Any]) -> Settings:
+    """The settings of a file; `more` wins over it.
+
+    Raises:
+        SettingsError: the file cannot be read, is no YAML, or a key or value does not fit; names line and key.
+    """
+    import yaml  # not needed without a file
+
+    try:
+        node = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        values = {} if node is None else yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"Cannot read {file}: {error.strerror}.") from None
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        mark = getattr(error, "problem_mark", None)
+        at = f", line {mark.line + 1}" if mark else ""
+        raise SettingsError(f"{file}{at}: this is no YAML: {getattr(error, 'problem', None) or error}.") from None
+    if not isinstance(values, dict):
+        raise SettingsError(f"{file}, line 1: a mapping of settings is expected, as `scenario: endless`.")
+    try:
+        make(values, where="{}")
+    except SettingsError as error:
+        raise SettingsError(f"{file}{_line(node, str(error))}: {error}") from None
+    return make({**values, **more})
+
+
+def _line(node: Any, message: str) -> str:
+    """Where in the file the key stands that the message begins with, or names."""
+    words = message.partition(":")[0].removeprefix("There is no setting ").split(".")
+    line = None
+    for word in words:
+        if hasattr(node, "tag") and node.tag.endswith(":map"):
+            found = next(((key, value) for key, value in node.value if key.value == word), None)
+        elif hasattr(node, "tag") and node.tag.endswith(":seq") and word.isdigit():
+            found = (node.value[int(word)], node.value[int(word)])
+        else:
+            found = None
+        if found is None:
+            break
+        line, node = found[0].start_mark.line + 1, found[1]
+    return f", line {line}" if line else ""

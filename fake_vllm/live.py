@@ -1,0 +1,73 @@
+"""What the server is doing now, as server-sent events and as a page for people."""
+
+import asyncio
+from dataclasses import asdict
+from importlib.resources import files
+from time import monotonic
+
+from fake_vllm.api import dumps
+from fake_vllm.connection import Exchange
+from fake_vllm.headers import STREAM_HEADERS
+from fake_vllm.ledger import Entry, Ledger
+from fake_vllm.metrics import Metrics
+
+EVERY = 0.5  # seconds between two looks at what runs
+
+
+def page() -> bytes:
+    return (files("fake_vllm") / "page.html").read_bytes()
+
+
+def stream(exchange: Exchange, ledger: Ledger, metrics: Metrics) -> None:
+    """Send the ledger as it stands, then each request when something happens to it, and the load now and then; until the client leaves."""
+    Live(exchange, ledger, metrics).start()
+
+
+class Live:
+    """One client that watches. What changes while it does not read is told when it reads again, once for each request."""
+
+    def __init__(self, exchange: Exchange, ledger: Ledger, metrics: Metrics) -> None:
+        self._exchange = exchange
+        self._ledger = ledger
+        self._metrics = metrics
+        self._untold: dict[int, Entry] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._soon: asyncio.Handle | None = None
+
+    def start(self) -> None:
+        exchange, ledger = self._exchange, self._ledger
+        exchange.on_gone, exchange.on_drained = self._stop, self._tell
+        exchange.write(exchange.head(200, STREAM_HEADERS, chunked=True))
+        ledger.watchers.add(self._changed)
+        self._untold = {entry.number: entry for entry in ledger}
+        self._look()
+
+    def _changed(self, entry: Entry) -> None:
+        self._untold[entry.number] = entry
+        if self._soon is None:
+            self._soon = asyncio.get_running_loop().call_soon(self._tell)
+
+    def _look(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(EVERY, self._look)
+        self._untold |= {entry.number: entry for entry in self._ledger if entry.over is None}
+        metrics = self._metrics
+        load = {"running": metrics.running, "waiting": metrics.waiting, "generation_tokens": metrics.generation_tokens}
+        if not self._exchange.blocked:
+            self._send("load", {"now": monotonic(), **load})
+        self._tell()
+
+    def _tell(self) -> None:
+        self._soon = None
+        while self._untold and not self._exchange.blocked:
+            number = next(iter(self._untold))
+            self._send("request", asdict(self._untold.pop(number)))
+
+    def _send(self, name: str, value: object) -> None:
+        event = f"event: {name}\n".encode() + b"data: " + dumps(value) + b"\n\n"
+        self._exchange.write(b"%x\r\n%b\r\n" % (len(event), event))
+
+    def _stop(self) -> None:
+        self._ledger.watchers.discard(self._changed)
+        for handle in (self._timer, self._soon):
+            if handle is not None:
+                handle.cancel()

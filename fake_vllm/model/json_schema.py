@@ -1,0 +1,318 @@
+"""JSON that conforms to a JSON Schema: one small sample, the same for the same seed, made of what the prompt offers where it can be."""
+
+import json
+import math
+import re
+from random import Random
+from typing import Any
+
+from fake_vllm.model import words
+from fake_vllm.model.offers import Offers
+from fake_vllm.model.script import Draft
+
+DEEP = 3  # below this level only what a schema requires is written, or a recursive one would never end
+DEEPEST = 40
+FORMATS = {
+    "date-time": "2026-01-02T03:04:05Z",
+    "date": "2026-01-02",
+    "time": "03:04:05Z",
+    "duration": "PT5S",
+    "email": "reader@example.org",
+    "hostname": "example.org",
+    "ipv4": "192.0.2.1",
+    "ipv6": "2001:db8::1",
+    "uri": "https://example.org/",
+    "uuid": "00000000-0000-4000-8000-000000000000",
+}
+SAMPLES = ["a", "A", "1", "abc", "ABC", "Abc", "123", "12:34", "a1", "A1", "abc-123", "ABC-123", *FORMATS.values()]
+KINDS = {
+    "object": ("properties", "required", "additionalProperties"),
+    "array": ("items", "prefixItems", "minItems"),
+    "number": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
+}
+
+
+class SchemaError(ValueError):
+    """Raised when no sample can be made for a schema; the text says why."""
+
+
+def sample(schema: Any, offers: Offers, random: Random) -> Draft:
+    """Write one value that conforms to `schema`.
+
+    Supported are the types, `enum`, `const`, `anyOf`, `oneOf`, `allOf`, `$ref` into the schema itself, defaults, bounds of numbers and
+    lengths, `format`, and `pattern` as far as a quoted word of the prompt or a common sample matches it.
+
+    Raises:
+        SchemaError: the schema is none, contradicts itself, or asks for what this module cannot make.
+    """
+    try:
+        writer = _Writer(schema, offers, random)
+        writer.value(schema, 0)
+        return writer.draft()
+    except SchemaError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError, re.error) as error:
+        raise SchemaError(f"This is not a JSON schema that fake-vllm understands: {error!r}.") from error
+
+
+class _Writer:
+    def __init__(self, root: Any, offers: Offers, random: Random) -> None:
+        self._root = root
+        self._offers = offers
+        self._random = random
+        self._out: list[str] = []
+        self._heights: dict[tuple[int, int], float] = {}
+        self._free: int | None = None  # the newest place in `_out` where more words could stand
+
+    def draft(self) -> Draft:
+        if self._free is not None:
+            return Draft("".join(self._out[: self._free]), "".join(self._out[self._free :]), "words")
+        text = "".join(self._out)
+        return Draft(text[:-1], text[-1], " ") if text[-1] in "}]" else Draft(text)
+
+    def value(self, schema: Any, depth: int) -> None:
+        if depth > DEEPEST:
+            raise SchemaError("The schema requires a value that contains itself without end.")
+        schema = self._one(schema, depth)
+        if "const" in schema:
+            self._dump(schema["const"])
+        elif "enum" in schema:
+            self._dump(self._member(schema["enum"]))
+        else:
+            match self._kind(schema, depth):
+                case "object":
+                    self._object(schema, depth)
+                case "array":
+                    self._array(schema, depth)
+                case "string":
+                    self._string(schema)
+                case "integer" | "number" as kind:
+                    self._dump(self._number(schema, whole=kind == "integer"))
+                case "boolean":
+                    self._dump(self._random.choice([True, False]))
+                case "null":
+                    self._dump(None)
+                case kind:
+                    raise SchemaError(f"There is no type '{kind}'.")
+
+    def _dump(self, value: Any) -> None:
+        self._out.append(json.dumps(value, ensure_ascii=False))
+
+    def _one(self, schema: Any, depth: int) -> dict[str, Any]:
+        """The schema with references followed, parts joined, and one of its alternatives taken."""
+        for _ in range(DEEPEST):
+            if isinstance(schema, bool):
+                schema = _joined({}, schema)
+            if "$ref" in schema:
+                schema = _joined(_without(schema, "$ref"), self._target(schema["$ref"]))
+            elif "allOf" in schema:
+                parts, schema = schema["allOf"], _without(schema, "allOf")
+                for part in parts:
+                    schema = _joined(schema, self._one(part, depth))
+            elif (key := next((key for key in ("anyOf", "oneOf") if key in schema), None)) is not None:
+                schema = _joined(_without(schema, key), self._alternative(schema[key], depth))
+            else:
+                found: dict[str, Any] = schema
+                return found
+        raise SchemaError("The schema's references lead in a circle.")
+
+    def _alternative(self, schemas: list[Any], depth: int) -> Any:
+        if depth > DEEP:
+            return min(schemas, key=lambda schema: self._height(schema, DEEPEST))
+        return min(schemas, key=lambda schema: self._kind(self._one(schema, depth), depth) == "null")
+
+    def _height(self, schema: Any, most: int) -> float:
+        """How many levels the flattest value of a schema has. `most`: look no further than so many steps."""
+        if most == 0:
+            return math.inf
+        if not isinstance(schema, dict):
+            return 0
+        if (key := (id(schema), most)) in self._heights:
+            return self._heights[key]
+
+        def highest(schemas: Any) -> float:
+            return max((self._height(part, most - 1) for part in schemas), default=0)
+
+        inside = highest(schema.get("allOf", ()))
+        if "$ref" in schema:
+            inside = max(inside, self._height(self._target(schema["$ref"]), most - 1))
+        if parts := schema.get("anyOf", schema.get("oneOf")):
+            inside = max(inside, min(self._height(part, most - 1) for part in parts))
+        known = schema.get("properties", {})
+        needed = [known[name] for name in schema.get("required", ()) if name in known]
+        needed += schema.get("prefixItems", ()) or ([schema["items"]] if schema.get("minItems") and "items" in schema else ())
+        self._heights[key] = max(inside, 1 + highest(needed) if needed else 0)
+        return self._heights[key]
+
+    def _target(self, reference: str) -> Any:
+        if not reference.startswith("#"):
+            raise SchemaError(f"The reference '{reference}' leads out of the schema.")
+        target = self._root
+        for step in reference[1:].split("/")[1:]:
+            step = step.replace("~1", "/").replace("~0", "~")
+            if isinstance(target, list) and step.isdecimal() and int(step) < len(target):
+                target = target[int(step)]
+            elif isinstance(target, dict) and step in target:
+                target = target[step]
+            else:
+                raise SchemaError(f"The reference '{reference}' leads nowhere.")
+        return target
+
+    def _kind(self, schema: dict[str, Any], depth: int) -> Any:
+        kind = schema.get("type")
+        if isinstance(kind, list):
+            order = sorted(kind, key=lambda name: (depth > DEEP and name in ("object", "array"), name == "null"))
+            return order[0]
+        if kind is None and "const" not in schema and "enum" not in schema:
+            return next((name for name, keys in KINDS.items() if any(key in schema for key in keys)), "string")
+        return kind
+
+    def _member(self, members: list[Any]) -> Any:
+        spoken = [member for member in members if isinstance(member, str) and self._offers.position(member) is not None]
+        return (spoken or [self._random.choice(members)])[0]
+
+    def _object(self, schema: dict[str, Any], depth: int) -> None:
+        known: dict[str, Any] = schema.get("properties", {})
+        required: list[str] = schema.get("required", [])
+        more = schema.get("additionalProperties", True)
+        keys = [key for key in known if key in required or depth < DEEP]
+        keys += [key for key in required if key not in known]
+        keys += [f"key{number}" for number in range(len(keys), schema.get("minProperties", 0))]
+        self._out.append("{")
+        for index, key in enumerate(keys):
+            self._out.append(f"{', ' if index else ''}{json.dumps(key, ensure_ascii=False)}: ")
+            value = known.get(key, more)
+            if key not in required and isinstance(value, dict) and "default" in value:
+                self._dump(value["default"])
+            else:
+                self.value(value, depth + 1)
+        self._out.append("}")
+
+    def _array(self, schema: dict[str, Any], depth: int) -> None:
+        first: list[Any] = schema.get("prefixItems", [])
+        rest = schema.get("items", True)
+        usual = len(first) or int(depth < DEEP and rest is not False)
+        count = max(schema.get("minItems", 0), min(usual, schema.get("maxItems", usual)))
+        self._out.append("[")
+        for index in range(count):
+            if index:
+                self._out.append(", ")
+            self.value(first[index] if index < len(first) else rest, depth + 1)
+        self._out.append("]")
+
+    def _string(self, schema: dict[str, Any]) -> None:
+        least, most = schema.get("minLength", 0), schema.get("maxLength", math.inf)
+        pattern, format = schema.get("pattern"), schema.get("format")
+
+        def fits(text: str) -> bool:
+            return least <= len(text) <= most and (pattern is None or re.search(pattern, text) is not None)
+
+        if format in FORMATS:
+            self._dump(FORMATS[format])
+        elif (quoted := self._offers.quoted(fits)) is not None:
+            self._dump(quoted)
+        elif pattern is not None:
+            if (match := next(filter(fits, SAMPLES), None)) is None:
+                raise SchemaError(f"fake-vllm has no text for the pattern '{pattern}'; quote one in the prompt.")
+            self._dump(match)
+        else:
+            text = " ".join(self._random.choices(words.VOCABULARY, k=max(3, least)))
+            if most < math.inf:
+                self._dump(text[:most])
+            else:
+                self._out += [f'"{text}', '"']
+                self._free = len(self._out) - 1
+
+    def _number(self, schema: dict[str, Any], *, whole: bool) -> float:
+        low, high = schema.get("minimum", -math.inf), schema.get("maximum", math.inf)
+        above, below = schema.get("exclusiveMinimum", -math.inf), schema.get("exclusiveMaximum", math.inf)
+        step = schema.get("multipleOf")
+
+        def fits(number: float) -> bool:
+            inside = low <= number <= high and above < number < below
+            return inside and (step is None or number % step == 0) and not (whole and number % 1)
+
+        if (offered := self._offers.number(fits)) is not None:
+            return int(offered) if whole else offered
+        floor, ceiling = max(low, above), min(high, below)
+        if floor > -math.inf:
+            start = math.ceil(floor)
+        elif ceiling < math.inf:
+            start = math.floor(ceiling) - 9
+        else:
+            start = 0
+        usual = [number for number in range(start, start + 10) if fits(number)]
+        if usual:
+            return self._random.choice(usual)
+        if step:
+            first = math.ceil((floor if floor > -math.inf else ceiling - step) / step)
+            others = [step * (first + more) for more in range(3)]
+        else:
+            others = [(floor + ceiling) / 2, floor, ceiling]
+        number: float | None = next(filter(fits, others), None)
+        if number is None:
+            raise SchemaError(f"No number conforms to {json.dumps(schema)}.")
+        return number
+
+
+def _without(schema: dict[str, Any], key: str) -> dict[str, Any]:
+    return {name: value for name, value in schema.items() if name != key}
+
+
+def _joined(schema: dict[str, Any], more: Any) -> dict[str, Any]:
+    """Both schemas at once, as far as their keywords can be put side by side."""
+    if more is True:
+        return schema
+    if more is False:
+        raise SchemaError("Nothing conforms to the schema 'false'.")
+    both = {**schema, **more}
+    if "properties" in schema and "properties" in more:
+        both["properties"] = {**schema["properties"], **more["properties"]}
+    if "required" in schema and "required" in more:
+        both["required"] = [*schema["required"], *more["required"]]
+    return both
+
+
+_TYPES = frozenset(("null", "boolean", "integer", "number", "string", "array", "object"))
+_SCHEMAS, _LISTS = ("items", "additionalProperties", "not"), ("anyOf", "oneOf", "allOf", "prefixItems")
+
+
+def schema_fault(schema: Any) -> str | None:
+    """What vLLM's grammar compiler finds plainly wrong with a schema, in its words; None: nothing."""
+    return _fault(schema, schema, 0)
+
+
+def _fault(schema: Any, root: Any, depth: int) -> str | None:
+    if not isinstance(schema, dict) or depth > DEEPEST:
+        return None
+    kinds = schema.get("type", [])
+    for kind in [kinds] if isinstance(kinds, str) else kinds if isinstance(kinds, list) else []:
+        if kind not in _TYPES:
+            return f"Invalid type: {kind}"
+    reference = schema.get("$ref")
+    if isinstance(reference, str) and reference.startswith("#/") and not _leads(root, reference):
+        return f"Pointer '{reference[1:]}' does not exist"
+    known = schema.get("properties", {})
+    if not isinstance(known, dict):
+        return "properties must be an object"
+    if schema.get("enum") == []:
+        return "Unsatisfiable schema: anyOf is empty"
+    required = schema.get("required")
+    for name in required if isinstance(required, list) else []:
+        if known.get(name, True) is False:
+            return f"Unsatisfiable schema: required property '{name}' is unsatisfiable"
+    parts = [*known.values(), *(schema.get(key) for key in _SCHEMAS)]
+    parts += [part for key in _LISTS if isinstance(schema.get(key), list) for part in schema[key]]
+    return next((fault for part in parts if (fault := _fault(part, root, depth + 1)) is not None), None)
+
+
+def _leads(root: Any, reference: str) -> bool:
+    for step in reference[2:].split("/"):
+        key = step.replace("~1", "/").replace("~0", "~")
+        if isinstance(root, dict) and key in root:
+            root = root[key]
+        elif isinstance(root, list) and key.isdecimal() and int(key) < len(root):
+            root = root[int(key)]
+        else:
+            return False
+    return True

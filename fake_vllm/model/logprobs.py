@@ -1,0 +1,50 @@
+"""Log-probabilities, made up: the same for the same token, and so that the token that was drawn is the likeliest."""
+
+from typing import Final, NamedTuple
+
+from fake_vllm.model.tokenizer import decode
+from fake_vllm.model.vocabulary import FIRST_WORD, SIZE
+
+LEAST: Final = -9999.0
+
+
+class Candidate(NamedTuple):
+    """A token that could stand at one place. `rank`: 1 is the likeliest."""
+
+    id: int
+    logprob: float
+    rank: int
+
+    @property
+    def token(self) -> str:
+        return token_text(self.id)
+
+
+def token_text(id: int) -> str:
+    """A token's text by itself; "" for a part of a character."""
+    text = decode([id])
+    return "" if text.endswith("\ufffd") else text
+
+
+def drawn(id: int, top: int) -> list[Candidate]:
+    """The token that was drawn, and the likeliest `top` tokens at its place, of which it is the first."""
+    return [Candidate(id, -0.25 - id % 64 / 256, 1), *_others(id, top - 1, rank=2)]
+
+
+def given(id: int, top: int) -> list[Candidate]:
+    """A token of the prompt, and the likeliest `top` tokens at its place, of which it is none."""
+    return [Candidate(id, -6.5 - id % 64 / 256, top + 2 + id % 500), *_others(id, top, rank=1)]
+
+
+def asked(id: int, ids: list[int]) -> list[Candidate]:
+    """The token that was drawn, and some tokens that the client named."""
+    named = [Candidate(other, -8.0 - other % 64 / 256, at + 2) for at, other in enumerate(ids) if other != id]
+    return [*drawn(id, 1), *named]
+
+
+def _others(id: int, count: int, rank: int) -> list[Candidate]:
+    words = SIZE - FIRST_WORD
+    found = (FIRST_WORD + (id * 31 + at * 97) % words for at in range(count + 1))
+    return [Candidate(other, -1.0 - (rank + at) / 4, rank + at) for at, other in enumerate(x for x in found if x != id)][
+        : max(count, 0)
+    ]

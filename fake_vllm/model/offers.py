@@ -1,0 +1,42 @@
+"""What a prompt holds that a model would put into its answer: numbers, quoted words, names."""
+
+import re
+from collections.abc import Callable
+from typing import TypeVar
+
+_NUMBER = re.compile(r"(?<![\w.])-?\d{1,15}(?:\.\d{1,15})?(?!\w|\.\d)")
+_QUOTED = re.compile(r"""(?<!\w)(?:'([^'\n]+)'|"([^"\n]+)"|`([^`\n]+)`|“([^”\n]+)”)(?!\w)""")
+_Value = TypeVar("_Value")
+
+
+class Offers:
+    """The numbers and quoted words of a text. Each is given out once, in the order of the text."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._numbers = [float(found) if "." in found else int(found) for found in _NUMBER.findall(text)]
+        self._quoted = ["".join(found) for found in _QUOTED.findall(text)]
+
+    def number(self, fits: Callable[[float], bool]) -> float | None:
+        """The next number that fits; integers stay integers."""
+        return _take(self._numbers, fits)
+
+    def quoted(self, fits: Callable[[str], bool]) -> str | None:
+        return _take(self._quoted, fits)
+
+    def all_quoted(self) -> list[str]:
+        """The rest of the quoted words, all at once."""
+        taken, self._quoted = self._quoted, []
+        return taken
+
+    def position(self, name: str) -> int | None:
+        """Where the text has this name as a word of its own, in upper or lower case; None: nowhere."""
+        found = re.search(rf"(?<!\w){re.escape(name)}(?!\w)", self._text, re.IGNORECASE)
+        return found.start() if found else None
+
+
+def _take(values: list[_Value], fits: Callable[[_Value], bool]) -> _Value | None:
+    for index, value in enumerate(values):
+        if fits(value):
+            return values.pop(index)
+    return None

@@ -1,0 +1,89 @@
+"""One clock for all streams: everything that is due in the same millisecond is done in one go, and nothing drifts."""
+
+import asyncio
+import math
+from collections.abc import Callable
+from heapq import heappop, heappush
+
+Turn = Callable[[float], float]
+"""Does what is due at the given loop time and returns when to be called again; `math.inf`: not until woken."""
+
+
+class Alarm:
+    """One turn's place on the clock. `tick`: the millisecond it is set to; None: it is not."""
+
+    __slots__ = ("tick", "turn")
+
+    def __init__(self, turn: Turn) -> None:
+        self.turn = turn
+        self.tick: int | None = None
+
+    @property
+    def set(self) -> bool:
+        return self.tick is not None
+
+
+class Pacer:
+    """Calls each turn at its time, to the nearest millisecond. Late ones are called at once and keep their own schedule."""
+
+    def __init__(self) -> None:
+        # A heap of the milliseconds, not of the streams: thousands of streams share a few of them.
+        self._ticks: list[int] = []
+        self._alarms: dict[int, list[Alarm]] = {}
+        self._timer: asyncio.Handle | None = None
+        self._set_for = 0
+
+    def wake(self, alarm: Alarm) -> None:
+        """Call the alarm's turn now, whatever it was set to."""
+        self._set(alarm, 0)
+        self._set_timer()
+
+    def forget(self, alarm: Alarm) -> None:
+        alarm.tick = None  # it is left in its millisecond's list, and does nothing then
+
+    def _set(self, alarm: Alarm, tick: int) -> None:
+        alarm.tick = tick
+        if (alarms := self._alarms.get(tick)) is None:
+            self._alarms[tick] = [alarm]
+            heappush(self._ticks, tick)
+        else:
+            alarms.append(alarm)
+
+    def _set_timer(self) -> None:
+        if not self._ticks:
+            return
+        tick = self._ticks[0]
+        if self._timer is not None:
+            if self._set_for <= tick:
+                return
+            self._timer.cancel()
+        loop = asyncio.get_running_loop()
+        self._set_for = tick
+        self._timer = loop.call_at(tick / 1000, self._tick) if tick > loop.time() * 1000 else loop.call_soon(self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        loop = asyncio.get_running_loop()
+        now_tick = int(loop.time() * 1000 + 0.5)
+        now = (now_tick + 0.501) / 1000  # the end of this millisecond: all that was rounded to it is due
+        at_once = []  # more to do, but after the loop has looked at its sockets
+        while self._ticks and self._ticks[0] <= now_tick:
+            tick = heappop(self._ticks)
+            for alarm in self._alarms.pop(tick):
+                if alarm.tick != tick:
+                    continue  # it was woken or forgotten meanwhile
+                alarm.tick = None
+                try:
+                    due = alarm.turn(now)
+                except Exception as error:  # a fault of one stream is not the others'
+                    loop.call_exception_handler({"message": "A stream ended with a fault of the server.", "exception": error})
+                    continue
+                if due < math.inf and not alarm.set:
+                    if due > now:
+                        self._set(alarm, int(due * 1000 + 0.5))
+                    else:
+                        at_once.append(alarm)
+        for alarm in at_once:
+            if not alarm.set:
+                self._set(alarm, 0)
+        self._set_timer()

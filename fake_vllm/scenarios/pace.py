@@ -1,0 +1,29 @@
+from dataclasses import replace
+from typing import Any
+
+from pydantic.dataclasses import dataclass
+
+from fake_vllm.scenarios.base import STRICT, Scenario
+from fake_vllm.timing import Pace, timing
+
+
+@dataclass(frozen=True, config=STRICT)
+class SetPace(Scenario):
+    """Other times than the server's, in milliseconds, `headers`, `first_token`, `gap`, as 20, normal:20/5, lognormal:20/0.5 or trace:FILE."""
+
+    name = "pace"
+    only_delivers = True
+    headers: str | None = None
+    first_token: str | None = None
+    gap: str | None = None
+
+    def __post_init__(self) -> None:
+        self._samplers()
+
+    def pace(self, pace: Pace) -> Pace:
+        return replace(pace, **self._samplers())
+
+    def _samplers(self) -> dict[str, Any]:
+        stated = {"headers": self.headers, "first_token": self.first_token, "gap": self.gap}
+        # A comma would end the parameter, so the two numbers of a distribution are parted by a slash here.
+        return {name: timing(text.replace("/", ",") if "trace" not in text else text) for name, text in stated.items() if text}

@@ -1,0 +1,18 @@
+from dataclasses import replace
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from fake_vllm.model import Phrase, Plan
+from fake_vllm.scenarios.base import STRICT, Scenario
+
+
+@dataclass(frozen=True, config=STRICT)
+class Repeat(Scenario):
+    """Says `phrase` ("again and ") again and again without end, as a model caught in a loop; `repetition_detection` ends it."""
+
+    name = "repeat"
+    phrase: str = Field("again and ", min_length=1)
+
+    def shape(self, plan: Plan) -> Plan:
+        return replace(plan, eos_after=None, context=None, source=Phrase(self.phrase))

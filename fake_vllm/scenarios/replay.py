@@ -1,0 +1,41 @@
+from dataclasses import replace
+from itertools import chain, cycle
+from pathlib import Path
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from fake_vllm.model import Plan, Recorded
+from fake_vllm.recording import Recording, RecordingError
+from fake_vllm.scenarios.base import STRICT, Scenario
+from fake_vllm.timing import Pace, Sampler
+
+
+@dataclass(frozen=True, config=STRICT)
+class Replay(Scenario):
+    """Says what was recorded into `file` with `fake-vllm record`, at its pace; `speed` (1) times as fast."""
+
+    name = "replay"
+    file: Path
+    speed: float = Field(1.0, gt=0)
+
+    def __post_init__(self) -> None:
+        self._recording()
+
+    def shape(self, plan: Plan) -> Plan:
+        texts = self._recording().texts
+        return replace(plan, source=Recorded(tuple(texts)), eos_after=None if plan.eos_after is None else len(texts))
+
+    def pace(self, pace: Pace) -> Pace:
+        first, *gaps = (gap / 1000 / self.speed for gap in self._recording().gaps_ms)
+        return replace(pace, first_token=_always([first]), gap=_always([*gaps, 0.0]))
+
+    def _recording(self) -> Recording:
+        try:
+            return Recording.load(self.file)
+        except RecordingError as error:
+            raise ValueError(str(error)) from None
+
+
+def _always(seconds: list[float]) -> Sampler:
+    return lambda random: chain(seconds, cycle(seconds))

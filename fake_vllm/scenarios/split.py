@@ -1,0 +1,47 @@
+import re
+from dataclasses import replace
+from itertools import pairwise
+from typing import Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from fake_vllm.model import Phrase, Plan
+from fake_vllm.scenarios.base import STRICT, Call, Scenario
+from fake_vllm.steps import Steps
+
+WORDS = "déjà vu, 日本語 and 🙂 "
+CUTS = {
+    "byte": re.compile(rb"(?<=.)(?=.)", re.DOTALL),
+    "character": re.compile(rb"(?<=[\xc0-\xff])"),
+    "line": re.compile(rb"(?<=\r)(?=\n)"),
+}
+
+
+@dataclass(frozen=True, config=STRICT)
+class Split(Scenario):
+    """Cuts packets in odd places, `at`: byte (each byte a packet of its own), character (inside a UTF-8 character) or line (between CR and LF).
+
+    The parts lie `every` seconds (0.001) apart. With `character` the model says words with characters of two, three and four bytes.
+    """
+
+    name = "split"
+    only_delivers = True
+    at: Literal["byte", "character", "line"] = "byte"
+    every: float = Field(default=0.001, gt=0)
+
+    def shape(self, plan: Plan) -> Plan:
+        return replace(plan, source=Phrase(WORDS)) if self.at == "character" else plan
+
+    def packets(self, steps: Steps, call: Call) -> Steps:
+        where = CUTS[self.at]
+        for at, data, tokens in steps:
+            first, *rest = _cut(data, where)
+            yield at, first, tokens
+            for part in rest:
+                yield call.now() + self.every, part, 0
+
+
+def _cut(data: bytes, where: re.Pattern[bytes]) -> list[bytes]:
+    places = [0, *(found.start() for found in where.finditer(data)), len(data)]
+    return [data[begin:end] for begin, end in pairwise(places) if begin < end] or [b""]

@@ -1,0 +1,70 @@
+"""When a scenario applies: always, on some attempts, on some requests, or by seeded chance."""
+
+from dataclasses import dataclass
+from random import Random
+from typing import Self
+
+KEYS = ("attempts", "requests", "chance")
+FOREVER = 2**63
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """The numbers from `first` to `last`, written as `3`, `2-4` or `3-`."""
+
+    first: int = 1
+    last: int = FOREVER
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        first, dash, last = text.partition("-")
+        begin = int(first)
+        end = begin if not dash else int(last) if last else FOREVER
+        if not 1 <= begin <= end:
+            raise ValueError
+        return cls(begin, end)
+
+    def __contains__(self, number: int) -> bool:
+        return self.first <= number <= self.last
+
+
+@dataclass(frozen=True)
+class Trigger:
+    """`attempts`: of the same scenario text. `requests`: to this server. Both count from 1, since the ledger was cleared.
+
+    `chance`: from 0 to 1; the same request number and seed always have the same luck.
+    """
+
+    attempts: Numbers = Numbers()
+    requests: Numbers = Numbers()
+    chance: float = 1.0
+
+    @classmethod
+    def parse(cls, pairs: dict[str, str]) -> Self:
+        """Take the trigger's own keys out of `pairs`.
+
+        Raises:
+            ValueError: a value is no number, no range or no chance; the text says which.
+        """
+        found: dict[str, Numbers | float] = {}
+        for key in KEYS:
+            if (text := pairs.pop(key, None)) is None:
+                continue
+            try:
+                found[key] = cls._chance(text) if key == "chance" else Numbers.parse(text)
+            except ValueError:
+                form = "a number from 0 to 1" if key == "chance" else "a number from 1, as 3, or a range, as 2-4 or 3-"
+                raise ValueError(f"{key}: '{text}' is not {form}") from None
+        return cls(**found)  # type: ignore[arg-type]
+
+    def applies(self, attempt: int, number: int, seed: int) -> bool:
+        if attempt not in self.attempts or number not in self.requests:
+            return False
+        return self.chance >= 1 or Random(f"{seed} {number}").random() < self.chance
+
+    @staticmethod
+    def _chance(text: str) -> float:
+        value = float(text)
+        if not 0 <= value <= 1:
+            raise ValueError
+        return value

@@ -1,0 +1,120 @@
+"""Settings on the command line and in YAML: one table, checked once, told in one sentence."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from fake_vllm import config
+from fake_vllm.settings import Settings, SettingsError, make
+from fake_vllm.testing import FakeVllm
+from tests.fake_vllm.test_cli import run
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "says"),
+    [
+        ("scenario: finite\ngap_sm: 3\n", 2, "There is no setting gap_sm. Did you mean gap_ms"),
+        ("port: 8000\n\nscenario: stal:after=2\n", 3, "There is no scenario 'stal'. Did you mean stall"),
+        ("max_num_seqs: 0\n", 1, "max_num_seqs: Input should be greater than or equal to 1"),
+        ("gap_ms: fast\n", 1, "'fast' is no timing in milliseconds"),
+        ("rules:\n  - scenario: endless\n    strem: true\n", 3, "rules.0.strem"),
+        ("rules:\n  - scenario: endless\n  - path: /v1\n", 3, "rules.1.scenario: Field required"),
+        ("scenario: [\n", 2, "this is no YAML"),
+        ("- a\n", 1, "a mapping of settings is expected"),
+    ],
+)
+def test_what_does_not_fit_is_named_with_its_line(text: str, line: int, says: str, tmp_path: Path) -> None:
+    file = tmp_path / "fake.yaml"
+    file.write_text(text)
+    with pytest.raises(SettingsError) as caught:
+        config.read(file, {})
+    message = str(caught.value)
+    assert message.startswith(f"{file}, line {line}: ")
+    assert says in message
+    assert "\n" not in message
+
+
+def test_a_file_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
+    done = run("--config", str(tmp_path / "none.yaml"))
+    assert done.returncode == 2
+    assert done.stderr == f"fake-vllm: Cannot read {tmp_path / 'none.yaml'}: No such file or directory.\n"
+
+
+def test_flags_win_over_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "fake.yaml"
+    file.write_text("served_model_name: of-the-file\nscenario: endless\n")
+    settings = config.read(file, {"served_model_name": "of-the-flag"})
+    assert (settings.served_model_name, settings.scenario) == ("of-the-flag", "endless")
+
+
+def test_a_rule_picks_the_scenario_by_what_was_asked(tmp_path: Path) -> None:
+    file = tmp_path / "fake.yaml"
+    file.write_text(
+        "rules:\n- {scenario: 'refuse:status=429,times=0', prompt: secret}\n- {scenario: 'finite:tokens=2', stream: false}\n"
+    )
+    with FakeVllm("finite:tokens=5", gap=0, config=file) as fake, httpx2.Client(trust_env=False) as client:
+
+        def ask(content: str, *, stream: bool) -> httpx2.Response:
+            body = {"messages": [{"role": "user", "content": content}], "stream": stream}
+            return client.post(f"{fake.base_url}/chat/completions", json=body)
+
+        assert ask("my secret", stream=True).status_code == 429
+        assert ask("hello", stream=False).json()["usage"]["completion_tokens"] == 3
+        assert ask("hello", stream=True).text.count("data: ") == 1 + 5 + 1 + 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["--prot", "1"], "--prot"),
+        (["--port", "x"], "--port: Input should be a valid integer"),
+        (["--port", "70000"], "--port: Input should be less than or equal to 65535"),
+        (["--scenario", "stall:aftr=2"], "has no parameter 'aftr'. Did you mean after"),
+        (["--workers", "2"], "one process keeps the one ledger"),
+        (["--enable-auto-tool-choice"], "needs --tool-call-parser"),
+        (["--tool-call-parser", "mistral"], "Input should be 'hermes'"),
+        (["--gap-ms", "normal:3"], "normal:10,2"),
+        (["--gap-ms", "trace:/nowhere.json"], "Cannot read the trace '/nowhere.json'"),
+        (["--text", "/nowhere.txt"], "Cannot read /nowhere.txt"),
+        (["--scenario", "replay:file=/nowhere.json"], "Cannot read /nowhere.json"),
+        (["--uds", "/nowhere/socket"], "Cannot listen on /nowhere/socket"),
+        (["--on-disconnect", "maybe"], "Input should be 'abort' or 'keep'"),
+        (["fly"], "'fly'"),
+    ],
+)
+def test_bad_flags_are_one_sentence_and_status_2(flags: list[str], says: str) -> None:
+    done = run("--port", "0", *flags) if "--port" not in flags else run(*flags)
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""
+
+
+def test_the_schema_is_published_and_is_that_of_the_settings() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "fake_vllm.cli", "schema"], capture_output=True, text=True, timeout=30, check=True
+    )
+    schema = json.loads(done.stdout)
+    assert schema["properties"].keys() == Settings.model_fields.keys()
+    assert all("description" in field for field in schema["properties"].values())
+
+
+def test_every_flag_is_in_the_help() -> None:
+    text = run("--help").stdout
+    assert all(f"--{name.replace('_', '-')}" in text for name in Settings.model_fields if name != "rules")
+
+
+def test_vllms_own_flags_keep_their_names() -> None:
+    names = "host port uds ssl_certfile ssl_keyfile served_model_name max_model_len max_num_seqs max_num_queued_reqs max_num_queued_tokens api_key"
+    names += (
+        " enable_auto_tool_choice tool_call_parser enable_request_id_headers enable_prompt_tokens_details sse_keep_alive_interval"
+    )
+    assert set(names.split()) <= Settings.model_fields.keys()
+
+
+def test_settings_are_made_of_text_too() -> None:
+    assert make({"port": "0", "gap_ms": 3}).gap_ms == "3"

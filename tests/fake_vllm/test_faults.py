@@ -1,0 +1,244 @@
+"""Each fault that spoils what is said, or how it ends, as it is on the wire."""
+
+import json
+import re
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from fake_vllm.testing import FakeVllm
+from tests.fake_vllm.raw import arrivals, ask, chunks, events, read, take
+
+END = b"0\r\n\r\n"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[FakeVllm]:
+    with FakeVllm("finite:tokens=8", gap=0.001) as fake:
+        yield fake
+
+
+def stream(server: FakeVllm, scenario: str, *, until: bytes = END, stream: bool = True) -> tuple[bytes, bytes]:
+    with ask(server, scenario, stream=stream) as connection:
+        return read(connection, until=until)
+
+
+def said(body: bytes) -> list[dict[str, Any]]:
+    return [json.loads(event[6:]) for event in events(body) if event != b"data: [DONE]"]
+
+
+def words(body: bytes) -> list[str]:
+    return [event["choices"][0]["delta"].get("content") for event in said(body) if event["choices"]]
+
+
+class TestClose:
+    def test_the_connection_ends_in_the_middle_with_a_fin(self, server: FakeVllm) -> None:
+        _, body = stream(server, "close:after=3", until=b"")
+        assert len(events(body)) == 1 + 3
+        assert chunks(body)[-1] != b""
+        assert server.until_over().end == "closed"
+
+    def test_it_may_come_before_any_header(self, server: FakeVllm) -> None:
+        assert stream(server, "close:after=0", until=b"") == (b"", b"")
+
+
+class TestAbort:
+    def test_a_stream_ends_as_that_of_a_vllm_that_is_stopped(self, server: FakeVllm) -> None:
+        _, body = stream(server, "abort:after=3")
+        last = said(body)[-1]["choices"][0]
+        assert (last["finish_reason"], last["delta"]["content"]) == ("abort", "")
+        assert events(body)[-1] == b"data: [DONE]"
+        assert len(events(body)) == 1 + 3 + 1 + 1
+
+    def test_a_whole_answer_holds_the_part_that_was_made(self, server: FakeVllm) -> None:
+        _, body = stream(server, "abort:after=3", until=b'"metrics":null}', stream=False)
+        choice = json.loads(body)["choices"][0]
+        assert choice["finish_reason"] == "abort"
+        assert choice["message"]["content"]
+
+
+class TestMalformed:
+    def test_one_event_is_no_json_and_the_others_are(self, server: FakeVllm) -> None:
+        _, body = stream(server, "malformed:after=2")
+        broken = [event for event in events(body)[:-1] if not is_json(event[6:])]
+        assert broken == [events(body)[1 + 2]]
+        assert is_json(broken[0][6:] + b"}")
+
+    def test_a_whole_answer_is_no_json_either(self, server: FakeVllm) -> None:
+        head, body = stream(server, "malformed", until=b'"metrics":null', stream=False)
+        assert not is_json(body)
+        assert is_json(body.rstrip() + b"}")
+        assert b"content-length: " in head
+
+
+class TestWrongLength:
+    @pytest.mark.parametrize("by", [10, -10])
+    def test_a_whole_answer_has_another_length_than_it_says(self, by: int, server: FakeVllm) -> None:
+        head, body = stream(server, f"wrong_length:by={by}", until=b'"metrics":null}', stream=False)
+        assert int(re.findall(rb"content-length: (\d+)", head)[0]) == len(body) + by
+
+    def test_a_stream_announces_a_wrong_chunk(self, server: FakeVllm) -> None:
+        _, body = stream(server, "wrong_length")
+        size, _, rest = body.partition(b"\r\n")
+        assert int(size, 16) == rest.index(b"\r\n") + 10
+
+
+def test_no_done_leaves_out_the_done_and_ends_well(server: FakeVllm) -> None:
+    _, body = stream(server, "no_done")
+    assert b"[DONE]" not in body
+    assert said(body)[-1]["choices"][0]["finish_reason"] == "stop"
+    assert chunks(body)[-1] == b""
+
+
+def test_duplicate_sends_one_event_twice(server: FakeVllm) -> None:
+    _, odd = stream(server, "duplicate:after=2")
+    _, plain = stream(server, "")
+    expected = words(plain)
+    assert words(odd) == [*expected[: 1 + 3], expected[3], *expected[4:]]
+
+
+def test_out_of_order_swaps_words_and_loses_none(server: FakeVllm) -> None:
+    _, odd = stream(server, "out_of_order:after=2+finite:tokens=8")
+    _, plain = stream(server, "finite:tokens=8")
+    role, a, b, c, d, *_ = expected = words(plain)
+    assert words(odd)[:5] == [role, a, b, d, c]
+    assert sorted(words(odd)) == sorted(expected)
+
+
+def test_wrong_ids_gives_each_later_event_its_own(server: FakeVllm) -> None:
+    _, body = stream(server, "wrong_ids:after=2+finite:tokens=8")
+    ids = [event["id"] for event in said(body)]
+    assert len(set(ids[: 1 + 2])) == 1
+    assert len(set(ids[3:])) == len(ids[3:])
+    assert ids[3:] == sorted(ids[3:], reverse=True)
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_wrong_model_answers_in_another_name(whole: bool, server: FakeVllm) -> None:
+    head, body = stream(server, "wrong_model:model=other", until=b'"metrics":null}' if whole else END, stream=not whole)
+    answers = [json.loads(body)] if whole else said(body)
+    assert {answer["model"] for answer in answers} == {"other"}
+    assert not whole or int(re.findall(rb"content-length: (\d+)", head)[0]) == len(body)
+
+
+def test_crlf_ends_lines_as_windows_does(server: FakeVllm) -> None:
+    _, body = stream(server, "crlf")
+    text = b"".join(chunks(body))
+    assert text.count(b"\r\n\r\n") == text.count(b"data: ") > 8
+    assert b"\n" not in text.replace(b"\r\n", b"")
+
+
+class TestSplit:
+    def test_each_byte_may_be_a_packet(self, server: FakeVllm) -> None:
+        with ask(server, "split+finite:tokens=0") as connection:
+            came = [data for _, data in arrivals(connection, until=END)]
+        assert max(map(len, came[1:])) < 8  # one each, unless the reader was slow
+        assert len(came) > 100
+
+    def test_a_packet_may_end_inside_a_character(self, server: FakeVllm) -> None:
+        with ask(server, "split:at=character,every=0.01+finite:tokens=6") as connection:
+            came = [data for _, data in arrivals(connection, until=END)]
+        assert any(not is_utf8(data) for data in came)
+        assert is_utf8(b"".join(came))
+
+    def test_a_packet_may_end_between_cr_and_lf(self, server: FakeVllm) -> None:
+        with ask(server, "split:at=line,every=0.005+finite:tokens=2") as connection:
+            came = [data for _, data in arrivals(connection, until=END)]
+        assert sum(data.endswith(b"\r") for data in came) > 10
+
+
+def test_buffer_lets_go_when_it_is_full_and_at_the_end(server: FakeVllm) -> None:
+    with ask(server, "buffer:bytes=1000+finite:tokens=12") as connection:
+        came = [data for _, data in arrivals(connection, until=END)]
+    assert {len(data) % 1000 for data in came[:-1]} == {0}
+    assert b"".join(came).endswith(END)
+
+
+def test_repeat_says_the_same_again_and_again(server: FakeVllm) -> None:
+    with ask(server, "repeat:phrase=no more ") as connection:
+        data, _ = take(connection, 40)
+    _, *said = words(data.partition(b"\r\n\r\n")[2])
+    assert "".join(said)[:32] == "no more " * 4
+
+
+def test_repetition_detection_ends_a_repeat(server: FakeVllm) -> None:
+    body = {
+        "messages": [{"role": "user", "content": "Hi"}],
+        "repetition_detection": {"max_pattern_size": 20, "min_pattern_size": 1, "min_count": 4},
+        "fake_scenario": "repeat:phrase=no ",
+    }
+    choice = server._ask("/v1/chat/completions", "POST", json.dumps(body).encode(), "application/json")["choices"][0]
+    assert (choice["finish_reason"], choice["stop_reason"]) == ("repetition", "repetition_detected")
+
+
+def test_pace_sets_other_times_for_one_request(server: FakeVllm) -> None:
+    stream(server, "pace:first_token=60,gap=20+finite:tokens=5")
+    entry = server.until_over()
+    assert entry.first_token is not None
+    assert entry.started is not None
+    assert entry.last_token is not None
+    assert 0.055 < entry.first_token - entry.started < 0.5
+    assert 0.095 < entry.last_token - entry.first_token < 0.6
+
+
+def test_headers_have_a_clock_of_their_own(server: FakeVllm) -> None:
+    stream(server, "pace:headers=80")
+    entry = server.until_over()
+    assert entry.headers is not None
+    assert 0.075 < entry.headers - entry.arrived < 0.5
+
+
+def test_never_read_takes_the_connection_and_nothing_else() -> None:
+    with FakeVllm("endless") as fake:
+        host, port = fake.root.removeprefix("http://").split(":")
+        fake.play("never_read")
+        with socket.create_connection((host, int(port)), timeout=0.5) as client:
+            client.sendall(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n")
+            with pytest.raises(TimeoutError):
+                client.recv(1)
+
+
+class TestTriggers:
+    def test_a_fault_on_some_attempts_only(self, server: FakeVllm) -> None:
+        server.clear()
+        ends: list[str] = []
+        for _ in range(4):
+            stream(server, "close:after=1,attempts=2-3+finite:tokens=2", until=END if len(ends) in (0, 3) else b"")
+            ends.append(server.until_over().end)
+        assert ends == ["finished", "closed", "closed", "finished"]
+
+    def test_a_fault_on_some_requests_to_the_server_only(self, server: FakeVllm) -> None:
+        server.clear()
+        stream(server, "finite:tokens=1")
+        _, body = stream(server, "error_event:after=1,requests=2-")
+        assert b"InternalServerError" in body
+
+    def test_chance_is_the_same_in_every_run(self) -> None:
+        def run(seed: int) -> list[str]:
+            with FakeVllm("close:after=0,chance=0.5+finite:tokens=1", gap=0, seed=seed) as fake:
+                for _ in range(12):
+                    stream(fake, "", until=END)
+                return [entry.end for entry in fake.requests]
+
+        first = run(1)
+        assert first == run(1)
+        assert first != run(2)
+        assert set(first) == {"finished", "closed"}
+
+
+def is_json(data: bytes) -> bool:
+    try:
+        json.loads(data)
+    except ValueError:
+        return False
+    return True
+
+
+def is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
