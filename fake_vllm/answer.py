@@ -240,10 +240,14 @@ class Answer:
                 step = next(self._steps)
             at, data, tokens = step
             if at <= now:  # nearly always: one step is due, and the next one later
-                if data:
+                entry = self.entry
+                if data and entry.headers is not None:
+                    entry.bytes += len(data)
+                    exchange.write(data)
+                elif data:
                     self._write(data)
                 if tokens:
-                    self._made(self.entry, tokens)
+                    self._made(entry, tokens)
                 step = next(self._steps)
                 at = step[0]
                 if at <= now:

@@ -1,5 +1,6 @@
 """The scheduler: slots, the queue before them, and what the engine counts."""
 
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -98,7 +99,9 @@ class Engine:
             metrics.time_to_first_token.observe(now - entry.arrived)
             self._tell(entry)
         else:
-            metrics.inter_token_latency.observe(now - last)
+            between = metrics.inter_token_latency
+            between.counts[bisect_left(between.bounds, now - last)] += 1
+            between.total += now - last
         if entry.client_left is not None:
             entry.tokens_after_left += tokens
 

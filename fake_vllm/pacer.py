@@ -5,22 +5,19 @@ import math
 from collections.abc import Callable
 from heapq import heappop, heappush
 
+IDLE = -1
 Turn = Callable[[float], float]
 """Does what is due at the given loop time and returns when to be called again; `math.inf`: not until woken."""
 
 
 class Alarm:
-    """One turn's place on the clock. `tick`: the millisecond it is set to; None: it is not."""
+    """One turn's place on the clock. `tick`: the millisecond it is set to, or `IDLE`."""
 
     __slots__ = ("tick", "turn")
 
     def __init__(self, turn: Turn) -> None:
         self.turn = turn
-        self.tick: int | None = None
-
-    @property
-    def set(self) -> bool:
-        return self.tick is not None
+        self.tick = IDLE
 
 
 class Pacer:
@@ -39,7 +36,7 @@ class Pacer:
         self._set_timer()
 
     def forget(self, alarm: Alarm) -> None:
-        alarm.tick = None  # it is left in its millisecond's list, and does nothing then
+        alarm.tick = IDLE  # it is left in its millisecond's list, and does nothing then
 
     def _set(self, alarm: Alarm, tick: int) -> None:
         alarm.tick = tick
@@ -72,18 +69,23 @@ class Pacer:
             for alarm in self._alarms.pop(tick):
                 if alarm.tick != tick:
                     continue  # it was woken or forgotten meanwhile
-                alarm.tick = None
+                alarm.tick = IDLE
                 try:
                     due = alarm.turn(now)
                 except Exception as error:  # a fault of one stream is not the others'
                     loop.call_exception_handler({"message": "A stream ended with a fault of the server.", "exception": error})
                     continue
-                if due < math.inf and not alarm.set:
-                    if due > now:
-                        self._set(alarm, int(due * 1000 + 0.5))
-                    else:
+                if due < math.inf and alarm.tick == IDLE:
+                    if due <= now:
                         at_once.append(alarm)
+                        continue
+                    alarm.tick = then = int(due * 1000 + 0.5)
+                    if then in self._alarms:
+                        self._alarms[then].append(alarm)
+                    else:
+                        self._alarms[then] = [alarm]
+                        heappush(self._ticks, then)
         for alarm in at_once:
-            if not alarm.set:
+            if alarm.tick == IDLE:
                 self._set(alarm, 0)
         self._set_timer()

@@ -1,6 +1,7 @@
 """The process: where it listens, on which loop, and how it ends."""
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -38,6 +39,9 @@ def run(settings: Settings) -> None:
 async def _serve(settings: Settings, listening: socket.socket, tls: ssl.SSLContext | None) -> None:
     loop = asyncio.get_running_loop()
     app = App(settings)
+    # What has been loaded stays; and a full collection over thousands of streams would hold up all of them.
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
     limits = Limits(settings.request_seconds, int(settings.max_body_mb * 2**20))
     connections: set[Connection] = set()
     end = asyncio.Event()
