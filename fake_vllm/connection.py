@@ -11,7 +11,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from email.utils import formatdate
 from http import HTTPStatus
 from typing import cast
 from urllib.parse import parse_qsl, unquote
@@ -21,6 +20,8 @@ import httptools
 Headers = Sequence[tuple[bytes, bytes]]
 KEEP_ALIVE = 5.0  # uvicorn's, and so vLLM's
 HEAD_LIMIT = 65_536
+DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 PIPELINE_LIMIT = 64
 _NO_LINGER = struct.pack("ii", 1, 0)
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
@@ -269,5 +270,8 @@ def _date() -> bytes:
     global _dated
     now = int(time.time())
     if _dated[0] != now:
-        _dated = (now, formatdate(now, usegmt=True).encode())
+        day = time.gmtime(now)
+        # strftime's names follow the locale, and email.utils takes long to load.
+        text = time.strftime(f"{DAYS[day.tm_wday]}, %d {MONTHS[day.tm_mon - 1]} %Y %H:%M:%S GMT", day)
+        _dated = (now, text.encode())
     return _dated[1]

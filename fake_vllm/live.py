@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import asdict
-from importlib.resources import files
+from pathlib import Path
 from time import monotonic
 
 from fake_vllm.api import dumps
@@ -15,7 +15,7 @@ EVERY = 0.5  # seconds between two looks at what runs
 
 
 def page() -> bytes:
-    return (files("fake_vllm") / "page.html").read_bytes()
+    return Path(__file__).with_name("page.html").read_bytes()
 
 
 def stream(exchange: Exchange, ledger: Ledger, metrics: Metrics) -> None:

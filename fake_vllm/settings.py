@@ -1,6 +1,6 @@
 """What a server is told when it starts, on the command line or in a YAML file: one table for both."""
 
-import difflib
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -126,7 +126,7 @@ def make(values: dict[str, Any], where: str = "--{}") -> Settings:
     """
     for name in values:
         if name not in Settings.model_fields:
-            near = difflib.get_close_matches(str(name), Settings.model_fields, n=3)
+            near = get_close_matches(str(name), Settings.model_fields, n=3)
             hint = f"Did you mean {' or '.join(near)}?" if near else f"There are: {', '.join(Settings.model_fields)}."
             raise SettingsError(f"There is no setting {where.format(name)}. {hint}")
     try:
