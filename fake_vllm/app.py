@@ -24,6 +24,15 @@ from fake_vllm.timing import Pace, timing
 
 SCENARIO_FIELD = "fake_scenario"
 SCENARIO_HEADER = "x-fake-scenario"
+PREFLIGHT: Headers = [
+    (
+        b"vary",
+        b"Origin, Access-Control-Request-Method, Access-Control-Request-Headers, Access-Control-Request-Private-Network",
+    ),
+    (b"access-control-allow-methods", b"DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT, QUERY"),
+    (b"access-control-max-age", b"600"),
+    (b"content-type", b"text/plain; charset=utf-8"),
+]
 RESPONSE_BY_ID = re.compile(r"/v1/responses/(?P<id>[^/]+)(?P<cancel>/cancel)?")
 Handler = Callable[[Exchange], None]
 Accept = Callable[[Rules, str, bytes, str | None], Asked]
@@ -95,6 +104,11 @@ class App:
                 self._route(exchange)
         except Refused as refused:
             self._json(exchange, refused.body, refused.status)
+        except Exception as error:  # a fault of the fake's own: told as vLLM tells its own, and on standard error
+            asyncio.get_running_loop().call_exception_handler(
+                {"message": f"{exchange.method} {exchange.path}", "exception": error}
+            )
+            self._json(exchange, api.error(500, "InternalServerError", f"fake-vllm has a fault: {error!r}"), 500)
 
     async def die(self, grace: float) -> None:
         """End all answers as a vLLM does that is being stopped; `grace`: seconds for their last bytes."""
@@ -122,8 +136,7 @@ class App:
         elif (handler := route.get(exchange.method)) is not None:
             handler(exchange)
         elif exchange.method == "OPTIONS" and {"origin", "access-control-request-method"} <= exchange.headers.keys():
-            text = b"Disallowed CORS origin"
-            self._reply(exchange, 400, text, [VARY, (b"content-type", b"text/plain; charset=utf-8")])
+            self._reply(exchange, 400, b"Disallowed CORS origin", PREFLIGHT)
         else:
             self._not_allowed(exchange, route)
 
@@ -238,7 +251,7 @@ class App:
     def _reply(self, exchange: Exchange, status: int, body: bytes, headers: Headers) -> None:
         """An answer that is one body of known length, sent at once."""
         length = (b"content-length", str(len(body)).encode())
-        place = 1 if headers and headers[0][0] in (b"allow",) else 0  # Starlette's order
+        place = next((at for at, (name, _) in enumerate(headers) if name == b"content-type"), 0)  # Starlette's order
         ordered = [*headers[:place], length, *headers[place:], *self._request_id(exchange)]
         exchange.write(exchange.head(status, ordered) + (b"" if exchange.method == "HEAD" else body))
         exchange.done(close=exchange.refusal is not None)

@@ -13,15 +13,15 @@ from fake_vllm.api.wire import DONE, VERSION, dumps, events, hex16
 if TYPE_CHECKING:
     from fake_vllm.api.completions import completion
     from fake_vllm.api.responses import response, unknown_response
-    from fake_vllm.api.tokenize import detokenize, tokenize
+    from fake_vllm.api.tokenizing import detokenize, tokenize
 
 # Loaded when somebody first asks for them: most servers only ever chat, and should be up at once.
 _LATER = {
     "completion": "completions",
     "response": "responses",
     "unknown_response": "responses",
-    "tokenize": "tokenize",
-    "detokenize": "tokenize",
+    "tokenize": "tokenizing",
+    "detokenize": "tokenizing",
 }
 
 __all__ = [

@@ -113,22 +113,27 @@ def parameters(
         n=1 if n is None else n,
         logprobs=logprobs,
         prompt_logprobs=prompt_logprobs,
-        logprob_token_ids=tuple(getattr(fields, "logprob_token_ids", None) or ()),
+        logprob_token_ids=tuple(_own(fields, "logprob_token_ids") or ()),
         constraint=constraint,
         bias=tuple(bias.items()),
         stops=(stop,) if isinstance(stop, str) else tuple(stop or ()),
         stop_ids=tuple(dict.fromkeys(fields.stop_token_ids or ())),
-        bad_words=tuple(dict.fromkeys(getattr(fields, "bad_words", ()))),
-        allowed=None if (ids := getattr(fields, "allowed_token_ids", None)) is None else tuple(ids),
-        min_tokens=getattr(fields, "min_tokens", 0),
-        thinking_budget=getattr(fields, "thinking_token_budget", None),
-        repetition=getattr(fields, "repetition_detection", None),
-        routed_experts_start=getattr(fields, "routed_experts_prompt_start", 0),
+        bad_words=tuple(dict.fromkeys(_own(fields, "bad_words", ()))),
+        allowed=None if (ids := _own(fields, "allowed_token_ids")) is None else tuple(ids),
+        min_tokens=_own(fields, "min_tokens", 0),
+        thinking_budget=_own(fields, "thinking_token_budget"),
+        repetition=_own(fields, "repetition_detection"),
+        routed_experts_start=_own(fields, "routed_experts_prompt_start", 0),
     )
     _check_count(made.n)
-    if not getattr(fields, "use_beam_search", False):  # beams are searched whatever the sampling parameters say
+    if not _own(fields, "use_beam_search", False):  # beams are searched whatever the sampling parameters say
         _check_ranges(fields, made)
     return made
+
+
+def _own(fields: Any, name: str, usual: Any = None) -> Any:
+    """A field that this kind of body has; what else a client sends under its name is ignored, as all unknown fields are."""
+    return getattr(fields, name) if name in type(fields).model_fields else usual
 
 
 def _check_count(n: int) -> None:
@@ -157,9 +162,9 @@ def _or(value: float | None, default: float) -> float:
 
 
 def _check_ranges(fields: Fields, made: Parameters) -> None:
-    _check_extra(getattr(fields, "vllm_xargs", None))
+    _check_extra(_own(fields, "vllm_xargs"))
     for name in ("presence_penalty", "frequency_penalty"):
-        if not -2.0 <= (penalty := _or(getattr(fields, name), 0.0)) <= 2.0:
+        if not -2.0 <= (penalty := _or(_own(fields, name), 0.0)) <= 2.0:
             raise Rejected(f"{name} must be in [-2, 2], got {penalty}.")
     repetition_penalty = _or(fields.repetition_penalty, 1.0)
     if not math.isfinite(repetition_penalty):

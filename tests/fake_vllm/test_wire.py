@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from fake_vllm.testing import FakeVllm
@@ -41,3 +42,32 @@ def test_headers_stand_in_the_order_of_the_real_one(name: str, servers: dict[str
     case = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
     got = send(servers[case["server"]], case["request"])
     assert list(got.headers) == [header for header, _ in case["response"]["headers"]]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "status", "names"),
+    [
+        ("OPTIONS", "/v1/chat/completions", {}, 405, ["allow", "content-length", "content-type", "vary"]),
+        (
+            *("OPTIONS", "/v1/chat/completions", {"origin": "http://x", "access-control-request-method": "POST"}, 400),
+            ["vary", "access-control-allow-methods", "access-control-max-age", "content-length", "content-type"],
+        ),
+        ("GET", "/v1/models/", {}, 307, ["content-length", "location", "vary"]),
+        ("HEAD", "/health", {}, 405, ["allow", "content-length", "content-type", "vary"]),
+        ("GET", "/v1/responses/resp_1", {}, 404, ["content-length", "content-type", "vary"]),
+        ("GET", "/v1/responses/resp_1/cancel", {}, 405, ["allow", "content-length", "content-type", "vary"]),
+    ],
+)
+def test_what_no_transcript_holds_is_as_it_was_seen(
+    method: str, path: str, headers: dict[str, str], status: int, names: list[str], servers: dict[str, str]
+) -> None:
+    """Seen on a vLLM 0.32.0 with curl."""
+    got = httpx2.request(method, servers["default"] + path, headers=headers, trust_env=False)
+    assert got.status_code == status
+    assert list(got.headers)[2:] == names
+
+
+def test_an_id_is_on_every_answer_if_asked_for(servers: dict[str, str]) -> None:
+    for path in ("/health", "/v1/nope", "/v1/models"):
+        got = httpx2.get(servers["options"] + path, headers={"x-request-id": "mine"}, trust_env=False)
+        assert got.headers["x-request-id"] == "mine"
