@@ -1,5 +1,6 @@
 """The page for people and the events it is made of."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +8,9 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from fake_vllm.ledger import Ledger
+from fake_vllm.live import EVERY, stream
+from fake_vllm.metrics import Metrics
 from fake_vllm.testing import FakeVllm
 from tests.fake_vllm.browser import CHROMIUM, opened
 from tests.fake_vllm.raw import ask, read
@@ -51,13 +55,33 @@ def test_events_tell_each_moment_of_a_request_as_it_happens(server: FakeVllm) ->
     assert (True, False, "running") in seen or (False, False, "running") in seen
 
 
-def test_who_watches_and_leaves_is_forgotten(server: FakeVllm) -> None:
-    with httpx2.Client(trust_env=False, timeout=5) as client:
-        for _ in range(3):
-            with client.stream("GET", server.root + "/ledger/events") as live:
-                next(live.iter_lines())
-    with ask(server, "") as asking:
-        assert b"[DONE]" in read(asking, until=b"[DONE]")[1]
+def test_who_watches_and_leaves_is_forgotten() -> None:
+    class Watching:
+        """Stands in for an exchange."""
+
+        blocked = False
+        on_gone = on_drained = staticmethod(lambda: None)
+        written = b""
+
+        def head(self, *given: object, **more: object) -> bytes:
+            return b""
+
+        def write(self, data: bytes) -> None:
+            self.written += data
+
+    async def watch() -> tuple[int, int, bytes]:
+        ledger, exchange = Ledger(), Watching()
+        stream(exchange, ledger, Metrics(100))  # type: ignore[arg-type]
+        watched = len(ledger.watchers)
+        exchange.on_gone()
+        ledger.open("late", "/", "finite", stream=True, prompt_tokens=1, arrived=0.0)
+        await asyncio.sleep(EVERY * 1.5)
+        return watched, len(ledger.watchers), exchange.written
+
+    watched, left, written = asyncio.run(watch())
+    assert (watched, left) == (1, 0)
+    assert written.count(b"event: load") == 1
+    assert b"late" not in written
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium, which is not on this machine (Debian: apt-get install chromium)")

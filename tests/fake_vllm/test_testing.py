@@ -42,6 +42,15 @@ def test_the_scenario_can_be_changed_while_it_runs(fake_vllm: FakeVllm) -> None:
         assert read(client, until=b"}}")[0].startswith(b"HTTP/1.1 429")
 
 
+def test_clearing_counts_requests_and_attempts_anew(fake_vllm: FakeVllm) -> None:
+    for numbers in ([1, 2], [1, 2]):
+        for _ in numbers:
+            with ask(fake_vllm, "finite:tokens=1") as client:
+                read(client, until=b"[DONE]")
+        assert [entry.number for entry in fake_vllm.requests] == [entry.attempt for entry in fake_vllm.requests] == numbers
+        fake_vllm.clear()
+
+
 def test_a_server_that_does_not_start_says_why() -> None:
     with pytest.raises(FakeVllmError, match="There is no scenario 'babble'"):
         FakeVllm("babble")
