@@ -1,7 +1,7 @@
 """What a scenario may do to an answer."""
 
 from collections.abc import Sequence
-from typing import ClassVar, Final, Protocol
+from typing import Any, ClassVar, Final, Protocol
 
 from pydantic import ConfigDict
 
@@ -28,7 +28,7 @@ class Failure(Exception):
         super().__init__(message)
         self.status = status
         self.headers = headers
-        self.body = error(status, type, message, param)
+        self.body: dict[str, Any] = error(status, type, message, param)
         self.end: End = end
 
 

@@ -6,7 +6,7 @@ from pydantic.dataclasses import dataclass
 from fake_vllm.engine import TOO_MANY_REQUESTS
 from fake_vllm.scenarios.base import STRICT, Call, Failure, Scenario
 
-# vLLM's words where it has any; it never sends a 429, a gateway before it does. Its 401 is below.
+# vLLM's words where it has any; it never sends a 429, a gateway before it does. Its 401 has a form of its own.
 ERRORS = {
     404: ("NotFoundError", "The model `nope` does not exist.", "model"),
     429: ("Too Many Requests", "Rate limit exceeded. Please try again later.", None),
@@ -34,4 +34,7 @@ class Refuse(Scenario):
             return
         type, text, param = ERRORS.get(self.status, (phrase := responses.get(self.status, "Error"), phrase, None))
         wait = [] if self.retry_after is None else [(b"retry-after", f"{self.retry_after:.10g}".encode())]
-        raise Failure(self.status, type, text, end="refused", param=param, headers=wait)
+        failure = Failure(self.status, type, text, end="refused", param=param, headers=wait)
+        if self.status == 401:
+            failure.body = {"error": "Unauthorized"}
+        raise failure

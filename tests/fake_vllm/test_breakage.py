@@ -62,6 +62,10 @@ class TestRefuse:
         assert (answer.status_code, answer.headers["retry-after"]) == (429, sent)
         assert answer.json()["error"]["type"] == "Too Many Requests"
 
+    def test_a_401_has_vllms_own_form(self, server: Fake, http: httpx2.Client) -> None:
+        answer = post(http, server, "refuse:status=401")
+        assert (answer.status_code, answer.json()) == (401, {"error": "Unauthorized"})
+
     def test_the_ledger_says_that_it_never_started(self, server: Fake, http: httpx2.Client) -> None:
         post(http, server, "refuse:status=500")
         entry = ledger(http, server)[-1]

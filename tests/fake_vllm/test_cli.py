@@ -2,14 +2,18 @@
 
 import signal
 import socket
+import ssl
 import subprocess
 import sys
+from pathlib import Path
 
 import httpx2
 import pytest
 
+from fake_vllm.testing import FakeVllm
 from stream_lab.fake import Fake
 from tests.fake_vllm.conftest import Certificates
+from tests.fake_vllm.raw import arrivals, ask
 
 COMMAND = [sys.executable, "-m", "fake_vllm.cli"]
 
@@ -122,3 +126,54 @@ def test_bad_tls_files_are_one_clear_sentence(flags: list[str], says: str, certi
     assert done.stderr.count("\n") == 1
     assert says in done.stderr
     assert done.stdout == ""
+
+
+def test_a_certificate_made_on_the_spot_can_be_trusted_by_its_file(tmp_path: Path) -> None:
+    trusted = tmp_path / "ca.pem"
+    with FakeVllm("finite:tokens=1", gap=0, tls_self_signed=True, tls_ca=trusted) as fake:
+        assert fake.base_url.startswith("https://")
+        with httpx2.Client(verify=ssl.create_default_context(cafile=str(trusted)), trust_env=False) as client:
+            body = {"messages": [{"role": "user", "content": "Hi"}]}
+            assert client.post(f"{fake.base_url}/chat/completions", json=body).status_code == 200
+        assert fake.until_over().end == "finished"
+        with pytest.raises(httpx2.ConnectError, match="certificate verify failed"):
+            httpx2.get(f"{fake.base_url}/models", trust_env=False)
+
+
+def test_it_listens_on_a_unix_socket_and_removes_it(tmp_path: Path) -> None:
+    path = tmp_path / "fake.sock"
+    process, line = start("--uds", str(path))
+    assert f"unix:{path}" in line
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+        client.sendall(b"GET /version HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        got = b"".join(iter(lambda: client.recv(65536), b""))
+    assert got.endswith(b'{"version":"0.32.0"}')
+    process.terminate()
+    assert process.wait(timeout=5) == 0
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_it_runs_on_either_event_loop(loop: str) -> None:
+    with FakeVllm("finite:tokens=3", gap=0.005, loop=loop) as fake, ask(fake, "reset:after=2") as client:
+        with pytest.raises(ConnectionResetError):
+            list(arrivals(client))
+        assert fake.until_over().end == "reset"
+
+
+def test_silence_is_filled_with_comments_if_vllms_flag_says_so() -> None:
+    with FakeVllm("finite:tokens=2", gap=0.25, sse_keep_alive_interval=0.1) as fake, ask(fake, "") as client:
+        body = b"".join(data for _, data in arrivals(client, until=b"[DONE]"))
+    assert body.count(b": keep-alive\n\n") == 4
+    assert body.count(b"data: ") == 1 + 2 + 1 + 1
+
+
+def test_the_model_says_what_a_file_holds(tmp_path: Path) -> None:
+    told = tmp_path / "told.txt"
+    told.write_text("Once upon a time\nthere was a  stream.")
+    with FakeVllm(gap=0, text=told) as fake:
+        body = {"messages": [{"role": "user", "content": "Hi"}]}
+        choice = httpx2.post(f"{fake.base_url}/chat/completions", json=body, trust_env=False).json()["choices"][0]
+    assert choice["message"]["content"] == "Once upon a time\nthere was a  stream."
+    assert choice["finish_reason"] == "stop"
