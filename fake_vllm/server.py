@@ -14,10 +14,12 @@ from typing import Any
 
 from fake_vllm.app import App
 from fake_vllm.connection import Connection, Limits
+from fake_vllm.metrics import Metrics
 from fake_vllm.settings import Settings
 
 GRACE = 0.2  # seconds that a dying server has for the ends of its answers
 BACKLOG = 4096
+WARM_AFTER = 0.2  # seconds; before that, the first answer comes first
 
 
 class CannotListen(Exception):
@@ -62,6 +64,7 @@ async def _serve(settings: Settings, listening: socket.socket, tls: ssl.SSLConte
         f"fake-vllm: {_address(settings, listening)} serves '{settings.served_model_name}', scenario {settings.scenario}",
         flush=True,
     )
+    loop.call_later(WARM_AFTER, threading.Thread(target=_warm_up, daemon=True).start)
     await end.wait()
     server.close()
     await app.die(GRACE)
@@ -69,6 +72,16 @@ async def _serve(settings: Settings, listening: socket.socket, tls: ssl.SSLConte
         connection.close()
     if settings.uds:
         settings.uds.unlink(missing_ok=True)
+
+
+def _warm_up() -> None:
+    """Load what the first chat and the first look at the metrics need: in a thread, since a tenth of a second would hold up all streams."""
+    from fake_vllm import api, metrics_page
+
+    metrics_page.render(Metrics(16), Settings())
+    body = b'{"messages":[{"role":"user","content":"x"}],"stream":true}'
+    asked = api.chat(api.Rules("fake-model", 64), "application/json", body, None)
+    asked.job(asked.plan())
 
 
 def _watch_stdin(loop: asyncio.AbstractEventLoop, end: asyncio.Event) -> None:
