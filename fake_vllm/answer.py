@@ -1,16 +1,15 @@
 """One answer on its way: the model makes it, the scenario spoils it, and it is played to the wire at its pace."""
 
 import asyncio
-import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from random import Random
 from time import monotonic
 
-from fake_vllm.api import DONE, Asked, Job, dumps, events
-from fake_vllm.connection import Exchange, Headers
-from fake_vllm.engine import Engine, Slot
+from fake_vllm.api import DONE, Asked, Job, dumps, error_event, events
+from fake_vllm.connection import CHUNK, LAST_CHUNK, Exchange, Headers
+from fake_vllm.engine import Engine
 from fake_vllm.headers import STREAM_HEADERS, json_headers
 from fake_vllm.ledger import End, Entry, Ledger
 from fake_vllm.model import Piece, Plan, Source, merge
@@ -125,7 +124,8 @@ class Answer:
         """Event after event of a stream, or the body of a whole answer; tokens in between at the engine's pace."""
         house, job, says = self._house, self.job, self.stream
         with house.engine.slot(self.entry, len(job.sequences), self._wake) as slot:
-            yield from self._wait_for(slot)
+            while not slot.granted:
+                yield WAIT
             pace = self._pace
             gaps = pace.gap(self._random)
             due = self.now() + next(pace.first_token(self._random)) + pace.prefill * self.entry.prompt_tokens
@@ -141,28 +141,26 @@ class Answer:
                         piece = next(sequence)
                     if piece.finish is not None:
                         ended.append(index)
-                    if not says:
-                        job.collect(index, piece)
-                        yield due, b"", 1
-                        if piece.finish is not None:
-                            house.engine.metrics.request_finished(self.entry, piece.finish)
-                        continue
-                    if lagging or self._exchange.blocked:
+                    if says and (lagging or self._exchange.blocked):
                         piece = lagging[index] = merge(lagging[index], piece) if index in lagging else piece
                         if self._exchange.blocked and piece.finish is None and len(piece.text) < LAG and begun:
                             yield due, b"", 1
                             continue
                         del lagging[index]
-                    if not begun:
-                        begun = True
-                        # The first token is there; the role is sent with it, as vLLM does.
-                        for opening in job.begin():
-                            yield due, opening, 0
-                    data = job.event(index, piece)
-                    if data.count(b"\n\n") > 1:
-                        *before, data = events(data)
-                        for event in before:
-                            yield due, event, 0
+                    data = b""
+                    if says:
+                        if not begun:
+                            begun = True
+                            # The first token is there; the role is sent with it, as vLLM does.
+                            for opening in job.begin():
+                                yield due, opening, 0
+                        data = job.event(index, piece)
+                        if data.count(b"\n\n") > 1:
+                            *before, data = events(data)
+                            for event in before:
+                                yield due, event, 0
+                    else:
+                        job.collect(index, piece)
                     yield due, data, 1
                     if piece.finish is not None:
                         house.engine.metrics.request_finished(self.entry, piece.finish)
@@ -178,10 +176,6 @@ class Answer:
             self.length = len(body)
             yield now, body, 0
 
-    def _wait_for(self, slot: Slot) -> Steps:
-        while not slot.granted:
-            yield WAIT
-
     # HTTP around it
 
     def _packets(self, payloads: Steps) -> Steps:
@@ -192,7 +186,7 @@ class Answer:
             if self.stream:
                 yield headers_at, self._head(200, STREAM_HEADERS, chunked=True), 0
                 for at, data, tokens in payloads:
-                    yield at, b"%x\r\n%b\r\n" % (len(data), data) if data else b"", tokens
+                    yield at, CHUNK % (len(data), data) if data else b"", tokens
             else:
                 for at, data, tokens in payloads:
                     if data and self._status is None:
@@ -204,11 +198,10 @@ class Answer:
                 body = dumps(failure.body)
                 yield headers_at, self._head(failure.status, [*json_headers(len(body)), *failure.headers]) + body, 0
                 return
-            event = b"data: " + json.dumps(failure.body).encode() + b"\n\n"  # vLLM: here with spaces, and escaped
-            for data in (event, DONE):
-                yield 0, b"%x\r\n%b\r\n" % (len(data), data), 0
+            for data in (error_event(failure.body), DONE):
+                yield 0, CHUNK % (len(data), data), 0
         if self.stream:
-            yield 0, b"0\r\n\r\n", 0
+            yield 0, LAST_CHUNK, 0
 
     def _head(self, status: int, headers: Headers, *, chunked: bool = False) -> bytes:
         self._status = status
@@ -289,7 +282,6 @@ class Answer:
             size += len(data)
             if tokens:
                 self._made(self.entry, tokens)
-            step = NOTHING
             step = next(self._steps)
         self._flush()
         return step

@@ -46,6 +46,7 @@ class App:
         self.ledger = Ledger()
         self.metrics = Metrics(settings.max_model_len)
         self._lineup = parse(settings.scenario)
+        self._lineups = [(rule, parse(rule.scenario)) for rule in settings.rules]
         self._rules = Rules(
             served_model_name=settings.served_model_name,
             max_model_len=settings.max_model_len,
@@ -171,13 +172,13 @@ class App:
         answer.start()
 
     def _usual(self, exchange: Exchange, asked: Asked) -> Lineup:
-        for rule in self.settings.rules:
+        for rule, lineup in self._lineups:
             if (
                 rule.path in (None, exchange.path)
                 and rule.stream in (None, asked.stream)
                 and (rule.prompt is None or rule.prompt.encode() in exchange.body)
             ):
-                return parse(rule.scenario)
+                return lineup
         return self._lineup
 
     def _refuse(self, entry: Entry, status: int) -> None:

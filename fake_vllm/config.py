@@ -15,8 +15,9 @@ def read(file: Path, more: dict[str, Any]) -> Settings:
     import yaml  # not needed without a file
 
     try:
-        node = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-        values = {} if node is None else yaml.safe_load(file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8")
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        values = {} if node is None else yaml.safe_load(text)
     except OSError as error:
         raise SettingsError(f"Cannot read {file}: {error.strerror}.") from None
     except (UnicodeDecodeError, yaml.YAMLError) as error:

@@ -19,6 +19,8 @@ import httptools
 
 Headers = Sequence[tuple[bytes, bytes]]
 KEEP_ALIVE = 5.0  # uvicorn's, and so vLLM's
+CHUNK = b"%x\r\n%b\r\n"  # of its length and its bytes
+LAST_CHUNK = b"0\r\n\r\n"
 HEAD_LIMIT = 65_536
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")

@@ -6,7 +6,7 @@ from pathlib import Path
 from time import monotonic
 
 from fake_vllm.api import dumps
-from fake_vllm.connection import Exchange
+from fake_vllm.connection import CHUNK, Exchange
 from fake_vllm.headers import STREAM_HEADERS
 from fake_vllm.ledger import Entry, Ledger
 from fake_vllm.metrics import Metrics
@@ -64,7 +64,7 @@ class Live:
 
     def _send(self, name: str, value: object) -> None:
         event = f"event: {name}\n".encode() + b"data: " + dumps(value) + b"\n\n"
-        self._exchange.write(b"%x\r\n%b\r\n" % (len(event), event))
+        self._exchange.write(CHUNK % (len(event), event))
 
     def _stop(self) -> None:
         self._ledger.watchers.discard(self._changed)

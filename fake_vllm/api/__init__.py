@@ -8,7 +8,7 @@ from fake_vllm.api.job import Asked, Job
 from fake_vllm.api.models import models
 from fake_vllm.api.refused import Refused, bad, error
 from fake_vllm.api.rules import Rules
-from fake_vllm.api.wire import DONE, VERSION, dumps, events, hex16
+from fake_vllm.api.wire import DONE, VERSION, dumps, error_event, events, hex16
 
 if TYPE_CHECKING:
     from fake_vllm.api.completions import completion
@@ -37,6 +37,7 @@ __all__ = [
     "detokenize",
     "dumps",
     "error",
+    "error_event",
     "events",
     "hex16",
     "models",

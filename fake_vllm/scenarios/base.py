@@ -9,7 +9,7 @@ from fake_vllm.api import error
 from fake_vllm.connection import Headers
 from fake_vllm.ledger import End
 from fake_vllm.model import Plan
-from fake_vllm.steps import Steps
+from fake_vllm.steps import Steps, before_token
 from fake_vllm.timing import Pace
 
 STRICT: Final = ConfigDict(extra="forbid", defer_build=True)
@@ -99,6 +99,21 @@ class Scenario:
         May raise `Cut`.
         """
         return steps
+
+
+class CutAfter(Scenario):
+    """What cuts have in common: `after` tokens are sent, and for 0 not even a header. `clean`: with a FIN, else with a reset."""
+
+    clean: ClassVar[bool]
+    after: int
+
+    def before(self, call: Call) -> None:
+        if self.after == 0:
+            raise Cut(clean=self.clean)
+
+    def payloads(self, steps: Steps, call: Call) -> Steps:
+        yield from before_token(steps, self.after)
+        raise Cut(clean=self.clean)
 
 
 class Together(Scenario):

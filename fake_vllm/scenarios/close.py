@@ -1,21 +1,13 @@
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from fake_vllm.scenarios.base import STRICT, Call, Cut, Scenario
-from fake_vllm.steps import Steps, before_token
+from fake_vllm.scenarios.base import STRICT, CutAfter
 
 
 @dataclass(frozen=True, config=STRICT)
-class Close(Scenario):
+class Close(CutAfter):
     """Sends `after` tokens (5), then closes the connection (FIN) without an end of the body, as a vLLM whose API process was killed."""
 
     name = "close"
+    clean = True
     after: int = Field(5, ge=0)
-
-    def before(self, call: Call) -> None:
-        if self.after == 0:
-            raise Cut(clean=True)
-
-    def payloads(self, steps: Steps, call: Call) -> Steps:
-        yield from before_token(steps, self.after)
-        raise Cut(clean=True)

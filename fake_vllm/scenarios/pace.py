@@ -1,4 +1,5 @@
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 from pydantic.dataclasses import dataclass
@@ -18,11 +19,12 @@ class SetPace(Scenario):
     gap: str | None = None
 
     def __post_init__(self) -> None:
-        self._samplers()
+        _ = self._samplers  # what is no timing is told of now
 
     def pace(self, pace: Pace) -> Pace:
-        return replace(pace, **self._samplers())
+        return replace(pace, **self._samplers)
 
+    @cached_property
     def _samplers(self) -> dict[str, Any]:
         stated = {"headers": self.headers, "first_token": self.first_token, "gap": self.gap}
         # A comma would end the parameter, so the two numbers of a distribution are parted by a slash here.

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from functools import cached_property
 from itertools import chain, cycle
 from pathlib import Path
 
@@ -20,16 +21,17 @@ class Replay(Scenario):
     speed: float = Field(1.0, gt=0)
 
     def __post_init__(self) -> None:
-        self._recording()
+        _ = self._recording  # a file that cannot be played is told of now
 
     def shape(self, plan: Plan) -> Plan:
-        texts = self._recording().texts
+        texts = self._recording.texts
         return replace(plan, source=Recorded(tuple(texts)), eos_after=None if plan.eos_after is None else len(texts))
 
     def pace(self, pace: Pace) -> Pace:
-        first, *gaps = (gap / 1000 / self.speed for gap in self._recording().gaps_ms)
+        first, *gaps = (gap / 1000 / self.speed for gap in self._recording.gaps_ms)
         return replace(pace, first_token=_always([first]), gap=_always([*gaps, 0.0]))
 
+    @cached_property
     def _recording(self) -> Recording:
         try:
             return Recording.load(self.file)
