@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
 from random import Random
 from time import monotonic
@@ -10,6 +10,7 @@ from time import monotonic
 from fake_vllm.api import DONE, Asked, Job, dumps, error_event, events
 from fake_vllm.connection import CHUNK, LAST_CHUNK, Exchange, Headers
 from fake_vllm.engine import Engine
+from fake_vllm.flow import Flow
 from fake_vllm.headers import STREAM_HEADERS, json_headers
 from fake_vllm.ledger import End, Entry, Ledger
 from fake_vllm.model import Piece, Plan, Source, merge
@@ -50,7 +51,7 @@ class Answer:
     __slots__ = (
         *("stream", "model", "entry", "job", "length"),
         *("_house", "_exchange", "_asked", "_scenario", "_pace", "_random", "_alarm", "_loop", "_layers", "_steps"),
-        *("_next", "_held", "_batch", "_made", "_status", "_over", "_aborted"),
+        *("_next", "_held", "_batch", "_made", "_status", "_aborted", "_plain", "_flow", "_run"),
     )
 
     def __init__(
@@ -69,7 +70,9 @@ class Answer:
         self._alarm = Alarm(self._turn)
         self._loop = asyncio.get_running_loop()
         self.length = 0
-        self._over = self._aborted = False
+        self._aborted = self._plain = False
+        self._flow: Flow | None = None
+        self._run: Generator[float, float, None] | None = None
         self._layers: list[Steps] = []
         self._next = NOTHING
         self._held = b""
@@ -97,12 +100,14 @@ class Answer:
         """Begin to play; everything else happens when the pacer or the client calls."""
         exchange = self._exchange
         exchange.on_gone, exchange.on_drained = self._left, self._wake
-        payloads = self._layer(self._payloads())
+        made = payloads = self._layer(self._payloads())
         if self.stream and (every := self._pace.keep_alive):
             payloads = self._layer(_kept_alive(payloads, every, self.now))
         payloads = self._scenario.payloads(payloads, self)
-        packets = self._scenario.packets(self._layer(self._packets(self._layer(payloads))), self)
+        framed = self._layer(self._packets(self._layer(payloads)))
+        packets = self._scenario.packets(framed, self)
         self._steps = self._layer(packets)
+        self._plain = self.stream and payloads is made and packets is framed
         metrics = self._house.engine.metrics
         metrics.params_n.observe(self._asked.n)
         if self._asked.max_tokens is not None:
@@ -116,6 +121,7 @@ class Answer:
         at, data, tokens = self._next
         if at < math.inf:
             self._next = (0.0, data, tokens)
+        self._step_by_step()
         self._wake()
 
     # the answer as a healthy server sends it
@@ -130,15 +136,24 @@ class Answer:
             gaps = pace.gap(self._random)
             due = self.now() + next(pace.first_token(self._random)) + pace.prefill * self.entry.prompt_tokens
             lagging: dict[int, Piece] = {}
+            ahead: list[Piece] = []
             begun = False
             live = list(enumerate(job.sequences))
             while live:
+                if begun and self._plain and len(live) == 1 and not (lagging or self._exchange.blocked or self._exchange.gone):
+                    index, sequence = live[0]
+                    if (frame := job.frame(index)) is not None:
+                        tokens = self.entry.tokens
+                        flow = self._flow = Flow(frame, sequence, ahead, gaps, due)
+                        yield due, b"", 0
+                        job.count(index, self.entry.tokens - tokens)
+                        due = flow.due
                 ended = []
                 for index, sequence in live:
                     if self._aborted or house.engine.dying:
                         piece, due = Piece("", (), "abort"), 0.0
                     else:
-                        piece = next(sequence)
+                        piece = ahead.pop() if ahead else next(sequence)
                     if piece.finish is not None:
                         ended.append(index)
                     if says and (lagging or self._exchange.blocked):
@@ -217,10 +232,16 @@ class Answer:
     def _wake(self) -> None:
         self._house.pacer.wake(self._alarm)
 
+    def _step_by_step(self) -> None:
+        """Leave the quick way, if it is taken."""
+        self._alarm.turn = self._turn
+        if self._run is not None:
+            self._run.close()
+            self._run = None
+
     def _turn(self, now: float) -> float:
-        """Send what is due; returns when the next step is (loop time in seconds). This runs for each token of each stream."""
-        if self._over:
-            return math.inf
+        """Send what is due; returns when the next step is (loop time in seconds)."""
+        self._alarm.turn, self._run = self._turn, None
         exchange = self._exchange
         try:
             step = self._next
@@ -231,22 +252,12 @@ class Answer:
                 self._held = b""
             if step[0] == math.inf:  # somebody woke the answer, so there may be more now
                 step = next(self._steps)
-            at, data, tokens = step
-            if at <= now:  # nearly always: one step is due, and the next one later
-                entry = self.entry
-                if data and entry.headers is not None:
-                    entry.bytes += len(data)
-                    exchange.write(data)
-                elif data:
-                    self._write(data)
-                if tokens:
-                    self._made(entry, tokens)
-                step = next(self._steps)
-                at = step[0]
-                if at <= now:
-                    step = self._several(step, now)
-                    at = max(now, step[0])
-            self._next = step
+            self._next = step = self._several(step, now)
+            if self._flow is not None:
+                self._run = run = self._flow.run(exchange, self.entry, self._made, self._turn)
+                self._flow = None
+                next(run)
+                self._alarm.turn = run.send
         except StopIteration:
             self._end("finished")
         except Cut as cut:
@@ -255,7 +266,7 @@ class Answer:
             self._finish("failed", Cut())
             raise
         else:
-            return at
+            return max(now, step[0])
         return math.inf
 
     def _lag(self, step: Step, now: float) -> float:
@@ -276,7 +287,7 @@ class Answer:
         batch, size = self._batch, 0
         for _ in range(BUSY):
             at, data, tokens = step
-            if at > now or size > BATCH:
+            if at > now or size > BATCH or self._flow is not None:
                 break
             batch.append(data)
             size += len(data)
@@ -307,6 +318,7 @@ class Answer:
         exchange.write(data)
 
     def _left(self) -> None:
+        self._step_by_step()
         self.entry.client_left = monotonic()
         self._house.ledger.tell(self.entry)
         if self._house.keep_going:
@@ -316,7 +328,7 @@ class Answer:
 
     def _finish(self, end: End, cut: Cut | None = None) -> None:
         entry, exchange = self.entry, self._exchange
-        self._over = True
+        self._alarm.turn = _over
         self._house.pacer.forget(self._alarm)
         self._house.answers.discard(self)
         if not self._house.answers:
@@ -333,6 +345,10 @@ class Answer:
         else:
             exchange.reset()
         self._house.ledger.tell(entry)
+
+
+def _over(now: float) -> float:
+    return math.inf
 
 
 def _kept_alive(steps: Steps, every: float, now: Callable[[], float]) -> Steps:

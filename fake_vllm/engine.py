@@ -88,7 +88,7 @@ class Engine:
             self._grant()
 
     def made(self, entry: Entry, tokens: int) -> None:
-        """Count tokens. This runs for each token of each stream."""
+        """Count tokens that are made now, in one step. This runs for each token of each stream."""
         now, last, metrics = monotonic(), entry.last_token, self.metrics
         metrics.generation_tokens += tokens
         entry.tokens += tokens
@@ -101,6 +101,7 @@ class Engine:
         else:
             between = metrics.inter_token_latency
             between.counts[bisect_left(between.bounds, now - last)] += 1
+            between.counts[0] += tokens - 1  # those that were made at once
             between.total += now - last
         if entry.client_left is not None:
             entry.tokens_after_left += tokens

@@ -64,7 +64,8 @@ async def _serve(settings: Settings, listening: socket.socket, tls: ssl.SSLConte
         f"fake-vllm: {_address(settings, listening)} serves '{settings.served_model_name}', scenario {settings.scenario}",
         flush=True,
     )
-    loop.call_later(WARM_AFTER, threading.Thread(target=_warm_up, daemon=True).start)
+    # No daemon: killed in the middle of what is not Python, such a thread takes the process with it (SIGABRT).
+    loop.call_later(WARM_AFTER, threading.Thread(target=_warm_up).start)
     await end.wait()
     server.close()
     await app.die(GRACE)

@@ -8,6 +8,7 @@ from fake_vllm.api.job import Asked, Job
 from fake_vllm.api.models import models
 from fake_vllm.api.refused import Refused, bad, error
 from fake_vllm.api.rules import Rules
+from fake_vllm.api.stream import quoted
 from fake_vllm.api.wire import DONE, VERSION, dumps, error_event, events, hex16
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ __all__ = [
     "events",
     "hex16",
     "models",
+    "quoted",
     "response",
     "tokenize",
     "unknown_response",

@@ -110,6 +110,12 @@ class Failed:
     def event(self, index: int, piece: Piece) -> bytes:
         raise IndexError(index)
 
+    def frame(self, index: int) -> None:
+        raise IndexError(index)
+
+    def count(self, index: int, tokens: int) -> None:
+        raise IndexError(index)
+
     def end(self) -> list[bytes]:
         return self._events
 

@@ -23,6 +23,15 @@ class Job(Protocol):
     def event(self, index: int, piece: Piece) -> bytes:
         """The event for a piece of choice `index`; b"" if nothing is to be sent now."""
 
+    def frame(self, index: int) -> tuple[bytes, bytes] | None:
+        """What stands before and after the text, `quoted`, in each event of choice `index` that has a text and no finish.
+
+        None: the events differ in more than that, or none has been written yet. Who writes events in this frame counts them.
+        """
+
+    def count(self, index: int, tokens: int) -> None:
+        """So many tokens of choice `index` were written without `event`."""
+
     def end(self) -> list[bytes]:
         """The events after all choices have finished."""
 

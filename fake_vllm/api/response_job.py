@@ -46,6 +46,12 @@ class ResponseJob:
             self._told.last = piece
         return self._deltas(self._reader.delta(piece.text) if self._parses else {"content": piece.text}, piece.ids)
 
+    def frame(self, index: int) -> None:
+        return None  # events are numbered
+
+    def count(self, index: int, tokens: int) -> None:
+        self._tokens += tokens
+
     def text_event(self, text: str) -> bytes:
         opened = self._shown("message", hex16()) if self._open is None else []
         return b"".join([*opened, *self._delta(text, ())])

@@ -14,7 +14,8 @@ _MARK = "\ue000"  # stands in for a token's text; nothing else in an event has t
 
 
 @lru_cache(maxsize=4096)  # the vocabulary twice over; the bound keeps a recorded text from filling memory
-def _quoted(text: str) -> bytes:
+def quoted(text: str) -> bytes:
+    """A text as JSON."""
     return wire.dumps(text)
 
 
@@ -53,7 +54,7 @@ class StreamJob(ABC):
         if self._plain and piece.finish is None and piece.text:
             choice.tokens += len(piece.ids)
             before, after = choice.frame or self._framed(choice, index)
-            return before + _quoted(piece.text) + after
+            return before + quoted(piece.text) + after
         if self._interval > 1:
             waited = self._wait(choice, piece)
             if waited is None:
@@ -64,8 +65,15 @@ class StreamJob(ABC):
         choice.begun = True
         return event
 
+    def frame(self, index: int) -> tuple[bytes, bytes] | None:
+        choice = self._choices[index]
+        return choice.frame if self._plain else None
+
+    def count(self, index: int, tokens: int) -> None:
+        self._choices[index].tokens += tokens
+
     def _framed(self, choice: Choice, index: int) -> tuple[bytes, bytes]:
-        before, _, after = self.written(index, Piece(_MARK, ())).partition(_quoted(_MARK))
+        before, _, after = self.written(index, Piece(_MARK, ())).partition(quoted(_MARK))
         choice.frame = before, after
         choice.begun = True
         return choice.frame

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import chain, cycle, islice
 from typing import Protocol
 
@@ -23,9 +24,8 @@ class Babble:
     """Seeded words that repeat after 64, without end."""
 
     def pieces(self, seed: str, prompt: str, *, endless: bool) -> Iterator[Piece]:
-        words = sentence(seed)
-        spaced = [PLAIN[IDS[f" {word}"]] for word in words]
-        return chain([PLAIN[IDS[words[0]]]], spaced[1:], cycle(spaced))
+        first, spaced = _babble(seed)
+        return chain([first], spaced[1:], cycle(spaced))
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,13 @@ class Plan:
     def free_text(self, seed: str, prompt: str) -> Iterator[Piece]:
         """Free text up to the place of the end token, which is not part of it; without end if the plan has none."""
         return islice(self.source.pieces(seed, prompt, endless=self.eos_after is None), self.eos_after)
+
+
+@lru_cache(maxsize=256)  # clients tend to ask the same again and again
+def _babble(seed: str) -> tuple[Piece, list[Piece]]:
+    """The first word without a space before it, and all of them with one."""
+    words = sentence(seed)
+    return PLAIN[IDS[words[0]]], [PLAIN[IDS[f" {word}"]] for word in words]
 
 
 def _spelled(text: str) -> list[Piece]:

@@ -177,3 +177,22 @@ def test_the_model_says_what_a_file_holds(tmp_path: Path) -> None:
         choice = httpx2.post(f"{fake.base_url}/chat/completions", json=body, trust_env=False).json()["choices"][0]
     assert choice["message"]["content"] == "Once upon a time\nthere was a  stream."
     assert choice["finish_reason"] == "stop"
+
+
+def test_it_ends_well_in_the_middle_of_its_warm_up() -> None:
+    """A thread that the interpreter gives up while it is in pydantic's Rust takes the process with it."""
+    code = """
+import sys, time
+from fake_vllm import api, cli, server
+body = b'{"messages": [{"role": "user", "content": "x"}]}'
+def warm_up():
+    end = time.monotonic() + 1
+    while time.monotonic() < end:
+        api.chat(api.Rules("fake-model", 64), "application/json", body, None)
+server._warm_up, server.WARM_AFTER = warm_up, 0
+sys.setswitchinterval(1e-5)
+sys.exit(cli.main(["--port", "0", "--lifetime", "0.3"]))
+"""
+    for _ in range(3):
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
