@@ -10,5 +10,17 @@ from stream_deadline.bounded_sync import bounded_sync
 from stream_deadline.budget import Deadline, deadline
 from stream_deadline.chat_vllm import ChatVllm
 from stream_deadline.errors import StreamDeadlineExceeded
+from stream_deadline.headers import apass_deadline_on, deadline_headers, pass_deadline_on
 
-__all__ = ["BoundedStream", "ChatVllm", "Deadline", "StreamDeadlineExceeded", "bounded", "bounded_sync", "deadline"]
+__all__ = [
+    "BoundedStream",
+    "ChatVllm",
+    "Deadline",
+    "StreamDeadlineExceeded",
+    "apass_deadline_on",
+    "bounded",
+    "bounded_sync",
+    "deadline",
+    "deadline_headers",
+    "pass_deadline_on",
+]

@@ -135,6 +135,11 @@ class deadline:
             ) from error
 
 
+def remaining() -> float:
+    """Seconds left of the ambient budget; negative once it has passed, infinite without one."""
+    return _ambient.get().remaining()
+
+
 class Budget:
     """What one call has left. Made when the call starts; a model has none, so that its calls cannot disturb each other.
 

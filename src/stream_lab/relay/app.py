@@ -1,0 +1,88 @@
+"""The AI server of the incident, as it was and repaired: the same four ways to answer, and two lines of difference."""
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import StreamingResponse
+from langchain_core.output_parsers import StrOutputParser
+from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.runnables import Runnable
+from langchain_openai import ChatOpenAI
+from pydantic import BaseModel
+from sse_starlette.sse import EventSourceResponse
+
+from stream_deadline import ChatVllm
+from stream_deadline.asgi import DeadlineMiddleware
+
+PATHS = ("/answer", "/text", "/sse", "/events")
+"""One body of JSON, as the incident's server had it; plain text; Server-Sent Events by hand; the same by sse-starlette."""
+
+PROMPT = ChatPromptTemplate.from_messages([("user", "{question}")])
+
+
+class Question(BaseModel):
+    """What the ERP server sends."""
+
+    question: str
+
+
+def before(settings: dict[str, Any], *, hides: bool = False) -> FastAPI:
+    """As it was. `settings`: where the model is, for `ChatOpenAI`. `hides`: with a middleware that looks harmless."""
+    return _application(ChatOpenAI(**settings, timeout=45), hides=hides)
+
+
+def after(settings: dict[str, Any], *, hides: bool = False) -> FastAPI:
+    """Repaired: another class for the model, and one middleware, outside of all others."""
+    app = _application(ChatVllm(**settings, timeout=45), hides=hides)
+    app.add_middleware(DeadlineMiddleware, default=60)
+    return app
+
+
+def _application(model: Runnable[Any, Any], *, hides: bool) -> FastAPI:
+    app = FastAPI()
+    chain: Runnable[dict[str, Any], str] = PROMPT | model | StrOutputParser()
+
+    @app.post("/answer")
+    async def answer(asked: Question) -> dict[str, str]:
+        return {"text": "".join([token async for token in chain.astream(asked.model_dump())])}
+
+    @app.post("/text")
+    async def text(asked: Question) -> StreamingResponse:
+        return StreamingResponse(chain.astream(asked.model_dump()), media_type="text/plain")
+
+    @app.post("/sse")
+    async def sse(asked: Question) -> StreamingResponse:
+        async def lines() -> AsyncIterator[str]:
+            async for token in chain.astream(asked.model_dump()):
+                yield f"data: {json.dumps(token)}\n\n"
+
+        return StreamingResponse(lines(), media_type="text/event-stream")
+
+    @app.post("/events")
+    async def events(asked: Question) -> EventSourceResponse:
+        async def tokens() -> AsyncIterator[dict[str, str]]:
+            async for token in chain.astream(asked.model_dump()):
+                yield {"event": "token", "data": json.dumps(token)}
+            yield {"event": "done", "data": "[DONE]"}
+
+        return EventSourceResponse(tokens())
+
+    @app.post("/polite")
+    async def polite(asked: Question, request: Request) -> dict[str, str]:
+        """As /answer, but it asks after each token whether the caller is still there: the repair that most people try first."""
+        told = []
+        async for token in chain.astream(asked.model_dump()):
+            told.append(token)
+            if await request.is_disconnected():
+                break
+        return {"text": "".join(told)}
+
+    if hides:
+
+        @app.middleware("http")  # Starlette's BaseHTTPMiddleware
+        async def nothing(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+            return await call_next(request)
+
+    return app

@@ -1,0 +1,37 @@
+"""The AI server as a process: `python -m stream_lab.relay.server before|after [hides] FD`. It ends when its standard input does.
+
+BASE_URL, MODEL and the key come from the environment; FD is a socket that listens already.
+"""
+
+import os
+import sys
+import threading
+
+import uvicorn
+
+from stream_lab.endpoint import KEY_VARIABLE, NO_KEY
+from stream_lab.relay.app import after, before
+
+
+def main() -> None:
+    kind, *hides, fd = sys.argv[1:]
+    settings = {
+        "base_url": os.environ["BASE_URL"],
+        "model": os.environ["MODEL"],
+        "api_key": os.environ.get(KEY_VARIABLE) or NO_KEY,
+        "extra_body": {"ignore_eos": True},
+    }
+    app = (after if kind == "after" else before)(settings, hides=bool(hides))
+    server = uvicorn.Server(uvicorn.Config(app, fd=int(fd), log_level="warning", timeout_graceful_shutdown=1))
+
+    def watch() -> None:
+        while os.read(sys.stdin.fileno(), 4096):
+            pass
+        server.should_exit = True
+
+    threading.Thread(target=watch, daemon=True).start()
+    server.run()
+
+
+if __name__ == "__main__":
+    main()
