@@ -17,6 +17,7 @@ from typing import Any, Final
 from stream_deadline.budget import NEVER, Deadline, deadline, seconds
 from stream_deadline.errors import StreamDeadlineExceeded
 from stream_deadline.headers import HEADER
+from stream_deadline.scope import Scope
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -45,8 +46,9 @@ class DeadlineMiddleware:
     short visibly, so that nobody takes a half for the whole. The same is said of a `StreamDeadlineExceeded` that the application
     lets out.
 
-    Work whose caller has left is cancelled at once, whether the application listens or not; what it does after its answer is
-    complete, as background tasks, is left alone.
+    Work whose caller has left is cancelled at once, whether the application listens or not, and the connections of its `ChatVllm`
+    and `bounded` calls are closed before anything else, those of blocking calls in threads included. What it does after its answer
+    is complete, as background tasks, is left alone.
 
     Put it outside of middleware that hides who has left (Starlette's `BaseHTTPMiddleware`) or that changes bodies (GZip); with
     `add_middleware` that means: add it last. Requests only: a WebSocket passes untouched.
@@ -112,10 +114,11 @@ class _Exchange:
         self._events = False
         self._tail = b""
         self._due = Deadline.after(None)
+        self._calls = Scope()
         self._ending: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
 
     async def run(self, app: App, limit: float | None) -> None:
-        with deadline(limit) as self._due:
+        with deadline(limit) as self._due, self._calls:
             work = asyncio.ensure_future(app(self._scope, self.receive, self.send))
         watch = asyncio.create_task(self._watch())
         try:
@@ -178,6 +181,8 @@ class _Exchange:
             self._taken.clear()
             if message["type"] == "http.disconnect":
                 self._left = True
+                if not self._complete:
+                    self._calls.end()  # before anybody is woken: when many leave at once, each clean-up keeps the next one waiting
             self._came.put_nowait(message)
             if self._left:
                 return
@@ -206,7 +211,6 @@ class _Exchange:
             work.result()
 
     async def _late(self, work: asyncio.Future[None]) -> None:
-        self._deaf = True  # whatever the work says from now on comes too late
         work.cancel()
         await self._answer(f"The work was not done within the {self._due.limit:g} s that the caller gave it.")
 
@@ -216,7 +220,7 @@ class _Exchange:
 
     async def _answer(self, text: str) -> None:
         """Tell the caller that its time is up, in whatever way is left."""
-        self._deaf = True
+        self._deaf = True  # whatever the work says from now on comes too late
         if not self._started:
             await self.refuse(504, "deadline_exceeded", text)
         elif self._events and (not self._tail or self._tail.endswith(_EVENT_ENDS)):
@@ -236,6 +240,7 @@ class _Exchange:
         if work.done():
             return
         self._deaf = True
+        self._calls.end()  # at once, and also what runs in threads, which no cancellation reaches
         work.cancel()
         await asyncio.wait((work,), timeout=CLEAN_UP)
         if not work.done():

@@ -13,13 +13,14 @@ the deadline hold:
 import asyncio
 import contextvars
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable
 from inspect import isawaitable
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 import anyio
 
+from stream_deadline import scope
 from stream_deadline.budget import NEVER, Bounds, Budget, Deadline, clock_of
 from stream_deadline.collect import Anything, Collector
 from stream_deadline.connection import Interrupt, interrupter
@@ -159,8 +160,11 @@ class _Reader(Generic[T]):
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._arm()
+        self._scope = scope.current()
         self._task = self._loop.create_task(self._read(items), name="bounded stream", context=context)
         self._task.add_done_callback(self._finished)
+        if self._scope is not None:
+            self._scope.add(self.use_up)
 
     def take(self) -> T:
         """The next item of the buffer."""
@@ -184,6 +188,17 @@ class _Reader(Generic[T]):
             self.failure = self.budget.exceeded(self._taken, self._collector.partial())
         self.stop()
 
+    def use_up(self) -> None:
+        """The caller has left. May be called from any thread."""
+        self.budget.use_up()
+        self._here(self._leave)
+
+    def _leave(self) -> None:
+        """As `expire`; but nobody is left to read what had come, and to put it together takes longer than to close a connection."""
+        if not self.ended or self.buffer:
+            self.failure = self.budget.exceeded(self._taken, None)
+        self.stop()
+
     def stop(self) -> None:
         """Nothing is handed over any more, and the source gets closed."""
         self.buffer.clear()
@@ -197,6 +212,10 @@ class _Reader(Generic[T]):
 
     def abandon(self) -> None:
         """As `stop`, from whichever thread the garbage collector happens to run in."""
+        self._here(self.stop)
+
+    def _here(self, call: Callable[[], None]) -> None:
+        """Call in the loop's own thread, unless all is over."""
         if self._task.done() or self._loop.is_closed():
             return
         try:
@@ -204,9 +223,9 @@ class _Reader(Generic[T]):
         except RuntimeError:
             here = False
         if here:
-            self.stop()
+            call()
         else:
-            self._loop.call_soon_threadsafe(self.stop)
+            self._loop.call_soon_threadsafe(call)
 
     async def settled(self) -> None:
         """Wait for the source's clean-up, for a moment. A cancellation meanwhile is raised afterwards, not lost."""
@@ -253,6 +272,8 @@ class _Reader(Generic[T]):
     def _finished(self, task: "asyncio.Task[None]") -> None:
         if self._timer is not None:
             self._timer.cancel()
+        if self._scope is not None:
+            self._scope.discard(self.use_up)
         if not self.ended:
             self.ended = True
             # Only somebody else can have cancelled it: the end of the event loop, or the source itself.

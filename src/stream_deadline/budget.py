@@ -175,6 +175,14 @@ class Budget:
         """Seconds until `total_at`; infinite without a bound."""
         return self.total_at - self.clock()
 
+    def use_up(self) -> None:
+        """Nothing is left from now on: the caller for whom the call is made has left."""
+        at = self.clock()
+        if at < self.total_at:
+            self._total = (at, "caller", at - self.started)
+            self.total_at = at
+            self._look()
+
     def heard(self) -> None:
         """A chunk came that says something."""
         self._first_at = NEVER

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-Bound = Literal["timeout", "first_chunk_timeout", "idle_timeout", "deadline"]
+Bound = Literal["timeout", "first_chunk_timeout", "idle_timeout", "deadline", "caller"]
 
 _WHAT = {
     "timeout": "The answer was not finished {limit:g} s after the call began (timeout={limit:g}). {come} "
@@ -13,6 +13,7 @@ _WHAT = {
     "Raise `idle_timeout` if such pauses are healthy.",
     "deadline": "The budget of {limit:g} s set by `with deadline({limit:g})` was used up, {elapsed:.2f} s into this call. {come} "
     "Raise the budget if the work inside needs longer.",
+    "caller": "The caller for whom this was asked has left, {elapsed:.2f} s into this call. {come}",
 }
 
 
@@ -23,8 +24,8 @@ class StreamDeadlineExceeded(TimeoutError):
 
     Attributes:
         bound: which bound ended the call, named as the parameter to change: "timeout", "first_chunk_timeout", "idle_timeout", or
-            "deadline" for the budget of a `with deadline(…)` around the call.
-        limit: the value of that bound, in seconds.
+            "deadline" for the budget of a `with deadline(…)` around the call. "caller": none; whoever the call was for has left.
+        limit: the value of that bound, in seconds; for "caller" the same as `elapsed`.
         elapsed: how long the call had taken, in seconds.
         chunks: how many chunks had been handed over.
         partial: what had arrived until then: an `AIMessageChunk` from a chat model; None if nothing had, or from a stream of

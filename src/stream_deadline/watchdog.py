@@ -8,6 +8,7 @@ import os
 import threading
 import time
 
+from stream_deadline import scope
 from stream_deadline.budget import NEVER, Budget
 from stream_deadline.connection import Interrupt
 
@@ -27,7 +28,7 @@ class Alarm:
         waiting: whether the caller waits for the server right now. Only then can the server's silence be too long.
     """
 
-    __slots__ = ("_fired", "budget", "interrupt", "looks_at", "waiting")
+    __slots__ = ("_fired", "_scope", "budget", "interrupt", "looks_at", "waiting")
 
     def __init__(self, budget: Budget, interrupt: Interrupt) -> None:
         self.budget = budget
@@ -35,8 +36,11 @@ class Alarm:
         self._fired = False
         self.waiting = False
         self.looks_at = NEVER
-        if budget.due < NEVER or budget.watches_chunks:
+        self._scope = scope.current()
+        if budget.due < NEVER or budget.watches_chunks or self._scope is not None:
             _watchdog.add(self)
+        if self._scope is not None:
+            self._scope.add(self.use_up)
 
     @property
     def due(self) -> float:
@@ -57,7 +61,14 @@ class Alarm:
         if self.budget.due < self.looks_at:
             _watchdog.look()
 
+    def use_up(self) -> None:
+        """The caller has left. May be called from any thread."""
+        self.budget.use_up()
+        _watchdog.look()
+
     def cancel(self) -> None:
+        if self._scope is not None:
+            self._scope.discard(self.use_up)
         _watchdog.remove(self)
 
 

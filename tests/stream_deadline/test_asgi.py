@@ -12,6 +12,7 @@ import pytest
 from stream_deadline import Deadline, StreamDeadlineExceeded, deadline_headers
 from stream_deadline.asgi import CLEAN_UP, GRACE, LAST_WORDS, DeadlineMiddleware, Message, Receive, Send
 from stream_deadline.budget import remaining
+from stream_deadline.scope import current
 from tests.stream_deadline.sources import elapsed, virtually
 
 JSON = [(b"content-type", b"application/json")]
@@ -45,6 +46,7 @@ class Caller:
     async def send(self, message: Message) -> None:
         if not self._reads and self.heard:
             await asyncio.Event().wait()
+        await asyncio.sleep(0)  # as a server does whose socket is full
         self.heard.append(message)
         if message["type"] == "http.response.body" and not message.get("more_body"):
             self._over.set()
@@ -383,14 +385,23 @@ class TestWhatStaysAsItWas:
             await ask(app, Caller(), "1000")
 
     @virtually
-    async def test_a_server_that_is_stopped_cancels_the_work(self) -> None:
+    async def test_a_server_that_is_stopped_cancels_the_work_and_what_it_does_in_threads(self) -> None:
         what: dict[str, Any] = {}
-        request = asyncio.create_task(ask(seen(what), Caller()))
+        ended: list[float] = []
+
+        async def app(scope: Any, receive: Receive, send: Send) -> None:
+            calls = current()
+            assert calls is not None
+            calls.add(lambda: ended.append(elapsed()))
+            await seen(what)(scope, receive, send)
+
+        request = asyncio.create_task(ask(app, Caller()))
         await asyncio.sleep(0.5)
         request.cancel()
         with pytest.raises(asyncio.CancelledError):
             await request
         assert what["cancelled at"] == pytest.approx(0.5)
+        assert ended == [pytest.approx(0.5)]
 
     @virtually
     @pytest.mark.parametrize("kind", ["websocket", "lifespan"])

@@ -15,7 +15,8 @@ from tests.conftest import ledger
 QUESTION = {"question": "Why?"}
 FREED = 1.0  # seconds, wide: the question is whether, not how fast this machine is
 ORPHANED = 1.0
-STREAMS = [path for path in PATHS if path != "/answer"]
+PIECES = ["/answer", "/blocking"]
+STREAMS = [path for path in PATHS if path not in PIECES]
 
 
 @pytest.fixture(scope="module")
@@ -65,11 +66,12 @@ def test_repaired_the_gpu_is_free_as_soon_as_the_caller_has_left(
     assert freed_after(relays[kind], path, gpu, http) is not None
 
 
+@pytest.mark.parametrize("path", PIECES)
 @pytest.mark.parametrize("kind", ["before", "before, hiding"])
 def test_before_it_an_answer_in_one_piece_was_made_for_nobody(
-    kind: str, relays: dict[str, Relay], gpu: Endpoint, http: httpx2.Client
+    kind: str, path: str, relays: dict[str, Relay], gpu: Endpoint, http: httpx2.Client
 ) -> None:
-    assert freed_after(relays[kind], "/answer", gpu, http, within=ORPHANED) is None
+    assert freed_after(relays[kind], path, gpu, http, within=ORPHANED) is None
 
 
 @pytest.mark.parametrize("path", STREAMS)
@@ -89,10 +91,11 @@ def test_asking_whether_the_caller_is_there_helps_until_a_middleware_hides_it(
 
 @pytest.mark.parametrize("kind", ["after", "after, hiding"])
 class TestTheCallersDeadline:
+    @pytest.mark.parametrize("path", PIECES)
     def test_before_the_first_byte_it_is_a_504(
-        self, kind: str, relays: dict[str, Relay], gpu: Endpoint, http: httpx2.Client
+        self, kind: str, path: str, relays: dict[str, Relay], gpu: Endpoint, http: httpx2.Client
     ) -> None:
-        answer = http.post(f"{relays[kind].url}/answer", json=QUESTION, headers={"x-timeout-ms": "400"})
+        answer = http.post(f"{relays[kind].url}{path}", json=QUESTION, headers={"x-timeout-ms": "400"})
         assert answer.status_code == 504
         assert answer.json()["error"]["type"] == "deadline_exceeded"
         wait(lambda: ledger(http, gpu)[-1]["slot_freed"] is not None)

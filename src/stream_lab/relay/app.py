@@ -16,8 +16,9 @@ from sse_starlette.sse import EventSourceResponse
 from stream_deadline import ChatVllm
 from stream_deadline.asgi import DeadlineMiddleware
 
-PATHS = ("/answer", "/text", "/sse", "/events")
-"""One body of JSON, as the incident's server had it; plain text; Server-Sent Events by hand; the same by sse-starlette."""
+PATHS = ("/answer", "/blocking", "/text", "/sse", "/events")
+"""One body of JSON, as the incident's server had it; the same by a handler that blocks its thread; plain text; Server-Sent Events by
+hand; the same by sse-starlette."""
 
 PROMPT = ChatPromptTemplate.from_messages([("user", "{question}")])
 
@@ -47,6 +48,10 @@ def _application(model: Runnable[Any, Any], *, hides: bool) -> FastAPI:
     @app.post("/answer")
     async def answer(asked: Question) -> dict[str, str]:
         return {"text": "".join([token async for token in chain.astream(asked.model_dump())])}
+
+    @app.post("/blocking")
+    def blocking(asked: Question) -> dict[str, str]:
+        return {"text": "".join(chain.stream(asked.model_dump()))}
 
     @app.post("/text")
     async def text(asked: Question) -> StreamingResponse:

@@ -1,0 +1,124 @@
+"""The calls of one request end together when their caller has left, wherever they run."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import httpx2
+import pytest
+
+from stream_deadline import ChatVllm, StreamDeadlineExceeded, bounded
+from stream_deadline.scope import Scope, current
+from stream_lab import Endpoint
+from tests.conftest import ledger
+from tests.stream_deadline.sources import Source, elapsed, virtually
+
+
+@virtually
+async def test_a_stream_ends_where_it_waits_and_its_source_is_closed() -> None:
+    source = Source(first=0, every=10)
+    with Scope() as scope:
+        stream = bounded(source, 60)
+    assert await anext(stream) == 0
+    asyncio.get_running_loop().call_later(3, scope.end)
+    with pytest.raises(StreamDeadlineExceeded, match="has left") as caught:
+        await anext(stream)
+    assert (caught.value.bound, caught.value.limit, caught.value.elapsed) == ("caller", 3, 3)
+    assert (elapsed(), source.closed) == (3, 1)
+
+
+@virtually
+async def test_nobody_needs_to_pull() -> None:
+    source = Source(every=1)
+    with Scope() as scope:
+        stream = bounded(source)
+    await asyncio.sleep(2.5)
+    scope.end()
+    await asyncio.sleep(0.1)
+    assert source.closed == 1
+    with pytest.raises(StreamDeadlineExceeded):
+        await anext(stream)
+
+
+@virtually
+async def test_calls_of_an_inner_scope_end_with_the_outer_one_and_not_the_other_way_round() -> None:
+    with Scope() as outer:
+        before = bounded(Source(every=1))
+        with Scope() as inner:
+            within = bounded(Source(every=1))
+        with Scope():
+            beside = bounded(Source(every=1))
+    inner.end()
+    with pytest.raises(StreamDeadlineExceeded):
+        await anext(within)
+    assert await anext(before) == 0
+    outer.end()
+    for stream in (before, beside):
+        with pytest.raises(StreamDeadlineExceeded):
+            await anext(stream)
+
+
+@virtually
+async def test_a_call_that_comes_too_late_does_not_begin() -> None:
+    source = Source(every=1)
+    with Scope() as scope:
+        scope.end()
+        with pytest.raises(StreamDeadlineExceeded):
+            await anext(bounded(source))
+    assert source.sent == []
+
+
+@virtually
+async def test_what_is_over_is_forgotten() -> None:
+    with Scope() as outer, Scope() as scope:
+        stream = bounded(Source(every=1, ends=2))
+        assert [item async for item in stream] == [0, 1]
+    await asyncio.sleep(0)
+    assert (scope._ends, outer._ends) == (set(), set())
+    assert current() is None
+
+
+SYNC: dict[str, Callable[[ChatVllm], object]] = {
+    "stream": lambda model: list(model.stream("Why?")),
+    "invoke": lambda model: model.invoke("Why?"),
+}
+
+
+@pytest.mark.parametrize("timeout", [30, None])
+@pytest.mark.parametrize("shape", SYNC)
+def test_a_thread_that_is_blocked_is_woken_and_the_server_is_free(
+    shape: str, timeout: float | None, fake: Endpoint, http: httpx2.Client
+) -> None:
+    model, known = ChatVllm(**fake.settings, timeout=timeout), len(ledger(http, fake))
+    ended: list[BaseException] = []
+    scope = Scope()
+
+    def work() -> None:
+        with scope:
+            try:
+                SYNC[shape](model)
+            except BaseException as error:
+                ended.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    for _ in wait():
+        if any(entry["tokens"] > 3 for entry in ledger(http, fake)[known:]):
+            break
+    scope.end()
+    thread.join(5)
+    assert [error.bound for error in ended if isinstance(error, StreamDeadlineExceeded)] == ["caller"]
+    for _ in wait():
+        if ledger(http, fake)[known]["slot_freed"] is not None:
+            break
+    assert len(ledger(http, fake)) == known + 1
+    assert scope._ends == set()
+
+
+def wait() -> Iterator[None]:
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        yield
+        time.sleep(0.02)
+    pytest.fail("it did not happen within 10 s")
