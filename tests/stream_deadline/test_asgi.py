@@ -279,6 +279,7 @@ class TestTheEndOfTheTime:
         caller = Caller()
         await ask(app, caller, "1000")
         assert caller.status == 504
+        assert [message["type"] for message in caller.heard] == ["http.response.start", "http.response.body"]
         assert b"oops" not in caller.said
 
     @virtually
