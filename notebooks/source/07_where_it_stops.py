@@ -602,4 +602,4 @@ check(names, expected, hint="In which rows of its panel is the second square blu
 
 # %% [markdown]
 # ---
-# Before: [06 · The elapsed-time fix](06_the_elapsed_time_fix.ipynb) · Back to: [00 · Start here](00_start_here.ipynb)
+# Before: [06 · The elapsed-time fix](06_the_elapsed_time_fix.ipynb) · Next: [09 · ERP → AI → GPU](09_erp_ai_gpu.ipynb)

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from stream_lab.call import Call
+from stream_lab.relay.leaving import Leaving
 from stream_lab.scope import Event, Log
 from stream_lab.trace import Ending, Pull
 
@@ -151,6 +152,27 @@ def server_load(calls: Mapping[str, Call], *, title: str) -> Picture:
 
 
 STATES = ["created", "active", "expiring", "expired", "finished"]
+
+
+def left_alone(requests: Mapping[str, Leaving], *, title: str) -> Picture:
+    """How long the GPU works for a caller who leaves: a row for each request, blue until it leaves, orange and hatched after that."""
+    figure, axes = _figure(height=1.4 + 0.42 * len(requests), title=title)
+    told = []
+    for row, (name, request) in enumerate(requests.items()):
+        end = request.watched if request.freed is None else request.freed
+        axes.barh(row, request.left, height=0.6, color=OK, label="for its caller")
+        # A bar that is as short as it should be is still to be seen.
+        axes.barh(row, max(end - request.left, 0.004), left=request.left, height=0.6, color=LATE, hatch="///", edgecolor="white",
+                  label="for nobody")  # fmt: skip
+        axes.annotate(f" {request.server}", (end, row), va="center", fontsize=9)
+        told.append(f"{name}: {request.server}")
+    axes.set_yticks(range(len(requests)), list(requests))
+    axes.set_ylim(len(requests) - 0.5, -0.5)
+    axes.set_xlim(0, max(request.watched for request in requests.values()) * 1.35)
+    axes.tick_params(axis="y", length=0)
+    _seconds(axes, "seconds since the request")
+    _legend(figure, axes)
+    return Picture(figure, f"{title}. What the GPU server does after the caller has left. {'. '.join(told)}.")
 
 
 def scope_states(events: Sequence[Event], *, title: str) -> Picture:

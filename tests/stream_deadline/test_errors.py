@@ -11,13 +11,20 @@ from stream_deadline import StreamDeadlineExceeded
 from stream_deadline.errors import Bound
 
 
-@pytest.mark.parametrize("bound", get_args(Bound))
+@pytest.mark.parametrize("bound", [bound for bound in get_args(Bound) if bound != "caller"])
 def test_the_text_names_the_parameter_its_value_and_what_came(bound: Bound) -> None:
     text = str(StreamDeadlineExceeded(bound, 45, 45.003, 17, AIMessageChunk(content="so far")))
     assert f"{bound}=45" in text or "deadline(45)" in text
     assert "Raise" in text
     if bound != "first_chunk_timeout":
         assert "17 chunks had come" in text
+
+
+def test_a_caller_who_left_is_no_bound_that_could_be_raised() -> None:
+    text = str(StreamDeadlineExceeded("caller", 4.503, 4.503, 17))
+    assert "has left, 4.50 s into this call" in text
+    assert "17 chunks had come" in text
+    assert "Raise" not in text
 
 
 def test_it_survives_pickling_with_all_it_knows() -> None:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from stream_lab import Call, Recording, plots
+from stream_lab.relay import Leaving
 from stream_lab.scope import Event, Log
 from stream_lab.trace import Ending, Pull
 from stream_lab.witness import Sample
@@ -72,3 +73,17 @@ def test_a_notebook_gets_the_picture_with_its_alternative_text() -> None:
 def test_the_state_ladder_names_every_step() -> None:
     picture = plots.scope_states(fired(done=False).events, title="Expiring")
     assert "timer fired (expiring, cancelling 1)" in picture.alt
+
+
+def test_who_is_left_alone_is_orange_until_the_gpu_is_free_or_to_the_end_of_the_watch() -> None:
+    requests = {"before": Leaving(0.5, None, 1.5, 12, "still generating"), "after": Leaving(0.5, 0.52, 0.52, 0, "stopped")}
+    picture = plots.left_alone(requests, title="It stops")
+    bars: Any = picture.figure.axes[0].patches
+    assert [(bar.get_x(), round(bar.get_x() + bar.get_width(), 3)) for bar in bars] == [
+        (0, 0.5),
+        (0.5, 1.5),
+        (0, 0.5),
+        (0.5, 0.52),
+    ]
+    assert "before: still generating. after: stopped." in picture.alt
+    assert "still generating" in words(picture)

@@ -8,7 +8,8 @@ import httpx2
 import pytest
 
 from stream_lab import Endpoint, EndpointError, bundled
-from stream_lab.relay import Caller, Relay
+from stream_lab.evidence import Unknown
+from stream_lab.relay import Caller, Relay, leave
 from stream_lab.relay.app import PATHS
 from tests.conftest import ledger
 
@@ -130,6 +131,22 @@ def test_a_middleware_that_hides_a_failure_makes_a_half_look_whole_unless_the_re
         pytest.raises(httpx2.RemoteProtocolError, match="incomplete"),
     ):
         http.post(f"{after.url}/text", json=QUESTION)
+
+
+@pytest.mark.parametrize(("kind", "path", "server"), [("before", "/answer", "still generating"), ("after", "/answer", "stopped")])
+def test_the_metrics_tell_what_the_gpu_did(kind: str, path: str, server: str, relays: dict[str, Relay], gpu: Endpoint) -> None:
+    request = leave(relays[kind], gpu, path, after=0.5, watch=0.5)
+    assert request.server == server
+    assert 0.5 <= request.left < request.watched
+    assert (request.freed is None) == (server == "still generating")
+    assert request.tokens > 5 or server == "stopped"
+
+
+def test_a_gpu_that_stopped_by_itself_proves_nothing(relays: dict[str, Relay]) -> None:
+    with bundled("abort:after=3", gap=0.01) as short, Relay("before", short) as relay:
+        request = leave(relay, short, "/answer", after=0.5, watch=0.2)
+    assert isinstance(request.server, Unknown)
+    assert "not running when the caller left" in request.server
 
 
 @pytest.mark.parametrize("said", ["-5", "0", "abc", "", "99999999999", "1.5"])

@@ -15,6 +15,7 @@ import httpx2
 
 from stream_lab.endpoint import Endpoint, EndpointError
 
+END_WITHIN = 2.0  # seconds; a handler that blocks its thread would keep the process for as long as it likes
 READY_WITHIN = 60.0  # seconds; LangChain and FastAPI take some to load
 
 
@@ -62,7 +63,7 @@ class Relay:
             assert self._process.stdin is not None
             self._process.stdin.close()
         try:
-            self._process.wait(10)
+            self._process.wait(END_WITHIN)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
