@@ -142,7 +142,7 @@ def test_the_metrics_tell_what_the_gpu_did(kind: str, path: str, server: str, re
     assert request.tokens > 5 or server == "stopped"
 
 
-def test_a_gpu_that_stopped_by_itself_proves_nothing(relays: dict[str, Relay]) -> None:
+def test_a_gpu_that_stopped_by_itself_proves_nothing() -> None:
     with bundled("abort:after=3", gap=0.01) as short, Relay("before", short) as relay:
         request = leave(relay, short, "/answer", after=0.5, watch=0.2)
     assert isinstance(request.server, Unknown)
