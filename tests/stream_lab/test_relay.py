@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 
 import httpx2
+import openai
 import pytest
 
 from stream_lab import Endpoint, EndpointError, bundled
@@ -75,6 +76,7 @@ def test_before_it_an_answer_in_one_piece_was_made_for_nobody(
     assert freed_after(relays[kind], path, gpu, http, within=ORPHANED) is None
 
 
+@pytest.mark.skipif(openai.VERSION < "3", reason="openai 2 leaves the connection open under a stream that is cancelled")
 @pytest.mark.parametrize("path", STREAMS)
 def test_a_streaming_response_noticed_by_itself_even_before(
     path: str, relays: dict[str, Relay], gpu: Endpoint, http: httpx2.Client
