@@ -141,13 +141,13 @@ for way, words in told.items():
 # ## What was shown
 
 # %%
-for way in ways:
-    expected = (
-        "still generating" if way in ("one body of JSON", "the same, blocking") else "stopped"
-    )
+for way in in_one_piece:
     evidence.claim(
-        f"before, {way}: the caller leaves, the GPU", expected=expected, found=broken[way].server
+        f"before, {way}: the caller leaves, the GPU",
+        expected="still generating",
+        found=broken[way].server,
     )
+for way in ways:
     evidence.claim(
         f"after, {way}: the caller leaves, the GPU", expected="stopped", found=repaired[way].server
     )
