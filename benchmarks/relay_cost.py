@@ -42,13 +42,10 @@ def streaming(chunks: int) -> App:
 
 async def one(app: App) -> float:
     """Seconds for one request to an application, the server's side being free."""
-    came = asyncio.Event()
     first: list[MutableMapping[str, Any]] = [{"type": "http.request", "body": b"", "more_body": False}]
 
     async def receive() -> MutableMapping[str, Any]:
-        if not first:
-            await came.wait()
-        return first.pop()
+        return first.pop() if first else await asyncio.Future()
 
     async def send(message: MutableMapping[str, Any]) -> None:
         pass

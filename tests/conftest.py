@@ -1,6 +1,7 @@
 """What many tests share: real servers as processes of their own, as in the field."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx2
@@ -27,3 +28,11 @@ def ledger(client: httpx2.Client, endpoint: Endpoint | Fake) -> list[dict[str, A
     """What the fake wrote down about each request, oldest first."""
     requests: list[dict[str, Any]] = client.get(endpoint.base_url.removesuffix("/v1") + "/ledger").json()["requests"]
     return requests
+
+
+def wait(condition: Callable[[], object], seconds: float = 30.0) -> None:
+    """Wait until it holds, at most so many seconds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come to pass"
+        time.sleep(0.01)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+import openai
 import pytest
 
 from stream_deadline import Deadline, StreamDeadlineExceeded, deadline_headers
@@ -312,6 +313,129 @@ class TestTheEndOfTheTime:
         assert caller.whole
 
 
+def broken() -> Exception:
+    return openai.APIError("EngineCore died", None, body=None)  # type: ignore[arg-type]
+
+
+class TestAModelThatFails:
+    @virtually
+    @pytest.mark.parametrize("began", [False, True])
+    @pytest.mark.parametrize("headers", [JSON, TEXT, EVENTS])
+    async def test_before_the_first_chunk_it_is_a_status_even_of_a_stream(
+        self, headers: Any, began: bool, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async def app(scope: Any, receive: Receive, send: Send) -> None:
+            if began:
+                await send({"type": "http.response.start", "status": 200, "headers": headers})
+            raise ExceptionGroup("tasks", [broken()])
+
+        caller = Caller()
+        await ask(app, caller)
+        assert (caller.status, caller.whole) == (502, True)
+        assert error_of(caller.said)["type"] == "model_failed"
+        assert len(caplog.records) == 1
+        assert "EngineCore died" in caplog.text
+        assert b"EngineCore" not in caller.said
+
+    @virtually
+    async def test_in_a_stream_of_events_it_is_the_last_one(self) -> None:
+        async def app(scope: Any, receive: Receive, send: Send) -> None:
+            await send({"type": "http.response.start", "status": 200, "headers": EVENTS})
+            await send({"type": "http.response.body", "body": b"data: x\n\n", "more_body": True})
+            raise broken()
+
+        caller = Caller()
+        await ask(app, caller)
+        assert caller.whole
+        assert error_of(caller.said.partition(b"event: error\ndata: ")[2])["type"] == "model_failed"
+
+    @virtually
+    async def test_any_other_answer_that_has_begun_is_cut(self, caplog: pytest.LogCaptureFixture) -> None:
+        async def app(scope: Any, receive: Receive, send: Send) -> None:
+            await send({"type": "http.response.start", "status": 200, "headers": TEXT})
+            await send({"type": "http.response.body", "body": b"half", "more_body": True})
+            raise broken()
+
+        caller = Caller()
+        await ask(app, caller)
+        assert not caller.whole
+        assert "is cut" in caplog.text
+
+    @virtually
+    async def test_a_stream_that_fails_before_its_first_chunk_is_not_taken_for_an_empty_one(self) -> None:
+        """Starlette's BaseHTTPMiddleware ends that, too, and raises the error only then."""
+
+        async def hiding(scope: Any, receive: Receive, send: Send) -> None:
+            await send({"type": "http.response.start", "status": 200, "headers": TEXT})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            raise broken()
+
+        caller = Caller()
+        await ask(hiding, caller)
+        assert caller.status == 502
+
+    @virtually
+    @pytest.mark.parametrize("error", [KeyError("x"), TimeoutError()])
+    async def test_what_else_goes_wrong_before_the_first_chunk_is_the_servers_affair(self, error: Exception) -> None:
+        async def app(scope: Any, receive: Receive, send: Send) -> None:
+            await send({"type": "http.response.start", "status": 200, "headers": TEXT})
+            raise error
+
+        caller = Caller()
+        with pytest.raises(type(error)):
+            await ask(app, caller)
+        assert caller.heard == []  # so that the server can answer 500
+
+    @virtually
+    async def test_a_caller_who_has_left_is_told_nothing(self) -> None:
+        async def app(scope: Any, receive: Receive, send: Send) -> None:
+            try:
+                await never(scope, receive, send)
+            finally:
+                raise broken()
+
+        caller = Caller(leaves=0.5)
+        await ask(app, caller)
+        assert caller.heard == []
+
+
+class TestABodyThatIsTooLarge:
+    @virtually
+    @pytest.mark.parametrize("body", [[b"x" * 11], [b"x" * 4] * 3])
+    async def test_it_is_refused_and_not_read_to_its_end(self, body: list[bytes], caplog: pytest.LogCaptureFixture) -> None:
+        what: dict[str, Any] = {}
+
+        async def reads(scope: Any, receive: Receive, send: Send) -> None:
+            while True:
+                await receive()
+
+        caller = Caller(body=[*body, b"more", b"more"])
+        await ask(seen(what, reads), caller, largest_body=10)
+        assert caller.status == 413
+        assert (b"connection", b"close") in caller.heard[0]["headers"]
+        assert "at most 10 bytes" in error_of(caller.said)["message"]
+        assert caller.asked == len(body)
+        assert "cancelled at" in what
+        assert len(caplog.records) == 1
+
+    @virtually
+    async def test_up_to_that_it_is_taken(self) -> None:
+        caller = Caller(body=[b"x" * 5, b"x" * 5])
+
+        async def app(scope: Any, receive: Receive, send: Send) -> None:
+            await receive()
+            await receive()
+            await answers(b"{}")(scope, receive, send)
+
+        await ask(app, caller, largest_body=10)
+        assert (caller.status, caller.whole) == (200, True)
+
+    @pytest.mark.parametrize("size", [0, -1])
+    def test_a_size_that_is_none_is_refused_where_it_is_set(self, size: int) -> None:
+        with pytest.raises(ValueError, match="largest_body must be"):
+            DeadlineMiddleware(never, largest_body=size)
+
+
 class TestACallerWhoLeaves:
     @virtually
     @pytest.mark.parametrize("then", [never, answers(*[b"x"] * 100, every=0.1, headers=TEXT)], ids=["silent", "streaming"])
@@ -376,6 +500,48 @@ class TestWhatStaysAsItWas:
         await ask(app, caller)
         assert caller.said == b"abcd"
         assert asked == [1, 2, 3, 5]  # after the last part it waits for the caller to leave
+
+    @virtually
+    async def test_the_status_waits_for_the_first_chunk_and_no_longer(self) -> None:
+        heard: list[tuple[float, str]] = []
+        caller = Caller()
+
+        async def send(message: Message) -> None:
+            heard.append((elapsed(), message["type"].removeprefix("http.response.")))
+            await caller.send(message)
+
+        scope = {"type": "http", "method": "GET", "path": "/", "headers": []}
+        await DeadlineMiddleware(answers(b"a", b"b", every=1, headers=TEXT))(scope, caller.receive, send)
+        assert heard == [(1, "start"), (1, "body"), (2, "body"), (2, "body")]
+        assert caller.whole
+
+    @virtually
+    async def test_an_empty_chunk_sends_the_status_at_once(self) -> None:
+        """For an application that wants its headers out before it has anything to say."""
+        caller = Caller()
+        await ask(answers(b"", headers=TEXT, end=False), caller, "500")
+        assert [message["type"] for message in caller.heard] == ["http.response.start", "http.response.body"]
+
+    @virtually
+    @pytest.mark.parametrize(("status", "headers"), [(200, TEXT), (204, []), (200, [(b"content-length", b"0")])])
+    async def test_an_answer_without_a_body_is_one(self, status: int, headers: Any) -> None:
+        async def app(scope: Any, receive: Receive, send: Send) -> None:
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            await send({"type": "http.response.body"})
+
+        caller = Caller()
+        await ask(app, caller)
+        assert (caller.status, caller.said, caller.whole) == (status, b"", True)
+
+    @virtually
+    async def test_a_second_end_is_not_heard(self) -> None:
+        async def app(scope: Any, receive: Receive, send: Send) -> None:
+            await answers(b"x", headers=TEXT)(scope, receive, send)
+            await send({"type": "http.response.body", "body": b"y"})
+
+        caller = Caller()
+        await ask(app, caller)
+        assert (caller.said, caller.whole) == (b"x", True)
 
     @virtually
     async def test_an_error_of_the_application_is_the_servers_affair(self) -> None:

@@ -2,8 +2,7 @@
 
 import asyncio
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import httpx2
 import pytest
@@ -11,7 +10,7 @@ import pytest
 from stream_deadline import ChatVllm, StreamDeadlineExceeded, bounded
 from stream_deadline.scope import Scope, current
 from stream_lab import Endpoint
-from tests.conftest import ledger
+from tests.conftest import ledger, wait
 from tests.stream_deadline.sources import Source, elapsed, virtually
 
 
@@ -103,22 +102,10 @@ def test_a_thread_that_is_blocked_is_woken_and_the_server_is_free(
 
     thread = threading.Thread(target=work)
     thread.start()
-    for _ in wait():
-        if any(entry["tokens"] > 3 for entry in ledger(http, fake)[known:]):
-            break
+    wait(lambda: any(entry["tokens"] > 3 for entry in ledger(http, fake)[known:]))
     scope.end()
     thread.join(5)
     assert [error.bound for error in ended if isinstance(error, StreamDeadlineExceeded)] == ["caller"]
-    for _ in wait():
-        if ledger(http, fake)[known]["slot_freed"] is not None:
-            break
+    wait(lambda: ledger(http, fake)[known]["slot_freed"] is not None)
     assert len(ledger(http, fake)) == known + 1
     assert scope._ends == set()
-
-
-def wait() -> Iterator[None]:
-    end = time.monotonic() + 10
-    while time.monotonic() < end:
-        yield
-        time.sleep(0.02)
-    pytest.fail("it did not happen within 10 s")

@@ -12,7 +12,7 @@ from stream_lab import Endpoint, EndpointError, bundled
 from stream_lab.evidence import Unknown
 from stream_lab.relay import Caller, Relay, leave
 from stream_lab.relay.app import PATHS
-from tests.conftest import ledger
+from tests.conftest import ledger, wait
 
 QUESTION = {"question": "Why?"}
 FREED = 1.0  # seconds, wide: the question is whether, not how fast this machine is
@@ -50,14 +50,6 @@ def freed_after(relay: Relay, path: str, gpu: Endpoint, http: httpx2.Client, wit
             return float(entry["slot_freed"] - left)
         time.sleep(0.01)
     return None
-
-
-def wait(condition: object, seconds: float = 30.0) -> None:
-    assert callable(condition)
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -1,0 +1,91 @@
+"""What a caller is told of a model's server that fails."""
+
+import httpx
+import httpx2
+import openai
+import pytest
+
+from stream_deadline import StreamDeadlineExceeded
+from stream_deadline.failure import Failure, failure_of
+
+REQUEST = httpx2.Request("POST", "http://gpu:8000/v1/chat/completions")
+KINDS = {
+    400: openai.BadRequestError,
+    401: openai.AuthenticationError,
+    403: openai.PermissionDeniedError,
+    404: openai.NotFoundError,
+}
+
+
+def answered(status: int, message: str = "Words of the server.", **headers: str) -> openai.APIStatusError:
+    response = httpx2.Response(status, headers=headers, request=REQUEST)
+    kind = KINDS.get(status, openai.APIStatusError)
+    return kind(f"Error code: {status}", response=response, body={"message": message, "code": status})
+
+
+def told(error: BaseException) -> Failure:
+    failure = failure_of(error)
+    assert failure is not None
+    return failure
+
+
+@pytest.mark.parametrize(
+    ("status", "passed_on", "kind"),
+    [
+        (400, 400, "bad_request"),
+        (401, 502, "model_refused"),
+        (403, 502, "model_refused"),
+        (404, 502, "model_not_found"),
+        (413, 413, "bad_request"),
+        (422, 422, "bad_request"),
+        (429, 503, "model_busy"),
+        (500, 502, "model_failed"),
+        (503, 503, "model_busy"),
+    ],
+)
+def test_a_status_says_whose_affair_it_is(status: int, passed_on: int, kind: str) -> None:
+    failure = told(answered(status))
+    assert (failure.status, failure.kind) == (passed_on, kind)
+    assert failure.cause is not None
+    assert str(status) in failure.cause
+
+
+def test_what_is_wrong_with_a_request_is_passed_on_in_one_line_of_bounded_length() -> None:
+    failure = told(answered(400, "The prompt\n is too long. " + 1000 * "x"))
+    assert "The prompt is too long." in failure.text
+    assert len(failure.text) < 400
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_what_is_said_of_keys_is_never_passed_on(status: int) -> None:
+    failure = told(answered(status, "Incorrect API key provided: s3cret."))
+    assert "s3cret" not in f"{failure.text}{failure.cause}"
+
+
+def test_when_to_come_again_is_passed_on() -> None:
+    assert told(answered(503, **{"retry-after": "7"})).retry_after == "7"
+    assert told(answered(429)).retry_after is None
+
+
+def test_connections_fail_in_three_ways() -> None:
+    assert told(openai.APIConnectionError(request=REQUEST)).status == 502
+    assert told(openai.APITimeoutError(request=REQUEST)).status == 504
+    for library in (httpx, httpx2):
+        broken = told(library.RemoteProtocolError("peer closed connection"))
+        assert (broken.status, broken.kind) == (502, "model_failed")
+        assert "peer closed" in str(broken.cause)
+
+
+def test_an_error_in_the_middle_of_a_stream_is_the_models() -> None:
+    assert told(openai.APIError("EngineCore died", REQUEST, body=None)).kind == "model_failed"
+
+
+def test_in_a_group_the_deadline_is_what_counts() -> None:
+    late = StreamDeadlineExceeded("timeout", 0.5, 0.5)
+    group = ExceptionGroup("tasks", [KeyError("x"), ExceptionGroup("tasks", [answered(500), late])])
+    assert told(group) == Failure(504, "deadline_exceeded", str(late))
+
+
+@pytest.mark.parametrize("error", [KeyError("x"), TimeoutError(), ExceptionGroup("tasks", [ValueError()]), httpx.InvalidURL("x")])
+def test_what_is_neither_is_nobodys_business_here(error: BaseException) -> None:
+    assert failure_of(error) is None
