@@ -11,7 +11,7 @@ LOCK    := requirements/$(WORLD).txt
 COMPILE := pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links --no-annotate \
            --no-header --all-extras --no-emit-package stream-deadline pyproject.toml
 
-.PHONY: help setup run test test-real lint lab real-vllm notebooks lock clean
+.PHONY: help setup run test test-real lint parts lab real-vllm notebooks lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -52,6 +52,9 @@ lint: $(READY)
 	@$(BIN)/lint-imports --no-logo
 # Types are those of the newest libraries; older ones say, for instance, httpx where these say httpx2.
 	@test $(WORLD) != latest || $(BIN)/mypy
+
+parts: ## nginx and Chromium, from Debian, for what runs only with the real ones
+	@$(if $(filter 0,$(shell id -u)),,sudo )apt-get update -qq && $(if $(filter 0,$(shell id -u)),,sudo )env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nginx-light chromium >/dev/null
 
 lab: $(READY) ## JupyterLab, open at notebook 00
 	@$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks/00_start_here.ipynb

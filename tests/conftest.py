@@ -1,5 +1,6 @@
 """What many tests share: real servers as processes of their own, as in the field."""
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -9,6 +10,21 @@ import pytest
 
 from stream_lab import Endpoint, bundled
 from stream_lab.fake import Fake
+from stream_lab.parts import MissingPart
+from stream_lab.parts.missing import find
+
+REQUIRED = os.environ.get("REQUIRE_REAL_PARTS") == "1"
+"""Whether a program that is not installed is a failure; otherwise its tests are skipped, and say which it is."""
+
+
+def needs(program: str) -> pytest.MarkDecorator:
+    """For a test that starts a program which may not be installed."""
+    try:
+        find(program)
+    except MissingPart as error:
+        if not REQUIRED:
+            return pytest.mark.skip(reason=str(error))
+    return pytest.mark.skipif(False, reason="")
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,10 @@
+"""The parts of a real service, each started for a notebook or a test: nginx, gunicorn, uvicorn, Chromium; and a gateway's stand-in."""
+
+from stream_lab.parts.browser import Browser
+from stream_lab.parts.gateway import Gateway
+from stream_lab.parts.gunicorn import Gunicorn
+from stream_lab.parts.missing import MissingPart, missing
+from stream_lab.parts.nginx import Nginx
+from stream_lab.parts.serving import Serving, serve
+
+__all__ = ["Browser", "Gateway", "Gunicorn", "MissingPart", "Nginx", "Serving", "missing", "serve"]

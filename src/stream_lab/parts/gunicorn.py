@@ -1,0 +1,29 @@
+"""A real gunicorn with workers of any class."""
+
+import os
+import signal
+import sys
+
+from stream_lab.parts.ports import answers, free_port
+from stream_lab.parts.process import Process
+
+
+class Gunicorn(Process):
+    """gunicorn with an application of this machine's Python. `url`: where it is. `log`: its own words, and its workers'."""
+
+    def __init__(self, app: str, *options: str, env: dict[str, str] | None = None) -> None:
+        """Start it and wait until a worker answers.
+
+        `app`: as "module:variable". `options`: as "--timeout=2"; the port is chosen here. `env`: variables for the application.
+
+        Raises:
+            EndpointError: it does not start; with its last line.
+        """
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        command = [sys.executable, "-m", "gunicorn", app, f"--bind=127.0.0.1:{port}", "--no-control-socket", *options]
+        super().__init__("gunicorn", command, lambda: answers(self.url), env=env)
+
+    def restart(self) -> None:
+        """Have it start new workers and end the old ones, as in a rolling restart: `kill -HUP`."""
+        os.kill(self.pid, signal.SIGHUP)

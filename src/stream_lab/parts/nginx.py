@@ -1,0 +1,66 @@
+"""A real nginx in front of a server, with the few lines of its configuration that are the subject."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from stream_lab.parts.missing import find
+from stream_lab.parts.ports import free_port, listens
+from stream_lab.parts.process import Process
+
+CONFIGURATION = """\
+daemon off;
+master_process off;
+pid nginx.pid;
+error_log stderr info;
+events {{ worker_connections 512; }}
+http {{
+    access_log off;
+    client_body_temp_path body;
+    proxy_temp_path proxy;
+    fastcgi_temp_path fastcgi;
+    uwsgi_temp_path uwsgi;
+    scgi_temp_path scgi;
+    {http}
+    server {{
+        listen 127.0.0.1:{port};
+        location / {{
+            proxy_pass {upstream};
+            proxy_http_version 1.1;
+            {location}
+        }}
+    }}
+}}
+"""
+
+
+class Nginx(Process):
+    """nginx 1.22 or newer. `url`: where it is. It needs the program, Debian's `nginx-light`."""
+
+    def __init__(self, upstream: str, *location: str, http: tuple[str, ...] = ()) -> None:
+        """Start it.
+
+        `upstream`: the server behind it. `location`: lines of configuration for it, as "proxy_buffering off;". None: nginx as it comes.
+        `http`: lines for the whole, as "client_header_timeout 1s;".
+
+        Raises:
+            MissingPart: nginx is not installed.
+            EndpointError: it does not start, for instance because of a line.
+        """
+        program = find("nginx")
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        self._folder = TemporaryDirectory(prefix="nginx-")
+        path = Path(self._folder.name) / "nginx.conf"
+        path.write_text(
+            CONFIGURATION.format(port=port, upstream=upstream, location="\n".join(location), http="\n".join(http)),
+            encoding="utf-8",
+        )
+        try:
+            super().__init__("nginx", [program, "-p", self._folder.name, "-c", str(path), "-e", "stderr"], lambda: listens(port))
+        except BaseException:
+            self._folder.cleanup()
+            raise
+
+    def close(self) -> None:
+        super().close()
+        self._folder.cleanup()

@@ -1,0 +1,80 @@
+"""A program that is started, waited for, listened to and stopped."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from tempfile import TemporaryFile
+from types import TracebackType
+from typing import Self
+
+from stream_lab.endpoint import EndpointError
+
+READY_WITHIN = 60.0  # seconds
+END_WITHIN = 5.0
+
+
+class Process:
+    """A running program. `log`: what it has printed so far, on both its outputs. Stops with `close()`."""
+
+    def __init__(
+        self, name: str, command: Sequence[str], ready: Callable[[], bool], *, env: dict[str, str] | None = None
+    ) -> None:
+        """Start it and wait until it is ready. `env`: variables besides those of this process.
+
+        Raises:
+            EndpointError: it ends before that, with its last line; or takes too long.
+        """
+        self._name = name
+        self._log = TemporaryFile("w+")  # noqa: SIM115 - it lives as long as the process
+        # A session of its own: Ctrl-C is for whoever started it, who then stops it in order.
+        self._process = subprocess.Popen(
+            command,
+            env={**os.environ, **(env or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            self._wait(ready)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def log(self) -> str:
+        self._log.seek(0)
+        return self._log.read()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def close(self) -> None:
+        """Stop it, whatever it is doing, with all that it has started."""
+        if self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(END_WITHIN)
+            except subprocess.TimeoutExpired:
+                os.killpg(self._process.pid, signal.SIGKILL)
+                self._process.wait()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def _wait(self, ready: Callable[[], bool]) -> None:
+        end = time.monotonic() + READY_WITHIN
+        while time.monotonic() < end:
+            if self._process.poll() is not None:
+                last = self.log.strip().splitlines()[-1:] or ["it said nothing"]
+                raise EndpointError(f"{self._name} did not start: {last[0]}")
+            if ready():
+                return
+            time.sleep(0.02)
+        raise EndpointError(f"{self._name} was not ready within {READY_WITHIN:g} s.")

@@ -1,0 +1,58 @@
+"""A web application of the notebook's own process, served by a real uvicorn, so that a reader can change its handlers."""
+
+import logging
+import socket
+import threading
+from types import TracebackType
+from typing import Any, Self
+
+import uvicorn
+
+READY_WITHIN = 10.0  # seconds
+
+
+class Serving:
+    """An application that is being served. `url`: where. `log`: what the server said of it, a line each. Stops with `close()`."""
+
+    def __init__(self, app: Any, **options: Any) -> None:
+        """Serve it in a thread with an event loop of its own. `options`: uvicorn's."""
+        self.log: list[str] = []
+        self._handler = _Keep(self.log)
+        self._logger = logging.getLogger("uvicorn.error")
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        usual: dict[str, Any] = {"log_config": None, "log_level": "warning", "access_log": False, "timeout_graceful_shutdown": 1}
+        self._server = uvicorn.Server(uvicorn.Config(app, **{**usual, **options}))
+        self._thread = threading.Thread(target=self._server.run, args=([self._socket],), daemon=True)
+        self._logger.addHandler(self._handler)
+        self._logger.propagate = False  # a notebook shows what it wants to show
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop; a stream that still runs gets a second to end."""
+        self._server.should_exit = True
+        self._thread.join()
+        self._socket.close()
+        self._logger.removeHandler(self._handler)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+def serve(app: Any, **options: Any) -> Serving:
+    """Serve an ASGI application on a free port of this machine. `options`: uvicorn's."""
+    return Serving(app, **options)
+
+
+class _Keep(logging.Handler):
+    def __init__(self, lines: list[str]) -> None:
+        super().__init__()
+        self._lines = lines
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._lines.append(record.getMessage())
+        if record.exc_info and (error := record.exc_info[1]) is not None:
+            self._lines.append(f"{type(error).__name__}: {error}")

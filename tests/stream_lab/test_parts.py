@@ -1,0 +1,163 @@
+"""Real parts start, say what is wrong, and leave nothing behind; the gateway's stand-in has the limits it says."""
+
+import asyncio
+import os
+import socket
+import time
+from collections.abc import AsyncIterator, Iterator
+from urllib.parse import urlsplit
+
+import pytest
+from fastapi import FastAPI
+from fastapi.responses import StreamingResponse
+
+from stream_lab import EndpointError
+from stream_lab.arrivals import CUT, REFUSED, WHOLE, read
+from stream_lab.parts import Browser, Gateway, Gunicorn, MissingPart, Nginx, Serving, missing, serve
+from tests.conftest import needs, wait
+
+app = FastAPI()
+
+
+@app.get("/stream")
+async def stream(tokens: int = 10, pause: float = 0.0) -> StreamingResponse:
+    """So many tokens, one each 50 ms, with a pause after the third."""
+
+    async def made() -> AsyncIterator[str]:
+        for number in range(tokens):
+            yield f"token {number} "
+            await asyncio.sleep(0.05 + pause * (number == 2))
+
+    return StreamingResponse(made(), media_type="text/plain")
+
+
+@app.get("/broken")
+async def broken() -> StreamingResponse:
+    async def made() -> AsyncIterator[str]:
+        yield "half"
+        raise KeyError("a failure")
+
+    return StreamingResponse(made(), media_type="text/plain")
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Serving]:
+    with serve(app) as running:
+        yield running
+
+
+class TestAnAnswer:
+    def test_tells_when_its_pieces_came(self, served: Serving) -> None:
+        answer = read(f"{served.url}/stream?pause=1")
+        assert (answer.status, answer.end, answer.manner) == (200, WHOLE, "as it is made")
+        assert answer.text.split()[-1] == "9"
+        assert answer.first is not None
+        assert 0 < answer.first < 1 <= answer.pause < answer.ended
+
+    def test_that_comes_at_its_end_came_all_at_once(self, served: Serving) -> None:
+        assert read(f"{served.url}/openapi.json").manner == "all at once"
+
+    def test_that_is_cut_says_so_and_so_does_the_server(self, served: Serving) -> None:
+        answer = read(f"{served.url}/broken")
+        assert (answer.status, answer.end, answer.text) == (200, CUT, "half")
+        assert "incomplete" in answer.error
+        wait(lambda: any("KeyError" in line for line in served.log))
+
+    def test_that_never_began_is_refused(self, served: Serving) -> None:
+        assert read(f"{served.url}/nowhere").end == f"{REFUSED} with 404"
+        gone = read("http://127.0.0.1:9/")
+        assert (gone.status, gone.end, gone.first, gone.manner) == (0, REFUSED, None, "not at all")
+
+    def test_may_be_left(self, served: Serving) -> None:
+        answer = read(f"{served.url}/stream?tokens=1000", leave_after=0.2)
+        assert 0.2 <= answer.ended < 10
+
+
+class TestTheGateway:
+    def test_bytes_pass_as_they_come(self, served: Serving) -> None:
+        with Gateway(served.url) as gateway:
+            answer = read(f"{gateway.url}/stream")
+            assert (answer.end, answer.manner, gateway.cut) == (WHOLE, "as it is made", 0)
+
+    def test_a_pause_is_cut_by_an_idle_limit_and_by_no_other(self, served: Serving) -> None:
+        with Gateway(served.url, idle=0.5) as idle, Gateway(served.url, longest=10) as longest:
+            assert read(f"{idle.url}/stream?tokens=20").end == WHOLE
+            answer = read(f"{idle.url}/stream?pause=2")
+            assert (answer.end, idle.cut, answer.text.count("token")) == (CUT, 1, 3)
+            assert read(f"{longest.url}/stream?pause=2").end == WHOLE
+
+    def test_a_long_answer_is_cut_by_a_limit_in_all(self, served: Serving) -> None:
+        with Gateway(served.url, longest=0.5) as longest:
+            answer = read(f"{longest.url}/stream?tokens=100")
+            assert (answer.end, longest.cut) == (CUT, 1)
+            assert answer.text.count("token") < 100
+
+    def test_nobody_behind_it_is_an_end_without_an_answer(self) -> None:
+        with Gateway("http://127.0.0.1:9") as gateway:
+            assert read(gateway.url).end == REFUSED
+
+
+@needs("nginx")
+class TestNginx:
+    def test_it_is_a_real_one_and_passes_on_what_it_gets(self, served: Serving) -> None:
+        with Nginx(served.url) as nginx:
+            answer = read(f"{nginx.url}/stream")
+            assert (answer.end, answer.headers["server"].split("/")[0]) == (WHOLE, "nginx")
+
+    def test_a_line_of_configuration_is_in_force(self, served: Serving) -> None:
+        with Nginx(served.url, "proxy_read_timeout 1s;") as nginx:
+            assert read(f"{nginx.url}/stream?pause=2").end == CUT
+            wait(lambda: "upstream timed out" in nginx.log)
+
+    def test_a_line_that_it_does_not_know_is_told(self, served: Serving) -> None:
+        with pytest.raises(EndpointError, match=r'nginx did not start: .*unknown directive "proxy_bufering"'):
+            Nginx(served.url, "proxy_bufering off;")
+
+
+@needs("nginx")
+def test_a_client_that_says_nothing_is_ended_by_the_server_in_front(served: Serving) -> None:
+    """uvicorn waits for its request for ever; see test_relay_bad_input.py."""
+    with (
+        Nginx(served.url, http=("client_header_timeout 1s;",)) as nginx,
+        socket.create_connection(("127.0.0.1", urlsplit(nginx.url).port or 0), timeout=30) as silent,
+    ):
+        assert silent.recv(100) == b""
+
+
+class TestGunicorn:
+    def test_it_serves_with_workers_of_any_class_and_stops_with_all_of_them(self) -> None:
+        with Gunicorn(
+            "tests.stream_lab.test_parts:app", "--worker-class=uvicorn_worker.UvicornWorker", "--workers=2"
+        ) as gunicorn:
+            assert read(f"{gunicorn.url}/stream").end == WHOLE
+            wait(lambda: gunicorn.log.count("Booting worker") == 2)
+            workers = [int(line.rpartition(" ")[2]) for line in gunicorn.log.splitlines() if "Booting worker" in line]
+        for pid in workers:
+            wait(lambda pid=pid: not os.path.exists(f"/proc/{pid}"), 10)  # type: ignore[misc]
+
+    def test_what_it_cannot_serve_is_told(self) -> None:
+        with pytest.raises(EndpointError, match="gunicorn did not start"):
+            Gunicorn("no.such.module:app")
+
+
+@needs("chromium")
+def test_chromium_is_a_real_one(served: Serving) -> None:
+    with Browser() as browser:
+        page = browser.page(f"{served.url}/stream")
+        page.wait_for_function("document.body.innerText.includes('token 9')")
+        assert "Chrome/" in page.evaluate("navigator.userAgent")
+
+
+def test_a_part_that_is_not_installed_is_named_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    with pytest.raises(MissingPart, match="apt-get install nginx-light"):
+        Nginx("http://127.0.0.1:9")
+    assert "apt-get install nginx-light" in missing("10")
+    assert missing("01") == ""
+
+
+def test_a_server_in_this_process_ends_soon(served: Serving) -> None:
+    began = time.monotonic()
+    with serve(app) as another:
+        assert read(f"{another.url}/stream?tokens=1000", leave_after=0.1).status == 200
+    assert time.monotonic() - began < 10
