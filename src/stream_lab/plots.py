@@ -7,6 +7,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from stream_lab.arrivals import WHOLE, Answer
 from stream_lab.call import Call
 from stream_lab.relay.leaving import Leaving
 from stream_lab.scope import Event, Log
@@ -173,6 +174,29 @@ def left_alone(requests: Mapping[str, Leaving], *, title: str) -> Picture:
     _seconds(axes, "seconds since the request")
     _legend(figure, axes)
     return Picture(figure, f"{title}. What the GPU server does after the caller has left. {'. '.join(told)}.")
+
+
+def answers(answers: Mapping[str, Answer], *, title: str) -> Picture:
+    """When the pieces of answers reached their clients, a row for each; a black bar where one came to its end, a cross where it was cut."""
+    figure, axes = _figure(height=1.4 + 0.5 * len(answers), title=title)
+    told = []
+    for row, (name, answer) in enumerate(answers.items()):
+        axes.plot([0, answer.ended], [row, row], color=NEUTRAL, linewidth=1, zorder=1)
+        _dots(axes, [at for at, _ in answer.pieces], row, OK, "o", "a piece comes")
+        cut = bool(answer.error)
+        axes.plot(answer.ended, row, marker="X" if cut else "|", color=EVENT if cut else DEADLINE, markersize=11 if cut else 16,
+                  markeredgewidth=0.8 if cut else 2.5, linestyle="none", zorder=3, label="cut" if cut else "its end")  # fmt: skip
+        how = answer.end if answer.end != WHOLE else f"{answer.end}, {answer.manner}"
+        axes.annotate(how, (answer.ended, row), xytext=(10, 0), textcoords="offset points", va="center", fontsize=9)
+        told.append(f"{name}: {how}, {answer.ended:.1f} s")
+    axes.set_yticks(range(len(answers)), list(answers))
+    axes.set_ylim(len(answers) - 0.5, -0.5)
+    axes.set_xlim(0, max(answer.ended for answer in answers.values()) * 1.35)
+    axes.spines["left"].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    _seconds(axes, "seconds since the request")
+    _legend(figure, axes)
+    return Picture(figure, f"{title}. When the pieces of each answer reached its client. {'. '.join(told)}.")
 
 
 def scope_states(events: Sequence[Event], *, title: str) -> Picture:

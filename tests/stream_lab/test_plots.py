@@ -3,6 +3,7 @@
 from typing import Any
 
 from stream_lab import Call, Recording, plots
+from stream_lab.arrivals import Answer
 from stream_lab.relay import Leaving
 from stream_lab.scope import Event, Log
 from stream_lab.trace import Ending, Pull
@@ -87,3 +88,18 @@ def test_who_is_left_alone_is_orange_until_the_gpu_is_free_or_to_the_end_of_the_
     ]
     assert "before: still generating. after: stopped." in picture.alt
     assert "still generating" in words(picture)
+
+
+def test_an_answer_ends_with_a_bar_and_a_cut_one_with_a_cross() -> None:
+    pieces = [(0.1 * number, b"x") for number in range(1, 9)]
+    picture = plots.answers(
+        {
+            "through": Answer(200, pieces, 1.0),
+            "held": Answer(200, [(0.9, b"x")], 1.0),
+            "cut": Answer(200, pieces[:3], 0.5, "Error: x"),
+        },
+        title="One is cut",
+    )
+    markers: Any = [line.get_marker() for line in picture.figure.axes[0].lines]
+    assert [marker for marker in markers if marker in "|X"] == ["|", "|", "X"]
+    assert "through: whole, as it is made, 1.0 s. held: whole, all at once, 1.0 s. cut: cut, 0.5 s." in picture.alt
