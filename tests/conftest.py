@@ -11,7 +11,7 @@ import pytest
 from stream_lab import Endpoint, bundled
 from stream_lab.fake import Fake
 from stream_lab.parts import MissingPart
-from stream_lab.parts.missing import find
+from stream_lab.programs import find
 
 REQUIRED = os.environ.get("REQUIRE_REAL_PARTS") == "1"
 """Whether a program that is not installed is a failure; otherwise its tests are skipped, and say which it is."""

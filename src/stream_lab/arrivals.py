@@ -1,6 +1,8 @@
 """An answer over HTTP as its client sees it: when its bytes came, and how it ended."""
 
 import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -80,3 +82,10 @@ def read(url: str, body: Any = None, *, headers: dict[str, str] | None = None, l
     except httpx2.TransportError as failure:
         error = f"{type(failure).__name__}: {failure}"
     return Answer(status, pieces, time.monotonic() - began, error, came)
+
+
+def read_all(urls: Mapping[str, str], **options: Any) -> dict[str, Answer]:
+    """Read several answers side by side. `urls`: by name, which the answers keep. `options`: of `read`."""
+    with ThreadPoolExecutor(len(urls)) as pool:
+        answers = [pool.submit(read, url, **options) for url in urls.values()]
+        return {name: answer.result() for name, answer in zip(urls, answers, strict=True)}

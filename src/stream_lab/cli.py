@@ -38,6 +38,7 @@ def run(
     from stream_lab import report
     from stream_lab.endpoint import EndpointError, open_endpoint
     from stream_lab.investigation import InvestigationError, Plan, Result, find_notebooks, investigate, make_run_folder
+    from stream_lab.programs import missing
 
     console = Console(stderr=False, width=None if os.environ.get("COLUMNS") or os.isatty(1) else 140)
     deadline = _seconds(timeout)
@@ -46,6 +47,10 @@ def run(
         chosen = [path for path in find_notebooks(notebooks) if only is None or path.name[:2] in only.split(",")]
         if not chosen:
             _fail(f"--only {only} names none of the notebooks.")
+        lacking = {path: why for path in chosen if (why := missing(path.name[:2]))}
+        if only is not None and lacking:
+            _fail(next(iter(lacking.values())))
+        chosen = [path for path in chosen if path not in lacking]
         folder = make_run_folder(runs)
         with open_endpoint(base_url, model) as server:
             kind = (
@@ -53,7 +58,7 @@ def run(
                 if base_url is None
                 else f"{'a fake' if server.is_fake else 'a real server'} at {server.base_url}"
             )
-            notes = server.notes
+            notes = server.notes + [f"Notebook {path.name[:2]} was left out. {why}" for path, why in lacking.items()]
             name = server.model
     except (EndpointError, InvestigationError) as error:
         _fail(str(error))

@@ -12,7 +12,9 @@ from typing import Any
 import nbformat
 import psutil
 import pytest
+from typer.testing import CliRunner
 
+from stream_lab.cli import cli
 from stream_lab.report import Summary
 
 STREAM_LAB = [sys.executable, "-m", "stream_lab.cli", "run"]
@@ -191,6 +193,20 @@ def test_bad_input_is_one_clear_sentence(arguments: list[str], says: str, tmp_pa
     assert done.returncode == 2
     assert says in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_notebook_whose_program_is_not_installed_is_left_out_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, "01", GOOD)
+    write(tmp_path, "10", GOOD)
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    arguments = ["run", "--notebooks", str(tmp_path), "--runs", str(tmp_path / "runs")]
+    done = CliRunner().invoke(cli, arguments)
+    assert done.exit_code == 0, done.output
+    assert "1 of 1 claims" in done.output
+    assert "Notebook 10 was left out. nginx is not installed" in done.output
+    asked_for = CliRunner().invoke(cli, [*arguments, "--only", "10"])
+    assert asked_for.exit_code == 2
+    assert "apt-get install nginx-light" in asked_for.output
 
 
 def test_the_key_is_in_no_artefact(tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from fastapi.responses import StreamingResponse
 
 from stream_lab import EndpointError
 from stream_lab.arrivals import CUT, REFUSED, WHOLE, read
-from stream_lab.parts import Browser, Gateway, Gunicorn, MissingPart, Nginx, Serving, missing, serve
+from stream_lab.parts import Browser, Gateway, Gunicorn, MissingPart, Nginx, Serving, serve
+from stream_lab.programs import missing
 from tests.conftest import needs, wait
 
 app = FastAPI()

@@ -3,8 +3,8 @@
 from stream_lab.parts.browser import Browser
 from stream_lab.parts.gateway import Gateway
 from stream_lab.parts.gunicorn import Gunicorn
-from stream_lab.parts.missing import MissingPart, missing
 from stream_lab.parts.nginx import Nginx
 from stream_lab.parts.serving import Serving, serve
+from stream_lab.programs import MissingPart
 
-__all__ = ["Browser", "Gateway", "Gunicorn", "MissingPart", "Nginx", "Serving", "missing", "serve"]
+__all__ = ["Browser", "Gateway", "Gunicorn", "MissingPart", "Nginx", "Serving", "serve"]

@@ -5,7 +5,7 @@ from typing import Any, Self
 
 from playwright.sync_api import Page, sync_playwright
 
-from stream_lab.parts.missing import find
+from stream_lab.programs import find
 
 
 class Browser:

@@ -3,9 +3,9 @@
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from stream_lab.parts.missing import find
 from stream_lab.parts.ports import free_port, listens
 from stream_lab.parts.process import Process
+from stream_lab.programs import find
 
 CONFIGURATION = """\
 daemon off;

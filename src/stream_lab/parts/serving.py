@@ -8,24 +8,21 @@ from typing import Any, Self
 
 import uvicorn
 
-READY_WITHIN = 10.0  # seconds
-
 
 class Serving:
-    """An application that is being served. `url`: where. `log`: what the server said of it, a line each. Stops with `close()`."""
+    """An application that is being served. `url`: where. `log`: what was logged in its thread, a line each. Stops with `close()`."""
 
     def __init__(self, app: Any, **options: Any) -> None:
         """Serve it in a thread with an event loop of its own. `options`: uvicorn's."""
         self.log: list[str] = []
-        self._handler = _Keep(self.log)
-        self._logger = logging.getLogger("uvicorn.error")
-        self._socket = socket.create_server(("127.0.0.1", 0))
+        self._socket = socket.create_server(("127.0.0.1", 0), backlog=2048)
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         usual: dict[str, Any] = {"log_config": None, "log_level": "warning", "access_log": False, "timeout_graceful_shutdown": 1}
         self._server = uvicorn.Server(uvicorn.Config(app, **{**usual, **options}))
         self._thread = threading.Thread(target=self._server.run, args=([self._socket],), daemon=True)
-        self._logger.addHandler(self._handler)
-        self._logger.propagate = False  # a notebook shows what it wants to show
+        # At the root, so that nothing of it reaches a notebook by itself: uvicorn's words, LangChain's, the middleware's.
+        self._handler = _Keep(self.log, self._thread)
+        logging.getLogger().addHandler(self._handler)
         self._thread.start()
 
     def close(self) -> None:
@@ -33,7 +30,7 @@ class Serving:
         self._server.should_exit = True
         self._thread.join()
         self._socket.close()
-        self._logger.removeHandler(self._handler)
+        logging.getLogger().removeHandler(self._handler)
 
     def __enter__(self) -> Self:
         return self
@@ -48,11 +45,13 @@ def serve(app: Any, **options: Any) -> Serving:
 
 
 class _Keep(logging.Handler):
-    def __init__(self, lines: list[str]) -> None:
-        super().__init__()
-        self._lines = lines
+    def __init__(self, lines: list[str], thread: threading.Thread) -> None:
+        super().__init__(logging.WARNING)
+        self._lines, self._thread = lines, thread
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._lines.append(record.getMessage())
+        if record.thread != self._thread.ident:
+            return
+        self._lines.append(record.getMessage().strip())
         if record.exc_info and (error := record.exc_info[1]) is not None:
             self._lines.append(f"{type(error).__name__}: {error}")

@@ -1,4 +1,4 @@
-"""Which programs a part needs, and what to do where one is missing."""
+"""The programs that some notebooks start, and what to do where one is missing."""
 
 import shutil
 
