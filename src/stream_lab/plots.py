@@ -12,6 +12,7 @@ from stream_lab.call import Call
 from stream_lab.relay.leaving import Leaving
 from stream_lab.scope import Event, Log
 from stream_lab.trace import Ending, Pull
+from stream_lab.wait import Wait
 
 # Okabe and Ito's palette, told apart by people who are colour-blind; marker and hatch say the same a second time.
 OK, LATE, EVENT, GOOD, NEUTRAL, DEADLINE = "#0072B2", "#E69F00", "#D55E00", "#009E73", "#999999", "#000000"
@@ -197,6 +198,28 @@ def answers(answers: Mapping[str, Answer], *, title: str) -> Picture:
     _seconds(axes, "seconds since the request")
     _legend(figure, axes)
     return Picture(figure, f"{title}. When the pieces of each answer reached its client. {'. '.join(told)}.")
+
+
+def overdue(waits: Mapping[str, Wait], *, title: str) -> Picture:
+    """How long each wait lasted: a row for each, blue until it was due, orange and hatched from there until it was over."""
+    figure, axes = _figure(height=1.4 + 0.42 * len(waits), title="")
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    told = []
+    for row, (name, wait) in enumerate(waits.items()):
+        axes.barh(row, min(wait.due, wait.over), height=0.6, color=OK, label="as long as it should last")
+        # A bar that is as short as it should be is still to be seen.
+        axes.barh(row, max(wait.over - wait.due, 0.004), left=wait.due, height=0.6, color=LATE, hatch="///", edgecolor="white",
+                  label="longer than that")  # fmt: skip
+        words = f"{wait.verdict}: due at {wait.due:.1f} s, over at {wait.over:.1f} s"
+        axes.annotate(f" {words}", (max(wait.over, wait.due), row), va="center", fontsize=9)
+        told.append(f"{' '.join(name.split())}: {words}")
+    axes.set_yticks(range(len(waits)), list(waits))
+    axes.set_ylim(len(waits) - 0.5, -0.5)
+    axes.set_xlim(0, max(wait.over for wait in waits.values()) * 1.6)
+    axes.tick_params(axis="y", length=0)
+    _seconds(axes, "seconds since it began")
+    _legend(figure, axes)
+    return Picture(figure, f"{title}. How long each wait lasted. {'. '.join(told)}.")
 
 
 def scope_states(events: Sequence[Event], *, title: str) -> Picture:

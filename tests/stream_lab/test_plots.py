@@ -7,6 +7,7 @@ from stream_lab.arrivals import Answer
 from stream_lab.relay import Leaving
 from stream_lab.scope import Event, Log
 from stream_lab.trace import Ending, Pull
+from stream_lab.wait import Wait
 from stream_lab.witness import Sample
 
 
@@ -103,3 +104,12 @@ def test_an_answer_ends_with_a_bar_and_a_cut_one_with_a_cross() -> None:
     markers: Any = [line.get_marker() for line in picture.figure.axes[0].lines]
     assert [marker for marker in markers if marker in "|X"] == ["|", "|", "X"]
     assert "through: whole, as it is made, 1.0 s. held: whole, all at once, 1.0 s. cut: cut, 0.5 s." in picture.alt
+
+
+def test_a_wait_is_blue_until_it_is_due_and_orange_until_it_is_over() -> None:
+    picture = plots.overdue({"run\ninside a run": Wait(0.3, 1.5), "in a thread": Wait(0.3, 0.31)}, title="It comes late")
+    bars: Any = picture.figure.axes[0].patches
+    assert [round(bar.get_width(), 3) for bar in bars] == [0.3, 1.2, 0.3, 0.01]
+    assert [round(bar.get_x(), 3) for bar in bars] == [0, 0.3, 0, 0.3]
+    assert "run inside a run: late: due at 0.3 s, over at 1.5 s" in picture.alt
+    assert "on time: due at 0.3 s, over at 0.3 s" in words(picture)
