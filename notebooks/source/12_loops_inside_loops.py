@@ -23,7 +23,7 @@ import warnings
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_openai import ChatOpenAI
 from openai import AsyncOpenAI, DefaultAsyncHttpxClient
-from stream_deadline import ChatVllm, StreamDeadlineExceeded, deadline
+from stream_deadline import ChatVllm, deadline
 from stream_lab import Evidence, nesting, observe, open_endpoint, plots, scope, verdict
 from stream_lab.wait import Wait
 
@@ -248,16 +248,20 @@ async def state_of_asyncio():
     return {
         "asyncio.run in a cell": run_in_a_cell(),
         "asyncio.Task is written in": "C" if asyncio.Task.__module__ == "_asyncio" else "Python",
-        "asyncio.Future, in": "C" if asyncio.Future.__module__ == "_asyncio" else "Python",
+        "asyncio.Future is written in": "C"
+        if asyncio.Future.__module__ == "_asyncio"
+        else "Python",
     }
 
 
 before, cost_before = await state_of_asyncio(), await cost_of_a_task()
 package = nesting.apply()
 after, cost_after = await state_of_asyncio(), await cost_of_a_task()
+unchanged = "answered" if their_report().content else "no answer"
 
 for what in before:
-    print(f"{what:27} {before[what]:8} → {after[what]}")
+    print(f"{what:29} {before[what]:8} → {after[what]}")
+print("their_report(), without a thread:", unchanged)
 
 # %% tags=["nbval-ignore-output"]
 python = f"Python {sys.version_info.major}.{sys.version_info.minor}"
@@ -265,7 +269,8 @@ print(f"{package} on {python}: a task costs {cost_after / cost_before:.1f} times
 
 # %% [markdown]
 # It replaces `asyncio.run` and the methods that turn the loop, in the whole process; and the tasks and futures, which are written in C,
-# by slower ones in Python, since only those let themselves be interrupted by another. There is no function to take it back.
+# by slower ones in Python, since only with those can the current task be put aside while others run. There is no function to take it
+# back. In return `their_report` works as it is, called from a cell.
 #
 # `nesting.apply` takes whichever is installed: nest-asyncio, which is no longer maintained, or its successor nest-asyncio2. On
 # Python 3.14 the former breaks `asyncio.timeout`, so there it is refused:
@@ -304,19 +309,21 @@ another.close()
 # %%
 async def scope_around(*, await_after):
     """A scope of 0.1 s around a run inside a run: what it raises, and when."""
-    started, outcome = time.monotonic(), "no error"
+    started, outcome, log = time.monotonic(), "no error", scope.Log()
     try:
-        async with asyncio.timeout(0.1) as cm:
+        async with scope.timeout(0.1, log) as cm:  # asyncio.timeout, with a log
             their_work(0.8)
-            states.append(scope.state(cm))
+            states.add(scope.state(cm))
             if await_after:
                 await asyncio.sleep(0)
     except TimeoutError:
         outcome = "TimeoutError"
     left[await_after] = outcome, Wait(0.1, time.monotonic() - started)
+    fired = log.find("timer fired")
+    timers.add(Wait(0.1, fired.at).verdict if fired else "never")
 
 
-states, left = [], {}
+states, timers, left = set(), set(), {}
 # Each in a task of its own, since what becomes of that is a story of its own.
 heard_of_it = asyncio.create_task(scope_around(await_after=True))
 await asyncio.wait({heard_of_it})
@@ -324,16 +331,17 @@ not_a_word = asyncio.create_task(scope_around(await_after=False))
 await asyncio.wait({not_a_word})
 nested, silent = left[True], left[False]
 
-print("the scope, when the work returns:", *sorted(set(states)))
+print("the timer fires:                 ", *sorted(timers))
+print("the scope, when the work returns:", *sorted(states))
 print("with an await after it:          ", nested[0], nested[1].verdict)
 print("without:                         ", silent[0], silent[1].verdict)
 
 # %% [markdown]
-# The timer fires on time: the inner run turns the same loop, timers and all. It cancels the task that opened the scope, and a
+# The timer is on time: the inner run turns the same loop, timers and all. It cancels the task that opened the scope, and a
 # cancellation is delivered where a task waits. This one does not wait. It is on the stack, below the run inside it, and cannot go on
 # before that is over. With the next `await` it learns of it, 0.7 s too late; without one, never. The scope knew, as in notebook 05.
 #
-# Nor is the second case over when the block is. On Python 3.11 and 3.12 the cancellation is still pending then. It hits the next `await`
+# And the second case is not over when its block is. On Python 3.11 and 3.12 the cancellation is still pending then. It hits the next `await`
 # *after* the scope, as a `CancelledError` that nobody can explain; or where there is none, as here, the task itself: it ran to its end,
 # and yet counts as cancelled, and its result is lost. Python 3.13 takes the cancellation back.
 
@@ -364,8 +372,8 @@ async def ask_in_a_thread(seconds):
 quick, slow = await asyncio.gather(ask(0.1), ask(0.8))
 quick_in_a_thread, _ = await asyncio.gather(ask_in_a_thread(0.1), ask_in_a_thread(0.8))
 print("0.1 s, nested, beside 0.8 s:", quick.verdict)
-print("0.8 s:                    ", slow.verdict)
-print("0.1 s, each in a thread:  ", quick_in_a_thread.verdict)
+print("0.8 s:                      ", slow.verdict)
+print("0.1 s, each in a thread:    ", quick_in_a_thread.verdict)
 
 # %%
 plots.overdue(
@@ -386,7 +394,7 @@ plots.overdue(
 #
 # What is left of `ChatVllm(timeout=…)` and of `with deadline(…)`, when they are called through a run inside a run?
 #
-# **Predict first.** Three endless streams, each allowed a quarter of `TIMEOUT`: one by the model, one by an ambient deadline outside of the
+# **Predict first.** Three endless answers, each allowed a quarter of `TIMEOUT`: one by the model, one by an ambient deadline outside of the
 # nested run, one beside a neighbour that takes three quarters. Which is cut on time? When is the server free?
 
 # %%
@@ -452,7 +460,7 @@ started, error = time.monotonic(), None
 try:
     with deadline(allowed):
         await asyncio.gather(asyncio.to_thread(their_question), ask_in_a_thread(1.5 * allowed))
-except StreamDeadlineExceeded as raised:
+except TimeoutError as raised:
     error = raised
 in_a_thread = judged(started, error)
 print("in a thread, beside a neighbour:", in_a_thread)
@@ -486,7 +494,9 @@ evidence.claim(
     expected="TimeoutError on time",
     found=f"{outside[0]} {outside[1].verdict}",
 )
-evidence.claim("but the thread's work", expected="goes on", found="goes on" if left_running else "is over")  # fmt: skip
+evidence.claim(
+    "but the thread's work", expected="goes on", found="goes on" if left_running else "is over"
+)
 evidence.claim(
     "ChatOpenAI, four times asyncio.run",
     expected="ok / failed / ok / failed",
@@ -496,17 +506,25 @@ evidence.claim("the reason", expected="Event loop is closed", found=why)
 evidence.claim("with retries, the requests sent are", expected="more than answers", found=wasted)
 evidence.claim("ChatVllm, four times asyncio.run", expected="ok / ok / ok / ok", found=per_loop)
 evidence.claim(
-    "nest-asyncio runs a coroutine", expected="on the kernel's loop", found=after["asyncio.run in a cell"]
-)  # fmt: skip
+    "nest-asyncio runs a coroutine",
+    expected="on the kernel's loop",
+    found=after["asyncio.run in a cell"],
+)
 evidence.claim(
     "and its tasks are written in", expected="Python", found=after["asyncio.Task is written in"]
+)
+evidence.claim(
+    "somebody else's asyncio.run, unchanged, in a cell", expected="answered", found=unchanged
 )
 evidence.claim("nest-asyncio 1.6.0 alone, on Python 3.14", expected="refused", found=chosen)
 evidence.claim("a loop of uvloop's", expected="refused", found=uvloops)
 evidence.claim(
-    "a scope around a nested run", expected="TimeoutError late", found=f"{nested[0]} {nested[1].verdict}"
-)  # fmt: skip
-evidence.claim("its state meanwhile", expected="expiring", found=" ".join(sorted(set(states))))
+    "a scope around a nested run",
+    expected="TimeoutError late",
+    found=f"{nested[0]} {nested[1].verdict}",
+)
+evidence.claim("its timer", expected="on time", found=" ".join(sorted(timers)))
+evidence.claim("its state meanwhile", expected="expiring", found=" ".join(sorted(states)))
 evidence.claim("without a later await", expected="no error", found=silent[0])
 evidence.claim("a quick nested run beside a slow one", expected="late", found=quick.verdict)
 evidence.claim("the same two in threads", expected="on time", found=quick_in_a_thread.verdict)
