@@ -21,6 +21,10 @@
 # | [05 it fails in silence](05_it_fails_in_silence.ipynb) | why does the same code do nothing in a chain? | 15 |
 # | [06 the elapsed-time fix](06_the_elapsed_time_fix.ipynb) | what holds in both? | 10 |
 # | [07 where it stops](07_where_it_stops.ipynb) | where does that stop, and what holds everywhere? | 20 |
+# | [09 ERP → AI → GPU](09_erp_ai_gpu.ipynb) | who notices that the caller has left? | 15 |
+# | [10 cut in production](10_cut_in_production.ipynb) | why does a stream end too early? | 20 |
+# | [11 cut when scaling](11_cut_when_scaling.ipynb) | and what do more workers and browsers do to it? | 20 |
+# | [12 loops inside loops](12_loops_inside_loops.ipynb) | what does nest-asyncio do to time-outs? | 15 |
 #
 # Read them in order. Each ends with a table of claims, marked ✔ or ✘ by what your own run showed, and with an exercise.
 

@@ -26,6 +26,7 @@ import inspect
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx2
+from stream_deadline import deadline, pass_deadline_on
 from stream_lab import Evidence, open_endpoint, plots
 from stream_lab.relay import Relay, app, leave
 
@@ -37,14 +38,20 @@ server
 # ## Before, and after
 #
 # Both AI servers answer in five ways, with the same chain: in one body of JSON, as the incident's did; the same from a handler without
-# `async`, which blocks a thread; as plain text; as Server-Sent Events by hand; and as events by sse-starlette. This is all that differs:
+# `async`, which blocks a thread; as plain text; as Server-Sent Events by hand; and as events by sse-starlette. This is all that differs
+# (`hides` is for later):
 
 # %%
 print(inspect.getsource(app.before), inspect.getsource(app.after), sep="\n")
 
 # %%
+kinds = {"before": False, "before, hiding": True, "after": True}
 with ThreadPoolExecutor() as pool:
-    before, after = pool.map(lambda kind: Relay(kind, server), ["before", "after"])
+    before, hiding, after = pool.map(
+        lambda kind, hides: Relay(kind.partition(",")[0], server, hides=hides),
+        kinds,
+        kinds.values(),
+    )
 
 # %% [markdown]
 # ## The caller leaves
@@ -64,14 +71,13 @@ ways = {
 patience = TIMEOUT / 4
 
 
-def leave_each(relay):
+def leave_each(relay, watch):
     return {
-        name: leave(relay, server, path, after=patience, watch=TIMEOUT / 2)
-        for name, path in ways.items()
+        name: leave(relay, server, path, after=patience, watch=watch) for name, path in ways.items()
     }
 
 
-broken = leave_each(before)
+broken = leave_each(before, watch=TIMEOUT / 4)
 in_one_piece = ["one body of JSON", "the same, blocking"]
 for name in in_one_piece:
     print(f"{name:22}", broken[name].server)
@@ -89,7 +95,7 @@ for name in [way for way in ways if way not in in_one_piece]:
 # of the post-mortem it stayed open, and the GPU went on.
 
 # %%
-repaired = leave_each(after)
+repaired = leave_each(after, watch=TIMEOUT / 2)
 for name, request in repaired.items():
     print(f"{name:22}", request.server)
 
@@ -107,10 +113,42 @@ plots.left_alone(
 # The middleware always listens, so that no handler has to. When the caller leaves it first closes the connections of all calls that were
 # made for it, those that block a thread included, and then cancels the handler.
 #
+# ## To ask instead
+#
+# Many handlers ask whether their caller is still there, between one token and the next. That works, until somebody adds a middleware
+# to the application, for a log line or a header, in the usual way:
+#
+# ```python
+# @app.middleware("http")
+# async def nothing(request, call_next):
+#     return await call_next(request)
+# ```
+
+# %%
+handlers = inspect.getsource(app._application)
+print(handlers.partition('@app.post("/polite")')[2].partition("if hides")[0].strip())
+
+asked = {
+    "before": leave(before, server, "/polite", after=patience, watch=TIMEOUT / 2),
+    "before, with that middleware": leave(
+        hiding, server, "/polite", after=patience, watch=TIMEOUT / 4
+    ),
+    "after, with that middleware": leave(
+        after, server, "/polite", after=patience, watch=TIMEOUT / 2
+    ),
+}
+for name, request in asked.items():
+    print(f"{name:30}", request.server)
+
+# %% [markdown]
+# Starlette's `BaseHTTPMiddleware`, which is what that decorator makes, keeps from the handler that its caller has left. The repaired
+# server has had it all along; its own middleware stands outside of it and hears first.
+#
 # ## The caller's deadline
 #
-# Better than to leave is to say beforehand when one will. The header holds the milliseconds that are left, as in gRPC: a duration and no
-# time of day, so that the two clocks need not agree. It becomes the ambient `deadline` of everything the handler does.
+# Better than to leave is to say beforehand when one will. The header `X-Timeout-Ms` holds the milliseconds that are left, as in gRPC: a
+# duration and no time of day, so that the two clocks need not agree. A hook of the caller's HTTP client writes what is left of its own
+# `deadline` there, and in the AI server it becomes the ambient `deadline` of everything the handler does.
 #
 # **Predict first.** What can a server tell a caller whose time is up, if nothing has been sent yet? In the middle of a stream of events?
 # In the middle of a plain text?
@@ -118,10 +156,10 @@ plots.left_alone(
 
 # %%
 def ask(way):
-    headers = {"X-Timeout-Ms": str(int(patience * 1000))}
+    hooks = {"request": [pass_deadline_on]}
     try:
-        with httpx2.Client(timeout=10, trust_env=False) as client:
-            answer = client.post(after.url + ways[way], json={"question": "Why?"}, headers=headers)
+        with deadline(patience), httpx2.Client(event_hooks=hooks, trust_env=False) as client:
+            answer = client.post(after.url + ways[way], json={"question": "Why?"})
     except httpx2.RemoteProtocolError:
         return "cut short, and the client sees it"
     if answer.status_code != 200:
@@ -151,6 +189,10 @@ for way in ways:
     evidence.claim(
         f"after, {way}: the caller leaves, the GPU", expected="stopped", found=repaired[way].server
     )
+for name, expected in zip(asked, ["stopped", "still generating", "stopped"], strict=True):
+    evidence.claim(
+        f"a handler that asks, {name}: the GPU", expected=expected, found=asked[name].server
+    )
 evidence.claim(
     "a deadline that passes before the first byte is a status",
     expected="status 504, deadline_exceeded",
@@ -167,8 +209,8 @@ evidence.claim(
     found=told["plain text"],
 )
 evidence.number("tokens_for_nobody", broken["one body of JSON"].tokens)
-before.close()
-after.close()
+with ThreadPoolExecutor() as pool:
+    list(pool.map(Relay.close, [before, hiding, after]))
 server.close()
 evidence.table()
 
@@ -192,4 +234,4 @@ check(
 
 # %% [markdown]
 # ---
-# Before: [07 · Where it stops](07_where_it_stops.ipynb) · Back to: [00 · Start here](00_start_here.ipynb)
+# Before: [07 · Where it stops](07_where_it_stops.ipynb) · Next: [10 · Cut in production](10_cut_in_production.ipynb)
