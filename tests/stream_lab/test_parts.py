@@ -3,10 +3,13 @@
 import asyncio
 import os
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from urllib.parse import urlsplit
 
+import psutil
 import pytest
 from fastapi import FastAPI
 from fastapi.responses import StreamingResponse
@@ -139,6 +142,17 @@ class TestGunicorn:
     def test_what_it_cannot_serve_is_told(self) -> None:
         with pytest.raises(EndpointError, match="gunicorn did not start"):
             Gunicorn("no.such.module:app")
+
+
+@needs("nginx")
+def test_a_part_ends_with_who_started_it_even_if_that_is_killed() -> None:
+    script = "from stream_lab.parts import Nginx; import time; print(Nginx('http://127.0.0.1:9').pid, flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as starter:
+        assert starter.stdout is not None
+        pid = int(starter.stdout.readline())
+        assert psutil.pid_exists(pid)
+        starter.kill()
+        wait(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE, 10)
 
 
 @needs("chromium")

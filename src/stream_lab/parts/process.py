@@ -3,8 +3,10 @@
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from tempfile import TemporaryFile
 from types import TracebackType
 from typing import Self
@@ -14,9 +16,24 @@ from stream_lab.endpoint import EndpointError
 READY_WITHIN = 60.0  # seconds
 END_WITHIN = 5.0
 
+# Becomes the program, and leaves a watcher behind that ends it when this process is gone without having said goodbye.
+# The watcher is nobody's child: gunicorn, for one, counts its own.
+WATCHED = """
+import os, signal, sys
+group = os.getpid()
+if os.fork() == 0:
+    if os.fork() == 0 and not os.read(0, 1):
+        os.killpg(group, signal.SIGKILL)
+    os._exit(0)
+os.wait()
+os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+GOODBYE = b"."
+
 
 class Process:
-    """A running program. `log`: what it has printed so far, on both its outputs. Stops with `close()`."""
+    """A running program. `log`: what it has printed so far, on both its outputs. Stops with `close()`, or with this process."""
 
     def __init__(
         self, name: str, command: Sequence[str], ready: Callable[[], bool], *, env: dict[str, str] | None = None
@@ -30,9 +47,9 @@ class Process:
         self._log = TemporaryFile("w+")  # noqa: SIM115 - it lives as long as the process
         # A session of its own: Ctrl-C is for whoever started it, who then stops it in order.
         self._process = subprocess.Popen(
-            command,
+            [sys.executable, "-I", "-S", "-c", WATCHED, *command],
             env={**os.environ, **(env or {})},
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=self._log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -61,6 +78,10 @@ class Process:
             except subprocess.TimeoutExpired:
                 os.killpg(self._process.pid, signal.SIGKILL)
                 self._process.wait()
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError, ValueError):
+            self._process.stdin.write(GOODBYE)
+            self._process.stdin.close()
 
     def __enter__(self) -> Self:
         return self
