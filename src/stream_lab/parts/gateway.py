@@ -15,14 +15,17 @@ from urllib.parse import urlsplit
 class Gateway:
     """A TCP proxy. `url`: where it is. `cut`: how many connections it has ended because of a limit."""
 
-    def __init__(self, upstream: str, *, idle: float | None = None, longest: float | None = None) -> None:
+    def __init__(
+        self, upstream: str, *, idle: float | None = None, longest: float | None = None, largest: int | None = None
+    ) -> None:
         """Start it, in a thread of this process.
 
         `upstream`: the server behind it. `idle`: seconds without a byte in either direction after which it ends a connection; None: no
-        limit. `longest`: seconds that a connection may last; None: no limit.
+        limit. `longest`: seconds that a connection may last; None: no limit. `largest`: bytes of an answer after which it ends the
+        connection, as a gateway with a fault does; None: no limit.
         """
         self.cut = 0
-        self._idle, self._longest = idle, longest
+        self._idle, self._longest, self._largest = idle, longest, largest
         parts = urlsplit(upstream)
         self._upstream = (parts.hostname or "", parts.port or 80)
         self._loop = asyncio.new_event_loop()
@@ -65,10 +68,15 @@ class Gateway:
 
         async def pass_on(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
             nonlocal last
+            passed = 0
             while data := await source.read(65536):
                 last = loop.time()
                 target.write(data)
                 await target.drain()
+                passed += len(data)
+                if source is up_reader and self._largest is not None and passed >= self._largest:
+                    self.cut += 1
+                    return
 
         async def limits() -> None:
             while True:

@@ -1,0 +1,122 @@
+"""A body as Server-Sent Events with their times, and what each says of the answer.
+
+Source of the format: https://html.spec.whatwg.org/multipage/server-sent-events.html (lines end in LF, CR LF or CR; an empty line ends
+an event; a line that begins with a colon is a comment; fields that are not known are skipped).
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+FIELDS = {"data", "event", "id", "retry"}
+
+
+class Says(StrEnum):
+    """What an event means for the answer."""
+
+    TOKEN = "token"  # text, a tool's call, a thought: something new
+    NOTHING = "nothing"  # an empty delta, a role, a count of tokens
+    FINISHED = "finished"  # the model's reason for its end
+    DONE = "done"  # the end of the stream: [DONE], or an event of that name
+    ERROR = "error"
+    COMMENT = "comment"
+    FAULT = "fault"  # what should not be there
+    HALF = "half"  # an event without its end; `at` is when it began
+
+
+@dataclass(frozen=True)
+class Event:
+    """One event or comment. `at`: when its last byte came, in seconds. `text`: of a token; else what is worth quoting."""
+
+    at: float
+    says: Says
+    text: str = ""
+    name: str = ""
+    answer: str = ""  # the id of the answer that a chunk says it belongs to
+    model: str = ""
+
+
+def events_of(pieces: Iterable[tuple[float, bytes]], *, chat: bool) -> list[Event]:
+    """The events of a body. `chat`: it is OpenAI's protocol, so that data which is no JSON is a fault and not a text."""
+    found: list[Event] = []
+    lines: list[str] = []
+    rest, at, after_cr = b"", 0.0, False
+    began = 0.0  # when the first byte of the event came that is being read
+    for came, data in pieces:
+        at = came
+        if after_cr and data.startswith(b"\n"):
+            data = data[1:]
+        after_cr = data.endswith(b"\r")
+        if not rest and not lines:
+            began = at
+        rest += data
+        *whole, rest = rest.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+        for raw in whole:
+            line = raw.decode(errors="replace")
+            if line:
+                if line.startswith(":"):
+                    found.append(Event(at, Says.COMMENT, line[1:].strip()))
+                else:
+                    lines.append(line)
+            elif lines:
+                found.append(_event(at, lines, chat))
+                lines, began = [], at
+    if rest or lines:
+        half = lines[-1] if lines else rest.decode(errors="replace")
+        found.append(Event(began, Says.HALF, f"the last event never ended: {quote(half)}"))
+    return found
+
+
+def _event(at: float, lines: list[str], chat: bool) -> Event:
+    name, data = "", []
+    for line in lines:
+        field, _, value = line.partition(":")
+        if field not in FIELDS:
+            return Event(at, Says.FAULT, f"a line that belongs to no event: {quote(line)}")
+        value = value.removeprefix(" ")
+        if field == "event":
+            name = value
+        elif field == "data":
+            data.append(value)
+    text = "\n".join(data)
+    if text.strip() == "[DONE]" or name == "done":
+        return Event(at, Says.DONE, name=name)
+    if not data:
+        return Event(at, Says.NOTHING, name=name)
+    try:
+        body = json.loads(text)
+    except ValueError:
+        if chat or text.lstrip().startswith("{"):
+            return Event(at, Says.FAULT, f"an event whose JSON is broken: {quote(text)}", name)
+        return Event(at, Says.ERROR if name == "error" else Says.TOKEN if text else Says.NOTHING, text, name)
+    if name == "error" or (isinstance(body, dict) and body.get("error")):
+        return Event(at, Says.ERROR, _message(body), name)
+    if isinstance(body, dict) and "choices" in body:
+        return _chunk(at, body, name)
+    if isinstance(body, dict) and not chat:
+        return Event(at, Says.TOKEN if any(body.values()) else Says.NOTHING, quote(text), name)
+    return Event(at, Says.TOKEN if body not in ("", None) else Says.NOTHING, str(body), name)
+
+
+def _chunk(at: float, body: dict[str, Any], name: str) -> Event:
+    text, reason = "", None
+    for choice in body["choices"] or []:
+        delta = choice.get("delta") or {}
+        reason = choice.get("finish_reason") or reason
+        new = [delta.get(key) for key in ("content", "reasoning", "reasoning_content", "refusal", "tool_calls", "function_call")]
+        text += "".join(each if isinstance(each, str) else json.dumps(each) for each in [*new, choice.get("text")] if each)
+    says = Says.FINISHED if reason else Says.TOKEN if text else Says.NOTHING
+    return Event(at, says, reason or text, name, str(body.get("id", "")), str(body.get("model", "")))
+
+
+def _message(body: Any) -> str:
+    error = body.get("error", body) if isinstance(body, dict) else body
+    return quote(str(error.get("message", error) if isinstance(error, dict) else error))
+
+
+def quote(text: str) -> str:
+    """Short, and without anything that a terminal would act upon."""
+    shown = "".join(each if each.isprintable() else "·" for each in text)
+    return shown if len(shown) <= 120 else f"{shown[:119]}…"

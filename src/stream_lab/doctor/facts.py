@@ -1,0 +1,101 @@
+"""What a transcript says, before anybody makes anything of it."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from statistics import median
+
+from stream_lab.doctor.events import Event, Says, events_of
+from stream_lab.doctor.probe import End, Transcript
+
+TOGETHER = 0.004  # seconds; tokens that come within this came in one piece
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Facts of one transcript. Times in seconds since the request was sent."""
+
+    transcript: Transcript
+
+    @cached_property
+    def is_events(self) -> bool:
+        body = self.transcript.body.lstrip()
+        return self.transcript.content_type == "text/event-stream" or body[:6] in (b"data: ", b"event:")
+
+    @cached_property
+    def events(self) -> list[Event]:
+        """The events; of any other stream, each piece as a token."""
+        if self.is_events:
+            return events_of(self.transcript.pieces, chat=self.transcript.target.chat)
+        return [Event(at, Says.TOKEN, data.decode(errors="replace")) for at, data in self.transcript.pieces if data]
+
+    def at(self, *what: Says) -> list[float]:
+        """When events came that say this."""
+        return [event.at for event in self.events if event.says in what]
+
+    @cached_property
+    def tokens(self) -> list[float]:
+        """When tokens came. The chunk with the model's reason for its end counts: it, too, was made."""
+        return self.at(Says.TOKEN, Says.FINISHED)
+
+    @cached_property
+    def done(self) -> bool:
+        return bool(self.at(Says.DONE))
+
+    @cached_property
+    def error(self) -> str:
+        """The first error in the stream; empty: there is none."""
+        return next((event.text for event in self.events if event.says is Says.ERROR), "")
+
+    @cached_property
+    def faults(self) -> list[str]:
+        """What is against the protocol. An event that a cut has halved is none, nor one that is still coming."""
+        found = [f"no HTTP: {self.transcript.why}"] if self.transcript.end is End.BROKEN else []
+        found += [event.text for event in self.events if event.says is Says.FAULT]
+        for half in (event for event in self.events if event.says is Says.HALF):
+            waits = self.transcript.end is End.WATCHED and self.transcript.ended - half.at < max(1.5, 6 * self.gap)
+            if not waits and self.transcript.end not in (End.CLOSED, End.RESET):
+                found.append(half.text)
+        answers = {event.answer for event in self.events if event.answer}
+        if len(answers) > 1:
+            found.append(f"chunks of {len(answers)} answers in one stream")
+        names = {event.model for event in self.events if event.model}
+        if len(names) > 1:
+            found.append(f"chunks of {len(names)} models in one stream")
+        return found
+
+    @cached_property
+    def finish_reason(self) -> str:
+        return next((event.text for event in self.events if event.says is Says.FINISHED), "")
+
+    @cached_property
+    def clusters(self) -> list[list[float]]:
+        """Tokens that came together."""
+        found: list[list[float]] = []
+        for at in self.tokens:
+            if found and at - found[-1][-1] < TOGETHER:
+                found[-1].append(at)
+            else:
+                found.append([at])
+        return found
+
+    @cached_property
+    def gap(self) -> float:
+        """The median time between two clusters; 0.0: there are not two."""
+        starts = [cluster[0] for cluster in self.clusters]
+        return median([later - earlier for earlier, later in pairwise(starts)]) if len(starts) > 1 else 0.0
+
+    @cached_property
+    def longest_gap(self) -> float:
+        return max((later - earlier for earlier, later in pairwise(self.tokens)), default=0.0)
+
+    @cached_property
+    def silence(self) -> float:
+        """Seconds between the last byte of the body, or the head, and the end."""
+        last = self.transcript.pieces[-1][0] if self.transcript.pieces else self.transcript.head_at or 0.0
+        return self.transcript.ended - last
+
+    @cached_property
+    def without_tokens(self) -> float:
+        """Seconds between the last token, or the request, and the end."""
+        return self.transcript.ended - (self.tokens[-1] if self.tokens else 0.0)

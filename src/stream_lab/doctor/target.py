@@ -1,0 +1,82 @@
+"""What is asked: an address, and what to send there."""
+
+import json
+import os
+import re
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from stream_lab.endpoint import KEY_VARIABLE
+
+# A short answer, and no `max_tokens`: whether anything else ends a model that babbles is one of the questions.
+QUESTION = "Count from one to forty, in words."
+
+
+class TargetError(ValueError):
+    """Raised when this cannot be asked at all; the text says what to write instead."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """One request. `chat`: whether it asks a model by OpenAI's protocol, so that its answer is known to be one of events."""
+
+    url: str
+    method: str
+    body: bytes = b""
+    headers: tuple[tuple[str, str], ...] = ()
+    chat: bool = False
+    tls: bool = field(init=False)
+    host: str = field(init=False)
+    port: int = field(init=False)
+    path: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.url)
+        try:
+            port = parts.port
+        except ValueError:
+            raise TargetError(f"'{self.url}' has no port that is a number.") from None
+        if parts.scheme not in ("http", "https") or not parts.hostname or re.search(r"[\s\x00-\x1f]", self.url):
+            raise TargetError(f"'{self.url}' is no address; write it as http://host:8000/v1.")
+        if parts.username or parts.password:
+            raise TargetError(f"An address must not hold a password; give the key in {KEY_VARIABLE}.")
+        object.__setattr__(self, "tls", parts.scheme == "https")
+        object.__setattr__(self, "host", parts.hostname)
+        object.__setattr__(self, "port", port or (443 if parts.scheme == "https" else 80))
+        object.__setattr__(self, "path", (parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
+
+    @property
+    def authority(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == (443 if self.tls else 80) else f"{host}:{self.port}"
+
+    @classmethod
+    def of(cls, url: str, *, post: str | None = None, model: str | None = None) -> "Target":
+        """What to ask at this address: a model if it ends in /v1, else the address as it is.
+
+        `post`: JSON to send there by POST; None: GET. `model`: the model's name; it must be given or found before a model is asked.
+        The key comes from the environment variable OPENAI_API_KEY and goes nowhere else than to an address of that kind.
+
+        Raises:
+            TargetError: it is no address, or `post` is no JSON.
+        """
+        if not url.rstrip("/").endswith("/v1"):
+            if post is None:
+                return cls(url, "GET")
+            try:
+                json.loads(post)
+            except ValueError as error:
+                raise TargetError(f"What to post is no JSON: {error}.") from None
+            return cls(url, "POST", post.encode(), (("content-type", "application/json"),))
+        if post is not None:
+            raise TargetError("An address that ends in /v1 is asked for a chat completion; leave out what to post.")
+        asked: dict[str, Any] = {
+            "model": model or "",
+            "messages": [{"role": "user", "content": QUESTION}],
+            "stream": True,
+        }
+        key = os.environ.get(KEY_VARIABLE)
+        authorization = (("authorization", f"Bearer {key}"),) if key else ()
+        headers = (("content-type", "application/json"), *authorization)
+        return cls(f"{url.rstrip('/')}/chat/completions", "POST", json.dumps(asked).encode(), headers, chat=True)
