@@ -1,0 +1,1 @@
+"""The server between your callers and a vLLM."""

@@ -1,0 +1,57 @@
+"""What a caller gets when all is well."""
+
+import pytest
+from fake_vllm.testing import FakeVllm
+
+from relay.settings import Settings
+from serving import QUESTION, chat, client, events, serving
+
+
+def test_an_answer_in_one_piece(relay: str, fake_vllm: FakeVllm) -> None:
+    with client() as http:
+        answer = http.post(f"{relay}/answer", json=QUESTION)
+    assert answer.status_code == 200
+    assert answer.json()["text"]
+    assert answer.json()["finish_reason"] == "stop"
+    assert fake_vllm.until_over().end == "finished"
+
+
+def test_a_stream_is_tokens_and_then_done(relay: str) -> None:
+    with client() as http:
+        whole = http.post(f"{relay}/answer", json=QUESTION).json()["text"]
+    *tokens, last = chat(relay)
+    assert len(tokens) > 3
+    assert {kind for kind, _ in tokens} == {"token"}
+    assert last == ("done", {"finish_reason": "stop"})
+    assert "".join(text for _, text in tokens) == whole
+
+
+@pytest.mark.fake_vllm("endless")
+def test_tokens_come_while_the_model_is_still_talking(relay: str, fake_vllm: FakeVllm) -> None:
+    with client() as http, http.stream("POST", f"{relay}/chat", json=QUESTION) as answer:
+        coming = events(answer)
+        assert [next(coming)[0] for _ in range(5)] == ["token"] * 5
+        assert fake_vllm.until_started().end == "running"
+
+
+@pytest.mark.fake_vllm("endless")
+def test_a_model_that_never_ends_is_ended_by_its_limit_of_tokens(fake_vllm: FakeVllm) -> None:
+    with serving(Settings(fake_vllm.base_url, fake_vllm.model, max_tokens=7)) as relay:
+        assert chat(relay)[-1] == ("done", {"finish_reason": "length"})
+
+
+def test_the_page(relay: str) -> None:
+    with client() as http:
+        page = http.get(relay)
+    assert page.headers["content-type"].startswith("text/html")
+    assert "Ask the model" in page.text
+    for outside in ("src=", "@import", "url(", "http://", "https://"):  # it works where there is no other server
+        assert outside not in page.text
+
+
+def test_health_asks_nobody_and_ready_asks_the_model(relay: str) -> None:
+    down = Settings("http://127.0.0.1:9/v1", "nobody")
+    with client() as http, serving(down) as alone:
+        assert http.get(f"{alone}/health").status_code == 200
+        assert http.get(f"{alone}/ready").status_code == 503
+        assert http.get(f"{relay}/ready").status_code == 200

@@ -1,0 +1,126 @@
+"""The same over a WebSocket."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from fake_vllm.testing import FakeVllm
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+
+from relay import websocket
+
+
+def connected(relay: str, **options: Any) -> ClientConnection:
+    caller: ClientConnection = connect(relay.replace("http://", "ws://") + "/ws", proxy=None, **options)
+    return caller
+
+
+def said(caller: ClientConnection) -> list[dict[str, Any]]:
+    """All that comes until the server closes the connection."""
+    return [json.loads(message) for message in caller]
+
+
+def ask(caller: ClientConnection, **more: object) -> None:
+    caller.send(json.dumps({"question": "Why?", **more}))
+
+
+def test_tokens_and_then_done(relay: str) -> None:
+    with connected(relay) as caller:
+        ask(caller)
+        *tokens, last = said(caller)
+    assert len(tokens) > 3
+    assert {message["type"] for message in tokens} == {"token"}
+    assert last == {"type": "done", "finish_reason": "stop"}
+
+
+@pytest.mark.fake_vllm("endless")
+def test_stop_ends_the_generation(relay: str, fake_vllm: FakeVllm) -> None:
+    with connected(relay) as caller:
+        ask(caller)
+        assert json.loads(caller.recv())["type"] == "token"
+        caller.send("never mind")  # means nothing
+        caller.send(json.dumps({"type": "stop"}))
+        assert said(caller)[-1] == {"type": "stopped"}
+    assert fake_vllm.until_freed().end == "client left"
+
+
+def by_closing(caller: ClientConnection) -> None:
+    caller.close()
+
+
+def by_being_cut_off(caller: ClientConnection) -> None:
+    caller.socket.close()
+
+
+@pytest.mark.fake_vllm("endless")
+@pytest.mark.parametrize("leave", [by_closing, by_being_cut_off])
+def test_who_leaves_ends_the_generation(relay: str, fake_vllm: FakeVllm, leave: Callable[[ClientConnection], None]) -> None:
+    with connected(relay) as caller:
+        ask(caller)
+        assert json.loads(caller.recv())["type"] == "token"
+        leave(caller)
+        freed = fake_vllm.until_freed()
+    assert freed.end == "client left"
+    assert freed.tokens < 300
+
+
+@pytest.mark.fake_vllm("no_first_token")
+def test_who_leaves_before_the_first_token_does_so_too(relay: str, fake_vllm: FakeVllm) -> None:
+    with connected(relay) as caller:
+        ask(caller)
+        fake_vllm.until_started()
+    assert fake_vllm.until_freed().end == "client left"
+
+
+@pytest.mark.fake_vllm("endless")
+def test_the_deadline_of_the_first_message_holds(relay: str, fake_vllm: FakeVllm) -> None:
+    with connected(relay) as caller:
+        ask(caller, timeout_ms=500)
+        *tokens, last = said(caller)
+    assert tokens
+    assert last["type"] == "error"
+    assert last["error"]["type"] == "deadline_exceeded"
+    assert fake_vllm.until_freed().end == "client left"
+
+
+@pytest.mark.fake_vllm("refuse:status=401,times=0")
+def test_a_server_that_refuses_is_an_error_message(relay: str) -> None:
+    with connected(relay) as caller:
+        ask(caller)
+        (last,) = said(caller)
+    assert last["type"] == "error"
+
+
+@pytest.mark.parametrize("first", ["Why?", "{}", json.dumps({"question": "Why?", "timeout_ms": -1}), b"Why?"])
+def test_what_is_no_question_is_told_so(relay: str, fake_vllm: FakeVllm, first: str | bytes) -> None:
+    with connected(relay) as caller:
+        caller.send(first)
+        (last,) = said(caller)
+    assert last["error"]["type"] == "bad_request"
+    assert not fake_vllm.requests
+
+
+def test_who_asks_nothing_is_not_kept(relay: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(websocket, "FIRST_MESSAGE_WITHIN", 0.3)
+    with connected(relay) as caller:
+        (last,) = said(caller)
+    assert last["error"]["type"] == "no_question"
+
+
+@pytest.mark.parametrize("size", [70_000, 200_000])
+def test_a_message_that_is_too_large_does_not_reach_the_model(relay: str, fake_vllm: FakeVllm, size: int) -> None:
+    with connected(relay) as caller:
+        ask(caller, padding="." * size)
+        (last,) = said(caller)
+    assert last["error"]["type"] == "body_too_large"
+    assert not fake_vllm.requests
+
+
+def test_the_page_of_another_server_is_refused(relay: str) -> None:
+    with pytest.raises(InvalidStatus), connected(relay, origin="http://elsewhere.example"):
+        pass
+    with connected(relay, origin=relay) as caller:
+        ask(caller)
+        assert said(caller)[-1]["type"] == "done"
