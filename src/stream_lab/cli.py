@@ -3,6 +3,7 @@
 import importlib
 import math
 import os
+import shlex
 import signal
 import sys
 import time
@@ -123,6 +124,23 @@ def matrix(
         picture.write_bytes(heat_map(played, title=f"{len(chosen)} cells, a deadline of {deadline:g} s").png())
         console.print(f"Picture: {picture}", highlight=False, soft_wrap=True)
     _leave(0 if all(result.holds for result in list(played.values())[-1]) else 1)
+
+
+@cli.command("new-relay")
+def new_relay(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to put it: an empty folder, or a new one.")],
+) -> None:
+    """Write a server that stands between callers and a vLLM, with its tests: FastAPI, every bound, nginx and gunicorn."""
+    from stream_lab.relay.new import NewRelayError, write
+
+    try:
+        files = write(folder)
+    except NewRelayError as error:
+        _fail(str(error))
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    console.print(f"{len(files)} files in {folder}; its README.md says what is what. Go on with")
+    console.print(f"  cd {shlex.quote(str(folder))} && python -m pytest")
+    console.print("  BASE_URL=http://gpu:8000/v1 MODEL=my-model python -m relay")
 
 
 @cli.command("real-vllm")

@@ -18,8 +18,8 @@ workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
 # Seconds that the answers which are being made have when the server is told to stop: all that they may take, and time to end.
 graceful_timeout = int(settings.longest) + 10
 
-# For asynchronous workers this is a heartbeat and does not bound a request: it ends a worker whose event loop stands still. A worker
-# that is being replaced (HUP) has no heartbeat, though, while it finishes its answers, so that it must have the same time for them.
+# For asynchronous workers this is a heartbeat and does not bound a request: it ends a worker whose event loop stands still. But a
+# worker that finishes its answers after a HUP has no heartbeat any more, and gunicorn 23 then cuts them; newer ones wait.
 timeout = graceful_timeout
 
 # Longer than nginx keeps its connections (keepalive_timeout there), so that it never sends a request into one that is being closed.

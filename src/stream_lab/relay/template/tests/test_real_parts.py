@@ -117,7 +117,7 @@ def parts(fake_vllm_server: FakeVllm, tmp_path_factory: pytest.TempPathFactory) 
             yield Parts(url, behind, process, log)
 
 
-@pytest.mark.fake_vllm("finite:tokens=20+pace:gap=100")
+@pytest.mark.fake_vllm("finite:tokens=15+pace:gap=100")
 def test_tokens_come_one_by_one_through_nginx(parts: Parts, fake_vllm: FakeVllm) -> None:
     came = []
     with client() as http, http.stream("POST", f"{parts.url}/chat", json=QUESTION) as answer:
@@ -175,16 +175,12 @@ def test_who_connects_and_says_nothing_is_sent_away(parts: Parts) -> None:
         assert caller.recv(1) == b""
 
 
-@pytest.mark.fake_vllm("finite:tokens=40+pace:gap=100")
-@pytest.mark.parametrize("told", [signal.SIGHUP, signal.SIGTERM])
-def test_a_restart_lets_streams_end(fake_vllm: FakeVllm, tmp_path: Path, told: signal.Signals) -> None:
-    """SIGHUP: a new worker takes over. SIGTERM: a deployment, as docker stop sends it."""
-    with (
-        gunicorn(fake_vllm, tmp_path) as (url, process, log),
-        client() as http,
-        http.stream("POST", f"{url}/chat", json=QUESTION) as answer,
-    ):
-        coming = events(answer)
-        assert next(coming)[0] == "token"
-        process.send_signal(told)
-        assert [kind for kind, _ in coming][-1] == "done", log.read_text()
+@pytest.mark.fake_vllm("finite:tokens=15+pace:gap=100")
+def test_a_deployment_lets_streams_end(fake_vllm: FakeVllm, tmp_path: Path) -> None:
+    with gunicorn(fake_vllm, tmp_path) as (url, process, log):
+        with client() as http, http.stream("POST", f"{url}/chat", json=QUESTION) as answer:
+            coming = events(answer)
+            assert next(coming)[0] == "token"
+            process.send_signal(signal.SIGTERM)  # as docker stop does
+            assert [kind for kind, _ in coming][-1] == "done", log.read_text()
+        assert process.wait(15) == 0

@@ -1,0 +1,32 @@
+"""`stream-lab new-relay DIR`: the template's files, as they are, in a folder of the reader's own."""
+
+import shutil
+from pathlib import Path
+from typing import Final
+
+TEMPLATE: Final = Path(__file__).with_name("template")
+_LEFT_BY_TOOLS: Final = ("__pycache__", "*.pyc", ".*_cache", ".venv*", "wheels")
+
+
+class NewRelayError(Exception):
+    """Raised when the folder cannot be written; the text says why, in one sentence."""
+
+
+def write(folder: Path) -> list[Path]:
+    """Copy the template into a folder that is empty or not there yet; returns the files, relative to it.
+
+    Raises:
+        NewRelayError: it is not empty, not a folder, or cannot be written.
+    """
+    try:
+        if folder.is_dir() and any(folder.iterdir()):
+            raise NewRelayError(f"{folder} is not empty; name a folder that is, or one that is not there yet.")
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(
+            TEMPLATE, folder, copy_function=shutil.copyfile, ignore=shutil.ignore_patterns(*_LEFT_BY_TOOLS), dirs_exist_ok=True
+        )
+    except shutil.Error as error:
+        raise NewRelayError(f"{folder} cannot be written: {error.args[0][0][2]}.") from error
+    except OSError as error:
+        raise NewRelayError(f"{folder} cannot be written: {error.strerror}.") from error
+    return sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
