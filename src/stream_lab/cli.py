@@ -139,8 +139,9 @@ def new_relay(
         _fail(str(error))
     console = Console(soft_wrap=True, highlight=False, markup=False)
     console.print(f"{len(files)} files in {folder}; its README.md says what is what. Go on with")
-    console.print(f"  cd {shlex.quote(str(folder))} && python -m pytest")
-    console.print("  BASE_URL=http://gpu:8000/v1 MODEL=my-model python -m relay")
+    python = shlex.quote(sys.executable)
+    console.print(f"  cd {shlex.quote(str(folder))} && {python} -m pytest")
+    console.print(f"  BASE_URL=http://gpu:8000/v1 MODEL=my-model {python} -m relay")
 
 
 @cli.command("real-vllm")

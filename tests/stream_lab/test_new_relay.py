@@ -37,8 +37,8 @@ def relay(tmp_path_factory: pytest.TempPathFactory) -> Path:
     first, *then = done.stdout.splitlines()
     assert re.match(rf"\d+ files in {re.escape(str(folder))}; ", first)
     assert then == [
-        f"  cd '{folder}' && python -m pytest",
-        "  BASE_URL=http://gpu:8000/v1 MODEL=my-model python -m relay",
+        f"  cd '{folder}' && {sys.executable} -m pytest",
+        f"  BASE_URL=http://gpu:8000/v1 MODEL=my-model {sys.executable} -m relay",
     ]
     return folder
 

@@ -5,7 +5,7 @@ import queue
 import threading
 from typing import Any, Final
 
-from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler
 from langchain_core.messages import get_buffer_string
 
 WAITING: Final = 10_000
@@ -18,16 +18,22 @@ class SafeHandler(BaseCallbackHandler):
     """Hands each event to a thread that calls the handler, one after the other, and goes on at once.
 
     An error of the handler is logged the first time and then only counted; LangChain's `raise_error` of the handler has no effect.
-    A handler that is slower than the stream gets its events late, and loses those that no longer fit.
+    A handler that is slower than the stream gets its events late, and loses those that no longer fit. It runs without the context
+    variables of the request.
 
     Attributes:
         errors: how many calls of the handler have failed.
         dropped: how many events it was not told.
+
+    Raises:
+        TypeError: the handler is asynchronous; its methods would be called, and never run.
     """
 
     run_inline = True  # putting an event into a queue is quicker than LangChain's change of threads
 
     def __init__(self, handler: BaseCallbackHandler) -> None:
+        if isinstance(handler, AsyncCallbackHandler):
+            raise TypeError(f"{type(handler).__name__} is asynchronous; a SafeHandler calls handlers from a thread.")
         self.errors = 0
         self.dropped = 0
         self._handler = handler
@@ -76,6 +82,12 @@ def _pass_on(event: str) -> Any:
     return put
 
 
-for _event in dir(BaseCallbackHandler):
-    if _event.startswith("on_"):
-        setattr(SafeHandler, _event, _pass_on(_event))
+def _ask(name: str) -> Any:
+    return property(lambda self: getattr(self._handler, name))
+
+
+for _name in dir(BaseCallbackHandler):
+    if _name.startswith("on_"):
+        setattr(SafeHandler, _name, _pass_on(_name))
+    elif _name.startswith("ignore_"):  # which kinds of events it does not want
+        setattr(SafeHandler, _name, _ask(_name))

@@ -23,9 +23,9 @@ def environment() -> dict[str, str]:
     return {**said, "BASE_URL": "http://gpu:8000/v1", "MODEL": "my-model"}
 
 
-def gunicorn() -> dict[str, Any]:
-    """The settings of gunicorn, as its file computes them in that container."""
-    with patch.dict(os.environ, environment(), clear=True):
+def gunicorn(**more: str) -> dict[str, Any]:
+    """The settings of gunicorn, as its file computes them in that container. `more`: further variables."""
+    with patch.dict(os.environ, {**environment(), **more}, clear=True):
         return runpy.run_path(str(DEPLOY / "gunicorn.conf.py"))
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from fake_vllm.testing import FakeVllm
-from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler
 
 from relay.safe_handler import SafeHandler
 from relay.settings import Settings
@@ -55,6 +55,16 @@ def test_the_example_counts_what_the_caller_got(fake_vllm: FakeVllm) -> None:
         *tokens, _ = chat(relay)
         wait_until(lambda: counter.chunks >= len(tokens))
     assert counter.chunks == len(tokens)
+
+
+def test_what_a_handler_does_not_want_it_is_not_told() -> None:
+    class Picky(TokenCounter):
+        ignore_llm = True
+
+    assert SafeHandler(Picky()).ignore_llm
+    assert not SafeHandler(TokenCounter()).ignore_llm
+    with pytest.raises(TypeError, match="asynchronous"):
+        SafeHandler(AsyncCallbackHandler())
 
 
 def test_a_queue_that_is_full_drops_events_and_not_answers(caplog: pytest.LogCaptureFixture) -> None:

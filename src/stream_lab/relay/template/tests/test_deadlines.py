@@ -13,7 +13,7 @@ def test_before_the_first_byte_it_is_a_status(relay: str, fake_vllm: FakeVllm) -
         answer = http.post(f"{relay}/answer", json=QUESTION, headers={"X-Timeout-Ms": "400"})
     assert answer.status_code == 504
     assert answer.json()["error"]["type"] == "deadline_exceeded"
-    assert fake_vllm.until_freed().end == "client left"
+    assert fake_vllm.until_freed().tokens < 500  # 100 a second; nobody else would end it before 20 s have passed
 
 
 @pytest.mark.fake_vllm("endless")
@@ -22,7 +22,7 @@ def test_in_a_stream_it_is_the_last_event(relay: str, fake_vllm: FakeVllm) -> No
     assert tokens
     assert {kind for kind, _ in tokens} == {"token"}
     assert (kind, data["error"]["type"]) == ("error", "deadline_exceeded")
-    assert fake_vllm.until_freed().end == "client left"
+    assert fake_vllm.until_freed().tokens < 500
 
 
 @pytest.mark.fake_vllm("endless")

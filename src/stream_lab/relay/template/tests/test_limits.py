@@ -1,8 +1,6 @@
 """The limits of all layers, in the order in which they have to come. Change one, and this says which others follow."""
 
-import os
 import re
-from unittest.mock import patch
 
 from deployed import DEPLOY, compose, environment, gunicorn, nginx, seconds, size
 from relay.settings import Settings
@@ -21,10 +19,7 @@ def test_a_worker_that_is_replaced_may_finish_its_answers() -> None:
 
 
 def test_gunicorn_follows_the_longest() -> None:
-    with patch.dict(os.environ):
-        longer = {**environment(), "LONGEST": "300"}
-        with patch("deployed.environment", lambda: longer):
-            settings = gunicorn()
+    settings = gunicorn(LONGEST="300")
     assert min(settings["graceful_timeout"], settings["timeout"]) > 300
 
 

@@ -144,6 +144,7 @@ def test_the_callers_deadline_passes_nginx(parts: Parts, fake_vllm: FakeVllm) ->
         answer = http.post(f"{parts.url}/answer", json=QUESTION, headers={"X-Timeout-Ms": "400"})
     assert answer.status_code == 504
     assert answer.json()["error"]["type"] == "deadline_exceeded"  # the relay's words, not nginx's
+    assert fake_vllm.until_freed().tokens < 500  # 100 a second; nobody else would end it before 20 s have passed
 
 
 @pytest.mark.fake_vllm("endless")
@@ -176,11 +177,19 @@ def test_who_connects_and_says_nothing_is_sent_away(parts: Parts) -> None:
 
 
 @pytest.mark.fake_vllm("finite:tokens=15+pace:gap=100")
-def test_a_deployment_lets_streams_end(fake_vllm: FakeVllm, tmp_path: Path) -> None:
+def test_a_deployment_lets_streams_end_and_closes_websockets(fake_vllm: FakeVllm, tmp_path: Path) -> None:
     with gunicorn(fake_vllm, tmp_path) as (url, process, log):
-        with client() as http, http.stream("POST", f"{url}/chat", json=QUESTION) as answer:
+        with (
+            connect(url.replace("http://", "ws://") + "/ws", proxy=None) as caller,
+            client() as http,
+            http.stream("POST", f"{url}/chat", json=QUESTION) as answer,
+        ):
+            caller.send('{"question": "Why?"}')
+            assert '"token"' in str(caller.recv())
             coming = events(answer)
             assert next(coming)[0] == "token"
             process.send_signal(signal.SIGTERM)  # as docker stop does
             assert [kind for kind, _ in coming][-1] == "done", log.read_text()
+            with pytest.raises(ConnectionClosedError, match="1012"):
+                list(caller)
         assert process.wait(15) == 0

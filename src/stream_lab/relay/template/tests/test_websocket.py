@@ -82,7 +82,7 @@ def test_the_deadline_of_the_first_message_holds(relay: str, fake_vllm: FakeVllm
     assert tokens
     assert last["type"] == "error"
     assert last["error"]["type"] == "deadline_exceeded"
-    assert fake_vllm.until_freed().end == "client left"
+    assert fake_vllm.until_freed().tokens < 500  # 100 a second; nobody else would end it before 20 s have passed
 
 
 @pytest.mark.fake_vllm("refuse:status=401,times=0")
