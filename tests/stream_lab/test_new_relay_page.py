@@ -131,6 +131,16 @@ def test_a_stream_that_ends_without_done_is_cut_and_asked_for_once(page: Page, r
     assert len(asked) == 1
 
 
+@pytest.mark.fake_vllm("stall:after=5")
+def test_a_connection_that_is_dead_is_not_waited_for(page: Page, fake_vllm: FakeVllm) -> None:
+    page.clock.install()
+    ask(page)
+    page.wait_for_function("document.querySelector('.answer')?.innerText.length > 5")
+    page.clock.fast_forward(46_000)
+    assert end(page, "cut").startswith("Cut off · Nothing has been heard")
+    assert fake_vllm.until_freed().end == "client left"
+
+
 def test_a_server_that_is_gone_is_told(page: Page) -> None:
     page.route("**/chat", lambda route: route.abort())
     ask(page)
