@@ -124,7 +124,7 @@ def test_tokens_come_one_by_one_through_nginx(parts: Parts, fake_vllm: FakeVllm)
         for kind, _ in events(answer):
             came.append((kind, time.monotonic()))
     assert [kind for kind, _ in came[-2:]] == ["token", "done"]
-    assert came[-1][1] - came[0][1] > 1.0  # all at once, had somebody kept them
+    assert came[-1][1] - came[0][1] > 0.5  # all at once, had somebody kept them
 
 
 @pytest.mark.fake_vllm("endless")
@@ -176,7 +176,7 @@ def test_who_connects_and_says_nothing_is_sent_away(parts: Parts) -> None:
         assert caller.recv(1) == b""
 
 
-@pytest.mark.fake_vllm("finite:tokens=15+pace:gap=100")
+@pytest.mark.fake_vllm("finite:tokens=30+pace:gap=100")
 def test_a_deployment_lets_streams_end_and_closes_websockets(fake_vllm: FakeVllm, tmp_path: Path) -> None:
     with gunicorn(fake_vllm, tmp_path) as (url, process, log):
         with (

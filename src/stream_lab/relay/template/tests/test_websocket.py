@@ -77,7 +77,7 @@ def test_who_leaves_before_the_first_token_does_so_too(relay: str, fake_vllm: Fa
 @pytest.mark.fake_vllm("endless")
 def test_the_deadline_of_the_first_message_holds(relay: str, fake_vllm: FakeVllm) -> None:
     with connected(relay) as caller:
-        ask(caller, timeout_ms=500)
+        ask(caller, timeout_ms=1500)
         *tokens, last = said(caller)
     assert tokens
     assert last["type"] == "error"
