@@ -1,14 +1,15 @@
-"""`python -m relay`: the server on this machine, for development. In production: deploy/."""
+"""`python -m relay`: the server on this machine, for development; on port 8080, or PORT. In production: deploy/."""
 
 import os
 
 import uvicorn
 
-from relay.app import from_environment
+from relay.settings import Settings
 
 
 def main() -> None:
-    uvicorn.run(from_environment(), host="127.0.0.1", port=int(os.environ.get("PORT", "8080")))
+    Settings.from_environment()  # says what is missing before the imports that take seconds
+    uvicorn.run("relay.app:from_environment", factory=True, host="127.0.0.1", port=int(os.environ.get("PORT", "8080")))
 
 
 if __name__ == "__main__":
