@@ -1,6 +1,7 @@
 """`stream-lab`: the laboratory's commands."""
 
 import importlib
+import json
 import math
 import os
 import shlex
@@ -142,6 +143,50 @@ def new_relay(
     python = shlex.quote(sys.executable)
     console.print(f"  cd {shlex.quote(str(folder))} && {python} -m pytest")
     console.print(f"  BASE_URL=http://gpu:8000/v1 MODEL=my-model {python} -m relay")
+
+
+@cli.command()
+def doctor(
+    url: Annotated[str, typer.Argument(help="Ends in /v1: a model is asked for a stream. Any other is fetched as it is.")],
+    direct: Annotated[str | None, typer.Option(help="The same, past the proxies; or the model's server, ending in /v1.")] = None,
+    app: Annotated[
+        str | None, typer.Option(help="The application, as module:app; is served here and asked without a proxy.")
+    ] = None,
+    post: Annotated[str | None, typer.Option(help="JSON to send by POST, if the address does not end in /v1.")] = None,
+    model: Annotated[str | None, typer.Option(help="The model's name; without it, the only one the server has.")] = None,
+    watch: Annotated[float, typer.Option(min=1, max=3600, help="Seconds to listen to a stream, at most.")] = 20.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the diagnosis as JSON.")] = False,
+) -> None:
+    """Find out which layer cuts a stream, or never ends it. Exit status 0 if it is healthy, 1 if not, 2 if it could not be asked."""
+    from contextlib import ExitStack
+
+    from stream_lab.doctor import Target, TargetError, console, examine
+    from stream_lab.doctor.target import load, only_model
+
+    screen = Console(stderr=as_json)
+
+    def target(address: str) -> Target:
+        chat = address.rstrip("/").endswith("/v1")
+        return Target.of(address, post=None if chat else post, model=(model or only_model(address)) if chat else None)
+
+    try:
+        with ExitStack() as stack:
+            far, near, within = target(url), None if direct is None else target(direct), None
+            if app is not None:
+                from stream_lab.parts import serve
+
+                within = far.at(stack.enter_context(serve(load(app))).url)
+            with screen.status("asking") as status:
+                found = examine(far, direct=near, within=within, watch=watch, tell=lambda what: status.update(f"{what} …"))
+    except TargetError as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        _leave(_interrupted())
+    if as_json:
+        print(json.dumps(found.diagnosis.as_dict(), ensure_ascii=False))
+    else:
+        console.show(found, screen)
+    _leave(0 if found.diagnosis.cause == "healthy" else 1)
 
 
 @cli.command("real-vllm")

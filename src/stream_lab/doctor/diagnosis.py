@@ -4,6 +4,8 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from pydantic import TypeAdapter
+
 
 class Cause(StrEnum):
     """What is wrong with a stream, or nothing."""
@@ -78,3 +80,8 @@ class Diagnosis:
     def as_dict(self) -> dict[str, Any]:
         """As `--json` prints it."""
         return asdict(self)
+
+
+def schema() -> dict[str, Any]:
+    """What `--json` prints, as a JSON schema."""
+    return TypeAdapter(Diagnosis).json_schema()

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import reduce
 from itertools import pairwise
 
 from stream_lab.doctor import judge
@@ -20,6 +21,14 @@ PAUSE = 0.8  # seconds without a token, in a stream that has a pace, that make o
 STAY = 3.0  # seconds in a stream that is left, if little comes
 FREE_WITHIN = 0.5  # seconds that a model's server may take to see that its client has left; a real vLLM on a busy CPU took 0.2
 APART = 0.35  # seconds between the starts of neighbouring streams
+SAME = 0.2  # seconds; less than that, so that a pause of each stream's own does not look like one of all
+OPEN = (
+    Cause.NEVER_ENDS,
+    Cause.KEEPALIVE_ONLY,
+    Cause.SLOW_FIRST_TOKEN,
+)  # what something before the server may turn into a cut, or repair
+
+PLACES = {"direct": "Asked directly,", "in-process": "In this process,", "proxied": "Through the proxy,", "": "Nearer,"}
 
 Tell = Callable[[str], None]
 
@@ -32,24 +41,56 @@ class Examination:
     heard: dict[str, list[Transcript]]
 
 
-def examine(target: Target, *, direct: Target | None = None, watch: float = 30.0, tell: Tell = lambda _: None) -> Examination:
+def examine(
+    target: Target,
+    *,
+    direct: Target | None = None,
+    within: Target | None = None,
+    watch: float = 30.0,
+    tell: Tell = lambda _: None,
+) -> Examination:
     """Ask, listen, and find the cause.
 
-    `direct`: the same, past the proxies; the first layer that differs is named. `watch`: seconds to listen to a stream, at most.
-    `tell`: is told what is being done.
+    `direct`: the same, past everything that stands before it. `within`: the same without a proxy, from a server of this process. The
+    first layer that differs is named. `watch`: seconds to listen to a stream, at most. `tell`: is told what is being done.
     """
-    layers = {"direct": direct, "proxied": target} if direct is not None else {"": target}
+    layers = {"direct": direct, "in-process": within, "proxied": target}
     heard: dict[str, list[Transcript]] = {}
-    found: dict[str, Diagnosis] = {}
+    found: list[Diagnosis] = []
     for layer, each in layers.items():
-        assert each is not None
-        tell(f"asking {each.url}")
-        found[layer], runs = _at_one_layer(each, watch, tell)
-        heard[layer] = [run.transcript for run in runs]
-    diagnosis = _first_that_differs(found)
+        if each is not None:
+            tell(f"asking {each.url}")
+            diagnosis, runs = _at_one_layer(each, watch, tell)
+            found.append(replace(diagnosis, layer=layer))
+            heard[layer] = [run.transcript for run in runs]
+    diagnosis = reduce(_nearer, found)
+    if len(found) == 1:
+        diagnosis, heard = replace(diagnosis, layer=""), {"": heard["proxied"]}
     if diagnosis.cause in (Cause.HEALTHY, Cause.NEVER_ENDS, Cause.NOT_STREAMING):
         diagnosis = _after_leaving(diagnosis, target, direct or target, tell)
     return Examination(diagnosis, heard)
+
+
+def _nearer(near: Diagnosis, far: Diagnosis) -> Diagnosis:
+    """Which of two layers has what is wrong; each diagnosis says of which layer it is."""
+    nearer = PLACES[near.layer]
+    if far.cause is Cause.HEALTHY and near.cause is Cause.HEALTHY:
+        return replace(far, layer="")
+    if far.cause is Cause.HEALTHY and near.cause in OPEN:
+        care = f"{nearer} it shows {near.cause}; what stands before it takes care of that."
+        return replace(far, layer="", evidence=[*far.evidence, care])
+    if near.cause is far.cause:
+        return replace(near, evidence=[*near.evidence, f"{PLACES[far.layer]} the same is seen."])
+    if near.cause is not Cause.HEALTHY and near.cause not in OPEN:
+        return replace(near, evidence=[*near.evidence, f"{PLACES[far.layer]} it looks like {far.cause}."])
+    said = "is healthy." if near.cause is Cause.HEALTHY else f"shows {near.cause}: {near.evidence[0]}"
+    ended = far.cause is Cause.SERVER_ENDED and far.layer == "proxied" and " says:" not in far.evidence[0]
+    return replace(
+        far,
+        cause=Cause.PROXY_ENDED if ended else far.cause,
+        evidence=[*far.evidence, f"{nearer} it {said}"],
+        confidence=min(0.97, far.confidence + 0.1),
+    )
 
 
 def _after_leaving(diagnosis: Diagnosis, target: Target, model: Target, tell: Tell) -> Diagnosis:
@@ -61,7 +102,7 @@ def _after_leaving(diagnosis: Diagnosis, target: Target, model: Target, tell: Te
             return diagnosis
         tell("leaving a stream, and watching the model's server")
         before = witness.samples[0].running
-        heard = listen(target, STAY, on_piece=lambda heard: 0.0 if len(heard.pieces) > 2 else None)
+        heard = listen(target, STAY, on_piece=lambda heard: 0.5 if len(heard.pieces) > 2 else None)
         left = time.monotonic()
         time.sleep(FREE_WITHIN)
     seen = [sample for sample in witness.samples if heard.began < sample.at <= left]
@@ -77,22 +118,6 @@ def _after_leaving(diagnosis: Diagnosis, target: Target, model: Target, tell: Te
     advice = "Let the disconnect reach the model: DeadlineMiddleware in the application, ChatVllm in place of ChatOpenAI."
     refuted = "other callers of the same server, whose requests were counted"
     return Diagnosis(Cause.GENERATES_AFTER_LEAVE, 0.85, evidence, advice, refuted, diagnosis.layer)
-
-
-def _first_that_differs(found: dict[str, Diagnosis]) -> Diagnosis:
-    if len(found) == 1:
-        return next(iter(found.values()))
-    near, far = found["direct"], found["proxied"]
-    if near.cause is not Cause.HEALTHY:
-        same = (
-            "The same is seen through the proxy." if far.cause is near.cause else f"Through the proxy it looks like {far.cause}."
-        )
-        return replace(near, layer="direct", evidence=[*near.evidence, same])
-    if far.cause is Cause.HEALTHY:
-        return far
-    cause = Cause.PROXY_ENDED if far.cause is Cause.SERVER_ENDED and "says:" not in far.evidence[0] else far.cause
-    evidence = [*far.evidence, "Asked directly, the server is healthy."]
-    return replace(far, cause=cause, layer="proxied", evidence=evidence, confidence=min(0.97, far.confidence + 0.1))
 
 
 def _at_one_layer(target: Target, watch: float, tell: Tell) -> tuple[Diagnosis, list[Facts]]:
@@ -153,7 +178,7 @@ def _together(runs: list[Facts]) -> Diagnosis | None:
     shared = [
         (begin, end)
         for begin, end in pauses[0]
-        if all(any(min(end, e) - max(begin, b) > 0.7 * (end - begin) for b, e in other) for other in pauses[1:])
+        if all(any(abs(end - e) < SAME and abs(begin - b) < SAME for b, e in other) for other in pauses[1:])
     ]
     if not shared:
         return None

@@ -1,11 +1,15 @@
 """What is asked: an address, and what to send there."""
 
+import importlib
 import json
 import os
 import re
-from dataclasses import dataclass, field
+import sys
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
+
+import httpx2
 
 from stream_lab.endpoint import KEY_VARIABLE
 
@@ -51,6 +55,10 @@ class Target:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == (443 if self.tls else 80) else f"{host}:{self.port}"
 
+    def at(self, root: str) -> "Target":
+        """The same request to another server. `root`: its address, without a path."""
+        return replace(self, url=root.rstrip("/") + self.path)
+
     @classmethod
     def of(cls, url: str, *, post: str | None = None, model: str | None = None) -> "Target":
         """What to ask at this address: a model if it ends in /v1, else the address as it is.
@@ -80,3 +88,43 @@ class Target:
         authorization = (("authorization", f"Bearer {key}"),) if key else ()
         headers = (("content-type", "application/json"), *authorization)
         return cls(f"{url.rstrip('/')}/chat/completions", "POST", json.dumps(asked).encode(), headers, chat=True)
+
+
+def only_model(url: str) -> str:
+    """The name of the one model that a server has, for an address that ends in /v1; empty: nobody answers there.
+
+    Raises:
+        TargetError: it has none or several, or does not say; the text says what to do.
+    """
+    key = os.environ.get(KEY_VARIABLE)
+    try:
+        answer = httpx2.get(
+            f"{url.rstrip('/')}/models", headers={"authorization": f"Bearer {key}"} if key else {}, timeout=10, trust_env=False
+        )
+        names = [card["id"] for card in answer.json()["data"]] if answer.status_code == 200 else []
+    except httpx2.HTTPError:
+        return ""
+    except (ValueError, KeyError, TypeError):
+        names = []
+    if answer.status_code in (401, 403):
+        return ""
+    if len(names) == 1:
+        return str(names[0])
+    which = f"It has {', '.join(names[:10])}" if names else "It does not list any"
+    raise TargetError(f"Which model? {which}; name one with --model.")
+
+
+def load(app: str) -> Any:
+    """The application that is written as module:variable.
+
+    Raises:
+        TargetError: it cannot be imported; with the error's own words.
+    """
+    module, colon, variable = app.partition(":")
+    if not colon:
+        raise TargetError(f"--app is '{app}', but should look like module:app.")
+    sys.path.insert(0, os.getcwd())
+    try:
+        return getattr(importlib.import_module(module), variable)
+    except Exception as error:  # whatever an application does when it is imported
+        raise TargetError(f"{app} cannot be loaded: {type(error).__name__}: {error}") from None

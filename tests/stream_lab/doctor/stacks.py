@@ -4,9 +4,11 @@
 """
 
 import asyncio
+import socket
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -169,11 +171,33 @@ def relayed(kind: str, scenario: str, path: str) -> Callable[[], AbstractContext
 
     @contextmanager
     def made() -> Iterator[Patient]:
-        with bundled(scenario, gap=GAP) as gpu, Relay(kind, gpu) as relay, Nginx(relay.url, "proxy_buffering off;") as nginx:
+        # The relays ask their model to ignore its end token, as the incident's did; so that of a healthy one ends with its context.
+        with (
+            bundled(scenario, gap=GAP, max_model_len=60) as gpu,
+            Relay(kind, gpu) as relay,
+            Nginx(relay.url, "proxy_buffering off;") as nginx,
+        ):
             ask = Target.of(nginx.url + path, post='{"question": "Why?"}')
             yield ask, Target.of(gpu.base_url, model=gpu.model)
 
     return made
+
+
+@contextmanager
+def no_http() -> Iterator[Patient]:
+    """Somebody answers, but does not speak HTTP."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def greet() -> None:
+            with suppress(OSError):
+                while True:
+                    connection, _ = listening.accept()
+                    with connection:
+                        connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
+                        connection.recv(65536)
+
+        threading.Thread(target=greet, daemon=True).start()
+        yield Target.of(f"http://127.0.0.1:{listening.getsockname()[1]}/v1", model="x"), None
 
 
 @contextmanager
@@ -229,9 +253,9 @@ BROKEN = [
         "nginx with a short read time-out", Cause.IDLE_CUT, served_through(impatient, "/text?pause=3"), "proxied", 6.0, "nginx"
     ),
     Stack("a gateway's idle limit", Cause.IDLE_CUT, served_through(idle, "/events?pause=3"), "proxied", 6.0),
-    Stack("a gateway's idle limit, a silent model", Cause.IDLE_CUT, fake_through(idle, "stall"), "direct", 4.0),
+    Stack("a gateway's idle limit, a silent model", Cause.IDLE_CUT, fake_through(idle, "stall"), "proxied", 4.0),
     Stack("a platform's limit in all", Cause.TOTAL_CUT, served_through(limited, "/text?pause=1"), "proxied", 6.0),
-    Stack("a platform's limit, a model that babbles", Cause.TOTAL_CUT, fake_through(limited, "endless"), "direct", 4.0),
+    Stack("a platform's limit, a model that babbles", Cause.TOTAL_CUT, fake_through(limited, "endless"), "proxied", 4.0),
     Stack("a limit of the application's own", Cause.TOTAL_CUT, served("/own_limit")),
     Stack("a server that dies", Cause.SERVER_ENDED, fake("close")),
     Stack("a server that dies later", Cause.SERVER_ENDED, fake("close:after=23")),
@@ -267,6 +291,7 @@ BROKEN = [
         "nginx",
     ),
     Stack("nobody", Cause.UNREACHABLE, lambda: nobody()),
+    Stack("no HTTP", Cause.UNREACHABLE, lambda: no_http()),
     Stack("a handler that blocks the loop", Cause.LOOP_BLOCKED, served("/blocks"), "", 8.0),
     Stack("a server that does not stop", Cause.GENERATES_AFTER_LEAVE, fake("finite:tokens=100", on_disconnect="keep")),
 ]

@@ -1,0 +1,58 @@
+"""The diagnosis for people: one screen of text."""
+
+from rich.console import Console
+from rich.markup import escape
+from rich.padding import Padding
+from rich.table import Table
+
+from stream_lab.doctor.diagnosis import Cause
+from stream_lab.doctor.examine import Examination
+from stream_lab.doctor.facts import Facts
+from stream_lab.doctor.probe import End, Transcript
+
+WIDTH = 44
+LEVELS = "▁▂▃▄▅▆▇█"
+ENDS = {End.WHOLE: "┤", End.CLOSED: "✖ closed", End.RESET: "✖ reset", End.BROKEN: "✖ no HTTP", End.WATCHED: "… still open"}
+
+
+def show(examination: Examination, console: Console) -> None:
+    """Cause, evidence, timeline, and what to do next."""
+    found = examination.diagnosis
+    colour = "green" if found.cause is Cause.HEALTHY else "red"
+    where = f", {found.layer}" if found.layer else ""
+    console.print(
+        f"[bold {colour}]{found.cause}[/]{where}  ({_sure(found.confidence)})  {escape(found.meaning)}", highlight=False
+    )
+    console.print()
+    for sentence in found.evidence:
+        console.print(Padding(f"• {escape(sentence)}", (0, 0, 0, 2)), highlight=False)
+    if found.also:
+        console.print(Padding(f"• Besides: {', '.join(found.also)}.", (0, 0, 0, 2)), highlight=False)
+    table = Table.grid(padding=(0, 2))
+    for layer, heard in examination.heard.items():
+        for transcript in heard:
+            if transcript.pieces:
+                table.add_row(layer, timeline(transcript), f"{transcript.ended:.1f} s")
+    if table.row_count:
+        console.print()
+        console.print(Padding(table, (0, 0, 0, 2)), highlight=False)
+        console.print(Padding("[dim]tokens over time; each row is one stream, all of the same length[/]", (0, 0, 0, 2)))
+    console.print()
+    console.print(f"[bold]Next:[/] {escape(found.next)}", highlight=False)
+    if found.refuted_by:
+        console.print(f"[bold]Refuted by:[/] {escape(found.refuted_by)}.", highlight=False)
+
+
+def timeline(transcript: Transcript) -> str:
+    """When tokens came, as a row of blocks, and how it ended."""
+    tokens, end = Facts(transcript).tokens, max(transcript.ended, 1e-9)
+    counts = [0] * WIDTH
+    for at in tokens:
+        counts[min(WIDTH - 1, int(at / end * WIDTH))] += 1
+    most = max(counts) or 1
+    row = "".join(LEVELS[round((len(LEVELS) - 1) * count / most)] if count else "·" for count in counts)
+    return row + ENDS.get(transcript.end, "")
+
+
+def _sure(confidence: float) -> str:
+    return "sure" if confidence >= 0.9 else "likely" if confidence >= 0.7 else "perhaps"

@@ -1,0 +1,46 @@
+"""The doctor finds the cause and the layer in stacks whose fault is known, and none in those that have none."""
+
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import pytest
+
+from stream_lab.doctor import Cause, Diagnosis, examine
+from tests.conftest import needs
+from tests.stream_lab.doctor.stacks import BROKEN, HEALTHY, STACKS, Stack
+
+AT_ONCE = 3  # they mostly wait
+
+
+def found(stack: Stack) -> Diagnosis:
+    with stack.made() as (target, direct):
+        return examine(target, direct=direct, watch=stack.watch).diagnosis
+
+
+@pytest.fixture(scope="module")
+def diagnoses(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[Diagnosis]]]:
+    asked = {
+        item.callspec.params["stack"].name for item in request.session.items if "diagnoses" in getattr(item, "fixturenames", ())
+    }
+    asked -= {stack.name for stack in STACKS if stack.program and needs(stack.program).name == "skip"}
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        yield {stack.name: pool.submit(found, stack) for stack in STACKS if stack.name in asked}
+
+
+@pytest.mark.parametrize(
+    "stack",
+    [pytest.param(stack, id=stack.name, marks=[needs(stack.program)] if stack.program else []) for stack in STACKS],
+)
+def test_the_cause_and_the_layer_are_found(stack: Stack, diagnoses: dict[str, Future[Diagnosis]]) -> None:
+    diagnosis = diagnoses[stack.name].result()
+    assert (diagnosis.cause, diagnosis.layer) == (stack.cause, stack.layer), diagnosis.evidence
+    assert diagnosis.evidence
+    assert diagnosis.next
+    assert 0.5 <= diagnosis.confidence < 1
+
+
+def test_the_set_is_large_enough_and_has_every_cause_but_what_only_a_log_can_tell() -> None:
+    assert len(HEALTHY) >= 6
+    assert len(BROKEN) >= 24
+    assert {stack.cause for stack in STACKS} == set(Cause) - {Cause.CLIENT_ENDED}
+    assert len({stack.name for stack in STACKS}) == len(STACKS)
