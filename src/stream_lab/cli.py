@@ -155,12 +155,16 @@ def doctor(
     post: Annotated[str | None, typer.Option(help="JSON to send by POST, if the address does not end in /v1.")] = None,
     model: Annotated[str | None, typer.Option(help="The model's name; without it, the only one the server has.")] = None,
     watch: Annotated[float, typer.Option(min=1, max=3600, help="Seconds to listen to a stream, at most.")] = 20.0,
+    logs: Annotated[list[Path] | None, typer.Option(help="Logs of nginx, gunicorn, uvicorn, hypercorn; may be repeated.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the diagnosis as JSON.")] = False,
 ) -> None:
     """Find out which layer cuts a stream, or never ends it. Exit status 0 if it is healthy, 1 if not, 2 if it could not be asked."""
     from contextlib import ExitStack
+    from dataclasses import replace
+    from datetime import datetime
 
     from stream_lab.doctor import Target, TargetError, console, examine
+    from stream_lab.doctor.logs import consider, lines_of
     from stream_lab.doctor.target import load, only_model
 
     screen = Console(stderr=as_json)
@@ -176,10 +180,18 @@ def doctor(
                 from stream_lab.parts import serve
 
                 within = far.at(stack.enter_context(serve(load(app))).url)
+            for log in logs or []:
+                log.open("rb").close()  # before anything is asked
+            began = datetime.now()
             with screen.status("asking") as status:
                 found = examine(far, direct=near, within=within, watch=watch, tell=lambda what: status.update(f"{what} …"))
+        if logs:
+            told = consider(found.diagnosis, lines_of(logs), since=began, until=datetime.now())
+            found = replace(found, diagnosis=told)
     except TargetError as error:
         _fail(str(error))
+    except OSError as error:
+        _fail(f"{error.filename} cannot be read: {error.strerror}.")
     except KeyboardInterrupt:
         _leave(_interrupted())
     if as_json:

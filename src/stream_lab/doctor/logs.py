@@ -1,12 +1,14 @@
 """Lines of logs that say who ended a stream: nginx, gunicorn, uvicorn, hypercorn, and this kit's own middleware."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 
+from stream_lab.doctor.diagnosis import Cause, Diagnosis
 from stream_lab.doctor.events import quote
 
 
@@ -51,6 +53,11 @@ KNOWN = [
     (r"Exception in ASGI application|Error in ASGI Framework", Who.SERVER, "The application raised an error."),
     (r"CancelledError", Who.SERVER, "The request's task was cancelled."),
 ]  # fmt: skip
+ORDERLY = {meaning for pattern, _, meaning in KNOWN if "Handling signal" in pattern or pattern == "CancelledError"}
+"""What also happens to a service that is well."""
+CUTS = {Cause.SERVER_ENDED, Cause.PROXY_ENDED, Cause.IDLE_CUT, Cause.TOTAL_CUT}
+ENDED_BY = {Who.CLIENT: Cause.CLIENT_ENDED, Who.PROXY: Cause.PROXY_ENDED, Who.SERVER: Cause.SERVER_ENDED}
+SLACK = timedelta(seconds=2)  # by which a clock may be off
 _KNOWN = [(re.compile(pattern), who, meaning) for pattern, who, meaning in KNOWN]
 _TIMES = [
     (re.compile(r"(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d)"), "%Y/%m/%d %H:%M:%S"),  # nginx's errors
@@ -60,10 +67,8 @@ _TIMES = [
 ]
 
 
-def lines_of(files: Iterable[Path], *, since: datetime, until: datetime, slack: float = 2.0) -> list[Line]:
-    """What files say of ends between two moments of local time, and lines without a time.
-
-    `slack`: seconds by which a clock may be off.
+def lines_of(files: Iterable[Path]) -> list[Line]:
+    """What files say of ends.
 
     Raises:
         OSError: a file cannot be read.
@@ -71,14 +76,56 @@ def lines_of(files: Iterable[Path], *, since: datetime, until: datetime, slack: 
     found = []
     for file in files:
         with file.open(encoding="utf-8", errors="replace") as text:
-            for raw in text:
-                line = _read(raw)
-                if line is None:
-                    continue
-                early, late = since - timedelta(seconds=slack), until + timedelta(seconds=slack)
-                if line.at is None or early <= line.at <= late:
-                    found.append(line)
+            found += [line for raw in text if (line := _read(raw)) is not None]
     return found
+
+
+def consider(diagnosis: Diagnosis, lines: list[Line], *, since: datetime, until: datetime) -> Diagnosis:
+    """The diagnosis in the light of logs. `since`, `until`: the local time of the examination.
+
+    A line of that time is about the streams that were asked for; if none of them was cut, the others tell of the streams of others.
+    """
+    now = [line for line in lines if line.at is not None and since - SLACK <= line.at <= until + SLACK]
+    if diagnosis.cause in CUTS and now:
+        return _of_these(diagnosis, now)
+    telling = [line for line in lines if line.meaning not in ORDERLY]
+    if diagnosis.cause is Cause.HEALTHY and telling:
+        return _of_others(diagnosis, telling)
+    return replace(diagnosis, evidence=[*diagnosis.evidence, *_told(now)])
+
+
+def _of_these(diagnosis: Diagnosis, now: list[Line]) -> Diagnosis:
+    evidence = [*diagnosis.evidence, *_told(now)]
+    who = {line.who for line in now}
+    if any(line.blocked for line in now):
+        advice = "Find the blocking call: a synchronous call in an async handler or callback. Await it, or use asyncio.to_thread."
+        return replace(diagnosis, cause=Cause.LOOP_BLOCKED, confidence=0.9, evidence=evidence, next=advice)
+    if diagnosis.cause is Cause.SERVER_ENDED and Who.SERVER not in who:
+        # We did not leave; whoever the server's side took for its client stands between it and us.
+        return replace(diagnosis, cause=Cause.PROXY_ENDED, confidence=0.85, evidence=evidence)
+    return replace(diagnosis, evidence=evidence, confidence=min(0.97, diagnosis.confidence + 0.1))
+
+
+def _of_others(diagnosis: Diagnosis, telling: list[Line]) -> Diagnosis:
+    who, times = Counter(line.who for line in telling).most_common(1)[0]
+    cause = Cause.LOOP_BLOCKED if any(line.blocked for line in telling) else ENDED_BY[who]
+    kept = [line for line in telling if line.who is who or line.blocked]
+    evidence = [
+        *diagnosis.evidence,
+        f"The stream asked for now is healthy; of {len(telling)} ends in the logs {times} are the {who}'s.",
+        *_told(kept),
+    ]
+    advice = {
+        Cause.CLIENT_ENDED: "Ask the client's side: navigation, retries, a time-out of its own. Here, see that the work ends with it.",
+        Cause.PROXY_ENDED: "Look at the proxy's limits for the times that its log names.",
+    }.get(cause, "Read the server's log around these lines.")
+    return replace(diagnosis, cause=cause, confidence=0.55, evidence=evidence, next=advice, refuted_by="logs of another time")
+
+
+def _told(lines: list[Line]) -> list[str]:
+    """Each meaning once, with the first line that has it."""
+    first = {line.meaning: line for line in reversed(lines)}
+    return [f"Log: {line.text} ({line.meaning.rstrip('.')}.)" for line in reversed(first.values())][:6]
 
 
 def _read(raw: str) -> Line | None:

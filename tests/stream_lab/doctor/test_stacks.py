@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -19,9 +20,8 @@ def found(stack: Stack) -> Diagnosis:
 
 @pytest.fixture(scope="module")
 def diagnoses(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[Diagnosis]]]:
-    asked = {
-        item.callspec.params["stack"].name for item in request.session.items if "diagnoses" in getattr(item, "fixturenames", ())
-    }
+    items: list[Any] = request.session.items
+    asked = {item.callspec.params["stack"].name for item in items if "diagnoses" in getattr(item, "fixturenames", ())}
     asked -= {stack.name for stack in STACKS if stack.program and needs(stack.program).name == "skip"}
     with ThreadPoolExecutor(AT_ONCE) as pool:
         yield {stack.name: pool.submit(found, stack) for stack in STACKS if stack.name in asked}
