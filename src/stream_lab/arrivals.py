@@ -10,7 +10,7 @@ from typing import Any
 import httpx2
 
 PATIENCE = 30.0  # seconds of silence after which a client gives up, so that nothing here can hang
-WHOLE, CUT, REFUSED = "whole", "cut", "refused"
+WHOLE, CUT, REFUSED, OPEN = "whole", "cut", "refused", "still open"
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class Answer:
         ended: when the answer was over, one way or the other.
         error: what the client raised; empty: nothing, the answer came to its end.
         headers: of the answer, names in lower case.
+        still_open: whether it was not over when the client left.
     """
 
     status: int
@@ -30,6 +31,7 @@ class Answer:
     ended: float
     error: str = ""
     headers: dict[str, str] = field(default_factory=dict)
+    still_open: bool = False
 
     @property
     def text(self) -> str:
@@ -48,9 +50,11 @@ class Answer:
 
     @property
     def end(self) -> str:
-        """ "whole", "cut", or "refused" with its status. Whole means that HTTP says so; what was said may still be an error."""
+        """ "whole", "cut", "still open", or "refused" with its status. Whole means that HTTP says so; what was said may still be an error."""
         if self.error:
             return CUT if self.status else REFUSED
+        if self.still_open:
+            return OPEN
         return WHOLE if self.status == 200 else f"{REFUSED} with {self.status}"
 
     @property
@@ -67,7 +71,7 @@ def read(url: str, body: Any = None, *, headers: dict[str, str] | None = None, l
     `body`: sent as JSON by POST; None: GET. `leave_after`: seconds after which this client closes the connection; None: it stays.
     """
     began = time.monotonic()
-    status, pieces, error, came = 0, [], "", {}
+    status, pieces, error, came, left = 0, [], "", {}, False
     timeout = httpx2.Timeout(PATIENCE)
     try:
         with (
@@ -78,10 +82,11 @@ def read(url: str, body: Any = None, *, headers: dict[str, str] | None = None, l
             for data in answer.iter_raw():
                 pieces.append((time.monotonic() - began, data))
                 if leave_after is not None and pieces[-1][0] >= leave_after:
+                    left = True
                     break
     except httpx2.TransportError as failure:
         error = f"{type(failure).__name__}: {failure}"
-    return Answer(status, pieces, time.monotonic() - began, error, came)
+    return Answer(status, pieces, time.monotonic() - began, error, came, left)
 
 
 def read_all(urls: Mapping[str, str], **options: Any) -> dict[str, Answer]:

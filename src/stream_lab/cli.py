@@ -157,6 +157,7 @@ def doctor(
     watch: Annotated[float, typer.Option(min=1, max=3600, help="Seconds to listen to a stream, at most.")] = 20.0,
     logs: Annotated[list[Path] | None, typer.Option(help="Logs of nginx, gunicorn, uvicorn, hypercorn; may be repeated.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the diagnosis as JSON.")] = False,
+    html: Annotated[Path | None, typer.Option(help="Where to write a page with the arrivals as a picture.")] = None,
 ) -> None:
     """Find out which layer cuts a stream, or never ends it. Exit status 0 if it is healthy, 1 if not, 2 if it could not be asked."""
     from contextlib import ExitStack
@@ -198,6 +199,14 @@ def doctor(
         print(json.dumps(found.diagnosis.as_dict(), ensure_ascii=False))
     else:
         console.show(found, screen)
+    if html is not None:
+        from stream_lab.doctor.page import page
+
+        try:
+            html.write_text(page(found, url), encoding="utf-8")
+        except OSError as error:
+            _fail(f"{html} cannot be written: {error.strerror}.")
+        screen.print(f"Page: {html}", highlight=False, soft_wrap=True)
     _leave(0 if found.diagnosis.cause == "healthy" else 1)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from stream_lab.arrivals import WHOLE, Answer
+from stream_lab.arrivals import CUT, OPEN, WHOLE, Answer
 from stream_lab.call import Call
 from stream_lab.relay.leaving import Leaving
 from stream_lab.scope import Event, Log
@@ -177,6 +177,13 @@ def left_alone(requests: Mapping[str, Leaving], *, title: str) -> Picture:
     return Picture(figure, f"{title}. What the GPU server does after the caller has left. {'. '.join(told)}.")
 
 
+_ENDS = {
+    WHOLE: ("|", DEADLINE, 16, 2.5, "its end"),
+    CUT: ("X", EVENT, 11, 0.8, "cut"),
+    OPEN: (">", LATE, 10, 0.8, "still open"),
+}
+
+
 def answers(answers: Mapping[str, Answer], *, title: str) -> Picture:
     """When the pieces of answers reached their clients, a row for each; a black bar where one came to its end, a cross where it was cut."""
     figure, axes = _figure(height=1.4 + 0.5 * len(answers), title=title)
@@ -184,9 +191,9 @@ def answers(answers: Mapping[str, Answer], *, title: str) -> Picture:
     for row, (name, answer) in enumerate(answers.items()):
         axes.plot([0, answer.ended], [row, row], color=NEUTRAL, linewidth=1, zorder=1)
         _dots(axes, [at for at, _ in answer.pieces], row, OK, "o", "a piece comes")
-        cut = bool(answer.error)
-        axes.plot(answer.ended, row, marker="X" if cut else "|", color=EVENT if cut else DEADLINE, markersize=11 if cut else 16,
-                  markeredgewidth=0.8 if cut else 2.5, linestyle="none", zorder=3, label="cut" if cut else "its end")  # fmt: skip
+        marker, colour, size, width, label = _ENDS[CUT if answer.error else OPEN if answer.still_open else WHOLE]
+        axes.plot(answer.ended, row, marker=marker, color=colour, markersize=size, markeredgewidth=width, linestyle="none", zorder=3,
+                  label=label)  # fmt: skip
         how = answer.end if answer.end != WHOLE else f"{answer.end}, {answer.manner}"
         axes.annotate(how, (answer.ended, row), xytext=(10, 0), textcoords="offset points", va="center", fontsize=9)
         told.append(f"{name}: {how}, {answer.ended:.1f} s")

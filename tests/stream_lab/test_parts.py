@@ -75,6 +75,7 @@ class TestAnAnswer:
     def test_may_be_left(self, served: Serving) -> None:
         answer = read(f"{served.url}/stream?tokens=1000", leave_after=0.2)
         assert 0.2 <= answer.ended < 10
+        assert answer.end == "still open"
 
 
 class TestTheGateway:

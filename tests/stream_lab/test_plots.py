@@ -98,12 +98,16 @@ def test_an_answer_ends_with_a_bar_and_a_cut_one_with_a_cross() -> None:
             "through": Answer(200, pieces, 1.0),
             "held": Answer(200, [(0.9, b"x")], 1.0),
             "cut": Answer(200, pieces[:3], 0.5, "Error: x"),
+            "left": Answer(200, pieces, 1.0, still_open=True),
         },
         title="One is cut",
     )
     markers: Any = [line.get_marker() for line in picture.figure.axes[0].lines]
-    assert [marker for marker in markers if marker in "|X"] == ["|", "|", "X"]
-    assert "through: whole, as it is made, 1.0 s. held: whole, all at once, 1.0 s. cut: cut, 0.5 s." in picture.alt
+    assert [marker for marker in markers if marker in "|X>"] == ["|", "|", "X", ">"]
+    assert (
+        "through: whole, as it is made, 1.0 s. held: whole, all at once, 1.0 s. cut: cut, 0.5 s. left: still open, 1.0 s."
+        in picture.alt
+    )
 
 
 def test_a_wait_is_blue_until_it_is_due_and_orange_until_it_is_over() -> None:

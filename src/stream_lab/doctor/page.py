@@ -1,0 +1,38 @@
+"""The diagnosis as one HTML page with the arrivals as a picture; it needs no other file."""
+
+import base64
+from datetime import datetime
+from importlib.resources import files
+
+from jinja2 import Environment, StrictUndefined
+
+from stream_lab import plots
+from stream_lab.arrivals import Answer
+from stream_lab.doctor.examine import Examination
+from stream_lab.doctor.facts import Facts
+from stream_lab.doctor.probe import End, Transcript
+
+CUT = (End.CLOSED, End.RESET, End.BROKEN)
+
+
+def page(examination: Examination, url: str) -> str:
+    """The page's text. Nothing of what a server said is rendered as anything but text."""
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    template = environment.from_string(files("stream_lab.doctor").joinpath("page.html.j2").read_text(encoding="utf-8"))
+    rows = {
+        f"{layer or 'asked'}{f', {number}' if len(heard) > 1 else ''}": _answer(transcript)
+        for layer, heard in examination.heard.items()
+        for number, transcript in enumerate(heard, 1)
+        if transcript.status
+    }
+    picture = None
+    if rows:
+        drawn = plots.answers(rows, title="When tokens came")
+        picture = {"png": base64.b64encode(drawn.png()).decode(), "alt": drawn.alt}
+    when = datetime.now().strftime("%Y-%m-%d %H:%M")
+    return template.render(diagnosis=examination.diagnosis, url=url, picture=picture, when=when)
+
+
+def _answer(heard: Transcript) -> Answer:
+    pieces = [(at, b"x") for at in Facts(heard).tokens]
+    return Answer(heard.status, pieces, heard.ended, heard.why if heard.end in CUT else "", {}, heard.end is End.WATCHED)
