@@ -1,7 +1,8 @@
 """An answer over HTTP as its client sees it: when its bytes came, and how it ended."""
 
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -65,10 +66,37 @@ class Answer:
         return "all at once" if self.first > 0.7 * self.ended else "as it is made"
 
 
-def read(url: str, body: Any = None, *, headers: dict[str, str] | None = None, leave_after: float | None = None) -> Answer:
+def side_by_side(*urls: str, meanwhile: Callable[[], object] | None = None) -> list[Answer]:
+    """Ask for all of them at the same time, in this order: each as soon as the one before has begun to answer.
+
+    `meanwhile`: done when the last has begun.
+    """
+    with ThreadPoolExecutor(len(urls)) as pool:
+        asked = []
+        for number, url in enumerate(urls, 1):
+            begun = threading.Event()
+            asked.append(pool.submit(read, url, when_it_begins=begun.set))
+            # Its end counts, too: an answer that is refused never begins.
+            asked[-1].add_done_callback(lambda _, begun=begun: begun.set())  # type: ignore[misc]
+            if number < len(urls) or meanwhile is not None:
+                begun.wait(PATIENCE)
+        if meanwhile is not None:
+            meanwhile()
+        return [each.result() for each in asked]
+
+
+def read(
+    url: str,
+    body: Any = None,
+    *,
+    headers: dict[str, str] | None = None,
+    leave_after: float | None = None,
+    when_it_begins: Callable[[], object] | None = None,
+) -> Answer:
     """Ask, and read the answer to its end, noting when each piece comes.
 
     `body`: sent as JSON by POST; None: GET. `leave_after`: seconds after which this client closes the connection; None: it stays.
+    `when_it_begins`: called when the first piece has come.
     """
     began = time.monotonic()
     status, pieces, error, came, left = 0, [], "", {}, False
@@ -81,6 +109,8 @@ def read(url: str, body: Any = None, *, headers: dict[str, str] | None = None, l
             status, came = answer.status_code, dict(answer.headers)
             for data in answer.iter_raw():
                 pieces.append((time.monotonic() - began, data))
+                if len(pieces) == 1 and when_it_begins is not None:
+                    when_it_begins()
                 if leave_after is not None and pieces[-1][0] >= leave_after:
                     left = True
                     break

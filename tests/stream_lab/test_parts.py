@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from fastapi.responses import StreamingResponse
 
 from stream_lab import EndpointError
-from stream_lab.arrivals import CUT, REFUSED, WHOLE, read
+from stream_lab.arrivals import CUT, REFUSED, WHOLE, read, side_by_side
 from stream_lab.parts import Browser, Gateway, Gunicorn, MissingPart, Nginx, Serving, serve
 from stream_lab.programs import missing
 from tests.conftest import needs, wait
@@ -71,6 +71,15 @@ class TestAnAnswer:
         assert read(f"{served.url}/nowhere").end == f"{REFUSED} with 404"
         gone = read("http://127.0.0.1:9/")
         assert (gone.status, gone.end, gone.first, gone.manner) == (0, REFUSED, None, "not at all")
+
+    def test_begins_after_the_one_before_it_when_they_come_side_by_side(self, served: Serving) -> None:
+        done: list[float] = []
+        slow, quick, gone = side_by_side(
+            f"{served.url}/stream?pause=1", f"{served.url}/stream", f"{served.url}/nowhere", meanwhile=lambda: done.append(1)
+        )
+        assert (slow.end, quick.end, gone.end) == (WHOLE, WHOLE, f"{REFUSED} with 404")
+        assert quick.ended < slow.ended
+        assert done == [1]
 
     def test_may_be_left(self, served: Serving) -> None:
         answer = read(f"{served.url}/stream?tokens=1000", leave_after=0.2)

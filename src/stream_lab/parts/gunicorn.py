@@ -1,6 +1,7 @@
 """A real gunicorn with workers of any class."""
 
 import os
+import re
 import signal
 import sys
 
@@ -23,6 +24,17 @@ class Gunicorn(Process):
         self.url = f"http://127.0.0.1:{port}"
         command = [sys.executable, "-m", "gunicorn", app, f"--bind=127.0.0.1:{port}", "--no-control-socket", *options]
         super().__init__("gunicorn", command, lambda: answers(self.url), env=env)
+
+    def said(self, *words: str) -> list[str]:
+        """The lines of its log that hold one of these words, each once, without times and process numbers, which no two runs share."""
+        lines = [
+            re.sub(r"^\[[^]]*\] \[\d+\] ", "", line) for line in self.log.splitlines() if any(word in line for word in words)
+        ]
+        return list(dict.fromkeys(re.sub(r"pid:( ?)\d+", r"pid:\1PID", line) for line in lines))
+
+    def stop(self) -> None:
+        """Tell it to end, as a deployment does: `kill -TERM`. Returns at once; `close` waits."""
+        os.kill(self.pid, signal.SIGTERM)
 
     def restart(self) -> None:
         """Have it start new workers and end the old ones, as in a rolling restart: `kill -HUP`."""

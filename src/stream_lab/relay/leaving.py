@@ -1,6 +1,8 @@
 """What the GPU does when the ERP server leaves in the middle, by the GPU server's own metrics."""
 
 import time
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from stream_lab.endpoint import Endpoint
@@ -28,12 +30,19 @@ class Leaving:
 
 def leave(relay: Relay, gpu: Endpoint, path: str, *, after: float, watch: float) -> Leaving:
     """Ask, leave after so many seconds, and watch the GPU server for `watch` seconds more, or until it has stopped."""
+    with ExitStack() as callers:
+        return watched(gpu, lambda: callers.enter_context(Caller(relay, path)).leave, after=after, watch=watch)
+
+
+def watched(gpu: Endpoint, ask: Callable[[], Callable[[], object]], *, after: float, watch: float) -> Leaving:
+    """The same for any client. `ask`: sends the request, does not wait for the answer, and returns what makes the client leave."""
     with Witness(gpu.root, every=0.02) as witness:
         running = witness.samples[0].running if witness.samples else 0
         asked = time.monotonic()
-        with Caller(relay, path) as caller:
-            time.sleep(after)
-            left = caller.leave()
+        go = ask()
+        time.sleep(after)
+        left = time.monotonic()
+        go()
         while time.monotonic() < left + watch:
             last = witness.samples[-1:]
             if last and last[0].at > left and last[0].running <= running:

@@ -1,0 +1,54 @@
+"""The model, asked over HTTP without LangChain, whose import costs each worker of a server seconds.
+
+BASE_URL, MODEL and the key come from the environment, as for a service.
+"""
+
+import json
+import os
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import httpx2
+
+from stream_lab.endpoint import KEY_VARIABLE, NO_KEY
+
+PATIENCE = 60.0  # seconds of silence
+
+
+async def ask(tokens: int) -> AsyncIterator[str]:
+    """The texts of an answer of so many tokens, as they come."""
+    async with httpx2.AsyncClient(timeout=PATIENCE, trust_env=False) as client, client.stream(**_request(tokens)) as answer:
+        async for line in answer.aiter_lines():
+            if text := _text(line):
+                yield text  # noqa: ASYNC119 - whoever leaves it is cancelled, here or in its reader
+
+
+def ask_blocking(tokens: int) -> Iterator[str]:
+    """The same for a thread, which waits; called on an event loop it is the loop that waits."""
+    with httpx2.Client(timeout=PATIENCE, trust_env=False) as client, client.stream(**_request(tokens)) as answer:
+        for line in answer.iter_lines():
+            if text := _text(line):
+                yield text
+
+
+def _request(tokens: int) -> dict[str, Any]:
+    return {
+        "method": "POST",
+        "url": f"{os.environ['BASE_URL']}/chat/completions",
+        "headers": {"authorization": f"Bearer {os.environ.get(KEY_VARIABLE) or NO_KEY}"},
+        "json": {
+            "model": os.environ["MODEL"],
+            "messages": [{"role": "user", "content": "Why?"}],
+            "stream": True,
+            "max_tokens": tokens,
+            "ignore_eos": True,
+        },
+    }
+
+
+def _text(line: str) -> str:
+    """The text in a line of the stream; empty: there is none."""
+    if not line.startswith("data: {"):
+        return ""
+    choices = json.loads(line[6:])["choices"]
+    return (choices[0]["delta"].get("content") or "") if choices else ""

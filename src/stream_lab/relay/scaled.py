@@ -1,0 +1,58 @@
+"""An AI server for several asynchronous workers, in ASGI: `gunicorn stream_lab.relay.scaled:app`."""
+
+import json
+import os
+from collections import Counter
+from collections.abc import AsyncIterator
+
+from fastapi import FastAPI
+from fastapi.responses import StreamingResponse
+from sse_starlette.sse import EventSourceResponse
+
+from stream_lab.relay.model import ask, ask_blocking
+
+app = FastAPI()
+turns: Counter[str] = Counter()  # by the name of a conversation; of this worker, and of no other
+
+
+@app.get("/text")
+async def text(tokens: int) -> StreamingResponse:
+    """A healthy stream."""
+    return StreamingResponse(ask(tokens), media_type="text/plain")
+
+
+@app.get("/events")
+async def events(tokens: int, grace: float = 0) -> EventSourceResponse:
+    """The same as events. `grace`: seconds that a stream which runs may go on for when the server is told to end."""
+
+    async def each() -> AsyncIterator[dict[str, str]]:
+        async for piece in ask(tokens):
+            yield {"event": "token", "data": json.dumps(piece)}
+        yield {"event": "done", "data": "[DONE]"}
+
+    return EventSourceResponse(each(), shutdown_grace_period=grace)
+
+
+@app.get("/blocking")
+async def blocking(tokens: int) -> dict[str, str]:
+    """A call that waits without `await`, as `llm.invoke` does: nothing else runs on this loop meanwhile."""
+    return {"text": "".join(ask_blocking(tokens))}
+
+
+@app.get("/in_a_thread")
+def in_a_thread(tokens: int) -> dict[str, str]:
+    """The same call in a handler without `async`, which FastAPI gives a thread."""
+    return {"text": "".join(ask_blocking(tokens))}
+
+
+@app.get("/talk/{name}")
+async def talk(name: str) -> dict[str, int]:
+    """Counts the turns of a conversation in the worker's memory."""
+    turns[name] += 1
+    return {"turn": turns[name], "worker": os.getpid()}
+
+
+@app.get("/talk_with/{turn}")
+async def talk_with(turn: int) -> dict[str, int]:
+    """The same, but the client brings along what has been said; any worker will do."""
+    return {"turn": turn + 1, "worker": os.getpid()}
