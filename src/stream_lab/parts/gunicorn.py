@@ -5,7 +5,7 @@ import re
 import signal
 import sys
 
-from stream_lab.parts.ports import answers, free_port
+from stream_lab.parts.ports import answers, free_port, listens
 from stream_lab.parts.process import Process
 
 
@@ -23,7 +23,8 @@ class Gunicorn(Process):
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         command = [sys.executable, "-m", "gunicorn", app, f"--bind=127.0.0.1:{port}", "--no-control-socket", *options]
-        super().__init__("gunicorn", command, lambda: answers(self.url), env=env)
+        # A client is dear to make; several gunicorns that start at once would wait for each other's.
+        super().__init__("gunicorn", command, lambda: listens(port) and answers(self.url), env=env)
 
     def said(self, *words: str) -> list[str]:
         """The lines of its log that hold one of these words, each once, without times and process numbers, which no two runs share."""
