@@ -66,10 +66,10 @@ class Answer:
         return "all at once" if self.first > 0.7 * self.ended else "as it is made"
 
 
-def side_by_side(*urls: str, meanwhile: Callable[[], object] | None = None) -> list[Answer]:
-    """Ask for all of them at the same time, in this order: each as soon as the one before has begun to answer.
+def side_by_side(*urls: str, apart: float = 0.0, meanwhile: Callable[[], object] | None = None) -> list[Answer]:
+    """Ask for all of them at the same time, in this order: each when the one before has begun to answer.
 
-    `meanwhile`: done when the last has begun.
+    `apart`: seconds between that beginning and the next. `meanwhile`: done so many seconds after the last has begun.
     """
     with ThreadPoolExecutor(len(urls)) as pool:
         asked = []
@@ -80,6 +80,7 @@ def side_by_side(*urls: str, meanwhile: Callable[[], object] | None = None) -> l
             asked[-1].add_done_callback(lambda _, begun=begun: begun.set())  # type: ignore[misc]
             if number < len(urls) or meanwhile is not None:
                 begun.wait(PATIENCE)
+                time.sleep(apart)
         if meanwhile is not None:
             meanwhile()
         return [each.result() for each in asked]
