@@ -25,6 +25,7 @@
 # | [10 cut in production](10_cut_in_production.ipynb) | why does a stream end too early? | 20 |
 # | [11 cut when scaling](11_cut_when_scaling.ipynb) | and what do more workers and browsers do to it? | 20 |
 # | [12 loops inside loops](12_loops_inside_loops.ipynb) | what does nest-asyncio do to time-outs? | 15 |
+# | [13 the doctor](13_the_doctor.ipynb) | which layer is it? | 15 |
 #
 # Read them in order. Each ends with a table of claims, marked ✔ or ✘ by what your own run showed, and with an exercise.
 

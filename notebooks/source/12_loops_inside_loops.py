@@ -576,4 +576,4 @@ check(returned, "".join(letters), hint="Which of the three lies on top of the st
 
 # %% [markdown]
 # ---
-# Before: [11 · Cut when scaling](11_cut_when_scaling.ipynb) · Back to: [00 · Start here](00_start_here.ipynb)
+# Before: [11 · Cut when scaling](11_cut_when_scaling.ipynb) · Next: [13 · The doctor](13_the_doctor.ipynb)

@@ -10,7 +10,7 @@ PROGRAMS = {
 }
 """By name: what it may be called, and the Debian package that has it."""
 
-NEEDED = {"10": ("nginx",), "11": ("chromium",)}
+NEEDED = {"10": ("nginx",), "11": ("chromium",), "13": ("nginx",)}
 """By the number of a notebook: the programs it starts."""
 
 

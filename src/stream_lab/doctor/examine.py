@@ -5,7 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import reduce
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 from stream_lab.doctor import judge
 from stream_lab.doctor.diagnosis import Cause, Diagnosis
@@ -171,28 +171,21 @@ def _side_by_side(target: Target, watch: float) -> list[Facts]:
 
 
 def _together(runs: list[Facts]) -> Diagnosis | None:
-    """Whether streams that began at different times stood still at the same time."""
-    pauses = [_pauses(run) for run in runs if run.transcript.end is not End.NO_CONNECTION]
-    if len(pauses) < 2 or not all(pauses):
-        return None
+    """Whether streams that began at different times stood still at the same time, two of them at least."""
     shared = [
-        (begin, end)
-        for begin, end in pauses[0]
-        if all(any(abs(end - e) < SAME and abs(begin - b) < SAME for b, e in other) for other in pauses[1:])
+        end - begin
+        for one, other in combinations([_pauses(run) for run in runs], 2)
+        for begin, end in one
+        if any(abs(end - later) < SAME and abs(begin - earlier) < SAME for earlier, later in other)
     ]
     if not shared:
         return None
-    longest = max(end - begin for begin, end in shared)
     evidence = [
-        f"{len(pauses)} streams that began {APART:g} s apart stood still at the same time, for up to {longest:.1f} s.",
+        f"Streams that began {APART:g} s apart stood still at the same time, for up to {max(shared):.1f} s.",
         "A pause of the model's own would come at the same place in each stream, not at the same time.",
     ]
-    advice = (
-        "Find what blocks the event loop: a synchronous call in an async handler or callback. Await it, or use asyncio.to_thread."
-    )
-    return Diagnosis(
-        Cause.LOOP_BLOCKED, 0.85, evidence, advice, "a machine or a model's server that stood still itself: ask --direct"
-    )
+    advice = "Find what blocks the event loop: a synchronous call in an async handler or callback. Await it, or use asyncio.to_thread."
+    return Diagnosis(Cause.LOOP_BLOCKED, 0.85, evidence, advice, "a machine or a model's server that stood still itself: ask --direct")
 
 
 def _pauses(facts: Facts) -> list[tuple[float, float]]:
