@@ -1,0 +1,223 @@
+"""Known limits: which product cuts a connection by itself, after how long, and what is seen then.
+
+The knowledge is in `limits.yaml`, to be edited by hand; this reads and checks it. `python -m stream_lab.doctor.limits > docs/limits.md`
+writes the page.
+"""
+
+import datetime
+import sys
+from collections import Counter
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, get_args
+from urllib.parse import urlsplit
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+FILE = Path(__file__).with_name("limits.yaml")
+
+Bounds = Literal["connect", "request", "first_byte", "idle", "total", "heartbeat", "keep_alive", "shutdown", "buffer"]
+"""What a limit bounds, in seconds from … to …
+
+`connect`: the attempt to connect to the connection. `request`: the start of a request to its end, as a server receives it. `first_byte`: the
+end of the request to the first byte of the answer. `idle`: one byte to the next, in either direction; before the first one too. `total`: the
+start of the request to the end of the answer. `heartbeat`: one sign of life of a process to the next, whatever its requests do. `keep_alive`:
+the end of an answer to the next request on the connection. `shutdown`: the order to stop to the end of the streams that still run. `buffer`:
+not a time; the product keeps bytes back.
+"""
+
+Side = Literal["client", "sdk", "proxy", "platform", "server"]
+
+EXPLAINED_BY: dict[Bounds, tuple[Bounds, ...]] = {"first_byte": ("first_byte", "idle", "total")}
+"""A silence before the first byte is also a silence, and a time since the start. Others are explained by their own kind only."""
+
+Text = Annotated[str, Field(min_length=1, pattern=r"^\S(.*\S)?$")]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Measured(_Part):
+    """It was run. `version`: of the product. `how`: one sentence."""
+
+    version: Text
+    date: datetime.date
+    how: Text
+
+
+class Source(_Part):
+    """It was read. `date`: when. `quote`: a few of its words."""
+
+    url: Annotated[Text, Field(pattern=r"^https://\S+$")]
+    date: datetime.date
+    quote: Text | None = None
+
+
+class Proof(_Part):
+    """Exactly one of the two."""
+
+    measured: Measured | None = None
+    source: Source | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.measured is None) == (self.source is None):
+            raise ValueError("exactly one of measured and source")
+        return self
+
+
+class Limit(_Part):
+    """One default.
+
+    Attributes:
+        product: whose.
+        knob: the setting's name, as its documentation spells it.
+        where: where it is set: a file, a command line, a console, an argument.
+        default: seconds; None: there is no such limit until somebody sets one.
+        bounds: what it bounds; see `Bounds`.
+        side: where on the way from client to model the product stands.
+        message: what its client sees when it fires, and its log; None: nothing, or its documentation does not tell.
+        note: where the truth is not what one would think.
+        proof: how this is known.
+    """
+
+    product: Text
+    knob: Text
+    where: Text
+    default: Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)] | None
+    bounds: Bounds
+    side: Side
+    message: Text | None
+    note: Text | None = None
+    proof: Proof
+
+    @property
+    def name(self) -> str:
+        return f"{self.product}, {self.knob}"
+
+
+class LimitsError(ValueError):
+    """Raised when the file cannot be used; one sentence that names the entry and the field."""
+
+
+def load(path: Path = FILE) -> list[Limit]:
+    """All known limits, in the order of the file, which is read once.
+
+    Raises:
+        LimitsError: the file is not as it should be.
+    """
+    return list(_read(path))
+
+
+def matching(
+    seconds: float, bounds: Bounds | None = None, *, tolerance: float = 0.05, limits: Iterable[Limit] | None = None
+) -> list[Limit]:
+    """The known defaults that explain an end after so many seconds, the closest first.
+
+    `bounds`: what these seconds were: a silence before the first byte, one in the middle (`idle`), the whole, and so on; None: not known.
+    `tolerance`: how far off a default may be, as a part of it, and at least half a second. `limits`: those to search; None: all known.
+    """
+    kinds = get_args(Bounds) if bounds is None else EXPLAINED_BY.get(bounds, (bounds,))
+    found = [
+        (abs(limit.default - seconds), limit.bounds != bounds, limit)
+        for limit in (load() if limits is None else limits)
+        if limit.default is not None and limit.bounds in kinds
+    ]
+    near = [each for each in found if each[0] <= max(0.5, tolerance * (each[2].default or 0))]
+    return [limit for *_, limit in sorted(near, key=lambda each: each[:2])]
+
+
+@cache
+def _read(path: Path) -> tuple[Limit, ...]:
+    try:
+        entries: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise LimitsError(f"{path.name} cannot be read: {error.strerror}.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise LimitsError(f"{path.name} is not YAML: {' '.join(str(error).split())}.") from None
+    if not isinstance(entries, list):
+        raise LimitsError(f"{path.name} must be a list of entries.")
+    limits = tuple(_limit(path, number, entry) for number, entry in enumerate(entries, 1))
+    for (name, bounds), times in Counter((limit.name, limit.bounds) for limit in limits).items():
+        if times > 1:
+            raise LimitsError(f"{path.name} has more than one entry ({name}) with bounds {bounds}.")
+    return limits
+
+
+def _limit(path: Path, number: int, entry: object) -> Limit:
+    try:
+        return Limit.model_validate(entry)
+    except ValidationError as error:
+        first = error.errors()[0]
+        named = f" ({entry.get('product')}, {entry.get('knob')})" if isinstance(entry, dict) else ""
+        field = ".".join(str(part) for part in first["loc"]) or "the whole"
+        raise LimitsError(f"{path.name}, entry {number}{named}, {field}: {first['msg']}.") from None
+
+
+# --- the page ---------------------------------------------------------------------------------------------------------------------
+
+HEADINGS: dict[Side, str] = {
+    "client": "Clients",
+    "sdk": "SDKs on top of them",
+    "proxy": "Proxies",
+    "platform": "Platforms",
+    "server": "Servers",
+}
+
+INTRODUCTION = """\
+# Who cuts, and after how long
+
+Made from [limits.yaml](../src/stream_lab/doctor/limits.yaml) by `python -m stream_lab.doctor.limits > docs/limits.md`; edit that file, not this
+page. A default that could be run was run, by `python tools/measure_limits.py`, and says with which version; the others say where they were
+read. Most of them can be changed by whoever runs the product: a cut after another time proves nothing in its favour.
+
+What a limit bounds: *connect*, the attempt to connect; *request*, the time that a request takes to arrive; *first byte*, the request to the
+first byte of the answer; *idle*, one byte to the next; *total*, the start of the request to the end of the answer; *heartbeat*, one sign of
+life of a process to the next, whatever its requests do; *keep-alive*, the end of an answer to the next request; *shutdown*, the order to stop
+to the end of the streams that still run; *buffer* is not a time: bytes are kept back.
+
+*None*: there is no such limit until somebody sets one. A dash: nothing is said when it fires, or the documentation does not tell what.
+"""
+
+
+def page() -> str:
+    """The known limits as Markdown, a table for each side, from the client to the server."""
+    limits = load()
+    parts = [INTRODUCTION]
+    for side, heading in HEADINGS.items():
+        rows = [limit for limit in limits if limit.side == side]
+        if not rows:
+            continue
+        parts.append(
+            f"## {heading}\n\n| product | setting | default | bounds | when it fires | known from |\n|---|---|---|---|---|---|"
+        )
+        parts[-1] += "".join(f"\n{_row(limit)}" for limit in rows) + "\n"
+        if notes := [f"- **{limit.name}** ({_words(limit.bounds)}): {limit.note}" for limit in rows if limit.note]:
+            parts.append("\n".join(notes) + "\n")
+    return "\n".join(parts)
+
+
+def _row(limit: Limit) -> str:
+    default = "none" if limit.default is None else f"{limit.default:g} s"
+    measured, source = limit.proof.measured, limit.proof.source
+    if measured is not None:
+        known = f"**measured**, {measured.version}, {measured.date}: {measured.how}"
+    else:
+        assert source is not None
+        known = f"[{urlsplit(source.url).hostname}]({source.url}), {source.date}" + (
+            f": “{source.quote}”" if source.quote else ""
+        )
+    setting = f"{limit.knob} ({limit.where})"
+    cells = [limit.product, setting, default, _words(limit.bounds), limit.message or "—", known]
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _words(bounds: Bounds) -> str:
+    return {"first_byte": "first byte", "keep_alive": "keep-alive"}.get(bounds, bounds)
+
+
+if __name__ == "__main__":
+    sys.stdout.buffer.write(page().encode())
