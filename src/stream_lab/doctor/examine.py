@@ -184,8 +184,12 @@ def _together(runs: list[Facts]) -> Diagnosis | None:
         f"Streams that began {APART:g} s apart stood still at the same time, for up to {max(shared):.1f} s.",
         "A pause of the model's own would come at the same place in each stream, not at the same time.",
     ]
-    advice = "Find what blocks the event loop: a synchronous call in an async handler or callback. Await it, or use asyncio.to_thread."
-    return Diagnosis(Cause.LOOP_BLOCKED, 0.85, evidence, advice, "a machine or a model's server that stood still itself: ask --direct")
+    advice = (
+        "Find what blocks the event loop: a synchronous call in an async handler or callback. Await it, or use asyncio.to_thread."
+    )
+    return Diagnosis(
+        Cause.LOOP_BLOCKED, 0.85, evidence, advice, "a machine or a model's server that stood still itself: ask --direct"
+    )
 
 
 def _pauses(facts: Facts) -> list[tuple[float, float]]:

@@ -4,10 +4,12 @@ The bands are wide, and the order of the questions is part of the answer: what i
 """
 
 from statistics import mean
+from typing import Literal
 
 from stream_lab.doctor.diagnosis import Cause, Diagnosis
 from stream_lab.doctor.events import Says, quote
 from stream_lab.doctor.facts import Facts
+from stream_lab.doctor.limits import matching
 from stream_lab.doctor.probe import End
 
 SLOW = 2.0  # seconds to the first token that are told as slow, if they are also ten times the pace
@@ -199,29 +201,32 @@ def cut(runs: list[Facts], held: float) -> Diagnosis:
         seen.append(
             f"When the request came {held:.1f} s later, the cut came {held:.1f} s earlier: the limit counts from the connection."
         )
-        return Diagnosis(Cause.TOTAL_CUT, 0.95, seen, *_of_limit(limit, "total"))
+        return _limit(Cause.TOTAL_CUT, 0.95, seen, limit)
     if min(silences) >= pause and same_silence:
-        return Diagnosis(Cause.IDLE_CUT, 0.9, seen, *_of_limit(mean(silences), "idle"))
+        return _limit(Cause.IDLE_CUT, 0.9, seen, mean(silences))
     spread = max(totals) - min(totals)
     if mean(totals) > SHORTEST_LIMIT and spread <= max(0.15, 0.04 * mean(totals)):
         if len(set(counts)) > 1:
-            return Diagnosis(Cause.TOTAL_CUT, 0.8, seen, *_of_limit(mean(totals), "total"))
+            return _limit(Cause.TOTAL_CUT, 0.8, seen, mean(totals))
         if abs(mean(totals) - round(mean(totals) * 2) / 2) <= 0.04:
             seen.append("It was always the same token as well; but the time is a round one.")
-            return Diagnosis(Cause.TOTAL_CUT, 0.55, seen, *_of_limit(mean(totals), "total"))
+            return _limit(Cause.TOTAL_CUT, 0.55, seen, mean(totals))
     if len(set(counts)) == 1:
         seen.append(f"It was always after {counts[0]} tokens.")
     advice = "Read the log of the server at that time; ask --direct to see whether it is the server's doing or a proxy's."
     return Diagnosis(Cause.SERVER_ENDED, 0.7, seen, advice, "the same silence, or the same time, before each of several cuts")
 
 
-def _of_limit(seconds: float, kind: str) -> tuple[str, str]:
-    """The next step, and what would refute it."""
-    what = {
+def _limit(cause: Cause, confidence: float, seen: list[str], seconds: float) -> Diagnosis:
+    """A cut by a limit of about so many seconds, with the products whose default that is."""
+    bounds: Literal["idle", "total"] = "idle" if cause is Cause.IDLE_CUT else "total"
+    known = dict.fromkeys(limit.name for limit in matching(seconds, bounds) if limit.side in ("proxy", "platform", "server"))
+    defaults = [f"Known defaults of about {seconds:.0f} s: {'; '.join(list(known)[:4])}."] if known else []
+    advice = {
         "idle": f"Find who has an idle limit of about {seconds:.1f} s; raise it, or send a comment more often than that.",
         "total": f"Find who has a limit of about {seconds:.1f} s in all; raise it, or set a deadline of your own below it.",
-    }[kind]
-    return what, "a stream with another pace that is cut at another time"
+    }[bounds]
+    return Diagnosis(cause, confidence, [*seen, *defaults], advice, "a stream with another pace that is cut at another time")
 
 
 def _advice(status: int) -> str:

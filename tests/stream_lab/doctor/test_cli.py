@@ -1,0 +1,93 @@
+"""`stream-lab doctor`: what people, scripts and bad input get."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import TypeAdapter
+
+from stream_lab import Endpoint, bundled
+from stream_lab.doctor import Diagnosis
+from stream_lab.doctor.diagnosis import schema
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module")
+def healthy() -> Iterator[Endpoint]:
+    with bundled("finite", gap=0.01) as endpoint:
+        yield endpoint
+
+
+def doctor(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "stream_lab.cli", "doctor", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=ROOT)
+
+
+def test_healthy_is_status_0_on_one_screen(healthy: Endpoint) -> None:
+    done = doctor(healthy.base_url)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("healthy (sure).")
+    assert "Next:" in done.stdout
+    assert len(done.stdout.splitlines()) < 25
+
+
+def test_a_cause_is_status_1_and_json_is_what_the_schema_says(healthy: Endpoint, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    done = doctor(f"{healthy.root}/nowhere", "--json", "--html", str(page))
+    assert done.returncode == 1
+    found = TypeAdapter(Diagnosis).validate_json(done.stdout)
+    assert found.cause == "http_error"
+    assert {"cause", "layer", "confidence", "evidence", "next"} <= set(json.loads(done.stdout))
+    assert "http_error" in page.read_text(encoding="utf-8")
+
+
+def test_the_published_schema_is_the_one_in_force() -> None:
+    assert json.loads((ROOT / "docs" / "doctor.schema.json").read_text(encoding="utf-8")) == schema()
+
+
+def test_an_application_is_asked_without_a_proxy_too() -> None:
+    with bundled("finite") as gone:
+        pass
+    done = doctor(f"{gone.root}/text", "--app", "tests.stream_lab.doctor.stacks:app", "--json")
+    found = json.loads(done.stdout)
+    assert (found["cause"], found["layer"]) == ("unreachable", "proxied")
+    assert "In this process, it is healthy." in found["evidence"]
+
+
+def test_logs_are_read(healthy: Endpoint, tmp_path: Path) -> None:
+    log = tmp_path / "access.log"
+    log.write_text('127.0.0.1 - - [21/Nov/2026:13:19:23 +0000] "POST /v1 HTTP/1.1" 499 0 "-" "x"\n' * 3, encoding="utf-8")
+    found = json.loads(doctor(healthy.base_url, "--json", "--logs", str(log)).stdout)
+    assert found["cause"] == "client_ended"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["nonsense"], "is no address"),
+        (["ftp://host/x"], "is no address"),
+        (["http://user:secret@host/v1"], "must not hold a password"),
+        (["http://127.0.0.1:99999/x"], "no port that is a number"),
+        (["http://127.0.0.1:9/x", "--post", "{no"], "is no JSON"),
+        (["http://127.0.0.1:9/x", "--app", "nonsense"], "should look like module:app"),
+        (["http://127.0.0.1:9/x", "--app", "no.such:app"], "cannot be loaded"),
+        (["http://127.0.0.1:9/x", "--logs", "/no/such/file"], "cannot be read"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_status_2(arguments: list[str], says: str) -> None:
+    done = doctor(*arguments)
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "secret" not in done.stderr
+
+
+def test_a_key_is_shown_nowhere(healthy: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "a-very-secret-key")
+    page = tmp_path / "page.html"
+    done = doctor(healthy.base_url, "--json", "--html", str(page))
+    assert "a-very-secret-key" not in done.stdout + done.stderr + page.read_text(encoding="utf-8")

@@ -1,0 +1,67 @@
+"""The rules, on transcripts that are made up: what a repeated cut means, and what is said of it."""
+
+import pytest
+
+from stream_lab.doctor import Cause, Target, judge
+from stream_lab.doctor.facts import Facts
+from stream_lab.doctor.probe import End, Transcript
+
+TARGET = Target.of("http://127.0.0.1:1/answer")
+
+
+def run(tokens: int, ended: float, *, gap: float = 0.1, first: float = 0.1, end: End = End.CLOSED) -> Facts:
+    """A stream of so many tokens that ended at a certain time."""
+    pieces = [(first + gap * number, b"x") for number in range(tokens)]
+    return Facts(Transcript(TARGET, 0.0, 200, {"content-type": "text/plain"}, 0.05, pieces, end, ended))
+
+
+@pytest.mark.parametrize(
+    ("runs", "held", "cause"),
+    [
+        # the same silence, at different times: a limit on silence
+        ([run(5, 60.5), run(15, 61.5), run(9, 60.9)], 0.0, Cause.IDLE_CUT),
+        ([run(5, 60.5), run(5, 60.5), run(5, 60.5)], 0.7, Cause.IDLE_CUT),
+        # in full flow, always after the same time: a limit in all
+        ([run(299, 30.0), run(298, 30.0), run(292, 29.3)], 0.7, Cause.TOTAL_CUT),
+        ([run(299, 30.0), run(297, 30.0), run(296, 30.0)], 0.7, Cause.TOTAL_CUT),
+        ([run(40, 30.0), run(40, 30.0), run(40, 29.3)], 0.7, Cause.TOTAL_CUT),
+        # always after the same token: somebody's own end
+        ([run(23, 2.37), run(23, 2.37), run(23, 2.37)], 0.7, Cause.SERVER_ENDED),
+        ([run(5, 0.55), run(90, 9.2), run(33, 3.4)], 0.7, Cause.SERVER_ENDED),
+        ([run(0, 0.05), run(0, 0.05), run(0, 0.05)], 0.7, Cause.SERVER_ENDED),
+        # only sometimes
+        ([run(5, 0.55), run(40, 4.1, end=End.WHOLE), run(40, 4.1, end=End.WHOLE)], 0.7, Cause.SERVER_ENDED),
+    ],
+)
+def test_what_is_the_same_in_each_cut_is_the_cause(runs: list[Facts], held: float, cause: Cause) -> None:
+    assert judge.cut(runs, held).cause is cause
+
+
+def test_a_limit_that_is_somebodys_default_is_named() -> None:
+    sixty = judge.cut([run(5, 60.5), run(15, 61.5), run(9, 60.9)], 0.0)
+    assert any("nginx, proxy_read_timeout" in sentence for sentence in sixty.evidence)
+    odd = judge.cut([run(5, 37.5), run(15, 38.5), run(9, 37.9)], 0.0)
+    assert not any("Known defaults" in sentence for sentence in odd.evidence)
+
+
+@pytest.mark.parametrize("status", [301, 400, 401, 404, 405, 422, 429, 500, 502, 503, 504])
+def test_a_status_is_an_answer_and_no_stream(status: int) -> None:
+    heard = Transcript(TARGET, status=status, pieces=[(0.1, b"\x1b[31mno\x1b[0m")], end=End.WHOLE, ended=0.1)
+    diagnosis = judge.once(Facts(heard))
+    assert diagnosis is not None
+    assert diagnosis.cause is Cause.HTTP_ERROR
+    assert str(status) in diagnosis.evidence[0]
+    assert "\x1b" not in " ".join(diagnosis.evidence)
+
+
+def test_a_redirect_says_where_to() -> None:
+    heard = Transcript(TARGET, status=307, headers={"location": "/elsewhere"}, end=End.WHOLE)
+    diagnosis = judge.once(Facts(heard))
+    assert diagnosis is not None
+    assert "/elsewhere" in diagnosis.evidence[0]
+
+
+def test_confidence_is_never_certainty() -> None:
+    for facts in (run(5, 0.55), run(50, 5.1, end=End.WHOLE), run(50, 5.1, end=End.WATCHED)):
+        diagnosis = judge.once(facts) or judge.cut([facts, facts, facts], 0.7)
+        assert 0.5 <= diagnosis.confidence < 1
