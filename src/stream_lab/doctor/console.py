@@ -20,9 +20,7 @@ def show(examination: Examination, console: Console) -> None:
     found = examination.diagnosis
     colour = "green" if found.cause is Cause.HEALTHY else "red"
     where = f", {found.layer}" if found.layer else ""
-    console.print(
-        f"[bold {colour}]{found.cause}[/]{where}  ({_sure(found.confidence)})  {escape(found.meaning)}", highlight=False
-    )
+    console.print(f"[bold {colour}]{found.cause}[/]{where} ({_sure(found.confidence)}). {escape(found.meaning)}", highlight=False)
     console.print()
     for sentence in found.evidence:
         console.print(Padding(f"• {escape(sentence)}", (0, 0, 0, 2)), highlight=False)
