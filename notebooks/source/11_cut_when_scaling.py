@@ -29,6 +29,7 @@ from functools import partial
 
 from stream_lab import Evidence, bundled, open_endpoint, plots
 from stream_lab.arrivals import read, side_by_side
+from stream_lab.evidence import Unknown
 from stream_lab.parts import Browser, Gunicorn, serve
 
 evidence = Evidence("11")
@@ -458,6 +459,7 @@ def converse(url, path, others):
             return "forgets"
         if number >= 5 and len(workers) > others:
             return "remembers"
+    return Unknown("no other worker answered")
 
 
 with serve(scaled.app) as one, four.result() as gunicorn:
