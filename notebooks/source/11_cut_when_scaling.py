@@ -39,7 +39,7 @@ server
 
 # %% [markdown]
 # The trials with gunicorn take some seconds each, and most of that is waiting. So all of them begin now, side by side, and each is looked
-# at in its section below; even so this notebook takes half a minute, which a dozen servers and a browser need to start. A trial is an
+# at in its section below; even so this notebook takes most of a minute, which a dozen servers and a browser need to start. A trial is an
 # application, gunicorn's options, the requests that are made at the same time, and perhaps signals, each while they are answered anew.
 # A long answer takes more than twice as long as the shortest time-out, two seconds.
 
