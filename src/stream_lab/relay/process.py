@@ -15,7 +15,7 @@ import httpx2
 
 from stream_lab.endpoint import Endpoint, EndpointError
 
-END_WITHIN = 2.0  # seconds; a handler that blocks its thread would keep the process for as long as it likes
+END_WITHIN = 4.0  # seconds; a handler that blocks its thread would keep the process for as long as it likes
 READY_WITHIN = 60.0  # seconds; LangChain and FastAPI take some to load
 
 

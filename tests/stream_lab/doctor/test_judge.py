@@ -1,10 +1,14 @@
 """The rules, on transcripts that are made up: what a repeated cut means, and what is said of it."""
 
+from pathlib import Path
+
 import pytest
 
 from stream_lab.doctor import Cause, Target, judge
+from stream_lab.doctor.diagnosis import MEANING
 from stream_lab.doctor.facts import Facts
 from stream_lab.doctor.probe import End, Transcript
+from tests.stream_lab.doctor.stacks import HEALTHY, STACKS
 
 TARGET = Target.of("http://127.0.0.1:1/answer")
 
@@ -65,3 +69,10 @@ def test_confidence_is_never_certainty() -> None:
     for facts in (run(5, 0.55), run(50, 5.1, end=End.WHOLE), run(50, 5.1, end=End.WATCHED)):
         diagnosis = judge.once(facts) or judge.cut([facts, facts, facts], 0.7)
         assert 0.5 <= diagnosis.confidence < 1
+
+
+def test_the_page_of_the_doctor_has_every_cause_and_every_stack() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "doctor.md").read_text(encoding="utf-8")
+    assert all(f"| `{cause}` | {MEANING[cause]} |" in page for cause in Cause)
+    assert f"puts {len(STACKS)} stacks before it" in page
+    assert f"{len(HEALTHY)} of them are healthy" in page
