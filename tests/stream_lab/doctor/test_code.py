@@ -471,7 +471,7 @@ NEAR_MISSES = {
         async def others():
             paragraph.invoke("a")
             client.stream("GET", "/")
-            model.stream("frames")  # nothing of LangChain near
+            self.model.stream("frames")  # nothing of LangChain near
             model = {"a": 1}
             model.invoke("b")
         """,
@@ -807,6 +807,12 @@ def test_the_cells_of_a_notebook_are_one_module_and_run_in_a_loop(tmp_path: Path
         (5, 4, "blocking-in-async"),
     ]
     assert findings[0].location == f"{path}:cell 3:5:1"
+
+
+def test_a_cell_is_read_as_ipython_runs_it(tmp_path: Path) -> None:
+    shell = '!curl http://gpu/ \\\n  -H "Accept: */*" \\\n  -d \'{"a": 1}\'\nimport nest_asyncio'
+    notebook(tmp_path / "a.ipynb", shell, "\n    import asyncio\n\n    if asyncio:\n        asyncio.run(x)")
+    assert [(each.cell, each.line, each.column, each.rule) for each in check([tmp_path])] == [(2, 5, 9, "run-in-running-loop")]
 
 
 def test_where_loops_have_been_patched_only_the_patch_is_told(tmp_path: Path) -> None:

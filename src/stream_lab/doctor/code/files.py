@@ -31,18 +31,23 @@ class Source:
     Attributes:
         tree: in a notebook, all cells that could be read, one below the other.
         lines: the text of `tree`, line by line.
-        cells: in a notebook, the cell and the line in it for each of `lines`; None: not a notebook.
+        cells: in a notebook, the cell, the line in it and the columns cut off before it, for each of `lines`; None: not a notebook.
     """
 
     path: Path
     text: str
     tree: ast.Module
     lines: list[str]
-    cells: list[tuple[int, int]] | None = None
+    cells: list[tuple[int, int, int]] | None = None
 
-    def place(self, line: int) -> tuple[int | None, int]:
-        """The cell and the line in it, of a line of `tree`."""
-        return (None, line) if self.cells is None else self.cells[line - 1]
+    def place(self, line: int, column: int) -> tuple[int | None, int, int]:
+        """The cell, the line and the column as people see them, of a line and a column (in bytes, from 0) of `tree`."""
+        # Python counts columns in bytes of UTF-8; people and editors count characters.
+        seen = len(self.lines[line - 1].encode()[:column].decode(errors="ignore")) + 1
+        if self.cells is None:
+            return None, line, seen
+        cell, line, cut = self.cells[line - 1]
+        return cell, line, seen + cut
 
 
 def not_read(path: Path, why: str, *, cell: int | None = None, line: int = 0, column: int = 0) -> Finding:
@@ -146,17 +151,18 @@ def _notebook(path: Path, content: bytes) -> tuple[Source | None, list[Finding]]
         return None, [not_read(path, f"it is a notebook in {language}.")]
     problems: list[Finding] = []
     lines: list[str] = []
-    places: list[tuple[int, int]] = []
+    places: list[tuple[int, int, int]] = []
     for number, cell in enumerate(cells, start=1):
         if (plain := _without_magics(cell)) is None:
             continue
+        plain, cut = _without_indent(plain)
         try:
             _parse("\n".join(plain))
         except (SyntaxError, RecursionError, MemoryError, ValueError) as error:
             problems.append(_no_python(path, error, number))
             continue
         lines += plain
-        places += [(number, line) for line in range(1, len(plain) + 1)]
+        places += [(number, line, cut) for line in range(1, len(plain) + 1)]
     text = "\n".join(lines)
     return Source(path, text, _parse(text), lines, places), problems
 
@@ -174,8 +180,22 @@ def _without_magics(cell: str) -> list[str] | None:
         if not first.lstrip().startswith(_PYTHON_MAGICS):
             return None
         lines[lines.index(first)] = ""
+    goes_on = False
     for index, line in enumerate(lines):
-        if match := _MAGIC.match(line):
-            indent = match.group(1) or ""
-            lines[index] = f"{indent}pass"
+        if goes_on:
+            lines[index] = ""
+        elif match := _MAGIC.match(line):
+            lines[index] = f"{match.group(1) or ''}pass"
+        else:
+            continue
+        goes_on = line.endswith("\\")
     return lines
+
+
+def _without_indent(lines: list[str]) -> tuple[list[str], int]:
+    """The lines without the indentation of the first, as IPython runs them, and how much that was."""
+    first = next((line for line in lines if line.strip()), "")
+    cut = len(first) - len(first.lstrip())
+    if not all(line[:cut].isspace() or not line[:cut] for line in lines):
+        return lines, 0
+    return [line[cut:] for line in lines], cut

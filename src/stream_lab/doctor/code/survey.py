@@ -97,10 +97,7 @@ def _place(finding: Finding) -> tuple[str, int, int, int, str]:
 
 
 def _finding(module: Module, rule: Rule, hit: Hit) -> Finding:
-    cell, line = module.source.place(hit.node.lineno)
-    # Python counts columns in bytes of UTF-8; people and editors count characters.
-    text = module.source.lines[hit.node.lineno - 1]
-    column = len(text.encode()[: hit.node.col_offset].decode(errors="ignore")) + 1
+    cell, line, column = module.source.place(hit.node.lineno, hit.node.col_offset)
     return Finding(module.path, cell, line, column, rule.id, rule.says.format(it=hit.it), rule.remedy)
 
 
