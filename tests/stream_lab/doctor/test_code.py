@@ -142,6 +142,16 @@ TRAPS = {
             return {"messages": [«llm.invoke(state["messages"])]}
         """,
         """
+        async def node(self, question):
+            result = «self.rag_chain.invoke(question)
+            other = await self.ask(question)
+            return result, other
+        """,
+        """
+        async def node(self, question):
+            await self.save({"answer": «agent.invoke(question)})
+        """,
+        """
         from langchain_openai import ChatOpenAI
         class Service:
             def __init__(self):
@@ -796,17 +806,17 @@ def test_the_cells_of_a_notebook_are_one_module_and_run_in_a_loop(tmp_path: Path
         path,
         ["import asyncio as aio\n", "import time"],
         "%%bash\nasyncio.run(not python",
-        "!pip install x\n%matplotlib inline\nname = !ls\n\naio.run(main())\ntime.sleep(1)",
+        "!pip install x\npip install y==1\n%matplotlib inline\nname = !ls\n\naio.run(main())\ntime.sleep(1)",
         "if True:\n    %time x = 1\n  broken",
         "%%time\n\nasync def work():\n    time.sleep(1)\n    thing?",
     )
     findings = check([path])
     assert [(each.cell, each.line, each.rule) for each in findings] == [
-        (3, 5, "run-in-running-loop"),
+        (3, 6, "run-in-running-loop"),
         (4, 3, NOT_READ),
         (5, 4, "blocking-in-async"),
     ]
-    assert findings[0].location == f"{path}:cell 3:5:1"
+    assert findings[0].location == f"{path}:cell 3:6:1"
 
 
 def test_a_cell_is_read_as_ipython_runs_it(tmp_path: Path) -> None:

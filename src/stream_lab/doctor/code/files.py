@@ -21,7 +21,7 @@ LARGEST: Final = 5_000_000
 
 # A cell in another language, or one that a magic runs as it likes; the others merely run what follows.
 _PYTHON_MAGICS = ("%%time", "%%timeit", "%%capture", "%%prun", "%%memit")
-_MAGIC = re.compile(r"^(\s*)(%|!|\?|[\w.]+\?{1,2}\s*$)|^\s*[\w, ]+=\s*[%!]")
+_MAGIC = re.compile(r"^(\s*)(%|!|\?|[\w.]+\?{1,2}\s*$|(pip|conda|mamba) \w)|^\s*[\w, ]+=\s*[%!]")
 
 
 @dataclass(frozen=True)
