@@ -43,6 +43,14 @@ TRAPS = {
                     if each:
                         yield each
         """,
+        """
+        import asyncio
+        @traceable(name="chunks")
+        async def chunks(stream):
+            async with «asyncio.timeout(5):
+                async for chunk in stream:
+                    yield chunk
+        """,
     ],
     "timeout-per-read": [
         """
@@ -83,6 +91,14 @@ TRAPS = {
         async def answer():
             async with asyncio.timeout(45):
                 return await «asyncio.to_thread(client.chat.completions.create, model="m")
+        """,
+        """
+        import asyncio, openai
+        class Service:
+            def __init__(self):
+                self.client = openai.OpenAI()
+            async def answer(self):
+                return await asyncio.wait_for(«asyncio.to_thread(self.client.chat.completions.create, model="m"), 5)
         """,
     ],
     "run-in-running-loop": [
@@ -148,8 +164,11 @@ TRAPS = {
             return result, other
         """,
         """
+        import langchain_openai
         async def node(self, question):
             await self.save({"answer": «agent.invoke(question)})
+            with «self.model.stream(question) as chunks:
+                return list(chunks)
         """,
         """
         from langchain_openai import ChatOpenAI
@@ -171,6 +190,18 @@ TRAPS = {
         @app.post("/ingest")
         async def ingest(files):
             return «ingest_runnable.batch(files)
+        """,
+        """
+        from langchain_core.prompts import ChatPromptTemplate
+        brain = ChatPromptTemplate.from_messages([]) | parser
+        async def answer(question):
+            return «brain.invoke(question)
+        """,
+        """
+        from langgraph.graph import StateGraph
+        app = StateGraph(State).compile()
+        async def answer(question):
+            return «app.invoke(question)
         """,
     ],
     "blocking-in-async": [
@@ -235,6 +266,26 @@ TRAPS = {
                 except ValueError:
                     pass
         """,
+        """
+        from langchain_core.callbacks import BaseCallbackHandler
+        class Metrics(BaseCallbackHandler):
+            «raise_error = True
+            def on_llm_end(self, response, **kwargs):
+                self.count += response.count
+                try:
+                    self.send()
+                except Exception:
+                    pass
+        class Again(BaseCallbackHandler):
+            «raise_error = True
+            def on_llm_end(self, response, **kwargs):
+                try:
+                    self.send()
+                except Exception:
+                    raise
+        class Empty(BaseCallbackHandler):
+            «raise_error = True
+        """,
     ],
     "callback-unheard": [
         """
@@ -252,6 +303,15 @@ TRAPS = {
                     self.check(outputs)
                 except ValueError:
                     «raise
+        """,
+        """
+        from langchain_core.callbacks import BaseCallbackHandler
+        class Stop(BaseCallbackHandler):
+            def on_llm_new_token(self, token, **kwargs):
+                try:
+                    «raise ValueError
+                finally:
+                    self.close()
         """,
     ],
     "stream-collected": [
@@ -278,6 +338,19 @@ TRAPS = {
         async def events(question):
             text = "".join(«[chunk.text async for chunk in model.astream(question)])
             yield f"data: {text}"
+        """,
+        """
+        @app.get("/chat")
+        def chat(question):
+            return "".join(«(chunk.text for chunk in chain.stream(question)))
+        @app.get("/chunks")
+        def chunks(question):
+            return list(«(chunk.text for chunk in chain.stream(question)))
+        @app.get("/file")
+        async def file(question):
+            «async for chunk in chain.astream(question):
+                buffer.write(chunk)
+            return buffer
         """,
     ],
     "length-promised": [
@@ -379,6 +452,13 @@ NEAR_MISSES = {
         from stream_deadline import bounded
         chunks = bounded(ChatOpenAI(timeout=45).astream("Why?"), 45)
         """,
+        """
+        import mine, openai
+        mine.OpenAI(timeout=45)
+        openai.Other(timeout=45)
+        openai.OpenAI(max_retries=1)
+        chunks = client.create(stream=True)
+        """,
     ],
     "thread-outlives-timeout": [
         """
@@ -394,6 +474,19 @@ NEAR_MISSES = {
             first = await asyncio.to_thread(chain.invoke, question)
             async with asyncio.timeout(3):
                 return await asyncio.to_thread(read_file, first)
+        """,
+        """
+        import asyncio, stream_deadline
+        async def answer(chain, question):
+            await asyncio.gather(asyncio.to_thread(chain.invoke, question))
+            await asyncio.wait_for(asyncio.to_thread(database.invoke, question), 5)
+            async with lock:
+                await asyncio.to_thread(chain.invoke, question)
+            with stream_deadline.deadline(5):
+                await asyncio.to_thread(chain.invoke, question)
+            async with asyncio.timeout(5):
+                async def later():
+                    await asyncio.to_thread(chain.invoke, question)
         """,
     ],
     "run-in-running-loop": [
@@ -454,6 +547,16 @@ NEAR_MISSES = {
         asyncio.run(other())
         asyncio.run(other())
         """,
+        """
+        import asyncio
+        from langchain_openai import ChatOpenAI
+        model = ChatOpenAI()
+        print(model)
+        print(model)
+        for each in "ab":
+            def later():
+                asyncio.run(model.ainvoke(each))
+        """,
     ],
     "invoke-in-async": [
         """
@@ -485,6 +588,20 @@ NEAR_MISSES = {
             model = {"a": 1}
             model.invoke("b")
         """,
+        """
+        from langchain_community.chat_message_histories import ChatMessageHistory
+        thing, history, built, parsed = Thing(), ChatMessageHistory(), builder.compile(), 0
+        history = ChatMessageHistory()
+        built = builder.compile()
+        parsed = llm.parse()
+        async def answer(question, brain: Brain, kept: ChatMessageHistory):
+            thing.invoke(question)
+            history.invoke(question)
+            built.invoke(question)
+            parsed.invoke(question)
+            brain.invoke(question)
+            kept.invoke(question)
+        """,
     ],
     "blocking-in-async": [
         """
@@ -505,6 +622,19 @@ NEAR_MISSES = {
             sleep(1)
             store.requests.get("a")
             store.create("b")
+        """,
+        """
+        import time
+        from openai import OpenAI
+        class Blocks:
+            def __init__(self):
+                self.client = OpenAI()
+        class Other:
+            async def answer(self):
+                return self.client.messages.create()
+        @retry(time.sleep(1))
+        async def once(seconds=time.sleep(1)):
+            pass
         """,
     ],
     "callback-blocks": [
@@ -540,6 +670,9 @@ NEAR_MISSES = {
                     self.count += 1
                 except Exception:
                     log.exception("metrics")
+            def on_chain_end(self, outputs, **kwargs):
+                "Nothing to count."
+                pass
         """,
         """
         from langchain.callbacks import AsyncIteratorCallbackHandler
@@ -549,6 +682,20 @@ NEAR_MISSES = {
                 self.done.set()
         class Client:
             raise_error = True
+        """,
+        """
+        from langchain_core.callbacks import BaseCallbackHandler
+        class Metrics(BaseCallbackHandler):
+            def __init__(self, other):
+                other.raise_error = True
+                raise_error = True
+        class Bare(BaseCallbackHandler):
+            raise_error = True
+            def on_llm_end(self, response, **kwargs):
+                try:
+                    self.count += 1
+                except:
+                    pass
         """,
     ],
     "callback-unheard": [
@@ -572,6 +719,16 @@ NEAR_MISSES = {
             def close(self):
                 raise RuntimeError
         class Inherited(Mine, BaseCallbackHandler):
+            def on_llm_end(self, response, **kwargs):
+                raise ValueError
+        """,
+        """
+        from mine import MyCallbackHandler
+        from langchain_core.callbacks import BaseCallbackHandler
+        class Mine(MyCallbackHandler):
+            def on_llm_end(self, response, **kwargs):
+                raise ValueError
+        class Both(Mixin, BaseCallbackHandler):
             def on_llm_end(self, response, **kwargs):
                 raise ValueError
         """,
@@ -607,6 +764,39 @@ NEAR_MISSES = {
         async def answer(question):
             return [chunk async for chunk in chain.astream(question)]
         """,
+        """
+        @limits(5)
+        async def limited(question):
+            return [chunk async for chunk in chain.astream(question)]
+        @app.get("/lazy")
+        async def lazy(question):
+            return StreamingResponse(chunk.text async for chunk in chain.astream(question))
+        @app.get("/rows")
+        def rows(question):
+            every = list(question)
+            text = [row for row in database.stream(question)]
+            for row in text:
+                every.append(row)
+            return StreamingResponse(chain.stream(question))
+        """,
+        """
+        async def collects(question):
+            text = ""
+            async for chunk in chain.astream(question):
+                text += chunk
+            return text
+        @app.post("/told")
+        async def told(question, socket):
+            text, count = "", 0
+            async for chunk in chain.astream(question):
+                text += chunk
+                await socket.send(chunk)
+            async for chunk in chain.astream(question):
+                count += 1
+            async for chunk in chain.astream(question):
+                text += chunk
+                yield chunk
+        """,
     ],
     "length-promised": [
         """
@@ -627,6 +817,13 @@ NEAR_MISSES = {
         @app.middleware("websocket")
         async def log(request, call_next):
             return await call_next(request)
+        async def gone(request):
+            return await request.is_disconnected()
+        """,
+        """
+        class Log(PlainMiddleware):
+            "Not BaseHTTPMiddleware."
+        @app.on_event("http")
         async def gone(request):
             return await request.is_disconnected()
         """,
