@@ -147,7 +147,10 @@ def new_relay(
 
 @cli.command()
 def doctor(
-    url: Annotated[str, typer.Argument(help="Ends in /v1: a model is asked for a stream. Any other is fetched as it is.")],
+    url: Annotated[
+        str | None, typer.Argument(help="Ends in /v1: a model is asked for a stream. Any other is fetched as it is.")
+    ] = None,
+    code: Annotated[list[Path] | None, typer.Option(help="Read Python sources and notebooks for traps; may be repeated.")] = None,
     direct: Annotated[str | None, typer.Option(help="The same, past the proxies; or the model's server, ending in /v1.")] = None,
     app: Annotated[
         str | None, typer.Option(help="The application, as module:app; is served here and asked without a proxy.")
@@ -160,6 +163,12 @@ def doctor(
     html: Annotated[Path | None, typer.Option(help="Where to write a page with the arrivals as a picture.")] = None,
 ) -> None:
     """Find out which layer cuts a stream, or never ends it. Exit status 0 if it is healthy, 1 if not, 2 if it could not be asked."""
+    if code:
+        if url is not None and "://" in url:
+            _fail("Give an address or --code, not both.")
+        _doctor_for_code([*code, *([Path(url)] if url is not None else [])], as_json)
+    if url is None:
+        _fail("Give an address, as http://host:8000/v1, or sources with --code PATH.")
     from contextlib import ExitStack
     from dataclasses import replace
     from datetime import datetime
@@ -222,6 +231,21 @@ def real_vllm(port: Annotated[int, typer.Option(min=1, max=65535)] = 8100) -> No
         _fail(str(error))
     except KeyboardInterrupt:
         console.print("Stopped.")
+
+
+def _doctor_for_code(paths: list[Path], as_json: bool) -> NoReturn:
+    """Status 0: nothing found, 1: a trap, 2: something could not be read."""
+    from stream_lab.doctor.code import render, survey
+
+    seen = survey(paths)
+    if as_json:
+        print(json.dumps([finding.as_dict() for finding in seen.findings], ensure_ascii=False))
+    else:
+        if seen.findings:
+            print(render(seen.findings))
+        traps = sum(finding.is_trap for finding in seen.findings)
+        print(f"{traps} {'trap' if traps == 1 else 'traps'} in {seen.files:,} files, {seen.lines:,} lines.")
+    raise SystemExit(1 if any(finding.is_trap for finding in seen.findings) else 2 if seen.findings else 0)
 
 
 def _interrupted() -> int:

@@ -65,9 +65,25 @@ def test_logs_are_read(healthy: Endpoint, tmp_path: Path) -> None:
     assert found["cause"] == "client_ended"
 
 
+def test_code_is_read_for_traps(tmp_path: Path) -> None:
+    (tmp_path / "good.py").write_text("import asyncio\n", encoding="utf-8")
+    assert doctor("--code", str(tmp_path)).returncode == 0
+    bad = tmp_path / "bad.py"
+    bad.write_text("import asyncio\n\nasync def main():\n    asyncio.run(work())\n", encoding="utf-8")
+    done = doctor("--code", str(tmp_path), str(tmp_path / "good.py"))
+    assert done.returncode == 1
+    assert "bad.py:4" in done.stdout
+    assert "run-in-running-loop" in done.stdout
+    [found] = json.loads(doctor("--code", str(bad), "--json").stdout)
+    assert (found["rule"], found["line"]) == ("run-in-running-loop", 4)
+    assert doctor("--code", str(tmp_path / "nowhere")).returncode == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
+        ([], "Give an address"),
+        (["http://127.0.0.1:9/x", "--code", "src"], "not both"),
         (["nonsense"], "is no address"),
         (["ftp://host/x"], "is no address"),
         (["http://user:secret@host/v1"], "must not hold a password"),
