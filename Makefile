@@ -53,8 +53,8 @@ lint: $(READY)
 # Types are those of the newest libraries; older ones say, for instance, httpx where these say httpx2.
 	@test $(WORLD) != latest || $(BIN)/mypy
 
-parts: ## nginx and Chromium, from Debian, for what runs only with the real ones
-	@$(if $(filter 0,$(shell id -u)),,sudo )apt-get update -qq && $(if $(filter 0,$(shell id -u)),,sudo )env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nginx-light chromium >/dev/null
+parts: ## nginx, HAProxy and Chromium, from Debian, for what runs only with the real ones
+	@$(if $(filter 0,$(shell id -u)),,sudo )apt-get update -qq && $(if $(filter 0,$(shell id -u)),,sudo )env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nginx-light haproxy chromium >/dev/null
 
 lab: $(READY) ## JupyterLab, open at notebook 00
 	@$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks/00_start_here.ipynb

@@ -6,6 +6,7 @@ from stream_lab.endpoint import EndpointError
 
 PROGRAMS = {
     "nginx": (("nginx", "/usr/sbin/nginx"), "nginx-light"),
+    "haproxy": (("haproxy", "/usr/sbin/haproxy"), "haproxy"),
     "chromium": (("chromium", "chromium-browser", "google-chrome"), "chromium"),
 }
 """By name: what it may be called, and the Debian package that has it."""

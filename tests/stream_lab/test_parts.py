@@ -16,7 +16,7 @@ from fastapi.responses import StreamingResponse
 
 from stream_lab import EndpointError
 from stream_lab.arrivals import CUT, REFUSED, WHOLE, read, side_by_side
-from stream_lab.parts import Browser, Gateway, Gunicorn, MissingPart, Nginx, Serving, serve
+from stream_lab.parts import Browser, Gateway, Gunicorn, Haproxy, MissingPart, Nginx, Serving, serve
 from stream_lab.programs import missing
 from tests.conftest import needs, wait
 
@@ -136,6 +136,13 @@ def test_a_client_that_says_nothing_is_ended_by_the_server_in_front(served: Serv
         socket.create_connection(("127.0.0.1", urlsplit(nginx.url).port or 0), timeout=30) as silent,
     ):
         assert silent.recv(100) == b""
+
+
+@needs("haproxy")
+def test_haproxy_is_a_real_one_with_the_limit_it_is_given(served: Serving) -> None:
+    with Haproxy(served.url, server="1s") as haproxy:
+        assert read(f"{haproxy.url}/stream").end == WHOLE
+        assert read(f"{haproxy.url}/stream?pause=3").end == CUT
 
 
 class TestGunicorn:

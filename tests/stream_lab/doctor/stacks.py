@@ -18,7 +18,8 @@ from sse_starlette.sse import EventSourceResponse
 
 from stream_lab import bundled
 from stream_lab.doctor import Cause, Target
-from stream_lab.parts import Gateway, Nginx, serve
+from stream_lab.fake import Fake
+from stream_lab.parts import Gateway, Haproxy, Nginx, serve
 from stream_lab.relay import Relay
 
 GAP = 0.03
@@ -184,6 +185,13 @@ def relayed(kind: str, scenario: str, path: str) -> Callable[[], AbstractContext
 
 
 @contextmanager
+def untrusted() -> Iterator[Patient]:
+    """TLS with a certificate of its own making."""
+    with Fake("finite", tls_self_signed=True) as gpu:
+        yield Target.of(gpu.base_url, model=gpu.model), None
+
+
+@contextmanager
 def no_http() -> Iterator[Patient]:
     """Somebody answers, but does not speak HTTP."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
@@ -217,6 +225,14 @@ def impatient(upstream: str) -> Nginx:
     return Nginx(upstream, "proxy_read_timeout 1s;")
 
 
+def undelayed(upstream: str) -> Haproxy:
+    return Haproxy(upstream, "option http-no-delay")
+
+
+def haproxy(upstream: str) -> Haproxy:
+    return Haproxy(upstream, server="1s")
+
+
 def idle(upstream: str) -> Gateway:
     return Gateway(upstream, idle=1.2)
 
@@ -234,6 +250,7 @@ HEALTHY = [
     Stack("a fast one", Cause.HEALTHY, fake("finite", gap=0.001)),
     Stack("lines that end in CR LF", Cause.HEALTHY, fake("finite+crlf")),
     Stack("behind nginx", Cause.HEALTHY, fake_through(plain), "", 5.0, "nginx"),
+    Stack("behind HAProxy without delay", Cause.HEALTHY, fake_through(undelayed), "", 5.0, "haproxy"),
     Stack("plain text", Cause.HEALTHY, served("/text")),
     Stack("events with a pause and comments", Cause.HEALTHY, served("/events?pause=2.5&ping=1")),
     Stack("a pause as when a tool is called", Cause.HEALTHY, served("/text?pause=1.5")),
@@ -246,11 +263,20 @@ BROKEN = [
     Stack("no first token", Cause.NEVER_ENDS, fake("no_first_token")),
     Stack("no headers", Cause.NEVER_ENDS, fake("no_headers")),
     Stack("the incident", Cause.NEVER_ENDS, relayed("before", "endless", "/text"), "direct", 4.0, "nginx"),
+    Stack("HAProxy as it comes", Cause.BUFFERED, fake_through(Haproxy), "proxied", 5.0, "haproxy"),
     Stack("tokens in one heap", Cause.BUFFERED, fake("finite+burst")),
     Stack("a buffer of 4096 bytes", Cause.BUFFERED, fake("finite+buffer")),
     Stack("nginx that compresses", Cause.BUFFERED, served_through(compressing, "/text"), "proxied", 5.0, "nginx"),
     Stack(
         "nginx with a short read time-out", Cause.IDLE_CUT, served_through(impatient, "/text?pause=3"), "proxied", 6.0, "nginx"
+    ),
+    Stack(
+        "HAProxy with a short server time-out",
+        Cause.IDLE_CUT,
+        served_through(haproxy, "/text?pause=3"),
+        "proxied",
+        6.0,
+        "haproxy",
     ),
     Stack("a gateway's idle limit", Cause.IDLE_CUT, served_through(idle, "/events?pause=3"), "proxied", 6.0),
     Stack("a gateway's idle limit, a silent model", Cause.IDLE_CUT, fake_through(idle, "stall"), "proxied", 4.0),
@@ -291,6 +317,7 @@ BROKEN = [
         "nginx",
     ),
     Stack("nobody", Cause.UNREACHABLE, lambda: nobody()),
+    Stack("a certificate that nobody trusts", Cause.UNREACHABLE, lambda: untrusted()),
     Stack("no HTTP", Cause.UNREACHABLE, lambda: no_http()),
     Stack("a handler that blocks the loop", Cause.LOOP_BLOCKED, served("/blocks"), "", 8.0),
     Stack("a server that does not stop", Cause.GENERATES_AFTER_LEAVE, fake("finite:tokens=100", on_disconnect="keep")),
