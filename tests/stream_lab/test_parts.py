@@ -1,6 +1,7 @@
 """Real parts start, say what is wrong, and leave nothing behind; the gateway's stand-in has the limits it says."""
 
 import asyncio
+import logging
 import os
 import socket
 import subprocess
@@ -66,6 +67,19 @@ class TestAnAnswer:
         assert (answer.status, answer.end, answer.text) == (200, CUT, "half")
         assert "incomplete" in answer.error
         wait(lambda: any("KeyError" in line for line in served.log))
+
+    def test_is_logged_once_whoever_has_configured_uvicorns_log(self, served: Serving) -> None:
+        before = len(served.log)
+        logger = logging.getLogger("uvicorn")
+        logger.propagate = not logger.propagate
+        try:
+            assert read(f"{served.url}/broken").end == CUT
+            wait(lambda: served.log[before:].count("Exception in ASGI application") == 1)
+        finally:
+            logger.propagate = not logger.propagate
+        read(f"{served.url}/broken")
+        wait(lambda: served.log[before:].count("Exception in ASGI application") >= 2)
+        assert served.log[before:].count("Exception in ASGI application") == 2
 
     def test_that_never_began_is_refused(self, served: Serving) -> None:
         assert read(f"{served.url}/nowhere").end == f"{REFUSED} with 404"

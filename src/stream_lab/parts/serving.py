@@ -8,6 +8,10 @@ from typing import Any, Self
 
 import uvicorn
 
+# At the root, so that nothing reaches a notebook by itself: LangChain's words, the middleware's, and uvicorn's; and at uvicorn's own logger,
+# which hands nothing on once another server of this process has configured it.
+LOGGERS = (None, "uvicorn")
+
 
 class Serving:
     """An application that is being served. `url`: where. `log`: what was logged in its thread, a line each. Stops with `close()`."""
@@ -20,9 +24,9 @@ class Serving:
         usual: dict[str, Any] = {"log_config": None, "log_level": "warning", "access_log": False, "timeout_graceful_shutdown": 1}
         self._server = uvicorn.Server(uvicorn.Config(app, **{**usual, **options}))
         self._thread = threading.Thread(target=self._server.run, args=([self._socket],), daemon=True)
-        # At the root, so that nothing of it reaches a notebook by itself: uvicorn's words, LangChain's, the middleware's.
         self._handler = _Keep(self.log, self._thread)
-        logging.getLogger().addHandler(self._handler)
+        for name in LOGGERS:
+            logging.getLogger(name).addHandler(self._handler)
         self._thread.start()
 
     def close(self) -> None:
@@ -30,7 +34,8 @@ class Serving:
         self._server.should_exit = True
         self._thread.join()
         self._socket.close()
-        logging.getLogger().removeHandler(self._handler)
+        for name in LOGGERS:
+            logging.getLogger(name).removeHandler(self._handler)
 
     def __enter__(self) -> Self:
         return self
@@ -48,10 +53,12 @@ class _Keep(logging.Handler):
     def __init__(self, lines: list[str], thread: threading.Thread) -> None:
         super().__init__(logging.WARNING)
         self._lines, self._thread = lines, thread
+        self._last: logging.LogRecord | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.thread != self._thread.ident:
+        if record.thread != self._thread.ident or record is self._last:
             return
+        self._last = record
         self._lines.append(record.getMessage().strip())
         if record.exc_info and (error := record.exc_info[1]) is not None:
             self._lines.append(f"{type(error).__name__}: {error}")
