@@ -23,7 +23,7 @@ def listens(port: int) -> bool:
 def answers(url: str) -> bool:
     """Whether a web server answers there, whatever it says."""
     try:
-        httpx2.get(url, timeout=5, trust_env=False)
+        httpx2.get(url, timeout=2, trust_env=False)
     except httpx2.TransportError:
         return False
     return True

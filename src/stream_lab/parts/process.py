@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,7 +15,7 @@ from typing import Self
 from stream_lab.endpoint import EndpointError
 
 READY_WITHIN = 60.0  # seconds
-END_WITHIN = 5.0
+END_WITHIN = 4.0  # a handler that blocks its thread would keep its process for as long as it likes
 
 # Becomes the program, and leaves a watcher behind that ends it when this process is gone without having said goodbye.
 # The watcher is nobody's child: gunicorn, for one, counts its own.
@@ -36,9 +37,15 @@ class Process:
     """A running program. `log`: what it has printed so far, on both its outputs. Stops with `close()`, or with this process."""
 
     def __init__(
-        self, name: str, command: Sequence[str], ready: Callable[[], bool], *, env: dict[str, str] | None = None
+        self,
+        name: str,
+        command: Sequence[str],
+        ready: Callable[[], bool],
+        *,
+        env: dict[str, str] | None = None,
+        sockets: Sequence[socket.socket] = (),
     ) -> None:
-        """Start it and wait until it is ready. `env`: variables besides those of this process.
+        """Start it and wait until it is ready. `env`: variables besides those of this process. `sockets`: it inherits, by number.
 
         Raises:
             EndpointError: it ends before that, with its last line; or takes too long.
@@ -52,6 +59,7 @@ class Process:
             stdin=subprocess.PIPE,
             stdout=self._log,
             stderr=subprocess.STDOUT,
+            pass_fds=[each.fileno() for each in sockets],
             start_new_session=True,
         )
         try:

@@ -1,25 +1,17 @@
 """The middle tier as a process of its own, between an ERP server and a GPU server."""
 
 import json
-import os
 import socket
-import subprocess
 import sys
 import time
-from contextlib import suppress
-from tempfile import TemporaryFile
-from types import TracebackType
 from typing import Any, Self
 
-import httpx2
-
-from stream_lab.endpoint import Endpoint, EndpointError
-
-END_WITHIN = 4.0  # seconds; a handler that blocks its thread would keep the process for as long as it likes
-READY_WITHIN = 60.0  # seconds; LangChain and FastAPI take some to load
+from stream_lab.endpoint import Endpoint
+from stream_lab.parts.ports import answers
+from stream_lab.parts.process import Process
 
 
-class Relay:
+class Relay(Process):
     """A running AI server, `before` or `after` the repair. `url`: where it is. Stops with `close()` or with this process.
 
     It needs the extra "relay": FastAPI, sse-starlette, uvicorn.
@@ -35,56 +27,14 @@ class Relay:
         """
         with socket.create_server(("127.0.0.1", 0), backlog=2048) as listening:
             self.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-            self._log = TemporaryFile("w+")  # noqa: SIM115 - it lives as long as the process
-            fd = listening.fileno()
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "stream_lab.relay.server", kind, *(["hides"] if hides else []), str(fd)],
-                env={**os.environ, "BASE_URL": gpu.base_url, "MODEL": gpu.model},
-                stdin=subprocess.PIPE,
-                stdout=self._log,
-                stderr=subprocess.STDOUT,
-                pass_fds=[fd],
+            hiding, fd = ["hides"] if hides else [], str(listening.fileno())
+            super().__init__(
+                "The AI server",
+                [sys.executable, "-m", "stream_lab.relay.server", kind, *hiding, fd],
+                lambda: answers(f"{self.url}/openapi.json"),
+                env={"BASE_URL": gpu.base_url, "MODEL": gpu.model},
+                sockets=[listening],
             )
-        try:
-            self._wait()
-        except BaseException:
-            self.close()
-            raise
-
-    @property
-    def log(self) -> str:
-        """What it has printed so far."""
-        self._log.seek(0)
-        return self._log.read()
-
-    def close(self) -> None:
-        """Stop it, whatever it is doing."""
-        with suppress(BrokenPipeError):
-            assert self._process.stdin is not None
-            self._process.stdin.close()
-        try:
-            self._process.wait(END_WITHIN)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._log.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
-
-    def _wait(self) -> None:
-        end = time.monotonic() + READY_WITHIN
-        while time.monotonic() < end:
-            if self._process.poll() is not None:
-                last = self.log.strip().splitlines()[-1:] or ["it said nothing"]
-                raise EndpointError(f"The AI server did not start: {last[0]}")
-            with suppress(httpx2.TransportError):
-                httpx2.get(f"{self.url}/openapi.json", timeout=1, trust_env=False)
-                return
-        raise EndpointError(f"The AI server was not ready within {READY_WITHIN:g} s.")
 
 
 class Caller:

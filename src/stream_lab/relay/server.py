@@ -1,11 +1,10 @@
-"""The AI server as a process: `python -m stream_lab.relay.server before|after [hides] FD`. It ends when its standard input does.
+"""The AI server as a process: `python -m stream_lab.relay.server before|after [hides] FD`.
 
 BASE_URL, MODEL and the key come from the environment; FD is a socket that listens already.
 """
 
 import os
 import sys
-import threading
 
 import uvicorn
 
@@ -22,15 +21,7 @@ def main() -> None:
         "extra_body": {"ignore_eos": True},
     }
     app = (after if kind == "after" else before)(settings, hides=bool(hides))
-    server = uvicorn.Server(uvicorn.Config(app, fd=int(fd), log_level="warning", timeout_graceful_shutdown=1))
-
-    def watch() -> None:
-        while os.read(sys.stdin.fileno(), 4096):
-            pass
-        server.should_exit = True
-
-    threading.Thread(target=watch, daemon=True).start()
-    server.run()
+    uvicorn.run(app, fd=int(fd), log_level="warning", timeout_graceful_shutdown=1)
 
 
 if __name__ == "__main__":
