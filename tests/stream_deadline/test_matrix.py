@@ -80,7 +80,7 @@ def results_over_tls(request: pytest.FixtureRequest, tmp_path_factory: pytest.Te
         return ChatVllm(**settings, **own)
 
     files: dict[str, Any] = {"fake_ssl_certfile": certificates.certificate, "fake_ssl_keyfile": certificates.key}
-    played = play(model, chosen(request, "test_it_holds_over_tls_with_clients_of_the_users_own"), **WIDE, **files)
+    played = play(model, chosen(request, "test_it_holds_over_tls_with_clients_of_the_users_own"), **{**WIDE, "jobs": 4}, **files)
     return {result.cell: result for result in played}
 
 

@@ -18,6 +18,7 @@ from fastapi.responses import StreamingResponse
 from stream_lab import EndpointError
 from stream_lab.arrivals import CUT, REFUSED, WHOLE, read, side_by_side
 from stream_lab.parts import Browser, Gateway, Gunicorn, Haproxy, MissingPart, Nginx, Serving, serve
+from stream_lab.parts.process import Process
 from stream_lab.programs import missing
 from tests.conftest import needs, wait
 
@@ -207,3 +208,12 @@ def test_a_server_in_this_process_ends_soon(served: Serving) -> None:
     with serve(app) as another:
         assert read(f"{another.url}/stream?tokens=1000", leave_after=0.1).status == 200
     assert time.monotonic() - began < 10
+
+
+def test_a_log_that_is_read_while_it_is_written_stays_whole() -> None:
+    script = (
+        "import time\nfor number in range(200):\n    print('line', number, flush=True)\n    time.sleep(0.002)\ntime.sleep(60)"
+    )
+    with Process("writer", [sys.executable, "-c", script], lambda: True) as writer:
+        wait(lambda: "line 199\n" in writer.log)
+        assert writer.log.splitlines() == [f"line {number}" for number in range(200)]

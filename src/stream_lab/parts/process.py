@@ -51,7 +51,7 @@ class Process:
             EndpointError: it ends before that, with its last line; or takes too long.
         """
         self._name = name
-        self._log = TemporaryFile("w+")  # noqa: SIM115 - it lives as long as the process
+        self._log = TemporaryFile()  # noqa: SIM115 - it lives as long as the process
         # A session of its own: Ctrl-C is for whoever started it, who then stops it in order.
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", WATCHED, *command],
@@ -70,8 +70,9 @@ class Process:
 
     @property
     def log(self) -> str:
-        self._log.seek(0)
-        return self._log.read()
+        # The program writes where the file stands, and must not find that moved by whoever reads meanwhile.
+        file = self._log.fileno()
+        return os.pread(file, os.fstat(file).st_size, 0).decode(errors="replace")
 
     @property
     def pid(self) -> int:
