@@ -84,4 +84,6 @@ class Diagnosis:
 
 def schema() -> dict[str, Any]:
     """What `--json` prints, as a JSON schema."""
-    return TypeAdapter(Diagnosis).json_schema()
+    found = TypeAdapter(Diagnosis).json_schema()
+    found.pop("description", None)  # some versions of pydantic put the class's own in, others do not
+    return found

@@ -192,7 +192,7 @@ def cut(runs: list[Facts], held: float) -> Diagnosis:
     silences = [run.silence for run in broken]
     totals = [run.transcript.ended for run in broken]
     counts = [len(run.tokens) for run in broken]
-    pause = max(SHORTEST_LIMIT, 2.5 * max(run.longest_gap for run in broken), 4 * max(run.gap for run in broken))
+    pause = max(SHORTEST_LIMIT, 1.8 * max(run.longest_gap for run in broken), 3 * max(run.gap for run in broken))
     same_silence = max(silences) - min(silences) <= max(0.3, 0.1 * mean(silences))
     same_total = max(totals[:-1]) - min(totals[:-1]) <= max(0.2, 0.05 * mean(totals[:-1]))
     earlier = held > 0 and len(totals) > 1 and abs(mean(totals[:-1]) - totals[-1] - held) < 0.3 * held
