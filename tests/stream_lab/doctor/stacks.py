@@ -19,7 +19,7 @@ from sse_starlette.sse import EventSourceResponse
 from stream_lab import bundled
 from stream_lab.doctor import Cause, Target
 from stream_lab.fake import Fake
-from stream_lab.parts import Gateway, Haproxy, Nginx, serve
+from stream_lab.parts import Gateway, Gunicorn, Haproxy, Nginx, serve
 from stream_lab.relay import Relay
 
 GAP = 0.03
@@ -156,6 +156,17 @@ def served(path: str) -> Callable[[], AbstractContextManager[Patient]]:
     return made
 
 
+def behind_gunicorn(path: str) -> Callable[[], AbstractContextManager[Patient]]:
+    """An application in a worker of gunicorn."""
+
+    @contextmanager
+    def made() -> Iterator[Patient]:
+        with Gunicorn(f"{__name__}:app", "--worker-class=uvicorn_worker.UvicornWorker") as gunicorn:
+            yield Target.of(gunicorn.url + path), None
+
+    return made
+
+
 def served_through(part: Callable[[str], Any], path: str) -> Callable[[], AbstractContextManager[Patient]]:
     """An application with something before it; asked directly as well."""
 
@@ -252,6 +263,7 @@ HEALTHY = [
     Stack("behind nginx", Cause.HEALTHY, fake_through(plain), "", 5.0, "nginx"),
     Stack("behind HAProxy without delay", Cause.HEALTHY, fake_through(undelayed), "", 5.0, "haproxy"),
     Stack("plain text", Cause.HEALTHY, served("/text")),
+    Stack("in a worker of gunicorn", Cause.HEALTHY, behind_gunicorn("/text")),
     Stack("events with a pause and comments", Cause.HEALTHY, served("/events?pause=2.5&ping=1")),
     Stack("a pause as when a tool is called", Cause.HEALTHY, served("/text?pause=1.5")),
     Stack("the repaired relay behind nginx", Cause.HEALTHY, relayed("after", "finite", "/events"), "", 5.0, "nginx"),
@@ -320,6 +332,7 @@ BROKEN = [
     Stack("a certificate that nobody trusts", Cause.UNREACHABLE, lambda: untrusted()),
     Stack("no HTTP", Cause.UNREACHABLE, lambda: no_http()),
     Stack("a handler that blocks the loop", Cause.LOOP_BLOCKED, served("/blocks"), "", 8.0),
+    Stack("the same in a worker of gunicorn", Cause.LOOP_BLOCKED, behind_gunicorn("/blocks"), "", 8.0),
     Stack("a server that does not stop", Cause.GENERATES_AFTER_LEAVE, fake("finite:tokens=100", on_disconnect="keep")),
 ]
 
