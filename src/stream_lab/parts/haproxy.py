@@ -1,12 +1,9 @@
 """A real HAProxy in front of a server."""
 
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit
 
-from stream_lab.parts.ports import free_port, listens
-from stream_lab.parts.process import Process
-from stream_lab.programs import find
+from stream_lab.parts.ports import free_port
+from stream_lab.parts.proxy import Proxy
 
 CONFIGURATION = """\
 defaults
@@ -23,7 +20,7 @@ backend back
 """
 
 
-class Haproxy(Process):
+class Haproxy(Proxy):
     """HAProxy 2.6 or newer. `url`: where it is. It needs the program, Debian's `haproxy`."""
 
     def __init__(self, upstream: str, *defaults: str, client: str = "60s", server: str = "60s") -> None:
@@ -35,21 +32,6 @@ class Haproxy(Process):
             MissingPart: HAProxy is not installed.
             EndpointError: it does not start.
         """
-        program, port = find("haproxy"), free_port()
-        self.url = f"http://127.0.0.1:{port}"
-        self._folder = TemporaryDirectory(prefix="haproxy-")
-        path = Path(self._folder.name) / "haproxy.cfg"
-        lines = "\n    ".join(defaults)
-        path.write_text(
-            CONFIGURATION.format(client=client, server=server, port=port, upstream=urlsplit(upstream).netloc, defaults=lines),
-            encoding="utf-8",
-        )
-        try:
-            super().__init__("haproxy", [program, "-db", "-f", str(path)], lambda: listens(port))
-        except BaseException:
-            self._folder.cleanup()
-            raise
-
-    def close(self) -> None:
-        super().close()
-        self._folder.cleanup()
+        port, behind = free_port(), urlsplit(upstream).netloc
+        lines = CONFIGURATION.format(client=client, server=server, port=port, upstream=behind, defaults="\n    ".join(defaults))
+        super().__init__("haproxy", port, lines, ["-db", "-f", "{file}"])

@@ -1,11 +1,7 @@
 """A real nginx in front of a server, with the few lines of its configuration that are the subject."""
 
-from pathlib import Path
-from tempfile import TemporaryDirectory
-
-from stream_lab.parts.ports import free_port, listens
-from stream_lab.parts.process import Process
-from stream_lab.programs import find
+from stream_lab.parts.ports import free_port
+from stream_lab.parts.proxy import Proxy
 
 CONFIGURATION = """\
 daemon off;
@@ -33,7 +29,7 @@ http {{
 """
 
 
-class Nginx(Process):
+class Nginx(Proxy):
     """nginx 1.22 or newer. `url`: where it is. It needs the program, Debian's `nginx-light`."""
 
     def __init__(self, upstream: str, *location: str, http: tuple[str, ...] = ()) -> None:
@@ -46,21 +42,6 @@ class Nginx(Process):
             MissingPart: nginx is not installed.
             EndpointError: it does not start, for instance because of a line.
         """
-        program = find("nginx")
         port = free_port()
-        self.url = f"http://127.0.0.1:{port}"
-        self._folder = TemporaryDirectory(prefix="nginx-")
-        path = Path(self._folder.name) / "nginx.conf"
-        path.write_text(
-            CONFIGURATION.format(port=port, upstream=upstream, location="\n".join(location), http="\n".join(http)),
-            encoding="utf-8",
-        )
-        try:
-            super().__init__("nginx", [program, "-p", self._folder.name, "-c", str(path), "-e", "stderr"], lambda: listens(port))
-        except BaseException:
-            self._folder.cleanup()
-            raise
-
-    def close(self) -> None:
-        super().close()
-        self._folder.cleanup()
+        lines = CONFIGURATION.format(port=port, upstream=upstream, location="\n".join(location), http="\n".join(http))
+        super().__init__("nginx", port, lines, ["-p", "{folder}", "-c", "{file}", "-e", "stderr"])
