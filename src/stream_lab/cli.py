@@ -127,6 +127,75 @@ def matrix(
     _leave(0 if all(result.holds for result in list(played.values())[-1]) else 1)
 
 
+@cli.command()
+def regress(
+    config: Annotated[Path, typer.Option(help="What to run, as YAML; see docs/regress.md.")] = Path("regress.yaml"),
+    against: Annotated[str, typer.Option(help="What to hold it against: last (good), a run's name, a summary.json.")] = "last",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the newest run, or with --run NAME.")] = False,
+    name: Annotated[str | None, typer.Option("--run", help="The run's name; without it, the time.")] = None,
+    only: Annotated[str, typer.Option(help="Cells whose name contains this, as seed/04.")] = "",
+    jobs: Annotated[int | None, typer.Option(min=1, max=64, help="Notebooks at a time; without it, as configured.")] = None,
+    scheduler: Annotated[str | None, typer.Option(help="A Dask cluster, as tcp://host:8786.")] = None,
+    outputs: Annotated[str | None, typer.Option(help="Where to put it: a folder, or any fsspec URL.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the cells and run nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+) -> None:
+    """Run notebooks over endpoints × versions. Exit status 0 if all is as expected, 1: a regression, 2: it could not be told."""
+    from stream_lab.regress import ClusterError, ConfigError, HistoryError, StoreError, carry_out, load, plan, show, watching
+    from stream_lab.regress import show_plan as tell_plan
+    from stream_lab.regress.executors import Cluster, Local
+
+    console = Console(stderr=as_json, width=None if os.environ.get("COLUMNS") or os.isatty(1) else 140)
+    try:
+        chosen = load(config)
+        changes = {"jobs": jobs, "outputs": outputs}
+        chosen = chosen.model_copy(update={key: value for key, value in changes.items() if value is not None})
+        laid_out = plan(chosen, config.parent, against=against, resume=resume, name=name, only=only)
+        if dry_run:
+            tell_plan(laid_out, console)
+            return
+        with Local(chosen.jobs) if scheduler is None else Cluster(scheduler) as executor, watching(console) as watcher:
+            summary = carry_out(laid_out, executor, watcher)
+    except (ConfigError, StoreError, HistoryError, ClusterError) as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        _fail(f"Interrupted; go on with: stream-lab regress --resume --run {laid_out.name}", status=130)
+    if as_json:
+        print(json.dumps(summary.as_dict(), ensure_ascii=False))
+    else:
+        show(summary, console)
+        console.print(f"Report: {laid_out.store.address}/report.html", highlight=False, soft_wrap=True)
+    raise SystemExit(summary.exit_status)
+
+
+@cli.command()
+def history(
+    file: Annotated[Path, typer.Argument(help="The history's file.")] = Path("runs/history.sqlite"),
+    most: Annotated[int, typer.Option(min=1, max=1000, help="So many runs, the newest.")] = 20,
+    html: Annotated[Path | None, typer.Option(help="Where to write the trend page.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the runs as JSON.")] = False,
+) -> None:
+    """Show the regression runs so far, and how claims, lateness and times went over them."""
+    from stream_lab.regress.history import History, HistoryError
+    from stream_lab.regress.show_history import as_table, as_text
+
+    if not file.exists():
+        _fail(f"There is no history {file}; make regress writes one.")
+    try:
+        pasts = History(file).last(most)
+    except HistoryError as error:
+        _fail(str(error))
+    print(as_text(pasts)) if as_json else Console().print(as_table(pasts))
+    if html is not None:
+        from stream_lab.regress.trend import trend
+
+        try:
+            html.write_text(trend(pasts), encoding="utf-8")
+        except OSError as error:
+            _fail(f"{html} cannot be written: {error.strerror}.")
+        Console(stderr=as_json).print(f"Page: {html}", highlight=False, soft_wrap=True)
+
+
 @cli.command("new-relay")
 def new_relay(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to put it: an empty folder, or a new one.")],

@@ -30,8 +30,10 @@ class Endpoint:
         notes: what a reader should know about this server before believing its results.
     """
 
-    def __init__(self, base_url: str, model: str | None = None, *, fake: Fake | None = None) -> None:
-        """Attach to a server.
+    def __init__(
+        self, base_url: str, model: str | None = None, *, fake: Fake | None = None, key_variable: str = KEY_VARIABLE
+    ) -> None:
+        """Attach to a server. `key_variable`: the name of the environment variable that holds its key.
 
         Raises:
             EndpointError: nothing listens there, the key is missing or wrong, or the model is not known.
@@ -39,7 +41,8 @@ class Endpoint:
         self.base_url = _checked_url(base_url)
         self.notes: list[str] = []
         self._fake = fake
-        self._key = SecretStr(os.environ.get(KEY_VARIABLE) or NO_KEY)
+        self._key_variable = key_variable
+        self._key = SecretStr(os.environ.get(key_variable) or NO_KEY)
         _reach_this_machine_directly()
         with httpx2.Client(
             timeout=30, headers={"authorization": f"Bearer {self._key.get_secret_value()}"}, trust_env=False
@@ -86,7 +89,7 @@ class Endpoint:
     def _choose_model(self, client: httpx2.Client, model: str | None) -> str:
         answer = self._ask(client, "GET", "/models")
         if answer.status_code in (401, 403):
-            raise EndpointError(f"{self.base_url} wants a key it was not given; set {KEY_VARIABLE} in the environment.")
+            raise EndpointError(f"{self.base_url} wants a key it was not given; set {self._key_variable} in the environment.")
         if answer.status_code == 404:
             raise EndpointError(f"{self.base_url} has no /models; should the address end in /v1?")
         try:

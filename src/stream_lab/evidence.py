@@ -2,10 +2,12 @@
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
+
+from stream_lab.imported import imported
 
 FOLDER_VARIABLE = "STREAM_LAB_EVIDENCE"
 
@@ -82,10 +84,36 @@ class Evidence:
             "complete": self._complete,
             "claims": [asdict(c) for c in self.claims],
             "numbers": self.numbers,
+            "imported": imported(),
         }
         partial = self._file.with_suffix(".tmp")
         partial.write_text(json.dumps(body, indent=1, ensure_ascii=False), encoding="utf-8")
         partial.replace(self._file)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a notebook's file of evidence holds; empty where there is none. `imported`: versions by package, and of `python`."""
+
+    claims: list[Claim] = field(default_factory=list)
+    numbers: dict[str, float] = field(default_factory=dict)
+    imported: dict[str, str] = field(default_factory=dict)
+    complete: bool = False
+
+    @property
+    def lacking(self) -> str:
+        """Why this is not the evidence of a notebook that ran to its end; empty: it is."""
+        return "it did not get to its table of claims" if not self.complete else "it made no claim" if not self.claims else ""
+
+
+def read(file: Path) -> Found:
+    """What a notebook that was run by the kit has left; whatever is not there is empty."""
+    try:
+        body = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return Found()
+    claims = [Claim(**{**claim, "outcome": Outcome(claim["outcome"])}) for claim in body["claims"]]
+    return Found(claims, body["numbers"], body.get("imported", {}), body["complete"])
 
 
 class Table:

@@ -1,8 +1,9 @@
-"""Execute notebooks with papermill and say how it goes: the inner part of `stream-lab run`.
+"""Execute notebooks with papermill and say how it goes: the inner part of `stream-lab run` and `stream-lab regress`.
 
-Reads one JSON object a line from standard input (`source`, `target`, `evidence`, `cell_limit`, `parameters`) and writes one a line:
-`{"cell": 3}` when a cell is done, `{"done": true, "error": "…", "seconds": 9.5}` when the notebook is. It is a process of its own, so that a kernel
-that hangs or dies takes nothing else with it, and it serves several notebooks, since papermill takes seconds to import.
+Reads one JSON object a line from standard input (the arguments of `execute`) and writes one a line: `{"cell": 3}` when a cell is done,
+`{"done": "complete", "error": "", "seconds": 9.5}` when the notebook is. It is a process of its own, so that a kernel that hangs or dies takes
+nothing else with it, and it serves several notebooks, since papermill takes seconds to import. It ends when its standard input does, even in
+the middle of a notebook: then nobody is left who would read the result.
 
 What came of a notebook is decided from the exception and never from the notebook: papermill marks a cell that ran out of time as
 completed.
@@ -12,7 +13,11 @@ import json
 import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from queue import Queue
+from threading import Thread
 from typing import Any
 
 import papermill
@@ -21,6 +26,7 @@ from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 
 from stream_lab.evidence import FOLDER_VARIABLE
+from stream_lab.worker import Done
 
 QUIET_KERNEL = ["--IPKernelApp.log_level=40"]
 
@@ -43,31 +49,62 @@ class ReportingEngine(NBClientEngine):  # type: ignore[misc]
 papermill_engines.register("reporting", ReportingEngine)
 
 
-def execute(source: str, target: str, evidence: str, cell_limit: int, parameters: dict[str, Any]) -> str:
-    """Run one notebook; returns why it did not run to its end, or nothing if it did."""
-    os.environ[FOLDER_VARIABLE] = evidence
+def execute(
+    source: str,
+    target: str,
+    evidence: str,
+    cell_limit: float,
+    parameters: dict[str, Any],
+    cwd: str | None = None,
+    kernel: str = "python3",
+    environment: dict[str, str | None] | None = None,
+) -> tuple[Done, str]:
+    """Run one notebook; returns how it ended, and why it did not run to its end if so.
+
+    cell_limit: seconds. cwd None: the notebook's own folder. kernel: a name that Jupyter finds. environment: variables of the kernel; None as
+    value: it must not have that one.
+    """
     try:
-        papermill.execute_notebook(
-            source,
-            target,
-            parameters=parameters,
-            engine_name="reporting",
-            kernel_name="python3",
-            progress_bar=False,
-            execution_timeout=cell_limit,
-            cwd=str(Path(source).parent),
-        )
+        with _variables({**(environment or {}), FOLDER_VARIABLE: evidence}):
+            papermill.execute_notebook(
+                source,
+                target,
+                parameters=parameters,
+                engine_name="reporting",
+                kernel_name=kernel,
+                progress_bar=False,
+                execution_timeout=cell_limit,
+                cwd=cwd or str(Path(source).parent),
+            )
     except PapermillExecutionError as error:
-        return f"{error.ename}: {error.evalue}"
+        return Done.EXCEPTION, f"{error.ename}: {error.evalue}"
     except CellTimeoutError:
-        return f"a cell ran for more than {cell_limit} s and was stopped"
+        return Done.TIMEOUT, f"a cell ran for more than {cell_limit:g} s and was stopped"
     except DeadKernelError:
-        return "its kernel died"
+        return Done.LOST, "its kernel died"
     except Exception as error:  # a notebook that cannot be read, a kernel that does not start: the others may still run
-        return f"{type(error).__name__}: {error}"
+        return Done.LOST, f"{type(error).__name__}: {error}"
     finally:
         _forget_paths(Path(target))
-    return ""
+    return Done.COMPLETE, ""
+
+
+@contextmanager
+def _variables(changes: dict[str, str | None]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in changes}
+    _set(changes)
+    try:
+        yield
+    finally:
+        _set(before)
+
+
+def _set(variables: dict[str, str | None]) -> None:
+    for name, value in variables.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 def _forget_paths(notebook: Path) -> None:
@@ -84,11 +121,20 @@ def _say(**facts: Any) -> None:
     print(json.dumps(facts), flush=True)
 
 
-def main() -> None:
+def _read(tasks: "Queue[str]") -> None:
     for line in sys.stdin:
+        tasks.put(line)
+    os._exit(1)  # the kernel sees that its parent is gone, and what the kernel started sees that the kernel is
+
+
+def main() -> None:
+    tasks: Queue[str] = Queue()
+    Thread(target=_read, args=(tasks,), name="stdin", daemon=True).start()
+    while True:
+        task = tasks.get()
         started = time.monotonic()
-        error = execute(**json.loads(line))
-        _say(done=True, error=error, seconds=time.monotonic() - started)
+        done, error = execute(**json.loads(task))
+        _say(done=done, error=error, seconds=time.monotonic() - started)
 
 
 if __name__ == "__main__":

@@ -1,22 +1,19 @@
 """The whole investigation: every notebook in order, what each found, and one verdict."""
 
 import json
-import subprocess
-import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import psutil
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from stream_lab.evidence import Claim, Outcome
+from stream_lab.evidence import Claim, Outcome, read
+from stream_lab.worker import Worker
 
 CELL_LIMIT = 60
 
@@ -139,57 +136,6 @@ def investigate(plan: Plan, console: Console) -> Iterator[Result]:
         raise interrupt
 
 
-class Worker:
-    """A process that executes notebooks one after the other; a new one takes its place if it dies."""
-
-    def __init__(self) -> None:
-        self._process: subprocess.Popen[str] | None = None
-        self._stopped = False
-
-    def run(self, task: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        """Have one notebook executed; gives what the process says, the last of it with `done`. Ends early if the process dies."""
-        if self._stopped:
-            return
-        if self._process is None or self._process.poll() is not None:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "stream_lab.execute"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                text=True,
-                start_new_session=True,  # Ctrl-C is for us to pass on: a kernel that is interrupted as well leaves no notebook
-            )
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        try:
-            self._process.stdin.write(json.dumps(task) + "\n")
-            self._process.stdin.flush()
-        except OSError:
-            return
-        for line in self._process.stdout:
-            facts: dict[str, Any] = json.loads(line)
-            yield facts
-            if "done" in facts:
-                return
-
-    def stop(self) -> None:
-        """End the process and its kernel, if there are any; the kernel's fake ends with it."""
-        self._stopped = True
-        if self._process is None or self._process.poll() is not None:
-            return
-        try:
-            family = [psutil.Process(self._process.pid), *psutil.Process(self._process.pid).children(recursive=True)]
-        except psutil.NoSuchProcess:
-            return
-        for member in family:
-            with suppress(psutil.NoSuchProcess):
-                member.terminate()
-        _, alive = psutil.wait_procs(family, timeout=3)
-        for member in alive:
-            with suppress(psutil.NoSuchProcess):
-                member.kill()
-
-
 def title_of(notebook: Path) -> str:
     """The first heading of a notebook, without its number."""
     first = "".join(_cells(notebook)[0]["source"]).splitlines()[0]
@@ -211,19 +157,10 @@ def _run(worker: Worker, path: Path, plan: Plan, result: Result, advance: Callab
         if "cell" in facts:
             advance()
     result.seconds = last.get("seconds", 0.0)
-    result.claims, result.numbers, complete = _read_evidence(evidence / f"{path.stem[:2]}.json")
+    found = read(evidence / f"{path.stem[:2]}.json")
+    result.claims, result.numbers = found.claims, found.numbers
     result.ran = "done" in last
-    missing = "it did not get to its table of claims" if not complete else "it made no claim" if not result.claims else ""
-    result.error = last.get("error", "it was stopped") or missing
-
-
-def _read_evidence(path: Path) -> tuple[list[Claim], dict[str, float], bool]:
-    try:
-        body = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return [], {}, False
-    claims = [Claim(**{**claim, "outcome": Outcome(claim["outcome"])}) for claim in body["claims"]]
-    return claims, body["numbers"], body["complete"]
+    result.error = last.get("error", "it was stopped") or found.lacking
 
 
 def _cells(notebook: Path) -> list[dict[str, Any]]:

@@ -9,28 +9,15 @@ import time
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import psutil
 import pytest
 from typer.testing import CliRunner
 
 from stream_lab.cli import cli
 from stream_lab.report import Summary
+from tests.stream_lab.tiny_notebooks import BAD, GOOD, UNKNOWN, write
 
 STREAM_LAB = [sys.executable, "-m", "stream_lab.cli", "run"]
-GOOD = 'e = Evidence("{number}"); e.claim("it holds", expected="yes", found="yes"); e.table()'
-
-
-def write(folder: Path, number: str, *cells: str) -> None:
-    """A small notebook: the parameters every notebook has, and these cells."""
-    parameters = nbformat.v4.new_code_cell("BASE_URL = None\nMODEL = None\nTIMEOUT = 2.0", metadata={"tags": ["parameters"]})
-    title = nbformat.v4.new_markdown_cell(f"# {number} · A `test`")
-    start = nbformat.v4.new_code_cell("from stream_lab.evidence import Evidence")
-    rest = [nbformat.v4.new_code_cell(cell.replace("{number}", number)) for cell in cells]
-    language = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
-    notebook = nbformat.v4.new_notebook(cells=[title, parameters, start, *rest], metadata=language)
-    folder.mkdir(exist_ok=True)
-    (folder / f"{number}_test.ipynb").write_text(nbformat.writes(notebook), encoding="utf-8")
 
 
 def run(folder: Path, *arguments: str, **more: str) -> tuple[subprocess.CompletedProcess[str], Path | None]:
@@ -62,12 +49,8 @@ def test_every_claim_as_told_is_status_0_with_a_report(tmp_path: Path) -> None:
 
 
 BROKEN = {
-    "02": ('e = Evidence("{number}"); e.claim("it holds", expected="yes", found="no"); e.table()', ""),
-    "03": (
-        "from stream_lab.evidence import Unknown\n"
-        'e = Evidence("{number}"); e.claim("it holds", expected="yes", found=Unknown("who knows")); e.table()',
-        "",
-    ),
+    "02": (BAD, ""),
+    "03": (UNKNOWN, ""),
     "04": ('e = Evidence("{number}"); e.claim("it holds", expected="yes", found="yes"); 1 / 0', "ZeroDivisionError"),
     "05": ('e = Evidence("{number}"); e.claim("it holds", expected="yes", found="yes")', "did not get to its table"),
     "06": ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "kernel died"),
@@ -114,10 +97,12 @@ def test_one_notebook_that_is_not_as_told_is_enough(number: str) -> None:
 
 def test_a_cell_that_hangs_is_a_failure_and_never_taken_for_success(tmp_path: Path) -> None:
     from stream_lab.execute import execute
+    from stream_lab.worker import Done
 
     write(tmp_path, "01", "import asyncio; await asyncio.sleep(60)", GOOD)
     started = time.monotonic()
-    error = execute(str(tmp_path / "01_test.ipynb"), str(tmp_path / "out.ipynb"), str(tmp_path), 2, {"TIMEOUT": 2.0})
+    done, error = execute(str(tmp_path / "01_test.ipynb"), str(tmp_path / "out.ipynb"), str(tmp_path), 2, {"TIMEOUT": 2.0})
+    assert done is Done.TIMEOUT
     assert "ran for more than 2 s" in error
     assert time.monotonic() - started < 40
 

@@ -1,0 +1,235 @@
+"""What `regress.yaml` says, checked: a mistake is told with its line and key before anything runs."""
+
+import difflib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
+
+import yaml
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from stream_lab.endpoint import KEY_VARIABLE
+
+SECRET = re.compile(r"key|token|secret|passw|credential", re.IGNORECASE)
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+class ConfigError(ValueError):
+    """Raised when a run cannot be planned as asked; the text says where and what to do."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class EndpointSpec(_Strict):
+    """A server to run against. Without anything: each notebook starts the bundled fake for itself.
+
+    scenario, options: a fake-vllm started for each notebook with this scenario and these flags, as `on_disconnect: keep`.
+    url, model: a server that runs already; its address ends in /v1. model None: the only one it serves.
+    api_key_env: the name of the variable that holds its key. jobs: notebooks at a time against it; None: 1 with `url`, else no limit.
+    """
+
+    scenario: str | None = None
+    options: dict[str, str | int | float | bool] = {}
+    url: str | None = None
+    model: str | None = None
+    api_key_env: str = KEY_VARIABLE
+    jobs: int | None = Field(default=None, ge=1, le=64)
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        if self.url is not None and (self.scenario is not None or self.options):
+            raise ValueError("give either `url`, or `scenario` and `options` of a fake, not both")
+        if self.options and self.scenario is None:
+            raise ValueError("`options` are those of a fake; name its `scenario`, too")
+        if self.model is not None and self.url is None:
+            raise ValueError("`model` names one of the server's at `url`")
+        if self.url is not None:
+            parts = urlsplit(self.url)
+            if parts.scheme not in ("http", "https") or not parts.hostname:
+                raise ValueError(f"'{self.url}' should look like http://host:8000/v1")
+            if parts.username or parts.password or parts.query:
+                raise ValueError("an address must not hold a password or a query; name the key's variable with api_key_env")
+        return self
+
+    @property
+    def limit(self) -> int | None:
+        """How many notebooks may run against it at a time; None: as many as there are jobs."""
+        return self.jobs if self.jobs is not None or self.url is None else 1
+
+    @property
+    def words(self) -> str:
+        """What it is, for people."""
+        if self.url is not None:
+            return f"a server at {self.url}"
+        flags = "".join(f", {name} {value}" for name, value in self.options.items())
+        return "the bundled fake" if self.scenario is None else f"a fake playing {self.scenario}{flags}"
+
+
+class WorldSpec(_Strict):
+    """An environment to run in. Without anything: the one that runs this.
+
+    python: the version, as "3.12"; None: the Python that runs this. requirements: a file of pinned packages.
+    on_top: packages installed after them, in place of what the file has; a path to a wheel will do. One that is not pinned with == is
+    resolved anew each day.
+    """
+
+    python: Annotated[str | None, BeforeValidator(lambda v: _quoted(v))] = None
+    requirements: str | None = None
+    on_top: list[str] = []
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.requirements is None and (self.python is not None or self.on_top):
+            raise ValueError("a world of its own needs `requirements`, a file of pinned packages")
+        return self
+
+
+def _quoted(value: object) -> object:
+    if isinstance(value, float):
+        raise ValueError(f"write the version in quotes, as '{value}': YAML takes 3.10 for 3.1")
+    return value
+
+
+def _many(value: object) -> object:
+    return value if isinstance(value, list) else [value]
+
+
+def _name(name: str) -> str:
+    if not NAME.fullmatch(name):
+        raise ValueError(f"'{name}' cannot be a name: letters, digits, dots, hyphens and underscores only")
+    return name
+
+
+Name = Annotated[str, AfterValidator(_name)]
+Value = str | int | float | bool | None
+Rule = dict[str, Annotated[list[Value], BeforeValidator(_many)]]
+
+
+class Limits(_Strict):
+    """Seconds one cell and one whole notebook may take before they are stopped, and when a notebook counts as slow.
+
+    slow: so many times what the baseline took, and at least five seconds more, is told as a warning.
+    """
+
+    cell: float = Field(default=60.0, gt=0)
+    notebook: float = Field(default=300.0, gt=0)
+    slow: float = Field(default=1.5, gt=1)
+
+
+class Config(_Strict):
+    """The whole of `regress.yaml`. Paths are taken from the file's own folder; outputs may be any fsspec URL."""
+
+    endpoints: dict[Name, EndpointSpec] = {"bundled": EndpointSpec()}
+    worlds: dict[Name, WorldSpec] = {"here": WorldSpec()}
+    folder: str = "notebooks"
+    notebooks: Annotated[list[str], BeforeValidator(_many)] = ["*"]
+    parameters: dict[str, Annotated[list[Value], BeforeValidator(_many)]] = {}
+    include: list[Rule] = []
+    exclude: list[Rule] = []
+    limits: Limits = Limits()
+    retries: int = Field(default=1, ge=0, le=3)
+    jobs: int = Field(default=2, ge=1, le=64)
+    outputs: str = "runs/regress"
+    history: str = "runs/history.sqlite"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_is_default(cls, body: Any) -> Any:
+        """`bundled:` with nothing after it is the bundled fake."""
+        if isinstance(body, dict):
+            for axis in ("endpoints", "worlds"):
+                if isinstance(body.get(axis), dict):
+                    body[axis] = {name: {} if spec is None else spec for name, spec in body[axis].items()}
+        return body
+
+    @model_validator(mode="after")
+    def _no_secrets(self) -> Self:
+        if not self.endpoints or not self.worlds or not self.notebooks:
+            raise ValueError("there must be at least one endpoint, one world and one notebook")
+        for name, values in self.parameters.items():
+            if SECRET.search(name) and not name.lower().endswith("_env"):
+                raise ValueError(
+                    f"the parameter {name} looks like a secret, and papermill writes parameters into what it makes; "
+                    "put it into the environment and name its variable with api_key_env"
+                )
+            if name == "BASE_URL":
+                raise ValueError("BASE_URL is not a parameter here; add the server under endpoints")
+            if not values:
+                raise ValueError(f"the parameter {name} has no value")
+        return self
+
+
+def load(path: Path) -> Config:
+    """The configuration in a YAML file.
+
+    Raises:
+        ConfigError: it cannot be read, is not YAML, or says something that cannot be; with line and key.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}; name a configuration with --config.") from None
+    try:
+        node = yaml.compose(text)
+        body = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ConfigError(f"{path}, line {line}: this is not YAML: {error.problem}.") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: this is not YAML: {error}.") from None
+    for key, line in _twice(node):
+        raise ConfigError(f"{path}, line {line}: '{key}' stands here a second time.")
+    try:
+        return Config.model_validate(body if body is not None else {})
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = [str(part) for part in first["loc"] if part not in ("[key]",)]
+        line, known = _locate(node, where)
+        raise ConfigError(f"{path}, line {line}: {'.'.join(known) or 'the whole'}: {_problem(first, where)}.") from None
+
+
+def _problem(error: Any, where: list[str]) -> str:
+    if error["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(where[-1], _keys(), n=1)
+        return "there is no such key" + (f"; do you mean {near[0]}?" if near else "")
+    return str(error["msg"]).removeprefix("Value error, ")
+
+
+def _keys() -> list[str]:
+    return [*Config.model_fields, *EndpointSpec.model_fields, *WorldSpec.model_fields, *Limits.model_fields]
+
+
+def _locate(node: yaml.Node | None, where: list[str]) -> tuple[int, list[str]]:
+    """The line of a key, and how much of its path is in the file: pydantic's paths go on into types."""
+    line, known = 1, []
+    for part in where:
+        if isinstance(node, yaml.MappingNode):
+            found = next(((key, value) for key, value in node.value if key.value == part), None)
+            if found is None:
+                break
+            line, node = found[0].start_mark.line + 1, found[1]
+        elif isinstance(node, yaml.SequenceNode) and part.isdigit() and int(part) < len(node.value):
+            node = node.value[int(part)]
+            line = node.start_mark.line + 1
+        else:
+            break
+        known.append(part)
+    return line, known
+
+
+def _twice(node: yaml.Node | None) -> Iterator[tuple[str, int]]:
+    """Keys that a mapping has twice; YAML forbids them, PyYAML takes the last in silence."""
+    if isinstance(node, yaml.MappingNode):
+        seen = set()
+        for key, value in node.value:
+            if key.value in seen:
+                yield key.value, key.start_mark.line + 1
+            seen.add(key.value)
+            yield from _twice(value)
+    elif isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            yield from _twice(value)

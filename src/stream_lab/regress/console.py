@@ -1,0 +1,111 @@
+"""A regression run on a terminal: what is being played, what came of it, what changed."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from stream_lab.regress.row import Row, Status
+from stream_lab.regress.run import Plan, Watcher
+from stream_lab.regress.summary import Kind, Summary, Verdict, told
+
+COLOURS = {
+    Status.PASS: "green",
+    Status.FAIL: "red",
+    Status.TIMEOUT: "red",
+    Status.INFRA: "yellow",
+    Status.SKIPPED: "bright_black",
+}
+TITLES = {
+    Kind.REGRESSION: ("Regressions", "red"),
+    Kind.UNKNOWN: ("Could not be told", "yellow"),
+    Kind.FLAKY: ("Flaky", "yellow"),
+    Kind.SLOW: ("Slow", "yellow"),
+    Kind.KNOWN: ("As bad as before", "bright_black"),
+    Kind.MENDED: ("Mended", "green"),
+}
+
+
+@contextmanager
+def watching(console: Console) -> Iterator[Watcher]:
+    """A live line of what is being played, and a lasting one for each cell that has ended."""
+    progress = Progress(
+        SpinnerColumn(),
+        BarColumn(bar_width=20),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}"),
+        console=console,
+        transient=True,
+    )
+    bar = progress.add_task("", total=None)
+
+    def began(cells: int, standing: int) -> None:
+        progress.update(bar, total=cells, completed=standing)
+        if standing:
+            progress.console.print(f"{standing} of {cells} cells stand from before.", highlight=False)
+
+    def ended(row: Row) -> None:
+        progress.advance(bar)
+        seconds = f"{row.seconds:6.1f} s" if row.seconds else " " * 8
+        again = f"  (at attempt {len(row.earlier) + 1})" if row.earlier else ""
+        line = f"[{COLOURS[row.status]}]{row.status.mark}[/] {escape(row.cell):<44} {seconds}  {escape(row.reason[:160])}{again}"
+        progress.console.print(line, highlight=False, soft_wrap=True)
+
+    with progress:
+        yield Watcher(
+            began=began,
+            playing=lambda names: progress.update(bar, description=escape("  ".join(names))),
+            ended=ended,
+            busy=lambda what: progress.update(bar, description=escape(f"{what} …")),
+        )
+
+
+def show_plan(plan: Plan, console: Console) -> None:
+    """The cells, and what decides how they are run; nothing is run."""
+    for cell in plan.cells:
+        console.print(cell.name, highlight=False, markup=False, soft_wrap=True)
+    console.print(
+        f"\n{len(plan.cells)} cells, {plan.config.jobs} at a time; held against {plan.baseline.words}.", highlight=False
+    )
+
+
+def show(summary: Summary, console: Console) -> None:
+    """The matrix, what changed, and the verdict."""
+    console.print(_matrix(summary))
+    for kind, (title, colour) in TITLES.items():
+        if changes := summary.of(kind):
+            console.print(f"\n[{colour}]{title}[/]")
+            for change in changes:
+                claim = f"{escape(change.claim)}: " if change.claim else ""
+                console.print(f"  {escape(change.cell)}: {claim}{escape(told(change))}", highlight=False, soft_wrap=True)
+    colour = {Verdict.AS_EXPECTED: "green", Verdict.REGRESSION: "red", Verdict.UNKNOWN: "yellow"}[summary.verdict]
+    held = f"Held against {summary.against}. {summary.where}, {summary.seconds:.0f} s."
+    console.print(f"\n[{colour}]{summary.verdict.capitalize()}[/]: {escape(summary.headline)}. {escape(held)}", highlight=False)
+    for note in summary.notes:
+        console.print(f"Note: {escape(note)}", highlight=False)
+
+
+def _matrix(summary: Summary) -> Table:
+    columns = list(dict.fromkeys((row.endpoint, row.world) for row in summary.rows))
+    table = Table(show_edge=False, pad_edge=False, header_style="bold")
+    table.add_column("notebook", no_wrap=True)
+    for endpoint, world in columns:
+        table.add_column(f"{endpoint}\n{world}", justify="right")
+    lines: dict[str, dict[tuple[str, str], Row]] = {}
+    for row in summary.rows:
+        chosen = ", ".join(f"{name}={value}" for name, value in row.parameters.items())
+        lines.setdefault(f"{row.notebook}{f' ({chosen})' if chosen else ''}", {})[row.endpoint, row.world] = row
+    for name, found in lines.items():
+        table.add_row(escape(name), *(_square(found.get(column)) for column in columns))
+    return table
+
+
+def _square(row: Row | None) -> str:
+    if row is None:
+        return ""
+    seconds = f" {row.seconds:.0f} s" if row.seconds else ""
+    return f"[{COLOURS[row.status]}]{row.status.mark} {row.status}[/]{' twice' if row.flaky else ''}{seconds}"

@@ -1,0 +1,168 @@
+"""The cells of the matrix: every endpoint × world × notebook × choice of parameters that the rules leave."""
+
+import ast
+import difflib
+import hashlib
+import json
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from stream_lab.regress.config import Config, ConfigError, Rule
+
+OURS = ("BASE_URL", "MODEL")
+"""Parameters that the endpoint decides."""
+
+
+@dataclass(frozen=True)
+class Notebook:
+    """A notebook as it stands in the folder. `name` is the file's without .ipynb; `parameters` are the names it can be given."""
+
+    name: str
+    text: str
+    parameters: frozenset[str]
+
+    @property
+    def title(self) -> str:
+        """Its first heading, without the number."""
+        for cell in json.loads(self.text)["cells"]:
+            if cell["cell_type"] == "markdown":
+                first = "".join(cell["source"]).splitlines()[0].lstrip("# ")
+                return (first.partition("·")[2] or first).strip().replace("`", "")
+        return self.name
+
+    @property
+    def digest(self) -> str:
+        """Of what is run, so that an output or a sentence that changed makes no new notebook."""
+        code = [cell["source"] for cell in json.loads(self.text)["cells"] if cell["cell_type"] == "code"]
+        return hashlib.sha256(json.dumps(code).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of one notebook. `parameters`: those of the matrix, without the endpoint's; `axes`: names of those with several values."""
+
+    endpoint: str
+    world: str
+    notebook: Notebook
+    parameters: tuple[tuple[str, Any], ...]
+    axes: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Unique in the matrix, the same from run to run, and fit for a file's path."""
+        chosen = ",".join(f"{name}={_plain(value)}" for name, value in self.parameters if name in self.axes)
+        return "/".join(part for part in (self.endpoint, self.world, self.notebook.name, chosen) if part)
+
+
+def cells(config: Config, base: Path) -> list[Cell]:
+    """The cells in the order of the configuration. `base`: the folder that its paths start from.
+
+    Raises:
+        ConfigError: a notebook, a parameter or a rule names nothing, or the rules leave no cell.
+    """
+    notebooks = _notebooks(config, base)
+    _check_parameters(config, notebooks)
+    _check_rules(config, notebooks)
+    axes = tuple(name for name, values in config.parameters.items() if len(values) > 1)
+    every = [
+        Cell(endpoint, world, notebook, chosen, axes)
+        for endpoint, world, notebook in product(config.endpoints, config.worlds, notebooks)
+        for chosen in _choices(config, notebook)
+    ]
+    left = [
+        cell
+        for cell in every
+        if (not config.include or any(_matches(rule, cell) for rule in config.include))
+        and not any(_matches(rule, cell) for rule in config.exclude)
+    ]
+    if not left:
+        raise ConfigError("The rules leave nothing to run; look at include and exclude.")
+    names = [cell.name for cell in left]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise ConfigError(f"Two cells would both be called {twice}; give each parameter values that differ in letters or digits.")
+    return left
+
+
+def _notebooks(config: Config, base: Path) -> list[Notebook]:
+    folder = base / config.folder
+    found = {path.stem: path for path in sorted(folder.glob("*.ipynb"))}
+    if not found:
+        raise ConfigError(f"There are no notebooks in {config.folder}; mend `folder` in the configuration.")
+    chosen: list[str] = []
+    for pattern in config.notebooks:
+        names = [name for name in found if fnmatchcase(name, pattern) or name.startswith(f"{pattern}_")]
+        if not names:
+            near = difflib.get_close_matches(pattern, found, n=1, cutoff=0.4)
+            raise ConfigError(f"No notebook is called '{pattern}'{f'; do you mean {near[0]}?' if near else ''}")
+        chosen += [name for name in names if name not in chosen]
+    return [_read(found[name]) for name in sorted(chosen)]
+
+
+def _read(path: Path) -> Notebook:
+    try:
+        text = path.read_text(encoding="utf-8")
+        tagged = [cell for cell in json.loads(text)["cells"] if "parameters" in cell["metadata"].get("tags", [])]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise ConfigError(f"{path.name} is not a notebook that can be read.") from None
+    if not tagged:
+        raise ConfigError(f"{path.name} has no cell tagged `parameters`: what it is given would be overwritten in silence.")
+    try:
+        tree = ast.parse("".join(tagged[0]["source"]))
+    except SyntaxError:
+        raise ConfigError(f"The cell tagged `parameters` of {path.name} is not Python.") from None
+    names = {target.id for node in tree.body for target in _targets(node) if isinstance(target, ast.Name)}
+    return Notebook(path.stem, text, frozenset(names))
+
+
+def _targets(node: ast.stmt) -> list[ast.expr]:
+    return node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+
+
+def _check_parameters(config: Config, notebooks: list[Notebook]) -> None:
+    known = {name for notebook in notebooks for name in notebook.parameters}
+    for name in config.parameters:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"; do you mean {near[0]}?" if near else f"; they have {', '.join(sorted(known))}."
+            raise ConfigError(f"No notebook has a parameter {name}{hint}")
+
+
+def _check_rules(config: Config, notebooks: list[Notebook]) -> None:
+    axes: dict[str, list[str]] = {
+        "endpoint": list(config.endpoints),
+        "world": list(config.worlds),
+        "notebook": [notebook.name for notebook in notebooks],
+        **{name: [_plain(value) for value in values] for name, values in config.parameters.items()},
+    }
+    for kind, rules in (("include", config.include), ("exclude", config.exclude)):
+        for rule in rules:
+            for axis, patterns in rule.items():
+                if axis not in axes:
+                    raise ConfigError(f"A rule of {kind} speaks of '{axis}', but there are only {', '.join(axes)}.")
+                for pattern in patterns:
+                    if not any(_is(value, pattern) for value in axes[axis]):
+                        raise ConfigError(f"A rule of {kind} names the {axis} '{pattern}', and there is none.")
+
+
+def _choices(config: Config, notebook: Notebook) -> list[tuple[tuple[str, Any], ...]]:
+    """Every combination of the parameters that this notebook has."""
+    axes = [[(name, value) for value in values] for name, values in config.parameters.items() if name in notebook.parameters]
+    return list(product(*axes))
+
+
+def _matches(rule: Rule, cell: Cell) -> bool:
+    values = {"endpoint": cell.endpoint, "world": cell.world, "notebook": cell.notebook.name}
+    values.update({name: _plain(value) for name, value in cell.parameters})
+    return all(axis in values and any(_is(values[axis], pattern) for pattern in patterns) for axis, patterns in rule.items())
+
+
+def _is(value: str, pattern: object) -> bool:
+    return fnmatchcase(value, str(pattern)) or value == _plain(pattern) or value.startswith(f"{pattern}_")
+
+
+def _plain(value: object) -> str:
+    """A value as it may stand in a file's name."""
+    return "".join(letter if letter.isalnum() or letter in ".-_" else "-" for letter in str(value))

@@ -1,0 +1,170 @@
+"""Every finished run, in a SQLite file: what a trend is drawn from, and what the next run is held against."""
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from stream_lab.evidence import Claim, Outcome
+from stream_lab.regress.compare import Baseline
+from stream_lab.regress.row import Attempt, Row, Status
+from stream_lab.regress.summary import Summary, Verdict
+
+TABLES = """
+CREATE TABLE IF NOT EXISTS runs (run TEXT PRIMARY KEY, started TEXT, seconds REAL, verdict TEXT, headline TEXT, against TEXT, place TEXT,
+  code TEXT, commit_ TEXT, outputs TEXT);
+CREATE TABLE IF NOT EXISTS rows (run TEXT, cell TEXT, endpoint TEXT, world TEXT, notebook TEXT, title TEXT, parameters TEXT, status TEXT,
+  reason TEXT, by_claims INTEGER, seconds REAL, earlier TEXT, load REAL, jobs INTEGER, imported TEXT, PRIMARY KEY (run, cell));
+CREATE TABLE IF NOT EXISTS claims (run TEXT, cell TEXT, place INTEGER, claim TEXT, expected TEXT, found TEXT, outcome TEXT,
+  PRIMARY KEY (run, cell, place));
+CREATE TABLE IF NOT EXISTS numbers (run TEXT, cell TEXT, name TEXT, value REAL, PRIMARY KEY (run, cell, name));
+"""
+_EARLIER = TypeAdapter(list[Attempt])
+BUSY = 30.0
+"""Seconds to wait for another process that is writing."""
+
+
+class HistoryError(RuntimeError):
+    """Raised when the history cannot be read or written; the text says why."""
+
+
+@dataclass(frozen=True)
+class Past:
+    """A run of the history, with its rows."""
+
+    run: str
+    started: str
+    seconds: float
+    verdict: Verdict
+    headline: str
+    against: str
+    code: str
+    commit: str
+    outputs: str
+    rows: list[Row]
+
+
+class History:
+    """The file, made when it is first written to."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def add(self, summary: Summary, outputs: str) -> None:
+        """Write a run down; in place of what was known of it, if it was resumed."""
+        run = summary.run
+        with self._open(make=True) as base, base:
+            for table in ("runs", "rows", "claims", "numbers"):
+                base.execute(f"DELETE FROM {table} WHERE run = ?", (run,))
+            base.execute(
+                "INSERT INTO runs VALUES (?,?,?,?,?,?,?,?,?,?)",
+                (run, summary.started, summary.seconds, summary.verdict, summary.headline, summary.against, summary.where,
+                 summary.code, summary.commit, outputs),
+            )  # fmt: skip
+            for row in summary.rows:
+                base.execute(
+                    "INSERT INTO rows VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                    (run, row.cell, row.endpoint, row.world, row.notebook, row.title, json.dumps(row.parameters), row.status,
+                     row.reason, row.by_claims, row.seconds, _EARLIER.dump_json(row.earlier).decode(), row.load, row.jobs, json.dumps(row.imported)),
+                )  # fmt: skip
+                base.executemany(
+                    "INSERT INTO claims VALUES (?,?,?,?,?,?,?)",
+                    [(run, row.cell, n, c.text, c.expected, c.found, c.outcome) for n, c in enumerate(row.claims)],
+                )
+                base.executemany("INSERT INTO numbers VALUES (?,?,?,?)", [(run, row.cell, k, v) for k, v in row.numbers.items()])
+
+    def last(self, most: int = 30) -> list[Past]:
+        """The newest runs, oldest of them first."""
+        with self._open() as base:
+            found = base.execute("SELECT * FROM runs ORDER BY started DESC, run DESC LIMIT ?", (most,)).fetchall()
+            return [self._past(base, run) for run in reversed(found)]
+
+    def run(self, name: str) -> Past | None:
+        """A run by its name; None if it is not known."""
+        with self._open() as base:
+            found = base.execute("SELECT * FROM runs WHERE run = ?", (name,)).fetchone()
+            return self._past(base, found) if found is not None else None
+
+    def last_good(self, cells: list[str], but: str = "") -> Baseline | None:
+        """For each cell the newest row of a run that came out as expected; None if there is none for any. but: a run to leave out.
+
+        A run that did not is passed over, so that a regression stays one until it is mended or accepted by naming a baseline.
+        """
+        with self._open() as base:
+            found = base.execute(
+                "SELECT * FROM runs WHERE verdict = ? AND run != ? ORDER BY started DESC, run DESC LIMIT 100",
+                (Verdict.AS_EXPECTED, but),
+            ).fetchall()
+            rows: dict[str, Row] = {}
+            newest = ""
+            for run in found:
+                for row in self._past(base, run).rows if not set(cells) <= set(rows) else []:
+                    if row.cell in cells and row.cell not in rows:
+                        rows[row.cell] = row
+                        newest = newest or run["run"]
+        return Baseline(f"the last good run of each cell (newest: {newest})", rows) if rows else None
+
+    def seconds(self) -> dict[str, float]:
+        """How long each cell took when it last passed."""
+        with self._open() as base:
+            found = base.execute(
+                "SELECT cell, rows.seconds FROM rows JOIN runs USING (run) WHERE status = 'pass' ORDER BY started"
+            ).fetchall()
+        return {row["cell"]: row["seconds"] for row in found}
+
+    @contextmanager
+    def _open(self, *, make: bool = False) -> Iterator[sqlite3.Connection]:
+        try:
+            if make:
+                self.file.parent.mkdir(parents=True, exist_ok=True)
+            place = str(self.file) if make or self.file.exists() else ":memory:"
+            with closing(sqlite3.connect(place, timeout=BUSY)) as base:
+                base.row_factory = sqlite3.Row
+                base.executescript(TABLES)
+                yield base
+        except (sqlite3.Error, OSError) as error:
+            raise HistoryError(f"The history {self.file} cannot be used: {error}; name another file with `history`.") from None
+
+    def _past(self, base: sqlite3.Connection, run: sqlite3.Row) -> Past:
+        name = run["run"]
+        claims: dict[str, list[Claim]] = {}
+        for found in base.execute("SELECT * FROM claims WHERE run = ? ORDER BY place", (name,)):
+            claim = Claim(found["claim"], found["expected"], found["found"], Outcome(found["outcome"]))
+            claims.setdefault(found["cell"], []).append(claim)
+        numbers: dict[str, dict[str, float]] = {}
+        for found in base.execute("SELECT * FROM numbers WHERE run = ?", (name,)):
+            numbers.setdefault(found["cell"], {})[found["name"]] = found["value"]
+        rows = [
+            Row(
+                cell=found["cell"],
+                endpoint=found["endpoint"],
+                world=found["world"],
+                notebook=found["notebook"],
+                title=found["title"],
+                parameters=json.loads(found["parameters"]),
+                status=Status(found["status"]),
+                reason=found["reason"],
+                by_claims=bool(found["by_claims"]),
+                claims=claims.get(found["cell"], []),
+                numbers=numbers.get(found["cell"], {}),
+                seconds=found["seconds"],
+                imported=json.loads(found["imported"]),
+                earlier=_EARLIER.validate_json(found["earlier"]),
+                load=found["load"],
+                jobs=found["jobs"],
+            )
+            for found in base.execute("SELECT * FROM rows WHERE run = ? ORDER BY rowid", (name,))
+        ]
+        return Past(
+            name, run["started"], run["seconds"], Verdict(run["verdict"]), run["headline"], run["against"], run["code"], run["commit_"],
+            run["outputs"], rows,
+        )  # fmt: skip
+
+
+def baseline_of(past: Past) -> Baseline:
+    """A run of the history as something to hold another against."""
+    return Baseline(f"the run {past.run}", {row.cell: row for row in past.rows})

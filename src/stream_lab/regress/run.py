@@ -1,0 +1,345 @@
+"""A regression run from its configuration to its documents, and how one that was broken off goes on."""
+
+import hashlib
+import json
+import subprocess
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from stream_lab.endpoint import Endpoint, EndpointError
+from stream_lab.regress import snapshot
+from stream_lab.regress.compare import NO_BASELINE, Baseline, compare, verdict
+from stream_lab.regress.config import Config, ConfigError
+from stream_lab.regress.executors import Executor
+from stream_lab.regress.grid import Cell, cells
+from stream_lab.regress.history import History, baseline_of
+from stream_lab.regress.junit import junit
+from stream_lab.regress.page import page
+from stream_lab.regress.play import Played, Task
+from stream_lab.regress.row import Row, Status
+from stream_lab.regress.schedule import run_all
+from stream_lab.regress.store import Store, new_name
+from stream_lab.regress.summary import Kind, Summary, Verdict, markdown, parse
+from stream_lab.regress.worlds import World, WorldError
+
+LAST = "last"
+RUN_FILE = "run.json"
+_ROW: TypeAdapter[Row] = TypeAdapter(Row)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run that is about to begin or to go on. base: the folder that the configuration's paths start from."""
+
+    config: Config
+    base: Path
+    cells: list[Cell]
+    name: str
+    store: Store
+    history: History
+    baseline: Baseline
+    resumed: bool
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """By cell: what names everything it is made from."""
+        config = self.config
+        code = snapshot.digest()
+        worlds = {name: _world_digest(name, config, self.base) for name in config.worlds}
+        servers = {name: spec.model_dump_json(exclude={"jobs"}) for name, spec in config.endpoints.items()}
+        limits = config.limits.model_dump_json(exclude={"slow"})
+
+        def digest(cell: Cell) -> str:
+            parts = [code, worlds[cell.world], servers[cell.endpoint], cell.notebook.digest, json.dumps(cell.parameters), limits]
+            return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+        return {cell.name: digest(cell) for cell in self.cells}
+
+
+@dataclass(frozen=True)
+class Watcher:
+    """Who is told how it goes. began: how many cells are to be played, how many stand already. playing: those at this moment."""
+
+    began: Callable[[int, int], None]
+    playing: Callable[[list[str]], None]
+    ended: Callable[[Row], None]
+    busy: Callable[[str], None]
+
+
+def plan(
+    config: Config, base: Path, *, against: str = LAST, resume: bool = False, name: str | None = None, only: str = ""
+) -> Plan:
+    """Lay out a new run, or one that goes on: the one called `name`, or the newest.
+
+    against: `last`, a summary.json, or the name of a run. only: cells whose name contains this.
+
+    Raises:
+        ConfigError, StoreError, HistoryError: it cannot be done as asked.
+    """
+    chosen = [cell for cell in cells(config, base) if only in cell.name]
+    if not chosen:
+        raise ConfigError(f"No cell's name contains '{only}'; see --dry-run.")
+    place = Store(config.outputs if "://" in config.outputs else str(base / config.outputs))
+    history = History(base / config.history)
+    if resume:
+        runs = place.runs()
+        if not runs or (name is not None and name not in runs):
+            raise ConfigError(
+                f"There is no run {name or ''} to go on with in {config.outputs}; start one without --resume.".replace("  ", " ")
+            )
+        name = name or runs[-1]
+    else:
+        if name is not None and name in place.runs():
+            raise ConfigError(f"There is a run {name} already; go on with it by --resume, or choose another name.")
+        name = name or new_name(datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%S"))
+    baseline = _baseline(against, history, place, [cell.name for cell in chosen], but=name)
+    return Plan(config, base, chosen, name, place.run(name), history, baseline, resume)
+
+
+def carry_out(plan: Plan, executor: Executor, watcher: Watcher) -> Summary:
+    """Play what is not there yet, and write every document. Results are kept as they come, so that this may be interrupted anywhere.
+
+    Raises:
+        StoreError: outputs cannot be written; what was written stays.
+        KeyboardInterrupt: after what was being played has been stopped.
+    """
+    sitting = uuid.uuid4().hex  # a run that goes on must not be stopped by what stopped it before
+    started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
+    with plan.store.claimed():
+        digests = plan.digests
+        rows = _standing(plan, digests) if plan.resumed else {}
+        watcher.began(len(plan.cells), len(rows))
+        left = [cell for cell in plan.cells if cell.name not in rows]
+        finished = _finished(plan) if not left else None
+        if finished is not None:
+            concluded = _conclude(finished, plan)
+            _write(plan, concluded)
+            return concluded
+        body = {"run": plan.name, "started": started, "code": snapshot.digest(), "commit": commit(plan.base)}
+        plan.store.write_json(RUN_FILE, {**body, "config": plan.config.model_dump(mode="json")})
+        worlds, lost_worlds = _worlds(plan, watcher)
+        models, lost_endpoints, notes = _endpoints(plan, watcher)
+        tasks = []
+        for cell in _longest_first(left, plan.history):
+            row = _row(
+                cell, digests[cell.name], min(executor.slots, plan.config.endpoints[cell.endpoint].limit or executor.slots)
+            )
+            lost = lost_worlds.get(cell.world) or lost_endpoints.get(cell.endpoint)
+            if lost:
+                rows[cell.name] = replace(row, status=Status.INFRA, reason=lost)
+                watcher.ended(rows[cell.name])
+                continue
+            tasks.append((row, cell))
+        code = snapshot.take()
+        work = [
+            Task(
+                sitting=sitting,
+                row=row,
+                notebook=cell.notebook.text,
+                endpoint=plan.config.endpoints[cell.endpoint],
+                model=models.get(cell.endpoint),
+                world=worlds[cell.world],
+                code=code,
+                cell_limit=plan.config.limits.cell,
+                notebook_limit=plan.config.limits.notebook,
+                retries=plan.config.retries,
+            )
+            for row, cell in tasks
+        ]
+        try:
+            for played in run_all(work, executor, watcher.playing):
+                _keep(plan.store, played)
+                rows[played.row.cell] = played.row
+                watcher.ended(played.row)
+        except BaseException:
+            executor.stop(sitting)
+            raise
+        in_order = [rows[cell.name] for cell in plan.cells]
+        summary = _summary(plan, in_order, started, time.monotonic() - clock, executor.words, worlds, lost_worlds, notes)
+        _write(plan, summary)
+    return summary
+
+
+def commit(folder: Path) -> str:
+    """The checkout's commit, with "+" if it has changes; empty where there is no git."""
+    try:
+        found = subprocess.run(
+            ["git", "describe", "--always", "--abbrev=10", "--dirty=+", "--exclude=*"],
+            cwd=folder, capture_output=True, text=True, timeout=10, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return found.stdout.strip()
+
+
+def _baseline(against: str, history: History, place: Store, names: list[str], but: str) -> Baseline:
+    if against == LAST:
+        return history.last_good(names, but=but) or NO_BASELINE
+    past = history.run(against)
+    if past is not None:
+        return baseline_of(past)
+    text = place.run(against).read("summary.json") if "/" not in against and against in place.runs() else None
+    if text is None:
+        try:
+            text = Path(against).read_text(encoding="utf-8")
+        except OSError:
+            raise ConfigError(
+                f"The baseline {against} is neither a run of the history nor a summary.json that can be read."
+            ) from None
+    try:
+        summary = parse(text)
+    except ValidationError:
+        raise ConfigError(f"The baseline {against} is not the summary.json of a run.") from None
+    return Baseline(f"the run {summary.run}", {row.cell: row for row in summary.rows})
+
+
+def _standing(plan: Plan, digests: dict[str, str]) -> dict[str, Row]:
+    """Rows of an earlier sitting that are still made from the same, and told something."""
+    found: dict[str, Row] = {}
+    for name in plan.store.names("cells"):
+        row = _ROW.validate_json(plan.store.read(name) or "")
+        if digests.get(row.cell) == row.digest and row.status is not Status.INFRA:
+            found[row.cell] = row
+    return found
+
+
+def _finished(plan: Plan) -> Summary | None:
+    """What an earlier sitting concluded, if it came that far with these very cells."""
+    text = plan.store.read("summary.json")
+    summary = parse(text) if text is not None else None
+    return summary if summary is not None and [row.cell for row in summary.rows] == [cell.name for cell in plan.cells] else None
+
+
+def _worlds(plan: Plan, watcher: Watcher) -> tuple[dict[str, World], dict[str, str]]:
+    """The worlds, each made here once before anything is timed; and why those that cannot be made cannot."""
+    found, lost = {}, {}
+    for name in dict.fromkeys(cell.world for cell in plan.cells):
+        watcher.busy(f"the world '{name}'")
+        try:
+            found[name] = World.of(name, plan.config.worlds[name], plan.base)
+            found[name].environment()
+        except WorldError as error:
+            lost[name] = str(error)
+    return found, lost
+
+
+def _endpoints(plan: Plan, watcher: Watcher) -> tuple[dict[str, str], dict[str, str], list[str]]:
+    """The models of the servers that run already, why those that cannot be asked cannot, and what to know about the others."""
+    models, lost, notes = {}, {}, []
+    for name in dict.fromkeys(cell.endpoint for cell in plan.cells):
+        spec = plan.config.endpoints[name]
+        if spec.url is None:
+            continue
+        watcher.busy(f"the endpoint '{name}'")
+        try:
+            with Endpoint(spec.url, spec.model, key_variable=spec.api_key_env) as server:
+                models[name] = server.model
+                notes += [f"{name}: {note}" for note in server.notes]
+        except EndpointError as error:
+            lost[name] = str(error)
+    return models, lost, notes
+
+
+def _longest_first(left: list[Cell], history: History) -> list[Cell]:
+    """So that the last one to end is a short one; those nobody knows come first, in the order of the matrix."""
+    took = history.seconds()
+    return sorted(left, key=lambda cell: -took.get(cell.name, float("inf")))
+
+
+def _row(cell: Cell, digest: str, jobs: int) -> Row:
+    return Row(
+        cell=cell.name,
+        endpoint=cell.endpoint,
+        world=cell.world,
+        notebook=cell.notebook.name,
+        title=cell.notebook.title,
+        parameters=dict(cell.parameters),
+        status=Status.INFRA,
+        jobs=jobs,
+        digest=digest,
+    )
+
+
+def _keep(store: Store, played: Played) -> None:
+    """The notebook first: whoever finds a row finds its notebook."""
+    if played.notebook:
+        store.write(f"notebooks/{played.row.cell}.ipynb", played.notebook)
+    store.write_json(f"cells/{played.row.cell}.json", _ROW.dump_python(played.row, mode="json"))
+
+
+def _summary(
+    plan: Plan,
+    rows: list[Row],
+    started: str,
+    seconds: float,
+    where: str,
+    worlds: dict[str, World],
+    lost: dict[str, str],
+    notes: list[str],
+) -> Summary:
+    versions: dict[str, dict[str, str]] = {}
+    for name in dict.fromkeys(cell.world for cell in plan.cells):
+        versions[name] = {} if name in lost else worlds[name].environment().versions
+    endpoints = {name: plan.config.endpoints[name].words for name in dict.fromkeys(cell.endpoint for cell in plan.cells)}
+    unfinished = Summary(
+        run=plan.name,
+        verdict=Verdict.UNKNOWN,
+        exit_status=2,
+        headline="",
+        against="",
+        started=started,
+        seconds=round(seconds, 1),
+        where=where,
+        code=snapshot.digest()[:16],
+        commit=commit(plan.base),
+        endpoints=endpoints,
+        worlds=versions,
+        rows=rows,
+        notes=notes,
+    )
+    return _conclude(unfinished, plan)
+
+
+def _conclude(summary: Summary, plan: Plan) -> Summary:
+    """The same run, held against the plan's baseline."""
+    changes = compare(summary.rows, plan.baseline, plan.config.limits.slow)
+    found = verdict(summary.rows, changes)
+    concluded = replace(summary, changes=changes, verdict=found, exit_status=found.exit_status, against=plan.baseline.words)
+    return replace(concluded, headline=_headline(concluded))
+
+
+def _headline(summary: Summary) -> str:
+    rows, claims = summary.rows, [claim for row in summary.rows for claim in row.claims]
+    told = sum(claim.outcome == "as told" for claim in claims)
+    parts = [f"{summary.count(Status.PASS)} of {len(rows)} cells pass, {told} of {len(claims)} claims as told"]
+    for kind, one, many in (
+        (Kind.REGRESSION, "regression", "regressions"),
+        (Kind.UNKNOWN, "could not be told", "could not be told"),
+        (Kind.KNOWN, "as bad as before", "as bad as before"),
+        (Kind.FLAKY, "flaky", "flaky"),
+        (Kind.SLOW, "slow", "slow"),
+    ):
+        if number := len(summary.of(kind)):
+            parts.append(f"{number} {one if number == 1 else many}")
+    return ", ".join(parts)
+
+
+def _write(plan: Plan, summary: Summary) -> None:
+    plan.store.write("report.html", page(summary))
+    plan.store.write("junit.xml", junit(summary))
+    plan.store.write("summary.md", markdown(summary))
+    plan.store.write_json("summary.json", summary.as_dict())
+    plan.history.add(summary, plan.store.address)
+
+
+def _world_digest(name: str, config: Config, base: Path) -> str:
+    try:
+        return World.of(name, config.worlds[name], base).digest
+    except WorldError:
+        return ""

@@ -1,0 +1,61 @@
+"""Play tasks over an executor: as many at a time as it has slots, and as each endpoint allows."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
+from dataclasses import replace
+
+from stream_lab.regress.executors import Executor
+from stream_lab.regress.play import Played, Task
+from stream_lab.regress.row import Status
+
+LOOKS_EVERY = 1.0
+ALONE_FOR = 30.0
+"""Seconds without any worker after which what is left cannot be told."""
+
+
+def run_all(tasks: list[Task], executor: Executor, tell: Callable[[list[str]], None]) -> Iterator[Played]:
+    """Give each task's result as it comes. Tasks begin in the order given, save that an endpoint that is busy lets others pass.
+
+    tell: is given the names of the cells that are being played, whenever they change.
+    """
+    waiting = list(tasks)
+    playing: dict[Future[Played], Task] = {}
+    alone_since: float | None = None
+    while waiting or playing:
+        for task in _next(waiting, list(playing.values()), executor.slots):
+            waiting.remove(task)
+            playing[executor.submit(task)] = task
+        tell([task.row.cell for task in playing.values()])
+        done, _ = wait(playing, timeout=LOOKS_EVERY, return_when=FIRST_COMPLETED)
+        for future in done:
+            yield _result(playing.pop(future), future)
+        alone_since = None if not executor.gone() else alone_since or time.monotonic()
+        if alone_since is not None and time.monotonic() - alone_since > ALONE_FOR:
+            for task in [*playing.values(), *waiting]:
+                yield Played(replace(task.row, status=Status.INFRA, reason="no worker was left to play it"))
+            return
+
+
+def _next(waiting: list[Task], playing: list[Task], slots: int) -> list[Task]:
+    """Those that may begin now."""
+    busy = Counter(task.row.endpoint for task in playing)
+    chosen: list[Task] = []
+    for task in waiting:
+        if len(playing) + len(chosen) >= slots:
+            break
+        limit = task.endpoint.limit
+        if limit is None or busy[task.row.endpoint] < limit:
+            busy[task.row.endpoint] += 1
+            chosen.append(task)
+    return chosen
+
+
+def _result(task: Task, future: Future[Played]) -> Played:
+    try:
+        return future.result()
+    except (Exception, CancelledError) as error:  # of the machinery: a worker that is lost for good, a task that cannot be sent
+        return Played(
+            replace(task.row, status=Status.INFRA, reason=f"it could not be played: {type(error).__name__}: {error}"[:400])
+        )

@@ -1,0 +1,80 @@
+"""The kit's own code as it stood when a run began: what every cell of the run imports, whoever edits the checkout meanwhile."""
+
+import hashlib
+import io
+import shutil
+import zipfile
+from dataclasses import dataclass
+from importlib.metadata import distribution
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import mkdtemp
+
+from stream_lab.regress.cache import alone, cache_folder
+
+PACKAGES = ("stream_deadline", "stream_lab", "fake_vllm")
+METADATA = ("METADATA", "entry_points.txt")
+EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The packages' files, zipped. `digest` names the content."""
+
+    digest: str
+    packed: bytes
+
+    def folder(self) -> Path:
+        """Where it is unpacked on this machine, for PYTHONPATH; unpacked by the first who asks."""
+        home = cache_folder("code")
+        place = home / self.digest[:16]
+        with alone(home / "lock"):
+            if not place.exists():
+                partial = Path(mkdtemp(dir=home))
+                with zipfile.ZipFile(io.BytesIO(self.packed)) as archive:
+                    archive.extractall(partial)
+                partial.replace(place)
+                _forget_the_oldest(home)
+        return place
+
+
+def digest() -> str:
+    """Names the code as it stands now."""
+    found = hashlib.sha256()
+    for name, path in _files():
+        found.update(name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return found.hexdigest()
+
+
+def take() -> Snapshot:
+    """The code as it stands now."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, path in _files():
+            archive.writestr(zipfile.ZipInfo(name, EPOCH), path.read_bytes(), zipfile.ZIP_DEFLATED)
+        ours = distribution("stream-deadline")
+        for name in METADATA:
+            text = ours.read_text(name) or ""
+            archive.writestr(zipfile.ZipInfo(f"stream_deadline-{ours.version}.dist-info/{name}", EPOCH), text)
+    return Snapshot(digest(), buffer.getvalue())
+
+
+def _files() -> list[tuple[str, Path]]:
+    files = []
+    for package in PACKAGES:
+        spec = find_spec(package)
+        assert spec is not None
+        assert spec.origin is not None
+        root = Path(spec.origin).parent
+        files += [
+            (f"{package}/{path.relative_to(root).as_posix()}", path)
+            for path in sorted(root.rglob("*"))
+            if path.is_file() and "__pycache__" not in path.parts
+        ]
+    return files
+
+
+def _forget_the_oldest(home: Path, keep: int = 20) -> None:
+    folders = sorted((path for path in home.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime)
+    for folder in folders[:-keep]:
+        shutil.rmtree(folder, ignore_errors=True)

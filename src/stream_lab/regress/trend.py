@@ -1,0 +1,106 @@
+"""The history as one HTML page: which claims did not hold when, how late, how long, and every run's verdict. It needs no other file."""
+
+import base64
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.resources import files
+
+from jinja2 import Environment, StrictUndefined
+
+from stream_lab.evidence import Outcome
+from stream_lab.regress import pictures
+from stream_lab.regress.history import Past
+from stream_lab.regress.page import moment, name_of
+from stream_lab.regress.row import Row, Status
+from stream_lab.regress.summary import Verdict
+
+ENDED = "runs to its end"
+TONES = {"✔": "good", "✘": "bad", "!": "bad", "?": "open", "–": "none", "·": "none"}
+
+
+@dataclass(frozen=True)
+class Point:
+    """A claim in one run. mark: "·" if the run did not get to it. words: what was found, and when."""
+
+    mark: str
+    words: str
+
+    @property
+    def tone(self) -> str:
+        return TONES[self.mark]
+
+
+@dataclass(frozen=True)
+class Line:
+    """A claim of a notebook over all runs."""
+
+    notebook: str
+    claim: str
+    points: list[Point]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """One endpoint × world: the claims that were not always as told.
+
+    steady: how many others there are; of these `partly` were not in every run.
+    """
+
+    place: str
+    lines: list[Line]
+    steady: int
+    partly: int
+
+    @property
+    def others(self) -> str:
+        """The others in a sentence."""
+        if not self.steady:
+            return "No other claims."
+        count = f"{self.steady} other {'claim' if self.steady == 1 else 'claims'}" if self.lines else f"All {self.steady} claims"
+        if not self.partly:
+            return f"{count}: as told in every run."
+        return f"{count}: as told in every run that got to them, which for {self.partly} was not every run."
+
+
+def trend(pasts: list[Past]) -> str:
+    """The page's text. `pasts`: oldest first; with none it says so."""
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    template = environment.from_string(files("stream_lab.regress").joinpath("trend.html.j2").read_text(encoding="utf-8"))
+    drawn = [picture for draw in (pictures.lateness, pictures.durations) if (picture := draw(pasts)) is not None]
+    return template.render(
+        pasts=pasts,
+        grids=list(_grids(pasts)),
+        pictures=[{"png": base64.b64encode(picture.png()).decode(), "alt": picture.alt} for picture in drawn],
+        marks={Verdict.AS_EXPECTED: "✔", Verdict.REGRESSION: "✘", Verdict.UNKNOWN: "?"},
+        tones={Verdict.AS_EXPECTED: "good", Verdict.REGRESSION: "bad", Verdict.UNKNOWN: "open"},
+        moment=moment,
+        short=pictures.short,
+    )
+
+
+def _grids(pasts: list[Past]) -> Iterator[Grid]:
+    places = dict.fromkeys((row.endpoint, row.world) for past in pasts for row in past.rows)
+    for endpoint, world in places:
+        points: dict[tuple[str, str, str], dict[int, Point]] = {}
+        for index, past in enumerate(pasts):
+            for row in past.rows:
+                if (row.endpoint, row.world) == (endpoint, world):
+                    for claim, point in _points(row, moment(past.started)):
+                        points.setdefault((row.notebook, name_of(row), claim), {})[index] = point
+        told = {key: found for key, found in points.items() if all(point.mark == "✔" for point in found.values())}
+        lines = [
+            Line(name, claim, [found.get(index, Point("·", f"{moment(past.started)}: not in this run")) for index, past in enumerate(pasts)])
+            for (_, name, claim), found in sorted(points.items(), key=lambda item: item[0][0])
+            if (_, name, claim) not in told
+        ]  # fmt: skip
+        # Whether a notebook runs to its end is no claim of its own.
+        steady = [found for (_, _, claim), found in told.items() if claim != ENDED]
+        yield Grid(f"{endpoint} · {world}", lines, len(steady), sum(len(found) < len(pasts) for found in steady))
+
+
+def _points(row: Row, when: str) -> Iterator[tuple[str, Point]]:
+    ran = row.by_claims or row.status is Status.PASS
+    yield ENDED, Point("✔" if ran else row.status.mark, f"{when}: {'it did' if ran else f'{row.status}, {row.reason}'}")
+    for claim in row.claims:
+        told = "" if claim.outcome is Outcome.AS_TOLD else f" (told: {claim.expected})"
+        yield claim.text, Point(claim.outcome.mark, f"{when}: {claim.found}{told}")

@@ -1,0 +1,78 @@
+"""Regression runs for tests: a configuration, a process, and what it left."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import yaml
+
+from stream_lab.regress.row import Row
+from stream_lab.regress.summary import Summary, parse
+
+REGRESS = [sys.executable, "-m", "stream_lab.cli", "regress"]
+
+
+def configure(folder: Path, **body: Any) -> Path:
+    """Write a regress.yaml; without more, this world on the bundled fake, and nothing is run a second time."""
+    file = folder / "regress.yaml"
+    file.write_text(yaml.safe_dump({"retries": 0, **body}), encoding="utf-8")
+    return file
+
+
+def command(folder: Path, *arguments: str) -> list[str]:
+    return [*REGRESS, "--config", str(folder / "regress.yaml"), *arguments]
+
+
+def run(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run it to its end."""
+    environment = {**os.environ, **variables}
+    return subprocess.run(command(folder, *arguments), capture_output=True, text=True, timeout=110, env=environment, check=False)
+
+
+def folders(folder: Path) -> list[Path]:
+    """Those of the runs, oldest first."""
+    return sorted(path for path in (folder / "runs" / "regress").glob("*") if path.is_dir())
+
+
+def summary(folder: Path) -> Summary:
+    """That of the newest run."""
+    return parse((folders(folder)[-1] / "summary.json").read_text(encoding="utf-8"))
+
+
+def rows(folder: Path) -> dict[str, Row]:
+    """Those of the newest run, by the notebook's number."""
+    return {row.notebook[:2]: row for row in summary(folder).rows}
+
+
+def gist(found: Summary) -> list[Any]:
+    """What must not depend on how, where and when a run was made."""
+    return [(row.cell, row.status, row.reason, [vars(claim) for claim in row.claims], row.imported) for row in found.rows]
+
+
+def until(true: Callable[[], object], within: float = 60.0) -> None:
+    """Wait for something to come true."""
+    end = time.monotonic() + within
+    while not true():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def gone(processes: list[psutil.Process]) -> bool:
+    """Whether none of them runs any more."""
+    return not [process for process in processes if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+
+
+def everything(folder: Path) -> str:
+    """The text of every file below a folder."""
+    return "\n".join(path.read_bytes().decode("utf-8", "replace") for path in folder.rglob("*") if path.is_file())
+
+
+def as_json(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    body: dict[str, Any] = json.loads(done.stdout)
+    return body

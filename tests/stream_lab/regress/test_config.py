@@ -1,0 +1,77 @@
+"""`regress.yaml`: what it may say, and how it is told where it is wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from stream_lab.regress.config import ConfigError, load
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_the_committed_one_is_two_worlds_on_the_bundled_fake() -> None:
+    config = load(ROOT / "regress.yaml")
+    assert list(config.endpoints) == ["bundled"]
+    assert config.endpoints["bundled"].words == "the bundled fake"
+    assert list(config.worlds) == ["latest", "seed"]
+    assert all((ROOT / (world.requirements or "")).is_file() for world in config.worlds.values())
+
+
+def test_an_empty_file_is_this_world_on_the_bundled_fake(tmp_path: Path) -> None:
+    config = load(_written(tmp_path, ""))
+    assert (list(config.endpoints), list(config.worlds)) == (["bundled"], ["here"])
+
+
+def test_a_server_that_runs_already_gets_one_notebook_at_a_time_and_a_fake_as_many_as_there_are_jobs(tmp_path: Path) -> None:
+    config = load(
+        _written(
+            tmp_path,
+            "endpoints:\n  gpu: {url: 'http://gpu:8000/v1'}\n  deaf: {scenario: endless}\n  big: {url: 'http://b/v1', jobs: 3}\n",
+        )
+    )
+    assert [config.endpoints[name].limit for name in ("gpu", "deaf", "big")] == [1, None, 3]
+
+
+def _written(folder: Path, text: str) -> Path:
+    file = folder / "regress.yaml"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+WRONG = {
+    "endpoints:\n  bundled:\njobs: many\n": "line 3: jobs: Input should be a valid integer",
+    "endpoints:\n  gpu:\n    url: http://gpu/v1\n    modle: x\n": "line 4: endpoints.gpu.modle: there is no such key; do you mean model?",
+    "a: [1\nb: 2\n": "this is not YAML",
+    "jobs: 1\nretries: 1\njobs: 2\n": "line 3: 'jobs' stands here a second time",
+    "endpoints:\n  gpu: {url: gpu.local}\n": "line 2: endpoints.gpu: 'gpu.local' should look like http://host:8000/v1",
+    "endpoints:\n  gpu: {url: 'http://me:secret@gpu/v1'}\n": "must not hold a password",
+    "endpoints:\n  x: {url: 'http://gpu/v1', scenario: stall}\n": "line 2: endpoints.x: give either `url`, or",
+    "endpoints:\n  x: {options: {seed: 1}}\n": "name its `scenario`",
+    "endpoints:\n  ../x: {}\n": "line 2: endpoints.../x: '../x' cannot be a name",
+    "worlds:\n  new:\n    python: 3.12\n    requirements: r.txt\n": "line 3: worlds.new.python: write the version in quotes, as '3.12'",
+    "worlds:\n  new: {python: '3.12'}\n": "line 2: worlds.new: a world of its own needs `requirements`",
+    "parameters:\n  TIMEOUT: 2\n  API_KEY: abc\n": "line 1: the whole",
+    "parameters: {BASE_URL: x}\n": "add the server under endpoints",
+    "limits:\n  cell: 0\n": "line 2: limits.cell: Input should be greater than 0",
+    "endpoints: {}\n": "at least one endpoint",
+    "- 1\n": "line 1: the whole",
+}
+
+
+@pytest.mark.parametrize("text", WRONG)
+def test_a_mistake_is_told_with_its_line_and_key(text: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as raised:
+        load(_written(tmp_path, text))
+    assert WRONG[text] in str(raised.value)
+    assert len(str(raised.value).splitlines()) == 1
+
+
+def test_a_parameter_that_looks_like_a_secret_is_refused_and_its_value_not_repeated(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="API_KEY looks like a secret") as raised:
+        load(_written(tmp_path, "parameters: {API_KEY: sk-1234567}\n"))
+    assert "sk-1234567" not in str(raised.value)
+
+
+def test_a_file_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"cannot be read: No such file or directory; name a configuration with --config\."):
+        load(tmp_path / "none.yaml")

@@ -1,0 +1,114 @@
+"""A run that was broken off: nothing it made is lost, nothing it started is left, and it comes to the same as one that was not."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from typer.testing import CliRunner
+
+from stream_lab.cli import cli
+from stream_lab.regress.row import Status
+from stream_lab.regress.summary import Summary
+from tests.stream_lab.regress.runs import command, configure, folders, gist, gone, run, summary, until
+from tests.stream_lab.tiny_notebooks import BAD, GOOD, write
+
+SLOW = "import pathlib, time\npathlib.Path({mark!r}).touch()\nwhile not pathlib.Path({go!r}).exists(): time.sleep(0.1)\n"
+
+
+def four(folder: Path) -> tuple[Path, Path]:
+    """Four notebooks; the third waits until `go` is there, and says by `mark` that it does."""
+    mark, go = folder / "mark", folder / "go"
+    for number, cell in (("01", GOOD), ("02", BAD), ("04", GOOD)):
+        write(folder / "notebooks", number, cell)
+    write(folder / "notebooks", "03", SLOW.format(mark=str(mark), go=str(go)) + GOOD)
+    return mark, go
+
+
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGINT"])
+def test_a_run_that_was_ended_half_way_goes_on_where_it_was(name: str, tmp_path: Path) -> None:
+    mark, go = four(tmp_path)
+    configure(tmp_path, jobs=1)
+    process = subprocess.Popen(command(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    until(mark.exists)
+    family = psutil.Process(process.pid).children(recursive=True)
+    assert len(family) >= 2, "a worker and its kernel"
+    process.send_signal(getattr(signal, name))
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == (-9 if name == "SIGKILL" else 130)
+    if name == "SIGINT":
+        assert f"go on with: stream-lab regress --resume --run {folders(tmp_path)[0].name}" in err
+    until(lambda: gone(family), within=15)
+    kept = {path: path.stat().st_mtime_ns for path in folders(tmp_path)[0].glob("cells/**/*.json")}
+    assert sorted(path.stem for path in kept) == ["01_test", "02_test"]
+    go.touch()
+    done = run(tmp_path, "--resume")
+    assert done.returncode == 1
+    assert "2 of 4 cells stand from before" in done.stdout
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept, "what was there was not run again"
+    resumed = summary(tmp_path)
+    assert len(folders(tmp_path)) == 1
+    assert run(tmp_path, "--against", "last").returncode == 1
+    assert gist(resumed) == gist(summary(tmp_path)), "and it comes to the same as a run that was not ended"
+
+
+def test_a_finished_run_is_told_again_and_nothing_is_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "notebooks", "01", GOOD)
+    configure(tmp_path)
+    assert run(tmp_path).returncode == 0
+    before = summary(tmp_path)
+    monkeypatch.setattr(subprocess, "Popen", _never)
+    done = CliRunner().invoke(cli, [*command(tmp_path)[3:], "--resume"])
+    assert done.exit_code == 0, done.output
+    assert summary(tmp_path) == before
+
+
+def _never(*_: object, **__: object) -> None:
+    raise AssertionError("a process was started")
+
+
+def test_a_cell_is_run_again_when_what_it_was_made_from_has_changed_or_it_could_not_be_told(tmp_path: Path) -> None:
+    for number in ("01", "02"):
+        write(tmp_path / "notebooks", number, GOOD)
+    configure(
+        tmp_path, endpoints={"a": {}, "down": {"url": "http://127.0.0.1:9/v1"}}, exclude=[{"endpoint": "down", "notebook": "02"}]
+    )
+    assert run(tmp_path).returncode == 2
+    began = {row.cell: row.started for row in summary(tmp_path).rows}
+    write(tmp_path / "notebooks", "02", GOOD, "'more'")
+    time.sleep(1.1)  # `started` is told in whole seconds
+    done = run(tmp_path, "--resume")
+    assert "1 of 3 cells stand from before" in done.stdout
+    again = {row.cell: row.started for row in summary(tmp_path).rows}
+    assert again["a/here/01_test"] == began["a/here/01_test"]
+    assert again["a/here/02_test"] > began["a/here/02_test"]
+
+
+def test_a_full_disk_is_one_sentence_and_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in ("01", "02"):
+        write(tmp_path / "notebooks", number, GOOD)
+    configure(tmp_path, jobs=1)
+    original = Path.write_bytes
+
+    def full(self: Path, data: bytes) -> int:
+        if "02_test" in str(self) or b"02 \xc2\xb7" in data:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return original(self, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        done = CliRunner().invoke(cli, command(tmp_path)[3:])
+    assert done.exit_code == 2
+    assert "No space left on device; make room there, then go on with --resume." in done.stderr
+    (folder,) = folders(tmp_path)
+    row = json.loads((folder / "cells/bundled/here/01_test.json").read_text(encoding="utf-8"))
+    assert row["status"] == Status.PASS
+    done = CliRunner().invoke(cli, [*command(tmp_path)[3:], "--resume"])
+    assert done.exit_code == 0, done.output
+    found: Summary = summary(tmp_path)
+    assert [row.status for row in found.rows] == [Status.PASS, Status.PASS]

@@ -1,0 +1,72 @@
+"""Outputs: whole or not at all, in a folder or anywhere fsspec goes."""
+
+import errno
+import subprocess
+import sys
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from stream_lab.regress.store import Store, StoreError, new_name
+
+
+@pytest.mark.parametrize("kind", ["folder", "memory"])
+def test_what_is_written_is_read_listed_and_replaced(kind: str, tmp_path: Path) -> None:
+    place = Store(str(tmp_path / "out") if kind == "folder" else "memory://out-of-a-test")
+    store = place.run("r1")
+    store.write("cells/a/b.json", "1")
+    store.write("cells/a/b.json", "2")
+    store.write("run.json", "{}")
+    assert store.read("cells/a/b.json") == "2"
+    assert store.read("none") is None
+    assert store.names("cells") == ["cells/a/b.json"]
+    assert store.names("none") == []
+    place.run("r0").write("run.json", "{}")
+    place.run("half").write("other", "")
+    assert place.runs() == ["r0", "r1"]
+    assert Store("memory://nothing-here").runs() == []
+
+
+def test_a_reader_never_sees_half_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(str(tmp_path))
+    store.write("a.json", "whole")
+
+    def torn(self: Path, data: bytes) -> int:
+        with self.open("wb") as file:
+            file.write(data[:1])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", torn)
+    with pytest.raises(StoreError, match="No space left on device; make room there, then go on with --resume"):
+        store.write("a.json", "another")
+    assert store.read("a.json") == "whole"
+    assert [file.name for file in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_a_store_without_room_says_so_wherever_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(type(fsspec.filesystem("memory")), "pipe_file", full)
+    with pytest.raises(StoreError, match="make room"):
+        Store("memory://full").write("x", "y")
+
+
+@pytest.mark.parametrize(("address", "why"), [("s3://bucket/runs", "s3fs"), ("nothing://x", "nothing")])
+def test_an_address_that_needs_more_says_what(address: str, why: str) -> None:
+    with pytest.raises(StoreError, match=why):
+        Store(address)
+
+
+def test_one_process_at_a_time_works_on_a_run(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "r1"))
+    code = f"from stream_lab.regress.store import Store\nwith Store({str(tmp_path / 'r1')!r}).claimed(): pass"
+    with store.claimed():
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert "is being worked on by another process" in done.stderr
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_two_runs_of_one_second_have_two_names() -> None:
+    assert len({new_name("2026-11-21T10-00-00") for _ in range(20)}) > 1
