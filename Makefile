@@ -7,11 +7,12 @@ UV_PIN  := 0.13.8
 VENV    := $(if $(filter latest,$(WORLD)),.venv,.venv-$(WORLD))
 BIN     := $(VENV)/bin
 READY   := $(VENV)/.ready
+export UV := $(CURDIR)/.venv/bin/uv
 LOCK    := requirements/$(WORLD).txt
 COMPILE := pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links --no-annotate \
            --no-header --all-extras --no-emit-package stream-deadline pyproject.toml
 
-.PHONY: help setup run test test-real lint parts lab real-vllm notebooks lock clean
+.PHONY: help setup run regress test test-real lint parts lab real-vllm notebooks lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -38,6 +39,9 @@ $(READY): $(LOCK) pyproject.toml
 
 run: $(READY) ## the whole investigation: notebooks, verdicts, one HTML report
 	@$(BIN)/stream-lab run $(if $(BASE_URL),--base-url '$(BASE_URL)') $(if $(MODEL),--model '$(MODEL)') $(if $(TIMEOUT),--timeout '$(TIMEOUT)') $(if $(RUNS),--runs '$(RUNS)')
+
+regress: $(READY) ## notebooks × versions × endpoints against the last good run; CONFIG=regress.yaml ARGS='--resume'
+	@$(BIN)/stream-lab regress $(if $(CONFIG),--config '$(CONFIG)') $(ARGS)
 
 test: lint ## lint, types, unit tests, and nbval on every notebook
 	@$(BIN)/pytest

@@ -71,8 +71,8 @@ def _cell(row: Row, before: Row | None) -> list[Change]:
             changes.append(Change(kind, row.cell, claim.text, was, claim.found))
     if row.by_claims:
         now = {claim.text for claim in row.claims}
-        lost = [claim for text, claim in outcomes.items() if text not in now]
-        changes += [Change(Kind.UNKNOWN, row.cell, claim.text, claim.found, "no longer claimed") for claim in lost]
+        gone = [claim for text, claim in outcomes.items() if text not in now]
+        changes += [Change(Kind.UNKNOWN, row.cell, claim.text, claim.found, "no longer claimed") for claim in gone]
     if not row.by_claims:
         changes.append(_beyond_claims(row, before))
     elif row.status is Status.PASS and before is not None and before.status in (Status.FAIL, Status.TIMEOUT) and not changes:
