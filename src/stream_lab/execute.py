@@ -20,13 +20,16 @@ from queue import Queue
 from threading import Thread
 from typing import Any
 
-import papermill
-from nbclient.exceptions import CellTimeoutError, DeadKernelError
-from papermill.engines import NBClientEngine, papermill_engines
-from papermill.exceptions import PapermillExecutionError
+# jsonschema, if it can, checks addresses by a grammar that takes two seconds to build; a notebook's schema has none to check.
+sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 
-from stream_lab.evidence import FOLDER_VARIABLE
-from stream_lab.worker import Done
+import papermill  # noqa: E402
+from nbclient.exceptions import CellTimeoutError, DeadKernelError  # noqa: E402
+from papermill.engines import NBClientEngine, papermill_engines  # noqa: E402
+from papermill.exceptions import PapermillExecutionError  # noqa: E402
+
+from stream_lab.evidence import FOLDER_VARIABLE  # noqa: E402
+from stream_lab.worker import Done  # noqa: E402
 
 QUIET_KERNEL = ["--IPKernelApp.log_level=40"]
 

@@ -6,10 +6,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 
 import psutil
 import pytest
+from typer.testing import CliRunner
 
+from stream_lab.cli import cli
 from stream_lab.regress.row import Status
 from tests.stream_lab.regress.runs import command, configure, folders, gist, gone, rows, run, summary, until
 from tests.stream_lab.tiny_notebooks import BAD, GOOD, write
@@ -93,12 +96,6 @@ def test_a_worker_that_is_killed_loses_nothing_and_the_run_comes_to_the_same_as_
 def test_when_the_last_worker_is_gone_what_is_left_cannot_be_told(
     dask: Dask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from threading import Thread
-
-    from typer.testing import CliRunner
-
-    from stream_lab.cli import cli
-
     kernels = tmp_path / "kernels"
     kernels.mkdir()
     write(tmp_path / "notebooks", "01", WAITS.format(folder=str(kernels), go=str(tmp_path / "never")) + GOOD)

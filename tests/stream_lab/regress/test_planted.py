@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from stream_lab.regress.summary import Kind
-from tests.stream_lab.regress.runs import configure, folders, run, summary
+from tests.stream_lab.regress.runs import configure, run, summary
 
 ROOT = Path(__file__).parents[3]
 LOCK = ROOT / "requirements" / ("seed.txt" if "seed" in os.environ.get("VIRTUAL_ENV", "") else "latest.txt")
@@ -44,33 +44,36 @@ def planted_wheel(folder: Path) -> Path:
     return wheel
 
 
-def changes(folder: Path) -> list[tuple[Kind, str, str]]:
-    return [(change.kind, change.claim, change.now) for change in summary(folder).changes]
+ENDPOINT = {"scenario": "endless", "options": {"gap": 0.085}}
 
 
-@pytest.mark.timeout(400)
-def test_a_langchain_that_breaks_the_fix_and_a_deaf_server_are_caught_with_the_claim_named(tmp_path: Path) -> None:
+def regressions(folder: Path) -> dict[str, str]:
+    """By claim: what it is now."""
+    return {change.claim: change.now for change in summary(folder).of(Kind.REGRESSION)}
+
+
+@pytest.mark.timeout(300)
+def test_a_langchain_that_breaks_the_fix_is_caught_with_the_claims_named(tmp_path: Path) -> None:
     (tmp_path / "notebooks").symlink_to(ROOT / "notebooks")
     world = {"requirements": str(LOCK)}
-    endpoint = {"scenario": "endless", "options": {"gap": 0.085}}
-    configure(tmp_path, notebooks=["04"], worlds={"newest": world}, endpoints={"fake": endpoint})
-    first = run(tmp_path)
-    assert first.returncode == 0, first.stdout
-
-    deaf = {"scenario": "endless", "options": {"gap": 0.085, "on_disconnect": "keep"}}
-    configure(tmp_path, notebooks=["04"], worlds={"newest": world}, endpoints={"fake": deaf})
-    told = run(tmp_path)
-    assert told.returncode == 1
-    assert changes(tmp_path) == [(Kind.REGRESSION, "the server stopped generating when it was cut", "still generating")]
-    assert "the server stopped generating when it was cut: still generating (was" in told.stdout
-
-    configure(
-        tmp_path,
-        notebooks=["04"],
-        worlds={"newest": {**world, "on_top": [str(planted_wheel(tmp_path))]}},
-        endpoints={"fake": endpoint},
-    )
-    told = run(tmp_path)
-    assert told.returncode == 1
-    assert changes(tmp_path) == [], folders(tmp_path)
+    configure(tmp_path, notebooks=["06"], worlds={"newest": world}, endpoints={"fake": ENDPOINT})
+    good = run(tmp_path)
+    assert good.returncode == 0, good.stdout
+    changed = {**world, "on_top": [str(planted_wheel(tmp_path))]}
+    configure(tmp_path, notebooks=["06"], worlds={"newest": changed}, endpoints={"fake": ENDPOINT})
+    bad = run(tmp_path)
+    assert bad.returncode == 1, bad.stdout
+    assert regressions(tmp_path)["the library's ChatVllm cuts the chain"] == "ran past the deadline"
+    assert regressions(tmp_path)["the server stopped generating when ChatVllm cut it"] == "still generating"
+    assert "the library's ChatVllm cuts the chain: ran past the deadline (was stopped at the deadline)" in bad.stdout
     assert summary(tmp_path).worlds["newest"]["langchain-openai"].endswith("+planted")
+    assert summary(tmp_path).rows[0].imported["langchain-openai"].endswith("+planted")
+
+
+def test_a_server_that_does_not_hear_who_leaves_is_caught_with_the_claim_named(tmp_path: Path) -> None:
+    (tmp_path / "notebooks").symlink_to(ROOT / "notebooks")
+    deaf = {"scenario": "endless", "options": {"gap": 0.085, "on_disconnect": "keep"}}
+    configure(tmp_path, notebooks=["04"], endpoints={"fake": deaf})
+    bad = run(tmp_path)
+    assert bad.returncode == 1, bad.stdout
+    assert regressions(tmp_path) == {"the server stopped generating when it was cut": "still generating"}
