@@ -9,6 +9,8 @@ What came of a notebook is decided from the exception and never from the noteboo
 completed.
 """
 
+# ruff: noqa: E402 - one line must come before papermill is imported
+
 import json
 import os
 import sys
@@ -23,13 +25,13 @@ from typing import Any
 # jsonschema, if it can, checks addresses by a grammar that takes two seconds to build; a notebook's schema has none to check.
 sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 
-import papermill  # noqa: E402
-from nbclient.exceptions import CellTimeoutError, DeadKernelError  # noqa: E402
-from papermill.engines import NBClientEngine, papermill_engines  # noqa: E402
-from papermill.exceptions import PapermillExecutionError  # noqa: E402
+import papermill
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
+from papermill.engines import NBClientEngine, papermill_engines
+from papermill.exceptions import PapermillExecutionError
 
-from stream_lab.evidence import FOLDER_VARIABLE  # noqa: E402
-from stream_lab.worker import Done  # noqa: E402
+from stream_lab.evidence import FOLDER_VARIABLE
+from stream_lab.worker import Done
 
 QUIET_KERNEL = ["--IPKernelApp.log_level=40"]
 
