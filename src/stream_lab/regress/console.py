@@ -97,7 +97,7 @@ def _matrix(summary: Summary) -> Table:
         table.add_column(f"{endpoint}\n{world}", justify="right")
     lines: dict[str, dict[tuple[str, str], Row]] = {}
     for row in summary.rows:
-        chosen = ", ".join(f"{name}={value}" for name, value in row.parameters.items())
+        chosen = row.chosen
         lines.setdefault(f"{row.notebook}{f' ({chosen})' if chosen else ''}", {})[row.endpoint, row.world] = row
     for name, found in lines.items():
         table.add_row(escape(name), *(_square(found.get(column)) for column in columns))

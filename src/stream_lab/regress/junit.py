@@ -44,7 +44,7 @@ def _cases(row: Row, summary: Summary) -> Iterator[TestCase]:
     """One for the cell as a whole, and one for each claim it got to."""
     changes = [change for change in summary.changes if change.cell == row.cell]
     classname = ".".join(part.replace(".", "_") for part in (row.endpoint, row.world, row.notebook))
-    chosen = ", ".join(f"{name}={value}" for name, value in row.parameters.items())
+    chosen = row.chosen
     after = f" [{chosen}]" if chosen else ""
     whole = [change for change in changes if not change.claim]
     yield _case(f"{ENDED}{after}", classname, row.seconds, _ending(row, whole), _remarks(row, whole))

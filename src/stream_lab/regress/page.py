@@ -129,7 +129,7 @@ def moment(started: str) -> str:
 def name_of(row: Row) -> str:
     """A notebook with its number, its title and the parameters that were chosen, for people."""
     number = row.notebook[:2]
-    chosen = ", ".join(f"{name}={value}" for name, value in row.parameters.items())
+    chosen = row.chosen
     title = f"{number} · {row.title}" if number.isdigit() else row.title
     return f"{title} [{chosen}]" if chosen else title
 

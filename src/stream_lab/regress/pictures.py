@@ -52,7 +52,7 @@ def lateness(pasts: Sequence[Past]) -> Picture | None:
     found: dict[tuple[str, str], dict[int, float]] = {}
     for index, past in enumerate(pasts):
         for row in past.rows:
-            chosen = "".join(f" {name}={value}" for name, value in row.parameters.items())
+            chosen = f" {row.chosen}" if row.chosen else ""
             for name, value in row.numbers.items():
                 if name.startswith("late_") and math.isfinite(value):
                     # Numbers are in seconds, as everywhere in the kit, unless their name says otherwise.

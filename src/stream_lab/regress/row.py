@@ -74,6 +74,11 @@ class Row:
     digest: str = ""
 
     @property
+    def chosen(self) -> str:
+        """The parameters that tell it from its neighbours, as its name has them; empty if there are none."""
+        return ", ".join(self.cell.split("/")[3:]).replace(",", ", ")
+
+    @property
     def flaky(self) -> bool:
         """Whether it passed only when it was run once more."""
         return self.status is Status.PASS and bool(self.earlier)

@@ -17,7 +17,7 @@ def as_table(pasts: list[Past]) -> Table:
     table = Table(show_edge=False, pad_edge=False, header_style="bold")
     for name in ("run", "verdict", "cells", "claims as told", "time", "code"):
         table.add_column(
-            name, no_wrap=name != "verdict", justify="right" if name in ("cells", "claims as told", "time") else "left"
+            name, no_wrap=True, justify="right" if name in ("cells", "claims as told", "time") else "left"
         )
     for past in pasts:
         claims = [claim for row in past.rows for claim in row.claims]
