@@ -3,6 +3,7 @@ SHELL   := /bin/bash
 PYTHON  ?= python3
 WORLD   ?= latest
 UV_PIN  := 0.13.8
+AS_ROOT  = $(if $(filter 0,$(shell id -u)),,sudo)
 
 VENV    := $(if $(filter latest,$(WORLD)),.venv,.venv-$(WORLD))
 BIN     := $(VENV)/bin
@@ -57,8 +58,10 @@ lint: $(READY)
 # Types are those of the newest libraries; older ones say, for instance, httpx where these say httpx2.
 	@test $(WORLD) != latest || $(BIN)/mypy
 
+# Ubuntu has Chromium as a snap only, which apt-get does not give; a browser that is there will do.
 parts: ## nginx, HAProxy and Chromium, from Debian, for what runs only with the real ones
-	@$(if $(filter 0,$(shell id -u)),,sudo )apt-get update -qq && $(if $(filter 0,$(shell id -u)),,sudo )env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nginx-light haproxy chromium >/dev/null
+	@$(AS_ROOT) apt-get update -qq
+	@$(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nginx-light haproxy $$(command -v chromium chromium-browser google-chrome >/dev/null || echo chromium) >/dev/null
 
 lab: $(READY) ## JupyterLab, open at notebook 00
 	@$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks/00_start_here.ipynb
