@@ -16,9 +16,7 @@ def as_table(pasts: list[Past]) -> Table:
     """A line for each run, the newest last."""
     table = Table(show_edge=False, pad_edge=False, header_style="bold")
     for name in ("run", "verdict", "cells", "claims as told", "time", "code"):
-        table.add_column(
-            name, no_wrap=True, justify="right" if name in ("cells", "claims as told", "time") else "left"
-        )
+        table.add_column(name, no_wrap=True, justify="right" if name in ("cells", "claims as told", "time") else "left")
     for past in pasts:
         claims = [claim for row in past.rows for claim in row.claims]
         table.add_row(

@@ -146,7 +146,9 @@ def _install_kernel(folder: Path, name: str, title: str) -> None:
 
 
 def _works(folder: Path) -> bool:
-    return (folder / READY).exists() and (folder / "bin" / "python").exists()
+    """Whether it is whole, and still where it was made: environments cannot be moved."""
+    ready, python = folder / READY, folder / "bin" / "python"
+    return ready.exists() and python.exists() and json.loads(ready.read_text(encoding="utf-8"))["python"] == str(python)
 
 
 def _here() -> dict[str, str]:

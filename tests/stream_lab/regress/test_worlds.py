@@ -70,6 +70,16 @@ def test_a_world_whose_python_has_gone_is_made_again() -> None:
     assert Path(again.python).exists()
 
 
+def test_a_world_that_was_moved_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    World("a", version, PIN).environment()
+    (tmp_path / "cache").rename(tmp_path / "elsewhere")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "elsewhere"))
+    again = World("a", version, PIN).environment()
+    assert again.python.startswith(str(tmp_path / "elsewhere"))
+    assert Path(again.python).exists()
+
+
 def test_content_tells_worlds_apart(tmp_path: Path) -> None:
     wheel = tmp_path / "x-1-py3-none-any.whl"
     wheel.write_bytes(b"one")
