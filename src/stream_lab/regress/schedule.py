@@ -16,7 +16,7 @@ ALONE_FOR = 30.0
 
 
 def run_all(tasks: list[Task], executor: Executor, tell: Callable[[list[str]], None]) -> Iterator[Played]:
-    """Give each task's result as it comes. Tasks begin in the order given, save that an endpoint that is busy lets others pass.
+    """Give each task's result as it comes. Tasks begin about in the order given.
 
     tell: is given the names of the cells that are being played, whenever they change.
     """
@@ -39,16 +39,18 @@ def run_all(tasks: list[Task], executor: Executor, tell: Callable[[list[str]], N
 
 
 def _next(waiting: list[Task], playing: list[Task], slots: int) -> list[Task]:
-    """Those that may begin now."""
-    busy = Counter(task.row.endpoint for task in playing)
-    chosen: list[Task] = []
-    for task in waiting:
-        if len(playing) + len(chosen) >= slots:
+    """Those that may begin now, the first in line first, save that two of one notebook side by side would want the same at the same time."""
+    left, chosen = list(waiting), list[Task]()
+    while len(playing) + len(chosen) < slots:
+        now = [*playing, *chosen]
+        busy = Counter(task.row.endpoint for task in now)
+        free = [task for task in left if task.endpoint.limit is None or busy[task.row.endpoint] < task.endpoint.limit]
+        if not free:
             break
-        limit = task.endpoint.limit
-        if limit is None or busy[task.row.endpoint] < limit:
-            busy[task.row.endpoint] += 1
-            chosen.append(task)
+        notebooks = {task.row.notebook for task in now}
+        task = next((task for task in free if task.row.notebook not in notebooks), free[0])
+        left.remove(task)
+        chosen.append(task)
     return chosen
 
 
