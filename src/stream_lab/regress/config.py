@@ -29,7 +29,8 @@ class EndpointSpec(_Strict):
 
     scenario, options: a fake-vllm started for each notebook with this scenario and these flags, as `on_disconnect: keep`.
     url, model: a server that runs already; its address ends in /v1. model None: the only one it serves.
-    api_key_env: the name of the variable that holds its key. jobs: notebooks at a time against it; None: 1 with `url`, else no limit.
+    api_key_env: the name of the variable that holds its key. jobs: notebooks at a time, of any endpoint, while it is asked; None: 1 with `url`,
+    since neighbours bend timings, else no limit.
     """
 
     scenario: str | None = None
@@ -57,7 +58,7 @@ class EndpointSpec(_Strict):
 
     @property
     def limit(self) -> int | None:
-        """How many notebooks may run against it at a time; None: as many as there are jobs."""
+        """How many notebooks may run while one runs against it; None: as many as there are jobs."""
         return self.jobs if self.jobs is not None or self.url is None else 1
 
     @property

@@ -5,7 +5,8 @@ import json
 import subprocess
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -46,7 +47,6 @@ class Plan:
     baseline: Baseline
     resumed: bool
 
-    @property
     def digests(self) -> dict[str, str]:
         """By cell: what names everything it is made from."""
         config = self.config
@@ -102,6 +102,20 @@ def plan(
     return Plan(config, base, chosen, name, place.run(name), history, baseline, resume)
 
 
+@dataclass(frozen=True)
+class Ground:
+    """What cells are played on. models: by endpoint that runs already. lost: by world or endpoint, why it is not there."""
+
+    worlds: dict[str, World]
+    models: dict[str, str]
+    lost: dict[str, str]
+    notes: list[str]
+
+    def why_not(self, cell: Cell) -> str:
+        """Why a cell cannot be played; empty: it can."""
+        return self.lost.get(f"world {cell.world}") or self.lost.get(f"endpoint {cell.endpoint}") or ""
+
+
 def carry_out(plan: Plan, executor: Executor, watcher: Watcher) -> Summary:
     """Play what is not there yet, and write every document. Results are kept as they come, so that this may be interrupted anywhere.
 
@@ -109,61 +123,60 @@ def carry_out(plan: Plan, executor: Executor, watcher: Watcher) -> Summary:
         StoreError: outputs cannot be written; what was written stays.
         KeyboardInterrupt: after what was being played has been stopped.
     """
-    sitting = uuid.uuid4().hex  # a run that goes on must not be stopped by what stopped it before
     started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
     with plan.store.claimed():
-        digests = plan.digests
+        digests = plan.digests()
         rows = _standing(plan, digests) if plan.resumed else {}
         watcher.began(len(plan.cells), len(rows))
         left = [cell for cell in plan.cells if cell.name not in rows]
-        finished = _finished(plan) if not left else None
-        if finished is not None:
-            concluded = _conclude(finished, plan)
-            _write(plan, concluded)
-            return concluded
-        body = {"run": plan.name, "started": started, "code": snapshot.digest(), "commit": commit(plan.base)}
-        plan.store.write_json(RUN_FILE, {**body, "config": plan.config.model_dump(mode="json")})
-        worlds, lost_worlds = _worlds(plan, watcher)
-        models, lost_endpoints, notes = _endpoints(plan, watcher)
-        tasks = []
-        for cell in _longest_first(left, plan.history):
-            row = _row(
-                cell, digests[cell.name], min(executor.slots, plan.config.endpoints[cell.endpoint].limit or executor.slots)
-            )
-            lost = lost_worlds.get(cell.world) or lost_endpoints.get(cell.endpoint)
-            if lost:
-                rows[cell.name] = replace(row, status=Status.INFRA, reason=lost)
-                watcher.ended(rows[cell.name])
-                continue
-            tasks.append((row, cell))
-        code = snapshot.take()
-        work = [
-            Task(
-                sitting=sitting,
-                row=row,
-                notebook=cell.notebook.text,
-                endpoint=plan.config.endpoints[cell.endpoint],
-                model=models.get(cell.endpoint),
-                world=worlds[cell.world],
-                code=code,
-                cell_limit=plan.config.limits.cell,
-                notebook_limit=plan.config.limits.notebook,
-                retries=plan.config.retries,
-            )
-            for row, cell in tasks
-        ]
-        try:
-            for played in run_all(work, executor, watcher.playing):
-                _keep(plan.store, played)
-                rows[played.row.cell] = played.row
-                watcher.ended(played.row)
-        except BaseException:
-            executor.stop(sitting)
-            raise
-        in_order = [rows[cell.name] for cell in plan.cells]
-        summary = _summary(plan, in_order, started, time.monotonic() - clock, executor.words, worlds, lost_worlds, notes)
+        summary = _finished(plan) if not left else None
+        if summary is None:
+            body = {"run": plan.name, "started": started, "code": snapshot.digest(), "commit": commit(plan.base)}
+            plan.store.write_json(RUN_FILE, {**body, "config": plan.config.model_dump(mode="json")})
+            ground = _ground(plan, watcher)
+            with closing(_play(plan, ground, _longest_first(left, plan.history), digests, executor, watcher)) as ended:
+                for played in ended:
+                    _keep(plan.store, played)
+                    rows[played.row.cell] = played.row
+                    watcher.ended(played.row)
+            in_order = [rows[cell.name] for cell in plan.cells]
+            summary = _summary(plan, ground, in_order, started, time.monotonic() - clock, executor.words)
+        summary = _conclude(summary, plan)
         _write(plan, summary)
     return summary
+
+
+def _play(
+    plan: Plan, ground: Ground, left: list[Cell], digests: dict[str, str], executor: Executor, watcher: Watcher
+) -> Generator[Played]:
+    """The cells that can be played, as they end; the others first. Stops what is being played if the caller breaks off."""
+    sitting = uuid.uuid4().hex  # of its own, so that a run that goes on is not stopped by what stopped it before
+    code = snapshot.take()
+    tasks = []
+    for cell in left:
+        spec = plan.config.endpoints[cell.endpoint]
+        row = _row(cell, digests[cell.name], min(executor.slots, spec.limit or executor.slots))
+        if lost := ground.why_not(cell):
+            yield Played(replace(row, reason=lost))
+            continue
+        task = Task(
+            sitting=sitting,
+            row=row,
+            notebook=cell.notebook.text,
+            endpoint=spec,
+            model=ground.models.get(cell.endpoint),
+            world=ground.worlds[cell.world],
+            code=code,
+            cell_limit=plan.config.limits.cell,
+            notebook_limit=plan.config.limits.notebook,
+            retries=plan.config.retries,
+        )
+        tasks.append(task)
+    try:
+        yield from run_all(tasks, executor, watcher.playing)
+    except BaseException:
+        executor.stop(sitting)
+        raise
 
 
 def commit(folder: Path) -> str:
@@ -216,22 +229,17 @@ def _finished(plan: Plan) -> Summary | None:
     return summary if summary is not None and [row.cell for row in summary.rows] == [cell.name for cell in plan.cells] else None
 
 
-def _worlds(plan: Plan, watcher: Watcher) -> tuple[dict[str, World], dict[str, str]]:
-    """The worlds, each made here once before anything is timed; and why those that cannot be made cannot."""
-    found, lost = {}, {}
+def _ground(plan: Plan, watcher: Watcher) -> Ground:
+    """Make the worlds, before anything is timed, and ask the servers that run already."""
+    ground = Ground({}, {}, {}, [])
     for name in dict.fromkeys(cell.world for cell in plan.cells):
         watcher.busy(f"the world '{name}'")
         try:
-            found[name] = World.of(name, plan.config.worlds[name], plan.base)
-            found[name].environment()
+            world = World.of(name, plan.config.worlds[name], plan.base)
+            world.environment()
+            ground.worlds[name] = world
         except WorldError as error:
-            lost[name] = str(error)
-    return found, lost
-
-
-def _endpoints(plan: Plan, watcher: Watcher) -> tuple[dict[str, str], dict[str, str], list[str]]:
-    """The models of the servers that run already, why those that cannot be asked cannot, and what to know about the others."""
-    models, lost, notes = {}, {}, []
+            ground.lost[f"world {name}"] = str(error)
     for name in dict.fromkeys(cell.endpoint for cell in plan.cells):
         spec = plan.config.endpoints[name]
         if spec.url is None:
@@ -239,11 +247,11 @@ def _endpoints(plan: Plan, watcher: Watcher) -> tuple[dict[str, str], dict[str, 
         watcher.busy(f"the endpoint '{name}'")
         try:
             with Endpoint(spec.url, spec.model, key_variable=spec.api_key_env) as server:
-                models[name] = server.model
-                notes += [f"{name}: {note}" for note in server.notes]
+                ground.models[name] = server.model
+                ground.notes.extend(f"{name}: {note}" for note in server.notes)
         except EndpointError as error:
-            lost[name] = str(error)
-    return models, lost, notes
+            ground.lost[f"endpoint {name}"] = str(error)
+    return ground
 
 
 def _longest_first(left: list[Cell], history: History) -> list[Cell]:
@@ -273,24 +281,13 @@ def _keep(store: Store, played: Played) -> None:
     store.write_json(f"cells/{played.row.cell}.json", _ROW.dump_python(played.row, mode="json"))
 
 
-def _summary(
-    plan: Plan,
-    rows: list[Row],
-    started: str,
-    seconds: float,
-    where: str,
-    worlds: dict[str, World],
-    lost: dict[str, str],
-    notes: list[str],
-) -> Summary:
-    versions: dict[str, dict[str, str]] = {}
-    for name in dict.fromkeys(cell.world for cell in plan.cells):
-        versions[name] = {} if name in lost else worlds[name].environment().versions
-    endpoints = {name: plan.config.endpoints[name].words for name in dict.fromkeys(cell.endpoint for cell in plan.cells)}
-    unfinished = Summary(
+def _summary(plan: Plan, ground: Ground, rows: list[Row], started: str, seconds: float, where: str) -> Summary:
+    """What was played, not yet held against anything."""
+    worlds = dict.fromkeys(cell.world for cell in plan.cells)
+    return Summary(
         run=plan.name,
         verdict=Verdict.UNKNOWN,
-        exit_status=2,
+        exit_status=Verdict.UNKNOWN.exit_status,
         headline="",
         against="",
         started=started,
@@ -298,12 +295,11 @@ def _summary(
         where=where,
         code=snapshot.digest()[:16],
         commit=commit(plan.base),
-        endpoints=endpoints,
-        worlds=versions,
+        endpoints={name: plan.config.endpoints[name].words for name in dict.fromkeys(cell.endpoint for cell in plan.cells)},
+        worlds={name: ground.worlds[name].environment().versions if name in ground.worlds else {} for name in worlds},
         rows=rows,
-        notes=notes,
+        notes=ground.notes,
     )
-    return _conclude(unfinished, plan)
 
 
 def _conclude(summary: Summary, plan: Plan) -> Summary:

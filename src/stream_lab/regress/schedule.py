@@ -1,7 +1,6 @@
-"""Play tasks over an executor: as many at a time as it has slots, and as each endpoint allows."""
+"""Play tasks over an executor: as many at a time as it has slots, and as each endpoint that is being asked allows."""
 
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from dataclasses import replace
@@ -40,18 +39,13 @@ def run_all(tasks: list[Task], executor: Executor, tell: Callable[[list[str]], N
 
 def _next(waiting: list[Task], playing: list[Task], slots: int) -> list[Task]:
     """Those that may begin now, the first in line first, save that two of one notebook side by side would want the same at the same time."""
-    left, chosen = list(waiting), list[Task]()
-    while len(playing) + len(chosen) < slots:
-        now = [*playing, *chosen]
-        busy = Counter(task.row.endpoint for task in now)
-        free = [task for task in left if task.endpoint.limit is None or busy[task.row.endpoint] < task.endpoint.limit]
-        if not free:
-            break
+    left, now = list(waiting), list(playing)
+    while free := [task for task in left if len(now) < min(each.endpoint.limit or slots for each in [*now, task])]:
         notebooks = {task.row.notebook for task in now}
         task = next((task for task in free if task.row.notebook not in notebooks), free[0])
         left.remove(task)
-        chosen.append(task)
-    return chosen
+        now.append(task)
+    return now[len(playing) :]
 
 
 def _result(task: Task, future: Future[Played]) -> Played:

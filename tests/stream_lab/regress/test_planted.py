@@ -1,6 +1,6 @@
 """Planted regressions, in the real notebooks: a LangChain that breaks the fix, and a server that does not hear who leaves."""
 
-import os
+import sys
 import zipfile
 from importlib.metadata import distribution
 from pathlib import Path
@@ -11,7 +11,7 @@ from stream_lab.regress.summary import Kind
 from tests.stream_lab.regress.runs import configure, run, summary
 
 ROOT = Path(__file__).parents[3]
-LOCK = ROOT / "requirements" / ("seed.txt" if "seed" in os.environ.get("VIRTUAL_ENV", "") else "latest.txt")
+LOCK = ROOT / "requirements" / ("seed.txt" if sys.prefix.endswith("-seed") else "latest.txt")
 PLANTED = """
 
 def _planted(cls: type, **_: object) -> None:
