@@ -141,8 +141,18 @@ def regress(
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Run notebooks over endpoints × versions. Exit status 0 if all is as expected, 1: a regression, 2: it could not be told."""
-    from stream_lab.regress import ClusterError, ConfigError, HistoryError, StoreError, carry_out, load, plan, show, watching
-    from stream_lab.regress import show_plan as tell_plan
+    from stream_lab.regress import (
+        ClusterError,
+        ConfigError,
+        HistoryError,
+        StoreError,
+        carry_out,
+        lay_out,
+        load,
+        show,
+        show_plan,
+        watching,
+    )
     from stream_lab.regress.executors import Cluster, Local
 
     console = Console(stderr=as_json, width=None if os.environ.get("COLUMNS") or os.isatty(1) else 140)
@@ -150,9 +160,9 @@ def regress(
         chosen = load(config)
         changes = {"jobs": jobs, "outputs": outputs}
         chosen = chosen.model_copy(update={key: value for key, value in changes.items() if value is not None})
-        laid_out = plan(chosen, config.parent, against=against, resume=resume, name=name, only=only)
+        laid_out = lay_out(chosen, config.parent, against=against, resume=resume, name=name, only=only)
         if dry_run:
-            tell_plan(laid_out, console)
+            show_plan(laid_out, console)
             return
         with Local(chosen.jobs) if scheduler is None else Cluster(scheduler) as executor, watching(console) as watcher:
             summary = carry_out(laid_out, executor, watcher)

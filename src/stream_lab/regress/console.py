@@ -8,8 +8,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from stream_lab.regress.plan import Plan
 from stream_lab.regress.row import Row, Status
-from stream_lab.regress.run import Plan, Watcher
+from stream_lab.regress.run import Watcher
 from stream_lab.regress.summary import Kind, Summary, Verdict, told
 
 COLOURS = {

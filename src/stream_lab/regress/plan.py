@@ -1,0 +1,106 @@
+"""What a run will be: its cells, where it goes, what it is held against, and what each cell is made from."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from stream_lab.regress import snapshot
+from stream_lab.regress.compare import NO_BASELINE, Baseline
+from stream_lab.regress.config import Config, ConfigError
+from stream_lab.regress.grid import Cell, cells
+from stream_lab.regress.history import History, baseline_of
+from stream_lab.regress.store import Store, new_name
+from stream_lab.regress.summary import parse
+from stream_lab.regress.worlds import World, WorldError
+
+LAST = "last"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run that is about to begin or to go on. base: the folder that the configuration's paths start from."""
+
+    config: Config
+    base: Path
+    cells: list[Cell]
+    name: str
+    store: Store
+    history: History
+    baseline: Baseline
+    resumed: bool
+
+    def digests(self) -> dict[str, str]:
+        """By cell: what names everything it is made from."""
+        config = self.config
+        code = snapshot.digest()
+        worlds = {name: _world_digest(name, config, self.base) for name in config.worlds}
+        servers = {name: spec.model_dump_json(exclude={"jobs"}) for name, spec in config.endpoints.items()}
+        limits = config.limits.model_dump_json(exclude={"slow"})
+
+        def digest(cell: Cell) -> str:
+            parts = [code, worlds[cell.world], servers[cell.endpoint], cell.notebook.digest, json.dumps(cell.parameters), limits]
+            return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+        return {cell.name: digest(cell) for cell in self.cells}
+
+
+def lay_out(
+    config: Config, base: Path, *, against: str = LAST, resume: bool = False, name: str | None = None, only: str = ""
+) -> Plan:
+    """Lay out a new run, or one that goes on: the one called `name`, or the newest.
+
+    against: `last`, a summary.json, or the name of a run. only: cells whose name contains this.
+
+    Raises:
+        ConfigError, StoreError, HistoryError: it cannot be done as asked.
+    """
+    chosen = [cell for cell in cells(config, base) if only in cell.name]
+    if not chosen:
+        raise ConfigError(f"No cell's name contains '{only}'; see --dry-run.")
+    place = Store(config.outputs if "://" in config.outputs else str(base / config.outputs))
+    history = History(base / config.history)
+    if resume:
+        runs = place.runs()
+        if not runs or (name is not None and name not in runs):
+            raise ConfigError(
+                f"There is no run {name or ''} to go on with in {config.outputs}; start one without --resume.".replace("  ", " ")
+            )
+        name = name or runs[-1]
+    else:
+        if name is not None and name in place.runs():
+            raise ConfigError(f"There is a run {name} already; go on with it by --resume, or choose another name.")
+        name = name or new_name(datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%S"))
+    baseline = _baseline(against, history, place, [cell.name for cell in chosen], but=name)
+    return Plan(config, base, chosen, name, place.run(name), history, baseline, resume)
+
+
+def _baseline(against: str, history: History, place: Store, names: list[str], but: str) -> Baseline:
+    if against == LAST:
+        return history.last_good(names, but=but) or NO_BASELINE
+    past = history.run(against)
+    if past is not None:
+        return baseline_of(past)
+    text = place.run(against).read("summary.json") if "/" not in against and against in place.runs() else None
+    if text is None:
+        try:
+            text = Path(against).read_text(encoding="utf-8")
+        except OSError:
+            raise ConfigError(
+                f"The baseline {against} is neither a run of the history nor a summary.json that can be read."
+            ) from None
+    try:
+        summary = parse(text)
+    except ValidationError:
+        raise ConfigError(f"The baseline {against} is not the summary.json of a run.") from None
+    return Baseline(f"the run {summary.run}", {row.cell: row for row in summary.rows})
+
+
+def _world_digest(name: str, config: Config, base: Path) -> str:
+    try:
+        return World.of(name, config.worlds[name], base).digest
+    except WorldError:
+        return ""
