@@ -602,4 +602,5 @@ check(names, expected, hint="In which rows of its panel is the second square blu
 
 # %% [markdown]
 # ---
-# Before: [06 · The elapsed-time fix](06_the_elapsed_time_fix.ipynb) · Next: [09 · ERP → AI → GPU](09_erp_ai_gpu.ipynb)
+# Before: [06 · The elapsed-time fix](06_the_elapsed_time_fix.ipynb) · Next:
+# [08 · A real vLLM, a real GPU](08_a_real_gpu.ipynb)

@@ -234,4 +234,4 @@ check(
 
 # %% [markdown]
 # ---
-# Before: [07 · Where it stops](07_where_it_stops.ipynb) · Next: [10 · Cut in production](10_cut_in_production.ipynb)
+# Before: [08 · A real vLLM, a real GPU](08_a_real_gpu.ipynb) · Next: [10 · Cut in production](10_cut_in_production.ipynb)

@@ -206,6 +206,60 @@ def history(
         Console(stderr=as_json).print(f"Page: {html}", highlight=False, soft_wrap=True)
 
 
+@cli.command()
+def evidence(
+    base_url: Annotated[
+        str | None, typer.Option(help="An OpenAI-compatible server, http://host:port/v1; without it, the bundled fake.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="The model's name; without it, the only one the server has.")] = None,
+    timeout: Annotated[str, typer.Option(help="The deadline, in seconds.")] = "5.0",
+    gpu_probe: Annotated[
+        str | None,
+        typer.Option(help="Command that watches the GPU, as 'ssh gpu nvidia-smi …'; without it, GPU_PROBE or this machine's."),
+    ] = None,
+    direct: Annotated[bool, typer.Option("--direct", help="Also without a chain.")] = False,
+    out: Annotated[Path, typer.Option(help="Folder for evidence.json and evidence.png.")] = Path("runs/evidence"),
+) -> None:
+    """Play the incident's attempts against a server, with its metrics and its GPU as witnesses. Exit status 0 if it went as told."""
+    import asyncio
+
+    from stream_lab import plots
+    from stream_lab.at_work import CHAIN, DIRECT, as_dict, told, try_out, witnesses_of
+    from stream_lab.endpoint import EndpointError, open_endpoint
+    from stream_lab.gpu import GpuError, probe_command
+
+    deadline = _seconds(timeout)
+    console = Console()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        _fail(f"{out} cannot be written to: {error.strerror}.")
+    probe = gpu_probe or probe_command()
+    ways = (CHAIN, DIRECT) if direct else (CHAIN,)
+    try:
+        with open_endpoint(base_url, model) as server, console.status("asking") as status:
+            trials = asyncio.run(try_out(server, deadline, ways=ways, gpu=probe, tell=lambda what: status.update(f"{what} …")))
+            witnesses = witnesses_of(server, trials)
+    except (EndpointError, GpuError) as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        _fail("Interrupted.", status=130)
+    for trial in trials:
+        saw = f"; the GPU {trial.gpu_after}" if trial.gpu_after else ""
+        console.print(
+            f"{trial.attempt}, {trial.way}: {trial.call.verdict}; the server: {trial.call.server}{saw}",
+            highlight=False,
+            soft_wrap=True,
+        )
+    outcome = told(trials)
+    console.print(f"{outcome.mark} {witnesses.words}.", highlight=False, soft_wrap=True)
+    body = {**as_dict(trials, witnesses), "outcome": outcome}
+    (out / "evidence.json").write_text(json.dumps(body, ensure_ascii=False) + "\n", encoding="utf-8")
+    (out / "evidence.png").write_bytes(plots.at_work(trials, title=f"{outcome.capitalize()}: {witnesses.words}").png())
+    console.print(f"Evidence: {out}/evidence.json, {out}/evidence.png", highlight=False, soft_wrap=True)
+    raise SystemExit({"as told": 0, "not as told": 1, "not shown": 2}[outcome])
+
+
 @cli.command("new-relay")
 def new_relay(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to put it: an empty folder, or a new one.")],

@@ -8,10 +8,13 @@ from urllib.parse import urlsplit
 import httpx2
 from pydantic import SecretStr
 
+from stream_lab.direct import direct_client
 from stream_lab.fake import Fake
 
 KEY_VARIABLE = "OPENAI_API_KEY"
 NO_KEY = "vllm-only-base-model"
+LONG_ANSWER = 4096
+"""Tokens to ask for where a server cannot be told to ignore the end token."""
 
 
 class EndpointError(RuntimeError):
@@ -25,7 +28,7 @@ class Endpoint:
         base_url: ends in /v1.
         model: the model's name.
         settings: the arguments every model in the notebooks is made with: address, name, key, and `ignore_eos` as in the
-            incident, sent through `extra_body`.
+            incident, sent through `extra_body`; where it is refused, a large `max_tokens` instead.
         is_fake: whether this is a fake-vllm, which can play scenarios and keeps a ledger.
         notes: what a reader should know about this server before believing its results.
     """
@@ -44,9 +47,7 @@ class Endpoint:
         self._key_variable = key_variable
         self._key = SecretStr(os.environ.get(key_variable) or NO_KEY)
         _reach_this_machine_directly()
-        with httpx2.Client(
-            timeout=30, headers={"authorization": f"Bearer {self._key.get_secret_value()}"}, trust_env=False
-        ) as client:
+        with direct_client(timeout=30, headers={"authorization": f"Bearer {self._key.get_secret_value()}"}) as client:
             self.model = self._choose_model(client, model)
             extra_body = self._probe(client)
             self.is_fake = _answers(client, f"{self.root}/ledger")
@@ -58,6 +59,7 @@ class Endpoint:
             "base_url": self.base_url,
             "api_key": self._key,
             "extra_body": extra_body,
+            **({} if extra_body else {"max_tokens": LONG_ANSWER}),
         }
 
     @property
@@ -71,7 +73,7 @@ class Endpoint:
 
     def ledger(self) -> list[dict[str, Any]]:
         """What a fake wrote down about each request, oldest first: when it `started`, when its `client_left`, its `tokens` …"""
-        with httpx2.Client(timeout=10, trust_env=False) as client:
+        with direct_client(timeout=10) as client:
             requests: list[dict[str, Any]] = client.get(f"{self.root}/ledger").json()["requests"]
         return requests
 
@@ -111,7 +113,9 @@ class Endpoint:
         if answer.status_code == 400:
             extra = {}
             answer = self._ask(client, "POST", "/chat/completions", body)
-            self.notes.append("It refuses ignore_eos, so the model may stop by itself before a deadline comes.")
+            self.notes.append(
+                f"It refuses ignore_eos; calls ask for up to {LONG_ANSWER} tokens instead, and the model may stop by itself before that."
+            )
         if answer.status_code != 200:
             raise EndpointError(f"{self.base_url} answered {answer.status_code} to a request for one token: {answer.text[:200]}")
         return extra
@@ -122,6 +126,11 @@ class Endpoint:
         except httpx2.TimeoutException:
             raise EndpointError(f"{self.base_url} did not answer within 30 s; is the server still loading its model?") from None
         except httpx2.HTTPError as error:
+            if "CERTIFICATE_VERIFY_FAILED" in str(error):
+                raise EndpointError(
+                    f"The certificate of {self.base_url} is not one that this machine trusts; "
+                    "if it is yours, name its authority with SSL_CERT_FILE=/path/to/ca.pem."
+                ) from None
             raise EndpointError(
                 f"No server answers at {self.base_url} ({type(error).__name__}); start it, or mend BASE_URL."
             ) from None

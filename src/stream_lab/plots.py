@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -13,6 +13,9 @@ from stream_lab.relay.leaving import Leaving
 from stream_lab.scope import Event, Log
 from stream_lab.trace import Ending, Pull
 from stream_lab.wait import Wait
+
+if TYPE_CHECKING:  # it imports LangChain, which not every notebook with a picture needs
+    from stream_lab.at_work import Trial
 
 # Okabe and Ito's palette, told apart by people who are colour-blind; marker and hatch say the same a second time.
 OK, LATE, EVENT, GOOD, NEUTRAL, DEADLINE = "#0072B2", "#E69F00", "#D55E00", "#009E73", "#999999", "#000000"
@@ -229,6 +232,38 @@ def overdue(waits: Mapping[str, Wait], *, title: str) -> Picture:
     return Picture(figure, f"{title}. How long each wait lasted. {'. '.join(told)}.")
 
 
+def at_work(trials: Sequence["Trial"], *, title: str) -> Picture:
+    """What the server did during each trial: tokens a second, and how busy its GPU was, where they were seen; and the moment of the cut."""
+    figure = Figure(figsize=(8, 1.0 + 1.25 * len(trials)), layout="constrained")
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    rows = list(figure.subplots(len(trials), 1, sharex=True, squeeze=False)[:, 0])
+    most = max([1.0, *(rate for trial in trials for _, rate in trial.rates)])
+    for axes, trial in zip(rows, trials, strict=True):
+        call = trial.call
+        if trial.rates:
+            at, rates = zip((call.samples[0].at, 0.0), *trial.rates, strict=True)
+            axes.fill_between(at, rates, step="pre", color=OK, alpha=0.35, linewidth=0, label="tokens a second")
+        axes.axvline(call.deadline, color=DEADLINE, linestyle="--", linewidth=1.2, label="deadline")
+        axes.axvline(call.recording.ended, color=EVENT, linewidth=2, label="the caller was cut, or left")
+        axes.set_ylim(0, most * 1.15)
+        axes.set_ylabel("tokens/s", fontsize=8)
+        axes.set_title(f"{trial.attempt}, {trial.way}: {call.verdict}; the server: {call.server}", loc="left", fontsize=9)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.tick_params(labelsize=8)
+        if busy := [(sample.at, sample.utilisation) for sample in trial.gpu if sample.utilisation is not None]:
+            _gpu_line(axes, busy)
+    last = max(max([trial.call.deadline, trial.call.recording.ended, *(at for at, _ in trial.rates)]) for trial in trials)
+    rows[-1].set_xlim(0, last)
+    _seconds(rows[-1])
+    _legend(figure, rows[0])
+    said = [
+        f"{trial.attempt} in {trial.way}: {trial.call.verdict} after {trial.call.recording.ended:.1f} s, the server: {trial.call.server}"
+        + (f", the GPU {trial.gpu_after}" if trial.gpu_after else "")
+        for trial in trials
+    ]
+    return Picture(figure, f"{title}. {'. '.join(said)}.")
+
+
 def scope_states(events: Sequence[Event], *, title: str) -> Picture:
     """The states of one scope of `asyncio.timeout` over time, with the pending cancellations of its task below."""
     figure = Figure(figsize=(8, 3.4), layout="constrained")
@@ -271,6 +306,18 @@ def _figure(*, height: float, title: str) -> tuple[Figure, Axes]:
     axes.set_title(title, loc="left", fontsize=11)
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes
+
+
+def _gpu_line(axes: Axes, busy: list[tuple[float, float]]) -> None:
+    """How busy the GPU was, on a scale of its own at the right."""
+    label = "GPU busy, %"
+    scale = axes.twinx()
+    scale.plot(*zip(*busy, strict=True), color=GOOD, linewidth=1.4)
+    scale.set_ylim(0, 115)
+    scale.set_ylabel("GPU, %", fontsize=8)
+    scale.tick_params(labelsize=8)
+    scale.spines["top"].set_visible(False)
+    axes.plot([], [], color=GOOD, linewidth=1.4, label=label)
 
 
 def _dots(axes: Axes, at: list[float], row: int, colour: str, marker: str, label: str) -> None:

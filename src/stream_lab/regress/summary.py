@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from inspect import getdoc
 from typing import Any
 
 from pydantic import TypeAdapter
 
-from stream_lab.regress.row import Row, Status
+from stream_lab.evidence import Claim
+from stream_lab.regress.row import Attempt, Row, Status
 
 VERSION = 1
 
@@ -111,7 +113,9 @@ def parse(text: str) -> Summary:
 def schema() -> dict[str, Any]:
     """What summary.json holds, as a JSON schema."""
     found = _ADAPTER.json_schema()
-    found.pop("description", None)
+    found["description"] = getdoc(Summary)
+    for part in (Attempt, Change, Claim, Row):  # some versions of pydantic put them in, others do not
+        found["$defs"][part.__name__]["description"] = getdoc(part)
     return found
 
 

@@ -11,6 +11,7 @@ import sysconfig
 import time
 from dataclasses import dataclass
 from datetime import date
+from functools import cache
 from importlib.metadata import distributions
 from pathlib import Path
 
@@ -151,6 +152,7 @@ def _works(folder: Path) -> bool:
     return ready.exists() and python.exists() and json.loads(ready.read_text(encoding="utf-8"))["python"] == str(python)
 
 
+@cache
 def _here() -> dict[str, str]:
     found = {_canonical(entry.name): entry.version for entry in distributions()}
     return {"python": ".".join(map(str, sys.version_info[:3])), **found}

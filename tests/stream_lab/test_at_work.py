@@ -1,0 +1,121 @@
+"""The attempts with every witness there is: tokens from /metrics, a GPU through its probe, and one story from all of them."""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+from typer.testing import CliRunner
+
+from stream_lab import Endpoint, plots, verdict
+from stream_lab.at_work import ATTEMPTS, CHAIN, DIRECT, Trial, Witnesses, as_dict, try_out
+from stream_lab.call import Call
+from stream_lab.cli import cli
+from stream_lab.gpu import GpuSample
+from stream_lab.trace import Ending, Recording
+from stream_lab.witness import Sample
+
+# A GPU that is busy while the fake at the address runs something: what a real one does, without one.
+PROBE = """
+import sys, time, urllib.request
+opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+while True:
+    page = opener.open(sys.argv[1] + "/metrics").read().decode()
+    running = any(line.startswith("vllm:num_requests_running") and float(line.split()[-1]) for line in page.splitlines())
+    print(f"0, Made-up GPU, {95 if running else 0}, 1000, {600.0 if running else 70.0}", flush=True)
+    time.sleep(0.03)
+"""
+
+
+@pytest.fixture
+def probe(tmp_path: Path, fake: Endpoint) -> str:
+    file = tmp_path / "probe.py"
+    file.write_text(PROBE, encoding="utf-8")
+    return f"{sys.executable} {file} {fake.root}"
+
+
+def test_before_the_fix_the_server_works_on_and_after_it_it_rests(fake: Endpoint, probe: str) -> None:
+    began: list[str] = []
+    trials = asyncio.run(try_out(fake, 1.0, gpu=probe, tell=began.append))
+    assert began == [f"{attempt.__name__}, {CHAIN}" for attempt in ATTEMPTS]
+    told = [(trial.attempt, trial.call.verdict, trial.call.server) for trial in trials]
+    assert told == [
+        ("PlainChatVllm", verdict.RAN_ON, verdict.Server.RAN_ON),
+        ("ScopedChatVllm", verdict.RAN_ON, verdict.Server.RAN_ON),
+        ("ElapsedChatVllm", verdict.STOPPED, verdict.Server.STOPPED),
+        ("ChatVllm", verdict.STOPPED, verdict.Server.STOPPED),
+    ]
+    assert [trial.gpu_after for trial in trials][:2] == ["worked on", "worked on"]
+    assert all(len(trial.gpu) > 10 for trial in trials)
+    body = as_dict(trials, Witnesses("a fake vLLM", True, "Made-up GPU"))
+    assert json.loads(json.dumps(body)) == body
+    assert fake.root not in json.dumps(body)
+    picture = plots.at_work(trials, title="A finding")
+    assert "PlainChatVllm in chain.astream: ran past the deadline" in picture.alt
+    assert len(picture.figure.axes) == 8, "a scale for tokens and one for the GPU in each row"
+
+
+def trial(*gpu: tuple[float, float | None], samples: tuple[tuple[float, int], ...] = ()) -> Trial:
+    recording = Recording(ending=Ending.CUT, ended=2.0)
+    call = Call(recording, 2.0, [Sample(at, 1, 0, tokens) for at, tokens in samples])
+    return Trial("ChatVllm", DIRECT, call, [GpuSample(at, 0, "G", busy, None, None) for at, busy in gpu])
+
+
+@pytest.mark.parametrize(
+    ("gpu", "after"),
+    [
+        ([(1.5, 90.0), (3.2, 85.0), (3.4, 80.0)], "worked on"),
+        ([(1.5, 90.0), (3.2, 3.0), (3.4, 0.0)], "came to rest"),
+        ([(1.5, 90.0), (2.5, 60.0)], ""),
+        ([(1.5, None), (3.2, None)], ""),
+        ([], ""),
+    ],
+)
+def test_what_a_gpu_did_after_the_deadline_needs_samples_on_both_sides(gpu: list[tuple[float, float | None]], after: str) -> None:
+    assert trial(*gpu).gpu_after == after
+
+
+def test_rates_are_over_a_quarter_of_a_second() -> None:
+    found = trial(samples=((0.0, 0), (0.1, 5), (0.3, 30), (0.6, 60))).rates
+    assert [(at, round(rate)) for at, rate in found] == [(0.3, 100), (0.6, 100)]
+    assert trial().rates == []
+
+
+def test_the_witnesses_are_named() -> None:
+    assert Witnesses("a real server", True, "H100").words == "a real server; witnesses: its /metrics, nvidia-smi (H100)"
+    assert Witnesses("a real server", False).words == "a real server; witnesses: only the tokens it sends"
+
+
+def test_the_command_takes_the_evidence_and_says_what_it_saw(fake: Endpoint, probe: str, tmp_path: Path) -> None:
+    out = tmp_path / "evidence"
+    done = CliRunner().invoke(
+        cli, ["evidence", "--base-url", fake.base_url, "--timeout", "1.0", "--gpu-probe", probe, "--out", str(out), "--direct"]
+    )
+    assert done.exit_code == 0, done.output
+    body = json.loads((out / "evidence.json").read_text(encoding="utf-8"))
+    jsonschema.validate(body["trials"], {"type": "array", "minItems": 8, "maxItems": 8})
+    assert [(one["attempt"], one["way"]) for one in body["trials"]][2:4] == [
+        ("ScopedChatVllm", CHAIN),
+        ("ScopedChatVllm", DIRECT),
+    ]
+    assert body["trials"][3]["stream"] == verdict.STOPPED, "without a chain the scope holds"
+    assert body["witnesses"]["gpu"] == "Made-up GPU"
+    assert (out / "evidence.png").read_bytes().startswith(b"\x89PNG")
+    assert "nvidia-smi (Made-up GPU)" in done.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--gpu-probe", "no-such-command"], "cannot be run"),
+        (["--timeout", "x"], "must be a number of seconds"),
+        (["--base-url", "http://127.0.0.1:9/v1"], "No server answers"),
+        (["--out", "/proc/nowhere/x"], "cannot be written"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_status_2(arguments: list[str], said: str, fake: Endpoint) -> None:
+    done = CliRunner().invoke(cli, ["evidence", "--base-url", fake.base_url, *arguments])
+    assert done.exit_code == 2
+    assert said in done.stderr
