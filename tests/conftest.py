@@ -1,6 +1,7 @@
 """What many tests share: real servers as processes of their own, as in the field."""
 
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,6 +13,10 @@ from stream_lab import Endpoint, bundled
 from stream_lab.fake import Fake
 from stream_lab.parts import MissingPart
 from stream_lab.programs import find
+
+# A shell starts what runs in the background deaf to Ctrl-C, and every process would pass that on to those that it starts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REQUIRED = os.environ.get("REQUIRE_REAL_PARTS") == "1"
 """Whether a program that is not installed is a failure; otherwise its tests are skipped, and say which it is."""

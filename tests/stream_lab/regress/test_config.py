@@ -1,10 +1,13 @@
 """`regress.yaml`: what it may say, and how it is told where it is wrong."""
 
+import re
 from pathlib import Path
 
 import pytest
+import yaml
 
-from stream_lab.regress.config import ConfigError, load
+from stream_lab.regress.config import Config, ConfigError, load
+from stream_lab.regress.grid import cells
 
 ROOT = Path(__file__).parents[3]
 
@@ -75,3 +78,13 @@ def test_a_parameter_that_looks_like_a_secret_is_refused_and_its_value_not_repea
 def test_a_file_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"cannot be read: No such file or directory; name a configuration with --config\."):
         load(tmp_path / "none.yaml")
+
+
+def test_the_example_in_the_docs_is_a_configuration() -> None:
+    text = (ROOT / "docs" / "regress.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    found = cells(Config.model_validate(yaml.safe_load(example)), ROOT)
+    numbers = {(cell.endpoint, cell.notebook.name[:2]) for cell in found}
+    assert ("bundled", "10") in numbers
+    assert ("gpu", "08") in numbers
+    assert ("deaf", "10") not in numbers
