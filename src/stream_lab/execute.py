@@ -60,13 +60,12 @@ def execute(
     evidence: str,
     cell_limit: float,
     parameters: dict[str, Any],
-    cwd: str | None = None,
     kernel: str = "python3",
     environment: dict[str, str | None] | None = None,
 ) -> tuple[Done, str]:
     """Run one notebook; returns how it ended, and why it did not run to its end if so.
 
-    cell_limit: seconds. cwd None: the notebook's own folder. kernel: a name that Jupyter finds. environment: variables of the kernel; None as
+    cell_limit: seconds. kernel: a name that Jupyter finds. environment: variables of the kernel; None as
     value: it must not have that one.
     """
     try:
@@ -79,7 +78,7 @@ def execute(
                 kernel_name=kernel,
                 progress_bar=False,
                 execution_timeout=cell_limit,
-                cwd=cwd or str(Path(source).parent),
+                cwd=str(Path(source).parent),
             )
     except PapermillExecutionError as error:
         return Done.EXCEPTION, f"{error.ename}: {error.evalue}"

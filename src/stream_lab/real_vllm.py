@@ -17,6 +17,7 @@ import httpx2
 import psutil
 from rich.console import Console
 
+from stream_lab.cache import cache_folder
 from stream_lab.direct import direct_client
 from stream_lab.endpoint import Endpoint, open_endpoint
 
@@ -32,11 +33,6 @@ STARTS_WITHIN = 600.0
 
 class RealVllmError(RuntimeError):
     """Raised when the real vLLM cannot be set up or started; the text says why and what to do."""
-
-
-def cache_folder() -> Path:
-    """Where the environment and the model are kept between runs, shared by all clones."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "stream-deadline" / "real-vllm"
 
 
 def running(port: int = PORT) -> str | None:
@@ -65,7 +61,7 @@ def serve(port: int, console: Console) -> None:
     Raises:
         RealVllmError: no room, the port is taken, the installation failed, or vLLM ended before it answered.
     """
-    folder = cache_folder()
+    folder = cache_folder("real-vllm")
     _check_room(folder, port)
     python = _environment(folder, console)
     model = _model(folder, python, console)

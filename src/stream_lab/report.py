@@ -5,16 +5,15 @@ import platform
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from importlib.metadata import version
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
 from rich.console import Console
 from rich.table import Table
 
 from stream_lab.evidence import Outcome
 from stream_lab.investigation import Result
+from stream_lab.pages import render
 
 PACKAGES = ("langchain", "langchain-core", "langchain-openai", "openai", "stream-deadline")
 
@@ -76,12 +75,11 @@ def versions() -> dict[str, str]:
 
 def write(summary: Summary, folder: Path) -> Path:
     """Write report.html and verdicts.json into the run's folder; returns the page's path."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string(files("stream_lab").joinpath("report.html.j2").read_text(encoding="utf-8"))
     sections = [(result, pictures_of(folder / "notebooks" / f"{result.name}.ipynb")) for result in summary.results]
     when = datetime.now().strftime("%Y-%m-%d %H:%M")
     page = folder / "report.html"
-    page.write_text(template.render(summary=summary, sections=sections, versions=versions(), when=when), encoding="utf-8")
+    text = render("stream_lab", "report.html.j2", summary=summary, sections=sections, versions=versions(), when=when)
+    page.write_text(text, encoding="utf-8")
     body: dict[str, Any] = {"as_told": summary.as_told, "headline": summary.headline, "versions": versions(), **asdict(summary)}
     (folder / "verdicts.json").write_text(json.dumps(body, indent=1, ensure_ascii=False), encoding="utf-8")
     return page

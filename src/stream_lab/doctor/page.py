@@ -2,23 +2,19 @@
 
 import base64
 from datetime import datetime
-from importlib.resources import files
-
-from jinja2 import Environment, StrictUndefined
 
 from stream_lab import plots
 from stream_lab.arrivals import Answer
 from stream_lab.doctor.examine import Examination
 from stream_lab.doctor.facts import Facts
 from stream_lab.doctor.probe import End, Transcript
+from stream_lab.pages import render
 
 CUT = (End.CLOSED, End.RESET, End.BROKEN)
 
 
 def page(examination: Examination, url: str) -> str:
     """The page's text. Nothing of what a server said is rendered as anything but text."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string(files("stream_lab.doctor").joinpath("page.html.j2").read_text(encoding="utf-8"))
     rows = {
         f"{layer or 'asked'}{f', {number}' if len(heard) > 1 else ''}": _answer(transcript)
         for layer, heard in examination.heard.items()
@@ -30,7 +26,7 @@ def page(examination: Examination, url: str) -> str:
         drawn = plots.answers(rows, title="When tokens came")
         picture = {"png": base64.b64encode(drawn.png()).decode(), "alt": drawn.alt}
     when = datetime.now().strftime("%Y-%m-%d %H:%M")
-    return template.render(diagnosis=examination.diagnosis, url=url, picture=picture, when=when)
+    return render("stream_lab.doctor", "page.html.j2", diagnosis=examination.diagnosis, url=url, picture=picture, when=when)
 
 
 def _answer(heard: Transcript) -> Answer:

@@ -61,21 +61,21 @@ def verdict(rows: list[Row], changes: list[Change]) -> Verdict:
 
 def _cell(row: Row, before: Row | None) -> list[Change]:
     if row.status is Status.SKIPPED:
-        lost = before is not None and before.status in DECIDED
-        return [Change(Kind.UNKNOWN, row.cell, "", str(before.status), row.reason)] if lost and before else []
+        if before is None or before.status not in DECIDED:
+            return []
+        return [Change(Kind.UNKNOWN, row.cell, "", str(before.status), row.reason)]
     changes = []
     outcomes = {claim.text: claim for claim in before.claims} if before is not None else {}
     for claim in row.claims:
         kind, was = _claim(claim, outcomes.get(claim.text))
         if kind is not None:
             changes.append(Change(kind, row.cell, claim.text, was, claim.found))
-    if row.by_claims:
-        now = {claim.text for claim in row.claims}
-        gone = [claim for text, claim in outcomes.items() if text not in now]
-        changes += [Change(Kind.UNKNOWN, row.cell, claim.text, claim.found, "no longer claimed") for claim in gone]
     if not row.by_claims:
-        changes.append(_beyond_claims(row, before))
-    elif row.status is Status.PASS and before is not None and before.status in (Status.FAIL, Status.TIMEOUT) and not changes:
+        return [*changes, _beyond_claims(row, before)]
+    now = {claim.text for claim in row.claims}
+    gone = [claim for text, claim in outcomes.items() if text not in now]
+    changes += [Change(Kind.UNKNOWN, row.cell, claim.text, claim.found, "no longer claimed") for claim in gone]
+    if row.status is Status.PASS and before is not None and before.status in (Status.FAIL, Status.TIMEOUT) and not changes:
         changes.append(Change(Kind.MENDED, row.cell, "", before.reason, "pass"))
     return changes
 

@@ -20,6 +20,7 @@ COLOURS = {
     Status.INFRA: "yellow",
     Status.SKIPPED: "bright_black",
 }
+VERDICT_COLOURS = {Verdict.AS_EXPECTED: "green", Verdict.REGRESSION: "red", Verdict.UNKNOWN: "yellow"}
 TITLES = {
     Kind.REGRESSION: ("Regressions", "red"),
     Kind.UNKNOWN: ("Could not be told", "yellow"),
@@ -83,7 +84,7 @@ def show(summary: Summary, console: Console) -> None:
             for change in changes:
                 claim = f"{escape(change.claim)}: " if change.claim else ""
                 console.print(f"  {escape(change.cell)}: {claim}{escape(told(change))}", highlight=False, soft_wrap=True)
-    colour = {Verdict.AS_EXPECTED: "green", Verdict.REGRESSION: "red", Verdict.UNKNOWN: "yellow"}[summary.verdict]
+    colour = VERDICT_COLOURS[summary.verdict]
     held = f"Held against {summary.against}. {summary.where}, {summary.seconds:.0f} s."
     console.print(f"\n[{colour}]{summary.verdict.capitalize()}[/]: {escape(summary.headline)}. {escape(held)}", highlight=False)
     for note in summary.notes:

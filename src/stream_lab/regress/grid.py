@@ -12,9 +12,6 @@ from typing import Any
 
 from stream_lab.regress.config import Config, ConfigError, Rule
 
-OURS = ("BASE_URL", "MODEL")
-"""Parameters that the endpoint decides."""
-
 
 @dataclass(frozen=True)
 class Notebook:

@@ -11,10 +11,9 @@ from junitparser import Error, Failure, JUnitXml, Skipped, SystemOut, TestCase, 
 from junitparser.junitparser import FinalResult
 
 from stream_lab.evidence import Claim, Outcome
-from stream_lab.regress.row import Row, Status
+from stream_lab.regress.row import ENDED, Row, Status
 from stream_lab.regress.summary import Change, Kind, Summary
 
-ENDED = "runs to its end"
 DECIDING = (Kind.REGRESSION, Kind.UNKNOWN, Kind.KNOWN)
 COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

@@ -1,11 +1,9 @@
 """A run as one HTML page: the verdict, what changed, the matrix as a heat map, and every cell's details. It needs no other file."""
 
 from dataclasses import dataclass
-from importlib.resources import files
 from urllib.parse import quote
 
-from jinja2 import Environment, StrictUndefined
-
+from stream_lab.pages import render
 from stream_lab.regress.row import Row, Status
 from stream_lab.regress.summary import Change, Kind, Summary, Verdict
 
@@ -27,6 +25,7 @@ NOTES = {
 }
 """What is said of a cell or a claim that changed, the gravest first; one has only one of them."""
 PACKAGES = ("python", "langchain-core", "langchain-openai", "openai", "httpx", "httpx2", "pydantic", "anyio")
+TONES = {Verdict.AS_EXPECTED: "good", Verdict.REGRESSION: "bad", Verdict.UNKNOWN: "open"}
 OPEN_UP_TO = 8
 """Lines of a group that is no cause for alarm; with more it is collapsed."""
 
@@ -93,8 +92,6 @@ class Cell:
 
 def page(summary: Summary) -> str:
     """The page's text. Nothing of what a notebook or a server said is rendered as anything but text."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string(files("stream_lab.regress").joinpath("page.html.j2").read_text(encoding="utf-8"))
     cells = _cells(summary)
     columns: dict[str, list[str]] = {}
     for row in summary.rows:
@@ -103,10 +100,12 @@ def page(summary: Summary) -> str:
     lines: dict[tuple[str, str], dict[tuple[str, str], Cell]] = {}
     for cell in cells:
         lines.setdefault((cell.row.notebook, cell.name), {})[cell.row.endpoint, cell.row.world] = cell
-    return template.render(
+    return render(
+        "stream_lab.regress",
+        "page.html.j2",
         summary=summary,
-        mark={Verdict.AS_EXPECTED: "✔", Verdict.REGRESSION: "✘", Verdict.UNKNOWN: "?"}[summary.verdict],
-        tone={Verdict.AS_EXPECTED: "good", Verdict.REGRESSION: "bad", Verdict.UNKNOWN: "open"}[summary.verdict],
+        mark=summary.verdict.mark,
+        tone=TONES[summary.verdict],
         when=moment(summary.started),
         moment=moment,
         groups=_groups(summary),

@@ -6,6 +6,9 @@ from typing import Any
 
 from stream_lab.evidence import Claim
 
+ENDED = "runs to its end"
+"""What is said of a cell as a whole, beside its claims."""
+
 
 class Status(StrEnum):
     """What a cell came to.

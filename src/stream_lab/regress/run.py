@@ -43,8 +43,13 @@ class Watcher:
 
 @dataclass(frozen=True)
 class Ground:
-    """What cells are played on. models: by endpoint that runs already. lost: by world or endpoint, why it is not there."""
+    """What cells are played on. code: the kit's own, as it stood when the run began, and its commit. models: by endpoint that runs already.
 
+    lost: by world or endpoint, why it is not there.
+    """
+
+    code: snapshot.Snapshot
+    commit: str
     worlds: dict[str, World]
     models: dict[str, str]
     lost: dict[str, str]
@@ -70,9 +75,10 @@ def carry_out(plan: Plan, executor: Executor, watcher: Watcher) -> Summary:
         left = [cell for cell in plan.cells if cell.name not in rows]
         summary = _finished(plan) if not left else None
         if summary is None:
-            body = {"run": plan.name, "started": started, "code": snapshot.digest(), "commit": commit(plan.base)}
+            ground = Ground(snapshot.take(), commit(plan.base), {}, {}, {}, [])
+            body = {"run": plan.name, "started": started, "code": ground.code.digest, "commit": ground.commit}
             plan.store.write_json(RUN_FILE, {**body, "config": plan.config.model_dump(mode="json")})
-            ground = _ground(plan, watcher)
+            _prepare(ground, plan, watcher)
             with closing(_play(plan, ground, _longest_first(left, plan.history), digests, executor, watcher)) as ended:
                 for played in ended:
                     _keep(plan.store, played)
@@ -90,7 +96,6 @@ def _play(
 ) -> Generator[Played]:
     """The cells that can be played, as they end; the others first. Stops what is being played if the caller breaks off."""
     sitting = uuid.uuid4().hex  # of its own, so that a run that goes on is not stopped by what stopped it before
-    code = snapshot.take()
     tasks = []
     for cell in left:
         spec = plan.config.endpoints[cell.endpoint]
@@ -105,7 +110,7 @@ def _play(
             endpoint=spec,
             model=ground.models.get(cell.endpoint),
             world=ground.worlds[cell.world],
-            code=code,
+            code=ground.code,
             cell_limit=plan.config.limits.cell,
             notebook_limit=plan.config.limits.notebook,
             retries=plan.config.retries,
@@ -147,9 +152,8 @@ def _finished(plan: Plan) -> Summary | None:
     return summary if summary is not None and [row.cell for row in summary.rows] == [cell.name for cell in plan.cells] else None
 
 
-def _ground(plan: Plan, watcher: Watcher) -> Ground:
+def _prepare(ground: Ground, plan: Plan, watcher: Watcher) -> None:
     """Make the worlds, before anything is timed, and ask the servers that run already."""
-    ground = Ground({}, {}, {}, [])
     for name in dict.fromkeys(cell.world for cell in plan.cells):
         watcher.busy(f"the world '{name}'")
         try:
@@ -169,7 +173,6 @@ def _ground(plan: Plan, watcher: Watcher) -> Ground:
                 ground.notes.extend(f"{name}: {note}" for note in server.notes)
         except EndpointError as error:
             ground.lost[f"endpoint {name}"] = str(error)
-    return ground
 
 
 def _longest_first(left: list[Cell], history: History) -> list[Cell]:
@@ -211,8 +214,8 @@ def _summary(plan: Plan, ground: Ground, rows: list[Row], started: str, seconds:
         started=started,
         seconds=round(seconds, 1),
         where=where,
-        code=snapshot.digest()[:16],
-        commit=commit(plan.base),
+        code=ground.code.digest[:16],
+        commit=ground.commit,
         endpoints={name: plan.config.endpoints[name].words for name in dict.fromkeys(cell.endpoint for cell in plan.cells)},
         worlds={name: ground.worlds[name].environment().versions if name in ground.worlds else {} for name in worlds},
         rows=rows,

@@ -5,11 +5,9 @@ import json
 from rich.markup import escape
 from rich.table import Table
 
+from stream_lab.regress.console import VERDICT_COLOURS
 from stream_lab.regress.history import Past
 from stream_lab.regress.row import Status
-from stream_lab.regress.summary import Verdict
-
-COLOURS = {Verdict.AS_EXPECTED: "green", Verdict.REGRESSION: "red", Verdict.UNKNOWN: "yellow"}
 
 
 def as_table(pasts: list[Past]) -> Table:
@@ -21,7 +19,7 @@ def as_table(pasts: list[Past]) -> Table:
         claims = [claim for row in past.rows for claim in row.claims]
         table.add_row(
             past.run,
-            f"[{COLOURS[past.verdict]}]{past.verdict}[/]",
+            f"[{VERDICT_COLOURS[past.verdict]}]{past.verdict}[/]",
             f"{sum(row.status is Status.PASS for row in past.rows)}/{len(past.rows)}",
             f"{sum(claim.outcome == 'as told' for claim in claims)}/{len(claims)}",
             f"{past.seconds:.0f} s",

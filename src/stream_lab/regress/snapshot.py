@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from tempfile import mkdtemp
 
-from stream_lab.regress.cache import alone, cache_folder
+from stream_lab.cache import alone, cache_folder
 
 PACKAGES = ("stream_deadline", "stream_lab", "fake_vllm")
 METADATA = ("METADATA", "entry_points.txt")

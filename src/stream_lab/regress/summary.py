@@ -21,6 +21,10 @@ class Verdict(StrEnum):
     UNKNOWN = "could not tell"
 
     @property
+    def mark(self) -> str:
+        return {"as expected": "✔", "regression": "✘", "could not tell": "?"}[self]
+
+    @property
     def exit_status(self) -> int:
         return {"as expected": 0, "regression": 1, "could not tell": 2}[self]
 
@@ -121,8 +125,7 @@ def schema() -> dict[str, Any]:
 
 def markdown(summary: Summary) -> str:
     """The run in a few lines, fit for a comment on a pull request."""
-    mark = {Verdict.AS_EXPECTED: "✔", Verdict.REGRESSION: "✘", Verdict.UNKNOWN: "?"}[summary.verdict]
-    lines = [f"### {mark} {summary.verdict.capitalize()}: {_plain(summary.headline)}", ""]
+    lines = [f"### {summary.verdict.mark} {summary.verdict.capitalize()}: {_plain(summary.headline)}", ""]
     statuses = [status for status in Status if summary.count(status)]
     lines += ["| endpoint | world | " + " | ".join(statuses) + " | time |", "|---" * (len(statuses) + 3) + "|"]
     for endpoint in summary.endpoints:

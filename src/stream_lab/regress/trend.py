@@ -3,18 +3,15 @@
 import base64
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.resources import files
-
-from jinja2 import Environment, StrictUndefined
 
 from stream_lab.evidence import Outcome
-from stream_lab.regress import pictures
+from stream_lab.pages import render
+from stream_lab.regress import page, pictures
 from stream_lab.regress.history import Past
 from stream_lab.regress.page import moment, name_of
-from stream_lab.regress.row import Row, Status
+from stream_lab.regress.row import ENDED, Row, Status
 from stream_lab.regress.summary import Verdict
 
-ENDED = "runs to its end"
 TONES = {"✔": "good", "✘": "bad", "!": "bad", "?": "open", "–": "none", "·": "none"}
 
 
@@ -64,15 +61,15 @@ class Grid:
 
 def trend(pasts: list[Past]) -> str:
     """The page's text. `pasts`: oldest first; with none it says so."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string(files("stream_lab.regress").joinpath("trend.html.j2").read_text(encoding="utf-8"))
     drawn = [picture for draw in (pictures.lateness, pictures.durations) if (picture := draw(pasts)) is not None]
-    return template.render(
+    return render(
+        "stream_lab.regress",
+        "trend.html.j2",
         pasts=pasts,
         grids=list(_grids(pasts)),
         pictures=[{"png": base64.b64encode(picture.png()).decode(), "alt": picture.alt} for picture in drawn],
-        marks={Verdict.AS_EXPECTED: "✔", Verdict.REGRESSION: "✘", Verdict.UNKNOWN: "?"},
-        tones={Verdict.AS_EXPECTED: "good", Verdict.REGRESSION: "bad", Verdict.UNKNOWN: "open"},
+        marks={verdict: verdict.mark for verdict in Verdict},
+        tones=page.TONES,
         moment=moment,
         short=pictures.short,
     )

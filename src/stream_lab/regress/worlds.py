@@ -15,7 +15,7 @@ from functools import cache
 from importlib.metadata import distributions
 from pathlib import Path
 
-from stream_lab.regress.cache import alone, cache_folder
+from stream_lab.cache import alone, cache_folder
 from stream_lab.regress.config import WorldSpec
 
 READY = "world.json"

@@ -125,7 +125,7 @@ def test_every_python_that_a_world_names_is_set_up() -> None:
 
 
 def test_the_caches_are_where_things_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from stream_lab.regress.cache import cache_folder
+    from stream_lab.cache import cache_folder
 
     history = load(ROOT / "regress.yaml").history
     githubs = [line for step in steps().values() for line in step.get("with", {}).get("path", "").split()]

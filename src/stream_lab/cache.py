@@ -1,4 +1,4 @@
-"""Where worlds and code are kept between runs, shared by all clones; and how two processes keep out of each other's way there."""
+"""Where what takes long to make is kept between runs, shared by all clones; and how two processes keep out of each other's way there."""
 
 import fcntl
 import os
