@@ -47,9 +47,8 @@ regress: $(READY) ## notebooks × versions × endpoints against the last good ru
 test: lint ## lint, types, unit tests, and nbval on every notebook
 	@$(BIN)/pytest
 
-test-real: $(READY) ## the tests that need a real vLLM: BASE_URL=http://127.0.0.1:8100/v1 (see real-vllm)
-	@test -n '$(BASE_URL)' || { echo "Name the server: make test-real BASE_URL=http://127.0.0.1:8100/v1 (start one with make real-vllm)." >&2; exit 2; }
-	@REAL_VLLM_URL='$(BASE_URL)' $(if $(MODEL),REAL_VLLM_MODEL='$(MODEL)') $(BIN)/pytest -n 0 tests/stream_deadline/test_real_vllm.py
+test-real: $(READY) ## matrix, wire and notebooks 01-08 against a real vLLM: one started here, or BASE_URL=…
+	@TEST_REAL=1 REAL_VLLM_URL='$(BASE_URL)' REAL_VLLM_MODEL='$(MODEL)' $(BIN)/pytest -n 0 tests/real
 
 lint: $(READY)
 	@$(BIN)/ruff check

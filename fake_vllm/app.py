@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from random import Random
 from time import monotonic
+from typing import Protocol
 
 from fake_vllm import api, live
 from fake_vllm.answer import Answer, House
@@ -18,7 +19,7 @@ from fake_vllm.ledger import Entry, Ledger
 from fake_vllm.metrics import Metrics
 from fake_vllm.model import Phrase, Recorded, Source
 from fake_vllm.pacer import Pacer
-from fake_vllm.scenarios import Lineup, ScenarioError, parse
+from fake_vllm.scenarios import Lineup, Scenario, ScenarioError, parse
 from fake_vllm.settings import Settings, SettingsError
 from fake_vllm.timing import Pace, timing
 
@@ -38,11 +39,25 @@ Handler = Callable[[Exchange], None]
 Accept = Callable[[Rules, str, bytes, str | None], Asked]
 
 
-class App:
-    """One server: its engine, its ledger, its metrics, its routes."""
+class Answering(Protocol):
+    """An answer that has not begun."""
 
-    def __init__(self, settings: Settings) -> None:
+    def start(self) -> None:
+        """Begin; it goes on by itself, and tells the exchange when it is done."""
+
+
+Answers = Callable[[House, Exchange, Asked, Entry, Scenario, str, str], Answering]
+
+
+class App:
+    """One server: its engine, its ledger, its metrics, its routes.
+
+    `answer`: who makes the answers. `plain`: without the page, the ledger and the scenario: only what vLLM has.
+    """
+
+    def __init__(self, settings: Settings, answer: Answers = Answer, *, plain: bool = False) -> None:
         self.settings = settings
+        self._answer, self.plain = answer, plain
         self.ledger = Ledger()
         self.metrics = Metrics(settings.max_model_len)
         self._lineup = parse(settings.scenario)
@@ -84,10 +99,13 @@ class App:
             "/version": {"GET": lambda exchange: self._json(exchange, {"version": api.VERSION})},
             "/metrics": {"GET": self._metrics_page},
             "/openapi.json": {"GET": self._openapi},
-            "/ledger": {"GET": self._show_ledger, "DELETE": self._clear_ledger},
-            "/ledger/events": {"GET": lambda exchange: live.stream(exchange, self.ledger, self.metrics)},
-            "/scenario": {"GET": self._show_scenario, "PUT": self._set_scenario},
         }
+        if not plain:
+            self._routes |= {
+                "/ledger": {"GET": self._show_ledger, "DELETE": self._clear_ledger},
+                "/ledger/events": {"GET": lambda exchange: live.stream(exchange, self.ledger, self.metrics)},
+                "/scenario": {"GET": self._show_scenario, "PUT": self._set_scenario},
+            }
 
     @property
     def deaf(self) -> bool:
@@ -123,7 +141,7 @@ class App:
     def _route(self, exchange: Exchange) -> None:
         path = exchange.path
         if (route := self._routes.get(path)) is None:
-            if path == "/" and "text/html" in exchange.headers.get("accept", ""):
+            if path == "/" and not self.plain and "text/html" in exchange.headers.get("accept", ""):
                 self._reply(exchange, 200, live.page(), [(b"content-type", b"text/html; charset=utf-8"), VARY])
             elif by_id := RESPONSE_BY_ID.fullmatch(path):
                 if exchange.method != (allowed := "POST" if by_id["cancel"] else "GET"):
@@ -162,7 +180,7 @@ class App:
             self._house.engine.admit(asked.choices)
             scenario = lineup.select(entry.attempt, entry.number, self.settings.seed, self._lineup if named else None)
             seed = f"{self.settings.seed} {entry.number}"
-            answer = Answer(self._house, exchange, asked, entry, scenario, self.settings.served_model_name, seed)
+            answer = self._answer(self._house, exchange, asked, entry, scenario, self.settings.served_model_name, seed)
         except Overloaded as overloaded:
             self._refuse(entry, 503)
             raise Refused(503, "Service Unavailable", str(overloaded)) from None

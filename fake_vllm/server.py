@@ -8,6 +8,7 @@ import socket
 import ssl
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,8 @@ class CannotListen(Exception):
     """Raised when the address, the socket or the certificate cannot be used; the text says what to do."""
 
 
-def run(settings: Settings) -> None:
-    """Serve until a signal, the end of the lifetime, or the end of standard input.
+def run(settings: Settings, make_app: Callable[[Settings], App] = App, name: str = "fake-vllm") -> None:
+    """Serve until a signal, the end of the lifetime, or the end of standard input. `name`: of the server, in the line it prints.
 
     Raises:
         CannotListen: before anything is served.
@@ -35,20 +36,22 @@ def run(settings: Settings) -> None:
     tls = _tls(settings)
     listening = _listen(settings)
     with asyncio.Runner(loop_factory=_loop(settings.loop)) as runner:
-        runner.run(_serve(settings, listening, tls))
+        runner.run(_serve(settings, listening, tls, make_app, name))
 
 
-async def _serve(settings: Settings, listening: socket.socket, tls: ssl.SSLContext | None) -> None:
+async def _serve(
+    settings: Settings, listening: socket.socket, tls: ssl.SSLContext | None, make_app: Callable[[Settings], App], name: str
+) -> None:
     loop = asyncio.get_running_loop()
-    app = App(settings)
+    app = make_app(settings)
     # What has been loaded stays; and a full collection over thousands of streams would hold up all of them.
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
     limits = Limits(settings.request_seconds, int(settings.max_body_mb * 2**20))
     connections: set[Connection] = set()
     end = asyncio.Event()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(name, end.set)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, end.set)
     if settings.lifetime is not None:
         loop.call_later(settings.lifetime, end.set)
     if settings.watch_stdin:
@@ -61,7 +64,8 @@ async def _serve(settings: Settings, listening: socket.socket, tls: ssl.SSLConte
     create = loop.create_unix_server if settings.uds else loop.create_server
     server = await create(connect, sock=listening, **options)
     print(
-        f"fake-vllm: {_address(settings, listening)} serves '{settings.served_model_name}', scenario {settings.scenario}",
+        f"{name}: {_address(settings, listening)} serves '{settings.served_model_name}'"
+        + ("" if app.plain else f", scenario {settings.scenario}"),
         flush=True,
     )
     # No daemon: killed in the middle of what is not Python, such a thread takes the process with it (SIGABRT).

@@ -18,6 +18,9 @@ from stream_lab.programs import find
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+collect_ignore = [] if os.environ.get("TEST_REAL") == "1" else ["real"]
+"""What needs a real vLLM has a target of its own, `make test-real`."""
+
 REQUIRED = os.environ.get("REQUIRE_REAL_PARTS") == "1"
 """Whether a program that is not installed is a failure; otherwise its tests are skipped, and say which it is."""
 

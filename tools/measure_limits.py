@@ -29,8 +29,8 @@ from typing import Any, ClassVar
 import psutil
 
 from stream_lab.doctor.limits import Limit, load
-from stream_lab.parts.ports import free_port, listens
-from stream_lab.parts.process import Process
+from stream_lab.ports import free_port, listens
+from stream_lab.process import Process
 
 Ended = tuple[float | None, str]
 """Seconds until it ended, None: it did not while we watched; and what was seen."""

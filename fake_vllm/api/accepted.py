@@ -45,6 +45,10 @@ class Accepted:
         return sum(len(prompt.ids) for prompt in self.prompts)
 
     @property
+    def prompt_ids(self) -> list[list[int]]:
+        return [prompt.ids for prompt in self.prompts for _ in range(self.n)]
+
+    @property
     def n(self) -> int:
         return self.parameters.n
 

@@ -60,6 +60,10 @@ class Asked(Protocol):
         """Of all prompts together."""
 
     @property
+    def prompt_ids(self) -> list[list[int]]:
+        """What each of the sequences goes on from, in their order."""
+
+    @property
     def choices(self) -> int:
         """How many sequences run: prompts times `n`; 0 if the answer is a stream that holds only an error."""
 

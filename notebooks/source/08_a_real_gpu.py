@@ -17,9 +17,11 @@ MODEL = None  # None: the only model that the server has
 TIMEOUT = 2.0  # seconds
 
 # %%
+from IPython.display import display
 from stream_lab import Evidence, gpu, plots, verdict
-from stream_lab.at_work import try_out, witnesses_of
-from stream_lab.real_vllm import real_or_bundled
+from stream_lab.at_work import CHAIN, try_out, witnesses_of
+from stream_lab.kept import kept
+from stream_lab.real import real_or_bundled
 
 evidence = Evidence("08")
 
@@ -71,9 +73,31 @@ plots.at_work(trials, title=title)
 # caller that never goes it is the whole ten minutes. In the lower two it ends at the line. vLLM learns of it from the closed connection and
 # from nothing else; see [07](07_where_it_stops.ipynb) for the cases in which the third class leaves it open, too.
 #
-# **The model stopped by itself?** Then the verdict says so, and nothing was shown. vLLM takes `ignore_eos`, which this kit sends. Where a
-# server refuses it, calls ask for a long answer and for counting without an end, and the notebook's note says that.
+# An answer that came to its own end before its deadline shows nothing: then neither verdict claims anything, and the cell says what to do.
+
+# %%
+for trial in trials:
+    if trial.call.verdict == verdict.BY_ITSELF:
+        print(
+            f"{trial.attempt}: {verdict.BY_ITSELF}; use ignore_eos, or a shorter TIMEOUT. {' '.join(server.notes)}"
+        )
+
+# %% [markdown]
+# vLLM takes `ignore_eos`, which this kit sends. Where a server refuses it, calls ask for a long answer and for counting without an end, and
+# the server's note at the top says that.
 #
+# ## Taken elsewhere
+#
+# What `stream-lab evidence` has taken on other machines is kept in the project's `evidence/`, and drawn from its numbers here:
+
+# %%
+for found in kept():
+    print(found.title)
+    display(
+        plots.at_work([trial for trial in found.trials if trial.way == CHAIN], title=found.title)
+    )
+
+# %% [markdown]
 # ## Your GPU
 #
 # The same as one command, with the GPU in the picture, twenty samples a second:

@@ -71,10 +71,15 @@ class Witnesses:
     gpu: str = ""
 
     @property
+    def seen(self) -> str:
+        """By what, in words."""
+        seen = [*(["its /metrics"] if self.metrics else []), *([f"nvidia-smi ({self.gpu})"] if self.gpu else [])]
+        return ", ".join(seen) if seen else "only the tokens it sends"
+
+    @property
     def words(self) -> str:
         """In one sentence."""
-        seen = [*(["its /metrics"] if self.metrics else []), *([f"nvidia-smi ({self.gpu})"] if self.gpu else [])]
-        return f"{self.kind}; witnesses: {', '.join(seen) if seen else 'only the tokens it sends'}"
+        return f"{self.kind}; witnesses: {self.seen}"
 
 
 def witnesses_of(server: Endpoint, trials: list[Trial]) -> Witnesses:
@@ -140,8 +145,12 @@ def as_dict(trials: list[Trial], witnesses: Witnesses) -> dict[str, Any]:
                 "stream": str(trial.call.verdict),
                 "server": str(trial.call.server),
                 "gpu": trial.gpu_after,
+                "ending": str(trial.call.recording.ending),
+                "error": trial.call.recording.error,
+                "stood_still": round(trial.call.recording.stood_still, 3),
                 "ended": round(trial.call.recording.ended, 3),
                 "chunks": trial.call.recording.chunks,
+                "first_and_last": [round(at, 3) for at in trial.call.recording.arrivals[:1] + trial.call.recording.arrivals[-1:]],
                 "tokens_after_deadline": trial.call.tokens_after_deadline,
                 "samples": [[round(s.at, 3), s.running, s.tokens] for s in trial.call.samples],
                 "gpu_samples": [[round(s.at, 3), s.utilisation, s.memory, s.power] for s in trial.gpu],

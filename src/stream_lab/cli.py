@@ -355,15 +355,45 @@ def doctor(
 @cli.command("real-vllm")
 def real_vllm(port: Annotated[int, typer.Option(min=1, max=65535)] = 8100) -> None:
     """Run a real vLLM on this CPU with a tiny random-weight model (3 GB, minutes the first time)."""
-    from stream_lab.real_vllm import RealVllmError, serve
+    from stream_lab.real import RealServerError, stay
 
     console = Console(stderr=True)
     try:
-        serve(port, console)
-    except RealVllmError as error:
+        stay(port, console)
+    except RealServerError as error:
         _fail(str(error))
     except KeyboardInterrupt:
         console.print("Stopped.")
+
+
+@cli.command()
+def servers(
+    only: Annotated[str, typer.Option(help="Servers whose name contains this, as vllm or litellm.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the rows as JSON, with every time in seconds.")] = False,
+) -> None:
+    """Does cutting the client free the server? Real ones are set up, cut and timed. Exit status 0 if all could be."""
+    from stream_lab.endpoint import EndpointError
+    from stream_lab.real import RealServerError
+    from stream_lab.real.freed import Freed, table
+    from stream_lab.real.survey import names, row
+
+    console = Console(stderr=True)
+    if not names(only):
+        _fail(f"No server's name contains '{only}'; there are: {', '.join(names(''))}.")
+    rows: list[Freed] = []
+    failed = False
+    try:
+        for name in names(only):
+            try:
+                rows.append(row(name, console))
+            except (EndpointError, RealServerError) as error:
+                failed = True
+                console.print(f"✘ {name}: {error}", highlight=False, markup=False, soft_wrap=True)
+    except KeyboardInterrupt:
+        console.print("Interrupted; what follows is what had been seen by then.")
+        failed = True
+    print(json.dumps([each.as_dict() for each in rows]) if as_json else table(rows))
+    raise SystemExit(2 if failed else 0)
 
 
 def _doctor_for_code(paths: list[Path], as_json: bool) -> NoReturn:

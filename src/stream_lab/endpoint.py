@@ -110,7 +110,7 @@ class Endpoint:
         # The scenario that the bundled fake was started with may be one that never answers.
         extra = {"ignore_eos": True}
         answer = self._ask(client, "POST", "/chat/completions", {**body, **extra, "fake_scenario": "finite"})
-        if answer.status_code == 400:
+        if answer.status_code in (400, 422):
             extra = {}
             answer = self._ask(client, "POST", "/chat/completions", body)
             self.notes.append(

@@ -10,10 +10,11 @@ import pytest
 from typer.testing import CliRunner
 
 from stream_lab import Endpoint, plots, verdict
-from stream_lab.at_work import ATTEMPTS, CHAIN, DIRECT, Trial, Witnesses, as_dict, try_out
+from stream_lab.at_work import ATTEMPTS, CHAIN, DIRECT, Trial, Witnesses, as_dict, told, try_out
 from stream_lab.call import Call
 from stream_lab.cli import cli
 from stream_lab.gpu import GpuSample
+from stream_lab.kept import kept
 from stream_lab.trace import Ending, Recording
 from stream_lab.witness import Sample
 
@@ -40,8 +41,8 @@ def test_before_the_fix_the_server_works_on_and_after_it_it_rests(fake: Endpoint
     began: list[str] = []
     trials = asyncio.run(try_out(fake, 1.0, gpu=probe, tell=began.append))
     assert began == [f"{attempt.__name__}, {CHAIN}" for attempt in ATTEMPTS]
-    told = [(trial.attempt, trial.call.verdict, trial.call.server) for trial in trials]
-    assert told == [
+    came = [(trial.attempt, trial.call.verdict, trial.call.server) for trial in trials]
+    assert came == [
         ("PlainChatVllm", verdict.RAN_ON, verdict.Server.RAN_ON),
         ("ScopedChatVllm", verdict.RAN_ON, verdict.Server.RAN_ON),
         ("ElapsedChatVllm", verdict.STOPPED, verdict.Server.STOPPED),
@@ -119,3 +120,31 @@ def test_bad_input_is_one_sentence_and_status_2(arguments: list[str], said: str,
     done = CliRunner().invoke(cli, ["evidence", "--base-url", fake.base_url, *arguments])
     assert done.exit_code == 2
     assert said in done.stderr
+
+
+def test_what_was_written_down_is_told_again_in_the_same_words(fake: Endpoint, probe: str, tmp_path: Path) -> None:
+    trials = asyncio.run(try_out(fake, 0.8, ways=(DIRECT,), gpu=probe))
+    witnesses = Witnesses("a fake vLLM", True, "Made-up GPU")
+    (tmp_path / "there").mkdir()
+    body = as_dict(trials, witnesses)
+    (tmp_path / "there" / "evidence.json").write_text(json.dumps(body), encoding="utf-8")
+    (found,) = kept(tmp_path)
+    assert found.witnesses == witnesses
+    assert plots.at_work(found.trials, title="A").alt == plots.at_work(trials, title="A").alt
+    for before, after in zip(trials, found.trials, strict=True):
+        assert (after.call.verdict, after.call.server) == (before.call.verdict, before.call.server)
+        assert [round(rate) for _, rate in after.rates] == pytest.approx([round(rate) for _, rate in before.rates], abs=2)
+    body["server"] = {"program": "a server", "model": "a model", "device": "a device"}
+    (tmp_path / "there" / "evidence.json").write_text(json.dumps(body), encoding="utf-8")
+    assert kept(tmp_path)[0].title.startswith(f"Taken on {body['taken'][:10]}: a server with a model on a device\n")
+
+
+def test_the_evidence_that_is_kept_came_out_as_told() -> None:
+    found = kept()
+    assert found, "evidence/ is empty"
+    for each in found:
+        assert told(each.trials) == "as told", each.title
+
+
+def test_where_nothing_is_kept_there_is_nothing(tmp_path: Path) -> None:
+    assert kept(tmp_path / "nowhere") == []

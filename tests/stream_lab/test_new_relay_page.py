@@ -12,7 +12,7 @@ from playwright.sync_api import Page, Route
 
 from fake_vllm.testing import FakeVllm
 from stream_lab.parts import Browser
-from stream_lab.parts.ports import free_port
+from stream_lab.ports import free_port
 from stream_lab.relay.new import TEMPLATE
 from tests.conftest import needs, wait
 

@@ -18,7 +18,7 @@ from fastapi.responses import StreamingResponse
 from stream_lab import EndpointError
 from stream_lab.arrivals import CUT, REFUSED, WHOLE, read, side_by_side
 from stream_lab.parts import Browser, Gateway, Gunicorn, Haproxy, MissingPart, Nginx, Serving, serve
-from stream_lab.parts.process import Process
+from stream_lab.process import Process
 from stream_lab.programs import missing
 from tests.conftest import needs, wait
 

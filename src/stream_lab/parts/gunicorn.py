@@ -5,8 +5,8 @@ import re
 import signal
 import sys
 
-from stream_lab.parts.ports import answers, free_port, listens
-from stream_lab.parts.process import Process
+from stream_lab.ports import answers, free_port, listens
+from stream_lab.process import Process
 
 
 class Gunicorn(Process):

@@ -2,8 +2,8 @@
 
 from urllib.parse import urlsplit
 
-from stream_lab.parts.ports import free_port
 from stream_lab.parts.proxy import Proxy
+from stream_lab.ports import free_port
 
 CONFIGURATION = """\
 defaults

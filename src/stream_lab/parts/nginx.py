@@ -1,7 +1,7 @@
 """A real nginx in front of a server, with the few lines of its configuration that are the subject."""
 
-from stream_lab.parts.ports import free_port
 from stream_lab.parts.proxy import Proxy
+from stream_lab.ports import free_port
 
 CONFIGURATION = """\
 daemon off;

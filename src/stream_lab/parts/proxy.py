@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from stream_lab.parts.ports import listens
-from stream_lab.parts.process import Process
+from stream_lab.ports import listens
+from stream_lab.process import Process
 from stream_lab.programs import find
 
 

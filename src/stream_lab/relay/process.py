@@ -7,8 +7,8 @@ import time
 from typing import Any, Self
 
 from stream_lab.endpoint import Endpoint
-from stream_lab.parts.ports import answers
-from stream_lab.parts.process import Process
+from stream_lab.ports import answers
+from stream_lab.process import Process
 
 
 class Relay(Process):

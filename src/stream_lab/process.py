@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from tempfile import TemporaryFile
 from types import TracebackType
 from typing import Self
@@ -44,14 +45,22 @@ class Process:
         *,
         env: dict[str, str] | None = None,
         sockets: Sequence[socket.socket] = (),
+        log: Path | None = None,
+        within: float = READY_WITHIN,
+        ends_within: float = END_WITHIN,
+        started: Callable[[int], None] = lambda pid: None,
     ) -> None:
         """Start it and wait until it is ready. `env`: variables besides those of this process. `sockets`: it inherits, by number.
+
+        `log`: a file that keeps what it prints; None: nothing does, once it is closed. `within`: seconds it has to get ready.
+        `ends_within`: seconds it has to end when it is asked to. `started`: is called with its process id before it is ready.
 
         Raises:
             EndpointError: it ends before that, with its last line; or takes too long.
         """
         self._name = name
-        self._log = TemporaryFile()  # noqa: SIM115 - it lives as long as the process
+        self._log = TemporaryFile() if log is None else log.open("w+b")  # noqa: SIM115 - it lives as long as the process
+        self._ends_within = ends_within
         # A session of its own: Ctrl-C is for whoever started it, who then stops it in order.
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", WATCHED, *command],
@@ -63,7 +72,8 @@ class Process:
             start_new_session=True,
         )
         try:
-            self._wait(ready)
+            started(self.pid)
+            self._wait(ready, within)
         except BaseException:
             self.close()
             raise
@@ -78,15 +88,19 @@ class Process:
     def pid(self) -> int:
         return self._process.pid
 
+    def wait(self) -> int:
+        """Wait until it ends by itself; returns its status."""
+        return self._process.wait()
+
     def close(self) -> None:
         """Stop it, whatever it is doing, with all that it has started."""
         if self._process.poll() is None:
             self._process.terminate()
-            try:
-                self._process.wait(END_WITHIN)
-            except subprocess.TimeoutExpired:
-                os.killpg(self._process.pid, signal.SIGKILL)
-                self._process.wait()
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(self._ends_within)
+        with suppress(ProcessLookupError):  # what has outlived it, and its watcher
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
         assert self._process.stdin is not None
         with suppress(BrokenPipeError, ValueError):
             self._process.stdin.write(GOODBYE)
@@ -98,8 +112,8 @@ class Process:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def _wait(self, ready: Callable[[], bool]) -> None:
-        end = time.monotonic() + READY_WITHIN
+    def _wait(self, ready: Callable[[], bool], within: float) -> None:
+        end = time.monotonic() + within
         while time.monotonic() < end:
             if self._process.poll() is not None:
                 last = self.log.strip().splitlines()[-1:] or ["it said nothing"]
@@ -107,4 +121,4 @@ class Process:
             if ready():
                 return
             time.sleep(0.02)
-        raise EndpointError(f"{self._name} was not ready within {READY_WITHIN:g} s.")
+        raise EndpointError(f"{self._name} was not ready within {within:g} s.")

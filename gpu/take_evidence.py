@@ -1,0 +1,55 @@
+"""`python -m gpu.take_evidence --size 8b --out evidence/h100`: start gpu.torch_server, play the four attempts against it, keep what was seen."""
+
+import argparse
+import json
+import platform
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from stream_lab.endpoint import EndpointError
+from stream_lab.ports import answers, free_port
+from stream_lab.process import Process
+from stream_lab.real.random_qwen3 import SIZES
+
+LOADS_WITHIN = 300.0  # seconds; a large model's weights are made up on the GPU
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m gpu.take_evidence", description=__doc__)
+    cuda = torch.cuda.is_available()
+    parser.add_argument("--size", choices=SIZES, default="8b" if cuda else "tiny", help="of the model; default: %(default)s")
+    parser.add_argument("--device", default="cuda" if cuda else "cpu", help="default: %(default)s")
+    parser.add_argument("--timeout", default="5", help="the deadline in seconds; default: %(default)s")
+    parser.add_argument("--out", type=Path, default=Path("runs/evidence"), help="folder; default: %(default)s")
+    asked = parser.parse_args()
+    port = free_port()
+    root = f"http://127.0.0.1:{port}"
+    serve = [sys.executable, "-m", "gpu.torch_server", "--size", asked.size, "--device", asked.device, "--port", str(port)]
+    try:
+        with Process("gpu.torch_server", serve, lambda: answers(f"{root}/health"), within=LOADS_WITHIN) as server:
+            print(server.log.strip(), flush=True)
+            take = ["evidence", "--base-url", f"{root}/v1", "--timeout", asked.timeout, "--direct", "--out", str(asked.out)]
+            status = subprocess.run([sys.executable, "-m", "stream_lab.cli", *take], check=False).returncode
+    except EndpointError as error:
+        print(f"take-evidence: {error}", file=sys.stderr)
+        return 2
+    file = asked.out / "evidence.json"
+    if status in (0, 1) and file.exists():
+        body = json.loads(file.read_text(encoding="utf-8"))
+        body["server"] = {
+            "program": "gpu/torch_server",
+            "model": f"a random-weight Qwen3 {asked.size}",
+            "device": torch.cuda.get_device_name(0) if asked.device.startswith("cuda") else f"a CPU ({platform.machine()})",
+            "torch": version("torch"),
+            "transformers": version("transformers"),
+        }
+        file.write_text(json.dumps(body, ensure_ascii=False) + "\n", encoding="utf-8")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

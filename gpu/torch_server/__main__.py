@@ -1,0 +1,65 @@
+"""`python -m gpu.torch_server --size 8b --port 8000`: serve a random-weight Qwen3 on this machine's GPU, or on its CPU."""
+
+import argparse
+import sys
+from functools import partial
+from typing import Any, NoReturn
+
+import torch
+
+from fake_vllm import server
+from fake_vllm.app import App
+from fake_vllm.model.vocabulary import FIRST_WORD, SIZE
+from fake_vllm.settings import Settings, SettingsError, make
+from gpu.torch_server.answer import TorchAnswer
+from gpu.torch_server.engine import TorchEngine
+from stream_lab.real.random_qwen3 import CONTEXT, SIZES
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m gpu.torch_server", description=__doc__)
+    parser.add_argument("--size", choices=SIZES, default="0.6b", help="of the model; default: %(default)s")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="default: %(default)s")
+    parser.add_argument("--host", default="127.0.0.1", help="default: %(default)s")
+    parser.add_argument("--port", default="8000", help="default: %(default)s")
+    parser.add_argument("--model", help="the name it is served by; default: random-qwen3-SIZE")
+    asked = parser.parse_args()
+    name = asked.model or f"random-qwen3-{asked.size}"
+    try:
+        settings = make({"host": asked.host, "port": asked.port, "served_model_name": name, "max_model_len": CONTEXT})
+        engine = _engine(asked.size, asked.device)
+        print(f"torch-server: {engine.parameters / 1e6:,.1f} million random weights are on {_name(asked.device)}", flush=True)
+        try:
+            server.run(settings, partial(_app, engine), name="torch-server")
+        finally:
+            engine.close()
+    except (SettingsError, server.CannotListen) as error:
+        _fail(str(error))
+
+
+def _engine(size: str, device: str) -> TorchEngine:
+    try:
+        return TorchEngine(size, device, first=FIRST_WORD, last=SIZE)
+    except (RuntimeError, AssertionError) as error:  # torch's own, out of memory included
+        reason = str(error).splitlines()[0].rstrip(".")
+        _fail(f"A model of size {size} cannot be made on {device}: {reason}. Choose another --size or --device.")
+
+
+def _app(engine: TorchEngine, settings: Settings) -> App:
+    def answer(house: Any, exchange: Any, asked: Any, entry: Any, *_: Any) -> TorchAnswer:
+        return TorchAnswer(engine, house, exchange, asked, entry)
+
+    return App(settings, answer, plain=True)
+
+
+def _name(device: str) -> str:
+    return torch.cuda.get_device_name(device) if device.startswith("cuda") else f"the {device.upper()}"
+
+
+def _fail(message: str) -> NoReturn:
+    print(f"torch-server: {message}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""A random-weight Qwen3 that makes a token for each request in turn, without pause, and stops for one the moment it is dropped."""
+
+import threading
+from collections.abc import Callable, Sequence
+
+import torch
+from transformers import AutoModelForCausalLM, DynamicCache
+
+from stream_lab.real.random_qwen3 import configuration, vocabulary
+
+TEMPERATURE = 0.9
+
+
+class Generation:
+    """One sequence that is being generated. `told`: is called in the engine's thread with each token's id."""
+
+    def __init__(self, prompt: Sequence[int], told: Callable[[int], object]) -> None:
+        self.told = told
+        self.pending = list(prompt)
+        self.cache = DynamicCache()
+
+
+class TorchEngine:
+    """The model, and the thread in which it works.
+
+    Requests join and leave between two steps (iteration-level scheduling, as vLLM's); within a round each has a forward pass of its own,
+    where vLLM would batch them.
+    """
+
+    def __init__(self, size: str, device: str, *, first: int, last: int) -> None:
+        """Make the model and start the thread. `first`, `last`: the ids to draw from, the last one excluded: those that have a text.
+
+        Raises:
+            RuntimeError: there is no such device, or it has no room for the model.
+        """
+        torch.manual_seed(20)
+        with torch.device(device):
+            self._model = AutoModelForCausalLM.from_config(
+                configuration(size, vocab_size=max(vocabulary(size), last)), dtype=torch.bfloat16
+            ).eval()
+        self._device = device
+        self._first, self._last = first, last
+        self._generations: list[Generation] = []
+        self._changed = threading.Condition()
+        self._closed = False
+        self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
+        self._step(Generation([first], lambda token: None))  # what is compiled and allocated at the first step
+        self._thread.start()
+
+    @property
+    def parameters(self) -> int:
+        """How many weights it has."""
+        return sum(weight.numel() for weight in self._model.parameters())
+
+    def add(self, prompt: Sequence[int], told: Callable[[int], object]) -> Generation:
+        """Begin to generate; it goes on until it is dropped."""
+        generation = Generation(prompt, told)
+        with self._changed:
+            self._generations.append(generation)
+            self._changed.notify()
+        return generation
+
+    def drop(self, generation: Generation) -> None:
+        """No further step for this one, but for the step that is under way."""
+        with self._changed:
+            if generation in self._generations:
+                self._generations.remove(generation)
+
+    def close(self) -> None:
+        """End the thread, after the step that is under way."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _work(self) -> None:
+        while not self._closed:
+            with self._changed:
+                while not self._generations and not self._closed:
+                    self._changed.wait()
+                round = list(self._generations)
+            for generation in round:
+                if generation in self._generations and not self._closed:
+                    generation.told(self._step(generation))
+
+    def _step(self, generation: Generation) -> int:
+        with torch.inference_mode():
+            ids = torch.tensor([generation.pending], device=self._device)
+            made = self._model(input_ids=ids, past_key_values=generation.cache, use_cache=True, logits_to_keep=1)
+            scores = made.logits[0, -1, self._first : self._last].float() / TEMPERATURE
+            token = self._first + int(torch.multinomial(torch.softmax(scores, -1), 1))
+        generation.pending = [token]
+        return token

@@ -1,0 +1,84 @@
+"""The deadline against a real vLLM, called in every way of the matrix; its own gauges are the witness."""
+
+import asyncio
+import inspect
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import openai
+import pytest
+
+from stream_deadline import ChatVllm, StreamDeadlineExceeded
+from stream_lab import Endpoint
+from stream_lab.matrix import CALLERS, CALLS, Call, Caller
+from stream_lab.matrix.calls import text_and_usage
+from stream_lab.witness import Witness
+from tests.real.conftest import NAMED, OPTIONS, own_vllm
+
+LIMIT = 2.0
+LATEST = 1.0
+FREES_WITHIN = 2.0  # seconds; a median of 11 ms, but beside its client on a small machine vLLM takes longer at times
+
+
+@pytest.fixture(scope="module")
+def tooled(request: pytest.FixtureRequest) -> Iterator[Endpoint]:
+    """A vLLM that takes tools. One that was named may not."""
+    if NAMED:
+        yield request.getfixturevalue("server")
+        return
+    with own_vllm(*OPTIONS) as url, Endpoint(url) as endpoint:
+        yield endpoint
+
+
+def model(server: Endpoint, timeout: float, **more: Any) -> ChatVllm:
+    return ChatVllm(**{**server.settings, "timeout": timeout, "stream_usage": True, **more})
+
+
+def called(call: Call, model: ChatVllm) -> Any:
+    return asyncio.run(call.run(model)) if call.is_async else call.run(model)
+
+
+@contextmanager
+def at_rest_afterwards(server: Endpoint, generations: int, by: float | None = None) -> Iterator[None]:
+    """That vLLM was seen at work on so many answers at most, and runs nothing soon after the block, nor later."""
+    with Witness(server.root) as witness:
+        assert witness.samples[0].running == 0, "somebody else is using this server"
+        yield
+        ended = time.monotonic()
+        assert witness.wait_for_idle(0, FREES_WITHIN), "vLLM works on"
+        time.sleep(0.4)
+    samples = witness.samples
+    assert max(sample.running for sample in samples if sample.at < ended) <= generations, "more was generated than asked for"
+    # A caller that leaves at once may be gone between two looks; what was made for it is counted all the same.
+    assert samples[-1].tokens > samples[0].tokens, "vLLM was never seen at work"
+    assert (samples[-1].running, samples[-1].tokens) == (0, samples[-3].tokens), "vLLM works on"
+
+
+@pytest.mark.parametrize("call", CALLS, ids=lambda call: call.name)
+def test_an_endless_answer_ends_at_the_deadline_and_vllm_rests(call: Call, tooled: Endpoint) -> None:
+    with at_rest_afterwards(tooled, call.generations):
+        started = time.monotonic()
+        with pytest.raises(StreamDeadlineExceeded):
+            called(call, model(tooled, LIMIT))
+        assert LIMIT <= time.monotonic() - started < LIMIT + LATEST
+
+
+@pytest.mark.parametrize("call", [call for call in CALLS if call.tells], ids=lambda call: call.name)
+def test_an_answer_that_ends_in_time_comes_through_with_its_usage(call: Call, tooled: Endpoint) -> None:
+    _, usage = text_and_usage(called(call, model(tooled, 30.0, max_tokens=8)))
+    assert usage
+
+
+@pytest.mark.parametrize("caller", [caller for caller in CALLERS if caller.scenario == "endless"], ids=lambda caller: caller.name)
+def test_whatever_the_caller_does_vllm_rests_soon_after(caller: Caller, tooled: Endpoint) -> None:
+    with at_rest_afterwards(tooled, caller.generations):
+        mine = model(tooled, LIMIT)
+        by = asyncio.run(caller.run(mine, LIMIT)) if inspect.iscoroutinefunction(caller.run) else caller.run(mine, LIMIT)
+        time.sleep(max(0.0, by - time.monotonic()))
+
+
+def test_a_wrong_model_is_refused_with_vllms_own_words(server: Endpoint) -> None:
+    with pytest.raises(openai.NotFoundError, match="does not exist"):
+        model(server, LIMIT, model="nobody").invoke("Why?")
