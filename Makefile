@@ -13,7 +13,7 @@ LOCK    := requirements/$(WORLD).txt
 COMPILE := pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links --no-annotate \
            --no-header --all-extras --no-emit-package stream-deadline pyproject.toml
 
-.PHONY: help setup run regress test test-real lint parts lab real-vllm notebooks lock clean
+.PHONY: help setup run regress test test-real servers lint parts lab real-vllm notebooks lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -49,6 +49,9 @@ test: lint ## lint, types, unit tests, and nbval on every notebook
 
 test-real: $(READY) ## matrix, wire and notebooks 01-08 against a real vLLM: one started here, or BASE_URL=…
 	@TEST_REAL=1 REAL_VLLM_URL='$(BASE_URL)' REAL_VLLM_MODEL='$(MODEL)' $(BIN)/pytest -n 0 tests/real
+
+servers: $(READY) ## does cutting the client free the server? vLLM, transformers, llama.cpp, proxies (6 GB, half an hour the first time); ONLY=vllm
+	@$(BIN)/stream-lab servers $(if $(ONLY),--only '$(ONLY)')
 
 lint: $(READY)
 	@$(BIN)/ruff check

@@ -19,7 +19,7 @@ TIMEOUT = 2.0  # seconds
 # %%
 from IPython.display import display
 from stream_lab import Evidence, gpu, plots, verdict
-from stream_lab.at_work import CHAIN, try_out, witnesses_of
+from stream_lab.at_work import CHAIN, advice, try_out, witnesses_of
 from stream_lab.kept import kept
 from stream_lab.real import real_or_bundled
 
@@ -61,6 +61,8 @@ trials = await try_out(server, TIMEOUT, gpu=probe)
 
 for trial in trials:
     print(f"{trial.attempt:<16} {trial.call.verdict}; the server: {trial.call.server}")
+if by_itself := advice(trials):
+    print(by_itself)
 
 # %%
 at_work = [trial.attempt for trial in trials if trial.call.server == verdict.Server.RAN_ON]
@@ -73,16 +75,7 @@ plots.at_work(trials, title=title)
 # caller that never goes it is the whole ten minutes. In the lower two it ends at the line. vLLM learns of it from the closed connection and
 # from nothing else; see [07](07_where_it_stops.ipynb) for the cases in which the third class leaves it open, too.
 #
-# An answer that came to its own end before its deadline shows nothing: then neither verdict claims anything, and the cell says what to do.
-
-# %%
-for trial in trials:
-    if trial.call.verdict == verdict.BY_ITSELF:
-        print(
-            f"{trial.attempt}: {verdict.BY_ITSELF}; use ignore_eos, or a shorter TIMEOUT. {' '.join(server.notes)}"
-        )
-
-# %% [markdown]
+# A model that stops by itself before its deadline shows nothing: then the verdict says so, claims nothing, and the cell says what to do.
 # vLLM takes `ignore_eos`, which this kit sends. Where a server refuses it, calls ask for a long answer and for counting without an end, and
 # the server's note at the top says that.
 #

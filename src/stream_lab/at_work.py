@@ -102,6 +102,17 @@ def told(trials: list[Trial]) -> Outcome:
     return outcome
 
 
+def advice(trials: list[Trial]) -> str:
+    """What to do where the model stopped before its deadline, so that nothing was shown; empty if it never did."""
+    by_itself = [f"{trial.attempt} ({trial.way})" for trial in trials if trial.call.verdict == verdict.BY_ITSELF]
+    if not by_itself:
+        return ""
+    return (
+        f"The model stopped by itself before the deadline under {', '.join(by_itself)}, which shows nothing: "
+        "use ignore_eos if the server takes it, a prompt that asks for more, or a shorter deadline."
+    )
+
+
 async def try_out(
     server: Endpoint,
     deadline: float,

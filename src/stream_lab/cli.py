@@ -224,7 +224,7 @@ def evidence(
     import asyncio
 
     from stream_lab import plots
-    from stream_lab.at_work import CHAIN, DIRECT, as_dict, told, try_out, witnesses_of
+    from stream_lab.at_work import CHAIN, DIRECT, advice, as_dict, told, try_out, witnesses_of
     from stream_lab.endpoint import EndpointError, open_endpoint
     from stream_lab.gpu import GpuError, probe_command
 
@@ -251,6 +251,8 @@ def evidence(
             highlight=False,
             soft_wrap=True,
         )
+    if by_itself := advice(trials):
+        console.print(by_itself, highlight=False, soft_wrap=True)
     outcome = told(trials)
     console.print(f"{outcome.mark} {witnesses.words}.", highlight=False, soft_wrap=True)
     body = {**as_dict(trials, witnesses), "outcome": outcome}

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
@@ -13,6 +14,7 @@ from stream_lab import Endpoint, plots, verdict
 from stream_lab.at_work import ATTEMPTS, CHAIN, DIRECT, Trial, Witnesses, as_dict, told, try_out
 from stream_lab.call import Call
 from stream_lab.cli import cli
+from stream_lab.fake import Fake
 from stream_lab.gpu import GpuSample
 from stream_lab.kept import kept
 from stream_lab.trace import Ending, Recording
@@ -133,7 +135,10 @@ def test_what_was_written_down_is_told_again_in_the_same_words(fake: Endpoint, p
     assert plots.at_work(found.trials, title="A").alt == plots.at_work(trials, title="A").alt
     for before, after in zip(trials, found.trials, strict=True):
         assert (after.call.verdict, after.call.server) == (before.call.verdict, before.call.server)
-        assert [round(rate) for _, rate in after.rates] == pytest.approx([round(rate) for _, rate in before.rates], abs=2)
+        assert [replace(sample, at=0.0) for sample in after.call.samples] == [
+            replace(sample, at=0.0) for sample in before.call.samples
+        ]
+        assert [sample.at for sample in after.gpu] == pytest.approx([sample.at for sample in before.gpu], abs=0.001)
     body["server"] = {"program": "a server", "model": "a model", "device": "a device"}
     (tmp_path / "there" / "evidence.json").write_text(json.dumps(body), encoding="utf-8")
     assert kept(tmp_path)[0].title.startswith(f"Taken on {body['taken'][:10]}: a server with a model on a device\n")
@@ -148,3 +153,13 @@ def test_the_evidence_that_is_kept_came_out_as_told() -> None:
 
 def test_where_nothing_is_kept_there_is_nothing(tmp_path: Path) -> None:
     assert kept(tmp_path / "nowhere") == []
+
+
+def test_a_model_that_stops_by_itself_shows_nothing_and_it_is_said_what_to_do(tmp_path: Path) -> None:
+    with Fake("endless", gap=0.01, max_model_len=60) as fake:  # its context is full before the deadline
+        done = CliRunner().invoke(cli, ["evidence", "--base-url", fake.base_url, "--timeout", "1", "--out", str(tmp_path)])
+    assert done.exit_code == 2
+    assert done.output.count("the model stopped by itself") == 8, "of the stream, and of the server"
+    assert "The model stopped by itself before the deadline under PlainChatVllm (chain.astream), Scoped" in done.output
+    assert "use ignore_eos if the server takes it" in done.output
+    assert json.loads((tmp_path / "evidence.json").read_text(encoding="utf-8"))["outcome"] == "not shown"

@@ -116,13 +116,15 @@ def test_a_certificate_that_is_not_trusted_says_which_option_and_with_it_the_ser
 class Picky(BaseHTTPRequestHandler):
     """Speaks OpenAI's protocol and refuses what is not in it, as some servers do."""
 
+    refusal = 400
+
     def do_GET(self) -> None:
         self._answer(200 if self.path == "/v1/models" else 404, {"data": [{"id": "picky"}]})
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         unknown = set(body) - {"model", "messages", "max_tokens"}
-        self._answer(400 if unknown else 200, {"error": f"unknown: {unknown}"})
+        self._answer(self.refusal if unknown else 200, {"error": f"unknown: {unknown}"})
 
     def _answer(self, status: int, body: object) -> None:
         data = json.dumps(body).encode()
@@ -134,7 +136,11 @@ class Picky(BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None: ...
 
 
-def test_a_server_that_refuses_ignore_eos_is_asked_for_a_long_answer_instead_and_it_is_said() -> None:
+@pytest.mark.parametrize("refusal", [400, 422])
+def test_a_server_that_refuses_ignore_eos_is_asked_for_a_long_answer_instead_and_it_is_said(
+    refusal: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Picky, "refusal", refusal)  # `transformers serve` says 422
     server = ThreadingHTTPServer(("127.0.0.1", 0), Picky)
     Thread(target=server.serve_forever, daemon=True).start()
     try:
