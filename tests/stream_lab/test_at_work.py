@@ -156,7 +156,7 @@ def test_where_nothing_is_kept_there_is_nothing(tmp_path: Path) -> None:
 
 
 def test_a_model_that_stops_by_itself_shows_nothing_and_it_is_said_what_to_do(tmp_path: Path) -> None:
-    with Fake("endless", gap=0.01, max_model_len=60) as fake:  # its context is full before the deadline
+    with Fake("finite", gap=0.01, max_model_len=80) as fake:  # its context is full before the deadline
         done = CliRunner().invoke(cli, ["evidence", "--base-url", fake.base_url, "--timeout", "1", "--out", str(tmp_path)])
     assert done.exit_code == 2
     assert done.output.count("the model stopped by itself") == 8, "of the stream, and of the server"
