@@ -25,7 +25,7 @@ class Generation(Protocol):
 class Engine(Protocol):
     """Who makes the tokens. `told` is called in a thread of the engine's own with each token's id, until the sequence is dropped."""
 
-    def add(self, prompt: Sequence[int], told: Callable[[int], object]) -> Generation: ...
+    def add(self, prompt: Sequence[int], told: Callable[[int], object], seed: int) -> Generation: ...
 
     def drop(self, generation: Any) -> None: ...
 
@@ -76,7 +76,7 @@ class TorchAnswer:
         if self._exchange.gone:
             return
         for index, prompt in enumerate(self._asked.prompt_ids):
-            self._running[index] = self._engine.add(prompt, partial(self._from_engine, index))
+            self._running[index] = self._engine.add(prompt, partial(self._from_engine, index), seed=index)
 
     def _from_engine(self, index: int, token: int) -> None:
         with suppress(RuntimeError):  # the loop is closed: the server has ended

@@ -12,10 +12,10 @@ TEMPERATURE = 0.9
 
 
 class Generation:
-    """One sequence that is being generated. `told`: is called in the engine's thread with each token's id."""
+    """One sequence that is being generated. `told`: is called in the engine's thread with each token's id. `chance`: draws them."""
 
-    def __init__(self, prompt: Sequence[int], told: Callable[[int], object]) -> None:
-        self.told = told
+    def __init__(self, prompt: Sequence[int], told: Callable[[int], object], chance: torch.Generator) -> None:
+        self.told, self.chance = told, chance
         self.pending = list(prompt)
         self.cache = DynamicCache()
 
@@ -44,7 +44,7 @@ class TorchEngine:
         self._changed = threading.Condition()
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
-        self._step(Generation([first], lambda token: None))  # what is compiled and allocated at the first step
+        self._step(Generation([first], lambda token: None, self._chance(0)))  # what is compiled and allocated at the first step
         self._thread.start()
 
     @property
@@ -52,9 +52,9 @@ class TorchEngine:
         """How many weights it has."""
         return sum(weight.numel() for weight in self._model.parameters())
 
-    def add(self, prompt: Sequence[int], told: Callable[[int], object]) -> Generation:
-        """Begin to generate; it goes on until it is dropped."""
-        generation = Generation(prompt, told)
+    def add(self, prompt: Sequence[int], told: Callable[[int], object], seed: int) -> Generation:
+        """Begin to generate; it goes on until it is dropped. The same prompt and seed give the same text."""
+        generation = Generation(prompt, told, self._chance(seed))
         with self._changed:
             self._generations.append(generation)
             self._changed.notify()
@@ -65,6 +65,9 @@ class TorchEngine:
         with self._changed:
             if generation in self._generations:
                 self._generations.remove(generation)
+
+    def _chance(self, seed: int) -> torch.Generator:
+        return torch.Generator(self._device).manual_seed(seed)
 
     def close(self) -> None:
         """End the thread, after the step that is under way."""
@@ -88,6 +91,6 @@ class TorchEngine:
             ids = torch.tensor([generation.pending], device=self._device)
             made = self._model(input_ids=ids, past_key_values=generation.cache, use_cache=True, logits_to_keep=1)
             scores = made.logits[0, -1, self._first : self._last].float() / TEMPERATURE
-            token = self._first + int(torch.multinomial(torch.softmax(scores, -1), 1))
+            token = self._first + int(torch.multinomial(torch.softmax(scores, -1), 1, generator=generation.chance))
         generation.pending = [token]
         return token

@@ -6,7 +6,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from stream_lab.at_work import Trial, Witnesses
+from stream_lab.at_work import Trial, Witnesses, told
 from stream_lab.call import Call
 from stream_lab.gpu import GpuSample
 from stream_lab.trace import Ending, Recording
@@ -26,7 +26,8 @@ class Kept:
 
     @property
     def title(self) -> str:
-        return f"Taken on {self.taken}: {self.server or self.witnesses.kind}\n(witnesses: {self.witnesses.seen})"
+        outcome = str(told(self.trials)).capitalize()
+        return f"{outcome}, on {self.taken}: {self.server or self.witnesses.kind}\n(witnesses: {self.witnesses.seen})"
 
 
 def kept(folder: Path = FOLDER) -> list[Kept]:
@@ -37,10 +38,10 @@ def kept(folder: Path = FOLDER) -> list[Kept]:
 
 def _read(file: Path) -> Kept:
     body = json.loads(file.read_text(encoding="utf-8"))
-    told = body.get("server")
+    asked = body.get("server")
     return Kept(
         datetime.fromisoformat(body["taken"]).date(),
-        f"{told['program']} with {told['model']} on {told['device']}" if told else "",
+        f"{asked['program']} with {asked['model']} on {asked['device']}" if asked else "",
         Witnesses(**body["witnesses"]),
         [_trial(one, body["deadline"], body["witnesses"]["gpu"]) for one in body["trials"]],
     )

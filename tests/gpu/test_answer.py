@@ -34,7 +34,7 @@ class Ticking:
         self.thread = threading.Thread(target=self._work, daemon=True)
         self.thread.start()
 
-    def add(self, prompt: Sequence[int], told: Callable[[int], object]) -> Any:
+    def add(self, prompt: Sequence[int], told: Callable[[int], object], seed: int) -> Any:
         generation = (list(prompt), told)
         self.running.append(generation)
         return generation

@@ -141,7 +141,7 @@ def test_what_was_written_down_is_told_again_in_the_same_words(fake: Endpoint, p
         assert [sample.at for sample in after.gpu] == pytest.approx([sample.at for sample in before.gpu], abs=0.001)
     body["server"] = {"program": "a server", "model": "a model", "device": "a device"}
     (tmp_path / "there" / "evidence.json").write_text(json.dumps(body), encoding="utf-8")
-    assert kept(tmp_path)[0].title.startswith(f"Taken on {body['taken'][:10]}: a server with a model on a device\n")
+    assert kept(tmp_path)[0].title.split("\n")[0].endswith(f", on {body['taken'][:10]}: a server with a model on a device")
 
 
 def test_the_evidence_that_is_kept_came_out_as_told() -> None:

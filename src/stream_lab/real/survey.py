@@ -74,7 +74,7 @@ def _silent(recipe: Recipe, package: str) -> Opens:
 
 def _proxied(start: Callable[[Fake, Console, ExitStack], tuple[str, str, str]]) -> Opens:
     def opens(console: Console, stack: ExitStack) -> Subject:
-        fake = stack.enter_context(Fake("endless", gap=0.02))
+        fake = stack.enter_context(Fake("endless", gap=0.005))
         url, model, version = start(fake, console, stack)
         busy = Gauges(fake.root)
         busy.name = BEHIND
