@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PYTHON=${PYTHON:-python3}
-"$PYTHON" -c 'import torch, transformers' || { echo "This needs PyTorch and transformers in $PYTHON; name another with PYTHON=…" >&2; exit 2; }
+"$PYTHON" -c 'import torch, transformers' 2>/dev/null || { echo "This needs PyTorch and transformers in $PYTHON; name another with PYTHON=…" >&2; exit 2; }
 if [ ! -e gpu/site/.ready ]; then
   ls gpu/wheels/*.whl > /dev/null 2>&1 || { echo "There are no wheels in gpu/wheels; run gpu/gather_wheels.sh where there is a network." >&2; exit 2; }
   rm -rf gpu/site

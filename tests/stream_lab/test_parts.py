@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import psutil
@@ -217,3 +218,20 @@ def test_a_log_that_is_read_while_it_is_written_stays_whole() -> None:
     with Process("writer", [sys.executable, "-c", script], lambda: True) as writer:
         wait(lambda: "line 199\n" in writer.log)
         assert writer.log.splitlines() == [f"line {number}" for number in range(200)]
+
+
+def test_what_a_program_leaves_behind_when_it_ends_is_stopped_too(tmp_path: Path) -> None:
+    """As vLLM's engine, which outlives a server that was killed."""
+    log = tmp_path / "log"
+    started: list[int] = []
+    leaves = ["/bin/sh", "-c", "sleep 60 & echo $!; exit 3"]
+    with pytest.raises(EndpointError, match="A program did not start"):
+        Process("A program", leaves, lambda: False, log=log, started=started.append)
+    assert len(started) == 1
+    left = int(log.read_text(encoding="utf-8"))
+    wait(lambda: not psutil.pid_exists(left) or psutil.Process(left).status() == psutil.STATUS_ZOMBIE, 5)
+
+
+def test_how_long_a_program_may_take_is_said_when_it_took_longer() -> None:
+    with pytest.raises(EndpointError, match="A program was not ready within 0.2 s"):
+        Process("A program", ["/bin/sleep", "60"], lambda: False, within=0.2)
