@@ -233,5 +233,5 @@ def test_what_a_program_leaves_behind_when_it_ends_is_stopped_too(tmp_path: Path
 
 
 def test_how_long_a_program_may_take_is_said_when_it_took_longer() -> None:
-    with pytest.raises(EndpointError, match="A program was not ready within 0.2 s"):
+    with pytest.raises(EndpointError, match=r"A program was not ready within 0\.2 s"):
         Process("A program", ["/bin/sleep", "60"], lambda: False, within=0.2)
