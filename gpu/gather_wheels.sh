@@ -7,7 +7,7 @@ version=${1:-3.12}
 test -x .venv/bin/uv || make setup
 rm -rf gpu/wheels && mkdir gpu/wheels
 .venv/bin/uv pip compile --quiet --python-version "$version" --python-platform x86_64-manylinux_2_28 --no-header --no-annotate \
-  --no-emit-index-url --constraint requirements/latest.txt gpu/requirements.txt | grep -v '^numpy==' > gpu/wheels/list.txt
+  --constraint requirements/latest.txt gpu/requirements.txt | grep -v '^numpy==' > gpu/wheels/list.txt
 .venv/bin/python -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: --python-version "$version" \
   --platform manylinux_2_28_x86_64 --platform manylinux2014_x86_64 --dest gpu/wheels --requirement gpu/wheels/list.txt
 echo "$(ls gpu/wheels/*.whl | wc -l) wheels for Python $version in gpu/wheels, $(du -sm gpu/wheels | cut -f1) MB"

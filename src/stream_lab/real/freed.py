@@ -86,6 +86,12 @@ class Freed:
     stream: list[float | None]
     whole: list[float | None]
 
+    @property
+    def label(self) -> str:
+        """With its version, which is the proxy's where there are two."""
+        first, comma, rest = self.server.partition(",")
+        return f"{first} {self.version}".rstrip() + comma + rest
+
     def as_dict(self) -> dict[str, Any]:
         return {
             "server": self.server,
@@ -96,8 +102,20 @@ class Freed:
         }
 
 
-def try_out(server: str, version: str, url: str, model: str, busy: Busy, *, repeats: int = 5, tokens: int = 5000) -> Freed:
-    """Cut streams and whole answers of a server. `tokens`: what is asked for at most, so that nothing runs for ever.
+def try_out(
+    server: str,
+    version: str,
+    url: str,
+    model: str,
+    busy: Busy,
+    *,
+    repeats: int = 5,
+    tokens: int = 5000,
+    extra_body: dict[str, Any] | None = None,
+) -> Freed:
+    """Cut streams and whole answers of a server.
+
+    `tokens`: what is asked for at most, so that nothing runs for ever. `extra_body`: what requests say besides; None: nothing.
 
     Raises:
         RealServerError: it refuses the request, or was never seen at work.
@@ -108,7 +126,7 @@ def try_out(server: str, version: str, url: str, model: str, busy: Busy, *, repe
     for stream, found in ways.items():
         for _ in range(repeats):
             _calm(server, busy)
-            body = {"model": model, "max_tokens": tokens, **settings["extra_body"], "stream": stream}
+            body = {"model": model, "max_tokens": tokens, **settings["extra_body"], **(extra_body or {}), "stream": stream}
             found.append(_cut(server, url, body, busy))
             if found[-1] is None and len(found) == 2:
                 break  # twice is enough to know, and each costs what is left of its answer
@@ -131,10 +149,7 @@ def table(rows: list[Freed]) -> str:
     return "\n".join(
         [
             *head,
-            *(
-                f"| {' '.join(filter(None, [row.server, row.version]))} | {row.witness} | {told(row.stream)} | {told(row.whole)} |"
-                for row in rows
-            ),
+            *(f"| {row.label} | {row.witness} | {told(row.stream)} | {told(row.whole)} |" for row in rows),
         ]
     )
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Recipe:
         variables: of its environment.
         memory: bytes it needs.
         starts_within: seconds after which a start counts as failed.
+        extra_body: what a request has to say besides, for an answer without an end.
         usually: what people are told that a start takes.
     """
 
@@ -61,4 +63,5 @@ class Recipe:
     variables: dict[str, str] = field(default_factory=dict)
     memory: float = 1e9
     starts_within: float = 300.0
+    extra_body: dict[str, Any] = field(default_factory=dict)
     usually: str = "a few seconds"

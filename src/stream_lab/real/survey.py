@@ -4,6 +4,7 @@ import subprocess
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -25,8 +26,8 @@ BEHIND = "the /metrics of the fake behind it"
 class Subject:
     """A running server to be cut. `url`: ends in /v1. `model`: to ask for; "": none. `busy`: whether it works."""
 
-    def __init__(self, url: str, model: str, busy: Busy, version: str = "") -> None:
-        self.url, self.model, self.busy, self.version = url, model, busy, version
+    def __init__(self, url: str, model: str, busy: Busy, version: str = "", extra_body: dict[str, Any] | None = None) -> None:
+        self.url, self.model, self.busy, self.version, self.extra_body = url, model, busy, version, extra_body
 
 
 Opens = Callable[[Console, ExitStack], Subject]
@@ -47,7 +48,7 @@ def row(name: str, console: Console) -> Freed:
     with ExitStack() as stack:
         subject = SUBJECTS[name](console, stack)
         with console.status(f"{name}: its clients leave …"):
-            return freed.try_out(name, subject.version, subject.url, subject.model, subject.busy)
+            return freed.try_out(name, subject.version, subject.url, subject.model, subject.busy, extra_body=subject.extra_body)
 
 
 def _fake(console: Console, stack: ExitStack) -> Subject:
@@ -67,7 +68,7 @@ def _silent(recipe: Recipe, package: str) -> Opens:
     def opens(console: Console, stack: ExitStack) -> Subject:
         server = stack.enter_context(RealServer(recipe, console))
         place = place_for(recipe, 0, console)
-        return Subject(server.url, server.model, CpuTime(server.pid), _installed(place.python, package))
+        return Subject(server.url, server.model, CpuTime(server.pid), _installed(place.python, package), recipe.extra_body)
 
     return opens
 
@@ -92,7 +93,7 @@ def _nginx(fake: Fake, console: Console, stack: ExitStack) -> tuple[str, str, st
 def _haproxy(fake: Fake, console: Console, stack: ExitStack) -> tuple[str, str, str]:
     from stream_lab.parts import Haproxy
 
-    return f"{stack.enter_context(Haproxy(fake.root)).url}/v1", fake.model, _said("haproxy", "-v").split()[2]
+    return f"{stack.enter_context(Haproxy(fake.root)).url}/v1", fake.model, _said("haproxy", "-v").split()[2].partition("-")[0]
 
 
 def _litellm(fake: Fake, console: Console, stack: ExitStack) -> tuple[str, str, str]:

@@ -79,6 +79,7 @@ def test_the_table_has_a_row_for_each_server() -> None:
     lines = table([Freed("a", "", "w", [0.1], [None]), Freed("b", "2", "w", [0.1], [0.1])]).splitlines()
     assert lines[2] == "| a | w | yes, within 0.10 s (at most 0.10) | **no**, worked on for 1 s and more |"
     assert lines[3].startswith("| b 2 | w |")
+    assert Freed("nginx, then b", "1.2", "w", [], []).label == "nginx 1.2, then b"
 
 
 def test_the_command_prints_rows_and_an_unknown_name_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
