@@ -18,7 +18,7 @@ from stream_lab.real.litellm import litellm
 from stream_lab.real.serve import RealServer
 
 LIMIT = 2.0  # seconds
-GIVE_UP = 8.0  # seconds after which a call counts as one that nothing ends
+GIVE_UP = 12.0  # seconds after which a call counts as one that nothing ends
 
 
 @dataclass(frozen=True)
