@@ -1,6 +1,6 @@
 """How like a vLLM the fake is: a real one is measured, the fake is set to its pace, and is measured in the same way.
 
-    python benchmarks/fake_versus_real.py [--real-url http://127.0.0.1:8100/v1]
+    python -m benchmarks.fake_versus_real [--real-url http://127.0.0.1:8100/v1]
 
 Without an address a real vLLM is started on this CPU. Times are in milliseconds, as a bare socket sees them.
 """
@@ -9,20 +9,19 @@ import argparse
 import itertools
 import json
 import re
-import socket
 import statistics
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx2
 from rich.console import Console
 
 from fake_vllm.testing import FakeVllm
+from stream_lab.direct import direct_client
 from stream_lab.real import VLLM, RealServer
+from stream_lab.real.freed import asked
 from stream_lab.witness import read_metrics
 from tests.fake_vllm.golden_check import CASES, problems, send
 
@@ -72,36 +71,30 @@ def measure(url: str, model: str, *, wire: bool = True) -> Measured:
     return found
 
 
-@contextmanager
-def _asked(url: str, model: str, tokens: int, *, stream: bool) -> Iterator[socket.socket]:
-    address = urlsplit(url)
+def _body(model: str, tokens: int, *, stream: bool) -> dict[str, Any]:
     body = {"model": model, "messages": [{"role": "user", "content": QUESTION}], "stream": stream}
-    data = json.dumps({**body, "max_tokens": tokens, "ignore_eos": True, "temperature": 0.9}).encode()
-    head = f"POST {address.path}/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
-    with socket.create_connection((str(address.hostname), address.port or 80), timeout=60) as connection:
-        connection.sendall(head.encode() + b"content-length: %d\r\n\r\n%b" % (len(data), data))
-        yield connection
+    return {**body, "max_tokens": tokens, "ignore_eos": True, "temperature": 0.9}
 
 
 def _arrivals(url: str, model: str, tokens: int) -> list[float]:
     """When each token's event came, in milliseconds since the request. Events in one packet came at once."""
-    asked, at, text = time.monotonic(), [], b""
-    with _asked(url, model, tokens, stream=True) as connection:
+    began, at, text = time.monotonic(), [], b""
+    with asked(url, _body(model, tokens, stream=True)) as connection:
         while b"data: [DONE]" not in text:
             data = connection.recv(65536)
             text += data
-            at += [(time.monotonic() - asked) * 1000] * len(re.findall(rb'"delta":\{"content":', data))
+            at += [(time.monotonic() - began) * 1000] * len(re.findall(rb'"delta":\{"content":', data))
     return at
 
 
 def _cut(url: str, model: str, *, stream: bool) -> tuple[float, float]:
     """Milliseconds from the close of the connection until nothing runs, and tokens counted meanwhile."""
-    with httpx2.Client(trust_env=False, timeout=10) as client:
+    with direct_client(timeout=10) as client:
 
         def look() -> dict[str, float]:
             return read_metrics(client.get(url.removesuffix("/v1") + "/metrics").text)
 
-        with _asked(url, model, 5000, stream=stream) as connection:
+        with asked(url, _body(model, 5000, stream=stream)) as connection:
             received = 0
             end = time.monotonic() + 1.0
             connection.settimeout(0.02)
@@ -157,9 +150,9 @@ def table(real: Measured, fake: Measured) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--real-url", help="of a vLLM that nobody else is using")
-    asked = parser.parse_args()
+    given = parser.parse_args()
     with ExitStack() as stack:
-        url = asked.real_url or stack.enter_context(RealServer(VLLM, Console(stderr=True))).url
+        url = given.real_url or stack.enter_context(RealServer(VLLM, Console(stderr=True))).url
         model = httpx2.get(f"{url}/models", trust_env=False, timeout=10).json()["data"][0]["id"]
         real = measure(url, model)
     first, gap = statistics.median(real.first_token), statistics.median(real.gap)

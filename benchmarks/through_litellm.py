@@ -5,7 +5,7 @@ python benchmarks/through_litellm.py
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx2
@@ -26,27 +26,21 @@ class Way:
     """Who is told of the limit. proxy: settings of its model. body, headers: of the request. caller: None: a bare HTTP client."""
 
     name: str
-    proxy: dict[str, Any]
-    body: dict[str, Any]
-    headers: dict[str, str]
+    proxy: dict[str, Any] = field(default_factory=dict)
+    body: dict[str, Any] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
     caller: Callable[..., Any] | None = None
 
 
-def bare(
-    name: str, proxy: dict[str, Any] | None = None, body: dict[str, Any] | None = None, headers: dict[str, str] | None = None
-) -> Way:
-    return Way(name, proxy or {}, body or {}, headers or {})
-
-
 WAYS = [
-    Way("`ChatOpenAI(timeout=2)`", {}, {}, {}, ChatOpenAI),
-    Way("`ChatVllm(timeout=2)`", {}, {}, {}, ChatVllm),
-    bare("the request's `timeout: 2`", body={"timeout": LIMIT}),
-    bare("the request's `stream_timeout: 2`", body={"stream_timeout": LIMIT}),
-    bare("header `x-litellm-timeout: 2`", headers={"x-litellm-timeout": str(LIMIT)}),
-    bare("header `x-litellm-stream-timeout: 2`", headers={"x-litellm-stream-timeout": str(LIMIT)}),
-    bare("the proxy's `timeout: 2`", {"timeout": LIMIT}),
-    bare("the proxy's `stream_timeout: 2`", {"stream_timeout": LIMIT}),
+    Way("`ChatOpenAI(timeout=2)`", caller=ChatOpenAI),
+    Way("`ChatVllm(timeout=2)`", caller=ChatVllm),
+    Way("the request's `timeout: 2`", body={"timeout": LIMIT}),
+    Way("the request's `stream_timeout: 2`", body={"stream_timeout": LIMIT}),
+    Way("header `x-litellm-timeout: 2`", headers={"x-litellm-timeout": str(LIMIT)}),
+    Way("header `x-litellm-stream-timeout: 2`", headers={"x-litellm-stream-timeout": str(LIMIT)}),
+    Way("the proxy's `timeout: 2`", proxy={"timeout": LIMIT}),
+    Way("the proxy's `stream_timeout: 2`", proxy={"stream_timeout": LIMIT}),
 ]
 
 

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
+from stream_lab.at_work import QUESTION
 from stream_lab.endpoint import Endpoint
 from stream_lab.real.environments import RealServerError
 from stream_lab.witness import Witness
@@ -20,7 +21,6 @@ LET_RUN = 1.5  # seconds an answer is let run before its client leaves
 WATCHED = 10.0  # seconds after which a server that works on counts as not freed
 CALMS_WITHIN = 180.0  # seconds for what was not freed to come to its own end
 WINDOW = 0.2  # seconds over which CPU time is measured
-QUESTION = "Count upwards from one, one number on each line. Never stop, and say nothing else."
 
 
 class Busy(Protocol):
@@ -34,9 +34,8 @@ class Busy(Protocol):
 class Gauges:
     """vLLM's own: its number of running requests."""
 
-    name = "its /metrics"
-
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, name: str = "its /metrics") -> None:
+        self.name = name
         self._witness = Witness(root)
 
     def __call__(self) -> bool:
@@ -155,11 +154,11 @@ def table(rows: list[Freed]) -> str:
 
 
 def _cut(server: str, url: str, body: dict[str, Any], busy: Busy) -> float | None:
-    with _asked(url, body) as connection:
-        asked = time.monotonic()
-        _read(server, connection, until=asked + LET_RUN)
+    with asked(url, {**body, "messages": [{"role": "user", "content": QUESTION}]}) as connection:
+        began = time.monotonic()
+        _read(server, connection, until=began + LET_RUN)
         while not busy():
-            if time.monotonic() > asked + WATCHED:
+            if time.monotonic() > began + WATCHED:
                 raise RealServerError(f"{server} was not seen at work by {busy.name}, {WATCHED:g} s after it was asked.")
             _read(server, connection, until=time.monotonic() + 0.1)
     left = time.monotonic()
@@ -171,9 +170,10 @@ def _cut(server: str, url: str, body: dict[str, Any], busy: Busy) -> float | Non
 
 
 @contextmanager
-def _asked(url: str, body: dict[str, Any]) -> Iterator[socket.socket]:
+def asked(url: str, body: dict[str, Any]) -> Iterator[socket.socket]:
+    """A connection on which a chat has been asked for, and nothing been read: leaving the block is the client's leaving."""
     address = urlsplit(url)
-    data = json.dumps({**body, "messages": [{"role": "user", "content": QUESTION}]}).encode()
+    data = json.dumps(body).encode()
     head = (
         f"POST {address.path}/chat/completions HTTP/1.1\r\nhost: {address.netloc}\r\nauthorization: Bearer none\r\n"
         f"content-type: application/json\r\ncontent-length: {len(data)}\r\n\r\n"

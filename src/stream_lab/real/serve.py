@@ -24,7 +24,7 @@ ENDS_WITHIN = 15.0  # seconds; vLLM takes about three
 
 
 class RealServer(Process):
-    """A running server. `url`: ends in /v1. `log`: where its own words go."""
+    """A running server. `url`: ends in /v1. `place`: where it was carried out. `file`: where its own words go."""
 
     def __init__(self, recipe: Recipe, console: Console, port: int | None = None) -> None:
         """Set up what is missing, start it on 127.0.0.1, wait until it answers. `port`: None for a free one.
@@ -33,7 +33,7 @@ class RealServer(Process):
             RealServerError: no room, the port is taken, the installation failed, or it ended before it answered.
         """
         _check(recipe, port)
-        place = place_for(recipe, port or free_port(), console)
+        self.place = place = place_for(recipe, port or free_port(), console)
         self.url = f"http://127.0.0.1:{place.port}/v1"
         self.model = recipe.model.format(folder=place.folder)
         self.file = place.folder / f"{re.sub(r'[^a-z0-9]+', '-', recipe.name.lower())}.log"
@@ -99,7 +99,7 @@ def _check(recipe: Recipe, port: int | None) -> None:
 
 
 def _ready(recipe: Recipe, place: Place, tell: Callable[[float], None]) -> Callable[[], bool]:
-    client = httpx2.Client(trust_env=False, timeout=5)
+    client = direct_client(timeout=5)
     started = time.monotonic()
 
     def ready() -> bool:

@@ -10,7 +10,6 @@ from rich.console import Console
 
 from stream_lab.fake import Fake
 from stream_lab.real import freed
-from stream_lab.real.environments import place_for
 from stream_lab.real.freed import Busy, CpuTime, Freed, Gauges
 from stream_lab.real.litellm import litellm
 from stream_lab.real.llama_cpp import LLAMA_CPP
@@ -67,8 +66,7 @@ def _gauged(recipe: Recipe, version: str = "") -> Opens:
 def _silent(recipe: Recipe, package: str) -> Opens:
     def opens(console: Console, stack: ExitStack) -> Subject:
         server = stack.enter_context(RealServer(recipe, console))
-        place = place_for(recipe, 0, console)
-        return Subject(server.url, server.model, CpuTime(server.pid), _installed(place.python, package), recipe.extra_body)
+        return Subject(server.url, server.model, CpuTime(server.pid), _installed(server.place.python, package), recipe.extra_body)
 
     return opens
 
@@ -77,9 +75,7 @@ def _proxied(start: Callable[[Fake, Console, ExitStack], tuple[str, str, str]]) 
     def opens(console: Console, stack: ExitStack) -> Subject:
         fake = stack.enter_context(Fake("endless", gap=0.005))
         url, model, version = start(fake, console, stack)
-        busy = Gauges(fake.root)
-        busy.name = BEHIND
-        return Subject(url, model, busy, version)
+        return Subject(url, model, Gauges(fake.root, BEHIND), version)
 
     return opens
 
