@@ -7,7 +7,7 @@ model = ChatVllm(model="my-model", base_url="http://gpu:8000/v1", timeout=45)
 
 from stream_deadline.bounded import BoundedStream, bounded
 from stream_deadline.bounded_sync import bounded_sync
-from stream_deadline.budget import Deadline, deadline
+from stream_deadline.budget import Deadline, deadline, no_deadline
 from stream_deadline.chat_vllm import ChatVllm
 from stream_deadline.errors import StreamDeadlineExceeded
 from stream_deadline.headers import apass_deadline_on, deadline_headers, pass_deadline_on
@@ -22,5 +22,6 @@ __all__ = [
     "bounded_sync",
     "deadline",
     "deadline_headers",
+    "no_deadline",
     "pass_deadline_on",
 ]

@@ -7,11 +7,13 @@ the deadline hold:
 * nobody needs to pull, since a timer stops the reader, and the connection goes with it;
 * nothing else can cancel the reader, so that its clean-up runs once and to its end, however often the consumer is cancelled;
 * a stream that swallows its cancellation, or takes its time over it, holds up neither the consumer nor the error; nor the server,
-  where the connection is known: it is shut down before anything else.
+  where the connection is known: it is shut down before anything else;
+* not even the event loop needs to run: where it stands still, the watchdog's thread shuts the connection down.
 """
 
 import asyncio
 import contextvars
+import time
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 from inspect import isawaitable
@@ -23,7 +25,10 @@ import anyio
 from stream_deadline import scope
 from stream_deadline.budget import NEVER, Bounds, Budget, Deadline, clock_of
 from stream_deadline.collect import Anything, Collector
-from stream_deadline.connection import Interrupt, interrupter
+from stream_deadline.connection import Interrupt
+from stream_deadline.entrances import interrupter
+from stream_deadline.errors import AnswerCutShort, later
+from stream_deadline.watchdog import Alarm
 
 T = TypeVar("T")
 
@@ -34,8 +39,10 @@ GRACE = 0.025
 # Seconds before a reader that has not ended is cancelled once more, and how often: one cancellation can get lost
 # (cpython#86296), but a second one can cut a clean-up short, so that a pool loses a connection (encode/httpx#3782).
 INSIST_EVERY, INSIST_TIMES = 0.25, 40
-# A timer that fires so many seconds late tells of an event loop that stood still, and then a silent server is not to blame.
-STOOD_STILL = 0.01
+# Seconds that a source may take to clean up after its end, before it is cancelled.
+CLEAN_UP = 5.0
+# Seconds after the deadline in which the event loop may see to it itself, before the watchdog does.
+LOOP_STANDS_STILL = 0.02
 
 
 def bounded(
@@ -68,7 +75,7 @@ def bounded(
     until = timeout if isinstance(timeout, Deadline) else None
     bounds = Bounds(None if isinstance(timeout, Deadline) else timeout, first_chunk_timeout, idle_timeout)
     budget = Budget(bounds, clock_of(asyncio.get_running_loop()), until)
-    return BoundedStream(items, budget, Anything(), interrupter(items))
+    return BoundedStream(items, budget, Anything(), interrupter(items, blocking=False))
 
 
 class BoundedStream(AsyncIterator[T]):
@@ -100,7 +107,7 @@ class BoundedStream(AsyncIterator[T]):
         try:
             while True:
                 # The timer cannot fire while items come without a wait in between, so the clock is asked for each of them.
-                if reader.budget.clock() >= reader.budget.total_at:
+                if reader.budget.over():
                     reader.expire()
                 if reader.buffer:
                     return reader.take()
@@ -117,6 +124,10 @@ class BoundedStream(AsyncIterator[T]):
             reader.failure = None  # raised once; after that the stream is merely over
             raise failure
         raise StopAsyncIteration
+
+    def said(self) -> None:
+        """The source said something that does not become an item."""
+        self._reader.said()
 
     async def aclose(self) -> None:
         """End the stream and wait until its source is closed, at most 25 ms; what takes longer goes on in the background."""
@@ -161,6 +172,9 @@ class _Reader(Generic[T]):
         self._timer: asyncio.TimerHandle | None = None
         self._arm()
         self._scope = scope.current()
+        self._alarm: Alarm | None = None
+        if budget.total_at < NEVER and budget.clock is time.monotonic:
+            self._alarm = Alarm(budget, lambda _: interrupt(True), after=LOOP_STANDS_STILL, alone=True)
         self._task = self._loop.create_task(self._read(items), name="bounded stream", context=context)
         self._task.add_done_callback(self._finished)
         if self._scope is not None:
@@ -183,32 +197,47 @@ class _Reader(Generic[T]):
             self._news = None
 
     def expire(self) -> None:
-        """A bound is reached: from here on there is only the error."""
-        if not self.ended or self.buffer:
-            self.failure = self.budget.exceeded(self._taken, self._collector.partial())
-        self.stop()
+        """A bound is reached: from here on there is only the error, after what had arrived before a part ran out."""
+        budget = self.budget
+        if budget.lifted():
+            self._arm()
+            return
+        if budget.over():
+            self._give_up(keep=False)
+        elif not self.ended:
+            self._give_up(keep=True)
 
     def use_up(self) -> None:
         """The caller has left. May be called from any thread."""
         self.budget.use_up()
-        self._here(self._leave)
-
-    def _leave(self) -> None:
-        """As `expire`; but nobody is left to read what had come, and to put it together takes longer than to close a connection."""
-        if not self.ended or self.buffer:
-            self.failure = self.budget.exceeded(self._taken, None)
-        self.stop()
-
-    def stop(self) -> None:
-        """Nothing is handed over any more, and the source gets closed."""
-        self.buffer.clear()
-        self.ended = True
-        self._tell()
         if not self._task.done():
             self._interrupt(True)
+        self._here(lambda: self._give_up(keep=False))
+
+    def said(self) -> None:
+        """The model said something that does not become an item."""
+        if self.budget.watches_chunks:
+            self.budget.heard()
+            self._arm()
+
+    def _give_up(self, *, keep: bool) -> None:
+        if not self.ended or self.buffer:
+            come = self._taken + (len(self.buffer) if keep else 0)
+            self.failure = self.budget.exceeded(come, self._collector.partial)
+        self.stop(keep=keep)
+
+    def stop(self, *, keep: bool = False) -> None:
+        """The source gets closed, and nothing more is handed over; `keep`: but what is there."""
+        if not keep:
+            self.buffer.clear()
+        self.ended = True
+        if not self._task.done():
+            self._interrupt(True)
+            self._tell()
             self._insist(INSIST_TIMES)
-        elif self._timer is not None:
-            self._timer.cancel()
+            return
+        self._tell()
+        self._quiet()
 
     def abandon(self) -> None:
         """As `stop`, from whichever thread the garbage collector happens to run in."""
@@ -251,6 +280,7 @@ class _Reader(Generic[T]):
                 try:
                     item = await anext(source)
                 except StopAsyncIteration:
+                    self._complete()
                     return
                 if collector.add(item) and watches_chunks:
                     budget.heard()
@@ -269,24 +299,45 @@ class _Reader(Generic[T]):
             if items is not source:
                 await _close(items)
 
+    def _complete(self) -> None:
+        """The source is at its end. What it still has to clean up is no part of the answer, and is not waited for without end."""
+        if self.ended:
+            return
+        self.ended = True
+        if not self._collector.whole:
+            budget = self.budget
+            come = self._taken + len(self.buffer)
+            self.failure = AnswerCutShort(budget.clock() - budget.started, come, later(self._collector.partial))
+        self._tell()
+        self._quiet()
+        self._timer = self._loop.call_later(CLEAN_UP, self._insist, INSIST_TIMES)
+
     def _finished(self, task: "asyncio.Task[None]") -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        self._quiet()
         if self._scope is not None:
             self._scope.discard(self.use_up)
         if not self.ended:
-            self.ended = True
             # Only somebody else can have cancelled it: the end of the event loop, or the source itself.
             error = asyncio.CancelledError() if task.cancelled() else task.exception()
             if error is not None and not task.cancelled() and self.budget.clock() >= self.budget.due:
-                self.failure = self.budget.exceeded(self._taken, self._collector.partial())
+                self._give_up(keep=not self.budget.over())
+                assert self.failure is not None
                 self.failure.__cause__ = error
-                self.buffer.clear()
             else:
+                self.ended = True
                 self.failure = error
         elif not task.cancelled():
-            task.exception()  # it has been told why it ends; what it says about that interests nobody
+            task.exception()  # it has been told why it ends, and what it says about that is of no interest
         self._tell()
+
+    def _quiet(self) -> None:
+        """There is nothing left to wait for."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
 
     def _tell(self) -> None:
         if self._news is not None and not self._news.done():
@@ -303,23 +354,19 @@ class _Reader(Generic[T]):
             if self._timer.when() <= due:
                 return  # it looks again when it fires
             self._timer.cancel()
-        self._timer = None if due == NEVER else self._loop.call_at(due, self._alarm)
+        self._timer = None if due == NEVER else self._loop.call_at(due, self._look)
 
-    def _alarm(self) -> None:
+    def _look(self) -> None:
         self._timer = None
         late = self.budget.clock() - self._due
-        if late > STOOD_STILL and self._due < self.budget.total_at:
-            self.budget.paused(late + STOOD_STILL)
-        if self.budget.clock() >= self._due:
-            self.expire()
-        else:
+        if late < 0 or (self._room is None and self.budget.forgive(late)):
             self._arm()
+        else:
+            self.expire()
 
     def _insist(self, tries: int) -> None:
         """Cancel the reader, and again for as long as it has not ended."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._quiet()
         if not self._task.done() and tries:
             if self._begun:  # one that is cancelled before its first step would never close its source
                 self._task.cancel()

@@ -5,13 +5,17 @@ time is up, by shutting the socket down. Merely closing a response from another 
 """
 
 import contextvars
+import inspect
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
-from typing import Any, TypeVar
+from types import TracebackType
+from typing import Any, Self, TypeVar
 
 from stream_deadline.budget import Bounds, Budget, Deadline
 from stream_deadline.collect import Anything, Collector
-from stream_deadline.connection import Interrupt, interrupter
+from stream_deadline.connection import Interrupt
+from stream_deadline.entrances import interrupter
+from stream_deadline.errors import AnswerCutShort, later
 from stream_deadline.watchdog import Alarm
 
 T = TypeVar("T")
@@ -25,7 +29,7 @@ def bounded_sync(
     first_chunk_timeout: float | None = None,
     idle_timeout: float | None = None,
     interrupt: Callable[[], None] | None = None,
-) -> Iterator[T]:
+) -> "BoundedIterator[T]":
     """Iterate over `items` until a deadline. The clock starts with this call and keeps running while the consumer is busy.
 
         with httpx.stream("POST", url) as response:
@@ -48,29 +52,70 @@ def bounded_sync(
     until = timeout if isinstance(timeout, Deadline) else None
     bounds = Bounds(None if isinstance(timeout, Deadline) else timeout, first_chunk_timeout, idle_timeout)
     budget = Budget(bounds, time.monotonic, until)
-    return iterate(items, budget, Anything(), interrupter(items) if interrupt is None else lambda in_use: interrupt())
+    ends = interrupter(items, blocking=True) if interrupt is None else lambda in_use: interrupt()
+    return BoundedIterator(items, budget, Anything(), ends)
 
 
-def iterate(
-    items: Iterable[T],
-    budget: Budget,
-    collector: Collector,
-    interrupt: Interrupt,
-    context: contextvars.Context | None = None,
-) -> Generator[T]:
-    """The items, until `budget` is used up. `context`: what the source sees of context variables; None: a copy of ours."""
-    return _iterate(items, budget, collector, Alarm(budget, interrupt), context or contextvars.copy_context())
+class BoundedIterator(Iterator[T]):
+    """What `bounded_sync` returns: an iterator that can be closed at any time, before its first item as well.
+
+    Closing it, by `close()`, `with`, an exception in a pull, or dropping the last reference, closes its source.
+    """
+
+    def __init__(
+        self,
+        items: Iterable[T],
+        budget: Budget,
+        collector: Collector,
+        interrupt: Interrupt,
+        context: contextvars.Context | None = None,
+    ) -> None:
+        """`interrupt` shuts the source's connection down. `context`: what the source sees of context variables; None: a copy."""
+        self._items = items
+        self._budget = budget
+        self._alarm = Alarm(budget, interrupt)
+        self._pulls = _iterate(items, budget, collector, self._alarm, context or contextvars.copy_context())
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> T:
+        return next(self._pulls)
+
+    def said(self) -> None:
+        """The source said something that does not become an item."""
+        if self._budget.watches_chunks:
+            self._budget.heard()
+            self._alarm.look()
+
+    def close(self) -> None:
+        """End the stream and close its source."""
+        self._alarm.cancel()
+        new = inspect.getgeneratorstate(self._pulls) == inspect.GEN_CREATED
+        self._pulls.close()
+        if new:  # a generator that has not begun has nothing that would close the source
+            _close(self._items)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if hasattr(self, "_pulls"):
+            self.close()
 
 
 def _iterate(
     items: Iterable[T], budget: Budget, collector: Collector, alarm: Alarm, context: contextvars.Context
 ) -> Generator[T]:
     source: Iterator[T] = iter(items)
-    clock, total_at, watches_chunks, run = budget.clock, budget.total_at, budget.watches_chunks, context.run
+    clock, watches_chunks, run = budget.clock, budget.watches_chunks, context.run
     chunks = 0
     handed_over = budget.started
     try:
-        while clock() < total_at:
+        while clock() < budget.total_at or budget.lifted():
             alarm.waiting = True
             if alarm.fired():
                 break
@@ -81,21 +126,30 @@ def _iterate(
                 item = run(next, source, _END)
             except Exception as error:
                 if alarm.fired() or clock() >= budget.due:
-                    raise budget.exceeded(chunks, collector.partial()) from error
+                    raise budget.exceeded(chunks, collector.partial) from error
                 raise
             alarm.waiting = False
-            if alarm.fired() or (handed_over := clock()) >= total_at:
+            if (handed_over := clock()) >= budget.total_at and not budget.lifted():
                 break
             if item is _END:
+                if alarm.fired():  # it is we who ended it
+                    break
+                if not collector.whole:
+                    raise AnswerCutShort(clock() - budget.started, chunks, later(collector.partial))
                 return
             if collector.add(item) and watches_chunks:
                 budget.heard()
             chunks += 1
             yield item
-        raise budget.exceeded(chunks, collector.partial())
+        raise budget.exceeded(chunks, collector.partial)
     finally:
         alarm.cancel()
-        for stream in (source, items):
-            close = getattr(stream, "close", None)
-            if close is not None:
-                close()
+        _close(source)
+        if source is not items:
+            _close(items)
+
+
+def _close(stream: Any) -> None:
+    close = getattr(stream, "close", None)
+    if close is not None:
+        close()

@@ -4,15 +4,22 @@ import asyncio
 import contextvars
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from numbers import Real
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
-from stream_deadline.errors import Bound, StreamDeadlineExceeded
+from stream_deadline import scope
+from stream_deadline.errors import Bound, StreamDeadlineExceeded, later
 
 NEVER = math.inf
+
+# A timer that fires this many seconds late tells of a process that stood still, and then a silent server is not to blame.
+STOOD_STILL = 0.01
+# The most seconds that are forgiven for standing still, once for each silence.
+MOST_FORGIVEN = 0.25
 
 
 def seconds(name: str, value: Any) -> float | None:
@@ -38,7 +45,7 @@ class Bounds:
     Attributes:
         timeout: from the start of the call to the end of the answer, everything included.
         first_chunk_timeout: from the start of the call to the first chunk that says something.
-        idle_timeout: between two chunks that say something, while somebody waits for the next.
+        idle_timeout: between two chunks that say something, while the next is waited for.
 
     Raises:
         ValueError: one of them is not a positive number, or a part is longer than the whole, so that it could never act.
@@ -57,7 +64,6 @@ class Bounds:
                 raise ValueError(f"{name}={part:g} is longer than timeout={self.timeout:g}, so it could never act.")
 
 
-@dataclass(frozen=True)
 class Deadline:
     """A moment by which work must be done.
 
@@ -66,12 +72,18 @@ class Deadline:
         limit: the seconds it was made from, for messages.
     """
 
-    at: float
-    limit: float
+    __slots__ = ("at", "limit")
+
+    def __init__(self, at: float, limit: float) -> None:
+        self.at = at
+        self.limit = limit
+
+    def __repr__(self) -> str:
+        return f"<Deadline of {self.limit:g} s, {self.remaining():.3f} s left>"
 
     @classmethod
     def after(cls, limit: float | None) -> "Deadline":
-        """So many seconds from now. None: never. Zero or less: already over.
+        """Make one that is `limit` seconds from now. None: never. Zero or less: already over.
 
         Raises:
             ValueError: `limit` is not a number, NaN, or infinite.
@@ -81,6 +93,10 @@ class Deadline:
         if isinstance(limit, bool) or not isinstance(limit, Real) or not math.isfinite(limit):
             raise ValueError(f"A deadline must be a number of seconds from now, or None for no bound; got {limit!r}.")
         return cls(now() + float(limit), float(limit))
+
+    def lift(self) -> None:
+        """Bound nothing any more, the calls that are under way included. May be called from any thread."""
+        self.at = NEVER
 
     def remaining(self) -> float:
         """Seconds left; negative once it has passed, infinite without a bound."""
@@ -98,7 +114,7 @@ _ambient: contextvars.ContextVar[Deadline] = contextvars.ContextVar("stream_dead
 class deadline:
     """Bound every call inside a `with` block to what is left of `limit` seconds, whatever time-outs of their own they have.
 
-        with deadline(30) as budget:
+        with deadline(30) as due:
             documents = retriever.invoke(question)
             answer = await chain.ainvoke(documents)  # has what the retriever left
 
@@ -112,27 +128,51 @@ class deadline:
 
     Raises:
         ValueError: `limit` is not a number of seconds.
-        RuntimeError: at the end of a block that is left in another task or thread than it was entered in.
+        RuntimeError: it is entered a second time, or left in another task or thread than it was entered in.
     """
 
     def __init__(self, limit: float | None) -> None:
         self._new = Deadline.after(limit)
         self._token: contextvars.Token[Deadline] | None = None
+        self._state: Literal["new", "entered", "left"] = "new"
 
     def __enter__(self) -> Deadline:
         """The deadline that holds inside: the new one, or that of an outer block if it comes sooner."""
+        if self._state != "new":
+            raise RuntimeError(f"This `deadline` was {self._state} already; make a new one for each block.")
         chosen = min(_ambient.get(), self._new, key=lambda each: each.at)
         self._token = _ambient.set(chosen)
+        self._state = "entered"
         return chosen
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        assert self._token is not None
+        if self._token is None:
+            raise RuntimeError("This `deadline` was not entered.")
+        token, self._token, self._state = self._token, None, "left"
         try:
-            _ambient.reset(self._token)
+            _ambient.reset(token)
         except ValueError:
             raise RuntimeError(
                 "`with deadline(…)` was left in another task or thread than it was entered in; do not hold it across a yield."
             ) from error
+
+
+@contextmanager
+def no_deadline() -> Iterator[None]:
+    """Begin work that may outlive what it was begun for: no ambient `deadline` bounds it, and no caller who leaves ends it.
+
+        with no_deadline():
+            asyncio.create_task(save_a_summary(answer))  # the calls inside have only their own bounds
+
+    It is the way out for work that a request starts and does not wait for. It goes wherever context variables go, and a
+    `deadline` inside holds again.
+    """
+    token = _ambient.set(_NO_DEADLINE)
+    try:
+        with scope.outside():
+            yield
+    finally:
+        _ambient.reset(token)
 
 
 def remaining() -> float:
@@ -146,25 +186,35 @@ class Budget:
     Attributes:
         started: when the call began.
         total_at: when it ends for good.
-        due: when the next of its bounds is reached, if nothing more is heard and somebody waits.
+        due: when the next of its bounds is reached, if nothing more is heard.
     """
 
-    __slots__ = ("_bounds", "_first_at", "_idle_at", "_total", "clock", "due", "started", "total_at")
+    __slots__ = (
+        "_bounds",
+        "_deadlines",
+        "_first_at",
+        "_forgiven",
+        "_idle_at",
+        "_left",
+        "_total",
+        "clock",
+        "due",
+        "started",
+        "total_at",
+    )
 
     def __init__(self, bounds: Bounds, clock: Callable[[], float], until: Deadline | None = None) -> None:
         """`clock` gives seconds. `until`: a further deadline that this call was given; None: only `bounds` and the ambient one."""
         self.clock = clock
         self.started = clock()
+        self.total_at = self.due = NEVER
         self._bounds = bounds
-        ends: list[tuple[float, Bound, float]] = [(NEVER, "timeout", NEVER)]
-        if bounds.timeout is not None:
-            ends.append((self.started + bounds.timeout, "timeout", bounds.timeout))
-        ends += [(each.at, "deadline", each.limit) for each in (until, _ambient.get()) if each is not None]
-        self._total = min(ends, key=lambda end: end[0])
-        self.total_at = self._total[0]
+        self._deadlines = tuple(each for each in (until, _ambient.get()) if each is not None and each.at < NEVER)
+        self._left = False
         self._first_at = NEVER if bounds.first_chunk_timeout is None else self.started + bounds.first_chunk_timeout
         self._idle_at = NEVER
-        self._look()
+        self._forgiven = False
+        self._count()
 
     @property
     def watches_chunks(self) -> bool:
@@ -176,34 +226,67 @@ class Budget:
         return self.total_at - self.clock()
 
     def use_up(self) -> None:
-        """Nothing is left from now on: the caller for whom the call is made has left."""
+        """Leave nothing from now on: the caller for whom the call is made has left."""
         at = self.clock()
         if at < self.total_at:
+            self._left = True
             self._total = (at, "caller", at - self.started)
             self.total_at = at
             self._look()
 
+    def lifted(self) -> bool:
+        """Whether the end that seemed to be reached is one no longer, since its deadline was lifted."""
+        if self._left or all(each.at < NEVER for each in self._deadlines):
+            return False
+        self._count()
+        return self.total_at > self.clock()
+
     def heard(self) -> None:
-        """A chunk came that says something."""
+        """Note that a chunk came which says something."""
         self._first_at = NEVER
+        self._forgiven = False
         if self._bounds.idle_timeout is not None:
             self._idle_at = self.clock() + self._bounds.idle_timeout
         self._look()
 
     def paused(self, length: float) -> None:
-        """For so many seconds nobody waited for the server, so that its silence does not count."""
+        """Leave out `length` seconds in which the server was not waited for, so that its silence does not count."""
         self._first_at += length
         self._idle_at += length
         self._look()
 
-    def exceeded(self, chunks: int, partial: Any) -> StreamDeadlineExceeded:
-        """The error for the bound that was reached first."""
-        reached = self._total
+    def forgive(self, late: float) -> bool:
+        """Put a part off, as what was watching woke `late` seconds late; whether it was put off.
+
+        Once for each silence, since in a process that is late for good the bound would never be reached, and not for long.
+        """
+        if late <= STOOD_STILL or self._forgiven or self.due >= self.total_at:
+            return False
+        self._forgiven = True
+        self.paused(min(late, MOST_FORGIVEN) + STOOD_STILL)
+        return True
+
+    def over(self) -> bool:
+        """Whether the whole is used up, and not only a part."""
+        return self.clock() >= self.total_at
+
+    def exceeded(self, chunks: int, partial: Callable[[], Any]) -> StreamDeadlineExceeded:
+        """Make the error for the bound that was reached first. `partial` gives what had come, when it is asked for."""
+        reached: tuple[float, Bound, float] = self._total
         if self._first_at < reached[0]:
             reached = (self._first_at, "first_chunk_timeout", self._bounds.first_chunk_timeout or NEVER)
         if self._idle_at < reached[0]:
             reached = (self._idle_at, "idle_timeout", self._bounds.idle_timeout or NEVER)
-        return StreamDeadlineExceeded(reached[1], reached[2], self.clock() - self.started, chunks, partial)
+        return StreamDeadlineExceeded(reached[1], reached[2], self.clock() - self.started, chunks, later(partial))
+
+    def _count(self) -> None:
+        ends: list[tuple[float, Bound, float]] = [(NEVER, "timeout", NEVER)]
+        if self._bounds.timeout is not None:
+            ends.append((self.started + self._bounds.timeout, "timeout", self._bounds.timeout))
+        ends += [(each.at, "deadline", each.limit) for each in self._deadlines]
+        self._total = min(ends, key=lambda end: end[0])
+        self.total_at = self._total[0]
+        self._look()
 
     def _look(self) -> None:
         self.due = min(self.total_at, self._first_at, self._idle_at)

@@ -1,13 +1,19 @@
-"""What has arrived so far, and whether an item says anything."""
+"""What has arrived so far, whether an item says anything, and whether the whole has come."""
 
 from typing import Any, Protocol
 
 from langchain_core.messages import AIMessageChunk, BaseMessageChunk
 from langchain_core.outputs import ChatGenerationChunk
 
+THOUGHTS = "reasoning_content"
+"""Where LangChain's packages for models that think put their thoughts: this key of `additional_kwargs`."""
+
 
 class Collector(Protocol):
     """Sees every item of one stream, in order."""
+
+    whole: bool
+    """Whether the stream may end here."""
 
     def add(self, item: Any) -> bool:
         """Take an item in; whether it says something, as opposed to filling the silence."""
@@ -17,7 +23,9 @@ class Collector(Protocol):
 
 
 class Anything:
-    """For streams whose items are opaque: each says something, and they do not add up."""
+    """For streams whose items are opaque: each says something, they do not add up, and any end is one."""
+
+    whole = True
 
     def add(self, item: Any) -> bool:
         return True
@@ -29,41 +37,68 @@ class Anything:
 class Message:
     """For chunks of a chat model.
 
-    Text is kept as text: adding message chunks up one by one costs more than the rest of the stream, and keeping them costs
-    kilobytes each.
+    Texts and thoughts are kept as text, since keeping the chunks costs kilobytes each. Nothing is put together before `partial`,
+    which takes one pass.
     """
 
-    __slots__ = ("_parts", "_texts")
+    __slots__ = ("_parts", "_texts", "_thoughts", "whole")
 
-    def __init__(self) -> None:
+    def __init__(self, *, needs_reason: bool = False) -> None:
+        """`needs_reason`: whether the answer is whole only once the reason for its end has come."""
+        self.whole = not needs_reason
         self._texts: list[str] = []
+        self._thoughts: list[str] = []
         self._parts: list[BaseMessageChunk] = []
 
     def add(self, item: Any) -> bool:
         if not isinstance(item, ChatGenerationChunk):
-            return True  # an answer in one piece
+            self.whole = True  # an answer in one piece
+            return True
         message = item.message
-        if isinstance(message, AIMessageChunk) and isinstance(message.content, str) and not message.tool_call_chunks:
-            if message.content:
-                self._texts.append(message.content)
+        ends = _ends(item)
+        if ends:
+            self.whole = True
+        content, more = message.content, message.additional_kwargs
+        if content.__class__ is str and not (isinstance(message, AIMessageChunk) and message.tool_call_chunks):
+            if not more:
+                if content:
+                    self._texts.append(content)
+                    return True
+                # The role, the usage: they say something only at the end, and then nobody waits.
+                return ends or bool(getattr(message, "usage_metadata", None))
+            if len(more) == 1 and isinstance(thought := more.get(THOUGHTS), str):
+                if content:
+                    self._texts.append(content)
+                self._thoughts.append(thought)
                 return True
-            if not message.additional_kwargs:
-                # The role, the reason for the end, the usage: they say something only at the end, and then nobody waits.
-                return bool(message.usage_metadata or (item.generation_info or {}).get("finish_reason"))
         self._join()
         self._parts.append(message)
-        return True
+        # A list without blocks is how the Responses API begins: an id, and nothing said.
+        return bool(content or more or ends or getattr(message, "tool_call_chunks", None))
 
     def partial(self) -> AIMessageChunk | None:
         self._join()
         if not self._parts:
             return None
-        whole = self._parts[0]
-        for part in self._parts[1:]:
-            whole = whole + part
-        return whole if isinstance(whole, AIMessageChunk) else AIMessageChunk(content=whole.content)
+        first, *others = [
+            each if isinstance(each, AIMessageChunk) else AIMessageChunk(content=each.content) for each in self._parts
+        ]
+        whole = first + others if others else first
+        assert isinstance(whole, AIMessageChunk)
+        return whole
 
     def _join(self) -> None:
-        if self._texts:
-            self._parts.append(AIMessageChunk(content="".join(self._texts)))
+        if self._texts or self._thoughts:
+            thoughts = {THOUGHTS: "".join(self._thoughts)} if self._thoughts else {}
+            self._parts.append(AIMessageChunk(content="".join(self._texts), additional_kwargs=thoughts))
             self._texts.clear()
+            self._thoughts.clear()
+
+
+def _ends(item: ChatGenerationChunk) -> bool:
+    """Whether it has the reason for the end: `finish_reason`, or the state of the whole in the Responses API."""
+    info = item.generation_info
+    if info and info.get("finish_reason"):
+        return True
+    metadata = item.message.response_metadata
+    return len(metadata) > 1 and bool(metadata.get("finish_reason") or metadata.get("status"))

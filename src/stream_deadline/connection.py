@@ -1,17 +1,20 @@
 """The connection a call is using: how it is found, and how it is cut.
 
-Clients of httpx and httpx2 tell through their event hooks when a request leaves and when a response begins; httpcore's `trace`
-extension tells when a connection was made. Both are public, do nothing to calls that are not ours, and work for clients that a
-user made. (https://www.python-httpx.org/advanced/event-hooks/, https://www.encode.io/httpcore/extensions/)
+Clients of httpx and httpx2 tell through their event hooks when a request leaves and when a response begins
+(https://www.python-httpx.org/advanced/event-hooks/); network.py tells which connection it goes over. Where a client's transport is
+not one of httpx's own, httpcore's `trace` extension tells at least of new connections
+(https://www.encode.io/httpcore/extensions/). All of that does nothing to calls that are not ours.
 """
 
 import contextlib
 import os
 import socket
+import threading
 from collections.abc import Callable
 from contextvars import Context, ContextVar, copy_context
 from typing import Any
 
+from stream_deadline import network
 from stream_deadline.budget import NEVER, Budget
 
 # Seconds by which a socket's own time-outs come later than the budget's end, so that the budget speaks first.
@@ -27,18 +30,24 @@ class Line:
     """What is known of the connection of one call.
 
     Attributes:
-        answered: whether a good response has begun. From then on another attempt would be another generation.
+        answered: whether a good response to the last request has begun. From then on another attempt would be another generation.
+        token: stands for this call where the call itself must not be kept.
+        raw: whether the call takes chunks as they were sent (raw_chunks.py).
+        said: to be called when the model says something that does not become an item; None: there is nobody to tell.
     """
 
-    def __init__(self, budget: Budget, *, blocking: bool) -> None:
+    def __init__(self, budget: Budget, *, blocking: bool, raw: bool = False) -> None:
         """`blocking`: the call blocks its thread, so that sockets need time-outs of their own and somebody who cuts them."""
+        self.raw = raw
         self.answered = False
+        self.token = object()
+        self.said: Callable[[], None] | None = None
         self._budget = budget
         self._blocking = blocking
         self._stream: Any = None
         self._response: Any = None
         self._is_cut = False
-        self._sent_at = -NEVER
+        self._pause: threading.Event | None = None
 
     def context(self) -> Context:
         """A copy of the current context variables in which requests belong to this line."""
@@ -47,40 +56,55 @@ class Line:
         return context
 
     def cut(self, in_use: bool = True) -> None:
-        """End the connection, now or as soon as there is one. May be called from any thread.
+        """End the connection, now or as soon as there is one, and a pause. May be called from any thread.
 
         `in_use`: whether somebody may be using it at this moment. If nobody is, it is closed as well.
         """
         self._is_cut = True
-        # A response that was closed has given its connection back to the pool, where it may serve somebody else.
-        if self._stream is not None and not (self._response is not None and self._response.is_closed):
-            end(self._stream, in_use)
+        if self._pause is not None:
+            self._pause.set()
+        stream = self._stream
+        if stream is None or (self._response is not None and self._response.is_closed):
+            return  # a response that was closed has given its connection back to the pool, where it may serve somebody else
+        if getattr(stream, "owner", self.token) is self.token:
+            end(stream, in_use)
 
-    def since_sending(self) -> float:
-        """Seconds since the last request was about to leave; infinite if there was none."""
-        return self._budget.clock() - self._sent_at
+    def pause(self, length: float) -> None:
+        """Sleep, in a call that blocks its thread, until `length` seconds have passed or the call is cut."""
+        self._pause = threading.Event()
+        if not self._is_cut:
+            self._pause.wait(length)
+        self._pause = None
 
-    def sending(self, request: Any) -> None:
-        """A request is about to leave."""
-        self._sent_at = self._budget.clock()
+    def was_stale(self) -> bool:
+        """Whether the last request went over a connection that had been open before, and not a byte came back.
+
+        The server may have given it up just before, and then has not seen the request.
+        """
+        return getattr(self._stream, "reused", False) and not self._stream.heard
+
+    def sending(self, request: Any, *, trace: bool = False) -> None:
+        """A request is about to leave. `trace`: nothing else tells of its connection."""
+        self.answered = False  # what was answered before was something else: a token, a redirect
         self._stream = self._response = None
-        # httpcore calls it from inside, with an `await` where it is asynchronous itself.
-        request.extensions["trace"] = (_Trace if self._blocking else _AsyncTrace)(self, request.extensions.get("trace"))
-        left = self._budget.remaining()
-        if self._blocking and left < NEVER:
-            bounds = request.extensions.get("timeout", {})
+        if trace:
+            # httpcore calls it from inside, with an `await` where it is asynchronous itself.
+            request.extensions["trace"] = (_Trace if self._blocking else _AsyncTrace)(self, request.extensions.get("trace"))
+        if self._blocking:
+            now, given = self._budget.clock(), request.extensions.get("timeout", {})
+            # A part bounds what comes before the answer; the reads go on after it.
             request.extensions["timeout"] = {
-                phase: min(left + AFTERWARDS, NEVER if bounds.get(phase) is None else bounds[phase])
+                phase: _sooner((self._budget.total_at if phase == "read" else self._budget.due) - now, given.get(phase))
                 for phase in ("connect", "read", "write", "pool")
             }
 
     def receiving(self, response: Any) -> None:
         """A response has begun: its headers are here."""
-        self.answered = self.answered or response.is_success
+        self.answered = response.is_success
         self._response = response
         if "stream_id" in response.extensions:
-            self._stream = None  # HTTP/2, where the connection serves others, too; a cancelled stream is reset by httpcore
-        else:
+            self._stream = None  # HTTP/2, where the connection serves others, too
+        elif self._stream is None:
             self.connected(response.extensions.get("network_stream"))
 
     def connected(self, stream: Any) -> None:
@@ -91,8 +115,21 @@ class Line:
                 self.cut()
 
 
+def _sooner(left: float, given: float | None) -> float | None:
+    """The time-out of a socket: what was given for it, or what is left if that is less."""
+    if left == NEVER:
+        return given
+    left = max(0.0, left) + AFTERWARDS
+    return left if given is None else min(left, given)
+
+
+def current() -> Line | None:
+    """The call that the running code works for; None: one that is not ours."""
+    return _line.get()
+
+
 # TLS takes the socket over from TCP, so that only the newer one can be shut down.
-_CONNECTED = {"connection.connect_tcp.complete", "connection.start_tls.complete"}
+_CONNECTED = {"connection.connect_tcp.complete", "connection.start_tls.complete", "proxy.start_tls.complete"}
 
 
 class _Trace:
@@ -118,30 +155,31 @@ class _AsyncTrace(_Trace):
             await self._others(event, details)
 
 
-def listen(client: Any) -> None:
-    """Have a client of httpx or httpx2, synchronous or not, tell the line of a call what it does. Once per client is enough."""
+def listen(client: Any) -> bool:
+    """Have a client of httpx or httpx2, synchronous or not, tell the line of a call what it does. Once per client is enough.
+
+    Returns whether it is such a client. There is nobody to ask otherwise.
+
+    Raises:
+        ValueError: it speaks HTTP/2, where calls share a connection and httpcore cannot end one of them.
+    """
     hooks = getattr(client, "event_hooks", None)
     if hooks is None:
-        return  # not a client of httpx; there is nobody to ask
+        return False
+    if any(getattr(pool, "_http2", False) for pool in network.pools(client)):
+        raise ValueError(
+            "This HTTP client speaks HTTP/2 (http2=True). There the calls share one connection and none of them can be ended "
+            "without the others; make the client with http2=False."
+        )
+    tracked = network.track(client, current)
     if hasattr(client, "aclose"):
-        ours: list[tuple[str, Any]] = [("request", _asending), ("response", _areceiving)]
+        ours: list[tuple[str, Any]] = [("request", _asending if tracked else _asending_traced), ("response", _areceiving)]
     else:
-        ours = [("request", _sending), ("response", _receiving)]
+        ours = [("request", _sending if tracked else _sending_traced), ("response", _receiving)]
     for moment, hook in ours:
         if hook not in hooks[moment]:
             hooks[moment].append(hook)
-
-
-def interrupter(stream: Any) -> Interrupt:
-    """What ends the connection under a stream of the OpenAI SDK, or a response of httpx; does nothing for other streams."""
-    response = getattr(stream, "response", stream)
-    network_stream = (getattr(response, "extensions", None) or {}).get("network_stream")
-
-    def interrupt(in_use: bool) -> None:
-        if network_stream is not None and not response.is_closed:
-            end(network_stream, in_use)
-
-    return interrupt
+    return True
 
 
 def end(network_stream: Any, in_use: bool) -> None:
@@ -174,7 +212,12 @@ def shut_down(connection: Any) -> None:
 
 def _sending(request: Any) -> None:
     if (line := _line.get()) is not None:
-        line.sending(request)
+        line.sending(request, trace=False)
+
+
+def _sending_traced(request: Any) -> None:
+    if (line := _line.get()) is not None:
+        line.sending(request, trace=True)
 
 
 def _receiving(response: Any) -> None:
@@ -184,6 +227,10 @@ def _receiving(response: Any) -> None:
 
 async def _asending(request: Any) -> None:
     _sending(request)
+
+
+async def _asending_traced(request: Any) -> None:
+    _sending_traced(request)
 
 
 async def _areceiving(response: Any) -> None:

@@ -1,14 +1,15 @@
 """Another attempt, if the budget allows for it.
 
 The OpenAI SDK retries inside its clients, each time with a fresh time-out and, in synchronous calls, asleep where nothing can wake
-it. Its clients are therefore told not to, and its policy is followed here, with two differences:
+it. Its clients are therefore told not to, and another attempt is made here, with two differences:
 
 * an attempt that would begin after the deadline is not waited for; the error that was there is raised at once;
-* a request that may have started a generation is not sent again (RFC 9110, 9.2.2): after a broken connection there is another
-  attempt only if the request had not left, or if the break was there at once, as with a pooled connection that the server had
-  just given up.
+* a request that may have started a generation is not sent again (RFC 9110, 9.2.2). What says that none has begun: the request did
+  not leave; the server is busy (429, or 503 with a time to come again); the server asks for it (`x-should-retry`). A gateway's 502
+  or 504 says nothing of the kind: the server behind it may be at work. Once in a call a pooled connection may turn out to have been
+  given up by the server, before a byte came back.
 
-Source of the policy: `_should_retry` and `_calculate_retry_timeout` in openai/_base_client.py, openai 3.52.
+Source of the pauses: `_calculate_retry_timeout` in openai/_base_client.py, openai 3.52.
 """
 
 import asyncio
@@ -27,10 +28,10 @@ T = TypeVar("T")
 
 LONGEST_ASKED = 120.0
 FIRST_WAIT, LONGEST_WAIT = 0.5, 8.0
-# Seconds within which a connection that breaks after sending was broken before.
-AT_ONCE = 0.02
 # httpx's names for what goes wrong before a request has left.
 NOT_SENT = {"ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError", "WriteError", "WriteTimeout"}
+# And for a connection that ended, as opposed to one that is silent.
+BROKEN = {"RemoteProtocolError", "ReadError", "WriteError", "CloseError"}
 
 
 class Attempts:
@@ -39,6 +40,7 @@ class Attempts:
     def __init__(self, max_retries: int, budget: Budget, line: Line) -> None:
         self._left = max_retries
         self._made = 0
+        self._found_stale = False
         self._budget = budget
         self._line = line
 
@@ -65,15 +67,20 @@ class Attempts:
                 wait = self._wait_before_another(error)
                 if wait is None:
                     raise
-            time.sleep(wait)
+            self._line.pause(wait)
 
     def _wait_before_another(self, error: openai.APIError) -> float | None:
         """Seconds to wait before another attempt; None: there is to be none."""
         if self._left <= 0 or self._line.answered or not self._may_pass(error):
             return None
         asked = _asked_wait(error)
-        wait = min(FIRST_WAIT * 2**self._made, LONGEST_WAIT) * random.uniform(0.75, 1) if asked is None else asked
-        if wait >= self._budget.remaining():
+        if self._found_stale and isinstance(error, openai.APIConnectionError) and self._line.was_stale():
+            wait = 0.0  # the next one is new
+        elif asked is None:
+            wait = min(FIRST_WAIT * 2**self._made, LONGEST_WAIT) * random.uniform(0.75, 1)
+        else:
+            wait = asked
+        if wait >= self._budget.due - self._budget.clock():
             return None
         self._left -= 1
         self._made += 1
@@ -87,10 +94,17 @@ class Attempts:
             told = error.response.headers.get("x-should-retry")
             if told in ("true", "false"):
                 return bool(told == "true")
-            return error.status_code in (408, 409, 429) or error.status_code >= 500
+            asked = any(name in error.response.headers for name in ("retry-after", "retry-after-ms"))
+            return error.status_code == 429 or (error.status_code == 503 and asked)
         if not isinstance(error, openai.APIConnectionError):
             return False
-        return any(type(cause).__name__ in NOT_SENT for cause in _causes(error)) or self._line.since_sending() < AT_ONCE
+        causes = {type(cause).__name__ for cause in _causes(error)}
+        if causes & NOT_SENT and not self._line.was_stale():
+            return True
+        if causes & BROKEN and self._line.was_stale() and not self._found_stale:
+            self._found_stale = True
+            return True
+        return False
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

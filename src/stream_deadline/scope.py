@@ -1,6 +1,7 @@
 """The calls that are made for one request, so that they can be ended together."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from typing import Self
 
@@ -46,6 +47,16 @@ class Scope:
         self._over = True
         for end in tuple(self._ends):
             end()
+
+
+@contextmanager
+def outside() -> Iterator[None]:
+    """Have the calls inside a `with` block belong to none."""
+    token = _scope.set(None)
+    try:
+        yield
+    finally:
+        _scope.reset(token)
 
 
 def current() -> Scope | None:

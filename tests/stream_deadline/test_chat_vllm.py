@@ -107,16 +107,19 @@ def test_a_finite_answer_comes_through_untouched_with_its_usage(fake: Endpoint) 
 
 def test_no_timeout_means_no_bound(fake: Endpoint) -> None:
     model = chat(fake, timeout=None, max_tokens=40)
-    assert model.stream_timeout is None
     assert len(list(model.stream("Why?"))) >= 40
 
 
-def test_timeout_sets_both_bounds_and_stream_timeout_only_the_streams() -> None:
-    both = ChatVllm(model="m", timeout=45)
-    assert (both.stream_timeout, both.request_timeout) == (45, 45)
-    apart = ChatVllm(model="m", timeout=45, stream_timeout=90)
-    assert (apart.stream_timeout, apart.request_timeout) == (90, 45)
-    assert ChatVllm(model="m", request_timeout=7).stream_timeout == 7
+def test_stream_timeout_is_the_whole_and_timeout_where_it_is_not_given() -> None:
+    assert whole_of(ChatVllm(model="m", timeout=45)) == 45
+    assert whole_of(ChatVllm(model="m", request_timeout=7)) == 7
+    assert whole_of(ChatVllm(model="m", timeout=45, stream_timeout=90)) == 90
+    assert whole_of(ChatVllm(model="m", timeout=45, stream_timeout=None)) is None
+    assert whole_of(ChatVllm(model="m")) is None
+
+
+def whole_of(model: ChatVllm) -> float | None:
+    return model._bounds({}, parts=False).timeout
 
 
 @pytest.mark.parametrize("bound", [0, -1, 0.0, math.nan, math.inf, True, "45", [45]])

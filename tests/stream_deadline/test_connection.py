@@ -89,7 +89,7 @@ def test_a_connection_of_http_2_is_left_to_those_who_share_it(wire: Wire) -> Non
 
 def test_a_new_connection_is_known_before_anything_is_answered(wire: Wire) -> None:
     call, request = line(), a_request()
-    call.sending(request)
+    call.sending(request, trace=True)
     request.extensions["trace"]("connection.connect_tcp.complete", {"return_value": wire})
     call.cut()
     assert wire.is_cut
@@ -97,7 +97,7 @@ def test_a_new_connection_is_known_before_anything_is_answered(wire: Wire) -> No
 
 def test_tls_takes_the_connection_over(wire: Wire) -> None:
     call, request, plain = line(), a_request(), Wire()
-    call.sending(request)
+    call.sending(request, trace=True)
     request.extensions["trace"]("connection.connect_tcp.complete", {"return_value": plain})
     request.extensions["trace"]("connection.start_tls.complete", {"return_value": wire})
     call.cut()
@@ -115,7 +115,7 @@ def test_whoever_traced_the_request_before_still_does(wire: Wire) -> None:
     seen: list[str] = []
     request = a_request()
     request.extensions["trace"] = lambda event, details: seen.append(event)
-    line().sending(request)
+    line().sending(request, trace=True)
     request.extensions["trace"]("http11.send_request_headers.started", {})
     assert seen == ["http11.send_request_headers.started"]
 

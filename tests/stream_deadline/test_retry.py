@@ -28,6 +28,13 @@ def broken(cause: Exception | None = None) -> openai.APIConnectionError:
     return error
 
 
+class Connection:
+    """What a call knows of its connection."""
+
+    def __init__(self, *, reused: bool, heard: bool = False) -> None:
+        self.reused, self.heard = reused, heard
+
+
 class Call:
     """A call whose attempts fail one after the other, on a clock that sleeping moves."""
 
@@ -44,30 +51,29 @@ class Call:
         yield "answer"
 
     def run(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-        def sleep(seconds: float) -> None:
+        def pause(line: Line, seconds: float) -> None:
             self.waits.append(seconds)
             self.time += seconds
 
-        monkeypatch.setattr(time, "sleep", sleep)
+        monkeypatch.setattr(Line, "pause", pause)
         return list(self._attempts.over_sync(self.attempt))
 
 
-@pytest.mark.parametrize("code", [408, 409, 429, 500, 502, 503, 504])
-def test_what_may_pass_is_tried_again_with_growing_pauses(code: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    call = Call(status(code), status(code))
+def test_a_server_that_is_busy_is_asked_again_with_growing_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    call = Call(status(429), status(429))
     assert call.run(monkeypatch) == ["answer"]
     assert 0.375 <= call.waits[0] <= 0.5
     assert 0.75 <= call.waits[1] <= 1.0
 
 
-@pytest.mark.parametrize("code", [400, 401, 403, 404, 422])
-def test_what_will_not_pass_is_not(code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("code", [400, 401, 403, 404, 408, 409, 422, 500, 502, 503, 504, 524])
+def test_what_will_not_pass_or_may_have_started_a_generation_is_not(code: int, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(openai.APIStatusError):
         Call(status(code)).run(monkeypatch)
 
 
 def test_there_are_as_many_retries_as_were_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    call = Call(*[status(503)] * 4, retries=3)
+    call = Call(*[status(429)] * 4, retries=3)
     with pytest.raises(openai.APIStatusError):
         call.run(monkeypatch)
     assert len(call.waits) == 3
@@ -117,32 +123,38 @@ def test_the_server_has_the_last_word(monkeypatch: pytest.MonkeyPatch) -> None:
         Call(status(503, x_should_retry="false")).run(monkeypatch)
 
 
-def sent(call: Call) -> None:
-    call.line.sending(httpx2.Request("POST", "http://host/"))
+def on_a(*, reused: bool, heard: bool = False) -> Callable[[Call], None]:
+    def before(call: Call) -> None:
+        call.line.sending(httpx2.Request("POST", "http://host/"))
+        call.line.connected(Connection(reused=reused, heard=heard))
+        call.time += 1
+
+    return before
 
 
-def long_ago(call: Call) -> None:
-    sent(call)
-    call.time += 1
+new, stale, half = on_a(reused=False), on_a(reused=True), on_a(reused=True, heard=True)
 
 
 def answered(call: Call) -> None:
-    sent(call)
+    stale(call)
     call.line.receiving(httpx2.Response(200, request=REQUEST))
 
 
 @pytest.mark.parametrize(
     ("before", "cause", "again"),
     [
-        (long_ago, httpx2.ConnectError("refused"), True),
-        (long_ago, httpx2.ConnectTimeout("slow"), True),
-        (long_ago, httpx2.ReadError("reset"), False),
-        (long_ago, httpx2.RemoteProtocolError("closed"), False),
-        (long_ago, httpx2.ReadTimeout("silent"), False),
-        (sent, httpx2.ReadError("a pooled connection the server had given up"), True),
+        (new, httpx2.ConnectError("refused"), True),
+        (new, httpx2.ConnectTimeout("slow"), True),
+        (new, httpx2.ReadError("reset"), False),
+        (new, httpx2.RemoteProtocolError("closed"), False),
+        (new, httpx2.ReadTimeout("silent"), False),
+        (stale, httpx2.ReadError("a pooled connection the server had given up"), True),
+        (stale, httpx2.RemoteProtocolError("the same, over a slow line"), True),
+        (stale, httpx2.WriteError("the same, before the request was whole"), True),
+        (stale, httpx2.ReadTimeout("silent"), False),
+        (half, httpx2.RemoteProtocolError("half a status line"), False),
         (answered, httpx2.ReadError("reset"), False),
     ],
-    ids=["refused", "not connected", "reset", "closed", "silent", "broken at once", "after the first byte"],
 )
 def test_a_request_is_sent_again_only_if_it_cannot_have_started_a_generation(
     before: Callable[[Call], None], cause: Exception, again: bool, monkeypatch: pytest.MonkeyPatch
@@ -154,6 +166,21 @@ def test_a_request_is_sent_again_only_if_it_cannot_have_started_a_generation(
     else:
         with pytest.raises(openai.APIConnectionError):
             call.run(monkeypatch)
+
+
+def test_a_stale_connection_is_met_once_in_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    call = Call(broken(httpx2.ReadError("reset")), broken(httpx2.ReadError("reset")))
+    stale(call)
+    with pytest.raises(openai.APIConnectionError):
+        call.run(monkeypatch)
+    assert call.waits == [0.0]
+
+
+def test_what_was_answered_before_the_last_request_is_no_answer_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    call = Call(broken(httpx2.ConnectError("refused")))
+    answered(call)  # a token, fetched by `auth=`
+    new(call)
+    assert call.run(monkeypatch) == ["answer"]
 
 
 def test_other_errors_are_none_of_its_business(monkeypatch: pytest.MonkeyPatch) -> None:

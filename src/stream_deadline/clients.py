@@ -1,0 +1,150 @@
+"""HTTP clients for models that serve several event loops in turn, and several processes.
+
+A pooled connection belongs to the event loop it was opened in. A client that outlives its loop, as a model's does between two
+`asyncio.run`, offers the next loop a connection that nobody reads any more: the request goes out, generation starts, and the call
+fails with "Event loop is closed". A fork shares the connections of its parent, so that each may read the other's answers.
+"""
+
+import asyncio
+import importlib
+import os
+import ssl
+import threading
+from functools import lru_cache
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from openai import DEFAULT_CONNECTION_LIMITS, DefaultAsyncHttpxClient, DefaultHttpxClient
+
+from stream_deadline import network
+from stream_deadline.connection import listen
+
+
+class PerLoopClient(DefaultAsyncHttpxClient):
+    """An asynchronous HTTP client with connections of its own for each event loop. Made of the OpenAI SDK's client and defaults."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**_made(settings, "AsyncHTTPTransport"))
+        self._settings = settings
+        self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, DefaultAsyncHttpxClient] = WeakKeyDictionary()
+        self._changing = threading.Lock()
+
+    async def send(self, *args: Any, **kwargs: Any) -> Any:
+        response = await self._mine().send(*args, **kwargs)
+        _keep_cookies(self, response)
+        return response
+
+    async def aclose(self) -> None:
+        """Close the connections of the running loop."""
+        with self._changing:
+            client = self._clients.pop(asyncio.get_running_loop(), None)
+        if client is not None:
+            await client.aclose()
+
+    def _mine(self) -> DefaultAsyncHttpxClient:
+        loop = asyncio.get_running_loop()
+        with self._changing:
+            if (client := self._clients.get(loop)) is None:
+                for other in [each for each in list(self._clients) if each.is_closed()]:
+                    # A client refers to its loop, so that the dictionary alone would keep both for ever.
+                    self._clients.pop(other, None)
+                client = self._clients[loop] = DefaultAsyncHttpxClient(**_made(self._settings, "AsyncHTTPTransport"))
+                listen(client)
+        return client
+
+
+class PerProcessClient(DefaultHttpxClient):
+    """A synchronous HTTP client that never uses a connection of the process it was forked from."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**_made(settings, "HTTPTransport"))
+        self._settings = settings
+        self._client: DefaultHttpxClient | None = None
+        self._process = 0
+
+    def send(self, *args: Any, **kwargs: Any) -> Any:
+        response = self._mine().send(*args, **kwargs)
+        _keep_cookies(self, response)
+        return response
+
+    def close(self) -> None:
+        """Close the connections of this process."""
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+    def _mine(self) -> DefaultHttpxClient:
+        process = os.getpid()
+        client = self._client
+        if client is None or self._process != process:
+            client = DefaultHttpxClient(**_made(self._settings, "HTTPTransport"))
+            listen(client)
+            self._client, self._process = client, process
+        return client
+
+
+def per_loop_client(like: Any, base_url: str, proxy: str | None) -> PerLoopClient:
+    """One client for all models with the same address, proxy and socket options, those of the client `like`."""
+    return _per_loop_client(base_url, proxy, *_environment(like))
+
+
+def per_process_client(like: Any, base_url: str, proxy: str | None) -> PerProcessClient:
+    """The same for synchronous calls."""
+    return _per_process_client(base_url, proxy, *_environment(like))
+
+
+@lru_cache(maxsize=64)
+def _per_loop_client(base_url: str, proxy: str | None, *environment: Any) -> PerLoopClient:
+    return PerLoopClient(base_url=base_url, proxy=proxy, socket_options=environment[0])
+
+
+@lru_cache(maxsize=64)
+def _per_process_client(base_url: str, proxy: str | None, *environment: Any) -> PerProcessClient:
+    return PerProcessClient(base_url=base_url, proxy=proxy, socket_options=environment[0])
+
+
+def _environment(like: Any) -> tuple[Any, ...]:
+    """What else a client is made of: LangChain's socket options, which it reads from the environment, as httpx does its proxies."""
+    options = next((getattr(pool, "_socket_options", None) for pool in network.pools(like)), None)
+    proxies = tuple(os.environ.get(name) for name in _PROXIES)
+    return tuple(tuple(each) for each in options or ()), proxies
+
+
+_PROXIES = [each for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY") for each in (name, name.lower())]
+
+
+def _made(settings: dict[str, Any], transport: str) -> dict[str, Any]:
+    """The settings as httpx takes them: socket options need a transport of their own, which then is asked for all the rest, too."""
+    settings = dict(settings)
+    options, proxy = settings.pop("socket_options", ()), settings.pop("proxy", None)
+    verify = _certificates(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+    if options:
+        kind = getattr(_httpx(), transport)
+        settings["transport"] = kind(verify=verify, proxy=proxy, socket_options=list(options), limits=DEFAULT_CONNECTION_LIMITS)
+    else:
+        settings.update(verify=verify, proxy=proxy)
+    return settings
+
+
+def _keep_cookies(client: Any, response: Any) -> None:
+    """A gateway's cookie says which server to come back to; requests are built by the outer client."""
+    for each in (*response.history, response):
+        if "set-cookie" in each.headers:
+            client.cookies.extract_cookies(each)
+
+
+@lru_cache(maxsize=4)
+def _certificates(file: str | None, folder: str | None) -> ssl.SSLContext:
+    """What every client of httpx trusts unless told otherwise; loading it takes tens of milliseconds, so it is shared.
+
+    `file`, `folder`: where the environment says that it is found, so that a change of mind is noticed.
+    """
+    context: ssl.SSLContext = _httpx().create_ssl_context()
+    return context
+
+
+@lru_cache(maxsize=1)
+def _httpx() -> Any:
+    """httpx or httpx2, whichever the SDK's clients are made of."""
+    family = next(each.__module__ for each in DefaultAsyncHttpxClient.__mro__ if each.__name__ == "AsyncClient")
+    return importlib.import_module(family.partition(".")[0])

@@ -1,0 +1,198 @@
+"""Which connection a request goes over: what httpcore's pool does not tell.
+
+A pooled connection shows itself in the response, which is too late for a server that holds its headers back. The network backend
+under the pool is asked to write the request, in the context of the call that makes it, and so knows both.
+
+`network_backend` is a public argument of httpcore's pools and its streams a public interface
+(https://www.encode.io/httpcore/network-backends/), but httpx makes the pool itself. The names on the way there are private; a
+test holds that they are there, and a client without them is listened to by its `trace` extension instead (connection.py).
+"""
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any, Protocol
+
+_PROCESS = os.getpid()
+
+
+def _forked() -> None:
+    global _PROCESS
+    _PROCESS = os.getpid()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
+
+
+class Caller(Protocol):
+    """One call, as far as connections are concerned: a `connection.Line`."""
+
+    token: object
+
+    def connected(self, stream: Any) -> None: ...
+
+
+class Ask(Protocol):
+    """Whose request is being written now; None: one that is bounded by nobody."""
+
+    def __call__(self) -> Caller | None: ...
+
+
+def pools(client: Any) -> list[Any]:
+    """The pools of httpcore under a client of httpx or httpx2; [] if one of its transports is of another kind."""
+    transports = [getattr(client, "_transport", None), *getattr(client, "_mounts", {}).values()]
+    found = [getattr(each, "_pool", None) for each in transports if each is not None]
+    return [] if any(not hasattr(each, "_network_backend") for each in found) else found
+
+
+def track(client: Any, caller: Ask) -> bool:
+    """Have the connections of a client tell each call which of them it uses; False if they cannot be reached."""
+    found = pools(client)
+    for pool in found:
+        backend = pool._network_backend
+        if not isinstance(backend, _Backend):
+            kind = _AsyncBackend if hasattr(client, "aclose") else _SyncBackend
+            pool._network_backend = kind(backend, caller)
+            if kind is _SyncBackend:
+                _drop_idle(pool)
+    return bool(found)
+
+
+def _drop_idle(pool: Any) -> None:
+    """Give up what was open before, and so tells nothing. What is in use stays."""
+    with getattr(pool, "_optional_thread_lock", None) or nullcontext():
+        for connection in pool.connections:
+            if connection.is_idle():
+                connection.close()  # the pool forgets closed ones by itself
+
+
+class Tracked:
+    """A connection of httpcore that knows whose request it carries.
+
+    Attributes:
+        owner: the `token` of the call whose request was written last.
+        reused: whether that request found the connection open, after another one had been answered.
+        heard: whether a byte has come since.
+    """
+
+    def __init__(self, inner: Any, caller: Ask) -> None:
+        self._inner = inner
+        self._caller = caller
+        self._process = _PROCESS
+        self.owner: object = None
+        self.reused = False
+        self.heard = False
+
+    def get_extra_info(self, info: str) -> Any:
+        if info == "is_readable" and self._process != _PROCESS:
+            # It belongs to the process that this one was forked from. A pool gives a connection up that is readable while idle:
+            # it can only be the end.
+            return True
+        return self._inner.get_extra_info(info)
+
+    def _claim(self) -> None:
+        caller = self._caller()
+        owner = None if caller is None else caller.token
+        if self.heard or owner is not self.owner:
+            self.reused, self.heard = self.heard, False
+            self.owner = owner
+            if caller is not None:
+                caller.connected(self)
+
+
+class _SyncStream(Tracked):
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        data: bytes = self._inner.read(max_bytes, timeout)
+        if data:
+            self.heard = True
+        return data
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._claim()
+        self._inner.write(buffer, timeout)
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def start_tls(self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None) -> "_SyncStream":
+        with self._shaking_hands():
+            inner = self._inner.start_tls(ssl_context, server_hostname, timeout)
+        return _SyncStream(inner, self._caller)
+
+    @contextmanager
+    def _shaking_hands(self) -> Iterator[None]:
+        """Let the call end its connection during the handshake, when Python's socket has been taken over by TLS."""
+        caller, connection = self._caller(), self._inner.get_extra_info("socket")
+        if caller is None or not isinstance(connection, socket.socket):
+            yield
+            return
+        with connection.dup() as same:
+            self.owner = caller.token
+            caller.connected(_Handshake(same, caller.token))
+            yield
+
+
+class _Handshake:
+    """A connection that can be shut down, and nothing else."""
+
+    def __init__(self, connection: socket.socket, owner: object) -> None:
+        self._connection = connection
+        self.owner = owner
+        self.reused = self.heard = False
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._connection if info == "socket" else None
+
+    def close(self) -> None:
+        pass
+
+
+class _AsyncStream(Tracked):
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        data: bytes = await self._inner.read(max_bytes, timeout)
+        if data:
+            self.heard = True
+        return data
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._claim()
+        await self._inner.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+    async def start_tls(
+        self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None
+    ) -> "_AsyncStream":
+        self._claim()
+        return _AsyncStream(await self._inner.start_tls(ssl_context, server_hostname, timeout), self._caller)
+
+
+class _Backend:
+    def __init__(self, inner: Any, caller: Ask) -> None:
+        self._inner = inner
+        self._caller = caller
+
+
+class _SyncBackend(_Backend):
+    def connect_tcp(self, *args: Any, **kwargs: Any) -> _SyncStream:
+        return _SyncStream(self._inner.connect_tcp(*args, **kwargs), self._caller)
+
+    def connect_unix_socket(self, *args: Any, **kwargs: Any) -> _SyncStream:
+        return _SyncStream(self._inner.connect_unix_socket(*args, **kwargs), self._caller)
+
+    def sleep(self, seconds: float) -> None:
+        self._inner.sleep(seconds)
+
+
+class _AsyncBackend(_Backend):
+    async def connect_tcp(self, *args: Any, **kwargs: Any) -> _AsyncStream:
+        return _AsyncStream(await self._inner.connect_tcp(*args, **kwargs), self._caller)
+
+    async def connect_unix_socket(self, *args: Any, **kwargs: Any) -> _AsyncStream:
+        return _AsyncStream(await self._inner.connect_unix_socket(*args, **kwargs), self._caller)
+
+    async def sleep(self, seconds: float) -> None:
+        await self._inner.sleep(seconds)
