@@ -4,6 +4,7 @@
 # **After this notebook you will know**
 # - five holes of the elapsed-time fix, and how to fall into each,
 # - the one mechanism that closes each of them,
+# - four calls that a bound can judge wrongly, and what is right for each,
 # - which of the four classes holds where, in one picture.
 #
 # *About 20 minutes. Needs: [05](05_it_fails_in_silence.ipynb), [06](06_the_elapsed_time_fix.ipynb).*
@@ -329,7 +330,8 @@ print("shutdown():", after_shutdown)
 # even the server hears of it. `shutdown` ends the connection itself: the read returns, and the server sees its client leave.
 #
 # That is what the library's watchdog does. One thread knows the sockets and deadlines of all synchronous calls, and sleeps until the
-# next is due. It finds the socket through a hook of the HTTP client, so that it works for a call of which there is no response yet.
+# next is due. The HTTP client's network backend tells it which socket a request is written to, so that it works for a call of which there
+# is no response yet.
 
 # %%
 from stream_deadline import ChatVllm
@@ -389,7 +391,8 @@ print(inspect.getsource(Attempts._may_pass))
 
 # %% [markdown]
 # An attempt that would begin too late is not waited for. A request that may have begun a generation is never sent again: only an
-# answer that refuses it, or a connection that did not carry it, says that it has not.
+# answer that refuses it, or a connection that did not carry it, says that it has not. A gateway's 504 says nothing of the kind: the
+# server behind it may be at work.
 #
 # **Predict first.** Three servers: one sends no headers; one refuses with 429 and then talks without end; one refuses with 503 and
 # asks for half a minute of patience. What comes of each?
@@ -406,6 +409,66 @@ at_once = call.recording.error and call.recording.ended < limit
 print("no headers:    ", headless[0].verdict, "/ generations:", headless[1])
 print("429, then talk:", refused[0].verdict, "/ generations:", refused[1])
 print("503, wait 30 s:", "told at once" if at_once else call.verdict, "/ generations:", begun)
+
+# %% [markdown]
+# ## Beside the holes: four calls that are easy to judge wrongly
+#
+# A bound can also be missed, or act, where that is wrong. Four servers, and a model with all three bounds: `timeout`,
+# `first_chunk_timeout` (to the first chunk that says something), `idle_timeout` (between two of them).
+#
+# **Predict first.** What is right for each?
+#
+# - **A warm connection.** The model has answered before, so that its connection is open; now the server keeps even its headers back. A
+#   blocking call learns which connection it uses when the headers come.
+# - **One piece.** `invoke` gets a healthy answer in one piece, after a time in which a stream would have had its first chunk long ago.
+# - **Thoughts.** The model thinks first, longer than `first_chunk_timeout`: deltas with `reasoning`, which LangChain leaves out.
+# - **A half.** A proxy ends the stream in order in the middle of the answer, without a finish reason.
+
+
+# %%
+from stream_deadline import AnswerCutShort
+
+
+def bounds(scenario, **more):
+    return ChatVllm(**{**fake.settings, "extra_body": {"fake_scenario": scenario}, "timeout": 30, **more})
+
+
+def warm_connection():
+    model = bounds("no_headers", timeout=limit)
+    model.invoke(question, extra_body={"fake_scenario": "finite:tokens=2"}, timeout=30)
+    return Call(record_sync(model.stream(question), give_up_after=4 * limit), limit).verdict
+
+
+def one_piece():
+    answer = bounds("finite:tokens=200", first_chunk_timeout=limit, idle_timeout=limit).invoke(question)
+    return "the answer" if answer.content else "nothing"
+
+
+def thoughts():
+    chunks = list(bounds("finite:tokens=240+think:tokens=200", first_chunk_timeout=limit).stream(question))
+    thought = any(chunk.additional_kwargs.get("reasoning_content") for chunk in chunks)
+    return "thoughts, then the answer" if thought and chunks[-1].usage_metadata else "no thoughts"
+
+
+def a_half():
+    try:
+        return f"{len(list(bounds('ends_early:after=5').stream(question)))} chunks as if that were all"
+    except AnswerCutShort as error:
+        return "an error with the half" if error.partial.content else "an error"
+
+
+warm, piece, thought, half = await asyncio.gather(
+    *(asyncio.to_thread(call) for call in (warm_connection, one_piece, thoughts, a_half))
+)
+
+print("warm connection:", warm)
+print("one piece:      ", piece)
+print("thoughts:       ", thought)
+print("a half:         ", half)
+
+# %% [markdown]
+# The bounds for parts act where an answer has parts, and thoughts are parts that say something. A half is an error, because nothing else
+# would tell the caller that it is one.
 
 # %% [markdown]
 # ## All of it, in one picture
@@ -522,6 +585,10 @@ evidence.claim(
     expected="told at once",
     found="told at once" if at_once else call.verdict,
 )
+evidence.claim("a warm connection that stays silent is", expected="stopped at the deadline", found=warm)
+evidence.claim("the bounds for parts leave invoke", expected="the answer", found=piece)
+evidence.claim("a model that thinks first gives", expected="thoughts, then the answer", found=thought)
+evidence.claim("a stream without a finish reason is", expected="an error with the half", found=half)
 for name, count in held.items():
     evidence.number(f"cells_{name}", count)
     whole = "every cell" if count == len(chosen) else "fewer"

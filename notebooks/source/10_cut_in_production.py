@@ -203,7 +203,7 @@ plots.answers(paused, title="A pause is taken for the end, unless something come
 # in place of a connection that breaks off.
 
 # %%
-first = serve(DeadlineMiddleware(app, longest=0.7))
+first = serve(DeadlineMiddleware(app, max_timeout=0.7))
 with Gateway(service.url, longest=1.0) as platform, Gateway(first.url, longest=1.0) as same:
     limited = read_all(
         {"cut": platform.url + "/events?pause=1", "told": same.url + "/events?pause=1"}

@@ -125,9 +125,10 @@ class BoundedStream(AsyncIterator[T]):
             raise failure
         raise StopAsyncIteration
 
-    def said(self) -> None:
-        """The source said something that does not become an item."""
-        self._reader.said()
+    @property
+    def said(self) -> Callable[[], None]:
+        """To be called when the source says something that does not become an item. Does not keep the stream alive."""
+        return self._reader.said
 
     async def aclose(self) -> None:
         """End the stream and wait until its source is closed, at most 25 ms; what takes longer goes on in the background."""

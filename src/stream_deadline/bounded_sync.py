@@ -82,11 +82,17 @@ class BoundedIterator(Iterator[T]):
     def __next__(self) -> T:
         return next(self._pulls)
 
-    def said(self) -> None:
-        """The source said something that does not become an item."""
-        if self._budget.watches_chunks:
-            self._budget.heard()
-            self._alarm.look()
+    @property
+    def said(self) -> Callable[[], None]:
+        """To be called when the source says something that does not become an item. Does not keep the stream alive."""
+        budget, alarm = self._budget, self._alarm
+
+        def said() -> None:
+            if budget.watches_chunks:
+                budget.heard()
+                alarm.look()
+
+        return said
 
     def close(self) -> None:
         """End the stream and close its source."""

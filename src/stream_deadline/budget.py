@@ -108,7 +108,8 @@ class Deadline:
 
 
 _NO_DEADLINE = Deadline(NEVER, NEVER)
-_ambient: contextvars.ContextVar[Deadline] = contextvars.ContextVar("stream_deadline", default=_NO_DEADLINE)
+# All that hold, the outermost first: each can be lifted, and then the others still hold.
+_ambient: contextvars.ContextVar[tuple[Deadline, ...]] = contextvars.ContextVar("stream_deadline", default=())
 
 
 class deadline:
@@ -133,17 +134,17 @@ class deadline:
 
     def __init__(self, limit: float | None) -> None:
         self._new = Deadline.after(limit)
-        self._token: contextvars.Token[Deadline] | None = None
+        self._token: contextvars.Token[tuple[Deadline, ...]] | None = None
         self._state: Literal["new", "entered", "left"] = "new"
 
     def __enter__(self) -> Deadline:
         """The deadline that holds inside: the new one, or that of an outer block if it comes sooner."""
         if self._state != "new":
             raise RuntimeError(f"This `deadline` was {self._state} already; make a new one for each block.")
-        chosen = min(_ambient.get(), self._new, key=lambda each: each.at)
-        self._token = _ambient.set(chosen)
+        holding = (*_ambient.get(), self._new)
+        self._token = _ambient.set(holding)
         self._state = "entered"
-        return chosen
+        return min(holding, key=lambda each: each.at)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._token is None:
@@ -167,7 +168,7 @@ def no_deadline() -> Iterator[None]:
     It is the way out for work that a request starts and does not wait for. It goes wherever context variables go, and a
     `deadline` inside holds again.
     """
-    token = _ambient.set(_NO_DEADLINE)
+    token = _ambient.set(())
     try:
         with scope.outside():
             yield
@@ -177,7 +178,7 @@ def no_deadline() -> Iterator[None]:
 
 def remaining() -> float:
     """Seconds left of the ambient budget; negative once it has passed, infinite without one."""
-    return _ambient.get().remaining()
+    return min((each.at for each in _ambient.get()), default=NEVER) - now()
 
 
 class Budget:
@@ -209,7 +210,8 @@ class Budget:
         self.started = clock()
         self.total_at = self.due = NEVER
         self._bounds = bounds
-        self._deadlines = tuple(each for each in (until, _ambient.get()) if each is not None and each.at < NEVER)
+        self._total: tuple[float, Bound, float] = (NEVER, "timeout", NEVER)
+        self._deadlines = tuple(each for each in (until, *_ambient.get()) if each is not None and each.at < NEVER)
         self._left = False
         self._first_at = NEVER if bounds.first_chunk_timeout is None else self.started + bounds.first_chunk_timeout
         self._idle_at = NEVER
@@ -272,7 +274,7 @@ class Budget:
 
     def exceeded(self, chunks: int, partial: Callable[[], Any]) -> StreamDeadlineExceeded:
         """Make the error for the bound that was reached first. `partial` gives what had come, when it is asked for."""
-        reached: tuple[float, Bound, float] = self._total
+        reached = self._total
         if self._first_at < reached[0]:
             reached = (self._first_at, "first_chunk_timeout", self._bounds.first_chunk_timeout or NEVER)
         if self._idle_at < reached[0]:

@@ -1,14 +1,17 @@
 """What a caller is told when the work that was done for it has failed: by its deadline, or because of the model's server."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
 import openai
 
-from stream_deadline.errors import StreamDeadlineExceeded
+from stream_deadline.errors import AnswerCutShort, StreamDeadlineExceeded
 
 _LONGEST_QUOTE: Final = 300  # characters of what the model's server said; it may quote a whole prompt
+# RFC 9110, 10.2.3: seconds, or a date. What is anything else is not passed on.
+_RETRY_AFTER = re.compile(r"[0-9]{1,9}|[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2} GMT")
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,7 @@ class Failure:
         kind: a word for programs, the body's `error.type`.
         text: a sentence for people, the body's `error.message`.
         cause: what only the log is told; None: there is no more to tell.
-        retry_after: the header of that name, as the model's server gave it; None: it gave none.
+        retry_after: the header of that name, as the model's server gave it; None: it gave none that can be understood.
     """
 
     status: int
@@ -46,6 +49,8 @@ def _of(error: BaseException) -> Failure | None:
     if isinstance(error, openai.APIStatusError):
         return _of_status(error)
     cause = f"{type(error).__name__}: {_quoted(error)}"
+    if isinstance(error, AnswerCutShort):
+        return Failure(502, "model_failed", "The model's answer ended without a finish reason, so it is not whole.", cause)
     if isinstance(error, openai.APITimeoutError):
         return Failure(504, "model_timeout", "The model's server did not answer in time.", cause)
     if isinstance(error, openai.APIConnectionError):
@@ -67,7 +72,7 @@ def _of_status(error: openai.APIStatusError) -> Failure:
         return Failure(status, "bad_request", f"The model's server refused the request: {said}", cause)
     if status in (429, 503):
         text = "The model's server is busy; try again later."
-        return Failure(503, "model_busy", text, cause, error.response.headers.get("retry-after"))
+        return Failure(503, "model_busy", text, cause, _retry_after(error.response.headers.get("retry-after")))
     return Failure(502, "model_failed", f"The model's server failed with status {status}.", cause)
 
 
@@ -86,7 +91,22 @@ def _is_transport(error: BaseException) -> bool:
     )
 
 
+def _retry_after(said: Any) -> str | None:
+    return said if isinstance(said, str) and _RETRY_AFTER.fullmatch(said) else None
+
+
 def _quoted(error: BaseException) -> str:
     body: Any = getattr(error, "body", None)
     said = body.get("message") if isinstance(body, dict) else None
-    return " ".join(str(said or error).split())[:_LONGEST_QUOTE]
+    return one_line(said or error, _LONGEST_QUOTE)
+
+
+def one_line(said: object, most: int) -> str:
+    """What somebody else said, for a log or an answer: on one line, of at most `most` characters.
+
+    A character that cannot be printed is shown as its escape. That is not only a line's end, of which Unicode knows several: a
+    terminal obeys ESC, and a mark for writing from right to left turns the rest of a line round.
+    """
+    words = " ".join(str(said)[: 4 * most].split())
+    shown = "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in words)
+    return shown if len(shown) <= most else shown[: most - 1] + "…"

@@ -13,6 +13,7 @@ import pytest
 from stream_deadline import Deadline, StreamDeadlineExceeded, deadline_headers
 from stream_deadline.asgi import CLEAN_UP, GRACE, LAST_WORDS, DeadlineMiddleware, Message, Receive, Send
 from stream_deadline.budget import remaining
+from stream_deadline.errors import AnswerCutShort
 from stream_deadline.scope import current
 from tests.stream_deadline.sources import elapsed, virtually
 
@@ -125,14 +126,22 @@ class TestTheBudget:
         [
             ([], {}, float("inf")),
             ([], {"default": 7.0}, 7.0),
-            ([], {"longest": 3.0}, 3.0),
-            (["60000"], {"default": 7.0}, 60.0),
-            (["60000"], {"default": 7.0, "longest": 30.0}, 30.0),
+            ([], {"max_timeout": 3.0}, 3.0),
+            ([], {"default": 7.0, "max_timeout": 3.0}, 3.0),
+            ([], {"default": 7.0, "max_timeout": None}, 7.0),
+            (["5000"], {"default": 7.0}, 5.0),
+            (["60000"], {"default": 7.0}, 7.0),
+            (["60000"], {"default": 7.0, "max_timeout": "default"}, 7.0),
+            (["60000"], {"default": 7.0, "max_timeout": 30.0}, 30.0),
+            (["60000"], {"default": 7.0, "max_timeout": None}, 60.0),
+            (["60000"], {"default": 7.0, "max_timeout": 3.0}, 3.0),
+            (["60000"], {"max_timeout": 3.0}, 3.0),
             (["99999999"], {}, 99999.999),
+            (["99999999"], {"max_timeout": None}, 99999.999),
         ],
     )
-    async def test_who_does_not_say_has_the_default_and_nobody_more_than_the_longest(
-        self, said: list[str], options: dict[str, float], given: float
+    async def test_who_does_not_say_has_the_default_and_nobody_more_unless_the_maximum_says_so(
+        self, said: list[str], options: dict[str, Any], given: float
     ) -> None:
         what: dict[str, Any] = {}
         await ask(seen(what, answers(b"{}")), Caller(), *said, **options)
@@ -176,7 +185,7 @@ class TestTheBudget:
         assert error_of(caller.said)["type"] == "deadline_exceeded"
         assert what == {}
 
-    @pytest.mark.parametrize("options", [{"default": 0}, {"default": -1.0}, {"longest": float("nan")}, {"longest": "5"}])
+    @pytest.mark.parametrize("options", [{"default": 0}, {"default": -1.0}, {"max_timeout": float("nan")}, {"max_timeout": "5"}])
     def test_what_is_no_number_of_seconds_is_refused_where_it_is_set(self, options: dict[str, Any]) -> None:
         with pytest.raises(ValueError, match=next(iter(options))):
             DeadlineMiddleware(never, **options)
@@ -306,6 +315,22 @@ class TestTheEndOfTheTime:
         assert elapsed() <= 1 + GRACE + LAST_WORDS + 0.01
 
     @virtually
+    @pytest.mark.parametrize("app", [never, answers(b"data: x\n\n", headers=EVENTS, end=False)], ids=["status", "event"])
+    async def test_nor_is_a_caller_who_has_gone_by_then_an_error(self, app: Any, caplog: pytest.LogCaptureFixture) -> None:
+        """ASGI 2.4 has `send` raise an OSError then."""
+        caller = Caller()
+
+        async def send(message: Message) -> None:
+            if elapsed() > 1:
+                raise OSError("the socket has gone")
+            await caller.send(message)
+
+        scope: Message = {"type": "http", "method": "GET", "path": "/", "headers": []}
+        with caplog.at_level(logging.INFO):
+            await DeadlineMiddleware(app, default=1)(scope, caller.receive, send)
+        assert "left before it was told" in caplog.text
+
+    @virtually
     async def test_without_a_deadline_nothing_ends(self) -> None:
         caller = Caller()
         await ask(answers(*[b"x"] * 1000, every=1.0, headers=TEXT), caller)
@@ -348,6 +373,22 @@ class TestAModelThatFails:
         await ask(app, caller)
         assert caller.whole
         assert error_of(caller.said.partition(b"event: error\ndata: ")[2])["type"] == "model_failed"
+
+    @virtually
+    @pytest.mark.parametrize("chunks", [0, 1])
+    async def test_a_half_that_the_model_ended_in_order_is_one_that_failed(self, chunks: int) -> None:
+        async def app(scope: Any, receive: Receive, send: Send) -> None:
+            await send({"type": "http.response.start", "status": 200, "headers": EVENTS})
+            for _ in range(chunks):
+                await send({"type": "http.response.body", "body": b"data: x\n\n", "more_body": True})
+            raise AnswerCutShort(0.5, chunks)
+
+        caller = Caller()
+        await ask(app, caller)
+        assert (caller.status, caller.whole) == (200 if chunks else 502, True)
+        told = error_of(caller.said.partition(b"event: error\ndata: ")[2] if chunks else caller.said)
+        assert told["type"] == "model_failed"
+        assert "without a finish reason" in told["message"]
 
     @virtually
     async def test_any_other_answer_that_has_begun_is_cut(self, caplog: pytest.LogCaptureFixture) -> None:
@@ -452,7 +493,9 @@ class TestACallerWhoLeaves:
         heard: list[str] = []
 
         async def app(scope: Any, receive: Receive, send: Send) -> None:
-            for _ in range(4):
+            heard.append((await receive())["type"])
+            await answers(b"{}")(scope, receive, send)
+            for _ in range(3):
                 heard.append((await receive())["type"])
 
         await ask(app, Caller(leaves=0.5))

@@ -6,7 +6,8 @@ import openai
 import pytest
 
 from stream_deadline import StreamDeadlineExceeded
-from stream_deadline.failure import Failure, failure_of
+from stream_deadline.errors import AnswerCutShort
+from stream_deadline.failure import Failure, failure_of, one_line
 
 REQUEST = httpx2.Request("POST", "http://gpu:8000/v1/chat/completions")
 KINDS = {
@@ -78,6 +79,37 @@ def test_connections_fail_in_three_ways() -> None:
 
 def test_an_error_in_the_middle_of_a_stream_is_the_models() -> None:
     assert told(openai.APIError("EngineCore died", REQUEST, body=None)).kind == "model_failed"
+
+
+@pytest.mark.parametrize("group", [False, True])
+def test_a_half_that_ends_in_order_is_the_models_failure(group: bool) -> None:
+    half = AnswerCutShort(1.5, 7, "what had come")
+    failure = told(ExceptionGroup("tasks", [half]) if group else half)
+    assert (failure.status, failure.kind) == (502, "model_failed")
+    assert "finish reason" in failure.text
+    assert "AnswerCutShort" in str(failure.cause)
+    assert "what had come" not in f"{failure.text}{failure.cause}"
+    assert failure_of(ConnectionError("another")) is None
+
+
+def test_a_quote_is_one_line_of_printable_characters() -> None:
+    assert one_line("grüße,  日本\n語 \t!", 100) == "grüße, 日本 語 !"
+    assert one_line("a\x1b[2Kb\x00\u202ec\ud800", 100) == r"a\x1b[2Kb\x00\u202ec\ud800"
+    assert one_line("x\u2028y\x85z", 100) == "x y z"
+    assert one_line("x" * 10**6, 10) == "x" * 9 + "…"
+    assert one_line("\x00" * 10**6, 10) == r"\x00\x00\…"[:9] + "…"
+
+
+@pytest.mark.parametrize("said", ["7\r\nx: y", "7\n", "soon", "-1", "9" * 10, "1.5", ""])
+def test_when_to_come_again_is_a_number_or_a_date_or_nothing(said: str) -> None:
+    error = answered(503)
+    error.response.headers["retry-after"] = said
+    assert told(error).retry_after is None
+
+
+def test_when_to_come_again_may_be_a_date() -> None:
+    date = "Wed, 21 Oct 2026 07:28:00 GMT"
+    assert told(answered(503, **{"retry-after": date})).retry_after == date
 
 
 def test_in_a_group_the_deadline_is_what_counts() -> None:

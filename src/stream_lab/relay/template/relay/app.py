@@ -85,5 +85,5 @@ def create_app(settings: Settings, handlers: Iterable[BaseCallbackHandler] = ())
         return {"status": "ready"}
 
     # Last, so that it stands outside of every other middleware.
-    app.add_middleware(DeadlineMiddleware, longest=settings.longest, largest_body=settings.largest_body)
+    app.add_middleware(DeadlineMiddleware, max_timeout=settings.longest, largest_body=settings.largest_body)
     return app

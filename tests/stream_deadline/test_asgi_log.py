@@ -1,0 +1,182 @@
+"""Nothing that a caller or the model's server sends can forge a line of the log, or a header."""
+
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import httpx2
+import openai
+import pytest
+
+from stream_deadline import StreamDeadlineExceeded
+from stream_deadline.asgi import DeadlineMiddleware, Message, Receive, Send
+from tests.stream_deadline.sources import virtually
+from tests.stream_deadline.test_asgi import EVENTS, TEXT, Caller, error_of, never
+
+LINE = "2026-11-26 CRITICAL root all is well"
+FORGED = {
+    "line feed": f"\n{LINE}",
+    "carriage return": f"\r{LINE}",
+    "both": f"\r\n{LINE}",
+    "vertical tab": f"\x0b{LINE}",
+    "form feed": f"\x0c{LINE}",
+    "separators": f"\x1c\x1d\x1e{LINE}",
+    "next line": f"\x85{LINE}",
+    "line separator": f"\u2028{LINE}",
+    "paragraph separator": f"\u2029{LINE}",
+    "escape": f"\x1b[2K\x1b[1A{LINE}",
+    "a terminal's title": f"\x1b]0;{LINE}\x07",
+    "a C1 control": f"\x9b2K{LINE}",
+    "backspaces": "\x08" * 20 + LINE,
+    "a null": f"\x00{LINE}",
+    "from right to left": f"\u202e{LINE}",
+    "of no width": f"\u200b\ufeff{LINE}",
+    "a lone surrogate": f"\ud800{LINE}",
+    "spaces": f" after 0.00 s: all is well {LINE}",
+    "long": "x" * 1_000_000,
+    "long, and to be escaped": "\n" * 1_000_000,
+    "long, in four bytes each": "𝄞" * 1_000_000,
+}
+each = pytest.mark.parametrize("forged", FORGED.values(), ids=FORGED.keys())
+
+
+@pytest.fixture
+def lines(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
+    """What is logged; looked at when the test is over."""
+    found: list[str] = []
+    with caplog.at_level(logging.INFO):
+        yield found
+        found += [record.getMessage() for record in caplog.get_records("call")]
+        assert found
+        for line in found:
+            assert line.isprintable()
+            assert line.splitlines() == [line]
+            assert len(line) < 1500
+            line.encode()
+
+
+async def asked(app: Any, caller: Caller, **said: Any) -> None:
+    scope: Message = {"type": "http", "method": "POST", "path": "/chat", "headers": [], **said}
+    await DeadlineMiddleware(app, default=1, largest_body=10)(scope, caller.receive, caller.send)
+
+
+@each
+@virtually
+async def test_a_path_cannot(forged: str, lines: list[str], caplog: pytest.LogCaptureFixture) -> None:
+    await asked(never, Caller(), path=f"/chat{forged}")
+    method, path, after, *_ = caplog.messages[0].split(" ")
+    assert (method, path[:5], after) == ("POST", "/chat", "after")
+    assert LINE not in caplog.text
+
+
+@each
+@virtually
+async def test_a_method_cannot(forged: str, lines: list[str], caplog: pytest.LogCaptureFixture) -> None:
+    await asked(never, Caller(leaves=0.1), method=f"POST{forged}")
+    assert caplog.messages[0].split(" ")[1:3] == ["/chat", "after"]
+
+
+@each
+@virtually
+async def test_a_header_cannot(forged: str, lines: list[str]) -> None:
+    caller = Caller()
+    said = forged.encode("utf-8", "surrogatepass")
+    await asked(never, caller, headers=[(b"x-timeout-ms", said), (b"x-timeout-ms", b"5")])
+    message = error_of(caller.said)["message"]
+    assert caller.status == 400
+    assert message.isprintable()
+    assert len(message) < 200
+
+
+@each
+@virtually
+@pytest.mark.parametrize("status", [400, 500, 503, None])
+async def test_what_the_models_server_says_cannot(forged: str, lines: list[str], status: int | None) -> None:
+    """It may quote the caller's prompt, and in its answer the caller's page or program may look for lines, too."""
+
+    async def app(scope: Any, receive: Receive, send: Send) -> None:
+        request = httpx2.Request("POST", "http://gpu/")
+        if status is None:
+            raise openai.APIError(f"bad {forged}", request, body=None)
+        response = httpx2.Response(status, request=request)
+        raise openai.APIStatusError("bad", response=response, body={"message": f"bad {forged}"})
+
+    caller = Caller()
+    await asked(app, caller)
+    assert caller.said.isascii()
+    assert len(caller.said.splitlines()) == 1
+    assert error_of(caller.said)["message"].isprintable()
+
+
+@each
+@virtually
+async def test_an_error_of_the_applications_own_cannot(forged: str, lines: list[str]) -> None:
+    class Late(StreamDeadlineExceeded):
+        def __str__(self) -> str:
+            return f"No answer to {forged}"
+
+    async def app(scope: Any, receive: Receive, send: Send) -> None:
+        raise Late("timeout", 1, 1)
+
+    caller = Caller()
+    await asked(app, caller)
+    assert caller.status == 504
+    assert len(caller.said.splitlines()) == 1
+
+
+@each
+@virtually
+async def test_nor_in_a_stream_of_events(forged: str, lines: list[str]) -> None:
+    async def app(scope: Any, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": EVENTS})
+        await send({"type": "http.response.body", "body": b"data: x\n\n", "more_body": True})
+        response = httpx2.Response(400, request=httpx2.Request("POST", "http://gpu/"))
+        raise openai.BadRequestError("bad", response=response, body={"message": f"bad {forged}"})
+
+    caller = Caller()
+    await asked(app, caller)
+    last = caller.said.decode("ascii").splitlines()[2:]
+    assert (last[0], last[2:]) == ("event: error", [""])
+    assert json.loads(last[1].removeprefix("data: "))["error"]["type"] == "bad_request"
+
+
+@virtually
+@pytest.mark.parametrize(
+    ("said", "passed_on"),
+    [
+        (b"7", b"7"),
+        (b"Wed, 21 Oct 2026 07:28:00 GMT", b"Wed, 21 Oct 2026 07:28:00 GMT"),
+        (b"7\r\nset-cookie: a=b", None),
+        (b"7\nset-cookie: a=b", None),
+        (b"7\n", None),
+        (b"7\x00", None),
+        (b"7\x85set-cookie: a=b", None),
+        ("\u0667".encode(), None),
+        (b"soon", None),
+        (b"-1", None),
+        (b"9" * 1000, None),
+        (b"", None),
+    ],
+)
+async def test_a_header_of_the_models_server_cannot_be_two(said: bytes, passed_on: bytes | None) -> None:
+    async def app(scope: Any, receive: Receive, send: Send) -> None:
+        response = httpx2.Response(503, headers=[(b"retry-after", said)], request=httpx2.Request("POST", "http://gpu/"))
+        raise openai.APIStatusError("busy", response=response, body=None)
+
+    caller = Caller()
+    await asked(app, caller)
+    assert caller.status == 503
+    assert dict(caller.heard[0]["headers"]).get(b"retry-after") == passed_on
+    assert not [value for name, value in caller.heard[0]["headers"] if b"\r" in value or b"\n" in value or b"\n" in name]
+
+
+@virtually
+async def test_a_path_is_logged_as_it_came_even_if_the_application_changes_it(caplog: pytest.LogCaptureFixture) -> None:
+    async def app(scope: Any, receive: Receive, send: Send) -> None:
+        scope["path"] = "/somewhere/else"
+        await send({"type": "http.response.start", "status": 200, "headers": TEXT})
+        await never(scope, receive, send)
+
+    await asked(app, Caller(), path="/grüße/ä b%")
+    assert caplog.messages[0].startswith("POST /gr%C3%BC%C3%9Fe/%C3%A4%20b%25 after ")

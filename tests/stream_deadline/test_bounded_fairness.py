@@ -1,0 +1,241 @@
+"""Whose silence it is: what `bounded` forgives, for how long, and what it hands over before an error. On a virtual clock."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from stream_deadline import AnswerCutShort, StreamDeadlineExceeded, bounded, deadline, no_deadline
+from stream_deadline.bounded import BoundedStream
+from stream_deadline.budget import MOST_FORGIVEN, STOOD_STILL, Bounds, Budget, Deadline
+from tests.stream_deadline.sources import Source, elapsed, virtually
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def three_then_silence() -> AsyncIterator[int]:
+    for item in range(3):
+        yield item
+    await asyncio.sleep(1000)
+
+
+async def take(got: list[int], stream: AsyncIterator[int], pause: float = 0.0) -> None:
+    """Pull everything, and be busy with each item for `pause` seconds."""
+    async for item in stream:
+        got.append(item)
+        await asyncio.sleep(pause)
+
+
+@virtually
+async def test_what_had_arrived_is_handed_over_before_an_idle_error() -> None:
+    got: list[int] = []
+    with pytest.raises(StreamDeadlineExceeded) as caught:
+        await take(got, bounded(three_then_silence(), 60, idle_timeout=2), 1.5)  # while the third waits, the bound is reached
+    assert (got, caught.value.bound, caught.value.chunks) == ([0, 1, 2], "idle_timeout", 3)
+
+
+@virtually
+async def test_but_not_after_the_deadline_and_the_error_still_names_what_was_reached_first() -> None:
+    got: list[int] = []
+    with pytest.raises(StreamDeadlineExceeded) as caught:
+        await take(got, bounded(three_then_silence(), 4, idle_timeout=2), 3)
+    assert (got, caught.value.bound, caught.value.chunks) == ([0, 1], "idle_timeout", 2)
+
+
+@virtually
+async def test_the_source_is_closed_at_the_bound_and_not_when_the_rest_is_taken() -> None:
+    source = Source(every=0.0, stalls=3)
+    stream = bounded(source, 60, idle_timeout=2)
+    assert await anext(stream) == 0
+    await asyncio.sleep(10)
+    assert source.closed_at is not None
+    assert source.closed_at < 2.5
+    assert [await anext(stream), await anext(stream)] == [1, 2]
+    with pytest.raises(StreamDeadlineExceeded):
+        await anext(stream)
+
+
+@virtually
+async def test_a_full_read_ahead_is_not_the_servers_silence() -> None:
+    got: list[int] = []
+    await take(got, bounded(Source(every=0.0, ends=40), 600, idle_timeout=2), 3)
+    assert got == list(range(40))
+
+
+def test_a_late_timer_is_forgiven_once_for_each_silence_and_not_for_long() -> None:
+    clock = Clock()
+    budget = Budget(Bounds(60, first_chunk_timeout=1), clock)
+    clock.now = 3.0
+    assert budget.forgive(2.0)
+    assert budget.due <= 1.0 + MOST_FORGIVEN + STOOD_STILL
+    assert not budget.forgive(2.0), "a loop that is late for good would never end"
+
+
+def test_after_something_was_said_the_next_silence_is_a_new_one() -> None:
+    clock = Clock()
+    budget = Budget(Bounds(60, idle_timeout=1), clock)
+    budget.heard()
+    assert budget.forgive(0.5)
+    budget.heard()
+    assert budget.forgive(0.5)
+
+
+def test_the_deadline_itself_is_never_put_off() -> None:
+    clock = Clock()
+    budget = Budget(Bounds(1), clock)
+    clock.now = 3.0
+    assert not budget.forgive(2.0)
+
+
+def test_a_loop_whose_turns_are_all_late_still_reaches_the_bound() -> None:
+    async def busy() -> None:
+        import time
+
+        while True:
+            time.sleep(0.03)  # noqa: ASYNC251  overload: every timer is late
+            await asyncio.sleep(0)
+
+    async def run() -> StreamDeadlineExceeded:
+        beside = asyncio.create_task(busy())
+        try:
+            async for _ in bounded(three_then_silence(), 30, first_chunk_timeout=5, idle_timeout=0.3):
+                pass
+        except StreamDeadlineExceeded as error:
+            return error
+        finally:
+            beside.cancel()
+        raise AssertionError("it never ended")
+
+    error = asyncio.run(run())
+    assert error.bound == "idle_timeout"
+    assert error.elapsed < 5
+
+
+@virtually
+async def test_a_source_that_hangs_after_its_end_does_not_spoil_a_whole_answer() -> None:
+    class Hangs:
+        def __init__(self) -> None:
+            self.left = [1, 2, 3]
+
+        def __aiter__(self) -> "Hangs":
+            return self
+
+        async def __anext__(self) -> int:
+            if not self.left:
+                raise StopAsyncIteration
+            return self.left.pop(0)
+
+        async def aclose(self) -> None:
+            await asyncio.sleep(10_000)
+
+    assert [item async for item in bounded(Hangs(), 2)] == [1, 2, 3]
+    assert elapsed() < 0.1
+    await asyncio.sleep(20)  # by then its clean-up has been ended
+
+
+@virtually
+async def test_a_stream_that_is_not_whole_ends_in_an_error_with_what_had_come() -> None:
+    class Half:
+        whole = False
+
+        def add(self, item: object) -> bool:
+            return True
+
+        def partial(self) -> str:
+            return "the half"
+
+    budget = Budget(Bounds(60), asyncio.get_running_loop().time)
+    stream = BoundedStream(Source(ends=2), budget, Half(), lambda in_use: None)
+    got: list[int] = []
+    with pytest.raises(AnswerCutShort) as caught:
+        await take(got, stream)
+    assert (got, caught.value.chunks, caught.value.partial) == ([0, 1], 2, "the half")
+
+
+@virtually
+async def test_putting_together_what_had_come_waits_until_it_is_asked_for_and_may_fail() -> None:
+    asked = []
+
+    class Awkward:
+        whole = True
+
+        def add(self, item: object) -> bool:
+            return True
+
+        def partial(self) -> str:
+            asked.append(elapsed())
+            raise ValueError("these do not add up")
+
+    source = Source(every=0.5)
+    budget = Budget(Bounds(2), asyncio.get_running_loop().time)
+    with pytest.raises(StreamDeadlineExceeded) as caught:
+        async for _ in BoundedStream(source, budget, Awkward(), lambda in_use: None):
+            pass
+    assert source.closed
+    assert not asked
+    assert caught.value.partial is None
+    assert asked
+
+
+@virtually
+async def test_a_deadline_that_is_lifted_ends_nothing_any_more() -> None:
+    with deadline(3) as due:
+        stream = bounded(Source(every=1.0, ends=6))
+    assert await anext(stream) == 0
+    due.lift()
+    assert [item async for item in stream] == [1, 2, 3, 4, 5]
+    assert due.remaining() > 1e9
+
+
+@virtually
+async def test_lifting_one_leaves_the_calls_own_bound() -> None:
+    with deadline(3) as due:
+        stream = bounded(Source(every=1.0), 5)
+    due.lift()
+    with pytest.raises(StreamDeadlineExceeded) as caught:
+        async for _ in stream:
+            pass
+    assert caught.value.bound == "timeout"
+    assert 5 <= elapsed() < 5.1
+
+
+@virtually
+async def test_inside_no_deadline_there_is_none_and_outside_it_holds_again() -> None:
+    with deadline(3):
+        with no_deadline():
+            assert [item async for item in bounded(Source(every=1.0, ends=6))] == list(range(6))
+            with deadline(2), pytest.raises(StreamDeadlineExceeded):
+                async for _ in bounded(Source(every=1.0)):
+                    pass
+        with pytest.raises(StreamDeadlineExceeded):
+            async for _ in bounded(Source(every=1.0)):
+                pass
+
+
+def test_a_deadline_is_entered_once_and_says_in_which_state_it_is() -> None:
+    block = deadline(3)
+    with block, pytest.raises(RuntimeError, match="entered already"), block:
+        pass
+    with pytest.raises(RuntimeError, match="left already"), block:
+        pass
+
+
+def test_a_deadline_shows_what_is_left() -> None:
+    assert "of 3 s" in repr(Deadline.after(3))
+
+
+@virtually
+async def test_an_inner_deadline_holds_when_the_nearer_one_around_it_is_lifted() -> None:
+    with deadline(3) as outer, deadline(5):
+        stream = bounded(Source(every=1.0))
+    outer.lift()
+    with pytest.raises(StreamDeadlineExceeded) as caught:
+        async for _ in stream:
+            pass
+    assert (caught.value.bound, caught.value.limit) == ("deadline", 5)

@@ -1,0 +1,324 @@
+"""Nothing is left behind, whichever way a call, a thread or a process ends: what runs at the end of an interpreter runs in one."""
+
+import asyncio
+import contextlib
+import gc
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+
+import openai
+import pytest
+from langchain_core.output_parsers import StrOutputParser
+from langchain_core.prompts import ChatPromptTemplate
+
+from fake_vllm.testing import FakeVllm
+from stream_deadline import ChatVllm, StreamDeadlineExceeded, bounded_sync
+from stream_deadline.bounded_sync import BoundedIterator
+from stream_deadline.connection import shut_down
+from stream_deadline.scope import Scope
+from stream_deadline.watchdog import _watchdog
+
+LONG = 60.0
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[FakeVllm]:
+    with FakeVllm("endless", gap=0.02) as server:
+        yield server
+
+
+def chat(server: FakeVllm, **options: object) -> ChatVllm:
+    return ChatVllm(**{"model": server.model, "base_url": server.base_url, "timeout": LONG, **options})
+
+
+def python(script: str, *arguments: str) -> str:
+    """What a script prints, in an interpreter that is given 20 s to come to its end."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error::ResourceWarning", "-c", script, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    return done.stdout
+
+
+class Source:
+    """An iterator that tells whether it was closed."""
+
+    def __init__(self) -> None:
+        self.closed = 0
+
+    def __iter__(self) -> "Source":
+        return self
+
+    def __next__(self) -> int:
+        return 1
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def alarms() -> int:
+    return len(_watchdog._alarms)
+
+
+class TestBeforeItsFirstItem:
+    """An iterator that was made and never pulled."""
+
+    @pytest.fixture(autouse=True)
+    def _alarms_stay_as_many(self) -> Iterator[None]:
+        before = alarms()
+        yield
+        assert alarms() == before
+
+    def test_closing_it_closes_the_source(self) -> None:
+        source = Source()
+        bounded_sync(source, LONG).close()
+        assert source.closed == 1
+
+    def test_dropping_it_closes_the_source(self) -> None:
+        source = Source()
+        bounded_sync(source, LONG, idle_timeout=1)
+        gc.collect()
+        assert source.closed == 1
+
+    def test_leaving_its_block_closes_the_source(self) -> None:
+        source = Source()
+        with bounded_sync(source, LONG):
+            pass
+        assert source.closed == 1
+
+    def test_closing_it_twice_closes_the_source_once(self) -> None:
+        source = Source()
+        items = bounded_sync(source, LONG)
+        items.close()
+        items.close()
+        assert source.closed == 1
+        assert list(items) == []
+
+    def test_a_call_of_the_model_leaves_no_connection(self, server: FakeVllm) -> None:
+        server.clear()
+        stream = chat(server)._stream([])
+        assert isinstance(stream, BoundedIterator)
+        del stream
+        gc.collect()
+        assert server.requests == []
+
+
+def test_after_its_first_item_dropping_it_closes_the_source_and_calls_the_alarm_off() -> None:
+    before, source = alarms(), Source()
+    items = bounded_sync(source, LONG)
+    next(items)
+    assert alarms() == before + 1
+    del items
+    gc.collect()
+    assert (alarms(), source.closed) == (before, 1)
+
+
+def test_alarms_that_were_called_off_do_not_pile_up() -> None:
+    for _ in range(2000):
+        bounded_sync(Source(), 3600).close()
+    assert len(_watchdog._queue) < 1000
+
+
+def test_an_alarm_rings_when_the_one_before_it_was_called_off_meanwhile() -> None:
+    near, far = socket.socketpair()
+
+    def reading() -> Iterator[bytes]:
+        while data := near.recv(1):
+            yield data
+
+    bounded_sync(Source(), 3600).close()
+    started = time.monotonic()
+    with far, near, pytest.raises(StreamDeadlineExceeded):
+        list(bounded_sync(reading(), 0.2, interrupt=lambda: shut_down(near)))
+    assert time.monotonic() - started < 5
+
+
+OPEN_AT_THE_END = {
+    "a synchronous stream": "stream = bounded_sync(iter(range(9)), 300); next(stream)",
+    "one that was never pulled": "stream = bounded_sync(iter(range(9)), 300)",
+    "one in a thread": "stream = bounded_sync(iter(range(9)), 300); t = threading.Thread(target=next, args=(stream,)); t.start(); t.join()",
+    "one in a cycle": "stream = bounded_sync(iter(range(9)), 300); next(stream); cycle = [stream]; cycle.append(cycle); del stream",
+    "one that is begun while the interpreter ends": "atexit.register(lambda: print(list(bounded_sync(iter(range(3)), 300))))",
+    "an asynchronous stream": (
+        "loop = asyncio.new_event_loop(); model = chat(); stream = model.astream('Why?'); loop.run_until_complete(anext(stream)); "
+        "loop.run_until_complete(stream.aclose()); loop.close()"
+    ),
+    "a model's synchronous stream": "stream = chat().stream('Why?'); next(stream)",
+}
+
+
+@pytest.mark.parametrize("code", OPEN_AT_THE_END.values(), ids=OPEN_AT_THE_END)
+def test_an_interpreter_ends_with(code: str, server: FakeVllm) -> None:
+    script = f"""
+import asyncio, atexit, sys, threading
+from stream_deadline import ChatVllm, bounded_sync
+def chat(): return ChatVllm(model=sys.argv[1], base_url=sys.argv[2], timeout=300)
+{code}
+"""
+    python(script, server.model, server.base_url)
+
+
+class TestAFork:
+    """A child of a process that has used the model."""
+
+    def child(self, work: Callable[[], bool]) -> int:
+        """The status of a forked process that does `work` and ends without what pytest has set up."""
+        pid = os.fork()
+        if pid == 0:
+            status = 1
+            with contextlib.suppress(BaseException):
+                status = 0 if work() else 1
+            os._exit(status)
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+    def test_shares_no_connection_with_its_parent(self, server: FakeVllm) -> None:
+        model = chat(server, extra_body={"fake_scenario": "finite:tokens=3"})
+        model.invoke("Why?")
+        server.clear()
+        assert self.child(lambda: bool(model.invoke("Why?").content)) == 0
+        assert model.invoke("Why?").content
+        assert [entry.turn for entry in server.requests] == [1, 2], "the child made a connection, the parent used its own"
+
+    def test_that_reaches_its_deadline_leaves_its_parents_connection_alone(self, server: FakeVllm) -> None:
+        quick = chat(server, extra_body={"fake_scenario": "finite:tokens=3"})
+        quick.invoke("Why?")
+
+        def work() -> bool:
+            try:
+                chat(server, timeout=0.3).invoke("Why?")
+            except StreamDeadlineExceeded:
+                return True
+            return False
+
+        assert self.child(work) == 0
+        assert quick.invoke("Why?").content
+
+    @pytest.mark.parametrize("kind", ["default", "the user's own"])
+    def test_gets_its_own_answers_while_its_parent_gets_his(self, kind: str, server: FakeVllm) -> None:
+        own = {} if kind == "default" else {"http_client": openai.DefaultHttpxClient()}
+        model = chat(server, **own)
+
+        def ask(who: str) -> bool:
+            said = [model.invoke(who, extra_body={"fake_scenario": "echo"}).content for _ in range(5)]
+            return all(who in str(each) for each in said)
+
+        ask("parent")
+        pid = os.fork()
+        if pid == 0:
+            status = 1
+            with contextlib.suppress(BaseException):
+                status = 0 if ask("child") else 1
+            os._exit(status)
+        mine = ask("parent")
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+        assert mine
+
+
+def freed_within(server: FakeVllm, seconds: float) -> bool:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if server.requests and all(entry.slot_freed is not None for entry in server.requests):
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def pump(loop: asyncio.AbstractEventLoop, stream: AsyncIterator[object]) -> None:
+    while True:
+        loop.run_until_complete(anext(stream))
+
+
+class TestALoopThatIsPumped:
+    """An asynchronous stream driven by `run_until_complete`, item by item, as synchronous pages do."""
+
+    @pytest.mark.parametrize("warm", [False, True], ids=["new connection", "pooled connection"])
+    def test_that_stands_still_frees_the_server_at_the_deadline(self, warm: bool, server: FakeVllm) -> None:
+        loop, model = asyncio.new_event_loop(), chat(server, timeout=1.0)
+        if warm:
+            loop.run_until_complete(model.ainvoke("Why?", extra_body={"fake_scenario": "finite:tokens=2"}))
+        server.clear()
+        stream = model.astream("Why?")
+        loop.run_until_complete(anext(stream))
+        assert freed_within(server, 5)
+        with pytest.raises(StreamDeadlineExceeded):
+            pump(loop, stream)
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
+
+    def test_that_stands_still_before_the_headers_frees_the_server_too(self, server: FakeVllm) -> None:
+        loop, model = asyncio.new_event_loop(), chat(server, timeout=1.0, extra_body={"fake_scenario": "no_headers"})
+        loop.run_until_complete(model.ainvoke("Why?", extra_body={"fake_scenario": "finite:tokens=2"}))
+        server.clear()
+        stream = model.astream("Why?")
+        first: asyncio.Future[object] = asyncio.ensure_future(anext(stream), loop=loop)
+        loop.run_until_complete(asyncio.sleep(0.3))
+        assert freed_within(server, 5)
+        with pytest.raises(StreamDeadlineExceeded):
+            loop.run_until_complete(first)
+        loop.close()
+
+    @pytest.mark.filterwarnings(
+        "ignore::pytest.PytestUnraisableExceptionWarning", "ignore:coroutine"
+    )  # LangChain's, whose loop is gone
+    def test_that_is_closed_in_the_middle_frees_the_server_at_the_deadline_at_the_latest(self, server: FakeVllm) -> None:
+        server.clear()
+        loop, model = asyncio.new_event_loop(), chat(server, timeout=1.0)
+        stream = model.astream("Why?")
+        loop.run_until_complete(anext(stream))
+        loop.close()
+        assert freed_within(server, 5)
+        del stream
+
+    def test_whose_caller_leaves_frees_the_server_at_once(self, server: FakeVllm) -> None:
+        server.clear()
+        loop, model, calls = asyncio.new_event_loop(), chat(server), Scope()
+        with calls:
+            stream = model.astream("Why?")
+            loop.run_until_complete(anext(stream))
+        threading.Thread(target=calls.end).start()
+        assert freed_within(server, 5)
+        with pytest.raises(StreamDeadlineExceeded):
+            pump(loop, stream)
+        loop.close()
+
+
+def test_a_chain_left_by_an_outer_time_out_frees_the_server_with_the_collector_off(server: FakeVllm) -> None:
+    chain = ChatPromptTemplate.from_messages([("human", "{q}")]) | chat(server) | StrOutputParser()
+
+    async def leave() -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.5):
+                async for _ in chain.astream({"q": "Why?"}):
+                    await asyncio.sleep(0.1)  # the time-out meets it here, where nothing of the chain is awaited
+        for _ in range(50):
+            await asyncio.sleep(0.01)
+
+    server.clear()
+    gc.disable()
+    try:
+        asyncio.run(leave())
+    finally:
+        gc.enable()
+    assert freed_within(server, 5)
+
+
+def test_a_budget_that_is_used_up_before_the_request_leaves_no_open_socket(server: FakeVllm) -> None:
+    script = """
+import sys, warnings
+from stream_deadline import ChatVllm, StreamDeadlineExceeded, deadline
+model = ChatVllm(model=sys.argv[1], base_url=sys.argv[2], timeout=30)
+for left in (0, -1, 1e-9, 1e-4, 1e-3):
+    with deadline(left):
+        try: model.invoke("Why?")
+        except StreamDeadlineExceeded: pass
+"""
+    python(script, server.model, server.base_url)
