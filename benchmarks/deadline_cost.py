@@ -174,6 +174,7 @@ def compared(spent: dict[str, list[Spent]]) -> Record:
     for other in (PLAIN, OFF):
         if other in spent:
             record[f"more than {other}, µs"] = more(spent[BOUNDED], spent[other])
+            record[f"times {other}"] = times(spent[BOUNDED], spent[other])
     record["by the clock, µs"] = median(a.wall - b.wall for a, b in zip(spent[BOUNDED], spent[PLAIN], strict=True))
     return record
 
@@ -183,6 +184,12 @@ def more(mine: list[Spent], other: list[Spent]) -> dict[str, float]:
     low, middle, high = quantiles([a.cpu - b.cpu for a, b in zip(mine, other, strict=True)], n=4)
     best = min(each.cpu for each in mine) - min(each.cpu for each in other)
     return {"median": middle, "1st quartile": low, "3rd": high, "of the minima": best}
+
+
+def times(mine: list[Spent], other: list[Spent]) -> dict[str, float]:
+    """The ratios within each round, and that of the best rounds."""
+    best = min(each.cpu for each in mine) / min(each.cpu for each in other)
+    return {"median": median(a.cpu / b.cpu for a, b in zip(mine, other, strict=True)), "of the minima": best}
 
 
 # --- chunks ---------------------------------------------------------------------------------------------------------------------
@@ -640,7 +647,7 @@ def shown(value: object) -> str:
     if isinstance(value, dict):
         return " / ".join(map(shown, value.values()))
     if isinstance(value, float):
-        return f"{value:.1f}" if abs(value) < 100 else f"{value:.0f}"
+        return f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}" if abs(value) < 100 else f"{value:.0f}"
     return str(value)
 
 

@@ -174,7 +174,13 @@ class App:
         except ScenarioError as error:
             raise Refused(400, "BadRequestError", str(error), SCENARIO_FIELD) from None
         entry = self.ledger.open(
-            asked.id, exchange.path, lineup.text, stream=asked.stream, prompt_tokens=asked.prompt_tokens, arrived=arrived
+            asked.id,
+            exchange.path,
+            lineup.text,
+            stream=asked.stream,
+            prompt_tokens=asked.prompt_tokens,
+            arrived=arrived,
+            turn=exchange.turn,
         )
         try:
             self._house.engine.admit(asked.choices)

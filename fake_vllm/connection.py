@@ -42,11 +42,12 @@ class Exchange:
 
     `gone`: the client has left. `blocked`: it does not read as fast as it is written to. Both can be listened to: `on_gone` is called once,
     `on_drained` each time that `blocked` ends. `write` takes bytes, head and framing included; when the client is gone it drops them.
+    `turn`: which request over its connection it is, from 1.
     """
 
     __slots__ = (
         *("method", "path", "query", "headers", "body", "refusal"),
-        *("gone", "blocked", "on_gone", "on_drained", "write", "_connection", "_keep_alive"),
+        *("gone", "blocked", "on_gone", "on_drained", "write", "turn", "_connection", "_keep_alive"),
     )
 
     def __init__(
@@ -63,6 +64,7 @@ class Exchange:
         self.on_drained: Callable[[], None] = _nothing
         self.refusal: int | None = None
         self.write: Callable[[bytes], None] = connection.write
+        self.turn = connection.requests
         self._connection = connection
         self._keep_alive = keep_alive
 
@@ -102,6 +104,7 @@ class Connection(asyncio.Protocol):
         self._deaf = deaf
         self._parser = httptools.HttpRequestParser(self)
         self._waiting: deque[Exchange] = deque()
+        self.requests = 0
         self._answering: Exchange | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._receiving = self._full = False
@@ -181,6 +184,7 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         parser = self._parser
         keep_alive = parser.get_http_version() != "1.0" and parser.should_keep_alive()
+        self.requests += 1
         exchange = Exchange(self, parser.get_method().decode(), self._target, self._headers, keep_alive=keep_alive)
         exchange.body = b"".join(self._body)
         exchange.refusal = 413 if self._size > self._limits.body_bytes else None

@@ -20,6 +20,7 @@ class Entry:
     done with it. over: the answer has its end.
 
     `number` counts the requests to this server, `attempt` those with this scenario text; both from 1, since the ledger was cleared.
+    `turn`: which request over its connection it is, from 1; from 2 on the client has used a connection again.
     `status`: of the answer; None until there are headers. `bytes`: written to the connection. `tokens`: what the engine made;
     `tokens_after_left`: those made after the client had gone. Of the ends, "refused", "reset", "closed" and "failed" are a scenario's doing, or
     that of a full queue.
@@ -33,6 +34,7 @@ class Entry:
     attempt: int
     prompt_tokens: int
     arrived: float
+    turn: int = 1
     queued: float | None = None
     started: float | None = None
     headers: float | None = None
@@ -58,12 +60,14 @@ class Ledger:
         self._attempts: dict[str, int] = {}
         self._number = 0
 
-    def open(self, id: str, path: str, scenario: str, *, stream: bool, prompt_tokens: int, arrived: float) -> Entry:
+    def open(
+        self, id: str, path: str, scenario: str, *, stream: bool, prompt_tokens: int, arrived: float, turn: int = 1
+    ) -> Entry:
         if scenario not in self._attempts and len(self._attempts) == self._entries.maxlen:
             del self._attempts[next(iter(self._attempts))]
         self._attempts[scenario] = attempt = self._attempts.get(scenario, 0) + 1
         self._number += 1
-        entry = Entry(id, path, scenario, stream, self._number, attempt, prompt_tokens, arrived)
+        entry = Entry(id, path, scenario, stream, self._number, attempt, prompt_tokens, arrived, turn)
         self._entries.append(entry)
         self.tell(entry)
         return entry

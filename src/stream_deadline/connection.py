@@ -10,6 +10,7 @@ import contextlib
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable
 from contextvars import Context, ContextVar, copy_context
 from typing import Any
@@ -19,6 +20,8 @@ from stream_deadline.budget import NEVER, Budget
 
 # Seconds by which a socket's own time-outs come later than the budget's end, so that the budget speaks first.
 AFTERWARDS = 0.02
+# Seconds within which the news of a connection that was reset before the request comes back, or twice the time that opening it took.
+AT_ONCE = 0.02
 
 # Ends the connection under a stream; is told whether somebody may be using it at this moment.
 Interrupt = Callable[[bool], None]
@@ -76,12 +79,16 @@ class Line:
             self._pause.wait(length)
         self._pause = None
 
-    def was_stale(self) -> bool:
+    def was_stale(self, *, reset: bool = False) -> bool:
         """Whether the last request went over a connection that had been open before, and not a byte came back.
 
-        The server may have given it up just before, and then has not seen the request.
+        The server may have given it up just before, and then has not seen the request. An orderly end says so at any time. A
+        `reset` does so only as soon as it can have come: a server that breaks down at work resets as well.
         """
-        return getattr(self._stream, "reused", False) and not self._stream.heard
+        stream = self._stream
+        if not getattr(stream, "reused", False) or stream.heard:
+            return False
+        return not reset or time.monotonic() - stream.sent_at < max(AT_ONCE, 2 * stream.opened_in)
 
     def sending(self, request: Any, *, trace: bool = False) -> None:
         """A request is about to leave. `trace`: nothing else tells of its connection."""

@@ -10,6 +10,7 @@ test holds that they are there, and a client without them is listened to by its 
 
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any, Protocol
@@ -75,11 +76,15 @@ class Tracked:
         owner: the `token` of the call whose request was written last.
         reused: whether that request found the connection open, after another one had been answered.
         heard: whether a byte has come since.
+        sent_at: when that request was begun to be written, on the monotonic clock.
+        opened_in: seconds that opening it took, which is how long the line is.
     """
 
-    def __init__(self, inner: Any, caller: Ask) -> None:
+    def __init__(self, inner: Any, caller: Ask, opened_in: float) -> None:
         self._inner = inner
         self._caller = caller
+        self.opened_in = opened_in
+        self.sent_at = 0.0
         self._process = _PROCESS
         self.owner: object = None
         self.reused = False
@@ -97,7 +102,7 @@ class Tracked:
         owner = None if caller is None else caller.token
         if self.heard or owner is not self.owner:
             self.reused, self.heard = self.heard, False
-            self.owner = owner
+            self.owner, self.sent_at = owner, time.monotonic()
             if caller is not None:
                 caller.connected(self)
 
@@ -119,7 +124,7 @@ class _SyncStream(Tracked):
     def start_tls(self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None) -> "_SyncStream":
         with self._shaking_hands():
             inner = self._inner.start_tls(ssl_context, server_hostname, timeout)
-        return _SyncStream(inner, self._caller)
+        return _SyncStream(inner, self._caller, self.opened_in)
 
     @contextmanager
     def _shaking_hands(self) -> Iterator[None]:
@@ -141,6 +146,7 @@ class _Handshake:
         self._connection = connection
         self.owner = owner
         self.reused = self.heard = False
+        self.sent_at = self.opened_in = 0.0
 
     def get_extra_info(self, info: str) -> Any:
         return self._connection if info == "socket" else None
@@ -167,7 +173,8 @@ class _AsyncStream(Tracked):
         self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None
     ) -> "_AsyncStream":
         self._claim()
-        return _AsyncStream(await self._inner.start_tls(ssl_context, server_hostname, timeout), self._caller)
+        inner = await self._inner.start_tls(ssl_context, server_hostname, timeout)
+        return _AsyncStream(inner, self._caller, self.opened_in)
 
 
 class _Backend:
@@ -178,10 +185,11 @@ class _Backend:
 
 class _SyncBackend(_Backend):
     def connect_tcp(self, *args: Any, **kwargs: Any) -> _SyncStream:
-        return _SyncStream(self._inner.connect_tcp(*args, **kwargs), self._caller)
+        began = time.monotonic()
+        return _SyncStream(self._inner.connect_tcp(*args, **kwargs), self._caller, time.monotonic() - began)
 
     def connect_unix_socket(self, *args: Any, **kwargs: Any) -> _SyncStream:
-        return _SyncStream(self._inner.connect_unix_socket(*args, **kwargs), self._caller)
+        return _SyncStream(self._inner.connect_unix_socket(*args, **kwargs), self._caller, 0.0)
 
     def sleep(self, seconds: float) -> None:
         self._inner.sleep(seconds)
@@ -189,10 +197,11 @@ class _SyncBackend(_Backend):
 
 class _AsyncBackend(_Backend):
     async def connect_tcp(self, *args: Any, **kwargs: Any) -> _AsyncStream:
-        return _AsyncStream(await self._inner.connect_tcp(*args, **kwargs), self._caller)
+        began = time.monotonic()
+        return _AsyncStream(await self._inner.connect_tcp(*args, **kwargs), self._caller, time.monotonic() - began)
 
     async def connect_unix_socket(self, *args: Any, **kwargs: Any) -> _AsyncStream:
-        return _AsyncStream(await self._inner.connect_unix_socket(*args, **kwargs), self._caller)
+        return _AsyncStream(await self._inner.connect_unix_socket(*args, **kwargs), self._caller, 0.0)
 
     async def sleep(self, seconds: float) -> None:
         await self._inner.sleep(seconds)

@@ -30,8 +30,8 @@ LONGEST_ASKED = 120.0
 FIRST_WAIT, LONGEST_WAIT = 0.5, 8.0
 # httpx's names for what goes wrong before a request has left.
 NOT_SENT = {"ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError", "WriteError", "WriteTimeout"}
-# And for a connection that ended, as opposed to one that is silent.
-BROKEN = {"RemoteProtocolError", "ReadError", "WriteError", "CloseError"}
+# And for a connection that ended, in order or by a reset, as opposed to one that is silent.
+CLOSED, RESET = {"RemoteProtocolError"}, {"ReadError", "WriteError", "CloseError"}
 
 
 class Attempts:
@@ -101,7 +101,8 @@ class Attempts:
         causes = {type(cause).__name__ for cause in _causes(error)}
         if causes & NOT_SENT and not self._line.was_stale():
             return True
-        if causes & BROKEN and self._line.was_stale() and not self._found_stale:
+        stale = self._line.was_stale(reset=bool(causes & RESET)) and bool(causes & (CLOSED | RESET))
+        if stale and not self._found_stale:
             self._found_stale = True
             return True
         return False

@@ -3,6 +3,7 @@
 import json
 import re
 import socket
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -33,6 +34,17 @@ def words(body: bytes) -> list[str]:
     return [event["choices"][0]["delta"].get("content") for event in said(body) if event["choices"]]
 
 
+def deltas_of(server: FakeVllm, scenario: str) -> list[dict[str, Any]]:
+    return [event["choices"][0]["delta"] for event in said(stream(server, scenario)[1])]
+
+
+def whole(server: FakeVllm, scenario: str) -> dict[str, Any]:
+    head, body = stream(server, scenario, until=b'"metrics":null}', stream=False)
+    assert int(re.findall(rb"content-length: (\d+)", head)[0]) == len(body)
+    message: dict[str, Any] = json.loads(body)["choices"][0]["message"]
+    return message
+
+
 class TestClose:
     def test_the_connection_ends_in_the_middle_with_a_fin(self, server: FakeVllm) -> None:
         _, body = stream(server, "close:after=3", until=b"")
@@ -42,6 +54,122 @@ class TestClose:
 
     def test_it_may_come_before_any_header(self, server: FakeVllm) -> None:
         assert stream(server, "close:after=0", until=b"") == (b"", b"")
+
+
+class TestEndsEarly:
+    @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions", "/v1/responses"])
+    def test_a_stream_is_over_in_order_and_does_not_say_so(self, path: str, server: FakeVllm) -> None:
+        with ask(server, "ends_early:after=3", path=path) as connection:
+            _, body = read(connection, until=END)
+            text = b"".join(chunks(body))
+            assert chunks(body)[-1] == b""
+            assert (
+                text.count(b"output_text.delta\ndata:" if "responses" in path else b'"finish_reason":null') - ("chat" in path)
+                == 3
+            )
+            assert not re.findall(rb'"finish_reason":"|\[DONE\]|response.completed', text)
+            connection.sendall(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n")
+            assert connection.recv(64).startswith(b"HTTP/1.1 200 OK")  # the connection is kept
+        entry = server.until_over()
+        assert (entry.end, entry.slot_freed is not None, entry.client_left) == ("finished", True, None)
+
+    def test_it_may_say_nothing_at_all(self, server: FakeVllm) -> None:
+        head, body = stream(server, "ends_early:after=0")
+        assert head.startswith(b"HTTP/1.1 200 OK")
+        assert body == END
+
+    def test_an_answer_that_is_over_before_that_is_whole(self, server: FakeVllm) -> None:
+        assert events(stream(server, "ends_early:after=5+finite:tokens=2")[1])[-1] == b"data: [DONE]"
+        _, body = stream(server, "ends_early:after=5+finite:tokens=2", until=b'"metrics":null}', stream=False)
+        assert json.loads(body)["choices"][0]["finish_reason"] == "stop"
+
+    def test_of_a_whole_answer_there_are_a_few_bytes_and_their_right_length(self, server: FakeVllm) -> None:
+        head, body = stream(server, "ends_early", until=b'{"id":"', stream=False)
+        assert head.startswith(b"HTTP/1.1 200 OK")
+        assert int(re.findall(rb"content-length: (\d+)", head)[0]) == len(body)
+        assert not is_json(body)
+
+
+class TestTimeLimit:
+    @pytest.mark.parametrize(
+        "fault", ["endless", "stall:after=3", "no_first_token", "no_headers", "keep_alive:after=3,every=0.01", "linger"]
+    )
+    def test_whatever_is_under_way_the_connection_ends_then(self, fault: str, server: FakeVllm) -> None:
+        started = time.monotonic()
+        _, body = stream(server, f"{fault}+time_limit:seconds=0.3", until=b"")
+        assert 0.29 < time.monotonic() - started < 1.5
+        assert END not in body
+        assert server.until_over().end == "closed"
+
+    def test_what_is_over_by_then_is_left_alone(self, server: FakeVllm) -> None:
+        assert chunks(stream(server, "time_limit:seconds=5")[1])[-1] == b""
+        assert whole(server, "time_limit:seconds=5")["content"]
+
+    def test_who_waits_for_a_slot_gets_it(self) -> None:
+        with FakeVllm("finite:tokens=30", gap=0.01, max_num_seqs=1) as fake, ask(fake, "") as first:
+            _, body = stream(fake, "time_limit:seconds=5")
+            assert len(events(body)) == 1 + 30 + 2
+            read(first, until=END)
+
+
+class TestThink:
+    @pytest.mark.parametrize(
+        ("field", "names"),
+        [
+            ("reasoning", ["reasoning"]),
+            ("reasoning_content", ["reasoning_content"]),
+            ("both", ["reasoning", "reasoning_content"]),
+        ],
+    )
+    def test_the_first_tokens_of_a_stream_are_thoughts_and_the_rest_is_said(
+        self, field: str, names: list[str], server: FakeVllm
+    ) -> None:
+        role, *deltas = deltas_of(server, f"think:tokens=3,field={field}")
+        assert role == {"role": "assistant", "content": ""}
+        assert [sorted(delta) for delta in deltas] == [names] * 3 + [["content"]] * 6
+        assert [next(iter(delta.values())) for delta in [role, *deltas]] == ["assistant", *words(stream(server, "")[1])[1:]]
+        assert all(len(set(delta.values())) == 1 for delta in deltas)
+
+    def test_a_whole_answer_has_them_apart(self, server: FakeVllm) -> None:
+        message, plain = (whole(server, scenario) for scenario in ("think:tokens=3", ""))
+        assert len(message["reasoning"].split()) == 3
+        assert message["reasoning"] + message["content"] == plain["content"]
+        assert list(message) == list(plain)
+
+    def test_older_vllms_call_them_reasoning_content(self, server: FakeVllm) -> None:
+        both = whole(server, "think:tokens=3,field=both")
+        assert (
+            both["reasoning"]
+            == both["reasoning_content"]
+            == whole(server, "think:tokens=3,field=reasoning_content")["reasoning_content"]
+        )
+
+    def test_who_thinks_to_the_end_says_nothing(self, server: FakeVllm) -> None:
+        *thoughts, end = deltas_of(server, "finite:tokens=4+think")[1:]
+        assert [list(delta) for delta in thoughts] == [["reasoning"]] * 4
+        assert end == {"content": ""}
+        message = whole(server, "finite:tokens=4+think")
+        assert (message["content"], len(message["reasoning"].split())) == (None, 4)
+
+    @pytest.mark.parametrize(
+        ("scenario", "thought"), [("endless+think:tokens=1000+stall:after=20", 20), ("stall:after=20+think:tokens=9", 9)]
+    )
+    def test_it_goes_with_other_faults(self, scenario: str, thought: int, server: FakeVllm) -> None:
+        with ask(server, scenario) as connection:
+            _, body = read(connection, seconds=0.3)
+        thoughts = [event for event in said(body) if "reasoning" in event["choices"][0]["delta"]]
+        assert (len(said(body)), len(thoughts)) == (1 + 20, thought)
+
+    def test_as_fast_as_can_be_it_is_in_order_too(self) -> None:
+        with FakeVllm("finite:tokens=400", gap=0) as fake:
+            plain, thought = words(stream(fake, "")[1]), deltas_of(fake, "finite:tokens=400+think:tokens=150")
+        assert [delta.get("content", delta.get("reasoning")) for delta in thought] == plain
+        assert ["reasoning" in delta for delta in thought] == [False] + [True] * 150 + [False] * 251
+
+    def test_what_is_no_chat_has_no_thoughts(self, server: FakeVllm) -> None:
+        with ask(server, "think", path="/v1/completions") as connection:
+            _, body = read(connection, until=END)
+        assert b"reasoning" not in body
 
 
 class TestAbort:

@@ -1,5 +1,6 @@
 """The pytest fixture and the ledger as Python objects."""
 
+import httpx2
 import pytest
 
 from fake_vllm.testing import FakeVllm, FakeVllmError
@@ -49,6 +50,16 @@ def test_clearing_counts_requests_and_attempts_anew(fake_vllm: FakeVllm) -> None
                 read(client, until=b"[DONE]")
         assert [entry.number for entry in fake_vllm.requests] == [entry.attempt for entry in fake_vllm.requests] == numbers
         fake_vllm.clear()
+
+
+def test_requests_over_one_connection_have_their_turns(fake_vllm: FakeVllm) -> None:
+    asked = {"messages": [{"role": "user", "content": "Hi"}]}
+    with httpx2.Client(trust_env=False) as client:
+        for stream in (False, True, False):
+            client.post(f"{fake_vllm.base_url}/chat/completions", json={**asked, "stream": stream}).raise_for_status()
+    with ask(fake_vllm, "finite:tokens=1") as other:
+        read(other, until=b"[DONE]")
+    assert [entry.turn for entry in fake_vllm.requests] == [1, 2, 3, 1]
 
 
 def test_a_server_that_does_not_start_says_why() -> None:

@@ -71,7 +71,9 @@ def test_an_answer_that_ends_in_time_comes_through_with_its_usage(call: Call, to
     assert usage
 
 
-@pytest.mark.parametrize("caller", [caller for caller in CALLERS if caller.scenario == "endless"], ids=lambda caller: caller.name)
+@pytest.mark.parametrize(
+    "caller", [caller for caller in CALLERS if caller.scenario == "endless" and not caller.pooled], ids=lambda caller: caller.name
+)
 def test_whatever_the_caller_does_vllm_rests_soon_after(caller: Caller, tooled: Endpoint) -> None:
     with at_rest_afterwards(tooled, caller.generations):
         mine = model(tooled, LIMIT)

@@ -12,6 +12,7 @@ import anyio
 import pytest
 
 from stream_deadline import BoundedStream, Deadline, StreamDeadlineExceeded, bounded, deadline
+from stream_deadline.budget import remaining
 from tests.stream_deadline.sources import Source, elapsed, virtually
 
 SOON = 0.05  # what "on time" means
@@ -345,9 +346,7 @@ async def test_the_reader_is_only_a_few_items_ahead() -> None:
 async def test_context_variables_of_the_caller_are_seen_by_the_source() -> None:
     async def source() -> AsyncIterator[float]:
         yield Deadline.after(0).at
-        from stream_deadline.budget import _ambient
-
-        yield _ambient.get().limit
+        yield remaining()
 
     with deadline(30):
         stream = bounded(source(), 45)

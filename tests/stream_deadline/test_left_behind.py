@@ -164,6 +164,8 @@ from stream_deadline import ChatVllm, bounded_sync
 def chat(): return ChatVllm(model=sys.argv[1], base_url=sys.argv[2], timeout=300)
 {code}
 """
+    if sys.version_info[:3] == (3, 13, 0) and "chat().stream" in code:
+        pytest.skip("CPython 3.13.0 crashes at its end there, with a plain ChatOpenAI as well")
     python(script, server.model, server.base_url)
 
 

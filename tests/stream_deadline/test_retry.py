@@ -31,8 +31,9 @@ def broken(cause: Exception | None = None) -> openai.APIConnectionError:
 class Connection:
     """What a call knows of its connection."""
 
-    def __init__(self, *, reused: bool, heard: bool = False) -> None:
-        self.reused, self.heard = reused, heard
+    def __init__(self, *, reused: bool, heard: bool = False, ago: float = 0.0, opened_in: float = 0.001) -> None:
+        self.reused, self.heard, self.opened_in = reused, heard, opened_in
+        self.sent_at = time.monotonic() - ago
 
 
 class Call:
@@ -123,16 +124,17 @@ def test_the_server_has_the_last_word(monkeypatch: pytest.MonkeyPatch) -> None:
         Call(status(503, x_should_retry="false")).run(monkeypatch)
 
 
-def on_a(*, reused: bool, heard: bool = False) -> Callable[[Call], None]:
+def on_a(**connection: Any) -> Callable[[Call], None]:
     def before(call: Call) -> None:
         call.line.sending(httpx2.Request("POST", "http://host/"))
-        call.line.connected(Connection(reused=reused, heard=heard))
+        call.line.connected(Connection(**connection))
         call.time += 1
 
     return before
 
 
 new, stale, half = on_a(reused=False), on_a(reused=True), on_a(reused=True, heard=True)
+at_work, far = on_a(reused=True, ago=0.5), on_a(reused=True, ago=0.5, opened_in=0.3)
 
 
 def answered(call: Call) -> None:
@@ -149,7 +151,9 @@ def answered(call: Call) -> None:
         (new, httpx2.RemoteProtocolError("closed"), False),
         (new, httpx2.ReadTimeout("silent"), False),
         (stale, httpx2.ReadError("a pooled connection the server had given up"), True),
-        (stale, httpx2.RemoteProtocolError("the same, over a slow line"), True),
+        (far, httpx2.ReadError("the same, over a slow line"), True),
+        (at_work, httpx2.ReadError("the server broke down while it worked"), False),
+        (at_work, httpx2.RemoteProtocolError("closed in order, at any time"), True),
         (stale, httpx2.WriteError("the same, before the request was whole"), True),
         (stale, httpx2.ReadTimeout("silent"), False),
         (half, httpx2.RemoteProtocolError("half a status line"), False),

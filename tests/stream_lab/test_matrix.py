@@ -10,11 +10,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import httpx2
+import openai
 import pytest
 from langchain_openai import ChatOpenAI
 
 from stream_deadline import ChatVllm
-from stream_lab.matrix import Cell, Result, cells, picture, play, side_by_side
+from stream_lab.matrix import CALLS, Cell, Result, cells, picture, play, side_by_side
 from stream_lab.matrix.certificates import VARIABLE, one_certificate
 from stream_lab.story import ClockedChatVllm, ElapsedChatVllm
 
@@ -47,6 +49,23 @@ class Twice(ChatVllm):
             return await super()._agenerate(*args, **{**kwargs, "timeout": 0.7})
 
 
+class Never(ChatOpenAI):
+    """Gives no whole answers."""
+
+    def _generate(self, *args: Any, **kwargs: Any) -> Any:
+        raise LookupError
+
+
+class Deaf(ChatVllm):
+    """Tells listeners of tokens, and of nothing else."""
+
+    async def astream(self, input: Any, config: Any = None, **kwargs: Any) -> AsyncIterator[Any]:
+        told = config["callbacks"][0]
+        async for chunk in super().astream(input, **kwargs):
+            told.on_llm_new_token(chunk.text)
+            yield chunk
+
+
 def test_what_never_ends_does_not_hold() -> None:
     assert why(ChatOpenAI, "endless × astream") == "it did not end"
     assert why(ChatOpenAI, "endless × stream") == "it did not end"
@@ -72,9 +91,49 @@ def test_a_server_that_is_held_while_nobody_pulls_does_not_hold() -> None:
     assert why(ChatOpenAI, "suspended")
 
 
-def test_what_holds_says_nothing() -> None:
-    assert why(ChatVllm, "finite × invoke") == ""
-    assert why(ChatOpenAI, "finite × invoke") == ""
+@pytest.mark.parametrize("name", ["finite × invoke", "finite, pooled × invoke", "finite, pooled × astream", "tool call × stream"])
+def test_what_holds_says_nothing(name: str) -> None:
+    assert why(ChatVllm, name) == ""
+    assert why(ChatOpenAI, name) == ""
+
+
+def unpooled(**settings: Any) -> ChatOpenAI:
+    never = openai.DefaultHttpxClient(limits=httpx2.Limits(max_keepalive_connections=0))
+    return ChatOpenAI(**settings, http_client=never)
+
+
+def test_a_pooled_call_over_a_new_connection_does_not_hold() -> None:
+    assert why(unpooled, "finite, pooled × invoke") == "no connection was used again"
+
+
+def test_a_pooled_call_after_no_answer_does_not_hold() -> None:
+    assert why(Early, "finite, pooled × stream") == ""
+    assert why(Never, "finite, pooled × stream") == "the answer before it failed: LookupError()"
+
+
+def test_an_error_that_names_another_bound_does_not_hold() -> None:
+    def renamed(**settings: Any) -> ChatVllm:
+        first = settings.pop("first_chunk_timeout", WIDE["deadline"])
+        return ChatVllm(**{**settings, "timeout": first})
+
+    assert why(renamed, "first_chunk_timeout × astream") == "ended by timeout, not by first_chunk_timeout"
+
+
+@pytest.mark.parametrize("name", ["first_chunk_timeout × stream", "idle_timeout × astream"])
+def test_parts_end_a_stream_and_are_named(name: str) -> None:
+    assert why(ChatVllm, name) == ""
+
+
+def test_a_class_without_a_parameter_has_no_cells_about_it() -> None:
+    about = [cell for cell in cells() if cell.row.name == "first_chunk_timeout"]
+    assert len(about) == len(CALLS)
+    assert list(play(ChatOpenAI, about)) == []
+    assert all(each.is_for(ChatVllm) and each.is_for(unpooled) for each in about)
+
+
+def test_a_listener_that_hears_of_no_end_does_not_hold() -> None:
+    assert why(ChatVllm, "callback") == ""
+    assert why(Deaf, "callback") == "its end was told as []"
 
 
 def test_the_picture_says_in_words_what_it_shows() -> None:
@@ -83,6 +142,23 @@ def test_the_picture_says_in_words_what_it_shows() -> None:
     drawn = picture.heat_map(played, title="A holds")
     assert drawn.alt == "A holds. A: 3 of 3 cells hold. B: 0 of 3 cells hold."
     assert drawn.png().startswith(b"\x89PNG")
+
+
+def test_the_picture_has_a_heading_for_each_of_several_groups() -> None:
+    names = ["endless × astream", "endless, pooled × astream", "tool call, endless × astream", "breaks"]
+    drawn = picture.heat_map({"A": [Result(cell(name), "") for name in names]}, title="A holds")
+    left, right = ([tick.get_text() for tick in axes.get_yticklabels()] for axes in drawn.figure.axes)
+    assert left == [
+        *(
+            "what the server does",
+            "endless",
+            "what the server does, pooled",
+            "endless",
+            "what the model says",
+            "tool call, endless",
+        )
+    ]
+    assert right == ["breaks"]
 
 
 def run(*arguments: str) -> "subprocess.CompletedProcess[str]":

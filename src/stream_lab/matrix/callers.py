@@ -7,10 +7,12 @@ import asyncio
 import gc
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from stream_lab.matrix.calls import QUESTION, chain
+from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler
+
+from stream_lab.matrix.calls import PAUSE, QUESTION, chain
 
 
 @dataclass(frozen=True)
@@ -21,12 +23,16 @@ class Caller:
         run: plays it, and returns the moment, in `time.monotonic()` seconds, by which no generation may be running any more.
         generations: how many generations it starts.
         scenario: what the server plays.
+        group: what it has in common with the callers beside it, in a few words.
+        pooled: whether the model has had an answer over the connection that the first call will use.
     """
 
     name: str
     run: Callable[[Any, float], Any]
     generations: int = 1
     scenario: str = "endless"
+    group: str = "what the caller does"
+    pooled: bool = False
 
     @property
     def is_async(self) -> bool:
@@ -210,7 +216,82 @@ def sync_breaks(model: Any, deadline: float) -> float:
     return time.monotonic()
 
 
-CALLERS = [
+class _Told(BaseCallbackHandler):
+    """What LangChain tells of a call to whoever listens."""
+
+    def __init__(self) -> None:
+        self.tokens = 0
+        self.ends: list[BaseException | None] = []
+
+    def on_llm_new_token(self, token: Any, **more: Any) -> Any:
+        self.tokens += 1
+
+    def on_llm_end(self, response: Any, **more: Any) -> Any:
+        self.ends.append(None)
+
+    def on_llm_error(self, error: BaseException, **more: Any) -> Any:
+        self.ends.append(error)
+
+    def check(self, by: float, deadline: float, error: TimeoutError) -> None:
+        took = time.monotonic() - by + deadline
+        assert deadline <= took <= 1.8 * deadline, f"it ended after {took:.2f} s"
+        assert self.tokens, "no token was told of"
+        assert [type(end) for end in self.ends] == [type(error)], f"its end was told as {self.ends}"
+
+
+class _ToldSlowly(AsyncCallbackHandler):
+    """The same in an event loop, where it takes its time for each token."""
+
+    def __init__(self, told: _Told) -> None:
+        self._told = told
+
+    async def on_llm_new_token(self, token: Any, **more: Any) -> None:
+        self._told.on_llm_new_token(token)
+        await asyncio.sleep(PAUSE)
+
+    async def on_llm_end(self, response: Any, **more: Any) -> None:
+        self._told.on_llm_end(response)
+
+    async def on_llm_error(self, error: BaseException, **more: Any) -> None:
+        self._told.on_llm_error(error)
+
+
+async def _listened_to(model: Any, deadline: float, told: _Told, handler: BaseCallbackHandler) -> float:
+    by = time.monotonic() + deadline
+    try:
+        async for _ in model.astream(QUESTION, {"callbacks": [handler]}):
+            pass
+    except TimeoutError as error:
+        told.check(by, deadline, error)
+        return by
+    raise AssertionError("an endless stream ended")
+
+
+async def callback(model: Any, deadline: float) -> float:
+    """Has a callback handler, which hears of tokens and of one end: the time-out."""
+    told = _Told()
+    return await _listened_to(model, deadline, told, told)
+
+
+async def async_callback(model: Any, deadline: float) -> float:
+    """The same with an asynchronous handler, which is slower than the server."""
+    told = _Told()
+    return await _listened_to(model, deadline, told, _ToldSlowly(told))
+
+
+def sync_callback(model: Any, deadline: float) -> float:
+    """`stream`: has a callback handler."""
+    by, told = time.monotonic() + deadline, _Told()
+    try:
+        for _ in model.stream(QUESTION, {"callbacks": [told]}):
+            pass
+    except TimeoutError as error:
+        told.check(by, deadline, error)
+        return by
+    raise AssertionError("an endless stream ended")
+
+
+NEW = [
     Caller("suspended", suspended),
     Caller("suspended, chain", suspended_in_chain),
     Caller("breaks", breaks),
@@ -226,4 +307,13 @@ CALLERS = [
     Caller("two loops in turn", two_loops, generations=2, scenario="finite:tokens=10"),
     Caller("stream: suspended", sync_suspended),
     Caller("stream: breaks", sync_breaks),
+    Caller("callback", callback),
+    Caller("async callback", async_callback),
+    Caller("stream: callback", sync_callback),
 ]
+POOLED = [
+    replace(caller, name=f"{caller.name}, pooled", group=f"{caller.group}, pooled", pooled=True)
+    for caller in NEW
+    if caller.run is not two_loops  # a connection belongs to one of them
+]
+CALLERS = [*NEW, *POOLED]

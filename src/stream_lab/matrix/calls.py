@@ -246,8 +246,17 @@ CALLS = [
     Call("stream in a running loop", inside_a_running_loop, True),
 ]
 
+# Enough where the calls are not the question: one for each way in which the client is used.
+ONE_OF_A_KIND = frozenset(
+    {
+        *("astream", "chain.astream", "astream_events v2", "ainvoke", "ainvoke, streaming=True", "LangGraph node"),
+        *("stream", "invoke", "batch"),
+    }
+)
+
 
 def text_and_usage(message: Any) -> tuple[str, bool]:
-    """What a finished call told: its text, and whether the usage came along."""
+    """What a finished call told: its text and the arguments of tools, and whether the usage came along."""
     assert isinstance(message, AIMessage | AIMessageChunk), f"a message was expected, not {type(message).__name__}"
-    return str(message.text), message.usage_metadata is not None
+    arguments = [str(call["args"]) for call in message.tool_calls]
+    return "".join([str(message.text), *arguments]), message.usage_metadata is not None

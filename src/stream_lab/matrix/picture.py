@@ -1,25 +1,32 @@
 """The matrix as a picture."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from stream_lab.matrix.callers import Caller
 from stream_lab.matrix.play import Result
+from stream_lab.matrix.servers import Server
 from stream_lab.plots import EVENT, NEUTRAL, OK, Picture
 
 LEAST = 8  # columns, the least a panel is wide: its heading has to fit
+Row = Server | Caller
 
 
 def heat_map(played: Mapping[str, Sequence[Result]], *, title: str) -> Picture:
     """A panel for each class: servers down, calls across, then what the caller does; a blue square holds, a cross does not.
 
+    Where there is neither, the cell makes no sense, or is about a parameter that the class does not have. Rows of several groups have
+    the groups' names between them.
+
     `played`: the results of the same cells for each class, by its name. `title` states the finding.
     """
-    some = [result for results in played.values() for result in results]
-    servers = list(dict.fromkeys(each.cell.row.name for each in some if each.cell.column is not None))
-    calls = list(dict.fromkeys(each.cell.column.name for each in some if each.cell.column is not None))
-    callers = list(dict.fromkeys(each.cell.row.name for each in some if each.cell.column is None))
+    # Those who have all cells come first, since they have the rows in order.
+    some = [result.cell for results in sorted(played.values(), key=len, reverse=True) for result in results]
+    servers = _lines(cell.row for cell in some if cell.column is not None)
+    calls = list(dict.fromkeys(cell.column.name for cell in some if cell.column is not None))
+    callers = _lines(cell.row for cell in some if cell.column is None)
     widths = [max(len(calls), LEAST)] * len(played) + [max(len(played) + 1, LEAST)] * bool(callers)
     height = 2.2 + 0.2 * max(len(servers), len(callers))
     figure = Figure(figsize=(3.4 + 0.19 * sum(widths), height), layout="constrained")
@@ -27,15 +34,15 @@ def heat_map(played: Mapping[str, Sequence[Result]], *, title: str) -> Picture:
     panels = figure.subplots(1, len(widths), squeeze=False, width_ratios=widths)[0]
     for number, ((name, results), axes) in enumerate(zip(played.items(), panels, strict=False)):
         grid = {
-            (calls.index(each.cell.column.name), servers.index(each.cell.row.name)): each.holds
+            (calls.index(each.cell.column.name), servers.index(each.cell.row)): each.holds
             for each in results
             if each.cell.column is not None
         }
-        _draw(axes, grid, calls, servers if number == 0 else [""] * len(servers))
+        _draw(axes, grid, calls, servers, named=number == 0)
         axes.set_title(f"{name}\n{_count(results)}", fontsize=10, loc="left")
     if callers:
         grid = {
-            (column, callers.index(each.cell.row.name)): each.holds
+            (column, callers.index(each.cell.row)): each.holds
             for column, results in enumerate(played.values())
             for each in results
             if each.cell.column is None
@@ -50,20 +57,37 @@ def heat_map(played: Mapping[str, Sequence[Result]], *, title: str) -> Picture:
     return Picture(figure, f"{title}. {'. '.join(f'{name}: {_count(results)}' for name, results in played.items())}.")
 
 
-def _draw(axes: Axes, grid: Mapping[tuple[int, int], bool], across: Sequence[str], down: Sequence[str]) -> None:
+def _lines(rows: Iterable[Row]) -> list[Row | str]:
+    """The rows, each once and group by group; where there are several groups, each has its name before it."""
+    groups: dict[str, dict[Row, None]] = {}
+    for row in rows:
+        groups.setdefault(row.group, {})[row] = None
+    return [line for group, members in groups.items() for line in ([group] * (len(groups) > 1) + list(members))]
+
+
+def _draw(
+    axes: Axes, grid: Mapping[tuple[int, int], bool], across: Sequence[str], down: Sequence[Row | str], *, named: bool = True
+) -> None:
     for holds, colour, marker, size in ((True, OK, "s", 70), (False, EVENT, "x", 34)):
         cells = [cell for cell, held in grid.items() if held is holds]
         axes.scatter(
             [x for x, _ in cells], [y for _, y in cells], color=colour, marker=marker, s=size, linewidths=1.8 * (not holds)
         )
     axes.set_xticks(range(len(across)), across, rotation=90, fontsize=8)
-    axes.set_yticks(range(len(down)), down, fontsize=8)
+    labels = axes.set_yticks(range(len(down)), [_label(line) if named else "" for line in down], fontsize=8)
+    for line, tick in zip(down, labels, strict=True):
+        tick.label1.set_fontweight("bold" if isinstance(line, str) else "normal")
+        tick.label2.set_fontweight("bold" if isinstance(line, str) else "normal")
     axes.set_xlim(-0.7, len(across) - 0.3)
     axes.set_ylim(len(down) - 0.3, -0.7)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     axes.grid(color=NEUTRAL, alpha=0.15)
     axes.set_axisbelow(True)
+
+
+def _label(line: Row | str) -> str:
+    return line if isinstance(line, str) else line.name.removesuffix(", pooled")
 
 
 def _count(results: Sequence[Result]) -> str:

@@ -12,8 +12,8 @@ import time
 import warnings
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import nullcontext, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import httpx2
@@ -21,9 +21,9 @@ from langchain_core._api import LangChainDeprecationWarning
 
 from stream_lab.fake import Fake
 from stream_lab.matrix.callers import CALLERS, Caller
-from stream_lab.matrix.calls import CALLS, Call, text_and_usage
+from stream_lab.matrix.calls import CALLS, QUESTION, Call, text_and_usage
 from stream_lab.matrix.certificates import one_certificate
-from stream_lab.matrix.servers import SERVERS, Server, hanging_port
+from stream_lab.matrix.servers import GAP, SERVERS, Bound, Server, hanging_port
 
 T = TypeVar("T")
 
@@ -33,7 +33,6 @@ _door = threading.Lock()
 DEADLINE = 0.5
 GIVE_UP = 0.4  # seconds after the last moment that is on time, at which a call counts as one that never ends
 LATENESS = 0.25  # seconds a call may be late, with several cells at a time on a small machine; 0.05 on a quiet one
-GAP = 0.01
 JOBS = 6
 APART = 0.02  # seconds between two cells' beginnings, which are most of their work: nobody is to be late for another's sake
 WARM_UP = 30.0  # seconds, for calls before it counts
@@ -56,13 +55,32 @@ class Cell:
 
     @property
     def makes_sense(self) -> bool:
-        return self.column is None or self.ends is not None
+        if not isinstance(self.row, Server) or self.column is None:
+            return True
+        return self.ends is not None and (self.row.calls is None or self.column.name in self.row.calls)
+
+    def is_for(self, model: Callable[..., Any]) -> bool:
+        """Whether a class has the parameters that the cell is about. A function that makes models is taken to know them all."""
+        fields = getattr(model, "model_fields", None)
+        return fields is None or not isinstance(self.row, Server) or self.row.parts.keys() <= fields.keys()
 
     @property
     def ends(self) -> str | None:
         assert isinstance(self.row, Server)
         assert self.column is not None
         return self.row.streamed if self.column.streamed else self.row.whole
+
+    @property
+    def bound(self) -> Bound:
+        """The time-out that ends the call, if one does."""
+        assert isinstance(self.row, Server)
+        assert self.column is not None
+        return self.row.acts if self.column.streamed else "timeout"
+
+    def due(self, deadline: float) -> float:
+        """When that is, in seconds after the call began."""
+        assert isinstance(self.row, Server)
+        return self.row.due(self.bound, deadline)
 
 
 @dataclass(frozen=True)
@@ -110,7 +128,7 @@ def play(
 
     Args:
         model: a class like `ChatOpenAI`; it is made anew for each cell, with `timeout=deadline`.
-        chosen: None: all of them.
+        chosen: None: all of them. Those about parameters that the class does not have are left out.
         jobs: cells at a time.
         lateness: seconds a call may be late, and the server may be held after the deadline.
         deadline: seconds.
@@ -123,7 +141,7 @@ def play(
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     warnings.simplefilter("ignore", LangChainDeprecationWarning)  # of astream_log
     os.environ["NO_PROXY"] = ",".join(filter(None, [os.environ.get("NO_PROXY"), "127.0.0.1"]))
-    chosen = chosen or cells()
+    chosen = [cell for cell in chosen or cells() if cell.is_for(model)]
     with (
         one_certificate(),
         Fake("endless", gap=GAP, **flags) if fake is None else nullcontext(fake) as there,
@@ -132,7 +150,9 @@ def play(
     ):
         table = _Table(there, nowhere, model, deadline, lateness, new_loop, settings)
         # What is imported and compiled at the first call of a kind should not count as late.
-        list(pool.map(table.warm_up, {cell.column for cell in chosen if cell.column is not None}))
+        kinds = {(cell.column.name, str(cell.row.asks)): cell for cell in chosen if cell.column and isinstance(cell.row, Server)}
+        list(pool.map(table.warm_up, kinds.values()))
+        gc.freeze()  # a collection that looks at all of that takes up to 0.3 s, for which no cell is to blame
         longest_first = sorted(chosen, key=lambda cell: cell.column is not None)
         waiting = [pool.submit(table.play, cell, f"cell{next(_numbers)}") for cell in longest_first]
         try:
@@ -140,6 +160,7 @@ def play(
                 yield done.result()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+            gc.unfreeze()
 
 
 def side_by_side(models: Sequence[Callable[..., Any]], chosen: Sequence[Cell], **settings: Any) -> dict[str, list[Result]]:
@@ -148,16 +169,22 @@ def side_by_side(models: Sequence[Callable[..., Any]], chosen: Sequence[Cell], *
     The last one is played by itself when the others are through, so that none of them can make it late: it is the one that matters.
     `settings`: as for `play`; `jobs` are those of each class.
     """
+    with leftovers_unheard(), Fake("endless", gap=GAP) as fake, ThreadPoolExecutor(len(models)) as pool:
+
+        def one(model: Callable[..., Any]) -> list[Result]:
+            return sorted(play(model, chosen, fake=fake, **settings), key=lambda result: chosen.index(result.cell))
+
+        results = [*pool.map(one, models[:-1]), one(models[-1])]
+    return {model.__name__: each for model, each in zip(models, results, strict=True)}
+
+
+@contextmanager
+def leftovers_unheard() -> Iterator[None]:
+    """Print nothing of what broken classes leave to the garbage collector: as in `play`, their cells tell of it."""
     told = sys.unraisablehook
-    sys.unraisablehook = lambda _: None  # as in `play`: what a broken class leaves behind is told by its cells
+    sys.unraisablehook = lambda _: None
     try:
-        with Fake("endless", gap=GAP) as fake, ThreadPoolExecutor(len(models)) as pool:
-
-            def one(model: Callable[..., Any]) -> list[Result]:
-                return sorted(play(model, chosen, fake=fake, **settings), key=lambda result: chosen.index(result.cell))
-
-            results = [*pool.map(one, models[:-1]), one(models[-1])]
-        return {model.__name__: each for model, each in zip(models, results, strict=True)}
+        yield
     finally:
         gc.collect()
         sys.unraisablehook = told
@@ -181,7 +208,8 @@ class _Table:
         self._model = model
         self._deadline = deadline
         self._lateness = lateness
-        self._give_up = deadline + lateness + GIVE_UP
+        # No cell takes longer. Calls that would never end are ended by the server after that, or they would take all the machine has.
+        self._longest = 5 * deadline + lateness + GIVE_UP
         self._new_loop = new_loop
         self._settings = settings
         # Without connections kept alive: the server may give one up in the moment it is used again.
@@ -190,48 +218,74 @@ class _Table:
 
     def play(self, cell: Cell, key: str) -> Result:
         model = self._make(cell, key)
-        with _door:
-            time.sleep(APART)
         if cell.column is None:
             return self._play_caller(cell, model, key)
-        call = cell.column
-        started = time.monotonic()
-        if call.is_async:
-            played = self._run(self._watch(call.run, model, key, started, cell))
-        else:
-            played = self._wait(call.run, model, key, started, cell)
+        try:
+            played = (
+                self._run(self._watch(cell, cell.column, model, key))
+                if cell.is_async
+                else self._wait(cell, cell.column, model, key)
+            )
+        except Exception as error:  # the call's own is in what was played
+            return Result(cell, f"the answer before it failed: {error!r}")
         return self._judged(played)
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         with asyncio.Runner(loop_factory=self._new_loop) as runner:
             return runner.run(work)
 
-    def warm_up(self, call: Call) -> None:
-        """Call once in this way, and let it take its time."""
-        model = self._make(Cell(SERVERS[0], call), "warm-up", timeout=WARM_UP)
+    def warm_up(self, cell: Cell) -> None:
+        """Call once in the way of this cell, and let it take its time."""
+        assert isinstance(cell.row, Server)
+        assert cell.column is not None
+        call = cell.column
+        model = self._make(Cell(replace(SERVERS[0], asks=cell.row.asks), call), f"warm-up{next(_numbers)}", timeout=WARM_UP)
         with suppress(Exception):  # of a broken class; its cells will tell
             if call.is_async:
                 self._run(call.run(model))
             else:
                 call.run(model)
 
+    async def _ready_async(self, cell: Cell, model: Any, key: str) -> None:
+        if cell.row.pooled:
+            await model.ainvoke(QUESTION, **_first(key))
+        _take_turn()
+
+    def _ready(self, cell: Cell, model: Any, key: str) -> None:
+        """Have the model hold a connection, if it is to use one again, and wait for its turn."""
+        if cell.row.pooled:
+            model.invoke(QUESTION, **_first(key))
+        _take_turn()
+
     def _make(self, cell: Cell, key: str, timeout: float | None = None) -> Any:
         row = cell.row
+        own: dict[str, Any] = {}
+        timeout = timeout or self._deadline
+        scenario = (row.scenario or "finite").format(key=key, step=self._deadline * 50)
+        if isinstance(row, Server):
+            own = {name: share * self._deadline for name, share in row.parts.items()}
+            own |= {"model_kwargs": dict(row.asks)} if row.asks else {}
+            if cell.bound in row.parts:
+                timeout *= 2  # far enough away to tell which of the two has acted
         return self._model(
             model=self._fake.model,
-            base_url=self._nowhere if row.scenario is None else self._fake.base_url,
+            # HTTP clients are shared between models with the same address, and a cell is to fail for its own reasons only. What
+            # stands behind the # makes it another address, and is not sent.
+            base_url=f"{self._nowhere if row.scenario is None else self._fake.base_url}#{key}",
             api_key="none",
-            # LangChain shares its HTTP client between models with the same time-out; a cell is to fail for its own reasons only.
-            timeout=(timeout or self._deadline) + next(_numbers) * 1e-6,
+            timeout=timeout,
             stream_usage=True,
-            extra_body={"fake_scenario": (row.scenario or "finite").format(key=key)},
+            extra_body={"fake_scenario": f"{scenario}+time_limit:seconds={self._longest:g}"},
             default_headers={"x-request-id": key},
+            **own,
             **self._settings,
         )
 
-    async def _watch(self, run: Callable[[Any], Any], model: Any, key: str, started: float, cell: Cell) -> _Played:
-        task = asyncio.create_task(run(model))
-        await asyncio.wait({task}, timeout=self._give_up)
+    async def _watch(self, cell: Cell, call: Call, model: Any, key: str) -> _Played:
+        await self._ready_async(cell, model, key)
+        started = time.monotonic()
+        task = asyncio.create_task(call.run(model))
+        await asyncio.wait({task}, timeout=self._give_up(cell))
         took = time.monotonic() - started if task.done() else None
         if took is not None:
             await asyncio.sleep(self._lateness / 5)
@@ -245,46 +299,52 @@ class _Table:
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
         return _Played(cell, key, started, took, error, None if error else task.result(), others)
 
-    def _wait(self, run: Callable[[Any], Any], model: Any, key: str, started: float, cell: Cell) -> _Played:
+    def _wait(self, cell: Cell, call: Call, model: Any, key: str) -> _Played:
+        self._ready(cell, model, key)
+        started = time.monotonic()
         ended: list[tuple[float, BaseException | None, Any]] = []
 
         def work() -> None:
             try:
-                result = run(model)
+                result = call.run(model)
             except BaseException as error:
                 ended.append((time.monotonic(), error, None))
             else:
                 ended.append((time.monotonic(), None, result))
 
-        # A call that never ends keeps its thread until the fake is stopped; nothing else could end it.
+        # A call that never ends keeps its thread until the server ends it; nothing else could.
         thread = threading.Thread(target=work, daemon=True)
         thread.start()
-        thread.join(self._give_up)
+        thread.join(self._give_up(cell))
         if not ended:
             return _Played(cell, key, started, None, None, None, [])
         at, error, result = ended[0]
         return _Played(cell, key, started, at - started, error, result, [])
 
+    def _give_up(self, cell: Cell) -> float:
+        return cell.due(self._deadline) + self._lateness + GIVE_UP
+
     def _judged(self, played: _Played) -> Result:
-        cell, deadline = played.cell, self._deadline
+        cell = played.cell
+        due = cell.due(self._deadline)
         assert isinstance(cell.row, Server)
         assert cell.column is not None
         if played.took is None:
             return Result(cell, "it did not end")
-        late = played.took - deadline
+        late = played.took - due
         if isinstance(played.error, AssertionError):
             return Result(cell, str(played.error) or repr(played.error))
         faults = list(self._faults(played))
         if cell.row.scenario is not None:
             generations = cell.row.generations * cell.column.generations
-            faults += self._witnessed(played.key, generations, played.started + max(deadline, 0.0))
+            faults += self._witnessed(cell, played.key, generations, played.started + due)
         faults += [f"left behind: {name}" for name in played.left_behind]
         return Result(cell, "; ".join(faults), late if isinstance(played.error, TimeoutError) else None)
 
     def _faults(self, played: _Played) -> Iterator[str]:
         cell, error = played.cell, played.error
         assert played.took is not None
-        late = played.took - self._deadline
+        late = played.took - cell.due(self._deadline)
         if cell.ends == "answer":
             if error is not None:
                 yield f"no answer but {type(error).__name__}"
@@ -302,10 +362,12 @@ class _Table:
                 yield f"not a TimeoutError but {type(error).__name__}"
             if late < 0:
                 yield f"{-late:.3f} s early"
+            if (bound := getattr(error, "bound", cell.bound)) != cell.bound:
+                yield f"ended by {bound}, not by {cell.bound}"
         if late > self._lateness:
             yield f"{late:.2f} s late"
 
-    def _witnessed(self, key: str, generations: int, by: float) -> Iterator[str]:
+    def _witnessed(self, cell: Cell, key: str, generations: int, by: float) -> Iterator[str]:
         """What the server's ledger says against it."""
         entries = self._ledger(key)
         while any(entry["end"] == "running" for entry in entries) and time.monotonic() < by + self._lateness:
@@ -314,6 +376,11 @@ class _Table:
         started = [entry for entry in entries if entry["started"] is not None]
         if len(started) != generations:
             yield f"{len(started)} generations started"
+        turns = [entry["turn"] for entry in entries]
+        if cell.row.pooled and max(turns, default=1) == 1:
+            yield "no connection was used again"
+        if not cell.row.pooled and turns and turns[0] != 1:
+            yield "a connection of other calls was used"
         for entry in entries:
             gone = entry["client_left"] or (None if entry["end"] == "running" else entry["slot_freed"] or by)
             if gone is None:
@@ -332,7 +399,8 @@ class _Table:
         left_behind: list[str] = []
 
         async def watch() -> float:
-            async with asyncio.timeout(4 * deadline + self._give_up):
+            await self._ready_async(cell, model, key)
+            async with asyncio.timeout(self._longest):
                 by: float = await run(model, deadline)
             await asyncio.sleep(self._lateness / 5)
             here = asyncio.current_task()
@@ -340,10 +408,28 @@ class _Table:
             return by
 
         try:
-            by = self._run(watch()) if inspect.iscoroutinefunction(run) else run(model, deadline)
+            if inspect.iscoroutinefunction(run):
+                by = self._run(watch())
+            else:
+                self._ready(cell, model, key)
+                by = run(model, deadline)
         except asyncio.CancelledError:
             return Result(cell, "a stray cancellation reached the caller")
         except Exception as error:
             return Result(cell, str(error) if isinstance(error, AssertionError) else f"{type(error).__name__}: {error}")
-        faults = [*self._witnessed(key, cell.row.generations, by), *(f"left behind: {name}" for name in left_behind)]
+        faults = [*self._witnessed(cell, key, cell.row.generations, by), *(f"left behind: {name}" for name in left_behind)]
         return Result(cell, "; ".join(faults))
+
+
+def _first(key: str) -> dict[str, Any]:
+    """What makes a call a short answer that comes before the one that counts."""
+    return {
+        "extra_body": {"fake_scenario": "finite:tokens=1"},
+        "extra_headers": {"x-request-id": f"{key}-first"},
+        "timeout": WARM_UP,
+    }
+
+
+def _take_turn() -> None:
+    with _door:
+        time.sleep(APART)

@@ -4,14 +4,16 @@ import importlib
 import json
 import os
 import sys
+import threading
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from stream_lab.matrix.play import Cell, Result, play
+from stream_lab.matrix.play import Cell, Result, leftovers_unheard, play
 
 STORY = [
     "stream_lab.story:PlainChatVllm",
@@ -49,19 +51,36 @@ def load(names: Sequence[str]) -> dict[str, Any]:
 
 
 def play_all(classes: Mapping[str, Any], cells: Sequence[Cell], console: Console, **settings: Any) -> dict[str, list[Result]]:
-    """Play the same cells for each class; the results are in the order of the cells."""
-    order = {cell.name: number for number, cell in enumerate(cells)}
+    """Play the same cells for each class; the results are in the order of the cells.
+
+    All classes but the last are played at once, since most of their cells wait for what never ends; the last, which is the one that
+    matters, when they are through. A class has no results for cells about parameters that it does not have.
+    """
+    order = {cell: number for number, cell in enumerate(cells)}
     columns = (TextColumn("{task.description:<16}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    played: dict[str, list[Result]] = {}
-    with Progress(*columns, console=console, transient=True) as progress:
-        for name, model in classes.items():
-            task = progress.add_task(name, total=len(cells))
-            played[name] = []
+    stopped = threading.Event()
+    *others, last = classes
+    with (
+        leftovers_unheard(),
+        Progress(*columns, console=console, transient=True) as progress,
+        ThreadPoolExecutor(len(classes)) as pool,
+    ):
+
+        def one(name: str) -> list[Result]:
+            model, results = classes[name], []
+            task = progress.add_task(name, total=sum(cell.is_for(model) for cell in cells))
             for result in play(model, cells, **settings):
-                played[name].append(result)
+                results.append(result)
                 progress.advance(task)
-            played[name].sort(key=lambda each: order[each.cell.name])
-    return played
+                if stopped.is_set():
+                    break
+            return sorted(results, key=lambda each: order[each.cell])
+
+        try:
+            played = dict(zip(others, pool.map(one, others), strict=True))
+            return {**played, last: one(last)}
+        finally:
+            stopped.set()
 
 
 def show(played: Played, console: Console) -> None:
@@ -72,6 +91,10 @@ def show(played: Played, console: Console) -> None:
         spread = [f"{late[int(share * (len(late) - 1))] * 1000:.0f} ms" for share in (0.5, 0.95, 1.0)] if late else [""] * 3
         table.add_row(name, f"{sum(result.holds for result in results)} of {len(results)}", *spread)
     console.print(table)
+    most = max(map(len, played.values()))
+    for name, results in played.items():
+        if len(results) < most:
+            console.print(f"{name} lacks the parameters that {most - len(results)} more cells are about.", highlight=False)
     for result in list(played.values())[-1]:
         if not result.holds:
             console.print(f"✘ {result.cell.name}: {result.why}", highlight=False, markup=False, soft_wrap=True)
