@@ -205,7 +205,7 @@ def test_one_thread_serves_many_streams() -> None:
         next(stream)
     assert len(watchdogs()) == 1
     for stream in streams:
-        stream.close()  # type: ignore[attr-defined]
+        stream.close()
 
 
 def test_many_streams_end_each_at_its_own_time() -> None:
@@ -263,4 +263,16 @@ def test_a_fork_gets_a_watchdog_of_its_own_that_knows_nothing_of_the_parents_con
         finally:
             os._exit(status)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    stream.close()  # type: ignore[attr-defined]
+    stream.close()
+
+
+def test_a_deadline_that_is_lifted_while_the_thread_is_blocked_ends_nothing() -> None:
+    line = Line()
+    with deadline(LIMIT) as due:
+        stream = bounded_sync(line, interrupt=line.interrupt)
+    timer = threading.Timer(2 * LIMIT, line.far.send, [b"x"])
+    timer.start()
+    due.lift()
+    assert next(stream) == b"x"
+    stream.close()
+    timer.join()

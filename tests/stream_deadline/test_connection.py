@@ -10,6 +10,7 @@ import pytest
 
 from stream_deadline.budget import Bounds, Budget
 from stream_deadline.connection import Line, listen
+from stream_deadline.network import _SyncStream
 
 
 class Wire:
@@ -144,3 +145,57 @@ def test_only_a_good_response_is_an_answer(status: int, answered: bool, wire: Wi
 
 def test_a_client_that_is_not_httpxs_is_not_listened_to() -> None:
     listen(object())
+
+
+def test_a_budget_that_is_used_up_still_gives_sockets_a_time_out_that_they_take() -> None:
+    request, now = a_request(), [0.0]
+    call = Line(Budget(Bounds(1), lambda: now[0]), blocking=True)
+    now[0] = 5.0
+    call.sending(request)
+    assert all(0 < request.extensions["timeout"][phase] < 0.1 for phase in ("connect", "read", "write", "pool"))
+
+
+class Inner:
+    """A stream of httpcore's, as far as it is written to."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._wire.near.sendall(buffer)
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._wire.near.recv(max_bytes)
+
+    def get_extra_info(self, name: str) -> Any:
+        return self._wire.get_extra_info(name)
+
+
+def test_a_connection_is_ended_only_by_the_call_that_wrote_to_it_last(wire: Wire) -> None:
+    first, second = line(), line()
+    working: list[Line | None] = [first]
+    stream = _SyncStream(Inner(wire), lambda: working[0], 0.0)
+    stream.write(b"POST")
+    wire.far.send(b"200")
+    stream.read(100)
+    working[0] = second
+    stream.write(b"POST")
+    assert stream.reused
+    assert not stream.heard
+    first.cut()
+    wire.far.recv(100)
+    assert not wire.is_cut
+    second.cut()
+    assert wire.is_cut
+
+
+def test_a_connection_that_somebody_else_has_taken_is_left_alone(wire: Wire) -> None:
+    call = line()
+    working: list[Line | None] = [call]
+    stream = _SyncStream(Inner(wire), lambda: working[0], 0.0)
+    stream.write(b"POST")
+    working[0] = None  # a request that is bounded by nobody
+    stream.write(b"POST")
+    call.cut()
+    wire.far.recv(100)
+    assert not wire.is_cut

@@ -17,6 +17,7 @@ import trustme
 
 from fake_vllm.testing import FakeVllm
 from stream_deadline import ChatVllm, StreamDeadlineExceeded
+from stream_deadline.clients import _httpx
 from stream_deadline.network import Tracked, pools
 from stream_deadline.scope import Scope
 
@@ -223,9 +224,11 @@ class TestThePrivateNamesOnTheWay:
         )
 
     def test_and_a_client_without_them_is_listened_to_all_the_same(self, server: FakeVllm) -> None:
-        class Wrapped(httpx2.BaseTransport):
+        http = _httpx()  # of the SDK, whichever it is
+
+        class Wrapped(http.BaseTransport):  # type: ignore[misc, name-defined]
             def __init__(self) -> None:
-                self._inner = httpx2.HTTPTransport()
+                self._inner = http.HTTPTransport()
 
             def handle_request(self, request: Any) -> Any:
                 return self._inner.handle_request(request)
