@@ -498,7 +498,7 @@ held = {name: sum(result.holds for result in results) for name, results in playe
 picture.heat_map(played, title="Each attempt holds where it was tried; ChatVllm holds everywhere")
 
 # %% [markdown]
-# The whole matrix has 17 servers, 22 ways to call and 15 callers. `stream-lab matrix` plays it for these four, and
+# The whole matrix has 34 servers, each a second time over a warm connection, 22 ways to call and 18 callers. `stream-lab matrix` plays it for these four, and
 # `stream-lab matrix my_module:MyChat` for a class of your own. Try `stream_lab.story:ReaderChatVllm`: thirty lines go a long way, and
 # the cells that they miss are what the library is for.
 

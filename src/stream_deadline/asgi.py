@@ -333,6 +333,8 @@ class _Exchange:
         """Send it, and before it the status and the headers, now that there is something to send after them."""
         if self._start is not None:
             start, self._start = self._start, None
+            if self._stage is SILENT:
+                self._stage = STREAMING
             await self._send(start)
         await self._send(message)
 

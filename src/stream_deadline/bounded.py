@@ -13,6 +13,7 @@ the deadline hold:
 
 import asyncio
 import contextvars
+import logging
 import time
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable
@@ -31,6 +32,7 @@ from stream_deadline.errors import AnswerCutShort, later
 from stream_deadline.watchdog import Alarm
 
 T = TypeVar("T")
+_log = logging.getLogger("stream_deadline")
 
 # How many items the reader may be ahead of its consumer. One by one, each item would cost two switches between tasks.
 AHEAD = 16
@@ -75,7 +77,8 @@ def bounded(
     until = timeout if isinstance(timeout, Deadline) else None
     bounds = Bounds(None if isinstance(timeout, Deadline) else timeout, first_chunk_timeout, idle_timeout)
     budget = Budget(bounds, clock_of(asyncio.get_running_loop()), until)
-    return BoundedStream(items, budget, Anything(), interrupter(items, blocking=False))
+    calls = scope.Scope()
+    return BoundedStream(items, budget, Anything(), interrupter(items, calls, blocking=False), calls.context())
 
 
 class BoundedStream(AsyncIterator[T]):
@@ -212,7 +215,7 @@ class _Reader(Generic[T]):
         """The caller has left. May be called from any thread."""
         self.budget.use_up()
         if not self._task.done():
-            self._interrupt(True)
+            self._cut()
         self._here(lambda: self._give_up(keep=False))
 
     def said(self) -> None:
@@ -233,12 +236,18 @@ class _Reader(Generic[T]):
             self.buffer.clear()
         self.ended = True
         if not self._task.done():
-            self._interrupt(True)
+            self._cut()
             self._tell()
             self._insist(INSIST_TIMES)
             return
         self._tell()
         self._quiet()
+
+    def _cut(self) -> None:
+        try:
+            self._interrupt(True)
+        except Exception:  # the stream is ended all the same, by a cancellation
+            _log.exception("The interrupt of a stream failed, so that its connection is closed a little later.")
 
     def abandon(self) -> None:
         """As `stop`, from whichever thread the garbage collector happens to run in."""

@@ -16,6 +16,7 @@ from stream_deadline.collect import Anything, Collector
 from stream_deadline.connection import Interrupt
 from stream_deadline.entrances import interrupter
 from stream_deadline.errors import AnswerCutShort, later
+from stream_deadline.scope import Scope
 from stream_deadline.watchdog import Alarm
 
 T = TypeVar("T")
@@ -52,8 +53,9 @@ def bounded_sync(
     until = timeout if isinstance(timeout, Deadline) else None
     bounds = Bounds(None if isinstance(timeout, Deadline) else timeout, first_chunk_timeout, idle_timeout)
     budget = Budget(bounds, time.monotonic, until)
-    ends = interrupter(items, blocking=True) if interrupt is None else lambda in_use: interrupt()
-    return BoundedIterator(items, budget, Anything(), ends)
+    calls = Scope()
+    ends = interrupter(items, calls, blocking=True) if interrupt is None else lambda in_use: interrupt()
+    return BoundedIterator(items, budget, Anything(), ends, calls.context())
 
 
 class BoundedIterator(Iterator[T]):
@@ -94,12 +96,19 @@ class BoundedIterator(Iterator[T]):
 
         return said
 
+    def interrupt(self) -> None:
+        """End the stream from another thread: a pull that waits raises, and so does the next one."""
+        self._alarm.use_up()
+
     def close(self) -> None:
-        """End the stream and close its source."""
+        """End the stream and close its source; from another thread than that of a pull that waits, have that do it."""
+        state = inspect.getgeneratorstate(self._pulls)
+        if state == inspect.GEN_RUNNING:
+            self.interrupt()
+            return
         self._alarm.cancel()
-        new = inspect.getgeneratorstate(self._pulls) == inspect.GEN_CREATED
         self._pulls.close()
-        if new:  # a generator that has not begun has nothing that would close the source
+        if state == inspect.GEN_CREATED:  # a generator that has not begun has nothing that would close the source
             _close(self._items)
 
     def __enter__(self) -> Self:

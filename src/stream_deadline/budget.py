@@ -32,7 +32,10 @@ def seconds(name: str, value: Any) -> float | None:
         return None
     if isinstance(value, bool) or not isinstance(value, Real):
         raise ValueError(f"{name} must be a number of seconds, or None for no bound; got {value!r}.")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
     if not (number > 0 and math.isfinite(number)):
         raise ValueError(f"{name} must be a positive number of seconds, or None for no bound; got {value!r}.")
     return number

@@ -5,8 +5,9 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from functools import partial
+from numbers import Real
 from typing import Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
@@ -17,7 +18,6 @@ from langchain_openai import ChatOpenAI
 from openai import DEFAULT_MAX_RETRIES
 from pydantic import ModelWrapValidatorHandler, PrivateAttr, SecretStr, model_validator
 
-from stream_deadline import raw_chunks
 from stream_deadline.bounded import BoundedStream
 from stream_deadline.bounded_sync import BoundedIterator
 from stream_deadline.budget import Bounds, Budget, clock_of, seconds
@@ -34,6 +34,7 @@ _NO_KEY = "vllm-only-base-model"
 _HTTP_CLIENTS = ("http_client", "http_async_client")
 _CLIENTS = ("client", "async_client", "root_client", "root_async_client", *_HTTP_CLIENTS)
 _KEYS = {"api_key", "openai_api_key"}
+_OURS = (PerLoopClient, PerProcessClient)
 _BOUNDS = ("timeout", "stream_timeout", "first_chunk_timeout", "idle_timeout")
 
 
@@ -78,7 +79,7 @@ class ChatVllm(ChatOpenAI):
         name in a synchronous call.
     """
 
-    stream_timeout: float | None | Literal["timeout"] = "timeout"
+    stream_timeout: float | Literal["timeout"] | None = "timeout"
     first_chunk_timeout: float | None = None
     idle_timeout: float | None = None
     require_finish_reason: bool = True
@@ -92,7 +93,13 @@ class ChatVllm(ChatOpenAI):
     def _notice_what_is_given(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         if not isinstance(values, dict):
             return handler(values)
+        values = _with_bounds_as_fields(cls, values)
         given = frozenset(values)
+        if any(_has_key_of_environment(values.get(name), values) for name in ("root_client", "root_async_client")):
+            given -= _KEYS  # a copy that was made of all the fields of another model
+        is_copy = any(
+            isinstance(getattr(values.get(name), "_client", None), _OURS) for name in ("root_client", "root_async_client")
+        )
         for name in _BOUNDS[1:]:  # pydantic would take a string for a number
             if values.get(name) != "timeout":
                 seconds(name, values.get(name))
@@ -100,9 +107,28 @@ class ChatVllm(ChatOpenAI):
             values = {**values, "api_key": _NO_KEY}
         model = handler(values)
         model._given = given
+        if is_copy and not model.streaming:
+            # `configurable_fields` makes a model of all the fields of another one. LangChain takes a `streaming` that is given for a
+            # wish, so that `stream()` would ask for an answer in one piece.
+            model.__pydantic_fields_set__.discard("streaming")
         model._take_over_clients()
         model._settle_bounds()
         return model
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        """Refuse a `timeout` of a subclass: the field's name is `request_timeout`, and nothing would read another."""
+        super().__init_subclass__(**more)
+        if "timeout" in cls.__dict__ or "timeout" in cls.__dict__.get("__annotations__", ()):  # noqa: RUF063
+            raise TypeError(
+                f"{cls.__name__} sets `timeout` in its body, which bounds nothing; say `request_timeout: float | None = …`."
+            )
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """As pydantic's, which does not know a field by its alias: `timeout` would be one that nobody reads."""
+        if update and "timeout" in update:
+            update = {**update, "request_timeout": update["timeout"]}
+            del update["timeout"]
+        return super().model_copy(update=update, deep=deep)
 
     def _settle_bounds(self) -> None:
         bounds = self._bounds({}, parts=True, strict=True)
@@ -116,6 +142,8 @@ class ChatVllm(ChatOpenAI):
 
     def _take_over_clients(self) -> None:
         """Listen to the HTTP clients, keep the SDK from retrying by itself, and have connections for each event loop and process."""
+        from stream_deadline import raw_chunks  # what it needs of the SDK takes longer to load than all the rest of this package
+
         for root, resource, http_client, make, ours in (
             ("root_client", "client", "http_client", per_process_client, PerProcessClient),
             ("root_async_client", "async_client", "http_async_client", per_loop_client, PerLoopClient),
@@ -134,6 +162,7 @@ class ChatVllm(ChatOpenAI):
                 else:
                     http = make(http, str(client.base_url), self.openai_proxy)
             client = client.with_options(max_retries=0, http_client=http)
+            client.key_of_environment = not self._given & _KEYS
             raw_chunks.hear_responses(client)
             setattr(self, root, client)
             setattr(self, resource, raw_chunks.completions(client))
@@ -182,6 +211,8 @@ class ChatVllm(ChatOpenAI):
             whole = kwargs.pop("stream_timeout")
         elif "timeout" in kwargs and not (_is_phases(kwargs["timeout"]) and whole != "timeout"):
             whole = "timeout"
+        if isinstance(kwargs.get("timeout"), Real):
+            kwargs["timeout"] = float(kwargs["timeout"])  # numpy's and fractions' are numbers that sockets do not take
         if whole == "timeout":
             whole = _whole(kwargs.get("timeout", self.model_kwargs.get("timeout", self.request_timeout)))
         whole = seconds("stream_timeout", whole)
@@ -198,14 +229,15 @@ class ChatVllm(ChatOpenAI):
             return kwargs
         if self._users_retries is not None and self.request_timeout is None:
             return kwargs  # the user's own client has one
-        return {**kwargs, "timeout": self.request_timeout}
+        now = self.request_timeout
+        return {**kwargs, "timeout": float(now) if isinstance(now, Real) else now}
 
     def _bounded(self, bounds: Bounds, start: Callable[[], AsyncIterable[T]], collector: Message) -> BoundedStream[T]:
         budget = Budget(bounds, clock_of(asyncio.get_running_loop()))
         line = Line(budget, blocking=False, raw=self.raw_chunks)
         attempts = Attempts(self._retries(self.root_async_client), budget, line)
         stream = BoundedStream(attempts.over(start), budget, collector, line.cut, line.context())
-        line.said = stream.said
+        line.said, line.finished = stream.said, collector.finish
         return stream
 
     def _bounded_sync(self, bounds: Bounds, start: Callable[[], Iterable[T]], collector: Message) -> BoundedIterator[T]:
@@ -213,7 +245,7 @@ class ChatVllm(ChatOpenAI):
         line = Line(budget, blocking=True, raw=self.raw_chunks)
         attempts = Attempts(self._retries(self.root_client), budget, line)
         stream = BoundedIterator(attempts.over_sync(start), budget, collector, line.cut, line.context())
-        line.said = stream.said
+        line.said, line.finished = stream.said, collector.finish
         return stream
 
     def _retries(self, client: Any) -> int:
@@ -230,6 +262,11 @@ class ChatVllm(ChatOpenAI):
     def _convert_chunk_to_generation_chunk(self, chunk: dict[str, Any], *args: Any, **kwargs: Any) -> ChatGenerationChunk | None:
         generation = super()._convert_chunk_to_generation_chunk(chunk, *args, **kwargs)
         choices = chunk.get("choices") or (chunk.get("chunk") or {}).get("choices")
+        if choices and (generation is None or len(choices) > 1):
+            # LangChain leaves out a chunk without a delta, and every choice but the first, though the answer may be whole with it.
+            ends = any(choice.get("finish_reason") for choice in choices)
+            if ends and (line := current()) is not None and line.finished is not None:
+                line.finished()
         delta = choices[0].get("delta") if choices else None
         if delta and generation is not None and (len(delta) > 1 or "content" not in delta):
             self._pass_on(delta, generation.message)
@@ -239,9 +276,12 @@ class ChatVllm(ChatOpenAI):
         """What LangChain leaves out of a delta. Thoughts are handed on; of anything else at least the server is not silent."""
         if (thought := _thought(delta)) is not None:
             message.additional_kwargs[THOUGHTS] = thought
-        elif not message.content and any(value for name, value in delta.items() if name not in ("role", "content", "tool_calls")):
-            if (line := current()) is not None and line.said is not None:
-                line.said()
+            return
+        silent = message.content or not any(
+            value for name, value in delta.items() if name not in ("role", "content", "tool_calls")
+        )
+        if not silent and (line := current()) is not None and line.said is not None:
+            line.said()
 
     def _create_chat_result(self, response: Any, *args: Any, **kwargs: Any) -> ChatResult:
         result = super()._create_chat_result(response, *args, **kwargs)
@@ -267,6 +307,7 @@ class ChatVllm(ChatOpenAI):
         # What may be secret is told apart, not told.
         asked = [
             user,
+            address.query,
             self.default_headers,
             self.default_query,
             *(params.pop(name, None) for name in ("extra_headers", "extra_query")),
@@ -305,6 +346,22 @@ def _make(cls: type[ChatVllm], made_of: dict[str, Any]) -> ChatVllm:
     return cls(**made_of)
 
 
+def _with_bounds_as_fields(cls: type[ChatVllm], values: dict[str, Any]) -> dict[str, Any]:
+    """What a model is made of, with its bounds where the fields for them are.
+
+    What stands in `model_kwargs` would be an argument of the SDK, which knows one of them only. A subclass that declares
+    `request_timeout` anew loses the alias.
+    """
+    others = values.get("model_kwargs")
+    if isinstance(others, dict) and not others.keys().isdisjoint(_BOUNDS):
+        values = {**values, **{name: others[name] for name in _BOUNDS if name in others}}
+        values["model_kwargs"] = {name: value for name, value in others.items() if name not in _BOUNDS}
+    if "timeout" in values and cls.model_fields["request_timeout"].alias is None:
+        values = {**values, "request_timeout": values["timeout"]}
+        del values["timeout"]
+    return values
+
+
 def _whole(timeout: Any) -> float | None:
     """What `timeout` says of the whole call."""
     if _is_phases(timeout):
@@ -324,9 +381,12 @@ def _quietly(kwargs: dict[str, Any]) -> dict[str, Any]:
 
 
 def _thought(said: dict[str, Any]) -> str | None:
-    """What a delta or a message has of thoughts. vLLM calls them `reasoning` now, and `reasoning_content` before; some send both."""
+    """What a delta or a message has of thoughts; None: none, or an empty one.
+
+    vLLM calls them `reasoning` now, and `reasoning_content` before; some send both.
+    """
     thought = said.get("reasoning_content") or said.get("reasoning")
-    return thought if isinstance(thought, str) else None
+    return thought if isinstance(thought, str) and thought else None
 
 
 def _has_default(cls: type[ChatVllm], field: str) -> bool:
@@ -341,6 +401,8 @@ def _root_of(resource: Any) -> Any:
         resource, (openai.resources.chat.completions.Completions, openai.resources.chat.completions.AsyncCompletions)
     ):
         return None
+    from stream_deadline import raw_chunks
+
     root = resource._client
     return root if raw_chunks.is_plain(resource) and not {"with_options", "copy"} & vars(root).keys() else None
 
@@ -351,7 +413,15 @@ def _http_of(resource: Any) -> Any:
 
 
 def _is_a_users(client: Any) -> bool:
-    return client is not None and not isinstance(getattr(client, "_client", client), (PerLoopClient, PerProcessClient))
+    for _ in range(2):  # under a resource of the SDK is its client, and under that the HTTP client
+        client = getattr(client, "_client", None) if not isinstance(client, _OURS) and hasattr(client, "_client") else client
+    return client is not None and not isinstance(client, _OURS)
+
+
+def _has_key_of_environment(client: Any, values: dict[str, Any]) -> bool:
+    """Whether this client of ours has the key that a model is to be made with, and took it from the environment."""
+    key = values.get("openai_api_key", values.get("api_key"))
+    return getattr(client, "key_of_environment", False) and client.api_key == _secret(key)
 
 
 def _secret(key: Any) -> Any:

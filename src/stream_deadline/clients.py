@@ -12,7 +12,7 @@ import ssl
 import threading
 from functools import lru_cache
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from openai import DEFAULT_CONNECTION_LIMITS, DefaultAsyncHttpxClient, DefaultHttpxClient
 
@@ -28,6 +28,7 @@ class PerLoopClient(DefaultAsyncHttpxClient):
         self._settings = settings
         self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, DefaultAsyncHttpxClient] = WeakKeyDictionary()
         self._changing = threading.Lock()
+        _per_loop.add(self)
 
     async def send(self, *args: Any, **kwargs: Any) -> Any:
         response = await self._mine().send(*args, **kwargs)
@@ -43,14 +44,32 @@ class PerLoopClient(DefaultAsyncHttpxClient):
 
     def _mine(self) -> DefaultAsyncHttpxClient:
         loop = asyncio.get_running_loop()
+        if (client := self._clients.get(loop)) is not None:
+            return client
+        client = DefaultAsyncHttpxClient(**_made(self._settings, "AsyncHTTPTransport"))
+        listen(client)
         with self._changing:
-            if (client := self._clients.get(loop)) is None:
-                for other in [each for each in list(self._clients) if each.is_closed()]:
-                    # A client refers to its loop, so that the dictionary alone would keep both for ever.
-                    self._clients.pop(other, None)
-                client = self._clients[loop] = DefaultAsyncHttpxClient(**_made(self._settings, "AsyncHTTPTransport"))
-                listen(client)
-        return client
+            for other in [each for each in list(self._clients) if each.is_closed()]:
+                # A client refers to its loop, so that the dictionary alone would keep both for ever.
+                self._clients.pop(other, None)
+            return self._clients.setdefault(loop, client)
+
+    def forget(self) -> None:
+        """Have neither the connections nor the lock of the process that this one was forked from."""
+        self._clients = WeakKeyDictionary()
+        self._changing = threading.Lock()
+
+
+_per_loop: "WeakSet[PerLoopClient]" = WeakSet()
+
+
+def _forget() -> None:
+    for client in list(_per_loop):
+        client.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
 
 
 class PerProcessClient(DefaultHttpxClient):

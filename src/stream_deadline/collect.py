@@ -70,11 +70,15 @@ class Message:
                 if content:
                     self._texts.append(content)
                 self._thoughts.append(thought)
-                return True
+                return bool(content or thought or ends)
         self._join()
         self._parts.append(message)
         # A list without blocks is how the Responses API begins: an id, and nothing said.
         return bool(content or more or ends or getattr(message, "tool_call_chunks", None))
+
+    def finish(self) -> None:
+        """The reason for the end has come some other way."""
+        self.whole = True
 
     def partial(self) -> AIMessageChunk | None:
         self._join()

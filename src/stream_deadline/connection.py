@@ -20,8 +20,10 @@ from stream_deadline.budget import NEVER, Budget
 
 # Seconds by which a socket's own time-outs come later than the budget's end, so that the budget speaks first.
 AFTERWARDS = 0.02
-# Seconds within which the news of a connection that was reset before the request comes back, or twice the time that opening it took.
-AT_ONCE = 0.02
+# Seconds within which the news of a connection that was reset before the request comes back, or was closed in order, over a short line.
+AT_ONCE, SOON = 0.02, 1.0
+# The most seconds that a socket's time-out is set to; some hundred years are more than sockets take.
+LONGEST = 1e6
 
 # Ends the connection under a stream; is told whether somebody may be using it at this moment.
 Interrupt = Callable[[bool], None]
@@ -37,6 +39,7 @@ class Line:
         token: stands for this call where the call itself must not be kept.
         raw: whether the call takes chunks as they were sent (raw_chunks.py).
         said: to be called when the model says something that does not become an item; None: there is nobody to tell.
+        finished: to be called when the reason for the end comes in a chunk that does not become an item; None: likewise.
     """
 
     def __init__(self, budget: Budget, *, blocking: bool, raw: bool = False) -> None:
@@ -45,6 +48,7 @@ class Line:
         self.answered = False
         self.token = object()
         self.said: Callable[[], None] | None = None
+        self.finished: Callable[[], None] | None = None
         self._budget = budget
         self._blocking = blocking
         self._stream: Any = None
@@ -69,7 +73,9 @@ class Line:
         stream = self._stream
         if stream is None or (self._response is not None and self._response.is_closed):
             return  # a response that was closed has given its connection back to the pool, where it may serve somebody else
-        if getattr(stream, "owner", self.token) is self.token:
+        if isinstance(stream, network.Tracked):
+            stream.end_for(self.token, lambda: end(stream, in_use))
+        else:
             end(stream, in_use)
 
     def pause(self, length: float) -> None:
@@ -82,13 +88,14 @@ class Line:
     def was_stale(self, *, reset: bool = False) -> bool:
         """Whether the last request went over a connection that had been open before, and not a byte came back.
 
-        The server may have given it up just before, and then has not seen the request. An orderly end says so at any time. A
-        `reset` does so only as soon as it can have come: a server that breaks down at work resets as well.
+        The server may have given it up just before, and then has not seen the request. The news of that takes as long as the line is;
+        what ends later was at work. An orderly end is given more time than a `reset`, by which servers also break down at work.
         """
         stream = self._stream
         if not getattr(stream, "reused", False) or stream.heard:
             return False
-        return not reset or time.monotonic() - stream.sent_at < max(AT_ONCE, 2 * stream.opened_in)
+        soon: float = max(AT_ONCE, 2 * stream.opened_in) if reset else max(SOON, 20 * stream.opened_in)
+        return bool(time.monotonic() - stream.sent_at < soon)
 
     def sending(self, request: Any, *, trace: bool = False) -> None:
         """A request is about to leave. `trace`: nothing else tells of its connection."""
@@ -124,10 +131,10 @@ class Line:
 
 def _sooner(left: float, given: float | None) -> float | None:
     """The time-out of a socket: what was given for it, or what is left if that is less."""
-    if left == NEVER:
-        return given
+    given = None if given is None else float(given)
     left = max(0.0, left) + AFTERWARDS
-    return left if given is None else min(left, given)
+    soonest = left if given is None else min(left, given)
+    return None if soonest == NEVER else min(soonest, LONGEST)
 
 
 def current() -> Line | None:
@@ -208,6 +215,8 @@ def shut_down(connection: Any) -> None:
 
     `connection`: a `socket.socket`, or what an event loop shows in its place.
     """
+    if connection is None:
+        return  # a transport of another kind, that shows none
     with contextlib.suppress(OSError, ValueError):  # closed already
         if isinstance(connection, socket.socket):
             # Not the method of an SSLSocket, which would take its TLS state away from under the thread that is reading.

@@ -2,9 +2,10 @@
 
 import warnings
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from stream_deadline.connection import Interrupt, end
+from stream_deadline.scope import Scope
 
 # What lies between a stream and its response in the SDKs' streams, their helpers, and raw responses.
 _ON_THE_WAY = ("response", "_response", "http_response", "_raw_stream", "_iterator", "_stream", "_event_source")
@@ -12,34 +13,56 @@ _DEEPEST = 6
 _told: set[type] = set()
 
 
-def interrupter(stream: Any, *, blocking: bool) -> Interrupt:
+@runtime_checkable
+class Interruptible(Protocol):
+    """A stream that can be ended from another thread: a `BoundedIterator`."""
+
+    def interrupt(self) -> None: ...
+
+
+def interrupter(stream: Any, calls: Scope, *, blocking: bool) -> Interrupt:
     """What ends the connection under `stream`, looked for only when it is needed: a generator may have opened it since.
 
-    `blocking`: whether nothing else can end it, so that it has to be said when there is none.
+    Args:
+        stream: the source.
+        calls: what the calls that it makes itself belong to; they are ended.
+        blocking: whether nothing else can end it, so that it has to be said when there is nothing to end.
     """
 
     def interrupt(in_use: bool) -> None:
-        response = response_of(stream)
-        if response is None:
-            if blocking and in_use:
-                _tell_once(stream)
-        elif not response.is_closed and "stream_id" not in response.extensions:
-            end(response.extensions["network_stream"], in_use)
+        known = calls.has_calls
+        calls.end()
+        for each in _below(stream):
+            known = True
+            if hasattr(each, "interrupt"):
+                each.interrupt()
+            elif "stream_id" not in each.extensions:
+                end(each.extensions["network_stream"], in_use)
+        if not known and blocking and in_use:
+            _tell_once(stream)
 
     return interrupt
 
 
-def response_of(stream: Any) -> Any:
-    """The response of httpx or httpx2 that `stream` reads from; None: none is found."""
+def _below(stream: Any) -> list[Any]:
+    """The open response of httpx or httpx2 that `stream` reads from, or the bounded stream around one; [] if it cannot be told."""
     seen: set[int] = set()
+    found: list[Any] = []
     level = [stream]
     for _ in range(_DEEPEST):
         for each in level:
-            if getattr(each, "extensions", None) and "network_stream" in each.extensions and hasattr(each, "is_closed"):
-                return each
+            if isinstance(each, Interruptible) or (_is_response(each) and not each.is_closed):
+                found.append(each)
         seen.update(id(each) for each in level)
-        level = [inner for each in level for inner in _inside(each) if id(inner) not in seen]
-    return None
+        inner = [inside for each in level if not any(each is one for one in found) for inside in _inside(each)]
+        level = [each for each in {id(each): each for each in inner}.values() if id(each) not in seen]
+    # Where a generator knows several, the one that it waits for cannot be told from the others.
+    return found if len(found) == 1 else []
+
+
+def _is_response(thing: Any) -> bool:
+    extensions = getattr(thing, "extensions", None)
+    return isinstance(extensions, dict) and "network_stream" in extensions and hasattr(thing, "is_closed")
 
 
 def _inside(thing: Any) -> Iterator[Any]:

@@ -45,6 +45,10 @@ class _WithPartial(OSError):
             self._partial = self._partial.value()
         return self._partial
 
+    def _notes(self) -> dict[str, Any]:
+        """What `add_note` added, for a copy."""
+        return {"__notes__": list(self.__notes__)} if hasattr(self, "__notes__") else {}
+
     def _come(self) -> str:
         return "Nothing had come." if not self.chunks else f"{self.chunks} chunk{'s' * (self.chunks != 1)} had come."
 
@@ -71,7 +75,7 @@ class StreamDeadlineExceeded(_WithPartial, TimeoutError):
         return _WHAT[self.bound].format(limit=self.limit, elapsed=self.elapsed, come=self._come())
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.bound, self.limit, self.elapsed, self.chunks, self.partial)
+        return type(self), (self.bound, self.limit, self.elapsed, self.chunks, self.partial), self._notes()
 
 
 class AnswerCutShort(_WithPartial, ConnectionError):
@@ -96,7 +100,7 @@ class AnswerCutShort(_WithPartial, ConnectionError):
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.elapsed, self.chunks, self.partial)
+        return type(self), (self.elapsed, self.chunks, self.partial), self._notes()
 
 
 class _Later:

@@ -10,8 +10,9 @@ test holds that they are there, and a client without them is listened to by its 
 
 import os
 import socket
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any, Protocol
 
@@ -89,6 +90,13 @@ class Tracked:
         self.owner: object = None
         self.reused = False
         self.heard = False
+        self._changing_hands = threading.Lock()
+
+    def end_for(self, owner: object, end: Callable[[], None]) -> None:
+        """Call `end` if it still is `owner` whose request it carries; meanwhile nobody else's is written."""
+        with self._changing_hands:
+            if self.owner is owner:
+                end()
 
     def get_extra_info(self, info: str) -> Any:
         if info == "is_readable" and self._process != _PROCESS:
@@ -101,8 +109,9 @@ class Tracked:
         caller = self._caller()
         owner = None if caller is None else caller.token
         if self.heard or owner is not self.owner:
-            self.reused, self.heard = self.heard, False
-            self.owner, self.sent_at = owner, time.monotonic()
+            with self._changing_hands:
+                self.reused, self.heard = self.heard, False
+                self.owner, self.sent_at = owner, time.monotonic()
             if caller is not None:
                 caller.connected(self)
 
@@ -135,18 +144,15 @@ class _SyncStream(Tracked):
             return
         with connection.dup() as same:
             self.owner = caller.token
-            caller.connected(_Handshake(same, caller.token))
+            caller.connected(_Handshake(same))
             yield
 
 
 class _Handshake:
     """A connection that can be shut down, and nothing else."""
 
-    def __init__(self, connection: socket.socket, owner: object) -> None:
+    def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
-        self.owner = owner
-        self.reused = self.heard = False
-        self.sent_at = self.opened_in = 0.0
 
     def get_extra_info(self, info: str) -> Any:
         return self._connection if info == "socket" else None

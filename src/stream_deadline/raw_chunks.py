@@ -14,6 +14,7 @@ from typing import Any
 import openai
 from openai import AsyncStream, Stream
 from openai.resources.chat.completions import AsyncCompletions, Completions
+from openai.types.chat import ChatCompletionChunk
 
 from stream_deadline.connection import Line, current
 
@@ -59,7 +60,8 @@ def _is_sdks(thing: Any, name: str) -> bool:
     if name in vars(thing):
         return False
     found = next((vars(each)[name] for each in type(thing).__mro__ if name in vars(each)), None)
-    return isinstance(found, FunctionType) and found.__code__.co_filename.startswith(_PACKAGE)
+    # Not `isinstance`: what wrapt puts around a function says that it is one.
+    return type(found) is FunctionType and found.__code__.co_filename.startswith(_PACKAGE)
 
 
 class _Instead:
@@ -76,8 +78,43 @@ class _AsDicts(_Instead):
     def _make_sse_decoder(self) -> "Decoder":
         return Decoder(self._client._make_sse_decoder())
 
-    def _process_response_data(self, *, data: Any, **_: Any) -> Any:
-        return data
+    def _process_response_data(self, *, data: Any, response: Any, **_: Any) -> Any:
+        if _is_told_in_full(data):
+            return data
+        return self._client._process_response_data(data=data, cast_to=ChatCompletionChunk, response=response)
+
+
+def _is_told_in_full(data: Any) -> bool:
+    """Whether the SDK's object of a chunk would tell LangChain no more than the chunk itself.
+
+    The object has every field, if only as None. Where LangChain would miss one that the server has left out, the object is made.
+    """
+    if data.__class__ is not dict or data.get("usage") == {}:
+        return False
+    choices = data.get("choices")
+    if choices.__class__ is not list:
+        return False
+    if not choices:
+        return True
+    first = choices[0]
+    if first.__class__ is not dict or first.get("logprobs"):
+        return False
+    delta = first.get("delta")
+    if delta.__class__ is not dict or delta.get("function_call"):
+        return False
+    return not (calls := delta.get("tool_calls")) or _fill_in(calls)
+
+
+def _fill_in(calls: Any) -> bool:
+    """Give the calls of tools the fields that the SDK's objects have; False: they lack what they cannot be without."""
+    for call in calls:
+        function = call.get("function") if call.__class__ is dict and "index" in call else None
+        if function.__class__ is not dict:
+            return False
+        for thing, names in ((call, ("id", "type")), (function, ("arguments", "name"))):
+            for name in names:
+                thing.setdefault(name, None)
+    return True
 
 
 class _AsEvents(_Instead):
@@ -93,6 +130,9 @@ class _AsEvents(_Instead):
             if kind == _THOUGHT:
                 # LangChain knows of thoughts in summaries only. vLLM sends those that a model had.
                 data = {**data, "type": _SUMMARY, "summary_index": data.get("content_index", 0)}
+        elif kind == "response.incomplete":
+            # An answer that has reached its longest is at its end. LangChain before 1.0 knows of no other end than this one.
+            data = {**data, "type": "response.completed"}
         return self._client._process_response_data(data=data, **more)
 
 
@@ -180,7 +220,7 @@ class Decoder:
                     continue  # a comment, by which servers keep a connection alive
                 self._over = b"\n\n".join(blocks[number:])
                 return
-            yield Event(block[6:].decode())
+            yield Event(block.decode()[6:])
         if b"\r" in blocks[-1]:
             self._over = blocks[-1]
         elif blocks[-1]:

@@ -1,10 +1,12 @@
 """The calls that are made for one request, so that they can be ended together."""
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar, Token
+from contextvars import Context, ContextVar, Token, copy_context
 from typing import Self
 
+_log = logging.getLogger("stream_deadline")
 _scope: "ContextVar[Scope | None]" = ContextVar("stream_deadline_scope", default=None)
 
 
@@ -18,6 +20,7 @@ class Scope:
 
     def __init__(self) -> None:
         self._ends: set[Callable[[], None]] = set()
+        self._outer: Scope | None = None
         self._over = False
 
     def __enter__(self) -> Self:
@@ -46,7 +49,21 @@ class Scope:
         """End all calls, and those to come."""
         self._over = True
         for end in tuple(self._ends):
-            end()
+            try:
+                end()
+            except Exception:  # one that fails does not keep the others from their ends
+                _log.exception("A call could not be ended.")
+
+    def context(self) -> Context:
+        """A copy of the current context variables in which calls belong to this scope, and to the current one as well."""
+        self._outer = _scope.get()
+        context = copy_context()
+        context.run(_scope.set, self)
+        return context
+
+    @property
+    def has_calls(self) -> bool:
+        return bool(self._ends)
 
 
 @contextmanager

@@ -69,7 +69,8 @@ class Alarm:
             due = self._due()
             late = time.monotonic() - due
             if late < 0 or self._budget.lifted() or (self.waiting and self._budget.forgive(late)):
-                return self._due()
+                self.set_for = self._due()
+                return self.set_for
             self._fired = True
             try:
                 self._interrupt(self.waiting)
@@ -79,9 +80,11 @@ class Alarm:
 
     def look(self) -> None:
         """A bound may be nearer than it was."""
-        if (due := self._due()) < self.set_for:
+        with self._lock:  # or the watchdog might put off what is being set
+            if (due := self._due()) >= self.set_for:
+                return
             self.set_for = due
-            _watchdog.add(self)
+        _watchdog.add(self)
 
     def use_up(self) -> None:
         """The caller has left. May be called from any thread."""
@@ -172,7 +175,6 @@ class _Watchdog:
                     if again is None:
                         self._alarms.discard(alarm)
                     elif alarm in self._alarms:
-                        alarm.set_for = again
                         heapq.heappush(self._queue, (again, next(self._count), alarm))
 
 

@@ -8,6 +8,7 @@ import pytest
 from stream_deadline import AnswerCutShort, StreamDeadlineExceeded, bounded, deadline, no_deadline
 from stream_deadline.bounded import BoundedStream
 from stream_deadline.budget import MOST_FORGIVEN, STOOD_STILL, Bounds, Budget, Deadline
+from stream_deadline.collect import Anything
 from tests.stream_deadline.sources import Source, elapsed, virtually
 
 
@@ -134,9 +135,11 @@ async def test_a_source_that_hangs_after_its_end_does_not_spoil_a_whole_answer()
         async def aclose(self) -> None:
             await asyncio.sleep(10_000)
 
-    assert [item async for item in bounded(Hangs(), 2)] == [1, 2, 3]
+    stream = bounded(Hangs(), 2)
+    assert [item async for item in stream] == [1, 2, 3]
     assert elapsed() < 0.1
-    await asyncio.sleep(20)  # by then its clean-up has been ended
+    await asyncio.sleep(20)
+    assert len(asyncio.all_tasks()) == 1, "by then its clean-up has been ended"
 
 
 @virtually
@@ -239,3 +242,17 @@ async def test_an_inner_deadline_holds_when_the_nearer_one_around_it_is_lifted()
         async for _ in stream:
             pass
     assert (caught.value.bound, caught.value.limit) == ("deadline", 5)
+
+
+@virtually
+async def test_an_interrupt_that_fails_keeps_neither_the_error_nor_the_others_from_coming() -> None:
+    def fails(in_use: bool) -> None:
+        raise AttributeError("it shows no socket")
+
+    source = Source(stalls=1)
+    stream = BoundedStream(source, Budget(Bounds(2), asyncio.get_running_loop().time), Anything(), fails)
+    assert await anext(stream) == 0
+    with pytest.raises(StreamDeadlineExceeded):
+        await anext(stream)
+    assert source.closed
+    await BoundedStream(Source(stalls=0), Budget(Bounds(2), asyncio.get_running_loop().time), Anything(), fails).aclose()

@@ -12,6 +12,7 @@ import pytest
 
 from stream_deadline import Deadline, StreamDeadlineExceeded, bounded_sync, deadline
 from stream_deadline.connection import shut_down
+from stream_deadline.watchdog import Alarm
 
 LIMIT = 0.3
 LATEST = 2.0
@@ -276,3 +277,67 @@ def test_a_deadline_that_is_lifted_while_the_thread_is_blocked_ends_nothing() ->
     assert next(stream) == b"x"
     stream.close()
     timer.join()
+
+
+class TestFromAnotherThread:
+    """What ends a pull that waits, in the thread where it waits."""
+
+    def test_closing_it_ends_the_pull(self) -> None:
+        line, ended = Line(), threading.Event()
+        stream = bounded_sync(line, 60, interrupt=line.interrupt)
+
+        def pull() -> None:
+            with pytest.raises(StreamDeadlineExceeded):
+                next(stream)
+            ended.set()
+
+        thread = threading.Thread(target=pull)
+        thread.start()
+        time.sleep(0.1)
+        stream.close()
+        assert ended.wait(LATEST)
+        thread.join()
+        assert line.closed
+
+    def test_the_outer_of_two_ends_the_inner_one(self) -> None:
+        line = Line()
+        inner = bounded_sync(line, 60, interrupt=line.interrupt)
+        started = time.monotonic()
+        with pytest.raises(StreamDeadlineExceeded) as caught:
+            list(bounded_sync(inner, LIMIT))
+        assert caught.value.limit == LIMIT
+        assert time.monotonic() - started < LATEST
+
+    def test_it_ends_calls_that_its_source_makes(self) -> None:
+        def source() -> Iterator[bytes]:
+            line = Line()
+            yield from bounded_sync(line, 60, interrupt=line.interrupt)
+
+        started = time.monotonic()
+        with pytest.raises(StreamDeadlineExceeded) as caught:
+            list(bounded_sync(source(), first_chunk_timeout=LIMIT))
+        assert caught.value.bound == "first_chunk_timeout"
+        assert time.monotonic() - started < LATEST
+
+
+def test_an_alarm_that_is_put_off_while_a_bound_comes_nearer_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The consumer comes back just when the watchdog has found that it is not waiting."""
+    line = Line()
+    stream = bounded_sync(line, idle_timeout=LIMIT, interrupt=line.interrupt)
+    line.far.send(b"x")
+    next(stream)
+    alarm = stream._alarm
+    ring = Alarm.ring
+
+    def slowly(self: Alarm) -> float | None:
+        again = ring(self)
+        time.sleep(0.2)
+        return again
+
+    monkeypatch.setattr(Alarm, "ring", slowly)
+    time.sleep(LIMIT + 0.1)  # the watchdog looks, and finds it busy elsewhere
+    started = time.monotonic()
+    with pytest.raises(StreamDeadlineExceeded):
+        next(stream)
+    assert time.monotonic() - started < LATEST
+    assert alarm.fired()

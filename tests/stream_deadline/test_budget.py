@@ -71,7 +71,7 @@ def test_the_error_names_the_bound_that_was_reached_first() -> None:
     budget = Budget(Bounds(45, 10, 2), clock)
     budget.heard()
     clock.time = 1050
-    error = budget.exceeded(3, None)
+    error = budget.exceeded(3, lambda: None)
     assert (error.bound, error.limit, error.elapsed, error.chunks) == ("idle_timeout", 2, 50, 3)
 
 

@@ -10,6 +10,7 @@ import httpx2
 import pytest
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableLambda
+from pydantic import SecretStr
 
 from stream_deadline import ChatVllm, StreamDeadlineExceeded
 from stream_lab import Endpoint
@@ -144,11 +145,11 @@ def test_a_timeout_that_is_no_number_asks_for_the_streams_own() -> None:
 def test_the_key_is_the_environments_or_a_placeholder_and_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     model = ChatVllm(model="m")
-    assert model.openai_api_key is not None
+    assert isinstance(model.openai_api_key, SecretStr)
     assert model.openai_api_key.get_secret_value() == "vllm-only-base-model"
     monkeypatch.setenv("OPENAI_API_KEY", "sk-something-secret")
     model = ChatVllm(model="m")
-    assert model.openai_api_key is not None
+    assert isinstance(model.openai_api_key, SecretStr)
     assert model.openai_api_key.get_secret_value() == "sk-something-secret"
     assert "something-secret" not in repr(model)
 

@@ -109,3 +109,16 @@ def test_a_thread_that_is_blocked_is_woken_and_the_server_is_free(
     wait(lambda: ledger(http, fake)[known]["slot_freed"] is not None)
     assert len(ledger(http, fake)) == known + 1
     assert scope._ends == set()
+
+
+def test_a_call_that_cannot_be_ended_does_not_keep_the_others_from_their_ends() -> None:
+    ended: list[str] = []
+
+    def fails() -> None:
+        raise AttributeError("no socket")
+
+    scope = Scope()
+    for end in (lambda: ended.append("first"), fails, lambda: ended.append("last")):
+        scope.add(end)
+    scope.end()
+    assert sorted(ended) == ["first", "last"]

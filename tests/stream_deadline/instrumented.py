@@ -1,0 +1,131 @@
+"""A program that makes calls under a tracing that patches the SDK, and prints what was traced and what came.
+
+    python -m tests.stream_deadline.instrumented traceloop ChatVllm
+
+The patches cannot all be undone, so each tracing has a process of its own.
+"""
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from langchain_openai import ChatOpenAI
+
+from stream_deadline import ChatVllm
+from tests.stream_deadline.calls import STREAMS, WHOLES
+from tests.stream_deadline.scripted import Answer, Request, Scripted, chunk, delta, stream, whole
+
+WORDS = ("Because ", "it ", "is.")
+CONTENT = "Because it is."
+USAGE = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
+
+
+def answer(request: Request) -> Answer:
+    if request.body.get("stream"):
+        return stream(*[delta(word) for word in WORDS], delta("", finish="stop"), chunk(usage=USAGE))
+    return whole(CONTENT)
+
+
+Traced = Callable[[Callable[[], Any]], list[Any]]
+"""Makes a call and gives the spans that came of it, each as its name and its attributes."""
+
+
+def _exported(instrumentor: Any) -> Traced:
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    instrumentor.instrument(tracer_provider=provider)
+
+    def traced(call: Callable[[], Any]) -> list[Any]:
+        exporter.clear()
+        call()
+        return [[span.name, dict(span.attributes or {})] for span in exporter.get_finished_spans()]
+
+    return traced
+
+
+def traceloop() -> Traced:
+    os.environ["TRACELOOP_TRACE_CONTENT"] = "true"
+    from opentelemetry.instrumentation.openai import OpenAIInstrumentor
+
+    return _exported(OpenAIInstrumentor())
+
+
+def openinference() -> Traced:
+    from openinference.instrumentation.openai import OpenAIInstrumentor
+
+    return _exported(OpenAIInstrumentor())
+
+
+def sentry() -> Traced:
+    import sentry_sdk
+    from sentry_sdk.integrations.openai import OpenAIIntegration
+
+    spans: list[Any] = []
+
+    def keep(event: Any, _: Any) -> None:
+        spans.extend(
+            [span.get("op"), span.get("data")] for span in event["spans"] if str(span.get("op", "")).startswith("gen_ai")
+        )
+
+    sentry_sdk.init(
+        dsn="http://k@127.0.0.1:9/1",
+        traces_sample_rate=1.0,
+        send_default_pii=True,
+        default_integrations=False,
+        auto_enabling_integrations=False,
+        integrations=[OpenAIIntegration(include_prompts=True)],
+        before_send_transaction=keep,
+    )
+
+    def traced(call: Callable[[], Any]) -> list[Any]:
+        spans.clear()
+        with sentry_sdk.start_transaction(name="test"):
+            call()
+        return list(spans)
+
+    return traced
+
+
+TRACINGS: dict[str, Callable[[], Traced]] = {"traceloop": traceloop, "openinference": openinference, "sentry": sentry}
+CALLS = {name: (STREAMS.get(name) or WHOLES[name]) for name in ("stream", "astream", "invoke", "ainvoke")}
+
+
+def text(came: Any) -> Any:
+    return [each.content for each in came] if isinstance(came, list) else came.content
+
+
+def main(tracing: str, kind: str) -> None:
+    logging.disable(logging.CRITICAL)
+    make: Callable[..., ChatOpenAI] = ChatVllm if kind == "ChatVllm" else ChatOpenAI
+    said: dict[str, dict[str, Any]] = {}
+    with Scripted(answer) as server:
+
+        def models(age: str) -> dict[str, ChatOpenAI]:
+            # LangChain shares connections among models of one address, and they serve one event loop only.
+            return {
+                name: make(**{**server.settings, "base_url": f"{server.root}/{age}/{name}/v1", "stream_usage": True})
+                for name in CALLS
+            }
+
+        older = models("older")
+        if kind == "ChatVllm":
+            for name in ("stream", "astream"):
+                CALLS[name](older[name])  # their chunks are raw as yet
+        traced = TRACINGS[tracing]()
+        for age, those in (("older", older), ("newer", models("newer"))):
+            for name, call in CALLS.items():
+                came: list[Any] = []
+                spans = traced(lambda: came.append(call(those[name])))  # noqa: B023  # it is called at once
+                said[f"{age} {name}"] = {"spans": spans, "content": text(came[0])}
+    print(json.dumps(said, default=str))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

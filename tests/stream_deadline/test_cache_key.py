@@ -1,0 +1,114 @@
+"""LangChain's cache: an answer is taken for that of the same server and the same user only, and nothing secret is kept."""
+
+import pickle
+from typing import Any
+
+import pytest
+from langchain_core.caches import InMemoryCache
+from langchain_core.messages import HumanMessage
+
+from stream_deadline import ChatVllm
+from tests.stream_deadline.scripted import Scripted, whole
+
+SETTINGS: dict[str, Any] = {"model": "m", "api_key": "sk-key", "base_url": "http://gpu/v1"}
+
+
+def key(model: Any, **call: Any) -> str:
+    return str(model._get_llm_string(**call))
+
+
+OTHERS: dict[str, dict[str, Any]] = {
+    "address": {"base_url": "http://other/v1"},
+    "port": {"base_url": "http://gpu:81/v1"},
+    "path": {"base_url": "http://gpu/v2"},
+    "scheme": {"base_url": "https://gpu/v1"},
+    "query of the address": {"base_url": "http://gpu/v1?tenant=b"},
+    "user of the address": {"base_url": "http://me:pw@gpu/v1"},
+    "header": {"default_headers": {"x-tenant": "b"}},
+    "query": {"default_query": {"tenant": "b"}},
+    "organization": {"organization": "b"},
+    "extra headers": {"model_kwargs": {"extra_headers": {"x-tenant": "b"}}},
+    "extra query": {"model_kwargs": {"extra_query": {"tenant": "b"}}},
+    "body": {"extra_body": {"adapter": "b"}},
+    "model": {"model": "n"},
+    "temperature": {"temperature": 0.5},
+    "api": {"use_responses_api": True},
+}
+
+
+@pytest.mark.parametrize("what", OTHERS)
+@pytest.mark.filterwarnings("ignore:Parameters")
+def test_what_may_change_the_answer_changes_the_key(what: str) -> None:
+    assert key(ChatVllm(**SETTINGS)) != key(ChatVllm(**{**SETTINGS, **OTHERS[what]}))
+
+
+def test_so_does_what_one_call_adds() -> None:
+    model = ChatVllm(**SETTINGS)
+    keys = {key(model), key(model, stop=["x"]), key(model, extra_headers={"a": "1"}), key(model, extra_headers={"a": "2"})}
+    assert len(keys | {key(model, extra_query={"a": "1"}), key(model, extra_body={"a": "1"})}) == 6
+
+
+def test_a_header_is_no_query() -> None:
+    one, other = {"default_headers": {"a": "b"}}, {"default_query": {"a": "b"}}
+    assert key(ChatVllm(**SETTINGS, **one)) != key(ChatVllm(**SETTINGS, **other))
+
+
+SECRETS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "key": ({"api_key": "hush"}, {}),
+    "callable key": ({"api_key": lambda: "hush"}, {}),
+    "header": ({"default_headers": {"authorization": "Bearer hush"}}, {}),
+    "query": ({"default_query": {"token": "hush"}}, {}),
+    "user": ({"base_url": "http://me:hush@gpu/v1"}, {}),
+    "query of the address": ({"base_url": "http://gpu/v1?token=hush"}, {}),
+    "extra headers": ({"model_kwargs": {"extra_headers": {"x": "hush"}}}, {}),
+    "bound extra headers": ({}, {"extra_headers": {"x": "hush"}}),
+    "bound extra query": ({}, {"extra_query": {"x": "hush"}}),
+    "proxy": ({"openai_proxy": "http://me:hush@proxy:1"}, {}),
+}
+
+
+@pytest.mark.parametrize("what", SECRETS)
+@pytest.mark.filterwarnings("ignore:Parameters")
+def test_nothing_secret_stands_in_the_key(what: str) -> None:
+    options, call = SECRETS[what]
+    try:
+        model = ChatVllm(**{**SETTINGS, **options})
+    except ValueError:
+        pytest.skip("langchain-openai 0.3 takes no callable key")
+    assert "hush" not in key(model, **call)
+
+
+def test_a_model_made_twice_has_one_key() -> None:
+    options: dict[str, Any] = {**SETTINGS, "default_headers": {"a": "1", "b": "2"}}
+    turned = {**SETTINGS, "default_headers": {"b": "2", "a": "1"}}
+    model = ChatVllm(**options)
+    copies = [ChatVllm(**options), ChatVllm(**turned), model.model_copy(), pickle.loads(pickle.dumps(model))]
+    assert {key(each) for each in copies} == {key(model)}
+
+
+def test_bounds_change_nothing() -> None:
+    bounds = {"timeout": 5, "stream_timeout": 4, "first_chunk_timeout": 2, "idle_timeout": 1}
+    model = ChatVllm(**SETTINGS)
+    assert {key(model, **bounds), key(ChatVllm(**SETTINGS, **bounds)), key(model.model_copy(update=bounds))} == {key(model)}
+    assert key(model, stop=["x"], **bounds) == key(model, stop=["x"])
+
+
+@pytest.mark.parametrize("is_async", [True, False])
+async def test_an_answer_is_not_taken_for_another_servers(is_async: bool) -> None:
+    cache = InMemoryCache()
+
+    async def ask(server: Scripted, **bound: Any) -> Any:
+        model = ChatVllm(**server.settings, cache=cache)
+        return (await model.ainvoke("Why?", **bound) if is_async else model.invoke("Why?", **bound)).content
+
+    with Scripted(whole("one")) as one, Scripted(whole("two")) as two:
+        assert [await ask(one), await ask(two), await ask(one, timeout=3), await ask(two, idle_timeout=1)] == ["one", "two"] * 2
+        assert (len(one.requests), len(two.requests)) == (1, 1)
+
+
+def test_a_cached_message_has_its_thoughts() -> None:
+    with Scripted(whole("one", reasoning="hm")) as server:
+        model = ChatVllm(**server.settings, cache=InMemoryCache())
+        answers = [model.invoke([HumanMessage("Why?")]) for _ in range(2)]
+    assert [each.additional_kwargs["reasoning_content"] for each in answers] == ["hm", "hm"]
+    assert len(server.requests) == 1

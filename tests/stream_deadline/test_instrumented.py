@@ -1,0 +1,59 @@
+"""Tracing that patches the OpenAI SDK records of `ChatVllm` what it records of `ChatOpenAI`, content and usage included."""
+
+import json
+import subprocess
+import sys
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.stream_deadline.instrumented import CONTENT, TRACINGS
+
+NEEDS = {
+    "traceloop": "opentelemetry.instrumentation.openai",
+    "openinference": "openinference.instrumentation.openai",
+    "sentry": "sentry_sdk",
+}
+CHANGING = ("response.id", "server.port", "api_base", "base_url", "gen_ai.response.id", "time", "thread", "duration")
+
+
+def there(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+@lru_cache(maxsize=16)
+def traced(tracing: str, kind: str) -> dict[str, Any]:
+    if not there(NEEDS[tracing]):
+        pytest.skip(f"{NEEDS[tracing]} is not installed; it comes with the extra `instrumented`")
+    command = [sys.executable, "-W", "ignore", "-m", "tests.stream_deadline.instrumented", tracing, kind]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return said
+
+
+def steady(spans: list[Any]) -> list[Any]:
+    """Without what differs from run to run, and what tells the two classes' requests apart on purpose."""
+    return [
+        [name, {key: value for key, value in (data or {}).items() if not any(each in key for each in CHANGING)}]
+        for name, data in spans
+    ]
+
+
+@pytest.mark.parametrize("age", ["older", "newer"])
+@pytest.mark.parametrize("call", ["stream", "astream", "invoke", "ainvoke"])
+@pytest.mark.parametrize("tracing", TRACINGS)
+def test_what_is_traced_is_what_it_is_of_the_parent(tracing: str, call: str, age: str) -> None:
+    """Whether the model is older than the tracing or newer."""
+    ours, theirs = (traced(tracing, kind)[f"{age} {call}"] for kind in ("ChatVllm", "ChatOpenAI"))
+    assert ours["content"] == theirs["content"]
+    assert theirs["spans"], "the tracing traces nothing at all here"
+    assert steady(ours["spans"]) == steady(theirs["spans"])
+    if "stream" in call:
+        assert CONTENT in json.dumps(ours["spans"])
