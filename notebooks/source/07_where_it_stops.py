@@ -430,7 +430,9 @@ from stream_deadline import AnswerCutShort
 
 
 def bounds(scenario, **more):
-    return ChatVllm(**{**fake.settings, "extra_body": {"fake_scenario": scenario}, "timeout": 30, **more})
+    return ChatVllm(
+        **{**fake.settings, "extra_body": {"fake_scenario": scenario}, "timeout": 30, **more}
+    )
 
 
 def warm_connection():
@@ -440,19 +442,25 @@ def warm_connection():
 
 
 def one_piece():
-    answer = bounds("finite:tokens=200", first_chunk_timeout=limit, idle_timeout=limit).invoke(question)
+    answer = bounds("finite:tokens=200", first_chunk_timeout=limit, idle_timeout=limit).invoke(
+        question
+    )
     return "the answer" if answer.content else "nothing"
 
 
 def thoughts():
-    chunks = list(bounds("finite:tokens=240+think:tokens=200", first_chunk_timeout=limit).stream(question))
+    chunks = list(
+        bounds("finite:tokens=240+think:tokens=200", first_chunk_timeout=limit).stream(question)
+    )
     thought = any(chunk.additional_kwargs.get("reasoning_content") for chunk in chunks)
     return "thoughts, then the answer" if thought and chunks[-1].usage_metadata else "no thoughts"
 
 
 def a_half():
     try:
-        return f"{len(list(bounds('ends_early:after=5').stream(question)))} chunks as if that were all"
+        return (
+            f"{len(list(bounds('ends_early:after=5').stream(question)))} chunks as if that were all"
+        )
     except AnswerCutShort as error:
         return "an error with the half" if error.partial.content else "an error"
 
@@ -585,9 +593,13 @@ evidence.claim(
     expected="told at once",
     found="told at once" if at_once else call.verdict,
 )
-evidence.claim("a warm connection that stays silent is", expected="stopped at the deadline", found=warm)
+evidence.claim(
+    "a warm connection that stays silent is", expected="stopped at the deadline", found=warm
+)
 evidence.claim("the bounds for parts leave invoke", expected="the answer", found=piece)
-evidence.claim("a model that thinks first gives", expected="thoughts, then the answer", found=thought)
+evidence.claim(
+    "a model that thinks first gives", expected="thoughts, then the answer", found=thought
+)
 evidence.claim("a stream without a finish reason is", expected="an error with the half", found=half)
 for name, count in held.items():
     evidence.number(f"cells_{name}", count)
