@@ -453,7 +453,8 @@ def thoughts():
         bounds("finite:tokens=240+think:tokens=200", first_chunk_timeout=limit).stream(question)
     )
     thought = any(chunk.additional_kwargs.get("reasoning_content") for chunk in chunks)
-    return "thoughts, then the answer" if thought and chunks[-1].usage_metadata else "no thoughts"
+    answer = any(chunk.content for chunk in chunks)
+    return "thoughts, then the answer" if thought and answer else "no thoughts"
 
 
 def a_half():

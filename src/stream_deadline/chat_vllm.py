@@ -211,11 +211,11 @@ class ChatVllm(ChatOpenAI):
             whole = kwargs.pop("stream_timeout")
         elif "timeout" in kwargs and not (_is_phases(kwargs["timeout"]) and whole != "timeout"):
             whole = "timeout"
-        if isinstance(kwargs.get("timeout"), Real):
-            kwargs["timeout"] = float(kwargs["timeout"])  # numpy's and fractions' are numbers that sockets do not take
         if whole == "timeout":
             whole = _whole(kwargs.get("timeout", self.model_kwargs.get("timeout", self.request_timeout)))
         whole = seconds("stream_timeout", whole)
+        if isinstance(kwargs.get("timeout"), Real):  # no bool any more
+            kwargs["timeout"] = float(kwargs["timeout"])  # numpy's and fractions' are numbers that sockets do not take
         own = {name: getattr(self, name) for name in ("first_chunk_timeout", "idle_timeout") if name not in kwargs}
         told = {name: kwargs.pop(name) for name in ("first_chunk_timeout", "idle_timeout") if name in kwargs}
         if not strict and whole is not None:
@@ -256,7 +256,10 @@ class ChatVllm(ChatOpenAI):
         return DEFAULT_MAX_RETRIES if self._users_retries is None else self._users_retries
 
     def _should_stream_usage(self, stream_usage: bool | None = None, **kwargs: Any) -> bool:
-        told = [stream_usage, kwargs.get("stream_options"), self.model_kwargs.get("stream_options"), self.stream_usage]
+        own = self.stream_usage
+        if own == ChatOpenAI.model_fields["stream_usage"].default and "stream_usage" not in self.model_fields_set:
+            own = None  # before langchain-openai 1.0 the default is False
+        told = [stream_usage, kwargs.get("stream_options"), self.model_kwargs.get("stream_options"), own]
         return super()._should_stream_usage(stream_usage, **kwargs) if any(each is not None for each in told) else True
 
     def _convert_chunk_to_generation_chunk(self, chunk: dict[str, Any], *args: Any, **kwargs: Any) -> ChatGenerationChunk | None:

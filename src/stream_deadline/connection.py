@@ -94,7 +94,7 @@ class Line:
         stream = self._stream
         if not getattr(stream, "reused", False) or stream.heard:
             return False
-        soon: float = max(AT_ONCE, 2 * stream.opened_in) if reset else max(SOON, 20 * stream.opened_in)
+        soon: float = max(AT_ONCE, 2 * stream.opened_in) if reset or stream.secure else max(SOON, 20 * stream.opened_in)
         return bool(time.monotonic() - stream.sent_at < soon)
 
     def sending(self, request: Any, *, trace: bool = False) -> None:

@@ -79,10 +79,12 @@ class Tracked:
         heard: whether a byte has come since.
         sent_at: when that request was begun to be written, on the monotonic clock.
         opened_in: seconds that opening it took, which is how long the line is.
+        secure: whether TLS is on it, where an orderly end and a broken one look the same.
     """
 
-    def __init__(self, inner: Any, caller: Ask, opened_in: float) -> None:
+    def __init__(self, inner: Any, caller: Ask, opened_in: float, *, secure: bool = False) -> None:
         self._inner = inner
+        self.secure = secure
         self._caller = caller
         self.opened_in = opened_in
         self.sent_at = 0.0
@@ -133,7 +135,7 @@ class _SyncStream(Tracked):
     def start_tls(self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None) -> "_SyncStream":
         with self._shaking_hands():
             inner = self._inner.start_tls(ssl_context, server_hostname, timeout)
-        return _SyncStream(inner, self._caller, self.opened_in)
+        return _SyncStream(inner, self._caller, self.opened_in, secure=True)
 
     @contextmanager
     def _shaking_hands(self) -> Iterator[None]:
@@ -180,7 +182,7 @@ class _AsyncStream(Tracked):
     ) -> "_AsyncStream":
         self._claim()
         inner = await self._inner.start_tls(ssl_context, server_hostname, timeout)
-        return _AsyncStream(inner, self._caller, self.opened_in)
+        return _AsyncStream(inner, self._caller, self.opened_in, secure=True)
 
 
 class _Backend:

@@ -411,3 +411,23 @@ def test_callbacks_hear_each_token_and_the_whole() -> None:
         with Scripted(stream(delta("a"), delta("b", finish="stop"))) as server:
             ask(call, ChatVllm(**server.settings, callbacks=[heard]))
         assert ("".join(heard.tokens), heard.ends) == ("ab", 1)
+
+
+USAGE_TOLD: dict[str, tuple[bool, Callable[[dict[str, Any]], Any]]] = {
+    "nothing": (True, lambda settings: ChatVllm(**settings)),
+    "yes": (True, lambda settings: ChatVllm(**settings, stream_usage=True)),
+    "no": (False, lambda settings: ChatVllm(**settings, stream_usage=False)),
+    "no, in a copy": (False, lambda settings: ChatVllm(**settings).model_copy(update={"stream_usage": False})),
+    "no, for one call": (False, lambda settings: ChatVllm(**settings).bind(stream_usage=False)),
+    "yes, for one call": (True, lambda settings: ChatVllm(**settings, stream_usage=False).bind(stream_usage=True)),
+    "no, to the server": (False, lambda settings: ChatVllm(**settings).bind(stream_options={"include_usage": False})),
+}
+
+
+@pytest.mark.parametrize("call", ["stream", "astream"])
+@pytest.mark.parametrize("told", USAGE_TOLD)
+def test_a_stream_ends_with_its_usage_unless_it_is_told_not_to(told: str, call: str) -> None:
+    asked, make = USAGE_TOLD[told]
+    with Scripted(either) as server:
+        ask(call, make(server.settings))
+    assert bool((server.requests[0].body.get("stream_options") or {}).get("include_usage")) == asked

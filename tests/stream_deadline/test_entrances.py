@@ -266,7 +266,7 @@ def ends_on_time(server: Scripted, before: int, started: float) -> None:
     assert server.requests[-1].left.wait(LATEST), "the server still talks to nobody"
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error::RuntimeWarning")
 @pytest.mark.parametrize("opened", SYNC)
 def test_a_silent_server_is_left_on_time(opened: str, server: Scripted) -> None:
     """The clock begins with the bounded stream, so it is read there."""
@@ -283,7 +283,7 @@ def test_a_silent_server_is_left_on_time(opened: str, server: Scripted) -> None:
     assert started
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error::RuntimeWarning")
 @pytest.mark.parametrize("opened", ASYNC)
 def test_a_silent_server_is_left_on_time_by_an_event_loop(opened: str, server: Scripted) -> None:
     before, started = len(server.requests), 0.0
@@ -300,7 +300,7 @@ def test_a_silent_server_is_left_on_time_by_an_event_loop(opened: str, server: S
     assert started
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error::RuntimeWarning")
 @pytest.mark.parametrize("part", ["iter_lines", "iter_bytes", "iter_text", "iter_raw"])
 @pytest.mark.parametrize("family", [httpx2, OTHER], ids=["httpx2", "httpx"])
 @pytest.mark.parametrize("warm", [False, True], ids=["new", "pooled"])
@@ -372,7 +372,7 @@ def test_where_nothing_can_be_ended_it_is_said_once() -> None:
     assert "interrupt=" in str(ours[0].message)
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_with_an_interrupt_of_the_users_nothing_is_said() -> None:
     entrances._told.discard(Opaque)
     source = Opaque()
@@ -380,7 +380,7 @@ def test_with_an_interrupt_of_the_users_nothing_is_said() -> None:
         list(bounded_sync(source, LIMIT, interrupt=source.free.set))
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_an_event_loop_needs_no_connection_to_end_a_source() -> None:
     async def opaque() -> Any:
         while True:

@@ -31,9 +31,9 @@ def broken(cause: Exception | None = None) -> openai.APIConnectionError:
 class Connection:
     """What a call knows of its connection."""
 
-    def __init__(self, *, reused: bool, heard: bool = False, ago: float = 0.0, opened_in: float = 0.001) -> None:
+    def __init__(self, *, reused: bool, heard: bool = False, ago: float = 0.0, opened_in: float = 0.001, secure: bool = False) -> None:
         self.reused, self.heard, self.opened_in = reused, heard, opened_in
-        self.sent_at = time.monotonic() - ago
+        self.sent_at, self.secure = time.monotonic() - ago, secure
 
 
 class Call:
@@ -134,6 +134,7 @@ def on_a(**connection: Any) -> Callable[[Call], None]:
 
 
 new, stale, half = on_a(reused=False), on_a(reused=True), on_a(reused=True, heard=True)
+late, secure = on_a(reused=True, ago=5.0), on_a(reused=True, ago=0.5, secure=True)
 at_work, far = on_a(reused=True, ago=0.5), on_a(reused=True, ago=0.5, opened_in=0.3)
 
 
@@ -153,7 +154,9 @@ def answered(call: Call) -> None:
         (stale, httpx2.ReadError("a pooled connection the server had given up"), True),
         (far, httpx2.ReadError("the same, over a slow line"), True),
         (at_work, httpx2.ReadError("the server broke down while it worked"), False),
-        (at_work, httpx2.RemoteProtocolError("closed in order, at any time"), True),
+        (at_work, httpx2.RemoteProtocolError("closed in order, over a slow line"), True),
+        (late, httpx2.RemoteProtocolError("closed in order, by a gateway that had waited long enough"), False),
+        (secure, httpx2.RemoteProtocolError("broke down; over TLS that looks like an orderly end"), False),
         (stale, httpx2.WriteError("the same, before the request was whole"), True),
         (stale, httpx2.ReadTimeout("silent"), False),
         (half, httpx2.RemoteProtocolError("half a status line"), False),

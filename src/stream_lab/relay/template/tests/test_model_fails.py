@@ -48,7 +48,7 @@ def test_it_calls_the_request_bad(relay: str, path: str) -> None:
         assert http.post(relay + path, json=QUESTION).status_code == 400
 
 
-@pytest.mark.fake_vllm("refuse:status=500,times=1")
+@pytest.mark.fake_vllm("refuse:status=429,times=1")
 def test_what_passes_is_tried_once_more(relay: str, fake_vllm: FakeVllm) -> None:
     assert chat(relay)[-1][0] == "done"
     assert len(fake_vllm.requests) == 2
