@@ -31,7 +31,9 @@ def broken(cause: Exception | None = None) -> openai.APIConnectionError:
 class Connection:
     """What a call knows of its connection."""
 
-    def __init__(self, *, reused: bool, heard: bool = False, ago: float = 0.0, opened_in: float = 0.001, secure: bool = False) -> None:
+    def __init__(
+        self, *, reused: bool, heard: bool = False, ago: float = 0.0, opened_in: float = 0.001, secure: bool = False
+    ) -> None:
         self.reused, self.heard, self.opened_in = reused, heard, opened_in
         self.sent_at, self.secure = time.monotonic() - ago, secure
 
