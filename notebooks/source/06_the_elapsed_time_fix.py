@@ -80,7 +80,7 @@ print("chain.astream:", chained.verdict, "/ server:", chained.server)
 #
 # `stream_deadline.ChatVllm` is made as the incident's class was, and does this and a little more: it refuses a time-out of zero, says
 # in its error what to change, bounds the synchronous `stream()` too, and closes the connection itself instead of leaving that to
-# Python's memory management. A chunk costs it a third of what it costs `ChatOpenAI`, so that the deadline comes for less than nothing.
+# Python's memory management. Alone, a chunk costs it a third of what it costs `ChatOpenAI`, so that the deadline comes for less than nothing.
 
 # %%
 from stream_deadline import ChatVllm, StreamDeadlineExceeded

@@ -258,11 +258,11 @@ class _Exchange:
         self._turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()  # there is something to decide
 
     async def run(self, limit: float | None) -> None:
-        """Have the application answer, within so many seconds. None: only the deadline that is ambient already bounds it."""
+        """Have the application answer within `limit` seconds. None: only the deadline that is ambient already bounds it."""
         limit = min(NEVER if limit is None else limit, remaining())
         around = current()
         self._connection[_NESTED] = True
-        # A deadline and a group of calls of its own, since the end of this answer lifts nobody else's.
+        # A deadline and a group of calls of its own, since the end of this answer lifts its own only.
         with no_deadline(), deadline(None if limit == NEVER else limit) as self._due, self._calls:
             work = asyncio.ensure_future(self._app(self._connection, self._inbox.receive, self.send))
         if around is not None:

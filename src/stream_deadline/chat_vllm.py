@@ -124,7 +124,7 @@ class ChatVllm(ChatOpenAI):
             )
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """As pydantic's, which does not know a field by its alias: `timeout` would be one that nobody reads."""
+        """As pydantic's, which does not know a field by its alias: `timeout` would be one without effect."""
         if update and "timeout" in update:
             update = {**update, "request_timeout": update["timeout"]}
             del update["timeout"]
@@ -214,8 +214,8 @@ class ChatVllm(ChatOpenAI):
         if whole == "timeout":
             whole = _whole(kwargs.get("timeout", self.model_kwargs.get("timeout", self.request_timeout)))
         whole = seconds("stream_timeout", whole)
-        if isinstance(kwargs.get("timeout"), Real):  # no bool any more
-            kwargs["timeout"] = float(kwargs["timeout"])  # numpy's and fractions' are numbers that sockets do not take
+        if "timeout" in kwargs:  # no bool any more
+            kwargs["timeout"] = _as_sockets_take_it(kwargs["timeout"])
         own = {name: getattr(self, name) for name in ("first_chunk_timeout", "idle_timeout") if name not in kwargs}
         told = {name: kwargs.pop(name) for name in ("first_chunk_timeout", "idle_timeout") if name in kwargs}
         if not strict and whole is not None:
@@ -229,8 +229,7 @@ class ChatVllm(ChatOpenAI):
             return kwargs
         if self._users_retries is not None and self.request_timeout is None:
             return kwargs  # the user's own client has one
-        now = self.request_timeout
-        return {**kwargs, "timeout": float(now) if isinstance(now, Real) else now}
+        return {**kwargs, "timeout": _as_sockets_take_it(self.request_timeout)}
 
     def _bounded(self, bounds: Bounds, start: Callable[[], AsyncIterable[T]], collector: Message) -> BoundedStream[T]:
         budget = Budget(bounds, clock_of(asyncio.get_running_loop()))
@@ -268,7 +267,7 @@ class ChatVllm(ChatOpenAI):
         if choices and (generation is None or len(choices) > 1):
             # LangChain leaves out a chunk without a delta, and every choice but the first, though the answer may be whole with it.
             ends = any(choice.get("finish_reason") for choice in choices)
-            if ends and (line := current()) is not None and line.finished is not None:
+            if ends and (line := current()) is not None:
                 line.finished()
         delta = choices[0].get("delta") if choices else None
         if delta and generation is not None and (len(delta) > 1 or "content" not in delta):
@@ -283,7 +282,7 @@ class ChatVllm(ChatOpenAI):
         silent = message.content or not any(
             value for name, value in delta.items() if name not in ("role", "content", "tool_calls")
         )
-        if not silent and (line := current()) is not None and line.said is not None:
+        if not silent and (line := current()) is not None:
             line.said()
 
     def _create_chat_result(self, response: Any, *args: Any, **kwargs: Any) -> ChatResult:
@@ -371,6 +370,11 @@ def _whole(timeout: Any) -> float | None:
         # Which of its phases should bound the whole is not ours to guess.
         raise ValueError(f"timeout={timeout!r} does not say how long a call may take in all; give stream_timeout=… too.")
     return seconds("timeout", timeout)
+
+
+def _as_sockets_take_it(timeout: Any) -> Any:
+    """A number as a float: numpy's and fractions' are numbers, too, but no time-outs of a socket."""
+    return float(timeout) if isinstance(timeout, Real) else timeout
 
 
 def _is_phases(timeout: Any) -> bool:

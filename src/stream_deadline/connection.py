@@ -22,7 +22,7 @@ from stream_deadline.budget import NEVER, Budget
 AFTERWARDS = 0.02
 # Seconds within which the news of a connection that was reset before the request comes back, or was closed in order, over a short line.
 AT_ONCE, SOON = 0.02, 1.0
-# The most seconds that a socket's time-out is set to; some hundred years are more than sockets take.
+# The most seconds that a socket's time-out is set to; far larger numbers overflow there.
 LONGEST = 1e6
 
 # Ends the connection under a stream; is told whether somebody may be using it at this moment.
@@ -38,8 +38,8 @@ class Line:
         answered: whether a good response to the last request has begun. From then on another attempt would be another generation.
         token: stands for this call where the call itself must not be kept.
         raw: whether the call takes chunks as they were sent (raw_chunks.py).
-        said: to be called when the model says something that does not become an item; None: there is nobody to tell.
-        finished: to be called when the reason for the end comes in a chunk that does not become an item; None: likewise.
+        said: to be called when the model says something that does not become an item.
+        finished: to be called when the reason for the end comes in a chunk that does not become an item.
     """
 
     def __init__(self, budget: Budget, *, blocking: bool, raw: bool = False) -> None:
@@ -47,8 +47,8 @@ class Line:
         self.raw = raw
         self.answered = False
         self.token = object()
-        self.said: Callable[[], None] | None = None
-        self.finished: Callable[[], None] | None = None
+        self.said: Callable[[], None] = _nothing
+        self.finished: Callable[[], None] = _nothing
         self._budget = budget
         self._blocking = blocking
         self._stream: Any = None
@@ -127,6 +127,10 @@ class Line:
             self._stream = stream
             if self._is_cut:
                 self.cut()
+
+
+def _nothing() -> None:
+    """There is no stream yet that could be told."""
 
 
 def _sooner(left: float, given: float | None) -> float | None:

@@ -125,7 +125,7 @@ class _AsEvents(_Instead):
     def _process_response_data(self, *, data: Any, **more: Any) -> Any:
         kind = data.get("type") if isinstance(data, dict) else None
         if isinstance(kind, str) and kind.endswith(".delta") and data.get("delta"):
-            if self._line is not None and self._line.said is not None:
+            if self._line is not None:
                 self._line.said()
             if kind == _THOUGHT:
                 # LangChain knows of thoughts in summaries only. vLLM sends those that a model had.
