@@ -1,9 +1,12 @@
 """The incident's attempts against any server, with every witness there is: what its caller saw, what its metrics say, how busy its GPU was."""
 
+import asyncio
+import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from statistics import median
 from typing import Any
 
 from langchain_core.prompts import ChatPromptTemplate
@@ -26,6 +29,10 @@ HOLD = {
 """By way of calling: the attempts that end an endless stream."""
 # A model that may stop by itself is asked for something without an end.
 QUESTION = "Count upwards from one, one number on each line. Never stop, and say nothing else."
+
+GPU_LAG = 1.1
+"""Seconds after which nvidia-smi's utilisation tells of the time after the deadline alone: it is a mean over up to a second."""
+GPU_WATCHED = GPU_LAG + 0.5  # seconds past the deadline
 
 
 @dataclass(frozen=True)
@@ -55,11 +62,11 @@ class Trial:
         before = [
             s.utilisation for s in self.gpu if 0.5 * self.call.deadline < s.at < self.call.deadline and s.utilisation is not None
         ]
-        # nvidia-smi's utilisation is a mean over up to a second, so it falls that much later than the work does.
-        after = [s.utilisation for s in self.gpu if s.at > self.call.deadline + 1.1 and s.utilisation is not None]
+        after = [s.utilisation for s in self.gpu if s.at > self.call.deadline + GPU_LAG and s.utilisation is not None]
         if not before or not after:
             return ""
-        return "worked on" if max(after[: max(1, len(after) // 2)]) > max(before) / 2 else "came to rest"
+        # The first half: a caller that gives up ends the later samples at rest. A fifth: a GPU that became slower is still at work.
+        return "worked on" if median(after[: max(1, len(after) // 2)]) > median(before) / 5 else "came to rest"
 
 
 @dataclass(frozen=True)
@@ -137,6 +144,9 @@ async def try_out(
             with GpuProbe(gpu) if gpu is not None else nullcontext() as probe:
                 stream = (prompt | model).astream({"question": QUESTION}) if way == CHAIN else model.astream(QUESTION)
                 call = await observe(stream, deadline=deadline, server=server)
+                if probe is not None:
+                    until = call.recording.started + deadline + GPU_WATCHED
+                    await asyncio.sleep(max(0.0, until - time.monotonic()))
             seen = [replace(s, at=s.at - call.recording.started) for s in probe.busiest()] if probe is not None else []
             trials.append(Trial(attempt.__name__, way, call, seen))
     return trials
