@@ -315,12 +315,14 @@ class _Reader(Generic[T]):
             return
         self.ended = True
         if not self._collector.whole:
-            budget = self.budget
-            come = self._taken + len(self.buffer)
-            self.failure = AnswerCutShort(budget.clock() - budget.started, come, later(self._collector.partial))
+            self.failure = self._cut_short()
         self._tell()
         self._quiet()
         self._timer = self._loop.call_later(CLEAN_UP, self._insist, INSIST_TIMES)
+
+    def _cut_short(self) -> AnswerCutShort:
+        budget = self.budget
+        return AnswerCutShort(budget.clock() - budget.started, self._taken + len(self.buffer), later(self._collector.partial))
 
     def _finished(self, task: "asyncio.Task[None]") -> None:
         self._quiet()
@@ -336,6 +338,9 @@ class _Reader(Generic[T]):
             else:
                 self.ended = True
                 self.failure = error
+                if not self._collector.whole and isinstance(error, self._collector.of_halves):
+                    self.failure = self._cut_short()
+                    self.failure.__cause__ = error
         elif not task.cancelled():
             task.exception()  # it has been told why it ends, and what it says about that is of no interest
         self._tell()

@@ -142,6 +142,8 @@ def _iterate(
             except Exception as error:
                 if alarm.fired() or clock() >= budget.due:
                     raise budget.exceeded(chunks, collector.partial) from error
+                if not collector.whole and isinstance(error, collector.of_halves):
+                    raise AnswerCutShort(clock() - budget.started, chunks, later(collector.partial)) from error
                 raise
             alarm.waiting = False
             if (handed_over := clock()) >= budget.total_at and not budget.lifted():

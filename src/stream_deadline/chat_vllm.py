@@ -12,7 +12,7 @@ from typing import Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
 import openai
-from langchain_core.messages import BaseMessage
+from langchain_core.messages import AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_openai import ChatOpenAI
 from openai import DEFAULT_MAX_RETRIES
@@ -25,6 +25,7 @@ from stream_deadline.clients import PerLoopClient, PerProcessClient, per_loop_cl
 from stream_deadline.collect import THOUGHTS, Message
 from stream_deadline.connection import Line, current, listen
 from stream_deadline.retry import Attempts
+from stream_deadline.text_chunks import Pattern, text_of
 
 T = TypeVar("T")
 
@@ -163,12 +164,12 @@ class ChatVllm(ChatOpenAI):
                     http = make(http, str(client.base_url), self.openai_proxy)
             client = client.with_options(max_retries=0, http_client=http)
             client.key_of_environment = not self._given & _KEYS
-            raw_chunks.hear_responses(client)
             setattr(self, root, client)
             setattr(self, resource, raw_chunks.completions(client))
 
     def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
         bounds = self._bounds(kwargs, parts=True)
+        self._hear(self.root_async_client, kwargs)
         start = partial(super()._astream, *args, **_quietly(self._with_timeout(kwargs, self.root_async_client)))
         return self._bounded(bounds, start, Message(needs_reason=self.require_finish_reason))
 
@@ -184,6 +185,7 @@ class ChatVllm(ChatOpenAI):
 
     def _stream(self, *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
         bounds = self._bounds(kwargs, parts=True)
+        self._hear(self.root_client, kwargs)
         start = partial(super()._stream, *args, **_quietly(self._with_timeout(kwargs, self.root_client)))
         return self._bounded_sync(bounds, start, Message(needs_reason=self.require_finish_reason))
 
@@ -223,6 +225,17 @@ class ChatVllm(ChatOpenAI):
         bounds = Bounds(whole, **own, **told)
         return bounds if parts else Bounds(bounds.timeout)
 
+    def _hear(self, client: Any, kwargs: dict[str, Any]) -> None:
+        """Listen to what the SDK has of its own for the stream that is about to begin. Loading that takes long, so not before."""
+        from stream_deadline import raw_chunks
+
+        if client is None:
+            return
+        if self._use_responses_api({**kwargs, **self.model_kwargs}):
+            raw_chunks.hear_responses(client)
+        elif "response_format" in kwargs or "response_format" in self.model_kwargs:
+            raw_chunks.hear_structured(client)
+
     def _with_timeout(self, kwargs: dict[str, Any], client: Any) -> dict[str, Any]:
         """Tell the SDK the time-out that the model has now, where that is not what its client was made with."""
         if client is None or "timeout" in kwargs or "timeout" in self.model_kwargs or client.timeout == self.request_timeout:
@@ -261,8 +274,18 @@ class ChatVllm(ChatOpenAI):
         told = [stream_usage, kwargs.get("stream_options"), self.model_kwargs.get("stream_options"), own]
         return super()._should_stream_usage(stream_usage, **kwargs) if any(each is not None for each in told) else True
 
-    def _convert_chunk_to_generation_chunk(self, chunk: dict[str, Any], *args: Any, **kwargs: Any) -> ChatGenerationChunk | None:
-        generation = super()._convert_chunk_to_generation_chunk(chunk, *args, **kwargs)
+    def _convert_chunk_to_generation_chunk(
+        self, chunk: dict[str, Any], default_chunk_class: type, base_generation_info: dict[str, Any] | None
+    ) -> ChatGenerationChunk | None:
+        line = current() if default_chunk_class is AIMessageChunk and not base_generation_info else None
+        if line is not None and line.raw and (text := text_of(chunk)) is not None:
+            if line.pattern:
+                return line.pattern.copy(text)
+            generation = super()._convert_chunk_to_generation_chunk(chunk, default_chunk_class, base_generation_info)
+            if generation is not None and line.pattern is None:
+                line.pattern = Pattern(generation, text)
+            return generation
+        generation = super()._convert_chunk_to_generation_chunk(chunk, default_chunk_class, base_generation_info)
         choices = chunk.get("choices") or (chunk.get("chunk") or {}).get("choices")
         if choices and (generation is None or len(choices) > 1):
             # LangChain leaves out a chunk without a delta, and every choice but the first, though the answer may be whole with it.

@@ -1,9 +1,10 @@
 """What has arrived so far, whether an item says anything, and whether the whole has come."""
 
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from langchain_core.messages import AIMessageChunk, BaseMessageChunk
 from langchain_core.outputs import ChatGenerationChunk
+from pydantic import ValidationError
 
 THOUGHTS = "reasoning_content"
 """Where LangChain's packages for models that think put their thoughts: this key of `additional_kwargs`."""
@@ -14,6 +15,8 @@ class Collector(Protocol):
 
     whole: bool
     """Whether the stream may end here."""
+    of_halves: ClassVar[tuple[type[Exception], ...]]
+    """What a source raises that takes a half for a whole."""
 
     def add(self, item: Any) -> bool:
         """Take an item in; whether it says something, as opposed to filling the silence."""
@@ -26,6 +29,7 @@ class Anything:
     """For streams whose items are opaque: each says something, they do not add up, and any end is one."""
 
     whole = True
+    of_halves: ClassVar[tuple[type[Exception], ...]] = ()
 
     def add(self, item: Any) -> bool:
         return True
@@ -42,6 +46,9 @@ class Message:
     """
 
     __slots__ = ("_parts", "_texts", "_thoughts", "whole")
+    of_halves: ClassVar[tuple[type[Exception], ...]] = (
+        ValidationError,
+    )  # the SDK's, which reads the JSON of a schema at the stream's end
 
     def __init__(self, *, needs_reason: bool = False) -> None:
         """`needs_reason`: whether the answer is whole only once the reason for its end has come."""

@@ -17,6 +17,7 @@ from typing import Any
 
 from stream_deadline import network
 from stream_deadline.budget import NEVER, Budget
+from stream_deadline.text_chunks import Pattern
 
 # Seconds by which a socket's own time-outs come later than the budget's end, so that the budget speaks first.
 AFTERWARDS = 0.02
@@ -38,6 +39,7 @@ class Line:
         answered: whether a good response to the last request has begun. From then on another attempt would be another generation.
         token: stands for this call where the call itself must not be kept.
         raw: whether the call takes chunks as they were sent (raw_chunks.py).
+        pattern: what chunks of text are copied from (text_chunks.py); None: there has been none yet.
         said: to be called when the model says something that does not become an item.
         finished: to be called when the reason for the end comes in a chunk that does not become an item.
     """
@@ -45,6 +47,7 @@ class Line:
     def __init__(self, budget: Budget, *, blocking: bool, raw: bool = False) -> None:
         """`blocking`: the call blocks its thread, so that sockets need time-outs of their own and somebody who cuts them."""
         self.raw = raw
+        self.pattern: Pattern | None = None
         self.answered = False
         self.token = object()
         self.said: Callable[[], None] = _nothing

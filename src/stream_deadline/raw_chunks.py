@@ -36,6 +36,17 @@ def hear_responses(client: Any) -> None:
     _replace_stream(client.responses, lambda line: stream)
 
 
+def hear_structured(client: Any) -> None:
+    """Have the streams that answer with a schema tell of their end before the whole text is read, which may fail."""
+    stream = _AsyncChats if isinstance(client, openai.AsyncOpenAI) else _Chats
+    for resource in (
+        client.chat.completions,
+        client.beta.chat.completions,
+    ):  # which of them sends it depends on the SDK's version
+        if hasattr(resource, "_post"):
+            _replace_stream(resource, lambda line: stream)
+
+
 def _replace_stream(resource: Any, choose: Callable[[Line], Any]) -> None:
     if getattr(resource._post, "ours", False):
         return
@@ -136,6 +147,19 @@ class _AsEvents(_Instead):
         return self._client._process_response_data(data=data, **more)
 
 
+class _AsChats(_Instead):
+    def __init__(self, client: Any) -> None:
+        super().__init__(client)
+        self._line = current()
+
+    def _process_response_data(self, *, data: Any, **more: Any) -> Any:
+        choices = data.get("choices") if isinstance(data, dict) else None
+        ends = isinstance(choices, list) and any(isinstance(each, dict) and each.get("finish_reason") for each in choices)
+        if ends and self._line is not None:
+            self._line.finished()
+        return self._client._process_response_data(data=data, **more)
+
+
 class _Dicts(Stream[dict]):  # type: ignore[type-arg]
     def __init__(self, *, client: Any, **more: Any) -> None:
         super().__init__(client=_AsDicts(client), **more)  # type: ignore[arg-type]
@@ -160,6 +184,16 @@ class _Events(Stream[openai.types.responses.ResponseStreamEvent]):
 class _AsyncEvents(AsyncStream[openai.types.responses.ResponseStreamEvent]):
     def __init__(self, *, client: Any, **more: Any) -> None:
         super().__init__(client=_AsEvents(client), **more)  # type: ignore[arg-type]
+
+
+class _Chats(Stream[ChatCompletionChunk]):
+    def __init__(self, *, client: Any, **more: Any) -> None:
+        super().__init__(client=_AsChats(client), **more)  # type: ignore[arg-type]
+
+
+class _AsyncChats(AsyncStream[ChatCompletionChunk]):
+    def __init__(self, *, client: Any, **more: Any) -> None:
+        super().__init__(client=_AsChats(client), **more)  # type: ignore[arg-type]
 
 
 class Event:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import ClassVar
 
 import pytest
 
@@ -146,6 +147,7 @@ async def test_a_source_that_hangs_after_its_end_does_not_spoil_a_whole_answer()
 async def test_a_stream_that_is_not_whole_ends_in_an_error_with_what_had_come() -> None:
     class Half:
         whole = False
+        of_halves: ClassVar[tuple[type[Exception], ...]] = ()
 
         def add(self, item: object) -> bool:
             return True
@@ -165,13 +167,8 @@ async def test_a_stream_that_is_not_whole_ends_in_an_error_with_what_had_come() 
 async def test_putting_together_what_had_come_waits_until_it_is_asked_for_and_may_fail() -> None:
     asked = []
 
-    class Awkward:
-        whole = True
-
-        def add(self, item: object) -> bool:
-            return True
-
-        def partial(self) -> str:
+    class Awkward(Anything):
+        def partial(self) -> None:
             asked.append(elapsed())
             raise ValueError("these do not add up")
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from pydantic import BaseModel, ValidationError
 
 from stream_deadline import ChatVllm
 from stream_deadline.errors import AnswerCutShort
@@ -122,6 +123,33 @@ def test_a_tool_call_with_its_reason_is_whole() -> None:
     with Scripted(stream(*TOOLS.pieces, delta(finish="tool_calls"))) as server:
         answer = streaming(ChatVllm(**server.settings)).invoke("Why?")
     assert answer.tool_calls[0]["args"] == {"a": 1}
+
+
+class Person(BaseModel):
+    name: str
+    age: int
+
+
+def structured(call: str, server: Scripted) -> list[Any]:
+    model = ChatVllm(**server.settings).with_structured_output(Person, method="json_schema")
+    return list(STREAMS[call](model))
+
+
+@pytest.mark.parametrize("call", ["stream", "astream"])
+def test_half_of_a_text_with_a_schema_is_a_half_and_no_mistake_of_the_model(call: str) -> None:
+    with (
+        Scripted(stream(ROLE, delta('{"name": "A'), delta('da"'))) as server,
+        pytest.raises(AnswerCutShort) as caught,
+    ):
+        structured(call, server)
+    assert said([caught.value.partial]) == '{"name": "Ada"'
+    assert isinstance(caught.value.__cause__, ValidationError)
+
+
+@pytest.mark.parametrize("call", ["stream", "astream"])
+def test_a_whole_text_that_does_not_fit_its_schema_is_a_mistake_of_the_model(call: str) -> None:
+    with Scripted(stream(ROLE, delta('{"name": "Ada"}'), delta(finish="stop"))) as server, pytest.raises(ValidationError):
+        structured(call, server)
 
 
 @pytest.mark.parametrize("call", CALLS)
