@@ -312,7 +312,8 @@ class ChatVllm(ChatOpenAI):
         result = super()._create_chat_result(response, *args, **kwargs)
         choices = response["choices"] if isinstance(response, dict) else response.choices
         for generation, choice in zip(result.generations, choices, strict=False):
-            if (thought := _thought(choice["message"] if isinstance(choice, dict) else dict(choice.message))) is not None:
+            # What the SDK's objects have no field for is in their `model_extra`.
+            if (thought := _thought(choice["message"] if isinstance(choice, dict) else choice.message.model_extra or {})) is not None:
                 generation.message.additional_kwargs[THOUGHTS] = thought
         return result
 
