@@ -384,10 +384,10 @@ print("generations:", generations)
 # %% tags=["nbval-ignore-output"]
 import inspect
 
-from stream_deadline.retry import Attempts
+from stream_deadline._retry import Retrier
 
-print(inspect.getsource(Attempts._wait_before_another))
-print(inspect.getsource(Attempts._may_pass))
+print(inspect.getsource(Retrier._wait_before_another))
+print(inspect.getsource(Retrier._may_pass))
 
 # %% [markdown]
 # An attempt that would begin too late is not waited for. A request that may have begun a generation is never sent again: only an

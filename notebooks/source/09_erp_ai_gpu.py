@@ -26,7 +26,7 @@ import inspect
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx2
-from stream_deadline import deadline, pass_deadline_on
+from stream_deadline import deadline, propagate_deadline
 from stream_lab import Evidence, open_endpoint, plots
 from stream_lab.relay import Relay, app, leave
 
@@ -156,7 +156,7 @@ for name, request in asked.items():
 
 # %%
 def ask(way):
-    hooks = {"request": [pass_deadline_on]}
+    hooks = {"request": [propagate_deadline]}
     try:
         with deadline(patience), httpx2.Client(event_hooks=hooks, trust_env=False) as client:
             answer = client.post(after.url + ways[way], json={"question": "Why?"})

@@ -233,7 +233,7 @@ for handler, (neighbour, own) in told.items():
 from stream_lab.relay import watched
 
 after = application(ChatVllm(**server.settings))
-after.add_middleware(DeadlineMiddleware, default=60)
+after.add_middleware(DeadlineMiddleware, default_timeout=60)
 
 ASK = """url => { window.controller = new AbortController();
                   fetch(url, {signal: controller.signal}).catch(error => window.ended = error.name); }"""

@@ -1,16 +1,27 @@
-"""The remedy: a chat model whose `timeout` bounds the whole call, and the same deadline for any other stream.
+"""A deadline that holds for LLM streams.
 
-from stream_deadline import ChatVllm
+    from stream_deadline import ChatVllm
 
-model = ChatVllm(model="my-model", base_url="http://gpu:8000/v1", timeout=45)
+    model = ChatVllm(model="my-model", base_url="http://gpu:8000/v1", timeout=45)
+
+`ChatVllm` is a chat model whose `timeout` bounds the whole call. `bounded` and `bounded_sync` do the
+same for any stream, and `deadline` for everything inside a `with` block. `stream_deadline.asgi` has
+the web application's side.
 """
 
-from stream_deadline.bounded import BoundedStream, bounded
-from stream_deadline.bounded_sync import BoundedIterator, bounded_sync
-from stream_deadline.budget import Deadline, deadline, no_deadline
-from stream_deadline.chat_vllm import ChatVllm
-from stream_deadline.errors import AnswerCutShort, StreamDeadlineExceeded
-from stream_deadline.headers import apass_deadline_on, deadline_headers, pass_deadline_on
+import warnings
+from typing import Any
+
+from stream_deadline._bounded import BoundedStream, bounded
+from stream_deadline._bounded_sync import BoundedIterator, bounded_sync
+from stream_deadline._chat_vllm import ChatVllm
+from stream_deadline._deadline import Deadline, deadline, no_deadline
+from stream_deadline._errors import AnswerCutShort, StreamDeadlineExceeded
+from stream_deadline._headers import (
+    deadline_headers,
+    propagate_deadline,
+    propagate_deadline_async,
+)
 
 __all__ = [
     "AnswerCutShort",
@@ -19,11 +30,28 @@ __all__ = [
     "ChatVllm",
     "Deadline",
     "StreamDeadlineExceeded",
-    "apass_deadline_on",
     "bounded",
     "bounded_sync",
     "deadline",
     "deadline_headers",
     "no_deadline",
-    "pass_deadline_on",
+    "propagate_deadline",
+    "propagate_deadline_async",
 ]
+
+_RENAMED = {
+    "pass_deadline_on": "propagate_deadline",
+    "apass_deadline_on": "propagate_deadline_async",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Return what is asked for by its old name, with a warning, for one version."""
+    if name not in _RENAMED:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    warnings.warn(
+        f"stream_deadline.{name} is now {_RENAMED[name]}; the old name goes in the next version.",
+        DeprecationWarning,
+        stacklevel=2,
+    )
+    return globals()[_RENAMED[name]]

@@ -11,30 +11,31 @@ import openai
 import pytest
 
 from stream_deadline import Deadline, StreamDeadlineExceeded, deadline_headers
-from stream_deadline.asgi import CLEAN_UP, GRACE, LAST_WORDS, DeadlineMiddleware, Message, Receive, Send
-from stream_deadline.budget import remaining
-from stream_deadline.errors import AnswerCutShort
-from stream_deadline.scope import current
+from stream_deadline._asgi_exchange import CLEAN_UP, GRACE, LAST_WORDS
+from stream_deadline._call_group import current_group
+from stream_deadline._deadline import remaining
+from stream_deadline._errors import AnswerCutShort
+from stream_deadline.asgi import ASGIMessage, DeadlineMiddleware, Receive, Send
 from tests.stream_deadline.sources import elapsed, virtually
 
 JSON = [(b"content-type", b"application/json")]
 TEXT = [(b"content-type", b"text/plain")]
 EVENTS = [(b"content-type", b"text/event-stream; charset=utf-8")]
-DISCONNECT: Message = {"type": "http.disconnect"}
+DISCONNECT: ASGIMessage = {"type": "http.disconnect"}
 
 
 class Caller:
     """A server with one caller, who sends a body in so many parts, hears what is answered, and leaves after so many seconds."""
 
     def __init__(self, *, leaves: float | None = None, body: list[bytes] | None = None, reads: bool = True) -> None:
-        self.heard: list[Message] = []
+        self.heard: list[ASGIMessage] = []
         self.asked = 0
         self._body = [b""] if body is None else list(body)
         self._leaves = leaves
         self._reads = reads
         self._over = asyncio.Event()
 
-    async def receive(self) -> Message:
+    async def receive(self) -> ASGIMessage:
         self.asked += 1
         if self._body:
             part = self._body.pop(0)
@@ -45,7 +46,7 @@ class Caller:
             await asyncio.sleep(self._leaves - elapsed())
         return DISCONNECT
 
-    async def send(self, message: Message) -> None:
+    async def send(self, message: ASGIMessage) -> None:
         if not self._reads and self.heard:
             await asyncio.Event().wait()
         await asyncio.sleep(0)  # as a server does whose socket is full
@@ -125,16 +126,16 @@ class TestTheBudget:
         ("said", "options", "given"),
         [
             ([], {}, float("inf")),
-            ([], {"default": 7.0}, 7.0),
+            ([], {"default_timeout": 7.0}, 7.0),
             ([], {"max_timeout": 3.0}, 3.0),
-            ([], {"default": 7.0, "max_timeout": 3.0}, 3.0),
-            ([], {"default": 7.0, "max_timeout": None}, 7.0),
-            (["5000"], {"default": 7.0}, 5.0),
-            (["60000"], {"default": 7.0}, 7.0),
-            (["60000"], {"default": 7.0, "max_timeout": "default"}, 7.0),
-            (["60000"], {"default": 7.0, "max_timeout": 30.0}, 30.0),
-            (["60000"], {"default": 7.0, "max_timeout": None}, 60.0),
-            (["60000"], {"default": 7.0, "max_timeout": 3.0}, 3.0),
+            ([], {"default_timeout": 7.0, "max_timeout": 3.0}, 3.0),
+            ([], {"default_timeout": 7.0, "max_timeout": None}, 7.0),
+            (["5000"], {"default_timeout": 7.0}, 5.0),
+            (["60000"], {"default_timeout": 7.0}, 7.0),
+            (["60000"], {"default_timeout": 7.0, "max_timeout": "default"}, 7.0),
+            (["60000"], {"default_timeout": 7.0, "max_timeout": 30.0}, 30.0),
+            (["60000"], {"default_timeout": 7.0, "max_timeout": None}, 60.0),
+            (["60000"], {"default_timeout": 7.0, "max_timeout": 3.0}, 3.0),
             (["60000"], {"max_timeout": 3.0}, 3.0),
             (["99999999"], {}, 99999.999),
             (["99999999"], {"max_timeout": None}, 99999.999),
@@ -185,7 +186,9 @@ class TestTheBudget:
         assert error_of(caller.said)["type"] == "deadline_exceeded"
         assert what == {}
 
-    @pytest.mark.parametrize("options", [{"default": 0}, {"default": -1.0}, {"max_timeout": float("nan")}, {"max_timeout": "5"}])
+    @pytest.mark.parametrize(
+        "options", [{"default_timeout": 0}, {"default_timeout": -1.0}, {"max_timeout": float("nan")}, {"max_timeout": "5"}]
+    )
     def test_what_is_no_number_of_seconds_is_refused_where_it_is_set(self, options: dict[str, Any]) -> None:
         with pytest.raises(ValueError, match=next(iter(options))):
             DeadlineMiddleware(never, **options)
@@ -320,15 +323,15 @@ class TestTheEndOfTheTime:
         """ASGI 2.4 has `send` raise an OSError then."""
         caller = Caller()
 
-        async def send(message: Message) -> None:
+        async def send(message: ASGIMessage) -> None:
             if elapsed() > 1:
                 raise OSError("the socket has gone")
             await caller.send(message)
 
-        scope: Message = {"type": "http", "method": "GET", "path": "/", "headers": []}
+        scope: ASGIMessage = {"type": "http", "method": "GET", "path": "/", "headers": []}
         with caplog.at_level(logging.INFO):
-            await DeadlineMiddleware(app, default=1)(scope, caller.receive, send)
-        assert "left before it was told" in caplog.text
+            await DeadlineMiddleware(app, default_timeout=1)(scope, caller.receive, send)
+        assert "disconnected before the error was sent" in caplog.text
 
     @virtually
     async def test_without_a_deadline_nothing_ends(self) -> None:
@@ -451,7 +454,7 @@ class TestABodyThatIsTooLarge:
                 await receive()
 
         caller = Caller(body=[*body, b"more", b"more"])
-        await ask(seen(what, reads), caller, largest_body=10)
+        await ask(seen(what, reads), caller, max_body_bytes=10)
         assert caller.status == 413
         assert (b"connection", b"close") in caller.heard[0]["headers"]
         assert "at most 10 bytes" in error_of(caller.said)["message"]
@@ -468,13 +471,13 @@ class TestABodyThatIsTooLarge:
             await receive()
             await answers(b"{}")(scope, receive, send)
 
-        await ask(app, caller, largest_body=10)
+        await ask(app, caller, max_body_bytes=10)
         assert (caller.status, caller.whole) == (200, True)
 
     @pytest.mark.parametrize("size", [0, -1])
     def test_a_size_that_is_none_is_refused_where_it_is_set(self, size: int) -> None:
-        with pytest.raises(ValueError, match="largest_body must be"):
-            DeadlineMiddleware(never, largest_body=size)
+        with pytest.raises(ValueError, match="max_body_bytes must be"):
+            DeadlineMiddleware(never, max_body_bytes=size)
 
 
 class TestACallerWhoLeaves:
@@ -486,7 +489,7 @@ class TestACallerWhoLeaves:
             await ask(seen(what, then), Caller(leaves=0.75), "60000")
         assert what["cancelled at"] == pytest.approx(0.75)
         assert [record.levelname for record in caplog.records] == ["INFO"]
-        assert "left" in caplog.text
+        assert "disconnected" in caplog.text
 
     @virtually
     async def test_who_listens_is_told_again_and_again(self) -> None:
@@ -549,7 +552,7 @@ class TestWhatStaysAsItWas:
         heard: list[tuple[float, str]] = []
         caller = Caller()
 
-        async def send(message: Message) -> None:
+        async def send(message: ASGIMessage) -> None:
             heard.append((elapsed(), message["type"].removeprefix("http.response.")))
             await caller.send(message)
 
@@ -600,7 +603,7 @@ class TestWhatStaysAsItWas:
         ended: list[float] = []
 
         async def app(scope: Any, receive: Receive, send: Send) -> None:
-            calls = current()
+            calls = current_group()
             assert calls is not None
             calls.add(lambda: ended.append(elapsed()))
             await seen(what)(scope, receive, send)
@@ -631,16 +634,16 @@ class TestWhatStaysAsItWas:
 def test_two_hooks_put_the_budget_on_requests() -> None:
     import httpx2
 
-    from stream_deadline import apass_deadline_on, deadline, pass_deadline_on
+    from stream_deadline import deadline, propagate_deadline, propagate_deadline_async
 
     request = httpx2.Request("GET", "http://x/")
-    pass_deadline_on(request)
+    propagate_deadline(request)
     assert "x-timeout-ms" not in request.headers
     with deadline(30):
-        pass_deadline_on(request)
+        propagate_deadline(request)
         assert 29_000 < int(request.headers["x-timeout-ms"]) <= 30_000
     other = httpx2.Request("GET", "http://x/")
     with deadline(-1):
-        asyncio.run(apass_deadline_on(other))
+        asyncio.run(propagate_deadline_async(other))
     assert other.headers["x-timeout-ms"] == "0"
     assert Deadline.after(None).remaining() == float("inf")

@@ -14,9 +14,10 @@ from starlette.responses import StreamingResponse
 from starlette.routing import Route
 
 from stream_deadline import StreamDeadlineExceeded, bounded, deadline, no_deadline
-from stream_deadline.asgi import GRACE, DeadlineMiddleware, Message, Receive, Send
-from stream_deadline.budget import remaining
-from stream_deadline.scope import Scope, current
+from stream_deadline._asgi_exchange import GRACE
+from stream_deadline._call_group import CallGroup, current_group
+from stream_deadline._deadline import remaining
+from stream_deadline.asgi import ASGIMessage, DeadlineMiddleware, Receive, Send
 from stream_lab.parts import serve
 from tests.conftest import wait
 from tests.stream_deadline.sources import Source, elapsed, virtually
@@ -134,12 +135,12 @@ class TestWorkAfterTheAnswer:
         found: list[Any] = []
         caller = Caller()
 
-        async def send(message: Message) -> None:
+        async def send(message: ASGIMessage) -> None:
             if not message.get("more_body", True):
                 raise error
             await caller.send(message)
 
-        scope: Message = {"type": "http", "method": "GET", "path": "/", "headers": []}
+        scope: ASGIMessage = {"type": "http", "method": "GET", "path": "/", "headers": []}
         asking = DeadlineMiddleware(and_then(ANSWERS["events"], found))(scope, caller.receive, send)
         raised: list[Exception] = []
         with caplog.at_level(logging.INFO):
@@ -171,7 +172,7 @@ class TestWorkAfterTheAnswer:
         ended: list[str] = []
 
         async def app(scope: Any, receive: Receive, send: Send) -> None:
-            calls = current()
+            calls = current_group()
             assert calls is not None
             calls.add(lambda: ended.append("a call in a thread"))
             await answer(scope, receive, send)
@@ -227,7 +228,7 @@ class TestWhatIsAround:
             await whole(scope, receive, send)
             await calling
 
-        with Scope() as around:
+        with CallGroup() as around:
             asyncio.get_running_loop().call_later(at, around.end)
             await ask(app, Caller())
         assert bounds == (["caller"] if ended else ["none"])
@@ -247,7 +248,7 @@ class TestWhatIsAround:
             await answers(b"x", headers=TEXT)(scope, receive, send)
             raise KeyError("x")
 
-        scope: Message = {"type": "http", "method": "GET", "path": "/", "headers": []}
+        scope: ASGIMessage = {"type": "http", "method": "GET", "path": "/", "headers": []}
         for _ in range(2):
             caller = Caller()
             with pytest.raises(KeyError):
@@ -302,7 +303,7 @@ def test_a_real_client_may_close_at_the_event_done(closes: bool) -> None:
         return StreamingResponse(events(), media_type="text/event-stream", background=BackgroundTask(summary))
 
     app = Starlette(routes=[Route("/chat", chat)])
-    app.add_middleware(DeadlineMiddleware, default=60)
+    app.add_middleware(DeadlineMiddleware, default_timeout=60)
     with serve(app) as served, socket.create_connection(("127.0.0.1", int(served.url.rpartition(":")[2])), timeout=10) as client:
         client.sendall(b"GET /chat HTTP/1.1\r\nhost: x\r\nx-timeout-ms: 200\r\n\r\n")
         got = b""

@@ -84,7 +84,7 @@ def service() -> FastAPI:
     return app
 
 
-ours: dict[str, Any] = {"default": 0.3, "largest_body": 1000}
+ours: dict[str, Any] = {"default_timeout": 0.3, "max_body_bytes": 1000}
 
 
 def outside(**cors: Any) -> Any:

@@ -10,7 +10,7 @@ import openai
 import pytest
 
 from stream_deadline import StreamDeadlineExceeded
-from stream_deadline.asgi import DeadlineMiddleware, Message, Receive, Send
+from stream_deadline.asgi import ASGIMessage, DeadlineMiddleware, Receive, Send
 from tests.stream_deadline.sources import virtually
 from tests.stream_deadline.test_asgi import EVENTS, TEXT, Caller, error_of, never
 
@@ -57,8 +57,8 @@ def lines(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
 
 
 async def asked(app: Any, caller: Caller, **said: Any) -> None:
-    scope: Message = {"type": "http", "method": "POST", "path": "/chat", "headers": [], **said}
-    await DeadlineMiddleware(app, default=1, largest_body=10)(scope, caller.receive, caller.send)
+    scope: ASGIMessage = {"type": "http", "method": "POST", "path": "/chat", "headers": [], **said}
+    await DeadlineMiddleware(app, default_timeout=1, max_body_bytes=10)(scope, caller.receive, caller.send)
 
 
 @each

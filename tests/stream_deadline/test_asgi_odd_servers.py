@@ -9,16 +9,17 @@ from typing import Any
 
 import pytest
 
-from stream_deadline.asgi import LONGEST_PAUSE, MOST_UNREAD, DeadlineMiddleware, Message, Receive, Send
+from stream_deadline._asgi_inbox import LONGEST_PAUSE, MAX_UNREAD
+from stream_deadline.asgi import ASGIMessage, DeadlineMiddleware, Receive, Send
 from tests.stream_deadline.sources import elapsed, virtually
 from tests.stream_deadline.test_asgi import DISCONNECT, TEXT, Caller, answers, ask
 
-END: Message = {"type": "http.request", "body": b"", "more_body": False}
-MORE: Message = {"type": "http.request", "body": b"", "more_body": True}
-FEW = 4 * MOST_UNREAD
+END: ASGIMessage = {"type": "http.request", "body": b"", "more_body": False}
+MORE: ASGIMessage = {"type": "http.request", "body": b"", "more_body": True}
+FEW = 4 * MAX_UNREAD
 
 
-def part(body: bytes, more: bool = False) -> Message:
+def part(body: bytes, more: bool = False) -> ASGIMessage:
     return {"type": "http.request", "body": body, "more_body": more}
 
 
@@ -64,7 +65,7 @@ class Odd(Caller):
         self._says = says()
         self.unwell = False
 
-    async def receive(self) -> Message:
+    async def receive(self) -> ASGIMessage:
         self.asked += 1
         if self.asked > 100_000:
             self.unwell = True
@@ -72,7 +73,7 @@ class Odd(Caller):
         said: Any = next(self._says)
         if isinstance(said, BaseException):
             raise said
-        message: Message = said
+        message: ASGIMessage = said
         return message
 
 
@@ -108,7 +109,7 @@ async def late(scope: Any, receive: Receive, send: Send) -> None:
 @pytest.mark.parametrize("app", [deaf, reader])
 async def test_an_application_that_is_well_answers(app: Any, says: Callable[[], Iterator[Any]]) -> None:
     caller = Odd(says)
-    await ask(app, caller, "1000", largest_body=10)
+    await ask(app, caller, "1000", max_body_bytes=10)
     assert (caller.status, caller.said, caller.whole) == (200, b"hello", True)
     assert caller.asked < FEW
 
@@ -144,14 +145,14 @@ async def test_it_holds_for_who_reads_empty_parts_for_ever() -> None:
 @pytest.mark.parametrize("says", ["the body for ever", "a body in two parts for ever"])
 async def test_a_body_that_is_played_back_can_be_read_twice(says: str) -> None:
     caller = Odd(WELL_MEANT[says])
-    await ask(rereader, caller, "1000", largest_body=3)
+    await ask(rereader, caller, "1000", max_body_bytes=3)
     assert caller.said == b"abc"
 
 
 @virtually
 @pytest.mark.parametrize("first", [[], [part(b"abc")], [END, END], [MORE]], ids=["at once", "after the body", "later", "in it"])
 @pytest.mark.parametrize("app", [reader, rereader])
-async def test_a_caller_who_has_left_at_once_is_believed(app: Any, first: list[Message]) -> None:
+async def test_a_caller_who_has_left_at_once_is_believed(app: Any, first: list[ASGIMessage]) -> None:
     caller = Odd(then(first, DISCONNECT))
     await ask(app, caller, "1000")
     assert caller.heard == []
@@ -165,7 +166,7 @@ async def test_one_that_leaves_after_a_while_is_seen_behind_what_says_nothing(sa
     what: list[float] = []
 
     class Chatty(Caller):
-        async def receive(self) -> Message:
+        async def receive(self) -> ASGIMessage:
             if not self.asked:
                 self.asked += 1
                 return part(b"abc")
@@ -218,11 +219,11 @@ async def test_and_one_that_says_more_and_more_to_nobody() -> None:
             super().__init__()
             self._has_enough = asyncio.Event()
 
-        async def receive(self) -> Message:
+        async def receive(self) -> ASGIMessage:
             await self._has_enough.wait()
             return DISCONNECT
 
-        async def send(self, message: Message) -> None:
+        async def send(self, message: ASGIMessage) -> None:
             await super().send(message)
             if len(self.heard) == 10:
                 self._has_enough.set()

@@ -12,7 +12,7 @@ import anyio
 import pytest
 
 from stream_deadline import BoundedStream, Deadline, StreamDeadlineExceeded, bounded, deadline
-from stream_deadline.budget import remaining
+from stream_deadline._deadline import remaining
 from tests.stream_deadline.sources import Source, elapsed, virtually
 
 SOON = 0.05  # what "on time" means

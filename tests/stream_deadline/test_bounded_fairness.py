@@ -7,9 +7,10 @@ from typing import ClassVar
 import pytest
 
 from stream_deadline import AnswerCutShort, StreamDeadlineExceeded, bounded, deadline, no_deadline
-from stream_deadline.bounded import BoundedStream
-from stream_deadline.budget import MOST_FORGIVEN, STOOD_STILL, Bounds, Budget, Deadline
-from stream_deadline.collect import Anything
+from stream_deadline._accumulate import NullAccumulator
+from stream_deadline._bounded import BoundedStream
+from stream_deadline._budget import MOST_FORGIVEN, STOOD_STILL, Bounds, Budget
+from stream_deadline._deadline import Deadline
 from tests.stream_deadline.sources import Source, elapsed, virtually
 
 
@@ -82,9 +83,9 @@ def test_a_late_timer_is_forgiven_once_for_each_silence_and_not_for_long() -> No
 def test_after_something_was_said_the_next_silence_is_a_new_one() -> None:
     clock = Clock()
     budget = Budget(Bounds(60, idle_timeout=1), clock)
-    budget.heard()
+    budget.note_progress()
     assert budget.forgive(0.5)
-    budget.heard()
+    budget.note_progress()
     assert budget.forgive(0.5)
 
 
@@ -147,7 +148,7 @@ async def test_a_source_that_hangs_after_its_end_does_not_spoil_a_whole_answer()
 async def test_a_stream_that_is_not_whole_ends_in_an_error_with_what_had_come() -> None:
     class Half:
         whole = False
-        of_halves: ClassVar[tuple[type[Exception], ...]] = ()
+        errors_of_halves: ClassVar[tuple[type[Exception], ...]] = ()
 
         def add(self, item: object) -> bool:
             return True
@@ -167,7 +168,7 @@ async def test_a_stream_that_is_not_whole_ends_in_an_error_with_what_had_come() 
 async def test_putting_together_what_had_come_waits_until_it_is_asked_for_and_may_fail() -> None:
     asked = []
 
-    class Awkward(Anything):
+    class Awkward(NullAccumulator):
         def partial(self) -> None:
             asked.append(elapsed())
             raise ValueError("these do not add up")
@@ -247,9 +248,9 @@ async def test_an_interrupt_that_fails_keeps_neither_the_error_nor_the_others_fr
         raise AttributeError("it shows no socket")
 
     source = Source(stalls=1)
-    stream = BoundedStream(source, Budget(Bounds(2), asyncio.get_running_loop().time), Anything(), fails)
+    stream = BoundedStream(source, Budget(Bounds(2), asyncio.get_running_loop().time), NullAccumulator(), fails)
     assert await anext(stream) == 0
     with pytest.raises(StreamDeadlineExceeded):
         await anext(stream)
     assert source.closed
-    await BoundedStream(Source(stalls=0), Budget(Bounds(2), asyncio.get_running_loop().time), Anything(), fails).aclose()
+    await BoundedStream(Source(stalls=0), Budget(Bounds(2), asyncio.get_running_loop().time), NullAccumulator(), fails).aclose()

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from stream_deadline import Deadline, StreamDeadlineExceeded, bounded_sync, deadline
-from stream_deadline.connection import shut_down
-from stream_deadline.watchdog import Alarm
+from stream_deadline._shutdown import shut_down
+from stream_deadline._watchdog import Alarm
 
 LIMIT = 0.3
 LATEST = 2.0
@@ -31,7 +31,7 @@ def _no_thread_is_left() -> Iterator[None]:
     assert not watchdogs()
 
 
-class Line:
+class ConnectionTracker:
     """Items read from a socket, as a response's are: it blocks until something comes or the socket is shut down."""
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ class Line:
         self.near.close()
 
 
-def dribble(line: Line, every: float) -> None:
+def dribble(line: ConnectionTracker, every: float) -> None:
     def run() -> None:
         try:
             while True:
@@ -71,7 +71,7 @@ def test_a_finite_stream_comes_through_untouched() -> None:
 
 @pytest.mark.parametrize("every", [0.02, 100.0], ids=["dribbles", "stalls"])
 def test_a_blocked_thread_is_woken_at_the_deadline(every: float) -> None:
-    line = Line()
+    line = ConnectionTracker()
     dribble(line, every)
     started = time.monotonic()
     with pytest.raises(StreamDeadlineExceeded) as caught:
@@ -84,7 +84,7 @@ def test_a_blocked_thread_is_woken_at_the_deadline(every: float) -> None:
 
 def test_an_end_that_the_interrupt_made_is_not_taken_for_the_end_of_the_answer() -> None:
     """A socket that is shut down reads as if the peer had finished."""
-    line = Line()
+    line = ConnectionTracker()
     with pytest.raises(StreamDeadlineExceeded):
         list(bounded_sync(line, LIMIT, interrupt=line.interrupt))
 
@@ -103,7 +103,7 @@ def test_an_error_that_the_interrupt_made_is_not_taken_for_the_servers() -> None
 
 
 def test_a_consumer_that_does_not_pull_does_not_hold_the_source() -> None:
-    line = Line()
+    line = ConnectionTracker()
     dribble(line, 0.01)
     stream = bounded_sync(line, LIMIT, interrupt=line.interrupt)
     next(stream)
@@ -115,7 +115,7 @@ def test_a_consumer_that_does_not_pull_does_not_hold_the_source() -> None:
 
 
 def test_the_clock_starts_with_the_call() -> None:
-    line = Line()
+    line = ConnectionTracker()
     stream = bounded_sync(line, LIMIT, interrupt=line.interrupt)
     time.sleep(LIMIT)
     with pytest.raises(StreamDeadlineExceeded):
@@ -135,7 +135,7 @@ def test_a_source_that_is_always_ready_is_stopped_as_well() -> None:
 
 
 def test_silence_has_a_bound_of_its_own() -> None:
-    line = Line()
+    line = ConnectionTracker()
     line.far.send(b"abc")
     stream, started = bounded_sync(line, 60, idle_timeout=LIMIT, interrupt=line.interrupt), time.monotonic()
     assert next(stream) == b"a"
@@ -147,14 +147,14 @@ def test_silence_has_a_bound_of_its_own() -> None:
 
 
 def test_the_first_item_has_a_bound_of_its_own() -> None:
-    line = Line()
+    line = ConnectionTracker()
     with pytest.raises(StreamDeadlineExceeded) as caught:
         list(bounded_sync(line, 60, first_chunk_timeout=LIMIT, interrupt=line.interrupt))
     assert caught.value.bound == "first_chunk_timeout"
 
 
 def test_a_busy_consumer_is_not_the_servers_silence() -> None:
-    line = Line()
+    line = ConnectionTracker()
     line.far.send(b"abc")
     line.far.shutdown(socket.SHUT_WR)
     got = []
@@ -165,7 +165,7 @@ def test_a_busy_consumer_is_not_the_servers_silence() -> None:
 
 
 def test_leaving_the_loop_closes_the_source_and_calls_the_watchdog_off() -> None:
-    line = Line()
+    line = ConnectionTracker()
     dribble(line, 0.01)
     for _ in bounded_sync(line, 60, interrupt=line.interrupt):
         break
@@ -185,7 +185,7 @@ def test_an_error_of_the_source_comes_through() -> None:
 
 
 def test_an_ambient_deadline_bounds_it() -> None:
-    line = Line()
+    line = ConnectionTracker()
     with deadline(LIMIT), pytest.raises(StreamDeadlineExceeded) as caught:
         list(bounded_sync(line, interrupt=line.interrupt))
     assert caught.value.bound == "deadline"
@@ -199,7 +199,7 @@ def test_a_deadline_that_has_passed_ends_it_before_the_first_item() -> None:
 
 
 def test_one_thread_serves_many_streams() -> None:
-    lines = [Line() for _ in range(20)]
+    lines = [ConnectionTracker() for _ in range(20)]
     streams = [bounded_sync(line, 60, interrupt=line.interrupt) for line in lines]
     for line, stream in zip(lines, streams, strict=True):
         line.far.send(b"x")
@@ -214,7 +214,7 @@ def test_many_streams_end_each_at_its_own_time() -> None:
     took: dict[float, float] = {}
 
     def run(limit: float) -> None:
-        line, started = Line(), time.monotonic()
+        line, started = ConnectionTracker(), time.monotonic()
         with pytest.raises(StreamDeadlineExceeded):
             list(bounded_sync(line, limit, interrupt=line.interrupt))
         took[limit] = time.monotonic() - started
@@ -231,7 +231,7 @@ def test_an_interrupt_that_fails_does_not_keep_the_others_from_theirs(caplog: py
     def fails() -> None:
         raise ValueError("no")
 
-    line = Line()
+    line = ConnectionTracker()
     first = bounded_sync(iter([1, 2, 3]), 0.1, interrupt=fails)
     next(first)
     with pytest.raises(StreamDeadlineExceeded):
@@ -248,7 +248,7 @@ def test_a_bound_that_is_not_a_positive_number_of_seconds_is_refused(value: Any)
 
 
 def test_a_fork_gets_a_watchdog_of_its_own_that_knows_nothing_of_the_parents_connections() -> None:
-    line = Line()
+    line = ConnectionTracker()
     stream = bounded_sync(line, 60, interrupt=line.interrupt)
     line.far.send(b"x")
     next(stream)
@@ -256,7 +256,7 @@ def test_a_fork_gets_a_watchdog_of_its_own_that_knows_nothing_of_the_parents_con
     if child == 0:
         status = 1
         try:
-            other = Line()
+            other = ConnectionTracker()
             try:
                 list(bounded_sync(other, 0.2, interrupt=other.interrupt))
             except StreamDeadlineExceeded:
@@ -268,7 +268,7 @@ def test_a_fork_gets_a_watchdog_of_its_own_that_knows_nothing_of_the_parents_con
 
 
 def test_a_deadline_that_is_lifted_while_the_thread_is_blocked_ends_nothing() -> None:
-    line = Line()
+    line = ConnectionTracker()
     with deadline(LIMIT) as due:
         stream = bounded_sync(line, interrupt=line.interrupt)
     timer = threading.Timer(2 * LIMIT, line.far.send, [b"x"])
@@ -283,7 +283,7 @@ class TestFromAnotherThread:
     """What ends a pull that waits, in the thread where it waits."""
 
     def test_closing_it_ends_the_pull(self) -> None:
-        line, ended = Line(), threading.Event()
+        line, ended = ConnectionTracker(), threading.Event()
         stream = bounded_sync(line, 60, interrupt=line.interrupt)
 
         def pull() -> None:
@@ -300,7 +300,7 @@ class TestFromAnotherThread:
         assert line.closed
 
     def test_the_outer_of_two_ends_the_inner_one(self) -> None:
-        line = Line()
+        line = ConnectionTracker()
         inner = bounded_sync(line, 60, interrupt=line.interrupt)
         started = time.monotonic()
         with pytest.raises(StreamDeadlineExceeded) as caught:
@@ -310,7 +310,7 @@ class TestFromAnotherThread:
 
     def test_it_ends_calls_that_its_source_makes(self) -> None:
         def source() -> Iterator[bytes]:
-            line = Line()
+            line = ConnectionTracker()
             yield from bounded_sync(line, 60, interrupt=line.interrupt)
 
         started = time.monotonic()
@@ -322,7 +322,7 @@ class TestFromAnotherThread:
 
 def test_an_alarm_that_is_put_off_while_a_bound_comes_nearer_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     """The consumer comes back just when the watchdog has found that it is not waiting."""
-    line = Line()
+    line = ConnectionTracker()
     stream = bounded_sync(line, idle_timeout=LIMIT, interrupt=line.interrupt)
     line.far.send(b"x")
     next(stream)

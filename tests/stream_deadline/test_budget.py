@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from stream_deadline import Deadline, deadline
-from stream_deadline.budget import Bounds, Budget, clock_of
+from stream_deadline._budget import Bounds, Budget
+from stream_deadline._deadline import clock_of
 
 
 class Clock:
@@ -47,31 +48,31 @@ def test_what_is_due_next_follows_what_was_heard() -> None:
     budget = Budget(Bounds(45, 10, 2), clock)
     assert budget.due == 1010
     clock.time = 1008
-    budget.heard()
+    budget.note_progress()
     assert budget.due == 1010
     clock.time = 1009.5
-    budget.heard()
+    budget.note_progress()
     assert budget.due == 1011.5
     clock.time = 1044
-    budget.heard()
+    budget.note_progress()
     assert budget.due == budget.total_at == 1045
 
 
 def test_pauses_of_the_consumer_move_the_bounds_of_silence_but_not_the_total() -> None:
     budget = Budget(Bounds(45, 10, 2), Clock())
-    budget.heard()
-    budget.paused(30)
+    budget.note_progress()
+    budget.exclude(30)
     assert budget.due == 1032
-    budget.paused(30)
+    budget.exclude(30)
     assert budget.due == 1045
 
 
 def test_the_error_names_the_bound_that_was_reached_first() -> None:
     clock = Clock()
     budget = Budget(Bounds(45, 10, 2), clock)
-    budget.heard()
+    budget.note_progress()
     clock.time = 1050
-    error = budget.exceeded(3, lambda: None)
+    error = budget.error(3, lambda: None)
     assert (error.bound, error.limit, error.elapsed, error.chunks) == ("idle_timeout", 2, 50, 3)
 
 

@@ -137,7 +137,7 @@ def test_a_part_that_is_longer_than_the_whole_is_refused_where_the_model_is_made
 
 
 def test_a_timeout_that_is_no_number_asks_for_the_streams_own() -> None:
-    with pytest.raises(ValueError, match="give stream_timeout"):
+    with pytest.raises(ValueError, match="pass stream_timeout"):
         ChatVllm(model="m", timeout=(3.0, 5.0))
     assert ChatVllm(model="m", timeout=(3.0, 5.0), stream_timeout=9).stream_timeout == 9
 

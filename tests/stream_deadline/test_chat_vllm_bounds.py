@@ -13,7 +13,7 @@ import pytest
 from langchain_core.messages import AIMessageChunk
 
 from stream_deadline import ChatVllm, StreamDeadlineExceeded, bounded, bounded_sync, deadline
-from stream_deadline.connection import _asending, _sending
+from stream_deadline._connection import _before_request, _before_request_async
 from stream_lab import Endpoint, bundled
 from tests.conftest import ledger
 
@@ -142,7 +142,7 @@ def test_a_part_of_the_models_gives_way_to_a_shorter_whole_of_the_call(fake: End
 
 def test_phases_say_nothing_of_the_whole(fake: Endpoint) -> None:
     for phases in (httpx2.Timeout(5), (3.0, 5.0)):
-        with pytest.raises(ValueError, match="give stream_timeout"):
+        with pytest.raises(ValueError, match="pass stream_timeout"):
             chat(fake, timeout=phases)
     with pytest.raises(StreamDeadlineExceeded):
         drain(chat(fake, timeout=(3.0, 5.0), stream_timeout=LIMIT), False)
@@ -245,8 +245,8 @@ def test_clients_of_the_users_own_are_used_and_keep_their_hooks_and_their_users(
     own_async = openai.DefaultAsyncHttpxClient(event_hooks={"request": [anoted]})
     for _ in range(3):  # however many models share it, it is listened to once
         model = chat(fake, "finite:tokens=3", http_client=own, http_async_client=own_async)
-    assert own.event_hooks["request"].count(_sending) == 1
-    assert own_async.event_hooks["request"].count(_asending) == 1
+    assert own.event_hooks["request"].count(_before_request) == 1
+    assert own_async.event_hooks["request"].count(_before_request_async) == 1
     model.invoke("Why?")
     assert own.get(fake.root + "/health").status_code == 200
 

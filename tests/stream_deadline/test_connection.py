@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from stream_deadline.budget import Bounds, Budget
-from stream_deadline.connection import Line, listen
-from stream_deadline.network import _SyncStream
+from stream_deadline._budget import Bounds, Budget
+from stream_deadline._connection import ConnectionTracker, install_hooks
+from stream_deadline._network import _SyncStream
 
 
 class Wire:
@@ -46,8 +46,8 @@ def wire() -> Iterator[Wire]:
     wire.far.close()
 
 
-def line(timeout: float | None = 45, *, blocking: bool = True) -> Line:
-    return Line(Budget(Bounds(timeout), time.monotonic), blocking=blocking)
+def tracker(timeout: float | None = 45, *, blocking: bool = True) -> ConnectionTracker:
+    return ConnectionTracker(Budget(Bounds(timeout), time.monotonic), blocking=blocking)
 
 
 def a_request() -> Any:
@@ -59,7 +59,7 @@ def a_response(wire: Wire, *, status: int = 200, is_closed: bool = False, **exte
 
 
 def test_it_is_shut_down_but_not_closed_under_somebody_who_uses_it(wire: Wire) -> None:
-    call = line()
+    call = tracker()
     call.receiving(a_response(wire))
     call.cut(in_use=True)
     assert wire.is_cut
@@ -67,21 +67,21 @@ def test_it_is_shut_down_but_not_closed_under_somebody_who_uses_it(wire: Wire) -
 
 
 def test_it_is_closed_if_nobody_uses_it(wire: Wire) -> None:
-    call = line()
+    call = tracker()
     call.receiving(a_response(wire))
     call.cut(in_use=False)
     assert wire.is_closed
 
 
 def test_a_connection_that_went_back_to_the_pool_is_left_alone(wire: Wire) -> None:
-    call = line()
+    call = tracker()
     call.receiving(a_response(wire, is_closed=True))
     call.cut()
     assert not wire.is_cut
 
 
 def test_a_connection_of_http_2_is_left_to_those_who_share_it(wire: Wire) -> None:
-    call = line()
+    call = tracker()
     call.connected(wire)
     call.receiving(a_response(wire, stream_id=3))
     call.cut()
@@ -89,7 +89,7 @@ def test_a_connection_of_http_2_is_left_to_those_who_share_it(wire: Wire) -> Non
 
 
 def test_a_new_connection_is_known_before_anything_is_answered(wire: Wire) -> None:
-    call, request = line(), a_request()
+    call, request = tracker(), a_request()
     call.sending(request, trace=True)
     request.extensions["trace"]("connection.connect_tcp.complete", {"return_value": wire})
     call.cut()
@@ -97,7 +97,7 @@ def test_a_new_connection_is_known_before_anything_is_answered(wire: Wire) -> No
 
 
 def test_tls_takes_the_connection_over(wire: Wire) -> None:
-    call, request, plain = line(), a_request(), Wire()
+    call, request, plain = tracker(), a_request(), Wire()
     call.sending(request, trace=True)
     request.extensions["trace"]("connection.connect_tcp.complete", {"return_value": plain})
     request.extensions["trace"]("connection.start_tls.complete", {"return_value": wire})
@@ -106,7 +106,7 @@ def test_tls_takes_the_connection_over(wire: Wire) -> None:
 
 
 def test_a_connection_that_comes_too_late_is_cut_at_once(wire: Wire) -> None:
-    call = line()
+    call = tracker()
     call.cut()
     call.connected(wire)
     assert wire.is_cut
@@ -116,21 +116,21 @@ def test_whoever_traced_the_request_before_still_does(wire: Wire) -> None:
     seen: list[str] = []
     request = a_request()
     request.extensions["trace"] = lambda event, details: seen.append(event)
-    line().sending(request, trace=True)
+    tracker().sending(request, trace=True)
     request.extensions["trace"]("http11.send_request_headers.started", {})
     assert seen == ["http11.send_request_headers.started"]
 
 
 def test_a_blocking_call_gets_time_outs_that_end_a_little_after_its_budget() -> None:
     request = a_request()
-    line(20).sending(request)
+    tracker(20).sending(request)
     bounds = request.extensions["timeout"]
     assert bounds["connect"] == 5.0
     assert all(19 < bounds[phase] < 20.1 for phase in ("read", "write", "pool"))
 
 
-@pytest.mark.parametrize("call", [line(20, blocking=False), line(None)], ids=["asynchronous", "without a bound"])
-def test_other_calls_keep_theirs(call: Line) -> None:
+@pytest.mark.parametrize("call", [tracker(20, blocking=False), tracker(None)], ids=["asynchronous", "without a bound"])
+def test_other_calls_keep_theirs(call: ConnectionTracker) -> None:
     request = a_request()
     call.sending(request)
     assert request.extensions["timeout"] == a_request().extensions["timeout"]
@@ -138,18 +138,18 @@ def test_other_calls_keep_theirs(call: Line) -> None:
 
 @pytest.mark.parametrize(("status", "answered"), [(200, True), (429, False), (503, False)])
 def test_only_a_good_response_is_an_answer(status: int, answered: bool, wire: Wire) -> None:
-    call = line()
+    call = tracker()
     call.receiving(a_response(wire, status=status))
     assert call.answered is answered
 
 
 def test_a_client_that_is_not_httpxs_is_not_listened_to() -> None:
-    listen(object())
+    install_hooks(object())
 
 
 def test_a_budget_that_is_used_up_still_gives_sockets_a_time_out_that_they_take() -> None:
     request, now = a_request(), [0.0]
-    call = Line(Budget(Bounds(1), lambda: now[0]), blocking=True)
+    call = ConnectionTracker(Budget(Bounds(1), lambda: now[0]), blocking=True)
     now[0] = 5.0
     call.sending(request)
     assert all(0 < request.extensions["timeout"][phase] < 0.1 for phase in ("connect", "read", "write", "pool"))
@@ -172,8 +172,8 @@ class Inner:
 
 
 def test_a_connection_is_ended_only_by_the_call_that_wrote_to_it_last(wire: Wire) -> None:
-    first, second = line(), line()
-    working: list[Line | None] = [first]
+    first, second = tracker(), tracker()
+    working: list[ConnectionTracker | None] = [first]
     stream = _SyncStream(Inner(wire), lambda: working[0], 0.0)
     stream.write(b"POST")
     wire.far.send(b"200")
@@ -190,8 +190,8 @@ def test_a_connection_is_ended_only_by_the_call_that_wrote_to_it_last(wire: Wire
 
 
 def test_a_connection_that_somebody_else_has_taken_is_left_alone(wire: Wire) -> None:
-    call = line()
-    working: list[Line | None] = [call]
+    call = tracker()
+    working: list[ConnectionTracker | None] = [call]
     stream = _SyncStream(Inner(wire), lambda: working[0], 0.0)
     stream.write(b"POST")
     working[0] = None  # a request that is bounded by nobody

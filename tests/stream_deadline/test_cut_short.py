@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from stream_deadline import ChatVllm
-from stream_deadline.errors import AnswerCutShort
+from stream_deadline._errors import AnswerCutShort
 from tests.stream_deadline.calls import STREAMS, WHOLES, streaming
 from tests.stream_deadline.scripted import Answer, Scripted, chunk, delta, event, response, stream, whole
 

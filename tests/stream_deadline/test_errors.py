@@ -9,7 +9,7 @@ from langchain_core.messages import AIMessageChunk
 from langgraph.types import RetryPolicy
 
 from stream_deadline import AnswerCutShort, StreamDeadlineExceeded
-from stream_deadline.errors import Bound
+from stream_deadline._errors import Bound
 
 
 @pytest.mark.parametrize("bound", [bound for bound in get_args(Bound) if bound != "caller"])
@@ -18,13 +18,13 @@ def test_the_text_names_the_parameter_its_value_and_what_came(bound: Bound) -> N
     assert f"{bound}=45" in text or "deadline(45)" in text
     assert "Raise" in text
     if bound != "first_chunk_timeout":
-        assert "17 chunks had come" in text
+        assert "17 chunks had arrived" in text
 
 
 def test_a_caller_who_left_is_no_bound_that_could_be_raised() -> None:
     text = str(StreamDeadlineExceeded("caller", 4.503, 4.503, 17))
-    assert "has left, 4.50 s into this call" in text
-    assert "17 chunks had come" in text
+    assert "has disconnected, 4.50 s into the call" in text
+    assert "17 chunks had arrived" in text
     assert "Raise" not in text
 
 

@@ -18,10 +18,10 @@ from langchain_core.prompts import ChatPromptTemplate
 
 from fake_vllm.testing import FakeVllm
 from stream_deadline import ChatVllm, StreamDeadlineExceeded, bounded_sync
-from stream_deadline.bounded_sync import BoundedIterator
-from stream_deadline.connection import shut_down
-from stream_deadline.scope import Scope
-from stream_deadline.watchdog import _watchdog
+from stream_deadline._bounded_sync import BoundedIterator
+from stream_deadline._call_group import CallGroup
+from stream_deadline._shutdown import shut_down
+from stream_deadline._watchdog import _watchdog
 
 LONG = 60.0
 
@@ -282,7 +282,7 @@ class TestALoopThatIsPumped:
 
     def test_whose_caller_leaves_frees_the_server_at_once(self, server: FakeVllm) -> None:
         server.clear()
-        loop, model, calls = asyncio.new_event_loop(), chat(server), Scope()
+        loop, model, calls = asyncio.new_event_loop(), chat(server), CallGroup()
         with calls:
             stream = model.astream("Why?")
             loop.run_until_complete(anext(stream))

@@ -13,7 +13,8 @@ import openai
 import pytest
 from openai.resources.chat.completions import AsyncCompletions, Completions
 
-from stream_deadline import ChatVllm, raw_chunks
+from stream_deadline import ChatVllm
+from stream_deadline import _raw_chunks as raw_chunks
 from tests.stream_deadline.calls import STREAMS
 from tests.stream_deadline.scripted import DONE, Answer, Scripted, chunk, delta
 

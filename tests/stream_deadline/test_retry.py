@@ -9,9 +9,9 @@ import httpx2
 import openai
 import pytest
 
-from stream_deadline.budget import Bounds, Budget
-from stream_deadline.connection import Line
-from stream_deadline.retry import Attempts
+from stream_deadline._budget import Bounds, Budget
+from stream_deadline._connection import ConnectionTracker
+from stream_deadline._retry import Retrier
 
 REQUEST = httpx2.Request("POST", "http://host/v1/chat/completions")
 
@@ -44,9 +44,9 @@ class Call:
     def __init__(self, *errors: Exception, timeout: float | None = 100, retries: int = 2) -> None:
         self.waits: list[float] = []
         self.time = 0.0
-        self.line = Line(Budget(Bounds(timeout), lambda: self.time), blocking=True)
+        self.tracker = ConnectionTracker(Budget(Bounds(timeout), lambda: self.time), blocking=True)
         self._errors = list(errors)
-        self._attempts = Attempts(retries, Budget(Bounds(timeout), lambda: self.time), self.line)
+        self._attempts = Retrier(retries, Budget(Bounds(timeout), lambda: self.time), self.tracker)
 
     def attempt(self) -> Iterator[str]:
         if self._errors:
@@ -54,12 +54,12 @@ class Call:
         yield "answer"
 
     def run(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-        def pause(line: Line, seconds: float) -> None:
+        def pause(tracker: ConnectionTracker, seconds: float) -> None:
             self.waits.append(seconds)
             self.time += seconds
 
-        monkeypatch.setattr(Line, "pause", pause)
-        return list(self._attempts.over_sync(self.attempt))
+        monkeypatch.setattr(ConnectionTracker, "pause", pause)
+        return list(self._attempts.stream_sync(self.attempt))
 
 
 def test_a_server_that_is_busy_is_asked_again_with_growing_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,8 +128,8 @@ def test_the_server_has_the_last_word(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def on_a(**connection: Any) -> Callable[[Call], None]:
     def before(call: Call) -> None:
-        call.line.sending(httpx2.Request("POST", "http://host/"))
-        call.line.connected(Connection(**connection))
+        call.tracker.sending(httpx2.Request("POST", "http://host/"))
+        call.tracker.connected(Connection(**connection))
         call.time += 1
 
     return before
@@ -142,7 +142,7 @@ at_work, far = on_a(reused=True, ago=0.5), on_a(reused=True, ago=0.5, opened_in=
 
 def answered(call: Call) -> None:
     stale(call)
-    call.line.receiving(httpx2.Response(200, request=REQUEST))
+    call.tracker.receiving(httpx2.Response(200, request=REQUEST))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from langchain_core.outputs import ChatGenerationChunk
 from langchain_openai.chat_models.base import BaseChatOpenAI
 
 from stream_deadline import ChatVllm
-from stream_deadline.text_chunks import Pattern, text_of
+from stream_deadline._text_chunks import Pattern, text_of
 from tests.stream_deadline.calls import STREAMS
 from tests.stream_deadline.scripted import Scripted, delta, stream
 

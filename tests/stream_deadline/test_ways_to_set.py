@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import ConfigurableField, Runnable
 
-from stream_deadline import ChatVllm, chat_vllm
-from stream_deadline.budget import Bounds
+from stream_deadline import ChatVllm
+from stream_deadline import _chat_vllm as chat_vllm
+from stream_deadline._budget import Bounds
 
 NAMES = ("timeout", "stream_timeout", "first_chunk_timeout", "idle_timeout")
 FIELDS = {"timeout": "request_timeout"}

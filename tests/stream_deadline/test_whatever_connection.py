@@ -17,9 +17,9 @@ import trustme
 
 from fake_vllm.testing import FakeVllm
 from stream_deadline import ChatVllm, StreamDeadlineExceeded
-from stream_deadline.clients import _httpx
-from stream_deadline.network import Tracked, pools
-from stream_deadline.scope import Scope
+from stream_deadline._call_group import CallGroup
+from stream_deadline._clients import _httpx
+from stream_deadline._network import TrackedStream, pools
 
 LIMIT = 0.5
 LATEST = 5.0
@@ -93,7 +93,7 @@ class TestOverAPooledConnection:
 
 def left_after(call: Callable[[], object]) -> float:
     """Seconds from the moment that the caller leaves until the call has ended."""
-    calls, ended = Scope(), threading.Event()
+    calls, ended = CallGroup(), threading.Event()
 
     def work() -> None:
         with calls, pytest.raises(StreamDeadlineExceeded):
@@ -243,6 +243,6 @@ class TestThePrivateNamesOnTheWay:
             "POST", server.base_url + "/chat/completions", json={"model": server.model, "messages": []}
         ) as response:
             stream = response.extensions["network_stream"]
-            assert isinstance(stream, Tracked)
+            assert isinstance(stream, TrackedStream)
             assert isinstance(stream.get_extra_info("socket"), socket.socket)
             assert stream.get_extra_info("server_addr")

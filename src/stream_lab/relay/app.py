@@ -37,7 +37,7 @@ def before(settings: dict[str, Any], *, hides: bool = False) -> FastAPI:
 def after(settings: dict[str, Any], *, hides: bool = False) -> FastAPI:
     """Repaired: another class for the model, and one middleware, outside of all others."""
     app = _application(ChatVllm(**settings, timeout=45), hides=hides)
-    app.add_middleware(DeadlineMiddleware, default=60, largest_body=1_000_000)
+    app.add_middleware(DeadlineMiddleware, default_timeout=60, max_body_bytes=1_000_000)
     return app
 
 

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from fastapi import WebSocket, WebSocketDisconnect
 from pydantic import Field, ValidationError
 from stream_deadline import deadline
-from stream_deadline.failure import failure_of
+from stream_deadline.asgi import error_response_for
 
 from relay.chain import Chain, Question, answer
 from relay.settings import Settings
@@ -80,7 +80,7 @@ async def _answer(socket: WebSocket, chain: Chain, settings: Settings) -> dict[s
             return {"type": "stopped"}
         return _error("deadline_exceeded", f"The answer was not finished within {limit:g} s.")
     except Exception as error:
-        failure = failure_of(error)
+        failure = error_response_for(error)
         if failure is None:
             raise
         _log.warning("a WebSocket's answer failed: %s", failure.cause or failure.text)

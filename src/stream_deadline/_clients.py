@@ -1,8 +1,9 @@
 """HTTP clients for models that serve several event loops in turn, and several processes.
 
-A pooled connection belongs to the event loop it was opened in. A client that outlives its loop, as a model's does between two
-`asyncio.run`, offers the next loop a connection that nobody reads any more: the request goes out, generation starts, and the call
-fails with "Event loop is closed". A fork shares the connections of its parent, so that each may read the other's answers.
+A pooled connection belongs to the event loop it was opened in. A client that outlives its loop, as
+a model's does between two `asyncio.run`, offers the next loop a connection that is no longer read:
+the request goes out, generation starts, and the call fails with "Event loop is closed". A fork
+shares the connections of its parent, so that each process may read the other's answers.
 """
 
 import asyncio
@@ -16,15 +17,18 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from openai import DEFAULT_CONNECTION_LIMITS, DefaultAsyncHttpxClient, DefaultHttpxClient
 
-from stream_deadline import network
-from stream_deadline.connection import listen
+from stream_deadline import _network
+from stream_deadline._connection import install_hooks
 
 
 class PerLoopClient(DefaultAsyncHttpxClient):
-    """An asynchronous HTTP client with connections of its own for each event loop. Made of the OpenAI SDK's client and defaults."""
+    """An asynchronous HTTP client that has its own connections for each event loop.
+
+    It is made of the OpenAI SDK's client and defaults.
+    """
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__(**_made(settings, "AsyncHTTPTransport"))
+        super().__init__(**_arguments(settings, "AsyncHTTPTransport"))
         self._settings = settings
         self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, DefaultAsyncHttpxClient] = WeakKeyDictionary()
         self._changing = threading.Lock()
@@ -46,16 +50,16 @@ class PerLoopClient(DefaultAsyncHttpxClient):
         loop = asyncio.get_running_loop()
         if (client := self._clients.get(loop)) is not None:
             return client
-        client = DefaultAsyncHttpxClient(**_made(self._settings, "AsyncHTTPTransport"))
-        listen(client)
+        client = DefaultAsyncHttpxClient(**_arguments(self._settings, "AsyncHTTPTransport"))
+        install_hooks(client)
         with self._changing:
             for other in [each for each in list(self._clients) if each.is_closed()]:
-                # A client refers to its loop, so that the dictionary alone would keep both for ever.
+                # A client refers to its loop, so the dictionary alone would keep both for ever.
                 self._clients.pop(other, None)
             return self._clients.setdefault(loop, client)
 
     def forget(self) -> None:
-        """Have neither the connections nor the lock of the process that this one was forked from."""
+        """Drop the connections and the lock of the parent process."""
         self._clients = WeakKeyDictionary()
         self._changing = threading.Lock()
 
@@ -76,7 +80,7 @@ class PerProcessClient(DefaultHttpxClient):
     """A synchronous HTTP client that never uses a connection of the process it was forked from."""
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__(**_made(settings, "HTTPTransport"))
+        super().__init__(**_arguments(settings, "HTTPTransport"))
         self._settings = settings
         self._client: DefaultHttpxClient | None = None
         self._process = 0
@@ -96,19 +100,25 @@ class PerProcessClient(DefaultHttpxClient):
         process = os.getpid()
         client = self._client
         if client is None or self._process != process:
-            client = DefaultHttpxClient(**_made(self._settings, "HTTPTransport"))
-            listen(client)
+            client = DefaultHttpxClient(**_arguments(self._settings, "HTTPTransport"))
+            install_hooks(client)
             self._client, self._process = client, process
         return client
 
 
 def per_loop_client(like: Any, base_url: str, proxy: str | None) -> PerLoopClient:
-    """One client for all models with the same address, proxy and socket options, those of the client `like`."""
+    """Return one client for all models with the same address, proxy and socket options.
+
+    Args:
+        like: the client that LangChain made; its socket options are taken over.
+        base_url: the address.
+        proxy: of the model; None: as the environment says.
+    """
     return _per_loop_client(base_url, proxy, *_environment(like))
 
 
 def per_process_client(like: Any, base_url: str, proxy: str | None) -> PerProcessClient:
-    """The same for synchronous calls."""
+    """Return the same for synchronous calls; see `per_loop_client`."""
     return _per_process_client(base_url, proxy, *_environment(like))
 
 
@@ -123,8 +133,8 @@ def _per_process_client(base_url: str, proxy: str | None, *environment: Any) -> 
 
 
 def _environment(like: Any) -> tuple[Any, ...]:
-    """What else a client is made of: LangChain's socket options, which it reads from the environment, as httpx does its proxies."""
-    options = next((getattr(pool, "_socket_options", None) for pool in network.pools(like)), None)
+    """Return what else a client depends on: LangChain's socket options, and the proxies."""
+    options = next((getattr(pool, "_socket_options", None) for pool in _network.pools(like)), None)
     proxies = tuple(os.environ.get(name) for name in _PROXIES)
     return tuple(tuple(each) for each in options or ()), proxies
 
@@ -132,8 +142,11 @@ def _environment(like: Any) -> tuple[Any, ...]:
 _PROXIES = [each for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY") for each in (name, name.lower())]
 
 
-def _made(settings: dict[str, Any], transport: str) -> dict[str, Any]:
-    """The settings as httpx takes them: socket options need a transport of their own, which then is asked for all the rest, too."""
+def _arguments(settings: dict[str, Any], transport: str) -> dict[str, Any]:
+    """Return the settings as httpx takes them.
+
+    Socket options need a transport of their own, and then the transport takes the rest too.
+    """
     settings = dict(settings)
     options, proxy = settings.pop("socket_options", ()), settings.pop("proxy", None)
     verify = _certificates(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
@@ -146,7 +159,7 @@ def _made(settings: dict[str, Any], transport: str) -> dict[str, Any]:
 
 
 def _keep_cookies(client: Any, response: Any) -> None:
-    """A gateway's cookie says which server to come back to; requests are built by the outer client."""
+    """Keep a gateway's cookies, which name the server to return to, for the outer client."""
     for each in (*response.history, response):
         if "set-cookie" in each.headers:
             client.cookies.extract_cookies(each)
@@ -154,9 +167,11 @@ def _keep_cookies(client: Any, response: Any) -> None:
 
 @lru_cache(maxsize=4)
 def _certificates(file: str | None, folder: str | None) -> ssl.SSLContext:
-    """What every client of httpx trusts unless told otherwise; loading it takes tens of milliseconds, so it is shared.
+    """Return httpx's default certificates, shared since loading them takes tens of milliseconds.
 
-    `file`, `folder`: where the environment says that it is found, so that a change of mind is noticed.
+    Args:
+        file: SSL_CERT_FILE of the environment, so that a change is noticed.
+        folder: SSL_CERT_DIR of the environment, likewise.
     """
     context: ssl.SSLContext = _httpx().create_ssl_context()
     return context
@@ -164,6 +179,6 @@ def _certificates(file: str | None, folder: str | None) -> ssl.SSLContext:
 
 @lru_cache(maxsize=1)
 def _httpx() -> Any:
-    """httpx or httpx2, whichever the SDK's clients are made of."""
+    """Return httpx or httpx2, whichever the SDK's clients are made of."""
     family = next(each.__module__ for each in DefaultAsyncHttpxClient.__mro__ if each.__name__ == "AsyncClient")
     return importlib.import_module(family.partition(".")[0])

@@ -1,11 +1,13 @@
-"""Which connection a request goes over: what httpcore's pool does not tell.
+"""Learn which connection a request goes over, which httpcore's pool does not tell.
 
-A pooled connection shows itself in the response, which is too late for a server that holds its headers back. The network backend
-under the pool is asked to write the request, in the context of the call that makes it, and so knows both.
+A pooled connection becomes visible with the response, which is too late if a server holds its
+headers back. The network backend under the pool writes the request in the context of the call that
+makes it, and so knows both.
 
-`network_backend` is a public argument of httpcore's pools and its streams a public interface
-(https://www.encode.io/httpcore/network-backends/), but httpx makes the pool itself. The names on the way there are private; a
-test holds that they are there, and a client without them is listened to by its `trace` extension instead (connection.py).
+`network_backend` is a public argument of httpcore's pools, and its streams are a public interface
+(https://www.encode.io/httpcore/network-backends/), but httpx makes the pool itself. The names on
+the way there are private. A test checks that they exist; a client without them is tracked by its
+`trace` extension instead (`_connection.py`).
 """
 
 import os
@@ -29,28 +31,39 @@ if hasattr(os, "register_at_fork"):
 
 
 class Caller(Protocol):
-    """One call, as far as connections are concerned: a `connection.Line`."""
+    """One call, as far as connections are concerned: a `ConnectionTracker`."""
 
     token: object
 
     def connected(self, stream: Any) -> None: ...
 
 
-class Ask(Protocol):
-    """Whose request is being written now; None: one that is bounded by nobody."""
+class CurrentCaller(Protocol):
+    """Returns the call whose request is being written; None: a call of other code."""
 
     def __call__(self) -> Caller | None: ...
 
 
 def pools(client: Any) -> list[Any]:
-    """The pools of httpcore under a client of httpx or httpx2; [] if one of its transports is of another kind."""
+    """Return the pools of httpcore under a client of httpx or httpx2.
+
+    The list is empty if one of the client's transports is of another kind.
+    """
     transports = [getattr(client, "_transport", None), *getattr(client, "_mounts", {}).values()]
     found = [getattr(each, "_pool", None) for each in transports if each is not None]
     return [] if any(not hasattr(each, "_network_backend") for each in found) else found
 
 
-def track(client: Any, caller: Ask) -> bool:
-    """Have the connections of a client tell each call which of them it uses; False if they cannot be reached."""
+def track(client: Any, caller: CurrentCaller) -> bool:
+    """Let the connections of a client tell each call which of them it uses.
+
+    Args:
+        client: of httpx or httpx2.
+        caller: returns the call that is running.
+
+    Returns:
+        Whether the connections can be reached.
+    """
     found = pools(client)
     for pool in found:
         backend = pool._network_backend
@@ -63,26 +76,26 @@ def track(client: Any, caller: Ask) -> bool:
 
 
 def _drop_idle(pool: Any) -> None:
-    """Give up what was open before, and so tells nothing. What is in use stays."""
+    """Close the idle connections, which were opened untracked. A connection in use stays."""
     with getattr(pool, "_optional_thread_lock", None) or nullcontext():
         for connection in pool.connections:
             if connection.is_idle():
-                connection.close()  # the pool forgets closed ones by itself
+                connection.close()  # the pool drops closed ones by itself
 
 
-class Tracked:
+class TrackedStream:
     """A connection of httpcore that knows whose request it carries.
 
     Attributes:
         owner: the `token` of the call whose request was written last.
-        reused: whether that request found the connection open, after another one had been answered.
+        reused: whether that request found the connection open, after an earlier answer.
         heard: whether a byte has come since.
-        sent_at: when that request was begun to be written, on the monotonic clock.
-        opened_in: seconds that opening it took, which is how long the line is.
-        secure: whether TLS is on it, where an orderly end and a broken one look the same.
+        sent_at: when writing that request began, on the monotonic clock.
+        opened_in: seconds that opening it took, which is a measure of the round trip.
+        secure: whether it has TLS, where an orderly end and a broken one look the same.
     """
 
-    def __init__(self, inner: Any, caller: Ask, opened_in: float, *, secure: bool = False) -> None:
+    def __init__(self, inner: Any, caller: CurrentCaller, opened_in: float, *, secure: bool = False) -> None:
         self._inner = inner
         self.secure = secure
         self._caller = caller
@@ -95,15 +108,18 @@ class Tracked:
         self._changing_hands = threading.Lock()
 
     def end_for(self, owner: object, end: Callable[[], None]) -> None:
-        """Call `end` if it still is `owner` whose request it carries; meanwhile nobody else's is written."""
+        """Call `end` if the connection still carries the request of `owner`.
+
+        No other request is written meanwhile.
+        """
         with self._changing_hands:
             if self.owner is owner:
                 end()
 
     def get_extra_info(self, info: str) -> Any:
         if info == "is_readable" and self._process != _PROCESS:
-            # It belongs to the process that this one was forked from. A pool gives a connection up that is readable while idle:
-            # it can only be the end.
+            # It belongs to the parent process. A pool drops an idle connection that is readable,
+            # since only its end can be there to read.
             return True
         return self._inner.get_extra_info(info)
 
@@ -118,7 +134,7 @@ class Tracked:
                 caller.connected(self)
 
 
-class _SyncStream(Tracked):
+class _SyncStream(TrackedStream):
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         data: bytes = self._inner.read(max_bytes, timeout)
         if data:
@@ -139,7 +155,7 @@ class _SyncStream(Tracked):
 
     @contextmanager
     def _shaking_hands(self) -> Iterator[None]:
-        """Let the call end its connection during the handshake, when Python's socket has been taken over by TLS."""
+        """Let the call end its connection during the handshake, while TLS takes the socket over."""
         caller, connection = self._caller(), self._inner.get_extra_info("socket")
         if caller is None or not isinstance(connection, socket.socket):
             yield
@@ -163,7 +179,7 @@ class _Handshake:
         pass
 
 
-class _AsyncStream(Tracked):
+class _AsyncStream(TrackedStream):
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         data: bytes = await self._inner.read(max_bytes, timeout)
         if data:
@@ -186,7 +202,7 @@ class _AsyncStream(Tracked):
 
 
 class _Backend:
-    def __init__(self, inner: Any, caller: Ask) -> None:
+    def __init__(self, inner: Any, caller: CurrentCaller) -> None:
         self._inner = inner
         self._caller = caller
 

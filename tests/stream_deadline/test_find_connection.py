@@ -12,7 +12,8 @@ import httpx2
 import openai
 import pytest
 
-from stream_deadline import StreamDeadlineExceeded, bounded, bounded_sync, entrances
+from stream_deadline import StreamDeadlineExceeded, bounded, bounded_sync
+from stream_deadline import _find_connection as entrances
 from tests.stream_deadline.scripted import Answer, Request, Scripted, delta, event, response
 
 LIMIT = 0.3
@@ -360,7 +361,7 @@ class Opaque:
 
 
 def test_where_nothing_can_be_ended_it_is_said_once() -> None:
-    entrances._told.discard(Opaque)
+    entrances._warned.discard(Opaque)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         for _ in range(3):
@@ -374,7 +375,7 @@ def test_where_nothing_can_be_ended_it_is_said_once() -> None:
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_with_an_interrupt_of_the_users_nothing_is_said() -> None:
-    entrances._told.discard(Opaque)
+    entrances._warned.discard(Opaque)
     source = Opaque()
     with pytest.raises(StreamDeadlineExceeded):
         list(bounded_sync(source, LIMIT, interrupt=source.free.set))

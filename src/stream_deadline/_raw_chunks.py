@@ -1,8 +1,10 @@
-"""A stream's chunks as the server sent them: dicts, where the OpenAI SDK makes an object of each that LangChain takes apart again.
+"""Take a stream's chunks as the server sent them: as dicts.
 
-Two thirds of what a chunk costs is that. The SDK still sends the request, reads the response and knows its errors; only the last
-step of its streams, and the first one of their decoding, are left out. Where something watches the SDK's calls, and would find
-dicts where it expects objects, nothing is changed.
+The OpenAI SDK makes an object of each chunk, which LangChain turns into a dict again. That is two
+thirds of what a chunk costs. The SDK still sends the request, reads the response and knows its
+errors; only the last step of its streams, and the first step of their decoding, are left out. If
+tracing has been put around the SDK's calls, and would meet dicts where it expects objects, nothing
+is changed.
 """
 
 import json
@@ -16,45 +18,51 @@ from openai import AsyncStream, Stream
 from openai.resources.chat.completions import AsyncCompletions, Completions
 from openai.types.chat import ChatCompletionChunk
 
-from stream_deadline.connection import Line, current
+from stream_deadline._connection import ConnectionTracker, current_tracker
 
 _PACKAGE = os.path.dirname(openai.__file__) + os.sep
-_THOUGHT, _SUMMARY = "response.reasoning_text.delta", "response.reasoning_summary_text.delta"
+_REASONING, _SUMMARY = "response.reasoning_text.delta", "response.reasoning_summary_text.delta"
 
 
 def completions(client: Any) -> Any:
-    """The SDK's `chat.completions` of this client, whose streams give dicts to calls of ours that want them."""
+    """Return the SDK's `chat.completions` of a client, with streams of dicts for our calls."""
     kind, stream = (AsyncCompletions, _AsyncDicts) if isinstance(client, openai.AsyncOpenAI) else (Completions, _Dicts)
     resource: Any = kind(client)
-    _replace_stream(resource, lambda line: stream if line.raw and is_plain(resource) else None)
+    _replace_stream(resource, lambda tracker: stream if tracker.raw and is_plain(resource) else None)
     return resource
 
 
 def hear_responses(client: Any) -> None:
-    """Have the streams of the Responses API tell what they say that LangChain drops, and pass on a model's own thoughts."""
+    """Let streams of the Responses API report progress, and pass a model's reasoning on.
+
+    LangChain drops the events of both.
+    """
     stream = _AsyncEvents if isinstance(client, openai.AsyncOpenAI) else _Events
-    _replace_stream(client.responses, lambda line: stream)
+    _replace_stream(client.responses, lambda tracker: stream)
 
 
 def hear_structured(client: Any) -> None:
-    """Have the streams that answer with a schema tell of their end before the whole text is read, which may fail."""
+    """Let streams with a schema report the finish reason before the SDK reads the whole text.
+
+    Reading the text may fail.
+    """
     stream = _AsyncChats if isinstance(client, openai.AsyncOpenAI) else _Chats
     for resource in (
         client.chat.completions,
         client.beta.chat.completions,
-    ):  # which of them sends it depends on the SDK's version
+    ):  # which one depends on the SDK's version
         if hasattr(resource, "_post"):
-            _replace_stream(resource, lambda line: stream)
+            _replace_stream(resource, lambda tracker: stream)
 
 
-def _replace_stream(resource: Any, choose: Callable[[Line], Any]) -> None:
+def _replace_stream(resource: Any, choose: Callable[[ConnectionTracker], Any]) -> None:
     if getattr(resource._post, "ours", False):
         return
     post = resource._post
 
     def ours(*args: Any, **kwargs: Any) -> Any:
-        if kwargs.get("stream") and (line := current()) is not None:
-            kwargs["stream_cls"] = choose(line) or kwargs.get("stream_cls")
+        if kwargs.get("stream") and (tracker := current_tracker()) is not None:
+            kwargs["stream_cls"] = choose(tracker) or kwargs.get("stream_cls")
         return post(*args, **kwargs)
 
     ours.ours = True  # type: ignore[attr-defined]
@@ -62,7 +70,10 @@ def _replace_stream(resource: Any, choose: Callable[[Line], Any]) -> None:
 
 
 def is_plain(resource: Any) -> bool:
-    """Whether nothing stands between a call and the SDK's own code: asked at each call, since tracing may be switched on later."""
+    """Return whether a call goes straight to the SDK's own code.
+
+    This is checked at each call, since tracing may be switched on later.
+    """
     client = resource._client
     return _is_sdks(resource, "create") and _is_sdks(client, "post") and _is_sdks(client, "request")
 
@@ -71,12 +82,12 @@ def _is_sdks(thing: Any, name: str) -> bool:
     if name in vars(thing):
         return False
     found = next((vars(each)[name] for each in type(thing).__mro__ if name in vars(each)), None)
-    # Not `isinstance`: what wrapt puts around a function says that it is one.
+    # Not `isinstance`: a wrapper of wrapt claims to be a function.
     return type(found) is FunctionType and found.__code__.co_filename.startswith(_PACKAGE)
 
 
 class _Instead:
-    """Stands for the SDK's client where a stream asks how to decode it and what to make of each event."""
+    """Stands in for the SDK's client where a stream asks how to decode and convert its events."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
@@ -90,15 +101,16 @@ class _AsDicts(_Instead):
         return Decoder(self._client._make_sse_decoder())
 
     def _process_response_data(self, *, data: Any, response: Any, **_: Any) -> Any:
-        if _is_told_in_full(data):
+        if _is_complete(data):
             return data
         return self._client._process_response_data(data=data, cast_to=ChatCompletionChunk, response=response)
 
 
-def _is_told_in_full(data: Any) -> bool:
-    """Whether the SDK's object of a chunk would tell LangChain no more than the chunk itself.
+def _is_complete(data: Any) -> bool:
+    """Return whether the SDK's object of a chunk would tell LangChain no more than the chunk.
 
-    The object has every field, if only as None. Where LangChain would miss one that the server has left out, the object is made.
+    The object has every field, if only as None. If LangChain needs one that the server has left
+    out, the object is made.
     """
     if data.__class__ is not dict or data.get("usage") == {}:
         return False
@@ -117,7 +129,11 @@ def _is_told_in_full(data: Any) -> bool:
 
 
 def _fill_in(calls: Any) -> bool:
-    """Give the calls of tools the fields that the SDK's objects have; False: they lack what they cannot be without."""
+    """Give tool calls the fields that the SDK's objects have.
+
+    Returns:
+        Whether they have the fields that cannot be filled in.
+    """
     for call in calls:
         function = call.get("function") if call.__class__ is dict and "index" in call else None
         if function.__class__ is not dict:
@@ -131,18 +147,19 @@ def _fill_in(calls: Any) -> bool:
 class _AsEvents(_Instead):
     def __init__(self, client: Any) -> None:
         super().__init__(client)
-        self._line = current()
+        self._tracker = current_tracker()
 
     def _process_response_data(self, *, data: Any, **more: Any) -> Any:
         kind = data.get("type") if isinstance(data, dict) else None
         if isinstance(kind, str) and kind.endswith(".delta") and data.get("delta"):
-            if self._line is not None:
-                self._line.said()
-            if kind == _THOUGHT:
-                # LangChain knows of thoughts in summaries only. vLLM sends those that a model had.
+            if self._tracker is not None:
+                self._tracker.on_progress()
+            if kind == _REASONING:
+                # LangChain knows reasoning in summaries only; vLLM sends the reasoning itself.
                 data = {**data, "type": _SUMMARY, "summary_index": data.get("content_index", 0)}
         elif kind == "response.incomplete":
-            # An answer that has reached its longest is at its end. LangChain before 1.0 knows of no other end than this one.
+            # The answer reached its token limit, so it is at its end. LangChain before 1.0 knows no
+            # other end than this one.
             data = {**data, "type": "response.completed"}
         return self._client._process_response_data(data=data, **more)
 
@@ -150,13 +167,13 @@ class _AsEvents(_Instead):
 class _AsChats(_Instead):
     def __init__(self, client: Any) -> None:
         super().__init__(client)
-        self._line = current()
+        self._tracker = current_tracker()
 
     def _process_response_data(self, *, data: Any, **more: Any) -> Any:
         choices = data.get("choices") if isinstance(data, dict) else None
         ends = isinstance(choices, list) and any(isinstance(each, dict) and each.get("finish_reason") for each in choices)
-        if ends and self._line is not None:
-            self._line.finished()
+        if ends and self._tracker is not None:
+            self._tracker.on_finish()
         return self._client._process_response_data(data=data, **more)
 
 
@@ -197,7 +214,7 @@ class _AsyncChats(AsyncStream[ChatCompletionChunk]):
 
 
 class Event:
-    """One event, with what the SDK's streams ask of it."""
+    """One event, with what the SDK's streams read of it."""
 
     __slots__ = ("data",)
     event = None
@@ -210,10 +227,13 @@ class Event:
 
 
 class Decoder:
-    """Decodes Server-Sent Events. Knows one form only, `data: …` and an empty line; from any other on, the SDK's own takes over."""
+    """Decodes Server-Sent Events of one form: `data: …` and an empty line.
+
+    From any other form on, the SDK's own decoder takes over.
+    """
 
     def __init__(self, exact: Any) -> None:
-        """`exact`: the SDK's decoder."""
+        """Wrap `exact`, the SDK's decoder."""
         self._exact = exact
         self._pieces: list[bytes] = []
         self._over: bytes | None = None
@@ -238,7 +258,7 @@ class Decoder:
             yield event
 
     def _events(self, piece: bytes) -> Iterator[Event]:
-        """The events that are whole now. Ends with `_over` set where the simple form ends."""
+        """Yield the events that are complete now; set `_over` if the simple form ends."""
         if not piece:
             return
         pieces = self._pieces

@@ -6,8 +6,8 @@ import openai
 import pytest
 
 from stream_deadline import StreamDeadlineExceeded
-from stream_deadline.errors import AnswerCutShort
-from stream_deadline.failure import Failure, failure_of, one_line
+from stream_deadline._error_response import ErrorResponse, error_response_for, one_line
+from stream_deadline._errors import AnswerCutShort
 
 REQUEST = httpx2.Request("POST", "http://gpu:8000/v1/chat/completions")
 KINDS = {
@@ -24,8 +24,8 @@ def answered(status: int, message: str = "Words of the server.", **headers: str)
     return kind(f"Error code: {status}", response=response, body={"message": message, "code": status})
 
 
-def told(error: BaseException) -> Failure:
-    failure = failure_of(error)
+def told(error: BaseException) -> ErrorResponse:
+    failure = error_response_for(error)
     assert failure is not None
     return failure
 
@@ -89,7 +89,7 @@ def test_a_half_that_ends_in_order_is_the_models_failure(group: bool) -> None:
     assert "finish reason" in failure.text
     assert "AnswerCutShort" in str(failure.cause)
     assert "what had come" not in f"{failure.text}{failure.cause}"
-    assert failure_of(ConnectionError("another")) is None
+    assert error_response_for(ConnectionError("another")) is None
 
 
 def test_a_quote_is_one_line_of_printable_characters() -> None:
@@ -115,9 +115,9 @@ def test_when_to_come_again_may_be_a_date() -> None:
 def test_in_a_group_the_deadline_is_what_counts() -> None:
     late = StreamDeadlineExceeded("timeout", 0.5, 0.5)
     group = ExceptionGroup("tasks", [KeyError("x"), ExceptionGroup("tasks", [answered(500), late])])
-    assert told(group) == Failure(504, "deadline_exceeded", str(late))
+    assert told(group) == ErrorResponse(504, "deadline_exceeded", str(late))
 
 
 @pytest.mark.parametrize("error", [KeyError("x"), TimeoutError(), ExceptionGroup("tasks", [ValueError()]), httpx.InvalidURL("x")])
 def test_what_is_neither_is_nobodys_business_here(error: BaseException) -> None:
-    assert failure_of(error) is None
+    assert error_response_for(error) is None

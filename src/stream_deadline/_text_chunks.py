@@ -1,6 +1,7 @@
-"""Chunks of nothing but text, which most of a stream are: LangChain makes the first one, the others are copies with another text.
+"""Make chunks of plain text by copying the first one that LangChain made.
 
-To make one costs 10 µs, most of it pydantic's validation of a dozen empty fields; a copy costs 2.
+Most chunks of a stream are plain text. LangChain takes 10 µs to make one, most of it pydantic's
+validation of a dozen empty fields; a copy takes 2.
 """
 
 from copy import copy
@@ -15,7 +16,7 @@ _set = object.__setattr__
 
 
 def text_of(chunk: dict[str, Any]) -> str | None:
-    """The text of a chunk that says that and nothing else; None: it says more, or less."""
+    """Return the text of a chunk that has nothing else; None: it has more, or no text."""
     choices = chunk.get("choices")
     if choices.__class__ is not list or len(choices) != 1 or chunk.get("usage") or "type" in chunk:
         return None
@@ -28,10 +29,15 @@ def text_of(chunk: dict[str, Any]) -> str | None:
 
 
 class Pattern:
-    """One chunk as LangChain has made it, to copy."""
+    """A chunk as LangChain made it, to copy."""
 
     def __init__(self, made: ChatGenerationChunk, text: str) -> None:
-        """`made`: of a chunk that had this `text` and nothing else. It is copied, since what is handed on is changed there."""
+        """Keep a copy, since consumers change the chunks that they are given.
+
+        Args:
+            made: what LangChain made of a chunk with this text and nothing else.
+            text: the text.
+        """
         message = made.message
         fields = {name: value for name, value in message.__dict__.items() if isinstance(value, dict | list)}
         del fields["response_metadata"]
@@ -47,11 +53,11 @@ class Pattern:
         self._empty = [(name, type(value)) for name, value in fields.items()]
 
     def __bool__(self) -> bool:
-        """Whether a copy with another text is what LangChain would make of that text."""
+        """Return whether a copy with another text is what LangChain would make of that text."""
         return self._fits
 
     def copy(self, text: str) -> ChatGenerationChunk:
-        """The same with another text, and nothing shared that can be changed."""
+        """Return the same chunk with another text, sharing nothing that can be changed."""
         message = _alike(self._message)
         fields = message.__dict__
         fields["content"] = text
@@ -65,7 +71,10 @@ class Pattern:
 
 
 def _alike(model: M) -> M:
-    """As `copy(model)`, in a third of the time: it copies what pydantic says an instance has, which is what validation leaves alone."""
+    """Return a copy, in a third of the time of `copy(model)`.
+
+    It copies the four attributes that make up an instance of pydantic.
+    """
     twin = object.__new__(type(model))
     _set(twin, "__dict__", model.__dict__.copy())
     _set(twin, "__pydantic_fields_set__", model.__pydantic_fields_set__.copy())

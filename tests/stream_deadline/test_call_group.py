@@ -8,7 +8,7 @@ import httpx2
 import pytest
 
 from stream_deadline import ChatVllm, StreamDeadlineExceeded, bounded
-from stream_deadline.scope import Scope, current
+from stream_deadline._call_group import CallGroup, current_group
 from stream_lab import Endpoint
 from tests.conftest import ledger, wait
 from tests.stream_deadline.sources import Source, elapsed, virtually
@@ -17,11 +17,11 @@ from tests.stream_deadline.sources import Source, elapsed, virtually
 @virtually
 async def test_a_stream_ends_where_it_waits_and_its_source_is_closed() -> None:
     source = Source(first=0, every=10)
-    with Scope() as scope:
+    with CallGroup() as scope:
         stream = bounded(source, 60)
     assert await anext(stream) == 0
     asyncio.get_running_loop().call_later(3, scope.end)
-    with pytest.raises(StreamDeadlineExceeded, match="has left") as caught:
+    with pytest.raises(StreamDeadlineExceeded, match="has disconnected") as caught:
         await anext(stream)
     assert (caught.value.bound, caught.value.limit, caught.value.elapsed) == ("caller", 3, 3)
     assert (elapsed(), source.closed) == (3, 1)
@@ -30,7 +30,7 @@ async def test_a_stream_ends_where_it_waits_and_its_source_is_closed() -> None:
 @virtually
 async def test_nobody_needs_to_pull() -> None:
     source = Source(every=1)
-    with Scope() as scope:
+    with CallGroup() as scope:
         stream = bounded(source)
     await asyncio.sleep(2.5)
     scope.end()
@@ -42,11 +42,11 @@ async def test_nobody_needs_to_pull() -> None:
 
 @virtually
 async def test_calls_of_an_inner_scope_end_with_the_outer_one_and_not_the_other_way_round() -> None:
-    with Scope() as outer:
+    with CallGroup() as outer:
         before = bounded(Source(every=1))
-        with Scope() as inner:
+        with CallGroup() as inner:
             within = bounded(Source(every=1))
-        with Scope():
+        with CallGroup():
             beside = bounded(Source(every=1))
     inner.end()
     with pytest.raises(StreamDeadlineExceeded):
@@ -61,7 +61,7 @@ async def test_calls_of_an_inner_scope_end_with_the_outer_one_and_not_the_other_
 @virtually
 async def test_a_call_that_comes_too_late_does_not_begin() -> None:
     source = Source(every=1)
-    with Scope() as scope:
+    with CallGroup() as scope:
         scope.end()
         with pytest.raises(StreamDeadlineExceeded):
             await anext(bounded(source))
@@ -70,12 +70,12 @@ async def test_a_call_that_comes_too_late_does_not_begin() -> None:
 
 @virtually
 async def test_what_is_over_is_forgotten() -> None:
-    with Scope() as outer, Scope() as scope:
+    with CallGroup() as outer, CallGroup() as scope:
         stream = bounded(Source(every=1, ends=2))
         assert [item async for item in stream] == [0, 1]
     await asyncio.sleep(0)
     assert (scope._ends, outer._ends) == (set(), set())
-    assert current() is None
+    assert current_group() is None
 
 
 SYNC: dict[str, Callable[[ChatVllm], object]] = {
@@ -91,7 +91,7 @@ def test_a_thread_that_is_blocked_is_woken_and_the_server_is_free(
 ) -> None:
     model, known = ChatVllm(**fake.settings, timeout=timeout), len(ledger(http, fake))
     ended: list[BaseException] = []
-    scope = Scope()
+    scope = CallGroup()
 
     def work() -> None:
         with scope:
@@ -117,7 +117,7 @@ def test_a_call_that_cannot_be_ended_does_not_keep_the_others_from_their_ends() 
     def fails() -> None:
         raise AttributeError("no socket")
 
-    scope = Scope()
+    scope = CallGroup()
     for end in (lambda: ended.append("first"), fails, lambda: ended.append("last")):
         scope.add(end)
     scope.end()

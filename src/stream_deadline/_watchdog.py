@@ -1,6 +1,7 @@
-"""What a blocked thread, or an event loop that stands still, cannot do for itself: act when its time is up.
+"""Act at the deadline for threads that are blocked and event loops that stand still.
 
-One thread serves all calls of the process. It is there while one of them is, and a quarter of a second longer.
+One thread serves all calls of the process. It lives as long as a call does, and a quarter of a
+second longer.
 """
 
 import atexit
@@ -11,93 +12,109 @@ import os
 import threading
 import time
 
-from stream_deadline import scope
-from stream_deadline.budget import NEVER, Budget
-from stream_deadline.connection import Interrupt
+from stream_deadline._budget import Budget
+from stream_deadline._call_group import current_group
+from stream_deadline._deadline import NEVER
+from stream_deadline._shutdown import Interrupt
 
 logger = logging.getLogger("stream_deadline")
 
-# The most seconds that the thread sleeps. So the end of a call need not wake it, which would cost more than all the rest.
+# The most seconds that the thread sleeps. So the end of a call need not wake it, which would cost
+# more than the rest of the call's bookkeeping.
 LONGEST_SLEEP = 0.25
 
 
 class Alarm:
-    """Calls `interrupt` from the watchdog's thread when `budget` is used up; once, and not after `cancel()`.
+    """Calls `interrupt` from the watchdog's thread when a budget is used up.
 
-    The caller sets `waiting` and then asks whether it `fired`; the watchdog has it fired and then looks whether somebody is
-    `waiting`. So a connection that the watchdog takes for unused stays unused.
+    That happens once, and not after `cancel()`. The call sets `waiting` and then asks whether the
+    alarm `fired`; the watchdog sets the alarm to fired and then looks at `waiting`. So a connection
+    that the watchdog finds unused stays unused.
 
     Attributes:
-        waiting: whether the caller waits for the server right now. Only then can the server's silence be too long.
-        set_for: when it will be looked at next.
+        waiting: whether the call waits for the server now. Only then does a silence count.
+        set_for: when the watchdog looks at it next.
     """
 
-    __slots__ = ("_after", "_budget", "_fired", "_interrupt", "_lock", "_over", "_scope", "set_for", "waiting")
+    __slots__ = (
+        "_after",
+        "_budget",
+        "_fired",
+        "_group",
+        "_interrupt",
+        "_lock",
+        "_over",
+        "set_for",
+        "waiting",
+    )
 
     def __init__(self, budget: Budget, interrupt: Interrupt, *, after: float = 0.0, alone: bool = False) -> None:
-        """Set it.
+        """Set the alarm.
 
         Args:
-            budget: whose end it is for.
-            interrupt: called from the watchdog's thread, or from that of a caller who leaves.
-            after: seconds after the end of the budget, for a call that has a timer of its own that should come first.
-            alone: whether the call itself listens for a caller who leaves.
+            budget: the alarm goes off at its end.
+            interrupt: called from the watchdog's thread, or from the one that ends a call group.
+            after: seconds after the end of the budget, for a call that has its own timer first.
+            alone: whether the call itself is a member of the call group.
         """
         self._budget = budget
         self._interrupt = interrupt
         self._after = after
         self._fired = self._over = False
-        # A garbage collection may close a stream, and so call its alarm off, in the middle of anything.
+        # A garbage collection may close a stream, and so cancel its alarm, at any moment.
         self._lock = threading.RLock()
         self.waiting = False
         self.set_for = NEVER
-        self._scope = None if alone else scope.current()
+        self._group = None if alone else current_group()
         if (due := budget.due + after) < NEVER:
             self.set_for = due
             _watchdog.add(self)
-        if self._scope is not None:
-            self._scope.add(self.use_up)
+        if self._group is not None:
+            self._group.add(self.revoke)
 
     def fired(self) -> bool:
+        """Return whether it has gone off."""
         return self._fired
 
     def ring(self) -> float | None:
-        """Fire if it is time to. When to look again; None: never."""
+        """Go off if it is time, and return when to look again; None: never."""
         with self._lock:
             if self._over or self._fired:
                 return None
             due = self._due()
             late = time.monotonic() - due
-            if late < 0 or self._budget.lifted() or (self.waiting and self._budget.forgive(late)):
+            budget = self._budget
+            if late < 0 or budget.was_lifted() or (self.waiting and budget.forgive(late)):
                 self.set_for = self._due()
                 return self.set_for
             self._fired = True
             try:
                 self._interrupt(self.waiting)
-            except Exception:  # the caller gets its error all the same, as soon as it looks
-                logger.exception("The interrupt of a stream failed, so that its connection stays open.")
+            except Exception:  # the call gets its error all the same, as soon as it looks
+                logger.exception("The interrupt of a stream failed, so its connection stays open.")
             return None
 
     def look(self) -> None:
-        """A bound may be nearer than it was."""
-        with self._lock:  # or the watchdog might put off what is being set
+        """Look at the budget again, since a bound may have come nearer."""
+        with self._lock:  # or the watchdog might postpone what is being set
             if (due := self._due()) >= self.set_for:
                 return
             self.set_for = due
         _watchdog.add(self)
 
-    def use_up(self) -> None:
-        """The caller has left. May be called from any thread."""
-        self._budget.use_up()
+    def revoke(self) -> None:
+        """End the call, since its client has disconnected. Safe from any thread."""
+        self._budget.revoke()
         self.ring()
 
     def cancel(self) -> None:
+        """Call the alarm off."""
         if self._over:
             return
         with self._lock:
             self._over = True
-        if self._scope is not None:
-            self._scope.discard(self.use_up)
+        if self._group is not None:
+            self._group.discard(self.revoke)
         _watchdog.remove(self)
 
     def _due(self) -> float:
@@ -116,7 +133,7 @@ class _Watchdog:
         self._closed = False
 
     def add(self, alarm: Alarm) -> None:
-        """Look at it when it is `set_for`, and no more at the time that it was set for before."""
+        """Look at an alarm when it is `set_for`, and no more at an earlier setting."""
         with self._changed:
             if self._closed:
                 return
@@ -131,12 +148,12 @@ class _Watchdog:
         with self._changed:
             self._alarms.discard(alarm)
             if len(self._queue) > 64 and len(self._queue) > 2 * len(self._alarms):
-                # What was called off would otherwise stay in the queue, with all that it knows, until its time comes.
+                # A cancelled alarm would stay in the queue, with all it refers to, until its time.
                 self._queue = [each for each in self._queue if each[2] in self._alarms]
                 heapq.heapify(self._queue)
 
     def close(self) -> None:
-        """End the thread, for good: at the interpreter's end one that waits would keep its lock for ever."""
+        """End the thread for good: at the interpreter's end it would keep its lock for ever."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -148,7 +165,7 @@ class _Watchdog:
         self._thread = threading.Thread(target=self._run, name="stream-deadline watchdog", daemon=True)
         try:
             self._thread.start()
-        except RuntimeError:  # since Python 3.12 there are no new threads once the interpreter is about to end
+        except RuntimeError:  # Python 3.12 starts no threads once the interpreter is ending
             self._thread, self._closed = None, True
 
     def _run(self) -> None:
@@ -182,7 +199,7 @@ _watchdog = _Watchdog()
 
 
 def _forget() -> None:
-    """A fork takes the lock and the calls of its parent along, but not the thread."""
+    """Start anew in a child: a fork copies the lock and the calls, but not the thread."""
     global _watchdog
     _watchdog = _Watchdog()
 

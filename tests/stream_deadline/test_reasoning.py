@@ -10,7 +10,7 @@ from langchain_core.messages import AIMessageChunk
 from pydantic import BaseModel
 
 from stream_deadline import ChatVllm, StreamDeadlineExceeded
-from stream_deadline.errors import AnswerCutShort
+from stream_deadline._errors import AnswerCutShort
 from tests.stream_deadline.calls import STREAMS, WHOLES, streaming
 from tests.stream_deadline.scripted import Answer, Scripted, chunk, delta, event, response, stream, whole
 

@@ -1,0 +1,401 @@
+"""`ChatVllm`: LangChain's `ChatOpenAI` for vLLM, with a time-out for the whole call."""
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
+from functools import partial
+from typing import Any, Literal, Self, TypeVar
+
+import openai
+from langchain_core.messages import AIMessageChunk, BaseMessage
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from langchain_openai import ChatOpenAI
+from openai import DEFAULT_MAX_RETRIES
+from pydantic import ModelWrapValidatorHandler, PrivateAttr, SecretStr, model_validator
+
+from stream_deadline._accumulate import REASONING, MessageAccumulator, reasoning_of
+from stream_deadline._bounded import BoundedStream
+from stream_deadline._bounded_sync import BoundedIterator
+from stream_deadline._budget import Bounds, Budget, seconds
+from stream_deadline._cache_key import cache_key
+from stream_deadline._clients import (
+    PerLoopClient,
+    PerProcessClient,
+    per_loop_client,
+    per_process_client,
+)
+from stream_deadline._connection import ConnectionTracker, current_tracker, install_hooks
+from stream_deadline._deadline import clock_of
+from stream_deadline._ownership import (
+    KEY_FIELDS,
+    KEY_VARIABLE,
+    OUR_CLIENTS,
+    PLACEHOLDER_KEY,
+    has_key_of_environment,
+    has_own_default,
+    http_client_of,
+    is_from_environment,
+    is_users,
+    sdk_client_of,
+)
+from stream_deadline._retry import Retrier
+from stream_deadline._text_chunks import Pattern, text_of
+from stream_deadline._timeouts import (
+    BOUNDS,
+    bounds_as_fields,
+    has_phases,
+    socket_timeout,
+    total_seconds,
+)
+
+T = TypeVar("T")
+
+_CHUNK_TIMEOUT_VARIABLE = "LANGCHAIN_OPENAI_STREAM_CHUNK_TIMEOUT_S"
+_HTTP_CLIENTS = ("http_client", "http_async_client")
+_CLIENTS = ("client", "async_client", "root_client", "root_async_client", *_HTTP_CLIENTS)
+
+
+class ChatVllm(ChatOpenAI):
+    """`ChatOpenAI` with a `timeout` that bounds the whole call.
+
+    A call ends with the answer or, at the deadline, with `StreamDeadlineExceeded`. Either way the
+    connection is closed by then, which is how a vLLM learns that it may stop. That holds for
+    `invoke`, `stream`, `batch`, their asynchronous twins, and for the model as a part of a chain or
+    an agent. It holds while the consumer is busy, and after it has stopped pulling. Retries and
+    their pauses are part of the same seconds, and there is no retry once the answer has begun.
+
+    A model's reasoning is in `additional_kwargs["reasoning_content"]`, in streams and in whole
+    answers.
+
+    An ambient `deadline` bounds the call as well; the shorter one holds. With `timeout` set,
+    LangChain's own `stream_chunk_timeout` is off unless it is set too: it costs more per chunk than
+    all the rest, and on Python 3.11 it can swallow a cancellation (cpython#86296).
+
+    .. note:: What runs in the thread or event loop of the caller cannot be interrupted. A callback
+        or a consumer that blocks is late by as long as it blocks, though the server is released on
+        time. Nor can the look-up of a host name in a synchronous call be interrupted.
+
+    Args:
+        timeout: seconds for the whole call, connecting and retries included; None: no bound. It
+            holds however it is passed: to the constructor, as a default of a subclass, by
+            `model_copy` or `configurable_fields`, or per call by `model.bind(timeout=5)`. If it has
+            one value for each phase, as an `httpx.Timeout` or a tuple, `stream_timeout` must say
+            how long the whole may take.
+        first_chunk_timeout: seconds from the start of a call to the first chunk that says
+            something; None: no bound. For streams only.
+        idle_timeout: seconds from such a chunk to the next, while the call waits for the server;
+            None: no bound. For streams only. Reasoning says something; keep-alive comments and
+            empty deltas do not.
+        stream_timeout: seconds for the whole call, if that is not `timeout`; None: no bound.
+            "timeout": the value of `timeout`.
+        require_finish_reason: whether a stream that ends without a finish reason raises
+            `AnswerCutShort`. False: for servers that never send one.
+        raw_chunks: whether chunks are taken as the server sent them, which costs a third. False:
+            through the SDK's objects. They are used in any case if tracing has been put around the
+            SDK's calls.
+        stream_usage: whether streams end with the usage, as answers in one piece do. The default is
+            to ask for it.
+        api_key: the default is OPENAI_API_KEY, else a placeholder, since an in-house vLLM rarely
+            needs a key.
+
+    Raises:
+        StreamDeadlineExceeded: when a bound is reached.
+        AnswerCutShort: when a stream ends without a finish reason.
+        ValueError: when the model is made or called with a bound that is not a positive number of
+            seconds, or that could never act; when it is made with an HTTP client that speaks
+            HTTP/2.
+    """
+
+    stream_timeout: float | Literal["timeout"] | None = "timeout"
+    first_chunk_timeout: float | None = None
+    idle_timeout: float | None = None
+    require_finish_reason: bool = True
+    raw_chunks: bool = True
+
+    _given: frozenset[str] = PrivateAttr(default=frozenset())
+    _users_retries: int | None = PrivateAttr(default=None)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _note_given_fields(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        if not isinstance(values, dict):
+            return handler(values)
+        values = bounds_as_fields(values, has_alias=cls.model_fields["request_timeout"].alias is not None)
+        given = frozenset(values)
+        if any(has_key_of_environment(values.get(name), values) for name in ("root_client", "root_async_client")):
+            given -= KEY_FIELDS  # a copy that is made of all the fields of another model
+        is_copy = any(
+            isinstance(getattr(values.get(name), "_client", None), OUR_CLIENTS) for name in ("root_client", "root_async_client")
+        )
+        for name in BOUNDS[1:]:  # pydantic would take a string for a number
+            if values.get(name) != "timeout":
+                seconds(name, values.get(name))
+        if not given & KEY_FIELDS and not os.environ.get(KEY_VARIABLE) and not has_own_default(cls, "openai_api_key"):
+            values = {**values, "api_key": PLACEHOLDER_KEY}
+        model = handler(values)
+        model._given = given
+        if is_copy and not model.streaming:
+            # `configurable_fields` makes a model of all the fields of another one. LangChain would
+            # take the `streaming` among them for a wish, and `stream()` would not stream.
+            model.__pydantic_fields_set__.discard("streaming")
+        model._take_over_clients()
+        model._settle_bounds()
+        return model
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        """Refuse a subclass that sets `timeout`, since the field's name is `request_timeout`."""
+        super().__init_subclass__(**more)
+        if "timeout" in cls.__dict__ or "timeout" in cls.__dict__.get("__annotations__", ()):  # noqa: RUF063
+            raise TypeError(
+                f"{cls.__name__} sets `timeout` in its body, which bounds nothing; say `request_timeout: float | None = …`."
+            )
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Copy the model; unlike in pydantic, `update` may name a field by its alias `timeout`."""
+        if update and "timeout" in update:
+            update = {**update, "request_timeout": update["timeout"]}
+            del update["timeout"]
+        return super().model_copy(update=update, deep=deep)
+
+    def _settle_bounds(self) -> None:
+        bounds = self._bounds({}, parts=True, strict=True)
+        if (
+            bounds.timeout is not None
+            and "stream_chunk_timeout" in type(self).model_fields  # since langchain-openai 1.2
+            and "stream_chunk_timeout" not in self._given
+            and _CHUNK_TIMEOUT_VARIABLE not in os.environ
+        ):
+            self.__dict__["stream_chunk_timeout"] = None
+
+    def _take_over_clients(self) -> None:
+        """Install our hooks and clients, and keep the SDK from retrying by itself."""
+        from stream_deadline import _raw_chunks  # it loads parts of the SDK, which takes long
+
+        for root, resource, http_client, make, ours in (
+            ("root_client", "client", "http_client", per_process_client, PerProcessClient),
+            ("root_async_client", "async_client", "http_async_client", per_loop_client, PerLoopClient),
+        ):
+            client = getattr(self, root)
+            if client is None:
+                client = sdk_client_of(getattr(self, resource))
+                if client is None:
+                    install_hooks(http_client_of(getattr(self, resource)))  # the user's own
+                    continue
+                self._users_retries = client.max_retries
+            http = client._client
+            if not isinstance(http, ours):
+                if any(name in self._given and getattr(self, name) is not None for name in (root, resource, http_client)):
+                    install_hooks(http)
+                else:
+                    http = make(http, str(client.base_url), self.openai_proxy)
+            client = client.with_options(max_retries=0, http_client=http)
+            client.key_of_environment = not self._given & KEY_FIELDS
+            setattr(self, root, client)
+            setattr(self, resource, _raw_chunks.completions(client))
+
+    def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
+        bounds = self._bounds(kwargs, parts=True)
+        self._install_streams(self.root_async_client, kwargs)
+        start = partial(super()._astream, *args, **_without_idle_manager(self._with_timeout(kwargs, self.root_async_client)))
+        return self._bounded(bounds, start, MessageAccumulator(needs_reason=self.require_finish_reason))
+
+    async def _agenerate(self, *args: Any, **kwargs: Any) -> ChatResult:
+        bounds = self._bounds(kwargs, parts=False)
+        generate = partial(super()._agenerate, *args, **self._with_timeout(kwargs, self.root_async_client))
+
+        async def once() -> AsyncIterator[ChatResult]:
+            yield await generate()
+
+        async with self._bounded(bounds, once, MessageAccumulator()) as answer:
+            return await anext(answer)
+
+    def _stream(self, *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
+        bounds = self._bounds(kwargs, parts=True)
+        self._install_streams(self.root_client, kwargs)
+        start = partial(super()._stream, *args, **_without_idle_manager(self._with_timeout(kwargs, self.root_client)))
+        return self._bounded_sync(bounds, start, MessageAccumulator(needs_reason=self.require_finish_reason))
+
+    def _generate(self, *args: Any, **kwargs: Any) -> ChatResult:
+        bounds = self._bounds(kwargs, parts=False)
+        generate = partial(super()._generate, *args, **self._with_timeout(kwargs, self.root_client))
+
+        def once() -> Iterator[ChatResult]:
+            yield generate()
+
+        with self._bounded_sync(bounds, once, MessageAccumulator()) as answer:
+            return next(answer)
+
+    def _bounds(self, kwargs: dict[str, Any], *, parts: bool, strict: bool = False) -> Bounds:
+        """Return the bounds of one call.
+
+        Those in `kwargs` are taken out of it, except `timeout`, which the SDK knows too.
+
+        Args:
+            kwargs: of the call.
+            parts: whether the answer comes in parts. If not, only the whole is bounded.
+            strict: whether a part of the model that is longer than the whole is an error. In a call
+                with a shorter whole it is not; the part is left out.
+        """
+        whole: Any = self.stream_timeout
+        if "stream_timeout" in kwargs:
+            whole = kwargs.pop("stream_timeout")
+        elif "timeout" in kwargs and not (has_phases(kwargs["timeout"]) and whole != "timeout"):
+            whole = "timeout"
+        if whole == "timeout":
+            whole = total_seconds(kwargs.get("timeout", self.model_kwargs.get("timeout", self.request_timeout)))
+        whole = seconds("stream_timeout", whole)
+        if "timeout" in kwargs:
+            kwargs["timeout"] = socket_timeout(kwargs["timeout"])
+        own = {name: getattr(self, name) for name in ("first_chunk_timeout", "idle_timeout") if name not in kwargs}
+        of_call = {name: kwargs.pop(name) for name in ("first_chunk_timeout", "idle_timeout") if name in kwargs}
+        if not strict and whole is not None:
+            own = {name: part for name, part in own.items() if part is not None and part <= whole}
+        bounds = Bounds(whole, **own, **of_call)
+        return bounds if parts else Bounds(bounds.timeout)
+
+    def _install_streams(self, client: Any, kwargs: dict[str, Any]) -> None:
+        """Install our streams in a part of the SDK that loads only when it is first used."""
+        from stream_deadline import _raw_chunks
+
+        if client is None:
+            return
+        if self._use_responses_api({**kwargs, **self.model_kwargs}):
+            _raw_chunks.hear_responses(client)
+        elif "response_format" in kwargs or "response_format" in self.model_kwargs:
+            _raw_chunks.hear_structured(client)
+
+    def _with_timeout(self, kwargs: dict[str, Any], client: Any) -> dict[str, Any]:
+        """Pass the SDK the model's time-out, if its client was made with another."""
+        if client is None or "timeout" in kwargs or "timeout" in self.model_kwargs or client.timeout == self.request_timeout:
+            return kwargs
+        if self._users_retries is not None and self.request_timeout is None:
+            return kwargs  # the user's own client has one
+        return {**kwargs, "timeout": socket_timeout(self.request_timeout)}
+
+    def _bounded(
+        self, bounds: Bounds, start: Callable[[], AsyncIterable[T]], accumulator: MessageAccumulator
+    ) -> BoundedStream[T]:
+        budget = Budget(bounds, clock_of(asyncio.get_running_loop()))
+        tracker = ConnectionTracker(budget, blocking=False, raw=self.raw_chunks)
+        retrier = Retrier(self._retries(self.root_async_client), budget, tracker)
+        stream = BoundedStream(retrier.stream(start), budget, accumulator, tracker.cut, tracker.context())
+        tracker.on_progress, tracker.on_finish = stream.note_progress, accumulator.finish
+        return stream
+
+    def _bounded_sync(
+        self, bounds: Bounds, start: Callable[[], Iterable[T]], accumulator: MessageAccumulator
+    ) -> BoundedIterator[T]:
+        budget = Budget(bounds, time.monotonic)
+        tracker = ConnectionTracker(budget, blocking=True, raw=self.raw_chunks)
+        retrier = Retrier(self._retries(self.root_client), budget, tracker)
+        stream = BoundedIterator(retrier.stream_sync(start), budget, accumulator, tracker.cut, tracker.context())
+        tracker.on_progress, tracker.on_finish = stream.note_progress, accumulator.finish
+        return stream
+
+    def _retries(self, client: Any) -> int:
+        if client is None:
+            return 0  # the user's own client retries as the user has set it
+        if self.max_retries is not None:
+            return self.max_retries
+        return DEFAULT_MAX_RETRIES if self._users_retries is None else self._users_retries
+
+    def _should_stream_usage(self, stream_usage: bool | None = None, **kwargs: Any) -> bool:
+        own = self.stream_usage
+        if own == ChatOpenAI.model_fields["stream_usage"].default and "stream_usage" not in self.model_fields_set:
+            own = None  # before langchain-openai 1.0 the default is False
+        settings = [stream_usage, kwargs.get("stream_options"), self.model_kwargs.get("stream_options"), own]
+        return super()._should_stream_usage(stream_usage, **kwargs) if any(each is not None for each in settings) else True
+
+    def _convert_chunk_to_generation_chunk(
+        self, chunk: dict[str, Any], default_chunk_class: type, base_generation_info: dict[str, Any] | None
+    ) -> ChatGenerationChunk | None:
+        tracker = current_tracker() if default_chunk_class is AIMessageChunk and not base_generation_info else None
+        if tracker is not None and tracker.raw and (text := text_of(chunk)) is not None:
+            if tracker.pattern:
+                return tracker.pattern.copy(text)
+            generation = super()._convert_chunk_to_generation_chunk(chunk, default_chunk_class, base_generation_info)
+            if generation is not None and tracker.pattern is None:
+                tracker.pattern = Pattern(generation, text)
+            return generation
+        generation = super()._convert_chunk_to_generation_chunk(chunk, default_chunk_class, base_generation_info)
+        choices = chunk.get("choices") or (chunk.get("chunk") or {}).get("choices")
+        if choices and (generation is None or len(choices) > 1):
+            # LangChain drops a chunk without a delta, and every choice but the first, though they
+            # may have the finish reason.
+            ends = any(choice.get("finish_reason") for choice in choices)
+            if ends and (tracker := current_tracker()) is not None:
+                tracker.on_finish()
+        delta = choices[0].get("delta") if choices else None
+        if delta and generation is not None and (len(delta) > 1 or "content" not in delta):
+            self._keep_reasoning(delta, generation.message)
+        return generation
+
+    def _keep_reasoning(self, delta: dict[str, Any], message: BaseMessage) -> None:
+        """Hand on the reasoning that LangChain drops; note any other dropped text as progress."""
+        if (reasoning := reasoning_of(delta)) is not None:
+            message.additional_kwargs[REASONING] = reasoning
+            return
+        silent = message.content or not any(
+            value for name, value in delta.items() if name not in ("role", "content", "tool_calls")
+        )
+        if not silent and (tracker := current_tracker()) is not None:
+            tracker.on_progress()
+
+    def _create_chat_result(self, response: Any, *args: Any, **kwargs: Any) -> ChatResult:
+        result = super()._create_chat_result(response, *args, **kwargs)
+        choices = response["choices"] if isinstance(response, dict) else response.choices
+        for generation, choice in zip(result.generations, choices, strict=False):
+            # What the SDK's objects have no field for is in their `model_extra`.
+            message = choice["message"] if isinstance(choice, dict) else choice.message.model_extra
+            if (reasoning := reasoning_of(message or {})) is not None:
+                generation.message.additional_kwargs[REASONING] = reasoning
+        return result
+
+    def _get_generation_chunk_from_completion(self, completion: openai.BaseModel) -> ChatGenerationChunk:
+        chunk = super()._get_generation_chunk_from_completion(completion)
+        chunk.message.additional_kwargs.pop(REASONING, None)  # the chunks before it have it
+        return chunk
+
+    def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
+        """Return what LangChain's cache knows the model by: its server too, and no secrets."""
+        params = {**self._get_invocation_params(stop=stop, **kwargs), **kwargs}
+        for name in BOUNDS:
+            params.pop(name, None)
+        client = self.root_client or self.root_async_client
+        client = client or http_client_of(self.client) or http_client_of(self.async_client)
+        base_url = str(getattr(client, "base_url", self.openai_api_base))
+        of_call = [params.pop(name, None) for name in ("extra_headers", "extra_query")]
+        visible = [self.openai_organization, self.use_responses_api, self.output_version]
+        secret = [self.default_headers, self.default_query, *of_call]
+        return cache_key(base_url, params, visible, secret)
+
+    @classmethod
+    def is_lc_serializable(cls) -> bool:
+        """Return False: LangChain's `load` would make a `ChatOpenAI`, without a deadline."""
+        return False
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle what the model was made of; its clients are made anew."""
+        own = [name for name in _CLIENTS if name in self._given and is_users(getattr(self, name))]
+        if own:
+            raise TypeError(f"A ChatVllm with a {own[0]} of your own cannot be pickled; make it where it is used.")
+        made_of = {name: getattr(self, name) for name in self.model_fields_set if name not in _CLIENTS}
+        if not self._given & KEY_FIELDS or is_from_environment(self.openai_api_key):
+            made_of.pop("openai_api_key", None)  # it is read from the environment again
+        return _make, (type(self), made_of)
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        make, arguments = self.__reduce__()
+        copy: Self = make(*arguments)
+        return copy
+
+
+def _make(cls: type[ChatVllm], made_of: dict[str, Any]) -> ChatVllm:
+    return cls(**made_of)
+
+
+def _without_idle_manager(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Leave out a run manager without handlers, which LangChain would call for each chunk."""
+    manager = kwargs.get("run_manager")
+    return {**kwargs, "run_manager": None} if manager is not None and not manager.handlers else kwargs

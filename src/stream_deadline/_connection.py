@@ -1,0 +1,265 @@
+"""Track which connection a call uses, so that it can be ended from outside.
+
+Clients of httpx and httpx2 report through their event hooks when a request leaves and when a
+response begins (https://www.python-httpx.org/advanced/event-hooks/). `_network.py` reports over
+which connection. If a client's transport is not one of httpx's own, httpcore's `trace` extension
+reports new connections at least (https://www.encode.io/httpcore/extensions/). None of that affects
+calls of other code.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from contextvars import Context, ContextVar, copy_context
+from typing import Any
+
+from stream_deadline import _network
+from stream_deadline._budget import Budget
+from stream_deadline._deadline import NEVER
+from stream_deadline._shutdown import end_stream
+from stream_deadline._text_chunks import Pattern
+
+# Seconds by which a socket's own time-out comes after the budget's end, so that the budget is first.
+SOCKET_MARGIN = 0.02
+# Seconds within which a connection that was given up before the request shows it: by a reset, and
+# by an orderly end. Both are for a short round trip.
+RESET_WITHIN, END_WITHIN = 0.02, 1.0
+# The most seconds that a socket's time-out is set to; far larger numbers overflow there.
+LONGEST_TIMEOUT = 1e6
+
+_tracker: "ContextVar[ConnectionTracker | None]" = ContextVar("stream_deadline_tracker", default=None)
+
+
+class ConnectionTracker:
+    """What is known about the connection of one call.
+
+    Attributes:
+        answered: whether a good response to the last request has begun. From then on, another
+            attempt would be another generation.
+        token: identifies the call where a reference to the call must not be kept.
+        raw: whether the call takes chunks as the server sent them (`_raw_chunks.py`).
+        pattern: the chunk that text chunks are copied from (`_text_chunks.py`); None: there is none
+            yet.
+        on_progress: called when the model says something that does not become an item.
+        on_finish: called when the finish reason comes in a chunk that does not become an item.
+    """
+
+    def __init__(self, budget: Budget, *, blocking: bool, raw: bool = False) -> None:
+        """Track a call that begins.
+
+        Args:
+            budget: of the call.
+            blocking: whether the call blocks its thread, so that its sockets need time-outs.
+            raw: see the attribute.
+        """
+        self.raw = raw
+        self.pattern: Pattern | None = None
+        self.answered = False
+        self.token = object()
+        self.on_progress: Callable[[], None] = _ignore
+        self.on_finish: Callable[[], None] = _ignore
+        self._budget = budget
+        self._blocking = blocking
+        self._stream: Any = None
+        self._response: Any = None
+        self._is_cut = False
+        self._pause: threading.Event | None = None
+
+    def context(self) -> Context:
+        """Copy the current context variables, with this tracker for the requests in them."""
+        context = copy_context()
+        context.run(_tracker.set, self)
+        return context
+
+    def cut(self, in_use: bool = True) -> None:
+        """End the connection, now or as soon as there is one, and end a pause. Thread-safe.
+
+        Args:
+            in_use: whether a task or thread may be using it; if not, it is closed as well.
+        """
+        self._is_cut = True
+        if self._pause is not None:
+            self._pause.set()
+        stream = self._stream
+        if stream is None or (self._response is not None and self._response.is_closed):
+            return  # a closed response has returned its connection to the pool, for other calls
+        if isinstance(stream, _network.TrackedStream):
+            stream.end_for(self.token, lambda: end_stream(stream, in_use))
+        else:
+            end_stream(stream, in_use)
+
+    def pause(self, length: float) -> None:
+        """Block the thread for `length` seconds, or until the call is cut."""
+        self._pause = threading.Event()
+        if not self._is_cut:
+            self._pause.wait(length)
+        self._pause = None
+
+    def was_stale(self, *, reset: bool = False) -> bool:
+        """Return whether the last request met a pooled connection that the server had given up.
+
+        That is so if the connection had been open before, no byte came back, and the end came
+        soon: within a time that grows with the round trip. An end that comes later is that of a
+        server at work. Servers also break down at work with a reset, so a reset has less time; and
+        over TLS the two look the same.
+
+        Args:
+            reset: whether the connection was reset.
+        """
+        stream = self._stream
+        if not getattr(stream, "reused", False) or stream.heard:
+            return False
+        if reset or stream.secure:
+            within: float = max(RESET_WITHIN, 2 * stream.opened_in)
+        else:
+            within = max(END_WITHIN, 20 * stream.opened_in)
+        return bool(time.monotonic() - stream.sent_at < within)
+
+    def sending(self, request: Any, *, trace: bool = False) -> None:
+        """Note that a request is about to leave.
+
+        Args:
+            request: of httpx.
+            trace: whether nothing but httpcore's `trace` tells of its connection.
+        """
+        self.answered = False  # an earlier answer was to another request: a token, a redirect
+        self._stream = self._response = None
+        if trace:
+            # httpcore awaits it where httpcore is asynchronous itself.
+            kind = _Trace if self._blocking else _AsyncTrace
+            request.extensions["trace"] = kind(self, request.extensions.get("trace"))
+        if self._blocking:
+            budget, given = self._budget, request.extensions.get("timeout", {})
+            now = budget.clock()
+            # A part bounds what comes before the answer; reads go on after it.
+            request.extensions["timeout"] = {
+                phase: _shorter((budget.total_at if phase == "read" else budget.due) - now, given.get(phase))
+                for phase in ("connect", "read", "write", "pool")
+            }
+
+    def receiving(self, response: Any) -> None:
+        """Note that a response has begun, with its headers."""
+        self.answered = response.is_success
+        self._response = response
+        if "stream_id" in response.extensions:
+            self._stream = None  # HTTP/2, where the connection serves other calls too
+        elif self._stream is None:
+            self.connected(response.extensions.get("network_stream"))
+
+    def connected(self, stream: Any) -> None:
+        """Note the stream of httpcore that the request uses; None: httpcore does not show it."""
+        if stream is not None:
+            self._stream = stream
+            if self._is_cut:
+                self.cut()
+
+
+def _ignore() -> None:
+    """Do nothing: there is no stream yet that could be told."""
+
+
+def _shorter(left: float, given: float | None) -> float | None:
+    """Return a socket's time-out: what is left of the budget, or `given` if that is less."""
+    given = None if given is None else float(given)
+    left = max(0.0, left) + SOCKET_MARGIN
+    shorter = left if given is None else min(left, given)
+    return None if shorter == NEVER else min(shorter, LONGEST_TIMEOUT)
+
+
+def current_tracker() -> ConnectionTracker | None:
+    """Return the tracker of the call that runs here; None: a call of other code."""
+    return _tracker.get()
+
+
+# TLS takes the socket over from TCP, so that only the newer one can be shut down.
+_CONNECTED = {
+    "connection.connect_tcp.complete",
+    "connection.start_tls.complete",
+    "proxy.start_tls.complete",
+}
+
+
+class _Trace:
+    """httpcore's `trace` extension: it is called with the name of a step and its details."""
+
+    def __init__(self, tracker: ConnectionTracker, others: Callable[[str, dict[str, Any]], Any] | None) -> None:
+        """Wrap `others`, the trace that the request had before; None: it had none."""
+        self._tracker = tracker
+        self._others = others
+
+    def __call__(self, event: str, details: dict[str, Any]) -> None:
+        if event in _CONNECTED:
+            self._tracker.connected(details["return_value"])
+        if self._others is not None:
+            self._others(event, details)
+
+
+class _AsyncTrace(_Trace):
+    async def __call__(self, event: str, details: dict[str, Any]) -> None:  # type: ignore[override]
+        if event in _CONNECTED:
+            self._tracker.connected(details["return_value"])
+        if self._others is not None:
+            await self._others(event, details)
+
+
+def install_hooks(client: Any) -> bool:
+    """Let a client of httpx or httpx2 report to the tracker of each call.
+
+    Once per client is enough; a second time changes nothing.
+
+    Args:
+        client: synchronous or asynchronous.
+
+    Returns:
+        Whether it is a client that has event hooks.
+
+    Raises:
+        ValueError: the client speaks HTTP/2, where calls share a connection and httpcore cannot end
+            one of them.
+    """
+    hooks = getattr(client, "event_hooks", None)
+    if hooks is None:
+        return False
+    if any(getattr(pool, "_http2", False) for pool in _network.pools(client)):
+        raise ValueError(
+            "This HTTP client speaks HTTP/2 (http2=True), where calls share a connection and none of "
+            "them can be ended without the others. Make the client with http2=False."
+        )
+    tracked = _network.track(client, current_tracker)
+    if hasattr(client, "aclose"):
+        before: Any = _before_request_async if tracked else _before_request_traced_async
+        ours = [("request", before), ("response", _on_response_async)]
+    else:
+        before = _before_request if tracked else _before_request_traced
+        ours = [("request", before), ("response", _on_response)]
+    for moment, hook in ours:
+        if hook not in hooks[moment]:
+            hooks[moment].append(hook)
+    return True
+
+
+def _before_request(request: Any) -> None:
+    if (tracker := _tracker.get()) is not None:
+        tracker.sending(request, trace=False)
+
+
+def _before_request_traced(request: Any) -> None:
+    if (tracker := _tracker.get()) is not None:
+        tracker.sending(request, trace=True)
+
+
+def _on_response(response: Any) -> None:
+    if (tracker := _tracker.get()) is not None:
+        tracker.receiving(response)
+
+
+async def _before_request_async(request: Any) -> None:
+    _before_request(request)
+
+
+async def _before_request_traced_async(request: Any) -> None:
+    _before_request_traced(request)
+
+
+async def _on_response_async(response: Any) -> None:
+    _on_response(response)

@@ -1,0 +1,113 @@
+"""Find the connection under a stream of another library: the OpenAI SDK, Anthropic's, httpx."""
+
+import warnings
+from collections.abc import Iterator
+from typing import Any, Protocol, runtime_checkable
+
+from stream_deadline._call_group import CallGroup
+from stream_deadline._shutdown import Interrupt, end_stream
+
+# What lies between a stream and its response in the SDKs' streams, helpers, and raw responses.
+_ATTRIBUTES = (
+    "response",
+    "_response",
+    "http_response",
+    "_raw_stream",
+    "_iterator",
+    "_stream",
+    "_event_source",
+)
+_DEPTH = 6
+_warned: set[type] = set()
+
+
+@runtime_checkable
+class Interruptible(Protocol):
+    """A stream that can be ended from another thread: a `BoundedIterator`."""
+
+    def interrupt(self) -> None: ...
+
+
+def interrupter(stream: Any, calls: CallGroup, *, blocking: bool) -> Interrupt:
+    """Return a function that ends the connection under `stream`.
+
+    The connection is looked for only when the function is called, since a generator may open it
+    later.
+
+    Args:
+        stream: the source.
+        calls: the group of the calls that the source makes itself; they are ended as well.
+        blocking: whether nothing else can end the source, so that a warning is due when no
+            connection is found.
+    """
+
+    def interrupt(in_use: bool) -> None:
+        found = calls.has_calls
+        calls.end()
+        for each in _find_open(stream):
+            found = True
+            if hasattr(each, "interrupt"):
+                each.interrupt()
+            elif "stream_id" not in each.extensions:
+                end_stream(each.extensions["network_stream"], in_use)
+        if not found and blocking and in_use:
+            _warn_once(stream)
+
+    return interrupt
+
+
+def _find_open(stream: Any) -> list[Any]:
+    """Return the open response that `stream` reads from, or the bounded stream around one.
+
+    The list is empty if there is none, or more than one: the response that a generator waits for
+    cannot be told from the others that it knows.
+    """
+    seen: set[int] = set()
+    found: list[Any] = []
+    level = [stream]
+    for _ in range(_DEPTH):
+        for each in level:
+            is_open_response = _is_response(each) and not each.is_closed
+            if isinstance(each, Interruptible) or is_open_response:
+                found.append(each)
+        seen.update(id(each) for each in level)
+        rest = [each for each in level if not any(each is one for one in found)]
+        inner = {id(inside): inside for each in rest for inside in _inside(each)}
+        level = [each for key, each in inner.items() if key not in seen]
+    return found if len(found) == 1 else []
+
+
+def _is_response(thing: Any) -> bool:
+    extensions = getattr(thing, "extensions", None)
+    has_stream = isinstance(extensions, dict) and "network_stream" in extensions
+    return has_stream and hasattr(thing, "is_closed")
+
+
+def _inside(thing: Any) -> Iterator[Any]:
+    """Yield what may hold the response: known attributes, and the variables of a generator."""
+    for name in _ATTRIBUTES:
+        try:
+            inner = getattr(thing, name, None)
+        except Exception:  # a property that cannot be read yet
+            continue
+        if inner is not None and not isinstance(inner, (str, bytes, int)):
+            yield inner
+    frame = getattr(thing, "gi_frame", None) or getattr(thing, "ag_frame", None)
+    if frame is not None:
+        yield from list(frame.f_locals.values())
+    for running in ("gi_yieldfrom", "ag_await"):
+        if (inner := getattr(thing, running, None)) is not None:
+            yield inner
+
+
+def _warn_once(stream: Any) -> None:
+    kind = type(stream)
+    if kind not in _warned:
+        _warned.add(kind)
+        warnings.warn(
+            f"The deadline of a {kind.__module__}.{kind.__qualname__} passed while the stream was "
+            "waiting, and no HTTP connection was found under it. The stream goes on until its next "
+            "item comes. Pass `interrupt=` to `bounded_sync` to say how it can be ended at once.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
