@@ -22,11 +22,11 @@ class Accumulator(Protocol):
         """Take an item in, and return whether it says something or only fills a silence."""
 
     def partial(self) -> Any:
-        """Return all items as one value; None if there is none, or they do not add up."""
+        """Return all items as one value; None if they do not add up."""
 
 
 class NullAccumulator:
-    """For streams whose items are opaque: each says something, and any end is a good one."""
+    """For streams of opaque items: each says something, and any end is good."""
 
     whole = True
     errors_of_halves: ClassVar[tuple[type[Exception], ...]] = ()
@@ -89,7 +89,7 @@ class MessageAccumulator:
         return bool(content or more or ends or getattr(message, "tool_call_chunks", None))
 
     def finish(self) -> None:
-        """Note that the finish reason has come in a chunk that is not an item of the stream."""
+        """Note a finish reason that came in a chunk outside the stream."""
         self.whole = True
 
     def partial(self) -> AIMessageChunk | None:
@@ -114,7 +114,7 @@ class MessageAccumulator:
 
 
 def _ends(item: ChatGenerationChunk) -> bool:
-    """Return whether the chunk has a finish reason, or the Responses API's status of the whole."""
+    """Return whether the chunk has a finish reason, or a status of the Responses API."""
     info = item.generation_info
     if info and info.get("finish_reason"):
         return True
@@ -123,7 +123,7 @@ def _ends(item: ChatGenerationChunk) -> bool:
 
 
 def reasoning_of(message: dict[str, Any]) -> str | None:
-    """Return the reasoning in a delta or a message; None: there is none, or it is empty.
+    """Return the reasoning in a delta or a message; None: it has none.
 
     vLLM's name for it is `reasoning`, and was `reasoning_content`; some servers send both.
     """

@@ -256,7 +256,7 @@ def _find_cors(app: Any) -> Any:
 
 
 def _escaped(text: object) -> str:
-    """Return a client's text as it would stand in a URL: one word of bounded length."""
+    """Return a client's text as in a URL: one word of bounded length."""
     most = 200
     return quote(str(text)[:most], "/:@!$&'()*+,;=~", errors="backslashreplace")[:most]
 

@@ -22,7 +22,7 @@ class Stage(Enum):
 
 
 class Shape(Enum):
-    """How a reader knows where an answer ends, and whether it can have a last event."""
+    """How an answer ends, and whether it can have a last event."""
 
     FIXED = "its length is known"
     OPEN = "it ends when the server says so"
@@ -141,7 +141,7 @@ class Outbox:
             await self._pass_on(message)
 
     async def _pass_on(self, message: ASGIMessage) -> None:
-        """Send a message, and the status and the headers before it if they are held back."""
+        """Send a message, after the status and headers that were held back."""
         if self.start is not None:
             start, self.start = self.start, None
             if self.stage is SILENT:

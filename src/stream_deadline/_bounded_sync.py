@@ -115,7 +115,7 @@ class BoundedIterator(Iterator[T]):
         return note_progress
 
     def interrupt(self) -> None:
-        """End the stream from another thread: a waiting pull raises, and so does the next one."""
+        """End the stream from another thread; a waiting pull raises, or the next one."""
         self._alarm.revoke()
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Group the calls that are made for one request, so that they can be ended together."""
+"""Group the calls of one request, so that they can be ended together."""
 
 import logging
 from collections.abc import Callable, Iterator

@@ -255,7 +255,7 @@ class ChatVllm(ChatOpenAI):
         return bounds if parts else Bounds(bounds.timeout)
 
     def _install_streams(self, client: Any, kwargs: dict[str, Any]) -> None:
-        """Install our streams in a part of the SDK that loads only when it is first used."""
+        """Install our streams in the parts of the SDK that load when used."""
         from stream_deadline import _raw_chunks
 
         if client is None:

@@ -77,7 +77,7 @@ if hasattr(os, "register_at_fork"):
 
 
 class PerProcessClient(DefaultHttpxClient):
-    """A synchronous HTTP client that never uses a connection of the process it was forked from."""
+    """A synchronous HTTP client that never uses a connection of its parent process."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**_arguments(settings, "HTTPTransport"))

@@ -72,7 +72,9 @@ class ConnectionTracker:
         return context
 
     def cut(self, in_use: bool = True) -> None:
-        """End the connection, now or as soon as there is one, and end a pause. Thread-safe.
+        """End the connection, now or as soon as it opens, and any pause.
+
+        It is safe from any thread.
 
         Args:
             in_use: whether a task or thread may be using it; if not, it is closed as well.
@@ -155,11 +157,11 @@ class ConnectionTracker:
 
 
 def _ignore() -> None:
-    """Do nothing: there is no stream yet that could be told."""
+    """Do nothing, since the stream does not exist yet."""
 
 
 def _shorter(left: float, given: float | None) -> float | None:
-    """Return a socket's time-out: what is left of the budget, or `given` if that is less."""
+    """Return a socket's time-out: the rest of the budget, or `given` if less."""
     given = None if given is None else float(given)
     left = max(0.0, left) + SOCKET_MARGIN
     shorter = left if given is None else min(left, given)

@@ -1,4 +1,4 @@
-"""The ambient deadline: a moment by which all work inside a `with` block must be done."""
+"""The ambient deadline, by which all work inside a `with` block must be done."""
 
 import asyncio
 import contextvars

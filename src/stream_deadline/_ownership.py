@@ -15,7 +15,7 @@ KEY_FIELDS = {"api_key", "openai_api_key"}
 
 
 def sdk_client_of(resource: Any) -> Any:
-    """Return the SDK's client under a resource; None: there is none, or something is around it."""
+    """Return the SDK's client under a resource; None: it is not the plain one."""
     completions = openai.resources.chat.completions
     if not isinstance(resource, (completions.Completions, completions.AsyncCompletions)):
         return None
@@ -40,7 +40,7 @@ def is_users(client: Any) -> bool:
 
 
 def has_key_of_environment(client: Any, values: dict[str, Any]) -> bool:
-    """Return whether a model is made with the key that our client took from the environment.
+    """Return whether a model is made with our client's key of the environment.
 
     Args:
         client: of the model that is copied.

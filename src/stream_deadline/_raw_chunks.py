@@ -42,7 +42,7 @@ def hear_responses(client: Any) -> None:
 
 
 def hear_structured(client: Any) -> None:
-    """Let streams with a schema report the finish reason before the SDK reads the whole text.
+    """Let streams with a schema report their finish reason before the text is read.
 
     Reading the text may fail.
     """
@@ -87,7 +87,7 @@ def _is_sdks(thing: Any, name: str) -> bool:
 
 
 class _Instead:
-    """Stands in for the SDK's client where a stream asks how to decode and convert its events."""
+    """Stands in for the SDK's client when a stream decodes its events."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
@@ -107,7 +107,7 @@ class _AsDicts(_Instead):
 
 
 def _is_complete(data: Any) -> bool:
-    """Return whether the SDK's object of a chunk would tell LangChain no more than the chunk.
+    """Return whether the SDK's object of a chunk would add nothing to the chunk.
 
     The object has every field, if only as None. If LangChain needs one that the server has left
     out, the object is made.

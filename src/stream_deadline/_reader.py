@@ -1,4 +1,4 @@
-"""Read a stream in a task of its own, which is what makes the deadline hold.
+"""Read a stream in a task of its own, so that the deadline holds.
 
 The consumer only waits for what the reader has:
 

@@ -16,7 +16,7 @@ _set = object.__setattr__
 
 
 def text_of(chunk: dict[str, Any]) -> str | None:
-    """Return the text of a chunk that has nothing else; None: it has more, or no text."""
+    """Return the text of a chunk that has only a text; else None."""
     choices = chunk.get("choices")
     if choices.__class__ is not list or len(choices) != 1 or chunk.get("usage") or "type" in chunk:
         return None

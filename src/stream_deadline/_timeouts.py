@@ -10,7 +10,7 @@ BOUNDS = ("timeout", "stream_timeout", "first_chunk_timeout", "idle_timeout")
 
 
 def bounds_as_fields(values: dict[str, Any], *, has_alias: bool) -> dict[str, Any]:
-    """Return the values that a model is made of, with the bounds in the fields for them.
+    """Return a model's values with its bounds in the fields for them.
 
     A bound inside `model_kwargs` would become an argument of the SDK, which knows only `timeout`.
 

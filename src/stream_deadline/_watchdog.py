@@ -153,7 +153,7 @@ class _Watchdog:
                 heapq.heapify(self._queue)
 
     def close(self) -> None:
-        """End the thread for good: at the interpreter's end it would keep its lock for ever."""
+        """End the thread for good, since it would keep its lock at the interpreter's end."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -199,7 +199,7 @@ _watchdog = _Watchdog()
 
 
 def _forget() -> None:
-    """Start anew in a child: a fork copies the lock and the calls, but not the thread."""
+    """Start anew after a fork, which copies the lock but not the thread."""
     global _watchdog
     _watchdog = _Watchdog()
 

@@ -1,4 +1,4 @@
-"""Carry the client's deadline into a web application, and end the work of clients that leave.
+"""Bound a web application's work by the client's deadline, and end it on disconnect.
 
     app = FastAPI()
     app.add_middleware(DeadlineMiddleware, default_timeout=60)
@@ -164,7 +164,7 @@ class DeadlineMiddleware:
 
 
 def _renamed(old: str, value: Any, new_value: Any) -> Any:
-    """Return an argument that may have been passed by its old name, with a warning if it was."""
+    """Return an argument, with a warning if its old name was used."""
     if value is _UNSET:
         return new_value
     warnings.warn(

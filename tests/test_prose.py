@@ -1,0 +1,83 @@
+"""The prose that people read is plain English: the rooms listed here are clean, and stay so."""
+
+import ast
+import io
+import re
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+CLEAN = [
+    "README.md",
+    "CHANGELOG.md",
+    "SECURITY.md",
+    "src/stream_deadline",
+]
+"""Files and folders whose prose has been rewritten. The list only grows."""
+
+HABITS = {
+    r"\b[Nn]obody\b|\b[Ss]omebody\b|\b[Ww]hoever\b": "name the client, the server or the task",
+    r"\bso many (seconds|bytes|characters)\b": "say N seconds",
+    r"\bwho (has left|leaves|left)\b": "say that the client disconnects",
+    r"\b[Tt]his is no\b": "say that this is not a …",
+    r"\bwhat was (asked|found|told|made)\b": "use a noun: the request, the finding, the message",
+    r"\bhas it that\b|\bcame to pass\b|\bof a sudden\b": "say it plainly",
+}
+WORDS = 15
+"""The most words in the first line of a docstring."""
+
+
+def files() -> Iterator[Path]:
+    for name in CLEAN:
+        path = ROOT / name
+        assert path.exists(), name
+        yield from sorted(path.rglob("*.py")) if path.is_dir() else [path]
+
+
+def prose(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the comments and strings of a module, or the lines of a text, with their line numbers."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix != ".py":
+        yield from enumerate(text.splitlines(), 1)
+        return
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type in (tokenize.COMMENT, tokenize.STRING):
+            yield token.start[0], token.string
+
+
+@pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_prose_has_none_of_the_bad_habits(path: Path) -> None:
+    found = [
+        f"{path.name}:{line}: {match.group(0)!r}: {advice}"
+        for line, text in prose(path)
+        for habit, advice in HABITS.items()
+        for match in re.finditer(habit, text)
+    ]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("path", [each for each in files() if each.suffix == ".py"], ids=lambda path: str(path.relative_to(ROOT)))
+def test_docstrings_begin_with_a_short_sentence(path: Path) -> None:
+    long = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            first = (ast.get_docstring(node) or "").partition("\n")[0]
+            line = getattr(node, "lineno", 1)
+            if len(first.split()) > WORDS:
+                long.append(f"{path.name}:{line}: {len(first.split())} words: {first}")
+            elif first and not first.endswith((".", ":", "`.")):
+                long.append(f"{path.name}:{line}: not a sentence: {first}")
+    assert not long, "\n".join(long)
+
+
+def test_a_bad_habit_is_found(tmp_path: Path) -> None:
+    module = tmp_path / "module.py"
+    module.write_text('"""Wait for whoever comes."""\n', encoding="utf-8")
+    with pytest.raises(AssertionError, match="whoever"):
+        test_the_prose_has_none_of_the_bad_habits(module)
+    module.write_text(f'"""{"word " * 16}."""\n', encoding="utf-8")
+    with pytest.raises(AssertionError, match="words"):
+        test_docstrings_begin_with_a_short_sentence(module)
