@@ -12,7 +12,7 @@ from langchain_core.messages import AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_openai import ChatOpenAI
 from openai import DEFAULT_MAX_RETRIES
-from pydantic import ModelWrapValidatorHandler, PrivateAttr, SecretStr, model_validator
+from pydantic import ModelWrapValidatorHandler, PrivateAttr, model_validator
 
 from stream_deadline._accumulate import REASONING, MessageAccumulator, reasoning_of
 from stream_deadline._bounded import BoundedStream
