@@ -44,9 +44,8 @@ from stream_deadline._text_chunks import Pattern, text_of
 from stream_deadline._timeouts import (
     BOUNDS,
     bounds_as_fields,
-    has_phases,
     socket_timeout,
-    total_seconds,
+    take_bounds,
 )
 
 T = TypeVar("T")
@@ -227,31 +226,14 @@ class ChatVllm(ChatOpenAI):
             return next(answer)
 
     def _bounds(self, kwargs: dict[str, Any], *, parts: bool, strict: bool = False) -> Bounds:
-        """Return the bounds of one call.
-
-        Those in `kwargs` are taken out of it, except `timeout`, which the SDK knows too.
-
-        Args:
-            kwargs: of the call.
-            parts: whether the answer comes in parts. If not, only the whole is bounded.
-            strict: whether a part of the model that is longer than the whole is an error. In a call
-                with a shorter whole it is not; the part is left out.
-        """
-        whole: Any = self.stream_timeout
-        if "stream_timeout" in kwargs:
-            whole = kwargs.pop("stream_timeout")
-        elif "timeout" in kwargs and not (has_phases(kwargs["timeout"]) and whole != "timeout"):
-            whole = "timeout"
-        if whole == "timeout":
-            whole = total_seconds(kwargs.get("timeout", self.model_kwargs.get("timeout", self.request_timeout)))
-        whole = seconds("stream_timeout", whole)
-        if "timeout" in kwargs:
-            kwargs["timeout"] = socket_timeout(kwargs["timeout"])
-        own = {name: getattr(self, name) for name in ("first_chunk_timeout", "idle_timeout") if name not in kwargs}
-        of_call = {name: kwargs.pop(name) for name in ("first_chunk_timeout", "idle_timeout") if name in kwargs}
-        if not strict and whole is not None:
-            own = {name: part for name, part in own.items() if part is not None and part <= whole}
-        bounds = Bounds(whole, **own, **of_call)
+        """Return the bounds of one call; see `_timeouts.take_bounds`."""
+        own = {
+            "timeout": self.model_kwargs.get("timeout", self.request_timeout),
+            "stream_timeout": self.stream_timeout,
+            "first_chunk_timeout": self.first_chunk_timeout,
+            "idle_timeout": self.idle_timeout,
+        }
+        bounds = take_bounds(own, kwargs, strict=strict)
         return bounds if parts else Bounds(bounds.timeout)
 
     def _install_streams(self, client: Any, kwargs: dict[str, Any]) -> None:

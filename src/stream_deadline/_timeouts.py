@@ -3,7 +3,7 @@
 from numbers import Real
 from typing import Any
 
-from stream_deadline._budget import seconds
+from stream_deadline._budget import Bounds, seconds
 
 BOUNDS = ("timeout", "stream_timeout", "first_chunk_timeout", "idle_timeout")
 """The names by which a model and a call know their bounds."""
@@ -27,6 +27,37 @@ def bounds_as_fields(values: dict[str, Any], *, has_alias: bool) -> dict[str, An
         values = {**values, "request_timeout": values["timeout"]}
         del values["timeout"]
     return values
+
+
+def take_bounds(own: dict[str, Any], kwargs: dict[str, Any], *, strict: bool) -> Bounds:
+    """Return the bounds of one call, from its model and its arguments.
+
+    Args:
+        own: the model's values of `BOUNDS`.
+        kwargs: the arguments of the call. Its bounds are taken out, except `timeout`, which the SDK
+            knows too.
+        strict: whether a part of the model that is longer than the whole is an error. In a call
+            with a shorter whole it is not; the part is left out.
+
+    Raises:
+        ValueError: a bound is not a positive number of seconds, or could never act.
+    """
+    whole = own["stream_timeout"]
+    if "stream_timeout" in kwargs:
+        whole = kwargs.pop("stream_timeout")
+    elif "timeout" in kwargs and not (has_phases(kwargs["timeout"]) and whole != "timeout"):
+        whole = "timeout"
+    if whole == "timeout":
+        whole = total_seconds(kwargs.get("timeout", own["timeout"]))
+    whole = seconds("stream_timeout", whole)
+    if "timeout" in kwargs:
+        kwargs["timeout"] = socket_timeout(kwargs["timeout"])
+    names = ("first_chunk_timeout", "idle_timeout")
+    parts = {name: own[name] for name in names if name not in kwargs}
+    of_call = {name: kwargs.pop(name) for name in names if name in kwargs}
+    if not strict and whole is not None:
+        parts = {name: part for name, part in parts.items() if part is not None and part <= whole}
+    return Bounds(whole, **parts, **of_call)
 
 
 def total_seconds(timeout: Any) -> float | None:
