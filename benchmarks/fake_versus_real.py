@@ -19,10 +19,10 @@ import httpx2
 from rich.console import Console
 
 from fake_vllm.testing import FakeVllm
-from stream_lab.direct import direct_client
-from stream_lab.real import VLLM, RealServer
-from stream_lab.real.freed import asked
-from stream_lab.witness import read_metrics
+from stream_lab.experiment.witness import read_metrics
+from stream_lab.http.client import direct_client
+from stream_lab.processes.backends import VLLM, RealServer
+from stream_lab.processes.backends.freed import asked
 from tests.fake_vllm.golden_check import CASES, problems, send
 
 STREAMS = 20  # for the first token

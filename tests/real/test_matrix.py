@@ -12,9 +12,9 @@ import pytest
 
 from stream_deadline import ChatVllm, StreamDeadlineExceeded
 from stream_lab import Endpoint
+from stream_lab.experiment.witness import Witness
 from stream_lab.matrix import CALLERS, CALLS, Call, Caller
 from stream_lab.matrix.calls import text_and_usage
-from stream_lab.witness import Witness
 from tests.real.conftest import NAMED, OPTIONS, own_vllm
 
 LIMIT = 2.0

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from stream_lab.kept import kept
-from stream_lab.real import RealServer
-from stream_lab.real.environments import place_for
-from stream_lab.real.torch_serving import torch_server
+from stream_lab.experiment.saved_evidence import kept
+from stream_lab.processes.backends import RealServer
+from stream_lab.processes.backends.environments import place_for
+from stream_lab.processes.backends.torch_serving import torch_server
 from tests.fake_vllm.golden_check import problems, send
 from tests.real.conftest import NAMED
 

@@ -17,7 +17,7 @@ from stream_deadline import StreamDeadlineExceeded, bounded, deadline, no_deadli
 from stream_deadline.asgi import GRACE, DeadlineMiddleware, Message, Receive, Send
 from stream_deadline.budget import remaining
 from stream_deadline.scope import Scope, current
-from stream_lab.parts import serve
+from stream_lab.processes import serve
 from tests.conftest import wait
 from tests.stream_deadline.sources import Source, elapsed, virtually
 from tests.stream_deadline.test_asgi import EVENTS, JSON, TEXT, Caller, answers, ask, never

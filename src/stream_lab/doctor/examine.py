@@ -13,7 +13,7 @@ from stream_lab.doctor.events import Says
 from stream_lab.doctor.facts import Facts
 from stream_lab.doctor.probe import End, Transcript, listen
 from stream_lab.doctor.target import Target
-from stream_lab.witness import Witness
+from stream_lab.experiment.witness import Witness
 
 HELD = 0.7  # seconds by which a repeated request comes later than its connection
 AFTER_DONE = 2.0  # seconds to wait for the end of a body whose end was said

@@ -3,12 +3,12 @@
 import base64
 from datetime import datetime
 
-from stream_lab import plots
-from stream_lab.arrivals import Answer
 from stream_lab.doctor.examine import Examination
 from stream_lab.doctor.facts import Facts
 from stream_lab.doctor.probe import End, Transcript
-from stream_lab.pages import render
+from stream_lab.http import pictures
+from stream_lab.http.capture import Answer
+from stream_lab.http.pages import render
 
 CUT = (End.CLOSED, End.RESET, End.BROKEN)
 
@@ -23,7 +23,7 @@ def page(examination: Examination, url: str) -> str:
     }
     picture = None
     if rows:
-        drawn = plots.answers(rows, title="When tokens came")
+        drawn = pictures.answers(rows, title="When tokens came")
         picture = {"png": base64.b64encode(drawn.png()).decode(), "alt": drawn.alt}
     when = datetime.now().strftime("%Y-%m-%d %H:%M")
     return render("stream_lab.doctor", "page.html.j2", diagnosis=examination.diagnosis, url=url, picture=picture, when=when)

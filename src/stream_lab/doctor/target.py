@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from stream_lab.endpoint import KEY_VARIABLE
+from stream_lab.experiment.endpoint import KEY_VARIABLE
 
 # A short answer, and no `max_tokens`: whether anything else ends a model that babbles is one of the questions.
 QUESTION = "Count from one to forty, in words."

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import httpx2
 from langchain_core._api import LangChainDeprecationWarning
 
-from stream_lab.fake import Fake
+from stream_lab.experiment.fake import Fake
 from stream_lab.matrix.callers import CALLERS, Caller
 from stream_lab.matrix.calls import CALLS, QUESTION, Call, text_and_usage
 from stream_lab.matrix.certificates import one_certificate

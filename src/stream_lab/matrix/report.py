@@ -16,9 +16,9 @@ from rich.table import Table
 from stream_lab.matrix.play import Cell, Result, leftovers_unheard, play
 
 STORY = [
-    "stream_lab.story:PlainChatVllm",
-    "stream_lab.story:ScopedChatVllm",
-    "stream_lab.story:ElapsedChatVllm",
+    "stream_lab.experiment.story:PlainChatVllm",
+    "stream_lab.experiment.story:ScopedChatVllm",
+    "stream_lab.experiment.story:ElapsedChatVllm",
     "stream_deadline:ChatVllm",
 ]
 Played = Mapping[str, Sequence[Result]]

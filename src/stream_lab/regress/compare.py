@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from stream_lab.evidence import Claim, Outcome
+from stream_lab.experiment.evidence import Claim, Outcome
 from stream_lab.regress.row import Row, Status
 from stream_lab.regress.summary import Change, Kind, Verdict
 

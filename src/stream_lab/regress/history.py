@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from stream_lab.evidence import Claim, Outcome
+from stream_lab.experiment.evidence import Claim, Outcome
 from stream_lab.regress.compare import Baseline
 from stream_lab.regress.row import Attempt, Row, Status
 from stream_lab.regress.summary import Summary, Verdict

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from stream_lab.pages import render
+from stream_lab.http.pages import render
 from stream_lab.regress.row import Row, Status
 from stream_lab.regress.summary import Change, Kind, Summary, Verdict
 

@@ -12,15 +12,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from stream_lab.endpoint import KEY_VARIABLE
-from stream_lab.evidence import Claim, Found, Outcome, read
-from stream_lab.fake import Fake, FakeError
-from stream_lab.programs import missing
+from stream_lab.experiment.endpoint import KEY_VARIABLE
+from stream_lab.experiment.evidence import Claim, Found, Outcome, read
+from stream_lab.experiment.fake import Fake, FakeError
+from stream_lab.notebooks.worker import Done, Worker
+from stream_lab.processes.programs import missing
 from stream_lab.regress.config import EndpointSpec
 from stream_lab.regress.row import Attempt, Row, Status
 from stream_lab.regress.snapshot import Snapshot
 from stream_lab.regress.worlds import Environment, World, WorldError
-from stream_lab.worker import Done, Worker
 
 OTHERS_FAULT = ("EndpointError", "FakeError", "FakeVllmError")
 """Errors of a notebook that speak of the server, not of what is tested."""

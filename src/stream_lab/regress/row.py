@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from stream_lab.evidence import Claim
+from stream_lab.experiment.evidence import Claim
 
 ENDED = "runs to its end"
 """What is said of a cell as a whole, beside its claims."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from stream_lab.endpoint import Endpoint, EndpointError
+from stream_lab.experiment.endpoint import Endpoint, EndpointError
 from stream_lab.regress import snapshot
 from stream_lab.regress.compare import compare, verdict
 from stream_lab.regress.executors import Executor

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from stream_lab.endpoint import Endpoint
-from stream_lab.evidence import Unknown
+from stream_lab.experiment.endpoint import Endpoint
+from stream_lab.experiment.evidence import Unknown
+from stream_lab.experiment.witness import Sample, Witness
 from stream_lab.relay.process import Caller, Relay
-from stream_lab.witness import Sample, Witness
 
 STOPPED, GOES_ON = "stopped", "still generating"
 

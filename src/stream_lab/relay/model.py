@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx2
 
-from stream_lab.endpoint import KEY_VARIABLE, NO_KEY
+from stream_lab.experiment.endpoint import KEY_VARIABLE, NO_KEY
 
 PATIENCE = 60.0  # seconds of silence
 TRUSTED = httpx2.create_ssl_context(trust_env=False)  # once: made for each request it would keep the loop for 30 ms

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 from typing import Final
 
-TEMPLATE: Final = Path(__file__).with_name("template")
+TEMPLATE: Final = Path(__file__).parents[3] / "templates" / "relay"
 _LEFT_BY_TOOLS: Final = ("__pycache__", "*.pyc", ".*_cache", ".venv*", "wheels")
 
 

@@ -6,9 +6,9 @@ import sys
 import time
 from typing import Any, Self
 
-from stream_lab.endpoint import Endpoint
-from stream_lab.ports import answers
-from stream_lab.process import Process
+from stream_lab.experiment.endpoint import Endpoint
+from stream_lab.processes.ports import answers
+from stream_lab.processes.process import Process
 
 
 class Relay(Process):

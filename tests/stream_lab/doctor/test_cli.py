@@ -23,7 +23,7 @@ def healthy() -> Iterator[Endpoint]:
 
 
 def doctor(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "stream_lab.cli", "doctor", *arguments]
+    command = [sys.executable, "-m", "stream_lab", "doctor", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=ROOT)
 
 

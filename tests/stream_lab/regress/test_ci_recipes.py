@@ -16,8 +16,8 @@ from typer.main import get_command
 
 from stream_lab.cli import cli
 from stream_lab.regress.config import load
+from tests.stream_lab.notebooks.tiny_notebooks import BAD, GOOD, UNKNOWN, write
 from tests.stream_lab.regress.runs import configure
-from tests.stream_lab.tiny_notebooks import BAD, GOOD, UNKNOWN, write
 
 ROOT = Path(__file__).parents[3]
 RECIPES = ROOT / "docs" / "ci"
@@ -149,7 +149,7 @@ def checkout(tmp_path: Path) -> Path:
         "stubs/make": "#!/bin/sh\nexit ${STUB_MAKE:-0}\n",
         ".venv/bin/stream-lab": f"""#!/bin/bash
 echo "$@" >>called
-if [ "$STUB" = real ]; then exec {shlex.quote(sys.executable)} -m stream_lab.cli "$@"; fi
+if [ "$STUB" = real ]; then exec {shlex.quote(sys.executable)} -m stream_lab "$@"; fi
 if [ -n "$STUB_DOCUMENTS" ]; then mkdir -p "runs/regress/$RUN"; echo "### told" >"runs/regress/$RUN/summary.md"; fi
 exit "$STUB"
 """,

@@ -16,8 +16,8 @@ from stream_lab.cli import cli
 from stream_lab.regress import snapshot
 from stream_lab.regress.row import Status
 from stream_lab.regress.summary import Kind, Verdict, schema
+from tests.stream_lab.notebooks.tiny_notebooks import BAD, GOOD, UNKNOWN, write
 from tests.stream_lab.regress.runs import as_json, command, configure, everything, folders, gone, rows, run, summary, until
-from tests.stream_lab.tiny_notebooks import BAD, GOOD, UNKNOWN, write
 
 ROOT = Path(__file__).parents[3]
 PUBLISHED = ROOT / "docs" / "regress.schema.json"
@@ -57,7 +57,7 @@ def run_history(folder: Path) -> list[dict[str, Any]]:
     return found
 
 
-HANG = "from stream_lab.fake import Fake\nfake = Fake()\nimport time, pathlib\npathlib.Path({mark!r}).write_text(str(fake.pid))\ntime.sleep(60)"
+HANG = "from stream_lab.experiment.fake import Fake\nfake = Fake()\nimport time, pathlib\npathlib.Path({mark!r}).write_text(str(fake.pid))\ntime.sleep(60)"
 WRONG = {
     "02": (BAD, Status.FAIL, "it holds: no, not yes"),
     "03": (UNKNOWN, Status.INFRA, "it holds: who knows, not yes"),
@@ -162,7 +162,7 @@ def test_a_notebook_whose_program_is_missing_is_skipped_with_its_reason(tmp_path
     write(tmp_path / "notebooks", "01", GOOD)
     write(tmp_path / "notebooks", "10", GOOD)
     configure(tmp_path)
-    monkeypatch.setattr("stream_lab.programs.PROGRAMS", {"nginx": (("no-such-nginx",), "nginx-light")})
+    monkeypatch.setattr("stream_lab.processes.programs.PROGRAMS", {"nginx": (("no-such-nginx",), "nginx-light")})
     done = CliRunner().invoke(cli, command(tmp_path)[3:])
     assert done.exit_code == 0, done.output
     assert (rows(tmp_path)["10"].status, rows(tmp_path)["01"].status) == (Status.SKIPPED, Status.PASS)

@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 
 from stream_lab.cli import cli
 from stream_lab.regress.row import Status
+from tests.stream_lab.notebooks.tiny_notebooks import BAD, GOOD, write
 from tests.stream_lab.regress.runs import command, configure, folders, gist, gone, rows, run, summary, until
-from tests.stream_lab.tiny_notebooks import BAD, GOOD, write
 
 pytest.importorskip("distributed", reason="Dask is not installed; pip install 'stream-deadline[dask]'")
 

@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 from stream_lab.cli import cli
 from stream_lab.regress.row import Status
 from stream_lab.regress.summary import Summary
+from tests.stream_lab.notebooks.tiny_notebooks import BAD, GOOD, write
 from tests.stream_lab.regress.runs import command, configure, folders, gist, gone, run, summary, until
-from tests.stream_lab.tiny_notebooks import BAD, GOOD, write
 
 SLOW = "import pathlib, time\npathlib.Path({mark!r}).touch()\nwhile not pathlib.Path({go!r}).exists(): time.sleep(0.1)\n"
 
