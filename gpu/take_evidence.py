@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from stream_lab.experiment.endpoint import EndpointError
+from stream_lab.errors import LabError
 from stream_lab.processes.backends.random_qwen3 import SIZES
 from stream_lab.processes.ports import answers, free_port
 from stream_lab.processes.process import Process
@@ -34,7 +34,7 @@ def main() -> int:
             print(server.log.strip(), flush=True)
             take = ["evidence", "--base-url", f"{root}/v1", "--timeout", asked.timeout, "--direct", "--out", str(asked.out)]
             status = subprocess.run([sys.executable, "-m", "stream_lab", *take], check=False).returncode
-    except EndpointError as error:
+    except LabError as error:
         print(f"take-evidence: {error}", file=sys.stderr)
         return 2
     file = asked.out / "evidence.json"

@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from stream_lab.errors import LabError
+
 FILE = Path(__file__).with_name("limits.yaml")
 
 Bounds = Literal["connect", "request", "first_byte", "idle", "total", "heartbeat", "keep_alive", "shutdown", "buffer"]
@@ -99,7 +101,7 @@ class Limit(_Part):
         return f"{self.product}, {self.knob}"
 
 
-class LimitsError(ValueError):
+class LimitsError(LabError):
     """Raised when the file cannot be used; one sentence that names the entry and the field."""
 
 

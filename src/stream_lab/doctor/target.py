@@ -1,23 +1,22 @@
 """What is asked: an address, and what to send there."""
 
-import importlib
 import json
 import os
 import re
-import sys
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx2
 
+from stream_lab.errors import LabError
 from stream_lab.experiment.endpoint import KEY_VARIABLE
 
 # A short answer, and no `max_tokens`: whether anything else ends a model that babbles is one of the questions.
 QUESTION = "Count from one to forty, in words."
 
 
-class TargetError(ValueError):
+class TargetError(LabError):
     """Raised when this cannot be asked at all; the text says what to write instead."""
 
 
@@ -112,19 +111,3 @@ def only_model(url: str) -> str:
         return str(names[0])
     which = f"It has {', '.join(names[:10])}" if names else "It does not list any"
     raise TargetError(f"Which model? {which}; name one with --model.")
-
-
-def load(app: str) -> Any:
-    """The application that is written as module:variable.
-
-    Raises:
-        TargetError: it cannot be imported; with the error's own words.
-    """
-    module, colon, variable = app.partition(":")
-    if not colon:
-        raise TargetError(f"--app is '{app}', but should look like module:app.")
-    sys.path.insert(0, os.getcwd())
-    try:
-        return getattr(importlib.import_module(module), variable)
-    except Exception as error:  # whatever an application does when it is imported
-        raise TargetError(f"{app} cannot be loaded: {type(error).__name__}: {error}") from None

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import httpx2
 from pydantic import SecretStr
 
+from stream_lab.errors import LabError
 from stream_lab.experiment.fake import Fake
 from stream_lab.http.client import direct_client
 
@@ -17,7 +18,7 @@ LONG_ANSWER = 4096
 """Tokens to ask for where a server cannot be told to ignore the end token."""
 
 
-class EndpointError(RuntimeError):
+class EndpointError(LabError):
     """Raised when a server cannot be used; the text says why and what to do."""
 
 

@@ -1,8 +1,11 @@
 """The bundled fake as the laboratory starts it: endless, at the pace of the incident."""
 
 from fake_vllm.testing import FakeVllm, FakeVllmError
+from stream_lab.errors import LabError
 
-FakeError = FakeVllmError
+
+class FakeError(LabError, FakeVllmError):
+    """Raised when the bundled fake does not start; the text has its own words."""
 
 
 class Fake(FakeVllm):
@@ -12,6 +15,12 @@ class Fake(FakeVllm):
         """Start it, able to call tools, and wait until it listens.
 
         `gap`: seconds between two tokens, and before the first. `flags`: further options.
+
+        Raises:
+            FakeError: it does not start.
         """
         usual: dict[str, object] = {"first_token_ms": gap * 1000, "enable_auto_tool_choice": True, "tool_call_parser": "hermes"}
-        super().__init__(scenario, gap=gap, model=model, **{**usual, **flags})
+        try:
+            super().__init__(scenario, gap=gap, model=model, **{**usual, **flags})
+        except FakeVllmError as error:
+            raise FakeError(str(error)) from None

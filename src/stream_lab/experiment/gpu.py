@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+from stream_lab.errors import LabError
+
 EVERY_MS = 50
 QUERY = "index,name,utilization.gpu,memory.used,power.draw"
 COMMAND = f"nvidia-smi --query-gpu={QUERY} --format=csv,noheader,nounits --loop-ms={EVERY_MS}"
@@ -18,7 +20,7 @@ VARIABLE = "GPU_PROBE"
 FIRST_WITHIN = 10.0
 
 
-class GpuError(RuntimeError):
+class GpuError(LabError):
     """Raised when no GPU can be watched; the text says why and what to do."""
 
 

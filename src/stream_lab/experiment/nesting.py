@@ -6,12 +6,14 @@ import importlib.metadata
 import sys
 from collections.abc import Mapping
 
+from stream_lab.errors import LabError
+
 FORMER, SUCCESSOR = "nest-asyncio", "nest-asyncio2"
 # From here on `asyncio.current_task()` knows nothing of tasks that are written in Python, which is what nest-asyncio makes of them all.
 TOO_NEW = (3, 14)
 
 
-class NestingError(RuntimeError):
+class NestingError(LabError):
     """Raised when no package here can nest event loops; the text says what to do."""
 
 

@@ -1,11 +1,8 @@
 """The matrix on the command line: load classes, play them, tell what came out."""
 
-import importlib
 import json
-import os
-import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -13,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from stream_lab.errors import LabError
 from stream_lab.matrix.play import Cell, Result, leftovers_unheard, play
 
 STORY = [
@@ -24,26 +22,24 @@ STORY = [
 Played = Mapping[str, Sequence[Result]]
 
 
-class ClassError(ValueError):
-    """Raised when a class cannot be loaded; the text says why."""
+class ClassError(LabError):
+    """Raised when a named object is not a class."""
 
 
-def load(names: Sequence[str]) -> dict[str, Any]:
-    """The classes behind `my_module:MyChat`, by their short names; modules are looked for in the current folder, too.
+def named(names: Sequence[str], load: Callable[[str], Any]) -> dict[str, Any]:
+    """Return classes by their short names, or by the whole name where two would have the same.
+
+    Args:
+        names: as my_module:MyChat.
+        load: gives the object behind a name.
 
     Raises:
-        ClassError: the name has another form, or there is no such module or class.
+        ClassError: an object cannot be called.
     """
-    sys.path.insert(0, os.getcwd())
     classes: dict[str, Any] = {}
     for name in names:
-        module, _, attribute = name.partition(":")
-        if not module or not attribute:
-            raise ClassError(f"'{name}' should look like my_module:MyChat.")
-        try:
-            found = getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError) as error:
-            raise ClassError(f"Cannot load '{name}': {error}.") from None
+        attribute = name.partition(":")[2]
+        found = load(name)
         if not callable(found):
             raise ClassError(f"'{name}' is not a class.")
         classes[attribute if attribute not in classes else name] = found

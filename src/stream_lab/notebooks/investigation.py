@@ -12,13 +12,14 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from stream_lab.errors import LabError
 from stream_lab.experiment.evidence import Claim, Outcome, read
 from stream_lab.notebooks.worker import Worker
 
 CELL_LIMIT = 60
 
 
-class InvestigationError(RuntimeError):
+class InvestigationError(LabError):
     """Raised when the investigation cannot begin; the text says why and what to do."""
 
 

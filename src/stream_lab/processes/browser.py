@@ -1,11 +1,13 @@
 """The system's Chromium, driven by Playwright: what a page does when its user leaves cannot be told from anything else."""
 
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from playwright.sync_api import Page, sync_playwright
-
+from stream_lab.extras import require
 from stream_lab.processes.programs import find
+
+if TYPE_CHECKING:  # Playwright is an extra, and this module is imported by all who start a program
+    from playwright.sync_api import Page
 
 
 class Browser:
@@ -16,7 +18,11 @@ class Browser:
 
         Raises:
             MissingPart: Chromium is not installed.
+            MissingExtra: Playwright is not installed.
         """
+        require("playwright", extra="relay")
+        from playwright.sync_api import sync_playwright
+
         program = find("chromium")
         self._playwright = sync_playwright().start()
         try:
@@ -25,7 +31,7 @@ class Browser:
             self._playwright.stop()
             raise
 
-    def page(self, url: str, **options: Any) -> Page:
+    def page(self, url: str, **options: Any) -> "Page":
         """A page in a context of its own, at this address. `options`: of the context, as `color_scheme="dark"`."""
         page = self._browser.new_context(**options).new_page()
         page.goto(url)

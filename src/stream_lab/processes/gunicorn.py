@@ -5,6 +5,7 @@ import re
 import signal
 import sys
 
+from stream_lab.extras import require
 from stream_lab.processes.ports import answers, free_port, listens
 from stream_lab.processes.process import Process
 
@@ -18,8 +19,9 @@ class Gunicorn(Process):
         `app`: as "module:variable". `options`: as "--timeout=2"; the port is chosen here. `env`: variables for the application.
 
         Raises:
-            EndpointError: it does not start; with its last line.
+            ProcessError: it does not start; with its last line.
         """
+        require("gunicorn", extra="relay")
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         command = [sys.executable, "-m", "gunicorn", app, f"--bind=127.0.0.1:{port}", "--no-control-socket", *options]

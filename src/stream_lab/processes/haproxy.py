@@ -30,7 +30,7 @@ class Haproxy(Proxy):
 
         Raises:
             MissingPart: HAProxy is not installed.
-            EndpointError: it does not start.
+            ProcessError: it does not start.
         """
         port, behind = free_port(), urlsplit(upstream).netloc
         lines = CONFIGURATION.format(client=client, server=server, port=port, upstream=behind, defaults="\n    ".join(defaults))

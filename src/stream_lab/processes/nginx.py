@@ -40,7 +40,7 @@ class Nginx(Proxy):
 
         Raises:
             MissingPart: nginx is not installed.
-            EndpointError: it does not start, for instance because of a line.
+            ProcessError: it does not start, for instance because of a line.
         """
         port = free_port()
         lines = CONFIGURATION.format(port=port, upstream=upstream, location="\n".join(location), http="\n".join(http))

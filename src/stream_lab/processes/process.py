@@ -13,7 +13,7 @@ from tempfile import TemporaryFile
 from types import TracebackType
 from typing import Self
 
-from stream_lab.experiment.endpoint import EndpointError
+from stream_lab.errors import LabError
 
 READY_WITHIN = 60.0  # seconds
 END_WITHIN = 4.0  # a handler that blocks its thread would keep its process for as long as it likes
@@ -32,6 +32,10 @@ os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
 os.execv(sys.argv[1], sys.argv[1:])
 """
 GOODBYE = b"."
+
+
+class ProcessError(LabError):
+    """Raised when a program does not start; the text has its last line."""
 
 
 class Process:
@@ -56,7 +60,7 @@ class Process:
         `ends_within`: seconds it has to end when it is asked to. `started`: is called with its process id before it is ready.
 
         Raises:
-            EndpointError: it ends before that, with its last line; or takes too long.
+            ProcessError: it ends before that, with its last line; or takes too long.
         """
         self._name = name
         self._log = TemporaryFile() if log is None else log.open("w+b")  # noqa: SIM115 - it lives as long as the process
@@ -117,8 +121,8 @@ class Process:
         while time.monotonic() < end:
             if self._process.poll() is not None:
                 last = self.log.strip().splitlines()[-1:] or ["it said nothing"]
-                raise EndpointError(f"{self._name} did not start: {last[0]}")
+                raise ProcessError(f"{self._name} did not start: {last[0]}")
             if ready():
                 return
             time.sleep(0.02)
-        raise EndpointError(f"{self._name} was not ready within {within:g} s.")
+        raise ProcessError(f"{self._name} was not ready within {within:g} s.")

@@ -2,7 +2,7 @@
 
 import shutil
 
-from stream_lab.experiment.endpoint import EndpointError
+from stream_lab.processes.process import ProcessError
 
 PROGRAMS = {
     "nginx": (("nginx", "/usr/sbin/nginx"), "nginx-light"),
@@ -15,7 +15,7 @@ NEEDED = {"10": ("nginx",), "11": ("chromium",), "13": ("nginx",)}
 """By the number of a notebook: the programs it starts."""
 
 
-class MissingPart(EndpointError):
+class MissingPart(ProcessError):
     """Raised when a program is not installed; the text says how to install it."""
 
 

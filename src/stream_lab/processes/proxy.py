@@ -19,7 +19,7 @@ class Proxy(Process):
 
         Raises:
             MissingPart: the program is not installed.
-            EndpointError: it does not start; with its last line.
+            ProcessError: it does not start; with its last line.
         """
         path = find(program)
         self.url = f"http://127.0.0.1:{port}"

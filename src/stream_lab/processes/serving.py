@@ -6,7 +6,7 @@ import threading
 from types import TracebackType
 from typing import Any, Self
 
-import uvicorn
+from stream_lab.extras import require
 
 # At the root, so that nothing reaches a notebook by itself: LangChain's words, the middleware's, and uvicorn's; and at uvicorn's own logger,
 # which hands nothing on once another server of this process has configured it.
@@ -17,7 +17,14 @@ class Serving:
     """An application that is being served. `url`: where. `log`: what was logged in its thread, a line each. Stops with `close()`."""
 
     def __init__(self, app: Any, **options: Any) -> None:
-        """Serve it in a thread with an event loop of its own. `options`: uvicorn's."""
+        """Serve it in a thread with an event loop of its own. `options`: uvicorn's.
+
+        Raises:
+            MissingExtra: uvicorn is not installed.
+        """
+        require("uvicorn", extra="relay")
+        import uvicorn
+
         self.log: list[str] = []
         self._socket = socket.create_server(("127.0.0.1", 0), backlog=2048)
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"

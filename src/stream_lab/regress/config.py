@@ -10,13 +10,14 @@ from urllib.parse import urlsplit
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from stream_lab.errors import LabError
 from stream_lab.experiment.endpoint import KEY_VARIABLE
 
 SECRET = re.compile(r"key|token|secret|passw|credential", re.IGNORECASE)
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
-class ConfigError(ValueError):
+class ConfigError(LabError):
     """Raised when a run cannot be planned as asked; the text says where and what to do."""
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from stream_lab.errors import LabError
 from stream_lab.experiment.evidence import Claim, Outcome
 from stream_lab.regress.compare import Baseline
 from stream_lab.regress.row import Attempt, Row, Status
@@ -28,7 +29,7 @@ BUSY = 30.0
 """Seconds to wait for another process that is writing."""
 
 
-class HistoryError(RuntimeError):
+class HistoryError(LabError):
     """Raised when the history cannot be read or written; the text says why."""
 
 

@@ -12,10 +12,12 @@ from typing import Any
 
 import fsspec
 
+from stream_lab.errors import LabError
+
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
-class StoreError(RuntimeError):
+class StoreError(LabError):
     """Raised when outputs cannot be read or written; the text says why and what to do."""
 
 

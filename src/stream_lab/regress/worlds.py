@@ -16,6 +16,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 
 from stream_lab.cache import alone, cache_folder
+from stream_lab.errors import LabError
 from stream_lab.regress.config import WorldSpec
 
 READY = "world.json"
@@ -23,7 +24,7 @@ KEPT_DAYS = 30
 PINNED = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*(\[[^]]*])?==[^*]+$")
 
 
-class WorldError(RuntimeError):
+class WorldError(LabError):
     """Raised when a world cannot be made here; the text says why."""
 
 

@@ -4,11 +4,13 @@ import shutil
 from pathlib import Path
 from typing import Final
 
+from stream_lab.errors import LabError
+
 TEMPLATE: Final = Path(__file__).parents[3] / "templates" / "relay"
 _LEFT_BY_TOOLS: Final = ("__pycache__", "*.pyc", ".*_cache", ".venv*", "wheels")
 
 
-class NewRelayError(Exception):
+class NewRelayError(LabError):
     """Raised when the folder cannot be written; the text says why, in one sentence."""
 
 

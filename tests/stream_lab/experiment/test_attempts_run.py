@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from stream_lab import Endpoint, verdict
-from stream_lab.cli import cli
+from stream_lab.cli import app
 from stream_lab.experiment import pictures
 from stream_lab.experiment.attempts_run import ATTEMPTS, CHAIN, DIRECT, Trial, Witnesses, as_dict, told, try_out
 from stream_lab.experiment.call import Call
@@ -96,7 +96,7 @@ def test_the_witnesses_are_named() -> None:
 def test_the_command_takes_the_evidence_and_says_what_it_saw(fake: Endpoint, probe: str, tmp_path: Path) -> None:
     out = tmp_path / "evidence"
     done = CliRunner().invoke(
-        cli, ["evidence", "--base-url", fake.base_url, "--timeout", "1.0", "--gpu-probe", probe, "--out", str(out), "--direct"]
+        app, ["evidence", "--base-url", fake.base_url, "--timeout", "1.0", "--gpu-probe", probe, "--out", str(out), "--direct"]
     )
     assert done.exit_code == 0, done.output
     body = json.loads((out / "evidence.json").read_text(encoding="utf-8"))
@@ -121,7 +121,7 @@ def test_the_command_takes_the_evidence_and_says_what_it_saw(fake: Endpoint, pro
     ],
 )
 def test_bad_input_is_one_sentence_and_status_2(arguments: list[str], said: str, fake: Endpoint) -> None:
-    done = CliRunner().invoke(cli, ["evidence", "--base-url", fake.base_url, *arguments])
+    done = CliRunner().invoke(app, ["evidence", "--base-url", fake.base_url, *arguments])
     assert done.exit_code == 2
     assert said in done.stderr
 
@@ -159,7 +159,7 @@ def test_where_nothing_is_kept_there_is_nothing(tmp_path: Path) -> None:
 
 def test_a_model_that_stops_by_itself_shows_nothing_and_it_is_said_what_to_do(tmp_path: Path) -> None:
     with Fake("finite", gap=0.01, max_model_len=80) as fake:  # its context is full before the deadline
-        done = CliRunner().invoke(cli, ["evidence", "--base-url", fake.base_url, "--timeout", "1", "--out", str(tmp_path)])
+        done = CliRunner().invoke(app, ["evidence", "--base-url", fake.base_url, "--timeout", "1", "--out", str(tmp_path)])
     assert done.exit_code == 2
     assert done.output.count("the model stopped by itself") == 8, "of the stream, and of the server"
     assert "The model stopped by itself before the deadline under PlainChatVllm (chain.astream), Scoped" in done.output

@@ -13,7 +13,7 @@ import psutil
 import pytest
 from typer.testing import CliRunner
 
-from stream_lab.cli import cli
+from stream_lab.cli import app
 from stream_lab.notebooks.report import Summary
 from tests.stream_lab.notebooks.tiny_notebooks import BAD, GOOD, UNKNOWN, write
 
@@ -185,11 +185,11 @@ def test_a_notebook_whose_program_is_not_installed_is_left_out_and_named(tmp_pat
     write(tmp_path, "10", GOOD)
     monkeypatch.setattr("shutil.which", lambda _: None)
     arguments = ["run", "--notebooks", str(tmp_path), "--runs", str(tmp_path / "runs")]
-    done = CliRunner().invoke(cli, arguments)
+    done = CliRunner().invoke(app, arguments)
     assert done.exit_code == 0, done.output
     assert "1 of 1 claims" in done.output
     assert "Notebook 10 was left out. nginx is not installed" in done.output
-    asked_for = CliRunner().invoke(cli, [*arguments, "--only", "10"])
+    asked_for = CliRunner().invoke(app, [*arguments, "--only", "10"])
     assert asked_for.exit_code == 2
     assert "apt-get install nginx-light" in asked_for.output
 

@@ -16,10 +16,9 @@ import pytest
 from fastapi import FastAPI
 from fastapi.responses import StreamingResponse
 
-from stream_lab import EndpointError
 from stream_lab.http.capture import CUT, REFUSED, WHOLE, read, side_by_side
 from stream_lab.processes import Browser, Gateway, Gunicorn, Haproxy, MissingPart, Nginx, Serving, serve
-from stream_lab.processes.process import Process
+from stream_lab.processes.process import Process, ProcessError
 from stream_lab.processes.programs import missing
 from tests.conftest import needs, wait
 
@@ -140,7 +139,7 @@ class TestNginx:
             wait(lambda: "upstream timed out" in nginx.log)
 
     def test_a_line_that_it_does_not_know_is_told(self, served: Serving) -> None:
-        with pytest.raises(EndpointError, match=r'nginx did not start: .*unknown directive "proxy_bufering"'):
+        with pytest.raises(ProcessError, match=r'nginx did not start: .*unknown directive "proxy_bufering"'):
             Nginx(served.url, "proxy_bufering off;")
 
 
@@ -173,7 +172,7 @@ class TestGunicorn:
             wait(lambda pid=pid: not os.path.exists(f"/proc/{pid}"), 10)  # type: ignore[misc]
 
     def test_what_it_cannot_serve_is_told(self) -> None:
-        with pytest.raises(EndpointError, match="gunicorn did not start"):
+        with pytest.raises(ProcessError, match="gunicorn did not start"):
             Gunicorn("no.such.module:app")
 
 
@@ -227,7 +226,7 @@ def test_what_a_program_leaves_behind_when_it_ends_is_stopped_too(tmp_path: Path
     log = tmp_path / "log"
     started: list[int] = []
     leaves = ["/bin/sh", "-c", "sleep 60 & echo $!; exit 3"]
-    with pytest.raises(EndpointError, match="A program did not start"):
+    with pytest.raises(ProcessError, match="A program did not start"):
         Process("A program", leaves, lambda: False, log=log, started=started.append)
     assert len(started) == 1
     left = int(log.read_text(encoding="utf-8"))
@@ -235,5 +234,5 @@ def test_what_a_program_leaves_behind_when_it_ends_is_stopped_too(tmp_path: Path
 
 
 def test_how_long_a_program_may_take_is_said_when_it_took_longer() -> None:
-    with pytest.raises(EndpointError, match=r"A program was not ready within 0\.2 s"):
+    with pytest.raises(ProcessError, match=r"A program was not ready within 0\.2 s"):
         Process("A program", ["/bin/sleep", "60"], lambda: False, within=0.2)

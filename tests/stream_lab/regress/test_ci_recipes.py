@@ -14,7 +14,7 @@ import pytest
 import yaml
 from typer.main import get_command
 
-from stream_lab.cli import cli
+from stream_lab.cli import app
 from stream_lab.regress.config import load
 from tests.stream_lab.notebooks.tiny_notebooks import BAD, GOOD, UNKNOWN, write
 from tests.stream_lab.regress.runs import configure
@@ -106,7 +106,7 @@ def test_no_recipe_goes_by_make_where_the_status_matters(tmp_path: Path) -> None
 
 
 def test_every_option_is_one_of_the_command_line() -> None:
-    commands = get_command(cli).commands  # type: ignore[attr-defined]
+    commands = get_command(app).commands  # type: ignore[attr-defined]
     options = {name: {flag for parameter in command.params for flag in parameter.opts} for name, command in commands.items()}
     called = 0
     for place, text in {**scripts(), "page": on_the_page()}.items():

@@ -9,8 +9,9 @@ import openai
 import psutil
 import pytest
 
-from stream_lab import Endpoint, EndpointError, bundled
+from stream_lab import Endpoint, bundled
 from stream_lab.experiment.evidence import Unknown
+from stream_lab.processes.process import ProcessError
 from stream_lab.relay import Caller, Relay, leave
 from stream_lab.relay.app import PATHS
 from tests.conftest import ledger, wait
@@ -156,7 +157,7 @@ def test_a_bad_deadline_costs_no_token(said: str, relays: dict[str, Relay], gpu:
 def test_a_relay_that_does_not_start_says_why(gpu: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", "/nowhere")
     monkeypatch.setattr("sys.executable", "/bin/false")
-    with pytest.raises(EndpointError, match="did not start: it said nothing"):
+    with pytest.raises(ProcessError, match="did not start: it said nothing"):
         Relay("after", gpu)
 
 

@@ -9,10 +9,11 @@ from pathlib import Path
 from rich.console import Console
 
 from stream_lab.cache import alone, cache_folder
+from stream_lab.errors import LabError
 from stream_lab.processes.backends.recipe import Environment, Place, Recipe
 
 
-class RealServerError(RuntimeError):
+class RealServerError(LabError):
     """Raised when a real server cannot be set up or started; the text says why and what to do."""
 
 

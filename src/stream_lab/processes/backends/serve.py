@@ -11,13 +11,13 @@ import httpx2
 import psutil
 from rich.console import Console
 
-from stream_lab.experiment.endpoint import Endpoint, EndpointError, open_endpoint
+from stream_lab.experiment.endpoint import Endpoint, open_endpoint
 from stream_lab.http.client import direct_client
 from stream_lab.processes.backends.environments import RealServerError, home, place_for
 from stream_lab.processes.backends.recipe import Place, Recipe
 from stream_lab.processes.backends.vllm import VLLM
 from stream_lab.processes.ports import free_port
-from stream_lab.processes.process import Process
+from stream_lab.processes.process import Process, ProcessError
 
 PORT = 8100
 ENDS_WITHIN = 15.0  # seconds; vLLM takes about three
@@ -49,7 +49,7 @@ class RealServer(Process):
                     ends_within=ENDS_WITHIN,
                     started=_let_clients_run,
                 )
-            except EndpointError as error:
+            except ProcessError as error:
                 raise RealServerError(f"{str(error).rstrip('.')}; see {home(self.file)}.") from None
 
 

@@ -42,7 +42,7 @@ def row(name: str, console: Console) -> Freed:
 
     Raises:
         RealServerError: it cannot be set up or started, or refuses.
-        EndpointError: nginx or HAProxy is missing.
+        MissingPart: nginx or HAProxy is missing.
     """
     with ExitStack() as stack:
         subject = SUBJECTS[name](console, stack)

@@ -8,7 +8,7 @@ import time
 import pytest
 from typer.testing import CliRunner
 
-from stream_lab.cli import cli
+from stream_lab.cli import app
 from stream_lab.experiment.fake import Fake
 from stream_lab.processes.backends import RealServerError, freed, survey
 from stream_lab.processes.backends.freed import CpuTime, Freed, Gauges, table, told, try_out
@@ -84,9 +84,9 @@ def test_the_table_has_a_row_for_each_server() -> None:
 
 def test_the_command_prints_rows_and_an_unknown_name_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(survey, "SUBJECTS", {"fake-vllm": survey.SUBJECTS["fake-vllm"]})
-    done = CliRunner().invoke(cli, ["servers", "--only", "FAKE", "--json"])
+    done = CliRunner().invoke(app, ["servers", "--only", "FAKE", "--json"])
     assert done.exit_code == 0, done.output
     assert [row["server"] for row in json.loads(done.stdout)] == ["fake-vllm"]
-    wrong = CliRunner().invoke(cli, ["servers", "--only", "nobody's"])
+    wrong = CliRunner().invoke(app, ["servers", "--only", "nobody's"])
     assert wrong.exit_code == 2
     assert "No server's name contains 'nobody's'; there are: fake-vllm." in wrong.stderr

@@ -1,4 +1,4 @@
-"""Play one cell of the matrix: the same function on this machine and on a cluster's."""
+"""Run one cell of the matrix: the same function on this machine and on a cluster's."""
 
 import json
 import os
@@ -15,29 +15,33 @@ from typing import Any
 from stream_lab.experiment.endpoint import KEY_VARIABLE
 from stream_lab.experiment.evidence import Claim, Found, Outcome, read
 from stream_lab.experiment.fake import Fake, FakeError
-from stream_lab.notebooks.worker import Done, Worker
+from stream_lab.notebooks.worker import Done
 from stream_lab.processes.programs import missing
 from stream_lab.regress.config import EndpointSpec
 from stream_lab.regress.row import Attempt, Row, Status
 from stream_lab.regress.snapshot import Snapshot
+from stream_lab.regress.workers import Workers
 from stream_lab.regress.worlds import Environment, World, WorldError
 
-OTHERS_FAULT = ("EndpointError", "FakeError", "FakeVllmError")
+OTHERS_FAULT = ("EndpointError", "ProcessError", "FakeError", "FakeVllmError")
 """Errors of a notebook that speak of the server, not of what is tested."""
 HIDDEN = "[the key]"
 SHORTEST_SECRET = 4
-STOPS_WITHIN = 20.0
 
 
 @dataclass(frozen=True)
 class Task:
-    """All that is needed to play a cell, wherever that is.
+    """All that is needed to run a cell, on whichever machine.
 
-    sitting: names the run's sitting that it belongs to. row: the row to fill in. cell_limit, notebook_limit: seconds. retries: how often a cell that did not pass
-    is run again.
+    Attributes:
+        session: names the session of the run that it belongs to.
+        row: the row to fill in.
+        cell_limit: seconds that one cell of the notebook may take.
+        notebook_limit: seconds that the whole notebook may take.
+        retries: how often a cell that did not pass is run again.
     """
 
-    sitting: str
+    session: str
     row: Row
     notebook: str
     endpoint: EndpointSpec
@@ -50,48 +54,30 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Played:
+class CellResult:
     """A row that is filled in, and the executed notebook's text; empty if it did not get that far."""
 
     row: Row
     notebook: str = ""
 
 
-_own = threading.local()
-_workers: set[Worker] = set()
-_playing: dict[Worker, str] = {}
-_stopped: set[str] = set()
+def run_cell(task: Task, workers: Workers) -> CellResult:
+    """Run a notebook, once more if it did not pass, and judge it. Raises nothing that the cell could cause.
 
-
-def play(task: Task) -> Played:
-    """Run the notebook, once more if it did not pass, and say what came of it. Raises nothing that the cell could cause."""
+    Args:
+        task: the cell.
+        workers: the processes of this machine.
+    """
     row = replace(
         task.row, started=datetime.now(UTC).isoformat(timespec="seconds"), host=platform.node(), load=os.getloadavg()[0]
     )
     earlier: list[Attempt] = []
     while True:
-        played = _attempt(task, row)
-        good = played.row.status in (Status.PASS, Status.SKIPPED)
-        if good or len(earlier) >= task.retries or task.sitting in _stopped:
-            return replace(played, row=replace(played.row, earlier=earlier))
-        earlier.append(Attempt(played.row.status, played.row.reason, played.row.seconds))
-
-
-def stop(sitting: str) -> None:
-    """End what this process plays of a run's sitting, and let nothing more of it begin."""
-    _stopped.add(sitting)
-    until = time.monotonic() + STOPS_WITHIN
-    while (busy := [worker for worker, whose in _playing.copy().items() if whose == sitting]) and time.monotonic() < until:
-        for worker in busy:  # again and again: one may be about to start its process
-            worker.kill()
-        time.sleep(0.05)
-
-
-def retire() -> None:
-    """End the processes that wait in this one for their next notebook."""
-    for worker in _workers - set(_playing):
-        worker.stop()
-        _workers.discard(worker)
+        result = _attempt(task, row, workers)
+        good = result.row.status in (Status.PASS, Status.SKIPPED)
+        if good or len(earlier) >= task.retries or workers.is_stopped(task.session):
+            return replace(result, row=replace(result.row, earlier=earlier))
+        earlier.append(Attempt(result.row.status, result.row.reason, result.row.seconds))
 
 
 @dataclass
@@ -105,26 +91,26 @@ class _Run:
     notebook: str = ""
 
 
-def _attempt(task: Task, row: Row) -> Played:
+def _attempt(task: Task, row: Row, workers: Workers) -> CellResult:
     if lacking := missing(row.notebook[:2]):
-        return Played(replace(row, status=Status.SKIPPED, reason=lacking))
+        return CellResult(replace(row, status=Status.SKIPPED, reason=lacking))
     try:
         world = task.world.environment()
     except WorldError as error:
-        return Played(replace(row, status=Status.INFRA, reason=str(error)))
+        return CellResult(replace(row, status=Status.INFRA, reason=str(error)))
     try:
         with ExitStack() as stack:
             address, model = _open(task, stack)
-            run = _run(task, world, {"BASE_URL": address, "MODEL": model})
+            run = _run(task, world, workers, {"BASE_URL": address, "MODEL": model})
     except (FakeError, OSError) as error:
-        return Played(replace(row, status=Status.INFRA, reason=_hide(task, str(error))))
+        return CellResult(replace(row, status=Status.INFRA, reason=_hide(task, str(error))))
     found = run.found
     status, reason = _lost(run, world)
     by_claims = status is None
     if status is None:
         status, reason = _told(found.claims)
     row = replace(row, status=status, reason=_hide(task, reason), by_claims=by_claims, claims=found.claims, numbers=found.numbers)
-    return Played(replace(row, seconds=round(run.seconds, 3), imported=found.imported), run.notebook)
+    return CellResult(replace(row, seconds=round(run.seconds, 3), imported=found.imported), run.notebook)
 
 
 def _open(task: Task, stack: ExitStack) -> tuple[str | None, str | None]:
@@ -136,7 +122,7 @@ def _open(task: Task, stack: ExitStack) -> tuple[str | None, str | None]:
     return fake.base_url, fake.model
 
 
-def _run(task: Task, world: Environment, ours: dict[str, Any]) -> _Run:
+def _run(task: Task, world: Environment, workers: Workers, ours: dict[str, Any]) -> _Run:
     chosen = {name: value for name, value in ours.items() if value is not None}
     run = _Run()
     with TemporaryDirectory(prefix="regress-") as place:
@@ -157,18 +143,16 @@ def _run(task: Task, world: Environment, ours: dict[str, Any]) -> _Run:
                 KEY_VARIABLE: os.environ.get(task.endpoint.api_key_env) if task.endpoint.url else None,
             },
         }
-        worker = _worker()
-        _playing[worker] = task.sitting
-        over = threading.Timer(task.notebook_limit, worker.kill)
-        over.start()
         started = time.monotonic()
         last: dict[str, Any] = {}
-        try:
-            for facts in worker.run(order) if task.sitting not in _stopped else ():
-                last = facts
-        finally:
-            over.cancel()
-            del _playing[worker]
+        with workers.borrow(task.session) as worker:
+            over = threading.Timer(task.notebook_limit, worker.kill)
+            over.start()
+            try:
+                for facts in worker.run(order) if not workers.is_stopped(task.session) else ():
+                    last = facts
+            finally:
+                over.cancel()
         run.seconds = last.get("seconds", time.monotonic() - started)
         if "done" in last:
             run.done, run.error = Done(last["done"]), last["error"]
@@ -180,15 +164,6 @@ def _run(task: Task, world: Environment, ours: dict[str, Any]) -> _Run:
         if target.exists():
             run.notebook = _hide(task, target.read_text(encoding="utf-8"))
     return run
-
-
-def _worker() -> Worker:
-    """This thread's own."""
-    if not hasattr(_own, "worker"):
-        _own.worker = Worker()
-        _workers.add(_own.worker)
-    worker: Worker = _own.worker
-    return worker
 
 
 def _lost(run: _Run, world: Environment) -> tuple[Status | None, str]:
