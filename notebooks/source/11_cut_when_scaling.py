@@ -232,7 +232,7 @@ for handler, (neighbour, own) in told.items():
 # **Predict first.** When the page has its `AbortError`, does the GPU stop?
 
 # %%
-from stream_lab.relay import watched
+from stream_lab.experiment.release import watch_release
 
 after = application(ChatVllm(**server.settings))
 after.add_middleware(DeadlineMiddleware, default=60)
@@ -249,7 +249,7 @@ def leaves(app, path, leave):
             page.evaluate(ASK, path)
             return lambda: leave(page)
 
-        return watched(server, ask, after=TIMEOUT / 4, watch=TIMEOUT / 2)
+        return watch_release(server, ask, after=TIMEOUT / 4, watch=TIMEOUT / 2)
 
 
 def aborts(page):

@@ -15,7 +15,7 @@ def servers(
     as_json: Annotated[bool, typer.Option("--json", help="Print the rows as JSON, with every time in seconds.")] = False,
 ) -> None:
     """Does cutting the client free the server? Real ones are set up, cut and timed. Exit status 0 if all could be."""
-    from stream_lab.processes.backends.freed import Freed, table
+    from stream_lab.processes.backends.release_table import Freed, table
     from stream_lab.processes.backends.survey import names, row
 
     console = Console(stderr=True)

@@ -13,6 +13,9 @@ from stream_lab.doctor.events import Says
 from stream_lab.doctor.facts import Facts
 from stream_lab.doctor.probe import End, Transcript, listen
 from stream_lab.doctor.target import Target
+from stream_lab.experiment.evidence import Unknown
+from stream_lab.experiment.release import judge as judge_release
+from stream_lab.experiment.release import until_free
 from stream_lab.experiment.witness import Witness
 
 HELD = 0.7  # seconds by which a repeated request comes later than its connection
@@ -101,17 +104,17 @@ def _after_leaving(diagnosis: Diagnosis, target: Target, model: Target, tell: Te
         if not witness.samples:
             return diagnosis
         tell("leaving a stream, and watching the model's server")
-        before = witness.samples[0].running
+        running = witness.samples[0].running
         heard = listen(target, STAY, on_piece=lambda heard: 0.5 if len(heard.pieces) > 2 else None)
         left = time.monotonic()
-        time.sleep(FREE_WITHIN)
-    seen = [sample for sample in witness.samples if heard.began < sample.at <= left]
-    later = [sample for sample in witness.samples if sample.at > left]
-    if heard.end is not End.WATCHED or not any(sample.running > before for sample in seen) or not later:
+        until_free(lambda: not witness.is_idle(running, since=left), patience=FREE_WITHIN)
+        ended = time.monotonic()
+    release = judge_release(witness.samples, running, asked=heard.began, left=left, ended=ended)
+    if heard.end is not End.WATCHED or isinstance(release.server, Unknown):
         return diagnosis
-    if min(sample.running for sample in later) <= before:
+    if release.freed is not None:
         return replace(diagnosis, evidence=[*diagnosis.evidence, "When a client leaves, the model's server is free at once."])
-    said = f"{FREE_WITHIN:g} s after its client had left, the model's server still ran the request, and made {later[-1].tokens - later[0].tokens} tokens."
+    said = f"{FREE_WITHIN:g} s after its client had left, the model's server still ran the request, and made {release.tokens} tokens."
     evidence = [*diagnosis.evidence, said]
     if diagnosis.cause is not Cause.HEALTHY:
         return replace(diagnosis, evidence=evidence, also=[Cause.GENERATES_AFTER_LEAVE])

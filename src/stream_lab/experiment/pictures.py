@@ -7,11 +7,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from stream_lab.experiment.call import Call
+from stream_lab.experiment.release import Release
 from stream_lab.experiment.scope import Event, Log
 from stream_lab.experiment.trace import Ending, Pull
 from stream_lab.experiment.wait import Wait
 from stream_lab.plots import DEADLINE, EVENT, GOOD, LATE, NEUTRAL, OK, Picture, dots, legend, seconds, single
-from stream_lab.relay.leaving import Leaving
 
 if TYPE_CHECKING:  # it imports LangChain, which not every notebook with a picture needs
     from stream_lab.experiment.attempts_run import Trial
@@ -135,7 +135,7 @@ def server_load(calls: Mapping[str, Call], *, title: str) -> Picture:
     return Picture(figure, f"{title}. {'. '.join(alts)}.")
 
 
-def left_alone(requests: Mapping[str, Leaving], *, title: str) -> Picture:
+def left_alone(requests: Mapping[str, Release], *, title: str) -> Picture:
     """How long the GPU works for a caller who leaves: a row for each request, blue until it leaves, orange and hatched after that."""
     figure, axes = single(height=1.4 + 0.42 * len(requests), title=title)
     told = []

@@ -60,14 +60,15 @@ class Witness:
             return None
         return Sample(time.monotonic(), int(values[RUNNING]), int(values.get(WAITING, 0)), int(values.get(TOKENS, 0)))
 
-    def wait_for_idle(self, baseline: int, within: float) -> bool:
-        """Whether the number of running requests came back to `baseline` within so many seconds."""
-        until = time.monotonic() + within
-        while time.monotonic() < until:
-            if self.samples and self.samples[-1].running <= baseline:
-                return True
-            time.sleep(self._every / 2)
-        return False
+    def is_idle(self, baseline: int, *, since: float = 0.0) -> bool:
+        """Return whether the newest sample shows no more running requests than `baseline`.
+
+        Args:
+            baseline: how many requests of others run.
+            since: a moment of `time.monotonic()`; an older sample proves nothing.
+        """
+        newest = self.samples[-1:]
+        return bool(newest) and newest[0].at > since and newest[0].running <= baseline
 
     def __enter__(self) -> Self:
         if (first := self.poll()) is not None:

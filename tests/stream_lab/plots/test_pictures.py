@@ -4,6 +4,7 @@ from typing import Any
 
 from stream_lab import Call, Recording
 from stream_lab.experiment import pictures
+from stream_lab.experiment.release import Release
 from stream_lab.experiment.scope import Event, Log
 from stream_lab.experiment.trace import Ending, Pull
 from stream_lab.experiment.wait import Wait
@@ -11,7 +12,6 @@ from stream_lab.experiment.witness import Sample
 from stream_lab.http.capture import Answer
 from stream_lab.http.pictures import answers
 from stream_lab.plots import Picture
-from stream_lab.relay import Leaving
 
 
 def call(*, tasks: int = 40, ending: Ending = Ending.GAVE_UP, seen: bool = True) -> Call:
@@ -81,7 +81,7 @@ def test_the_state_ladder_names_every_step() -> None:
 
 
 def test_who_is_left_alone_is_orange_until_the_gpu_is_free_or_to_the_end_of_the_watch() -> None:
-    requests = {"before": Leaving(0.5, None, 1.5, 12, "still generating"), "after": Leaving(0.5, 0.52, 0.52, 0, "stopped")}
+    requests = {"before": Release(0.5, None, 1.5, 12, "still generating"), "after": Release(0.5, 0.52, 0.52, 0, "stopped")}
     picture = pictures.left_alone(requests, title="It stops")
     bars: Any = picture.figure.axes[0].patches
     assert [(bar.get_x(), round(bar.get_x() + bar.get_width(), 3)) for bar in bars] == [

@@ -19,9 +19,9 @@ from starlette.responses import HTMLResponse, StreamingResponse
 from stream_deadline import ChatVllm
 from stream_deadline.asgi import DeadlineMiddleware
 from stream_lab import Endpoint, bundled
+from stream_lab.experiment.release import watch_release
 from stream_lab.http.capture import CUT, REFUSED, WHOLE, Answer, read, side_by_side
 from stream_lab.processes import Browser, Gunicorn, serve
-from stream_lab.relay import watched
 from tests.conftest import ledger, needs, wait
 
 ASGI, WSGI = "stream_lab.relay.scaled:app", "stream_lab.relay.scaled_sync:app"
@@ -345,7 +345,7 @@ class TestABrowser:
                     page.evaluate(ASKS, "/answer")
                     return lambda: page.evaluate("c.abort()")
 
-                found[name] = watched(gpu, ask, after=0.5, watch=1).server
+                found[name] = watch_release(gpu, ask, after=0.5, watch=1).server
                 assert page.evaluate("why") == "AbortError"
         assert found == {"before": "still generating", "after": "stopped"}
 

@@ -9,11 +9,12 @@ from typing import Any
 from rich.console import Console
 
 from stream_lab.experiment.fake import Fake
-from stream_lab.processes.backends import freed
-from stream_lab.processes.backends.freed import Busy, CpuTime, Freed, Gauges
+from stream_lab.experiment.release import Busy, CpuTime, Gauges
+from stream_lab.processes.backends import release_table
 from stream_lab.processes.backends.litellm import litellm
 from stream_lab.processes.backends.llama_cpp import LLAMA_CPP
 from stream_lab.processes.backends.recipe import Recipe
+from stream_lab.processes.backends.release_table import Freed
 from stream_lab.processes.backends.serve import RealServer
 from stream_lab.processes.backends.torch_serving import TRANSFORMERS, torch_server
 from stream_lab.processes.backends.vllm import VLLM
@@ -47,7 +48,9 @@ def row(name: str, console: Console) -> Freed:
     with ExitStack() as stack:
         subject = SUBJECTS[name](console, stack)
         with console.status(f"{name}: its clients leave …"):
-            return freed.try_out(name, subject.version, subject.url, subject.model, subject.busy, extra_body=subject.extra_body)
+            return release_table.try_out(
+                name, subject.version, subject.url, subject.model, subject.busy, extra_body=subject.extra_body
+            )
 
 
 def _fake(console: Console, stack: ExitStack) -> Subject:

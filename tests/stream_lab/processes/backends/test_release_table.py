@@ -10,14 +10,15 @@ from typer.testing import CliRunner
 
 from stream_lab.cli import app
 from stream_lab.experiment.fake import Fake
-from stream_lab.processes.backends import RealServerError, freed, survey
-from stream_lab.processes.backends.freed import CpuTime, Freed, Gauges, table, told, try_out
+from stream_lab.experiment.release import CpuTime, Gauges
+from stream_lab.processes.backends import RealServerError, release_table, survey
+from stream_lab.processes.backends.release_table import Freed, table, told, try_out
 
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(freed, "LET_RUN", 0.3)
-    monkeypatch.setattr(freed, "WATCHED", 1.0)
+    monkeypatch.setattr(release_table, "LET_RUN", 0.3)
+    monkeypatch.setattr(release_table, "WATCHED", 1.0)
 
 
 def test_a_vllm_is_free_in_both_cases() -> None:

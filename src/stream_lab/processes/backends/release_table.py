@@ -1,4 +1,4 @@
-"""Does cutting the client free the server? Asked with a bare connection that is closed, and a witness that looks at the server."""
+"""The table of `stream-lab servers`: each server is asked over a bare connection, which is closed, and watched until it is free."""
 
 import json
 import socket
@@ -7,69 +7,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlsplit
-
-import psutil
 
 from stream_lab.experiment.attempts_run import QUESTION
 from stream_lab.experiment.endpoint import Endpoint
-from stream_lab.experiment.witness import Witness
+from stream_lab.experiment.release import Busy, until_free
 from stream_lab.processes.backends.environments import RealServerError
 
 LET_RUN = 1.5  # seconds an answer is let run before its client leaves
 WATCHED = 10.0  # seconds after which a server that works on counts as not freed
 CALMS_WITHIN = 180.0  # seconds for what was not freed to come to its own end
-WINDOW = 0.2  # seconds over which CPU time is measured
-
-
-class Busy(Protocol):
-    """Whether a server is at work. name: of this witness, in words."""
-
-    name: str
-
-    def __call__(self) -> bool: ...
-
-
-class Gauges:
-    """vLLM's own: its number of running requests."""
-
-    def __init__(self, root: str, name: str = "its /metrics") -> None:
-        self.name = name
-        self._witness = Witness(root)
-
-    def __call__(self) -> bool:
-        sample = self._witness.poll()
-        return sample is None or sample.running > 0
-
-
-class CpuTime:
-    """What the server's processes take of the CPU, for servers that tell nothing themselves."""
-
-    name = "its CPU time"
-
-    def __init__(self, pid: int) -> None:
-        self._pid = pid
-        self._most = 0.0
-
-    def __call__(self) -> bool:
-        """Over the last fifth of a second, more than a quarter of the most that was ever seen."""
-        before, began = self._spent(), time.monotonic()
-        time.sleep(WINDOW)
-        cores = (self._spent() - before) / (time.monotonic() - began)
-        self._most = max(self._most, cores)
-        return cores > max(self._most / 4, 0.05)
-
-    def _spent(self) -> float:
-        total = 0.0
-        process = psutil.Process(self._pid)
-        for each in (process, *process.children(recursive=True)):
-            try:
-                times = each.cpu_times()
-            except psutil.NoSuchProcess:
-                continue
-            total += times.user + times.system
-        return total
 
 
 @dataclass(frozen=True)
@@ -154,23 +102,18 @@ def table(rows: list[Freed]) -> str:
 
 
 def _cut(server: str, url: str, body: dict[str, Any], busy: Busy) -> float | None:
-    with asked(url, {**body, "messages": [{"role": "user", "content": QUESTION}]}) as connection:
+    with bare_chat(url, {**body, "messages": [{"role": "user", "content": QUESTION}]}) as connection:
         began = time.monotonic()
         _read(server, connection, until=began + LET_RUN)
         while not busy():
             if time.monotonic() > began + WATCHED:
                 raise RealServerError(f"{server} was not seen at work by {busy.name}, {WATCHED:g} s after it was asked.")
             _read(server, connection, until=time.monotonic() + 0.1)
-    left = time.monotonic()
-    while time.monotonic() < left + WATCHED:
-        if not busy():
-            return time.monotonic() - left
-        time.sleep(0.005)
-    return None
+    return until_free(busy, patience=WATCHED, every=0.005)
 
 
 @contextmanager
-def asked(url: str, body: dict[str, Any]) -> Iterator[socket.socket]:
+def bare_chat(url: str, body: dict[str, Any]) -> Iterator[socket.socket]:
     """A connection on which a chat has been asked for, and nothing been read: leaving the block is the client's leaving."""
     address = urlsplit(url)
     data = json.dumps(body).encode()
@@ -198,8 +141,5 @@ def _read(server: str, connection: socket.socket, *, until: float) -> None:
 
 
 def _calm(server: str, busy: Callable[[], bool]) -> None:
-    until = time.monotonic() + CALMS_WITHIN
-    while busy():
-        if time.monotonic() > until:
-            raise RealServerError(f"{server} did not come to rest within {CALMS_WITHIN:.0f} s.")
-        time.sleep(0.1)
+    if until_free(busy, patience=CALMS_WITHIN, every=0.1) is None:
+        raise RealServerError(f"{server} did not come to rest within {CALMS_WITHIN:.0f} s.")
