@@ -21,7 +21,7 @@ from IPython.display import display
 from stream_lab import Evidence, gpu, verdict
 from stream_lab.experiment import pictures
 from stream_lab.experiment.attempts_run import CHAIN, advice, try_out, witnesses_of
-from stream_lab.experiment.saved_evidence import kept
+from stream_lab.experiment.saved_evidence import load_saved
 from stream_lab.processes.backends import real_or_bundled
 
 evidence = Evidence("08")
@@ -88,10 +88,10 @@ pictures.at_work(trials, title=title)
 # by token, so it keeps that GPU a quarter busy at most; vLLM with many requests would fill it.
 
 # %%
-for found in kept():
+for found in load_saved():
     print(found.title)
     display(
-        pictures.at_work([trial for trial in found.trials if trial.way == CHAIN], title=found.title)
+        pictures.at_work([trial for trial in found.played if trial.way == CHAIN], title=found.title)
     )
 
 # %% [markdown]

@@ -1,6 +1,5 @@
 """`stream-lab evidence`: the attempts against a server, with every witness."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -28,9 +27,10 @@ def evidence(
     import asyncio
 
     from stream_lab.experiment import pictures
-    from stream_lab.experiment.attempts_run import CHAIN, DIRECT, advice, as_dict, told, try_out, witnesses_of
+    from stream_lab.experiment.attempts_run import CHAIN, DIRECT, advice, told, try_out, witnesses_of
     from stream_lab.experiment.endpoint import open_endpoint
     from stream_lab.experiment.gpu import probe_command
+    from stream_lab.experiment.saved_evidence import SavedEvidence
 
     deadline = seconds(timeout)
     console = Console()
@@ -57,8 +57,7 @@ def evidence(
         console.print(by_itself, highlight=False, soft_wrap=True)
     outcome = told(trials)
     console.print(f"{outcome.mark} {witnesses.words}.", highlight=False, soft_wrap=True)
-    body = {**as_dict(trials, witnesses), "outcome": outcome}
-    (out / "evidence.json").write_text(json.dumps(body, ensure_ascii=False) + "\n", encoding="utf-8")
+    SavedEvidence.of(trials, witnesses, outcome).write(out)
     (out / "evidence.png").write_bytes(pictures.at_work(trials, title=f"{outcome.capitalize()}: {witnesses.words}").png())
     console.print(f"Evidence: {out}/evidence.json, {out}/evidence.png", highlight=False, soft_wrap=True)
     raise typer.Exit({"as told": 0, "not as told": 1, "not shown": 2}[outcome])

@@ -11,12 +11,13 @@ from stream_lab.doctor import judge
 from stream_lab.doctor.diagnosis import Cause, Diagnosis
 from stream_lab.doctor.events import Says
 from stream_lab.doctor.facts import Facts
-from stream_lab.doctor.probe import End, Transcript, listen
+from stream_lab.doctor.probe import Transcript, listen
 from stream_lab.doctor.target import Target
 from stream_lab.experiment.evidence import Unknown
 from stream_lab.experiment.release import judge as judge_release
 from stream_lab.experiment.release import until_free
 from stream_lab.experiment.witness import Witness
+from stream_lab.http.capture import End
 
 HELD = 0.7  # seconds by which a repeated request comes later than its connection
 AFTER_DONE = 2.0  # seconds to wait for the end of a body whose end was said
@@ -110,7 +111,7 @@ def _after_leaving(diagnosis: Diagnosis, target: Target, model: Target, tell: Te
         until_free(lambda: not witness.is_idle(running, since=left), patience=FREE_WITHIN)
         ended = time.monotonic()
     release = judge_release(witness.samples, running, asked=heard.began, left=left, ended=ended)
-    if heard.end is not End.WATCHED or isinstance(release.server, Unknown):
+    if heard.ending is not End.WATCHED or isinstance(release.server, Unknown):
         return diagnosis
     if release.freed is not None:
         return replace(diagnosis, evidence=[*diagnosis.evidence, "When a client leaves, the model's server is free at once."])

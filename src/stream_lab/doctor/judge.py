@@ -10,7 +10,7 @@ from stream_lab.doctor.diagnosis import Cause, Diagnosis
 from stream_lab.doctor.events import Says, quote
 from stream_lab.doctor.facts import Facts
 from stream_lab.doctor.limits import matching
-from stream_lab.doctor.probe import End
+from stream_lab.http.capture import End
 
 SLOW = 2.0  # seconds to the first token that are told as slow, if they are also ten times the pace
 HEAP = 4  # tokens that come together, again and again
@@ -23,23 +23,23 @@ STREAMS = ("text/event-stream", "text/plain", "application/x-ndjson", "applicati
 def unanswered(facts: Facts) -> Diagnosis | None:
     """It never became a stream; None: it did."""
     heard, target = facts.transcript, facts.transcript.target
-    if heard.end is End.NO_CONNECTION:
+    if heard.ending is End.NO_CONNECTION:
         return Diagnosis(
             Cause.UNREACHABLE,
             0.99,
-            [f"No connection to {target.authority}: {heard.why}."],
+            [f"No connection to {target.authority}: {heard.error}."],
             "Start the server, or mend the address.",
         )
-    if heard.end is End.NO_TLS:
+    if heard.ending is End.NO_TLS:
         return Diagnosis(
-            Cause.UNREACHABLE, 0.99, [f"{target.authority} was reached, but TLS failed: {heard.why}."],
+            Cause.UNREACHABLE, 0.99, [f"{target.authority} was reached, but TLS failed: {heard.error}."],
             "Mend the certificate, or write http:// if the server speaks no TLS.",
         )  # fmt: skip
-    if heard.end is End.BROKEN and not heard.status:
+    if heard.ending is End.BROKEN and not heard.status:
         return Diagnosis(
             Cause.UNREACHABLE,
             0.9,
-            [f"What answers at {target.authority} is no HTTP: {heard.why}."],
+            [f"What answers at {target.authority} is no HTTP: {heard.error}."],
             "Ask the port of a web server.",
         )
     if heard.status and heard.status != 200:
@@ -73,7 +73,7 @@ def _no_stream(facts: Facts) -> Diagnosis | None:
         return Diagnosis(
             Cause.NOT_SSE, 0.9, [f"A model was asked for events; {kind} came.", *_quoted(facts)], "Ask a model's server."
         )
-    if "content-length" in heard.headers and len(facts.clusters) <= 1 and heard.end is End.WHOLE:
+    if "content-length" in heard.headers and len(facts.clusters) <= 1 and heard.ending is End.WHOLE:
         evidence = [f"One body of {kind} with its length, after {heard.ended:.1f} s."]
         return Diagnosis(Cause.NOT_STREAMING, 0.9, evidence, "Return a StreamingResponse, which has no length.")
     return None
@@ -93,9 +93,9 @@ def once(facts: Facts) -> Diagnosis | None:
     if facts.finish_reason == "abort":
         evidence = [f"The model's server says finish_reason 'abort' after {len(facts.tokens)} tokens."]
         return Diagnosis(Cause.SERVER_ENDED, 0.9, evidence, "Its engine gave up, or it is being stopped; read its log.")
-    if heard.end is End.WATCHED:
+    if heard.ending is End.WATCHED:
         return _still_open(facts)
-    if heard.end is End.WHOLE:
+    if heard.ending is End.WHOLE:
         return _whole(facts)
     return None
 
@@ -179,9 +179,9 @@ def cut(runs: list[Facts], held: float) -> Diagnosis:
     A limit on silence always closes after the same silence. A limit on the whole always closes after the same time, and, where it counts
     from the connection, earlier if the request came later. What is neither is somebody's own end.
     """
-    broken = [run for run in runs if run.transcript.end in (End.CLOSED, End.RESET)]
+    broken = [run for run in runs if run.transcript.ending in (End.CLOSED, End.RESET)]
     first = broken[0]
-    how = "reset" if first.transcript.end is End.RESET else "closed"
+    how = "reset" if first.transcript.ending is End.RESET else "closed"
     seen = [f"The connection was {how} after {run.transcript.ended:.1f} s, {len(run.tokens)} tokens and {run.silence:.1f} s of silence."
             for run in broken]  # fmt: skip
     if len(broken) < len(runs):

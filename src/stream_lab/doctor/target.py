@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 import httpx2
 
 from stream_lab.errors import LabError
-from stream_lab.experiment.endpoint import KEY_VARIABLE
+from stream_lab.experiment.endpoint import KEY_VARIABLE, chosen_model
+from stream_lab.http.client import direct_client
 
 # A short answer, and no `max_tokens`: whether anything else ends a model that babbles is one of the questions.
 QUESTION = "Count from one to forty, in words."
@@ -90,24 +91,18 @@ class Target:
 
 
 def only_model(url: str) -> str:
-    """The name of the one model that a server has, for an address that ends in /v1; empty: nobody answers there.
+    """Return the name of the one model that a server has; empty: it does not answer, or wants a key.
+
+    Args:
+        url: ends in /v1.
 
     Raises:
-        TargetError: it has none or several, or does not say; the text says what to do.
+        EndpointError: it has none or several, or does not say; the text says what to do.
     """
     key = os.environ.get(KEY_VARIABLE)
     try:
-        answer = httpx2.get(
-            f"{url.rstrip('/')}/models", headers={"authorization": f"Bearer {key}"} if key else {}, timeout=10, trust_env=False
-        )
-        names = [card["id"] for card in answer.json()["data"]] if answer.status_code == 200 else []
+        with direct_client(timeout=10, headers={"authorization": f"Bearer {key}"} if key else {}) as client:
+            answer = client.get(f"{url.rstrip('/')}/models")
     except httpx2.HTTPError:
         return ""
-    except (ValueError, KeyError, TypeError):
-        names = []
-    if answer.status_code in (401, 403):
-        return ""
-    if len(names) == 1:
-        return str(names[0])
-    which = f"It has {', '.join(names[:10])}" if names else "It does not list any"
-    raise TargetError(f"Which model? {which}; name one with --model.")
+    return "" if answer.status_code in (401, 403) else chosen_model(answer, None, url)

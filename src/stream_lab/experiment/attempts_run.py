@@ -4,8 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Any
 
@@ -18,7 +17,6 @@ from stream_lab.experiment.endpoint import Endpoint
 from stream_lab.experiment.evidence import Outcome, Unknown
 from stream_lab.experiment.gpu import GpuProbe, GpuSample
 from stream_lab.experiment.story import ElapsedChatVllm, PlainChatVllm, ScopedChatVllm
-from stream_lab.experiment.versions import imported
 
 ATTEMPTS: tuple[type[Any], ...] = (PlainChatVllm, ScopedChatVllm, ElapsedChatVllm, ChatVllm)
 CHAIN, DIRECT = "chain.astream", "model.astream"
@@ -150,32 +148,3 @@ async def try_out(
             seen = [replace(s, at=s.at - call.recording.started) for s in probe.busiest()] if probe is not None else []
             trials.append(Trial(attempt.__name__, way, call, seen))
     return trials
-
-
-def as_dict(trials: list[Trial], witnesses: Witnesses) -> dict[str, Any]:
-    """The evidence as JSON has it. Addresses are left out: they are nobody else's business."""
-    return {
-        "taken": datetime.now(UTC).isoformat(timespec="seconds"),
-        "witnesses": asdict(witnesses),
-        "deadline": trials[0].call.deadline if trials else None,
-        "versions": imported(),
-        "trials": [
-            {
-                "attempt": trial.attempt,
-                "way": trial.way,
-                "stream": str(trial.call.verdict),
-                "server": str(trial.call.server),
-                "gpu": trial.gpu_after,
-                "ending": str(trial.call.recording.ending),
-                "error": trial.call.recording.error,
-                "stood_still": round(trial.call.recording.stood_still, 3),
-                "ended": round(trial.call.recording.ended, 3),
-                "chunks": trial.call.recording.chunks,
-                "first_and_last": [round(at, 3) for at in trial.call.recording.arrivals[:1] + trial.call.recording.arrivals[-1:]],
-                "tokens_after_deadline": trial.call.tokens_after_deadline,
-                "samples": [[round(s.at, 3), s.running, s.tokens] for s in trial.call.samples],
-                "gpu_samples": [[round(s.at, 3), s.utilisation, s.memory, s.power] for s in trial.gpu],
-            }
-            for trial in trials
-        ],
-    }

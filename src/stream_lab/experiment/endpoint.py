@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from stream_lab.errors import LabError
 from stream_lab.experiment.fake import Fake
-from stream_lab.http.client import direct_client
+from stream_lab.http.client import direct_client, reach_this_machine_directly
 
 KEY_VARIABLE = "OPENAI_API_KEY"
 NO_KEY = "vllm-only-base-model"
@@ -47,7 +47,6 @@ class Endpoint:
         self._fake = fake
         self._key_variable = key_variable
         self._key = SecretStr(os.environ.get(key_variable) or NO_KEY)
-        _reach_this_machine_directly()
         with direct_client(timeout=30, headers={"authorization": f"Bearer {self._key.get_secret_value()}"}) as client:
             self.model = self._choose_model(client, model)
             extra_body = self._probe(client)
@@ -95,15 +94,7 @@ class Endpoint:
             raise EndpointError(f"{self.base_url} wants a key it was not given; set {self._key_variable} in the environment.")
         if answer.status_code == 404:
             raise EndpointError(f"{self.base_url} has no /models; should the address end in /v1?")
-        try:
-            names = [card["id"] for card in answer.json()["data"]] if answer.status_code == 200 else []
-        except (ValueError, KeyError, TypeError):
-            names = []
-        if model is None and len(names) != 1:
-            raise EndpointError(f"{self.base_url} does not serve exactly one model; name yours with MODEL=… ({_listed(names)}).")
-        if model is not None and names and model not in names:
-            raise EndpointError(f"{self.base_url} has no model '{model}'; {_listed(names)}.")
-        return model if model is not None else names[0]
+        return chosen_model(answer, model, self.base_url)
 
     def _probe(self, client: httpx2.Client) -> dict[str, Any]:
         """Ask for one token, first with `ignore_eos`; returns the extra body that the server takes."""
@@ -144,18 +135,43 @@ def open_endpoint(base_url: str | None = None, model: str | None = None) -> Endp
         EndpointError: the server at `base_url` cannot be used.
     """
     if base_url is not None:
+        reach_this_machine_directly()
         return Endpoint(base_url, model)
     return bundled("endless", model=model)
 
 
 def bundled(scenario: str, *, gap: float = 0.085, model: str | None = None, **flags: object) -> Endpoint:
     """The bundled fake, playing a scenario; for what a real server does not do on request. `gap`: seconds between tokens."""
+    reach_this_machine_directly()
     fake = Fake(scenario, gap=gap, **({"model": model} if model else {}), **flags)  # type: ignore[arg-type]
     try:
         return Endpoint(fake.base_url, fake.model, fake=fake)
     except BaseException:
         fake.close()
         raise
+
+
+def chosen_model(answer: httpx2.Response, wanted: str | None, base_url: str) -> str:
+    """Return the model to ask for: the one that is wanted, or the only one there is.
+
+    Args:
+        answer: of the server's /models.
+        wanted: the reader's choice; None: there is none.
+        base_url: the server's address, for the error.
+
+    Raises:
+        EndpointError: the server has no such model, or none or several to choose from.
+    """
+    try:
+        names = [str(card["id"]) for card in answer.json()["data"]] if answer.status_code == 200 else []
+    except (ValueError, KeyError, TypeError):
+        names = []
+    listed = f"it serves: {', '.join(names[:10])}" if names else "it lists none"
+    if wanted is None and len(names) != 1:
+        raise EndpointError(f"{base_url} does not serve exactly one model; name yours with --model, or MODEL=… ({listed}).")
+    if wanted is not None and names and wanted not in names:
+        raise EndpointError(f"{base_url} has no model '{wanted}'; {listed}.")
+    return wanted if wanted is not None else names[0]
 
 
 def _checked_url(url: str) -> str:
@@ -167,21 +183,9 @@ def _checked_url(url: str) -> str:
     return url.rstrip("/")
 
 
-def _reach_this_machine_directly() -> None:
-    """Keep a proxy set in the environment from standing between a client and 127.0.0.1."""
-    for name in ("NO_PROXY", "no_proxy"):
-        hosts = [host for host in os.environ.get(name, "").split(",") if host]
-        if "127.0.0.1" not in hosts:
-            os.environ[name] = ",".join([*hosts, "127.0.0.1", "localhost"])
-
-
 def _answers(client: httpx2.Client, url: str, contains: str = "") -> bool:
     try:
         answer = client.get(url)
     except httpx2.HTTPError:
         return False
     return answer.status_code == 200 and contains in answer.text
-
-
-def _listed(names: list[str]) -> str:
-    return f"it serves: {', '.join(names[:10])}" if names else "it lists none"

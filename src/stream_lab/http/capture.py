@@ -1,44 +1,72 @@
-"""An answer over HTTP as its client sees it: when its bytes came, and how it ended."""
+"""What came over HTTP, and when: the one record of an answer, whoever asked for it."""
 
-import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cache
+from enum import StrEnum
 from itertools import pairwise
 from typing import Any
 
 import httpx2
 
+from stream_lab.http.client import direct_client
+
 PATIENCE = 30.0  # seconds of silence after which a client gives up, so that nothing here can hang
 WHOLE, CUT, REFUSED, OPEN = "whole", "cut", "refused", "still open"
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What came of one request. Times in seconds since it was sent.
+class End(StrEnum):
+    """How an exchange was over."""
+
+    WHOLE = "whole"  # as HTTP says an answer ends
+    CLOSED = "closed"  # before that, in an orderly way (FIN)
+    RESET = "reset"  # before that (RST)
+    BROKEN = "broken"  # what came is no HTTP
+    WATCHED = "watched"  # it was not; the watch was over, or the client left
+    NO_CONNECTION = "no connection"
+    NO_TLS = "no TLS"
+
+
+@dataclass
+class Capture:
+    """One answer. Times are in seconds since the request was sent.
 
     Attributes:
-        status: of HTTP; 0: none came.
-        pieces: when each piece came, and what was in it.
-        ended: when the answer was over, one way or the other.
-        error: what the client raised; empty: nothing, the answer came to its end.
-        headers: of the answer, names in lower case.
-        still_open: whether it was not over when the client left.
+        status: of HTTP; 0: no answer began.
+        pieces: of the body, when each came and what was in it, in the client's view: chunks are taken out of their frames.
+        ended: when the exchange was over.
+        ending: how it was over.
+        error: the words of the client, the system or the protocol about an end that is none of HTTP's; empty: it was one.
+        headers: of the answer.
+        began: when the request was sent, on the clock of `time.monotonic()`.
+        head_at: when the head of the answer came; None: it did not, or the client does not say.
     """
 
-    status: int
-    pieces: list[tuple[float, bytes]]
-    ended: float
+    status: int = 0
+    pieces: list[tuple[float, bytes]] = field(default_factory=list)
+    ended: float = 0.0
+    ending: End = End.WATCHED
     error: str = ""
     headers: dict[str, str] = field(default_factory=dict)
-    still_open: bool = False
+    began: float = 0.0
+    head_at: float | None = None
+
+    @property
+    def body(self) -> bytes:
+        """All pieces as one."""
+        return b"".join(data for _, data in self.pieces)
 
     @property
     def text(self) -> str:
-        return b"".join(data for _, data in self.pieces).decode(errors="replace")
+        """The body as text; bytes that are none become replacement characters."""
+        return self.body.decode(errors="replace")
+
+    @property
+    def content_type(self) -> str:
+        """The type of the body, in lower case and without parameters; empty: the answer has none."""
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
     @property
     def first(self) -> float | None:
@@ -52,40 +80,25 @@ class Answer:
         return max((later - earlier for earlier, later in pairwise(times)), default=0.0)
 
     @property
+    def was_cut(self) -> bool:
+        """Whether the connection ended before the answer did."""
+        return self.ending in (End.CLOSED, End.RESET, End.BROKEN)
+
+    @property
     def end(self) -> str:
-        """ "whole", "cut", "still open", or "refused" with its status. Whole means that HTTP says so; what was said may still be an error."""
-        if self.error:
+        """ "whole", "cut", "still open", or "refused" with its status. Whole means that HTTP says so; the text may still be an error."""
+        if self.was_cut or self.ending in (End.NO_CONNECTION, End.NO_TLS):
             return CUT if self.status else REFUSED
-        if self.still_open:
+        if self.ending is End.WATCHED:
             return OPEN
         return WHOLE if self.status == 200 else f"{REFUSED} with {self.status}"
 
     @property
     def manner(self) -> str:
-        """How it came: "as it is made", or "all at once" if it came at the end of a wait that was as good as all of the time."""
+        """How the body came: "as it is made", or "all at once" if it came after a wait for nearly all of the time."""
         if self.first is None:
             return "not at all"
         return "all at once" if self.first > 0.7 * self.ended else "as it is made"
-
-
-def side_by_side(*urls: str, apart: float = 0.0, meanwhile: Callable[[], object] | None = None) -> list[Answer]:
-    """Ask for all of them at the same time, in this order: each when the one before has begun to answer.
-
-    `apart`: seconds between that beginning and the next. `meanwhile`: done so many seconds after the last has begun.
-    """
-    with ThreadPoolExecutor(len(urls)) as pool:
-        asked = []
-        for number, url in enumerate(urls, 1):
-            begun = threading.Event()
-            asked.append(pool.submit(read, url, when_it_begins=begun.set))
-            # Its end counts, too: an answer that is refused never begins.
-            asked[-1].add_done_callback(lambda _, begun=begun: begun.set())  # type: ignore[misc]
-            if number < len(urls) or meanwhile is not None:
-                begun.wait(PATIENCE)
-                time.sleep(apart)
-        if meanwhile is not None:
-            meanwhile()
-        return [each.result() for each in asked]
 
 
 def read(
@@ -95,41 +108,68 @@ def read(
     headers: dict[str, str] | None = None,
     leave_after: float | None = None,
     when_it_begins: Callable[[], object] | None = None,
-) -> Answer:
-    """Ask, and read the answer to its end, noting when each piece comes.
+) -> Capture:
+    """Ask, and read the answer to its end.
 
-    `body`: sent as JSON by POST; None: GET. `leave_after`: seconds after which this client closes the connection; None: it stays.
-    `when_it_begins`: called when the first piece has come.
+    Args:
+        url: where.
+        body: sent as JSON by POST; None: GET.
+        headers: of the request; None: those of the client.
+        leave_after: seconds after which this client closes the connection; None: it stays.
+        when_it_begins: called when the first piece has come.
     """
-    began = time.monotonic()
-    status, pieces, error, came, left = 0, [], "", {}, False
-    timeout = httpx2.Timeout(PATIENCE)
+    capture = Capture(began=time.monotonic())
     try:
         with (
-            httpx2.Client(timeout=timeout, trust_env=False, verify=_trusted()) as client,
+            direct_client(timeout=httpx2.Timeout(PATIENCE)) as client,
             client.stream("GET" if body is None else "POST", url, json=body, headers=headers) as answer,
         ):
-            status, came = answer.status_code, dict(answer.headers)
+            capture.status, capture.headers = answer.status_code, dict(answer.headers)
+            capture.ending = End.WHOLE
             for data in answer.iter_raw():
-                pieces.append((time.monotonic() - began, data))
-                if len(pieces) == 1 and when_it_begins is not None:
+                capture.pieces.append((time.monotonic() - capture.began, data))
+                if len(capture.pieces) == 1 and when_it_begins is not None:
                     when_it_begins()
-                if leave_after is not None and pieces[-1][0] >= leave_after:
-                    left = True
+                if leave_after is not None and capture.pieces[-1][0] >= leave_after:
+                    capture.ending = End.WATCHED
                     break
     except httpx2.TransportError as failure:
-        error = f"{type(failure).__name__}: {failure}"
-    return Answer(status, pieces, time.monotonic() - began, error, came, left)
+        capture.error = f"{type(failure).__name__}: {failure}"
+        capture.ending = End.CLOSED if capture.status else End.NO_CONNECTION
+    capture.ended = time.monotonic() - capture.began
+    return capture
 
 
-def read_all(urls: Mapping[str, str], **options: Any) -> dict[str, Answer]:
-    """Read several answers side by side. `urls`: by name, which the answers keep. `options`: of `read`."""
+def read_all(urls: Mapping[str, str], **options: Any) -> dict[str, Capture]:
+    """Read several answers side by side.
+
+    Args:
+        urls: by name, which the captures keep.
+        options: of `read`.
+    """
     with ThreadPoolExecutor(len(urls)) as pool:
-        answers = [pool.submit(read, url, **options) for url in urls.values()]
-        return {name: answer.result() for name, answer in zip(urls, answers, strict=True)}
+        captures = [pool.submit(read, url, **options) for url in urls.values()]
+        return {name: capture.result() for name, capture in zip(urls, captures, strict=True)}
 
 
-@cache
-def _trusted() -> ssl.SSLContext:
-    """Made once: it reads all the certificates there are, which takes longer than most requests here."""
-    return httpx2.create_ssl_context(trust_env=False)
+def side_by_side(*urls: str, apart: float = 0.0, meanwhile: Callable[[], object] | None = None) -> list[Capture]:
+    """Ask several servers at the same time, in this order: each when the answer before has begun.
+
+    Args:
+        urls: where.
+        apart: seconds between the beginning of an answer and the next request.
+        meanwhile: called when the last answer has begun, `apart` seconds later.
+    """
+    with ThreadPoolExecutor(len(urls)) as pool:
+        reads = []
+        for number, url in enumerate(urls, 1):
+            begun = threading.Event()
+            reads.append(pool.submit(read, url, when_it_begins=begun.set))
+            # Its end counts, too: an answer that is refused never begins.
+            reads[-1].add_done_callback(lambda _, begun=begun: begun.set())  # type: ignore[misc]
+            if number < len(urls) or meanwhile is not None:
+                begun.wait(PATIENCE)
+                time.sleep(apart)
+        if meanwhile is not None:
+            meanwhile()
+        return [each.result() for each in reads]

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from stream_lab.http.capture import CUT, OPEN, WHOLE, Answer
+from stream_lab.http.capture import CUT, OPEN, WHOLE, Capture
 from stream_lab.plots import DEADLINE, EVENT, LATE, NEUTRAL, OK, Picture, dots, legend, seconds, single
 
 _ENDS = {
@@ -12,14 +12,14 @@ _ENDS = {
 }
 
 
-def answers(answers: Mapping[str, Answer], *, title: str) -> Picture:
+def answers(answers: Mapping[str, Capture], *, title: str) -> Picture:
     """When the pieces of answers reached their clients, a row for each; a black bar where one came to its end, a cross where it was cut."""
     figure, axes = single(height=1.4 + 0.5 * len(answers), title=title)
     told = []
     for row, (name, answer) in enumerate(answers.items()):
         axes.plot([0, answer.ended], [row, row], color=NEUTRAL, linewidth=1, zorder=1)
         dots(axes, [at for at, _ in answer.pieces], row, OK, "o", "a piece comes")
-        marker, colour, size, width, label = _ENDS[CUT if answer.error else OPEN if answer.still_open else WHOLE]
+        marker, colour, size, width, label = _ENDS[answer.end if answer.end in _ENDS else WHOLE]
         axes.plot(answer.ended, row, marker=marker, color=colour, markersize=size, markeredgewidth=width, linestyle="none", zorder=3,
                   label=label)  # fmt: skip
         how = answer.end if answer.end != WHOLE else f"{answer.end}, {answer.manner}"

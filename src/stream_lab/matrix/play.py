@@ -5,7 +5,6 @@ import gc
 import inspect
 import itertools
 import logging
-import os
 import sys
 import threading
 import time
@@ -20,6 +19,7 @@ import httpx2
 from langchain_core._api import LangChainDeprecationWarning
 
 from stream_lab.experiment.fake import Fake
+from stream_lab.http.client import direct_client, reach_this_machine_directly
 from stream_lab.matrix.callers import CALLERS, Caller
 from stream_lab.matrix.calls import CALLS, QUESTION, Call, text_and_usage
 from stream_lab.matrix.certificates import one_certificate
@@ -140,7 +140,7 @@ def play(
     # What a broken class leaves to the garbage collector is told about at length; here it is a cell that does not hold.
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     warnings.simplefilter("ignore", LangChainDeprecationWarning)  # of astream_log
-    os.environ["NO_PROXY"] = ",".join(filter(None, [os.environ.get("NO_PROXY"), "127.0.0.1"]))
+    reach_this_machine_directly()
     chosen = [cell for cell in chosen or cells() if cell.is_for(model)]
     with (
         one_certificate(),
@@ -214,7 +214,7 @@ class _Table:
         self._settings = settings
         # Without connections kept alive: the server may give one up in the moment it is used again.
         limits = httpx2.Limits(max_keepalive_connections=0)
-        self._client = httpx2.Client(trust_env=False, timeout=10, verify=False, limits=limits)  # it only reads a ledger
+        self._client = direct_client(timeout=10, verify=False, limits=limits)  # it only reads a ledger
 
     def play(self, cell: Cell, key: str) -> Result:
         model = self._make(cell, key)

@@ -4,6 +4,8 @@ import socket
 
 import httpx2
 
+from stream_lab.http.client import direct_client
+
 
 def free_port() -> int:
     """A port that nobody listens on now. Somebody may take it before it is used; for programs that cannot be given a socket."""
@@ -23,7 +25,8 @@ def listens(port: int) -> bool:
 def answers(url: str) -> bool:
     """Whether a web server answers there, whatever it says."""
     try:
-        httpx2.get(url, timeout=2, trust_env=False)
+        with direct_client(timeout=2) as client:
+            client.get(url)
     except httpx2.TransportError:
         return False
     return True

@@ -12,12 +12,13 @@ from typer.testing import CliRunner
 
 from stream_lab import Endpoint, verdict
 from stream_lab.cli import app
+from stream_lab.data import EVIDENCE, data_folder
 from stream_lab.experiment import pictures
-from stream_lab.experiment.attempts_run import ATTEMPTS, CHAIN, DIRECT, Trial, Witnesses, as_dict, told, try_out
+from stream_lab.experiment.attempts_run import ATTEMPTS, CHAIN, DIRECT, Trial, Witnesses, told, try_out
 from stream_lab.experiment.call import Call
 from stream_lab.experiment.fake import Fake
 from stream_lab.experiment.gpu import GpuSample
-from stream_lab.experiment.saved_evidence import kept
+from stream_lab.experiment.saved_evidence import SavedEvidence, load_saved
 from stream_lab.experiment.trace import Ending, Recording
 from stream_lab.experiment.witness import Sample
 
@@ -53,7 +54,7 @@ def test_before_the_fix_the_server_works_on_and_after_it_it_rests(fake: Endpoint
     ]
     assert [trial.gpu_after for trial in trials] == ["worked on", "worked on", "came to rest", "came to rest"]
     assert all(len(trial.gpu) > 10 for trial in trials)
-    body = as_dict(trials, Witnesses("a fake vLLM", True, "Made-up GPU"))
+    body = SavedEvidence.of(trials, Witnesses("a fake vLLM", True, "Made-up GPU")).as_dict()
     assert json.loads(json.dumps(body)) == body
     assert fake.root not in json.dumps(body)
     picture = pictures.at_work(trials, title="A finding")
@@ -130,12 +131,12 @@ def test_what_was_written_down_is_told_again_in_the_same_words(fake: Endpoint, p
     trials = asyncio.run(try_out(fake, 0.8, ways=(DIRECT,), gpu=probe))
     witnesses = Witnesses("a fake vLLM", True, "Made-up GPU")
     (tmp_path / "there").mkdir()
-    body = as_dict(trials, witnesses)
+    body = SavedEvidence.of(trials, witnesses).as_dict()
     (tmp_path / "there" / "evidence.json").write_text(json.dumps(body), encoding="utf-8")
-    (found,) = kept(tmp_path)
+    (found,) = load_saved(tmp_path)
     assert found.witnesses == witnesses
-    assert pictures.at_work(found.trials, title="A").alt == pictures.at_work(trials, title="A").alt
-    for before, after in zip(trials, found.trials, strict=True):
+    assert pictures.at_work(found.played, title="A").alt == pictures.at_work(trials, title="A").alt
+    for before, after in zip(trials, found.played, strict=True):
         assert (after.call.verdict, after.call.server) == (before.call.verdict, before.call.server)
         assert [replace(sample, at=0.0) for sample in after.call.samples] == [
             replace(sample, at=0.0) for sample in before.call.samples
@@ -143,18 +144,24 @@ def test_what_was_written_down_is_told_again_in_the_same_words(fake: Endpoint, p
         assert [sample.at for sample in after.gpu] == pytest.approx([sample.at for sample in before.gpu], abs=0.001)
     body["server"] = {"program": "a server", "model": "a model", "device": "a device"}
     (tmp_path / "there" / "evidence.json").write_text(json.dumps(body), encoding="utf-8")
-    assert kept(tmp_path)[0].title.split("\n")[0].endswith(f", on {body['taken'][:10]}: a server with a model on a device")
+    assert load_saved(tmp_path)[0].title.split("\n")[0].endswith(f", on {body['taken'][:10]}: a server with a model on a device")
 
 
 def test_the_evidence_that_is_kept_came_out_as_told() -> None:
-    found = kept()
+    found = load_saved()
     assert found, "evidence/ is empty"
     for each in found:
-        assert told(each.trials) == "as told", each.title
+        assert told(each.played) == "as told", each.title
+
+
+@pytest.mark.parametrize("machine", ["cpu", "h100"])
+def test_a_file_that_is_loaded_and_written_is_the_same(machine: str) -> None:
+    text = (data_folder(EVIDENCE) / machine / "evidence.json").read_text(encoding="utf-8")
+    assert SavedEvidence.model_validate_json(text).as_dict() == json.loads(text)
 
 
 def test_where_nothing_is_kept_there_is_nothing(tmp_path: Path) -> None:
-    assert kept(tmp_path / "nowhere") == []
+    assert load_saved(tmp_path / "nowhere") == []
 
 
 def test_a_model_that_stops_by_itself_shows_nothing_and_it_is_said_what_to_do(tmp_path: Path) -> None:

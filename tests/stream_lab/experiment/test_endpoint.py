@@ -91,7 +91,7 @@ def test_a_proxy_in_the_environment_does_not_stand_before_this_machine(fake: End
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.delenv("no_proxy", raising=False)
-    endpoint = Endpoint(fake.base_url)
+    endpoint = open_endpoint(fake.base_url)
     assert "127.0.0.1" in os.environ["NO_PROXY"]
     assert PlainChatVllm(**endpoint.settings, max_tokens=2, timeout=5, max_retries=0).invoke("Hi").content
 

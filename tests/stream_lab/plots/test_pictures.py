@@ -9,7 +9,7 @@ from stream_lab.experiment.scope import Event, Log
 from stream_lab.experiment.trace import Ending, Pull
 from stream_lab.experiment.wait import Wait
 from stream_lab.experiment.witness import Sample
-from stream_lab.http.capture import Answer
+from stream_lab.http.capture import Capture, End
 from stream_lab.http.pictures import answers
 from stream_lab.plots import Picture
 
@@ -98,10 +98,10 @@ def test_an_answer_ends_with_a_bar_and_a_cut_one_with_a_cross() -> None:
     pieces = [(0.1 * number, b"x") for number in range(1, 9)]
     picture = answers(
         {
-            "through": Answer(200, pieces, 1.0),
-            "held": Answer(200, [(0.9, b"x")], 1.0),
-            "cut": Answer(200, pieces[:3], 0.5, "Error: x"),
-            "left": Answer(200, pieces, 1.0, still_open=True),
+            "through": Capture(200, pieces, 1.0, End.WHOLE),
+            "held": Capture(200, [(0.9, b"x")], 1.0, End.WHOLE),
+            "cut": Capture(200, pieces[:3], 0.5, End.CLOSED, "Error: x"),
+            "left": Capture(200, pieces, 1.0),
         },
         title="One is cut",
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from stream_lab.relay.new import TEMPLATE, NewRelayError, write
+from stream_lab.relay.new import NewRelayError, template, write
 
 ROOT = Path(__file__).parents[3]
 
@@ -23,9 +23,9 @@ def command(*arguments: str) -> "subprocess.CompletedProcess[str]":
 def tracked() -> dict[Path, bytes]:
     """The template's files, as git knows them."""
     listed = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard"], cwd=TEMPLATE, capture_output=True, text=True, check=True
+        ["git", "ls-files", "-co", "--exclude-standard"], cwd=template(), capture_output=True, text=True, check=True
     )
-    return {Path(name): (TEMPLATE / name).read_bytes() for name in listed.stdout.splitlines()}
+    return {Path(name): (template() / name).read_bytes() for name in listed.stdout.splitlines()}
 
 
 @pytest.fixture(scope="module")
@@ -101,12 +101,12 @@ def test_an_empty_folder_will_do_and_what_tools_left_behind_is_not_copied(
     for name in ("relay/app.py", "relay/__pycache__/app.cpython-311.pyc", ".pytest_cache/README.md"):
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         (source / name).touch()
-    monkeypatch.setattr("stream_lab.relay.new.TEMPLATE", source)
+    monkeypatch.setattr("stream_lab.relay.new.template", lambda: source)
     assert write(folder) == [Path("relay/app.py")]
 
 
 def test_its_requirements_are_those_of_the_project() -> None:
     stated = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    for line in (TEMPLATE / "requirements.txt").read_text(encoding="utf-8").splitlines():
+    for line in (template() / "requirements.txt").read_text(encoding="utf-8").splitlines():
         name = re.match(r"[\w-]+", line)
         assert name is None or f'"{name[0]}' in stated, line

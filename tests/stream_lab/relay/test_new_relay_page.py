@@ -13,7 +13,7 @@ from playwright.sync_api import Page, Route
 from fake_vllm.testing import FakeVllm
 from stream_lab.processes import Browser
 from stream_lab.processes.ports import free_port
-from stream_lab.relay.new import TEMPLATE
+from stream_lab.relay.new import template
 from tests.conftest import needs, wait
 
 pytestmark = needs("chromium")
@@ -30,7 +30,9 @@ def url(fake_vllm_server: FakeVllm) -> Iterator[str]:
     """The template's server, started as its README says."""
     port = free_port()
     environment = {**os.environ, "BASE_URL": fake_vllm_server.base_url, "MODEL": fake_vllm_server.model, "PORT": str(port)}
-    process = subprocess.Popen([sys.executable, "-m", "relay"], cwd=TEMPLATE, env={**environment, "PYTHONDONTWRITEBYTECODE": "1"})
+    process = subprocess.Popen(
+        [sys.executable, "-m", "relay"], cwd=template(), env={**environment, "PYTHONDONTWRITEBYTECODE": "1"}
+    )
     url = f"http://127.0.0.1:{port}"
 
     def answers() -> bool:

@@ -20,7 +20,7 @@ from stream_deadline import ChatVllm
 from stream_deadline.asgi import DeadlineMiddleware
 from stream_lab import Endpoint, bundled
 from stream_lab.experiment.release import watch_release
-from stream_lab.http.capture import CUT, REFUSED, WHOLE, Answer, read, side_by_side
+from stream_lab.http.capture import CUT, REFUSED, WHOLE, Capture, read, side_by_side
 from stream_lab.processes import Browser, Gunicorn, serve
 from tests.conftest import ledger, needs, wait
 
@@ -50,7 +50,7 @@ class Trial:
 @dataclass(frozen=True)
 class Found:
     gunicorn: Gunicorn
-    answers: list[Answer]
+    answers: list[Capture]
 
     @property
     def ends(self) -> list[str]:

@@ -3,6 +3,7 @@
 import subprocess
 from collections.abc import Callable
 from contextlib import ExitStack
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from rich.console import Console
 from stream_lab.experiment.fake import Fake
 from stream_lab.experiment.release import Busy, CpuTime, Gauges
 from stream_lab.processes.backends import release_table
+from stream_lab.processes.backends.environments import RealServerError
 from stream_lab.processes.backends.litellm import litellm
 from stream_lab.processes.backends.llama_cpp import LLAMA_CPP
 from stream_lab.processes.backends.recipe import Recipe
@@ -19,7 +21,6 @@ from stream_lab.processes.backends.serve import RealServer
 from stream_lab.processes.backends.torch_serving import TRANSFORMERS, torch_server
 from stream_lab.processes.backends.vllm import VLLM
 
-CHECKOUT = Path(__file__).parents[4]
 BEHIND = "the /metrics of the fake behind it"
 
 
@@ -64,6 +65,18 @@ def _gauged(recipe: Recipe, version: str = "") -> Opens:
         return Subject(server.url, server.model, Gauges(server.url.removesuffix("/v1")), version)
 
     return opens
+
+
+def _torch_server(console: Console, stack: ExitStack) -> Subject:
+    return _gauged(torch_server(_checkout()))(console, stack)
+
+
+def _checkout() -> Path:
+    """Return the checkout's folder, in which `gpu` is a package."""
+    spec = find_spec("gpu.torch_server") if find_spec("gpu") else None
+    if spec is None or spec.origin is None:
+        raise RealServerError("gpu/torch_server is not part of the installation; run this in the project's checkout.")
+    return Path(spec.origin).parents[2]
 
 
 def _silent(recipe: Recipe, package: str) -> Opens:
@@ -120,7 +133,7 @@ def _said(program: str, flag: str) -> str:
 SUBJECTS: dict[str, Opens] = {
     "fake-vllm": _fake,
     "vLLM": _gauged(VLLM, _version(VLLM)),
-    "gpu/torch_server": _gauged(torch_server(CHECKOUT)),
+    "gpu/torch_server": _torch_server,
     "transformers serve": _silent(TRANSFORMERS, "transformers"),
     "llama-cpp-python": _silent(LLAMA_CPP, "llama-cpp-python"),
     "nginx, then fake-vllm": _proxied(_nginx),
