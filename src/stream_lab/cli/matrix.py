@@ -27,7 +27,7 @@ def matrix(
 ) -> None:
     """Play every server behaviour against every way to call a model. Exit status 0 if every cell of the last class holds."""
     from stream_lab.matrix import report
-    from stream_lab.matrix.play import cells
+    from stream_lab.matrix.cells import cells
 
     chosen = [cell for cell in cells() if only in cell.name]
     if not chosen:

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from stream_lab.matrix.callers import Caller
-from stream_lab.matrix.play import Result
+from stream_lab.matrix.cells import Result
 from stream_lab.matrix.servers import Server
 from stream_lab.plots import EVENT, NEUTRAL, OK, Picture
 

@@ -11,7 +11,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from stream_lab.errors import LabError
-from stream_lab.matrix.play import Cell, Result, leftovers_unheard, play
+from stream_lab.matrix.cells import Cell, Result
+from stream_lab.matrix.play import leftovers_unheard, play
 
 STORY = [
     "stream_lab.experiment.story:PlainChatVllm",
