@@ -13,12 +13,12 @@ class DataError(LabError):
 
 
 def packaged(name: str) -> Path:
-    """Return where the wheel carries a folder: inside the package, with an underscore before its name."""
+    """Return where the wheel carries a folder: in the package, after an underscore."""
     return Path(str(files("stream_lab"))) / f"_{name}"
 
 
 def data_folder(name: str) -> Path:
-    """Return a folder of the project, from the wheel or, where the installation is editable, from the checkout.
+    """Return a folder of the project, from the wheel or from the checkout.
 
     Raises:
         DataError: the installation has neither.

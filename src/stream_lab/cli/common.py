@@ -21,7 +21,7 @@ class UsageError(LabError):
 
 
 def wide_console(*, stderr: bool = False) -> Console:
-    """Make a console that is as wide as the terminal, or 140 columns where there is none."""
+    """Make a console as wide as the terminal, or 140 columns without one."""
     return Console(stderr=stderr, width=None if os.environ.get("COLUMNS") or os.isatty(1) else WIDTH)
 
 

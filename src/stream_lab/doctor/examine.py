@@ -76,7 +76,7 @@ def examine(
 
 
 def _nearer(near: Diagnosis, far: Diagnosis) -> Diagnosis:
-    """Which of two layers has what is wrong; each diagnosis says of which layer it is."""
+    """Decide which of two layers has the fault; each diagnosis names its layer."""
     nearer = PLACES[near.layer]
     if far.cause is Cause.HEALTHY and near.cause is Cause.HEALTHY:
         return replace(far, layer="")
@@ -98,7 +98,7 @@ def _nearer(near: Diagnosis, far: Diagnosis) -> Diagnosis:
 
 
 def _after_leaving(diagnosis: Diagnosis, target: Target, model: Target, tell: Tell) -> Diagnosis:
-    """Leave a stream, and look at the model's server, if it shows vLLM's metrics: is it free?"""
+    """Leave a stream, and see whether the model's server is free afterwards."""
     if not model.chat:
         return diagnosis
     with Witness(model.url.removesuffix("/v1/chat/completions"), every=0.02) as witness:
@@ -149,13 +149,13 @@ def _at_one_layer(target: Target, watch: float, tell: Tell) -> tuple[Diagnosis, 
 
 
 def _until_done(heard: Transcript) -> float | None:
-    """A stream whose end was said is watched for a little longer."""
+    """Watch a stream for a little longer once its end was sent."""
     tail = b"".join(data for _, data in heard.pieces[-20:])[-200:]  # a proxy may cut it in any place
     return heard.pieces[-1][0] + AFTER_DONE if b"[DONE]" in tail or b"event: done" in tail else None
 
 
 def _again(target: Target, watch: float) -> list[Facts]:
-    """Twice more, side by side; the second with its request held back."""
+    """Ask twice more, side by side; the second request is held back."""
     with ThreadPoolExecutor(2) as pool:
         runs = [pool.submit(listen, target, watch, on_piece=_until_done, hold=hold) for hold in (0.0, HELD)]
         return [Facts(run.result()) for run in runs]
@@ -175,7 +175,7 @@ def _side_by_side(target: Target, watch: float) -> list[Facts]:
 
 
 def _together(runs: list[Facts]) -> Diagnosis | None:
-    """Whether streams that began at different times stood still at the same time, two of them at least."""
+    """Diagnose streams that began at different times and stood still together."""
     shared = [
         end - begin
         for one, other in combinations([_pauses(run) for run in runs], 2)
@@ -197,7 +197,7 @@ def _together(runs: list[Facts]) -> Diagnosis | None:
 
 
 def _pauses(facts: Facts) -> list[tuple[float, float]]:
-    """When it stood still, on the clock of this machine."""
+    """Return when it stood still, on the clock of this machine."""
     came = [facts.transcript.began + at for at in facts.at(Says.TOKEN, Says.FINISHED)]
     least = max(PAUSE, 8 * facts.gap)
     return [(earlier, later) for earlier, later in pairwise(came) if later - earlier > least]

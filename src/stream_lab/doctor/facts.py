@@ -1,4 +1,4 @@
-"""What a transcript says, before anybody makes anything of it."""
+"""What a transcript says, without an opinion."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -42,7 +42,10 @@ class Facts:
 
     @cached_property
     def tokens(self) -> list[float]:
-        """When tokens came. The chunk with the model's reason for its end counts: it, too, was made."""
+        """When tokens came.
+
+        The chunk with the model's reason for its end counts: the model made it, too.
+        """
         return self.at(Says.TOKEN, Says.FINISHED)
 
     @cached_property
@@ -56,7 +59,10 @@ class Facts:
 
     @cached_property
     def faults(self) -> list[str]:
-        """What is against the protocol. An event that a cut has halved is none, nor one that is still coming."""
+        """What breaks the protocol.
+
+        An event that a cut has halved does not, nor one that is still coming.
+        """
         found = [f"no HTTP: {self.transcript.error}"] if self.transcript.ending is End.BROKEN else []
         found += [event.text for event in self.events if event.says is Says.FAULT]
         for half in (event for event in self.events if event.says is Says.HALF):

@@ -80,7 +80,7 @@ def _no_stream(facts: Facts) -> Diagnosis | None:
 
 
 def once(facts: Facts) -> Diagnosis | None:
-    """The cause, if one stream is enough to tell it; None: it was cut, and has to be repeated."""
+    """Return the cause, if one stream is enough; None: it was cut, and must be repeated."""
     heard = facts.transcript
     if (early := unanswered(facts)) is not None:
         return early
@@ -174,7 +174,9 @@ def _in_heaps(facts: Facts) -> Diagnosis | None:
 
 
 def cut(runs: list[Facts], held: float) -> Diagnosis:
-    """The cause of a cut, from the stream and its repetitions; in the last of them the request was held back for `held` seconds.
+    """Return the cause of a cut, from the stream and its repetitions.
+
+    In the last repetition the request was held back for `held` seconds.
 
     A limit on silence always closes after the same silence. A limit on the whole always closes after the same time, and, where it counts
     from the connection, earlier if the request came later. What is neither is somebody's own end.
@@ -218,7 +220,7 @@ def cut(runs: list[Facts], held: float) -> Diagnosis:
 
 
 def _limit(cause: Cause, confidence: float, seen: list[str], seconds: float) -> Diagnosis:
-    """A cut by a limit of about so many seconds, with the products whose default that is."""
+    """Diagnose a cut by a limit of about N seconds, with products that have it as default."""
     bounds: Literal["idle", "total"] = "idle" if cause is Cause.IDLE_CUT else "total"
     known = dict.fromkeys(limit.name for limit in matching(seconds, bounds) if limit.side in ("proxy", "platform", "server"))
     defaults = [f"Known defaults of about {seconds:.0f} s: {'; '.join(list(known)[:4])}."] if known else []

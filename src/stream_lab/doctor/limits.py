@@ -103,7 +103,7 @@ class LimitsError(LabError):
 
 
 def load(path: Path = FILE) -> list[Limit]:
-    """All known limits, in the order of the file, which is read once.
+    """Return all known limits, in the order of the file.
 
     Raises:
         LimitsError: the file is not as it should be.
@@ -114,7 +114,7 @@ def load(path: Path = FILE) -> list[Limit]:
 def matching(
     seconds: float, bounds: Bounds | None = None, *, tolerance: float = 0.05, limits: Iterable[Limit] | None = None
 ) -> list[Limit]:
-    """The known defaults that explain an end after so many seconds, the closest first.
+    """Return the known defaults that explain an end after N seconds, the closest first.
 
     `bounds`: what these seconds were: a silence before the first byte, one in the middle (`idle`), the whole, and so on; None: not known.
     `tolerance`: how far off a default may be, as a part of it, and at least half a second. `limits`: those to search; None: all known.

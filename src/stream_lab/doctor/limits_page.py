@@ -30,7 +30,7 @@ to the end of the streams that still run; *buffer* is not a time: bytes are kept
 
 
 def page() -> str:
-    """The known limits as Markdown, a table for each side, from the client to the server."""
+    """Return the known limits as Markdown, a table for each side."""
     limits = load()
     parts = [INTRODUCTION]
     for side, heading in HEADINGS.items():

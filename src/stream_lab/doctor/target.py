@@ -56,12 +56,12 @@ class Target:
         return host if self.port == (443 if self.tls else 80) else f"{host}:{self.port}"
 
     def at(self, root: str) -> "Target":
-        """The same request to another server. `root`: its address, without a path."""
+        """Return the same request to another server. `root`: its address, without a path."""
         return replace(self, url=root.rstrip("/") + self.path)
 
     @classmethod
     def of(cls, url: str, *, post: str | None = None, model: str | None = None) -> "Target":
-        """What to ask at this address: a model if it ends in /v1, else the address as it is.
+        """Make the request for an address: a model's if it ends in /v1, else a plain one.
 
         `post`: JSON to send there by POST; None: GET. `model`: the model's name; it must be given or found before a model is asked.
         The key comes from the environment variable OPENAI_API_KEY and goes nowhere else than to an address of that kind.
@@ -91,7 +91,7 @@ class Target:
 
 
 def only_model(url: str) -> str:
-    """Return the name of the one model that a server has; empty: it does not answer, or wants a key.
+    """Return the name of a server's only model; empty: it does not answer, or wants a key.
 
     Args:
         url: ends in /v1.

@@ -44,7 +44,7 @@ class Trial:
 
     @property
     def rates(self) -> list[tuple[float, float]]:
-        """Tokens a second, by seconds since the call, over a quarter of a second each; empty without metrics."""
+        """Tokens a second, over a quarter of a second each; empty without metrics."""
         found, last = [], None
         for sample in self.call.samples:
             if last is None:
@@ -56,7 +56,7 @@ class Trial:
 
     @property
     def gpu_after(self) -> str:
-        """What the GPU did after the deadline, held against what it did before; empty without a GPU."""
+        """What the GPU did after the deadline, against before; empty without a GPU."""
         before = [
             s.utilisation for s in self.gpu if 0.5 * self.call.deadline < s.at < self.call.deadline and s.utilisation is not None
         ]
@@ -88,13 +88,16 @@ class Witnesses:
 
 
 def witnesses_of(server: Endpoint, trials: list[Trial]) -> Witnesses:
-    """Who saw these trials."""
+    """Return who saw these trials."""
     name = next((sample.name for trial in trials for sample in trial.gpu), "")
     return Witnesses("a fake vLLM" if server.is_fake else "a real server", server.shows_metrics, name)
 
 
 def told(trials: list[Trial]) -> Outcome:
-    """Whether the trials went as the story tells: in a chain only the last two attempts hold, and with them the server stops."""
+    """Judge the trials by the story.
+
+    In a chain only the last two attempts hold, and with them the server stops.
+    """
     outcome = Outcome.AS_TOLD
     for trial in trials:
         holds = trial.attempt in HOLD[trial.way]
@@ -108,7 +111,7 @@ def told(trials: list[Trial]) -> Outcome:
 
 
 def advice(trials: list[Trial]) -> str:
-    """What to do where the model stopped before its deadline, so that nothing was shown; empty if it never did."""
+    """Return what to do where the model stopped before its deadline; empty: it never did."""
     by_itself = [f"{trial.attempt} ({trial.way})" for trial in trials if trial.call.verdict == verdict.BY_ITSELF]
     if not by_itself:
         return ""
@@ -126,7 +129,7 @@ async def try_out(
     gpu: str | None = None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> list[Trial]:
-    """Ask for an endless answer by each attempt, one after the other, each with a deadline of so many seconds.
+    """Ask for an endless answer by each attempt, one after the other, each with its deadline.
 
     gpu: the command that watches the GPU (see `stream_lab.experiment.gpu`); None: there is none. tell: is given the name of what begins.
 

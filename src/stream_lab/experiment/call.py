@@ -34,7 +34,7 @@ class Call:
 
     @property
     def server(self) -> str:
-        """What the server did about the deadline: whether its slot was free soon after, or tokens went on being made."""
+        """What the server did about the deadline, in words."""
         if not self.samples:
             return verdict.NO_METRICS
         if self.recording.ending is Ending.FINISHED:
@@ -54,7 +54,7 @@ class Call:
 
     @property
     def tokens_after_deadline(self) -> int:
-        """How many tokens the server made after the deadline had passed; 0 when it shows no metrics."""
+        """How many tokens the server made after the deadline; 0 without metrics."""
         after = [sample.tokens for sample in self.samples if sample.at >= self.deadline]
         return after[-1] - after[0] if after else 0
 

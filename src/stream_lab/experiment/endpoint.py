@@ -72,7 +72,10 @@ class Endpoint:
         return "\n".join([f"{kind}, model '{self.model}'", *self.notes])
 
     def ledger(self) -> list[dict[str, Any]]:
-        """What a fake wrote down about each request, oldest first: when it `started`, when its `client_left`, its `tokens` …"""
+        """Return what a fake wrote down about each request, oldest first.
+
+        An entry says when the request `started`, when its `client_left`, its `tokens` …
+        """
         with direct_client(timeout=10) as client:
             requests: list[dict[str, Any]] = client.get(f"{self.root}/ledger").json()["requests"]
         return requests
@@ -129,7 +132,9 @@ class Endpoint:
 
 
 def open_endpoint(base_url: str | None = None, model: str | None = None) -> Endpoint:
-    """The server a notebook works with: `base_url` if given, else the bundled fake, endless and at twelve tokens a second.
+    """Open the server a notebook works with: `base_url`, or else the bundled fake.
+
+    The fake is endless, at twelve tokens a second.
 
     Raises:
         EndpointError: the server at `base_url` cannot be used.
@@ -141,7 +146,10 @@ def open_endpoint(base_url: str | None = None, model: str | None = None) -> Endp
 
 
 def bundled(scenario: str, *, gap: float = 0.085, model: str | None = None, **flags: object) -> Endpoint:
-    """The bundled fake, playing a scenario; for what a real server does not do on request. `gap`: seconds between tokens."""
+    """Start the bundled fake with a scenario, for things that a real server does not do on request.
+
+    `gap`: seconds between tokens.
+    """
     reach_this_machine_directly()
     fake = Fake(scenario, gap=gap, **({"model": model} if model else {}), **flags)  # type: ignore[arg-type]
     try:
@@ -152,7 +160,7 @@ def bundled(scenario: str, *, gap: float = 0.085, model: str | None = None, **fl
 
 
 def chosen_model(answer: httpx2.Response, wanted: str | None, base_url: str) -> str:
-    """Return the model to ask for: the one that is wanted, or the only one there is.
+    """Return the model to ask for: the wanted one, or the only one.
 
     Args:
         answer: of the server's /models.

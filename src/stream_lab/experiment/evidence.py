@@ -55,7 +55,7 @@ class Evidence:
         self._save()
 
     def claim(self, text: str, *, expected: object, found: object) -> Claim:
-        """Hold what was found against what the story says, and keep the result."""
+        """Hold a finding against the story, and keep the result."""
         if isinstance(found, Unknown):
             outcome = Outcome.NOT_SHOWN
         else:
@@ -66,12 +66,15 @@ class Evidence:
         return claim
 
     def number(self, name: str, value: float) -> None:
-        """Keep a measured value for the report; numbers differ from run to run and are never part of a verdict."""
+        """Keep a measured value for the report.
+
+        Numbers differ from run to run and are never part of a verdict.
+        """
         self.numbers[name] = round(value, 4)
         self._save()
 
     def table(self) -> "Table":
-        """The table that ends a notebook. Calling it declares the notebook complete."""
+        """Return the table that ends a notebook, and declare the notebook complete."""
         self._complete = True
         self._save()
         return Table(self.claims)
@@ -102,12 +105,12 @@ class Found:
 
     @property
     def lacking(self) -> str:
-        """Why this is not the evidence of a notebook that ran to its end; empty: it is."""
+        """Why this is not the evidence of a whole run; empty: it is."""
         return "it did not get to its table of claims" if not self.complete else "it made no claim" if not self.claims else ""
 
 
 def read(file: Path) -> Found:
-    """What a notebook that was run by the kit has left; whatever is not there is empty."""
+    """Read what a notebook has left; each part that is missing is empty."""
     try:
         body = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -57,7 +57,7 @@ def on_this_machine() -> str | None:
 
 
 def probe_command() -> str | None:
-    """The command in GPU_PROBE of the environment, else the one that watches this machine's GPUs; None if there is neither."""
+    """Return the command in GPU_PROBE, else the one for this machine; None: there is neither."""
     return os.environ.get(VARIABLE) or on_this_machine()
 
 

@@ -18,7 +18,9 @@ class NestingError(LabError):
 
 
 def choose(python: tuple[int, int], installed: Mapping[str, str]) -> str:
-    """The package to nest with: nest-asyncio, or where that is missing or too old for this Python, its successor.
+    """Choose the package to nest with.
+
+    It is nest-asyncio or, where that is missing or too old for this Python, its successor.
 
     Args:
         python: the version of Python, as (3, 11).
@@ -40,7 +42,7 @@ def choose(python: tuple[int, int], installed: Mapping[str, str]) -> str:
 
 
 def apply(loop: asyncio.AbstractEventLoop | None = None) -> str:
-    """Patch asyncio, for the whole process and for good, so that `asyncio.run` works inside a running loop.
+    """Patch asyncio for good, so that `asyncio.run` works inside a running loop.
 
     `loop`: the loop to patch; None: the running one. Returns the name of the package that did it.
 
@@ -54,7 +56,7 @@ def apply(loop: asyncio.AbstractEventLoop | None = None) -> str:
 
 
 def installed() -> dict[str, str]:
-    """The versions of those of the two packages that are here."""
+    """Return the versions of those of the two packages that are here."""
     found = {}
     for package in (FORMER, SUCCESSOR):
         try:

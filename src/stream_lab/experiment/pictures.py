@@ -24,7 +24,9 @@ STATES = ["created", "active", "expiring", "expired", "finished"]
 
 
 def timeline(calls: Mapping[str, Call], *, title: str) -> Picture:
-    """When chunks reached the consumer, a row for each call; blue dots before the deadline, orange crosses after it.
+    """Draw when chunks reached the consumer, a row for each call.
+
+    A blue dot is a chunk before the deadline, an orange cross one after it.
 
     `title` states the finding. The calls share the deadline of the first.
     """
@@ -53,7 +55,9 @@ def timeline(calls: Mapping[str, Call], *, title: str) -> Picture:
 
 
 def swim_lanes(call: Call, log: Log, *, title: str) -> Picture:
-    """One lane for each task that pulled a chunk; a cross where the timer cancelled the task it had remembered.
+    """Draw one lane for each task that pulled a chunk.
+
+    A cross is where the timer cancelled the task it had remembered.
 
     `log`: the observed scope of this call. With more than 60 tasks, evenly chosen lanes are shown.
     """
@@ -102,7 +106,7 @@ def swim_lanes(call: Call, log: Log, *, title: str) -> Picture:
 
 
 def server_load(calls: Mapping[str, Call], *, title: str) -> Picture:
-    """What the server did: requests running, and tokens made since the call, a column for each call."""
+    """Draw requests running, and tokens made since the call, a column for each call."""
     shown = {name: call for name, call in calls.items() if call.samples}
     if not shown:
         figure, axes = single(height=1.2, title=title)
@@ -136,7 +140,10 @@ def server_load(calls: Mapping[str, Call], *, title: str) -> Picture:
 
 
 def left_alone(requests: Mapping[str, Release], *, title: str) -> Picture:
-    """How long the GPU works for a caller who leaves: a row for each request, blue until it leaves, orange and hatched after that."""
+    """Draw how long the GPU works for a caller who leaves, a row for each request.
+
+    A bar is blue until the caller leaves, orange and hatched after that.
+    """
     figure, axes = single(height=1.4 + 0.42 * len(requests), title=title)
     told = []
     for row, (name, request) in enumerate(requests.items()):
@@ -157,7 +164,10 @@ def left_alone(requests: Mapping[str, Release], *, title: str) -> Picture:
 
 
 def overdue(waits: Mapping[str, Wait], *, title: str) -> Picture:
-    """How long each wait lasted: a row for each, blue until it was due, orange and hatched from there until it was over."""
+    """Draw how long each wait lasted, a row for each.
+
+    A bar is blue until the wait was due, orange and hatched until it was over.
+    """
     figure, axes = single(height=1.4 + 0.42 * len(waits), title="")
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
     told = []
@@ -179,7 +189,7 @@ def overdue(waits: Mapping[str, Wait], *, title: str) -> Picture:
 
 
 def at_work(trials: Sequence["Trial"], *, title: str) -> Picture:
-    """What the server did during each trial: tokens a second, and how busy its GPU was, where they were seen; and the moment of the cut."""
+    """Draw tokens a second, and how busy the GPU was, during each trial; and the cut."""
     figure = Figure(figsize=(8, 1.0 + 1.25 * len(trials)), layout="constrained")
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
     rows = list(figure.subplots(len(trials), 1, sharex=True, squeeze=False)[:, 0])
@@ -211,7 +221,7 @@ def at_work(trials: Sequence["Trial"], *, title: str) -> Picture:
 
 
 def scope_states(events: Sequence[Event], *, title: str) -> Picture:
-    """The states of one scope of `asyncio.timeout` over time, with the pending cancellations of its task below."""
+    """Draw the states of one `asyncio.timeout` over time, with its task's pending cancellations."""
     figure = Figure(figsize=(8, 3.4), layout="constrained")
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
     states, pending = figure.subplots(2, 1, sharex=True, height_ratios=[2.6, 1])

@@ -71,7 +71,10 @@ class CpuTime:
         self._most = 0.0
 
     def __call__(self) -> bool:
-        """Return whether the last fifth of a second took more than a quarter of the most that was ever seen."""
+        """Return whether the processes work.
+
+        They do if the last fifth of a second took more than a quarter of the most that was ever seen.
+        """
         before, began = self._spent(), time.monotonic()
         time.sleep(WINDOW)
         cores = (self._spent() - before) / (time.monotonic() - began)
@@ -131,7 +134,7 @@ def watch_release(gpu: Endpoint, ask: Callable[[], Callable[[], object]], *, aft
 
 
 def judge(samples: list[Sample], running: int, *, asked: float, left: float, ended: float) -> Release:
-    """Tell from a server's metrics what became of a request. Times are on the clock of `time.monotonic()`.
+    """Judge a release by a server's metrics. Times are those of `time.monotonic()`.
 
     Args:
         samples: of before and after the client left.

@@ -66,7 +66,7 @@ def state(scope: asyncio.Timeout) -> str:
 
 
 def target(log: Log) -> str:
-    """In what state the timer found the task that it cancelled: "still at work" or "already finished"."""
+    """The state of the task that the timer cancelled: "still at work" or "already finished"."""
     fired = log.find("timer fired")
     if fired is None:
         return Unknown("the timer never fired")

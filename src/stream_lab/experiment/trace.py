@@ -40,7 +40,7 @@ class TaskNumbers:
         self._numbers: dict[asyncio.Task[Any], int] = {}  # keeps them alive, or a new task could get a dead one's identity
 
     def of(self, task: asyncio.Task[Any] | None) -> int:
-        """The number of this task; 0 for None, which is code that runs in no task."""
+        """Return the number of this task; 0 for None, which is code outside tasks."""
         return 0 if task is None else self._numbers.setdefault(task, len(self._numbers) + 1)
 
     def current(self) -> int:
@@ -94,7 +94,7 @@ _recording: ContextVar[Recording | None] = ContextVar("recording", default=None)
 
 
 async def record(stream: AsyncIterator[Any], *, give_up_after: float) -> Recording:
-    """Consume a stream to its end, however that comes about, and tell what happened.
+    """Consume a stream to its end, and record what happens.
 
     `give_up_after`: seconds after which the consumer leaves, whatever the stream does.
     """
@@ -127,7 +127,7 @@ async def record(stream: AsyncIterator[Any], *, give_up_after: float) -> Recordi
 
 
 def record_sync(stream: Iterable[Any], *, give_up_after: float) -> Recording:
-    """As `record`, for a synchronous stream and in the calling thread, which nobody can bound from here.
+    """Consume a synchronous stream as `record` does, in the calling thread, without a bound of its own.
 
     `give_up_after`: seconds after which the consumer leaves, with the next chunk: a thread that is blocked looks at no clock.
     """
@@ -159,7 +159,9 @@ async def _beat(recording: Recording, every: float = 0.1) -> None:
 
 
 def traced(model: Model) -> Model:
-    """The same chat model class, whose `_astream` notes in the current recording which task asks for each chunk.
+    """Return the same chat model class, which notes the task of each pull.
+
+    The note goes into the current recording, whenever `_astream` is asked for a chunk.
 
     The note is taken in the task that resumes the generator, which is the task that resumes the class's own generator too.
     """

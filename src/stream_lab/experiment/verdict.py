@@ -31,12 +31,12 @@ NOT_BUSY = Unknown("the server was not seen at work")
 
 
 def lateness_allowed(deadline: float) -> float:
-    """Seconds after the deadline that still count as "at" it."""
+    """Return the seconds after the deadline that still count as "at" it."""
     return max(0.5, deadline / 4)
 
 
 def of_stream(recording: Recording, deadline: float) -> str:
-    """What this call did about a deadline `deadline` seconds after it began."""
+    """Return what this call did about a deadline `deadline` seconds after it began."""
     if recording.stood_still > lateness_allowed(deadline):
         return STARVED
     match recording.ending:

@@ -9,7 +9,7 @@ ON_TIME, LATE = "on time", "late"
 
 @dataclass(frozen=True)
 class Wait:
-    """Both in seconds since it began. `due`: when it should have been over. `over`: when it was, for whoever waited."""
+    """Both in seconds since it began. `due`: when it should have been over. `over`: when it was."""
 
     due: float
     over: float

@@ -27,7 +27,10 @@ class Sample:
 
 
 def read_metrics(page: str) -> dict[str, float]:
-    """The values of the three series the kit looks at, each summed over its labels. A series that is not there is left out."""
+    """Return the values of the three series the kit looks at, each summed over its labels.
+
+    A series that is not there is left out.
+    """
     values: dict[str, float] = {}
     for name, value in re.findall(rf"^({RUNNING}|{WAITING}|{TOKENS})(?:{{[^}}]*}})? (\S+)", page, re.MULTILINE):
         values[name] = values.get(name, 0.0) + float(value)
@@ -50,7 +53,7 @@ class Witness:
         self._thread = threading.Thread(target=self._watch, name="witness", daemon=True)
 
     def poll(self) -> Sample | None:
-        """Ask once. None when the server does not answer, or shows no such metrics."""
+        """Ask once; None when the server does not answer, or shows no such metrics."""
         try:
             page = self._client.get(self._url)
         except httpx2.HTTPError:

@@ -1,4 +1,4 @@
-"""What came over HTTP, and when: the one record of an answer, whoever asked for it."""
+"""What came over HTTP, and when: the one record of an answer, for every client here."""
 
 import threading
 import time
@@ -65,7 +65,7 @@ class Capture:
 
     @property
     def content_type(self) -> str:
-        """The type of the body, in lower case and without parameters; empty: the answer has none."""
+        """The type of the body, in lower case, without parameters; empty: none."""
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
     @property
@@ -95,7 +95,10 @@ class Capture:
 
     @property
     def manner(self) -> str:
-        """How the body came: "as it is made", or "all at once" if it came after a wait for nearly all of the time."""
+        """How the body came: "as it is made", "all at once" or "not at all".
+
+        All at once is after a wait for nearly all of the time.
+        """
         if self.first is None:
             return "not at all"
         return "all at once" if self.first > 0.7 * self.ended else "as it is made"
@@ -153,7 +156,7 @@ def read_all(urls: Mapping[str, str], **options: Any) -> dict[str, Capture]:
 
 
 def side_by_side(*urls: str, apart: float = 0.0, meanwhile: Callable[[], object] | None = None) -> list[Capture]:
-    """Ask several servers at the same time, in this order: each when the answer before has begun.
+    """Ask several servers at once, each when the answer before has begun.
 
     Args:
         urls: where.

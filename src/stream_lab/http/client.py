@@ -41,5 +41,5 @@ def reach_this_machine_directly() -> None:
 
 @cache
 def _trust(*_: str | None) -> ssl.SSLContext:
-    """Read the certificates, once for each setting of the environment: it takes longer than most requests here."""
+    """Read the certificates, once for each environment: it takes longer than most requests."""
     return ssl.create_default_context()

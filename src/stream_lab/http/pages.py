@@ -6,6 +6,9 @@ from jinja2 import Environment, StrictUndefined
 
 
 def render(package: str, name: str, **facts: object) -> str:
-    """The text of a page. Whatever the facts hold is rendered as text, and a fact that the template wants and does not get is an error."""
+    """Render a page.
+
+    Facts are rendered as text. A fact that the template wants and does not get is an error.
+    """
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(files(package).joinpath(name).read_text(encoding="utf-8")).render(**facts)

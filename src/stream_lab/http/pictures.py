@@ -13,7 +13,10 @@ _ENDS = {
 
 
 def answers(answers: Mapping[str, Capture], *, title: str) -> Picture:
-    """When the pieces of answers reached their clients, a row for each; a black bar where one came to its end, a cross where it was cut."""
+    """Draw when the pieces of answers reached their clients, a row for each.
+
+    A black bar is where an answer came to its end, a cross where it was cut.
+    """
     figure, axes = single(height=1.4 + 0.5 * len(answers), title=title)
     told = []
     for row, (name, answer) in enumerate(answers.items()):

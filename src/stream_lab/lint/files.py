@@ -56,7 +56,7 @@ def not_read(path: Path, why: str, *, cell: int | None = None, line: int = 0, co
 
 
 def find(paths: Iterable[str | os.PathLike[str]]) -> Iterator[Path | Finding]:
-    """The files to read: those named, whatever they are called, and `*.py` and `*.ipynb` below the folders named. Each once."""
+    """Yield the files to read, each once: those named, and `*.py` and `*.ipynb` below the folders named."""
     seen: set[Path] = set()
     for path in map(Path, paths):
         for found in _below(path) if path.is_dir() else iter([path]):
@@ -173,7 +173,7 @@ def _text(cell: dict[str, Any]) -> str:
 
 
 def _without_magics(cell: str) -> list[str] | None:
-    """The lines of a cell, those that only IPython understands left empty; None: none of it is Python."""
+    """Return the lines of a cell, IPython's own left empty; None: none of it is Python."""
     lines = cell.replace("\r\n", "\n").replace("\f", " ").split("\n")
     first = next((line for line in lines if line.strip()), "")
     if first.lstrip().startswith("%%"):
@@ -193,7 +193,7 @@ def _without_magics(cell: str) -> list[str] | None:
 
 
 def _without_indent(lines: list[str]) -> tuple[list[str], int]:
-    """The lines without the indentation of the first, as IPython runs them, and how much that was."""
+    """Return the lines without the indentation of the first, and how much that was."""
     first = next((line for line in lines if line.strip()), "")
     cut = len(first) - len(first.lstrip())
     if not all(line[:cut].isspace() or not line[:cut] for line in lines):

@@ -49,7 +49,7 @@ class Module:
 
     @cached_property
     def is_test(self) -> bool:
-        """Whether it is a test's: there, what blocks or collects is waited for by nobody else."""
+        """Whether it is a test's, where blocking or collecting keeps no other caller waiting."""
         name, here = self.path.name, Path.cwd()
         path = self.path.relative_to(here) if self.path.is_relative_to(here) else self.path
         return name.startswith("test_") or name.endswith("_test.py") or name == "conftest.py" or "tests" in path.parts[:-1]
@@ -166,7 +166,7 @@ class Module:
         ]
 
     def dotted(self, expression: ast.AST) -> str:
-        """`asyncio.timeout` for whatever stands for it here; empty: not a plain name."""
+        """Return the name behind a call, as `asyncio.timeout`; empty: not a plain name."""
         if isinstance(expression, ast.Name):
             return self.imports.get(expression.id, expression.id)
         if isinstance(expression, ast.Attribute) and (before := self.dotted(expression.value)):

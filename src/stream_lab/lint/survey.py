@@ -33,7 +33,10 @@ class Survey:
 
 
 def survey(paths: Iterable[str | os.PathLike[str]]) -> Survey:
-    """Look for traps in files, and in the Python below folders. Nothing is imported or run, and nothing raises on what it reads."""
+    """Look for traps in files, and in the Python below folders.
+
+    Nothing is imported or run, and nothing raises on what it reads.
+    """
     findings: list[Finding] = []
     kept: dict[str, list[Module]] = {rule.id: [] for rule in RULES if rule.across is not None}
     files = lines = silenced = 0
@@ -75,7 +78,10 @@ def survey(paths: Iterable[str | os.PathLike[str]]) -> Survey:
 
 
 def check(paths: Iterable[str | os.PathLike[str]]) -> list[Finding]:
-    """The traps in some files and folders, by place; what could not be read is told among them, with the rule `NOT_READ`."""
+    """Return the traps in some files and folders, by place.
+
+    Files that could not be read are among them, with the rule `NOT_READ`.
+    """
     return survey(paths).findings
 
 
@@ -102,7 +108,7 @@ def _finding(module: Module, rule: Rule, hit: Hit) -> Finding:
 
 
 def _is_silenced(module: Module, rule: Rule, hit: Hit) -> bool:
-    """By a comment on the line that would be told, or on the first line of its statement."""
+    """Return whether a comment on the line, or on the first line of its statement, silences it."""
     first = module.statement(hit.node).lineno
     for line in {hit.node.lineno, first}:
         if (match := _IGNORE.search(module.source.lines[line - 1])) and rule.id in re.split(r"[\s,]+", match.group(1)):

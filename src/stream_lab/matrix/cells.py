@@ -31,7 +31,10 @@ class Cell:
         return self.ends is not None and (self.row.calls is None or self.column.name in self.row.calls)
 
     def is_for(self, model: Callable[..., Any]) -> bool:
-        """Whether a class has the parameters that the cell is about. A function that makes models is taken to know them all."""
+        """Return whether a class has the parameters that the cell is about.
+
+        A function that makes models is taken to know them all.
+        """
         fields = getattr(model, "model_fields", None)
         return fields is None or not isinstance(self.row, Server) or self.row.parts.keys() <= fields.keys()
 

@@ -101,7 +101,7 @@ def play(
 
 
 def side_by_side(models: Sequence[Callable[..., Any]], chosen: Sequence[Cell], **settings: Any) -> dict[str, list[Result]]:
-    """Play the same cells for several classes at once: the results by the name of the class, in the order of the cells.
+    """Play the same cells for several classes at once; results by class, in the order of the cells.
 
     The last one is played by itself when the others are through, so that none of them can make it late: it is the one that matters.
     `settings`: as for `play`; `jobs` are those of each class.
@@ -117,7 +117,10 @@ def side_by_side(models: Sequence[Callable[..., Any]], chosen: Sequence[Cell], *
 
 @contextmanager
 def leftovers_unheard() -> Iterator[None]:
-    """Print nothing of what broken classes leave to the garbage collector: as in `play`, their cells tell of it."""
+    """Print nothing of what broken classes leave to the garbage collector.
+
+    As in `play`, their cells tell of it.
+    """
     told = sys.unraisablehook
     sys.unraisablehook = lambda _: None
     try:
@@ -189,7 +192,7 @@ class _Table:
         _take_turn()
 
     def _ready(self, cell: Cell, model: Any, key: str) -> None:
-        """Have the model hold a connection, if it is to use one again, and wait for its turn."""
+        """Have the model hold a connection, if it is to use one again."""
         if cell.row.pooled:
             model.invoke(QUESTION, **_first(key))
         _take_turn()

@@ -28,7 +28,7 @@ class ClassError(LabError):
 
 
 def named(names: Sequence[str], load: Callable[[str], Any]) -> dict[str, Any]:
-    """Return classes by their short names, or by the whole name where two would have the same.
+    """Return classes by their short names, or whole ones where two are the same.
 
     Args:
         names: as my_module:MyChat.
@@ -48,7 +48,7 @@ def named(names: Sequence[str], load: Callable[[str], Any]) -> dict[str, Any]:
 
 
 def play_all(classes: Mapping[str, Any], cells: Sequence[Cell], console: Console, **settings: Any) -> dict[str, list[Result]]:
-    """Play the same cells for each class; the results are in the order of the cells.
+    """Play the same cells for each class; results are in the cells' order.
 
     All classes but the last are played at once, since most of their cells wait for what never ends; the last, which is the one that
     matters, when they are through. A class has no results for cells about parameters that it does not have.
@@ -81,7 +81,10 @@ def play_all(classes: Mapping[str, Any], cells: Sequence[Cell], console: Console
 
 
 def show(played: Played, console: Console) -> None:
-    """How many cells hold for each class, how late the errors were, and what did not hold for the last class."""
+    """Show how many cells hold for each class, and how late the errors were.
+
+    What did not hold for the last class follows, cell by cell.
+    """
     table = Table("class", "cells that hold", "late, median", "late, 95 %", "latest", box=None)
     for name, results in played.items():
         late = sorted(result.late for result in results if result.late is not None)

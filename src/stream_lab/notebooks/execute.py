@@ -63,7 +63,7 @@ def execute(
     kernel: str = "python3",
     environment: dict[str, str | None] | None = None,
 ) -> tuple[Done, str]:
-    """Run one notebook; returns how it ended, and why it did not run to its end if so.
+    """Run one notebook; returns how it ended, and why if that was early.
 
     cell_limit: seconds. kernel: a name that Jupyter finds. environment: variables of the kernel; None as
     value: it must not have that one.
@@ -112,7 +112,7 @@ def _set(variables: dict[str, str | None]) -> None:
 
 
 def _forget_paths(notebook: Path) -> None:
-    """Take this machine's folders out of what papermill noted in the notebook."""
+    """Take this machine's folders out of papermill's notes in the notebook."""
     if notebook.exists():
         body = json.loads(notebook.read_text(encoding="utf-8"))
         for name in ("input_path", "output_path"):

@@ -57,7 +57,7 @@ class Plan:
 
 
 def find_notebooks(folder: Path) -> list[Path]:
-    """The numbered notebooks of a folder, in order.
+    """Return the numbered notebooks of a folder, in order.
 
     Raises:
         InvestigationError: there are none.
@@ -71,7 +71,7 @@ def find_notebooks(folder: Path) -> list[Path]:
 
 
 def make_run_folder(runs: Path) -> Path:
-    """A new folder for this run, named by the time.
+    """Make a new folder for this run, named by the time.
 
     Raises:
         InvestigationError: it cannot be made or written to.
@@ -87,7 +87,7 @@ def make_run_folder(runs: Path) -> Path:
 
 
 def investigate(plan: Plan, console: Console) -> Iterator[Result]:
-    """Run the notebooks and give each one's result, in the order of the story, when all have ended or somebody interrupts.
+    """Run the notebooks; yields their results in the order of the story when all have ended.
 
     On KeyboardInterrupt what is still running is stopped, every result is given as it is, and the interrupt is raised again.
     """
@@ -138,7 +138,7 @@ def investigate(plan: Plan, console: Console) -> Iterator[Result]:
 
 
 def title_of(notebook: Path) -> str:
-    """The first heading of a notebook, without its number."""
+    """Return the first heading of a notebook, without its number."""
     first = "".join(_cells(notebook)[0]["source"]).splitlines()[0]
     return first.lstrip("# ").partition("·")[2].strip().replace("`", "")
 

@@ -56,7 +56,7 @@ class Summary:
 
 
 def pictures_of(notebook: Path) -> list[Picture]:
-    """The pictures an executed notebook shows, in order; none if it was never written."""
+    """Return the pictures an executed notebook shows, in order; none if it was never written."""
     try:
         cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     except (OSError, ValueError):
@@ -69,7 +69,7 @@ def pictures_of(notebook: Path) -> list[Picture]:
 
 
 def versions() -> dict[str, str]:
-    """The versions that decide how the story goes."""
+    """Return the versions that decide how the story goes."""
     return {"Python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
 
 

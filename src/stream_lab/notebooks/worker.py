@@ -28,7 +28,10 @@ class Worker:
         self._stopped = False
 
     def run(self, task: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        """Have one notebook executed; gives what the process says, the last of it with `done`. Ends early if the process dies."""
+        """Execute one notebook; yields what the process says, the last of it with `done`.
+
+        Ends early if the process dies.
+        """
         if self._stopped:
             return
         if self._process is None or self._process.poll() is not None:
@@ -54,7 +57,7 @@ class Worker:
                 return
 
     def stop(self) -> None:
-        """End the process and its kernel, if there are any, for good; the kernel's fake ends with it."""
+        """End the process and its kernel for good; the kernel's fake ends with it."""
         self._stopped = True
         self.kill()
 

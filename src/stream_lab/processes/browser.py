@@ -32,7 +32,10 @@ class Browser:
             raise
 
     def page(self, url: str, **options: Any) -> "Page":
-        """A page in a context of its own, at this address. `options`: of the context, as `color_scheme="dark"`."""
+        """Open a page in a context of its own.
+
+        `options`: of the context, as `color_scheme="dark"`.
+        """
         page = self._browser.new_context(**options).new_page()
         page.goto(url)
         return page

@@ -29,7 +29,10 @@ class Gunicorn(Process):
         super().__init__("gunicorn", command, lambda: listens(port) and answers(self.url), env=env)
 
     def said(self, *words: str) -> list[str]:
-        """The lines of its log that hold one of these words, each once, without times and process numbers, which no two runs share."""
+        """Return the lines of its log that hold one of these words, each once.
+
+        Times and process numbers are left out, since no two runs share them.
+        """
         lines = [
             re.sub(r"^\[[^]]*\] \[\d+\] ", "", line) for line in self.log.splitlines() if any(word in line for word in words)
         ]
@@ -40,5 +43,5 @@ class Gunicorn(Process):
         os.kill(self.pid, signal.SIGTERM)
 
     def restart(self) -> None:
-        """Have it start new workers and end the old ones, as in a rolling restart: `kill -HUP`."""
+        """Replace its workers, as a rolling restart does: `kill -HUP`."""
         os.kill(self.pid, signal.SIGHUP)

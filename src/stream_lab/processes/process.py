@@ -97,7 +97,7 @@ class Process:
         return self._process.wait()
 
     def close(self) -> None:
-        """Stop it, whatever it is doing, with all that it has started."""
+        """Stop it and all that it has started, in any state."""
         if self._process.poll() is None:
             self._process.terminate()
             with suppress(subprocess.TimeoutExpired):

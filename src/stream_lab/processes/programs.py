@@ -20,7 +20,7 @@ class MissingPart(ProcessError):
 
 
 def find(program: str) -> str:
-    """Where the program is.
+    """Return where the program is.
 
     Raises:
         MissingPart: it is not installed.
@@ -33,7 +33,7 @@ def find(program: str) -> str:
 
 
 def missing(notebook: str) -> str:
-    """Why the notebook of this number cannot be run on this machine; empty: it can."""
+    """Return why the notebook of this number cannot run here; empty: it can."""
     for program in NEEDED.get(notebook, ()):
         try:
             find(program)

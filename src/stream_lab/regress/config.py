@@ -59,7 +59,7 @@ class EndpointSpec(_Strict):
 
     @property
     def limit(self) -> int | None:
-        """How many notebooks may run while one runs against it; None: as many as there are jobs."""
+        """How many notebooks may run while it is asked; None: no limit of its own."""
         return self.jobs if self.jobs is not None or self.url is None else 1
 
     @property
@@ -166,7 +166,7 @@ class Config(_Strict):
 
 
 def load(path: Path) -> Config:
-    """The configuration in a YAML file.
+    """Load the configuration from a YAML file.
 
     Raises:
         ConfigError: it cannot be read, is not YAML, or says something that cannot be; with line and key.
@@ -206,7 +206,10 @@ def _keys() -> list[str]:
 
 
 def _locate(node: yaml.Node | None, where: list[str]) -> tuple[int, list[str]]:
-    """The line of a key, and how much of its path is in the file: pydantic's paths go on into types."""
+    """Return the line of a key, and how much of its path is in the file.
+
+    pydantic's paths go on into types.
+    """
     line, known = 1, []
     for part in where:
         if isinstance(node, yaml.MappingNode):

@@ -33,7 +33,7 @@ TITLES = {
 
 @contextmanager
 def watching(console: Console) -> Iterator[Watcher]:
-    """Show a live line of the running cells, and a lasting one for each cell that has ended."""
+    """Show a live line of the running cells, and one for each ended cell."""
     progress = Progress(
         SpinnerColumn(),
         BarColumn(bar_width=20),

@@ -56,7 +56,7 @@ class History:
         self.file = file
 
     def add(self, summary: Summary, outputs: str) -> None:
-        """Write a run down; in place of what was known of it, if it was resumed."""
+        """Write a run down, over its earlier entry if it was resumed."""
         run = summary.run
         with self._open(make=True) as base, base:
             for table in ("runs", "rows", "claims", "numbers"):
@@ -91,7 +91,9 @@ class History:
             return self._past(base, found) if found is not None else None
 
     def last_good(self, cells: list[str], but: str = "") -> Baseline | None:
-        """For each cell the newest row of a run that came out as expected; None if there is none for any. but: a run to leave out.
+        """Return each cell's newest row of a good run; None: there is none for any.
+
+        but: a run to leave out.
 
         A run that did not is passed over, so that a regression stays one until it is mended or accepted by naming a baseline.
         """

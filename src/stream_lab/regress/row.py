@@ -78,7 +78,7 @@ class Row:
 
     @property
     def chosen(self) -> str:
-        """The parameters that tell it from its neighbours, as its name has them; empty if there are none."""
+        """The parameters that tell it from its neighbours; empty: there are none."""
         return ", ".join(self.cell.split("/")[3:]).replace(",", ", ")
 
     @property

@@ -61,7 +61,9 @@ class RunContext:
 
 
 def execute(plan: Plan, executor: Executor, watcher: Watcher) -> Summary:
-    """Run the cells that have no row yet, and write every document. Rows are kept as they come, so this may be interrupted anywhere.
+    """Run the cells that have no row yet, and write every document.
+
+    Rows are kept as they come, so this may be interrupted anywhere.
 
     Raises:
         StoreError: outputs cannot be written; what was written stays.
@@ -94,7 +96,10 @@ def execute(plan: Plan, executor: Executor, watcher: Watcher) -> Summary:
 def _run_cells(
     plan: Plan, context: RunContext, left: list[Cell], digests: dict[str, str], executor: Executor, watcher: Watcher
 ) -> Generator[CellResult]:
-    """Give each result as its cell ends; first those that cannot run. Stops the running cells if the caller breaks off."""
+    """Yield each result as its cell ends; first those that cannot run.
+
+    Stops the running cells if the caller breaks off.
+    """
     session = uuid.uuid4().hex  # of its own, so that a run that goes on is not stopped by what stopped it before
     tasks = []
     for cell in left:
@@ -176,7 +181,10 @@ def _prepare(context: RunContext, plan: Plan, watcher: Watcher) -> None:
 
 
 def _longest_first(left: list[Cell], history: History) -> list[Cell]:
-    """So that the last one to end is a short one; those nobody knows come first, in the order of the matrix."""
+    """Put long cells first, so that the last one to end is short.
+
+    Cells without a history come before all others, in the order of the matrix.
+    """
     took = history.seconds()
     return sorted(left, key=lambda cell: -took.get(cell.name, float("inf")))
 
@@ -196,7 +204,7 @@ def _row(cell: Cell, digest: str, jobs: int) -> Row:
 
 
 def _keep(store: Store, result: CellResult) -> None:
-    """The notebook first: whoever finds a row finds its notebook."""
+    """Write a result, its notebook first, so that each row has its notebook."""
     if result.notebook:
         store.write(f"notebooks/{result.row.cell}.ipynb", result.notebook)
     store.write_json(f"cells/{result.row.cell}.json", _ROW.dump_python(result.row, mode="json"))

@@ -62,7 +62,9 @@ class CellResult:
 
 
 def run_cell(task: Task, workers: Workers) -> CellResult:
-    """Run a notebook, once more if it did not pass, and judge it. Raises nothing that the cell could cause.
+    """Run a notebook, again if it did not pass, and judge it.
+
+    Raises nothing that the cell could cause.
 
     Args:
         task: the cell.
@@ -114,7 +116,7 @@ def _attempt(task: Task, row: Row, workers: Workers) -> CellResult:
 
 
 def _open(task: Task, stack: ExitStack) -> tuple[str | None, str | None]:
-    """The address and model that the notebook is given; a fake of its own, if it is to have one."""
+    """Return the address and model for the notebook; starts its own fake if configured."""
     spec = task.endpoint
     if spec.scenario is None:
         return spec.url, task.model
@@ -167,7 +169,7 @@ def _run(task: Task, world: Environment, workers: Workers, ours: dict[str, Any])
 
 
 def _lost(run: _Run, world: Environment) -> tuple[Status | None, str]:
-    """What is wrong with a run whatever it claims, and why; None: nothing."""
+    """Return what is wrong with a run apart from its claims, and why; None: nothing."""
     found = run.found
     if run.done is Done.TIMEOUT:
         return Status.TIMEOUT, run.error
@@ -196,7 +198,7 @@ def _told(claims: list[Claim]) -> tuple[Status, str]:
 
 
 def _hide(task: Task, text: str) -> str:
-    """Take the endpoint's key out of what is kept, should a server or a notebook have said it."""
+    """Take the endpoint's key out of text that a server or notebook has written."""
     key = os.environ.get(task.endpoint.api_key_env, "")
     if len(key) < SHORTEST_SECRET:
         return text

@@ -38,7 +38,10 @@ def run_all(tasks: list[Task], executor: Executor, tell: Callable[[list[str]], N
 
 
 def _next(waiting: list[Task], running: list[Task], slots: int) -> list[Task]:
-    """Those that may begin now, the first in line first, save that two of one notebook side by side would want the same at the same time."""
+    """Choose the tasks that may begin now, in order.
+
+    Two of one notebook side by side would want the same at the same time, so another goes first.
+    """
     left, now = list(waiting), list(running)
     while free := [task for task in left if len(now) < min(each.endpoint.limit or slots for each in [*now, task])]:
         notebooks = {task.row.notebook for task in now}

@@ -1,4 +1,4 @@
-"""The kit's own code as it stood when a run began: what every cell of the run imports, whoever edits the checkout meanwhile."""
+"""The kit's own code as it stood when a run began, which every cell of the run imports, although the checkout may change."""
 
 import hashlib
 import io

@@ -101,7 +101,9 @@ class Store:
 
     @contextmanager
     def claimed(self) -> Iterator[None]:
-        """Keep a second process from going on with the same run. Object stores have no locks; there it is up to the caller.
+        """Keep a second process from going on with the same run.
+
+        Object stores have no locks; there it is up to the caller.
 
         Raises:
             StoreError: another process is at it.

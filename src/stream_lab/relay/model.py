@@ -15,7 +15,7 @@ PATIENCE = 60.0  # seconds of silence
 
 
 async def ask(tokens: int) -> AsyncIterator[str]:
-    """The texts of an answer of so many tokens, as they come."""
+    """Yield the texts of an answer of `tokens` tokens, as they come."""
     async with (
         direct_async_client(timeout=PATIENCE) as client,
         client.stream(**_request(tokens)) as answer,
@@ -26,7 +26,7 @@ async def ask(tokens: int) -> AsyncIterator[str]:
 
 
 def ask_blocking(tokens: int) -> Iterator[str]:
-    """The same for a thread, which waits; called on an event loop it is the loop that waits."""
+    """Yield the same in a thread, which waits; on an event loop, the loop waits."""
     with direct_client(timeout=PATIENCE) as client, client.stream(**_request(tokens)) as answer:
         for line in answer.iter_lines():
             if text := _text(line):

@@ -20,7 +20,7 @@ def template() -> Path:
 
 
 def write(folder: Path) -> list[Path]:
-    """Copy the template into a folder that is empty or not there yet; returns the files, relative to it.
+    """Copy the template into an empty or new folder; returns the files, relative to it.
 
     Raises:
         NewRelayError: it is not empty, not a folder, or cannot be written.

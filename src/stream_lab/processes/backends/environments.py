@@ -18,7 +18,7 @@ class RealServerError(LabError):
 
 
 def place_for(recipe: Recipe, port: int, console: Console) -> Place:
-    """Install what is missing, make the model, and say where.
+    """Install what is missing, make the model, and return where.
 
     Raises:
         RealServerError: there is no room, or something failed.
@@ -34,7 +34,9 @@ def place_for(recipe: Recipe, port: int, console: Console) -> Place:
 
 
 def install(environment: Environment, console: Console) -> Path:
-    """The interpreter of an environment, installed if need be: anew if the last time broke off, or was of other packages.
+    """Return the interpreter of an environment, installed if need be.
+
+    It is installed anew if the last time broke off, or was of other packages.
 
     Raises:
         RealServerError: there is no room, or it failed.
@@ -64,7 +66,7 @@ def install(environment: Environment, console: Console) -> Path:
 
 
 def home(path: Path) -> str:
-    """A path as people write it, with ~ for their home."""
+    """Write a path as people do, with ~ for their home."""
     return str(path).replace(str(Path.home()), "~", 1)
 
 

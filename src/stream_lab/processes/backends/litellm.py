@@ -10,7 +10,10 @@ ENVIRONMENT = Environment("litellm", packages=("litellm[proxy]==1.106.2",), disk
 
 
 def litellm(upstream: str, model: str, **settings: Any) -> Recipe:
-    """A LiteLLM proxy. `upstream`: the server behind it, ending in /v1. `settings`: of the model, as `timeout=2`."""
+    """Return the recipe of a LiteLLM proxy.
+
+    `upstream`: the server behind it, ending in /v1. `settings`: of the model, as `timeout=2`.
+    """
     chosen = {"model": f"openai/{model}", "api_base": upstream, "api_key": "none", "max_retries": 0, **settings}
     configuration = {
         "model_list": [{"model_name": MODEL, "litellm_params": chosen}],

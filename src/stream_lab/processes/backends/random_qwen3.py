@@ -37,7 +37,10 @@ CHAT_TEMPLATE = """{%- for message in messages -%}
 
 
 def vocabulary(size: str) -> int:
-    """How many tokens a Qwen3 of this size computes over: as many as the real ones know, but for the tiny one."""
+    """Return how many tokens a Qwen3 of this size computes over.
+
+    That is as many as the real ones know, but for the tiny one.
+    """
     return VOCABULARY if size == "tiny" else REAL_VOCABULARY
 
 
@@ -69,7 +72,7 @@ def sentences(count: int = 3000) -> list[str]:
 
 
 def tokenizer(size: int) -> Any:
-    """A byte-level tokenizer of so many tokens: what it learned from the invented text, and further words that it only ever says."""
+    """Train a byte-level tokenizer of N tokens on invented text, and add words that it only ever says."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 

@@ -22,7 +22,7 @@ CALMS_WITHIN = 180.0  # seconds for what was not freed to come to its own end
 
 @dataclass(frozen=True)
 class Freed:
-    """One row of the table. Seconds from the client's leaving until the server was seen at rest, so that long at most.
+    """One row of the table: seconds from the client's leaving to a server at rest, at most.
 
     None: it worked on for WATCHED seconds.
     """
@@ -60,7 +60,7 @@ def try_out(
     tokens: int = 5000,
     extra_body: dict[str, Any] | None = None,
 ) -> Freed:
-    """Cut streams and whole answers of a server.
+    """Cut streams and whole answers of a server, and time its release.
 
     `tokens`: what is asked for at most, so that nothing runs for ever. `extra_body`: what requests say besides; None: nothing.
 
@@ -81,7 +81,7 @@ def try_out(
 
 
 def told(seconds: list[float | None]) -> str:
-    """A cell of the table."""
+    """Return a cell of the table."""
     kept = [each for each in seconds if each is not None]
     if not kept:
         return f"**no**, worked on for {WATCHED:.0f} s and more"
@@ -91,7 +91,7 @@ def told(seconds: list[float | None]) -> str:
 
 
 def table(rows: list[Freed]) -> str:
-    """In Markdown."""
+    """Return the table in Markdown."""
     head = ["| server | seen by | a stream is cut | a whole answer is cut |", "|---|---|---|---|"]
     return "\n".join(
         [
@@ -114,7 +114,10 @@ def _cut(server: str, url: str, body: dict[str, Any], busy: Busy) -> float | Non
 
 @contextmanager
 def bare_chat(url: str, body: dict[str, Any]) -> Iterator[socket.socket]:
-    """A connection on which a chat has been asked for, and nothing been read: leaving the block is the client's leaving."""
+    """Open a connection and ask for a chat; nothing is read.
+
+    Leaving the block is the client's leaving.
+    """
     address = urlsplit(url)
     data = json.dumps(body).encode()
     head = (
@@ -127,7 +130,7 @@ def bare_chat(url: str, body: dict[str, Any]) -> Iterator[socket.socket]:
 
 
 def _read(server: str, connection: socket.socket, *, until: float) -> None:
-    """Read what comes, so that nobody has to wait for this client."""
+    """Read what comes, so that the server never waits for this client."""
     first = b""
     while (left := until - time.monotonic()) > 0:
         connection.settimeout(left)

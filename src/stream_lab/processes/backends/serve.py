@@ -27,7 +27,9 @@ class RealServer(Process):
     """A running server. `url`: ends in /v1. `place`: where it was carried out. `file`: where its own words go."""
 
     def __init__(self, recipe: Recipe, console: Console, port: int | None = None) -> None:
-        """Set up what is missing, start it on 127.0.0.1, wait until it answers. `port`: None for a free one.
+        """Set up what is missing, start it on 127.0.0.1, wait until it answers.
+
+        `port`: None for a free one.
 
         Raises:
             RealServerError: no room, the port is taken, the installation failed, or it ended before it answered.
@@ -68,7 +70,7 @@ def stay(port: int, console: Console) -> None:
 
 
 def running(port: int = PORT) -> str | None:
-    """The address of the real vLLM that `stay` runs on this machine; None if there is none that answers."""
+    """Return the address of the real vLLM that `stay` runs here; None: none answers."""
     root = f"http://127.0.0.1:{port}"
     try:
         with direct_client(timeout=2) as client:
@@ -79,7 +81,7 @@ def running(port: int = PORT) -> str | None:
 
 
 def real_or_bundled(base_url: str | None, model: str | None) -> Endpoint:
-    """The server at `base_url` if given, else a real vLLM that runs on this machine, else the bundled fake.
+    """Open the server at `base_url`, else a real vLLM of this machine, else the fake.
 
     Raises:
         EndpointError: the server at `base_url` cannot be used.

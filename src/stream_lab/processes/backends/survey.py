@@ -35,7 +35,7 @@ Opens = Callable[[Console, ExitStack], Subject]
 
 
 def names(only: str) -> list[str]:
-    """The servers whose name contains `only`, in whatever case."""
+    """Return the servers whose name contains `only`; upper and lower case are one."""
     return [name for name in SUBJECTS if only.lower() in name.lower()]
 
 

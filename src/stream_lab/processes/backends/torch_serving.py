@@ -36,7 +36,10 @@ TRANSFORMERS = Recipe(
 
 
 def torch_server(checkout: Path) -> Recipe:
-    """The kit's own server, in an environment with what it is carried to a GPU machine with. `checkout`: where the project is."""
+    """Return the recipe of the kit's own server, with what it is carried to a GPU machine with.
+
+    `checkout`: where the project is.
+    """
     return Recipe(
         "gpu/torch_server",
         Environment("torch-server", ("transformers==5.19.0", TORCH, "-r", str(checkout / "gpu" / "requirements.txt")), disk=3e9),

@@ -20,7 +20,10 @@ ENVIRONMENT = Environment(
 
 
 def make_model(place: Place, size: str = MODEL, *, weights: bool = False) -> dict[Path, list[str]]:
-    """The command that writes a random Qwen3 into the place's folder. `weights`: also its weights, which vLLM can do without."""
+    """Return the command that writes a random Qwen3 into the place's folder.
+
+    `weights`: also its weights, which vLLM can do without.
+    """
     folder = place.folder / f"{size}-qwen3{'-weights' if weights else ''}"
     script = Path(__file__).with_name("random_qwen3.py")
     return {folder / "config.json": [str(place.python), str(script), str(folder), "--size", size, *["--weights"][:weights]]}
@@ -50,5 +53,5 @@ VLLM = Recipe(
 
 
 def vllm_with(*flags: str) -> Recipe:
-    """The same with further flags of vLLM's."""
+    """Return the same recipe with further flags of vLLM's."""
     return replace(VLLM, command=lambda place: [*_command(place), *flags])
