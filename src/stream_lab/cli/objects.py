@@ -25,5 +25,5 @@ def load(name: str, *, example: str) -> Any:
         raise LoadError(f"'{name}' should look like {example}.")
     try:
         return getattr(importlib.import_module(module), attribute)
-    except Exception as error:  # whatever a reader's own module does when it is imported
+    except Exception as error:  # a reader's own module may raise anything when it is imported
         raise LoadError(f"Cannot load '{name}': {type(error).__name__}: {error}.") from None

@@ -133,7 +133,7 @@ def _at_one_layer(target: Target, watch: float, tell: Tell) -> tuple[Diagnosis, 
         for run in again:
             told = judge.unanswered(run)
             if told is not None and told.cause is Cause.UNREACHABLE:
-                evidence = [f"The connection ended after {first.transcript.ended:.1f} s, and then nobody answered any more."]
+                evidence = [f"The connection ended after {first.transcript.ended:.1f} s, and then no server answered any more."]
                 return Diagnosis(Cause.SERVER_ENDED, 0.8, evidence, "The server died or was restarted; read its log."), [
                     first,
                     *again,

@@ -32,7 +32,7 @@ class Facts:
 
     @property
     def in_tokens(self) -> Capture:
-        """The same answer with a piece for each token, whatever came together or in parts."""
+        """The same answer with a piece for each token, also where several came together or one came in parts."""
         told = [event for event in self.events if event.says in (Says.TOKEN, Says.FINISHED)]
         return replace(self.transcript, pieces=[(event.at, event.text.encode()) for event in told])
 

@@ -16,7 +16,7 @@ SLOW = 2.0  # seconds to the first token that are told as slow, if they are also
 HEAP = 4  # tokens that come together, again and again
 FEW = 8  # tokens; with fewer, nothing can be said of how they come
 WAIT = 0.1  # seconds between heaps that a person sees
-SHORTEST_LIMIT = 0.8  # seconds; nobody sets a limit below that
+SHORTEST_LIMIT = 0.8  # seconds; no product sets a limit below that
 STREAMS = ("text/event-stream", "text/plain", "application/x-ndjson", "application/jsonl", "application/stream+json")
 
 
@@ -147,7 +147,7 @@ def _whole(facts: Facts) -> Diagnosis:
     if tokens and tokens[0] > max(SLOW, 10 * facts.gap):
         evidence = [f"The first token came after {tokens[0]:.1f} s, the others each {facts.gap * 1000:.0f} ms."]
         advice = "Look at the queue (vllm:num_requests_waiting) and at the length of the prompt; first_chunk_timeout bounds it."
-        return Diagnosis(Cause.SLOW_FIRST_TOKEN, 0.85, evidence, advice, "somebody who collects tokens on the way: ask --direct")
+        return Diagnosis(Cause.SLOW_FIRST_TOKEN, 0.85, evidence, advice, "a proxy that collects tokens on the way: ask --direct")
     pace = f", one each {facts.gap * 1000:.0f} ms" if facts.gap else ""
     sure = 0.95 if facts.done else 0.7
     evidence = [f"{len(tokens)} {'tokens' if facts.is_events else 'pieces'}{pace}, then the end, after {heard.ended:.1f} s."]
@@ -179,7 +179,7 @@ def cut(runs: list[Facts], held: float) -> Diagnosis:
     In the last repetition the request was held back for `held` seconds.
 
     A limit on silence always closes after the same silence. A limit on the whole always closes after the same time, and, where it counts
-    from the connection, earlier if the request came later. What is neither is somebody's own end.
+    from the connection, earlier if the request came later. An end that is neither is the server's or the client's own.
     """
     broken = [run for run in runs if run.transcript.ending in (End.CLOSED, End.RESET)]
     first = broken[0]
@@ -236,7 +236,7 @@ def _advice(status: int) -> str:
         301: "Ask the address that it leads to.", 302: "Ask the address that it leads to.", 307: "Ask the address that it leads to.",
         308: "Ask the address that it leads to.",
         401: "Set OPENAI_API_KEY in the environment; it goes only to addresses that end in /v1.",
-        403: "The key is known and may not do this; ask whoever gave it.",
+        403: "The key is known and may not do this; ask who issued it.",
         404: "Mend the address, or the model's name: --model.",
         405: "It wants another method: --post '{…}' sends JSON.",
         422: "It wants another body: --post '{…}'.",

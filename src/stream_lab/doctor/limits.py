@@ -22,7 +22,7 @@ Bounds = Literal["connect", "request", "first_byte", "idle", "total", "heartbeat
 
 `connect`: the attempt to connect to the connection. `request`: the start of a request to its end, as a server receives it. `first_byte`: the
 end of the request to the first byte of the answer. `idle`: one byte to the next, in either direction; before the first one too. `total`: the
-start of the request to the end of the answer. `heartbeat`: one sign of life of a process to the next, whatever its requests do. `keep_alive`:
+start of the request to the end of the answer. `heartbeat`: one sign of life of a process to the next, also while its requests do nothing. `keep_alive`:
 the end of an answer to the next request on the connection. `shutdown`: the order to stop to the end of the streams that still run. `buffer`:
 not a time; the product keeps bytes back.
 """
@@ -75,7 +75,7 @@ class Limit(_Part):
         product: whose.
         knob: the setting's name, as its documentation spells it.
         where: where it is set: a file, a command line, a console, an argument.
-        default: seconds; None: there is no such limit until somebody sets one.
+        default: seconds; None: there is no such limit until it is set.
         bounds: what it bounds; see `Bounds`.
         side: where on the way from client to model the product stands.
         message: what its client sees when it fires, and its log; None: nothing, or its documentation does not tell.

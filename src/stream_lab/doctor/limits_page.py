@@ -18,14 +18,14 @@ INTRODUCTION = """\
 
 Made from [limits.yaml](../src/stream_lab/doctor/limits.yaml) by `python -m stream_lab.doctor.limits_page > docs/limits.md`; edit that file, not this
 page. A default that could be run was run, by `python tools/measure_limits.py`, and says with which version; the others say where they were
-read. Most of them can be changed by whoever runs the product: a cut after another time proves nothing in its favour.
+read. Most of them can be changed where the product runs: a cut after another time proves nothing in its favour.
 
 What a limit bounds: *connect*, the attempt to connect; *request*, the time that a request takes to arrive; *first byte*, the request to the
 first byte of the answer; *idle*, one byte to the next; *total*, the start of the request to the end of the answer; *heartbeat*, one sign of
-life of a process to the next, whatever its requests do; *keep-alive*, the end of an answer to the next request; *shutdown*, the order to stop
+life of a process to the next, also while its requests do nothing; *keep-alive*, the end of an answer to the next request; *shutdown*, the order to stop
 to the end of the streams that still run; *buffer* is not a time: bytes are kept back.
 
-*None*: there is no such limit until somebody sets one. A dash: nothing is said when it fires, or the documentation does not tell what.
+*None*: there is no such limit until it is set. A dash: nothing is said when it fires, or the documentation does not tell what.
 """
 
 

@@ -53,7 +53,7 @@ class Endpoint:
             self.is_fake = _answers(client, f"{self.root}/ledger")
             self.shows_metrics = _answers(client, f"{self.root}/metrics", contains="vllm:num_requests_running")
         if not self.shows_metrics:
-            self.notes.append("It shows no vLLM metrics, so nobody can tell here whether the server stops generating.")
+            self.notes.append("It shows no vLLM metrics, so a run cannot show whether the server stops generating.")
         self.settings: dict[str, Any] = {
             "model": self.model,
             "base_url": self.base_url,

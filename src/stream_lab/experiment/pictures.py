@@ -151,7 +151,7 @@ def left_alone(requests: Mapping[str, Release], *, title: str) -> Picture:
         axes.barh(row, request.left, height=0.6, color=OK, label="for its caller")
         # A bar that is as short as it should be is still to be seen.
         axes.barh(row, max(end - request.left, 0.004), left=request.left, height=0.6, color=LATE, hatch="///", edgecolor="white",
-                  label="for nobody")  # fmt: skip
+                  label="after its caller left")  # fmt: skip
         axes.annotate(f" {request.server}", (end, row), va="center", fontsize=9)
         told.append(f"{name}: {request.server}")
     axes.set_yticks(range(len(requests)), list(requests))
@@ -275,7 +275,7 @@ def _bar(axes: Axes, pull: Pull, lane: int, ended: float, deadline: float, thick
     label = "waiting for a chunk that never came" if waiting else "pulled a chunk late" if late else "pulled a chunk"
     colour = LATE if late else OK
     length, least = until - pull.asked, max(ended, deadline) * VISIBLE
-    edge = 0.8 if waiting else 0.4 if length > least else 0  # drawn to scale, nobody would see the pull of a fast server
+    edge = 0.8 if waiting else 0.4 if length > least else 0  # drawn to scale, the pull of a fast server would be invisible
     axes.barh(
         lane, max(length, least), left=pull.asked, height=thickness,
         color="none" if waiting else colour, edgecolor=colour if waiting else "white",

@@ -25,7 +25,7 @@ class _Strict(BaseModel):
 
 
 class Program(BaseModel):
-    """The server, in the words of whoever started it; further keys are versions."""
+    """The server, in the words of the program that started it; further keys are versions."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 

@@ -96,7 +96,7 @@ _recording: ContextVar[Recording | None] = ContextVar("recording", default=None)
 async def record(stream: AsyncIterator[Any], *, give_up_after: float) -> Recording:
     """Consume a stream to its end, and record what happens.
 
-    `give_up_after`: seconds after which the consumer leaves, whatever the stream does.
+    `give_up_after`: seconds after which the consumer leaves, in any case.
     """
     recording = Recording()
     token = _recording.set(recording)
@@ -114,7 +114,7 @@ async def record(stream: AsyncIterator[Any], *, give_up_after: float) -> Recordi
     except TimeoutError as error:
         recording.ending = Ending.GAVE_UP if patience.expired() else Ending.CUT
         recording.error = "" if patience.expired() else _name(error)
-    except Exception as error:  # whatever ends a stream is the finding, not a fault of the recorder
+    except Exception as error:  # an error that ends a stream is the finding, not a fault of the recorder
         recording.ending = Ending.FAILED
         recording.error = _name(error)
     finally:

@@ -122,7 +122,7 @@ def _decode(content: bytes) -> str:
 
 def _parse(text: str) -> ast.Module:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # invalid escapes and the like are somebody else's
+        warnings.simplefilter("ignore")  # invalid escapes and the like are not ours
         return ast.parse(text)
 
 

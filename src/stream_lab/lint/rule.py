@@ -24,11 +24,11 @@ class Rule:
         says: one sentence, what happens; "{it}" is what stands in the code.
         example: an `it` for the documentation.
         remedy: what to do.
-        reason: how this is known, for whoever doubts it.
+        reason: how this is known, for readers who doubt it.
         words: a file that has none of these in its text is not looked at.
         look: finds the places in one module. None: `across` does it.
         across: finds them in all modules that have one of the words, for what stands in several files.
-        in_tests: whether it speaks of tests too; False: what it tells does no harm where nobody else waits.
+        in_tests: whether it speaks of tests too; False: the trap does no harm where no other caller waits.
     """
 
     id: str

@@ -35,7 +35,7 @@ DEADLINE = 0.5
 GIVE_UP = 0.4  # seconds after the last moment that is on time, at which a call counts as one that never ends
 LATENESS = 0.25  # seconds a call may be late, with several cells at a time on a small machine; 0.05 on a quiet one
 JOBS = 6
-APART = 0.02  # seconds between two cells' beginnings, which are most of their work: nobody is to be late for another's sake
+APART = 0.02  # seconds between two cells' beginnings, which are most of their work: no cell is to be late for another's sake
 WARM_UP = 30.0  # seconds, for calls before it counts
 
 

@@ -3,7 +3,7 @@
 Reads one JSON object a line from standard input (the arguments of `execute`) and writes one a line: `{"cell": 3}` when a cell is done,
 `{"done": "complete", "error": "", "seconds": 9.5}` when the notebook is. It is a process of its own, so that a kernel that hangs or dies takes
 nothing else with it, and it serves several notebooks, since papermill takes seconds to import. It ends when its standard input does, even in
-the middle of a notebook: then nobody is left who would read the result.
+the middle of a notebook: then no reader of the result is left.
 
 What came of a notebook is decided from the exception and never from the notebook: papermill marks a cell that ran out of time as
 completed.

@@ -19,7 +19,7 @@ READY_WITHIN = 60.0  # seconds
 END_WITHIN = 4.0  # a handler that blocks its thread would keep its process for as long as it likes
 
 # Becomes the program, and leaves a watcher behind that ends it when this process is gone without having said goodbye.
-# The watcher is nobody's child: gunicorn, for one, counts its own.
+# The watcher is not a child: gunicorn, for one, counts its own.
 WATCHED = """
 import os, signal, sys
 group = os.getpid()
@@ -65,7 +65,7 @@ class Process:
         self._name = name
         self._log = TemporaryFile() if log is None else log.open("w+b")  # noqa: SIM115 - it lives as long as the process
         self._ends_within = ends_within
-        # A session of its own: Ctrl-C is for whoever started it, who then stops it in order.
+        # A session of its own: Ctrl-C is for the program that started it, which then stops it in order.
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", WATCHED, *command],
             env={**os.environ, **(env or {})},
@@ -84,7 +84,7 @@ class Process:
 
     @property
     def log(self) -> str:
-        # The program writes where the file stands, and must not find that moved by whoever reads meanwhile.
+        # The program writes where the file stands, and must not find that moved by a reader.
         file = self._log.fileno()
         return os.pread(file, os.fstat(file).st_size, 0).decode(errors="replace")
 

@@ -114,7 +114,7 @@ Rule = dict[str, Annotated[list[Value], BeforeValidator(_many)]]
 class Limits(_Strict):
     """Seconds one cell and one whole notebook may take before they are stopped, and when a notebook counts as slow.
 
-    slow: so many times what the baseline took, and at least five seconds more, is told as a warning.
+    slow: a notebook that takes this many times the baseline's seconds, and at least five seconds more, gets a warning.
     """
 
     cell: float = Field(default=60.0, gt=0)

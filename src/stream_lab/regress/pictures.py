@@ -19,7 +19,7 @@ SLOWER = 1.5
 """Times the median of the runs before, from which a notebook is called slower; and seconds more, at the least, below which none is."""
 AT_LEAST = 1.0
 WIDE = 20.0
-"""The greatest value is so many times the median: then a linear axis would hide the small ones."""
+"""From this many times the median a greatest value is wide: then a linear axis would hide the small ones."""
 MOST_TICKS = 16
 
 
@@ -152,7 +152,7 @@ def _over_time(pasts: Sequence[Past], series: list[Series], title: str, label: s
     axes.set_ylabel(label, fontsize=9)
     axes.set_xlabel("started (month-day hour:minute, UTC)", fontsize=9)
     step = math.ceil(len(pasts) / MOST_TICKS)
-    ticks = list(at)[::-1][::step][::-1]  # the last run has its tick whatever the step
+    ticks = list(at)[::-1][::step][::-1]  # the last run has its tick with any step
     axes.set_xticks(ticks, [short(pasts[index]) for index in ticks], rotation=45, ha="right", rotation_mode="anchor")
     axes.set_xlim(-0.5, len(pasts) - 0.5)
     axes.tick_params(labelsize=9)

@@ -65,7 +65,7 @@ class World:
 
     @property
     def digest(self) -> str:
-        """Names the content: the same for the same, whatever it is called."""
+        """Names the content: equal for equal content, under any name."""
         parts = [self.python or sys.version, self.requirements or sys.prefix]
         for item in self.on_top:
             path = Path(item)

@@ -22,7 +22,7 @@ async def ask(tokens: int) -> AsyncIterator[str]:
     ):
         async for line in answer.aiter_lines():
             if text := _text(line):
-                yield text  # noqa: ASYNC119 - whoever leaves it is cancelled, here or in its reader
+                yield text  # noqa: ASYNC119 - a consumer that leaves is cancelled, here or in its reader
 
 
 def ask_blocking(tokens: int) -> Iterator[str]:

@@ -54,7 +54,7 @@ def invokes(module: Module, call: ast.Call) -> str:
 
 
 def _is_awaited(module: Module, call: ast.Call) -> bool:
-    """Whether it is somebody else's asynchronous method of that name, or gives what has to be awaited."""
+    """Whether it is another library's asynchronous method of that name, or gives what has to be awaited."""
     above = module.parent.get(call)
     if isinstance(above, ast.Assign) and isinstance(above.targets[0], ast.Name):
         waited: list[ast.expr] = [each.iter for each in module.all(ast.AsyncFor)] + [each.value for each in module.all(ast.Await)]

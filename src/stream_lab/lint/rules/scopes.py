@@ -116,7 +116,7 @@ def _per_read(module: Module) -> Iterator[Hit]:
             continue
         given = keyword(call, "timeout", "request_timeout")
         if given is None or is_constant(given, None) or isinstance(given, ast.Call | ast.Tuple):
-            continue  # phases, which nobody takes for a total
+            continue  # phases, which are not taken for a total
         yield Hit(call, f"`{last}(timeout={written(given, 20).strip('`')})`")
 
 
@@ -136,7 +136,7 @@ SCOPE_ACROSS_YIELD: Final = Rule(
 )
 THREAD_OUTLIVES_TIMEOUT: Final = Rule(
     id="thread-outlives-timeout",
-    says="The time-out ends the wait for {it}, not the thread: the call goes on for nobody, and so does the GPU.",
+    says="The time-out ends the wait for {it}, not the thread: the call goes on, and so does the GPU.",
     example="`chain.invoke`",
     remedy="`await chain.ainvoke(…)`, which a time-out can cancel; or `ChatVllm(timeout=…)`, which is bounded in a thread too.",
     reason="Notebook 12: nobody can stop a thread from outside.",

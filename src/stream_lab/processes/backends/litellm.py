@@ -17,7 +17,7 @@ def litellm(upstream: str, model: str, **settings: Any) -> Recipe:
     chosen = {"model": f"openai/{model}", "api_base": upstream, "api_key": "none", "max_retries": 0, **settings}
     configuration = {
         "model_list": [{"model_name": MODEL, "litellm_params": chosen}],
-        # Nobody but this machine reaches it, and all it guards is a fake.
+        # Only this machine reaches it, and all it guards is a fake.
         "general_settings": {"dangerously_permit_weak_or_unset_master_key": True},
     }
 

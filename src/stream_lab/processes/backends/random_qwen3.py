@@ -23,7 +23,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "14b": {"hidden_size": 5120, "intermediate_size": 17408, "num_hidden_layers": 40, "num_attention_heads": 40},
     "32b": {"hidden_size": 5120, "intermediate_size": 25600, "num_hidden_layers": 64, "num_attention_heads": 64},
 }
-"""The shapes of the Qwen3 that have these sizes; "tiny" is nobody's."""
+"""The shapes of the Qwen3 that have these sizes; "tiny" is our own."""
 COMMON = "hello world the model says what its prompt asks for and does not stop".split()
 REAL_VOCABULARY = 151_936
 SYLLABLES = [onset + vowel for onset in "bdfgklmnprstvz" for vowel in ("a", "e", "i", "o", "u", "ar", "en", "is")]
