@@ -1,105 +1,29 @@
 """Real parts start, say what is wrong, and leave nothing behind; the gateway's stand-in has the limits it says."""
 
-import asyncio
-import logging
 import os
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import psutil
 import pytest
-from fastapi import FastAPI
-from fastapi.responses import StreamingResponse
 
-from stream_lab.http.capture import CUT, REFUSED, WHOLE, read, side_by_side
+from stream_lab.http.capture import CUT, REFUSED, WHOLE, read
 from stream_lab.processes import Browser, Gateway, Gunicorn, Haproxy, MissingPart, Nginx, Serving, serve
 from stream_lab.processes.process import Process, ProcessError
 from stream_lab.processes.programs import missing
 from tests.conftest import needs, wait
-
-app = FastAPI()
-
-
-@app.get("/stream")
-async def stream(tokens: int = 10, pause: float = 0.0) -> StreamingResponse:
-    """So many tokens, one each 50 ms, with a pause after the third."""
-
-    async def made() -> AsyncIterator[str]:
-        for number in range(tokens):
-            yield f"token {number} "
-            await asyncio.sleep(0.05 + pause * (number == 2))
-
-    return StreamingResponse(made(), media_type="text/plain")
-
-
-@app.get("/broken")
-async def broken() -> StreamingResponse:
-    async def made() -> AsyncIterator[str]:
-        yield "half"
-        raise KeyError("a failure")
-
-    return StreamingResponse(made(), media_type="text/plain")
+from tests.stream_lab.streams import app
 
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[Serving]:
     with serve(app) as running:
         yield running
-
-
-class TestAnAnswer:
-    def test_tells_when_its_pieces_came(self, served: Serving) -> None:
-        answer = read(f"{served.url}/stream?pause=1")
-        assert (answer.status, answer.end, answer.manner) == (200, WHOLE, "as it is made")
-        assert answer.text.split()[-1] == "9"
-        assert answer.first is not None
-        assert 0 < answer.first < 1 <= answer.pause < answer.ended
-
-    def test_that_comes_at_its_end_came_all_at_once(self, served: Serving) -> None:
-        assert read(f"{served.url}/openapi.json").manner == "all at once"
-
-    def test_that_is_cut_says_so_and_so_does_the_server(self, served: Serving) -> None:
-        answer = read(f"{served.url}/broken")
-        assert (answer.status, answer.end, answer.text) == (200, CUT, "half")
-        assert "incomplete" in answer.error
-        wait(lambda: any("KeyError" in line for line in served.log))
-
-    def test_is_logged_once_whoever_has_configured_uvicorns_log(self, served: Serving) -> None:
-        before = len(served.log)
-        logger = logging.getLogger("uvicorn")
-        logger.propagate = not logger.propagate
-        try:
-            assert read(f"{served.url}/broken").end == CUT
-            wait(lambda: served.log[before:].count("Exception in ASGI application") == 1)
-        finally:
-            logger.propagate = not logger.propagate
-        read(f"{served.url}/broken")
-        wait(lambda: served.log[before:].count("Exception in ASGI application") >= 2)
-        assert served.log[before:].count("Exception in ASGI application") == 2
-
-    def test_that_never_began_is_refused(self, served: Serving) -> None:
-        assert read(f"{served.url}/nowhere").end == f"{REFUSED} with 404"
-        gone = read("http://127.0.0.1:9/")
-        assert (gone.status, gone.end, gone.first, gone.manner) == (0, REFUSED, None, "not at all")
-
-    def test_begins_after_the_one_before_it_when_they_come_side_by_side(self, served: Serving) -> None:
-        done: list[float] = []
-        slow, quick, gone = side_by_side(
-            f"{served.url}/stream?pause=1", f"{served.url}/stream", f"{served.url}/nowhere", meanwhile=lambda: done.append(1)
-        )
-        assert (slow.end, quick.end, gone.end) == (WHOLE, WHOLE, f"{REFUSED} with 404")
-        assert quick.ended < slow.ended
-        assert done == [1]
-
-    def test_may_be_left(self, served: Serving) -> None:
-        answer = read(f"{served.url}/stream?tokens=1000", leave_after=0.2)
-        assert 0.2 <= answer.ended < 10
-        assert answer.end == "still open"
 
 
 class TestTheGateway:
@@ -162,9 +86,7 @@ def test_haproxy_is_a_real_one_with_the_limit_it_is_given(served: Serving) -> No
 
 class TestGunicorn:
     def test_it_serves_with_workers_of_any_class_and_stops_with_all_of_them(self) -> None:
-        with Gunicorn(
-            "tests.stream_lab.processes.test_processes:app", "--worker-class=uvicorn_worker.UvicornWorker", "--workers=2"
-        ) as gunicorn:
+        with Gunicorn("tests.stream_lab.streams:app", "--worker-class=uvicorn_worker.UvicornWorker", "--workers=2") as gunicorn:
             assert read(f"{gunicorn.url}/stream").end == WHOLE
             wait(lambda: gunicorn.log.count("Booting worker") == 2)
             workers = [int(line.rpartition(" ")[2]) for line in gunicorn.log.splitlines() if "Booting worker" in line]
