@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from stream_lab.errors import LabError
 from stream_lab.experiment.evidence import Claim, Outcome, read
+from stream_lab.notebooks.title import title_of
 from stream_lab.notebooks.worker import Worker
 
 CELL_LIMIT = 60
@@ -91,7 +92,7 @@ def investigate(plan: Plan, console: Console) -> Iterator[Result]:
 
     On KeyboardInterrupt what is still running is stopped, every result is given as it is, and the interrupt is raised again.
     """
-    results = {path: Result(path.stem, title_of(path)) for path in plan.notebooks}
+    results = {path: Result(path.stem, title_of(_cells(path))) for path in plan.notebooks}
     waiting = deque(plan.notebooks)
     workers = [Worker() for _ in range(min(plan.jobs, len(plan.notebooks)))]
     progress = Progress(
@@ -135,12 +136,6 @@ def investigate(plan: Plan, console: Console) -> Iterator[Result]:
     yield from results.values()
     if interrupt is not None:
         raise interrupt
-
-
-def title_of(notebook: Path) -> str:
-    """Return the first heading of a notebook, without its number."""
-    first = "".join(_cells(notebook)[0]["source"]).splitlines()[0]
-    return first.lstrip("# ").partition("·")[2].strip().replace("`", "")
 
 
 def _run(worker: Worker, path: Path, plan: Plan, result: Result, advance: Callable[[], None]) -> None:

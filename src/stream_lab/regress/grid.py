@@ -10,6 +10,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from stream_lab.notebooks.title import title_of
 from stream_lab.regress.config import Config, ConfigError, Rule
 
 
@@ -24,11 +25,7 @@ class Notebook:
     @property
     def title(self) -> str:
         """Its first heading, without the number."""
-        for cell in json.loads(self.text)["cells"]:
-            if cell["cell_type"] == "markdown":
-                first = "".join(cell["source"]).splitlines()[0].lstrip("# ")
-                return (first.partition("·")[2] or first).strip().replace("`", "")
-        return self.name
+        return title_of(json.loads(self.text)["cells"]) or self.name
 
     @property
     def digest(self) -> str:
