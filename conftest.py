@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from stream_lab.programs import missing
+from stream_lab.processes.programs import missing
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -50,7 +50,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from stream_deadline import ChatVllm, StreamDeadlineExceeded, bounded, bounded_sync
-from stream_lab.fake import Fake
+from stream_lab.experiment.fake import Fake
 
 # The library that the OpenAI SDK's clients are made of differs between the worlds.
 http: Any = importlib.import_module("httpx2" if issubclass(openai.DefaultHttpxClient, httpx2.Client) else "httpx")
@@ -543,7 +543,7 @@ def memory(lab: Lab) -> list[Record]:
 def processes() -> ProcessPoolExecutor:
     """Two at a time, and each does one thing and ends."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["stream_deadline", "stream_lab.fake"])
+    context.set_forkserver_preload(["stream_deadline", "stream_lab.experiment.fake"])
     return ProcessPoolExecutor(2, mp_context=context, max_tasks_per_child=1)
 
 

@@ -10,8 +10,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from stream_lab.doctor.code import Finding, survey
-from stream_lab.doctor.code.files import find, read
+from stream_lab.lint import Finding, survey
+from stream_lab.lint.files import find, read
 
 
 def main() -> None:

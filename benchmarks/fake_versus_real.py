@@ -19,10 +19,10 @@ import httpx2
 from rich.console import Console
 
 from fake_vllm.testing import FakeVllm
-from stream_lab.direct import direct_client
-from stream_lab.real import VLLM, RealServer
-from stream_lab.real.freed import asked
-from stream_lab.witness import read_metrics
+from stream_lab.experiment.witness import read_metrics
+from stream_lab.http.client import direct_client
+from stream_lab.processes.backends import VLLM, RealServer
+from stream_lab.processes.backends.release_table import bare_chat
 from tests.fake_vllm.golden_check import CASES, problems, send
 
 STREAMS = 20  # for the first token
@@ -79,7 +79,7 @@ def _body(model: str, tokens: int, *, stream: bool) -> dict[str, Any]:
 def _arrivals(url: str, model: str, tokens: int) -> list[float]:
     """When each token's event came, in milliseconds since the request. Events in one packet came at once."""
     began, at, text = time.monotonic(), [], b""
-    with asked(url, _body(model, tokens, stream=True)) as connection:
+    with bare_chat(url, _body(model, tokens, stream=True)) as connection:
         while b"data: [DONE]" not in text:
             data = connection.recv(65536)
             text += data
@@ -94,7 +94,7 @@ def _cut(url: str, model: str, *, stream: bool) -> tuple[float, float]:
         def look() -> dict[str, float]:
             return read_metrics(client.get(url.removesuffix("/v1") + "/metrics").text)
 
-        with asked(url, _body(model, 5000, stream=stream)) as connection:
+        with bare_chat(url, _body(model, 5000, stream=stream)) as connection:
             received = 0
             end = time.monotonic() + 1.0
             connection.settimeout(0.02)

@@ -70,7 +70,7 @@ def main() -> None:
         for _ in range(rounds):
             whole, _ = timed([sys.executable, "-c", BARE, *sources])
             bare.append(whole)
-            whole, _ = timed([sys.executable, "-m", "stream_lab.cli", "regress", "--config", str(config), "--json"])
+            whole, _ = timed([sys.executable, "-m", "stream_lab", "regress", "--config", str(config), "--json"])
             ours.append(whole)
             print(f"bare papermill {bare[-1]:6.1f} s   regress {ours[-1]:6.1f} s", flush=True)
     difference = statistics.median(o - b for o, b in zip(ours, bare, strict=True)) / len(sources)

@@ -13,9 +13,9 @@ from langchain_openai import ChatOpenAI
 from rich.console import Console
 
 from stream_deadline import ChatVllm
-from stream_lab.fake import Fake
-from stream_lab.real.litellm import litellm
-from stream_lab.real.serve import RealServer
+from stream_lab.experiment.fake import Fake
+from stream_lab.processes.backends.litellm import litellm
+from stream_lab.processes.backends.serve import RealServer
 
 LIMIT = 2.0  # seconds
 GIVE_UP = 12.0  # seconds after which a call counts as one that nothing ends

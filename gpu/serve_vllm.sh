@@ -15,7 +15,7 @@ case $model in
   random:*)
     size=${model#random:}
     folder=${XDG_CACHE_HOME:-$HOME/.cache}/stream-deadline/random-qwen3-$size
-    "$PYTHON" src/stream_lab/real/random_qwen3.py "$folder" --size "$size"
+    "$PYTHON" src/stream_lab/processes/backends/random_qwen3.py "$folder" --size "$size"
     export HF_HUB_OFFLINE=1
     exec "$PYTHON" -m vllm.entrypoints.openai.api_server --model "$folder" --served-model-name "random-qwen3-$size" \
       --load-format dummy --dtype bfloat16 "${flags[@]}" "$@"

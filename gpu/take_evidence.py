@@ -10,10 +10,10 @@ from pathlib import Path
 
 import torch
 
-from stream_lab.endpoint import EndpointError
-from stream_lab.ports import answers, free_port
-from stream_lab.process import Process
-from stream_lab.real.random_qwen3 import SIZES
+from stream_lab.errors import LabError
+from stream_lab.processes.backends.random_qwen3 import SIZES
+from stream_lab.processes.ports import answers, free_port
+from stream_lab.processes.process import Process
 
 LOADS_WITHIN = 300.0  # seconds; a large model's weights are made up on the GPU
 
@@ -33,8 +33,8 @@ def main() -> int:
         with Process("gpu.torch_server", serve, lambda: answers(f"{root}/health"), within=LOADS_WITHIN) as server:
             print(server.log.strip(), flush=True)
             take = ["evidence", "--base-url", f"{root}/v1", "--timeout", asked.timeout, "--direct", "--out", str(asked.out)]
-            status = subprocess.run([sys.executable, "-m", "stream_lab.cli", *take], check=False).returncode
-    except EndpointError as error:
+            status = subprocess.run([sys.executable, "-m", "stream_lab", *take], check=False).returncode
+    except LabError as error:
         print(f"take-evidence: {error}", file=sys.stderr)
         return 2
     file = asked.out / "evidence.json"

@@ -10,9 +10,9 @@ import httpx2
 import pytest
 
 from stream_lab import Endpoint, bundled
-from stream_lab.fake import Fake
-from stream_lab.parts import MissingPart
-from stream_lab.programs import find
+from stream_lab.experiment.fake import Fake
+from stream_lab.processes import MissingPart
+from stream_lab.processes.programs import find
 
 # A shell starts what runs in the background deaf to Ctrl-C, and every process would pass that on to those that it starts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

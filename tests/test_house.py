@@ -1,7 +1,10 @@
 """The house keeps its promises: pins agree, no registry is named, names that others rely on are there."""
 
+import os
 import re
+import shutil
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -84,3 +87,59 @@ def test_an_unknown_world_and_an_old_python_are_one_clear_sentence(tmp_path: Pat
 def test_ci_runs_what_a_reader_runs() -> None:
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert "make test" in script
+
+
+def arrows(tree: Path) -> "subprocess.CompletedProcess[str]":
+    """What import-linter says about a copy of the packages."""
+    command = [str(Path(sys.executable).with_name("lint-imports")), "--no-logo", "--no-cache"]
+    path = f"{tree / 'src'}{os.pathsep}{tree}"
+    return subprocess.run(command, cwd=tree, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    tree = tmp_path_factory.mktemp("house")
+    (tree / "src").mkdir()
+    for package in ("src/stream_deadline", "src/stream_lab", "fake_vllm"):
+        shutil.copytree(ROOT / package, tree / package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tree)
+    return tree
+
+
+@pytest.mark.parametrize(
+    ("file", "arrow"),
+    [
+        ("doctor/facts.py", "stream_lab.matrix.calls"),
+        ("lint/finding.py", "stream_lab.doctor.facts"),
+        ("experiment/wait.py", "stream_lab.regress.row"),
+        ("http/client.py", "stream_lab.experiment.wait"),
+        ("plots/__init__.py", "stream_lab.processes.ports"),
+    ],
+)
+def test_an_arrow_against_the_floor_plan_is_caught(copy: Path, file: str, arrow: str) -> None:
+    planted = copy / "src" / "stream_lab" / file
+    before = planted.read_text(encoding="utf-8")
+    planted.write_text(f"{before}\nimport {arrow}\n", encoding="utf-8")
+    try:
+        done = arrows(copy)
+    finally:
+        planted.write_text(before, encoding="utf-8")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "rooms are floors, and its tools never import each other BROKEN" in done.stdout
+    assert arrow in done.stdout
+
+
+def test_a_room_that_the_floor_plan_does_not_have_is_caught(copy: Path) -> None:
+    room = copy / "src" / "stream_lab" / "attic.py"
+    room.write_text("", encoding="utf-8")
+    try:
+        done = arrows(copy)
+    finally:
+        room.unlink()
+    assert done.returncode == 1
+    assert "attic" in done.stdout
+
+
+def test_the_tree_itself_has_no_such_arrow(copy: Path) -> None:
+    done = arrows(copy)
+    assert done.returncode == 0, done.stdout + done.stderr

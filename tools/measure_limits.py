@@ -29,8 +29,8 @@ from typing import Any, ClassVar
 import psutil
 
 from stream_lab.doctor.limits import Limit, load
-from stream_lab.ports import free_port, listens
-from stream_lab.process import Process
+from stream_lab.processes.ports import free_port, listens
+from stream_lab.processes.process import Process
 
 Ended = tuple[float | None, str]
 """Seconds until it ended, None: it did not while we watched; and what was seen."""
@@ -392,7 +392,7 @@ setTimeout(() => tell(null, ""), %d);
 def chromium(manner: str, longest: float) -> Found:
     """How long a page's fetch waits."""
     path = find("chromium")
-    from stream_lab.parts import Browser  # Playwright need not be installed for the rest
+    from stream_lab.processes import Browser  # Playwright need not be installed for the rest
 
     script = """longest => new Promise(done => {
         let last = performance.now();

@@ -13,7 +13,7 @@ from fake_vllm.model.vocabulary import FIRST_WORD, SIZE
 from fake_vllm.settings import Settings, SettingsError, make
 from gpu.torch_server.answer import TorchAnswer
 from gpu.torch_server.engine import TorchEngine
-from stream_lab.real.random_qwen3 import CONTEXT, SIZES
+from stream_lab.processes.backends.random_qwen3 import CONTEXT, SIZES
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import torch
 from transformers import AutoModelForCausalLM, DynamicCache
 
-from stream_lab.real.random_qwen3 import configuration, vocabulary
+from stream_lab.processes.backends.random_qwen3 import configuration, vocabulary
 
 TEMPERATURE = 0.9
 

@@ -108,7 +108,7 @@ evidence.table()
 
 # %%
 from stream_lab import EndpointError
-from stream_lab.exercise import check
+from stream_lab.experiment.exercise import check
 
 address = ...
 

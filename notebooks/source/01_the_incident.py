@@ -29,7 +29,8 @@ from typing import Any
 
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_openai import ChatOpenAI
-from stream_lab import Evidence, observe, open_endpoint, plots
+from stream_lab import Evidence, observe, open_endpoint
+from stream_lab.experiment import pictures
 
 evidence = Evidence("01")
 server = open_endpoint(BASE_URL, MODEL)
@@ -89,7 +90,7 @@ print("GPU server:", call.server)
 # nobody wants these tokens.
 
 # %%
-plots.server_load(
+pictures.server_load(
     {"the ERP server leaves at the dashed line": call},
     title="The caller has gone; the GPU goes on making tokens",
 )
@@ -128,7 +129,7 @@ evidence.table()
 # showed; each sample has `at` (seconds since the call began) and `running`.
 
 # %%
-from stream_lab.exercise import check
+from stream_lab.experiment.exercise import check
 
 running_then = ...
 

@@ -15,8 +15,9 @@ TIMEOUT = 2.0  # seconds
 # %%
 import asyncio
 
-from stream_lab import Call, Evidence, bundled, observe, open_endpoint, plots, record
-from stream_lab.story import PlainChatVllm
+from stream_lab import Call, Evidence, bundled, observe, open_endpoint, record
+from stream_lab.experiment import pictures
+from stream_lab.experiment.story import PlainChatVllm
 
 evidence = Evidence("02")
 server = open_endpoint(BASE_URL, MODEL)
@@ -75,7 +76,7 @@ print("five tokens, then silence: ", silence.verdict)
 print("five tokens, then comments:", comments.verdict)
 
 # %%
-plots.timeline(
+pictures.timeline(
     {
         "tokens\nwithout end": endless,
         "tokens,\nthen silence": silence,
@@ -120,7 +121,7 @@ evidence.table()
 # %%
 from itertools import pairwise
 
-from stream_lab.exercise import check
+from stream_lab.experiment.exercise import check
 
 longest_pause = ...
 

@@ -19,7 +19,8 @@ TIMEOUT = 2.0  # not used here
 # %%
 import asyncio
 
-from stream_lab import Evidence, plots, scope
+from stream_lab import Evidence, scope
+from stream_lab.experiment import pictures
 
 evidence = Evidence("03")
 
@@ -71,7 +72,7 @@ try:
 except TimeoutError:
     pass
 
-plots.scope_states(
+pictures.scope_states(
     log.events,
     title="Time runs out: the timer cancels the task, the exit turns that into TimeoutError",
 )
@@ -115,7 +116,7 @@ except RuntimeError as error:
     print(f"{rescheduled}; then: {error}")
 
 # %%
-plots.scope_states(log.events, title="Rescheduled twice, and left in time")
+pictures.scope_states(log.events, title="Rescheduled twice, and left in time")
 
 # %% [markdown]
 # ## No deadline, and one that is already over
@@ -228,7 +229,7 @@ print("__aexit__ returned:          ", swallowed)
 fired = log.find("timer fired")
 print("the timer fired, and cancelled task", fired.remembered)
 print("that task had already finished:", fired.remembered_done)
-plots.scope_states(
+pictures.scope_states(
     log.events,
     title="Entered, run and left by three tasks: the scope expires and nobody is told",
 )
@@ -271,7 +272,7 @@ evidence.table()
 # of the dots.
 
 # %%
-from stream_lab.exercise import check
+from stream_lab.experiment.exercise import check
 
 returned = ...
 

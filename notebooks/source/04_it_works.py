@@ -19,8 +19,9 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from langchain_core.outputs import ChatGenerationChunk
-from stream_lab import Evidence, observe, open_endpoint, plots, scope, traced
-from stream_lab.story import PlainChatVllm
+from stream_lab import Evidence, observe, open_endpoint, scope, traced
+from stream_lab.experiment import pictures
+from stream_lab.experiment.story import PlainChatVllm
 
 evidence = Evidence("04")
 server = open_endpoint(BASE_URL, MODEL)
@@ -60,7 +61,9 @@ print("server:", call.server)
 print("tasks that pulled a chunk:", call.recording.pulling_tasks)
 
 # %%
-plots.swim_lanes(call, log, title="model.astream: one task pulls every chunk, and the cancel lands")
+pictures.swim_lanes(
+    call, log, title="model.astream: one task pulls every chunk, and the cancel lands"
+)
 
 # %% [markdown]
 # One lane. The task that opened the scope also waits for the chunk that is due when the timer fires, so the cancellation arrives
@@ -68,7 +71,7 @@ plots.swim_lanes(call, log, title="model.astream: one task pulls every chunk, an
 # as a `TimeoutError`.
 
 # %%
-plots.server_load(
+pictures.server_load(
     {"model.astream": call},
     title="The connection closes at the deadline, and the server stops",
 )
@@ -133,7 +136,7 @@ evidence.table()
 # word in place of the dots. (`log.events`, or `log.find(…)`.)
 
 # %%
-from stream_lab.exercise import check
+from stream_lab.experiment.exercise import check
 
 state_after_the_timer = ...
 

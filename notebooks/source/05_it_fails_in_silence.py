@@ -25,13 +25,13 @@ from stream_lab import (
     bundled,
     observe,
     open_endpoint,
-    plots,
     record,
     scope,
     traced,
 )
-from stream_lab.call import Call
-from stream_lab.story import PlainChatVllm
+from stream_lab.experiment import pictures
+from stream_lab.experiment.call import Call
+from stream_lab.experiment.story import PlainChatVllm
 
 evidence = Evidence("05")
 server = open_endpoint(BASE_URL, MODEL)
@@ -80,7 +80,7 @@ print("error: ", call.recording.error or "none")
 # %%
 one_each = call.recording.one_task_per_chunk
 print("one task for each chunk" if one_each else "fewer tasks than chunks")
-plots.swim_lanes(
+pictures.swim_lanes(
     call,
     log,
     title="chain.astream: a new task for every chunk; the cancel hits one that has finished",
@@ -122,7 +122,7 @@ if fired:
 # by a library.
 
 # %%
-plots.server_load({"chain.astream": call}, title="The deadline passes, and the server goes on")
+pictures.server_load({"chain.astream": call}, title="The deadline passes, and the server goes on")
 
 # %% [markdown]
 # ## The case that does fire
@@ -189,7 +189,7 @@ evidence.table()
 # chunk, `task`, `asked` and `got` (seconds since the call).
 
 # %%
-from stream_lab.exercise import check
+from stream_lab.experiment.exercise import check
 
 task_number = ...
 

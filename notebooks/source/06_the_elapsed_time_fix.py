@@ -26,11 +26,11 @@ from stream_lab import (
     bundled,
     observe,
     open_endpoint,
-    plots,
     record,
     traced,
 )
-from stream_lab.story import PlainChatVllm
+from stream_lab.experiment import pictures
+from stream_lab.experiment.story import PlainChatVllm
 
 evidence = Evidence("06")
 server = open_endpoint(BASE_URL, MODEL)
@@ -94,7 +94,7 @@ print("chain.astream:", library.verdict, "/ server:", library.server)
 print("it is a TimeoutError:", issubclass(StreamDeadlineExceeded, TimeoutError))
 
 # %%
-plots.timeline(
+pictures.timeline(
     {
         "attempt 2\nmodel.astream": alone,
         "attempt 2\nchain.astream": chained,
@@ -104,7 +104,7 @@ plots.timeline(
 )
 
 # %%
-plots.server_load(
+pictures.server_load(
     {"model.astream": alone, "chain.astream": chained},
     title="Cut on time, and the server's slot is free at once",
 )
@@ -189,7 +189,7 @@ evidence.table()
 # model is made. Which call would be cut wrongly: the first one, or a later one? Write `"first"` or `"later"`.
 
 # %%
-from stream_lab.exercise import check
+from stream_lab.experiment.exercise import check
 
 cut_wrongly = ...
 

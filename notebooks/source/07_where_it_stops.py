@@ -29,11 +29,11 @@ from stream_lab import (
     bundled,
     observe,
     open_endpoint,
-    plots,
     record,
     record_sync,
 )
-from stream_lab.story import ElapsedChatVllm, PlainChatVllm, ScopedChatVllm
+from stream_lab.experiment import pictures
+from stream_lab.experiment.story import ElapsedChatVllm, PlainChatVllm, ScopedChatVllm
 
 evidence = Evidence("07")
 server = open_endpoint(BASE_URL, MODEL)
@@ -118,7 +118,7 @@ print("silence: ", silence_cut.verdict)
 print("comments:", comments_cut.verdict)
 
 # %%
-plots.timeline(
+pictures.timeline(
     {
         "elapsed time,\nsilence": silence,
         "elapsed time,\ncomments": comments,
@@ -177,7 +177,7 @@ buffered_cut = await ask(ClockedChatVllm, "endless+burst:tokens=40", pause=0.09)
 print("stream:", buffered_cut.verdict)
 
 # %%
-plots.timeline(
+pictures.timeline(
     {
         "scope per pull": buffered,
         "and the clock\nbefore each pull": buffered_cut,
@@ -254,7 +254,7 @@ released = await neglect(ReaderChatVllm)
 print("server:", released.server)
 
 # %%
-plots.server_load(
+pictures.server_load(
     {"a deadline that is looked at in a pull": neglected, "a reader, and a timer": released},
     title="Nobody pulls: only a timer of its own frees the server",
 )
@@ -508,7 +508,7 @@ picture.heat_map(played, title="Each attempt holds where it was tried; ChatVllm 
 
 # %% [markdown]
 # The whole matrix has 34 servers, each a second time over a warm connection, 22 ways to call and 18 callers. `stream-lab matrix` plays it for these four, and
-# `stream-lab matrix my_module:MyChat` for a class of your own. Try `stream_lab.story:ReaderChatVllm`: thirty lines go a long way, and
+# `stream-lab matrix my_module:MyChat` for a class of your own. Try `stream_lab.experiment.story:ReaderChatVllm`: thirty lines go a long way, and
 # the cells that they miss are what the library is for.
 
 # %% [markdown]
@@ -637,7 +637,7 @@ async def how_many(items, seconds): ...
 
 
 # %% jupyter={"source_hidden": true} tags=["solution"]
-from stream_lab.exercise import check
+from stream_lab.experiment.exercise import check
 
 
 async def solution(items, seconds):

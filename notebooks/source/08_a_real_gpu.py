@@ -18,10 +18,11 @@ TIMEOUT = 2.0  # seconds
 
 # %%
 from IPython.display import display
-from stream_lab import Evidence, gpu, plots, verdict
-from stream_lab.at_work import CHAIN, advice, try_out, witnesses_of
-from stream_lab.kept import kept
-from stream_lab.real import real_or_bundled
+from stream_lab import Evidence, gpu, verdict
+from stream_lab.experiment import pictures
+from stream_lab.experiment.attempts_run import CHAIN, advice, try_out, witnesses_of
+from stream_lab.experiment.saved_evidence import load_saved
+from stream_lab.processes.backends import real_or_bundled
 
 evidence = Evidence("08")
 
@@ -67,7 +68,7 @@ if by_itself := advice(trials):
 # %%
 at_work = [trial.attempt for trial in trials if trial.call.server == verdict.Server.RAN_ON]
 title = f"Past the deadline the server works on under {len(at_work)} of {len(trials)} attempts\n({witnesses_of(server, trials).words})"
-plots.at_work(trials, title=title)
+pictures.at_work(trials, title=title)
 
 # %% [markdown]
 # The coloured area is what the server makes, the dashed line the deadline, the other one the moment at which its caller was cut, or went
@@ -87,10 +88,10 @@ plots.at_work(trials, title=title)
 # by token, so it keeps that GPU a quarter busy at most; vLLM with many requests would fill it.
 
 # %%
-for found in kept():
+for found in load_saved():
     print(found.title)
     display(
-        plots.at_work([trial for trial in found.trials if trial.way == CHAIN], title=found.title)
+        pictures.at_work([trial for trial in found.played if trial.way == CHAIN], title=found.title)
     )
 
 # %% [markdown]
@@ -132,7 +133,7 @@ evidence.table()
 # the words above: `trial.call.samples` has what `/metrics` said, each sample with `at` (seconds since the call) and `running`.
 
 # %%
-from stream_lab.exercise import check
+from stream_lab.experiment.exercise import check
 
 still_at_work = ...
 

@@ -27,7 +27,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx2
 from stream_deadline import deadline, propagate_deadline
-from stream_lab import Evidence, open_endpoint, plots
+from stream_lab import Evidence, open_endpoint
+from stream_lab.experiment import pictures
 from stream_lab.relay import Relay, app, leave
 
 evidence = Evidence("09")
@@ -100,7 +101,7 @@ for name, request in repaired.items():
     print(f"{name:22}", request.server)
 
 # %%
-plots.left_alone(
+pictures.left_alone(
     {
         f"{name}, {when}": request
         for name in ways
@@ -221,7 +222,7 @@ evidence.table()
 # until the GPU was free, or None.
 
 # %%
-from stream_lab.exercise import check
+from stream_lab.experiment.exercise import check
 
 kept_busy = ...
 

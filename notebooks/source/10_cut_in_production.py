@@ -30,9 +30,10 @@ from langchain_core.prompts import ChatPromptTemplate
 from sse_starlette.sse import EventSourceResponse
 from stream_deadline import ChatVllm
 from stream_deadline.asgi import DeadlineMiddleware
-from stream_lab import Evidence, open_endpoint, plots
-from stream_lab.arrivals import read, read_all
-from stream_lab.parts import Gateway, Nginx, serve
+from stream_lab import Evidence, open_endpoint
+from stream_lab.http import pictures
+from stream_lab.http.capture import read, read_all
+from stream_lab.processes import Gateway, Nginx, serve
 
 evidence = Evidence("10")
 server = open_endpoint(BASE_URL, MODEL)
@@ -140,7 +141,7 @@ for name, answer in proxied.items():
     print(f"{name:34}", answer.end, "|", answer.manner)
 
 # %%
-plots.answers(
+pictures.answers(
     {"straight from the application": desk["/streamed"], **proxied},
     title="It is gzip that collects the tokens, unless nginx is told not to buffer",
 )
@@ -188,7 +189,7 @@ for name, answer in paused.items():
 print(strict.log.partition("[error] ")[2].partition(": *")[2].partition(" ")[2].partition(",")[0])
 
 # %%
-plots.answers(paused, title="A pause is taken for the end, unless something comes meanwhile")
+pictures.answers(paused, title="A pause is taken for the end, unless something comes meanwhile")
 
 # %% [markdown]
 # Both help against a proxy of your own. Where the limit is somebody else's only the comment does. It costs nothing, it is part of
@@ -374,7 +375,7 @@ evidence.table()
 # between two comments that keeps the stream alive?
 
 # %%
-from stream_lab.exercise import check
+from stream_lab.experiment.exercise import check
 
 seconds_between_comments = ...
 

@@ -27,10 +27,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stdout
 from functools import partial
 
-from stream_lab import Evidence, bundled, open_endpoint, plots
-from stream_lab.arrivals import read, side_by_side
-from stream_lab.evidence import Unknown
-from stream_lab.parts import Browser, Gunicorn, serve
+from stream_lab import Evidence, bundled, open_endpoint
+from stream_lab.experiment.evidence import Unknown
+from stream_lab.experiment.pictures import left_alone
+from stream_lab.http import pictures
+from stream_lab.http.capture import read, side_by_side
+from stream_lab.processes import Browser, Gunicorn, serve
 
 evidence = Evidence("11")
 server = open_endpoint(BASE_URL, MODEL)
@@ -230,7 +232,7 @@ for handler, (neighbour, own) in told.items():
 # **Predict first.** When the page has its `AbortError`, does the GPU stop?
 
 # %%
-from stream_lab.relay import watched
+from stream_lab.experiment.release import watch_release
 
 after = application(ChatVllm(**server.settings))
 after.add_middleware(DeadlineMiddleware, default_timeout=60)
@@ -247,7 +249,7 @@ def leaves(app, path, leave):
             page.evaluate(ASK, path)
             return lambda: leave(page)
 
-        return watched(server, ask, after=TIMEOUT / 4, watch=TIMEOUT / 2)
+        return watch_release(server, ask, after=TIMEOUT / 4, watch=TIMEOUT / 2)
 
 
 def aborts(page):
@@ -269,7 +271,7 @@ for name, request in left.items():
     print(f"{name:26}", request.server)
 
 # %%
-plots.left_alone(left, title="An aborted fetch ends the work only where somebody listens")
+left_alone(left, title="An aborted fetch ends the work only where somebody listens")
 
 # %% [markdown]
 # `abort()` ends the page's wait and closes the connection. To the page it looks the same in all cases; only the server can make it an end
@@ -378,7 +380,7 @@ for name, answer in healthy.items():
     print(f"{name:14} {TRIALS[name][1].replace('-k ', ''):45} {answer.end}")
 
 # %%
-plots.answers(
+pictures.answers(
     {
         f"{name}, {TRIALS[name][1].partition('--t')[2].split()[-1]} s": answer
         for name, answer in healthy.items()
@@ -416,7 +418,7 @@ for name, (_, blocked) in neighbours.items():
     print(f"{name:14} the one that waits: {blocked.end:8} its neighbour: {became[name]}")
 
 # %%
-plots.answers(
+pictures.answers(
     {
         f"{who}, {name}": answer
         for name, both in neighbours.items()
@@ -524,7 +526,7 @@ print(*trials["restart, hasty"][1].said("signal: hup", "TIMEOUT", "sent SIGABRT"
 print(*trials["restart, events"][1].said("signal: hup", "ASGI callable"), sep="\n")
 
 # %%
-plots.answers(
+pictures.answers(
     replaced,
     title="--timeout cuts at a restart, the graceful limit at an end",
 )
@@ -700,7 +702,7 @@ evidence.table()
 # `neighbours` has two answers for each limit, the neighbour's first; an answer's `pause` is its longest.
 
 # %%
-from stream_lab.exercise import check
+from stream_lab.experiment.exercise import check
 
 stood_still = ...
 

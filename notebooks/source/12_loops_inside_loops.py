@@ -24,8 +24,9 @@ from langchain_core.prompts import ChatPromptTemplate
 from langchain_openai import ChatOpenAI
 from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 from stream_deadline import ChatVllm, deadline
-from stream_lab import Evidence, nesting, observe, open_endpoint, plots, scope, verdict
-from stream_lab.wait import Wait
+from stream_lab import Evidence, nesting, observe, open_endpoint, scope, verdict
+from stream_lab.experiment import pictures
+from stream_lab.experiment.wait import Wait
 
 evidence = Evidence("12")
 server = open_endpoint(BASE_URL, MODEL)
@@ -376,7 +377,7 @@ print("0.8 s:                      ", slow.verdict)
 print("0.1 s, each in a thread:    ", quick_in_a_thread.verdict)
 
 # %%
-plots.overdue(
+pictures.overdue(
     {
         "scope of 0.1 s around\na nested run of 0.8 s": nested[1],
         "the same,\nin a thread": outside[1],
@@ -558,7 +559,7 @@ evidence.table()
 # answers? Write three letters, as `"ABC"`.
 
 # %%
-from stream_lab.exercise import check
+from stream_lab.experiment.exercise import check
 
 returned = ...
 

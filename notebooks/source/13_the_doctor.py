@@ -24,7 +24,7 @@ from fastapi.responses import StreamingResponse
 from stream_lab import Evidence, open_endpoint
 from stream_lab.doctor import Target, examine
 from stream_lab.doctor.console import timeline
-from stream_lab.parts import Gateway, Nginx, serve
+from stream_lab.processes import Gateway, Nginx, serve
 
 evidence = Evidence("13")
 server = open_endpoint(BASE_URL, MODEL)
@@ -196,7 +196,7 @@ evidence.table()
 # A stream is cut three times: after 31.0, 47.2 and 33.9 s, each time 30.0 s after its last token. Which cause is it? Write its name.
 
 # %%
-from stream_lab.exercise import check
+from stream_lab.experiment.exercise import check
 
 cause = ...
 

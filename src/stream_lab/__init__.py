@@ -1,15 +1,16 @@
 """The laboratory: what the notebooks and the command line call.
 
-`stream_lab.story` holds the incident's attempts, `stream_lab.plots` the pictures, `stream_lab.scope` the observed `asyncio.timeout`;
-they are imported by name, since LangChain and Matplotlib take their time.
+The names that every notebook uses are here. `stream_lab.experiment.story` holds the incident's attempts and
+`stream_lab.experiment.pictures` the pictures; both are imported by name, since LangChain and Matplotlib take their time.
 """
 
-from stream_lab.call import Call, observe
-from stream_lab.endpoint import Endpoint, EndpointError, bundled, open_endpoint
-from stream_lab.evidence import Evidence
-from stream_lab.trace import Recording, TaskNumbers, record, record_sync, traced
+from stream_lab.experiment import gpu, nesting, scope, verdict
+from stream_lab.experiment.call import Call, observe
+from stream_lab.experiment.endpoint import Endpoint, EndpointError, bundled, open_endpoint
+from stream_lab.experiment.evidence import Evidence
+from stream_lab.experiment.trace import Recording, TaskNumbers, record, record_sync, traced
 
 __all__ = [
     "Call", "Endpoint", "EndpointError", "Evidence", "Recording", "TaskNumbers",
-    "bundled", "observe", "open_endpoint", "record", "record_sync", "traced",
+    "bundled", "gpu", "nesting", "observe", "open_endpoint", "record", "record_sync", "scope", "traced", "verdict",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Where what takes long to make is kept between runs, shared by all clones; and how two processes keep out of each other's way there."""
+"""Where things that take long to make are kept between runs, for all clones; and a lock, so that two processes make none twice."""
 
 import fcntl
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def cache_folder(kind: str) -> Path:
-    """The folder of one kind of thing, made if need be."""
+    """Return the folder of one kind of thing, made if need be."""
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "stream-deadline" / kind
     folder.mkdir(parents=True, exist_ok=True)
     return folder
@@ -16,7 +16,10 @@ def cache_folder(kind: str) -> Path:
 
 @contextmanager
 def alone(file: Path) -> Iterator[None]:
-    """Hold a lock that other processes, and other threads, wait for. It ends with the process, however that ends."""
+    """Hold a lock across processes and threads.
+
+    It ends with the process, however that ends.
+    """
     with file.open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield

@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from fake_vllm.testing import FakeVllm
-from stream_lab.fake import Fake
+from stream_lab.experiment.fake import Fake
 from tests.fake_vllm.conftest import Certificates
 from tests.fake_vllm.raw import arrivals, ask
 

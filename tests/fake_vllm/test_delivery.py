@@ -8,8 +8,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from stream_lab.fake import Fake
-from stream_lab.witness import RUNNING, read_metrics
+from stream_lab.experiment.fake import Fake
+from stream_lab.experiment.witness import RUNNING, read_metrics
 from tests.conftest import ledger
 from tests.fake_vllm.raw import arrivals, ask, chunks, events, read, take, usual_gap
 

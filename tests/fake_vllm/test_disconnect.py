@@ -12,8 +12,8 @@ import httpx2
 import psutil
 import pytest
 
-from stream_lab.fake import Fake
-from stream_lab.witness import RUNNING, read_metrics
+from stream_lab.experiment.fake import Fake
+from stream_lab.experiment.witness import RUNNING, read_metrics
 from tests.conftest import ledger
 from tests.fake_vllm.conftest import Certificates
 from tests.fake_vllm.raw import ask

@@ -9,7 +9,7 @@ import pytest
 
 from fake_vllm.model import Plan
 from fake_vllm.scenarios import ScenarioError, catalogue, parse
-from stream_lab.fake import Fake
+from stream_lab.experiment.fake import Fake
 from tests.conftest import ledger
 
 CHAT = {"messages": [{"role": "user", "content": "Hi"}], "stream": True}

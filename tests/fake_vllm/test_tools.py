@@ -7,7 +7,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from stream_lab.fake import Fake
+from stream_lab.experiment.fake import Fake
 from tests.conftest import ledger
 from tests.fake_vllm.test_wire import OPTIONS
 

@@ -19,7 +19,7 @@ from fake_vllm.model.vocabulary import FIRST_WORD
 from fake_vllm.settings import Settings, make
 from gpu.torch_server.answer import TorchAnswer
 from stream_lab import Endpoint
-from stream_lab.ports import free_port, listens
+from stream_lab.processes.ports import free_port, listens
 from tests.conftest import wait
 
 

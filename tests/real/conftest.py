@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from stream_lab import Endpoint
-from stream_lab.real import VLLM, RealServer, vllm_with
+from stream_lab.processes.backends import VLLM, RealServer, vllm_with
 
 NAMED = os.environ.get("REAL_VLLM_URL") or None
 OPTIONS = (

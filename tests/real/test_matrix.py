@@ -12,9 +12,10 @@ import pytest
 
 from stream_deadline import ChatVllm, StreamDeadlineExceeded
 from stream_lab import Endpoint
+from stream_lab.experiment.release import until_free
+from stream_lab.experiment.witness import Witness
 from stream_lab.matrix import CALLERS, CALLS, Call, Caller
 from stream_lab.matrix.calls import text_and_usage
-from stream_lab.witness import Witness
 from tests.real.conftest import NAMED, OPTIONS, own_vllm
 
 LIMIT = 2.0
@@ -47,7 +48,7 @@ def at_rest_afterwards(server: Endpoint, generations: int, by: float | None = No
         assert witness.samples[0].running == 0, "somebody else is using this server"
         yield
         ended = time.monotonic()
-        assert witness.wait_for_idle(0, FREES_WITHIN), "vLLM works on"
+        assert until_free(lambda: not witness.is_idle(0), patience=FREES_WITHIN) is not None, "vLLM works on"
         time.sleep(0.4)
     samples = witness.samples
     assert max(sample.running for sample in samples if sample.at < ended) <= generations, "more was generated than asked for"

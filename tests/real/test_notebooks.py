@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from stream_lab import Endpoint
-from stream_lab.investigation import Plan, Result, find_notebooks, investigate
+from stream_lab.notebooks.investigation import Plan, Result, find_notebooks, investigate
 
 ROOT = Path(__file__).parents[2]
 CHOSEN = [path for path in find_notebooks(ROOT / "notebooks") if "01" <= path.name[:2] <= "08"]

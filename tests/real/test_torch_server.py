@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from stream_lab.kept import kept
-from stream_lab.real import RealServer
-from stream_lab.real.environments import place_for
-from stream_lab.real.torch_serving import torch_server
+from stream_lab.experiment.saved_evidence import load_saved
+from stream_lab.processes.backends import RealServer
+from stream_lab.processes.backends.environments import place_for
+from stream_lab.processes.backends.torch_serving import torch_server
 from tests.fake_vllm.golden_check import problems, send
 from tests.real.conftest import NAMED
 
@@ -58,9 +58,10 @@ def test_the_evidence_is_taken_from_start_to_end(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert (out / "evidence.png").read_bytes().startswith(b"\x89PNG")
-    (found,) = kept(tmp_path)
+    (found,) = load_saved(tmp_path)
     assert len(found.trials) == 8
-    assert found.server.startswith("gpu/torch_server with a random-weight Qwen3 tiny on a CPU")
+    assert found.server is not None
+    assert found.server.words.startswith("gpu/torch_server with a random-weight Qwen3 tiny on a CPU")
 
 
 def test_a_size_that_is_not_known_or_a_device_that_is_not_there_is_one_sentence() -> None:

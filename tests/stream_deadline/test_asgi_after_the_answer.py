@@ -18,7 +18,7 @@ from stream_deadline._asgi_exchange import GRACE
 from stream_deadline._call_group import CallGroup, current_group
 from stream_deadline._deadline import remaining
 from stream_deadline.asgi import ASGIMessage, DeadlineMiddleware, Receive, Send
-from stream_lab.parts import serve
+from stream_lab.processes import serve
 from tests.conftest import wait
 from tests.stream_deadline.sources import Source, elapsed, virtually
 from tests.stream_deadline.test_asgi import EVENTS, JSON, TEXT, Caller, answers, ask, never

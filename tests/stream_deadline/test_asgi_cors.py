@@ -18,7 +18,7 @@ from starlette.routing import Route, Router
 
 from stream_deadline import StreamDeadlineExceeded
 from stream_deadline.asgi import DeadlineMiddleware, Receive, Send
-from stream_lab.parts import Browser, Serving, serve
+from stream_lab.processes import Browser, Serving, serve
 from tests.conftest import needs
 from tests.stream_deadline.sources import virtually
 from tests.stream_deadline.test_asgi import EVENTS, Caller, ask, error_of

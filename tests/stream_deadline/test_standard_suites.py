@@ -11,7 +11,7 @@ from langchain_tests.integration_tests import ChatModelIntegrationTests
 from langchain_tests.unit_tests import ChatModelUnitTests
 
 from stream_deadline import ChatVllm
-from stream_lab.fake import Fake
+from stream_lab.experiment.fake import Fake
 
 MODEL = "fake-model"
 OUTPUT_VERSION = tuple(int(part) for part in version("langchain-openai").split(".")[:2]) >= (1, 0)

@@ -8,7 +8,8 @@ from rich.table import Table
 from stream_lab.doctor.diagnosis import Cause
 from stream_lab.doctor.examine import Examination
 from stream_lab.doctor.facts import Facts
-from stream_lab.doctor.probe import End, Transcript
+from stream_lab.doctor.probe import Transcript
+from stream_lab.http.capture import End
 
 WIDTH = 44
 LEVELS = "▁▂▃▄▅▆▇█"
@@ -49,7 +50,7 @@ def timeline(transcript: Transcript) -> str:
         counts[min(WIDTH - 1, int(at / end * WIDTH))] += 1
     most = max(counts) or 1
     row = "".join(LEVELS[round((len(LEVELS) - 1) * count / most)] if count else "·" for count in counts)
-    return row + ENDS.get(transcript.end, "")
+    return row + ENDS.get(transcript.ending, "")
 
 
 def _sure(confidence: float) -> str:

@@ -33,9 +33,9 @@ class Cause(StrEnum):
 MEANING = {
     Cause.HEALTHY: "Tokens flowed and ended as the protocol says.",
     Cause.NOT_STREAMING: "One body came although a stream was asked for.",
-    Cause.BUFFERED: "Somebody on the way collects tokens and hands them over in heaps.",
+    Cause.BUFFERED: "A proxy or middleware on the way collects tokens and hands them over in heaps.",
     Cause.IDLE_CUT: "The connection is closed after a silence of a certain length.",
-    Cause.TOTAL_CUT: "The connection is closed after a certain time, whatever is being sent.",
+    Cause.TOTAL_CUT: "The connection is closed after a certain time, also while tokens come.",
     Cause.SERVER_ENDED: "The server ended its answer before it was complete.",
     Cause.PROXY_ENDED: "What stands before the server ended the answer.",
     Cause.CLIENT_ENDED: "The client left.",
@@ -48,7 +48,7 @@ MEANING = {
     Cause.GENERATES_AFTER_LEAVE: "The server goes on generating after its client has left.",
     Cause.HTTP_ERROR: "The answer is an error, not a stream.",
     Cause.NOT_SSE: "What came is no stream of events.",
-    Cause.UNREACHABLE: "Nobody answers there.",
+    Cause.UNREACHABLE: "No server answers there.",
 }
 
 

@@ -39,7 +39,10 @@ class Event:
 
 
 def events_of(pieces: Iterable[tuple[float, bytes]], *, chat: bool) -> list[Event]:
-    """The events of a body. `chat`: it is OpenAI's protocol, so that data which is no JSON is a fault and not a text."""
+    """Return the events of a body.
+
+    `chat`: it is OpenAI's protocol, so that data which is not JSON is a fault and not a text.
+    """
     found: list[Event] = []
     lines: list[str] = []
     rest, at, after_cr = b"", 0.0, False

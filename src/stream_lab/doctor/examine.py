@@ -11,9 +11,13 @@ from stream_lab.doctor import judge
 from stream_lab.doctor.diagnosis import Cause, Diagnosis
 from stream_lab.doctor.events import Says
 from stream_lab.doctor.facts import Facts
-from stream_lab.doctor.probe import End, Transcript, listen
+from stream_lab.doctor.probe import Transcript, listen
 from stream_lab.doctor.target import Target
-from stream_lab.witness import Witness
+from stream_lab.experiment.evidence import Unknown
+from stream_lab.experiment.release import judge as judge_release
+from stream_lab.experiment.release import until_free
+from stream_lab.experiment.witness import Witness
+from stream_lab.http.capture import End
 
 HELD = 0.7  # seconds by which a repeated request comes later than its connection
 AFTER_DONE = 2.0  # seconds to wait for the end of a body whose end was said
@@ -72,7 +76,7 @@ def examine(
 
 
 def _nearer(near: Diagnosis, far: Diagnosis) -> Diagnosis:
-    """Which of two layers has what is wrong; each diagnosis says of which layer it is."""
+    """Decide which of two layers has the fault; each diagnosis names its layer."""
     nearer = PLACES[near.layer]
     if far.cause is Cause.HEALTHY and near.cause is Cause.HEALTHY:
         return replace(far, layer="")
@@ -94,24 +98,24 @@ def _nearer(near: Diagnosis, far: Diagnosis) -> Diagnosis:
 
 
 def _after_leaving(diagnosis: Diagnosis, target: Target, model: Target, tell: Tell) -> Diagnosis:
-    """Leave a stream, and look at the model's server, if it shows vLLM's metrics: is it free?"""
+    """Leave a stream, and see whether the model's server is free afterwards."""
     if not model.chat:
         return diagnosis
     with Witness(model.url.removesuffix("/v1/chat/completions"), every=0.02) as witness:
         if not witness.samples:
             return diagnosis
         tell("leaving a stream, and watching the model's server")
-        before = witness.samples[0].running
+        running = witness.samples[0].running
         heard = listen(target, STAY, on_piece=lambda heard: 0.5 if len(heard.pieces) > 2 else None)
         left = time.monotonic()
-        time.sleep(FREE_WITHIN)
-    seen = [sample for sample in witness.samples if heard.began < sample.at <= left]
-    later = [sample for sample in witness.samples if sample.at > left]
-    if heard.end is not End.WATCHED or not any(sample.running > before for sample in seen) or not later:
+        until_free(lambda: not witness.is_idle(running, since=left), patience=FREE_WITHIN)
+        ended = time.monotonic()
+    release = judge_release(witness.samples, running, asked=heard.began, left=left, ended=ended)
+    if heard.ending is not End.WATCHED or isinstance(release.server, Unknown):
         return diagnosis
-    if min(sample.running for sample in later) <= before:
+    if release.freed is not None:
         return replace(diagnosis, evidence=[*diagnosis.evidence, "When a client leaves, the model's server is free at once."])
-    said = f"{FREE_WITHIN:g} s after its client had left, the model's server still ran the request, and made {later[-1].tokens - later[0].tokens} tokens."
+    said = f"{FREE_WITHIN:g} s after its client had left, the model's server still ran the request, and made {release.tokens} tokens."
     evidence = [*diagnosis.evidence, said]
     if diagnosis.cause is not Cause.HEALTHY:
         return replace(diagnosis, evidence=evidence, also=[Cause.GENERATES_AFTER_LEAVE])
@@ -129,7 +133,7 @@ def _at_one_layer(target: Target, watch: float, tell: Tell) -> tuple[Diagnosis, 
         for run in again:
             told = judge.unanswered(run)
             if told is not None and told.cause is Cause.UNREACHABLE:
-                evidence = [f"The connection ended after {first.transcript.ended:.1f} s, and then nobody answered any more."]
+                evidence = [f"The connection ended after {first.transcript.ended:.1f} s, and then no server answered any more."]
                 return Diagnosis(Cause.SERVER_ENDED, 0.8, evidence, "The server died or was restarted; read its log."), [
                     first,
                     *again,
@@ -145,13 +149,13 @@ def _at_one_layer(target: Target, watch: float, tell: Tell) -> tuple[Diagnosis, 
 
 
 def _until_done(heard: Transcript) -> float | None:
-    """A stream whose end was said is watched for a little longer."""
+    """Watch a stream for a little longer once its end was sent."""
     tail = b"".join(data for _, data in heard.pieces[-20:])[-200:]  # a proxy may cut it in any place
     return heard.pieces[-1][0] + AFTER_DONE if b"[DONE]" in tail or b"event: done" in tail else None
 
 
 def _again(target: Target, watch: float) -> list[Facts]:
-    """Twice more, side by side; the second with its request held back."""
+    """Ask twice more, side by side; the second request is held back."""
     with ThreadPoolExecutor(2) as pool:
         runs = [pool.submit(listen, target, watch, on_piece=_until_done, hold=hold) for hold in (0.0, HELD)]
         return [Facts(run.result()) for run in runs]
@@ -171,7 +175,7 @@ def _side_by_side(target: Target, watch: float) -> list[Facts]:
 
 
 def _together(runs: list[Facts]) -> Diagnosis | None:
-    """Whether streams that began at different times stood still at the same time, two of them at least."""
+    """Diagnose streams that began at different times and stood still together."""
     shared = [
         end - begin
         for one, other in combinations([_pauses(run) for run in runs], 2)
@@ -193,7 +197,7 @@ def _together(runs: list[Facts]) -> Diagnosis | None:
 
 
 def _pauses(facts: Facts) -> list[tuple[float, float]]:
-    """When it stood still, on the clock of this machine."""
+    """Return when it stood still, on the clock of this machine."""
     came = [facts.transcript.began + at for at in facts.at(Says.TOKEN, Says.FINISHED)]
     least = max(PAUSE, 8 * facts.gap)
     return [(earlier, later) for earlier, later in pairwise(came) if later - earlier > least]

@@ -1,12 +1,13 @@
-"""What a transcript says, before anybody makes anything of it."""
+"""What a transcript says, without an opinion."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from statistics import median
 
 from stream_lab.doctor.events import Event, Says, events_of
-from stream_lab.doctor.probe import End, Transcript
+from stream_lab.doctor.probe import Transcript
+from stream_lab.http.capture import Capture, End
 
 TOGETHER = 0.004  # seconds; tokens that come within this came in one piece
 
@@ -29,13 +30,22 @@ class Facts:
             return events_of(self.transcript.pieces, chat=self.transcript.target.chat)
         return [Event(at, Says.TOKEN, data.decode(errors="replace")) for at, data in self.transcript.pieces if data]
 
+    @property
+    def in_tokens(self) -> Capture:
+        """The same answer with a piece for each token, also where several came together or one came in parts."""
+        told = [event for event in self.events if event.says in (Says.TOKEN, Says.FINISHED)]
+        return replace(self.transcript, pieces=[(event.at, event.text.encode()) for event in told])
+
     def at(self, *what: Says) -> list[float]:
         """When events came that say this."""
         return [event.at for event in self.events if event.says in what]
 
     @cached_property
     def tokens(self) -> list[float]:
-        """When tokens came. The chunk with the model's reason for its end counts: it, too, was made."""
+        """When tokens came.
+
+        The chunk with the model's reason for its end counts: the model made it, too.
+        """
         return self.at(Says.TOKEN, Says.FINISHED)
 
     @cached_property
@@ -49,12 +59,15 @@ class Facts:
 
     @cached_property
     def faults(self) -> list[str]:
-        """What is against the protocol. An event that a cut has halved is none, nor one that is still coming."""
-        found = [f"no HTTP: {self.transcript.why}"] if self.transcript.end is End.BROKEN else []
+        """What breaks the protocol.
+
+        An event that a cut has halved does not, nor one that is still coming.
+        """
+        found = [f"no HTTP: {self.transcript.error}"] if self.transcript.ending is End.BROKEN else []
         found += [event.text for event in self.events if event.says is Says.FAULT]
         for half in (event for event in self.events if event.says is Says.HALF):
-            waits = self.transcript.end is End.WATCHED and self.transcript.ended - half.at < max(1.5, 6 * self.gap)
-            if not waits and self.transcript.end not in (End.CLOSED, End.RESET):
+            waits = self.transcript.ending is End.WATCHED and self.transcript.ended - half.at < max(1.5, 6 * self.gap)
+            if not waits and self.transcript.ending not in (End.CLOSED, End.RESET):
                 found.append(half.text)
         answers = {event.answer for event in self.events if event.answer}
         if len(answers) > 1:

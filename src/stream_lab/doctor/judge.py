@@ -10,36 +10,36 @@ from stream_lab.doctor.diagnosis import Cause, Diagnosis
 from stream_lab.doctor.events import Says, quote
 from stream_lab.doctor.facts import Facts
 from stream_lab.doctor.limits import matching
-from stream_lab.doctor.probe import End
+from stream_lab.http.capture import End
 
 SLOW = 2.0  # seconds to the first token that are told as slow, if they are also ten times the pace
 HEAP = 4  # tokens that come together, again and again
 FEW = 8  # tokens; with fewer, nothing can be said of how they come
 WAIT = 0.1  # seconds between heaps that a person sees
-SHORTEST_LIMIT = 0.8  # seconds; nobody sets a limit below that
+SHORTEST_LIMIT = 0.8  # seconds; no product sets a limit below that
 STREAMS = ("text/event-stream", "text/plain", "application/x-ndjson", "application/jsonl", "application/stream+json")
 
 
 def unanswered(facts: Facts) -> Diagnosis | None:
     """It never became a stream; None: it did."""
     heard, target = facts.transcript, facts.transcript.target
-    if heard.end is End.NO_CONNECTION:
+    if heard.ending is End.NO_CONNECTION:
         return Diagnosis(
             Cause.UNREACHABLE,
             0.99,
-            [f"No connection to {target.authority}: {heard.why}."],
+            [f"No connection to {target.authority}: {heard.error}."],
             "Start the server, or mend the address.",
         )
-    if heard.end is End.NO_TLS:
+    if heard.ending is End.NO_TLS:
         return Diagnosis(
-            Cause.UNREACHABLE, 0.99, [f"{target.authority} was reached, but TLS failed: {heard.why}."],
+            Cause.UNREACHABLE, 0.99, [f"{target.authority} was reached, but TLS failed: {heard.error}."],
             "Mend the certificate, or write http:// if the server speaks no TLS.",
         )  # fmt: skip
-    if heard.end is End.BROKEN and not heard.status:
+    if heard.ending is End.BROKEN and not heard.status:
         return Diagnosis(
             Cause.UNREACHABLE,
             0.9,
-            [f"What answers at {target.authority} is no HTTP: {heard.why}."],
+            [f"What answers at {target.authority} is no HTTP: {heard.error}."],
             "Ask the port of a web server.",
         )
     if heard.status and heard.status != 200:
@@ -73,14 +73,14 @@ def _no_stream(facts: Facts) -> Diagnosis | None:
         return Diagnosis(
             Cause.NOT_SSE, 0.9, [f"A model was asked for events; {kind} came.", *_quoted(facts)], "Ask a model's server."
         )
-    if "content-length" in heard.headers and len(facts.clusters) <= 1 and heard.end is End.WHOLE:
+    if "content-length" in heard.headers and len(facts.clusters) <= 1 and heard.ending is End.WHOLE:
         evidence = [f"One body of {kind} with its length, after {heard.ended:.1f} s."]
         return Diagnosis(Cause.NOT_STREAMING, 0.9, evidence, "Return a StreamingResponse, which has no length.")
     return None
 
 
 def once(facts: Facts) -> Diagnosis | None:
-    """The cause, if one stream is enough to tell it; None: it was cut, and has to be repeated."""
+    """Return the cause, if one stream is enough; None: it was cut, and must be repeated."""
     heard = facts.transcript
     if (early := unanswered(facts)) is not None:
         return early
@@ -93,9 +93,9 @@ def once(facts: Facts) -> Diagnosis | None:
     if facts.finish_reason == "abort":
         evidence = [f"The model's server says finish_reason 'abort' after {len(facts.tokens)} tokens."]
         return Diagnosis(Cause.SERVER_ENDED, 0.9, evidence, "Its engine gave up, or it is being stopped; read its log.")
-    if heard.end is End.WATCHED:
+    if heard.ending is End.WATCHED:
         return _still_open(facts)
-    if heard.end is End.WHOLE:
+    if heard.ending is End.WHOLE:
         return _whole(facts)
     return None
 
@@ -147,7 +147,7 @@ def _whole(facts: Facts) -> Diagnosis:
     if tokens and tokens[0] > max(SLOW, 10 * facts.gap):
         evidence = [f"The first token came after {tokens[0]:.1f} s, the others each {facts.gap * 1000:.0f} ms."]
         advice = "Look at the queue (vllm:num_requests_waiting) and at the length of the prompt; first_chunk_timeout bounds it."
-        return Diagnosis(Cause.SLOW_FIRST_TOKEN, 0.85, evidence, advice, "somebody who collects tokens on the way: ask --direct")
+        return Diagnosis(Cause.SLOW_FIRST_TOKEN, 0.85, evidence, advice, "a proxy that collects tokens on the way: ask --direct")
     pace = f", one each {facts.gap * 1000:.0f} ms" if facts.gap else ""
     sure = 0.95 if facts.done else 0.7
     evidence = [f"{len(tokens)} {'tokens' if facts.is_events else 'pieces'}{pace}, then the end, after {heard.ended:.1f} s."]
@@ -174,14 +174,16 @@ def _in_heaps(facts: Facts) -> Diagnosis | None:
 
 
 def cut(runs: list[Facts], held: float) -> Diagnosis:
-    """The cause of a cut, from the stream and its repetitions; in the last of them the request was held back for `held` seconds.
+    """Return the cause of a cut, from the stream and its repetitions.
+
+    In the last repetition the request was held back for `held` seconds.
 
     A limit on silence always closes after the same silence. A limit on the whole always closes after the same time, and, where it counts
-    from the connection, earlier if the request came later. What is neither is somebody's own end.
+    from the connection, earlier if the request came later. An end that is neither is the server's or the client's own.
     """
-    broken = [run for run in runs if run.transcript.end in (End.CLOSED, End.RESET)]
+    broken = [run for run in runs if run.transcript.ending in (End.CLOSED, End.RESET)]
     first = broken[0]
-    how = "reset" if first.transcript.end is End.RESET else "closed"
+    how = "reset" if first.transcript.ending is End.RESET else "closed"
     seen = [f"The connection was {how} after {run.transcript.ended:.1f} s, {len(run.tokens)} tokens and {run.silence:.1f} s of silence."
             for run in broken]  # fmt: skip
     if len(broken) < len(runs):
@@ -218,7 +220,7 @@ def cut(runs: list[Facts], held: float) -> Diagnosis:
 
 
 def _limit(cause: Cause, confidence: float, seen: list[str], seconds: float) -> Diagnosis:
-    """A cut by a limit of about so many seconds, with the products whose default that is."""
+    """Diagnose a cut by a limit of about N seconds, with products that have it as default."""
     bounds: Literal["idle", "total"] = "idle" if cause is Cause.IDLE_CUT else "total"
     known = dict.fromkeys(limit.name for limit in matching(seconds, bounds) if limit.side in ("proxy", "platform", "server"))
     defaults = [f"Known defaults of about {seconds:.0f} s: {'; '.join(list(known)[:4])}."] if known else []
@@ -234,7 +236,7 @@ def _advice(status: int) -> str:
         301: "Ask the address that it leads to.", 302: "Ask the address that it leads to.", 307: "Ask the address that it leads to.",
         308: "Ask the address that it leads to.",
         401: "Set OPENAI_API_KEY in the environment; it goes only to addresses that end in /v1.",
-        403: "The key is known and may not do this; ask whoever gave it.",
+        403: "The key is known and may not do this; ask who issued it.",
         404: "Mend the address, or the model's name: --model.",
         405: "It wants another method: --post '{…}' sends JSON.",
         422: "It wants another body: --post '{…}'.",

@@ -1,20 +1,19 @@
 """Known limits: which product cuts a connection by itself, after how long, and what is seen then.
 
-The knowledge is in `limits.yaml`, to be edited by hand; this reads and checks it. `python -m stream_lab.doctor.limits > docs/limits.md`
-writes the page.
+The knowledge is in `limits.yaml`, to be edited by hand; this reads and checks it. `stream_lab.doctor.limits_page` makes a page of them.
 """
 
 import datetime
-import sys
 from collections import Counter
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
-from urllib.parse import urlsplit
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from stream_lab.errors import LabError
 
 FILE = Path(__file__).with_name("limits.yaml")
 
@@ -23,7 +22,7 @@ Bounds = Literal["connect", "request", "first_byte", "idle", "total", "heartbeat
 
 `connect`: the attempt to connect to the connection. `request`: the start of a request to its end, as a server receives it. `first_byte`: the
 end of the request to the first byte of the answer. `idle`: one byte to the next, in either direction; before the first one too. `total`: the
-start of the request to the end of the answer. `heartbeat`: one sign of life of a process to the next, whatever its requests do. `keep_alive`:
+start of the request to the end of the answer. `heartbeat`: one sign of life of a process to the next, also while its requests do nothing. `keep_alive`:
 the end of an answer to the next request on the connection. `shutdown`: the order to stop to the end of the streams that still run. `buffer`:
 not a time; the product keeps bytes back.
 """
@@ -76,7 +75,7 @@ class Limit(_Part):
         product: whose.
         knob: the setting's name, as its documentation spells it.
         where: where it is set: a file, a command line, a console, an argument.
-        default: seconds; None: there is no such limit until somebody sets one.
+        default: seconds; None: there is no such limit until it is set.
         bounds: what it bounds; see `Bounds`.
         side: where on the way from client to model the product stands.
         message: what its client sees when it fires, and its log; None: nothing, or its documentation does not tell.
@@ -99,12 +98,12 @@ class Limit(_Part):
         return f"{self.product}, {self.knob}"
 
 
-class LimitsError(ValueError):
+class LimitsError(LabError):
     """Raised when the file cannot be used; one sentence that names the entry and the field."""
 
 
 def load(path: Path = FILE) -> list[Limit]:
-    """All known limits, in the order of the file, which is read once.
+    """Return all known limits, in the order of the file.
 
     Raises:
         LimitsError: the file is not as it should be.
@@ -115,7 +114,7 @@ def load(path: Path = FILE) -> list[Limit]:
 def matching(
     seconds: float, bounds: Bounds | None = None, *, tolerance: float = 0.05, limits: Iterable[Limit] | None = None
 ) -> list[Limit]:
-    """The known defaults that explain an end after so many seconds, the closest first.
+    """Return the known defaults that explain an end after N seconds, the closest first.
 
     `bounds`: what these seconds were: a silence before the first byte, one in the middle (`idle`), the whole, and so on; None: not known.
     `tolerance`: how far off a default may be, as a part of it, and at least half a second. `limits`: those to search; None: all known.
@@ -155,69 +154,3 @@ def _limit(path: Path, number: int, entry: object) -> Limit:
         named = f" ({entry.get('product')}, {entry.get('knob')})" if isinstance(entry, dict) else ""
         field = ".".join(str(part) for part in first["loc"]) or "the whole"
         raise LimitsError(f"{path.name}, entry {number}{named}, {field}: {first['msg']}.") from None
-
-
-# --- the page ---------------------------------------------------------------------------------------------------------------------
-
-HEADINGS: dict[Side, str] = {
-    "client": "Clients",
-    "sdk": "SDKs on top of them",
-    "proxy": "Proxies",
-    "platform": "Platforms",
-    "server": "Servers",
-}
-
-INTRODUCTION = """\
-# Who cuts, and after how long
-
-Made from [limits.yaml](../src/stream_lab/doctor/limits.yaml) by `python -m stream_lab.doctor.limits > docs/limits.md`; edit that file, not this
-page. A default that could be run was run, by `python tools/measure_limits.py`, and says with which version; the others say where they were
-read. Most of them can be changed by whoever runs the product: a cut after another time proves nothing in its favour.
-
-What a limit bounds: *connect*, the attempt to connect; *request*, the time that a request takes to arrive; *first byte*, the request to the
-first byte of the answer; *idle*, one byte to the next; *total*, the start of the request to the end of the answer; *heartbeat*, one sign of
-life of a process to the next, whatever its requests do; *keep-alive*, the end of an answer to the next request; *shutdown*, the order to stop
-to the end of the streams that still run; *buffer* is not a time: bytes are kept back.
-
-*None*: there is no such limit until somebody sets one. A dash: nothing is said when it fires, or the documentation does not tell what.
-"""
-
-
-def page() -> str:
-    """The known limits as Markdown, a table for each side, from the client to the server."""
-    limits = load()
-    parts = [INTRODUCTION]
-    for side, heading in HEADINGS.items():
-        rows = [limit for limit in limits if limit.side == side]
-        if not rows:
-            continue
-        parts.append(
-            f"## {heading}\n\n| product | setting | default | bounds | when it fires | known from |\n|---|---|---|---|---|---|"
-        )
-        parts[-1] += "".join(f"\n{_row(limit)}" for limit in rows) + "\n"
-        if notes := [f"- **{limit.name}** ({_words(limit.bounds)}): {limit.note}" for limit in rows if limit.note]:
-            parts.append("\n".join(notes) + "\n")
-    return "\n".join(parts)
-
-
-def _row(limit: Limit) -> str:
-    default = "none" if limit.default is None else f"{limit.default:g} s"
-    measured, source = limit.proof.measured, limit.proof.source
-    if measured is not None:
-        known = f"**measured**, {measured.version}, {measured.date}: {measured.how}"
-    else:
-        assert source is not None
-        known = f"[{urlsplit(source.url).hostname}]({source.url}), {source.date}" + (
-            f": “{source.quote}”" if source.quote else ""
-        )
-    setting = f"{limit.knob} ({limit.where})"
-    cells = [limit.product, setting, default, _words(limit.bounds), limit.message or "—", known]
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-
-
-def _words(bounds: Bounds) -> str:
-    return {"first_byte": "first byte", "keep_alive": "keep-alive"}.get(bounds, bounds)
-
-
-if __name__ == "__main__":
-    sys.stdout.buffer.write(page().encode())

@@ -47,7 +47,7 @@ KNOWN = [
     (r"StreamDeadlineExceeded|was not done within|was used up", Who.SERVER, "A deadline of the application's own ended it."),
     (r"Response content (shorter|longer) than Content-Length", Who.SERVER, "The application promised a length that it did not keep."),
     (r"ClientDisconnect", Who.CLIENT, "The client left while its request was read."),
-    (r"BrokenPipeError|ConnectionResetError", Who.CLIENT, "The server wrote to somebody who had left."),
+    (r"BrokenPipeError|ConnectionResetError", Who.CLIENT, "The server wrote to a client that had left."),
     (r"Cancel \d+ running task\(s\), timeout graceful shutdown exceeded", Who.SERVER, "The server was stopped and did not wait for the stream."),
     (r"Handling signal: (term|hup|int)|Worker exiting|Shutting down", Who.SERVER, "The server was stopped or restarted."),
     (r"Exception in ASGI application|Error in ASGI Framework", Who.SERVER, "The application raised an error."),
@@ -101,7 +101,7 @@ def _of_these(diagnosis: Diagnosis, now: list[Line]) -> Diagnosis:
         advice = "Find the blocking call: a synchronous call in an async handler or callback. Await it, or use asyncio.to_thread."
         return replace(diagnosis, cause=Cause.LOOP_BLOCKED, confidence=0.9, evidence=evidence, next=advice)
     if diagnosis.cause is Cause.SERVER_ENDED and Who.SERVER not in who:
-        # We did not leave; whoever the server's side took for its client stands between it and us.
+        # We did not leave; the client that the server's side saw stands between it and us.
         return replace(diagnosis, cause=Cause.PROXY_ENDED, confidence=0.85, evidence=evidence)
     return replace(diagnosis, evidence=evidence, confidence=min(0.97, diagnosis.confidence + 0.1))
 

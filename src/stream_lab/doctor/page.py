@@ -3,32 +3,23 @@
 import base64
 from datetime import datetime
 
-from stream_lab import plots
-from stream_lab.arrivals import Answer
 from stream_lab.doctor.examine import Examination
 from stream_lab.doctor.facts import Facts
-from stream_lab.doctor.probe import End, Transcript
-from stream_lab.pages import render
-
-CUT = (End.CLOSED, End.RESET, End.BROKEN)
+from stream_lab.http import pictures
+from stream_lab.http.pages import render
 
 
 def page(examination: Examination, url: str) -> str:
     """The page's text. Nothing of what a server said is rendered as anything but text."""
     rows = {
-        f"{layer or 'asked'}{f', {number}' if len(heard) > 1 else ''}": _answer(transcript)
+        f"{layer or 'asked'}{f', {number}' if len(heard) > 1 else ''}": Facts(transcript).in_tokens
         for layer, heard in examination.heard.items()
         for number, transcript in enumerate(heard, 1)
         if transcript.status
     }
     picture = None
     if rows:
-        drawn = plots.answers(rows, title="When tokens came")
+        drawn = pictures.answers(rows, title="When tokens came")
         picture = {"png": base64.b64encode(drawn.png()).decode(), "alt": drawn.alt}
     when = datetime.now().strftime("%Y-%m-%d %H:%M")
     return render("stream_lab.doctor", "page.html.j2", diagnosis=examination.diagnosis, url=url, picture=picture, when=when)
-
-
-def _answer(heard: Transcript) -> Answer:
-    pieces = [(at, b"x") for at in Facts(heard).tokens]
-    return Answer(heard.status, pieces, heard.ended, heard.why if heard.end in CUT else "", {}, heard.end is End.WATCHED)

@@ -9,54 +9,23 @@ import time
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 import h11
 
 from stream_lab.doctor.target import Target
+from stream_lab.http.capture import Capture, End
+from stream_lab.http.client import trust
 
 CONNECT_WITHIN = 5.0  # seconds
 AT_ONCE = 65536  # bytes of one read
 MOST = 20_000_000  # bytes of one answer that are kept
 
 
-class End(StrEnum):
-    """How it was over."""
-
-    WHOLE = "whole"  # as HTTP says an answer ends
-    CLOSED = "closed"  # before that, in an orderly way (FIN)
-    RESET = "reset"  # before that (RST)
-    BROKEN = "broken"  # what came is no HTTP
-    WATCHED = "watched"  # it was not; the watch was over
-    NO_CONNECTION = "no connection"
-    NO_TLS = "no TLS"
-
-
 @dataclass
-class Transcript:
-    """What came. Times in seconds since the request was sent; `ended`: when it was over.
+class Transcript(Capture):
+    """The capture of one request of the doctor's, and the request."""
 
-    `began`: when that was, on the clock of `time.monotonic()`. `status`: 0: no answer began. `pieces`: of the body, as they were read, chunks taken out of their frames.
-    `why`: the words of the system or the protocol about an end that is none of HTTP's.
-    """
-
-    target: Target
-    began: float = 0.0
-    status: int = 0
-    headers: dict[str, str] = field(default_factory=dict)
-    head_at: float | None = None
-    pieces: list[tuple[float, bytes]] = field(default_factory=list)
-    end: End = End.WATCHED
-    ended: float = 0.0
-    why: str = ""
-
-    @property
-    def body(self) -> bytes:
-        return b"".join(data for _, data in self.pieces)
-
-    @property
-    def content_type(self) -> str:
-        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+    target: Target = field(kw_only=True)
 
 
 def listen(
@@ -67,7 +36,7 @@ def listen(
     `on_piece`: is shown the transcript after each piece, and may say how many seconds to watch in all from now on; None: as before.
     `hold`: seconds to wait between the connection and the last byte of the request; times are counted from that byte.
     """
-    transcript = Transcript(target)
+    transcript = Transcript(target=target)
     try:
         connection = _connect(target)
     except ssl.SSLError as error:
@@ -82,7 +51,7 @@ def listen(
 def _connect(target: Target) -> socket.socket:
     connection = socket.create_connection((target.host, target.port), CONNECT_WITHIN)
     if target.tls:
-        connection = ssl.create_default_context().wrap_socket(connection, server_hostname=target.host)
+        connection = trust().wrap_socket(connection, server_hostname=target.host)
     return connection
 
 
@@ -158,5 +127,5 @@ def _exchange(
 
 
 def _over(transcript: Transcript, end: End, why: str, at: float) -> Transcript:
-    transcript.end, transcript.why, transcript.ended = end, why, at
+    transcript.ending, transcript.error, transcript.ended = end, why, at
     return transcript

@@ -1,23 +1,23 @@
 """What is asked: an address, and what to send there."""
 
-import importlib
 import json
 import os
 import re
-import sys
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx2
 
-from stream_lab.endpoint import KEY_VARIABLE
+from stream_lab.errors import LabError
+from stream_lab.experiment.endpoint import KEY_VARIABLE, chosen_model
+from stream_lab.http.client import direct_client
 
 # A short answer, and no `max_tokens`: whether anything else ends a model that babbles is one of the questions.
 QUESTION = "Count from one to forty, in words."
 
 
-class TargetError(ValueError):
+class TargetError(LabError):
     """Raised when this cannot be asked at all; the text says what to write instead."""
 
 
@@ -56,12 +56,12 @@ class Target:
         return host if self.port == (443 if self.tls else 80) else f"{host}:{self.port}"
 
     def at(self, root: str) -> "Target":
-        """The same request to another server. `root`: its address, without a path."""
+        """Return the same request to another server. `root`: its address, without a path."""
         return replace(self, url=root.rstrip("/") + self.path)
 
     @classmethod
     def of(cls, url: str, *, post: str | None = None, model: str | None = None) -> "Target":
-        """What to ask at this address: a model if it ends in /v1, else the address as it is.
+        """Make the request for an address: a model's if it ends in /v1, else a plain one.
 
         `post`: JSON to send there by POST; None: GET. `model`: the model's name; it must be given or found before a model is asked.
         The key comes from the environment variable OPENAI_API_KEY and goes nowhere else than to an address of that kind.
@@ -91,40 +91,18 @@ class Target:
 
 
 def only_model(url: str) -> str:
-    """The name of the one model that a server has, for an address that ends in /v1; empty: nobody answers there.
+    """Return the name of a server's only model; empty: it does not answer, or wants a key.
+
+    Args:
+        url: ends in /v1.
 
     Raises:
-        TargetError: it has none or several, or does not say; the text says what to do.
+        EndpointError: it has none or several, or does not say; the text says what to do.
     """
     key = os.environ.get(KEY_VARIABLE)
     try:
-        answer = httpx2.get(
-            f"{url.rstrip('/')}/models", headers={"authorization": f"Bearer {key}"} if key else {}, timeout=10, trust_env=False
-        )
-        names = [card["id"] for card in answer.json()["data"]] if answer.status_code == 200 else []
+        with direct_client(timeout=10, headers={"authorization": f"Bearer {key}"} if key else {}) as client:
+            answer = client.get(f"{url.rstrip('/')}/models")
     except httpx2.HTTPError:
         return ""
-    except (ValueError, KeyError, TypeError):
-        names = []
-    if answer.status_code in (401, 403):
-        return ""
-    if len(names) == 1:
-        return str(names[0])
-    which = f"It has {', '.join(names[:10])}" if names else "It does not list any"
-    raise TargetError(f"Which model? {which}; name one with --model.")
-
-
-def load(app: str) -> Any:
-    """The application that is written as module:variable.
-
-    Raises:
-        TargetError: it cannot be imported; with the error's own words.
-    """
-    module, colon, variable = app.partition(":")
-    if not colon:
-        raise TargetError(f"--app is '{app}', but should look like module:app.")
-    sys.path.insert(0, os.getcwd())
-    try:
-        return getattr(importlib.import_module(module), variable)
-    except Exception as error:  # whatever an application does when it is imported
-        raise TargetError(f"{app} cannot be loaded: {type(error).__name__}: {error}") from None
+    return "" if answer.status_code in (401, 403) else chosen_model(answer, None, url)

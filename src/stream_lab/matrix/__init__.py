@@ -6,7 +6,8 @@ rows and columns, `play` plays and judges it.
 
 from stream_lab.matrix.callers import CALLERS, Caller
 from stream_lab.matrix.calls import CALLS, Call
-from stream_lab.matrix.play import Cell, Result, cells, play, side_by_side
+from stream_lab.matrix.cells import Cell, Result, cells
+from stream_lab.matrix.play import play, side_by_side
 from stream_lab.matrix.servers import SERVERS
 
 __all__ = ["CALLERS", "CALLS", "SERVERS", "Call", "Caller", "Cell", "Result", "cells", "play", "side_by_side"]

@@ -169,7 +169,10 @@ async def shorter_scope(model: Any, deadline: float) -> float:
 
 
 async def two_at_once(model: Any, deadline: float) -> float:
-    """Two calls on one model, the second at half the time of the first: each has a deadline of its own."""
+    """Make two calls on one model, the second at half the time of the first.
+
+    Each has a deadline of its own.
+    """
 
     async def one(wait: float) -> float:
         await asyncio.sleep(wait)
@@ -217,7 +220,7 @@ def sync_breaks(model: Any, deadline: float) -> float:
 
 
 class _Told(BaseCallbackHandler):
-    """What LangChain tells of a call to whoever listens."""
+    """What LangChain tells of a call to its callbacks."""
 
     def __init__(self) -> None:
         self.tokens = 0

@@ -63,7 +63,7 @@ def _sum_sync(stream: Iterable[Any]) -> Any:
 
 
 def chain(model: Any, parts: int) -> Runnable[Any, Any]:
-    """The model as the second of so many parts, all of which stream."""
+    """Wrap the model as the second part of a chain whose parts all stream."""
     whole: Runnable[Any, Any] = RunnablePassthrough() | model
     for _ in range(parts - 2):
         whole = whole | _pass_on
@@ -256,7 +256,7 @@ ONE_OF_A_KIND = frozenset(
 
 
 def text_and_usage(message: Any) -> tuple[str, bool]:
-    """What a finished call told: its text and the arguments of tools, and whether the usage came along."""
+    """Return a finished call's text and tool arguments, and whether the usage came along."""
     assert isinstance(message, AIMessage | AIMessageChunk), f"a message was expected, not {type(message).__name__}"
     arguments = [str(call["args"]) for call in message.tool_calls]
     return "".join([str(message.text), *arguments]), message.usage_metadata is not None

@@ -20,7 +20,9 @@ _before: str | None = None
 
 @contextmanager
 def one_certificate() -> Iterator[None]:
-    """Have HTTP clients that are made meanwhile load one certificate, not the machine's 150, which takes longer than all else.
+    """Have new HTTP clients load one certificate, not the machine's 150.
+
+    Loading those takes longer than all else.
 
     For calls over plain HTTP, or with clients that bring their own certificates. Blocks may overlap, in any threads; when the last
     has ended, the environment is as it was.

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from stream_lab.matrix.callers import Caller
-from stream_lab.matrix.play import Result
+from stream_lab.matrix.cells import Result
 from stream_lab.matrix.servers import Server
 from stream_lab.plots import EVENT, NEUTRAL, OK, Picture
 
@@ -15,7 +15,9 @@ Row = Server | Caller
 
 
 def heat_map(played: Mapping[str, Sequence[Result]], *, title: str) -> Picture:
-    """A panel for each class: servers down, calls across, then what the caller does; a blue square holds, a cross does not.
+    """Draw a panel for each class: servers down, calls across, then callers.
+
+    A blue square holds, a cross does not.
 
     Where there is neither, the cell makes no sense, or is about a parameter that the class does not have. Rows of several groups have
     the groups' names between them.
@@ -58,7 +60,10 @@ def heat_map(played: Mapping[str, Sequence[Result]], *, title: str) -> Picture:
 
 
 def _lines(rows: Iterable[Row]) -> list[Row | str]:
-    """The rows, each once and group by group; where there are several groups, each has its name before it."""
+    """Return the rows, each once and group by group.
+
+    Where there are several groups, each has its name before it.
+    """
     groups: dict[str, dict[Row, None]] = {}
     for row in rows:
         groups.setdefault(row.group, {})[row] = None

@@ -5,7 +5,6 @@ import gc
 import inspect
 import itertools
 import logging
-import os
 import sys
 import threading
 import time
@@ -19,11 +18,13 @@ from typing import Any, TypeVar
 import httpx2
 from langchain_core._api import LangChainDeprecationWarning
 
-from stream_lab.fake import Fake
-from stream_lab.matrix.callers import CALLERS, Caller
-from stream_lab.matrix.calls import CALLS, QUESTION, Call, text_and_usage
+from stream_lab.experiment.fake import Fake
+from stream_lab.http.client import direct_client, reach_this_machine_directly
+from stream_lab.matrix.callers import Caller
+from stream_lab.matrix.calls import QUESTION, Call, text_and_usage
+from stream_lab.matrix.cells import Cell, Result, cells
 from stream_lab.matrix.certificates import one_certificate
-from stream_lab.matrix.servers import GAP, SERVERS, Bound, Server, hanging_port
+from stream_lab.matrix.servers import GAP, SERVERS, Server, hanging_port
 
 T = TypeVar("T")
 
@@ -34,66 +35,8 @@ DEADLINE = 0.5
 GIVE_UP = 0.4  # seconds after the last moment that is on time, at which a call counts as one that never ends
 LATENESS = 0.25  # seconds a call may be late, with several cells at a time on a small machine; 0.05 on a quiet one
 JOBS = 6
-APART = 0.02  # seconds between two cells' beginnings, which are most of their work: nobody is to be late for another's sake
+APART = 0.02  # seconds between two cells' beginnings, which are most of their work: no cell is to be late for another's sake
 WARM_UP = 30.0  # seconds, for calls before it counts
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A server and a call, or a server and a caller."""
-
-    row: Server | Caller
-    column: Call | None = None
-
-    @property
-    def name(self) -> str:
-        return self.row.name if self.column is None else f"{self.row.name} × {self.column.name}"
-
-    @property
-    def is_async(self) -> bool:
-        return (self.column or self.row).is_async  # type: ignore[union-attr]
-
-    @property
-    def makes_sense(self) -> bool:
-        if not isinstance(self.row, Server) or self.column is None:
-            return True
-        return self.ends is not None and (self.row.calls is None or self.column.name in self.row.calls)
-
-    def is_for(self, model: Callable[..., Any]) -> bool:
-        """Whether a class has the parameters that the cell is about. A function that makes models is taken to know them all."""
-        fields = getattr(model, "model_fields", None)
-        return fields is None or not isinstance(self.row, Server) or self.row.parts.keys() <= fields.keys()
-
-    @property
-    def ends(self) -> str | None:
-        assert isinstance(self.row, Server)
-        assert self.column is not None
-        return self.row.streamed if self.column.streamed else self.row.whole
-
-    @property
-    def bound(self) -> Bound:
-        """The time-out that ends the call, if one does."""
-        assert isinstance(self.row, Server)
-        assert self.column is not None
-        return self.row.acts if self.column.streamed else "timeout"
-
-    def due(self, deadline: float) -> float:
-        """When that is, in seconds after the call began."""
-        assert isinstance(self.row, Server)
-        return self.row.due(self.bound, deadline)
-
-
-@dataclass(frozen=True)
-class Result:
-    """What came of a cell. `why`: what did not hold, in words; empty when all did. `late`: seconds after the deadline, if it came."""
-
-    cell: Cell
-    why: str
-    late: float | None = None
-
-    @property
-    def holds(self) -> bool:
-        return not self.why
 
 
 @dataclass
@@ -105,12 +48,6 @@ class _Played:
     error: BaseException | None
     answer: Any
     left_behind: Sequence[str]
-
-
-def cells(servers: Sequence[Server] = SERVERS, calls: Sequence[Call] = CALLS, callers: Sequence[Caller] = CALLERS) -> list[Cell]:
-    """Every cell that makes sense."""
-    crossed = [Cell(server, call) for server in servers for call in calls]
-    return [cell for cell in [*crossed, *map(Cell, callers)] if cell.makes_sense]
 
 
 def play(
@@ -140,7 +77,7 @@ def play(
     # What a broken class leaves to the garbage collector is told about at length; here it is a cell that does not hold.
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     warnings.simplefilter("ignore", LangChainDeprecationWarning)  # of astream_log
-    os.environ["NO_PROXY"] = ",".join(filter(None, [os.environ.get("NO_PROXY"), "127.0.0.1"]))
+    reach_this_machine_directly()
     chosen = [cell for cell in chosen or cells() if cell.is_for(model)]
     with (
         one_certificate(),
@@ -164,7 +101,7 @@ def play(
 
 
 def side_by_side(models: Sequence[Callable[..., Any]], chosen: Sequence[Cell], **settings: Any) -> dict[str, list[Result]]:
-    """Play the same cells for several classes at once: the results by the name of the class, in the order of the cells.
+    """Play the same cells for several classes at once; results by class, in the order of the cells.
 
     The last one is played by itself when the others are through, so that none of them can make it late: it is the one that matters.
     `settings`: as for `play`; `jobs` are those of each class.
@@ -180,7 +117,10 @@ def side_by_side(models: Sequence[Callable[..., Any]], chosen: Sequence[Cell], *
 
 @contextmanager
 def leftovers_unheard() -> Iterator[None]:
-    """Print nothing of what broken classes leave to the garbage collector: as in `play`, their cells tell of it."""
+    """Print nothing of what broken classes leave to the garbage collector.
+
+    As in `play`, their cells tell of it.
+    """
     told = sys.unraisablehook
     sys.unraisablehook = lambda _: None
     try:
@@ -214,7 +154,7 @@ class _Table:
         self._settings = settings
         # Without connections kept alive: the server may give one up in the moment it is used again.
         limits = httpx2.Limits(max_keepalive_connections=0)
-        self._client = httpx2.Client(trust_env=False, timeout=10, verify=False, limits=limits)  # it only reads a ledger
+        self._client = direct_client(timeout=10, verify=False, limits=limits)  # it only reads a ledger
 
     def play(self, cell: Cell, key: str) -> Result:
         model = self._make(cell, key)
@@ -252,7 +192,7 @@ class _Table:
         _take_turn()
 
     def _ready(self, cell: Cell, model: Any, key: str) -> None:
-        """Have the model hold a connection, if it is to use one again, and wait for its turn."""
+        """Have the model hold a connection, if it is to use one again."""
         if cell.row.pooled:
             model.invoke(QUESTION, **_first(key))
         _take_turn()

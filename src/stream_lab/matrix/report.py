@@ -1,11 +1,8 @@
 """The matrix on the command line: load classes, play them, tell what came out."""
 
-import importlib
 import json
-import os
-import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -13,37 +10,37 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from stream_lab.matrix.play import Cell, Result, leftovers_unheard, play
+from stream_lab.errors import LabError
+from stream_lab.matrix.cells import Cell, Result
+from stream_lab.matrix.play import leftovers_unheard, play
 
 STORY = [
-    "stream_lab.story:PlainChatVllm",
-    "stream_lab.story:ScopedChatVllm",
-    "stream_lab.story:ElapsedChatVllm",
+    "stream_lab.experiment.story:PlainChatVllm",
+    "stream_lab.experiment.story:ScopedChatVllm",
+    "stream_lab.experiment.story:ElapsedChatVllm",
     "stream_deadline:ChatVllm",
 ]
 Played = Mapping[str, Sequence[Result]]
 
 
-class ClassError(ValueError):
-    """Raised when a class cannot be loaded; the text says why."""
+class ClassError(LabError):
+    """Raised when a named object is not a class."""
 
 
-def load(names: Sequence[str]) -> dict[str, Any]:
-    """The classes behind `my_module:MyChat`, by their short names; modules are looked for in the current folder, too.
+def named(names: Sequence[str], load: Callable[[str], Any]) -> dict[str, Any]:
+    """Return classes by their short names, or whole ones where two are the same.
+
+    Args:
+        names: as my_module:MyChat.
+        load: gives the object behind a name.
 
     Raises:
-        ClassError: the name has another form, or there is no such module or class.
+        ClassError: an object cannot be called.
     """
-    sys.path.insert(0, os.getcwd())
     classes: dict[str, Any] = {}
     for name in names:
-        module, _, attribute = name.partition(":")
-        if not module or not attribute:
-            raise ClassError(f"'{name}' should look like my_module:MyChat.")
-        try:
-            found = getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError) as error:
-            raise ClassError(f"Cannot load '{name}': {error}.") from None
+        attribute = name.partition(":")[2]
+        found = load(name)
         if not callable(found):
             raise ClassError(f"'{name}' is not a class.")
         classes[attribute if attribute not in classes else name] = found
@@ -51,7 +48,7 @@ def load(names: Sequence[str]) -> dict[str, Any]:
 
 
 def play_all(classes: Mapping[str, Any], cells: Sequence[Cell], console: Console, **settings: Any) -> dict[str, list[Result]]:
-    """Play the same cells for each class; the results are in the order of the cells.
+    """Play the same cells for each class; results are in the cells' order.
 
     All classes but the last are played at once, since most of their cells wait for what never ends; the last, which is the one that
     matters, when they are through. A class has no results for cells about parameters that it does not have.
@@ -84,7 +81,10 @@ def play_all(classes: Mapping[str, Any], cells: Sequence[Cell], console: Console
 
 
 def show(played: Played, console: Console) -> None:
-    """How many cells hold for each class, how late the errors were, and what did not hold for the last class."""
+    """Show how many cells hold for each class, and how late the errors were.
+
+    What did not hold for the last class follows, cell by cell.
+    """
     table = Table("class", "cells that hold", "late, median", "late, 95 %", "latest", box=None)
     for name, results in played.items():
         late = sorted(result.late for result in results if result.late is not None)

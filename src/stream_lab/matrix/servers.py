@@ -136,7 +136,10 @@ SERVERS = [*NEW, *POOLED]
 
 @contextmanager
 def hanging_port() -> Iterator[str]:
-    """The address of a port where connecting hangs: its queue is full, and the kernel drops what else comes."""
+    """Give the address of a port where connecting hangs.
+
+    Its queue is full, and the kernel drops what else comes.
+    """
     with ExitStack() as stack:
         listening = stack.enter_context(socket.socket())
         listening.bind(("127.0.0.1", 0))

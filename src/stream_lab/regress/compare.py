@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from stream_lab.evidence import Claim, Outcome
+from stream_lab.experiment.evidence import Claim, Outcome
 from stream_lab.regress.row import Row, Status
 from stream_lab.regress.summary import Change, Kind, Verdict
 
@@ -24,7 +24,10 @@ NO_BASELINE = Baseline(STORY, {})
 
 
 def compare(rows: list[Row], baseline: Baseline, slow: float) -> list[Change]:
-    """Every difference, in the order of the rows. `slow`: so many times the baseline's seconds is a warning."""
+    """Return every difference, in the order of the rows.
+
+    `slow`: how many times the baseline's seconds are a warning.
+    """
     changes: list[Change] = []
     for row in rows:
         before = baseline.rows.get(row.cell)
@@ -50,7 +53,7 @@ def _slower(row: Row, before: Row, slow: float) -> bool:
 
 
 def verdict(rows: list[Row], changes: list[Change]) -> Verdict:
-    """One answer for the whole run. Where nothing was decided, there is none."""
+    """Return one answer for the whole run. Where nothing was decided, there is none."""
     kinds = {change.kind for change in changes}
     if Kind.REGRESSION in kinds:
         return Verdict.REGRESSION

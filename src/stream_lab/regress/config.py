@@ -10,13 +10,14 @@ from urllib.parse import urlsplit
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from stream_lab.endpoint import KEY_VARIABLE
+from stream_lab.errors import LabError
+from stream_lab.experiment.endpoint import KEY_VARIABLE
 
 SECRET = re.compile(r"key|token|secret|passw|credential", re.IGNORECASE)
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
-class ConfigError(ValueError):
+class ConfigError(LabError):
     """Raised when a run cannot be planned as asked; the text says where and what to do."""
 
 
@@ -58,7 +59,7 @@ class EndpointSpec(_Strict):
 
     @property
     def limit(self) -> int | None:
-        """How many notebooks may run while one runs against it; None: as many as there are jobs."""
+        """How many notebooks may run while it is asked; None: no limit of its own."""
         return self.jobs if self.jobs is not None or self.url is None else 1
 
     @property
@@ -113,7 +114,7 @@ Rule = dict[str, Annotated[list[Value], BeforeValidator(_many)]]
 class Limits(_Strict):
     """Seconds one cell and one whole notebook may take before they are stopped, and when a notebook counts as slow.
 
-    slow: so many times what the baseline took, and at least five seconds more, is told as a warning.
+    slow: a notebook that takes this many times the baseline's seconds, and at least five seconds more, gets a warning.
     """
 
     cell: float = Field(default=60.0, gt=0)
@@ -165,7 +166,7 @@ class Config(_Strict):
 
 
 def load(path: Path) -> Config:
-    """The configuration in a YAML file.
+    """Load the configuration from a YAML file.
 
     Raises:
         ConfigError: it cannot be read, is not YAML, or says something that cannot be; with line and key.
@@ -205,7 +206,10 @@ def _keys() -> list[str]:
 
 
 def _locate(node: yaml.Node | None, where: list[str]) -> tuple[int, list[str]]:
-    """The line of a key, and how much of its path is in the file: pydantic's paths go on into types."""
+    """Return the line of a key, and how much of its path is in the file.
+
+    pydantic's paths go on into types.
+    """
     line, known = 1, []
     for part in where:
         if isinstance(node, yaml.MappingNode):

@@ -1,4 +1,4 @@
-"""A regression run on a terminal: what is being played, what came of it, what changed."""
+"""A regression run on a terminal: the running cells, their results, the changes."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,7 +33,7 @@ TITLES = {
 
 @contextmanager
 def watching(console: Console) -> Iterator[Watcher]:
-    """A live line of what is being played, and a lasting one for each cell that has ended."""
+    """Show a live line of the running cells, and one for each ended cell."""
     progress = Progress(
         SpinnerColumn(),
         BarColumn(bar_width=20),
@@ -60,7 +60,7 @@ def watching(console: Console) -> Iterator[Watcher]:
     with progress:
         yield Watcher(
             began=began,
-            playing=lambda names: progress.update(bar, description=escape("  ".join(names))),
+            running=lambda names: progress.update(bar, description=escape("  ".join(names))),
             ended=ended,
             busy=lambda what: progress.update(bar, description=escape(f"{what} …")),
         )

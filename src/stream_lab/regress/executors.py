@@ -1,14 +1,29 @@
-"""Where cells are played: in this machine's processes, or on a Dask cluster's. Both take tasks and give futures."""
+"""Where cells run: in this machine's processes, or on a Dask cluster's. Both take tasks and give futures."""
 
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Protocol, Self
 
-from stream_lab.regress.play import Played, Task, play, retire, stop
+from stream_lab.errors import LabError
+from stream_lab.extras import require
+from stream_lab.regress.run_cell import CellResult, Task, run_cell
+from stream_lab.regress.workers import Workers
 
 
-class ClusterError(RuntimeError):
+class ClusterError(LabError):
     """Raised when a cluster cannot be used; the text says why."""
+
+
+# Of a Dask worker's process: the cluster sends functions there, and those that run and those that stop must meet.
+_here = Workers()
+
+
+def _run_here(task: Task) -> CellResult:
+    return run_cell(task, _here)
+
+
+def _stop_here(session: str) -> None:
+    _here.stop(session)
 
 
 class Executor(Protocol):
@@ -17,14 +32,14 @@ class Executor(Protocol):
     slots: int
     words: str
 
-    def submit(self, task: Task) -> "Future[Played]": ...
+    def submit(self, task: Task) -> "Future[CellResult]": ...
 
     def gone(self) -> bool:
-        """Whether nobody is left who could play."""
+        """Return whether no worker is left."""
         ...
 
-    def stop(self, sitting: str) -> None:
-        """End at once what is being played of a run's sitting."""
+    def stop(self, session: str) -> None:
+        """End at once the cells of a run's session."""
         ...
 
     def __enter__(self) -> Self: ...
@@ -33,28 +48,29 @@ class Executor(Protocol):
 
 
 class Local:
-    """So many processes of this machine; each serves one cell after the other."""
+    """Processes of this machine; each runs one cell after the other."""
 
     def __init__(self, jobs: int) -> None:
         self.slots = jobs
         self.words = f"this machine, {jobs} at a time"
+        self._workers = Workers()
         self._pool = ThreadPoolExecutor(jobs, thread_name_prefix="cell")
 
-    def submit(self, task: Task) -> "Future[Played]":
-        return self._pool.submit(play, task)
+    def submit(self, task: Task) -> "Future[CellResult]":
+        return self._pool.submit(run_cell, task, self._workers)
 
     def gone(self) -> bool:
         return False
 
-    def stop(self, sitting: str) -> None:
-        stop(sitting)
+    def stop(self, session: str) -> None:
+        self._workers.stop(session)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._pool.shutdown(wait=True)
-        retire()
+        self._workers.retire()
 
 
 class Cluster:
@@ -64,12 +80,12 @@ class Cluster:
         """Connect, to tcp://host:8786.
 
         Raises:
-            ClusterError: Dask is not installed, nobody answers, or no worker is there.
+            MissingExtra: Dask is not installed.
+            ClusterError: no scheduler answers, or it has no worker.
         """
-        try:
-            from distributed import Client
-        except ImportError:
-            raise ClusterError("A cluster needs Dask; install it with: pip install 'stream-deadline[dask]'") from None
+        require("distributed", extra="dask")
+        from distributed import Client
+
         try:
             self._client = Client(address, timeout="10s", set_as_default=False)
             self._client.wait_for_workers(1, timeout=10)
@@ -81,15 +97,15 @@ class Cluster:
         self.words = f"a Dask cluster, {self.slots} at a time"
         self._executor = self._client.get_executor(pure=False)
 
-    def submit(self, task: Task) -> "Future[Played]":
-        future: Future[Played] = self._executor.submit(play, task)
+    def submit(self, task: Task) -> "Future[CellResult]":
+        future: Future[CellResult] = self._executor.submit(_run_here, task)
         return future
 
     def gone(self) -> bool:
         return not self._client.nthreads()
 
-    def stop(self, sitting: str) -> None:
-        self._client.run(stop, sitting)
+    def stop(self, session: str) -> None:
+        self._client.run(_stop_here, session)
 
     def __enter__(self) -> Self:
         return self

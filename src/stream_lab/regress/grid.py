@@ -10,6 +10,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from stream_lab.notebooks.title import title_of
 from stream_lab.regress.config import Config, ConfigError, Rule
 
 
@@ -24,15 +25,11 @@ class Notebook:
     @property
     def title(self) -> str:
         """Its first heading, without the number."""
-        for cell in json.loads(self.text)["cells"]:
-            if cell["cell_type"] == "markdown":
-                first = "".join(cell["source"]).splitlines()[0].lstrip("# ")
-                return (first.partition("·")[2] or first).strip().replace("`", "")
-        return self.name
+        return title_of(json.loads(self.text)["cells"]) or self.name
 
     @property
     def digest(self) -> str:
-        """Of what is run, so that an output or a sentence that changed makes no new notebook."""
+        """Names the code, so that another output or sentence makes no new notebook."""
         code = [cell["source"] for cell in json.loads(self.text)["cells"] if cell["cell_type"] == "code"]
         return hashlib.sha256(json.dumps(code).encode()).hexdigest()
 
@@ -49,13 +46,15 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """Unique in the matrix, the same from run to run, and fit for a file's path."""
+        """Unique in the matrix, equal from run to run, fit for a file's path."""
         chosen = ",".join(f"{name}={_plain(value)}" for name, value in self.parameters if name in self.axes)
         return "/".join(part for part in (self.endpoint, self.world, self.notebook.name, chosen) if part)
 
 
 def cells(config: Config, base: Path) -> list[Cell]:
-    """The cells in the order of the configuration. `base`: the folder that its paths start from.
+    """Return the cells in the order of the configuration.
+
+    `base`: the folder that its paths start from.
 
     Raises:
         ConfigError: a notebook, a parameter or a rule names nothing, or the rules leave no cell.

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from stream_lab.evidence import Claim, Outcome
+from stream_lab.errors import LabError
+from stream_lab.experiment.evidence import Claim, Outcome
 from stream_lab.regress.compare import Baseline
 from stream_lab.regress.row import Attempt, Row, Status
 from stream_lab.regress.summary import Summary, Verdict
@@ -28,7 +29,7 @@ BUSY = 30.0
 """Seconds to wait for another process that is writing."""
 
 
-class HistoryError(RuntimeError):
+class HistoryError(LabError):
     """Raised when the history cannot be read or written; the text says why."""
 
 
@@ -55,7 +56,7 @@ class History:
         self.file = file
 
     def add(self, summary: Summary, outputs: str) -> None:
-        """Write a run down; in place of what was known of it, if it was resumed."""
+        """Write a run down, over its earlier entry if it was resumed."""
         run = summary.run
         with self._open(make=True) as base, base:
             for table in ("runs", "rows", "claims", "numbers"):
@@ -90,7 +91,9 @@ class History:
             return self._past(base, found) if found is not None else None
 
     def last_good(self, cells: list[str], but: str = "") -> Baseline | None:
-        """For each cell the newest row of a run that came out as expected; None if there is none for any. but: a run to leave out.
+        """Return each cell's newest row of a good run; None: there is none for any.
+
+        but: a run to leave out.
 
         A run that did not is passed over, so that a regression stays one until it is mended or accepted by naming a baseline.
         """

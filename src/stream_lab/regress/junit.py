@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from junitparser import Error, Failure, JUnitXml, Skipped, SystemOut, TestCase, TestSuite
 from junitparser.junitparser import FinalResult
 
-from stream_lab.evidence import Claim, Outcome
+from stream_lab.experiment.evidence import Claim, Outcome
 from stream_lab.regress.row import ENDED, Row, Status
 from stream_lab.regress.summary import Change, Kind, Summary
 

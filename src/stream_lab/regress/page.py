@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from stream_lab.pages import render
+from stream_lab.http.pages import render
 from stream_lab.regress.row import Row, Status
 from stream_lab.regress.summary import Change, Kind, Summary, Verdict
 
@@ -91,7 +91,10 @@ class Cell:
 
 
 def page(summary: Summary) -> str:
-    """The page's text. Nothing of what a notebook or a server said is rendered as anything but text."""
+    """Render the page.
+
+    The words of notebooks and servers are rendered as text only.
+    """
     cells = _cells(summary)
     columns: dict[str, list[str]] = {}
     for row in summary.rows:
@@ -120,7 +123,7 @@ def page(summary: Summary) -> str:
 
 
 def moment(started: str) -> str:
-    """A time in ISO format and UTC, for people; whatever else it is stays as it is."""
+    """Write a time in ISO format and UTC for people; other text stays as it is."""
     day, t, time = started.partition("T")
     return f"{day} {time[:8]} UTC" if t else started
 
@@ -134,7 +137,7 @@ def name_of(row: Row) -> str:
 
 
 def _packages(summary: Summary) -> dict[str, list[str]]:
-    """By package its version in each world, in their order; "–" where a world has none."""
+    """Return each package's version in each world; "–" where a world has none."""
     worlds = list(summary.worlds.values())
     return {name: [versions.get(name, "–") for versions in worlds] for name in PACKAGES if any(name in world for world in worlds)}
 

@@ -19,7 +19,7 @@ SLOWER = 1.5
 """Times the median of the runs before, from which a notebook is called slower; and seconds more, at the least, below which none is."""
 AT_LEAST = 1.0
 WIDE = 20.0
-"""The greatest value is so many times the median: then a linear axis would hide the small ones."""
+"""From this many times the median a greatest value is wide: then a linear axis would hide the small ones."""
 MOST_TICKS = 16
 
 
@@ -48,7 +48,10 @@ class Series:
 
 
 def lateness(pasts: Sequence[Past]) -> Picture | None:
-    """How late each deadline was kept, in milliseconds: every number whose name starts with `late_`. None: there is none."""
+    """Draw how late each deadline was kept, in milliseconds; None: no number says so.
+
+    The numbers are those whose name starts with `late_`.
+    """
     found: dict[tuple[str, str], dict[int, float]] = {}
     for index, past in enumerate(pasts):
         for row in past.rows:
@@ -68,7 +71,10 @@ def lateness(pasts: Sequence[Past]) -> Picture | None:
 
 
 def durations(pasts: Sequence[Past]) -> Picture | None:
-    """How long each notebook took: the median of its cells that ran to their end. None: none did."""
+    """Draw how long each notebook took; None: none ran to its end.
+
+    That is the median of its cells that ran to their end.
+    """
     found: dict[tuple[str, str], dict[int, float]] = {}
     for index, past in enumerate(pasts):
         for notebook in dict.fromkeys(row.notebook for row in past.rows):
@@ -117,7 +123,10 @@ def _durations_told(series: list[Series]) -> str:
 
 
 def _over_time(pasts: Sequence[Past], series: list[Series], title: str, label: str, words: Callable[[float], str]) -> Picture:
-    """Lines from run to run; gaps where nothing was measured. The legend stands at the right."""
+    """Draw lines from run to run, with gaps where nothing was measured.
+
+    The legend stands at the right.
+    """
     whats, wheres = (list(dict.fromkeys(getattr(one, name) for one in series)) for name in ("what", "where"))
     # Both change from one to the next, so that the stroke tells lines apart where their colours do not.
     looks = {what: (STROKES[index % len(STROKES)], COLOURS[index % len(COLOURS)]) for index, what in enumerate(whats)}
@@ -143,7 +152,7 @@ def _over_time(pasts: Sequence[Past], series: list[Series], title: str, label: s
     axes.set_ylabel(label, fontsize=9)
     axes.set_xlabel("started (month-day hour:minute, UTC)", fontsize=9)
     step = math.ceil(len(pasts) / MOST_TICKS)
-    ticks = list(at)[::-1][::step][::-1]  # the last run has its tick whatever the step
+    ticks = list(at)[::-1][::step][::-1]  # the last run has its tick with any step
     axes.set_xticks(ticks, [short(pasts[index]) for index in ticks], rotation=45, ha="right", rotation_mode="anchor")
     axes.set_xlim(-0.5, len(pasts) - 0.5)
     axes.tick_params(labelsize=9)

@@ -48,10 +48,12 @@ class Plan:
         return {cell.name: digest(cell) for cell in self.cells}
 
 
-def lay_out(
+def build_plan(
     config: Config, base: Path, *, against: str = LAST, resume: bool = False, name: str | None = None, only: str = ""
 ) -> Plan:
-    """Lay out a new run, or one that goes on: the one called `name`, or the newest.
+    """Build the plan of a new run, or of one that goes on.
+
+    That one is the run called `name`, or the newest.
 
     against: `last`, a summary.json, or the name of a run. only: cells whose name contains this.
 

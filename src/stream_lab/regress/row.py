@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from stream_lab.evidence import Claim
+from stream_lab.experiment.evidence import Claim
 
 ENDED = "runs to its end"
 """What is said of a cell as a whole, beside its claims."""
@@ -78,7 +78,7 @@ class Row:
 
     @property
     def chosen(self) -> str:
-        """The parameters that tell it from its neighbours, as its name has them; empty if there are none."""
+        """The parameters that tell it from its neighbours; empty: there are none."""
         return ", ".join(self.cell.split("/")[3:]).replace(",", ", ")
 
     @property

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from stream_lab.endpoint import Endpoint, EndpointError
+from stream_lab.experiment.endpoint import Endpoint, EndpointError
 from stream_lab.regress import snapshot
 from stream_lab.regress.compare import compare, verdict
 from stream_lab.regress.executors import Executor
@@ -20,8 +20,8 @@ from stream_lab.regress.history import History
 from stream_lab.regress.junit import junit
 from stream_lab.regress.page import page
 from stream_lab.regress.plan import Plan
-from stream_lab.regress.play import Played, Task
 from stream_lab.regress.row import Row, Status
+from stream_lab.regress.run_cell import CellResult, Task
 from stream_lab.regress.schedule import run_all
 from stream_lab.regress.store import Store
 from stream_lab.regress.summary import Kind, Summary, Verdict, markdown, parse
@@ -33,17 +33,17 @@ _ROW: TypeAdapter[Row] = TypeAdapter(Row)
 
 @dataclass(frozen=True)
 class Watcher:
-    """Who is told how it goes. began: how many cells are to be played, how many stand already. playing: those at this moment."""
+    """What to call while a run goes on. began: with the cells in all, and those that stand already. running: with those of this moment."""
 
     began: Callable[[int, int], None]
-    playing: Callable[[list[str]], None]
+    running: Callable[[list[str]], None]
     ended: Callable[[Row], None]
     busy: Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Ground:
-    """What cells are played on. code: the kit's own, as it stood when the run began, and its commit. models: by endpoint that runs already.
+class RunContext:
+    """What the cells of a run share. code: the kit's own, as it stood when the run began, and its commit. models: by endpoint that runs already.
 
     lost: by world or endpoint, why it is not there.
     """
@@ -56,16 +56,18 @@ class Ground:
     notes: list[str]
 
     def why_not(self, cell: Cell) -> str:
-        """Why a cell cannot be played; empty: it can."""
+        """Return why a cell cannot run; empty: it can."""
         return self.lost.get(f"world {cell.world}") or self.lost.get(f"endpoint {cell.endpoint}") or ""
 
 
-def carry_out(plan: Plan, executor: Executor, watcher: Watcher) -> Summary:
-    """Play what is not there yet, and write every document. Results are kept as they come, so that this may be interrupted anywhere.
+def execute(plan: Plan, executor: Executor, watcher: Watcher) -> Summary:
+    """Run the cells that have no row yet, and write every document.
+
+    Rows are kept as they come, so this may be interrupted anywhere.
 
     Raises:
         StoreError: outputs cannot be written; what was written stays.
-        KeyboardInterrupt: after what was being played has been stopped.
+        KeyboardInterrupt: after the running cells have been stopped.
     """
     started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
     with plan.store.claimed():
@@ -75,51 +77,54 @@ def carry_out(plan: Plan, executor: Executor, watcher: Watcher) -> Summary:
         left = [cell for cell in plan.cells if cell.name not in rows]
         summary = _finished(plan) if not left else None
         if summary is None:
-            ground = Ground(snapshot.take(), commit(plan.base), {}, {}, {}, [])
-            body = {"run": plan.name, "started": started, "code": ground.code.digest, "commit": ground.commit}
+            context = RunContext(snapshot.take(), commit(plan.base), {}, {}, {}, [])
+            body = {"run": plan.name, "started": started, "code": context.code.digest, "commit": context.commit}
             plan.store.write_json(RUN_FILE, {**body, "config": plan.config.model_dump(mode="json")})
-            _prepare(ground, plan, watcher)
-            with closing(_play(plan, ground, _longest_first(left, plan.history), digests, executor, watcher)) as ended:
-                for played in ended:
-                    _keep(plan.store, played)
-                    rows[played.row.cell] = played.row
-                    watcher.ended(played.row)
+            _prepare(context, plan, watcher)
+            with closing(_run_cells(plan, context, _longest_first(left, plan.history), digests, executor, watcher)) as ended:
+                for result in ended:
+                    _keep(plan.store, result)
+                    rows[result.row.cell] = result.row
+                    watcher.ended(result.row)
             in_order = [rows[cell.name] for cell in plan.cells]
-            summary = _summary(plan, ground, in_order, started, time.monotonic() - clock, executor.words)
+            summary = _summary(plan, context, in_order, started, time.monotonic() - clock, executor.words)
         summary = _conclude(summary, plan)
         _write(plan, summary)
     return summary
 
 
-def _play(
-    plan: Plan, ground: Ground, left: list[Cell], digests: dict[str, str], executor: Executor, watcher: Watcher
-) -> Generator[Played]:
-    """The cells that can be played, as they end; the others first. Stops what is being played if the caller breaks off."""
-    sitting = uuid.uuid4().hex  # of its own, so that a run that goes on is not stopped by what stopped it before
+def _run_cells(
+    plan: Plan, context: RunContext, left: list[Cell], digests: dict[str, str], executor: Executor, watcher: Watcher
+) -> Generator[CellResult]:
+    """Yield each result as its cell ends; first those that cannot run.
+
+    Stops the running cells if the caller breaks off.
+    """
+    session = uuid.uuid4().hex  # of its own, so that a run that goes on is not stopped by what stopped it before
     tasks = []
     for cell in left:
         spec = plan.config.endpoints[cell.endpoint]
         row = _row(cell, digests[cell.name], min(executor.slots, spec.limit or executor.slots))
-        if lost := ground.why_not(cell):
-            yield Played(replace(row, reason=lost))
+        if lost := context.why_not(cell):
+            yield CellResult(replace(row, reason=lost))
             continue
         task = Task(
-            sitting=sitting,
+            session=session,
             row=row,
             notebook=cell.notebook.text,
             endpoint=spec,
-            model=ground.models.get(cell.endpoint),
-            world=ground.worlds[cell.world],
-            code=ground.code,
+            model=context.models.get(cell.endpoint),
+            world=context.worlds[cell.world],
+            code=context.code,
             cell_limit=plan.config.limits.cell,
             notebook_limit=plan.config.limits.notebook,
             retries=plan.config.retries,
         )
         tasks.append(task)
     try:
-        yield from run_all(tasks, executor, watcher.playing)
+        yield from run_all(tasks, executor, watcher.running)
     except BaseException:
-        executor.stop(sitting)
+        executor.stop(session)
         raise
 
 
@@ -136,7 +141,7 @@ def commit(folder: Path) -> str:
 
 
 def _standing(plan: Plan, digests: dict[str, str]) -> dict[str, Row]:
-    """Rows of an earlier sitting that are still made from the same, and told something."""
+    """Rows of an earlier session that are still made from the same, and told something."""
     found: dict[str, Row] = {}
     for name in plan.store.names("cells"):
         row = _ROW.validate_json(plan.store.read(name) or "")
@@ -146,22 +151,22 @@ def _standing(plan: Plan, digests: dict[str, str]) -> dict[str, Row]:
 
 
 def _finished(plan: Plan) -> Summary | None:
-    """What an earlier sitting concluded, if it came that far with these very cells."""
+    """What an earlier session concluded, if it came that far with these very cells."""
     text = plan.store.read("summary.json")
     summary = parse(text) if text is not None else None
     return summary if summary is not None and [row.cell for row in summary.rows] == [cell.name for cell in plan.cells] else None
 
 
-def _prepare(ground: Ground, plan: Plan, watcher: Watcher) -> None:
+def _prepare(context: RunContext, plan: Plan, watcher: Watcher) -> None:
     """Make the worlds, before anything is timed, and ask the servers that run already."""
     for name in dict.fromkeys(cell.world for cell in plan.cells):
         watcher.busy(f"the world '{name}'")
         try:
             world = World.of(name, plan.config.worlds[name], plan.base)
             world.environment()
-            ground.worlds[name] = world
+            context.worlds[name] = world
         except WorldError as error:
-            ground.lost[f"world {name}"] = str(error)
+            context.lost[f"world {name}"] = str(error)
     for name in dict.fromkeys(cell.endpoint for cell in plan.cells):
         spec = plan.config.endpoints[name]
         if spec.url is None:
@@ -169,14 +174,17 @@ def _prepare(ground: Ground, plan: Plan, watcher: Watcher) -> None:
         watcher.busy(f"the endpoint '{name}'")
         try:
             with Endpoint(spec.url, spec.model, key_variable=spec.api_key_env) as server:
-                ground.models[name] = server.model
-                ground.notes.extend(f"{name}: {note}" for note in server.notes)
+                context.models[name] = server.model
+                context.notes.extend(f"{name}: {note}" for note in server.notes)
         except EndpointError as error:
-            ground.lost[f"endpoint {name}"] = str(error)
+            context.lost[f"endpoint {name}"] = str(error)
 
 
 def _longest_first(left: list[Cell], history: History) -> list[Cell]:
-    """So that the last one to end is a short one; those nobody knows come first, in the order of the matrix."""
+    """Put long cells first, so that the last one to end is short.
+
+    Cells without a history come before all others, in the order of the matrix.
+    """
     took = history.seconds()
     return sorted(left, key=lambda cell: -took.get(cell.name, float("inf")))
 
@@ -195,15 +203,15 @@ def _row(cell: Cell, digest: str, jobs: int) -> Row:
     )
 
 
-def _keep(store: Store, played: Played) -> None:
-    """The notebook first: whoever finds a row finds its notebook."""
-    if played.notebook:
-        store.write(f"notebooks/{played.row.cell}.ipynb", played.notebook)
-    store.write_json(f"cells/{played.row.cell}.json", _ROW.dump_python(played.row, mode="json"))
+def _keep(store: Store, result: CellResult) -> None:
+    """Write a result, its notebook first, so that each row has its notebook."""
+    if result.notebook:
+        store.write(f"notebooks/{result.row.cell}.ipynb", result.notebook)
+    store.write_json(f"cells/{result.row.cell}.json", _ROW.dump_python(result.row, mode="json"))
 
 
-def _summary(plan: Plan, ground: Ground, rows: list[Row], started: str, seconds: float, where: str) -> Summary:
-    """What was played, not yet held against anything."""
+def _summary(plan: Plan, context: RunContext, rows: list[Row], started: str, seconds: float, where: str) -> Summary:
+    """Sum up the rows, not yet held against anything."""
     worlds = dict.fromkeys(cell.world for cell in plan.cells)
     return Summary(
         run=plan.name,
@@ -214,12 +222,12 @@ def _summary(plan: Plan, ground: Ground, rows: list[Row], started: str, seconds:
         started=started,
         seconds=round(seconds, 1),
         where=where,
-        code=ground.code.digest[:16],
-        commit=ground.commit,
+        code=context.code.digest[:16],
+        commit=context.commit,
         endpoints={name: plan.config.endpoints[name].words for name in dict.fromkeys(cell.endpoint for cell in plan.cells)},
-        worlds={name: ground.worlds[name].environment().versions if name in ground.worlds else {} for name in worlds},
+        worlds={name: context.worlds[name].environment().versions if name in context.worlds else {} for name in worlds},
         rows=rows,
-        notes=ground.notes,
+        notes=context.notes,
     )
 
 

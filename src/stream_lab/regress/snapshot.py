@@ -1,4 +1,4 @@
-"""The kit's own code as it stood when a run began: what every cell of the run imports, whoever edits the checkout meanwhile."""
+"""The kit's own code as it stood when a run began, which every cell of the run imports, although the checkout may change."""
 
 import hashlib
 import io
@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from stream_lab.cache import alone, cache_folder
+from stream_lab.data import EVIDENCE, data_folder, packaged
 
 PACKAGES = ("stream_deadline", "stream_lab", "fake_vllm")
 METADATA = ("METADATA", "entry_points.txt")
@@ -71,6 +72,10 @@ def _files() -> list[tuple[str, Path]]:
             for path in sorted(root.rglob("*"))
             if path.is_file() and "__pycache__" not in path.parts
         ]
+    # The snapshot stands alone, so it carries what an editable installation finds in the checkout.
+    if not packaged(EVIDENCE).is_dir():
+        kept = data_folder(EVIDENCE)
+        files += [(f"stream_lab/_{EVIDENCE}/{path.relative_to(kept).as_posix()}", path) for path in sorted(kept.glob("*/*.json"))]
     return files
 
 

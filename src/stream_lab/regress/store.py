@@ -12,10 +12,12 @@ from typing import Any
 
 import fsspec
 
+from stream_lab.errors import LabError
+
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
-class StoreError(RuntimeError):
+class StoreError(LabError):
     """Raised when outputs cannot be read or written; the text says why and what to do."""
 
 
@@ -99,7 +101,9 @@ class Store:
 
     @contextmanager
     def claimed(self) -> Iterator[None]:
-        """Keep a second process from going on with the same run. Object stores have no locks; there it is up to the caller.
+        """Keep a second process from going on with the same run.
+
+        Object stores have no locks; there it is up to the caller.
 
         Raises:
             StoreError: another process is at it.

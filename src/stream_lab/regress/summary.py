@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from stream_lab.evidence import Claim
+from stream_lab.experiment.evidence import Claim
 from stream_lab.regress.row import Attempt, Row, Status
 
 VERSION = 1
@@ -64,7 +64,7 @@ class Summary:
         run: its name. version: of this document's form.
         verdict: in words; exit_status is the command's.
         against: what it was held against, in words.
-        started, seconds: when (UTC) and how long; of a resumed run the last sitting.
+        started, seconds: when (UTC) and how long; of a resumed run the last session.
         where: this machine or a cluster, and how many cells at a time.
         code: names the kit's own code; commit: of its checkout, "+" if it had changes; both empty if unknown.
         endpoints: in words, by name. worlds: versions by package, by name; empty if a world could not be made.

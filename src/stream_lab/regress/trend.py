@@ -4,8 +4,8 @@ import base64
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from stream_lab.evidence import Outcome
-from stream_lab.pages import render
+from stream_lab.experiment.evidence import Outcome
+from stream_lab.http.pages import render
 from stream_lab.regress import page, pictures
 from stream_lab.regress.history import Past
 from stream_lab.regress.page import moment, name_of

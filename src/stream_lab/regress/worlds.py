@@ -16,6 +16,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 
 from stream_lab.cache import alone, cache_folder
+from stream_lab.errors import LabError
 from stream_lab.regress.config import WorldSpec
 
 READY = "world.json"
@@ -23,7 +24,7 @@ KEPT_DAYS = 30
 PINNED = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*(\[[^]]*])?==[^*]+$")
 
 
-class WorldError(RuntimeError):
+class WorldError(LabError):
     """Raised when a world cannot be made here; the text says why."""
 
 
@@ -64,7 +65,7 @@ class World:
 
     @property
     def digest(self) -> str:
-        """Names the content: the same for the same, whatever it is called."""
+        """Names the content: equal for equal content, under any name."""
         parts = [self.python or sys.version, self.requirements or sys.prefix]
         for item in self.on_top:
             path = Path(item)
@@ -74,7 +75,7 @@ class World:
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def environment(self) -> Environment:
-        """Make it, if it is not there already, and wait for whoever is making it.
+        """Make it if need be, or wait for the process that is making it.
 
         Raises:
             WorldError: uv is missing, this Python is not to be had, or the packages do not resolve.
@@ -171,7 +172,10 @@ def _find_uv() -> str:
 
 
 def _of_pyenv(version: str) -> str | None:
-    """The newest Python of this version that pyenv has; uv sees only those that pyenv was told to show everywhere."""
+    """Return the newest Python of this version that pyenv has.
+
+    uv sees only those that pyenv was told to show everywhere.
+    """
     roots = [Path(place).parent for place in os.environ.get("PATH", "").split(os.pathsep) if Path(place).name == "shims"]
     found = [python for root in roots for python in root.glob(f"versions/{version}*/bin/python") if _is_version(python, version)]
     return str(max(found, key=lambda python: [int(part) for part in python.parents[1].name.split(".")])) if found else None
@@ -187,7 +191,7 @@ def _is_file(path: Path) -> bool:
 
 
 def _forget_the_unused(home: Path) -> None:
-    """Remove worlds that nobody used for a month."""
+    """Remove worlds that were not used for a month."""
     for ready in home.glob(f"*/{READY}"):
         if time.time() - ready.stat().st_mtime > KEPT_DAYS * 86400:
             shutil.rmtree(ready.parent, ignore_errors=True)

@@ -30,7 +30,10 @@ class Question(BaseModel):
 
 
 def before(settings: dict[str, Any], *, hides: bool = False) -> FastAPI:
-    """As it was. `settings`: where the model is, for `ChatOpenAI`. `hides`: with a middleware that looks harmless."""
+    """Make the server as it was.
+
+    `settings`: where the model is, for `ChatOpenAI`. `hides`: with a middleware that looks harmless.
+    """
     return _application(ChatOpenAI(**settings, timeout=45), hides=hides)
 
 
@@ -76,7 +79,10 @@ def _application(model: Runnable[Any, Any], *, hides: bool) -> FastAPI:
 
     @app.post("/polite")
     async def polite(asked: Question, request: Request) -> dict[str, str]:
-        """As /answer, but it asks after each token whether the caller is still there: the repair that most people try first."""
+        """Answer as /answer does, but ask after each token whether the caller is there.
+
+        That is the repair that most people try first.
+        """
         told = []
         async for token in chain.astream(asked.model_dump()):
             told.append(token)

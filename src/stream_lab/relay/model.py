@@ -8,28 +8,26 @@ import os
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-import httpx2
-
-from stream_lab.endpoint import KEY_VARIABLE, NO_KEY
+from stream_lab.experiment.endpoint import KEY_VARIABLE, NO_KEY
+from stream_lab.http.client import direct_async_client, direct_client
 
 PATIENCE = 60.0  # seconds of silence
-TRUSTED = httpx2.create_ssl_context(trust_env=False)  # once: made for each request it would keep the loop for 30 ms
 
 
 async def ask(tokens: int) -> AsyncIterator[str]:
-    """The texts of an answer of so many tokens, as they come."""
+    """Yield the texts of an answer of `tokens` tokens, as they come."""
     async with (
-        httpx2.AsyncClient(timeout=PATIENCE, trust_env=False, verify=TRUSTED) as client,
+        direct_async_client(timeout=PATIENCE) as client,
         client.stream(**_request(tokens)) as answer,
     ):
         async for line in answer.aiter_lines():
             if text := _text(line):
-                yield text  # noqa: ASYNC119 - whoever leaves it is cancelled, here or in its reader
+                yield text  # noqa: ASYNC119 - a consumer that leaves is cancelled, here or in its reader
 
 
 def ask_blocking(tokens: int) -> Iterator[str]:
-    """The same for a thread, which waits; called on an event loop it is the loop that waits."""
-    with httpx2.Client(timeout=PATIENCE, trust_env=False, verify=TRUSTED) as client, client.stream(**_request(tokens)) as answer:
+    """Yield the same in a thread, which waits; on an event loop, the loop waits."""
+    with direct_client(timeout=PATIENCE) as client, client.stream(**_request(tokens)) as answer:
         for line in answer.iter_lines():
             if text := _text(line):
                 yield text

@@ -4,16 +4,23 @@ import shutil
 from pathlib import Path
 from typing import Final
 
-TEMPLATE: Final = Path(__file__).with_name("template")
+from stream_lab.data import TEMPLATE, data_folder
+from stream_lab.errors import LabError
+
 _LEFT_BY_TOOLS: Final = ("__pycache__", "*.pyc", ".*_cache", ".venv*", "wheels")
 
 
-class NewRelayError(Exception):
+class NewRelayError(LabError):
     """Raised when the folder cannot be written; the text says why, in one sentence."""
 
 
+def template() -> Path:
+    """Return the folder that is copied."""
+    return data_folder(TEMPLATE)
+
+
 def write(folder: Path) -> list[Path]:
-    """Copy the template into a folder that is empty or not there yet; returns the files, relative to it.
+    """Copy the template into an empty or new folder; returns the files, relative to it.
 
     Raises:
         NewRelayError: it is not empty, not a folder, or cannot be written.
@@ -23,7 +30,7 @@ def write(folder: Path) -> list[Path]:
             raise NewRelayError(f"{folder} is not empty; name a folder that is, or one that is not there yet.")
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copytree(
-            TEMPLATE, folder, copy_function=shutil.copyfile, ignore=shutil.ignore_patterns(*_LEFT_BY_TOOLS), dirs_exist_ok=True
+            template(), folder, copy_function=shutil.copyfile, ignore=shutil.ignore_patterns(*_LEFT_BY_TOOLS), dirs_exist_ok=True
         )
     except shutil.Error as error:
         raise NewRelayError(f"{folder} cannot be written: {error.args[0][0][2]}.") from error

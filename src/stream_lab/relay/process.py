@@ -6,9 +6,10 @@ import sys
 import time
 from typing import Any, Self
 
-from stream_lab.endpoint import Endpoint
-from stream_lab.ports import answers
-from stream_lab.process import Process
+from stream_lab.experiment.endpoint import Endpoint
+from stream_lab.extras import require
+from stream_lab.processes.ports import answers
+from stream_lab.processes.process import Process
 
 
 class Relay(Process):
@@ -23,8 +24,9 @@ class Relay(Process):
         `kind`: "before" or "after". `gpu`: the server of the model. `hides`: with a middleware that hides who has left.
 
         Raises:
-            EndpointError: it does not start; with its own words.
+            ProcessError: it does not start; with its own words.
         """
+        require("fastapi", "sse_starlette", "uvicorn", extra="relay")
         with socket.create_server(("127.0.0.1", 0), backlog=2048) as listening:
             self.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
             hiding, fd = ["hides"] if hides else [], str(listening.fileno())

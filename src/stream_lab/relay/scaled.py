@@ -23,7 +23,10 @@ async def text(tokens: int) -> StreamingResponse:
 
 @app.get("/events")
 async def events(tokens: int, grace: float = 0) -> EventSourceResponse:
-    """The same as events. `grace`: seconds that a stream which runs may go on for when the server is told to end."""
+    """Stream the same as events.
+
+    `grace`: seconds that a running stream may go on for when the server is told to end.
+    """
 
     async def each() -> AsyncIterator[dict[str, str]]:
         async for piece in ask(tokens):
@@ -35,7 +38,7 @@ async def events(tokens: int, grace: float = 0) -> EventSourceResponse:
 
 @app.get("/blocking")
 async def blocking(tokens: int) -> dict[str, str]:
-    """A call that waits without `await`, as `llm.invoke` does: nothing else runs on this loop meanwhile."""
+    """Wait without `await`, as `llm.invoke` does: nothing else runs on this loop meanwhile."""
     return {"text": "".join(ask_blocking(tokens))}
 
 

@@ -8,7 +8,7 @@ import sys
 
 import uvicorn
 
-from stream_lab.endpoint import KEY_VARIABLE, NO_KEY
+from stream_lab.experiment.endpoint import KEY_VARIABLE, NO_KEY
 from stream_lab.relay.app import after, before
 
 

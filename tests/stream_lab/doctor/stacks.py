@@ -18,8 +18,8 @@ from sse_starlette.sse import EventSourceResponse
 
 from stream_lab import bundled
 from stream_lab.doctor import Cause, Target
-from stream_lab.fake import Fake
-from stream_lab.parts import Gateway, Gunicorn, Haproxy, Nginx, serve
+from stream_lab.experiment.fake import Fake
+from stream_lab.processes import Gateway, Gunicorn, Haproxy, Nginx, serve
 from stream_lab.relay import Relay
 
 GAP = 0.03

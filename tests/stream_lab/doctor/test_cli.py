@@ -23,7 +23,7 @@ def healthy() -> Iterator[Endpoint]:
 
 
 def doctor(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "stream_lab.cli", "doctor", *arguments]
+    command = [sys.executable, "-m", "stream_lab", "doctor", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=ROOT)
 
 
@@ -90,7 +90,7 @@ def test_code_is_read_for_traps(tmp_path: Path) -> None:
         (["http://127.0.0.1:99999/x"], "no port that is a number"),
         (["http://127.0.0.1:9/x", "--post", "{no"], "is no JSON"),
         (["http://127.0.0.1:9/x", "--app", "nonsense"], "should look like module:app"),
-        (["http://127.0.0.1:9/x", "--app", "no.such:app"], "cannot be loaded"),
+        (["http://127.0.0.1:9/x", "--app", "no.such:app"], "Cannot load 'no.such:app'"),
         (["http://127.0.0.1:9/x", "--logs", "/no/such/file"], "cannot be read"),
     ],
 )

@@ -7,7 +7,8 @@ import pytest
 from stream_lab.doctor import Cause, Target, judge
 from stream_lab.doctor.diagnosis import MEANING
 from stream_lab.doctor.facts import Facts
-from stream_lab.doctor.probe import End, Transcript
+from stream_lab.doctor.probe import Transcript
+from stream_lab.http.capture import End
 from tests.stream_lab.doctor.stacks import HEALTHY, STACKS
 
 TARGET = Target.of("http://127.0.0.1:1/answer")
@@ -16,7 +17,7 @@ TARGET = Target.of("http://127.0.0.1:1/answer")
 def run(tokens: int, ended: float, *, gap: float = 0.1, first: float = 0.1, end: End = End.CLOSED) -> Facts:
     """A stream of so many tokens that ended at a certain time."""
     pieces = [(first + gap * number, b"x") for number in range(tokens)]
-    return Facts(Transcript(TARGET, 0.0, 200, {"content-type": "text/plain"}, 0.05, pieces, end, ended))
+    return Facts(Transcript(200, pieces, ended, end, headers={"content-type": "text/plain"}, head_at=0.05, target=TARGET))
 
 
 @pytest.mark.parametrize(
@@ -50,7 +51,7 @@ def test_a_limit_that_is_somebodys_default_is_named() -> None:
 
 @pytest.mark.parametrize("status", [301, 400, 401, 404, 405, 422, 429, 500, 502, 503, 504])
 def test_a_status_is_an_answer_and_no_stream(status: int) -> None:
-    heard = Transcript(TARGET, status=status, pieces=[(0.1, b"\x1b[31mno\x1b[0m")], end=End.WHOLE, ended=0.1)
+    heard = Transcript(status, [(0.1, b"\x1b[31mno\x1b[0m")], 0.1, End.WHOLE, target=TARGET)
     diagnosis = judge.once(Facts(heard))
     assert diagnosis is not None
     assert diagnosis.cause is Cause.HTTP_ERROR
@@ -59,7 +60,7 @@ def test_a_status_is_an_answer_and_no_stream(status: int) -> None:
 
 
 def test_a_redirect_says_where_to() -> None:
-    heard = Transcript(TARGET, status=307, headers={"location": "/elsewhere"}, end=End.WHOLE)
+    heard = Transcript(307, ending=End.WHOLE, headers={"location": "/elsewhere"}, target=TARGET)
     diagnosis = judge.once(Facts(heard))
     assert diagnosis is not None
     assert "/elsewhere" in diagnosis.evidence[0]

@@ -16,7 +16,8 @@ import uvicorn
 import yaml
 from langchain_openai import ChatOpenAI
 
-from stream_lab.doctor.limits import FILE, Limit, LimitsError, load, matching, page
+from stream_lab.doctor.limits import FILE, Limit, LimitsError, load, matching
+from stream_lab.doctor.limits_page import page
 
 ROOT = Path(__file__).parents[3]
 sys.path.insert(0, str(ROOT / "tools"))
@@ -233,10 +234,10 @@ class TestTheTool:
 class TestThePage:
     def test_is_what_the_file_gives(self) -> None:
         told = (ROOT / "docs" / "limits.md").read_text(encoding="utf-8")
-        assert told == page(), "edit limits.yaml, then: python -m stream_lab.doctor.limits > docs/limits.md"
+        assert told == page(), "edit limits.yaml, then: python -m stream_lab.doctor.limits_page > docs/limits.md"
 
     def test_is_what_the_command_prints(self) -> None:
-        done = subprocess.run([sys.executable, "-m", "stream_lab.doctor.limits"], capture_output=True, check=True)
+        done = subprocess.run([sys.executable, "-m", "stream_lab.doctor.limits_page"], capture_output=True, check=True)
         assert done.stdout.decode() == page()
 
     def test_every_row_of_its_tables_has_all_cells(self) -> None:

@@ -15,7 +15,7 @@ import yaml
 from stream_lab.regress.row import Row
 from stream_lab.regress.summary import Summary, parse
 
-REGRESS = [sys.executable, "-m", "stream_lab.cli", "regress"]
+REGRESS = [sys.executable, "-m", "stream_lab", "regress"]
 
 
 def configure(folder: Path, **body: Any) -> Path:

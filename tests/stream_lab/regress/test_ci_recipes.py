@@ -14,10 +14,10 @@ import pytest
 import yaml
 from typer.main import get_command
 
-from stream_lab.cli import cli
+from stream_lab.cli import app
 from stream_lab.regress.config import load
+from tests.stream_lab.notebooks.tiny_notebooks import BAD, GOOD, UNKNOWN, write
 from tests.stream_lab.regress.runs import configure
-from tests.stream_lab.tiny_notebooks import BAD, GOOD, UNKNOWN, write
 
 ROOT = Path(__file__).parents[3]
 RECIPES = ROOT / "docs" / "ci"
@@ -106,7 +106,7 @@ def test_no_recipe_goes_by_make_where_the_status_matters(tmp_path: Path) -> None
 
 
 def test_every_option_is_one_of_the_command_line() -> None:
-    commands = get_command(cli).commands  # type: ignore[attr-defined]
+    commands = get_command(app).commands  # type: ignore[attr-defined]
     options = {name: {flag for parameter in command.params for flag in parameter.opts} for name, command in commands.items()}
     called = 0
     for place, text in {**scripts(), "page": on_the_page()}.items():
@@ -149,7 +149,7 @@ def checkout(tmp_path: Path) -> Path:
         "stubs/make": "#!/bin/sh\nexit ${STUB_MAKE:-0}\n",
         ".venv/bin/stream-lab": f"""#!/bin/bash
 echo "$@" >>called
-if [ "$STUB" = real ]; then exec {shlex.quote(sys.executable)} -m stream_lab.cli "$@"; fi
+if [ "$STUB" = real ]; then exec {shlex.quote(sys.executable)} -m stream_lab "$@"; fi
 if [ -n "$STUB_DOCUMENTS" ]; then mkdir -p "runs/regress/$RUN"; echo "### told" >"runs/regress/$RUN/summary.md"; fi
 exit "$STUB"
 """,

@@ -12,12 +12,12 @@ import pytest
 from typer.testing import CliRunner
 
 from fake_vllm.testing import FakeVllm
-from stream_lab.cli import cli
+from stream_lab.cli import app
 from stream_lab.regress import snapshot
 from stream_lab.regress.row import Status
 from stream_lab.regress.summary import Kind, Verdict, schema
+from tests.stream_lab.notebooks.tiny_notebooks import BAD, GOOD, UNKNOWN, write
 from tests.stream_lab.regress.runs import as_json, command, configure, everything, folders, gone, rows, run, summary, until
-from tests.stream_lab.tiny_notebooks import BAD, GOOD, UNKNOWN, write
 
 ROOT = Path(__file__).parents[3]
 PUBLISHED = ROOT / "docs" / "regress.schema.json"
@@ -52,12 +52,12 @@ def test_the_published_schema_is_the_one_in_force() -> None:
 
 
 def run_history(folder: Path) -> list[dict[str, Any]]:
-    done = CliRunner().invoke(cli, ["history", str(folder / "runs" / "history.sqlite"), "--json"])
+    done = CliRunner().invoke(app, ["history", str(folder / "runs" / "history.sqlite"), "--json"])
     found: list[dict[str, Any]] = json.loads(done.stdout)
     return found
 
 
-HANG = "from stream_lab.fake import Fake\nfake = Fake()\nimport time, pathlib\npathlib.Path({mark!r}).write_text(str(fake.pid))\ntime.sleep(60)"
+HANG = "from stream_lab.experiment.fake import Fake\nfake = Fake()\nimport time, pathlib\npathlib.Path({mark!r}).write_text(str(fake.pid))\ntime.sleep(60)"
 WRONG = {
     "02": (BAD, Status.FAIL, "it holds: no, not yes"),
     "03": (UNKNOWN, Status.INFRA, "it holds: who knows, not yes"),
@@ -162,8 +162,8 @@ def test_a_notebook_whose_program_is_missing_is_skipped_with_its_reason(tmp_path
     write(tmp_path / "notebooks", "01", GOOD)
     write(tmp_path / "notebooks", "10", GOOD)
     configure(tmp_path)
-    monkeypatch.setattr("stream_lab.programs.PROGRAMS", {"nginx": (("no-such-nginx",), "nginx-light")})
-    done = CliRunner().invoke(cli, command(tmp_path)[3:])
+    monkeypatch.setattr("stream_lab.processes.programs.PROGRAMS", {"nginx": (("no-such-nginx",), "nginx-light")})
+    done = CliRunner().invoke(app, command(tmp_path)[3:])
     assert done.exit_code == 0, done.output
     assert (rows(tmp_path)["10"].status, rows(tmp_path)["01"].status) == (Status.SKIPPED, Status.PASS)
     assert "apt-get install nginx-light" in rows(tmp_path)["10"].reason
@@ -233,14 +233,14 @@ def test_bad_input_is_one_sentence_and_status_2(
     write(tmp_path / "notebooks", "01", GOOD)
     configure(tmp_path)
     monkeypatch.chdir(tmp_path)
-    done = CliRunner().invoke(cli, ["regress", *arguments])
+    done = CliRunner().invoke(app, ["regress", *arguments])
     assert done.exit_code == 2
     assert sentence in done.stderr
     assert "Traceback" not in done.output
 
 
 def test_without_a_history_it_is_said_what_makes_one(tmp_path: Path) -> None:
-    done = CliRunner().invoke(cli, ["history", str(tmp_path / "none.sqlite")])
+    done = CliRunner().invoke(app, ["history", str(tmp_path / "none.sqlite")])
     assert done.exit_code == 2
     assert "make regress writes one" in done.stderr
 
@@ -250,7 +250,7 @@ def test_outputs_may_go_to_any_filesystem(tmp_path: Path) -> None:
 
     write(tmp_path / "notebooks", "01", GOOD)
     configure(tmp_path)
-    done = CliRunner().invoke(cli, [*command(tmp_path)[3:], "--outputs", "memory://regress-test", "--run", "r1"])
+    done = CliRunner().invoke(app, [*command(tmp_path)[3:], "--outputs", "memory://regress-test", "--run", "r1"])
     assert done.exit_code == 0, done.output
     files = fsspec.filesystem("memory").find("/regress-test/r1")
     assert sorted(name.removeprefix("/regress-test/r1/") for name in files) == [

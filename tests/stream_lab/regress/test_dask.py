@@ -12,10 +12,10 @@ import psutil
 import pytest
 from typer.testing import CliRunner
 
-from stream_lab.cli import cli
+from stream_lab.cli import app
 from stream_lab.regress.row import Status
+from tests.stream_lab.notebooks.tiny_notebooks import BAD, GOOD, write
 from tests.stream_lab.regress.runs import command, configure, folders, gist, gone, rows, run, summary, until
-from tests.stream_lab.tiny_notebooks import BAD, GOOD, write
 
 pytest.importorskip("distributed", reason="Dask is not installed; pip install 'stream-deadline[dask]'")
 
@@ -109,7 +109,7 @@ def test_when_the_last_worker_is_gone_what_is_left_cannot_be_told(
 
     killer = Thread(target=kill_them)
     killer.start()
-    done = CliRunner().invoke(cli, [*command(tmp_path)[3:], "--scheduler", dask.address])
+    done = CliRunner().invoke(app, [*command(tmp_path)[3:], "--scheduler", dask.address])
     killer.join()
     assert done.exit_code == 2, done.output
     assert rows(tmp_path)["01"].reason == "no worker was left to play it"

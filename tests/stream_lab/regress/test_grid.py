@@ -7,7 +7,7 @@ import pytest
 
 from stream_lab.regress.config import Config, ConfigError
 from stream_lab.regress.grid import cells
-from tests.stream_lab.tiny_notebooks import GOOD, write
+from tests.stream_lab.notebooks.tiny_notebooks import GOOD, write
 
 
 @pytest.fixture

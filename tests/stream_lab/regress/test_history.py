@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stream_lab.evidence import Claim, Outcome
+from stream_lab.experiment.evidence import Claim, Outcome
 from stream_lab.regress.history import History, HistoryError
 from stream_lab.regress.row import Attempt, Row, Status
 from stream_lab.regress.summary import Summary, Verdict

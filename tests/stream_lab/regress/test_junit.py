@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from stream_lab.evidence import Outcome
+from stream_lab.experiment.evidence import Outcome
 from stream_lab.regress.compare import Baseline
 from stream_lab.regress.junit import junit
 from stream_lab.regress.row import ENDED, Row, Status

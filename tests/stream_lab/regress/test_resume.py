@@ -12,11 +12,11 @@ import psutil
 import pytest
 from typer.testing import CliRunner
 
-from stream_lab.cli import cli
+from stream_lab.cli import app
 from stream_lab.regress.row import Status
 from stream_lab.regress.summary import Summary
+from tests.stream_lab.notebooks.tiny_notebooks import BAD, GOOD, write
 from tests.stream_lab.regress.runs import command, configure, folders, gist, gone, run, summary, until
-from tests.stream_lab.tiny_notebooks import BAD, GOOD, write
 
 SLOW = "import pathlib, time\npathlib.Path({mark!r}).touch()\nwhile not pathlib.Path({go!r}).exists(): time.sleep(0.1)\n"
 
@@ -63,7 +63,7 @@ def test_a_finished_run_is_told_again_and_nothing_is_started(tmp_path: Path, mon
     assert run(tmp_path).returncode == 0
     before = summary(tmp_path)
     monkeypatch.setattr(subprocess, "Popen", _never)
-    done = CliRunner().invoke(cli, [*command(tmp_path)[3:], "--resume"])
+    done = CliRunner().invoke(app, [*command(tmp_path)[3:], "--resume"])
     assert done.exit_code == 0, done.output
     assert summary(tmp_path) == before
 
@@ -102,13 +102,13 @@ def test_a_full_disk_is_one_sentence_and_loses_nothing(tmp_path: Path, monkeypat
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "write_bytes", full)
-        done = CliRunner().invoke(cli, command(tmp_path)[3:])
+        done = CliRunner().invoke(app, command(tmp_path)[3:])
     assert done.exit_code == 2
     assert "No space left on device; make room there, then go on with --resume." in done.stderr
     (folder,) = folders(tmp_path)
     row = json.loads((folder / "cells/bundled/here/01_test.json").read_text(encoding="utf-8"))
     assert row["status"] == Status.PASS
-    done = CliRunner().invoke(cli, [*command(tmp_path)[3:], "--resume"])
+    done = CliRunner().invoke(app, [*command(tmp_path)[3:], "--resume"])
     assert done.exit_code == 0, done.output
     found: Summary = summary(tmp_path)
     assert [row.status for row in found.rows] == [Status.PASS, Status.PASS]

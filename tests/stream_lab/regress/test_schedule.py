@@ -4,8 +4,8 @@ from concurrent.futures import Future
 from typing import Any
 
 from stream_lab.regress.config import EndpointSpec
-from stream_lab.regress.play import Played, Task
 from stream_lab.regress.row import Row, Status
+from stream_lab.regress.run_cell import CellResult, Task
 from stream_lab.regress.schedule import run_all
 from stream_lab.regress.snapshot import Snapshot
 from stream_lab.regress.worlds import World
@@ -26,10 +26,10 @@ class OneAfterTheOther:
         self.slots = slots
         self.began: list[list[str]] = []
         self._lost = lost
-        self._playing: list[tuple[Task, Future[Played]]] = []
+        self._playing: list[tuple[Task, Future[CellResult]]] = []
 
-    def submit(self, task: Task) -> "Future[Played]":
-        future: Future[Played] = Future()
+    def submit(self, task: Task) -> "Future[CellResult]":
+        future: Future[CellResult] = Future()
         self._playing.append((task, future))
         self.began.append([task.row.cell for task, _ in self._playing])
         return future
@@ -39,12 +39,12 @@ class OneAfterTheOther:
         if ended.row.cell == self._lost:
             future.set_exception(RuntimeError("the worker is gone"))
         else:
-            future.set_result(Played(ended.row))
+            future.set_result(CellResult(ended.row))
 
     def gone(self) -> bool:
         return False
 
-    def stop(self, sitting: str) -> None: ...
+    def stop(self, session: str) -> None: ...
 
     def __enter__(self) -> "OneAfterTheOther":
         return self

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from stream_lab.evidence import Outcome
+from stream_lab.experiment.evidence import Outcome
 from stream_lab.plots import Picture
 from stream_lab.regress import pictures
 from stream_lab.regress.history import Past

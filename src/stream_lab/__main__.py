@@ -1,0 +1,5 @@
+"""The laboratory's commands as a module: `python -m stream_lab`."""
+
+from stream_lab.cli import main
+
+main()

@@ -1,0 +1,66 @@
+"""The program: its commands, its version, and the one place where an error becomes a sentence."""
+
+import os
+import signal
+import sys
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from typer.core import TyperGroup
+
+from stream_lab.cli.doctor import doctor
+from stream_lab.cli.evidence import evidence
+from stream_lab.cli.history import history
+from stream_lab.cli.matrix import matrix
+from stream_lab.cli.new_relay import new_relay
+from stream_lab.cli.real_vllm import real_vllm
+from stream_lab.cli.regress import regress
+from stream_lab.cli.run import run
+from stream_lab.cli.servers import servers
+from stream_lab.errors import LabError
+from stream_lab.extras import installed
+
+
+class Commands(TyperGroup):
+    """The commands. A `LabError` of any of them ends the program with its text and its status."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except LabError as error:
+            Console(stderr=True, soft_wrap=True).print(f"stream-lab: {error}", highlight=False, markup=False)
+            raise SystemExit(error.exit_status) from None
+
+
+app = typer.Typer(cls=Commands, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"stream-lab {installed()[1]}")
+        raise typer.Exit
+
+
+@app.callback()
+def stream_lab(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """Why LLM streams outlive their time-outs, shown and measured."""
+
+
+for command in (run, matrix, regress, history, evidence, doctor, servers):
+    app.command()(command)
+app.command("new-relay")(new_relay)
+app.command("real-vllm")(real_vllm)
+
+
+def main() -> None:
+    """Run the command that the process was started with."""
+    # A reader's own module may be in the current folder; it comes last, so that it hides nothing that is installed.
+    sys.path.append(os.getcwd())
+    # Ended from outside is like Ctrl-C: everything that was started is stopped on the way out.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    app()

@@ -1,0 +1,93 @@
+"""`stream-lab doctor`: which layer cuts a stream, or which sources hold a trap."""
+
+import json
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+
+from stream_lab.cli.common import UsageError, interrupted, leave, write_page
+from stream_lab.cli.objects import load
+
+
+def doctor(
+    url: Annotated[
+        str | None, typer.Argument(help="Ends in /v1: a model is asked for a stream. Any other is fetched as it is.")
+    ] = None,
+    code: Annotated[list[Path] | None, typer.Option(help="Read Python sources and notebooks for traps; may be repeated.")] = None,
+    direct: Annotated[str | None, typer.Option(help="The same, past the proxies; or the model's server, ending in /v1.")] = None,
+    app: Annotated[
+        str | None, typer.Option(help="The application, as module:app; is served here and asked without a proxy.")
+    ] = None,
+    post: Annotated[str | None, typer.Option(help="JSON to send by POST, if the address does not end in /v1.")] = None,
+    model: Annotated[str | None, typer.Option(help="The model's name; without it, the only one the server has.")] = None,
+    watch: Annotated[float, typer.Option(min=1, max=3600, help="Seconds to listen to a stream, at most.")] = 20.0,
+    logs: Annotated[list[Path] | None, typer.Option(help="Logs of nginx, gunicorn, uvicorn, hypercorn; may be repeated.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the diagnosis as JSON.")] = False,
+    html: Annotated[Path | None, typer.Option(help="Where to write a page with the arrivals as a picture.")] = None,
+) -> None:
+    """Find out which layer cuts a stream, or never ends it. Exit status 0 if it is healthy, 1 if not, 2 if it could not be asked."""
+    if code:
+        if url is not None and "://" in url:
+            raise UsageError("Give an address or --code, not both.")
+        _read_sources([*code, *([Path(url)] if url is not None else [])], as_json)
+    if url is None:
+        raise UsageError("Give an address, as http://host:8000/v1, or sources with --code PATH.")
+    from stream_lab.doctor import Target, console, examine
+    from stream_lab.doctor.logs import consider, lines_of
+    from stream_lab.doctor.target import only_model
+
+    screen = Console(stderr=as_json)
+
+    def target(address: str) -> Target:
+        chat = address.rstrip("/").endswith("/v1")
+        return Target.of(address, post=None if chat else post, model=(model or only_model(address)) if chat else None)
+
+    try:
+        with ExitStack() as stack:
+            far, near, within = target(url), None if direct is None else target(direct), None
+            if app is not None:
+                from stream_lab.processes import serve
+
+                within = far.at(stack.enter_context(serve(load(app, example="module:app"))).url)
+            for log in logs or []:
+                log.open("rb").close()  # before anything is asked
+            began = datetime.now()
+            with screen.status("asking") as status:
+                found = examine(far, direct=near, within=within, watch=watch, tell=lambda what: status.update(f"{what} …"))
+        if logs:
+            told = consider(found.diagnosis, lines_of(logs), since=began, until=datetime.now())
+            found = replace(found, diagnosis=told)
+    except OSError as error:
+        raise UsageError(f"{error.filename} cannot be read: {error.strerror}.") from None
+    except KeyboardInterrupt:
+        leave(interrupted())
+    if as_json:
+        print(json.dumps(found.diagnosis.as_dict(), ensure_ascii=False))
+    else:
+        console.show(found, screen)
+    if html is not None:
+        from stream_lab.doctor.page import page
+
+        write_page(html, page(found, url))
+        screen.print(f"Page: {html}", highlight=False, soft_wrap=True)
+    leave(0 if found.diagnosis.cause == "healthy" else 1)
+
+
+def _read_sources(paths: list[Path], as_json: bool) -> NoReturn:
+    """Status 0: nothing found, 1: a trap, 2: something could not be read."""
+    from stream_lab.lint import render, survey
+
+    seen = survey(paths)
+    if as_json:
+        print(json.dumps([finding.as_dict() for finding in seen.findings], ensure_ascii=False))
+    else:
+        if seen.findings:
+            print(render(seen.findings))
+        traps = sum(finding.is_trap for finding in seen.findings)
+        print(f"{traps} {'trap' if traps == 1 else 'traps'} in {seen.files:,} files, {seen.lines:,} lines.")
+    raise typer.Exit(1 if any(finding.is_trap for finding in seen.findings) else 2 if seen.findings else 0)

@@ -1,0 +1,23 @@
+"""`stream-lab new-relay`: the template of a server, written out."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+
+def new_relay(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to put it: an empty folder, or a new one.")],
+) -> None:
+    """Write a server that stands between callers and a vLLM, with its tests: FastAPI, every bound, nginx and gunicorn."""
+    from stream_lab.relay.new import write
+
+    files = write(folder)
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    console.print(f"{len(files)} files in {folder}; its README.md says what is what. Go on with")
+    python = shlex.quote(sys.executable)
+    console.print(f"  cd {shlex.quote(str(folder))} && {python} -m pytest")
+    console.print(f"  BASE_URL=http://gpu:8000/v1 MODEL=my-model {python} -m relay")

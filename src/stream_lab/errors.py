@@ -1,0 +1,16 @@
+"""The errors that a reader can act on."""
+
+
+class LabError(Exception):
+    """Base of every error whose text tells a reader what is wrong and what to do.
+
+    The command line prints the text as one sentence and ends with `exit_status`.
+    """
+
+    exit_status = 2
+
+
+class Interrupted(LabError):
+    """Raised when Ctrl-C ended a command that keeps what it has; the text says what, or how to go on."""
+
+    exit_status = 130

@@ -1,0 +1,82 @@
+"""One observed call: the stream as its consumer saw it, the server as its metrics show it, and what to make of both."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from stream_lab.experiment import verdict
+from stream_lab.experiment.endpoint import Endpoint
+from stream_lab.experiment.release import until_free
+from stream_lab.experiment.trace import Ending, Recording, record
+from stream_lab.experiment.witness import Sample, Witness
+
+LOOKS_EVERY = 0.025  # seconds
+# Seconds the server is watched for after that, so that one can see that it stays as it is.
+AFTERWARDS = 0.3
+
+
+@dataclass
+class Call:
+    """What came of one call with a deadline of `deadline` seconds.
+
+    `samples`: the server's metrics meanwhile, empty when it shows none; their clock starts with the call.
+    """
+
+    recording: Recording
+    deadline: float
+    samples: list[Sample] = field(default_factory=list)
+
+    @property
+    def verdict(self) -> str:
+        """What the stream did about its deadline."""
+        return verdict.of_stream(self.recording, self.deadline)
+
+    @property
+    def server(self) -> str:
+        """What the server did about the deadline, in words."""
+        if not self.samples:
+            return verdict.NO_METRICS
+        if self.recording.ending is Ending.FINISHED:
+            return verdict.BY_ITSELF
+        if self.samples[0].running:
+            return verdict.SHARED
+        ended = self.recording.ended
+        if not any(sample.running for sample in self.samples if 0 < sample.at < ended):
+            return verdict.NOT_BUSY
+        if self.recording.ending is Ending.GAVE_UP:
+            # The first half of the time since the deadline is the server's, to let go.
+            since = (self.deadline + ended) / 2
+            busy = any(sample.running for sample in self.samples if since < sample.at < ended)
+        else:
+            busy = self.samples[-1].running > 0
+        return verdict.Server.RAN_ON if busy else verdict.Server.STOPPED
+
+    @property
+    def tokens_after_deadline(self) -> int:
+        """How many tokens the server made after the deadline; 0 without metrics."""
+        after = [sample.tokens for sample in self.samples if sample.at >= self.deadline]
+        return after[-1] - after[0] if after else 0
+
+
+async def observe(stream: AsyncIterator[Any], *, deadline: float, server: Endpoint, give_up_after: float | None = None) -> Call:
+    """Consume a stream while the server is watched.
+
+    Args:
+        stream: what to consume, for example `model.astream(…)`; it starts now.
+        deadline: seconds after which it should have been stopped.
+        server: where it comes from.
+        give_up_after: seconds after which the consumer leaves, if nothing has stopped the stream; None: half the deadline past it,
+            and at least 1.5 s.
+    """
+    if give_up_after is None:
+        give_up_after = deadline + max(deadline / 2, 1.5)
+    if not server.shows_metrics:
+        return Call(await record(stream, give_up_after=give_up_after), deadline)
+    witness = Witness(server.root)
+    with witness:
+        recording = await record(stream, give_up_after=give_up_after)
+        baseline = witness.samples[0].running if witness.samples else 0
+        await asyncio.to_thread(until_free, lambda: not witness.is_idle(baseline), every=LOOKS_EVERY)
+        await asyncio.sleep(AFTERWARDS)
+    return Call(recording, deadline, [replace(sample, at=sample.at - recording.started) for sample in witness.samples])

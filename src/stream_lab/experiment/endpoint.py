@@ -1,0 +1,199 @@
+"""The server under test: the bundled fake, or any server that speaks OpenAI's protocol."""
+
+import os
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import httpx2
+from pydantic import SecretStr
+
+from stream_lab.errors import LabError
+from stream_lab.experiment.fake import Fake
+from stream_lab.http.client import direct_client, reach_this_machine_directly
+
+KEY_VARIABLE = "OPENAI_API_KEY"
+NO_KEY = "vllm-only-base-model"
+LONG_ANSWER = 4096
+"""Tokens to ask for where a server cannot be told to ignore the end token."""
+
+
+class EndpointError(LabError):
+    """Raised when a server cannot be used; the text says why and what to do."""
+
+
+class Endpoint:
+    """A server that was asked for one token and answered.
+
+    Attributes:
+        base_url: ends in /v1.
+        model: the model's name.
+        settings: the arguments every model in the notebooks is made with: address, name, key, and `ignore_eos` as in the
+            incident, sent through `extra_body`; where it is refused, a large `max_tokens` instead.
+        is_fake: whether this is a fake-vllm, which can play scenarios and keeps a ledger.
+        notes: what a reader should know about this server before believing its results.
+    """
+
+    def __init__(
+        self, base_url: str, model: str | None = None, *, fake: Fake | None = None, key_variable: str = KEY_VARIABLE
+    ) -> None:
+        """Attach to a server. `key_variable`: the name of the environment variable that holds its key.
+
+        Raises:
+            EndpointError: nothing listens there, the key is missing or wrong, or the model is not known.
+        """
+        self.base_url = _checked_url(base_url)
+        self.notes: list[str] = []
+        self._fake = fake
+        self._key_variable = key_variable
+        self._key = SecretStr(os.environ.get(key_variable) or NO_KEY)
+        with direct_client(timeout=30, headers={"authorization": f"Bearer {self._key.get_secret_value()}"}) as client:
+            self.model = self._choose_model(client, model)
+            extra_body = self._probe(client)
+            self.is_fake = _answers(client, f"{self.root}/ledger")
+            self.shows_metrics = _answers(client, f"{self.root}/metrics", contains="vllm:num_requests_running")
+        if not self.shows_metrics:
+            self.notes.append("It shows no vLLM metrics, so a run cannot show whether the server stops generating.")
+        self.settings: dict[str, Any] = {
+            "model": self.model,
+            "base_url": self.base_url,
+            "api_key": self._key,
+            "extra_body": extra_body,
+            **({} if extra_body else {"max_tokens": LONG_ANSWER}),
+        }
+
+    @property
+    def root(self) -> str:
+        """The server's address without /v1: where /metrics is."""
+        return self.base_url.removesuffix("/v1")
+
+    def __repr__(self) -> str:
+        kind = "a fake vLLM" if self.is_fake else "a real server"
+        return "\n".join([f"{kind}, model '{self.model}'", *self.notes])
+
+    def ledger(self) -> list[dict[str, Any]]:
+        """Return what a fake wrote down about each request, oldest first.
+
+        An entry says when the request `started`, when its `client_left`, its `tokens` …
+        """
+        with direct_client(timeout=10) as client:
+            requests: list[dict[str, Any]] = client.get(f"{self.root}/ledger").json()["requests"]
+        return requests
+
+    def close(self) -> None:
+        """Stop the server if it was started for this endpoint."""
+        if self._fake is not None:
+            self._fake.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def _choose_model(self, client: httpx2.Client, model: str | None) -> str:
+        answer = self._ask(client, "GET", "/models")
+        if answer.status_code in (401, 403):
+            raise EndpointError(f"{self.base_url} wants a key it was not given; set {self._key_variable} in the environment.")
+        if answer.status_code == 404:
+            raise EndpointError(f"{self.base_url} has no /models; should the address end in /v1?")
+        return chosen_model(answer, model, self.base_url)
+
+    def _probe(self, client: httpx2.Client) -> dict[str, Any]:
+        """Ask for one token, first with `ignore_eos`; returns the extra body that the server takes."""
+        body = {"model": self.model, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1}
+        # The scenario that the bundled fake was started with may be one that never answers.
+        extra = {"ignore_eos": True}
+        answer = self._ask(client, "POST", "/chat/completions", {**body, **extra, "fake_scenario": "finite"})
+        if answer.status_code in (400, 422):
+            extra = {}
+            answer = self._ask(client, "POST", "/chat/completions", body)
+            self.notes.append(
+                f"It refuses ignore_eos; calls ask for up to {LONG_ANSWER} tokens instead, and the model may stop by itself before that."
+            )
+        if answer.status_code != 200:
+            raise EndpointError(f"{self.base_url} answered {answer.status_code} to a request for one token: {answer.text[:200]}")
+        return extra
+
+    def _ask(self, client: httpx2.Client, method: str, path: str, body: dict[str, Any] | None = None) -> httpx2.Response:
+        try:
+            return client.request(method, self.base_url + path, json=body)
+        except httpx2.TimeoutException:
+            raise EndpointError(f"{self.base_url} did not answer within 30 s; is the server still loading its model?") from None
+        except httpx2.HTTPError as error:
+            if "CERTIFICATE_VERIFY_FAILED" in str(error):
+                raise EndpointError(
+                    f"The certificate of {self.base_url} is not one that this machine trusts; "
+                    "if it is yours, name its authority with SSL_CERT_FILE=/path/to/ca.pem."
+                ) from None
+            raise EndpointError(
+                f"No server answers at {self.base_url} ({type(error).__name__}); start it, or mend BASE_URL."
+            ) from None
+
+
+def open_endpoint(base_url: str | None = None, model: str | None = None) -> Endpoint:
+    """Open the server a notebook works with: `base_url`, or else the bundled fake.
+
+    The fake is endless, at twelve tokens a second.
+
+    Raises:
+        EndpointError: the server at `base_url` cannot be used.
+    """
+    if base_url is not None:
+        reach_this_machine_directly()
+        return Endpoint(base_url, model)
+    return bundled("endless", model=model)
+
+
+def bundled(scenario: str, *, gap: float = 0.085, model: str | None = None, **flags: object) -> Endpoint:
+    """Start the bundled fake with a scenario, for things that a real server does not do on request.
+
+    `gap`: seconds between tokens.
+    """
+    reach_this_machine_directly()
+    fake = Fake(scenario, gap=gap, **({"model": model} if model else {}), **flags)  # type: ignore[arg-type]
+    try:
+        return Endpoint(fake.base_url, fake.model, fake=fake)
+    except BaseException:
+        fake.close()
+        raise
+
+
+def chosen_model(answer: httpx2.Response, wanted: str | None, base_url: str) -> str:
+    """Return the model to ask for: the wanted one, or the only one.
+
+    Args:
+        answer: of the server's /models.
+        wanted: the reader's choice; None: there is none.
+        base_url: the server's address, for the error.
+
+    Raises:
+        EndpointError: the server has no such model, or none or several to choose from.
+    """
+    try:
+        names = [str(card["id"]) for card in answer.json()["data"]] if answer.status_code == 200 else []
+    except (ValueError, KeyError, TypeError):
+        names = []
+    listed = f"it serves: {', '.join(names[:10])}" if names else "it lists none"
+    if wanted is None and len(names) != 1:
+        raise EndpointError(f"{base_url} does not serve exactly one model; name yours with --model, or MODEL=… ({listed}).")
+    if wanted is not None and names and wanted not in names:
+        raise EndpointError(f"{base_url} has no model '{wanted}'; {listed}.")
+    return wanted if wanted is not None else names[0]
+
+
+def _checked_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise EndpointError(f"BASE_URL is '{url}', but it should look like http://host:8000/v1.")
+    if parts.username or parts.password:
+        raise EndpointError(f"BASE_URL must not hold a password; give the key in {KEY_VARIABLE}.")
+    return url.rstrip("/")
+
+
+def _answers(client: httpx2.Client, url: str, contains: str = "") -> bool:
+    try:
+        answer = client.get(url)
+    except httpx2.HTTPError:
+        return False
+    return answer.status_code == 200 and contains in answer.text

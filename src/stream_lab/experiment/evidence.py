@@ -1,0 +1,133 @@
+"""What a notebook found, as data: a claim of the story, what the run showed, and whether the two agree."""
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from stream_lab.experiment.versions import imported
+
+FOLDER_VARIABLE = "STREAM_LAB_EVIDENCE"
+
+
+class Outcome(StrEnum):
+    """Whether a claim came out as the story tells it."""
+
+    AS_TOLD = "as told"
+    NOT_AS_TOLD = "not as told"
+    NOT_SHOWN = "not shown"
+
+    @property
+    def mark(self) -> str:
+        return {"as told": "✔", "not as told": "✘", "not shown": "?"}[self]
+
+
+class Unknown(str):
+    """A finding that neither supports nor refutes a claim, such as a model that stopped before its deadline came."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One line of a notebook's table. `expected` and `found` are words such as "stopped at the deadline"."""
+
+    text: str
+    expected: str
+    found: str
+    outcome: Outcome
+
+
+class Evidence:
+    """The claims of one notebook, and the numbers behind them.
+
+    While the kit runs notebooks, each finding is written at once to a file of its own folder, so that what a broken run had
+    already shown is kept; the runner names the folder in the environment.
+    """
+
+    def __init__(self, notebook: str) -> None:
+        self.notebook = notebook
+        self.claims: list[Claim] = []
+        self.numbers: dict[str, Any] = {}
+        self._complete = False
+        folder = os.environ.get(FOLDER_VARIABLE)
+        self._file = Path(folder) / f"{notebook}.json" if folder else None
+        self._save()
+
+    def claim(self, text: str, *, expected: object, found: object) -> Claim:
+        """Hold a finding against the story, and keep the result."""
+        if isinstance(found, Unknown):
+            outcome = Outcome.NOT_SHOWN
+        else:
+            outcome = Outcome.AS_TOLD if str(found) == str(expected) else Outcome.NOT_AS_TOLD
+        claim = Claim(text, str(expected), str(found), outcome)
+        self.claims.append(claim)
+        self._save()
+        return claim
+
+    def number(self, name: str, value: float) -> None:
+        """Keep a measured value for the report.
+
+        Numbers differ from run to run and are never part of a verdict.
+        """
+        self.numbers[name] = round(value, 4)
+        self._save()
+
+    def table(self) -> "Table":
+        """Return the table that ends a notebook, and declare the notebook complete."""
+        self._complete = True
+        self._save()
+        return Table(self.claims)
+
+    def _save(self) -> None:
+        if self._file is None:
+            return
+        body = {
+            "notebook": self.notebook,
+            "complete": self._complete,
+            "claims": [asdict(c) for c in self.claims],
+            "numbers": self.numbers,
+            "imported": imported(),
+        }
+        partial = self._file.with_suffix(".tmp")
+        partial.write_text(json.dumps(body, indent=1, ensure_ascii=False), encoding="utf-8")
+        partial.replace(self._file)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a notebook's file of evidence holds; empty where there is none. `imported`: versions by package, and of `python`."""
+
+    claims: list[Claim] = field(default_factory=list)
+    numbers: dict[str, float] = field(default_factory=dict)
+    imported: dict[str, str] = field(default_factory=dict)
+    complete: bool = False
+
+    @property
+    def lacking(self) -> str:
+        """Why this is not the evidence of a whole run; empty: it is."""
+        return "it did not get to its table of claims" if not self.complete else "it made no claim" if not self.claims else ""
+
+
+def read(file: Path) -> Found:
+    """Read what a notebook has left; each part that is missing is empty."""
+    try:
+        body = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return Found()
+    claims = [Claim(**{**claim, "outcome": Outcome(claim["outcome"])}) for claim in body["claims"]]
+    return Found(claims, body["numbers"], body.get("imported", {}), body["complete"])
+
+
+class Table:
+    """Claims as a table, in a notebook and in plain text."""
+
+    def __init__(self, claims: list[Claim]) -> None:
+        self._claims = list(claims)
+
+    def __repr__(self) -> str:
+        return "\n".join(f"{claim.outcome.mark} {claim.text}: {claim.found}" for claim in self._claims)
+
+    def _repr_markdown_(self) -> str:
+        rows = [f"| {claim.outcome.mark} | {claim.text} | {claim.found} |" for claim in self._claims]
+        return "\n".join(["| | claim | this run |", "|---|---|---|", *rows])

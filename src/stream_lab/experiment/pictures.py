@@ -1,0 +1,303 @@
+"""The experiments' pictures. Each is drawn from records, and its alternative text says the same in words."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from stream_lab.experiment.call import Call
+from stream_lab.experiment.release import Release
+from stream_lab.experiment.scope import Event, Log
+from stream_lab.experiment.trace import Ending, Pull
+from stream_lab.experiment.wait import Wait
+from stream_lab.plots import DEADLINE, EVENT, GOOD, LATE, NEUTRAL, OK, Picture, dots, legend, seconds, single
+
+if TYPE_CHECKING:  # it imports LangChain, which not every notebook with a picture needs
+    from stream_lab.experiment.attempts_run import Trial
+
+MOST_LANES = 60
+# The call's clock starts a little before the scope's; a chunk this close to the deadline (seconds) is not called late.
+CLOSE = 0.05
+VISIBLE = 0.006  # of the axis, the least a bar is wide
+STATES = ["created", "active", "expiring", "expired", "finished"]
+
+
+def timeline(calls: Mapping[str, Call], *, title: str) -> Picture:
+    """Draw when chunks reached the consumer, a row for each call.
+
+    A blue dot is a chunk before the deadline, an orange cross one after it.
+
+    `title` states the finding. The calls share the deadline of the first.
+    """
+    deadline = next(iter(calls.values())).deadline
+    figure, axes = single(height=1.5 + 0.75 * len(calls), title=title)
+    end = max([deadline, *(call.recording.ended for call in calls.values())])
+    for row, call in enumerate(calls.values()):
+        arrivals, ended = call.recording.arrivals, call.recording.ended
+        axes.plot([0, ended], [row, row], color=NEUTRAL, linewidth=1, zorder=1)
+        dots(axes, [at for at in arrivals if at <= deadline + CLOSE], row, OK, "o", "chunk before the deadline")
+        dots(axes, [at for at in arrivals if at > deadline + CLOSE], row, LATE, "X", "chunk after the deadline")
+        axes.plot([ended, ended], [row - 0.22, row + 0.22], color=DEADLINE, linewidth=2.5)
+        axes.annotate(_ending(call), (ended, row), xytext=(7, 0), textcoords="offset points", va="center", fontsize=9)
+    axes.axvline(deadline, color=DEADLINE, linestyle="--", linewidth=1.2)
+    axes.annotate(f"deadline {deadline:g} s", (deadline, -0.6), ha="center", va="bottom", fontsize=9, annotation_clip=False)
+    axes.set_title(title, loc="left", fontsize=11, pad=20)
+    axes.set_yticks(range(len(calls)), list(calls))
+    axes.set_ylim(len(calls) - 0.45, -0.6)
+    axes.set_xlim(0, end * 1.42)
+    axes.spines["left"].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    seconds(axes)
+    legend(figure, axes)
+    rows = [f"{name}: {call.recording.chunks_after(deadline)} chunks after it, {_ending(call)}" for name, call in calls.items()]
+    return Picture(figure, f"{title}. Chunk arrivals against a deadline of {deadline:g} s. {'. '.join(rows)}.")
+
+
+def swim_lanes(call: Call, log: Log, *, title: str) -> Picture:
+    """Draw one lane for each task that pulled a chunk.
+
+    A cross is where the timer cancelled the task it had remembered.
+
+    `log`: the observed scope of this call. With more than 60 tasks, evenly chosen lanes are shown.
+    """
+    recording, deadline = call.recording, call.deadline
+    every = sorted({pull.task for pull in recording.pulls})
+    shown = every if len(every) <= MOST_LANES else _spread(every, MOST_LANES)
+    lanes = {task: lane for lane, task in enumerate(shown)}
+    figure, axes = single(height=max(2.2, 1.3 + 0.115 * len(shown)), title=title)
+    thin = 0.7 if len(shown) > 3 else 0.5
+    for pull in recording.pulls:
+        if pull.task in lanes:
+            _bar(axes, pull, lanes[pull.task], recording.ended, deadline, thin)
+    if log.find("entered") and recording.pulls:
+        axes.plot(
+            recording.pulls[0].asked,
+            0,
+            marker=">",
+            markersize=9,
+            color=GOOD,
+            zorder=5,
+            linestyle="none",
+            label="opens the scope",
+            clip_on=False,
+        )
+    fired = log.find("timer fired")
+    target = ""
+    if fired is not None and lanes:
+        target = "which had already finished" if fired.remembered_done else "which was waiting for a chunk"
+        axes.plot(deadline, 0, marker="X", markersize=12, color=EVENT, zorder=5, linestyle="none")
+        axes.annotate(
+            f"the timer cancels the task that opened the scope,\n{target}",
+            (deadline, 0), xytext=(14, 0), textcoords="offset points", va="center", fontsize=9, color=EVENT,
+        )  # fmt: skip
+    axes.axvline(deadline, color=DEADLINE, linestyle="--", linewidth=1.2)
+    step = max(1, len(shown) // 12)
+    axes.set_yticks(range(0, len(shown), step), [f"task {task}" for task in shown[::step]])
+    axes.set_ylim(len(shown) - 0.4, -1.0)
+    if len(shown) < len(every):
+        axes.set_ylabel(f"{len(shown)} of {len(every)} tasks, evenly chosen", fontsize=9)
+    axes.set_xlim(0, max(recording.ended, deadline) * 1.45 if len(shown) <= 3 else max(recording.ended, deadline) * 1.05)
+    seconds(axes)
+    legend(figure, axes)
+    count = f"{len(every)} tasks" if len(every) > 1 else "one task"
+    alt = f"{title}. {count} pulled {recording.chunks} chunks in {recording.ended:.1f} s; the deadline was {deadline:g} s."
+    return Picture(figure, f"{alt} The timer cancelled the task that opened the scope, {target}." if target else alt)
+
+
+def server_load(calls: Mapping[str, Call], *, title: str) -> Picture:
+    """Draw requests running, and tokens made since the call, a column for each call."""
+    shown = {name: call for name, call in calls.items() if call.samples}
+    if not shown:
+        figure, axes = single(height=1.2, title=title)
+        axes.set_axis_off()
+        axes.text(0, 0.5, "The server shows no metrics, so there is nothing to draw.", fontsize=10)
+        return Picture(figure, f"{title}. The server shows no metrics.")
+    figure = Figure(figsize=(8, 3.4), layout="constrained")
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    grid = figure.subplots(2, len(shown), sharex=True, sharey="row", squeeze=False, height_ratios=[1, 1.6])
+    alts = []
+    for column, (name, call) in enumerate(shown.items()):
+        running, tokens = grid[0][column], grid[1][column]
+        at = [sample.at for sample in call.samples]
+        made = [sample.tokens - call.samples[0].tokens for sample in call.samples]
+        running.fill_between(at, [sample.running for sample in call.samples], step="post", color=OK, alpha=0.35)
+        running.set_ylim(0, 1.3)
+        running.set_yticks([0, 1])
+        running.set_title(name, fontsize=9, loc="left")
+        for late, style in ((False, {"color": OK}), (True, {"color": LATE, "linestyle": (0, (4, 1))})):
+            line = [(moment, count) for moment, count in zip(at, made, strict=True) if (moment > call.deadline) is late]
+            tokens.plot([moment for moment, _ in line], [count for _, count in line], linewidth=2, **style)
+        for axes in (running, tokens):
+            axes.axvline(call.deadline, color=DEADLINE, linestyle="--", linewidth=1.2)
+            axes.spines[["top", "right"]].set_visible(False)
+        tokens.set_xlim(0, max(call.samples[-1].at for call in shown.values()))
+        seconds(tokens)
+        alts.append(f"{name}: {call.server}, {call.tokens_after_deadline} tokens after the deadline of {call.deadline:g} s")
+    grid[0][0].set_ylabel("requests\nrunning", fontsize=9)
+    grid[1][0].set_ylabel("tokens made", fontsize=9)
+    return Picture(figure, f"{title}. {'. '.join(alts)}.")
+
+
+def left_alone(requests: Mapping[str, Release], *, title: str) -> Picture:
+    """Draw how long the GPU works for a caller who leaves, a row for each request.
+
+    A bar is blue until the caller leaves, orange and hatched after that.
+    """
+    figure, axes = single(height=1.4 + 0.42 * len(requests), title=title)
+    told = []
+    for row, (name, request) in enumerate(requests.items()):
+        end = request.watched if request.freed is None else request.freed
+        axes.barh(row, request.left, height=0.6, color=OK, label="for its caller")
+        # A bar that is as short as it should be is still to be seen.
+        axes.barh(row, max(end - request.left, 0.004), left=request.left, height=0.6, color=LATE, hatch="///", edgecolor="white",
+                  label="after its caller left")  # fmt: skip
+        axes.annotate(f" {request.server}", (end, row), va="center", fontsize=9)
+        told.append(f"{name}: {request.server}")
+    axes.set_yticks(range(len(requests)), list(requests))
+    axes.set_ylim(len(requests) - 0.5, -0.5)
+    axes.set_xlim(0, max(request.watched for request in requests.values()) * 1.35)
+    axes.tick_params(axis="y", length=0)
+    seconds(axes, "seconds since the request")
+    legend(figure, axes)
+    return Picture(figure, f"{title}. What the GPU server does after the caller has left. {'. '.join(told)}.")
+
+
+def overdue(waits: Mapping[str, Wait], *, title: str) -> Picture:
+    """Draw how long each wait lasted, a row for each.
+
+    A bar is blue until the wait was due, orange and hatched until it was over.
+    """
+    figure, axes = single(height=1.4 + 0.42 * len(waits), title="")
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    told = []
+    for row, (name, wait) in enumerate(waits.items()):
+        axes.barh(row, min(wait.due, wait.over), height=0.6, color=OK, label="as long as it should last")
+        # A bar that is as short as it should be is still to be seen.
+        axes.barh(row, max(wait.over - wait.due, 0.004), left=wait.due, height=0.6, color=LATE, hatch="///", edgecolor="white",
+                  label="longer than that")  # fmt: skip
+        words = f"{wait.verdict}: due at {wait.due:.1f} s, over at {wait.over:.1f} s"
+        axes.annotate(f" {words}", (max(wait.over, wait.due), row), va="center", fontsize=9)
+        told.append(f"{' '.join(name.split())}: {words}")
+    axes.set_yticks(range(len(waits)), list(waits))
+    axes.set_ylim(len(waits) - 0.5, -0.5)
+    axes.set_xlim(0, max(wait.over for wait in waits.values()) * 1.6)
+    axes.tick_params(axis="y", length=0)
+    seconds(axes, "seconds since it began")
+    legend(figure, axes)
+    return Picture(figure, f"{title}. How long each wait lasted. {'. '.join(told)}.")
+
+
+def at_work(trials: Sequence["Trial"], *, title: str) -> Picture:
+    """Draw tokens a second, and how busy the GPU was, during each trial; and the cut."""
+    figure = Figure(figsize=(8, 1.0 + 1.25 * len(trials)), layout="constrained")
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    rows = list(figure.subplots(len(trials), 1, sharex=True, squeeze=False)[:, 0])
+    most = max([1.0, *(rate for trial in trials for _, rate in trial.rates)])
+    for axes, trial in zip(rows, trials, strict=True):
+        call = trial.call
+        if trial.rates:
+            at, rates = zip((call.samples[0].at, 0.0), *trial.rates, strict=True)
+            axes.fill_between(at, rates, step="pre", color=OK, alpha=0.35, linewidth=0, label="tokens a second")
+        axes.axvline(call.deadline, color=DEADLINE, linestyle="--", linewidth=1.2, label="deadline")
+        axes.axvline(call.recording.ended, color=EVENT, linewidth=2, label="the caller was cut, or left")
+        axes.set_ylim(0, most * 1.15)
+        axes.set_ylabel("tokens/s", fontsize=8)
+        axes.set_title(f"{trial.attempt}, {trial.way}: {call.verdict}; the server: {call.server}", loc="left", fontsize=9)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.tick_params(labelsize=8)
+        if busy := [(sample.at, sample.utilisation) for sample in trial.gpu if sample.utilisation is not None]:
+            _gpu_line(axes, busy)
+    last = max(max([trial.call.deadline, trial.call.recording.ended, *(at for at, _ in trial.rates)]) for trial in trials)
+    rows[-1].set_xlim(0, last)
+    seconds(rows[-1])
+    legend(figure, rows[0])
+    said = [
+        f"{trial.attempt} in {trial.way}: {trial.call.verdict} after {trial.call.recording.ended:.1f} s, the server: {trial.call.server}"
+        + (f", the GPU {trial.gpu_after}" if trial.gpu_after else "")
+        for trial in trials
+    ]
+    return Picture(figure, f"{title}. {'. '.join(said)}.")
+
+
+def scope_states(events: Sequence[Event], *, title: str) -> Picture:
+    """Draw the states of one `asyncio.timeout` over time, with its task's pending cancellations."""
+    figure = Figure(figsize=(8, 3.4), layout="constrained")
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    states, pending = figure.subplots(2, 1, sharex=True, height_ratios=[2.6, 1])
+    end = events[-1].at * 1.12 + 0.01
+    at = [*(event.at for event in events), end]
+    levels = [STATES.index(event.state) for event in events]
+    states.step(at, [*levels, levels[-1]], where="post", color=OK, linewidth=2.5)
+    for event, level in zip(events, levels, strict=True):
+        states.plot(event.at, level, "o", color=EVENT if event.what == "timer fired" else OK, zorder=3)
+        near_end = event.at > end * 0.6
+        offset = (-6 if near_end else 6, 9)
+        states.annotate(
+            event.what,
+            (event.at, level),
+            xytext=offset,
+            textcoords="offset points",
+            fontsize=9,
+            ha="right" if near_end else "left",
+        )
+    states.set_yticks(range(len(STATES)), STATES)
+    states.set_ylim(-0.5, len(STATES) - 0.3)
+    counts = [event.cancelling for event in events]
+    pending.step(at, [*counts, counts[-1]], where="post", color=EVENT, linewidth=2)
+    pending.set_yticks([0, 1])
+    pending.set_ylim(-0.2, 1.4)
+    pending.set_ylabel("cancelling()", fontsize=9)
+    for axes in (states, pending):
+        axes.spines[["top", "right"]].set_visible(False)
+    pending.set_xlim(0, end)
+    seconds(pending, "seconds since the scope was made")
+    steps = ", ".join(f"{event.what} ({event.state}, cancelling {event.cancelling})" for event in events)
+    return Picture(figure, f"{title}. Steps: {steps}.")
+
+
+def _gpu_line(axes: Axes, busy: list[tuple[float, float]]) -> None:
+    """How busy the GPU was, on a scale of its own at the right."""
+    label = "GPU busy, %"
+    scale = axes.twinx()
+    scale.plot(*zip(*busy, strict=True), color=GOOD, linewidth=1.4)
+    scale.set_ylim(0, 115)
+    scale.set_ylabel("GPU, %", fontsize=8)
+    scale.tick_params(labelsize=8)
+    scale.spines["top"].set_visible(False)
+    axes.plot([], [], color=GOOD, linewidth=1.4, label=label)
+
+
+def _bar(axes: Axes, pull: Pull, lane: int, ended: float, deadline: float, thickness: float) -> None:
+    waiting = pull.got is None
+    until = ended if pull.got is None else pull.got
+    late = until > deadline + CLOSE and not waiting
+    label = "waiting for a chunk that never came" if waiting else "pulled a chunk late" if late else "pulled a chunk"
+    colour = LATE if late else OK
+    length, least = until - pull.asked, max(ended, deadline) * VISIBLE
+    edge = 0.8 if waiting else 0.4 if length > least else 0  # drawn to scale, the pull of a fast server would be invisible
+    axes.barh(
+        lane, max(length, least), left=pull.asked, height=thickness,
+        color="none" if waiting else colour, edgecolor=colour if waiting else "white",
+        hatch="////" if waiting else None, linewidth=edge, label=label,
+    )  # fmt: skip
+
+
+def _ending(call: Call) -> str:
+    recording = call.recording
+    match recording.ending:
+        case Ending.GAVE_UP:
+            return (
+                f"still streaming; we left at {recording.ended:.1f} s"
+                if recording.chunks_after(call.deadline)
+                else f"silent; we left at {recording.ended:.1f} s"
+            )
+        case Ending.FINISHED:
+            return f"the model stopped by itself at {recording.ended:.1f} s"
+        case Ending.CUT | Ending.FAILED:
+            return f"{recording.error.partition(':')[0]} at {recording.ended:.1f} s"
+
+
+def _spread(items: list[int], most: int) -> list[int]:
+    """`most` items, the first and the last among them, evenly spread."""
+    return [items[round(index * (len(items) - 1) / (most - 1))] for index in range(most)]

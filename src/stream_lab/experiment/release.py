@@ -1,0 +1,156 @@
+"""Does the server let go of a request whose client has left?
+
+Every tool that asks this waits with `until_free` and reads the answer from the same witnesses: the server's metrics, or its CPU time
+where it shows none.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import psutil
+
+from stream_lab.experiment.endpoint import Endpoint
+from stream_lab.experiment.evidence import Unknown
+from stream_lab.experiment.witness import Sample, Witness
+
+FREES_WITHIN = 1.5  # seconds; a real vLLM on a busy CPU needed up to 0.2
+WINDOW = 0.2  # seconds over which CPU time is measured
+STOPPED, GOES_ON = "stopped", "still generating"
+UNREAD = Unknown("the server's metrics could not be read")
+NOT_RUNNING = Unknown("it was not running when the caller left")
+
+
+@dataclass(frozen=True)
+class Release:
+    """One request whose caller left. Times are in seconds since it was sent.
+
+    Attributes:
+        left: when the caller left.
+        freed: when the server no longer ran the request; None: it still ran it when the watch ended.
+        watched: when the watch ended.
+        tokens: what the server made after the caller had left, for all its requests.
+        server: what became of the request, in words.
+    """
+
+    left: float
+    freed: float | None
+    watched: float
+    tokens: int
+    server: str
+
+
+class Busy(Protocol):
+    """Tells whether a server is at work. `name`: of this witness, in words."""
+
+    name: str
+
+    def __call__(self) -> bool: ...
+
+
+class Gauges:
+    """A witness that reads vLLM's own number of running requests."""
+
+    def __init__(self, root: str, name: str = "its /metrics") -> None:
+        self.name = name
+        self._witness = Witness(root)
+
+    def __call__(self) -> bool:
+        sample = self._witness.poll()
+        return sample is None or sample.running > 0
+
+
+class CpuTime:
+    """A witness for servers that show no metrics: the CPU time of their processes."""
+
+    name = "its CPU time"
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._most = 0.0
+
+    def __call__(self) -> bool:
+        """Return whether the processes work.
+
+        They do if the last fifth of a second took more than a quarter of the most that was ever seen.
+        """
+        before, began = self._spent(), time.monotonic()
+        time.sleep(WINDOW)
+        cores = (self._spent() - before) / (time.monotonic() - began)
+        self._most = max(self._most, cores)
+        return cores > max(self._most / 4, 0.05)
+
+    def _spent(self) -> float:
+        total = 0.0
+        process = psutil.Process(self._pid)
+        for each in (process, *process.children(recursive=True)):
+            try:
+                times = each.cpu_times()
+            except psutil.NoSuchProcess:
+                continue
+            total += times.user + times.system
+        return total
+
+
+def until_free(busy: Callable[[], bool], *, patience: float = FREES_WITHIN, every: float = 0.01) -> float | None:
+    """Wait until a server is at rest.
+
+    Args:
+        busy: whether the server is at work.
+        patience: seconds after which the wait is given up.
+        every: seconds between two looks.
+
+    Returns:
+        Seconds waited; None: the server worked on all the time.
+    """
+    began = time.monotonic()
+    while time.monotonic() < began + patience:
+        if not busy():
+            return time.monotonic() - began
+        time.sleep(every)
+    return None
+
+
+def watch_release(gpu: Endpoint, ask: Callable[[], Callable[[], object]], *, after: float, watch: float) -> Release:
+    """Send a request, leave, and watch the server until it has stopped.
+
+    Args:
+        gpu: the server that is watched.
+        ask: sends the request, does not wait for the answer, and returns a function that makes the client leave.
+        after: seconds after which the client leaves.
+        watch: seconds after which the watch ends if the server has not stopped.
+    """
+    with Witness(gpu.root, every=0.02) as witness:
+        running = witness.samples[0].running if witness.samples else 0
+        asked = time.monotonic()
+        leave = ask()
+        time.sleep(after)
+        left = time.monotonic()
+        leave()
+        until_free(lambda: not witness.is_idle(running, since=left), patience=watch)
+        ended = time.monotonic()
+    return judge(witness.samples, running, asked=asked, left=left, ended=ended)
+
+
+def judge(samples: list[Sample], running: int, *, asked: float, left: float, ended: float) -> Release:
+    """Judge a release by a server's metrics. Times are those of `time.monotonic()`.
+
+    Args:
+        samples: of before and after the client left.
+        running: how many requests ran before this one.
+        asked: when the request was sent.
+        left: when its client left.
+        ended: when the watch ended.
+    """
+    before = [sample for sample in samples if asked < sample.at <= left]
+    later = [sample for sample in samples if sample.at > left]
+    freed = next((sample.at - asked for sample in later if sample.running <= running), None)
+    tokens = later[-1].tokens - before[-1].tokens if before and later else 0
+    if not before or not later:
+        server: str = UNREAD
+    elif before[-1].running <= running:
+        server = NOT_RUNNING
+    else:
+        server = GOES_ON if freed is None else STOPPED
+    return Release(left - asked, freed, ended - asked, tokens, server)

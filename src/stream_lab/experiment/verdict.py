@@ -1,0 +1,56 @@
+"""From a recording to a word: what a stream did about its deadline, and what the server did meanwhile.
+
+The bands are wide on purpose. The question is whether a bound held, not how fast this machine is today.
+"""
+
+from enum import StrEnum
+
+from stream_lab.experiment.evidence import Unknown
+from stream_lab.experiment.trace import Ending, Recording
+
+STOPPED = "stopped at the deadline"
+RAN_ON = "ran past the deadline"
+SILENT = "silent past the deadline"
+EARLY = "stopped too early"
+LATE = "stopped too late"
+READ_TIMEOUT = "stopped by the read time-out"
+STARVED = Unknown("this machine stood still")
+BY_ITSELF = Unknown("the model stopped by itself")
+
+
+class Server(StrEnum):
+    """What the server did once its caller's deadline had passed."""
+
+    STOPPED = "stopped generating"
+    RAN_ON = "still generating"
+
+
+NO_METRICS = Unknown("the server shows no metrics")
+SHARED = Unknown("others are using the server")
+NOT_BUSY = Unknown("the server was not seen at work")
+
+
+def lateness_allowed(deadline: float) -> float:
+    """Return the seconds after the deadline that still count as "at" it."""
+    return max(0.5, deadline / 4)
+
+
+def of_stream(recording: Recording, deadline: float) -> str:
+    """Return what this call did about a deadline `deadline` seconds after it began."""
+    if recording.stood_still > lateness_allowed(deadline):
+        return STARVED
+    match recording.ending:
+        case Ending.CUT:
+            if recording.ended < deadline * 0.95:
+                return EARLY
+            return STOPPED if recording.ended <= deadline + lateness_allowed(deadline) else LATE
+        case Ending.GAVE_UP:
+            return RAN_ON if recording.chunks_after(deadline) else SILENT
+        case Ending.FINISHED:
+            return BY_ITSELF
+        case Ending.FAILED:
+            kind = recording.error.partition(":")[0]
+            # openai 2.x lets httpx's own error through in mid-stream, 3.x wraps it.
+            if kind in ("ReadTimeout", "APITimeoutError", "OpenAITimeoutError"):
+                return READ_TIMEOUT
+            return f"failed with {kind}"

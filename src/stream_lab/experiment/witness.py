@@ -1,0 +1,90 @@
+"""The server's side of a call: how many requests it runs and how many tokens it has made, sampled from its /metrics."""
+
+import re
+import threading
+import time
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import httpx2
+
+from stream_lab.http.client import direct_client
+
+RUNNING = "vllm:num_requests_running"
+WAITING = "vllm:num_requests_waiting"
+TOKENS = "vllm:generation_tokens_total"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The server's state at one moment: requests running and waiting, tokens made since it started. `at` is `time.monotonic()`."""
+
+    at: float
+    running: int
+    waiting: int
+    tokens: int
+
+
+def read_metrics(page: str) -> dict[str, float]:
+    """Return the values of the three series the kit looks at, each summed over its labels.
+
+    A series that is not there is left out.
+    """
+    values: dict[str, float] = {}
+    for name, value in re.findall(rf"^({RUNNING}|{WAITING}|{TOKENS})(?:{{[^}}]*}})? (\S+)", page, re.MULTILINE):
+        values[name] = values.get(name, 0.0) + float(value)
+    return values
+
+
+class Witness:
+    """Samples /metrics from a thread of its own, so that a blocked event loop does not blind it.
+
+    Use as a context manager around the call; `samples` is there afterwards. A poll that fails is left out, not guessed.
+    """
+
+    def __init__(self, root: str, *, every: float = 0.05) -> None:
+        """`root`: the server's address without /v1. `every`: seconds between two polls."""
+        self.samples: list[Sample] = []
+        self._url = f"{root}/metrics"
+        self._every = every
+        self._stop = threading.Event()
+        self._client = direct_client(timeout=5)
+        self._thread = threading.Thread(target=self._watch, name="witness", daemon=True)
+
+    def poll(self) -> Sample | None:
+        """Ask once; None when the server does not answer, or shows no such metrics."""
+        try:
+            page = self._client.get(self._url)
+        except httpx2.HTTPError:
+            return None
+        values = read_metrics(page.text)
+        if page.status_code != 200 or RUNNING not in values:
+            return None
+        return Sample(time.monotonic(), int(values[RUNNING]), int(values.get(WAITING, 0)), int(values.get(TOKENS, 0)))
+
+    def is_idle(self, baseline: int, *, since: float = 0.0) -> bool:
+        """Return whether the newest sample shows no more running requests than `baseline`.
+
+        Args:
+            baseline: how many requests of others run.
+            since: a moment of `time.monotonic()`; an older sample proves nothing.
+        """
+        newest = self.samples[-1:]
+        return bool(newest) and newest[0].at > since and newest[0].running <= baseline
+
+    def __enter__(self) -> Self:
+        if (first := self.poll()) is not None:
+            self.samples.append(first)
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._client.close()
+
+    def _watch(self) -> None:
+        while not self._stop.wait(self._every):
+            if (sample := self.poll()) is not None:
+                self.samples.append(sample)

@@ -1,0 +1,178 @@
+"""What came over HTTP, and when: the one record of an answer, for every client here."""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from enum import StrEnum
+from itertools import pairwise
+from typing import Any
+
+import httpx2
+
+from stream_lab.http.client import direct_client
+
+PATIENCE = 30.0  # seconds of silence after which a client gives up, so that nothing here can hang
+WHOLE, CUT, REFUSED, OPEN = "whole", "cut", "refused", "still open"
+
+
+class End(StrEnum):
+    """How an exchange was over."""
+
+    WHOLE = "whole"  # as HTTP says an answer ends
+    CLOSED = "closed"  # before that, in an orderly way (FIN)
+    RESET = "reset"  # before that (RST)
+    BROKEN = "broken"  # what came is no HTTP
+    WATCHED = "watched"  # it was not; the watch was over, or the client left
+    NO_CONNECTION = "no connection"
+    NO_TLS = "no TLS"
+
+
+@dataclass
+class Capture:
+    """One answer. Times are in seconds since the request was sent.
+
+    Attributes:
+        status: of HTTP; 0: no answer began.
+        pieces: of the body, when each came and what was in it, in the client's view: chunks are taken out of their frames.
+        ended: when the exchange was over.
+        ending: how it was over.
+        error: the words of the client, the system or the protocol about an end that is none of HTTP's; empty: it was one.
+        headers: of the answer.
+        began: when the request was sent, on the clock of `time.monotonic()`.
+        head_at: when the head of the answer came; None: it did not, or the client does not say.
+    """
+
+    status: int = 0
+    pieces: list[tuple[float, bytes]] = field(default_factory=list)
+    ended: float = 0.0
+    ending: End = End.WATCHED
+    error: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+    began: float = 0.0
+    head_at: float | None = None
+
+    @property
+    def body(self) -> bytes:
+        """All pieces as one."""
+        return b"".join(data for _, data in self.pieces)
+
+    @property
+    def text(self) -> str:
+        """The body as text; bytes that are none become replacement characters."""
+        return self.body.decode(errors="replace")
+
+    @property
+    def content_type(self) -> str:
+        """The type of the body, in lower case, without parameters; empty: none."""
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+    @property
+    def first(self) -> float | None:
+        """When the first byte of the body came; None: none did."""
+        return self.pieces[0][0] if self.pieces else None
+
+    @property
+    def pause(self) -> float:
+        """The longest wait for a piece, or for the end, after the first piece."""
+        times = [at for at, _ in self.pieces] + [self.ended]
+        return max((later - earlier for earlier, later in pairwise(times)), default=0.0)
+
+    @property
+    def was_cut(self) -> bool:
+        """Whether the connection ended before the answer did."""
+        return self.ending in (End.CLOSED, End.RESET, End.BROKEN)
+
+    @property
+    def end(self) -> str:
+        """ "whole", "cut", "still open", or "refused" with its status. Whole means that HTTP says so; the text may still be an error."""
+        if self.was_cut or self.ending in (End.NO_CONNECTION, End.NO_TLS):
+            return CUT if self.status else REFUSED
+        if self.ending is End.WATCHED:
+            return OPEN
+        return WHOLE if self.status == 200 else f"{REFUSED} with {self.status}"
+
+    @property
+    def manner(self) -> str:
+        """How the body came: "as it is made", "all at once" or "not at all".
+
+        All at once is after a wait for nearly all of the time.
+        """
+        if self.first is None:
+            return "not at all"
+        return "all at once" if self.first > 0.7 * self.ended else "as it is made"
+
+
+def read(
+    url: str,
+    body: Any = None,
+    *,
+    headers: dict[str, str] | None = None,
+    leave_after: float | None = None,
+    when_it_begins: Callable[[], object] | None = None,
+) -> Capture:
+    """Ask, and read the answer to its end.
+
+    Args:
+        url: where.
+        body: sent as JSON by POST; None: GET.
+        headers: of the request; None: those of the client.
+        leave_after: seconds after which this client closes the connection; None: it stays.
+        when_it_begins: called when the first piece has come.
+    """
+    capture = Capture(began=time.monotonic())
+    try:
+        with (
+            direct_client(timeout=httpx2.Timeout(PATIENCE)) as client,
+            client.stream("GET" if body is None else "POST", url, json=body, headers=headers) as answer,
+        ):
+            capture.status, capture.headers = answer.status_code, dict(answer.headers)
+            capture.ending = End.WHOLE
+            for data in answer.iter_raw():
+                capture.pieces.append((time.monotonic() - capture.began, data))
+                if len(capture.pieces) == 1 and when_it_begins is not None:
+                    when_it_begins()
+                if leave_after is not None and capture.pieces[-1][0] >= leave_after:
+                    capture.ending = End.WATCHED
+                    break
+    except httpx2.TransportError as failure:
+        capture.error = f"{type(failure).__name__}: {failure}"
+        capture.ending = End.CLOSED if capture.status else End.NO_CONNECTION
+    capture.ended = time.monotonic() - capture.began
+    return capture
+
+
+def read_all(urls: Mapping[str, str], **options: Any) -> dict[str, Capture]:
+    """Read several answers side by side.
+
+    Args:
+        urls: by name, which the captures keep.
+        options: of `read`.
+    """
+    with ThreadPoolExecutor(len(urls)) as pool:
+        captures = [pool.submit(read, url, **options) for url in urls.values()]
+        return {name: capture.result() for name, capture in zip(urls, captures, strict=True)}
+
+
+def side_by_side(*urls: str, apart: float = 0.0, meanwhile: Callable[[], object] | None = None) -> list[Capture]:
+    """Ask several servers at once, each when the answer before has begun.
+
+    Args:
+        urls: where.
+        apart: seconds between the beginning of an answer and the next request.
+        meanwhile: called when the last answer has begun, `apart` seconds later.
+    """
+    with ThreadPoolExecutor(len(urls)) as pool:
+        reads = []
+        for number, url in enumerate(urls, 1):
+            begun = threading.Event()
+            reads.append(pool.submit(read, url, when_it_begins=begun.set))
+            # Its end counts, too: an answer that is refused never begins.
+            reads[-1].add_done_callback(lambda _, begun=begun: begun.set())  # type: ignore[misc]
+            if number < len(urls) or meanwhile is not None:
+                begun.wait(PATIENCE)
+                time.sleep(apart)
+        if meanwhile is not None:
+            meanwhile()
+        return [each.result() for each in reads]

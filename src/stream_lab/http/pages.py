@@ -1,0 +1,14 @@
+"""HTML pages from templates that lie beside the code."""
+
+from importlib.resources import files
+
+from jinja2 import Environment, StrictUndefined
+
+
+def render(package: str, name: str, **facts: object) -> str:
+    """Render a page.
+
+    Facts are rendered as text. A fact that the template wants and does not get is an error.
+    """
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(files(package).joinpath(name).read_text(encoding="utf-8")).render(**facts)

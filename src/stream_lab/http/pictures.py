@@ -1,0 +1,38 @@
+"""The picture of what came over HTTP."""
+
+from collections.abc import Mapping
+
+from stream_lab.http.capture import CUT, OPEN, WHOLE, Capture
+from stream_lab.plots import DEADLINE, EVENT, LATE, NEUTRAL, OK, Picture, dots, legend, seconds, single
+
+_ENDS = {
+    WHOLE: ("|", DEADLINE, 16, 2.5, "its end"),
+    CUT: ("X", EVENT, 11, 0.8, "cut"),
+    OPEN: (">", LATE, 10, 0.8, "still open"),
+}
+
+
+def answers(answers: Mapping[str, Capture], *, title: str) -> Picture:
+    """Draw when the pieces of answers reached their clients, a row for each.
+
+    A black bar is where an answer came to its end, a cross where it was cut.
+    """
+    figure, axes = single(height=1.4 + 0.5 * len(answers), title=title)
+    told = []
+    for row, (name, answer) in enumerate(answers.items()):
+        axes.plot([0, answer.ended], [row, row], color=NEUTRAL, linewidth=1, zorder=1)
+        dots(axes, [at for at, _ in answer.pieces], row, OK, "o", "a piece comes")
+        marker, colour, size, width, label = _ENDS[answer.end if answer.end in _ENDS else WHOLE]
+        axes.plot(answer.ended, row, marker=marker, color=colour, markersize=size, markeredgewidth=width, linestyle="none", zorder=3,
+                  label=label)  # fmt: skip
+        how = answer.end if answer.end != WHOLE else f"{answer.end}, {answer.manner}"
+        axes.annotate(how, (answer.ended, row), xytext=(10, 0), textcoords="offset points", va="center", fontsize=9)
+        told.append(f"{name}: {how}, {answer.ended:.1f} s")
+    axes.set_yticks(range(len(answers)), list(answers))
+    axes.set_ylim(len(answers) - 0.5, -0.5)
+    axes.set_xlim(0, max(answer.ended for answer in answers.values()) * 1.35)
+    axes.spines["left"].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    seconds(axes, "seconds since the request")
+    legend(figure, axes)
+    return Picture(figure, f"{title}. When the pieces of each answer reached its client. {'. '.join(told)}.")

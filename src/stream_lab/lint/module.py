@@ -1,0 +1,202 @@
+"""One file's tree with the questions that the rules ask of it."""
+
+import ast
+from collections import defaultdict
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Final, TypeVar
+
+from stream_lab.lint.files import Source
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+Node = TypeVar("Node", bound=ast.AST)
+
+_KEPT: Final = (
+    ast.Call, ast.With, ast.AsyncWith, ast.For, ast.AsyncFor, ast.Yield, ast.YieldFrom, ast.Await, ast.FunctionDef, ast.AsyncFunctionDef,
+    ast.ClassDef, ast.Assign, ast.AnnAssign, ast.NamedExpr, ast.Import, ast.ImportFrom, ast.ListComp, ast.SetComp, ast.GeneratorExp, ast.Raise,
+)  # fmt: skip
+_FUNCTIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+_WITHOUT_NODES: Final = frozenset({"ctx", "op", "ops", "type_params", "keywords_"})
+
+
+class Module:
+    """A file, with its nodes by kind and the way up from each.
+
+    Attributes:
+        parent: of each node but the outermost; contexts and operators, which trees share, have none.
+        imports: a local name, and what it stands for: {"timeout": "asyncio.timeout"}.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.parent: dict[ast.AST, ast.AST] = {}
+        self._kept: dict[type[ast.AST], list[ast.AST]] = defaultdict(list)
+        self._walk()
+        self.imports: dict[str, str] = {}
+        for plain in self.all(ast.Import):
+            for alias in plain.names:
+                self.imports[alias.asname or alias.name.partition(".")[0]] = (
+                    alias.name if alias.asname else alias.name.partition(".")[0]
+                )
+        for each in self.all(ast.ImportFrom):
+            for alias in each.names:
+                self.imports[alias.asname or alias.name] = f"{'.' * each.level}{each.module or ''}.{alias.name}"
+
+    @property
+    def path(self) -> Path:
+        return self.source.path
+
+    @cached_property
+    def is_test(self) -> bool:
+        """Whether it is a test's, where blocking or collecting keeps no other caller waiting."""
+        name, here = self.path.name, Path.cwd()
+        path = self.path.relative_to(here) if self.path.is_relative_to(here) else self.path
+        return name.startswith("test_") or name.endswith("_test.py") or name == "conftest.py" or "tests" in path.parts[:-1]
+
+    @cached_property
+    def loop_runs(self) -> bool:
+        """Whether an event loop runs where the outermost lines do: in a notebook, or where these await."""
+        awaiting = (*self.all(ast.Await), *self.all(ast.AsyncFor), *self.all(ast.AsyncWith))
+        return self.source.cells is not None or any(self.function(node) is None for node in awaiting)
+
+    @cached_property
+    def assigned(self) -> dict[str, list[tuple[ast.expr, ast.expr]]]:
+        """All that is assigned to a name, or to an attribute of that name: the target and the value."""
+        found: dict[str, list[tuple[ast.expr, ast.expr]]] = defaultdict(list)
+        pairs = [(target, each.value) for each in self.all(ast.Assign) for target in each.targets]
+        pairs += [(each.target, each.value) for each in self.all(ast.AnnAssign) if each.value is not None]
+        pairs += [(each.target, each.value) for each in self.all(ast.NamedExpr)]
+        for block in self.withs:
+            pairs += [(item.optional_vars, item.context_expr) for item in block.items if item.optional_vars is not None]
+        for target, value in pairs:
+            if isinstance(target, ast.Name | ast.Attribute):
+                found[target.id if isinstance(target, ast.Name) else target.attr].append((target, value))
+        return found
+
+    def _walk(self) -> None:
+        parent, kept = self.parent, self._kept
+        wanted = frozenset(_KEPT)
+        pending: list[ast.AST] = [self.source.tree]
+        while pending:
+            node = pending.pop()
+            kind = type(node)
+            if kind in wanted:
+                kept[kind].append(node)
+            for field in kind._fields:
+                if field in _WITHOUT_NODES:
+                    continue
+                value = getattr(node, field, None)
+                if type(value) is list:
+                    for item in value:
+                        if isinstance(item, ast.AST):
+                            parent[item] = node
+                            pending.append(item)
+                elif isinstance(value, ast.AST):
+                    parent[value] = node
+                    pending.append(value)
+        for nodes in kept.values():
+            nodes.sort(key=lambda node: (node.lineno, node.col_offset))  # type: ignore[attr-defined]  # all kinds kept have a place
+
+    def all(self, kind: type[Node]) -> list[Node]:
+        """All nodes of that kind, in the order of the text."""
+        return self._kept.get(kind, [])  # type: ignore[return-value]  # filled by kind
+
+    @cached_property
+    def withs(self) -> list[ast.With | ast.AsyncWith]:
+        return [*self.all(ast.With), *self.all(ast.AsyncWith)]
+
+    @cached_property
+    def loops(self) -> list[ast.For | ast.AsyncFor]:
+        return [*self.all(ast.For), *self.all(ast.AsyncFor)]
+
+    @cached_property
+    def definitions(self) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+        return [*self.all(ast.FunctionDef), *self.all(ast.AsyncFunctionDef)]
+
+    @cached_property
+    def comprehensions(self) -> list[ast.ListComp | ast.SetComp | ast.GeneratorExp]:
+        return [*self.all(ast.ListComp), *self.all(ast.SetComp), *self.all(ast.GeneratorExp)]
+
+    def above(self, node: ast.AST) -> Iterator[ast.AST]:
+        """The way up, from the parent on."""
+        while (parent := self.parent.get(node)) is not None:
+            yield parent
+            node = parent
+
+    def function(self, node: ast.AST) -> Function | None:
+        """The function that runs this node; None: it runs where the module is imported."""
+        for parent in self.above(node):
+            if isinstance(parent, ast.Lambda):
+                if node is parent.body:
+                    return parent
+            elif isinstance(parent, ast.FunctionDef | ast.AsyncFunctionDef) and any(node is each for each in parent.body):
+                return parent
+            node = parent
+        return None
+
+    def functions(self, node: ast.AST) -> Iterator[Function]:
+        """The functions around a node, the innermost first."""
+        function = self.function(node)
+        while function is not None:
+            yield function
+            function = self.function(function)
+
+    def class_of(self, node: ast.AST) -> ast.ClassDef | None:
+        """The class around a node, functions between them or not."""
+        return next((parent for parent in self.above(node) if isinstance(parent, ast.ClassDef)), None)
+
+    def statement(self, node: ast.AST) -> ast.stmt:
+        """The statement that a node is part of."""
+        return node if isinstance(node, ast.stmt) else next(parent for parent in self.above(node) if isinstance(parent, ast.stmt))
+
+    def block(self, statement: ast.stmt) -> list[ast.stmt]:
+        """The list of statements that it stands in."""
+        above = self.parent[statement]
+        lists = [value for _, value in ast.iter_fields(above) if isinstance(value, list)]
+        return next(each for each in lists if any(item is statement for item in each))
+
+    def inside(self, outer: ast.AST, kind: type[Node]) -> list[Node]:
+        """All nodes of that kind below `outer`, those in functions defined there left out."""
+        function = outer if isinstance(outer, _FUNCTIONS) else self.function(outer)
+        return [
+            node
+            for node in self.all(kind)
+            if self.function(node) is function and any(parent is outer for parent in self.above(node))
+        ]
+
+    def dotted(self, expression: ast.AST) -> str:
+        """Return the name behind a call, as `asyncio.timeout`; empty: not a plain name."""
+        if isinstance(expression, ast.Name):
+            return self.imports.get(expression.id, expression.id)
+        if isinstance(expression, ast.Attribute) and (before := self.dotted(expression.value)):
+            return f"{before}.{expression.attr}"
+        return ""
+
+    def uses(self, *packages: str) -> bool:
+        """Whether anything is imported whose name begins with one of these."""
+        return any(name.startswith(packages) for name in self.imports.values())
+
+
+def method(call: ast.Call) -> str:
+    """`invoke` in `chain.invoke(…)`; empty: not a method."""
+    return call.func.attr if isinstance(call.func, ast.Attribute) else ""
+
+
+def keyword(call: ast.Call, *names: str) -> ast.expr | None:
+    """The value of the first of these that is given by name."""
+    return next((each.value for each in call.keywords if each.arg in names), None)
+
+
+def is_constant(expression: ast.AST | None, *values: object) -> bool:
+    """Whether it is one of these, literally."""
+    return isinstance(expression, ast.Constant) and any(expression.value is value for value in values)
+
+
+def written(expression: ast.AST, longest: int = 50) -> str:
+    """The expression as code for a sentence, cut where it gets long."""
+    try:
+        text = " ".join(ast.unparse(expression).split())
+    except RecursionError:
+        text = "…"
+    return f"`{text if len(text) <= longest else text[: longest - 1] + '…'}`"

@@ -1,0 +1,148 @@
+"""Calls that hold the event loop, and with it every other stream of the process."""
+
+import ast
+from collections.abc import Iterator
+from typing import Final
+
+from stream_lab.lint.kinds import Kind, is_runnable, kind, words
+from stream_lab.lint.module import Module, method, written
+from stream_lab.lint.rule import Hit, Rule
+
+BLOCKING: Final = frozenset(
+    "openai.ChatCompletion.create openai.Completion.create openai.Embedding.create openai.Image.create "  # before its version 1
+    "time.sleep urllib.request.urlopen subprocess.run subprocess.call subprocess.check_call subprocess.check_output os.system".split()
+)
+REQUESTS: Final = ("get", "post", "put", "patch", "delete", "head", "options", "request")
+SYNCHRONOUS: Final = BLOCKING | {f"{package}.{verb}" for package in ("requests", "httpx", "httpx2") for verb in REQUESTS}
+TWINS: Final = frozenset({"invoke", "batch", "stream"})
+HANDS_ON: Final = frozenset(
+    "asyncio.create_task asyncio.ensure_future asyncio.gather asyncio.wait_for asyncio.shield asyncio.wait".split()
+)
+SENDS: Final = frozenset("create parse stream generate retrieve get post put patch delete request send".split())
+
+
+def blocks(module: Module, call: ast.Call) -> str:
+    """What blocks here, for a sentence; empty: nothing that one can be sure of."""
+    name = module.dotted(call.func)
+    if name in SYNCHRONOUS:
+        return f"`{name}(…)`"
+    if isinstance(call.func, ast.Attribute) and call.func.attr in SENDS:
+        base: ast.expr = call.func.value
+        while isinstance(base, ast.Attribute) and kind(module, base) is None:
+            base = base.value
+        if kind(module, base) is Kind.SYNC_CLIENT:
+            return f"{written(call.func)}"
+    return ""
+
+
+def invokes(module: Module, call: ast.Call) -> str:
+    """The synchronous call of a runnable, for a sentence; empty: it is none, or one cannot be sure."""
+    if method(call) not in TWINS or not isinstance(call.func, ast.Attribute) or _is_awaited(module, call):
+        return ""
+    receiver = call.func.value
+    if not is_runnable(module, receiver):
+        return ""
+    # Many things have a `stream` or a `batch`; one that is known only by an everyday name has to be near LangChain.
+    sure = (
+        call.func.attr == "invoke"
+        or kind(module, receiver) is not None
+        or not words(receiver).isdisjoint(("chain", "llm", "runnable"))
+    )
+    if not sure and not module.uses("langchain", "langgraph", "stream_deadline"):
+        return ""
+    return written(call.func)
+
+
+def _is_awaited(module: Module, call: ast.Call) -> bool:
+    """Whether it is another library's asynchronous method of that name, or gives what has to be awaited."""
+    above = module.parent.get(call)
+    if isinstance(above, ast.Assign) and isinstance(above.targets[0], ast.Name):
+        waited: list[ast.expr] = [each.iter for each in module.all(ast.AsyncFor)] + [each.value for each in module.all(ast.Await)]
+        name, function = above.targets[0].id, module.function(call)
+        if any(isinstance(each, ast.Name) and each.id == name and module.function(each) is function for each in waited):
+            return True
+    for parent in module.above(call):
+        if isinstance(parent, ast.Await | ast.AsyncFor | ast.AsyncWith | ast.comprehension | ast.withitem):
+            if isinstance(parent, ast.withitem):
+                return isinstance(module.parent[parent], ast.AsyncWith)
+            return not isinstance(parent, ast.comprehension) or bool(parent.is_async)
+        if isinstance(parent, ast.Call):
+            return module.dotted(parent.func) in HANDS_ON or method(parent) == "create_task"
+        if not isinstance(parent, ast.Starred | ast.List | ast.Tuple | ast.ListComp | ast.GeneratorExp):
+            return False
+    return False
+
+
+def _invoke(module: Module) -> Iterator[Hit]:
+    for call in module.all(ast.Call):
+        if method(call) in TWINS and isinstance(module.function(call), ast.AsyncFunctionDef) and (it := invokes(module, call)):
+            yield Hit(call, it)
+
+
+def _blocking(module: Module) -> Iterator[Hit]:
+    for call in module.all(ast.Call):
+        function = module.function(call)
+        if isinstance(function, ast.AsyncFunctionDef) and (it := blocks(module, call)) and not is_callback(module, function):
+            yield Hit(call, it)
+
+
+def handlers(module: Module) -> Iterator[ast.ClassDef]:
+    """The classes of LangChain's callbacks."""
+    for each in module.all(ast.ClassDef):
+        if any(module.dotted(base).endswith(("CallbackHandler", "AsyncIteratorCallback")) for base in each.bases):
+            yield each
+
+
+def is_callback(module: Module, function: ast.AST) -> bool:
+    """Whether LangChain calls it while a stream flows."""
+    above = module.parent.get(function)
+    return (
+        isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+        and function.name.startswith("on_")
+        and isinstance(above, ast.ClassDef)
+        and any(each is above for each in handlers(module))
+    )
+
+
+def _in_callbacks(module: Module) -> Iterator[Hit]:
+    for call in module.all(ast.Call):
+        function = module.function(call)
+        if function is None or not is_callback(module, function):
+            continue
+        assert isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+        if isinstance(function, ast.FunctionDef) and function.name != "on_llm_new_token":
+            continue  # in a thread, once or twice for an answer
+        if it := blocks(module, call):
+            yield Hit(call, it)
+
+
+INVOKE_IN_ASYNC: Final = Rule(
+    id="invoke-in-async",
+    says="{it} blocks the event loop until the whole answer is there: every other stream of this process stands still meanwhile.",
+    example="`chain.invoke`",
+    remedy="`await` the asynchronous twin (`ainvoke`, `abatch`, `astream`), or give it a thread, `await asyncio.to_thread(…)`.",
+    reason="A loop has one thread. Only what was made by LangChain in the same file, or is called chain, model, llm, agent or graph. Not in tests.",
+    words=(".invoke", ".batch", ".stream"),
+    look=_invoke,
+    in_tests=False,
+)
+BLOCKING_IN_ASYNC: Final = Rule(
+    id="blocking-in-async",
+    says="{it} blocks the event loop: every stream of this process stands still until it returns, and no time-out fires on time.",
+    example="`time.sleep(…)`",
+    remedy="`await asyncio.sleep(…)`, an asynchronous client (`AsyncOpenAI`, `httpx.AsyncClient`), or `await asyncio.to_thread(…)`.",
+    reason="A loop has one thread. Sleeps, requests, sub-processes and synchronous clients of OpenAI, Anthropic and httpx; files are left alone. Not in tests.",
+    words=("async def",),
+    look=_blocking,
+    in_tests=False,
+)
+CALLBACK_BLOCKS: Final = Rule(
+    id="callback-blocks",
+    says="{it} holds the stream up: LangChain waits for each callback before it hands the next chunk over.",
+    example="`requests.post(…)`",
+    remedy="Put the event into a queue and let a thread do the rest, as the `SafeHandler` does that `stream-lab new-relay` writes.",
+    reason="An asynchronous callback blocks the loop as well; a synchronous one runs in a thread, and is looked at where it runs for each token.",
+    words=("CallbackHandler",),
+    look=_in_callbacks,
+    in_tests=False,
+)

@@ -1,0 +1,116 @@
+"""Read, look, and tell."""
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from stream_lab.lint.files import find, not_read, read
+from stream_lab.lint.finding import Finding
+from stream_lab.lint.module import Module
+from stream_lab.lint.rule import Hit, Rule
+from stream_lab.lint.rules import RULES
+
+_IGNORE: Final = re.compile(r"#\s*doctor:\s*ignore\[([\w\s,-]*)\]")
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What was found.
+
+    Attributes:
+        findings: traps and what could not be read, by place.
+        files: how many were read; a notebook is one.
+        lines: how many lines these have.
+        silenced: how many traps a comment in the code has silenced.
+    """
+
+    findings: list[Finding]
+    files: int
+    lines: int
+    silenced: int
+
+
+def survey(paths: Iterable[str | os.PathLike[str]]) -> Survey:
+    """Look for traps in files, and in the Python below folders.
+
+    Nothing is imported or run, and nothing raises on what it reads.
+    """
+    findings: list[Finding] = []
+    kept: dict[str, list[Module]] = {rule.id: [] for rule in RULES if rule.across is not None}
+    files = lines = silenced = 0
+    for path in find(paths):
+        if isinstance(path, Finding):
+            findings.append(path)
+            continue
+        source, problems = read(path)
+        findings += problems
+        if source is None:
+            continue
+        files += 1
+        lines += len(source.lines)
+        speaking = [rule for rule in RULES if any(word in source.text for word in rule.words)]
+        if not speaking:
+            continue
+        module = Module(source)
+        for rule in speaking:
+            if rule.across is not None:
+                kept[rule.id].append(module)
+            elif rule.look is not None and (rule.in_tests or not module.is_test):
+                try:
+                    hits = list(rule.look(module))
+                except RecursionError:
+                    findings.append(not_read(path, "it is nested too deeply."))
+                    break
+                for hit in hits:
+                    if _is_silenced(module, rule, hit):
+                        silenced += 1
+                    else:
+                        findings.append(_finding(module, rule, hit))
+    for rule in RULES:
+        for module, hit in rule.across(kept[rule.id]) if rule.across is not None else ():
+            if _is_silenced(module, rule, hit):
+                silenced += 1
+            else:
+                findings.append(_finding(module, rule, hit))
+    return Survey(sorted(findings, key=_place), files, lines, silenced)
+
+
+def check(paths: Iterable[str | os.PathLike[str]]) -> list[Finding]:
+    """Return the traps in some files and folders, by place.
+
+    Files that could not be read are among them, with the rule `NOT_READ`.
+    """
+    return survey(paths).findings
+
+
+def render(findings: Iterable[Finding]) -> str:
+    """For a terminal: a place and a sentence, and the remedy below it."""
+    return "\n".join(_rendered(findings))
+
+
+def _rendered(findings: Iterable[Finding]) -> Iterator[str]:
+    for finding in findings:
+        rule = f" {finding.rule}" if finding.is_trap else ""
+        yield f"{finding.location}:{rule} {finding.message}"
+        if finding.remedy:
+            yield f"    → {finding.remedy}"
+
+
+def _place(finding: Finding) -> tuple[str, int, int, int, str]:
+    return str(finding.path), finding.cell or 0, finding.line, finding.column, finding.rule
+
+
+def _finding(module: Module, rule: Rule, hit: Hit) -> Finding:
+    cell, line, column = module.source.place(hit.node.lineno, hit.node.col_offset)
+    return Finding(module.path, cell, line, column, rule.id, rule.says.format(it=hit.it), rule.remedy)
+
+
+def _is_silenced(module: Module, rule: Rule, hit: Hit) -> bool:
+    """Return whether a comment on the line, or on the first line of its statement, silences it."""
+    first = module.statement(hit.node).lineno
+    for line in {hit.node.lineno, first}:
+        if (match := _IGNORE.search(module.source.lines[line - 1])) and rule.id in re.split(r"[\s,]+", match.group(1)):
+            return True
+    return False

@@ -1,0 +1,1 @@
+"""Running notebooks: papermill in a worker process, and the whole investigation with its report."""

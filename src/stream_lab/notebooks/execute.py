@@ -1,0 +1,145 @@
+"""Execute notebooks with papermill and say how it goes: the inner part of `stream-lab run` and `stream-lab regress`.
+
+Reads one JSON object a line from standard input (the arguments of `execute`) and writes one a line: `{"cell": 3}` when a cell is done,
+`{"done": "complete", "error": "", "seconds": 9.5}` when the notebook is. It is a process of its own, so that a kernel that hangs or dies takes
+nothing else with it, and it serves several notebooks, since papermill takes seconds to import. It ends when its standard input does, even in
+the middle of a notebook: then no reader of the result is left.
+
+What came of a notebook is decided from the exception and never from the notebook: papermill marks a cell that ran out of time as
+completed.
+"""
+
+# ruff: noqa: E402 - one line must come before papermill is imported
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from queue import Queue
+from threading import Thread
+from typing import Any
+
+# jsonschema, if it can, checks addresses by a grammar that takes two seconds to build; a notebook's schema has none to check.
+sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+
+import papermill
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
+from papermill.engines import NBClientEngine, papermill_engines
+from papermill.exceptions import PapermillExecutionError
+
+from stream_lab.experiment.evidence import FOLDER_VARIABLE
+from stream_lab.notebooks.worker import Done
+
+QUIET_KERNEL = ["--IPKernelApp.log_level=40"]
+
+
+class ReportingEngine(NBClientEngine):  # type: ignore[misc]
+    """Papermill's own engine, which tells when a cell is done."""
+
+    @classmethod
+    def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **kwargs: Any) -> None:
+        complete = nb_man.cell_complete
+
+        def cell_complete(cell: Any, cell_index: int | None = None, **more: Any) -> None:
+            complete(cell, cell_index, **more)
+            _say(cell=cell_index)
+
+        nb_man.cell_complete = cell_complete
+        super().execute_managed_notebook(nb_man, kernel_name, extra_arguments=QUIET_KERNEL, **kwargs)
+
+
+papermill_engines.register("reporting", ReportingEngine)
+
+
+def execute(
+    source: str,
+    target: str,
+    evidence: str,
+    cell_limit: float,
+    parameters: dict[str, Any],
+    kernel: str = "python3",
+    environment: dict[str, str | None] | None = None,
+) -> tuple[Done, str]:
+    """Run one notebook; returns how it ended, and why if that was early.
+
+    cell_limit: seconds. kernel: a name that Jupyter finds. environment: variables of the kernel; None as
+    value: it must not have that one.
+    """
+    try:
+        with _variables({**(environment or {}), FOLDER_VARIABLE: evidence}):
+            papermill.execute_notebook(
+                source,
+                target,
+                parameters=parameters,
+                engine_name="reporting",
+                kernel_name=kernel,
+                progress_bar=False,
+                execution_timeout=cell_limit,
+                cwd=str(Path(source).parent),
+            )
+    except PapermillExecutionError as error:
+        return Done.EXCEPTION, f"{error.ename}: {error.evalue}"
+    except CellTimeoutError:
+        return Done.TIMEOUT, f"a cell ran for more than {cell_limit:g} s and was stopped"
+    except DeadKernelError:
+        return Done.LOST, "its kernel died"
+    except Exception as error:  # a notebook that cannot be read, a kernel that does not start: the others may still run
+        return Done.LOST, f"{type(error).__name__}: {error}"
+    finally:
+        _forget_paths(Path(target))
+    return Done.COMPLETE, ""
+
+
+@contextmanager
+def _variables(changes: dict[str, str | None]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in changes}
+    _set(changes)
+    try:
+        yield
+    finally:
+        _set(before)
+
+
+def _set(variables: dict[str, str | None]) -> None:
+    for name, value in variables.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
+def _forget_paths(notebook: Path) -> None:
+    """Take this machine's folders out of papermill's notes in the notebook."""
+    if notebook.exists():
+        body = json.loads(notebook.read_text(encoding="utf-8"))
+        for name in ("input_path", "output_path"):
+            if name in body["metadata"].get("papermill", {}):
+                body["metadata"]["papermill"][name] = notebook.name
+        notebook.write_text(json.dumps(body, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _say(**facts: Any) -> None:
+    print(json.dumps(facts), flush=True)
+
+
+def _read(tasks: "Queue[str]") -> None:
+    for line in sys.stdin:
+        tasks.put(line)
+    os._exit(1)  # the kernel sees that its parent is gone, and what the kernel started sees that the kernel is
+
+
+def main() -> None:
+    tasks: Queue[str] = Queue()
+    Thread(target=_read, args=(tasks,), name="stdin", daemon=True).start()
+    while True:
+        task = tasks.get()
+        started = time.monotonic()
+        done, error = execute(**json.loads(task))
+        _say(done=done, error=error, seconds=time.monotonic() - started)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,11 @@
+"""The parts of a real service, each started for a notebook or a test: nginx, HAProxy, gunicorn, uvicorn, Chromium; and a gateway's stand-in."""
+
+from stream_lab.processes.browser import Browser
+from stream_lab.processes.gateway import Gateway
+from stream_lab.processes.gunicorn import Gunicorn
+from stream_lab.processes.haproxy import Haproxy
+from stream_lab.processes.nginx import Nginx
+from stream_lab.processes.programs import MissingPart
+from stream_lab.processes.serving import Serving, serve
+
+__all__ = ["Browser", "Gateway", "Gunicorn", "Haproxy", "MissingPart", "Nginx", "Serving", "serve"]

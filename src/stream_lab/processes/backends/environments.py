@@ -1,0 +1,82 @@
+"""Environments for servers that others wrote: made once, in the cache, with pip."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from stream_lab.cache import alone, cache_folder
+from stream_lab.errors import LabError
+from stream_lab.processes.backends.recipe import Environment, Place, Recipe
+
+
+class RealServerError(LabError):
+    """Raised when a real server cannot be set up or started; the text says why and what to do."""
+
+
+def place_for(recipe: Recipe, port: int, console: Console) -> Place:
+    """Install what is missing, make the model, and return where.
+
+    Raises:
+        RealServerError: there is no room, or something failed.
+    """
+    folder = cache_folder(recipe.environment.name)
+    with alone(folder / "lock"):
+        place = Place(folder, install(recipe.environment, console), port)
+        for made, command in recipe.prepare(place).items():
+            if not made.exists():
+                with console.status(f"{recipe.name}: making its model …"):
+                    _run(command)
+    return place
+
+
+def install(environment: Environment, console: Console) -> Path:
+    """Return the interpreter of an environment, installed if need be.
+
+    It is installed anew if the last time broke off, or was of other packages.
+
+    Raises:
+        RealServerError: there is no room, or it failed.
+    """
+    folder = cache_folder(environment.name)
+    venv = folder / "venv"
+    python = venv / "bin" / "python"
+    ready, packages = venv / ".ready", "\n".join(environment.packages)
+    if ready.exists() and ready.read_text(encoding="utf-8") == packages:
+        return python
+    free = shutil.disk_usage(folder).free
+    if free < environment.disk:
+        raise RealServerError(
+            f"The installation needs {environment.disk / 1e9:.0f} GB on disk and there are {free / 1e9:.1f}; "
+            f"make room in {home(folder)}."
+        )
+    shutil.rmtree(venv, ignore_errors=True)
+    with console.status(f"Installing {environment.packages[0]}: {environment.minutes}, this once …"):
+        _run([sys.executable, "-m", "venv", str(venv)])
+        # pip, not uv: it honours a machine's own store of wheels (PIP_FIND_LINKS), and torch is the large part of this.
+        pip = [str(python), "-m", "pip", "--quiet", "--disable-pip-version-check"]
+        _run([*pip, "install", *environment.packages], environment.variables)
+        if environment.unwanted:
+            _run([*pip, "uninstall", "--yes", *environment.unwanted])
+    ready.write_text(packages, encoding="utf-8")
+    return python
+
+
+def home(path: Path) -> str:
+    """Write a path as people do, with ~ for their home."""
+    return str(path).replace(str(Path.home()), "~", 1)
+
+
+def _run(command: list[str], variables: dict[str, str] | None = None) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **(variables or {})})
+    if done.returncode:
+        lines = [line for line in done.stderr.strip().splitlines() if line.strip()] or ["no reason given"]
+        hint = (
+            " Tell pip where PyTorch's CPU wheels are, with PIP_EXTRA_INDEX_URL or PIP_FIND_LINKS."
+            if "torch" in lines[-1]
+            else ""
+        )
+        raise RealServerError(f"Setting up the server failed: {lines[-1].rstrip('.')}.{hint}")

@@ -1,0 +1,34 @@
+"""A proxy that reads a file of configuration and listens on a port of this machine."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from stream_lab.processes.ports import listens
+from stream_lab.processes.process import Process
+from stream_lab.processes.programs import find
+
+
+class Proxy(Process):
+    """A running proxy. `url`: where it is. Its folder goes with it."""
+
+    def __init__(self, program: str, port: int, configuration: str, command: Sequence[str]) -> None:
+        """Start it.
+
+        `command`: its arguments, in which {folder} and {file} stand for where the configuration is.
+
+        Raises:
+            MissingPart: the program is not installed.
+            ProcessError: it does not start; with its last line.
+        """
+        path = find(program)
+        self.url = f"http://127.0.0.1:{port}"
+        self._folder = TemporaryDirectory(prefix=f"{program}-")
+        file = Path(self._folder.name) / f"{program}.conf"
+        file.write_text(configuration, encoding="utf-8")
+        arguments = [each.format(folder=self._folder.name, file=file) for each in command]
+        super().__init__(program, [path, *arguments], lambda: listens(port))
+
+    def close(self) -> None:
+        super().close()
+        self._folder.cleanup()

@@ -1,0 +1,71 @@
+"""A web application of the notebook's own process, served by a real uvicorn, so that a reader can change its handlers."""
+
+import logging
+import socket
+import threading
+from types import TracebackType
+from typing import Any, Self
+
+from stream_lab.extras import require
+
+# At the root, so that nothing reaches a notebook by itself: LangChain's words, the middleware's, and uvicorn's; and at uvicorn's own logger,
+# which hands nothing on once another server of this process has configured it.
+LOGGERS = (None, "uvicorn")
+
+
+class Serving:
+    """An application that is being served. `url`: where. `log`: what was logged in its thread, a line each. Stops with `close()`."""
+
+    def __init__(self, app: Any, **options: Any) -> None:
+        """Serve it in a thread with an event loop of its own. `options`: uvicorn's.
+
+        Raises:
+            MissingExtra: uvicorn is not installed.
+        """
+        require("uvicorn", extra="relay")
+        import uvicorn
+
+        self.log: list[str] = []
+        self._socket = socket.create_server(("127.0.0.1", 0), backlog=2048)
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        usual: dict[str, Any] = {"log_config": None, "log_level": "warning", "access_log": False, "timeout_graceful_shutdown": 1}
+        self._server = uvicorn.Server(uvicorn.Config(app, **{**usual, **options}))
+        self._thread = threading.Thread(target=self._server.run, args=([self._socket],), daemon=True)
+        self._handler = _Keep(self.log, self._thread)
+        for name in LOGGERS:
+            logging.getLogger(name).addHandler(self._handler)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop; a stream that still runs gets a second to end."""
+        self._server.should_exit = True
+        self._thread.join()
+        self._socket.close()
+        for name in LOGGERS:
+            logging.getLogger(name).removeHandler(self._handler)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+def serve(app: Any, **options: Any) -> Serving:
+    """Serve an ASGI application on a free port of this machine. `options`: uvicorn's."""
+    return Serving(app, **options)
+
+
+class _Keep(logging.Handler):
+    def __init__(self, lines: list[str], thread: threading.Thread) -> None:
+        super().__init__(logging.WARNING)
+        self._lines, self._thread = lines, thread
+        self._last: logging.LogRecord | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.thread != self._thread.ident or record is self._last:
+            return
+        self._last = record
+        self._lines.append(record.getMessage().strip())
+        if record.exc_info and (error := record.exc_info[1]) is not None:
+            self._lines.append(f"{type(error).__name__}: {error}")

@@ -1,0 +1,63 @@
+"""The model and what stands before it, with every bound that an answer has."""
+
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.messages import AIMessage
+from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.runnables import Runnable
+from pydantic import BaseModel, Field, SecretStr
+from stream_deadline import ChatVllm
+
+from relay.safe_handler import SafeHandler
+from relay.settings import Settings
+
+PROMPT = ChatPromptTemplate.from_messages([("user", "{question}")])
+
+Chain = Runnable[dict[str, str], AIMessage]
+
+
+class Question(BaseModel):
+    """What a caller sends."""
+
+    question: str = Field(min_length=1)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part of an answer. `finish_reason`: on the last one, why the model stopped ("stop", or "length" at MAX_TOKENS); else None."""
+
+    text: str
+    finish_reason: str | None = None
+
+
+def make_chain(settings: Settings, handlers: Iterable[BaseCallbackHandler] = ()) -> Chain:
+    """`handlers`: LangChain callbacks; none of them can cut a stream or hold it up."""
+    model = ChatVllm(
+        model=settings.model,
+        base_url=settings.base_url,
+        api_key=SecretStr(settings.openai_api_key or "none"),
+        timeout=settings.max_timeout,
+        first_chunk_timeout=settings.first_chunk_timeout,
+        idle_timeout=settings.idle_timeout,
+        max_tokens=settings.max_tokens,
+        max_retries=1,  # for a pooled connection that had died; callers try again themselves, and tries multiply
+    )
+    chain: Chain = PROMPT | model
+    return chain.with_config(callbacks=[SafeHandler(handler) for handler in handlers])
+
+
+async def answer(chain: Chain, asked: Question) -> AsyncIterator[Piece]:
+    """The parts of an answer as they come.
+
+    Raises:
+        StreamDeadlineExceeded: the time is up.
+        openai.APIError: the model's server failed.
+    """
+    finish_reason = None
+    async for chunk in chain.astream({"question": asked.question}):
+        finish_reason = chunk.response_metadata.get("finish_reason") or finish_reason
+        if chunk.text:
+            yield Piece(str(chunk.text))
+    yield Piece("", finish_reason or "unknown")

@@ -1,0 +1,118 @@
+"""The same answers over a WebSocket: one question for each connection.
+
+    caller:  {"question": "Why?", "timeout_ms": 20000}     at first; timeout_ms may be left out
+             {"type": "stop"}                              at any time later; or it leaves
+    server:  {"type": "token", "text": "…"}
+             {"type": "done", "finish_reason": "stop"}     or
+             {"type": "stopped"}                           or
+             {"type": "error", "error": {"type": "…", "message": "…"}}
+
+The middleware leaves WebSockets alone, so what it does for requests is done here: one task listens while another one answers.
+"""
+
+import asyncio
+import logging
+from contextlib import suppress
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from fastapi import WebSocket, WebSocketDisconnect
+from pydantic import Field, ValidationError
+from stream_deadline import deadline
+from stream_deadline.asgi import error_response_for
+
+from relay.chain import Chain, Question, answer
+from relay.settings import Settings
+
+FIRST_MESSAGE_WITHIN: Final = 10.0
+"""Seconds that a caller may take to ask."""
+GRACE: Final = 0.1
+"""Seconds after the deadline in which the model may still say itself what happened; it knows more."""
+
+_log = logging.getLogger(__name__)
+
+
+class FirstMessage(Question):
+    """What a caller says first. `timeout_ms`: how many milliseconds it will wait; None: as long as anybody may."""
+
+    timeout_ms: int | None = Field(default=None, gt=0)
+
+
+async def serve(socket: WebSocket, chain: Chain, settings: Settings) -> None:
+    """From the first message to the last; returns when the connection is over."""
+    if not _is_from_here(socket):
+        await socket.close(1008)
+        return
+    await socket.accept()
+    try:
+        await socket.send_json(await _answer(socket, chain, settings))
+        await socket.close()
+    except (WebSocketDisconnect, RuntimeError) as error:  # Starlette's RuntimeError: it was sent to somebody who had left
+        _log.info("the caller of a WebSocket left (%s)", error)
+
+
+async def _answer(socket: WebSocket, chain: Chain, settings: Settings) -> dict[str, Any]:
+    """All but the last message, which is returned.
+
+    Raises:
+        WebSocketDisconnect: the caller left.
+    """
+    try:
+        async with asyncio.timeout(FIRST_MESSAGE_WITHIN):
+            text = await socket.receive_text()
+        if len(text.encode()) > settings.max_body_bytes:
+            return _error("body_too_large", f"A message may have {settings.max_body_bytes} bytes.")
+        asked = FirstMessage.model_validate_json(text)
+    except TimeoutError:
+        return _error("no_question", f"No question came within {FIRST_MESSAGE_WITHIN:g} s.")
+    except (ValidationError, KeyError):  # Starlette's KeyError: it was bytes
+        return _error("bad_request", 'The first message must be JSON: {"question": "…", "timeout_ms": 20000}.')
+    limit = settings.max_timeout if asked.timeout_ms is None else min(asked.timeout_ms / 1000, settings.max_timeout)
+    with deadline(limit):  # tasks take it along
+        work = asyncio.create_task(_tokens(socket, chain, asked))
+        stop = asyncio.create_task(_until_stopped(socket))
+    try:
+        await asyncio.wait((work, stop), timeout=limit + GRACE, return_when=asyncio.FIRST_COMPLETED)
+        if work.done():
+            return {"type": "done", "finish_reason": work.result()}
+        if stop.done():
+            stop.result()
+            return {"type": "stopped"}
+        return _error("deadline_exceeded", f"The answer was not finished within {limit:g} s.")
+    except Exception as error:
+        failure = error_response_for(error)
+        if failure is None:
+            raise
+        _log.warning("a WebSocket's answer failed: %s", failure.cause or failure.text)
+        return _error(failure.kind, failure.text)
+    finally:
+        for task in (work, stop):
+            task.cancel()
+        # The model's server is free before the caller hears of it.
+        await asyncio.gather(work, stop, return_exceptions=True)
+
+
+async def _tokens(socket: WebSocket, chain: Chain, asked: Question) -> str | None:
+    reason = None
+    async for piece in answer(chain, asked):
+        if piece.text:
+            await socket.send_json({"type": "token", "text": piece.text})
+        reason = piece.finish_reason
+    return reason
+
+
+async def _until_stopped(socket: WebSocket) -> None:
+    while True:
+        with suppress(ValueError, KeyError):  # whatever else it says means nothing
+            if await socket.receive_json() == {"type": "stop"}:
+                return
+
+
+def _error(kind: str, text: str) -> dict[str, Any]:
+    return {"type": "error", "error": {"type": kind, "message": text}}
+
+
+def _is_from_here(socket: WebSocket) -> bool:
+    """Whether it comes from our own page, or not from a browser: any page in the world may open a WebSocket to any server."""
+    origin = socket.headers.get("origin")
+    return origin is None or urlsplit(origin).netloc == socket.headers.get("host")

@@ -1,0 +1,163 @@
+"""Recordings: who pulled which chunk, and how a stream ended."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from langchain_core.prompts import ChatPromptTemplate
+
+from stream_lab import Endpoint, TaskNumbers, record, record_sync, traced
+from stream_lab.experiment.story import PlainChatVllm
+from stream_lab.experiment.trace import Ending
+
+
+async def ticks(count: int | None, gap: float = 0.001) -> AsyncIterator[str]:
+    sent = 0
+    while count is None or sent < count:
+        await asyncio.sleep(gap)
+        sent += 1
+        yield "x"
+
+
+async def broken(error: Exception) -> AsyncIterator[str]:
+    yield "x"
+    raise error
+
+
+@pytest.mark.parametrize(
+    ("stream", "ending", "error"),
+    [
+        (lambda: ticks(3), Ending.FINISHED, ""),
+        (lambda: ticks(None), Ending.GAVE_UP, ""),
+        (lambda: ticks(3, gap=9), Ending.GAVE_UP, ""),
+        (lambda: broken(TimeoutError("late")), Ending.CUT, "TimeoutError: late"),
+        (lambda: broken(ValueError("odd")), Ending.FAILED, "ValueError: odd"),
+    ],
+)
+def test_every_way_a_stream_can_end_is_told_apart(stream: Any, ending: Ending, error: str) -> None:
+    recording = asyncio.run(record(stream(), give_up_after=0.2))
+    assert (recording.ending, recording.error) == (ending, error)
+    assert recording.ended < 2
+
+
+def ticks_sync(count: int | None) -> Iterator[str]:
+    sent = 0
+    while count is None or sent < count:
+        time.sleep(0.001)
+        sent += 1
+        yield "x"
+
+
+def broken_sync(error: Exception) -> Iterator[str]:
+    yield "x"
+    raise error
+
+
+@pytest.mark.parametrize(
+    ("stream", "ending", "error"),
+    [
+        (lambda: ticks_sync(3), Ending.FINISHED, ""),
+        (lambda: ticks_sync(None), Ending.GAVE_UP, ""),
+        (lambda: broken_sync(TimeoutError("late")), Ending.CUT, "TimeoutError: late"),
+        (lambda: broken_sync(ValueError("odd")), Ending.FAILED, "ValueError: odd"),
+    ],
+)
+def test_a_synchronous_stream_is_recorded_alike_and_closed(stream: Any, ending: Ending, error: str) -> None:
+    items = stream()
+    recording = record_sync(items, give_up_after=0.2)
+    assert (recording.ending, recording.error) == (ending, error)
+    assert recording.chunks
+    assert recording.ended < 2
+    assert next(items, "closed") == "closed"
+
+
+def test_giving_up_holds_against_a_stream_that_is_always_ready() -> None:
+    """A source that never waits lets no cancellation in; the look at the clock ends it."""
+
+    async def ready() -> AsyncIterator[str]:
+        while True:
+            yield "x"
+
+    assert asyncio.run(record(ready(), give_up_after=0.1)).ending is Ending.GAVE_UP
+
+
+def test_giving_up_holds_against_a_stream_that_swallows_a_cancellation() -> None:
+    async def deaf() -> AsyncIterator[str]:
+        while True:
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(0.01)
+            yield "x"
+
+    recording = asyncio.run(record(deaf(), give_up_after=0.1))
+    assert recording.ending is Ending.GAVE_UP
+    assert recording.ended < 1
+
+
+def test_a_chain_pulls_each_chunk_in_a_new_task_and_the_model_alone_in_one(fake: Endpoint) -> None:
+    async def play() -> tuple[Any, Any]:
+        model = traced(PlainChatVllm)(**fake.settings)
+        chain = ChatPromptTemplate.from_messages([("user", "{q}")]) | model
+        return (
+            await record(model.astream("Hi"), give_up_after=0.4),
+            await record(chain.astream({"q": "Hi"}), give_up_after=0.4),
+        )
+
+    alone, chained = asyncio.run(play())
+    assert alone.pulling_tasks == 1
+    assert not alone.one_task_per_chunk
+    assert chained.one_task_per_chunk
+    assert chained.pulling_tasks > 5
+    assert [pull.task for pull in chained.pulls][:4] == [1, 2, 3, 4]
+
+
+def test_two_recordings_at_once_do_not_mix(fake: Endpoint) -> None:
+    async def play() -> list[Any]:
+        model = traced(PlainChatVllm)(**fake.settings)
+        return await asyncio.gather(*(record(model.astream("Hi"), give_up_after=0.3) for _ in range(2)))
+
+    for recording in asyncio.run(play()):
+        assert recording.pulling_tasks == 1
+        assert len([pull for pull in recording.pulls if pull.got is not None]) >= recording.chunks
+
+
+def test_a_traced_class_works_outside_a_recording_and_keeps_its_name(fake: Endpoint) -> None:
+    async def play() -> int:
+        model = traced(PlainChatVllm)(**fake.settings, max_tokens=3)
+        return len([chunk async for chunk in model.astream("Hi")])
+
+    assert asyncio.run(play()) >= 3
+    assert traced(PlainChatVllm).__name__ == "PlainChatVllm"
+
+
+def test_a_machine_that_stands_still_is_noticed_and_one_that_computes_is_not() -> None:
+    async def blocked(how: Any) -> AsyncIterator[str]:
+        await asyncio.sleep(0.15)
+        how()
+        yield "x"
+        await asyncio.sleep(0.15)
+
+    def compute() -> None:
+        until = time.process_time() + 0.5
+        while time.process_time() < until:
+            pass
+
+    assert asyncio.run(record(blocked(lambda: time.sleep(0.6)), give_up_after=5)).stood_still > 0.3
+    # Wide: on a busy machine a computing process is set aside at times as well.
+    assert asyncio.run(record(blocked(compute), give_up_after=5)).stood_still < 0.45
+
+
+def test_tasks_are_numbered_by_first_appearance() -> None:
+    async def play() -> list[int]:
+        numbers = TaskNumbers()
+
+        async def me() -> int:
+            return numbers.current()
+
+        own = numbers.current()
+        others = [await asyncio.create_task(me()) for _ in range(3)]
+        return [own, *others, numbers.current(), numbers.of(None)]
+
+    assert asyncio.run(play()) == [1, 2, 3, 4, 1, 0]

@@ -1,0 +1,234 @@
+"""The instrument: a cell that should not hold does not, and says why; the command line tells bad input in a sentence."""
+
+import json
+import os
+import ssl
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import openai
+import pytest
+from langchain_openai import ChatOpenAI
+
+from stream_deadline import ChatVllm
+from stream_lab.experiment.story import ClockedChatVllm, ElapsedChatVllm
+from stream_lab.matrix import CALLS, Cell, Result, cells, picture, play, side_by_side
+from stream_lab.matrix.certificates import VARIABLE, one_certificate
+
+WIDE: dict[str, Any] = {"deadline": 1.0, "lateness": 0.8}
+
+
+def cell(name: str) -> Cell:
+    return next(each for each in cells() if each.name == name)
+
+
+def why(model: Any, name: str) -> str:
+    return next(play(model, [cell(name)], **WIDE)).why
+
+
+class Early(ChatOpenAI):
+    """Times out before its time."""
+
+    async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+        raise TimeoutError
+        yield
+
+
+class Twice(ChatVllm):
+    """Asks twice for one answer."""
+
+    async def _agenerate(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return await super()._agenerate(*args, **{**kwargs, "timeout": 0.3})
+        except TimeoutError:
+            return await super()._agenerate(*args, **{**kwargs, "timeout": 0.7})
+
+
+class Never(ChatOpenAI):
+    """Gives no whole answers."""
+
+    def _generate(self, *args: Any, **kwargs: Any) -> Any:
+        raise LookupError
+
+
+class Deaf(ChatVllm):
+    """Tells listeners of tokens, and of nothing else."""
+
+    async def astream(self, input: Any, config: Any = None, **kwargs: Any) -> AsyncIterator[Any]:
+        told = config["callbacks"][0]
+        async for chunk in super().astream(input, **kwargs):
+            told.on_llm_new_token(chunk.text)
+            yield chunk
+
+
+def test_what_never_ends_does_not_hold() -> None:
+    assert why(ChatOpenAI, "endless × astream") == "it did not end"
+    assert why(ChatOpenAI, "endless × stream") == "it did not end"
+
+
+def test_what_ends_early_does_not_hold() -> None:
+    assert "early" in why(Early, "endless × astream")
+
+
+def test_a_generation_too_many_does_not_hold() -> None:
+    assert why(Twice, "no headers × ainvoke") == "2 generations started"
+
+
+def test_an_error_of_another_type_does_not_hold() -> None:
+    assert "not a TimeoutError" in why(lambda **settings: ChatOpenAI(**settings, max_retries=0), "stall × astream")
+
+
+def test_an_answer_without_its_usage_does_not_hold() -> None:
+    assert why(lambda **settings: ChatOpenAI(**{**settings, "stream_usage": False}), "finite × astream") == "the usage is missing"
+
+
+def test_a_server_that_is_held_while_nobody_pulls_does_not_hold() -> None:
+    assert why(ChatOpenAI, "suspended")
+
+
+@pytest.mark.parametrize("name", ["finite × invoke", "finite, pooled × invoke", "finite, pooled × astream", "tool call × stream"])
+def test_what_holds_says_nothing(name: str) -> None:
+    assert why(ChatVllm, name) == ""
+    assert why(ChatOpenAI, name) == ""
+
+
+def unpooled(**settings: Any) -> ChatOpenAI:
+    never = openai.DefaultHttpxClient(limits=httpx2.Limits(max_keepalive_connections=0))
+    return ChatOpenAI(**settings, http_client=never)
+
+
+def test_a_pooled_call_over_a_new_connection_does_not_hold() -> None:
+    assert why(unpooled, "finite, pooled × invoke") == "no connection was used again"
+
+
+def test_a_pooled_call_after_no_answer_does_not_hold() -> None:
+    assert why(Early, "finite, pooled × stream") == ""
+    assert why(Never, "finite, pooled × stream") == "the answer before it failed: LookupError()"
+
+
+def test_an_error_that_names_another_bound_does_not_hold() -> None:
+    def renamed(**settings: Any) -> ChatVllm:
+        first = settings.pop("first_chunk_timeout", WIDE["deadline"])
+        return ChatVllm(**{**settings, "timeout": first})
+
+    assert why(renamed, "first_chunk_timeout × astream") == "ended by timeout, not by first_chunk_timeout"
+
+
+@pytest.mark.parametrize("name", ["first_chunk_timeout × stream", "idle_timeout × astream"])
+def test_parts_end_a_stream_and_are_named(name: str) -> None:
+    assert why(ChatVllm, name) == ""
+
+
+def test_a_class_without_a_parameter_has_no_cells_about_it() -> None:
+    about = [cell for cell in cells() if cell.row.name == "first_chunk_timeout"]
+    assert len(about) == len(CALLS)
+    assert list(play(ChatOpenAI, about)) == []
+    assert all(each.is_for(ChatVllm) and each.is_for(unpooled) for each in about)
+
+
+def test_a_listener_that_hears_of_no_end_does_not_hold() -> None:
+    assert why(ChatVllm, "callback") == ""
+    assert why(Deaf, "callback") == "its end was told as []"
+
+
+def test_the_picture_says_in_words_what_it_shows() -> None:
+    chosen = [cell("finite × astream"), cell("endless × astream"), cell("breaks")]
+    played = {"A": [Result(each, "") for each in chosen], "B": [Result(each, "no") for each in chosen]}
+    drawn = picture.heat_map(played, title="A holds")
+    assert drawn.alt == "A holds. A: 3 of 3 cells hold. B: 0 of 3 cells hold."
+    assert drawn.png().startswith(b"\x89PNG")
+
+
+def test_the_picture_has_a_heading_for_each_of_several_groups() -> None:
+    names = ["endless × astream", "endless, pooled × astream", "tool call, endless × astream", "breaks"]
+    drawn = picture.heat_map({"A": [Result(cell(name), "") for name in names]}, title="A holds")
+    left, right = ([tick.get_text() for tick in axes.get_yticklabels()] for axes in drawn.figure.axes)
+    assert left == [
+        *(
+            "what the server does",
+            "endless",
+            "what the server does, pooled",
+            "endless",
+            "what the model says",
+            "tool call, endless",
+        )
+    ]
+    assert right == ["breaks"]
+
+
+def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run([Path(sys.executable).with_name("stream-lab"), "matrix", *arguments], capture_output=True, text=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["nonsense"], "should look like my_module:MyChat"),
+        (["no_such_module:Chat"], "Cannot load 'no_such_module:Chat'"),
+        (["stream_deadline:Nothing"], "Cannot load 'stream_deadline:Nothing'"),
+        (["--only", "no such cell"], "No cell's name contains"),
+        (["--picture", "no/such/folder/matrix.png"], "There is no folder"),
+    ],
+)
+def test_bad_input_is_one_clear_sentence(arguments: list[str], says: str) -> None:
+    done = run(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("stream-lab: ")
+    assert says in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+
+
+def test_the_status_is_that_of_the_last_class_and_json_is_for_scripts() -> None:
+    good = run("stream_deadline:ChatVllm", "--only", "finite × invoke", "--json")
+    assert good.returncode == 0
+    assert [row["holds"] for row in json.loads(good.stdout)["ChatVllm"]] == [True]
+    bad = run("stream_lab.experiment.story:PlainChatVllm", "--only", "stall × invoke", "--json")
+    assert bad.returncode == 1
+    assert [row["why"] for row in json.loads(bad.stdout)["PlainChatVllm"]] == ["it did not end"]
+
+
+NAMES = ["endless × chain.astream", "keep-alive comments × astream", "no headers × stream", "suspended"]
+
+
+def chosen() -> list[Cell]:
+    return [cell for cell in cells() if cell.name in NAMES]
+
+
+def test_classes_are_played_side_by_side_and_told_apart() -> None:
+    hook = sys.unraisablehook
+    played = side_by_side([ElapsedChatVllm, ClockedChatVllm, ChatVllm], chosen(), deadline=0.6, lateness=0.5)
+    assert [result.cell for result in played["ChatVllm"]] == chosen()
+    held = {name: [result.cell.name for result in results if result.holds] for name, results in played.items()}
+    assert held == {"ElapsedChatVllm": NAMES[:1], "ClockedChatVllm": NAMES[:2], "ChatVllm": NAMES}
+    assert sys.unraisablehook is hook
+    assert "ClockedChatVllm: 2 of 4 cells hold" in picture.heat_map(played, title="Told apart").alt
+
+
+@pytest.mark.parametrize("before", [None, "/nowhere/all.pem"])
+def test_one_certificate_is_trusted_for_as_long_as_a_block_lasts(before: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks overlap in any order, and the environment is put back by the last."""
+    monkeypatch.delenv(VARIABLE, raising=False)
+    if not ssl.create_default_context().get_ca_certs():
+        pytest.skip("this machine looks its certificates up when they are needed")
+    if before is not None:
+        monkeypatch.setenv(VARIABLE, before)
+    entered, leave = threading.Event(), threading.Event()
+
+    def other() -> None:
+        with one_certificate():
+            entered.set()
+            leave.wait(5)
+
+    thread = threading.Thread(target=other)
+    with one_certificate():
+        thread.start()
+        entered.wait(5)
+    assert len(ssl.create_default_context(cafile=os.environ[VARIABLE]).get_ca_certs()) == 1
+    leave.set()
+    thread.join()
+    assert os.environ.get(VARIABLE) == before

@@ -1,0 +1,208 @@
+"""`stream-lab run`: what it makes of notebooks that succeed, fail, hang, die or are interrupted."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from typer.testing import CliRunner
+
+from stream_lab.cli import app
+from stream_lab.notebooks.report import Summary
+from tests.stream_lab.notebooks.tiny_notebooks import BAD, GOOD, UNKNOWN, write
+
+STREAM_LAB = [sys.executable, "-m", "stream_lab", "run"]
+
+
+def run(folder: Path, *arguments: str, **more: str) -> tuple[subprocess.CompletedProcess[str], Path | None]:
+    """Run the investigation over a folder of notebooks; returns the process and the run's folder."""
+    command = [*STREAM_LAB, "--notebooks", str(folder), "--runs", str(folder / "runs"), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, env={**os.environ, **more}, check=False)
+    runs = sorted((folder / "runs").glob("*")) if (folder / "runs").exists() else []
+    return done, runs[-1] if runs else None
+
+
+def verdicts(run_folder: Path | None) -> dict[str, Any]:
+    assert run_folder is not None
+    body: dict[str, Any] = json.loads((run_folder / "verdicts.json").read_text(encoding="utf-8"))
+    return body
+
+
+def test_every_claim_as_told_is_status_0_with_a_report(tmp_path: Path) -> None:
+    write(tmp_path, "01", GOOD)
+    write(tmp_path, "02", "print(TIMEOUT)", GOOD)
+    done, folder = run(tmp_path, "--timeout", "3")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 of 2 claims came out as the story tells" in done.stdout
+    assert folder is not None
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert "it holds" in page
+    assert "http" not in page.replace("http-equiv", ""), "the page needs nothing from elsewhere"
+    assert "3.0" in (folder / "notebooks" / "02_test.ipynb").read_text(encoding="utf-8")
+    assert str(tmp_path) not in (folder / "notebooks" / "02_test.ipynb").read_text(encoding="utf-8")
+
+
+BROKEN = {
+    "02": (BAD, ""),
+    "03": (UNKNOWN, ""),
+    "04": ('e = Evidence("{number}"); e.claim("it holds", expected="yes", found="yes"); 1 / 0', "ZeroDivisionError"),
+    "05": ('e = Evidence("{number}"); e.claim("it holds", expected="yes", found="yes")', "did not get to its table"),
+    "06": ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "kernel died"),
+    "07": ('Evidence("{number}").table()', "made no claim"),
+}
+
+
+def test_whatever_is_not_as_told_is_status_1_and_says_why(tmp_path: Path) -> None:
+    write(tmp_path, "01", GOOD)
+    for number, (cell, _) in BROKEN.items():
+        write(tmp_path, number, cell)
+    done, folder = run(tmp_path)
+    assert done.returncode == 1, done.stdout + done.stderr
+    body = verdicts(folder)
+    assert body["as_told"] is False
+    results = {result["name"][:2]: result for result in body["results"]}
+    assert list(results) == ["01", *BROKEN]
+    for number, (_, why) in BROKEN.items():
+        assert why in results[number]["error"]
+        assert bool(why) == bool(results[number]["error"])
+        assert why in done.stdout
+    assert [results[number]["claims"][0]["outcome"] for number in ("01", "02", "03")] == ["as told", "not as told", "not shown"]
+    assert body["headline"] == (
+        "4 of 7 notebooks did not run to their end (04, 05, 06, 07); 3 of 5 claims came out as the story tells"
+    )
+
+
+@pytest.mark.parametrize("number", ["02", "03", "06"])
+def test_one_notebook_that_is_not_as_told_is_enough(number: str) -> None:
+    from stream_lab.experiment.evidence import Claim, Outcome
+    from stream_lab.notebooks.investigation import Result
+
+    good = Result("01_test", "", [Claim("it holds", "yes", "yes", Outcome.AS_TOLD)], ran=True)
+    bad = {
+        "02": Result("02_test", "", [Claim("it holds", "yes", "no", Outcome.NOT_AS_TOLD)], ran=True),
+        "03": Result("03_test", "", [Claim("it holds", "yes", "?", Outcome.NOT_SHOWN)], ran=True),
+        "06": Result("06_test", "", [Claim("it holds", "yes", "yes", Outcome.AS_TOLD)], ran=True, error="its kernel died"),
+    }[number]
+    assert Summary("s", [], 2.0, 1.0, False, [good]).as_told
+    assert not Summary("s", [], 2.0, 1.0, False, [good, bad]).as_told
+    assert not Summary("s", [], 2.0, 1.0, True, [good]).as_told
+    assert not Summary("s", [], 2.0, 1.0, False, []).as_told
+
+
+def test_a_cell_that_hangs_is_a_failure_and_never_taken_for_success(tmp_path: Path) -> None:
+    from stream_lab.notebooks.execute import execute
+    from stream_lab.notebooks.worker import Done
+
+    write(tmp_path, "01", "import asyncio; await asyncio.sleep(60)", GOOD)
+    started = time.monotonic()
+    done, error = execute(str(tmp_path / "01_test.ipynb"), str(tmp_path / "out.ipynb"), str(tmp_path), 2, {"TIMEOUT": 2.0})
+    assert done is Done.TIMEOUT
+    assert "ran for more than 2 s" in error
+    assert time.monotonic() - started < 40
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_an_interrupt_keeps_what_was_run_and_leaves_no_process_behind(name: str, tmp_path: Path) -> None:
+    write(tmp_path, "01", GOOD)
+    hang = "from stream_lab.experiment.fake import Fake\nfake = Fake()\nimport time, pathlib\npathlib.Path('{mark}').write_text(str(fake.pid))\ntime.sleep(60)"
+    mark = tmp_path / "mark"
+    write(tmp_path, "02", hang.replace("{mark}", str(mark)))
+    command = [*STREAM_LAB, "--notebooks", str(tmp_path), "--runs", str(tmp_path / "runs"), "--jobs", "1"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    until = time.monotonic() + 60
+    while not mark.exists() and time.monotonic() < until:
+        time.sleep(0.1)
+    family = psutil.Process(process.pid).children(recursive=True)
+    assert len(family) >= 3, "worker, kernel and fake are at work"
+    process.send_signal(getattr(signal, name))
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Interrupted; what had run by then is kept" in err
+    assert "it holds" in out
+    _, alive = psutil.wait_procs(family, timeout=10)
+    assert alive == []
+    page = next((tmp_path / "runs").glob("*/report.html")).read_text(encoding="utf-8")
+    assert "it holds" in page
+    assert "interrupted" in page
+
+
+def test_a_model_that_stops_by_itself_is_reported_as_that_and_never_as_a_success(tmp_path: Path) -> None:
+    """The story's own notebooks, against a server whose context is full long before the deadline."""
+    from stream_lab.experiment.fake import Fake
+
+    story = Path(__file__).parents[3] / "notebooks"
+    with Fake("finite", gap=0.005, max_model_len=60) as fake:
+        arguments = [
+            "--base-url",
+            fake.base_url,
+            "--notebooks",
+            str(story),
+            "--only",
+            "01,04,05",
+            "--runs",
+            str(tmp_path / "runs"),
+        ]
+        done, folder = run(tmp_path, *arguments)
+    assert done.returncode == 1, done.stdout + done.stderr
+    results = verdicts(folder)["results"]
+    assert [result["error"] for result in results] == ["", "", ""]
+    outcomes = [(claim["outcome"], claim["found"]) for result in results for claim in result["claims"]]
+    assert "not as told" not in {outcome for outcome, _ in outcomes}
+    not_shown = [found for outcome, found in outcomes if outcome == "not shown"]
+    assert set(not_shown) == {"the model stopped by itself", "the timer never fired"}
+    assert len(not_shown) == 10, outcomes
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--timeout", "0"], "must be a number of seconds"),
+        (["--timeout", "abc"], "must be a number of seconds"),
+        (["--timeout", "nan"], "must be a number of seconds"),
+        (["--base-url", "http://127.0.0.1:9/v1"], "No server answers"),
+        (["--only", "77"], "names none of the notebooks"),
+        (["--runs", "/proc/nowhere"], "Cannot write"),
+        (["--notebooks", "/nowhere"], "There are no notebooks"),
+        (["--model", "x", "--base-url", "nonsense"], "should look like"),
+    ],
+)
+def test_bad_input_is_one_clear_sentence(arguments: list[str], says: str, tmp_path: Path) -> None:
+    write(tmp_path, "01", GOOD)
+    done, _ = run(tmp_path, *arguments)
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_notebook_whose_program_is_not_installed_is_left_out_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, "01", GOOD)
+    write(tmp_path, "10", GOOD)
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    arguments = ["run", "--notebooks", str(tmp_path), "--runs", str(tmp_path / "runs")]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, done.output
+    assert "1 of 1 claims" in done.output
+    assert "Notebook 10 was left out. nginx is not installed" in done.output
+    asked_for = CliRunner().invoke(app, [*arguments, "--only", "10"])
+    assert asked_for.exit_code == 2
+    assert "apt-get install nginx-light" in asked_for.output
+
+
+def test_the_key_is_in_no_artefact(tmp_path: Path) -> None:
+    from stream_lab.experiment.fake import Fake
+
+    write(tmp_path, "01", "from stream_lab import open_endpoint\nserver = open_endpoint(BASE_URL, MODEL)\nserver.settings", GOOD)
+    with Fake("finite", api_key="sk-very-secret") as fake:
+        done, folder = run(tmp_path, "--base-url", fake.base_url, OPENAI_API_KEY="sk-very-secret")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert folder is not None
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert len(files) >= 4
+    assert not [path for path in files if b"sk-very-secret" in path.read_bytes()]
+    assert "sk-very-secret" not in done.stdout + done.stderr

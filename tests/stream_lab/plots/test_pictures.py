@@ -1,0 +1,122 @@
+"""The pictures: drawn from records, and their words from the same records."""
+
+from typing import Any
+
+from stream_lab import Call, Recording
+from stream_lab.experiment import pictures
+from stream_lab.experiment.release import Release
+from stream_lab.experiment.scope import Event, Log
+from stream_lab.experiment.trace import Ending, Pull
+from stream_lab.experiment.wait import Wait
+from stream_lab.experiment.witness import Sample
+from stream_lab.http.capture import Capture, End
+from stream_lab.http.pictures import answers
+from stream_lab.plots import Picture
+
+
+def call(*, tasks: int = 40, ending: Ending = Ending.GAVE_UP, seen: bool = True) -> Call:
+    arrivals = [0.1 * (index + 1) for index in range(40)]
+    pulls = [Pull(index % tasks + 1, at - 0.1, at) for index, at in enumerate(arrivals)] + [Pull(tasks + 1, 4.0)]
+    samples = [Sample(0.5 * index, int(0 < index < 8), 0, 5 * index) for index in range(10)] if seen else []
+    return Call(Recording(arrivals=arrivals, pulls=pulls, ending=ending, ended=4.05), 2.03, samples)
+
+
+def fired(*, done: bool) -> Log:
+    log = Log()
+    log.events += [Event(0, "entered", "active", 1, 1, False, 0), Event(2.03, "timer fired", "expiring", 0, 1, done, 1)]
+    return log
+
+
+def words(picture: Picture) -> str:
+    figure: Any = picture.figure
+    texts = [
+        text.get_text() for axes in figure.axes for text in [*axes.texts, axes.title, axes._left_title, *axes.get_yticklabels()]
+    ]
+    return " ".join([*texts, *(text.get_text() for text in figure.texts)])
+
+
+def test_the_timeline_counts_late_chunks_and_says_how_each_call_ended() -> None:
+    picture = pictures.timeline({"plain": call()}, title="It runs on")
+    dots = {collection.get_label(): len(collection.get_offsets()) for collection in picture.figure.axes[0].collections}  # type: ignore[arg-type]
+    assert dots == {"chunk before the deadline": 20, "chunk after the deadline": 20}
+    assert "still streaming; we left at 4.0 s" in words(picture) or "still streaming; we left at 4.1 s" in words(picture)
+    assert "20 chunks after it" in picture.alt
+    assert picture.alt.startswith("It runs on")
+
+
+def test_swim_lanes_show_a_lane_for_each_task_and_what_the_timer_hit() -> None:
+    picture = pictures.swim_lanes(call(), fired(done=True), title="A task for every chunk")
+    assert len(picture.figure.axes[0].patches) == 41
+    assert "which had already finished" in words(picture)
+    assert "already finished" in picture.alt
+    assert "41 tasks pulled 40 chunks" in picture.alt
+    assert "which was waiting" in pictures.swim_lanes(call(tasks=1), fired(done=False), title="One task").alt
+
+
+def test_many_tasks_are_thinned_to_readable_lanes_that_keep_the_first_and_the_last() -> None:
+    arrivals = [0.01 * (index + 1) for index in range(400)]
+    pulls = [Pull(index + 1, at - 0.01, at) for index, at in enumerate(arrivals)]
+    many = Call(Recording(arrivals=arrivals, pulls=pulls, ending=Ending.GAVE_UP, ended=4.0), 2.0)
+    picture = pictures.swim_lanes(many, Log(), title="Many")
+    assert len(picture.figure.axes[0].patches) == pictures.MOST_LANES
+    assert "400 tasks" in picture.alt
+
+
+def test_server_load_says_so_when_there_is_nothing_to_see() -> None:
+    assert "still generating" in pictures.server_load({"chain": call()}, title="Busy").alt
+    assert "shows no metrics" in pictures.server_load({"chain": call(seen=False)}, title="Busy").alt
+
+
+def test_a_notebook_gets_the_picture_with_its_alternative_text() -> None:
+    picture = pictures.timeline({"plain": call()}, title="It runs on")
+    data, metadata = picture._repr_mimebundle_()
+    assert data["image/png"].startswith(b"\x89PNG")
+    assert data["text/plain"] == "<picture>"
+    assert metadata["image/png"]["alt"] == picture.alt
+
+
+def test_the_state_ladder_names_every_step() -> None:
+    picture = pictures.scope_states(fired(done=False).events, title="Expiring")
+    assert "timer fired (expiring, cancelling 1)" in picture.alt
+
+
+def test_who_is_left_alone_is_orange_until_the_gpu_is_free_or_to_the_end_of_the_watch() -> None:
+    requests = {"before": Release(0.5, None, 1.5, 12, "still generating"), "after": Release(0.5, 0.52, 0.52, 0, "stopped")}
+    picture = pictures.left_alone(requests, title="It stops")
+    bars: Any = picture.figure.axes[0].patches
+    assert [(bar.get_x(), round(bar.get_x() + bar.get_width(), 3)) for bar in bars] == [
+        (0, 0.5),
+        (0.5, 1.5),
+        (0, 0.5),
+        (0.5, 0.52),
+    ]
+    assert "before: still generating. after: stopped." in picture.alt
+    assert "still generating" in words(picture)
+
+
+def test_an_answer_ends_with_a_bar_and_a_cut_one_with_a_cross() -> None:
+    pieces = [(0.1 * number, b"x") for number in range(1, 9)]
+    picture = answers(
+        {
+            "through": Capture(200, pieces, 1.0, End.WHOLE),
+            "held": Capture(200, [(0.9, b"x")], 1.0, End.WHOLE),
+            "cut": Capture(200, pieces[:3], 0.5, End.CLOSED, "Error: x"),
+            "left": Capture(200, pieces, 1.0),
+        },
+        title="One is cut",
+    )
+    markers: Any = [line.get_marker() for line in picture.figure.axes[0].lines]
+    assert [marker for marker in markers if marker in "|X>"] == ["|", "|", "X", ">"]
+    assert (
+        "through: whole, as it is made, 1.0 s. held: whole, all at once, 1.0 s. cut: cut, 0.5 s. left: still open, 1.0 s."
+        in picture.alt
+    )
+
+
+def test_a_wait_is_blue_until_it_is_due_and_orange_until_it_is_over() -> None:
+    picture = pictures.overdue({"run\ninside a run": Wait(0.3, 1.5), "in a thread": Wait(0.3, 0.31)}, title="It comes late")
+    bars: Any = picture.figure.axes[0].patches
+    assert [round(bar.get_width(), 3) for bar in bars] == [0.3, 1.2, 0.3, 0.01]
+    assert [round(bar.get_x(), 3) for bar in bars] == [0, 0.3, 0, 0.3]
+    assert "run inside a run: late: due at 0.3 s, over at 1.5 s" in picture.alt
+    assert "on time: due at 0.3 s, over at 0.3 s" in words(picture)
