@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from fake_vllm.engine.timing import FORMS, TimingError, timing
 from fake_vllm.scenarios import ScenarioError, parse
-from fake_vllm.timing import FORMS, TimingError, timing
 
 
 class SettingsError(ValueError):

@@ -59,7 +59,7 @@ class Echo:
 
 
 @dataclass(frozen=True)
-class Plan:
+class GenerationPlan:
     """What one request will get, after its scenario has had its say.
 
     `eos_after`: the model emits its end token after so many tokens; None: never. It is the script that keeps to this.

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from itertools import chain, islice
 
 from fake_vllm.model.piece import FINISHED, PLAIN, Piece
-from fake_vllm.model.plan import Plan
+from fake_vllm.model.plan import GenerationPlan
 from fake_vllm.model.stops import StopStrings
 from fake_vllm.model.tokenizer import Incremental
 from fake_vllm.model.vocabulary import END, FIRST_WORD, SIZE
@@ -52,7 +52,7 @@ class Sampling:
     def _steers(self) -> bool:
         return bool(self.forced is not None or self.banned or self.allowed or self.min_tokens)
 
-    def sequence(self, wanted: Iterator[Piece], plan: Plan, *, steered: bool = True) -> Iterator[Piece]:
+    def sequence(self, wanted: Iterator[Piece], plan: GenerationPlan, *, steered: bool = True) -> Iterator[Piece]:
         """One choice's pieces; the last one says how it ended. Memory stays constant, however long it gets.
 
         `wanted`: the script's tokens up to the place of the end token. `steered`: False for a text whose shape a grammar sets, which

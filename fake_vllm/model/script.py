@@ -7,7 +7,7 @@ from typing import Literal
 
 from fake_vllm.model import tokenizer
 from fake_vllm.model.piece import PLAIN, Piece
-from fake_vllm.model.plan import Plan
+from fake_vllm.model.plan import GenerationPlan
 from fake_vllm.model.vocabulary import PAD
 
 
@@ -32,7 +32,7 @@ class Script:
     prompt: str
     draft: Draft | None = None
 
-    def pieces(self, plan: Plan) -> Iterator[Piece]:
+    def pieces(self, plan: GenerationPlan) -> Iterator[Piece]:
         """Token after token, up to the place of the end token; without end if the plan has none.
 
         A grammar lets a model end only where the text is complete, so a draft is told to its end even if the plan is shorter. It is
@@ -42,7 +42,7 @@ class Script:
             return plan.free_text(self.seed, self.prompt)
         return self._spell(self.draft, plan)
 
-    def _spell(self, draft: Draft, plan: Plan) -> Iterator[Piece]:
+    def _spell(self, draft: Draft, plan: GenerationPlan) -> Iterator[Piece]:
         text = tokenizer.Incremental().text
         head, tail = tokenizer.encode(draft.head), tokenizer.encode(draft.tail)
         yield from (Piece(text(id), (id,)) for id in head)
@@ -51,7 +51,7 @@ class Script:
             yield from islice(self._filler(draft, plan), room)
         yield from (Piece(text(id), (id,)) for id in tail)
 
-    def _filler(self, draft: Draft, plan: Plan) -> Iterator[Piece]:
+    def _filler(self, draft: Draft, plan: GenerationPlan) -> Iterator[Piece]:
         if draft.filler == "words":
             return islice(plan.source.pieces(self.seed, self.prompt, endless=True), 1, None)
         return repeat(PLAIN[PAD]._replace(text=draft.filler))

@@ -6,8 +6,9 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from fake_vllm.api import dumps
-from fake_vllm.scenarios.base import STRICT, Call, Scenario
-from fake_vllm.steps import Steps
+from fake_vllm.response.response import Response
+from fake_vllm.response.steps import Steps
+from fake_vllm.scenarios.base import STRICT, Scenario
 
 # An empty text is the opening or the end of an answer, not a thought.
 DELTA = re.compile(rb'"delta":\{"content":("(?:[^"\\]|\\.)+")')
@@ -19,18 +20,17 @@ WORD = re.compile(r"\s*\S+|\s+")  # a token of the made-up text, of which a whol
 class Think(Scenario):
     """Tells the first `tokens` tokens (30) of a chat as thoughts, in `field`: reasoning (as vLLM 0.32), reasoning_content, or both."""
 
-    name = "think"
     only_delivers = True
     tokens: int = Field(30, ge=0)
     field: Literal["reasoning", "reasoning_content", "both"] = "reasoning"
 
-    def payloads(self, steps: Steps, call: Call) -> Steps:
+    def payloads(self, steps: Steps, response: Response) -> Steps:
         made = 0
         for at, data, tokens in steps:
             made += tokens
-            if not call.stream:
+            if not response.stream:
                 changed = MESSAGE.sub(self._in_message, data)
-                call.length += len(changed) - len(data)
+                response.length += len(changed) - len(data)
                 data = changed
             elif tokens and made <= self.tokens:
                 data = DELTA.sub(lambda found: b'"delta":{' + self._thought(found[1]), data)

@@ -2,8 +2,9 @@ import re
 
 from pydantic.dataclasses import dataclass
 
-from fake_vllm.scenarios.base import STRICT, Call, Scenario
-from fake_vllm.steps import Steps
+from fake_vllm.response.response import Response
+from fake_vllm.response.steps import Steps
+from fake_vllm.scenarios.base import STRICT, Scenario
 
 LENGTH = re.compile(rb"(content-length: )(\d+)(\r\n)")
 CHUNK = re.compile(rb"^()([0-9a-f]+)(\r\n)")
@@ -13,15 +14,14 @@ CHUNK = re.compile(rb"^()([0-9a-f]+)(\r\n)")
 class WrongLength(Scenario):
     """Announces `by` bytes (10) more than the body has, or fewer if negative; in a stream the first chunk's size is wrong by that much."""
 
-    name = "wrong_length"
     only_delivers = True
     by: int = 10
 
-    def packets(self, steps: Steps, call: Call) -> Steps:
+    def packets(self, steps: Steps, response: Response) -> Steps:
         done = False
         for at, data, tokens in steps:
             if data and not done:
-                data, found = (CHUNK if call.stream else LENGTH).subn(self._wrong, data, count=1)
+                data, found = (CHUNK if response.stream else LENGTH).subn(self._wrong, data, count=1)
                 done = found > 0
             yield at, data, tokens
 

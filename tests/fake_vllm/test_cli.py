@@ -183,7 +183,8 @@ def test_it_ends_well_in_the_middle_of_its_warm_up() -> None:
     """A thread that the interpreter gives up while it is in pydantic's Rust takes the process with it."""
     code = """
 import sys, time
-from fake_vllm import api, cli, server
+from fake_vllm import api, cli
+from fake_vllm.http import server
 body = b'{"messages": [{"role": "user", "content": "x"}]}'
 def warm_up():
     end = time.monotonic() + 1

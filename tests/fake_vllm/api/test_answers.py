@@ -103,16 +103,16 @@ class TestTokens:
 
     def test_several_tokens_in_a_plain_event_count_as_several(self) -> None:
         asked = chat(**USAGE)
-        job = asked.job(asked.plan())
-        job.event(0, Piece("a b", (300, 301)))
-        assert json.loads(job.end()[0][6:])["usage"]["completion_tokens"] == 2
+        writer = asked.writer(asked.plan())
+        writer.event(0, Piece("a b", (300, 301)))
+        assert json.loads(writer.end()[0][6:])["usage"]["completion_tokens"] == 2
 
     def test_several_tokens_can_be_told_of_at_once(self) -> None:
-        job = chat(stream=True, return_token_ids=True, **{"stream_options": {"include_usage": True}}).job(chat().plan())
-        job.begin()
-        event = json.loads(job.event(0, Piece("a b", (300, 301)))[6:])
+        writer = chat(stream=True, return_token_ids=True, **{"stream_options": {"include_usage": True}}).writer(chat().plan())
+        writer.begin()
+        event = json.loads(writer.event(0, Piece("a b", (300, 301)))[6:])
         assert event["choices"][0]["token_ids"] == [300, 301]
-        assert json.loads(job.end()[0][6:])["usage"]["completion_tokens"] == 2
+        assert json.loads(writer.end()[0][6:])["usage"]["completion_tokens"] == 2
 
 
 class TestLogprobs:
@@ -227,10 +227,10 @@ class TestResponses:
 def test_an_endless_stream_keeps_to_its_memory(how: Any) -> None:
     asked = how(stream=True)
     plan = replace(asked.plan(), eos_after=None, context=None, max_tokens=None)
-    job = asked.job(plan)
-    sum(len(job.event(0, piece)) for piece in islice(job.sequences[0], 500))
+    writer = asked.writer(plan)
+    sum(len(writer.event(0, piece)) for piece in islice(writer.sequences[0], 500))
     tracemalloc.start()
-    sum(len(job.event(0, piece)) for piece in islice(job.sequences[0], 10_000))
+    sum(len(writer.event(0, piece)) for piece in islice(writer.sequences[0], 10_000))
     grown, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert grown < 20_000
@@ -238,9 +238,9 @@ def test_an_endless_stream_keeps_to_its_memory(how: Any) -> None:
 
 def test_an_event_can_be_made_for_a_text_that_no_token_has() -> None:
     for asked in (chat(stream=True), completion(stream=True)):
-        job = asked.job(asked.plan())
-        assert b'""' in job.text_event("")
-        assert b"something" in job.text_event("something")
+        writer = asked.writer(asked.plan())
+        assert b'""' in writer.text_event("")
+        assert b"something" in writer.text_event("something")
 
 
 def test_the_scenario_is_taken_from_the_body() -> None:

@@ -181,7 +181,7 @@ class TestStreams:
                 "code": 400,
             }
         }
-        assert b'{"error": {"message": ' in asked.job(asked.plan()).end()[0], "the one JSON with spaces"
+        assert b'{"error": {"message": ' in asked.writer(asked.plan()).end()[0], "the one JSON with spaces"
 
     def test_what_is_found_before_is_an_answer_of_its_own(self) -> None:
         assert refusal(lambda: chat(stream=True, temperature=-1))[0] == 400
