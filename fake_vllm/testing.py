@@ -20,7 +20,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
-from fake_vllm.ledger import Entry
+from fake_vllm.engine.ledger import Entry
 
 __all__ = ["Entry", "FakeVllm", "FakeVllmError"]
 
@@ -55,7 +55,7 @@ class FakeVllm:
             FakeVllmError: it does not start; with its own words.
         """
         options = {"scenario": scenario, "gap_ms": gap * 1000, "served_model_name": model, "lifetime": LIFETIME, **flags}
-        command = [sys.executable, "-m", "fake_vllm.cli", "--port", "0", "--watch-stdin"]
+        command = [sys.executable, "-m", "fake_vllm", "--port", "0", "--watch-stdin"]
         for name, value in options.items():
             flag = f"--{name.replace('_', '-')}"
             command += [] if value is None or value is False else [flag] if value is True else [flag, str(value)]
