@@ -131,6 +131,16 @@ class App:
             )
             self._json(exchange, api.error(500, "InternalServerError", f"fake-vllm has a fault: {error!r}"), 500)
 
+    def warm_up(self) -> None:
+        """Load what the first chat and the first look at the metrics need; in a thread, since it takes a tenth of a second."""
+        from fake_vllm.engine import metrics_page
+
+        metrics_page.render(Metrics(16), model="", slots=1)
+        request = api.chat(
+            Rules("fake-model", 64), "application/json", b'{"messages":[{"role":"user","content":"x"}],"stream":true}', None
+        )
+        request.writer(request.plan())
+
     async def die(self, grace: float) -> None:
         """End all responses as a vLLM that is being stopped.
 
@@ -226,7 +236,7 @@ class App:
     def _metrics_page(self, exchange: Exchange) -> None:
         from fake_vllm.engine import metrics_page  # loads a library that most servers never need
 
-        page = metrics_page.render(self.metrics, self.settings)
+        page = metrics_page.render(self.metrics, model=self.settings.served_model_name, slots=self.settings.max_num_seqs)
         self._reply(exchange, 200, page, [(b"content-type", metrics_page.CONTENT_TYPE), VARY])
 
     def _openapi(self, exchange: Exchange) -> None:

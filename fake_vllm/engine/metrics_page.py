@@ -1,6 +1,6 @@
-"""`/metrics` as a vLLM 0.32 writes it: the same families, types and labels.
+"""Write `/metrics` as vLLM 0.32 does: the same families, types and labels.
 
-What a fake has no such thing as (a prefix cache, preemptions, flops) is there and stays 0, so that a dashboard finds it.
+What the fake does not have (a prefix cache, preemptions, flops) is there and stays 0, so that a dashboard finds it.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -9,7 +9,6 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from fake_vllm.engine.metrics import Histogram, Metrics
-from fake_vllm.settings import Settings
 
 CONTENT_TYPE = b"text/plain; version=1.0.0; charset=utf-8"
 STEPS = (1, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384)
@@ -26,18 +25,24 @@ CACHE_CONFIG = (
 ).split()
 
 
-def render(metrics: Metrics, settings: Settings) -> bytes:
-    """The page in Prometheus' text format."""
+def render(metrics: Metrics, *, model: str, slots: int) -> bytes:
+    """Return the page in Prometheus' text format.
+
+    Args:
+        metrics: What to show.
+        model: The name of the model, as in each label.
+        slots: How many sequences can run at once.
+    """
     registry = CollectorRegistry()
-    registry.register(_Page(metrics, settings))
+    registry.register(_Page(metrics, model, slots))
     return generate_latest(registry)
 
 
 class _Page:
-    def __init__(self, metrics: Metrics, settings: Settings) -> None:
+    def __init__(self, metrics: Metrics, model: str, slots: int) -> None:
         self._metrics = metrics
-        self._labels = {"engine": "0", "model_name": settings.served_model_name}
-        self._settings = settings
+        self._labels = {"engine": "0", "model_name": model}
+        self._slots = slots
 
     def describe(self) -> Iterable[Metric]:
         return ()
@@ -55,7 +60,7 @@ class _Page:
         yield self._gauge("num_requests_waiting_by_reason", "The same by reason.", by_reason, "reason")
         asleep = {"awake": 1, "weights_offloaded": 0, "discard_all": 0}
         yield self._gauge("engine_sleep_state", "Whether the engine is awake; it always is.", asleep, "sleep_state")
-        usage = min(1.0, metrics.running / self._settings.max_num_seqs)
+        usage = min(1.0, metrics.running / self._slots)
         yield self._gauge("kv_cache_usage_perc", "Slots in use, from 0 to 1: the fake's stand-in for its KV cache.", usage)
         config = GaugeMetricFamily(
             "vllm:cache_config_info", "Settings of a cache that the fake has not.", labels=["engine", *CACHE_CONFIG]

@@ -13,7 +13,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from fake_vllm.engine.metrics import Metrics
 from fake_vllm.http.connection import Connection, Exchange, Limits
 from fake_vllm.settings import Settings
 
@@ -33,6 +32,9 @@ class Application(Protocol):
 
     def handle(self, exchange: Exchange) -> None:
         """Begin to answer a request."""
+
+    def warm_up(self) -> None:
+        """Load what the first requests need; called in a thread."""
 
     async def die(self, grace: float) -> None:
         """End all responses within `grace` seconds."""
@@ -92,8 +94,8 @@ async def _serve(
         + ("" if app.plain else f", scenario {settings.scenario}"),
         flush=True,
     )
-    # No daemon: killed in the middle of what is not Python, such a thread takes the process with it (SIGABRT).
-    loop.call_later(WARM_AFTER, threading.Thread(target=_warm_up).start)
+    # Not a daemon: a thread that the interpreter gives up while it runs native code takes the process with it (SIGABRT).
+    loop.call_later(WARM_AFTER, threading.Thread(target=app.warm_up).start)
     await end.wait()
     server.close()
     await app.die(GRACE)
@@ -101,17 +103,6 @@ async def _serve(
         connection.close()
     if settings.uds:
         settings.uds.unlink(missing_ok=True)
-
-
-def _warm_up() -> None:
-    """Load what the first chat and the first look at the metrics need; in a thread, since it takes a tenth of a second."""
-    from fake_vllm import api
-    from fake_vllm.engine import metrics_page
-
-    metrics_page.render(Metrics(16), Settings())
-    body = b'{"messages":[{"role":"user","content":"x"}],"stream":true}'
-    request = api.chat(api.Rules("fake-model", 64), "application/json", body, None)
-    request.writer(request.plan())
 
 
 def _watch_stdin(loop: asyncio.AbstractEventLoop, end: asyncio.Event) -> None:

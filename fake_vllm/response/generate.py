@@ -65,7 +65,7 @@ class Generation:
         ahead: list[Piece] = []  # pieces that a fast path has drawn and not sent, the next one last
         live = list(enumerate(writer.sequences))
         while live:
-            if len(live) == 1 and (path := self._fast_path(*live[0], ahead, gaps, due)) is not None:
+            if response.untouched and len(live) == 1 and (path := self._fast_path(*live[0], ahead, gaps, due)) is not None:
                 before = entry.tokens
                 response.fast_path = path
                 yield due, b"", 0  # the player goes on from here when the fast path is over
@@ -89,9 +89,15 @@ class Generation:
                             yield due, b"", 1
                             continue
                         piece = merged
-                    *before_it, data = self._events(index, piece)
-                    for event in before_it:
-                        yield due, event, 0
+                    if not self._begun:
+                        self._begun = True
+                        for event in writer.begin():  # the role is sent with the first token, as vLLM does
+                            yield due, event, 0
+                    data = writer.event(index, piece)
+                    if data.count(b"\n\n") > 1:  # each travels in an HTTP chunk of its own
+                        *others, data = events(data)
+                        for event in others:
+                            yield due, event, 0
                 yield due, data, 1
                 if piece.finish is not None:
                     engine.metrics.request_finished(entry, piece.finish)
@@ -103,7 +109,7 @@ class Generation:
         self, index: int, sequence: Iterator[Piece], ahead: list[Piece], gaps: Iterator[float], due: float
     ) -> FastPath | None:
         """Return the fast path for the tokens to come; None: they need the steps."""
-        if not (self._response.untouched and self._begun) or self._lagging or self._exchange.blocked or self._exchange.gone:
+        if not self._begun or self._lagging or self._exchange.blocked or self._exchange.gone:
             return None
         frame = self._response.writer.frame(index)
         return None if frame is None else FastPath(frame, sequence, ahead, gaps, due)
@@ -115,12 +121,3 @@ class Generation:
             self._lagging[index] = whole
             return None
         return whole
-
-    def _events(self, index: int, piece: Piece) -> list[bytes]:
-        """Return the events of a piece, each of which travels in an HTTP chunk of its own."""
-        writer = self._response.writer
-        # The role is sent with the first token, as vLLM does.
-        opening = [] if self._begun else writer.begin()
-        self._begun = True
-        data = writer.event(index, piece)
-        return [*opening, *(events(data) if data.count(b"\n\n") > 1 else [data])]

@@ -53,6 +53,7 @@ class Ticking:
 
 @contextmanager
 def serving(engine: Ticking, **settings: Any) -> Iterator[str]:
+    """A server, which dies at the end of the block."""
     port = free_port()
     chosen = make({"port": port, "served_model_name": "random", "watch_stdin": False, "lifetime": 60, **settings})
 
@@ -66,6 +67,7 @@ def serving(engine: Ticking, **settings: Any) -> Iterator[str]:
         )
         await asyncio.to_thread(engine.closed.wait)
         listening.close()
+        await made.die(1.0)
         for connection in tuple(everyone):
             connection.close()
 
@@ -184,6 +186,21 @@ def test_a_client_that_reads_late_gets_every_token() -> None:
             received += client.recv(65536)
         assert b'"completion_tokens":4000' in received
         client.close()
+
+
+@pytest.mark.parametrize("gap", [0.005, 60], ids=["at work", "before its first token"])
+def test_a_server_that_dies_ends_its_streams_as_a_vllm_that_is_being_stopped(gap: float) -> None:
+    engine = Ticking(gap)
+    with serving(engine) as root:
+        client = connection(root, True)
+        wait(lambda: len(engine.running) == 1)
+    received = b""
+    while packet := client.recv(65536):
+        received += packet
+    client.close()
+    assert b'"finish_reason":"abort"' in received
+    assert received.endswith(b"0\r\n\r\n")
+    assert not engine.running
 
 
 def test_a_wrong_model_is_refused_as_vllm_does(root: str, engine: Ticking) -> None:
