@@ -132,7 +132,7 @@ class App:
             self._json(exchange, api.error(500, "InternalServerError", f"fake-vllm has a fault: {error!r}"), 500)
 
     def warm_up(self) -> None:
-        """Load what the first chat and the first look at the metrics need; in a thread, since it takes a tenth of a second."""
+        """Load what the first requests need; in a thread, since it takes a tenth of a second."""
         from fake_vllm.engine import metrics_page
 
         metrics_page.render(Metrics(16), model="", slots=1)

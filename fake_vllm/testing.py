@@ -1,4 +1,4 @@
-"""For tests of LLM clients: a fake-vllm in a process of its own, and its ledger as Python objects.
+"""Test LLM clients with a fake-vllm in a process of its own, and its ledger as Python objects.
 
     with FakeVllm("stall:after=3") as fake:
         client = OpenAI(base_url=fake.base_url, api_key="-")
@@ -37,7 +37,7 @@ def _direct() -> urllib.request.OpenerDirector:
 
 
 class FakeVllmError(RuntimeError):
-    """Raised when the server does not start or a wait is over in vain; the text says why."""
+    """Raised when the server does not start or a wait is in vain; the text says why."""
 
 
 class FakeVllm:
@@ -65,7 +65,7 @@ class FakeVllm:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            # Ctrl-C reaches the whole group of the terminal; the server must outlive the one who is still looking at it.
+            # Ctrl-C reaches the whole group of the terminal; the server must outlive a client that still looks at it.
             start_new_session=True,
         )
         atexit.register(self.close)

@@ -1,4 +1,4 @@
-"""What a request means, and how its answer is written. Pure and synchronous: no sockets, no clock to wait for.
+"""What a request means, and how its answer is written; synchronous, without sockets or clocks.
 
 For each endpoint: `X_request` holds the body and its checks, `X` accepts or refuses it, `X_writer` writes the answer. What a healthy answer
 says is decided in `model`.

@@ -1,4 +1,4 @@
-"""An accepted request of any endpoint: its prompts, its parameters, and what the engine is to make of them."""
+"""What an accepted request of any endpoint means: its prompts, its parameters, its plan."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -71,7 +71,7 @@ class AcceptedRequest:
         return min(len(prompt.ids) for prompt in self.prompts)
 
     def plan(self) -> GenerationPlan:
-        """Return what a healthy server would make; what is left of the context bounds it, as on vLLM."""
+        """Return what a healthy server would make; the rest of the context bounds it."""
         length = self.rules.max_model_len
         eos_after = None if self.sampling.ignore_eos else length
         return GenerationPlan(eos_after=eos_after, max_tokens=self.max_tokens, context=length - self._shortest)

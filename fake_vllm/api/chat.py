@@ -82,7 +82,7 @@ def _max_tokens(body: ChatRequest) -> int | None:
 
 
 def _given_ids(body: ChatRequest) -> list[int] | None:
-    """The prompt as token ids, which another server may have made of it; None: there are none. They are used as they are."""
+    """Return the prompt's ids as another server made them; None: there are none."""
     ids = (body.kv_transfer_params or {}).get("prompt_token_ids")
     if ids is None or body.echo:
         return None

@@ -24,7 +24,7 @@ from fake_vllm.model.script import Draft
 
 
 class ChatRequest(Body):
-    """The body. Fields stand in vLLM's order, in which pydantic tells of faults."""
+    """The body. Fields are in vLLM's order, in which pydantic reports faults."""
 
     messages: list[ChatMessage]
     model: str | None = None
@@ -130,7 +130,7 @@ class ChatRequest(Body):
 
     @model_validator(mode="after")
     def _read_calls(self) -> "ChatRequest":
-        """Read the calls in messages, which pydantic has left to be looked at later."""
+        """Read the calls in messages, which pydantic reads lazily."""
         for message in self.messages:
             if isinstance(message, dict):
                 calls: Any = message.get("tool_calls")
@@ -153,7 +153,7 @@ def _normalize(messages: Any) -> None:
 
 @dataclass(frozen=True)
 class AcceptedChatRequest(AcceptedRequest):
-    """An accepted chat. `turns`: what was said before."""
+    """An accepted chat. `turns`: the conversation so far."""
 
     body: ChatRequest
     turns: list[Turn]
@@ -165,13 +165,13 @@ class AcceptedChatRequest(AcceptedRequest):
 
     @property
     def echoed(self) -> str:
-        """What stands before the answer: the last message, if `echo` is asked for and its role is the answer's."""
+        """What `echo` puts before the answer: the last message, if its role is the answer's."""
         last = self.turns[-1]
         return last["text"] if self.body.echo and last["role"] == self.role else ""
 
     @property
     def choice(self) -> str | None:
-        """The `tool_choice`; the name if it is a certain tool. "none" if there are no tools."""
+        """The `tool_choice`, or the name of its tool; "none" if there are no tools."""
         chosen = self.body.tool_choice
         if not self.body.tools:
             return "none"

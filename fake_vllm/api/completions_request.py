@@ -19,7 +19,7 @@ _MOST_PROMPTS = 1024
 
 
 class CompletionRequest(Body):
-    """The body. Fields stand in vLLM's order, in which pydantic tells of faults."""
+    """The body. Fields are in vLLM's order, in which pydantic reports faults."""
 
     model: str | None = None
     prompt: list[Annotated[int, Field(ge=0)]] | list[list[Annotated[int, Field(ge=0)]]] | str | list[str] | None = None

@@ -53,7 +53,7 @@ class CompletionWriter(StreamWriter):
         return self._request.prompts[index // self._request.n]
 
     def _with_prompt(self, prompt: Prompt, text: str) -> tuple[str, list[int]]:
-        """The text with the prompt before it, and the prompt's tokens. With token ids the prompt is not shown a second time as text."""
+        """Return the text behind the prompt, and the prompt's tokens; ids replace the prompt's text."""
         said = "" if self._ids else prompt.text
         return (said if self._only_prompt else said + text), prompt.ids
 

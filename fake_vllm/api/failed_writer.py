@@ -1,4 +1,4 @@
-"""Write the stream of a request that the engine refuses: one error event under status 200, as vLLM sends it."""
+"""Write the stream of a request that the engine refuses: an error event under status 200."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from fake_vllm.model.piece import Piece
 
 
 class FailedWriter:
-    """Writes an error event, and the events `before` and `after` it. It has no sequences, so that all of it is the end."""
+    """Writes an error event between others. It has no sequences, so that all of it is the end."""
 
     def __init__(self, failure: Refused, *, before: Sequence[bytes] = (), after: Sequence[bytes] = ()) -> None:
         self.sequences: list[Iterator[Piece]] = []

@@ -133,7 +133,7 @@ ToolChoice: TypeAlias = (
 
 
 class ResponsesRequest(Body):
-    """The body. Fields stand in vLLM's order, in which pydantic tells of faults."""
+    """The body. Fields are in vLLM's order, in which pydantic reports faults."""
 
     background: bool | None = False
     include: (
@@ -240,14 +240,14 @@ def _check_tools(data: dict[str, Any]) -> None:
 
 @dataclass(frozen=True)
 class AcceptedResponsesRequest(AcceptedRequest):
-    """An accepted response."""
+    """An accepted request. `turns`: the conversation so far."""
 
     body: ResponsesRequest
     turns: list[Turn]
 
     @property
     def choice(self) -> str | None:
-        """The `tool_choice`; the name if it is a certain tool. "none" if no tools can be called."""
+        """The `tool_choice`, or the name of its tool; "none" if no tool can be called."""
         chosen = self.body.tool_choice
         if not self.body.tools or not self.rules.tool_calls:
             return "none"

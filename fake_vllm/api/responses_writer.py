@@ -14,7 +14,7 @@ from fake_vllm.model.plan import GenerationPlan
 
 
 class ResponsesWriter:
-    """One response. Its stream has an event for every step of every item; two lines each, and no `[DONE]` at the end."""
+    """Writes one response. Its stream has an event of two lines for each step of each item, and no `[DONE]`."""
 
     def __init__(self, request: AcceptedResponsesRequest, plan: GenerationPlan) -> None:
         self._request, self._body = request, request.body
@@ -173,7 +173,7 @@ class ResponsesWriter:
         ]
 
     def _response(self, status: str, output: list[dict[str, Any]], tokens: int | None) -> dict[str, Any]:
-        """The response as it stands. `tokens`: how many were made; None: there is no usage yet."""
+        """Return the response so far. `tokens`: for its usage; None: it has none yet."""
         body, made, rules = self._body, self._request.parameters, self._request.rules
         temperature = (
             1.0 if body.temperature is None else max(body.temperature, 0.01) if body.temperature > 0 else body.temperature
@@ -214,7 +214,7 @@ class ResponsesWriter:
         }
 
     def _raw_messages(self, *, shown: bool) -> dict[str, Any]:
-        """What went into the model and came out of it, token by token, if the client wants to see it."""
+        """Return the model's input and output token by token, if they are to be `shown`."""
         if not shown:
             return {"input_messages": None, "output_messages": None}
         prompt, answer = self._request.prompts[0], self._collected

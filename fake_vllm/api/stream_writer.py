@@ -1,4 +1,4 @@
-"""What the streams of chats and of completions have in common: event after event, as fast as can be where nothing special is asked."""
+"""Write the streams of chats and completions: what they have in common, quick where events are plain."""
 
 import sys
 import time
@@ -20,7 +20,12 @@ def quoted(text: str) -> bytes:
 
 
 class Choice:
-    """Where one choice's stream stands. `waiting`: what `stream_interval` holds back. `frame`: what stands around a token's text."""
+    """The state of one choice's stream.
+
+    Attributes:
+        waiting: What `stream_interval` holds back.
+        frame: What is before and after the text in a plain event; None: no such event has been written.
+    """
 
     __slots__ = ("begun", "frame", "tokens", "waiting")
 
@@ -94,11 +99,11 @@ class StreamWriter(ABC):
 
     @abstractmethod
     def written(self, index: int, piece: Piece) -> bytes:
-        """The event of a piece; b"" if there is nothing to tell."""
+        """Return the event of a piece; b"" if there is nothing to send."""
 
     @abstractmethod
     def prompt_details(self, *, whole: bool) -> dict[str, Any] | None:
-        """`prompt_tokens_details` of the counts; None: the server does not tell. `whole`: of a whole answer, else of a stream."""
+        """Return `prompt_tokens_details`; None: the server does not show them. `whole`: not of a stream."""
 
     def choice_tokens(self, index: int) -> int:
         return self._choices[index].tokens
@@ -107,7 +112,7 @@ class StreamWriter(ABC):
         return self._choices[index].begun
 
     def wrapped(self, choice: dict[str, Any], usage: dict[str, Any] | None, *, last: bool) -> bytes:
-        """A choice as an event. `last`: no event with JSON follows it for this choice, unless that of the usage does."""
+        """Return a choice as an event. `last`: at most the usage follows it as JSON."""
         body = {**self.head, "choices": [choice]}
         if usage is not None:
             body["usage"] = usage
@@ -127,10 +132,10 @@ class StreamWriter(ABC):
 
 
 def collects(plan: GenerationPlan, *, plain: bool) -> bool:
-    """Whether to keep what a whole answer is made of: one that cannot end is never sent."""
+    """Return whether to keep the pieces of a whole answer: one that cannot end is never sent."""
     return not (plan.endless and plain)
 
 
 def head(id: str, object: str, model: str) -> dict[str, Any]:
-    """The keys that an answer and each event of a stream begin with. The time is that of the call, in whole seconds."""
+    """Return the keys that an answer and each event begin with; the time is now, in seconds."""
     return {"id": id, "object": object, "created": int(time.time()), "model": model}

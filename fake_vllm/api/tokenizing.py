@@ -50,7 +50,7 @@ class DetokenizeRequest(Body):
 
 
 def tokenize(rules: Rules, content_type: str, body: bytes) -> dict[str, Any]:
-    """The tokens of a prompt or of a chat; however many there are, they are counted.
+    """Return the tokens of a prompt or a chat, however many there are.
 
     Raises:
         Refused: with vLLM's status, type and message.

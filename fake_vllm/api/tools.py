@@ -33,7 +33,7 @@ class ChatCompletionToolsParam(Body):
 
     @model_validator(mode="after")
     def _as_it_is_after(self) -> "ChatCompletionToolsParam":
-        """Does nothing; vLLM's model has a validator here too, which pydantic shows in the place of an error."""
+        """Do nothing: vLLM's model has a validator here, which pydantic shows in an error's place."""
         return self
 
 
@@ -61,7 +61,7 @@ class Function(NamedTuple):
 
 
 def check(data: dict[str, Any]) -> None:
-    """Raise `Rejected` for what vLLM refuses of a chat's raw `tools` and `tool_choice`; put in the choice that goes without saying."""
+    """Raise `Rejected` for raw tools that vLLM refuses; fill in the default choice."""
     if data.get("tools") == []:
         text = "`tools` must not be an empty array. Either provide at least one tool or omit the field entirely."
         raise Rejected(text, "tools")
@@ -141,7 +141,7 @@ def _spoken(names: list[str], offers: Offers) -> list[str]:
 
 
 def draft(tools: list[Function], calling: Calling, offers: Offers, random: Random) -> Draft:
-    """All calls as the model writes them for a parser of the hermes kind; the last one can be drawn out.
+    """Return all calls as a model writes them for the hermes parser; the last can be drawn out.
 
     vLLM does not hold the model to parameters that it cannot compile; here such a call gets an object without any.
     """

@@ -23,9 +23,9 @@ class ResponseWriter(Protocol):
         """Return the event for a piece of choice `index`; b"" if nothing is to be sent now."""
 
     def frame(self, index: int) -> tuple[bytes, bytes] | None:
-        """Return what stands before and after the text, `quoted`, in each event of choice `index` that has a text and no finish.
+        """Return what is before and after the text, `quoted`, in each plain event of choice `index`.
 
-        None: the events differ in more than that, or none has been written yet. Events that the caller writes in this frame, it
+        A plain event has a text and no finish. None: they differ in more than the text, or none has been written yet. Events that the caller writes in this frame, it
         reports with `count`.
         """
 

@@ -1,4 +1,4 @@
-"""What happened to each request, so that a test can ask the server and not only the client."""
+"""Record what happened to each request, so that a test can ask the server too."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -11,19 +11,28 @@ End = Literal["running", "finished", "client left", "refused", "reset", "closed"
 
 @dataclass(slots=True)
 class Entry:
-    """One request. Times are `time.monotonic()` in seconds: on Linux the same clock in every process of the machine.
+    """One request. Times are `time.monotonic()` in seconds: on Linux the same clock in all processes.
 
-    None means: did not happen (yet). In the order of events:
+    A time of None means: it has not happened.
 
-    arrived: the request was there, whole. queued: it asked for a slot. started: it got one. headers: the response headers were sent.
-    first_token, last_token: the engine made them. client_left: the connection was closed by the other side. slot_freed: the engine is
-    done with it. over: the answer has its end.
-
-    `number` counts the requests to this server, `attempt` those with this scenario text; both from 1, since the ledger was cleared.
-    `turn`: which request over its connection it is, from 1; from 2 on the client has used a connection again.
-    `status`: of the answer; None until there are headers. `bytes`: written to the connection. `tokens`: what the engine made;
-    `tokens_after_left`: those made after the client had gone. Of the ends, "refused", "reset", "closed" and "failed" are a scenario's doing, or
-    that of a full queue.
+    Attributes:
+        number: Which request to this server it is, from 1, since the ledger was cleared.
+        attempt: Which request with this scenario text it is, from 1, since the ledger was cleared.
+        turn: Which request over its connection it is, from 1; from 2 on the client has used a connection again.
+        arrived: When the whole request was there.
+        queued: When it began to wait for a slot.
+        started: When it got one.
+        headers: When the response headers were sent.
+        first_token: When the engine made the first token.
+        last_token: When it made the newest.
+        client_left: When the client closed the connection.
+        slot_freed: When the engine was done with it.
+        over: When the response ended.
+        status: Of the response; None until there are headers.
+        bytes: Written to the connection.
+        tokens: Made by the engine.
+        tokens_after_left: Made after the client had left.
+        end: How it ended. "refused", "reset", "closed" and "failed" are due to a scenario or a full queue.
     """
 
     id: str
@@ -51,11 +60,11 @@ class Entry:
 
 
 class Ledger:
-    """The newest `keep` requests, oldest first; older ones are forgotten, so that a server can run for ever."""
+    """The newest `keep` requests, oldest first, so that a server can run without end."""
 
     def __init__(self, keep: int = 10_000) -> None:
         self.watchers: set[Callable[[Entry], None]] = set()
-        """Each is called with an entry whenever one of its events has happened; tokens between the first and the last are none."""
+        """Each is called with an entry when something has happened to it, tokens after the first excepted."""
         self._entries: deque[Entry] = deque(maxlen=keep)
         self._attempts: dict[str, int] = {}
         self._number = 0
@@ -73,7 +82,7 @@ class Ledger:
         return entry
 
     def tell(self, entry: Entry) -> None:
-        """Something has happened to this request."""
+        """Notify the watchers that something has happened to this request."""
         for watcher in tuple(self.watchers):
             watcher(entry)
 
@@ -90,5 +99,5 @@ class Ledger:
         return len(self._entries)
 
     def as_json(self, id: str = "") -> dict[str, Any]:
-        """The entries as JSON; only those whose id ends with `id`, if given: a client can choose the end with `x-request-id`."""
+        """Return the entries whose id ends with `id`, which a client chooses with `x-request-id`."""
         return {"now": monotonic(), "requests": [asdict(entry) for entry in self._entries if entry.id.endswith(id)]}

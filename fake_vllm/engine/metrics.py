@@ -1,4 +1,4 @@
-"""What the engine has done, in numbers; `metrics_page` writes them under vLLM's own names.
+"""Count what the engine has done; `metrics_page` writes the counts under vLLM's own names.
 
 As on a real vLLM, a request whose client left moves none of the `request_success_total` series, not even `abort`:
 look at `num_requests_running`, and at whether `generation_tokens_total` stands still.
@@ -101,7 +101,7 @@ class Metrics:
         self.params_n = Histogram((1, 2, 5, 10, 20))
 
     def request_finished(self, entry: Any, reason: str) -> None:
-        """Count an answer that came to its end. `entry`: its line in the ledger."""
+        """Count a response that came to its end."""
         self.finished[reason] += 1
         first, last, started = entry.first_token, entry.last_token, entry.started
         self.e2e.observe(last - entry.arrived)

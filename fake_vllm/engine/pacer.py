@@ -1,4 +1,4 @@
-"""One clock for all streams: everything that is due in the same millisecond is done in one go, and nothing drifts."""
+"""Keep one clock for all streams: what is due in one millisecond is done together, without drift."""
 
 import asyncio
 import math
@@ -21,7 +21,10 @@ class Alarm:
 
 
 class Pacer:
-    """Calls each turn at its time, to the nearest millisecond. Late ones are called at once and keep their own schedule."""
+    """Calls each turn at its time, to the nearest millisecond; late ones at once.
+
+    It sets how many tokens a millisecond can carry: each stream has a schedule of its own, and all that are due share one call of the loop.
+    """
 
     def __init__(self) -> None:
         # A heap of the milliseconds, not of the streams: thousands of streams share a few of them.

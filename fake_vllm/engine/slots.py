@@ -1,4 +1,4 @@
-"""The scheduler: slots, the queue before them, and what the engine counts."""
+"""Schedule requests: slots, the queue before them, and what the engine counts."""
 
 from bisect import bisect_left
 from collections import deque
@@ -20,7 +20,7 @@ class Overloaded(Exception):
 
 
 class Slot:
-    """A place in the batch for the `size` sequences of a request. `granted`: whether it has it; until then it waits."""
+    """A place in the batch for `size` sequences of a request, which waits until it is `granted`."""
 
     def __init__(self, entry: Entry, size: int, wake: Callable[[], None]) -> None:
         self.entry = entry
@@ -30,15 +30,24 @@ class Slot:
 
 
 class Engine:
-    """`slots` sequences run at once (vLLM's --max-num-seqs), the others wait in order of arrival.
+    """Runs `slots` sequences at once (vLLM's --max-num-seqs); the others wait in order of arrival.
 
-    `max_requests` (--max-num-queued-reqs): sequences that may run or wait; None: no limit. `max_tokens` (--max-num-queued-tokens): prompt
-    tokens of requests without a first token; None: no limit. `dying`: the server is being stopped, and running answers end with "abort".
+    Attributes:
+        dying: The server is being stopped; running responses end with "abort".
     """
 
     def __init__(
         self, ledger: Ledger, metrics: Metrics, *, slots: int, max_requests: int | None = None, max_tokens: int | None = None
     ) -> None:
+        """Make an engine that is idle.
+
+        Args:
+            ledger: Is notified of what happens to each request.
+            metrics: Count it.
+            slots: How many sequences run at once.
+            max_requests: Sequences that may run or wait (--max-num-queued-reqs); None: no limit.
+            max_tokens: Prompt tokens of requests without a first token (--max-num-queued-tokens); None: no limit.
+        """
         self.metrics = metrics
         self._tell = ledger.tell
         self.dying = False
@@ -63,7 +72,7 @@ class Engine:
 
     @contextmanager
     def slot(self, entry: Entry, sequences: int, wake: Callable[[], None]) -> Iterator[Slot]:
-        """Ask for a slot, which may have to be waited for; `wake` is called when it is there.
+        """Queue for a slot; `wake` is called when it is granted.
 
         It is free again the moment the block is left, however that comes about.
         """
@@ -88,7 +97,7 @@ class Engine:
             self._grant()
 
     def made(self, entry: Entry, tokens: int) -> None:
-        """Count tokens that are made now, in one step. This runs for each token of each stream."""
+        """Count tokens that are made now. This runs for each token of each stream."""
         now, last, metrics = monotonic(), entry.last_token, self.metrics
         metrics.generation_tokens += tokens
         entry.tokens += tokens

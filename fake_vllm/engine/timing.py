@@ -1,4 +1,4 @@
-"""How long things take: a constant, a distribution, or what was recorded."""
+"""Decide how long things take: a constant, a distribution, or recorded times."""
 
 import json
 import math
@@ -13,15 +13,19 @@ Sampler = Callable[[Random], Iterator[float]]
 
 
 class TimingError(ValueError):
-    """Raised when a timing is written in a way that nobody understands; the text says which ways there are."""
+    """Raised when a timing is in none of the known forms; the text lists them."""
 
 
 @dataclass(frozen=True)
 class Pace:
-    """The engine's clocks. `prefill`: seconds per prompt token; the others are samplers of seconds.
+    """The times that the engine takes, in seconds.
 
-    `headers` lies between the request and the response headers, `first_token` between the slot and the first token (besides the prefill),
-    `gap` between two tokens. `keep_alive`: seconds of silence after which a comment is sent, as vLLM's --sse-keep-alive-interval; 0: never.
+    Attributes:
+        headers: Between the request and the response headers.
+        first_token: Between the slot and the first token, besides the prefill.
+        gap: Between two tokens.
+        prefill: For each token of the prompt.
+        keep_alive: Silence after which a comment is sent, as vLLM's --sse-keep-alive-interval; 0: never.
     """
 
     headers: Sampler
@@ -47,14 +51,14 @@ def timing(text: str) -> Sampler:
     except ValueError as error:
         if isinstance(error, TimingError):
             raise
-        raise TimingError(f"'{text}' is no timing in milliseconds; write {FORMS}.") from None
+        raise TimingError(f"'{text}' is not a timing in milliseconds; write {FORMS}.") from None
     if kind == "normal":
         return lambda random: (max(0.0, random.gauss(first, second)) / 1000 for _ in repeat(None))
     if kind == "lognormal":
         if first == 0:
             return _constant(0.0)
         return lambda random: (random.lognormvariate(math.log(first), second) / 1000 for _ in repeat(None))
-    raise TimingError(f"'{text}' is no timing in milliseconds; write {FORMS}.")
+    raise TimingError(f"'{text}' is not a timing in milliseconds; write {FORMS}.")
 
 
 def _constant(milliseconds: float) -> Sampler:

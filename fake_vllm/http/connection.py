@@ -1,4 +1,4 @@
-"""Speak HTTP/1.1 over one TCP connection, as uvicorn words it for vLLM, and break it as no sane server would.
+"""Speak HTTP/1.1 over one TCP connection as uvicorn does for vLLM, or break it on purpose.
 
 httptools reads the requests. What is sent goes to the transport as bytes, since a reset, half a head or a wrong length are the fake's
 business.

@@ -1,4 +1,4 @@
-"""What the model says to one request: free text, or a text whose shape is set, such as JSON."""
+"""Write what the model says: free text, or a text whose shape is set, such as JSON."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Draft:
 
 @dataclass(frozen=True)
 class Script:
-    """The model's lines. `draft`: None for free text. `prompt`: the text that it answers."""
+    """What the model says. `draft`: None for free text. `prompt`: the text that it answers."""
 
     seed: str
     prompt: str
@@ -35,7 +35,7 @@ class Script:
     def pieces(self, plan: GenerationPlan) -> Iterator[Piece]:
         """Token after token, up to the place of the end token; without end if the plan has none.
 
-        A grammar lets a model end only where the text is complete, so a draft is told to its end even if the plan is shorter. It is
+        A grammar lets a model end only where the text is complete, so a draft runs to its end even if the plan is shorter. It is
         drawn out to the plan's length by words where it can be, else only if the plan goes on to the end of the context or for ever.
         """
         if self.draft is None:

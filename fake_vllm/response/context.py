@@ -23,7 +23,7 @@ class ResponsePlayer(Protocol):
         """Begin; it goes on by itself and calls `Exchange.done` at the end."""
 
     def hurry(self) -> None:
-        """End at once, since the engine is dying: with `finish_reason` "abort", as a vLLM that is being stopped."""
+        """End at once with `finish_reason` "abort", since the engine is dying."""
 
 
 class ActivePlayers:

@@ -1,4 +1,4 @@
-"""Play the tokens of one choice without layers: what nearly all streams are after their first token, if no scenario changes them."""
+"""Play the tokens of one choice without layers, as most streams allow after their first token."""
 
 import math
 from collections.abc import Callable, Generator, Iterator

@@ -1,4 +1,4 @@
-"""HTTP around a response: its head, a chunk for each event, its end; or an error in place of what is left."""
+"""Put HTTP around a response: a head, a chunk for each event, an end; or an error."""
 
 from random import Random
 

@@ -1,4 +1,4 @@
-"""The response as a healthy engine makes it: a wait for a slot, then token after token at its pace."""
+"""Generate a healthy response: wait for a slot, then make token after token at its pace."""
 
 from collections.abc import Callable, Iterator
 from random import Random
@@ -18,7 +18,7 @@ ABORTED: Final = Piece("", (), "abort")
 
 
 class Generation:
-    """Makes the payloads of one response: the events of a stream, or the body of a whole response."""
+    """Makes the payloads of one response: the events of a stream, or a whole body."""
 
     __slots__ = ("_begun", "_engine", "_exchange", "_lagging", "_pace", "_random", "_response", "_wake")
 

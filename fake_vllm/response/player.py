@@ -1,4 +1,4 @@
-"""Play one response: send each step when it is due, and free what the response holds when it is over or its client leaves."""
+"""Play one response: send each step when it is due, and free what it holds at the end."""
 
 import math
 from collections.abc import Generator
@@ -22,7 +22,7 @@ NOTHING: Step = (0.0, b"", 0)
 
 
 class Player:
-    """Plays a response at the turns that the pacer gives it, until it is over or the client has left."""
+    """Plays a response in turns of the pacer, until it is over or the client has left."""
 
     __slots__ = (
         *("_alarm", "_batch", "_context", "_fast_path", "_held", "_layers", "_made", "_next", "_response", "_server"),
@@ -84,7 +84,7 @@ class Player:
         return packets
 
     def _layer(self, steps: Steps) -> Steps:
-        """Have a layer closed when the response is over, the outermost first: closing the one that holds the slot frees it."""
+        """Have a layer closed at the end, the outermost first: closing generation frees the slot."""
         self._layers.append(steps)
         return steps
 
@@ -145,7 +145,7 @@ class Player:
         return math.inf
 
     def _lag(self, step: Step, now: float) -> float:
-        """Hold one packet back for a client that does not read; the engine goes on and merges what follows."""
+        """Hold one packet back while the client does not read; what follows is merged."""
         for _ in range(MOST_STEPS):
             at, data, tokens = step
             if at > now or (data and self._held):
@@ -158,7 +158,7 @@ class Player:
         return math.inf if step[1] and self._held else max(now, step[0])
 
     def _send(self, step: Step, now: float) -> Step:
-        """Send what is due in one packet, but not so much that others wait; returns the first step that is not done."""
+        """Send what is due in one packet, within limits; returns the first step not done."""
         batch, size, entry, response = self._batch, 0, self._context.entry, self._response
         for _ in range(MOST_STEPS):
             at, data, tokens = step

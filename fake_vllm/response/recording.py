@@ -1,4 +1,4 @@
-"""Streams of a real endpoint with their timing: written by `fake-vllm record`, played by the scenario `replay`."""
+"""Record streams of a real endpoint with their timing, for the scenario `replay`."""
 
 import http.client
 import json
@@ -20,9 +20,12 @@ class RecordingError(Exception):
 
 @dataclass(frozen=True)
 class Recording:
-    """One streamed answer. `texts`: what each event said. `gaps_ms`: milliseconds before each of them, the first from the request on.
+    """One streamed answer.
 
-    `finish_reason`: None if the stream broke off.
+    Attributes:
+        texts: The text of each event.
+        gaps_ms: Milliseconds before each event; the first count from the request.
+        finish_reason: None if the stream broke off.
     """
 
     model: str
@@ -38,24 +41,26 @@ class Recording:
 
     @classmethod
     def load(cls, file: Path) -> "Recording":
-        """Raises:
-        RecordingError: the file cannot be read or is no recording.
+        """Read a recording.
+
+        Raises:
+            RecordingError: The file cannot be read or is not a recording.
         """
         try:
-            found = cls(**json.loads(file.read_text(encoding="utf-8")))
-            fits = found.texts and len(found.texts) == len(found.gaps_ms)
-            fits = fits and all(isinstance(text, str) for text in found.texts) and all(gap >= 0 for gap in found.gaps_ms)
+            recording = cls(**json.loads(file.read_text(encoding="utf-8")))
+            fits = recording.texts and len(recording.texts) == len(recording.gaps_ms)
+            fits = fits and all(isinstance(text, str) for text in recording.texts) and all(gap >= 0 for gap in recording.gaps_ms)
         except OSError as error:
             raise RecordingError(f"Cannot read {file}: {error.strerror}.") from None
         except (TypeError, ValueError):
             fits = False
         if not fits:
-            raise RecordingError(f"{file} is no recording; make one with `fake-vllm record`.")
-        return found
+            raise RecordingError(f"{file} is not a recording; make one with `fake-vllm record`.")
+        return recording
 
 
 def record(base_url: str, *, model: str | None, prompt: str, max_tokens: int) -> Recording:
-    """Ask an endpoint for one streamed chat answer and note when each event came. The key is read from OPENAI_API_KEY.
+    """Record one streamed chat answer of an endpoint; the key is read from OPENAI_API_KEY.
 
     Raises:
         RecordingError: the endpoint cannot be reached, refuses, or sends no text.
@@ -104,7 +109,7 @@ def _events(answer: http.client.HTTPResponse) -> Iterator[dict[str, Any]]:
 def _connect(base_url: str) -> http.client.HTTPConnection:
     parts = urlsplit(base_url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise RecordingError(f"'{base_url}' is no address of an endpoint; write it as http://host:port/v1.")
+        raise RecordingError(f"'{base_url}' is not the address of an endpoint; write it as http://host:port/v1.")
     if parts.scheme == "https":
         return http.client.HTTPSConnection(parts.hostname, parts.port, timeout=TIMEOUT, context=ssl.create_default_context())
     return http.client.HTTPConnection(parts.hostname, parts.port, timeout=TIMEOUT)

@@ -1,4 +1,4 @@
-"""One response on its way: what the engine, the framing, the scenarios and the player know of it."""
+"""One response on its way, as the engine, the framing, the scenarios and the player share it."""
 
 import asyncio
 

@@ -5,7 +5,7 @@ from typing import Final
 
 
 class IllegalMove(RuntimeError):
-    """Raised when a player is to move into a state that cannot follow the one it is in; the text names both."""
+    """Raised when a state cannot follow the one that a player is in; the text names both."""
 
 
 class State(Enum):

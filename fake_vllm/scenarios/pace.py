@@ -18,7 +18,7 @@ class SetPace(Scenario):
     gap: str | None = None
 
     def __post_init__(self) -> None:
-        _ = self._samplers  # what is no timing is told of now
+        _ = self._samplers  # a bad timing is reported when the scenario is parsed
 
     def pace(self, pace: Pace) -> Pace:
         return replace(pace, **self._samplers)

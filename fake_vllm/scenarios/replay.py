@@ -20,7 +20,7 @@ class Replay(Scenario):
     speed: float = Field(1.0, gt=0)
 
     def __post_init__(self) -> None:
-        _ = self._recording  # a file that cannot be played is told of now
+        _ = self._recording  # a bad file is reported when the scenario is parsed
 
     def shape(self, plan: GenerationPlan) -> GenerationPlan:
         texts = self._recording.texts

@@ -43,5 +43,5 @@ class Split(Scenario):
 
 
 def _cut(data: bytes, where: re.Pattern[bytes]) -> list[bytes]:
-    places = [0, *(found.start() for found in where.finditer(data)), len(data)]
+    places = [0, *(match.start() for match in where.finditer(data)), len(data)]
     return [data[begin:end] for begin, end in pairwise(places) if begin < end] or [b""]

@@ -33,13 +33,13 @@ class Think(Scenario):
                 response.length += len(changed) - len(data)
                 data = changed
             elif tokens and made <= self.tokens:
-                data = DELTA.sub(lambda found: b'"delta":{' + self._thought(found[1]), data)
+                data = DELTA.sub(lambda match: b'"delta":{' + self._thought(match[1]), data)
             yield at, data, tokens
 
-    def _in_message(self, found: re.Match[bytes]) -> bytes:
-        words = WORD.findall(json.loads(found[1]))
+    def _in_message(self, match: re.Match[bytes]) -> bytes:
+        words = WORD.findall(json.loads(match[1]))
         thought, said = ("".join(part) for part in (words[: self.tokens], words[self.tokens :]))
-        return b'"content":' + dumps(said or None) + found[2] + self._thought(dumps(thought or None))
+        return b'"content":' + dumps(said or None) + match[2] + self._thought(dumps(thought or None))
 
     def _thought(self, text: bytes) -> bytes:
         names = ("reasoning", "reasoning_content") if self.field == "both" else (self.field,)

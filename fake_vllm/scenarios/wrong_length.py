@@ -21,11 +21,11 @@ class WrongLength(Scenario):
         done = False
         for at, data, tokens in steps:
             if data and not done:
-                data, found = (CHUNK if response.stream else LENGTH).subn(self._wrong, data, count=1)
-                done = found > 0
+                data, count = (CHUNK if response.stream else LENGTH).subn(self._wrong, data, count=1)
+                done = count > 0
             yield at, data, tokens
 
-    def _wrong(self, found: re.Match[bytes]) -> bytes:
-        base = 16 if found.re is CHUNK else 10
-        size = max(0, int(found[2], base) + self.by)
-        return found[1] + (b"%x" if base == 16 else b"%d") % size + found[3]
+    def _wrong(self, match: re.Match[bytes]) -> bytes:
+        base = 16 if match.re is CHUNK else 10
+        size = max(0, int(match[2], base) + self.by)
+        return match[1] + (b"%x" if base == 16 else b"%d") % size + match[3]

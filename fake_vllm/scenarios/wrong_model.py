@@ -14,8 +14,8 @@ class WrongModel(Scenario):
     model: str = "another-model"
 
     def payloads(self, steps: Steps, response: Response) -> Steps:
-        asked, other = (b'"model":' + dumps(name) for name in (response.model, self.model))
+        own, other = (b'"model":' + dumps(name) for name in (response.model, self.model))
         for at, data, tokens in steps:
-            changed = data.replace(asked, other, 1)
+            changed = data.replace(own, other, 1)
             response.length += len(changed) - len(data) if not response.stream else 0
             yield at, changed, tokens

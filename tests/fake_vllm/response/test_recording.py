@@ -67,7 +67,7 @@ def test_the_command_writes_a_file_that_the_server_plays(real: FakeVllm, tmp_pat
     ("arguments", "says"),
     [
         (["http://127.0.0.1:9/v1", "--out", "x.json"], "Is the server there?"),
-        (["nowhere", "--out", "x.json"], "is no address of an endpoint"),
+        (["nowhere", "--out", "x.json"], "is not the address of an endpoint"),
         (["http://127.0.0.1:9/v1"], "--out"),
     ],
 )
@@ -87,7 +87,7 @@ def test_a_file_that_is_no_recording_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "odd.json"
     for text in ("{}", "[]", "no", '{"model": "m", "texts": ["a"], "gaps_ms": [1, 2], "finish_reason": null}'):
         file.write_text(text)
-        with pytest.raises(RecordingError, match="is no recording"):
+        with pytest.raises(RecordingError, match="is not a recording"):
             Recording.load(file)
 
 
