@@ -310,12 +310,12 @@ def main() -> int:
     parser.add_argument("--options-url", help="one with the flags of `options`, see golden/README.md")
     parser.add_argument("--only", default="", help="a regular expression that names of cases match")
     parser.add_argument("folder", nargs="?", type=Path, default=FOLDER)
-    asked = parser.parse_args()
-    urls = {"default": asked.base_url, "api-key": asked.auth_url, "options": asked.options_url}
+    arguments = parser.parse_args()
+    urls = {"default": arguments.base_url, "api-key": arguments.auth_url, "options": arguments.options_url}
     good = total = skipped = 0
-    for path in sorted(asked.folder.glob("*.json")):
+    for path in sorted(arguments.folder.glob("*.json")):
         case = json.loads(path.read_text(encoding="utf-8"))
-        if not re.search(asked.only, case["name"]):
+        if not re.search(arguments.only, case["name"]):
             continue
         if (url := urls[case["server"]]) is None:
             skipped += 1

@@ -87,7 +87,7 @@ class TestEnds:
 
 class TestRepetition:
     @pytest.mark.parametrize(
-        ("asked", "expected"),
+        ("repetition", "expected"),
         [
             (Repetition(1, 1, 4), (4, "repetition", "repetition_detected")),
             (Repetition(1, 4, 6), (6, "repetition", "repetition_detected")),
@@ -97,8 +97,8 @@ class TestRepetition:
             (Repetition(1, 1, 40), (12, "length", None)),
         ],
     )
-    def test_a_pattern_that_comes_so_often_ends_it(self, asked: Repetition, expected: Any) -> None:
-        assert end(made(Sampling(forced=ORDINARY, repetition=asked))) == expected
+    def test_a_pattern_that_comes_so_often_ends_it(self, repetition: Repetition, expected: Any) -> None:
+        assert end(made(Sampling(forced=ORDINARY, repetition=repetition))) == expected
 
     def test_not_before_min_tokens(self) -> None:
         assert end(made(Sampling(forced=ORDINARY, repetition=Repetition(1, 1, 2), min_tokens=5)))[:2] == (5, "repetition")

@@ -151,16 +151,16 @@ def says(http: httpx2.Client, fake: FakeVllm, path: str, body: dict[str, Any]) -
 
 
 @pytest.mark.parametrize("gap", [0.0, 0.0005])
-@pytest.mark.parametrize("asked", [{}, {"n": 2}, {"stop": ["going"]}, {"stream_interval": 3}, {"logprobs": 1}])
+@pytest.mark.parametrize("fields", [{}, {"n": 2}, {"stop": ["going"]}, {"stream_interval": 3}, {"logprobs": 1}])
 @pytest.mark.parametrize("continuous", [None, False, True])
 @pytest.mark.parametrize("path", ["/chat/completions", "/completions"])
 def test_a_stream_says_the_same_either_way(
-    path: str, continuous: bool | None, asked: dict[str, Any], gap: float, http: httpx2.Client, servers: dict[float, FakeVllm]
+    path: str, continuous: bool | None, fields: dict[str, Any], gap: float, http: httpx2.Client, servers: dict[float, FakeVllm]
 ) -> None:
     prompt = {"messages": [{"role": "user", "content": "Hi"}]} if "chat" in path else {"prompt": "Hi"}
     options = None if continuous is None else {"include_usage": True, "continuous_usage_stats": continuous}
-    body = {**prompt, **asked, "stream_options": options, "max_tokens": 250}
-    if asked == {"logprobs": 1} and "chat" in path:
+    body = {**prompt, **fields, "stream_options": options, "max_tokens": 250}
+    if fields == {"logprobs": 1} and "chat" in path:
         body |= {"logprobs": True, "top_logprobs": 1}
     quick, slow = (says(http, servers[gap], path, {**body, "fake_scenario": f"endless{more}"}) for more in ("", f"+{SLOW}"))
     assert quick == slow
