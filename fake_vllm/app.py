@@ -1,27 +1,26 @@
-"""The HTTP face: vLLM's routes, and those that only the fake has: the page, the ledger and the scenario."""
+"""Serve vLLM's routes, and those that only the fake has: the page, the ledger and the scenario."""
 
 import asyncio
 import re
 import time
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from random import Random
 from time import monotonic
-from typing import Protocol
 
-from fake_vllm import api, live
-from fake_vllm.answer import Answer, House
-from fake_vllm.api import Asked, Refused, Rules, dumps
-from fake_vllm.connection import Exchange, Headers
-from fake_vllm.engine import Engine, Overloaded
-from fake_vllm.headers import TYPE_JSON, VARY
-from fake_vllm.ledger import Entry, Ledger
-from fake_vllm.metrics import Metrics
+from fake_vllm import api, dashboard
+from fake_vllm.api import AcceptedRequest, Refused, Rules, dumps
+from fake_vllm.engine.ledger import Entry, Ledger
+from fake_vllm.engine.metrics import Metrics
+from fake_vllm.engine.pacer import Pacer
+from fake_vllm.engine.slots import Engine, Overloaded
+from fake_vllm.engine.timing import Pace, timing
+from fake_vllm.http.connection import Exchange, Headers
+from fake_vllm.http.headers import TYPE_JSON, VARY
 from fake_vllm.model import Phrase, Recorded, Source
-from fake_vllm.pacer import Pacer
-from fake_vllm.scenarios import Lineup, Scenario, ScenarioError, parse
+from fake_vllm.response.context import PlayerFactory, ResponseContext, ServerContext
+from fake_vllm.response.player import Player
+from fake_vllm.scenarios import ScenarioError, ScenarioSpec, parse
 from fake_vllm.settings import Settings, SettingsError
-from fake_vllm.timing import Pace, timing
 
 SCENARIO_FIELD = "fake_scenario"
 SCENARIO_HEADER = "x-fake-scenario"
@@ -36,32 +35,29 @@ PREFLIGHT: Headers = [
 ]
 RESPONSE_BY_ID = re.compile(r"/v1/responses/(?P<id>[^/]+)(?P<cancel>/cancel)?")
 Handler = Callable[[Exchange], None]
-Accept = Callable[[Rules, str, bytes, str | None], Asked]
-
-
-class Answering(Protocol):
-    """An answer that has not begun."""
-
-    def start(self) -> None:
-        """Begin; it goes on by itself, and tells the exchange when it is done."""
-
-
-Answers = Callable[[House, Exchange, Asked, Entry, Scenario, str, str], Answering]
+Accept = Callable[[Rules, str, bytes, str | None], AcceptedRequest]
 
 
 class App:
-    """One server: its engine, its ledger, its metrics, its routes.
+    """One server: its engine, its ledger, its metrics, its routes."""
 
-    `answer`: who makes the answers. `plain`: without the page, the ledger and the scenario: only what vLLM has.
-    """
+    def __init__(self, settings: Settings, make_player: PlayerFactory = Player, *, plain: bool = False) -> None:
+        """Set up a server; nothing listens yet.
 
-    def __init__(self, settings: Settings, answer: Answers = Answer, *, plain: bool = False) -> None:
+        Args:
+            settings: How it behaves.
+            make_player: Makes what sends each response.
+            plain: Have only vLLM's routes: no page, no ledger, no scenario.
+
+        Raises:
+            SettingsError: The file with the text cannot be read.
+        """
         self.settings = settings
-        self._answer, self.plain = answer, plain
+        self._make_player, self.plain = make_player, plain
         self.ledger = Ledger()
         self.metrics = Metrics(settings.max_model_len)
-        self._lineup = parse(settings.scenario)
-        self._lineups = [(rule, parse(rule.scenario)) for rule in settings.rules]
+        self._spec = parse(settings.scenario)
+        self._rule_specs = [(rule, parse(rule.scenario)) for rule in settings.rules]
         self._rules = Rules(
             served_model_name=settings.served_model_name,
             max_model_len=settings.max_model_len,
@@ -83,8 +79,14 @@ class App:
             prefill=settings.prefill_ms_per_token / 1000,
             keep_alive=settings.sse_keep_alive_interval,
         )
-        self._house = House(
-            engine, self.ledger, Pacer(), pace, settings.on_disconnect == "keep", self._request_id, _source(settings)
+        self._context = ServerContext(
+            engine=engine,
+            ledger=self.ledger,
+            pacer=Pacer(),
+            pace=pace,
+            keep_generating=settings.on_disconnect == "keep",
+            extra_headers=self._request_id,
+            source=_source(settings),
         )
         self._routes: dict[str, dict[str, Handler]] = {
             "/v1/chat/completions": {"POST": lambda exchange: self._complete(exchange, api.chat)},
@@ -103,14 +105,14 @@ class App:
         if not plain:
             self._routes |= {
                 "/ledger": {"GET": self._show_ledger, "DELETE": self._clear_ledger},
-                "/ledger/events": {"GET": lambda exchange: live.stream(exchange, self.ledger, self.metrics)},
+                "/ledger/events": {"GET": lambda exchange: dashboard.stream(exchange, self.ledger, self.metrics)},
                 "/scenario": {"GET": self._show_scenario, "PUT": self._set_scenario},
             }
 
     @property
-    def deaf(self) -> bool:
-        """Whether the scenario is to accept connections and never to read from them."""
-        return any(part.scenario.name == "never_read" for part in self._lineup.parts)
+    def reads_requests(self) -> bool:
+        """Whether the server reads from its connections at all."""
+        return self._spec.reads_requests
 
     def handle(self, exchange: Exchange) -> None:
         """Begin to answer a request; what takes time goes on by itself."""
@@ -123,26 +125,36 @@ class App:
                 self._route(exchange)
         except Refused as refused:
             self._json(exchange, refused.body, refused.status)
-        except Exception as error:  # a fault of the fake's own: told as vLLM tells its own, and on standard error
+        except Exception as error:  # the fake's own fault: sent as vLLM sends its own, and shown on standard error
             asyncio.get_running_loop().call_exception_handler(
                 {"message": f"{exchange.method} {exchange.path}", "exception": error}
             )
             self._json(exchange, api.error(500, "InternalServerError", f"fake-vllm has a fault: {error!r}"), 500)
 
+    def warm_up(self) -> None:
+        """Load what the first requests need; in a thread, since it takes a tenth of a second."""
+        from fake_vllm.engine import metrics_page
+
+        metrics_page.render(Metrics(16), model="", slots=1)
+        request = api.chat(
+            Rules("fake-model", 64), "application/json", b'{"messages":[{"role":"user","content":"x"}],"stream":true}', None
+        )
+        request.writer(request.plan())
+
     async def die(self, grace: float) -> None:
-        """End all answers as a vLLM does that is being stopped; `grace`: seconds for their last bytes."""
-        self._house.engine.dying = True
-        for answer in tuple(self._house.answers):
-            answer.hurry()
-        if self._house.answers:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._house.quiet.wait(), grace)
+        """End all responses as a vLLM that is being stopped.
+
+        Args:
+            grace: Seconds for their last bytes.
+        """
+        self._context.engine.dying = True
+        await self._context.players.end(grace)
 
     def _route(self, exchange: Exchange) -> None:
         path = exchange.path
         if (route := self._routes.get(path)) is None:
             if path == "/" and not self.plain and "text/html" in exchange.headers.get("accept", ""):
-                self._reply(exchange, 200, live.page(), [(b"content-type", b"text/html; charset=utf-8"), VARY])
+                self._reply(exchange, 200, dashboard.page(), [(b"content-type", b"text/html; charset=utf-8"), VARY])
             elif by_id := RESPONSE_BY_ID.fullmatch(path):
                 if exchange.method != (allowed := "POST" if by_id["cancel"] else "GET"):
                     self._not_allowed(exchange, [allowed])
@@ -167,43 +179,46 @@ class App:
 
     def _complete(self, exchange: Exchange, accept: Accept) -> None:
         arrived = monotonic()
-        asked = accept(self._rules, exchange.headers.get("content-type", ""), exchange.body, exchange.headers.get("x-request-id"))
-        named = asked.scenario or exchange.headers.get(SCENARIO_HEADER)
+        request = accept(
+            self._rules, exchange.headers.get("content-type", ""), exchange.body, exchange.headers.get("x-request-id")
+        )
+        named = request.scenario or exchange.headers.get(SCENARIO_HEADER)
         try:
-            lineup = parse(named) if named else self._usual(exchange, asked)
+            spec = parse(named) if named else self._usual(exchange, request)
         except ScenarioError as error:
             raise Refused(400, "BadRequestError", str(error), SCENARIO_FIELD) from None
         entry = self.ledger.open(
-            asked.id,
+            request.id,
             exchange.path,
-            lineup.text,
-            stream=asked.stream,
-            prompt_tokens=asked.prompt_tokens,
+            spec.text,
+            stream=request.stream,
+            prompt_tokens=request.prompt_tokens,
             arrived=arrived,
             turn=exchange.turn,
         )
         try:
-            self._house.engine.admit(asked.choices)
-            scenario = lineup.select(entry.attempt, entry.number, self.settings.seed, self._lineup if named else None)
+            self._context.engine.admit(request.choices)
+            scenario = spec.select(entry.attempt, entry.number, self.settings.seed, self._spec if named else None)
             seed = f"{self.settings.seed} {entry.number}"
-            answer = self._answer(self._house, exchange, asked, entry, scenario, self.settings.served_model_name, seed)
+            model = self.settings.served_model_name
+            player = self._make_player(ResponseContext(self._context, exchange, request, entry, scenario, model, seed))
         except Overloaded as overloaded:
             self._refuse(entry, 503)
             raise Refused(503, "Service Unavailable", str(overloaded)) from None
         except Refused as refused:
             self._refuse(entry, refused.status)
             raise
-        answer.start()
+        player.start()
 
-    def _usual(self, exchange: Exchange, asked: Asked) -> Lineup:
-        for rule, lineup in self._lineups:
+    def _usual(self, exchange: Exchange, request: AcceptedRequest) -> ScenarioSpec:
+        for rule, spec in self._rule_specs:
             if (
                 rule.path in (None, exchange.path)
-                and rule.stream in (None, asked.stream)
+                and rule.stream in (None, request.stream)
                 and (rule.prompt is None or rule.prompt.encode() in exchange.body)
             ):
-                return lineup
-        return self._lineup
+                return spec
+        return self._spec
 
     def _refuse(self, entry: Entry, status: int) -> None:
         entry.end, entry.status, entry.over = "refused", status, monotonic()
@@ -219,9 +234,9 @@ class App:
         self._reply(exchange, 200, b"", [VARY])
 
     def _metrics_page(self, exchange: Exchange) -> None:
-        from fake_vllm import metrics_page  # loads a library that a server without a dashboard does not need
+        from fake_vllm.engine import metrics_page  # loads a library that most servers never need
 
-        page = metrics_page.render(self.metrics, self.settings)
+        page = metrics_page.render(self.metrics, model=self.settings.served_model_name, slots=self.settings.max_num_seqs)
         self._reply(exchange, 200, page, [(b"content-type", metrics_page.CONTENT_TYPE), VARY])
 
     def _openapi(self, exchange: Exchange) -> None:
@@ -240,11 +255,11 @@ class App:
         self._json(exchange, {"requests": []})
 
     def _show_scenario(self, exchange: Exchange) -> None:
-        self._json(exchange, {"scenario": self._lineup.text})
+        self._json(exchange, {"scenario": self._spec.text})
 
     def _set_scenario(self, exchange: Exchange) -> None:
         try:
-            self._lineup = parse(exchange.body.decode())
+            self._spec = parse(exchange.body.decode())
         except (ScenarioError, UnicodeDecodeError) as error:
             raise Refused(400, "BadRequestError", str(error), "scenario") from None
         self._show_scenario(exchange)
@@ -274,7 +289,7 @@ class App:
         self._json(exchange, api.error(413, "Request Entity Too Large", text), 413)
 
     def _reply(self, exchange: Exchange, status: int, body: bytes, headers: Headers) -> None:
-        """An answer that is one body of known length, sent at once."""
+        """Send a response of known length at once."""
         length = (b"content-length", str(len(body)).encode())
         place = next((at for at, (name, _) in enumerate(headers) if name == b"content-type"), 0)  # Starlette's order
         ordered = [*headers[:place], length, *headers[place:], *self._request_id(exchange)]
@@ -290,6 +305,6 @@ def _source(settings: Settings) -> Source | None:
     try:
         text = settings.text.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8"
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise SettingsError(f"Cannot read {settings.text}: {reason}.") from None
     return Recorded(tuple(re.findall(r"\s*\S+|\s+", text)))

@@ -1,4 +1,4 @@
-"""`fake-vllm`: start the server, list what it can play, record a real one, print the schema of its configuration."""
+"""`fake-vllm`: start the server, list the scenarios, record a real server, print the schema of the configuration."""
 
 import argparse
 import os
@@ -9,72 +9,83 @@ from typing import Any, NoReturn, get_args
 
 from fake_vllm.settings import Settings, SettingsError, make
 
+BROKEN_PIPE = 141  # the status that a shell shows for a program that SIGPIPE ended
+
 
 def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; `arguments`: None for the process's own."""
     parser = _parser()
     _check_names(parser, sys.argv[1:] if arguments is None else arguments)
-    given = vars(parser.parse_args(arguments))
-    command = given.pop("command", None)
+    options = vars(parser.parse_args(arguments))
+    command = options.pop("command", None)
     try:
         if command is None:
-            _serve(given)
+            _serve(options)
         else:
-            COMMANDS[command](given)
+            COMMANDS[command](options)
+        sys.stdout.flush()
     except SettingsError as error:
         _fail(str(error))
+    except BrokenPipeError:
+        # The reader, such as `head`, has what it wants. Python flushes once more at exit, which must not fail either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(BROKEN_PIPE) from None
 
 
-def _serve(given: dict[str, Any]) -> None:
-    file = given.pop("config", None)
-    if "api_key" not in given and (key := os.environ.get("FAKE_VLLM_API_KEY")):
-        given["api_key"] = key
+def _serve(options: dict[str, Any]) -> None:
+    file = options.pop("config", None)
+    if "api_key" not in options and (key := os.environ.get("FAKE_VLLM_API_KEY")):
+        options["api_key"] = key
     if file is None:
-        settings = make(given)
+        settings = make(options)
     else:
         from fake_vllm import config
 
-        settings = config.read(file, given)
-    from fake_vllm import server
+        settings = config.read(file, options)
+    from fake_vllm.app import App
+    from fake_vllm.http import server
 
     try:
-        server.run(settings)
+        server.run(settings, App)
     except server.CannotListen as error:
         _fail(str(error))
 
 
-def _scenarios(given: dict[str, Any]) -> None:
+def _scenarios(options: dict[str, Any]) -> None:
     from fake_vllm.scenarios import catalogue
 
-    found = catalogue()
-    width = max(map(len, found))
-    for name, text in found.items():
+    scenarios = catalogue()
+    width = max(map(len, scenarios))
+    for name, text in scenarios.items():
         print(f"{name:<{width}}  {text}")
 
 
-def _schema(given: dict[str, Any]) -> None:
+def _schema(options: dict[str, Any]) -> None:
     import json
 
     print(json.dumps(Settings.model_json_schema(), indent=2))
 
 
-def _record(given: dict[str, Any]) -> None:
-    from fake_vllm.recording import RecordingError, record
+def _record(options: dict[str, Any]) -> None:
+    from fake_vllm.response.recording import RecordingError, record
 
-    out = Path(given.pop("out"))
+    out = Path(options.pop("out"))
     try:
-        made = record(given["url"], model=given.get("model"), prompt=given["prompt"], max_tokens=given["max_tokens"])
-        made.save(out)
+        recording = record(options["url"], model=options.get("model"), prompt=options["prompt"], max_tokens=options["max_tokens"])
+        recording.save(out)
     except RecordingError as error:
         _fail(str(error))
-    ended = made.finish_reason or "broke off"
-    print(f"{len(made.texts)} events in {sum(made.gaps_ms) / 1000:.1f} s, {ended}; play them with --scenario replay:file={out}")
+    ended = recording.finish_reason or "broke off"
+    print(
+        f"{len(recording.texts)} events in {sum(recording.gaps_ms) / 1000:.1f} s, {ended}; play them with --scenario replay:file={out}"
+    )
 
 
 COMMANDS = {"record": _record, "scenarios": _scenarios, "schema": _schema}
 
 
 def _check_names(parser: argparse.ArgumentParser, arguments: list[str]) -> None:
-    """argparse would take the value of an option that it does not know for a command."""
+    """Refuse an unknown option; argparse would take its value for a command."""
     known = [option for action in parser._actions for option in action.option_strings]
     for argument in arguments:
         name = argument.partition("=")[0]
@@ -86,13 +97,26 @@ def _check_names(parser: argparse.ArgumentParser, arguments: list[str]) -> None:
             _fail(f"There is no option {name}. {hint}")
 
 
+class _Version(argparse.Action):
+    """Prints the version. It is looked up only then, since that takes long."""
+
+    def __call__(self, *_: object) -> NoReturn:
+        from importlib.metadata import entry_points
+
+        # The distribution is the one that has this command.
+        installed = (entry.dist for entry in entry_points(group="console_scripts", name="fake-vllm"))
+        version = next((distribution.version for distribution in installed if distribution is not None), "(not installed)")
+        print(f"fake-vllm {version}")
+        raise SystemExit(0)
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         _fail(f"{message[0].upper()}{message[1:]}. See `fake-vllm --help`.")
 
 
 def _parser() -> argparse.ArgumentParser:
-    """The command line, made from the settings; it knows names, not values: those are checked where YAML's are."""
+    """Make the command line from the settings. It knows names only: values are checked where those of YAML are."""
     parser = _Parser(
         prog="fake-vllm",
         description="A vLLM that misbehaves on request. Without a command it serves.",
@@ -102,6 +126,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--config", type=Path, metavar="FILE", help="Settings as YAML; flags win over it. See `fake-vllm schema`."
     )
+    parser.add_argument("--version", action=_Version, nargs=0, help="Print the version.")
     for name, field in Settings.model_fields.items():
         if name == "rules":
             continue

@@ -7,10 +7,10 @@ from fake_vllm.settings import Settings, SettingsError, make
 
 
 def read(file: Path, more: dict[str, Any]) -> Settings:
-    """The settings of a file; `more` wins over it.
+    """Return the settings of a file; those in `more` win.
 
     Raises:
-        SettingsError: the file cannot be read, is no YAML, or a key or value does not fit; names line and key.
+        SettingsError: The file cannot be read, is not valid YAML, or a key or value does not fit; names line and key.
     """
     import yaml  # not needed without a file
 
@@ -23,7 +23,7 @@ def read(file: Path, more: dict[str, Any]) -> Settings:
     except (UnicodeDecodeError, yaml.YAMLError) as error:
         mark = getattr(error, "problem_mark", None)
         at = f", line {mark.line + 1}" if mark else ""
-        raise SettingsError(f"{file}{at}: this is no YAML: {getattr(error, 'problem', None) or error}.") from None
+        raise SettingsError(f"{file}{at}: not valid YAML: {getattr(error, 'problem', None) or error}.") from None
     if not isinstance(values, dict):
         raise SettingsError(f"{file}, line 1: a mapping of settings is expected, as `scenario: endless`.")
     try:
@@ -39,12 +39,12 @@ def _line(node: Any, message: str) -> str:
     line = None
     for word in words:
         if hasattr(node, "tag") and node.tag.endswith(":map"):
-            found = next(((key, value) for key, value in node.value if key.value == word), None)
+            entry = next(((key, value) for key, value in node.value if key.value == word), None)
         elif hasattr(node, "tag") and node.tag.endswith(":seq") and word.isdigit():
-            found = (node.value[int(word)], node.value[int(word)])
+            entry = (node.value[int(word)], node.value[int(word)])
         else:
-            found = None
-        if found is None:
+            entry = None
+        if entry is None:
             break
-        line, node = found[0].start_mark.line + 1, found[1]
+        line, node = entry[0].start_mark.line + 1, entry[1]
     return f", line {line}" if line else ""

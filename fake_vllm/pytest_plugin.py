@@ -16,7 +16,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session")
 def fake_vllm_server() -> "Iterator[FakeVllm]":
     """A fake-vllm for the whole session; override it to start yours with other flags."""
-    from fake_vllm.testing import FakeVllm  # not before somebody asks for it: plugins are loaded in every session
+    from fake_vllm.testing import FakeVllm  # not before a test uses it: plugins are loaded in every run
 
     with FakeVllm() as fake:
         yield fake

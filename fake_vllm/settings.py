@@ -1,4 +1,4 @@
-"""What a server is told when it starts, on the command line or in a YAML file: one table for both."""
+"""The settings of a server: one table for the command line and for YAML files."""
 
 from difflib import get_close_matches
 from pathlib import Path
@@ -6,12 +6,12 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from fake_vllm.engine.timing import FORMS, TimingError, timing
 from fake_vllm.scenarios import ScenarioError, parse
-from fake_vllm.timing import FORMS, TimingError, timing
 
 
 class SettingsError(ValueError):
-    """Raised when a setting is unknown or does not fit; the text is one sentence and says where it was."""
+    """Raised when a setting is unknown or does not fit; the text says where."""
 
 
 def _scenario(text: str) -> str:
@@ -36,7 +36,7 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class Rule(BaseModel):
-    """Requests for which another scenario is played, unless they name one themselves. All that is given has to match."""
+    """Requests that get another scenario, unless they name one. All conditions have to match."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -47,7 +47,7 @@ class Rule(BaseModel):
 
 
 class Settings(BaseModel):
-    """How the server behaves when a request does not say otherwise. Flags that vLLM has keep vLLM's names."""
+    """How the server behaves, unless a request says otherwise. Flags of vLLM keep their names."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
 
@@ -60,7 +60,7 @@ class Settings(BaseModel):
         False, description="Speak TLS with a certificate made on the spot, for 127.0.0.1 and localhost."
     )
     tls_ca: Path | None = Field(None, description="With --tls-self-signed: write the certificate to trust to this file (PEM).")
-    workers: int = Field(1, ge=1, description="Only 1: the ledger is one.")
+    workers: int = Field(1, ge=1, description="Must be 1: workers would not share the ledger.")
 
     served_model_name: str = Field("fake-model", description="The one model's name.")
     max_model_len: int = Field(32_768, ge=16, description="Context length in tokens.")
@@ -91,16 +91,18 @@ class Settings(BaseModel):
         "abort", description="When the client leaves: abort as vLLM does, or generate on."
     )
 
-    lifetime: float | None = Field(None, ge=0.1, description="End after so many seconds, whatever happens.")
+    lifetime: float | None = Field(None, ge=0.1, description="End after this many seconds, whatever happens.")
     watch_stdin: bool = Field(False, description="End when standard input closes.")
     loop: Literal["auto", "asyncio", "uvloop"] = Field("auto", description="Event loop; auto: uvloop where it is installed.")
-    request_seconds: float = Field(30.0, gt=0, description="A request must be complete after so many seconds.")
-    max_body_mb: float = Field(64.0, gt=0, description="A body larger than so many MiB is refused.")
+    request_seconds: float = Field(30.0, gt=0, description="Seconds within which a request must be complete.")
+    max_body_mb: float = Field(64.0, gt=0, description="The largest body, in MiB; a larger one is refused.")
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.workers != 1:
-            raise ValueError("workers: one process keeps the one ledger; start several servers on several ports instead")
+            raise ValueError(
+                "workers: must be 1, since workers would not share the ledger; start several servers on several ports instead"
+            )
         if self.ssl_keyfile is not None and self.ssl_certfile is None:
             raise ValueError("--ssl-keyfile needs --ssl-certfile")
         if self.tls_self_signed and self.ssl_certfile is not None:

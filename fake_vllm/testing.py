@@ -1,4 +1,4 @@
-"""For tests of LLM clients: a fake-vllm in a process of its own, and its ledger as Python objects.
+"""Test LLM clients with a fake-vllm in a process of its own, and its ledger as Python objects.
 
     with FakeVllm("stall:after=3") as fake:
         client = OpenAI(base_url=fake.base_url, api_key="-")
@@ -20,7 +20,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
-from fake_vllm.ledger import Entry
+from fake_vllm.engine.ledger import Entry
 
 __all__ = ["Entry", "FakeVllm", "FakeVllmError"]
 
@@ -37,7 +37,7 @@ def _direct() -> urllib.request.OpenerDirector:
 
 
 class FakeVllmError(RuntimeError):
-    """Raised when the server does not start or a wait is over in vain; the text says why."""
+    """Raised when the server does not start or a wait is in vain; the text says why."""
 
 
 class FakeVllm:
@@ -55,7 +55,7 @@ class FakeVllm:
             FakeVllmError: it does not start; with its own words.
         """
         options = {"scenario": scenario, "gap_ms": gap * 1000, "served_model_name": model, "lifetime": LIFETIME, **flags}
-        command = [sys.executable, "-m", "fake_vllm.cli", "--port", "0", "--watch-stdin"]
+        command = [sys.executable, "-m", "fake_vllm", "--port", "0", "--watch-stdin"]
         for name, value in options.items():
             flag = f"--{name.replace('_', '-')}"
             command += [] if value is None or value is False else [flag] if value is True else [flag, str(value)]
@@ -65,7 +65,7 @@ class FakeVllm:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            # Ctrl-C reaches the whole group of the terminal; the server must outlive the one who is still looking at it.
+            # Ctrl-C reaches the whole group of the terminal; the server must outlive a client that still looks at it.
             start_new_session=True,
         )
         atexit.register(self.close)

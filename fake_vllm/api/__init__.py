@@ -1,22 +1,27 @@
-"""The OpenAI face of the fake: what a request means, and what is said to it. Pure and synchronous: no sockets, no clock to wait for."""
+"""What a request means, and how its answer is written; synchronous, without sockets or clocks.
+
+For each endpoint: `X_request` holds the body and its checks, `X` accepts or refuses it, `X_writer` writes the answer. What a healthy answer
+says is decided in `model`.
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from fake_vllm.api.accepted import AcceptedRequest
 from fake_vllm.api.chat import chat
-from fake_vllm.api.job import Asked, Job
 from fake_vllm.api.models import models
 from fake_vllm.api.refused import Refused, bad, error
 from fake_vllm.api.rules import Rules
-from fake_vllm.api.stream import quoted
+from fake_vllm.api.stream_writer import quoted
 from fake_vllm.api.wire import DONE, VERSION, dumps, error_event, events, hex16
+from fake_vllm.api.writer import ResponseWriter
 
 if TYPE_CHECKING:
     from fake_vllm.api.completions import completion
     from fake_vllm.api.responses import response, unknown_response
     from fake_vllm.api.tokenizing import detokenize, tokenize
 
-# Loaded when somebody first asks for them: most servers only ever chat, and should be up at once.
+# Loaded on first use: most servers only ever chat, and should be up at once.
 _LATER = {
     "completion": "completions",
     "response": "responses",
@@ -28,9 +33,9 @@ _LATER = {
 __all__ = [
     "DONE",
     "VERSION",
-    "Asked",
-    "Job",
+    "AcceptedRequest",
     "Refused",
+    "ResponseWriter",
     "Rules",
     "bad",
     "chat",
@@ -52,5 +57,5 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    globals()[name] = found = getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
-    return found
+    globals()[name] = value = getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
+    return value

@@ -1,4 +1,4 @@
-"""From the bytes of a request to a checked body, in the order in which vLLM's framework checks them, and with its words."""
+"""Check the body of a request, in the order and with the words of vLLM's framework."""
 
 import json
 import re
@@ -32,12 +32,12 @@ class Body(BaseModel):
     @model_validator(mode="wrap")
     @classmethod
     def _as_it_is(cls, value: Any, handler: ModelWrapValidatorHandler["Body"]) -> "Body":
-        """Does nothing; but with it pydantic words the place of an error in a union as it does for vLLM, whose models have one too."""
+        """Do nothing: with a validator here, pydantic words an error in a union as for vLLM."""
         return handler(value)
 
 
 class Rejected(Exception):
-    """Raised by a validator for vLLM's own checks. It is no ValueError, so that pydantic lets it through as it is."""
+    """Raised by a validator for vLLM's own checks. Not a ValueError, so that pydantic lets it through."""
 
     def __init__(self, message: str, param: str | None = None, value: Any = None) -> None:
         super().__init__(message)
@@ -111,13 +111,13 @@ def _invalid(faults: list[Any]) -> Refused:
 
 
 def _worded(fault: dict[str, Any]) -> str:
-    told = {key: value for key, value in fault.items() if key in ("type", "loc", "msg", "input", "ctx")}
-    text = str(told | {"loc": _place(fault["loc"]), "input": _brief(fault["input"])})
+    shown = {key: value for key, value in fault.items() if key in ("type", "loc", "msg", "input", "ctx")}
+    text = str(shown | {"loc": _place(fault["loc"]), "input": _brief(fault["input"])})
     return text if len(text) <= _LONGEST_FAULT else f"{text[:_LONGEST_FAULT]}...[truncated]"
 
 
 def _place(loc: tuple[str | int, ...]) -> str:
-    """Where a fault is, without what only pydantic knows of, such as the branch of a union."""
+    """Return where a fault is, without pydantic's own parts, such as the branch of a union."""
     parts = [str(part) for part in loc]
     plain = [part for part in parts if not _BRACKET.search(part) and part.lower() not in _INTERNAL]
     return ".".join(plain or parts)

@@ -1,203 +1,25 @@
-"""`/v1/chat/completions`: the body, its checks, and what is accepted."""
+"""Accept a request of `/v1/chat/completions`, or refuse it as vLLM does."""
 
-from dataclasses import dataclass
-from random import Random
-from typing import Annotated, Any, Literal
-
-from pydantic import BeforeValidator, Field, model_validator
+from typing import Any
 
 from fake_vllm.api import structured
 from fake_vllm.api import tools as tooling
-from fake_vllm.api.accepted import Accepted, check_model, engine_failure, failed, telling
-from fake_vllm.api.body import Body, Rejected, read
-from fake_vllm.api.checks import (
-    StreamOptions,
-    check_cache_salt,
-    check_logprobs,
-    check_media,
-    check_stream_options,
-    check_template,
-)
-from fake_vllm.api.job import Job
-from fake_vllm.api.messages import ChatMessage, Turn, conversation
+from fake_vllm.api.accepted import check_model, engine_failure, refusing
+from fake_vllm.api.body import Rejected, read
+from fake_vllm.api.chat_request import AcceptedChatRequest, ChatRequest
+from fake_vllm.api.checks import check_media, check_template
+from fake_vllm.api.failed_writer import FailedWriter
+from fake_vllm.api.messages import conversation
 from fake_vllm.api.prompts import Prompt, Room, check_ids
 from fake_vllm.api.rules import Rules
-from fake_vllm.api.sampling import INT64, MOST_STOPS, RepetitionDetectionParams, ThinkingTokenBudget, parameters, sampling
+from fake_vllm.api.sampling import parameters, sampling
 from fake_vllm.api.template import render
-from fake_vllm.api.wire import hex16
-from fake_vllm.model.offers import Offers
-from fake_vllm.model.plan import Plan
-from fake_vllm.model.script import Draft
+from fake_vllm.api.wire import DONE
+from fake_vllm.api.writer import ResponseWriter
+from fake_vllm.model.plan import GenerationPlan
 
 
-class ChatRequest(Body):
-    """The body. Fields stand in vLLM's order, in which pydantic tells of faults."""
-
-    messages: list[ChatMessage]
-    model: str | None = None
-    frequency_penalty: float | None = None
-    logit_bias: dict[str, float] | None = None
-    logprobs: bool | None = False
-    top_logprobs: Annotated[int, BeforeValidator(lambda value: 0 if value is None else value)] = 0
-    max_tokens: int | None = None
-    max_completion_tokens: int | None = None
-    n: int | None = 1
-    presence_penalty: float | None = None
-    response_format: structured.AnyResponseFormat | None = None
-    seed: int | None = Field(None, ge=-INT64, le=INT64 - 1)
-    stop: str | Annotated[list[str], Field(max_length=MOST_STOPS)] | None = Field(default_factory=list)
-    stream: bool | None = False
-    stream_options: StreamOptions | None = None
-    temperature: float | None = None
-    top_p: float | None = None
-    tools: list[tooling.ChatCompletionToolsParam] | None = None
-    tool_choice: Literal["none"] | Literal["auto"] | Literal["required"] | tooling.ChatCompletionNamedToolChoiceParam | None = (
-        "none"
-    )
-    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
-    thinking_token_budget: ThinkingTokenBudget = None
-    include_reasoning: bool = True
-    parallel_tool_calls: bool | None = True
-    user: str | None = None
-    use_beam_search: bool = False
-    top_k: int | None = None
-    min_p: float | None = None
-    repetition_penalty: float | None = None
-    watermarking: bool | None = None
-    length_penalty: float = 1.0
-    stop_token_ids: list[int] | None = Field(default_factory=list)
-    include_stop_str_in_output: bool = False
-    ignore_eos: bool = False
-    min_tokens: int = 0
-    skip_special_tokens: bool = True
-    spaces_between_special_tokens: bool = True
-    truncate_prompt_tokens: Annotated[int, Field(ge=-1, le=INT64 - 1)] | None = None
-    truncation_side: Literal["left", "right"] | None = None
-    prompt_logprobs: int | None = None
-    logprob_token_ids: list[int] | None = None
-    allowed_token_ids: list[int] | None = None
-    bad_words: list[str] = Field(default_factory=list)
-    echo: bool = False
-    add_generation_prompt: bool = True
-    continue_final_message: bool = False
-    add_special_tokens: bool = False
-    documents: list[dict[str, str]] | None = None
-    chat_template: str | None = None
-    chat_template_kwargs: dict[str, Any] | None = None
-    media_io_kwargs: dict[str, dict[str, Any]] | None = None
-    mm_processor_kwargs: dict[str, Any] | None = None
-    structured_outputs: structured.StructuredOutputsParams | None = None
-    priority: int = Field(default=0, ge=-INT64, le=INT64 - 1)
-    request_id: str = Field(default_factory=hex16)
-    session_id: str | None = None
-    return_tokens_as_token_ids: bool | None = None
-    return_token_ids: bool | None = None
-    routed_experts_prompt_start: int = Field(default=0, ge=0)
-    return_token_offsets: bool | None = False
-    return_prompt_text: bool | None = None
-    mm_payload: Literal["tensors", "none"] = "tensors"
-    return_mm_kwargs: bool | None = None
-    cache_salt: str | None = Field(default=None, min_length=1, max_length=1024)
-    kv_transfer_params: dict[str, Any] | None = None
-    ec_transfer_params: dict[str, Any] | None = None
-    vllm_xargs: dict[str, str | int | float | list[str | int | float]] | None = None
-    repetition_detection: RepetitionDetectionParams | None = None
-    stream_interval: Annotated[int, Field(ge=1)] | None = None
-    fake_scenario: str | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _check_raw(cls, data: Any) -> Any:
-        """vLLM's own checks of the raw body, in the order in which it makes them."""
-        if not isinstance(data, dict):
-            return data
-        messages = data.get("messages", [])
-        iter(messages)  # vLLM looks at each before it knows that there are any
-        if data.get("continue_final_message") and data.get("add_generation_prompt"):
-            raise Rejected("Cannot set both `continue_final_message` and `add_generation_prompt` to True.")
-        tooling.check(data)
-        outputs = data.get("structured_outputs")
-        structured.check_structured_outputs(outputs)
-        if outputs is not None:
-            if any(outputs.get(kind) is not None for kind in ("json", "regex", "choice")) and data.get(
-                "tool_choice", "none"
-            ) not in (
-                "none",
-                "auto",
-                "required",
-            ):
-                raise Rejected("You can only either use constraints for structured outputs or tools, not both.")
-            structured.check_structural_tag(outputs)
-        check_logprobs(data, "top_logprobs")
-        check_stream_options(data)
-        structured.check_response_format(data.get("response_format"))
-        _normalize(messages)
-        check_cache_salt(data.get("cache_salt"))
-        return data
-
-    @model_validator(mode="after")
-    def _read_calls(self) -> "ChatRequest":
-        """Read the calls in messages, which pydantic has left to be looked at later."""
-        for message in self.messages:
-            if isinstance(message, dict):
-                calls: Any = message.get("tool_calls")
-                if calls is not None and not isinstance(calls, list):
-                    message["tool_calls"] = list(calls)  # type: ignore[typeddict-unknown-key]
-        return self
-
-
-def _normalize(messages: Any) -> None:
-    for message in messages if isinstance(messages, list) else []:
-        if not isinstance(message, dict):
-            continue
-        calls = message.get("tool_calls")
-        if calls is not None and not isinstance(calls, list):
-            message["tool_calls"] = list(calls)
-        reasoning = message.pop("reasoning_content", None)
-        if reasoning is not None and message.get("reasoning") is None:
-            message["reasoning"] = reasoning
-
-
-@dataclass(frozen=True)
-class AskedChat(Accepted):
-    """An accepted chat. `turns`: what was said before."""
-
-    body: ChatRequest
-    turns: list[Turn]
-
-    @property
-    def role(self) -> str:
-        """Whose words the answer is."""
-        return "assistant" if self.body.add_generation_prompt else self.turns[-1]["role"]
-
-    @property
-    def echoed(self) -> str:
-        """What stands before the answer: the last message, if `echo` is asked for and its role is the answer's."""
-        last = self.turns[-1]
-        return last["text"] if self.body.echo and last["role"] == self.role else ""
-
-    @property
-    def choice(self) -> str | None:
-        """The `tool_choice`; the name if it is a certain tool. "none" if there are no tools."""
-        chosen = self.body.tool_choice
-        if not self.body.tools:
-            return "none"
-        return chosen.function.name if isinstance(chosen, tooling.ChatCompletionNamedToolChoiceParam) else chosen
-
-    def draft(self, random: Random) -> Draft | None:
-        offers = Offers(self.question)
-        functions = [tooling.Function(tool.function.name, tool.function.parameters) for tool in self.body.tools or []]
-        asked, parallel = self.turns[-1]["role"] == "user", self.body.parallel_tool_calls is not False
-        calling = tooling.called(functions, self.choice, offers, asked=asked, parallel=parallel) if functions else None
-        return super().draft(random) if calling is None else tooling.draft(functions, calling, offers, random)
-
-    def job(self, plan: Plan) -> Job:
-        from fake_vllm.api.chat_job import ChatJob
-
-        return failed(self.failure) if self.failure else ChatJob(self, plan)
-
-
-def chat(rules: Rules, content_type: str, body: bytes, request_id: str | None) -> AskedChat:
+def chat(rules: Rules, content_type: str, body: bytes, request_id: str | None) -> AcceptedChatRequest:
     """Accept a chat. `request_id`: the header X-Request-Id; None if there is none.
 
     Raises:
@@ -205,11 +27,11 @@ def chat(rules: Rules, content_type: str, body: bytes, request_id: str | None) -
     """
     request = read(ChatRequest, content_type, body)
     check_model(request.model, rules)
-    accepted: AskedChat = telling(lambda: _accept(rules, request, request_id))
+    accepted: AcceptedChatRequest = refusing(lambda: _accept(rules, request, request_id))
     return accepted
 
 
-def _accept(rules: Rules, body: ChatRequest, request_id: str | None) -> AskedChat:
+def _accept(rules: Rules, body: ChatRequest, request_id: str | None) -> AcceptedChatRequest:
     if not rules.tool_calls:
         tooling.check_parser(body.tool_choice)
     check_template(body.chat_template, body.chat_template_kwargs)
@@ -225,29 +47,42 @@ def _accept(rules: Rules, body: ChatRequest, request_id: str | None) -> AskedCha
     )
     given = _given_ids(body)
     prompt = room.prompt(text) if given is None else Prompt(text, given)
-    asked = body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens
-    made = _parameters(rules, body, prompt, asked)
-    told = "\n".join(turn["text"] for turn in turns)
-    said = (turn["text"] for turn in reversed(turns) if turn["role"] == "user")
-    return AskedChat(
+    max_tokens = _max_tokens(body)
+    made = _parameters(rules, body, prompt, max_tokens)
+    conversed = "\n".join(turn["text"] for turn in turns)
+    questions = (turn["text"] for turn in reversed(turns) if turn["role"] == "user")
+    return AcceptedChatRequest(
         rules=rules,
         id=f"chatcmpl-{body.request_id if request_id is None else request_id}",
         stream=bool(body.stream),
         prompts=[prompt],
         parameters=made,
         sampling=sampling(body, made),
-        asked_tokens=asked,
-        seeds=[f"{body.seed or 0} {told}"],
-        question=next(said, ""),
+        max_tokens=max_tokens,
+        seeds=[f"{body.seed or 0} {conversed}"],
+        question=next(questions, ""),
         scenario=body.fake_scenario,
         failure=engine_failure(made, [prompt], bool(body.stream)),
+        make_writer=_writer,
         body=body,
         turns=turns,
     )
 
 
+def _writer(request: AcceptedChatRequest, plan: GenerationPlan) -> ResponseWriter:
+    if request.failure:
+        return FailedWriter(request.failure, after=[DONE])
+    from fake_vllm.api.chat_writer import ChatWriter  # a server is up sooner without it
+
+    return ChatWriter(request, plan)
+
+
+def _max_tokens(body: ChatRequest) -> int | None:
+    return body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens
+
+
 def _given_ids(body: ChatRequest) -> list[int] | None:
-    """The prompt as token ids, which another server may have made of it; None: there are none. They are used as they are."""
+    """Return the prompt's ids as another server made them; None: there are none."""
     ids = (body.kv_transfer_params or {}).get("prompt_token_ids")
     if ids is None or body.echo:
         return None
@@ -260,18 +95,17 @@ def _given_ids(body: ChatRequest) -> list[int] | None:
 
 def _room(rules: Rules, body: ChatRequest) -> Room:
     name = "max_tokens" if body.max_completion_tokens is None else "max_completion_tokens"
-    asked = body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens
-    return Room(rules.max_model_len, asked or 0, name, body.truncate_prompt_tokens, body.truncation_side)
+    return Room(rules.max_model_len, _max_tokens(body) or 0, name, body.truncate_prompt_tokens, body.truncation_side)
 
 
-def _parameters(rules: Rules, body: ChatRequest, prompt: Prompt, asked: int | None) -> Any:
+def _parameters(rules: Rules, body: ChatRequest, prompt: Prompt, max_tokens: int | None) -> Any:
     left = rules.max_model_len - len(prompt.ids)
     prompt_logprobs = body.top_logprobs if body.prompt_logprobs is None and body.echo else body.prompt_logprobs
     forced = rules.tool_calls and body.tools and body.tool_choice not in ("none", None)
     constraint = structured.constraint(body.structured_outputs, body.response_format)
     return parameters(
         body,
-        max_tokens=left if asked is None else min(left, asked),
+        max_tokens=left if max_tokens is None else min(left, max_tokens),
         constraint=None if forced and body.tool_choice != "auto" else constraint,
         n=body.n,
         logprobs=body.top_logprobs if body.logprobs and not body.logprob_token_ids else None,

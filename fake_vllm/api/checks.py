@@ -37,15 +37,15 @@ def check_logprobs(data: Mapping[str, Any], name: str) -> None:
         value = data.get(field)
         if value is not None and not isinstance(value, int | float):
             raise Rejected(f"`{field}` must be an integer.", field, value)
-    if (asked := data.get("prompt_logprobs")) is not None:
-        if data.get("stream") and (asked > 0 or asked == -1):
+    if (wanted := data.get("prompt_logprobs")) is not None:
+        if data.get("stream") and (wanted > 0 or wanted == -1):
             raise Rejected("`prompt_logprobs` are not available when `stream=True`.", "prompt_logprobs")
-        if asked < 0 and asked != -1:
-            raise Rejected("`prompt_logprobs` must be a positive value or -1.", "prompt_logprobs", asked)
-    if (asked := data.get(name)) is not None:
-        if asked < 0 and asked != -1:
-            raise Rejected(f"`{name}` must be a positive value or -1.", name, asked)
-        if chat and (asked == -1 or asked > 0) and not data.get("logprobs"):
+        if wanted < 0 and wanted != -1:
+            raise Rejected("`prompt_logprobs` must be a positive value or -1.", "prompt_logprobs", wanted)
+    if (wanted := data.get(name)) is not None:
+        if wanted < 0 and wanted != -1:
+            raise Rejected(f"`{name}` must be a positive value or -1.", name, wanted)
+        if chat and (wanted == -1 or wanted > 0) and not data.get("logprobs"):
             raise Rejected("when using `top_logprobs`, `logprobs` must be set to true.", name)
 
 

@@ -1,139 +1,22 @@
-"""`/v1/completions`: the body, its checks, and what is accepted."""
+"""Accept a request of `/v1/completions`, or refuse it as vLLM does."""
 
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal
-
-from pydantic import Field, model_validator
+from typing import Any
 
 from fake_vllm.api import structured
-from fake_vllm.api.accepted import Accepted, check_model, engine_failure, failed, telling
-from fake_vllm.api.body import Body, Rejected, read
-from fake_vllm.api.checks import StreamOptions, check_cache_salt, check_logprobs, check_stream_options
-from fake_vllm.api.job import Job
+from fake_vllm.api.accepted import check_model, engine_failure, refusing
+from fake_vllm.api.body import Rejected, read
+from fake_vllm.api.completions_request import MAX_TOKENS, AcceptedCompletionRequest, CompletionRequest
+from fake_vllm.api.failed_writer import FailedWriter
 from fake_vllm.api.prompts import Prompt, Room
 from fake_vllm.api.refused import Refused
 from fake_vllm.api.rules import Rules
-from fake_vllm.api.sampling import INT64, MOST_STOPS, RepetitionDetectionParams, ThinkingTokenBudget, parameters, sampling
-from fake_vllm.api.wire import hex16
-from fake_vllm.model.plan import Plan
-
-MAX_TOKENS = 16
-"""What a completion makes at most if it does not say."""
-_MOST_PROMPTS = 1024
+from fake_vllm.api.sampling import parameters, sampling
+from fake_vllm.api.wire import DONE
+from fake_vllm.api.writer import ResponseWriter
+from fake_vllm.model.plan import GenerationPlan
 
 
-class CompletionRequest(Body):
-    """The body. Fields stand in vLLM's order, in which pydantic tells of faults."""
-
-    model: str | None = None
-    prompt: list[Annotated[int, Field(ge=0)]] | list[list[Annotated[int, Field(ge=0)]]] | str | list[str] | None = None
-    echo: bool | None = False
-    frequency_penalty: float | None = None
-    logit_bias: dict[str, float] | None = None
-    logprobs: int | None = None
-    max_tokens: int | None = MAX_TOKENS
-    n: int = 1
-    presence_penalty: float | None = None
-    seed: int | None = Field(None, ge=-INT64, le=INT64 - 1)
-    stop: str | Annotated[list[str], Field(max_length=MOST_STOPS)] | None = Field(default_factory=list)
-    stream: bool | None = False
-    stream_options: StreamOptions | None = None
-    suffix: str | None = None
-    temperature: float | None = None
-    top_p: float | None = None
-    user: str | None = None
-    use_beam_search: bool = False
-    top_k: int | None = None
-    min_p: float | None = None
-    repetition_penalty: float | None = None
-    watermarking: bool | None = None
-    length_penalty: float = 1.0
-    stop_token_ids: list[int] | None = Field(default_factory=list)
-    include_stop_str_in_output: bool = False
-    ignore_eos: bool = False
-    min_tokens: int = 0
-    skip_special_tokens: bool = True
-    spaces_between_special_tokens: bool = True
-    truncate_prompt_tokens: Annotated[int, Field(ge=-1, le=INT64 - 1)] | None = None
-    truncation_side: Literal["left", "right"] | None = None
-    allowed_token_ids: list[int] | None = None
-    prompt_logprobs: int | None = None
-    logprob_token_ids: list[int] | None = None
-    bad_words: list[str] = Field(default_factory=list)
-    prompt_embeds: bytes | list[bytes] | None = None
-    add_special_tokens: bool = True
-    response_format: structured.AnyResponseFormat | None = None
-    structured_outputs: structured.StructuredOutputsParams | None = None
-    priority: int = Field(default=0, ge=-INT64, le=INT64 - 1)
-    request_id: str = Field(default_factory=hex16)
-    session_id: str | None = None
-    return_tokens_as_token_ids: bool | None = None
-    return_token_ids: bool | None = None
-    routed_experts_prompt_start: int = Field(default=0, ge=0)
-    return_token_offsets: bool | None = False
-    mm_payload: Literal["tensors", "none"] = "tensors"
-    return_mm_kwargs: bool | None = None
-    cache_salt: str | None = Field(default=None, min_length=1, max_length=1024)
-    kv_transfer_params: dict[str, Any] | None = None
-    ec_transfer_params: dict[str, Any] | None = None
-    vllm_xargs: dict[str, str | int | float | list[str | int | float]] | None = None
-    repetition_detection: RepetitionDetectionParams | None = None
-    thinking_token_budget: ThinkingTokenBudget = None
-    stream_interval: Annotated[int, Field(ge=1)] | None = None
-    fake_scenario: str | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _check_raw(cls, data: Any) -> Any:
-        """vLLM's own checks of the raw body, in the order in which it makes them."""
-        if not isinstance(data, dict):
-            return data
-        _check_prompts(data.get("prompt"), data.get("prompt_embeds"))
-        check_stream_options(data)
-        if data.get("use_beam_search") and data.get("echo") and data.get("logprobs") is not None:
-            text = (
-                "`echo` with `logprobs` is not supported with beam search because beam search does not compute prompt logprobs."
-            )
-            raise Rejected(text, "echo")
-        check_logprobs(data, "logprobs")
-        structured.check_structured_outputs(data.get("structured_outputs"), "structured_outputs")
-        structured.check_structural_tag(data.get("structured_outputs"))
-        structured.check_response_format(data.get("response_format"))
-        if data.get("max_tokens") is None:
-            data = {**data, "max_tokens": MAX_TOKENS}
-        check_cache_salt(data.get("cache_salt"))
-        return data
-
-
-def _check_prompts(prompt: Any, embeds: Any) -> None:
-    ids = isinstance(prompt, list) and all(isinstance(one, int) for one in prompt)
-    for name, value in (("prompt", None if ids else prompt), ("prompt_embeds", embeds)):
-        if isinstance(value, list) and len(value) > _MOST_PROMPTS:
-            text = f"{name} list length {len(value)} exceeds the maximum allowed count of {_MOST_PROMPTS}."
-            raise Rejected(f"{text} To increase this limit, set the VLLM_MAX_COMPLETION_PROMPTS environment variable.", name)
-    if prompt in (None, "") and embeds in (None, []):
-        raise Rejected("Either prompt or prompt_embeds must be provided and non-empty.", "prompt")
-
-
-@dataclass(frozen=True)
-class AskedCompletion(Accepted):
-    """An accepted completion."""
-
-    body: CompletionRequest
-
-    def job(self, plan: Plan) -> Job:
-        from fake_vllm.api.completion_job import CompletionJob
-
-        return failed(self.failure) if self.failure else CompletionJob(self, plan)
-
-    def plan(self) -> Plan:
-        plan = super().plan()
-        if self.body.echo and self.asked_tokens == 0:
-            return Plan(plan.eos_after, 1, plan.context)  # the engine makes one token, though only the prompt is shown
-        return plan
-
-
-def completion(rules: Rules, content_type: str, body: bytes, request_id: str | None) -> AskedCompletion:
+def completion(rules: Rules, content_type: str, body: bytes, request_id: str | None) -> AcceptedCompletionRequest:
     """Accept a completion. `request_id`: the header X-Request-Id; None if there is none.
 
     Raises:
@@ -141,9 +24,9 @@ def completion(rules: Rules, content_type: str, body: bytes, request_id: str | N
     """
     request = read(CompletionRequest, content_type, body)
     if request.stream and request.use_beam_search:
-        telling(_no_beams)
+        refusing(_no_beams)
     check_model(request.model, rules)
-    accepted: AskedCompletion = telling(lambda: _accept(rules, request, request_id))
+    accepted: AcceptedCompletionRequest = refusing(lambda: _accept(rules, request, request_id))
     return accepted
 
 
@@ -151,7 +34,7 @@ def _no_beams() -> None:
     raise Rejected("Streaming is not currently supported with beam search")
 
 
-def _accept(rules: Rules, body: CompletionRequest, request_id: str | None) -> AskedCompletion:
+def _accept(rules: Rules, body: CompletionRequest, request_id: str | None) -> AcceptedCompletionRequest:
     _check_suffix(body)
     if body.prompt_embeds is not None:
         _refuse_embeds(body)
@@ -159,29 +42,38 @@ def _accept(rules: Rules, body: CompletionRequest, request_id: str | None) -> As
     room.check()
     prompts = _prompts(room, body.prompt)
     left = min(rules.max_model_len - len(prompt.ids) for prompt in prompts)
-    asked = MAX_TOKENS if body.max_tokens is None else body.max_tokens
+    max_tokens = MAX_TOKENS if body.max_tokens is None else body.max_tokens
     made = parameters(
         body,
-        max_tokens=1 if body.echo and asked == 0 else min(left, asked),
+        max_tokens=1 if body.echo and max_tokens == 0 else min(left, max_tokens),
         constraint=structured.constraint(body.structured_outputs, body.response_format),
         n=body.n,
         logprobs=None if body.logprob_token_ids else body.logprobs,
         prompt_logprobs=body.logprobs if body.prompt_logprobs is None and body.echo else body.prompt_logprobs,
     )
-    return AskedCompletion(
+    return AcceptedCompletionRequest(
         rules=rules,
         id=f"cmpl-{body.request_id if request_id is None else request_id}",
         stream=bool(body.stream),
         prompts=prompts,
         parameters=made,
         sampling=sampling(body, made),
-        asked_tokens=asked,
+        max_tokens=max_tokens,
         seeds=[f"{body.seed or 0} {prompt.text}" for prompt in prompts],
         question=prompts[0].text,
         scenario=body.fake_scenario,
         failure=engine_failure(made, prompts, bool(body.stream)),
+        make_writer=_writer,
         body=body,
     )
+
+
+def _writer(request: AcceptedCompletionRequest, plan: GenerationPlan) -> ResponseWriter:
+    if request.failure:
+        return FailedWriter(request.failure, after=[DONE])
+    from fake_vllm.api.completions_writer import CompletionWriter  # most servers only ever chat
+
+    return CompletionWriter(request, plan)
 
 
 def _refuse_embeds(body: CompletionRequest) -> None:

@@ -1,4 +1,4 @@
-"""vLLM's tool parser of the hermes kind: finds calls in what the model writes, in a stream or in a whole text.
+"""Find tool calls in what the model writes, as vLLM's hermes parser does, streamed or whole.
 
 The model writes `<tool_call>` {"name": ..., "arguments": ...} `</tool_call>`, and text before it if it likes.
 """
@@ -15,7 +15,7 @@ _NAME = re.compile(r'"name"\s*:\s*"([^"]+)"')
 _ARGUMENTS = re.compile(r'"arguments"\s*:\s*')
 
 
-class Call(NamedTuple):
+class ToolCall(NamedTuple):
     """A whole call; the arguments are JSON as text."""
 
     name: str
@@ -26,13 +26,13 @@ def call_id() -> str:
     return f"chatcmpl-tool-{hex16()}"
 
 
-def parse(text: str) -> tuple[str | None, list[Call]]:
-    """What a whole answer says: its text, and its calls. If one call is cut short, all is text."""
+def parse(text: str) -> tuple[str | None, list[ToolCall]]:
+    """Return the text and the calls of a whole answer; if a call is cut short, all is text."""
     if _OPEN not in text:
         return text, []
     try:
-        found = [json.loads(closed or rest) for closed, rest in _WHOLE.findall(text)]
-        calls = [Call(one["name"], json.dumps(one["arguments"], ensure_ascii=False)) for one in found]
+        bodies = [json.loads(closed or rest) for closed, rest in _WHOLE.findall(text)]
+        calls = [ToolCall(one["name"], json.dumps(one["arguments"], ensure_ascii=False)) for one in bodies]
     except (ValueError, LookupError, TypeError):
         return text, []
     before = text[: text.find(_OPEN)]
@@ -40,7 +40,7 @@ def parse(text: str) -> tuple[str | None, list[Call]]:
 
 
 class Reader:
-    """Reads a stream: each piece of text gives the delta that a client gets, or none. Its memory does not grow with the arguments."""
+    """Reads a stream: turns pieces of text into deltas. Its memory does not grow with the arguments."""
 
     def __init__(self) -> None:
         self._text = ""  # not yet given out: what could be a tag, or a call up to its arguments
@@ -48,10 +48,10 @@ class Reader:
         self._arguments: _Arguments | None = None
         self._named = False
         self.calls = 0
-        """How many calls have been told of."""
+        """How many calls have been sent."""
 
     def delta(self, text: str) -> dict[str, Any] | None:
-        """The delta of some more text; None: nothing to tell yet."""
+        """Return the delta of some more text; None: there is nothing to send yet."""
         content, calls = self._read(text)
         if calls:
             return {"content": content or None, "tool_calls": calls}
@@ -87,13 +87,13 @@ class Reader:
     def _head(self) -> list[dict[str, Any]]:
         name = None if self._named else _NAME.search(self._text)
         started = _ARGUMENTS.search(self._text)
-        told = []
+        opened = []
         if name is not None:
-            told.append({"id": call_id(), "type": "function", "index": self.calls, "function": {"name": name[1]}})
+            opened.append({"id": call_id(), "type": "function", "index": self.calls, "function": {"name": name[1]}})
             self.calls, self._named = self.calls + 1, True
         if started is not None and self._named:
             self._text, self._arguments = self._text[started.end() :], _Arguments()
-        return told
+        return opened
 
 
 class _Arguments:
@@ -103,20 +103,20 @@ class _Arguments:
         self._depth = 0
         self._quoted = self._escaped = False
         self._begun = False
-        self._blank = ""  # white space, told of only when something follows
+        self._blank = ""  # white space, sent only when something follows
         self.over = False
 
     def read(self, text: str) -> tuple[str, str]:
-        """What of the text belongs to the value and can be told of now, and what stands behind the value."""
+        """Return what of the text belongs to the value and can be sent now, and what is behind it."""
         if self.over:
             return "", text
         for at, letter in enumerate(text):
             if self._ends(letter):
                 self.over = True
-                return self._told(text[:at]), text[at:]
-        return self._told(text), ""
+                return self._released(text[:at]), text[at:]
+        return self._released(text), ""
 
-    def _told(self, text: str) -> str:
+    def _released(self, text: str) -> str:
         text = self._blank + text if self._begun else text.lstrip()
         solid = text.rstrip()
         self._blank = text[len(solid) :]
@@ -124,7 +124,7 @@ class _Arguments:
         return solid
 
     def _ends(self, letter: str) -> bool:
-        """Take in one more letter; True if it no longer belongs to the value."""
+        """Take in one more letter; return whether it is behind the value."""
         if self._quoted:
             self._quoted = self._escaped or letter != '"'
             self._escaped = not self._escaped and letter == "\\"
@@ -138,5 +138,5 @@ class _Arguments:
 
 
 def _overlap(text: str, tag: str) -> int:
-    """How many characters at the end of the text could be the beginning of the tag."""
+    """Return how many characters at the end of the text could begin the tag."""
     return next((length for length in range(min(len(tag) - 1, len(text)), 0, -1) if text.endswith(tag[:length])), 0)

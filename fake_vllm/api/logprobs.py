@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from fake_vllm.model.logprobs import Candidate, asked, drawn, given, token_text
+from fake_vllm.model.logprobs import Candidate, drawn, given, named_by_client, token_text
 
 
 def _name(candidate: Candidate, *, as_ids: bool) -> str:
@@ -11,7 +11,7 @@ def _name(candidate: Candidate, *, as_ids: bool) -> str:
 
 
 def _candidates(id: int, top: int, named: Sequence[int]) -> list[Candidate]:
-    return asked(id, list(named)) if named else drawn(id, top)
+    return named_by_client(id, list(named)) if named else drawn(id, top)
 
 
 def of_chat(ids: Sequence[int], top: int, named: Sequence[int], *, as_ids: bool) -> dict[str, Any]:
@@ -52,11 +52,11 @@ def of_completion(
 
 
 def of_prompt(ids: Sequence[int], top: int | None) -> list[Any] | None:
-    """`prompt_logprobs`; None: not asked for. Nothing comes before the first token, so that it has none."""
+    """`prompt_logprobs`; None: not wanted. The first token has none, since nothing is before it."""
     if top is None:
         return None
-    told: list[Any] = [None]
+    places: list[Any] = [None]
     for id in ids[1:]:
         place = given(id, top)
-        told.append({str(one.id): {"logprob": one.logprob, "rank": one.rank, "decoded_token": one.token} for one in place})
-    return told
+        places.append({str(one.id): {"logprob": one.logprob, "rank": one.rank, "decoded_token": one.token} for one in place})
+    return places

@@ -276,7 +276,7 @@ class Content(BaseModel):
 
 
 class Message(BaseModel):
-    """A message as gpt-oss has them. No template of the fake can show one, but it is among the shapes that errors tell of."""
+    """A message of gpt-oss. The fake cannot render one, but errors list its shape."""
 
     model_config = ConfigDict(defer_build=True)
 
@@ -334,11 +334,11 @@ class Turn(TypedDict):
 
 
 def conversation(messages: Iterable[Any], model: str) -> list[Turn]:
-    """What was said, in order.
+    """Return the conversation, in order.
 
     Raises:
-        Rejected: a part is no text, or there is a call of a tool that is none.
-        ValueError: a part has not the shape that its message's role allows; pydantic looks at parts only when they are read.
+        Rejected: a part is not text, or a call is not one of a tool.
+        ValueError: a part does not have the shape that the role of its message allows; pydantic reads parts lazily.
     """
     turns = []
     for message in messages:

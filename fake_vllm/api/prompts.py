@@ -39,8 +39,8 @@ class Room:
         if self.context is None:
             return
         if self.output > self.context:
-            asked, most = f"{self.name}={self.output}", f"max_model_len={self.context}"
-            raise Rejected(f"{asked} cannot be greater than {most}. Please request fewer output tokens.", self.name, self.output)
+            wanted, most = f"{self.name}={self.output}", f"max_model_len={self.context}"
+            raise Rejected(f"{wanted} cannot be greater than {most}. Please request fewer output tokens.", self.name, self.output)
         if self.keep is not None and self.keep > self.context:
             text = f"truncate_prompt_tokens={self.keep} cannot be greater than max_model_len = {self.context}."
             raise Rejected(f"{text} Please request a smaller truncation size.", "truncate_prompt_tokens", self.keep)
@@ -56,8 +56,8 @@ class Room:
             return Prompt(text, tokenizer.encode(text))
         most = self.context * LONGEST
         if self.keep is None and len(text) > most:
-            told = f"contains {len(text)} characters (more than {most} characters, which is the upper bound for {self.context} input tokens)."
-            raise Rejected(f"{self._limit} {told} {_REDUCE}", "input_text", len(text))
+            problem = f"contains {len(text)} characters (more than {most} characters, which is the upper bound for {self.context} input tokens)."
+            raise Rejected(f"{self._limit} {problem} {_REDUCE}", "input_text", len(text))
         if self.keep is not None and self.side is not None:
             text = text[-most:] if self.side == "left" else text[:most]
         needed = self.context + 1 if self.keep is None or self.side == "left" else self._kept
@@ -88,13 +88,13 @@ class Room:
             ids = ids[len(ids) - kept :] if self.side == "left" else ids[:kept]
         if self.context is not None and len(ids) > self.context:
             about = "at least " if len(ids) == self.context + 1 else ""
-            told = f"contains {about}{len(ids)} input tokens, which exceeds this limit even without any output tokens."
-            raise Rejected(f"{self._limit} {told} {_REDUCE}", "input_tokens", len(ids))
+            problem = f"contains {about}{len(ids)} input tokens, which exceeds this limit even without any output tokens."
+            raise Rejected(f"{self._limit} {problem} {_REDUCE}", "input_tokens", len(ids))
         return ids
 
 
 def _check_characters(text: str) -> None:
-    """Raise `ValueError` for half a character, which JSON can hold and no tokenizer reads; the words are those of the tokenizer."""
+    """Raise `ValueError`, in a tokenizer's words, for half a character, which JSON can hold."""
     try:
         text.isascii() or text.encode()
     except UnicodeEncodeError:
@@ -105,7 +105,7 @@ _REDUCE = "Please reduce the length of the input prompt."
 
 
 def check_ids(ids: list[int], param: str | None = None) -> None:
-    """Raise `Rejected` for a prompt without tokens, or with tokens that the vocabulary has not."""
+    """Raise `Rejected` for a prompt without tokens, or with tokens not in the vocabulary."""
     if not ids:
         raise Rejected("The decoder prompt cannot be empty")
     outside: Any = min(ids) if min(ids) < 0 else max(ids)

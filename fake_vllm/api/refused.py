@@ -28,14 +28,14 @@ class Refused(Exception):
 
 
 def error(status: int, type: str, message: str, param: str | None = None) -> dict[str, Any]:
-    """The JSON of an error answer. As vLLM does, it shows no file of the server's: a path in the message becomes `<path>`."""
+    """Return the JSON of an error. As on vLLM, a path in the message becomes `<path>`."""
     for pattern, instead in _SECRETS:
         message = pattern.sub(instead, message)
     return {"error": {"message": message.strip(), "type": type, "param": param, "code": status}}
 
 
 def bad(message: str, param: str | None = None, value: Any = None) -> Refused:
-    """The error of vLLM's own checks, which repeats the parameter and its value in the text."""
+    """Return the error of vLLM's own checks, whose text repeats the parameter and its value."""
     said = [f"{name}={what}" for name, what in (("parameter", param), ("value", value)) if what is not None]
     return Refused(400, "BadRequestError", f"{message} ({', '.join(said)})" if said else message, param)
 
@@ -45,7 +45,7 @@ def unknown_model(model: str, served: str) -> Refused:
 
 
 def invalid(faults: Sequence[str], param: str | None) -> Refused:
-    """The error of a body that has not the right shape, with one line per fault, of which vLLM shows ten."""
+    """Return the error of a misshapen body: one line per fault, of which vLLM shows ten."""
     label = "error" if len(faults) == 1 else "errors"
     lines = [f"{len(faults)} validation {label}:", *faults[:SHOWN]]
     if len(faults) > SHOWN:

@@ -44,7 +44,7 @@ class EasyInputMessageParam(TypedDict, total=False):
     type: Literal["message"]
 
 
-class Message(TypedDict, total=False):
+class Message(TypedDict, total=False):  # its name, as those of the others, is in the errors
     content: Required[list[Part]]
     role: Required[Literal["user", "system", "developer"]]
     status: Status

@@ -71,8 +71,8 @@ class Fields(Protocol):
 class Parameters:
     """The checked parameters of one request.
 
-    `max_tokens`: as asked for, cut to what is left of the context. `logprobs`, `prompt_logprobs`: how many of the likeliest tokens are
-    told of at each place; None: nothing is told. `logprob_token_ids`: tokens to be told of instead.
+    `max_tokens`: cut to what is left of the context. `logprobs`, `prompt_logprobs`: how many of the likeliest tokens are
+    listed at each place; None: there is no list. `logprob_token_ids`: tokens to list instead.
     """
 
     max_tokens: int
@@ -223,7 +223,7 @@ def check_engine(made: Parameters) -> None:
     """Check what vLLM checks when its engine takes the request: too late for an error status if the answer is a stream.
 
     Raises:
-        Rejected: a token is out of the vocabulary, too many log-probabilities are asked for, or a constraint is none.
+        Rejected: a token is out of the vocabulary, it wants too many log-probabilities, or a constraint is not valid.
     """
     _check_logprobs("sample", "logprobs", made.logprobs)
     if len(made.logprob_token_ids) > _MOST_NAMED_IDS:
@@ -254,9 +254,9 @@ def check_with_prompt(made: Parameters, prompt_tokens: int) -> None:
 
 
 def _check_logprobs(what: str, name: str, value: int | None) -> None:
-    asked = SIZE if value == -1 else (value or 0)
-    if asked > MOST_LOGPROBS:
-        raise Rejected(f"Requested {what} logprobs of {asked}, which is greater than max allowed: {MOST_LOGPROBS}", name, asked)
+    wanted = SIZE if value == -1 else (value or 0)
+    if wanted > MOST_LOGPROBS:
+        raise Rejected(f"Requested {what} logprobs of {wanted}, which is greater than max allowed: {MOST_LOGPROBS}", name, wanted)
 
 
 def _outside(ids: Any) -> list[int]:
@@ -269,19 +269,19 @@ def _check_vocabulary(name: str, ids: Any) -> None:
 
 
 def _bad_word_ids(words: tuple[str, ...]) -> list[tuple[int, ...]]:
-    found: list[tuple[int, ...]] = []
+    banned: list[tuple[int, ...]] = []
     for word in words:
         ids = tuple(tokenizer.encode(word.lstrip()))
         if not ids:
             raise Rejected("bad_words entries must tokenize to at least one token.", "bad_words", list(words))
-        found.append(ids)
+        banned.append(ids)
         spaced = tuple(tokenizer.encode(f" {word.lstrip()}"))
         if spaced[0] != ids[0] and len(spaced) == len(ids):
-            found.append(spaced)
-        if len(found) > _MOST_BAD_WORDS:
-            text = f"Too many bad words after tokenization: {len(found)}. The max number is {_MOST_BAD_WORDS}."
+            banned.append(spaced)
+        if len(banned) > _MOST_BAD_WORDS:
+            text = f"Too many bad words after tokenization: {len(banned)}. The max number is {_MOST_BAD_WORDS}."
             raise Rejected(text, "bad_words", list(words))
-    return found
+    return banned
 
 
 def sampling(fields: Fields, made: Parameters) -> Sampling:

@@ -43,9 +43,9 @@ class StructuredOutputsParams:
     def __post_init__(self) -> None:
         count = sum(getattr(self, kind) is not None for kind in _KINDS)
         if count != 1:
-            use, found = ("can only use", "multiple") if count else ("must use", "none")
+            use, count_of = ("can only use", "multiple") if count else ("must use", "none")
             stated = {name: getattr(self, name) for name in self.__dataclass_fields__}
-            raise Rejected(f"You {use} one kind of structured outputs constraint but {found} are specified: {stated}")
+            raise Rejected(f"You {use} one kind of structured outputs constraint but {count_of} are specified: {stated}")
 
 
 class JsonSchemaResponseFormat(Body):
@@ -93,7 +93,7 @@ def check_response_format(value: Any) -> None:
 
 
 def check_structured_outputs(value: Any, param: str | None = None) -> None:
-    """Raise `Rejected` for raw `structured_outputs` that vLLM refuses before it looks at their shape. `param`: as it is told."""
+    """Raise `Rejected` for raw `structured_outputs` that vLLM refuses before it looks at their shape. `param`: its name in the error."""
     if value is None:
         return
     if sum(value.get(kind) is not None for kind in ("json", "regex", "choice")) > 1:
@@ -121,8 +121,10 @@ def _is_tag(tag: Any) -> bool:
         if not (isinstance(structures, list) and isinstance(triggers, list) and structures and triggers):
             return False
         begins = [one.get("begin") for one in structures if isinstance(one, dict) and isinstance(one.get("schema"), dict)]
-        told = len(begins) == len(structures) and all(isinstance(one.get("end"), str) for one in structures)
-        return told and all(isinstance(begin, str) and any(begin.startswith(trigger) for trigger in triggers) for begin in begins)
+        complete = len(begins) == len(structures) and all(isinstance(one.get("end"), str) for one in structures)
+        return complete and all(
+            isinstance(begin, str) and any(begin.startswith(trigger) for trigger in triggers) for begin in begins
+        )
     format = tag.get("format")
     return isinstance(format, dict) and format.get("type") in _FORMATS
 
@@ -146,32 +148,32 @@ def constraint(outputs: StructuredOutputsParams | None, format: Any) -> Structur
     return StructuredOutputsParams(**own | over)
 
 
-def check_constraint(asked: StructuredOutputsParams | None) -> None:
-    """Raise `Rejected` for what vLLM's engine refuses. It compiles a grammar; here only what is plainly wrong is found."""
-    if asked is None:
+def check_constraint(constraint: StructuredOutputsParams | None) -> None:
+    """Raise `Rejected` for what vLLM's engine refuses. It compiles grammars; here only plain mistakes are seen."""
+    if constraint is None:
         return
-    if asked.choice == []:
-        raise Rejected(f"Choice '{asked.choice}' cannot be an empty list")
+    if constraint.choice == []:
+        raise Rejected(f"Choice '{constraint.choice}' cannot be an empty list")
     for name in ("grammar", "json"):
-        value = getattr(asked, name)
+        value = getattr(constraint, name)
         if isinstance(value, str) and not value.strip():
             raise Rejected(f"structured_outputs.{name} cannot be an empty string")
-    for spec, deepest in ((asked.json, _DEEPEST), (asked.structural_tag, _DEEPEST + _DEEPER_IN_TAGS)):
+    for spec, deepest in ((constraint.json, _DEEPEST), (constraint.structural_tag, _DEEPEST + _DEEPER_IN_TAGS)):
         if spec and _deeper(spec, deepest):
             text = f"The JSON schema is nested too deeply: objects and arrays may nest at most {_DEEPEST} levels"
             raise Rejected(text)
-    if asked.json_object is False:
+    if constraint.json_object is False:
         text = "structured_outputs.json_object must be True if set; omit structured_outputs to disable structured outputs"
         raise Rejected(text)
-    if asked.regex and "\x00" in asked.regex:
+    if constraint.regex and "\x00" in constraint.regex:
         raise Rejected("structured_outputs.regex must not contain a NUL character ('\\x00')")
-    if asked.json is not None:
-        _check_schema(asked.json)
-    if asked.regex:
-        _check_pattern(asked.regex)
-    if asked.grammar is not None and not structured.rules(asked.grammar):
+    if constraint.json is not None:
+        _check_schema(constraint.json)
+    if constraint.regex:
+        _check_pattern(constraint.regex)
+    if constraint.grammar is not None and not structured.rules(constraint.grammar):
         text = "Invalid grammar specification: Failed to convert the grammar from GBNF to Lark:"
-        raise Rejected(f"{text} Expected ::= at line 1, '{asked.grammar.splitlines()[0]}' ^ ''")
+        raise Rejected(f"{text} Expected ::= at line 1, '{constraint.grammar.splitlines()[0]}' ^ ''")
 
 
 def _check_schema(schema: Any) -> None:
@@ -213,22 +215,22 @@ def _deeper(spec: Any, deepest: int) -> bool:
     return True
 
 
-def draft(asked: StructuredOutputsParams | None, offers: Offers, random: Random) -> Draft | None:
-    """The text that a constraint asks for; None: there is no constraint.
+def draft(constraint: StructuredOutputsParams | None, offers: Offers, random: Random) -> Draft | None:
+    """Return the text of a constraint; None: there is no constraint.
 
     Raises:
         SchemaError: no sample can be made for it.
     """
-    if asked is None:
+    if constraint is None:
         return None
-    if asked.json is not None:
-        return structured.by_schema(asked.json, offers, random)
-    if asked.regex is not None:
-        return structured.by_pattern(asked.regex, random)
-    if asked.choice is not None:
-        return structured.one_of(asked.choice, offers, random)
-    if asked.grammar is not None:
-        return structured.by_grammar(asked.grammar, random)
-    if asked.structural_tag is not None:
-        return structured.by_tag(json.loads(asked.structural_tag), offers, random)
+    if constraint.json is not None:
+        return structured.by_schema(constraint.json, offers, random)
+    if constraint.regex is not None:
+        return structured.by_pattern(constraint.regex, random)
+    if constraint.choice is not None:
+        return structured.one_of(constraint.choice, offers, random)
+    if constraint.grammar is not None:
+        return structured.by_grammar(constraint.grammar, random)
+    if constraint.structural_tag is not None:
+        return structured.by_tag(json.loads(constraint.structural_tag), offers, random)
     return structured.any_object(offers, random)

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-from fake_vllm.api.accepted import check_model, telling
+from fake_vllm.api.accepted import check_model, refusing
 from fake_vllm.api.body import Body, Rejected, read
 from fake_vllm.api.checks import check_media, check_template
 from fake_vllm.api.messages import ChatMessage, conversation
@@ -50,14 +50,14 @@ class DetokenizeRequest(Body):
 
 
 def tokenize(rules: Rules, content_type: str, body: bytes) -> dict[str, Any]:
-    """The tokens of a prompt or of a chat; however many there are, they are counted.
+    """Return the tokens of a prompt or a chat, however many there are.
 
     Raises:
         Refused: with vLLM's status, type and message.
     """
     request: Any = read(TokenizeCompletionRequest | TokenizeChatRequest, content_type, body)  # type: ignore[arg-type]
     check_model(request.model, rules)
-    text = request.prompt if isinstance(request, TokenizeCompletionRequest) else telling(lambda: _rendered(rules, request))
+    text = request.prompt if isinstance(request, TokenizeCompletionRequest) else refusing(lambda: _rendered(rules, request))
     ids = Room(None).prompt(text).ids
     strings = [tokenizer.token_string(id) for id in ids] if request.return_token_strs else None
     return {"count": len(ids), "max_model_len": rules.max_model_len, "tokens": ids, "token_strs": strings}
@@ -83,7 +83,7 @@ def detokenize(rules: Rules, content_type: str, body: bytes) -> dict[str, Any]:
     request = read(DetokenizeRequest, content_type, body)
     check_model(request.model, rules)
     if any(id >= 2**32 for id in request.tokens):
-        telling(_too_large)
+        refusing(_too_large)
     return {"prompt": tokenizer.decode(request.tokens)}
 
 

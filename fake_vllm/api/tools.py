@@ -33,7 +33,7 @@ class ChatCompletionToolsParam(Body):
 
     @model_validator(mode="after")
     def _as_it_is_after(self) -> "ChatCompletionToolsParam":
-        """Does nothing; vLLM's model has a validator here too, which pydantic shows in the place of an error."""
+        """Do nothing: vLLM's model has a validator here, which pydantic shows in an error's place."""
         return self
 
 
@@ -61,7 +61,7 @@ class Function(NamedTuple):
 
 
 def check(data: dict[str, Any]) -> None:
-    """Raise `Rejected` for what vLLM refuses of a chat's raw `tools` and `tool_choice`; put in the choice that goes without saying."""
+    """Raise `Rejected` for raw tools that vLLM refuses; fill in the default choice."""
     if data.get("tools") == []:
         text = "`tools` must not be an empty array. Either provide at least one tool or omit the field entirely."
         raise Rejected(text, "tools")
@@ -98,18 +98,24 @@ def check_parser(choice: Any) -> None:
     if choice == "auto":
         raise Rejected('"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set')
     named = isinstance(choice, ChatCompletionNamedToolChoiceParam)
-    told = f'function "{choice.function.name}"' if named else f'"{choice}"'
-    raise Rejected(f"tool_choice={told} requires --tool-call-parser to be set")
+    shown = f'function "{choice.function.name}"' if named else f'"{choice}"'
+    raise Rejected(f"tool_choice={shown} requires --tool-call-parser to be set")
 
 
-def called(tools: list[Function], choice: str | None, offers: Offers, *, asked: bool, parallel: bool) -> Calling | None:
-    """Which tools the model calls; None: it answers with text.
+def called(tools: list[Function], choice: str | None, offers: Offers, *, user_spoke_last: bool, parallel: bool) -> Calling | None:
+    """Return which tools the model calls; None: it answers with text.
 
-    `choice`: "auto", "required", "none", None (which is "auto"), or the name of a tool.
-    Left to itself it calls a tool if it is `asked`, that is, if the user spoke last, and what he said has the tool's name or a word
-    of it. Several names make several calls, in the order in which they were said, unless not `parallel`.
+    Left to itself the model calls a tool if the user spoke last and named it, or a word of its name. Several names make several calls,
+    in their order in the message.
+
+    Args:
+        tools: The tools of the request.
+        choice: "auto", "required", "none", None (which is "auto"), or the name of a tool.
+        offers: The user's message.
+        user_spoke_last: Whether the message is the last of the conversation.
+        parallel: Whether several calls are allowed.
     """
-    if choice == "none":
+    if choice == "none" or not tools:
         return None
     names = list(dict.fromkeys(tool.name for tool in tools))
     if choice not in ("auto", "required", None):
@@ -118,7 +124,7 @@ def called(tools: list[Function], choice: str | None, offers: Offers, *, asked: 
     spoken = spoken if parallel else spoken[:1]
     if choice == "required":
         return Calling(tuple(spoken or names[:1]), "required")
-    return Calling(tuple(spoken), "auto") if asked and spoken else None
+    return Calling(tuple(spoken), "auto") if user_spoke_last and spoken else None
 
 
 def _spoken(names: list[str], offers: Offers) -> list[str]:
@@ -135,7 +141,7 @@ def _spoken(names: list[str], offers: Offers) -> list[str]:
 
 
 def draft(tools: list[Function], calling: Calling, offers: Offers, random: Random) -> Draft:
-    """All calls as the model writes them for a parser of the hermes kind; the last one can be drawn out.
+    """Return all calls as a model writes them for the hermes parser; the last can be drawn out.
 
     vLLM does not hold the model to parameters that it cannot compile; here such a call gets an object without any.
     """

@@ -1,4 +1,6 @@
-"""How vLLM 0.32 writes: compact JSON, UTF-8 not escaped, one event per HTTP chunk. Proved by transcripts in tests/fake_vllm/golden.
+"""Write JSON and events as vLLM 0.32 does: compact, UTF-8 not escaped, one event per HTTP chunk.
+
+Transcripts in tests/fake_vllm/golden prove it.
 
 Keys differ by kind of event: only the finish event has `stop_reason` in a chat, only the role event has `prompt_token_ids`, and
 `system_fingerprint` sits in the last event that holds JSON.
@@ -38,5 +40,5 @@ def usage(prompt: int, completion: int) -> dict[str, Any]:
 
 
 def events(data: bytes) -> list[bytes]:
-    """The SSE events in some bytes, which may hold several or none: each travels in an HTTP chunk of its own."""
+    """Split bytes into SSE events: each travels in an HTTP chunk of its own."""
     return [part + b"\n\n" for part in data.split(b"\n\n")[:-1]]

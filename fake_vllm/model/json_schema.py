@@ -1,4 +1,4 @@
-"""JSON that conforms to a JSON Schema: one small sample, the same for the same seed, made of what the prompt offers where it can be."""
+"""Make one small sample of a JSON Schema, from what the prompt offers and a seed."""
 
 import json
 import math
@@ -112,8 +112,8 @@ class _Writer:
             elif (key := next((key for key in ("anyOf", "oneOf") if key in schema), None)) is not None:
                 schema = _joined(_without(schema, key), self._alternative(schema[key], depth))
             else:
-                found: dict[str, Any] = schema
-                return found
+                resolved: dict[str, Any] = schema
+                return resolved
         raise SchemaError("The schema's references lead in a circle.")
 
     def _alternative(self, schemas: list[Any], depth: int) -> Any:
@@ -122,7 +122,7 @@ class _Writer:
         return min(schemas, key=lambda schema: self._kind(self._one(schema, depth), depth) == "null")
 
     def _height(self, schema: Any, most: int) -> float:
-        """How many levels the flattest value of a schema has. `most`: look no further than so many steps."""
+        """Return how many levels the flattest value of a schema has, looking at most `most` deep."""
         if most == 0:
             return math.inf
         if not isinstance(schema, dict):

@@ -1,4 +1,4 @@
-"""Log-probabilities, made up: the same for the same token, and so that the token that was drawn is the likeliest."""
+"""Make up log-probabilities: the same for the same token, and highest for the token drawn."""
 
 from typing import Final, NamedTuple
 
@@ -27,24 +27,24 @@ def token_text(id: int) -> str:
 
 
 def drawn(id: int, top: int) -> list[Candidate]:
-    """The token that was drawn, and the likeliest `top` tokens at its place, of which it is the first."""
+    """Return the drawn token, the likeliest of all, and the next ones, `top` in all."""
     return [Candidate(id, -0.25 - id % 64 / 256, 1), *_others(id, top - 1, rank=2)]
 
 
 def given(id: int, top: int) -> list[Candidate]:
-    """A token of the prompt, and the likeliest `top` tokens at its place, of which it is none."""
+    """Return a token of the prompt, and the likeliest `top` tokens at its place."""
     return [Candidate(id, -6.5 - id % 64 / 256, top + 2 + id % 500), *_others(id, top, rank=1)]
 
 
-def asked(id: int, ids: list[int]) -> list[Candidate]:
-    """The token that was drawn, and some tokens that the client named."""
+def named_by_client(id: int, ids: list[int]) -> list[Candidate]:
+    """Return the drawn token, and the tokens that the client named."""
     named = [Candidate(other, -8.0 - other % 64 / 256, at + 2) for at, other in enumerate(ids) if other != id]
     return [*drawn(id, 1), *named]
 
 
 def _others(id: int, count: int, rank: int) -> list[Candidate]:
     words = SIZE - FIRST_WORD
-    found = (FIRST_WORD + (id * 31 + at * 97) % words for at in range(count + 1))
-    return [Candidate(other, -1.0 - (rank + at) / 4, rank + at) for at, other in enumerate(x for x in found if x != id)][
+    others = (FIRST_WORD + (id * 31 + at * 97) % words for at in range(count + 1))
+    return [Candidate(other, -1.0 - (rank + at) / 4, rank + at) for at, other in enumerate(x for x in others if x != id)][
         : max(count, 0)
     ]

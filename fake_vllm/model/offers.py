@@ -14,8 +14,8 @@ class Offers:
 
     def __init__(self, text: str) -> None:
         self._text = text
-        self._numbers = [float(found) if "." in found else int(found) for found in _NUMBER.findall(text)]
-        self._quoted = ["".join(found) for found in _QUOTED.findall(text)]
+        self._numbers = [float(number) if "." in number else int(number) for number in _NUMBER.findall(text)]
+        self._quoted = ["".join(groups) for groups in _QUOTED.findall(text)]
 
     def number(self, fits: Callable[[float], bool]) -> float | None:
         """The next number that fits; integers stay integers."""
@@ -31,8 +31,8 @@ class Offers:
 
     def position(self, name: str) -> int | None:
         """Where the text has this name as a word of its own, in upper or lower case; None: nowhere."""
-        found = re.search(rf"(?<!\w){re.escape(name)}(?!\w)", self._text, re.IGNORECASE)
-        return found.start() if found else None
+        match = re.search(rf"(?<!\w){re.escape(name)}(?!\w)", self._text, re.IGNORECASE)
+        return match.start() if match else None
 
 
 def _take(values: list[_Value], fits: Callable[[_Value], bool]) -> _Value | None:

@@ -27,14 +27,14 @@ def matching(pattern: str, random: Random) -> str:
     """Make up a text that the whole pattern matches.
 
     Raises:
-        PatternError: it is no regular expression, or one with look-around, for which nothing was found.
+        PatternError: it is not a regular expression, or has look-around that no sample satisfies.
     """
     try:
         text = "".join(_sampled(parser.parse(pattern), random, []))
         if re.fullmatch(pattern, text) is None:
             raise PatternError(f"fake-vllm has no text for the pattern '{pattern}'.")
     except (re.error, RecursionError, OverflowError) as error:
-        raise PatternError(f"'{pattern}' is no regular expression: {error}.") from None
+        raise PatternError(f"'{pattern}' is not a regular expression: {error}.") from None
     return text
 
 

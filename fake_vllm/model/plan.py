@@ -1,4 +1,4 @@
-"""What one request will get: how long, and where its text comes from."""
+"""Plan what the model says to one request: how long it is, and where its text comes from."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -51,7 +51,7 @@ class Recorded:
 
 @dataclass(frozen=True)
 class Echo:
-    """The prompt, said back."""
+    """The prompt again."""
 
     def pieces(self, seed: str, prompt: str, *, endless: bool) -> Iterator[Piece]:
         made = _spelled(prompt)
@@ -59,11 +59,11 @@ class Echo:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What one request will get, after its scenario has had its say.
+class GenerationPlan:
+    """How much the model says to one request, and from where; scenarios change it.
 
-    `eos_after`: the model emits its end token after so many tokens; None: never. It is the script that keeps to this.
-    `max_tokens`: what the request asked for; None: nothing.
+    `eos_after`: after how many tokens the model emits its end token; None: never. The script keeps to this.
+    `max_tokens`: the most that the request wants; None: it does not say.
     `context`: what is left of the model's context; None: it never fills.
     `source`: where free text comes from; a text whose shape the request sets, such as JSON, is not touched by it.
     """
@@ -88,7 +88,7 @@ class Plan:
         return self.eos_after is None or (self.context is not None and self.eos_after >= self.context)
 
     def free_text(self, seed: str, prompt: str) -> Iterator[Piece]:
-        """Free text up to the place of the end token, which is not part of it; without end if the plan has none."""
+        """Return free text up to the place of the end token; without end if the plan has none."""
         return islice(self.source.pieces(seed, prompt, endless=self.eos_after is None), self.eos_after)
 
 

@@ -1,4 +1,4 @@
-"""From the tokens that a script wants to the pieces that a client gets: limits, forced and banned tokens, what ends a sequence."""
+"""Turn the script's tokens into pieces: limits, forced and banned tokens, what ends a sequence."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from itertools import chain, islice
 
 from fake_vllm.model.piece import FINISHED, PLAIN, Piece
-from fake_vllm.model.plan import Plan
+from fake_vllm.model.plan import GenerationPlan
 from fake_vllm.model.stops import StopStrings
 from fake_vllm.model.tokenizer import Incremental
 from fake_vllm.model.vocabulary import END, FIRST_WORD, SIZE
@@ -17,7 +17,7 @@ CERTAIN = 50.0
 
 @dataclass(frozen=True)
 class Repetition:
-    """vLLM's `repetition_detection`: a pattern of so many tokens, at least and at most, that comes `count` times in a row."""
+    """vLLM's `repetition_detection`: a pattern of `least` to `most` tokens, `count` times in a row."""
 
     least: int
     most: int
@@ -26,10 +26,10 @@ class Repetition:
 
 @dataclass(frozen=True)
 class Sampling:
-    """What a request says about drawing tokens, as far as it matters to a fake model. The defaults are those of no request at all.
+    """What a request says about drawing tokens, as far as it matters to a fake model.
 
     `include_stop`: the stop string or token that ends the text stays in it. `banned`: sequences of ids; the last one is not drawn after
-    the others. `allowed`: None allows every token. `plain`: nothing is asked that a step would have to look at.
+    the others. `allowed`: None allows every token. `plain`: no step has to look at anything.
     """
 
     stops: tuple[str, ...] = ()
@@ -45,15 +45,15 @@ class Sampling:
     plain: bool = field(init=False)
 
     def __post_init__(self) -> None:
-        asked = (self.stops, self.stop_ids, self.min_tokens, self.forced is not None, self.banned, self.allowed, self.repetition)
-        object.__setattr__(self, "plain", not any(asked) and self.skip_special and not self.include_stop)
+        wishes = (self.stops, self.stop_ids, self.min_tokens, self.forced is not None, self.banned, self.allowed, self.repetition)
+        object.__setattr__(self, "plain", not any(wishes) and self.skip_special and not self.include_stop)
 
     @property
     def _steers(self) -> bool:
         return bool(self.forced is not None or self.banned or self.allowed or self.min_tokens)
 
-    def sequence(self, wanted: Iterator[Piece], plan: Plan, *, steered: bool = True) -> Iterator[Piece]:
-        """One choice's pieces; the last one says how it ended. Memory stays constant, however long it gets.
+    def sequence(self, wanted: Iterator[Piece], plan: GenerationPlan, *, steered: bool = True) -> Iterator[Piece]:
+        """Return one choice's pieces, at constant memory; the last one says how it ended.
 
         `wanted`: the script's tokens up to the place of the end token. `steered`: False for a text whose shape a grammar sets, which
         no bias changes.
@@ -98,7 +98,7 @@ class Sampling:
 
 
 def _plain(wanted: Iterator[Piece], limit: int | None) -> Iterator[Piece]:
-    """Nothing to look out for but the end: the pieces pass as they are, without a step of Python per token."""
+    """Return the pieces up to the end, without a step of Python per token."""
     if limit is None:
         return chain(wanted, [FINISHED])
     return chain(islice(wanted, limit - 1), _last(wanted))
@@ -148,10 +148,10 @@ class _Steering:
 class _Repeating:
     """Watches the newest tokens for a pattern that repeats itself."""
 
-    def __init__(self, asked: Repetition) -> None:
-        self._sizes = range(max(asked.least, 1), asked.most + 1)
-        self._count = asked.count
-        self._newest: deque[int] = deque(maxlen=asked.most * asked.count)
+    def __init__(self, repetition: Repetition) -> None:
+        self._sizes = range(max(repetition.least, 1), repetition.most + 1)
+        self._count = repetition.count
+        self._newest: deque[int] = deque(maxlen=repetition.most * repetition.count)
 
     def seen(self, id: int) -> bool:
         self._newest.append(id)

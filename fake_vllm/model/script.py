@@ -1,4 +1,4 @@
-"""What the model says to one request: free text, or a text whose shape is set, such as JSON."""
+"""Write what the model says: free text, or a text whose shape is set, such as JSON."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Literal
 
 from fake_vllm.model import tokenizer
 from fake_vllm.model.piece import PLAIN, Piece
-from fake_vllm.model.plan import Plan
+from fake_vllm.model.plan import GenerationPlan
 from fake_vllm.model.vocabulary import PAD
 
 
@@ -26,23 +26,23 @@ class Draft:
 
 @dataclass(frozen=True)
 class Script:
-    """The model's lines. `draft`: None for free text. `prompt`: the text that it answers."""
+    """What the model says. `draft`: None for free text. `prompt`: the text that it answers."""
 
     seed: str
     prompt: str
     draft: Draft | None = None
 
-    def pieces(self, plan: Plan) -> Iterator[Piece]:
+    def pieces(self, plan: GenerationPlan) -> Iterator[Piece]:
         """Token after token, up to the place of the end token; without end if the plan has none.
 
-        A grammar lets a model end only where the text is complete, so a draft is told to its end even if the plan is shorter. It is
+        A grammar lets a model end only where the text is complete, so a draft runs to its end even if the plan is shorter. It is
         drawn out to the plan's length by words where it can be, else only if the plan goes on to the end of the context or for ever.
         """
         if self.draft is None:
             return plan.free_text(self.seed, self.prompt)
         return self._spell(self.draft, plan)
 
-    def _spell(self, draft: Draft, plan: Plan) -> Iterator[Piece]:
+    def _spell(self, draft: Draft, plan: GenerationPlan) -> Iterator[Piece]:
         text = tokenizer.Incremental().text
         head, tail = tokenizer.encode(draft.head), tokenizer.encode(draft.tail)
         yield from (Piece(text(id), (id,)) for id in head)
@@ -51,7 +51,7 @@ class Script:
             yield from islice(self._filler(draft, plan), room)
         yield from (Piece(text(id), (id,)) for id in tail)
 
-    def _filler(self, draft: Draft, plan: Plan) -> Iterator[Piece]:
+    def _filler(self, draft: Draft, plan: GenerationPlan) -> Iterator[Piece]:
         if draft.filler == "words":
             return islice(plan.source.pieces(self.seed, self.prompt, endless=True), 1, None)
         return repeat(PLAIN[PAD]._replace(text=draft.filler))

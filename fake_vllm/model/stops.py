@@ -22,19 +22,19 @@ class StopStrings:
         """The stop string that ended the text; None: none has."""
 
     def feed(self, text: str, *, search: bool = True) -> None:
-        """Add text. `search`: False while the text is so short that nothing may end it; a stop string in it is then never found."""
+        """Add text. `search`: False for text so early that a stop string in it does not count."""
         old = len(self._said) + len(self._held)
         self._held += text
         if not (search and text and self._stops):
             return
         whole = self._said + self._held
-        found = []
+        hits = []
         for stop in self._stops:
             if (at := whole.find(stop, max(0, old - len(stop) + 1))) >= 0:
-                found.append((at + len(stop), at, stop))
-        if not found:
+                hits.append((at + len(stop), at, stop))
+        if not hits:
             return
-        end, at, self.hit = min(found, key=lambda one: one[0])
+        end, at, self.hit = min(hits, key=lambda one: one[0])
         cut = (end if self._include else at) - len(self._said)
         self._held = self._held[: max(cut, 0)]
 

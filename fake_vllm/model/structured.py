@@ -50,14 +50,14 @@ def by_pattern(pattern: str, random: Random) -> Draft:
 
 
 def by_grammar(grammar: str, random: Random) -> Draft:
-    """A best effort: the first alternative of each rule, from `root` (EBNF) or `start` (Lark) on, with every part of it once."""
-    found = rules(grammar)
-    start = next((name for name in ("root", "start") if name in found), None)
-    return Draft(_ruled(found, start, random, 0) if start else "")
+    """Follow the first alternative of each rule, from `root` (EBNF) or `start` (Lark) on."""
+    by_name = rules(grammar)
+    start = next((name for name in ("root", "start") if name in by_name), None)
+    return Draft(_ruled(by_name, start, random, 0) if start else "")
 
 
 def rules(grammar: str) -> dict[str, str]:
-    """What each rule of a grammar says, by name; none at all if it is no grammar."""
+    """Return the body of each rule of a grammar by name; none if the text is not a grammar."""
     marks = list(_RULE.finditer(grammar))
     ends = [mark.start() for mark in marks[1:]] + [len(grammar)]
     return {mark[1]: grammar[mark.end() : end] for mark, end in zip(marks, ends, strict=False)}

@@ -1,4 +1,4 @@
-"""Text to token ids and back. It is a fake one, yet loses nothing: what no word covers is spelled in bytes."""
+"""Turn text into token ids and back without loss: what no word covers is spelled in bytes."""
 
 import re
 from codecs import getincrementaldecoder
@@ -17,7 +17,7 @@ _WORDS = re.compile(r" ?[^\W\d_]+| ?\d{1,2}| ?[^\s\w]+|_+|\s+(?=\s)|\s+")
 def encode(text: str, most: int | None = None) -> list[int]:
     """The ids of a text. The names of special tokens stand for these tokens, as in a real tokenizer.
 
-    `most`: stop soon after so many, for texts that are too long anyway; None: take the whole text.
+    `most`: stop soon after this many, for texts that are too long anyway; None: take the whole text.
     """
     ids: list[int] = []
     for part in _MARK.split(text):
@@ -31,8 +31,8 @@ def encode(text: str, most: int | None = None) -> list[int]:
 
 
 def _encode_words(text: str, ids: list[int], most: int | None) -> None:
-    for found in _WORDS.finditer(text):
-        word = found[0]
+    for match in _WORDS.finditer(text):
+        word = match[0]
         id = IDS.get(word)
         if id is not None:
             ids.append(id)

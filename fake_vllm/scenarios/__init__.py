@@ -1,6 +1,11 @@
-"""Every way the fake can behave: one scenario, one file."""
+"""Every way the fake can behave: one scenario, one file.
 
-from fake_vllm.scenarios.base import Call, Cut, Failure, Scenario, ScenarioError
-from fake_vllm.scenarios.read import Lineup, catalogue, parse
+`base` says what a scenario may do, `registry` lists them all, `parse` reads them as users write them, and `trigger` says when one
+applies. How to add one: docs/adding_a_fault.md.
+"""
 
-__all__ = ["Call", "Cut", "Failure", "Lineup", "Scenario", "ScenarioError", "catalogue", "parse"]
+from fake_vllm.scenarios.base import Cut, Failure, Scenario, ScenarioError
+from fake_vllm.scenarios.parse import ScenarioSpec, parse
+from fake_vllm.scenarios.registry import catalogue
+
+__all__ = ["Cut", "Failure", "Scenario", "ScenarioError", "ScenarioSpec", "catalogue", "parse"]

@@ -1,16 +1,17 @@
-"""What a scenario may do to an answer."""
+"""What a scenario may do to a response."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Final, Protocol
+from typing import Any, ClassVar, Final
 
 from pydantic import ConfigDict
 
 from fake_vllm.api import error
-from fake_vllm.connection import Headers
-from fake_vllm.ledger import End
-from fake_vllm.model import Plan
-from fake_vllm.steps import Steps, before_token
-from fake_vllm.timing import Pace
+from fake_vllm.engine.ledger import End
+from fake_vllm.engine.timing import Pace
+from fake_vllm.http.connection import Headers
+from fake_vllm.model import GenerationPlan
+from fake_vllm.response.response import Response
+from fake_vllm.response.steps import Steps, before_token
 
 STRICT: Final = ConfigDict(extra="forbid", defer_build=True)
 
@@ -20,7 +21,7 @@ class ScenarioError(ValueError):
 
 
 class Failure(Exception):
-    """Raised by a scenario: the client gets this error in place of the rest. An event where a stream has begun, else an answer."""
+    """Raised by a scenario to send an error in place of the rest: an event if a stream has begun, else a whole response."""
 
     def __init__(
         self, status: int, type: str, message: str, *, end: End, param: str | None = None, headers: Headers = ()
@@ -33,85 +34,74 @@ class Failure(Exception):
 
 
 class Cut(Exception):
-    """Raised by a scenario: the connection is closed in the middle, with a reset or, if `clean`, with a FIN."""
+    """Raised by a scenario to close the connection in the middle: with a reset or, if `clean`, with a FIN."""
 
     def __init__(self, *, clean: bool = False) -> None:
         super().__init__("cut")
         self.clean = clean
 
 
-class Call(Protocol):
-    """What a scenario sees of the request it plays in."""
-
-    stream: bool
-    model: str
-    length: int
-    """Bytes of the body of a whole answer, as its head will say."""
-
-    @property
-    def attempt(self) -> int:
-        """Which request with this very scenario text it is, from 1."""
-
-    def now(self) -> float:
-        """The loop's time in seconds, which steps are timed by."""
-
-    def says(self, payload: bytes) -> bytes:
-        """These bytes if the answer is a stream, else none: nothing may stand before a whole answer."""
-
-    def abort(self) -> None:
-        """End the answer before its next token, with vLLM's `finish_reason` "abort"."""
-
-    def token(self, text: str) -> bytes:
-        """The event of a stream that carries this text; none if the answer is no stream."""
-
-
 class Scenario:
-    """One way to behave. A subclass is a frozen dataclass: its name, its parameters as fields, and the hooks it needs.
+    """One way to behave: a frozen dataclass with its parameters as fields and the hooks it needs.
 
-    The first line of its docstring is what `fake-vllm scenarios` prints. The object holds settings only: it plays in many requests at once.
+    The first line of a subclass's docstring is what `fake-vllm scenarios` prints. An instance holds settings only, since it plays in many
+    requests at once.
     """
 
-    name: ClassVar[str]
     only_delivers: ClassVar[bool] = False
-    """Leaves the answer itself alone. Named alone, it delivers what the server would have said anyway."""
+    """Leaves the text of the response alone. Named alone, it delivers what the server would have said anyway."""
+    reads_requests: ClassVar[bool] = True
+    """False: a server that plays this accepts connections and never reads from them."""
 
-    def shape(self, plan: Plan) -> Plan:
-        """Change what the engine will make. Called once, before the request waits for a slot."""
+    def shape(self, plan: GenerationPlan) -> GenerationPlan:
+        """Change what the engine will generate; called once, before the request waits for a slot."""
         return plan
 
     def pace(self, pace: Pace) -> Pace:
         """Change the times that the engine takes."""
         return pace
 
-    def before(self, call: Call) -> None:
-        """Called before anything is sent and before the request waits for a slot. May raise `Failure` or `Cut`."""
+    def before(self, response: Response) -> None:
+        """Act before anything is sent and before the request waits for a slot.
 
-    def payloads(self, steps: Steps, call: Call) -> Steps:
-        """Change what the answer says. Each step with bytes is an event of a stream, or a part of a whole answer's body.
+        Raises:
+            Failure: The client gets an error instead.
+            Cut: The connection is closed instead.
+        """
 
-        May raise `Failure` or `Cut`.
+    def payloads(self, steps: Steps, response: Response) -> Steps:
+        """Change what the response says.
+
+        Each step with bytes is an event of a stream, or a part of a whole response's body.
+
+        Raises:
+            Failure: An error takes the place of the rest.
+            Cut: The connection is closed.
         """
         return steps
 
-    def packets(self, steps: Steps, call: Call) -> Steps:
-        """Change the bytes on the wire, head and chunk sizes included. The first step with bytes begins with the whole head.
+    def packets(self, steps: Steps, response: Response) -> Steps:
+        """Change the bytes on the wire, head and chunk sizes included.
 
-        May raise `Cut`.
+        The first step with bytes begins with the whole head.
+
+        Raises:
+            Cut: The connection is closed.
         """
         return steps
 
 
 class CutAfter(Scenario):
-    """What cuts have in common: `after` tokens are sent, and for 0 not even a header. `clean`: with a FIN, else with a reset."""
+    """Cuts the connection after `after` tokens, and for 0 before any header. `clean`: with a FIN, else with a reset."""
 
     clean: ClassVar[bool]
     after: int
 
-    def before(self, call: Call) -> None:
+    def before(self, response: Response) -> None:
         if self.after == 0:
             raise Cut(clean=self.clean)
 
-    def payloads(self, steps: Steps, call: Call) -> Steps:
+    def payloads(self, steps: Steps, response: Response) -> Steps:
         yield from before_token(steps, self.after)
         raise Cut(clean=self.clean)
 
@@ -122,7 +112,7 @@ class Together(Scenario):
     def __init__(self, parts: Sequence[Scenario]) -> None:
         self.parts = parts
 
-    def shape(self, plan: Plan) -> Plan:
+    def shape(self, plan: GenerationPlan) -> GenerationPlan:
         for part in self.parts:
             plan = part.shape(plan)
         return plan
@@ -132,16 +122,16 @@ class Together(Scenario):
             pace = part.pace(pace)
         return pace
 
-    def before(self, call: Call) -> None:
+    def before(self, response: Response) -> None:
         for part in self.parts:
-            part.before(call)
+            part.before(response)
 
-    def payloads(self, steps: Steps, call: Call) -> Steps:
+    def payloads(self, steps: Steps, response: Response) -> Steps:
         for part in self.parts:
-            steps = part.payloads(steps, call)
+            steps = part.payloads(steps, response)
         return steps
 
-    def packets(self, steps: Steps, call: Call) -> Steps:
+    def packets(self, steps: Steps, response: Response) -> Steps:
         for part in self.parts:
-            steps = part.packets(steps, call)
+            steps = part.packets(steps, response)
         return steps

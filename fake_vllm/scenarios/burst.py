@@ -1,19 +1,19 @@
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from fake_vllm.scenarios.base import STRICT, Call, Scenario
-from fake_vllm.steps import Steps
+from fake_vllm.response.response import Response
+from fake_vllm.response.steps import Steps
+from fake_vllm.scenarios.base import STRICT, Scenario
 
 
 @dataclass(frozen=True, config=STRICT)
 class Burst(Scenario):
     """Keeps back `tokens` events (50) and hands them over as one packet, as a proxy that buffers; the pace stays the same."""
 
-    name = "burst"
     only_delivers = True
     tokens: int = Field(50, ge=1)
 
-    def payloads(self, steps: Steps, call: Call) -> Steps:
+    def payloads(self, steps: Steps, response: Response) -> Steps:
         kept: list[bytes] = []
         for at, data, tokens in steps:
             if data:
@@ -22,4 +22,4 @@ class Burst(Scenario):
             yield at, b"".join(kept) if full else b"", tokens
             if full:
                 kept.clear()
-        yield call.now(), b"".join(kept), 0
+        yield response.now(), b"".join(kept), 0

@@ -8,6 +8,5 @@ from fake_vllm.scenarios.base import STRICT, CutAfter
 class Close(CutAfter):
     """Sends `after` tokens (5), then closes the connection (FIN) without an end of the body, as a vLLM whose API process was killed."""
 
-    name = "close"
     clean = True
     after: int = Field(5, ge=0)

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 from pydantic.dataclasses import dataclass
 
-from fake_vllm.model import Echo, Plan
+from fake_vllm.model import Echo, GenerationPlan
 from fake_vllm.scenarios.base import STRICT, Scenario
 
 
@@ -10,7 +10,5 @@ from fake_vllm.scenarios.base import STRICT, Scenario
 class EchoPrompt(Scenario):
     """Says the prompt back, once, as a model that only repeats."""
 
-    name = "echo"
-
-    def shape(self, plan: Plan) -> Plan:
+    def shape(self, plan: GenerationPlan) -> GenerationPlan:
         return replace(plan, source=Echo())

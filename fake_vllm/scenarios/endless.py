@@ -2,7 +2,7 @@ from dataclasses import replace
 
 from pydantic.dataclasses import dataclass
 
-from fake_vllm.model import Plan
+from fake_vllm.model import GenerationPlan
 from fake_vllm.scenarios.base import STRICT, Scenario
 
 
@@ -10,7 +10,5 @@ from fake_vllm.scenarios.base import STRICT, Scenario
 class Endless(Scenario):
     """Babbles without end: no end token, and a context that never fills. Only `max_tokens`, a stop string or the client ends it."""
 
-    name = "endless"
-
-    def shape(self, plan: Plan) -> Plan:
+    def shape(self, plan: GenerationPlan) -> GenerationPlan:
         return replace(plan, eos_after=None, context=None)

@@ -1,8 +1,9 @@
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from fake_vllm.scenarios.base import STRICT, Call, Failure, Scenario
-from fake_vllm.steps import Steps, before_token
+from fake_vllm.response.response import Response
+from fake_vllm.response.steps import Steps, before_token
+from fake_vllm.scenarios.base import STRICT, Failure, Scenario
 
 MESSAGE = "EngineCore encountered an issue. See stack trace (above) for the root cause."
 
@@ -11,9 +12,8 @@ MESSAGE = "EngineCore encountered an issue. See stack trace (above) for the root
 class ErrorEvent(Scenario):
     """Sends `after` tokens (5), then the error event of a vLLM whose engine died, and `[DONE]`; a whole answer is a 500."""
 
-    name = "error_event"
     after: int = Field(5, ge=0)
 
-    def payloads(self, steps: Steps, call: Call) -> Steps:
+    def payloads(self, steps: Steps, response: Response) -> Steps:
         yield from before_token(steps, self.after)
         raise Failure(500, "InternalServerError", MESSAGE, end="failed")

@@ -1,17 +1,17 @@
 from pydantic.dataclasses import dataclass
 
 from fake_vllm.api import DONE
-from fake_vllm.scenarios.base import STRICT, Call, Scenario
-from fake_vllm.steps import Steps
+from fake_vllm.response.response import Response
+from fake_vllm.response.steps import Steps
+from fake_vllm.scenarios.base import STRICT, Scenario
 
 
 @dataclass(frozen=True, config=STRICT)
 class NoDone(Scenario):
     """Leaves out the `[DONE]`; the body ends as it should."""
 
-    name = "no_done"
     only_delivers = True
 
-    def payloads(self, steps: Steps, call: Call) -> Steps:
+    def payloads(self, steps: Steps, response: Response) -> Steps:
         for at, data, tokens in steps:
             yield at, b"" if data == DONE else data, tokens

@@ -1,16 +1,15 @@
 from pydantic.dataclasses import dataclass
 
-from fake_vllm.scenarios.base import STRICT, Call, Scenario
-from fake_vllm.steps import Steps, forever
+from fake_vllm.response.response import Response
+from fake_vllm.response.steps import Steps, forever
+from fake_vllm.scenarios.base import STRICT, Scenario
 
 
 @dataclass(frozen=True, config=STRICT)
 class NoHeaders(Scenario):
     """Accepts the request and works on it, but sends nothing, not even the response headers."""
 
-    name = "no_headers"
-
-    def packets(self, steps: Steps, call: Call) -> Steps:
+    def packets(self, steps: Steps, response: Response) -> Steps:
         for at, _, tokens in steps:
             yield at, b"", tokens
         yield from forever()

@@ -1,23 +1,23 @@
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from fake_vllm.scenarios.base import STRICT, Call, Scenario
-from fake_vllm.steps import Steps
+from fake_vllm.response.response import Response
+from fake_vllm.response.steps import Steps
+from fake_vllm.scenarios.base import STRICT, Scenario
 
 
 @dataclass(frozen=True, config=STRICT)
 class OutOfOrder(Scenario):
     """Swaps the events of each two tokens after the first `after` (5), so that text arrives in the wrong order."""
 
-    name = "out_of_order"
     only_delivers = True
     after: int = Field(5, ge=0)
 
-    def payloads(self, steps: Steps, call: Call) -> Steps:
+    def payloads(self, steps: Steps, response: Response) -> Steps:
         made, kept = 0, b""
         for at, data, tokens in steps:
             made += tokens
-            if not (call.stream and data and tokens and made > self.after):
+            if not (response.stream and data and tokens and made > self.after):
                 yield at, kept + data, tokens
                 kept = b""
             elif kept:
@@ -26,4 +26,4 @@ class OutOfOrder(Scenario):
             else:
                 kept = data
                 yield at, b"", tokens
-        yield call.now(), kept, 0
+        yield response.now(), kept, 0

@@ -4,22 +4,21 @@ from typing import Any
 
 from pydantic.dataclasses import dataclass
 
+from fake_vllm.engine.timing import Pace, timing
 from fake_vllm.scenarios.base import STRICT, Scenario
-from fake_vllm.timing import Pace, timing
 
 
 @dataclass(frozen=True, config=STRICT)
 class SetPace(Scenario):
     """Other times than the server's, in milliseconds, `headers`, `first_token`, `gap`, as 20, normal:20/5, lognormal:20/0.5 or trace:FILE."""
 
-    name = "pace"
     only_delivers = True
     headers: str | None = None
     first_token: str | None = None
     gap: str | None = None
 
     def __post_init__(self) -> None:
-        _ = self._samplers  # what is no timing is told of now
+        _ = self._samplers  # a bad timing is reported when the scenario is parsed
 
     def pace(self, pace: Pace) -> Pace:
         return replace(pace, **self._samplers)

@@ -3,8 +3,9 @@ from http.client import responses
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from fake_vllm.engine import TOO_MANY_REQUESTS
-from fake_vllm.scenarios.base import STRICT, Call, Failure, Scenario
+from fake_vllm.engine.slots import TOO_MANY_REQUESTS
+from fake_vllm.response.response import Response
+from fake_vllm.scenarios.base import STRICT, Failure, Scenario
 
 # vLLM's words where it has any; it never sends a 429, a gateway before it does. Its 401 has a form of its own.
 ERRORS = {
@@ -22,15 +23,14 @@ class Refuse(Scenario):
     Counted are requests with the same scenario text, since the ledger was cleared; `key` makes two texts differ.
     """
 
-    name = "refuse"
     only_delivers = True
     status: int = Field(503, ge=400, le=599)
     retry_after: float | None = Field(None, ge=0)
     times: int = Field(1, ge=0)
     key: str = ""
 
-    def before(self, call: Call) -> None:
-        if self.times and call.attempt > self.times:
+    def before(self, response: Response) -> None:
+        if self.times and response.attempt > self.times:
             return
         type, text, param = ERRORS.get(self.status, (phrase := responses.get(self.status, "Error"), phrase, None))
         wait = [] if self.retry_after is None else [(b"retry-after", f"{self.retry_after:.10g}".encode())]

@@ -3,7 +3,7 @@ from dataclasses import replace
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from fake_vllm.model import Phrase, Plan
+from fake_vllm.model import GenerationPlan, Phrase
 from fake_vllm.scenarios.base import STRICT, Scenario
 
 
@@ -11,8 +11,7 @@ from fake_vllm.scenarios.base import STRICT, Scenario
 class Repeat(Scenario):
     """Says `phrase` ("again and ") again and again without end, as a model caught in a loop; `repetition_detection` ends it."""
 
-    name = "repeat"
     phrase: str = Field("again and ", min_length=1)
 
-    def shape(self, plan: Plan) -> Plan:
+    def shape(self, plan: GenerationPlan) -> GenerationPlan:
         return replace(plan, eos_after=None, context=None, source=Phrase(self.phrase))

@@ -6,24 +6,23 @@ from pathlib import Path
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from fake_vllm.model import Plan, Recorded
-from fake_vllm.recording import Recording, RecordingError
+from fake_vllm.engine.timing import Pace, Sampler
+from fake_vllm.model import GenerationPlan, Recorded
+from fake_vllm.response.recording import Recording, RecordingError
 from fake_vllm.scenarios.base import STRICT, Scenario
-from fake_vllm.timing import Pace, Sampler
 
 
 @dataclass(frozen=True, config=STRICT)
 class Replay(Scenario):
     """Says what was recorded into `file` with `fake-vllm record`, at its pace; `speed` (1) times as fast."""
 
-    name = "replay"
     file: Path
     speed: float = Field(1.0, gt=0)
 
     def __post_init__(self) -> None:
-        _ = self._recording  # a file that cannot be played is told of now
+        _ = self._recording  # a bad file is reported when the scenario is parsed
 
-    def shape(self, plan: Plan) -> Plan:
+    def shape(self, plan: GenerationPlan) -> GenerationPlan:
         texts = self._recording.texts
         return replace(plan, source=Recorded(tuple(texts)), eos_after=None if plan.eos_after is None else len(texts))
 

@@ -8,6 +8,5 @@ from fake_vllm.scenarios.base import STRICT, CutAfter
 class Reset(CutAfter):
     """Sends `after` tokens (5), then resets the connection (RST) without an end of the body; 0: before any header."""
 
-    name = "reset"
     clean = False
     after: int = Field(5, ge=0)

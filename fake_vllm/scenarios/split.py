@@ -6,9 +6,10 @@ from typing import Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from fake_vllm.model import Phrase, Plan
-from fake_vllm.scenarios.base import STRICT, Call, Scenario
-from fake_vllm.steps import Steps
+from fake_vllm.model import GenerationPlan, Phrase
+from fake_vllm.response.response import Response
+from fake_vllm.response.steps import Steps
+from fake_vllm.scenarios.base import STRICT, Scenario
 
 WORDS = "déjà vu, 日本語 and 🙂 "
 CUTS = {
@@ -25,23 +26,22 @@ class Split(Scenario):
     The parts lie `every` seconds (0.001) apart. With `character` the model says words with characters of two, three and four bytes.
     """
 
-    name = "split"
     only_delivers = True
     at: Literal["byte", "character", "line"] = "byte"
     every: float = Field(default=0.001, gt=0)
 
-    def shape(self, plan: Plan) -> Plan:
+    def shape(self, plan: GenerationPlan) -> GenerationPlan:
         return replace(plan, source=Phrase(WORDS)) if self.at == "character" else plan
 
-    def packets(self, steps: Steps, call: Call) -> Steps:
+    def packets(self, steps: Steps, response: Response) -> Steps:
         where = CUTS[self.at]
         for at, data, tokens in steps:
             first, *rest = _cut(data, where)
             yield at, first, tokens
             for part in rest:
-                yield call.now() + self.every, part, 0
+                yield response.now() + self.every, part, 0
 
 
 def _cut(data: bytes, where: re.Pattern[bytes]) -> list[bytes]:
-    places = [0, *(found.start() for found in where.finditer(data)), len(data)]
+    places = [0, *(match.start() for match in where.finditer(data)), len(data)]
     return [data[begin:end] for begin, end in pairwise(places) if begin < end] or [b""]

@@ -1,17 +1,17 @@
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from fake_vllm.scenarios.base import STRICT, Call, Scenario
-from fake_vllm.steps import Steps, before_token, forever
+from fake_vllm.response.response import Response
+from fake_vllm.response.steps import Steps, before_token, forever
+from fake_vllm.scenarios.base import STRICT, Scenario
 
 
 @dataclass(frozen=True, config=STRICT)
 class Stall(Scenario):
     """Sends `after` tokens (5), then nothing more: the connection stays open and silent, the slot is held."""
 
-    name = "stall"
     after: int = Field(5, ge=0)
 
-    def payloads(self, steps: Steps, call: Call) -> Steps:
+    def payloads(self, steps: Steps, response: Response) -> Steps:
         yield from before_token(steps, self.after)
         yield from forever()

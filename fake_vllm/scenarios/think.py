@@ -6,8 +6,9 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from fake_vllm.api import dumps
-from fake_vllm.scenarios.base import STRICT, Call, Scenario
-from fake_vllm.steps import Steps
+from fake_vllm.response.response import Response
+from fake_vllm.response.steps import Steps
+from fake_vllm.scenarios.base import STRICT, Scenario
 
 # An empty text is the opening or the end of an answer, not a thought.
 DELTA = re.compile(rb'"delta":\{"content":("(?:[^"\\]|\\.)+")')
@@ -19,27 +20,26 @@ WORD = re.compile(r"\s*\S+|\s+")  # a token of the made-up text, of which a whol
 class Think(Scenario):
     """Tells the first `tokens` tokens (30) of a chat as thoughts, in `field`: reasoning (as vLLM 0.32), reasoning_content, or both."""
 
-    name = "think"
     only_delivers = True
     tokens: int = Field(30, ge=0)
     field: Literal["reasoning", "reasoning_content", "both"] = "reasoning"
 
-    def payloads(self, steps: Steps, call: Call) -> Steps:
+    def payloads(self, steps: Steps, response: Response) -> Steps:
         made = 0
         for at, data, tokens in steps:
             made += tokens
-            if not call.stream:
+            if not response.stream:
                 changed = MESSAGE.sub(self._in_message, data)
-                call.length += len(changed) - len(data)
+                response.length += len(changed) - len(data)
                 data = changed
             elif tokens and made <= self.tokens:
-                data = DELTA.sub(lambda found: b'"delta":{' + self._thought(found[1]), data)
+                data = DELTA.sub(lambda match: b'"delta":{' + self._thought(match[1]), data)
             yield at, data, tokens
 
-    def _in_message(self, found: re.Match[bytes]) -> bytes:
-        words = WORD.findall(json.loads(found[1]))
+    def _in_message(self, match: re.Match[bytes]) -> bytes:
+        words = WORD.findall(json.loads(match[1]))
         thought, said = ("".join(part) for part in (words[: self.tokens], words[self.tokens :]))
-        return b'"content":' + dumps(said or None) + found[2] + self._thought(dumps(thought or None))
+        return b'"content":' + dumps(said or None) + match[2] + self._thought(dumps(thought or None))
 
     def _thought(self, text: bytes) -> bytes:
         names = ("reasoning", "reasoning_content") if self.field == "both" else (self.field,)

@@ -30,9 +30,12 @@ class Numbers:
 
 @dataclass(frozen=True)
 class Trigger:
-    """`attempts`: of the same scenario text. `requests`: to this server. Both count from 1, since the ledger was cleared.
+    """When a scenario applies. Counts are from 1, since the ledger was cleared.
 
-    `chance`: from 0 to 1; the same request number and seed always have the same luck.
+    Attributes:
+        attempts: Which requests with the same scenario text.
+        requests: Which requests to this server.
+        chance: From 0 to 1; the same request number and seed always have the same luck.
     """
 
     attempts: Numbers = Numbers()
@@ -44,18 +47,18 @@ class Trigger:
         """Take the trigger's own keys out of `pairs`.
 
         Raises:
-            ValueError: a value is no number, no range or no chance; the text says which.
+            ValueError: A value is not a number, a range or a chance; the text says which.
         """
-        found: dict[str, Numbers | float] = {}
+        values: dict[str, Numbers | float] = {}
         for key in KEYS:
             if (text := pairs.pop(key, None)) is None:
                 continue
             try:
-                found[key] = cls._chance(text) if key == "chance" else Numbers.parse(text)
+                values[key] = cls._chance(text) if key == "chance" else Numbers.parse(text)
             except ValueError:
                 form = "a number from 0 to 1" if key == "chance" else "a number from 1, as 3, or a range, as 2-4 or 3-"
                 raise ValueError(f"{key}: '{text}' is not {form}") from None
-        return cls(**found)  # type: ignore[arg-type]
+        return cls(**values)  # type: ignore[arg-type]
 
     def applies(self, attempt: int, number: int, seed: int) -> bool:
         if attempt not in self.attempts or number not in self.requests:

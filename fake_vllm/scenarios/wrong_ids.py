@@ -3,8 +3,9 @@ import re
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from fake_vllm.scenarios.base import STRICT, Call, Scenario
-from fake_vllm.steps import Steps
+from fake_vllm.response.response import Response
+from fake_vllm.response.steps import Steps
+from fake_vllm.scenarios.base import STRICT, Scenario
 
 ID = re.compile(rb'("id":"[a-z]+[-_])[^"]+')
 
@@ -13,14 +14,13 @@ ID = re.compile(rb'("id":"[a-z]+[-_])[^"]+')
 class WrongIds(Scenario):
     """Gives each event after `after` tokens (5) an id of its own, counting down, as if parts of several answers were mixed."""
 
-    name = "wrong_ids"
     only_delivers = True
     after: int = Field(5, ge=0)
 
-    def payloads(self, steps: Steps, call: Call) -> Steps:
+    def payloads(self, steps: Steps, response: Response) -> Steps:
         made = 0
         for at, data, tokens in steps:
             made += tokens
             if made > self.after:
-                data = ID.sub(lambda found, n=made: found[1] + b"%016x" % (2**64 - n), data, count=1)  # type: ignore[misc]
+                data = ID.sub(lambda match, n=made: match[1] + b"%016x" % (2**64 - n), data, count=1)  # type: ignore[misc]
             yield at, data, tokens

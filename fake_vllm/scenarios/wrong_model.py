@@ -1,21 +1,21 @@
 from pydantic.dataclasses import dataclass
 
 from fake_vllm.api import dumps
-from fake_vllm.scenarios.base import STRICT, Call, Scenario
-from fake_vllm.steps import Steps
+from fake_vllm.response.response import Response
+from fake_vllm.response.steps import Steps
+from fake_vllm.scenarios.base import STRICT, Scenario
 
 
 @dataclass(frozen=True, config=STRICT)
 class WrongModel(Scenario):
     """Answers in the name of another model, `model` ("another-model"), as a gateway that routes to the wrong one."""
 
-    name = "wrong_model"
     only_delivers = True
     model: str = "another-model"
 
-    def payloads(self, steps: Steps, call: Call) -> Steps:
-        asked, other = (b'"model":' + dumps(name) for name in (call.model, self.model))
+    def payloads(self, steps: Steps, response: Response) -> Steps:
+        own, other = (b'"model":' + dumps(name) for name in (response.model, self.model))
         for at, data, tokens in steps:
-            changed = data.replace(asked, other, 1)
-            call.length += len(changed) - len(data) if not call.stream else 0
+            changed = data.replace(own, other, 1)
+            response.length += len(changed) - len(data) if not response.stream else 0
             yield at, changed, tokens

@@ -3,16 +3,16 @@
 import argparse
 import sys
 from functools import partial
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import torch
 
-from fake_vllm import server
 from fake_vllm.app import App
+from fake_vllm.http import server
 from fake_vllm.model.vocabulary import FIRST_WORD, SIZE
 from fake_vllm.settings import Settings, SettingsError, make
-from gpu.torch_server.answer import TorchAnswer
 from gpu.torch_server.engine import TorchEngine
+from gpu.torch_server.player import TorchPlayer
 from stream_lab.processes.backends.random_qwen3 import CONTEXT, SIZES
 
 
@@ -46,10 +46,7 @@ def _engine(size: str, device: str) -> TorchEngine:
 
 
 def _app(engine: TorchEngine, settings: Settings) -> App:
-    def answer(house: Any, exchange: Any, asked: Any, entry: Any, *_: Any) -> TorchAnswer:
-        return TorchAnswer(engine, house, exchange, asked, entry)
-
-    return App(settings, answer, plain=True)
+    return App(settings, partial(TorchPlayer, engine), plain=True)
 
 
 def _name(device: str) -> str:

@@ -12,10 +12,10 @@ TEMPERATURE = 0.9
 
 
 class Generation:
-    """One sequence that is being generated. `told`: is called in the engine's thread with each token's id. `chance`: draws them."""
+    """One sequence that is being generated. `on_token`: is called in the engine's thread with each token's id. `chance`: draws them."""
 
-    def __init__(self, prompt: Sequence[int], told: Callable[[int], object], chance: torch.Generator) -> None:
-        self.told, self.chance = told, chance
+    def __init__(self, prompt: Sequence[int], on_token: Callable[[int], object], chance: torch.Generator) -> None:
+        self.on_token, self.chance = on_token, chance
         self.pending = list(prompt)
         self.cache = DynamicCache()
 
@@ -52,9 +52,9 @@ class TorchEngine:
         """How many weights it has."""
         return sum(weight.numel() for weight in self._model.parameters())
 
-    def add(self, prompt: Sequence[int], told: Callable[[int], object], seed: int) -> Generation:
+    def add(self, prompt: Sequence[int], on_token: Callable[[int], object], seed: int) -> Generation:
         """Begin to generate; it goes on until it is dropped. The same prompt and seed give the same text."""
-        generation = Generation(prompt, told, self._chance(seed))
+        generation = Generation(prompt, on_token, self._chance(seed))
         with self._changed:
             self._generations.append(generation)
             self._changed.notify()
@@ -84,7 +84,7 @@ class TorchEngine:
                 round = list(self._generations)
             for generation in round:
                 if generation in self._generations and not self._closed:
-                    generation.told(self._step(generation))
+                    generation.on_token(self._step(generation))
 
     def _step(self, generation: Generation) -> int:
         with torch.inference_mode():

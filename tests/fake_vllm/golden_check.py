@@ -32,7 +32,7 @@ _ESCAPED = re.compile(r"(?<!\\)(?:\\\\)*\\u(?!00[01])")
 
 
 @dataclass
-class Answer:
+class Received:
     """What came back. `chunks`: the HTTP chunks of a chunked body, else None."""
 
     status: int
@@ -51,7 +51,7 @@ class Event:
     lines: list[str] = field(default_factory=list)
 
 
-def send(base_url: str, request: dict[str, Any], timeout: float = 120.0) -> Answer:
+def send(base_url: str, request: dict[str, Any], timeout: float = 120.0) -> Received:
     """Send a transcript's request on a connection of its own and keep the HTTP chunks apart."""
     request = _filled(base_url, request)
     address = urlsplit(base_url)
@@ -70,11 +70,11 @@ def _bytes_of(request: dict[str, Any], host: str) -> bytes:
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + data
 
 
-def _received(stream: BinaryIO, method: str) -> Answer:
+def _received(stream: BinaryIO, method: str) -> Received:
     status = int(stream.readline().split(b" ", 2)[1])
     lines = iter(lambda: stream.readline().decode("latin-1").rstrip("\r\n"), "")
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    answer = Answer(status, headers)
+    answer = Received(status, headers)
     if headers.get("transfer-encoding", "").lower() == "chunked":
         answer.chunks = [chunk.decode("utf-8", "surrogateescape") for chunk in _chunks(stream)]
     elif method != "HEAD":
@@ -114,7 +114,7 @@ def _filled(base_url: str, request: dict[str, Any]) -> dict[str, Any]:
     return filled
 
 
-def problems(case: dict[str, Any], got: Answer) -> list[str]:
+def problems(case: dict[str, Any], got: Received) -> list[str]:
     """Where an answer is not as the transcript has it, one line each."""
     want = case["response"]
     if want["status"] != got.status:
@@ -138,7 +138,7 @@ def problems(case: dict[str, Any], got: Answer) -> list[str]:
     return found + _body_problems(want["body"], got, masks)
 
 
-def _body_problems(want: str, got: Answer, masks: list[str]) -> list[str]:
+def _body_problems(want: str, got: Received, masks: list[str]) -> list[str]:
     if not got.body:
         return ["no body"] if want else []
     wanted, found = json.loads(want), json.loads(got.body)
@@ -310,12 +310,12 @@ def main() -> int:
     parser.add_argument("--options-url", help="one with the flags of `options`, see golden/README.md")
     parser.add_argument("--only", default="", help="a regular expression that names of cases match")
     parser.add_argument("folder", nargs="?", type=Path, default=FOLDER)
-    asked = parser.parse_args()
-    urls = {"default": asked.base_url, "api-key": asked.auth_url, "options": asked.options_url}
+    arguments = parser.parse_args()
+    urls = {"default": arguments.base_url, "api-key": arguments.auth_url, "options": arguments.options_url}
     good = total = skipped = 0
-    for path in sorted(asked.folder.glob("*.json")):
+    for path in sorted(arguments.folder.glob("*.json")):
         case = json.loads(path.read_text(encoding="utf-8"))
-        if not re.search(asked.only, case["name"]):
+        if not re.search(arguments.only, case["name"]):
             continue
         if (url := urls[case["server"]]) is None:
             skipped += 1

@@ -17,11 +17,11 @@ HEAD = b"POST %s HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nconten
 @contextmanager
 def ask(fake: FakeVllm, scenario: str, *, path: str = "/v1/chat/completions", stream: bool = True) -> Iterator[socket.socket]:
     """Send a request on a connection of its own; its answer is still to be read. Leaving the block closes the connection."""
-    asked: dict[str, object] = {"messages": [{"role": "user", "content": "Hi"}]} if "chat" in path else {"prompt": "Hi"}
+    content: dict[str, object] = {"messages": [{"role": "user", "content": "Hi"}]} if "chat" in path else {"prompt": "Hi"}
     if "responses" in path:
-        asked = {"input": "Hi"}
+        content = {"input": "Hi"}
     limit = "max_output_tokens" if "responses" in path else "max_tokens"
-    body = json.dumps({**asked, "stream": stream, limit: 30_000, "fake_scenario": scenario}).encode()
+    body = json.dumps({**content, "stream": stream, limit: 30_000, "fake_scenario": scenario}).encode()
     address = urlsplit(fake.base_url)
     with socket.create_connection((str(address.hostname), address.port or 0), timeout=5) as connection:
         connection.sendall(HEAD % (path.encode(), len(body)) + body)

@@ -15,7 +15,7 @@ from stream_lab.experiment.fake import Fake
 from tests.fake_vllm.conftest import Certificates
 from tests.fake_vllm.raw import arrivals, ask
 
-COMMAND = [sys.executable, "-m", "fake_vllm.cli"]
+COMMAND = [sys.executable, "-m", "fake_vllm"]
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -52,6 +52,24 @@ def test_an_unknown_scenario_is_one_clear_sentence() -> None:
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "There is no scenario 'babble'" in done.stderr
+
+
+def test_a_reader_that_has_enough_ends_the_list_quietly() -> None:
+    code = "import sys; from fake_vllm import cli; sys.stdin.read(); cli.main(['scenarios'])"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    process.stdout.close()  # before a line is written
+    process.stdout = None
+    _, errors = process.communicate("", timeout=30)
+    assert (process.returncode, errors) == (141, "")
+
+
+def test_it_prints_its_version() -> None:
+    done = run("--version")
+    assert done.returncode == 0
+    assert done.stdout.startswith("fake-vllm ")
 
 
 def test_scenarios_are_listed_one_a_line() -> None:
@@ -183,13 +201,15 @@ def test_it_ends_well_in_the_middle_of_its_warm_up() -> None:
     """A thread that the interpreter gives up while it is in pydantic's Rust takes the process with it."""
     code = """
 import sys, time
-from fake_vllm import api, cli, server
+from fake_vllm import api, cli
+from fake_vllm.app import App
+from fake_vllm.http import server
 body = b'{"messages": [{"role": "user", "content": "x"}]}'
 def warm_up():
     end = time.monotonic() + 1
     while time.monotonic() < end:
         api.chat(api.Rules("fake-model", 64), "application/json", body, None)
-server._warm_up, server.WARM_AFTER = warm_up, 0
+App.warm_up, server.WARM_AFTER = lambda self: warm_up(), 0
 sys.setswitchinterval(1e-5)
 sys.exit(cli.main(["--port", "0", "--lifetime", "0.3"]))
 """

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.fake_vllm.golden_check import CASES, FOLDER, Answer, problems
+from tests.fake_vllm.golden_check import CASES, FOLDER, Received, problems
 
 
 def case(name: str) -> dict[str, Any]:
@@ -14,9 +14,9 @@ def case(name: str) -> dict[str, Any]:
     return found
 
 
-def answer(recorded: dict[str, Any]) -> Answer:
+def answer(recorded: dict[str, Any]) -> Received:
     response = recorded["response"]
-    return Answer(response["status"], dict(response["headers"]), response.get("body", ""), response.get("chunks"))
+    return Received(response["status"], dict(response["headers"]), response.get("body", ""), response.get("chunks"))
 
 
 @pytest.mark.parametrize(

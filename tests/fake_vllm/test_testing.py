@@ -53,10 +53,10 @@ def test_clearing_counts_requests_and_attempts_anew(fake_vllm: FakeVllm) -> None
 
 
 def test_requests_over_one_connection_have_their_turns(fake_vllm: FakeVllm) -> None:
-    asked = {"messages": [{"role": "user", "content": "Hi"}]}
+    chat = {"messages": [{"role": "user", "content": "Hi"}]}
     with httpx2.Client(trust_env=False) as client:
         for stream in (False, True, False):
-            client.post(f"{fake_vllm.base_url}/chat/completions", json={**asked, "stream": stream}).raise_for_status()
+            client.post(f"{fake_vllm.base_url}/chat/completions", json={**chat, "stream": stream}).raise_for_status()
     with ask(fake_vllm, "finite:tokens=1") as other:
         read(other, until=b"[DONE]")
     assert [entry.turn for entry in fake_vllm.requests] == [1, 2, 3, 1]

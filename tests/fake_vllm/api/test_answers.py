@@ -29,17 +29,17 @@ def test_a_stream_says_what_a_whole_answer_says(more: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "prefix"),
+    ("accepts", "prefix"),
     [
         (lambda **how: accept(api.chat, {**HELLO, **how.pop("body", {})}, **how), "chatcmpl-"),
         (lambda **how: accept(api.completion, {"prompt": "a", **how.pop("body", {})}, **how), "cmpl-"),
     ],
 )
-def test_the_header_names_an_answer_then_the_body_then_chance(asked: Any, prefix: str) -> None:
-    assert asked(header="a", body={"request_id": "b"}).id == f"{prefix}a"
-    assert asked(body={"request_id": "b"}).id == f"{prefix}b"
-    assert asked().id != asked().id
-    assert len(asked().id) == len(prefix) + 16
+def test_the_header_names_an_answer_then_the_body_then_chance(accepts: Any, prefix: str) -> None:
+    assert accepts(header="a", body={"request_id": "b"}).id == f"{prefix}a"
+    assert accepts(body={"request_id": "b"}).id == f"{prefix}b"
+    assert accepts().id != accepts().id
+    assert len(accepts().id) == len(prefix) + 16
 
 
 def test_a_response_is_named_by_its_body_alone() -> None:
@@ -72,14 +72,14 @@ class TestUsage:
 
     def test_prompt_tokens_are_told_in_detail_by_a_server_that_was_asked_to(self) -> None:
         rules = api.Rules("tiny", prompt_tokens_details=True)
-        asked = accept(api.chat, {**HELLO, "max_tokens": 2}, rules=rules)
-        assert whole(asked)["usage"]["prompt_tokens_details"] == {
+        request = accept(api.chat, {**HELLO, "max_tokens": 2}, rules=rules)
+        assert whole(request)["usage"]["prompt_tokens_details"] == {
             "cached_tokens": 0,
             "created_cache_tokens": 0,
             "multimodal_tokens": None,
         }
-        asked = accept(api.completion, {"prompt": "a", "max_tokens": 2, **USAGE}, rules=rules)
-        assert events(asked)[-2]["usage"]["prompt_tokens_details"] == {"cached_tokens": 0}
+        request = accept(api.completion, {"prompt": "a", "max_tokens": 2, **USAGE}, rules=rules)
+        assert events(request)[-2]["usage"]["prompt_tokens_details"] == {"cached_tokens": 0}
 
 
 class TestTokens:
@@ -102,17 +102,17 @@ class TestTokens:
         assert [len(event["choices"][0].get("token_ids", ())) for event in told[:-1]] == [0, 0, 6, 6]
 
     def test_several_tokens_in_a_plain_event_count_as_several(self) -> None:
-        asked = chat(**USAGE)
-        job = asked.job(asked.plan())
-        job.event(0, Piece("a b", (300, 301)))
-        assert json.loads(job.end()[0][6:])["usage"]["completion_tokens"] == 2
+        request = chat(**USAGE)
+        writer = request.writer(request.plan())
+        writer.event(0, Piece("a b", (300, 301)))
+        assert json.loads(writer.end()[0][6:])["usage"]["completion_tokens"] == 2
 
     def test_several_tokens_can_be_told_of_at_once(self) -> None:
-        job = chat(stream=True, return_token_ids=True, **{"stream_options": {"include_usage": True}}).job(chat().plan())
-        job.begin()
-        event = json.loads(job.event(0, Piece("a b", (300, 301)))[6:])
+        writer = chat(stream=True, return_token_ids=True, **{"stream_options": {"include_usage": True}}).writer(chat().plan())
+        writer.begin()
+        event = json.loads(writer.event(0, Piece("a b", (300, 301)))[6:])
         assert event["choices"][0]["token_ids"] == [300, 301]
-        assert json.loads(job.end()[0][6:])["usage"]["completion_tokens"] == 2
+        assert json.loads(writer.end()[0][6:])["usage"]["completion_tokens"] == 2
 
 
 class TestLogprobs:
@@ -172,9 +172,9 @@ class TestEcho:
         assert told["tokens"] == ["Hello", " world"]
 
     def test_a_chat_goes_on_from_its_last_message(self) -> None:
-        asked = {"messages": SAID, "echo": True, "add_generation_prompt": False, "continue_final_message": True}
-        assert whole(chat(**asked))["choices"][0]["message"]["content"].startswith("The answer is")
-        role, echoed, first, *_ = events(chat(stream=True, **asked))
+        request = {"messages": SAID, "echo": True, "add_generation_prompt": False, "continue_final_message": True}
+        assert whole(chat(**request))["choices"][0]["message"]["content"].startswith("The answer is")
+        role, echoed, first, *_ = events(chat(stream=True, **request))
         assert (role["choices"][0]["delta"]["role"], echoed["choices"][0]["delta"]) == ("assistant", {"content": "The answer is"})
         assert "token_ids" not in echoed["choices"][0]
         assert "token_ids" in first["choices"][0]
@@ -187,14 +187,21 @@ class TestToolServer:
     """A server with a tool parser tells of nothing that has no text."""
 
     def test_an_empty_token_is_no_event_and_an_empty_end_an_empty_delta(self) -> None:
-        asked = {**HELLO, "max_tokens": 4, "logit_bias": {"2": 100}, "ignore_eos": True, "stream": True}
-        assert len(events(accept(api.chat, asked))) == 1 + 4 + 1
-        _, finish, _ = events(accept(api.chat, asked, rules=PARSER))
+        request = {**HELLO, "max_tokens": 4, "logit_bias": {"2": 100}, "ignore_eos": True, "stream": True}
+        assert len(events(accept(api.chat, request))) == 1 + 4 + 1
+        _, finish, _ = events(accept(api.chat, request, rules=PARSER))
         assert finish["choices"][0]["delta"] == {}
 
     def test_unless_its_ids_are_asked_for(self) -> None:
-        asked = {**HELLO, "max_tokens": 4, "logit_bias": {"2": 100}, "ignore_eos": True, "stream": True, "return_token_ids": True}
-        assert [event["choices"][0]["delta"] for event in events(accept(api.chat, asked, rules=PARSER))[1:-1]] == [{}] * 4
+        request = {
+            **HELLO,
+            "max_tokens": 4,
+            "logit_bias": {"2": 100},
+            "ignore_eos": True,
+            "stream": True,
+            "return_token_ids": True,
+        }
+        assert [event["choices"][0]["delta"] for event in events(accept(api.chat, request, rules=PARSER))[1:-1]] == [{}] * 4
 
 
 class TestResponses:
@@ -210,11 +217,11 @@ class TestResponses:
 
     def test_a_call_is_an_item_of_its_own(self) -> None:
         tool = {"type": "function", "name": "ping"}
-        asked = {"input": "ping", "tools": [tool], "stream": True}
-        told = events(accept(api.response, asked, rules=PARSER))
+        request = {"input": "ping", "tools": [tool], "stream": True}
+        told = events(accept(api.response, request, rules=PARSER))
         [call] = told[-1]["response"]["output"]
         assert (call["name"], call["arguments"], call["type"]) == ("ping", "{}", "function_call")
-        [same] = whole(accept(api.response, {**asked, "stream": False}, rules=PARSER))["output"]
+        [same] = whole(accept(api.response, {**request, "stream": False}, rules=PARSER))["output"]
         assert call == {**same, "id": call["id"], "call_id": call["call_id"]}
 
     def test_what_went_in_and_came_out_is_shown_if_asked_for(self) -> None:
@@ -225,22 +232,22 @@ class TestResponses:
 
 @pytest.mark.parametrize("how", [chat, completion, lambda **more: accept(api.response, {"input": "a", **more})])
 def test_an_endless_stream_keeps_to_its_memory(how: Any) -> None:
-    asked = how(stream=True)
-    plan = replace(asked.plan(), eos_after=None, context=None, max_tokens=None)
-    job = asked.job(plan)
-    sum(len(job.event(0, piece)) for piece in islice(job.sequences[0], 500))
+    request = how(stream=True)
+    plan = replace(request.plan(), eos_after=None, context=None, max_tokens=None)
+    writer = request.writer(plan)
+    sum(len(writer.event(0, piece)) for piece in islice(writer.sequences[0], 500))
     tracemalloc.start()
-    sum(len(job.event(0, piece)) for piece in islice(job.sequences[0], 10_000))
+    sum(len(writer.event(0, piece)) for piece in islice(writer.sequences[0], 10_000))
     grown, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert grown < 20_000
 
 
 def test_an_event_can_be_made_for_a_text_that_no_token_has() -> None:
-    for asked in (chat(stream=True), completion(stream=True)):
-        job = asked.job(asked.plan())
-        assert b'""' in job.text_event("")
-        assert b"something" in job.text_event("something")
+    for request in (chat(stream=True), completion(stream=True)):
+        writer = request.writer(request.plan())
+        assert b'""' in writer.text_event("")
+        assert b"something" in writer.text_event("something")
 
 
 def test_the_scenario_is_taken_from_the_body() -> None:
@@ -250,5 +257,5 @@ def test_the_scenario_is_taken_from_the_body() -> None:
 
 @pytest.mark.parametrize("field", ["max_tokens", "max_completion_tokens"])
 def test_what_was_asked_for_is_told(field: str) -> None:
-    asked = accept(api.chat, {**HELLO, field: 5, "n": 2})
-    assert (asked.max_tokens, asked.n, asked.choices, asked.prompt_tokens) == (5, 2, 2, 9)
+    request = accept(api.chat, {**HELLO, field: 5, "n": 2})
+    assert (request.max_tokens, request.n, request.choices, request.prompt_tokens) == (5, 2, 2, 9)

@@ -146,8 +146,8 @@ class TestLength:
 
     @pytest.mark.parametrize(("side", "kept"), [(None, [300, 301]), ("left", [302, 303])])
     def test_a_prompt_can_be_cut_to_length(self, side: str | None, kept: list[int]) -> None:
-        asked = completion(prompt=[300, 301, 302, 303], truncate_prompt_tokens=2, truncation_side=side, return_token_ids=True)
-        assert whole(asked)["choices"][0]["prompt_token_ids"] == kept
+        request = completion(prompt=[300, 301, 302, 303], truncate_prompt_tokens=2, truncation_side=side, return_token_ids=True)
+        assert whole(request)["choices"][0]["prompt_token_ids"] == kept
 
 
 @pytest.mark.parametrize(
@@ -168,9 +168,9 @@ def test_prompts_that_are_none(prompt: Any, says: str) -> None:
 class TestStreams:
     @pytest.mark.parametrize("how", [chat, completion])
     def test_what_the_engine_refuses_is_an_event_once_a_stream_is_asked_for(self, how: Any) -> None:
-        asked = how(stream=True, logit_bias={"9999": 1})
-        assert asked.choices == 0
-        error, done = events(asked)
+        request = how(stream=True, logit_bias={"9999": 1})
+        assert request.choices == 0
+        error, done = events(request)
         assert done == "[DONE]"
         assert error == {
             "error": {
@@ -181,7 +181,7 @@ class TestStreams:
                 "code": 400,
             }
         }
-        assert b'{"error": {"message": ' in asked.job(asked.plan()).end()[0], "the one JSON with spaces"
+        assert b'{"error": {"message": ' in request.writer(request.plan()).end()[0], "the one JSON with spaces"
 
     def test_what_is_found_before_is_an_answer_of_its_own(self) -> None:
         assert refusal(lambda: chat(stream=True, temperature=-1))[0] == 400

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from fake_vllm.model.piece import PLAIN, Finish, Piece, merge
-from fake_vllm.model.plan import Echo, Phrase, Plan, Recorded
+from fake_vllm.model.plan import Echo, GenerationPlan, Phrase, Recorded
 from fake_vllm.model.sampling import Repetition, Sampling, banned_by, forced_by
 from fake_vllm.model.script import Draft, Script
 from fake_vllm.model.vocabulary import END, IDS
@@ -17,7 +17,7 @@ NAME = PLAIN[ORDINARY].text
 
 
 def made(sampling: Sampling, *, most: int | None = 12, eos_after: int | None = None, seed: str = "0 Hi") -> list[Piece]:
-    plan = Plan(eos_after, most, None)
+    plan = GenerationPlan(eos_after, most, None)
     return list(sampling.sequence(Script(seed, "Hi").pieces(plan), plan))
 
 
@@ -36,15 +36,15 @@ def test_the_same_seed_gives_the_same_text_and_another_one_does_not() -> None:
 @pytest.mark.parametrize(
     ("plan", "tokens", "reason"),
     [
-        (Plan(eos_after=None, max_tokens=7, context=None), 7, "length"),
-        (Plan(eos_after=None, max_tokens=70, context=9), 9, "length"),
-        (Plan(eos_after=3, max_tokens=70, context=90), 4, "stop"),  # the end token counts
-        (Plan(eos_after=3, max_tokens=3, context=None), 3, "length"),
-        (Plan(eos_after=0, max_tokens=1, context=None), 1, "stop"),
+        (GenerationPlan(eos_after=None, max_tokens=7, context=None), 7, "length"),
+        (GenerationPlan(eos_after=None, max_tokens=70, context=9), 9, "length"),
+        (GenerationPlan(eos_after=3, max_tokens=70, context=90), 4, "stop"),  # the end token counts
+        (GenerationPlan(eos_after=3, max_tokens=3, context=None), 3, "length"),
+        (GenerationPlan(eos_after=0, max_tokens=1, context=None), 1, "stop"),
     ],
 )
 @pytest.mark.parametrize("sampling", [Sampling(), Sampling(stops=("no such text",))], ids=["plain", "looked at"])
-def test_the_first_limit_reached_ends_the_answer(plan: Plan, tokens: int, reason: Finish, sampling: Sampling) -> None:
+def test_the_first_limit_reached_ends_the_answer(plan: GenerationPlan, tokens: int, reason: Finish, sampling: Sampling) -> None:
     pieces = list(sampling.sequence(Script("s", "").pieces(plan), plan))
     assert end(pieces) == (tokens, reason, None)
 
@@ -87,7 +87,7 @@ class TestEnds:
 
 class TestRepetition:
     @pytest.mark.parametrize(
-        ("asked", "expected"),
+        ("repetition", "expected"),
         [
             (Repetition(1, 1, 4), (4, "repetition", "repetition_detected")),
             (Repetition(1, 4, 6), (6, "repetition", "repetition_detected")),
@@ -97,14 +97,14 @@ class TestRepetition:
             (Repetition(1, 1, 40), (12, "length", None)),
         ],
     )
-    def test_a_pattern_that_comes_so_often_ends_it(self, asked: Repetition, expected: Any) -> None:
-        assert end(made(Sampling(forced=ORDINARY, repetition=asked))) == expected
+    def test_a_pattern_that_comes_so_often_ends_it(self, repetition: Repetition, expected: Any) -> None:
+        assert end(made(Sampling(forced=ORDINARY, repetition=repetition))) == expected
 
     def test_not_before_min_tokens(self) -> None:
         assert end(made(Sampling(forced=ORDINARY, repetition=Repetition(1, 1, 2), min_tokens=5)))[:2] == (5, "repetition")
 
     def test_a_phrase_is_found_by_its_length(self) -> None:
-        plan = Plan(None, 100, None, Phrase("once more and"))
+        plan = GenerationPlan(None, 100, None, Phrase("once more and"))
         sampling = Sampling(repetition=Repetition(1, 5, 3))
         assert end(list(sampling.sequence(Script("s", "").pieces(plan), plan)))[:2] == (9, "repetition")
 
@@ -140,24 +140,24 @@ class TestSteering:
         assert "\ufffd" in text(made(second, most=3))
 
     def test_no_bias_changes_a_text_whose_shape_is_set(self) -> None:
-        plan = Plan(50, None, 100)
+        plan = GenerationPlan(50, None, 100)
         script = Script("s", "", Draft('{"a": 1}'))
         assert text(list(Sampling(forced=ORDINARY).sequence(script.pieces(plan), plan, steered=False))) == '{"a": 1}'
 
 
 class TestSources:
     def test_what_was_recorded_is_said_token_for_token(self) -> None:
-        plan = Plan(100, None, None, Recorded(("One", " two", "three words here")))
+        plan = GenerationPlan(100, None, None, Recorded(("One", " two", "three words here")))
         pieces = list(Sampling().sequence(Script("s", "").pieces(plan), plan))
         assert [piece.text for piece in pieces] == ["One", " two", "three words here", ""]
         assert all(len(piece.ids) == 1 for piece in pieces)
 
     def test_a_recorded_text_begins_anew_if_it_may_not_end(self) -> None:
-        plan = Plan(None, 5, None, Recorded(("a", "b")))
+        plan = GenerationPlan(None, 5, None, Recorded(("a", "b")))
         assert text(list(Sampling().sequence(Script("s", "").pieces(plan), plan))) == "ababa"
 
     def test_the_prompt_is_said_back(self) -> None:
-        plan = Plan(100, None, None, Echo())
+        plan = GenerationPlan(100, None, None, Echo())
         assert text(list(Sampling().sequence(Script("s", "héllo there").pieces(plan), plan))) == "héllo there"
 
 
@@ -169,7 +169,7 @@ def test_an_event_holds_two_steps_if_need_be() -> None:
     "sampling", [Sampling(), Sampling(stops=("zzzz",)), Sampling(forced=ORDINARY)], ids=["plain", "stops", "forced"]
 )
 def test_an_endless_sequence_keeps_to_its_memory(sampling: Sampling) -> None:
-    plan = Plan(None, None, None)
+    plan = GenerationPlan(None, None, None)
     pieces = sampling.sequence(Script("s", "").pieces(plan), plan)
     sum(1 for _ in islice(pieces, 2_000))
     tracemalloc.start()

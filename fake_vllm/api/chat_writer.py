@@ -1,0 +1,151 @@
+"""Write the answer of `/v1/chat/completions`, streamed or whole."""
+
+from typing import Any
+
+from fake_vllm.api import hermes, logprobs, wire
+from fake_vllm.api.chat_request import AcceptedChatRequest
+from fake_vllm.api.stream_writer import StreamWriter, collects, head
+from fake_vllm.api.writer import CollectedChoice
+from fake_vllm.model.piece import Piece
+from fake_vllm.model.plan import GenerationPlan
+
+_BLANK = {"refusal": None, "annotations": None, "audio": None, "function_call": None}
+
+
+class ChatWriter(StreamWriter):
+    """One chat's answer."""
+
+    def __init__(self, request: AcceptedChatRequest, plan: GenerationPlan) -> None:
+        body = request.body
+        self._request, self._body = request, body
+        self._ids, self._parses = bool(body.return_token_ids), request.rules.tool_calls
+        self._logprobs = bool(body.logprobs)
+        self._active = self._parses and request.choice != "none"  # a parser looks for calls
+        self._named = request.choice not in ("none", "auto", "required", None)
+        name = "chat.completion.chunk" if request.stream else "chat.completion"
+        super().__init__(
+            head(request.id, name, request.rules.served_model_name),
+            request.n,
+            [len(prompt.ids) for prompt in request.prompts],
+            body,
+            plain=not (self._ids or self._logprobs or self._active),
+        )
+        self.sequences = request.sequences(plan)
+        self._readers = [hermes.Reader() for _ in range(request.n)]
+        self._collected = [CollectedChoice() for _ in range(request.n)]
+        self._collects = collects(plan, plain=request.sampling.plain)
+
+    def begin(self) -> list[bytes]:
+        body, prompt, indices = self._body, self._request.prompts[0], range(self._request.n)
+        usage = {"usage": self._counts(0)} if self.continuous else {}
+        tail = {
+            "prompt_token_ids": prompt.ids if self._ids else None,
+            "prompt_text": prompt.text if body.return_prompt_text else None,
+        }
+        events = []
+        for index in indices:
+            delta = {"role": self._request.role, "content": ""}
+            choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": None}
+            events.append(wire.event({**self.head, "choices": [choice], **usage, **tail}))
+        if echoed := self._request.echoed:
+            for index in indices:
+                choice = {"index": index, "delta": {"content": echoed}, "logprobs": None, "finish_reason": None}
+                events.append(wire.event({**self.head, "choices": [choice], **usage}))
+        return events
+
+    def text_event(self, text: str) -> bytes:
+        return self._event(0, {"content": text}, Piece(text, ()))
+
+    def written(self, index: int, piece: Piece) -> bytes:
+        delta = self._delta(index, piece.text)
+        if delta is None:
+            if piece.finish is None and not self._ids and not self._logprobs:
+                return b""
+            delta = {}
+        return self._event(index, delta, piece)
+
+    def _delta(self, index: int, text: str) -> dict[str, Any] | None:
+        if not self._parses:
+            return {"content": text}
+        if not self._active:
+            return {"content": text} if text else None
+        delta = self._readers[index].delta(text)
+        if delta is not None and "tool_calls" in delta and self._body.parallel_tool_calls is False:
+            delta["tool_calls"] = [call for call in delta["tool_calls"] if call["index"] == 0]
+            return delta if delta["tool_calls"] else {"content": delta["content"]}
+        return delta
+
+    def _event(self, index: int, delta: dict[str, Any], piece: Piece) -> bytes:
+        chosen = self._logprobs_of(piece.ids) if self._logprobs else None
+        choice = {"index": index, "delta": delta, "logprobs": chosen, "finish_reason": None}
+        if piece.finish is not None:
+            calls = self._readers[index].calls
+            choice["finish_reason"] = "tool_calls" if calls and not self._named and piece.finish == "stop" else piece.finish
+            choice["stop_reason"] = piece.stop
+        choice["token_ids"] = list(piece.ids) if self._ids else None
+        usage = self._counts(self.choice_tokens(index)) if self.continuous else None
+        return self.wrapped(choice, usage, last=piece.finish is not None)
+
+    def _counts(self, tokens: int) -> dict[str, Any]:
+        return {**wire.usage(self.prompt_tokens[0], tokens), "completion_tokens_details": None}
+
+    def _logprobs_of(self, ids: tuple[int, ...] | list[int]) -> dict[str, Any]:
+        made = self._request.parameters
+        as_ids = bool(self._body.return_tokens_as_token_ids)
+        return logprobs.of_chat(ids, self._body.top_logprobs, made.logprob_token_ids, as_ids=as_ids)
+
+    def prompt_details(self, *, whole: bool) -> dict[str, Any] | None:
+        if not self._request.rules.prompt_tokens_details or self._body.use_beam_search:
+            return None
+        return {"cached_tokens": 0, "created_cache_tokens": 0, **({"multimodal_tokens": None} if whole else {})}
+
+    def collect(self, index: int, piece: Piece) -> None:
+        if self._collects:
+            self._collected[index].add(piece)
+
+    def answer(self) -> dict[str, Any]:
+        body, prompt, request = self._body, self._request.prompts[0], self._request
+        return {
+            **self.head,
+            "choices": [self._choice(index, collected) for index, collected in enumerate(self._collected)],
+            "service_tier": None,
+            "system_fingerprint": wire.FINGERPRINT,
+            "usage": self.whole_usage(sum(len(collected.ids) for collected in self._collected)),
+            "prompt_logprobs": logprobs.of_prompt(prompt.ids, request.parameters.prompt_logprobs),
+            "prompt_token_ids": prompt.ids if self._ids else None,
+            "prompt_text": prompt.text if body.return_prompt_text else None,
+            "kv_transfer_params": None,
+            "ec_transfer_params": None,
+            "metrics": None,
+        }
+
+    def _choice(self, index: int, collected: CollectedChoice) -> dict[str, Any]:
+        choice, finish = self._request.choice, collected.last.finish
+        content, calls = hermes.parse(collected.text) if self._active else (collected.text, [])
+        if choice == "required" and finish == "stop":
+            reason: str | None = "tool_calls"
+        else:
+            reason = "tool_calls" if calls and not self._named and choice != "required" else finish
+        if self._body.parallel_tool_calls is False:
+            calls = calls[:1]
+        if self._named or choice == "required":
+            content = content or ""
+        if self._body.echo:
+            content = self._request.echoed + (content or "")
+        made = [{"id": hermes.call_id(), "type": "function", "function": call._asdict()} for call in calls]
+        message = {
+            "role": self._request.role,
+            "content": content,
+            **_BLANK,
+            **({"tool_calls": made} if made else {}),
+            "reasoning": None,
+        }
+        return {
+            "index": index,
+            "message": message,
+            "logprobs": self._logprobs_of(collected.ids) if self._logprobs else None,
+            "finish_reason": reason,
+            "stop_reason": collected.last.stop,
+            "token_ids": collected.ids if self._ids else None,
+            "routed_experts": None,
+        }

@@ -1,0 +1,40 @@
+"""Write the stream of a request that the engine refuses: an error event under status 200."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from fake_vllm.api import wire
+from fake_vllm.api.refused import Refused
+from fake_vllm.model.piece import Piece
+
+
+class FailedWriter:
+    """Writes an error event between others. It has no sequences, so that all of it is the end."""
+
+    def __init__(self, failure: Refused, *, before: Sequence[bytes] = (), after: Sequence[bytes] = ()) -> None:
+        self.sequences: list[Iterator[Piece]] = []
+        self._events = [*before, wire.error_event(failure.body), *after]
+
+    def begin(self) -> list[bytes]:
+        return []
+
+    def event(self, index: int, piece: Piece) -> bytes:
+        raise IndexError(index)
+
+    def frame(self, index: int) -> None:
+        raise IndexError(index)
+
+    def count(self, index: int, tokens: int) -> None:
+        raise IndexError(index)
+
+    def end(self) -> list[bytes]:
+        return self._events
+
+    def text_event(self, text: str) -> bytes:
+        return b""
+
+    def collect(self, index: int, piece: Piece) -> None:
+        raise IndexError(index)
+
+    def answer(self) -> dict[str, Any]:
+        raise NotImplementedError("Only a stream is accepted with a failure in it.")

@@ -1,0 +1,1 @@
+"""The pretended engine: slots and their queue, the clock that paces tokens, the ledger and the metrics."""

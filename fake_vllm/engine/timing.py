@@ -1,0 +1,84 @@
+"""Decide how long things take: a constant, a distribution, or recorded times."""
+
+import json
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import cycle, repeat
+from pathlib import Path
+from random import Random
+
+FORMS = "10, normal:10,2 (mean, deviation), lognormal:10,0.5 (median, sigma) or trace:FILE (a JSON list of milliseconds)"
+Sampler = Callable[[Random], Iterator[float]]
+
+
+class TimingError(ValueError):
+    """Raised when a timing is in none of the known forms; the text lists them."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """The times that the engine takes, in seconds.
+
+    Attributes:
+        headers: Between the request and the response headers.
+        first_token: Between the slot and the first token, besides the prefill.
+        gap: Between two tokens.
+        prefill: For each token of the prompt.
+        keep_alive: Silence after which a comment is sent, as vLLM's --sse-keep-alive-interval; 0: never.
+    """
+
+    headers: Sampler
+    first_token: Sampler
+    gap: Sampler
+    prefill: float = 0.0
+    keep_alive: float = 0.0
+
+
+def timing(text: str) -> Sampler:
+    """Read a timing in milliseconds; its iterators are endless and give seconds.
+
+    Raises:
+        TimingError: the text has none of the `FORMS`, a number is negative or not finite, or a trace cannot be read.
+    """
+    kind, _, rest = text.strip().partition(":")
+    try:
+        if not rest:
+            return _constant(_milliseconds(kind))
+        if kind == "trace":
+            return _trace(Path(rest))
+        first, second = (_milliseconds(number) for number in rest.split(","))
+    except ValueError as error:
+        if isinstance(error, TimingError):
+            raise
+        raise TimingError(f"'{text}' is not a timing in milliseconds; write {FORMS}.") from None
+    if kind == "normal":
+        return lambda random: (max(0.0, random.gauss(first, second)) / 1000 for _ in repeat(None))
+    if kind == "lognormal":
+        if first == 0:
+            return _constant(0.0)
+        return lambda random: (random.lognormvariate(math.log(first), second) / 1000 for _ in repeat(None))
+    raise TimingError(f"'{text}' is not a timing in milliseconds; write {FORMS}.")
+
+
+def _constant(milliseconds: float) -> Sampler:
+    return lambda random: repeat(milliseconds / 1000)
+
+
+def _trace(file: Path) -> Sampler:
+    try:
+        gaps = [_milliseconds(gap) for gap in json.loads(file.read_text(encoding="utf-8"))]
+    except OSError as error:
+        raise TimingError(f"Cannot read the trace '{file}': {error.strerror}.") from None
+    except (TypeError, ValueError):
+        gaps = []
+    if not gaps:
+        raise TimingError(f"The trace '{file}' must hold a JSON list of milliseconds, none of them negative.")
+    return lambda random: (gap / 1000 for gap in cycle(gaps))
+
+
+def _milliseconds(number: object) -> float:
+    value = float(str(number))
+    if not 0 <= value < math.inf:
+        raise ValueError
+    return value

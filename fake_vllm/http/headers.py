@@ -1,0 +1,14 @@
+"""The response headers of vLLM, in its order."""
+
+from typing import Final
+
+from fake_vllm.http.connection import Headers
+
+VARY: Final = (b"vary", b"Origin")
+TYPE_JSON: Final = (b"content-type", b"application/json")
+STREAM_HEADERS: Final[Headers] = [(b"content-type", b"text/event-stream; charset=utf-8"), VARY]
+
+
+def json_headers(length: int) -> Headers:
+    """Return the headers of a JSON body of `length` bytes."""
+    return [(b"content-length", b"%d" % length), TYPE_JSON, VARY]

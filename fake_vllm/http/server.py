@@ -1,0 +1,182 @@
+"""Run the process: where it listens, on which loop, and how it ends."""
+
+import asyncio
+import gc
+import os
+import signal
+import socket
+import ssl
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Protocol
+
+from fake_vllm.http.connection import Connection, Exchange, Limits
+from fake_vllm.settings import Settings
+
+GRACE = 0.2  # seconds that a dying server has for the ends of its responses
+BACKLOG = 4096
+WARM_AFTER = 0.2  # seconds; before that, the first answer comes first
+
+
+class Application(Protocol):
+    """What a server serves."""
+
+    plain: bool
+
+    @property
+    def reads_requests(self) -> bool:
+        """Whether new connections are read from at all."""
+
+    def handle(self, exchange: Exchange) -> None:
+        """Begin to answer a request."""
+
+    def warm_up(self) -> None:
+        """Load what the first requests need; called in a thread."""
+
+    async def die(self, grace: float) -> None:
+        """End all responses within `grace` seconds."""
+
+
+class CannotListen(Exception):
+    """Raised when the address, the socket or the certificate cannot be used; the text says what to do."""
+
+
+def run(settings: Settings, make_app: Callable[[Settings], Application], name: str = "fake-vllm") -> None:
+    """Serve until a signal, the end of the lifetime, or the end of standard input.
+
+    Args:
+        settings: Where to listen, and how long.
+        make_app: Makes the application, once the loop runs.
+        name: The server's name in the line that it prints.
+
+    Raises:
+        CannotListen: The address, the socket or the certificate cannot be used.
+    """
+    tls = _tls(settings)
+    listening = _listen(settings)
+    with asyncio.Runner(loop_factory=_loop(settings.loop)) as runner:
+        runner.run(_serve(settings, listening, tls, make_app, name))
+
+
+async def _serve(
+    settings: Settings,
+    listening: socket.socket,
+    tls: ssl.SSLContext | None,
+    make_app: Callable[[Settings], Application],
+    name: str,
+) -> None:
+    loop = asyncio.get_running_loop()
+    app = make_app(settings)
+    # What has been loaded stays; and a full collection over thousands of streams would hold up all of them.
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+    limits = Limits(settings.request_seconds, int(settings.max_body_mb * 2**20))
+    connections: set[Connection] = set()
+    end = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, end.set)
+    if settings.lifetime is not None:
+        loop.call_later(settings.lifetime, end.set)
+    if settings.watch_stdin:
+        threading.Thread(target=_watch_stdin, args=(loop, end), daemon=True).start()
+
+    def connect() -> Connection:
+        return Connection(app.handle, limits, connections, reads=app.reads_requests)
+
+    options: dict[str, Any] = {"ssl": tls, "backlog": BACKLOG}
+    create = loop.create_unix_server if settings.uds else loop.create_server
+    server = await create(connect, sock=listening, **options)
+    print(
+        f"{name}: {_address(settings, listening)} serves '{settings.served_model_name}'"
+        + ("" if app.plain else f", scenario {settings.scenario}"),
+        flush=True,
+    )
+    # Not a daemon: a thread that the interpreter gives up while it runs native code takes the process with it (SIGABRT).
+    loop.call_later(WARM_AFTER, threading.Thread(target=app.warm_up).start)
+    await end.wait()
+    server.close()
+    await app.die(GRACE)
+    for connection in tuple(connections):
+        connection.close()
+    if settings.uds:
+        settings.uds.unlink(missing_ok=True)
+
+
+def _watch_stdin(loop: asyncio.AbstractEventLoop, end: asyncio.Event) -> None:
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
+    with suppress(RuntimeError):  # the loop is closed: it has ended by itself
+        loop.call_soon_threadsafe(end.set)
+
+
+def _loop(name: str) -> Any:
+    if name == "asyncio":
+        return asyncio.new_event_loop
+    try:
+        import uvloop
+    except ImportError:
+        if name == "uvloop":
+            raise CannotListen("--loop uvloop needs uvloop: pip install uvloop, or use --loop asyncio.") from None
+        return asyncio.new_event_loop
+    return uvloop.new_event_loop
+
+
+def _listen(settings: Settings) -> socket.socket:
+    if settings.uds is not None:
+        listening = socket.socket(socket.AF_UNIX)
+        try:
+            listening.bind(str(settings.uds))
+        except OSError as error:
+            raise CannotListen(
+                f"Cannot listen on {settings.uds}: {error.strerror}. Choose another path, or remove the file."
+            ) from None
+        return listening
+    try:
+        return socket.create_server((settings.host, settings.port), backlog=BACKLOG)
+    except (OSError, OverflowError) as error:
+        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno and error.errno > 0 else str(error)
+        where = f"{settings.host}:{settings.port}"
+        raise CannotListen(f"Cannot listen on {where}: {reason}. Choose another port, or --port 0 for a free one.") from None
+
+
+def _address(settings: Settings, listening: socket.socket) -> str:
+    if settings.uds is not None:
+        return f"unix:{settings.uds}"
+    scheme = "https" if settings.ssl_certfile or settings.tls_self_signed else "http"
+    host, port = listening.getsockname()[:2]
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}/v1"
+
+
+def _tls(settings: Settings) -> ssl.SSLContext | None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    if settings.tls_self_signed:
+        try:
+            import trustme  # only this needs it, and it is slow to load
+        except ImportError:
+            raise CannotListen("--tls-self-signed needs trustme: pip install trustme, or give --ssl-certfile.") from None
+
+        authority = trustme.CA()
+        authority.issue_cert("127.0.0.1", "localhost").configure_cert(context)
+        if settings.tls_ca is not None:
+            try:
+                authority.cert_pem.write_to_path(settings.tls_ca)
+            except OSError as error:
+                raise CannotListen(f"Cannot write {settings.tls_ca}: {error.strerror}.") from None
+        return context
+    certificate, key = settings.ssl_certfile, settings.ssl_keyfile
+    if certificate is None:
+        return None
+    try:
+        context.load_cert_chain(certificate, key, password="")
+    except OSError as error:
+        raise CannotListen(_bad_certificate(certificate, key, error)) from None
+    return context
+
+
+def _bad_certificate(certificate: Path, key: Path | None, error: OSError) -> str:
+    files = f"{certificate} and {key}" if key else str(certificate)
+    reason = "no certificate with its own key" if isinstance(error, ssl.SSLError) else error.strerror
+    return f"Cannot use {files} for TLS: {reason}. Give a certificate and its key, without a password, as PEM files."

@@ -1,0 +1,53 @@
+"""Put HTTP around a response: a head, a chunk for each event, an end; or an error."""
+
+from random import Random
+
+from fake_vllm.api import DONE, dumps, error_event
+from fake_vllm.engine.timing import Pace
+from fake_vllm.http.connection import CHUNK, LAST_CHUNK, Headers
+from fake_vllm.http.headers import STREAM_HEADERS, json_headers
+from fake_vllm.response.context import ResponseContext
+from fake_vllm.response.response import Response
+from fake_vllm.response.steps import Steps
+from fake_vllm.scenarios.base import Failure
+
+
+def framed(payloads: Steps, context: ResponseContext, response: Response, pace: Pace, random: Random) -> Steps:
+    """Yield the packets of a response.
+
+    Args:
+        payloads: The events of a stream, or the parts of a body.
+        context: What the response is made from.
+        response: The response.
+        pace: Says how long the head takes.
+        random: Decides what is random in that.
+    """
+    headers_at = response.now() + next(pace.headers(random))
+    try:
+        context.scenario.before(response)
+        if response.stream:
+            # The head of a stream does not wait for a slot, as on vLLM.
+            yield headers_at, _head(context, response, 200, STREAM_HEADERS, chunked=True), 0
+            for at, data, tokens in payloads:
+                yield at, CHUNK % (len(data), data) if data else b"", tokens
+        else:
+            for at, data, tokens in payloads:
+                if data and response.status is None:
+                    data = _head(context, response, 200, json_headers(response.length)) + data
+                yield max(at, headers_at) if data else at, data, tokens
+    except Failure as failure:
+        response.entry.end = failure.end
+        if response.status is None:
+            body = dumps(failure.body)
+            yield headers_at, _head(context, response, failure.status, [*json_headers(len(body)), *failure.headers]) + body, 0
+            return
+        for data in (error_event(failure.body), DONE):
+            yield 0, CHUNK % (len(data), data), 0
+    if response.stream:
+        yield 0, LAST_CHUNK, 0
+
+
+def _head(context: ResponseContext, response: Response, status: int, headers: Headers, *, chunked: bool = False) -> bytes:
+    response.status = status
+    exchange = context.exchange
+    return exchange.head(status, [*headers, *context.server.extra_headers(exchange)], chunked=chunked)

@@ -1,0 +1,133 @@
+"""Record streams of a real endpoint with their timing, for the scenario `replay`."""
+
+import http.client
+import json
+import os
+import ssl
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from time import monotonic
+from typing import Any
+from urllib.parse import urlsplit
+
+TIMEOUT = 60.0  # seconds of silence after which a recording is given up; what came until then is kept
+
+
+class RecordingError(Exception):
+    """Raised when there is nothing to record or to replay; the text says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One streamed answer.
+
+    Attributes:
+        texts: The text of each event.
+        gaps_ms: Milliseconds before each event; the first count from the request.
+        finish_reason: None if the stream broke off.
+    """
+
+    model: str
+    texts: list[str]
+    gaps_ms: list[float]
+    finish_reason: str | None
+
+    def save(self, file: Path) -> None:
+        try:
+            file.write_text(json.dumps(asdict(self), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise RecordingError(f"Cannot write {file}: {error.strerror}.") from None
+
+    @classmethod
+    def load(cls, file: Path) -> "Recording":
+        """Read a recording.
+
+        Raises:
+            RecordingError: The file cannot be read or is not a recording.
+        """
+        try:
+            recording = cls(**json.loads(file.read_text(encoding="utf-8")))
+            fits = recording.texts and len(recording.texts) == len(recording.gaps_ms)
+            fits = fits and all(isinstance(text, str) for text in recording.texts) and all(gap >= 0 for gap in recording.gaps_ms)
+        except OSError as error:
+            raise RecordingError(f"Cannot read {file}: {error.strerror}.") from None
+        except (TypeError, ValueError):
+            fits = False
+        if not fits:
+            raise RecordingError(f"{file} is not a recording; make one with `fake-vllm record`.")
+        return recording
+
+
+def record(base_url: str, *, model: str | None, prompt: str, max_tokens: int) -> Recording:
+    """Record one streamed chat answer of an endpoint; the key is read from OPENAI_API_KEY.
+
+    Raises:
+        RecordingError: the endpoint cannot be reached, refuses, or sends no text.
+    """
+    try:
+        connection = _connect(base_url)
+        body = {"messages": [{"role": "user", "content": prompt}], "max_tokens": max_tokens, "stream": True}
+        body["model"] = model or _only_model(connection, base_url)
+        began = monotonic()
+        answer = _ask(connection, "POST", base_url, "/chat/completions", json.dumps(body).encode())
+        return _listen(answer, str(body["model"]), began)
+    except (OSError, http.client.HTTPException) as error:
+        raise RecordingError(
+            f"Cannot record from {base_url}: {str(error) or type(error).__name__}. Is the server there?"
+        ) from None
+
+
+def _listen(answer: http.client.HTTPResponse, model: str, began: float) -> Recording:
+    texts: list[str] = []
+    gaps: list[float] = []
+    finish, last = None, began
+    try:
+        for event in _events(answer):
+            choices = event.get("choices") or [{}]
+            text = (choices[0].get("delta") or {}).get("content")
+            finish = choices[0].get("finish_reason") or finish
+            if text:
+                now = monotonic()
+                texts.append(text)
+                gaps.append(round((now - last) * 1000, 3))
+                last = now
+    except (OSError, ValueError, http.client.HTTPException):
+        pass  # it broke off: the recording says so with its finish reason, and keeps what there is
+    if not texts:
+        raise RecordingError("The endpoint sent no text; try another prompt.")
+    return Recording(model, texts, gaps, finish)
+
+
+def _events(answer: http.client.HTTPResponse) -> Iterator[dict[str, Any]]:
+    while line := answer.readline():
+        data = line.removeprefix(b"data:").strip()
+        if line.startswith(b"data:") and data != b"[DONE]":
+            yield json.loads(data)
+
+
+def _connect(base_url: str) -> http.client.HTTPConnection:
+    parts = urlsplit(base_url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise RecordingError(f"'{base_url}' is not the address of an endpoint; write it as http://host:port/v1.")
+    if parts.scheme == "https":
+        return http.client.HTTPSConnection(parts.hostname, parts.port, timeout=TIMEOUT, context=ssl.create_default_context())
+    return http.client.HTTPConnection(parts.hostname, parts.port, timeout=TIMEOUT)
+
+
+def _only_model(connection: http.client.HTTPConnection, base_url: str) -> str:
+    models = json.loads(_ask(connection, "GET", base_url, "/models").read())["data"]
+    return str(models[0]["id"])
+
+
+def _ask(
+    connection: http.client.HTTPConnection, method: str, base_url: str, path: str, body: bytes | None = None
+) -> http.client.HTTPResponse:
+    key = os.environ.get("OPENAI_API_KEY")
+    headers = {"content-type": "application/json", **({"authorization": f"Bearer {key}"} if key else {})}
+    connection.request(method, urlsplit(base_url).path.rstrip("/") + path, body, headers)
+    answer = connection.getresponse()
+    if answer.status != 200:
+        said = answer.read(300).decode("utf-8", "replace")
+        raise RecordingError(f"The endpoint answered {answer.status} to {path}: {said}")
+    return answer

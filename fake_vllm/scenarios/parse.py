@@ -1,0 +1,96 @@
+"""Scenarios as users write them: `stall:after=3`, or several as `endless+stall:after=3,attempts=1`."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+
+from fake_vllm.scenarios import trigger
+from fake_vllm.scenarios.base import Scenario, ScenarioError, Together
+from fake_vllm.scenarios.finite import Finite
+from fake_vllm.scenarios.registry import CLASSES, load
+from fake_vllm.scenarios.trigger import Trigger
+
+
+class Part(NamedTuple):
+    """One scenario of a text, and when it applies."""
+
+    trigger: Trigger
+    scenario: Scenario
+
+
+@dataclass(frozen=True)
+class ScenarioSpec:
+    """The scenarios that one text names.
+
+    Attributes:
+        text: The text as it was written; attempts are counted by it.
+        parts: Its scenarios, in their order.
+    """
+
+    text: str
+    parts: Sequence[Part]
+
+    @property
+    def reads_requests(self) -> bool:
+        """Whether a server that plays this reads from its connections."""
+        return all(part.scenario.reads_requests for part in self.parts)
+
+    def select(self, attempt: int = 1, number: int = 1, seed: int = 0, usual: "ScenarioSpec | None" = None) -> Scenario:
+        """Return the scenario for one request.
+
+        Args:
+            attempt: Which request with this text it is, from 1.
+            number: Which request to this server it is, from 1.
+            seed: The server's, for chances.
+            usual: What the server plays if this text names only a way to deliver; None: `finite`.
+        """
+        parts = [part.scenario for part in self.parts if part.trigger.applies(attempt, number, seed)]
+        if all(part.only_delivers for part in parts):
+            parts.insert(0, Finite() if usual is None else usual.select(attempt, number, seed))
+        return parts[0] if len(parts) == 1 else Together(parts)
+
+
+def parse(text: str) -> ScenarioSpec:
+    """Read `name`, `name:parameter=value,parameter=value`, or several joined by `+`.
+
+    Besides its own parameters, each scenario takes those of `Trigger`: attempts, requests, chance.
+
+    Raises:
+        ScenarioError: A name or a parameter is unknown, or a value does not fit.
+    """
+    return ScenarioSpec(text, [_part(part) for part in text.split("+")])
+
+
+def _part(text: str) -> Part:
+    name, _, rest = text.partition(":")
+    name = name.strip()
+    if name not in CLASSES:
+        raise ScenarioError(f"There is no scenario '{name}'. {_instead(name, CLASSES, 'There are')}")
+    scenario = load(name)
+    pairs = dict(pair.partition("=")[::2] for pair in rest.split(",") if pair)
+    try:
+        when = Trigger.parse(pairs)
+    except ValueError as error:
+        raise ScenarioError(f"Scenario '{name}': {error}.") from None
+    own = [field.name for field in fields(scenario)]  # type: ignore[arg-type]
+    for key in pairs:
+        if key not in own:
+            known = [*own, *trigger.KEYS]
+            raise ScenarioError(f"Scenario '{name}' has no parameter '{key}'. {_instead(key, known, 'It has')}")
+    return Part(when, _make(name, scenario, pairs))
+
+
+def _make(name: str, scenario: type[Scenario], pairs: dict[str, Any]) -> Scenario:
+    try:
+        return scenario(**pairs)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ScenarioError(f"Scenario '{name}': {'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
+
+
+def _instead(name: str, known: Iterable[str], lead: str) -> str:
+    near = get_close_matches(name, list(known), n=3)
+    return f"Did you mean {' or '.join(near)}?" if near else f"{lead}: {', '.join(known)}."

@@ -1,0 +1,100 @@
+"""A stream recorded from one server and played by another."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fake_vllm.response.recording import Recording, RecordingError, record
+from fake_vllm.testing import FakeVllm
+from tests.fake_vllm.raw import arrivals, ask, read
+from tests.fake_vllm.test_cli import run
+
+
+@pytest.fixture(scope="module")
+def real() -> Iterator[FakeVllm]:
+    """Stands in for the endpoint that is recorded."""
+    with FakeVllm("finite:tokens=6", gap=0.05, first_token_ms=150, model="mine") as fake:
+        yield fake
+
+
+@pytest.fixture(scope="module")
+def made(real: FakeVllm) -> Recording:
+    return record(real.base_url, model=None, prompt="Hi", max_tokens=50)
+
+
+def test_a_recording_holds_each_text_and_when_it_came(made: Recording) -> None:
+    assert made.model == "mine"
+    assert made.finish_reason == "stop"
+    assert len(made.texts) == len(made.gaps_ms) == 6
+    assert made.gaps_ms[0] > 140
+    assert sorted(made.gaps_ms[1:])[2] == pytest.approx(50, abs=20)
+
+
+@pytest.mark.parametrize(("speed", "least", "most"), [("1", 0.35, 1.2), ("4", 0.05, 0.3)])
+def test_it_is_played_at_its_pace_or_a_multiple(speed: str, least: float, most: float, made: Recording, tmp_path: Path) -> None:
+    file = tmp_path / "made.json"
+    made.save(file)
+    with FakeVllm(f"replay:file={file},speed={speed}", gap=5) as fake, ask(fake, "") as client:
+        came = list(arrivals(client, until=b"[DONE]"))
+        entry = fake.until_over()
+    body = b"".join(data for _, data in came)
+    texts = [json.loads(line[6:])["choices"][0]["delta"]["content"] for line in body.split(b"\n") if line.startswith(b"data: {")]
+    assert texts == ["", *made.texts, ""]
+    assert entry.last_token is not None
+    assert least < entry.last_token - entry.arrived < most
+
+
+def test_a_stream_that_breaks_off_is_kept_as_far_as_it_came(real: FakeVllm) -> None:
+    real.play("close:after=3")
+    broken = record(real.base_url, model="mine", prompt="Hi", max_tokens=50)
+    real.play("finite:tokens=6")
+    assert (len(broken.texts), broken.finish_reason) == (3, None)
+
+
+def test_the_command_writes_a_file_that_the_server_plays(real: FakeVllm, tmp_path: Path) -> None:
+    file = tmp_path / "made.json"
+    done = run("record", real.base_url, "--out", str(file), "--prompt", "Hi")
+    assert done.returncode == 0
+    assert "6 events" in done.stdout
+    assert "stop" in done.stdout
+    with FakeVllm(f"replay:file={file},speed=100") as fake, ask(fake, "") as client:
+        assert b"[DONE]" in read(client, until=b"[DONE]")[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["http://127.0.0.1:9/v1", "--out", "x.json"], "Is the server there?"),
+        (["nowhere", "--out", "x.json"], "is not the address of an endpoint"),
+        (["http://127.0.0.1:9/v1"], "--out"),
+    ],
+)
+def test_what_cannot_be_recorded_is_one_sentence(arguments: list[str], says: str) -> None:
+    done = run("record", *arguments)
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_refusal_is_told_in_the_servers_words(real: FakeVllm) -> None:
+    with pytest.raises(RecordingError, match=r"answered 404 to /chat/completions: .*`nope` does not exist"):
+        record(real.base_url, model="nope", prompt="Hi", max_tokens=5)
+
+
+def test_a_file_that_is_no_recording_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "odd.json"
+    for text in ("{}", "[]", "no", '{"model": "m", "texts": ["a"], "gaps_ms": [1, 2], "finish_reason": null}'):
+        file.write_text(text)
+        with pytest.raises(RecordingError, match="is not a recording"):
+            Recording.load(file)
+
+
+def test_the_key_is_sent_and_never_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret-of-mine")
+    with FakeVllm("finite:tokens=2", gap=0, api_key="sk-secret-of-mine") as fake:
+        made = record(fake.base_url, model=None, prompt="Hi", max_tokens=5)
+    file = tmp_path / "made.json"
+    made.save(file)
+    assert "secret" not in file.read_text()
