@@ -60,7 +60,8 @@ def test_the_evidence_is_taken_from_start_to_end(tmp_path: Path) -> None:
     assert (out / "evidence.png").read_bytes().startswith(b"\x89PNG")
     (found,) = load_saved(tmp_path)
     assert len(found.trials) == 8
-    assert found.server is not None and found.server.words.startswith("gpu/torch_server with a random-weight Qwen3 tiny on a CPU")
+    assert found.server is not None
+    assert found.server.words.startswith("gpu/torch_server with a random-weight Qwen3 tiny on a CPU")
 
 
 def test_a_size_that_is_not_known_or_a_device_that_is_not_there_is_one_sentence() -> None:
