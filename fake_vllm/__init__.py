@@ -1,5 +1,5 @@
-"""A vLLM that misbehaves on request: the patient in every experiment.
+"""A fake vLLM server that misbehaves on request.
 
-It stands alone: it imports neither the laboratory nor the remedy, and runs as a process of its own, as the real one does. Start it with
-`fake-vllm`; in tests of your own, with `fake_vllm.testing`.
+It imports neither `stream_lab` nor `stream_deadline`, and runs as a process of its own, as a real vLLM
+does. Start it with `fake-vllm`; in your own tests, with `fake_vllm.testing`.
 """
