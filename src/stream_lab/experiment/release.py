@@ -16,6 +16,7 @@ from stream_lab.experiment.evidence import Unknown
 from stream_lab.experiment.witness import Sample, Witness
 
 FREES_WITHIN = 1.5  # seconds; a real vLLM on a busy CPU needed up to 0.2
+BEGINS_WITHIN = 3.0  # seconds that a request may take to reach the server, before its client leaves all the same
 WINDOW = 0.2  # seconds over which CPU time is measured
 STOPPED, GOES_ON = "stopped", "still generating"
 UNREAD = Unknown("the server's metrics could not be read")
@@ -118,19 +119,26 @@ def watch_release(gpu: Endpoint, ask: Callable[[], Callable[[], object]], *, aft
     Args:
         gpu: the server that is watched.
         ask: sends the request, does not wait for the answer, and returns a function that makes the client leave.
-        after: seconds after which the client leaves.
+        after: seconds after which the client leaves, once the server runs the request.
         watch: seconds after which the watch ends if the server has not stopped.
     """
     with Witness(gpu.root, every=0.02) as witness:
         running = witness.samples[0].running if witness.samples else 0
         asked = time.monotonic()
         leave = ask()
+        # A busy machine, or a browser that is still starting, may take long to send it.
+        until_free(lambda: not _is_running(witness.samples, running), patience=BEGINS_WITHIN)
         time.sleep(after)
         left = time.monotonic()
         leave()
         until_free(lambda: not witness.is_idle(running, since=left), patience=watch)
         ended = time.monotonic()
     return judge(witness.samples, running, asked=asked, left=left, ended=ended)
+
+
+def _is_running(samples: list[Sample], before: int) -> bool:
+    """Return whether the newest sample shows more running requests than there were before."""
+    return bool(samples) and samples[-1].running > before
 
 
 def judge(samples: list[Sample], running: int, *, asked: float, left: float, ended: float) -> Release:
