@@ -16,7 +16,6 @@ from stream_deadline._accumulate import Accumulator, NullAccumulator
 from stream_deadline._budget import Bounds, Budget
 from stream_deadline._call_group import CallGroup
 from stream_deadline._deadline import Deadline
-from stream_deadline._errors import AnswerCutShort, later
 from stream_deadline._find_connection import interrupter
 from stream_deadline._shutdown import Interrupt
 from stream_deadline._watchdog import Alarm
@@ -164,7 +163,7 @@ def _iterate(
                 if alarm.fired() or clock() >= budget.due:
                     raise budget.error(chunks, accumulator.partial) from error
                 if not accumulator.whole and isinstance(error, accumulator.errors_of_halves):
-                    raise AnswerCutShort(clock() - budget.started, chunks, later(accumulator.partial)) from error
+                    raise budget.cut_short(chunks, accumulator.partial) from error
                 raise
             alarm.waiting = False
             if (handed_over := clock()) >= budget.total_at and not budget.was_lifted():
@@ -173,7 +172,7 @@ def _iterate(
                 if alarm.fired():  # our interrupt ended it
                     break
                 if not accumulator.whole:
-                    raise AnswerCutShort(clock() - budget.started, chunks, later(accumulator.partial))
+                    raise budget.cut_short(chunks, accumulator.partial)
                 return
             if accumulator.add(item) and watches_chunks:
                 budget.note_progress()

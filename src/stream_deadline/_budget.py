@@ -7,7 +7,7 @@ from numbers import Real
 from typing import Any
 
 from stream_deadline._deadline import NEVER, Deadline, ambient
-from stream_deadline._errors import Bound, StreamDeadlineExceeded, later
+from stream_deadline._errors import AnswerCutShort, Bound, StreamDeadlineExceeded, later
 
 # A timer that fires this many seconds late was delayed by its own process, not by the server.
 STOOD_STILL = 0.01
@@ -188,6 +188,10 @@ class Budget:
             reached = (self._idle_at, "idle_timeout", bounds.idle_timeout or NEVER)
         elapsed = self.clock() - self.started
         return StreamDeadlineExceeded(reached[1], reached[2], elapsed, chunks, later(partial))
+
+    def cut_short(self, chunks: int, partial: Callable[[], Any]) -> AnswerCutShort:
+        """Make the error for a stream that ended without its finish reason; see `error`."""
+        return AnswerCutShort(self.clock() - self.started, chunks, later(partial))
 
     def _find_total(self) -> None:
         ends: list[tuple[float, Bound, float]] = [(NEVER, "timeout", NEVER)]

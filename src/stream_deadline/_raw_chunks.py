@@ -91,6 +91,7 @@ class _Instead:
 
     def __init__(self, client: Any) -> None:
         self._client = client
+        self._tracker = current_tracker()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)
@@ -145,10 +146,6 @@ def _fill_in(calls: Any) -> bool:
 
 
 class _AsEvents(_Instead):
-    def __init__(self, client: Any) -> None:
-        super().__init__(client)
-        self._tracker = current_tracker()
-
     def _process_response_data(self, *, data: Any, **more: Any) -> Any:
         kind = data.get("type") if isinstance(data, dict) else None
         if isinstance(kind, str) and kind.endswith(".delta") and data.get("delta"):
@@ -165,10 +162,6 @@ class _AsEvents(_Instead):
 
 
 class _AsChats(_Instead):
-    def __init__(self, client: Any) -> None:
-        super().__init__(client)
-        self._tracker = current_tracker()
-
     def _process_response_data(self, *, data: Any, **more: Any) -> Any:
         choices = data.get("choices") if isinstance(data, dict) else None
         ends = isinstance(choices, list) and any(isinstance(each, dict) and each.get("finish_reason") for each in choices)

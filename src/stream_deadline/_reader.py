@@ -27,7 +27,7 @@ from stream_deadline._accumulate import Accumulator
 from stream_deadline._budget import Budget
 from stream_deadline._call_group import current_group
 from stream_deadline._deadline import NEVER
-from stream_deadline._errors import AnswerCutShort, later
+from stream_deadline._errors import AnswerCutShort
 from stream_deadline._shutdown import Interrupt
 from stream_deadline._watchdog import Alarm
 
@@ -241,10 +241,7 @@ class Reader(Generic[T]):
         self._timer = self._loop.call_later(CLEAN_UP, self._insist, INSIST_TIMES)
 
     def _cut_short(self) -> AnswerCutShort:
-        budget = self.budget
-        return AnswerCutShort(
-            budget.clock() - budget.started, self._handed_over + len(self.buffer), later(self._accumulator.partial)
-        )
+        return self.budget.cut_short(self._handed_over + len(self.buffer), self._accumulator.partial)
 
     def _finished(self, task: "asyncio.Task[None]") -> None:
         self._cancel_timers()

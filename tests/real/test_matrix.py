@@ -12,7 +12,7 @@ import pytest
 
 from stream_deadline import ChatVllm, StreamDeadlineExceeded
 from stream_lab import Endpoint
-from stream_lab.experiment.release import until_free
+from stream_lab.experiment.release import wait_while
 from stream_lab.experiment.witness import Witness
 from stream_lab.matrix import CALLERS, CALLS, Call, Caller
 from stream_lab.matrix.calls import text_and_usage
@@ -48,7 +48,7 @@ def at_rest_afterwards(server: Endpoint, generations: int, by: float | None = No
         assert witness.samples[0].running == 0, "somebody else is using this server"
         yield
         ended = time.monotonic()
-        assert until_free(lambda: not witness.is_idle(0), patience=FREES_WITHIN) is not None, "vLLM works on"
+        assert wait_while(lambda: not witness.is_idle(0), patience=FREES_WITHIN) is not None, "vLLM works on"
         time.sleep(0.4)
     samples = witness.samples
     assert max(sample.running for sample in samples if sample.at < ended) <= generations, "more was generated than asked for"

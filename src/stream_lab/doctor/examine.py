@@ -15,7 +15,7 @@ from stream_lab.doctor.probe import Transcript, listen
 from stream_lab.doctor.target import Target
 from stream_lab.experiment.evidence import Unknown
 from stream_lab.experiment.release import judge as judge_release
-from stream_lab.experiment.release import until_free
+from stream_lab.experiment.release import wait_while
 from stream_lab.experiment.witness import Witness
 from stream_lab.http.capture import End
 
@@ -108,7 +108,7 @@ def _after_leaving(diagnosis: Diagnosis, target: Target, model: Target, tell: Te
         running = witness.samples[0].running
         heard = listen(target, STAY, on_piece=lambda heard: 0.5 if len(heard.pieces) > 2 else None)
         left = time.monotonic()
-        until_free(lambda: not witness.is_idle(running, since=left), patience=FREE_WITHIN)
+        wait_while(lambda: not witness.is_idle(running, since=left), patience=FREE_WITHIN)
         ended = time.monotonic()
     release = judge_release(witness.samples, running, asked=heard.began, left=left, ended=ended)
     if heard.ending is not End.WATCHED or isinstance(release.server, Unknown):

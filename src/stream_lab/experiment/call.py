@@ -7,7 +7,7 @@ from typing import Any
 
 from stream_lab.experiment import verdict
 from stream_lab.experiment.endpoint import Endpoint
-from stream_lab.experiment.release import until_free
+from stream_lab.experiment.release import wait_while
 from stream_lab.experiment.trace import Ending, Recording, record
 from stream_lab.experiment.witness import Sample, Witness
 
@@ -77,6 +77,6 @@ async def observe(stream: AsyncIterator[Any], *, deadline: float, server: Endpoi
     with witness:
         recording = await record(stream, give_up_after=give_up_after)
         baseline = witness.samples[0].running if witness.samples else 0
-        await asyncio.to_thread(until_free, lambda: not witness.is_idle(baseline), every=LOOKS_EVERY)
+        await asyncio.to_thread(wait_while, lambda: not witness.is_idle(baseline), every=LOOKS_EVERY)
         await asyncio.sleep(AFTERWARDS)
     return Call(recording, deadline, [replace(sample, at=sample.at - recording.started) for sample in witness.samples])

@@ -1,6 +1,6 @@
 """Does the server let go of a request whose client has left?
 
-Every tool that asks this waits with `until_free` and reads the answer from the same witnesses: the server's metrics, or its CPU time
+Every tool that asks this waits with `wait_while` and reads the answer from the same witnesses: the server's metrics, or its CPU time
 where it shows none.
 """
 
@@ -94,20 +94,20 @@ class CpuTime:
         return total
 
 
-def until_free(busy: Callable[[], bool], *, patience: float = FREES_WITHIN, every: float = 0.01) -> float | None:
-    """Wait until a server is at rest.
+def wait_while(condition: Callable[[], bool], *, patience: float = FREES_WITHIN, every: float = 0.01) -> float | None:
+    """Wait while a condition holds: until a server is at rest, or until it works.
 
     Args:
-        busy: whether the server is at work.
+        condition: whether there is still something to wait for.
         patience: seconds after which the wait is given up.
         every: seconds between two looks.
 
     Returns:
-        Seconds waited; None: the server worked on all the time.
+        Seconds waited; None: the condition held all the time.
     """
     began = time.monotonic()
     while time.monotonic() < began + patience:
-        if not busy():
+        if not condition():
             return time.monotonic() - began
         time.sleep(every)
     return None
@@ -127,18 +127,13 @@ def watch_release(gpu: Endpoint, ask: Callable[[], Callable[[], object]], *, aft
         asked = time.monotonic()
         leave = ask()
         # A busy machine, or a browser that is still starting, may take long to send it.
-        until_free(lambda: not _is_running(witness.samples, running), patience=BEGINS_WITHIN)
+        wait_while(lambda: witness.is_idle(running), patience=BEGINS_WITHIN)
         time.sleep(after)
         left = time.monotonic()
         leave()
-        until_free(lambda: not witness.is_idle(running, since=left), patience=watch)
+        wait_while(lambda: not witness.is_idle(running, since=left), patience=watch)
         ended = time.monotonic()
     return judge(witness.samples, running, asked=asked, left=left, ended=ended)
-
-
-def _is_running(samples: list[Sample], before: int) -> bool:
-    """Return whether the newest sample shows more running requests than there were before."""
-    return bool(samples) and samples[-1].running > before
 
 
 def judge(samples: list[Sample], running: int, *, asked: float, left: float, ended: float) -> Release:

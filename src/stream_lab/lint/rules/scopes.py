@@ -139,7 +139,7 @@ THREAD_OUTLIVES_TIMEOUT: Final = Rule(
     says="The time-out ends the wait for {it}, not the thread: the call goes on, and so does the GPU.",
     example="`chain.invoke`",
     remedy="`await chain.ainvoke(…)`, which a time-out can cancel; or `ChatVllm(timeout=…)`, which is bounded in a thread too.",
-    reason="Notebook 12: nobody can stop a thread from outside.",
+    reason="Notebook 12: a thread cannot be stopped from outside.",
     words=("to_thread", "run_in_executor", "run_in_threadpool", "run_sync"),
     look=_around_thread,
 )

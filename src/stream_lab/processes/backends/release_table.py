@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from stream_lab.experiment.attempts_run import QUESTION
 from stream_lab.experiment.endpoint import Endpoint
-from stream_lab.experiment.release import Busy, until_free
+from stream_lab.experiment.release import Busy, wait_while
 from stream_lab.processes.backends.environments import RealServerError
 
 LET_RUN = 1.5  # seconds an answer is let run before its client leaves
@@ -109,7 +109,7 @@ def _cut(server: str, url: str, body: dict[str, Any], busy: Busy) -> float | Non
             if time.monotonic() > began + WATCHED:
                 raise RealServerError(f"{server} was not seen at work by {busy.name}, {WATCHED:g} s after it was asked.")
             _read(server, connection, until=time.monotonic() + 0.1)
-    return until_free(busy, patience=WATCHED, every=0.005)
+    return wait_while(busy, patience=WATCHED, every=0.005)
 
 
 @contextmanager
@@ -144,5 +144,5 @@ def _read(server: str, connection: socket.socket, *, until: float) -> None:
 
 
 def _calm(server: str, busy: Callable[[], bool]) -> None:
-    if until_free(busy, patience=CALMS_WITHIN, every=0.1) is None:
+    if wait_while(busy, patience=CALMS_WITHIN, every=0.1) is None:
         raise RealServerError(f"{server} did not come to rest within {CALMS_WITHIN:.0f} s.")
