@@ -53,13 +53,24 @@ from stream_deadline import ChatVllm, StreamDeadlineExceeded, bounded, bounded_s
 from stream_lab.experiment.fake import Fake
 
 # The library that the OpenAI SDK's clients are made of differs between the worlds.
-http: Any = importlib.import_module("httpx2" if issubclass(openai.DefaultHttpxClient, httpx2.Client) else "httpx")
+http: Any = importlib.import_module(
+    "httpx2" if issubclass(openai.DefaultHttpxClient, httpx2.Client) else "httpx"
+)
 
-PLAIN, OFF, BOUNDED, ALL_BOUNDS = "ChatOpenAI", "ChatOpenAI, chunk timeout off", "ChatVllm", "ChatVllm, all bounds"
+PLAIN, OFF, BOUNDED, ALL_BOUNDS = (
+    "ChatOpenAI",
+    "ChatOpenAI, chunk timeout off",
+    "ChatVllm",
+    "ChatVllm, all bounds",
+)
 HAS_CHUNK_TIMEOUT = "stream_chunk_timeout" in ChatOpenAI.model_fields
 KINDS: dict[str, Callable[..., ChatOpenAI]] = {
     PLAIN: partial(ChatOpenAI, timeout=45),
-    **({OFF: partial(ChatOpenAI, timeout=45, stream_chunk_timeout=None)} if HAS_CHUNK_TIMEOUT else {}),
+    **(
+        {OFF: partial(ChatOpenAI, timeout=45, stream_chunk_timeout=None)}
+        if HAS_CHUNK_TIMEOUT
+        else {}
+    ),
     BOUNDED: partial(ChatVllm, timeout=45),
     ALL_BOUNDS: partial(ChatVllm, timeout=45, first_chunk_timeout=30, idle_timeout=20),
 }
@@ -170,12 +181,16 @@ def on_one_core() -> Iterator[None]:
 
 def compared(spent: dict[str, list[Spent]]) -> Record:
     """Medians of CPU time for each, and how much more `ChatVllm` takes than the others."""
-    record: Record = {f"{name}, µs": median(each.cpu for each in rounds) for name, rounds in spent.items()}
+    record: Record = {
+        f"{name}, µs": median(each.cpu for each in rounds) for name, rounds in spent.items()
+    }
     for other in (PLAIN, OFF):
         if other in spent:
             record[f"more than {other}, µs"] = more(spent[BOUNDED], spent[other])
             record[f"times {other}"] = times(spent[BOUNDED], spent[other])
-    record["by the clock, µs"] = median(a.wall - b.wall for a, b in zip(spent[BOUNDED], spent[PLAIN], strict=True))
+    record["by the clock, µs"] = median(
+        a.wall - b.wall for a, b in zip(spent[BOUNDED], spent[PLAIN], strict=True)
+    )
     return record
 
 
@@ -189,7 +204,10 @@ def more(mine: list[Spent], other: list[Spent]) -> dict[str, float]:
 def times(mine: list[Spent], other: list[Spent]) -> dict[str, float]:
     """The ratios within each round, and that of the best rounds."""
     best = min(each.cpu for each in mine) / min(each.cpu for each in other)
-    return {"median": median(a.cpu / b.cpu for a, b in zip(mine, other, strict=True)), "of the minima": best}
+    return {
+        "median": median(a.cpu / b.cpu for a, b in zip(mine, other, strict=True)),
+        "of the minima": best,
+    }
 
 
 # --- chunks ---------------------------------------------------------------------------------------------------------------------
@@ -199,11 +217,17 @@ class Replay:
     """A server inside the HTTP client: the packets of the fake's answer, recorded once. `waits`: give way before each packet."""
 
     def __init__(self, fake: Fake, tokens: int) -> None:
-        body = {"model": fake.model, "messages": [{"role": "user", "content": "Hi"}], "fake_scenario": f"finite:tokens={tokens}"}
+        body = {
+            "model": fake.model,
+            "messages": [{"role": "user", "content": "Hi"}],
+            "fake_scenario": f"finite:tokens={tokens}",
+        }
         url = f"{fake.base_url}/chat/completions"
         with httpx2.Client(trust_env=False) as client:
             self.whole = client.post(url, json=body).content
-            streamed = client.post(url, json={**body, "stream": True, "stream_options": {"include_usage": True}}).content
+            streamed = client.post(
+                url, json={**body, "stream": True, "stream_options": {"include_usage": True}}
+            ).content
         self.packets = [event + b"\n\n" for event in streamed.split(b"\n\n") if event]
         self.waits = False
 
@@ -221,7 +245,9 @@ class Replay:
 
     def _response(self, request: Any, packets: object) -> Any:
         if b'"stream":true' in request.content:
-            return http.Response(200, headers={"content-type": "text/event-stream; charset=utf-8"}, content=packets)
+            return http.Response(
+                200, headers={"content-type": "text/event-stream; charset=utf-8"}, content=packets
+            )
         return http.Response(200, headers={"content-type": "application/json"}, content=self.whole)
 
     async def _apackets(self) -> AsyncIterator[bytes]:
@@ -256,9 +282,16 @@ def count_sync(stream: Iterator[Any]) -> int:
 def chunk_plays(runner: asyncio.Runner, call: str, made_with: dict[str, Any]) -> dict[str, Play]:
     """One way to call, for each kind of model that differs in it."""
     if call == "stream":
-        return {name: partial(play_sync, KINDS[name](**made_with)) for name in (PLAIN, BOUNDED, ALL_BOUNDS)}
+        return {
+            name: partial(play_sync, KINDS[name](**made_with))
+            for name in (PLAIN, BOUNDED, ALL_BOUNDS)
+        }
     if call == "chain.astream":
-        return {name: partial(play, runner, KINDS[name](**made_with) | StrOutputParser()) for name in KINDS if name != ALL_BOUNDS}
+        return {
+            name: partial(play, runner, KINDS[name](**made_with) | StrOutputParser())
+            for name in KINDS
+            if name != ALL_BOUNDS
+        }
     return {name: partial(play, runner, kind(**made_with)) for name, kind in KINDS.items()}
 
 
@@ -279,7 +312,11 @@ def chunks(lab: Lab) -> list[Record]:
         ("ready", replayed, ("astream", "chain.astream", "stream")),
         ("one by one", replayed, ("astream", "chain.astream")),
         ("socket", settings(lab.fast, finite), ("astream", "chain.astream", "stream")),
-        ("socket, 50 a packet", settings(lab.fast, f"{finite}+burst:tokens=50"), ("astream", "chain.astream", "stream")),
+        (
+            "socket, 50 a packet",
+            settings(lab.fast, f"{finite}+burst:tokens=50"),
+            ("astream", "chain.astream", "stream"),
+        ),
     ]
     with asyncio.Runner() as runner:
         for delivery, made_with, calls in deliveries:
@@ -305,7 +342,13 @@ def bounded_alone(lab: Lab) -> list[Record]:
     length = lab.scale.tokens * 20
     with asyncio.Runner() as runner:
         records = [
-            alone(lab, "bounded", come, partial(play_bare, runner, length, waits), partial(play_bounded, runner, length, waits))
+            alone(
+                lab,
+                "bounded",
+                come,
+                partial(play_bare, runner, length, waits),
+                partial(play_bounded, runner, length, waits),
+            )
             for come, waits in (("ready", False), ("one by one", True))
         ]
     bare, with_deadline = partial(play_range, length), partial(play_bounded_range, length)
@@ -316,7 +359,12 @@ def alone(lab: Lab, what: str, come: str, bare: Play, with_deadline: Play) -> Re
     spent = in_turns({"bare": bare, "bounded": with_deadline}, lab.scale.rounds)
     lab.done(what)
     medians = {f"{name}, µs": median(each.cpu for each in rounds) for name, rounds in spent.items()}
-    return {"what": what, "items come": come, **medians, "more, µs": more(spent["bounded"], spent["bare"])}
+    return {
+        "what": what,
+        "items come": come,
+        **medians,
+        "more, µs": more(spent["bounded"], spent["bare"]),
+    }
 
 
 def play_bare(runner: asyncio.Runner, length: int, waits: bool) -> int:
@@ -341,7 +389,11 @@ def play_bounded_range(length: int) -> int:
 # --- lateness -------------------------------------------------------------------------------------------------------------------
 
 
-BY_TIMEOUT, BY_SCOPE, IN_THREADS = "ChatVllm.astream", "ChatOpenAI.astream in asyncio.timeout", "ChatVllm.stream, a thread each"
+BY_TIMEOUT, BY_SCOPE, IN_THREADS = (
+    "ChatVllm.astream",
+    "ChatOpenAI.astream in asyncio.timeout",
+    "ChatVllm.stream, a thread each",
+)
 
 
 class Crowd:
@@ -397,7 +449,10 @@ class Crowd:
         until = time.monotonic() + 2
         while None in (left := self._left(fake)).values() and time.monotonic() < until:
             time.sleep(0.1)
-        return [math.inf if (moment := left[id]) is None else moment - due for id, due in self.due.items()]
+        return [
+            math.inf if (moment := left[id]) is None else moment - due
+            for id, due in self.due.items()
+        ]
 
     def _left(self, fake: Fake) -> dict[str, float | None]:
         with httpx2.Client(trust_env=False) as client:
@@ -410,7 +465,9 @@ class Crowd:
 
 
 async def in_a_loop(crowd: Crowd) -> float:
-    await count(crowd.model.astream("Hi", max_tokens=1))  # what only the first call does is not what is asked here
+    await count(
+        crowd.model.astream("Hi", max_tokens=1)
+    )  # what only the first call does is not what is asked here
     late: list[float] = []
     beside = asyncio.create_task(sleeps(late))
     await asyncio.gather(*(crowd.one(index, id) for index, id in enumerate(crowd.ids())))
@@ -440,8 +497,16 @@ def in_threads(crowd: Crowd) -> float:
 
 
 def lateness(lab: Lab) -> list[Record]:
-    crowds = [(way, size) for size in lab.scale.streams for way in (BY_TIMEOUT, BY_SCOPE) if size > 1 or way == BY_TIMEOUT]
-    return [late(lab, way, size) for way, size in [*crowds, *((IN_THREADS, size) for size in lab.scale.threads)]]
+    crowds = [
+        (way, size)
+        for size in lab.scale.streams
+        for way in (BY_TIMEOUT, BY_SCOPE)
+        if size > 1 or way == BY_TIMEOUT
+    ]
+    return [
+        late(lab, way, size)
+        for way, size in [*crowds, *((IN_THREADS, size) for size in lab.scale.threads)]
+    ]
 
 
 def late(lab: Lab, way: str, size: int) -> Record:
@@ -469,7 +534,10 @@ def late(lab: Lab, way: str, size: int) -> Record:
 def percentiles(seconds: Sequence[float]) -> dict[str, float]:
     """By rank, so that each of them was measured."""
     ordered = sorted(seconds)
-    picked = {f"p{percent}": ordered[min(len(ordered) - 1, len(ordered) * percent // 100)] * 1e3 for percent in (50, 95, 99)}
+    picked = {
+        f"p{percent}": ordered[min(len(ordered) - 1, len(ordered) * percent // 100)] * 1e3
+        for percent in (50, 95, 99)
+    }
     return {**picked, "max": ordered[-1] * 1e3}
 
 
@@ -484,7 +552,11 @@ def kilobytes(kind: str, base_url: str, streams: int, pulls: bool, traced: bool)
 async def _kilobytes(kind: str, base_url: str, streams: int, pulls: bool, traced: bool) -> float:
     scenario = f"endless+stall:after={3 if pulls else 30}"
     model = KINDS[kind](
-        model="fake-model", base_url=base_url, api_key="none", stream_usage=True, extra_body={"fake_scenario": scenario}
+        model="fake-model",
+        base_url=base_url,
+        api_key="none",
+        stream_usage=True,
+        extra_body={"fake_scenario": scenario},
     )
     warm = await opened(model, 20, pulls)
     before = in_use(traced)
@@ -532,10 +604,15 @@ def memory(lab: Lab) -> list[Record]:
     with Fake("endless", gap=0.03, max_num_seqs=1000) as fake, processes() as pool:
         for consumer in lab.scale.consumers:
             for measured in lab.scale.memory:
-                given = [(kind, fake.base_url, lab.scale.open, consumer == WAITS, measured == TRACED) for kind in kinds]
+                given = [
+                    (kind, fake.base_url, lab.scale.open, consumer == WAITS, measured == TRACED)
+                    for kind in kinds
+                ]
                 plain, mine = pool.map(kilobytes, *zip(*given, strict=True))
                 cells = {f"{PLAIN}, kB": plain, f"{BOUNDED}, kB": mine, "more, kB": mine - plain}
-                records.append({"consumer": consumer, "streams": lab.scale.open, "measured": measured, **cells})
+                records.append(
+                    {"consumer": consumer, "streams": lab.scale.open, "measured": measured, **cells}
+                )
                 lab.done(f"memory {measured}")
     return records
 
@@ -580,7 +657,9 @@ def repeat(lab: Lab, action: Callable[..., object], *arguments: object) -> Play:
     return actions
 
 
-def on(runner: asyncio.Runner, action: Callable[..., Coroutine[Any, Any, object]]) -> Callable[..., object]:
+def on(
+    runner: asyncio.Runner, action: Callable[..., Coroutine[Any, Any, object]]
+) -> Callable[..., object]:
     return lambda *arguments: runner.run(action(*arguments))
 
 
@@ -604,7 +683,12 @@ SECTIONS: dict[str, tuple[str, Callable[[Lab], list[Record]]]] = {
 @contextmanager
 def signs_of_life() -> Iterator[Callable[[str], None]]:
     """On stderr, so that stdout can go into a file."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("starting", total=None)
 
@@ -627,7 +711,9 @@ def measure(scale: Scale, names: Iterable[str]) -> dict[str, list[Record]]:
 
 
 def world() -> str:
-    versions = ", ".join(f"{name} {version(name)}" for name in ("langchain-core", "langchain-openai", "openai"))
+    versions = ", ".join(
+        f"{name} {version(name)}" for name in ("langchain-core", "langchain-openai", "openai")
+    )
     return f"Python {platform.python_version()}, {versions}"
 
 
@@ -647,16 +733,31 @@ def shown(value: object) -> str:
     if isinstance(value, dict):
         return " / ".join(map(shown, value.values()))
     if isinstance(value, float):
-        return f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}" if abs(value) < 100 else f"{value:.0f}"
+        return (
+            f"{value:.2f}"
+            if abs(value) < 10
+            else f"{value:.1f}"
+            if abs(value) < 100
+            else f"{value:.0f}"
+        )
     return str(value)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="fewer rounds and streams, half a minute")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="fewer rounds and streams, half a minute"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument(
-        "--only", nargs="+", choices=list(SECTIONS), default=list(SECTIONS), metavar="SECTION", help=", ".join(SECTIONS)
+        "--only",
+        nargs="+",
+        choices=list(SECTIONS),
+        default=list(SECTIONS),
+        metavar="SECTION",
+        help=", ".join(SECTIONS),
     )
     options = parser.parse_args()
     gc.freeze()  # what was imported is not looked through again before every round

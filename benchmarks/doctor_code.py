@@ -15,7 +15,9 @@ from stream_lab.lint.files import find, read
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", nargs="?", type=Path, default=Path(sysconfig.get_path("purelib")))
     folder: Path = parser.parse_args().folder
 
@@ -32,7 +34,9 @@ def main() -> None:
     print("| files | lines | s, parsing alone | s, in all | lines/s | s for 100 000 lines |")
     print("|---|---|---|---|---|---|")
     rate = result.lines / whole
-    print(f"| {result.files:,} | {result.lines:,} | {parsing:.1f} | {whole:.1f} | {rate:,.0f} | {100_000 / rate:.1f} |")
+    print(
+        f"| {result.files:,} | {result.lines:,} | {parsing:.1f} | {whole:.1f} | {rate:,.0f} | {100_000 / rate:.1f} |"
+    )
     print("\nfindings:", dict(Counter(each.rule for each in result.findings)))
 
 

@@ -65,8 +65,12 @@ def measure(url: str, model: str, *, wire: bool = True) -> Measured:
     found.finished = {reason: count - before[reason] for reason, count in _finished(url).items()}
     if wire:
         cases = [json.loads(path.read_text(encoding="utf-8")) for path in CASES]
-        counted = [case for case in cases if case["server"] == "default" and not case.get("advisory")]
-        good = sum(not problems(case, send(url.removesuffix("/v1"), case["request"])) for case in counted)
+        counted = [
+            case for case in cases if case["server"] == "default" and not case.get("advisory")
+        ]
+        good = sum(
+            not problems(case, send(url.removesuffix("/v1"), case["request"])) for case in counted
+        )
         found.wire = f"{good} of {len(counted)}"
     return found
 
@@ -83,7 +87,9 @@ def _arrivals(url: str, model: str, tokens: int) -> list[float]:
         while b"data: [DONE]" not in text:
             data = connection.recv(65536)
             text += data
-            at += [(time.monotonic() - began) * 1000] * len(re.findall(rb'"delta":\{"content":', data))
+            at += [(time.monotonic() - began) * 1000] * len(
+                re.findall(rb'"delta":\{"content":', data)
+            )
     return at
 
 
@@ -100,7 +106,11 @@ def _cut(url: str, model: str, *, stream: bool) -> tuple[float, float]:
             connection.settimeout(0.02)
             while time.monotonic() < end and received < 5:
                 try:
-                    received += connection.recv(65536).count(b'"delta":{"content":') if stream else len(connection.recv(1))
+                    received += (
+                        connection.recv(65536).count(b'"delta":{"content":')
+                        if stream
+                        else len(connection.recv(1))
+                    )
                 except TimeoutError:
                     continue
             before = look()
@@ -110,12 +120,16 @@ def _cut(url: str, model: str, *, stream: bool) -> tuple[float, float]:
             assert time.monotonic() < closed + 20, "it was not freed"
         seconds = time.monotonic() - closed
         time.sleep(0.3)
-        return seconds * 1000, look()["vllm:generation_tokens_total"] - before["vllm:generation_tokens_total"]
+        return seconds * 1000, look()["vllm:generation_tokens_total"] - before[
+            "vllm:generation_tokens_total"
+        ]
 
 
 def _finished(url: str) -> dict[str, float]:
     page = httpx2.get(url.removesuffix("/v1") + "/metrics", trust_env=False, timeout=10).text
-    found = re.findall(r'^vllm:request_success_total\{.*?finished_reason="(\w+)".*?\} (\S+)', page, re.MULTILINE)
+    found = re.findall(
+        r'^vllm:request_success_total\{.*?finished_reason="(\w+)".*?\} (\S+)', page, re.MULTILINE
+    )
     return {reason: float(count) for reason, count in found}
 
 
@@ -138,17 +152,27 @@ def table(real: Measured, fake: Measured) -> str:
         )
     ]
     moved = [
-        ", ".join(f"{reason} +{count:.0f}" for reason, count in each.finished.items() if count) or "none" for each in (real, fake)
+        ", ".join(f"{reason} +{count:.0f}" for reason, count in each.finished.items() if count)
+        or "none"
+        for each in (real, fake)
     ]
     rows += [
         (f"which `request_success_total` moved in {2 * CUTS} cuts", moved[0], moved[1]),
         ("transcripts matched (server without flags)", real.wire, fake.wire),
     ]
-    return "\n".join(["| | real vLLM | fake |", "|---|---|---|", *(f"| {name} | {a} | {b} |" for name, a, b in rows)])
+    return "\n".join(
+        [
+            "| | real vLLM | fake |",
+            "|---|---|---|",
+            *(f"| {name} | {a} | {b} |" for name, a, b in rows),
+        ]
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--real-url", help="of a vLLM that nobody else is using")
     given = parser.parse_args()
     with ExitStack() as stack:
@@ -158,7 +182,9 @@ def main() -> None:
     first, gap = statistics.median(real.first_token), statistics.median(real.gap)
     with FakeVllm("finite", gap=gap / 1000, first_token_ms=f"{first:.1f}", model=model) as fake:
         print(table(real, measure(fake.base_url, model)))
-    print(f"\nThe fake was set to --first-token-ms {first:.1f} --gap-ms {gap:.1f}, the real one's medians.")
+    print(
+        f"\nThe fake was set to --first-token-ms {first:.1f} --gap-ms {gap:.1f}, the real one's medians."
+    )
 
 
 if __name__ == "__main__":

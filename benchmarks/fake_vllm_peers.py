@@ -144,7 +144,9 @@ class Reader(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)  # uvloop's is not derived from it
         if self.rest:  # what comes meanwhile must find room, or the server would be held up, and then send larger packets
-            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, ROOM)
+            self.transport.get_extra_info("socket").setsockopt(
+                socket.SOL_SOCKET, socket.SO_RCVBUF, ROOM
+            )
         self._asked = time.perf_counter()
         self.transport.write(self.request)
 
@@ -182,7 +184,9 @@ async def opened(server: Server, streams: int, spread: float = 0.0) -> list[Read
 
     async def one(index: int) -> Reader:
         await asyncio.sleep(index / streams * spread)
-        _, reader = await loop.create_connection(lambda: Reader(server.request, rest), HOST, server.port)
+        _, reader = await loop.create_connection(
+            lambda: Reader(server.request, rest), HOST, server.port
+        )
         return reader
 
     return await asyncio.gather(*map(one, range(streams)))
@@ -202,11 +206,15 @@ async def all_ended(readers: list[Reader], within: float) -> None:
         raise Unfit(f"{cut} of {len(readers)} streams were cut off")
 
 
-async def waited(readers: list[Reader], futures: list["asyncio.Future[None]"], within: float, what: str) -> None:
+async def waited(
+    readers: list[Reader], futures: list["asyncio.Future[None]"], within: float, what: str
+) -> None:
     _, missing = await asyncio.wait(futures, timeout=within)
     if missing:
         drop(readers)
-        raise Unfit(f"{len(missing)} of {len(readers)} streams did not {what} within {within:.0f} s")
+        raise Unfit(
+            f"{len(missing)} of {len(readers)} streams did not {what} within {within:.0f} s"
+        )
 
 
 def drop(readers: Iterable[Reader]) -> None:
@@ -226,7 +234,11 @@ class Watch:
 
     def __enter__(self) -> "Watch":
         self._core = core_busy(self._server.core)
-        self.cpu, self._mine, self.wall = self._server.cpu(), time.process_time(), time.perf_counter()
+        self.cpu, self._mine, self.wall = (
+            self._server.cpu(),
+            time.process_time(),
+            time.perf_counter(),
+        )
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -239,7 +251,9 @@ class Watch:
         if others > BUSY:
             self._lab.notes.append(f"others took {others:.0%} of its core")
         if self._mine / self.wall > FULL_CLIENT:
-            self._lab.notes.append(f"the client was busy for {self._mine / self.wall:.0%} of the time")
+            self._lab.notes.append(
+                f"the client was busy for {self._mine / self.wall:.0%} of the time"
+            )
 
 
 def core_busy(core: int | None) -> float:
@@ -381,7 +395,9 @@ def open_files(lab: Lab) -> int:
     room = max(100, (limit - 200) // 100 * 100)
     if limit == resource.RLIM_INFINITY or room >= lab.scale.idle:
         return lab.scale.idle
-    lab.notes.append(f"only {room} idle streams: the hard limit on open files is {limit}, raise it with `ulimit -Hn`")
+    lab.notes.append(
+        f"only {room} idle streams: the hard limit on open files is {limit}, raise it with `ulimit -Hn`"
+    )
     return room
 
 
@@ -392,10 +408,16 @@ async def endless(lab: Lab, server: Server) -> Figures:
     begun = time.perf_counter()
     for mark in lab.scale.marks:
         # To be told of each packet would cost the client more than to look.
-        while reader.count < mark and not reader.ended.done() and time.perf_counter() < begun + lab.scale.endless:  # noqa: ASYNC110
+        while (  # noqa: ASYNC110
+            reader.count < mark
+            and not reader.ended.done()
+            and time.perf_counter() < begun + lab.scale.endless
+        ):
             await asyncio.sleep(0.005)
         if reader.count < mark:
-            lab.notes.append(f"{reader.count:,} events in {time.perf_counter() - begun:.0f} s, then given up")
+            lab.notes.append(
+                f"{reader.count:,} events in {time.perf_counter() - begun:.0f} s, then given up"
+            )
             break
         figures[f"RSS, MB, at {mark:,} events"] = server.rss()
     drop([reader])
@@ -426,7 +448,9 @@ async def drops(lab: Lab, server: Server, streams: int) -> Figures:
     await asyncio.sleep(lab.scale.settle)
     left = time.perf_counter()
     drop(readers)
-    witnesses: dict[str, Callable[[], Awaitable[bool]]] = {"sockets closed, s": lambda: closed(server, before)}
+    witnesses: dict[str, Callable[[], Awaitable[bool]]] = {
+        "sockets closed, s": lambda: closed(server, before)
+    }
     if server.peer.name == "fake":
         witnesses["none running, s"] = lambda: none_running(server)
     figures: Figures = {}
@@ -472,14 +496,23 @@ class Row:
 
 def unpaced_row(streams: int) -> Row:
     title = "1 stream, unpaced" if streams == 1 else f"{streams} streams, unpaced"
-    return Row(title, lambda scale: Load(0, scale.events // streams), lambda lab, server: unpaced(lab, server, streams))
+    return Row(
+        title,
+        lambda scale: Load(0, scale.events // streams),
+        lambda lab, server: unpaced(lab, server, streams),
+    )
 
 
 def paced_row(streams: int, gap_ms: int, *servers: str) -> Row:
     def play(lab: Lab, server: Server) -> Awaitable[Figures]:
         return paced(lab, server, streams)
 
-    return Row(f"{streams} × {gap_ms} ms", lambda scale: Load(gap_ms, scale.tokens(gap_ms)), play, servers or tuple(PEERS))
+    return Row(
+        f"{streams} × {gap_ms} ms",
+        lambda scale: Load(gap_ms, scale.tokens(gap_ms)),
+        play,
+        servers or tuple(PEERS),
+    )
 
 
 ROWS = {
@@ -492,7 +525,11 @@ ROWS = {
     "idle": Row("idle streams", lambda scale: Load(0, 1, "stall:after=1"), idle, ("fake",)),
     "endless": Row("endless stream", lambda scale: Load(0, 1, "endless"), endless, ("fake",)),
     "start": Row("cold start", lambda scale: Load(0, 1), start),
-    "drop": Row("200 clients dropped", lambda scale: Load(10, scale.tokens(10)), lambda lab, server: drops(lab, server, 200)),
+    "drop": Row(
+        "200 clients dropped",
+        lambda scale: Load(10, scale.tokens(10)),
+        lambda lab, server: drops(lab, server, 200),
+    ),
 }
 
 
@@ -521,14 +558,18 @@ def installed(names: Iterable[str]) -> tuple[list[str], dict[str, str]]:
     return there, left_out
 
 
-def measure(scale: Scale, rows: Iterable[str], servers: list[str], rounds: int, core: int | None) -> Results:
+def measure(
+    scale: Scale, rows: Iterable[str], servers: list[str], rounds: int, core: int | None
+) -> Results:
     plan = [(name, server) for name in rows for server in servers if server in ROWS[name].servers]
     found: dict[tuple[str, str], list[Figures]] = {turn: [] for turn in plan}
     notes: list[str] = []
     begun = time.perf_counter()
     for number in range(rounds):
         for step, (name, server) in enumerate(plan, number * len(plan) + 1):
-            say(f"[{step}/{len(plan) * rounds}, {time.perf_counter() - begun:.0f} s] {name}: {server}")
+            say(
+                f"[{step}/{len(plan) * rounds}, {time.perf_counter() - begun:.0f} s] {name}: {server}"
+            )
             lab = Lab(scale, core)
             try:
                 found[name, server].append(played(lab, ROWS[name], server))
@@ -559,7 +600,9 @@ def arranged(found: dict[tuple[str, str], list[Figures]]) -> dict[str, dict[str,
 def ratios(figure: str, values: dict[str, float]) -> dict[str, float]:
     """How many times as good as the best peer each is; nothing without a peer."""
     least = floor(figure)
-    good = {name: value if least is None else 1 / max(value, least) for name, value in values.items()}
+    good = {
+        name: value if least is None else 1 / max(value, least) for name, value in values.items()
+    }
     best = max((value for name, value in good.items() if PEERS[name].is_peer), default=0.0)
     return {name: value / best for name, value in good.items()} if best else {}
 
@@ -593,12 +636,24 @@ def number(value: float) -> str:
         return f"{value / 1000:.0f}k"
     if abs(value) >= 100:
         return f"{value:.0f}"
-    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}" if abs(value) >= 0.1 or not value else f"{value:.3f}"
+    return (
+        f"{value:.1f}"
+        if abs(value) >= 10
+        else f"{value:.2f}"
+        if abs(value) >= 0.1 or not value
+        else f"{value:.3f}"
+    )
 
 
-def world(scale: Scale, servers: list[str], rounds: int, cores: tuple[int, int] | None) -> dict[str, str]:
+def world(
+    scale: Scale, servers: list[str], rounds: int, cores: tuple[int, int] | None
+) -> dict[str, str]:
     """What the figures depend on."""
-    pinned = f"client on core {cores[0]}, servers on core {cores[1]}" if cores else "no process held on a core"
+    pinned = (
+        f"client on core {cores[0]}, servers on core {cores[1]}"
+        if cores
+        else "no process held on a core"
+    )
     about = f"Python {platform.python_version()}, {platform.system()} {platform.release()}, {psutil.cpu_count()} cores, {pinned}"
     scope = f"windows of {scale.seconds:g} s, {rounds} round{'s' if rounds > 1 else ''}"
     return {"world": f"{about}; {scope}", **{name: PEERS[name].what for name in servers}}
@@ -647,12 +702,33 @@ def allow_open_files() -> None:
 
 
 def options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="small loads, a minute; guidellm and paced1000fast only if named")
-    parser.add_argument("--only", nargs="+", choices=list(ROWS), metavar="ROW", help=", ".join(ROWS))
-    parser.add_argument("--servers", nargs="+", choices=list(PEERS), metavar="NAME", help=", ".join(PEERS))
-    parser.add_argument("--seconds", type=seconds, help="length of a window (5; quick: 0.6), at least 0.5 and at most 60")
-    parser.add_argument("--rounds", type=int, choices=range(1, 21), default=1, metavar="N", help="medians of so many (1 to 20)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="small loads, a minute; guidellm and paced1000fast only if named",
+    )
+    parser.add_argument(
+        "--only", nargs="+", choices=list(ROWS), metavar="ROW", help=", ".join(ROWS)
+    )
+    parser.add_argument(
+        "--servers", nargs="+", choices=list(PEERS), metavar="NAME", help=", ".join(PEERS)
+    )
+    parser.add_argument(
+        "--seconds",
+        type=seconds,
+        help="length of a window (5; quick: 0.6), at least 0.5 and at most 60",
+    )
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        choices=range(1, 21),
+        default=1,
+        metavar="N",
+        help="medians of so many (1 to 20)",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
     return parser.parse_args()
 
@@ -684,7 +760,10 @@ def main() -> None:
     results.left_out = left_out
     about = world(scale, servers, chosen.rounds, cores)
     if chosen.json:
-        chosen.json.write_text(json.dumps(as_json(results, about), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        chosen.json.write_text(
+            json.dumps(as_json(results, about), ensure_ascii=False, indent=1) + "\n",
+            encoding="utf-8",
+        )
     console = Console(width=None if sys.stdout.isatty() else 160)
     console.print("\n".join(f"{name}: {text}" for name, text in about.items()), highlight=False)
     console.print(table(results, servers))

@@ -41,7 +41,9 @@ async def lost(model: ChatOpenAI, limit: float) -> bool:
 
 async def main(trials: int, base_url: str | None) -> None:
     chance = random.Random(1)
-    print(f"Python {platform.python_version()}, langchain-openai {version('langchain-openai')}, {trials} streams each")
+    print(
+        f"Python {platform.python_version()}, langchain-openai {version('langchain-openai')}, {trials} streams each"
+    )
     with Endpoint(base_url) if base_url else bundled("endless", gap=GAP) as server:
         print(repr(server).splitlines()[0])
         for name, options in {"off": {"stream_chunk_timeout": None}, "as it comes": {}}.items():
@@ -53,4 +55,9 @@ async def main(trials: int, base_url: str | None) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else 40, sys.argv[2] if len(sys.argv) > 2 else None))
+    asyncio.run(
+        main(
+            int(sys.argv[1]) if len(sys.argv) > 1 else 40,
+            sys.argv[2] if len(sys.argv) > 2 else None,
+        )
+    )

@@ -82,8 +82,17 @@ class Fake(Peer):
     what = f"fake-vllm of stream-deadline {version('stream-deadline')}"
 
     def command(self, port: int, load: Load, folder: Path) -> list[str]:
-        flags = {"port": port, "gap-ms": load.gap_ms, "first-token-ms": 0, "max-num-seqs": SLOTS, "max-model-len": CONTEXT}
-        return [str(Path(sys.executable).with_name("fake-vllm")), *(f"--{name}={value}" for name, value in flags.items())]
+        flags = {
+            "port": port,
+            "gap-ms": load.gap_ms,
+            "first-token-ms": 0,
+            "max-num-seqs": SLOTS,
+            "max-model-len": CONTEXT,
+        }
+        return [
+            str(Path(sys.executable).with_name("fake-vllm")),
+            *(f"--{name}={value}" for name, value in flags.items()),
+        ]
 
     def body(self, load: Load) -> dict[str, object]:
         return {**said("Hi"), "fake_scenario": load.fake_scenario}
@@ -97,7 +106,12 @@ class Raw(Peer):
     what = f"bare ASGI, uvicorn {version('uvicorn')}, uvloop {version('uvloop')}, httptools {version('httptools')}"
 
     def command(self, port: int, load: Load, folder: Path) -> list[str]:
-        return [sys.executable, str(Path(__file__).with_name("bare_asgi.py")), str(port), str(load.gap_ms)]
+        return [
+            sys.executable,
+            str(Path(__file__).with_name("bare_asgi.py")),
+            str(port),
+            str(load.gap_ms),
+        ]
 
     def body(self, load: Load) -> dict[str, object]:
         return {**said("Hi"), "max_tokens": load.tokens}
@@ -116,14 +130,34 @@ class Aimock(Peer):
                 raise Unfit(f"there is no {tool} on the PATH; install Node.js 20.15 or newer")
         with Installing(self.package) as folder:
             if folder is not None:
-                run(["npm", "install", "--no-fund", "--no-audit", "--prefix", str(folder), self.package])
+                run(
+                    [
+                        "npm",
+                        "install",
+                        "--no-fund",
+                        "--no-audit",
+                        "--prefix",
+                        str(folder),
+                        self.package,
+                    ]
+                )
 
     def command(self, port: int, load: Load, folder: Path) -> list[str]:
         fixtures = [self._fixture("short", 1, 0), self._fixture("load", load.tokens, load.gap_ms)]
         file = folder / "fixtures.json"
         file.write_text(json.dumps({"fixtures": fixtures}))
         program = home(self.package) / "node_modules" / ".bin" / "llmock"
-        return [str(program), "--port", str(port), "--host", HOST, "--fixtures", str(file), "--log-level", "silent"]
+        return [
+            str(program),
+            "--port",
+            str(port),
+            "--host",
+            HOST,
+            "--fixtures",
+            str(file),
+            "--log-level",
+            "silent",
+        ]
 
     def body(self, load: Load) -> dict[str, object]:
         return said("load")
@@ -133,7 +167,12 @@ class Aimock(Peer):
 
     def _fixture(self, message: str, tokens: int, gap_ms: int) -> dict[str, object]:
         answer = {"content": "word" * tokens}
-        return {"match": {"userMessage": message}, "response": answer, "latency": gap_ms, "chunkSize": 4}
+        return {
+            "match": {"userMessage": message},
+            "response": answer,
+            "latency": gap_ms,
+            "chunkSize": 4,
+        }
 
 
 class Packaged(Peer):
@@ -147,13 +186,37 @@ class Packaged(Peer):
                 return
             python = str(folder / "bin" / "python")
             if (
-                uv := shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
+                uv := shutil.which(
+                    "uv",
+                    path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+                )
             ) is not None:
                 run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(folder)])
-                run([uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", python, self.package])
+                run(
+                    [
+                        uv,
+                        "pip",
+                        "install",
+                        "--quiet",
+                        "--compile-bytecode",
+                        "--python",
+                        python,
+                        self.package,
+                    ]
+                )
             else:
                 run([sys.executable, "-m", "venv", "--clear", str(folder)])
-                run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", self.package])
+                run(
+                    [
+                        python,
+                        "-m",
+                        "pip",
+                        "install",
+                        "--quiet",
+                        "--disable-pip-version-check",
+                        self.package,
+                    ]
+                )
 
     def program(self, name: str) -> str:
         return str(home(self.package) / "bin" / name)
@@ -176,7 +239,11 @@ class LlmKatan(Packaged):
             "log-level": "error",
             "stats-file": folder / "stats.json",
         }
-        return [self.program("llm-katan"), *(f"--{name}={value}" for name, value in flags.items()), "--disable-dashboard"]
+        return [
+            self.program("llm-katan"),
+            *(f"--{name}={value}" for name, value in flags.items()),
+            "--disable-dashboard",
+        ]
 
     def body(self, load: Load) -> dict[str, object]:
         return said("word" * load.tokens)
@@ -190,14 +257,26 @@ class Guidellm(Packaged):
     what = f"PyPI {package}"
 
     def command(self, port: int, load: Load, folder: Path) -> list[str]:
-        flags = {"host": HOST, "port": port, "ttft-ms": 0, "itl-ms": load.gap_ms, "output-tokens": load.tokens}
-        return [self.program("guidellm"), "mock-server", *(f"--{name}={value}" for name, value in flags.items())]
+        flags = {
+            "host": HOST,
+            "port": port,
+            "ttft-ms": 0,
+            "itl-ms": load.gap_ms,
+            "output-tokens": load.tokens,
+        }
+        return [
+            self.program("guidellm"),
+            "mock-server",
+            *(f"--{name}={value}" for name, value in flags.items()),
+        ]
 
     def body(self, load: Load) -> dict[str, object]:
         return {**said("Hi"), "max_tokens": load.tokens}
 
 
-PEERS: dict[str, Peer] = {peer.name: peer for peer in (Fake(), Raw(), Aimock(), LlmKatan(), Guidellm())}
+PEERS: dict[str, Peer] = {
+    peer.name: peer for peer in (Fake(), Raw(), Aimock(), LlmKatan(), Guidellm())
+}
 
 
 def said(prompt: str) -> dict[str, object]:
@@ -206,10 +285,10 @@ def said(prompt: str) -> dict[str, object]:
 
 def request(fields: dict[str, object]) -> bytes:
     """A streaming chat request, as it goes over the wire. LLM Katan wants to see a key, whichever."""
-    body = json.dumps({"model": "fake-model", "stream": True, **fields}, separators=(",", ":")).encode()
-    head = (
-        f"POST /v1/chat/completions HTTP/1.1\r\nhost: {HOST}\r\nauthorization: Bearer none\r\ncontent-type: application/json\r\n"
-    )
+    body = json.dumps(
+        {"model": "fake-model", "stream": True, **fields}, separators=(",", ":")
+    ).encode()
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: {HOST}\r\nauthorization: Bearer none\r\ncontent-type: application/json\r\n"
     return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
 
 
@@ -219,7 +298,12 @@ def request(fields: dict[str, object]) -> bytes:
 def home(package: str) -> Path:
     """Where a peer is installed; the name says its version."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "stream-deadline" / "peers" / package.replace("@copilotkit/", "").replace("@", "-").replace("==", "-")
+    return (
+        cache
+        / "stream-deadline"
+        / "peers"
+        / package.replace("@copilotkit/", "").replace("@", "-").replace("==", "-")
+    )
 
 
 class Installing:
@@ -239,7 +323,12 @@ class Installing:
         self.folder.mkdir(parents=True)
         return self.folder
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         if error is None:
             self.done.touch()
 
@@ -248,19 +337,32 @@ def run(command: Sequence[str]) -> None:
     """Run an installer, or say in one sentence how it failed."""
     try:
         done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=INSTALLS_WITHIN, check=False
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=INSTALLS_WITHIN,
+            check=False,
         )
     except subprocess.TimeoutExpired:
         raise Unfit(f"it could not be installed within {INSTALLS_WITHIN:.0f} s") from None
     except OSError as error:
-        raise Unfit(f"it could not be installed: {command[0]} does not run ({error.strerror})") from None
+        raise Unfit(
+            f"it could not be installed: {command[0]} does not run ({error.strerror})"
+        ) from None
     if done.returncode:
-        raise Unfit(f"it could not be installed: {said_last(done.stderr) or f'{command[0]} ended with {done.returncode}'}")
+        raise Unfit(
+            f"it could not be installed: {said_last(done.stderr) or f'{command[0]} ended with {done.returncode}'}"
+        )
 
 
 def said_last(text: str) -> str:
     """The last line that says something, at most 200 characters of it; npm's last one only names a log."""
-    lines = [line.strip() for line in text.splitlines() if line.strip() and "complete log of this run" not in line]
+    lines = [
+        line.strip()
+        for line in text.splitlines()
+        if line.strip() and "complete log of this run" not in line
+    ]
     return lines[-1][:200] if lines else ""
 
 
@@ -289,7 +391,12 @@ class Server:
             self._said = undo.enter_context((folder / "stderr").open("w+"))
             command = self.peer.command(self.port, self.load, folder)
             pinned = [] if self.core is None else ["taskset", "-c", str(self.core)]
-            environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1"}
+            environment = {
+                **os.environ,
+                "HF_HUB_OFFLINE": "1",
+                "HF_HUB_DISABLE_TELEMETRY": "1",
+                "DO_NOT_TRACK": "1",
+            }
             if isinstance(self.peer, Packaged):
                 environment.pop("PYTHONPATH", None)
             begun = time.perf_counter()
@@ -311,7 +418,12 @@ class Server:
             self._rest = undo.pop_all()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._rest.close()
 
     def cpu(self) -> float:
@@ -342,7 +454,9 @@ class Server:
         while True:
             self._check()
             try:
-                with socket.create_connection((HOST, self.port), timeout=STARTS_WITHIN) as connection:
+                with socket.create_connection(
+                    (HOST, self.port), timeout=STARTS_WITHIN
+                ) as connection:
                     connection.sendall(asked)
                     answer = b""
                     while b"data: " not in answer and (packet := connection.recv(65536)):
@@ -353,7 +467,9 @@ class Server:
             if b"data: " in answer:
                 return
             if answer:
-                raise Unfit(f"it does not stream: {answer.splitlines()[0].decode(errors='replace')}")
+                raise Unfit(
+                    f"it does not stream: {answer.splitlines()[0].decode(errors='replace')}"
+                )
             if self.started_in > STARTS_WITHIN:
                 raise Unfit(f"it did not start within {STARTS_WITHIN:.0f} s")
             time.sleep(0.002)

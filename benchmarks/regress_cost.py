@@ -49,10 +49,14 @@ def timed(command: list[str]) -> tuple[float, str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=3)
     rounds = parser.parse_args().rounds
-    sources = [str(path) for number in NOTEBOOKS for path in (ROOT / "notebooks").glob(f"{number}_*.ipynb")] * len(TIMEOUTS)
+    sources = [
+        str(path) for number in NOTEBOOKS for path in (ROOT / "notebooks").glob(f"{number}_*.ipynb")
+    ] * len(TIMEOUTS)
     bare, ours = [], []
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "regress.yaml"
@@ -70,7 +74,9 @@ def main() -> None:
         for _ in range(rounds):
             whole, _ = timed([sys.executable, "-c", BARE, *sources])
             bare.append(whole)
-            whole, _ = timed([sys.executable, "-m", "stream_lab", "regress", "--config", str(config), "--json"])
+            whole, _ = timed(
+                [sys.executable, "-m", "stream_lab", "regress", "--config", str(config), "--json"]
+            )
             ours.append(whole)
             print(f"bare papermill {bare[-1]:6.1f} s   regress {ours[-1]:6.1f} s", flush=True)
     difference = statistics.median(o - b for o, b in zip(ours, bare, strict=True)) / len(sources)

@@ -42,7 +42,9 @@ def streaming(chunks: int) -> App:
 
 async def one(app: App) -> float:
     """Seconds for one request to an application, the server's side being free."""
-    first: list[MutableMapping[str, Any]] = [{"type": "http.request", "body": b"", "more_body": False}]
+    first: list[MutableMapping[str, Any]] = [
+        {"type": "http.request", "body": b"", "more_body": False}
+    ]
 
     async def receive() -> MutableMapping[str, Any]:
         return first.pop() if first else await asyncio.Future()
@@ -96,15 +98,26 @@ def main() -> None:
     given = options.parse_args()
     bare, bounded = per_chunk(given.chunks, given.rounds)
     print("| per chunk of a StreamingResponse | µs |\n|---|---|")
-    print(f"| bare | {bare:.2f} |\n| with the middleware | {bounded:.2f} |\n| more | {bounded - bare:.2f} |\n")
+    print(
+        f"| bare | {bare:.2f} |\n| with the middleware | {bounded:.2f} |\n| more | {bounded - bare:.2f} |\n"
+    )
     print("| streams dropped at once | path | free after, ms: median | worst |\n|---|---|---|---|")
-    with bundled("endless", gap=GAP, max_num_seqs=max(given.streams)) as gpu, Relay("after", gpu) as relay:
+    with (
+        bundled("endless", gap=GAP, max_num_seqs=max(given.streams)) as gpu,
+        Relay("after", gpu) as relay,
+    ):
         for streams in given.streams:
             for path in PATHS:
                 if path == "/blocking" and streams > THREADS:
                     continue
-                times = [ms for _ in range(5 if streams == 1 else 1) for ms in freed(relay, gpu, path, streams)]
-                print(f"| {streams} | {path} | {median(times):.1f} | {max(times):.1f} |", flush=True)
+                times = [
+                    ms
+                    for _ in range(5 if streams == 1 else 1)
+                    for ms in freed(relay, gpu, path, streams)
+                ]
+                print(
+                    f"| {streams} | {path} | {median(times):.1f} | {max(times):.1f} |", flush=True
+                )
 
 
 if __name__ == "__main__":

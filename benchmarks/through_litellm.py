@@ -50,22 +50,34 @@ def _called(way: Way, proxy: RealServer, *, stream: bool) -> tuple[float, str]:
     began = time.monotonic()
     try:
         if way.caller is not None:
-            model = way.caller(model=proxy.model, base_url=proxy.url, api_key="none", timeout=LIMIT, max_retries=0)
+            model = way.caller(
+                model=proxy.model, base_url=proxy.url, api_key="none", timeout=LIMIT, max_retries=0
+            )
             for _ in model.stream(question) if stream else [model.invoke(question)]:
                 if time.monotonic() - began > GIVE_UP:
                     return GIVE_UP, "nothing"
             return time.monotonic() - began, "the end of the answer"
-        body = {"model": proxy.model, "messages": [{"role": "user", "content": question}], "stream": stream, **way.body}
+        body = {
+            "model": proxy.model,
+            "messages": [{"role": "user", "content": question}],
+            "stream": stream,
+            **way.body,
+        }
         with (
             httpx2.Client(trust_env=False, timeout=GIVE_UP) as client,
-            client.stream("POST", f"{proxy.url}/chat/completions", json=body, headers=way.headers) as answer,
+            client.stream(
+                "POST", f"{proxy.url}/chat/completions", json=body, headers=way.headers
+            ) as answer,
         ):
             said = b""
             for data in answer.iter_raw():
                 said = data
                 if time.monotonic() - began > GIVE_UP:
                     return GIVE_UP, "nothing"
-        return time.monotonic() - began, f"status {answer.status_code}" if answer.status_code != 200 else _last(said)
+        return (
+            time.monotonic() - began,
+            f"status {answer.status_code}" if answer.status_code != 200 else _last(said),
+        )
     except Exception as error:
         seconds = time.monotonic() - began
         return (GIVE_UP, "nothing") if seconds >= GIVE_UP else (seconds, type(error).__name__)
@@ -86,7 +98,9 @@ def _freed(fake: Fake, since: float) -> str:
 
 def main() -> None:
     console = Console(stderr=True)
-    print("| who is told | a stream ends after | the server | a whole answer ends after | the server |\n|---|---|---|---|---|")
+    print(
+        "| who is told | a stream ends after | the server | a whole answer ends after | the server |\n|---|---|---|---|---|"
+    )
     for way in WAYS:
         cells = []
         with (

@@ -41,7 +41,9 @@ Accept = Callable[[Rules, str, bytes, str | None], AcceptedRequest]
 class App:
     """One server: its engine, its ledger, its metrics, its routes."""
 
-    def __init__(self, settings: Settings, make_player: PlayerFactory = Player, *, plain: bool = False) -> None:
+    def __init__(
+        self, settings: Settings, make_player: PlayerFactory = Player, *, plain: bool = False
+    ) -> None:
         """Set up a server; nothing listens yet.
 
         Args:
@@ -92,7 +94,11 @@ class App:
             "/v1/chat/completions": {"POST": lambda exchange: self._complete(exchange, api.chat)},
             "/v1/completions": {"POST": lambda exchange: self._complete(exchange, api.completion)},
             "/v1/responses": {"POST": lambda exchange: self._complete(exchange, api.response)},
-            "/v1/models": {"GET": lambda exchange: self._json(exchange, api.models(self._rules, f"modelperm-{api.hex16()}"))},
+            "/v1/models": {
+                "GET": lambda exchange: self._json(
+                    exchange, api.models(self._rules, f"modelperm-{api.hex16()}")
+                )
+            },
             "/tokenize": {"POST": self._tokenize},
             "/detokenize": {"POST": self._detokenize},
             "/health": {"GET": self._empty},
@@ -105,7 +111,9 @@ class App:
         if not plain:
             self._routes |= {
                 "/ledger": {"GET": self._show_ledger, "DELETE": self._clear_ledger},
-                "/ledger/events": {"GET": lambda exchange: dashboard.stream(exchange, self.ledger, self.metrics)},
+                "/ledger/events": {
+                    "GET": lambda exchange: dashboard.stream(exchange, self.ledger, self.metrics)
+                },
                 "/scenario": {"GET": self._show_scenario, "PUT": self._set_scenario},
             }
 
@@ -125,11 +133,17 @@ class App:
                 self._route(exchange)
         except Refused as refused:
             self._json(exchange, refused.body, refused.status)
-        except Exception as error:  # the fake's own fault: sent as vLLM sends its own, and shown on standard error
+        except (
+            Exception
+        ) as error:  # the fake's own fault: sent as vLLM sends its own, and shown on standard error
             asyncio.get_running_loop().call_exception_handler(
                 {"message": f"{exchange.method} {exchange.path}", "exception": error}
             )
-            self._json(exchange, api.error(500, "InternalServerError", f"fake-vllm has a fault: {error!r}"), 500)
+            self._json(
+                exchange,
+                api.error(500, "InternalServerError", f"fake-vllm has a fault: {error!r}"),
+                500,
+            )
 
     def warm_up(self) -> None:
         """Load what the first requests need; in a thread, since it takes a tenth of a second."""
@@ -137,7 +151,10 @@ class App:
 
         metrics_page.render(Metrics(16), model="", slots=1)
         request = api.chat(
-            Rules("fake-model", 64), "application/json", b'{"messages":[{"role":"user","content":"x"}],"stream":true}', None
+            Rules("fake-model", 64),
+            "application/json",
+            b'{"messages":[{"role":"user","content":"x"}],"stream":true}',
+            None,
         )
         request.writer(request.plan())
 
@@ -154,7 +171,12 @@ class App:
         path = exchange.path
         if (route := self._routes.get(path)) is None:
             if path == "/" and not self.plain and "text/html" in exchange.headers.get("accept", ""):
-                self._reply(exchange, 200, dashboard.page(), [(b"content-type", b"text/html; charset=utf-8"), VARY])
+                self._reply(
+                    exchange,
+                    200,
+                    dashboard.page(),
+                    [(b"content-type", b"text/html; charset=utf-8"), VARY],
+                )
             elif by_id := RESPONSE_BY_ID.fullmatch(path):
                 if exchange.method != (allowed := "POST" if by_id["cancel"] else "GET"):
                     self._not_allowed(exchange, [allowed])
@@ -166,21 +188,29 @@ class App:
                 self._json(exchange, {"detail": "Not Found"}, 404)
         elif (handler := route.get(exchange.method)) is not None:
             handler(exchange)
-        elif exchange.method == "OPTIONS" and {"origin", "access-control-request-method"} <= exchange.headers.keys():
+        elif (
+            exchange.method == "OPTIONS"
+            and {"origin", "access-control-request-method"} <= exchange.headers.keys()
+        ):
             self._reply(exchange, 400, b"Disallowed CORS origin", PREFLIGHT)
         else:
             self._not_allowed(exchange, route)
 
     def _not_allowed(self, exchange: Exchange, methods: Iterable[str]) -> None:
         allow = (b"allow", ", ".join(methods).encode())
-        self._reply(exchange, 405, dumps({"detail": "Method Not Allowed"}), [allow, TYPE_JSON, VARY])
+        self._reply(
+            exchange, 405, dumps({"detail": "Method Not Allowed"}), [allow, TYPE_JSON, VARY]
+        )
 
     # what vLLM answers
 
     def _complete(self, exchange: Exchange, accept: Accept) -> None:
         arrived = monotonic()
         request = accept(
-            self._rules, exchange.headers.get("content-type", ""), exchange.body, exchange.headers.get("x-request-id")
+            self._rules,
+            exchange.headers.get("content-type", ""),
+            exchange.body,
+            exchange.headers.get("x-request-id"),
         )
         named = request.scenario or exchange.headers.get(SCENARIO_HEADER)
         try:
@@ -198,10 +228,14 @@ class App:
         )
         try:
             self._context.engine.admit(request.choices)
-            scenario = spec.select(entry.attempt, entry.number, self.settings.seed, self._spec if named else None)
+            scenario = spec.select(
+                entry.attempt, entry.number, self.settings.seed, self._spec if named else None
+            )
             seed = f"{self.settings.seed} {entry.number}"
             model = self.settings.served_model_name
-            player = self._make_player(ResponseContext(self._context, exchange, request, entry, scenario, model, seed))
+            player = self._make_player(
+                ResponseContext(self._context, exchange, request, entry, scenario, model, seed)
+            )
         except Overloaded as overloaded:
             self._refuse(entry, 503)
             raise Refused(503, "Service Unavailable", str(overloaded)) from None
@@ -225,10 +259,16 @@ class App:
         self.ledger.tell(entry)
 
     def _tokenize(self, exchange: Exchange) -> None:
-        self._json(exchange, api.tokenize(self._rules, exchange.headers.get("content-type", ""), exchange.body))
+        self._json(
+            exchange,
+            api.tokenize(self._rules, exchange.headers.get("content-type", ""), exchange.body),
+        )
 
     def _detokenize(self, exchange: Exchange) -> None:
-        self._json(exchange, api.detokenize(self._rules, exchange.headers.get("content-type", ""), exchange.body))
+        self._json(
+            exchange,
+            api.detokenize(self._rules, exchange.headers.get("content-type", ""), exchange.body),
+        )
 
     def _empty(self, exchange: Exchange) -> None:
         self._reply(exchange, 200, b"", [VARY])
@@ -236,14 +276,19 @@ class App:
     def _metrics_page(self, exchange: Exchange) -> None:
         from fake_vllm.engine import metrics_page  # loads a library that most servers never need
 
-        page = metrics_page.render(self.metrics, model=self.settings.served_model_name, slots=self.settings.max_num_seqs)
+        page = metrics_page.render(
+            self.metrics, model=self.settings.served_model_name, slots=self.settings.max_num_seqs
+        )
         self._reply(exchange, 200, page, [(b"content-type", metrics_page.CONTENT_TYPE), VARY])
 
     def _openapi(self, exchange: Exchange) -> None:
         paths: dict[str, dict[str, object]] = {
             path: {method.lower(): {} for method in route} for path, route in self._routes.items()
         }
-        self._json(exchange, {"openapi": "3.1.0", "info": {"title": "FastAPI", "version": "0.1.0"}, "paths": paths})
+        self._json(
+            exchange,
+            {"openapi": "3.1.0", "info": {"title": "FastAPI", "version": "0.1.0"}, "paths": paths},
+        )
 
     # what only the fake has
 
@@ -267,7 +312,11 @@ class App:
     # HTTP
 
     def _may_enter(self, exchange: Exchange) -> bool:
-        if self.settings.api_key is None or not exchange.path.startswith("/v1") or exchange.method == "OPTIONS":
+        if (
+            self.settings.api_key is None
+            or not exchange.path.startswith("/v1")
+            or exchange.method == "OPTIONS"
+        ):
             return True
         scheme, _, token = exchange.headers.get("authorization", "").partition(" ")
         return scheme.lower() == "bearer" and token == self.settings.api_key
@@ -275,7 +324,14 @@ class App:
     def _request_id(self, exchange: Exchange) -> Headers:
         if not self.settings.enable_request_id_headers:
             return ()
-        return [(b"x-request-id", (exchange.headers.get("x-request-id") or f"{Random().getrandbits(128):032x}").encode())]
+        return [
+            (
+                b"x-request-id",
+                (
+                    exchange.headers.get("x-request-id") or f"{Random().getrandbits(128):032x}"
+                ).encode(),
+            )
+        ]
 
     def _json(self, exchange: Exchange, value: object, status: int = 200) -> None:
         self._reply(exchange, status, dumps(value), [TYPE_JSON, VARY])
@@ -291,9 +347,13 @@ class App:
     def _reply(self, exchange: Exchange, status: int, body: bytes, headers: Headers) -> None:
         """Send a response of known length at once."""
         length = (b"content-length", str(len(body)).encode())
-        place = next((at for at, (name, _) in enumerate(headers) if name == b"content-type"), 0)  # Starlette's order
+        place = next(
+            (at for at, (name, _) in enumerate(headers) if name == b"content-type"), 0
+        )  # Starlette's order
         ordered = [*headers[:place], length, *headers[place:], *self._request_id(exchange)]
-        exchange.write(exchange.head(status, ordered) + (b"" if exchange.method == "HEAD" else body))
+        exchange.write(
+            exchange.head(status, ordered) + (b"" if exchange.method == "HEAD" else body)
+        )
         exchange.done(close=exchange.refusal is not None)
 
 

@@ -71,7 +71,12 @@ def _record(options: dict[str, Any]) -> None:
 
     out = Path(options.pop("out"))
     try:
-        recording = record(options["url"], model=options.get("model"), prompt=options["prompt"], max_tokens=options["max_tokens"])
+        recording = record(
+            options["url"],
+            model=options.get("model"),
+            prompt=options["prompt"],
+            max_tokens=options["max_tokens"],
+        )
         recording.save(out)
     except RecordingError as error:
         _fail(str(error))
@@ -104,8 +109,13 @@ class _Version(argparse.Action):
         from importlib.metadata import entry_points
 
         # The distribution is the one that has this command.
-        installed = (entry.dist for entry in entry_points(group="console_scripts", name="fake-vllm"))
-        version = next((distribution.version for distribution in installed if distribution is not None), "(not installed)")
+        installed = (
+            entry.dist for entry in entry_points(group="console_scripts", name="fake-vllm")
+        )
+        version = next(
+            (distribution.version for distribution in installed if distribution is not None),
+            "(not installed)",
+        )
         print(f"fake-vllm {version}")
         raise SystemExit(0)
 
@@ -124,7 +134,10 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument(
-        "--config", type=Path, metavar="FILE", help="Settings as YAML; flags win over it. See `fake-vllm schema`."
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="Settings as YAML; flags win over it. See `fake-vllm schema`.",
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="Print the version.")
     for name, field in Settings.model_fields.items():
@@ -136,15 +149,27 @@ def _parser() -> argparse.ArgumentParser:
             parser.add_argument(flag, action="store_true", help=text)
         else:
             usual = "" if field.default is None else f" Default: {field.default}."
-            choices = "|".join(str(choice) for choice in get_args(field.annotation) if isinstance(choice, str))
-            parser.add_argument(flag, metavar=choices or name.rpartition("_")[2].upper(), help=text + usual)
+            choices = "|".join(
+                str(choice) for choice in get_args(field.annotation) if isinstance(choice, str)
+            )
+            parser.add_argument(
+                flag, metavar=choices or name.rpartition("_")[2].upper(), help=text + usual
+            )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    recorder = commands.add_parser("record", help="Record one streamed answer of a real endpoint, with its timing.")
-    recorder.add_argument("url", metavar="URL", help="The endpoint, as http://host:port/v1; the key is read from OPENAI_API_KEY.")
+    recorder = commands.add_parser(
+        "record", help="Record one streamed answer of a real endpoint, with its timing."
+    )
+    recorder.add_argument(
+        "url",
+        metavar="URL",
+        help="The endpoint, as http://host:port/v1; the key is read from OPENAI_API_KEY.",
+    )
     recorder.add_argument("--out", required=True, metavar="FILE", help="Where to write it.")
     recorder.add_argument("--model", help="Default: the first that the endpoint lists.")
     recorder.add_argument("--prompt", default="Tell me a story.", help="Default: %(default)s")
-    recorder.add_argument("--max-tokens", type=int, default=200, metavar="N", help="Default: %(default)s.")
+    recorder.add_argument(
+        "--max-tokens", type=int, default=200, metavar="N", help="Default: %(default)s."
+    )
     commands.add_parser("scenarios", help="List what the server can play, one line each.")
     commands.add_parser("schema", help="Print the JSON schema of the configuration file.")
     return parser

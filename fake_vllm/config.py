@@ -23,9 +23,13 @@ def read(file: Path, more: dict[str, Any]) -> Settings:
     except (UnicodeDecodeError, yaml.YAMLError) as error:
         mark = getattr(error, "problem_mark", None)
         at = f", line {mark.line + 1}" if mark else ""
-        raise SettingsError(f"{file}{at}: not valid YAML: {getattr(error, 'problem', None) or error}.") from None
+        raise SettingsError(
+            f"{file}{at}: not valid YAML: {getattr(error, 'problem', None) or error}."
+        ) from None
     if not isinstance(values, dict):
-        raise SettingsError(f"{file}, line 1: a mapping of settings is expected, as `scenario: endless`.")
+        raise SettingsError(
+            f"{file}, line 1: a mapping of settings is expected, as `scenario: endless`."
+        )
     try:
         make(values, where="{}")
     except SettingsError as error:

@@ -52,7 +52,11 @@ class Watcher:
         self._timer = asyncio.get_running_loop().call_later(EVERY, self._look)
         self._unsent |= {entry.number: entry for entry in self._ledger if entry.over is None}
         metrics = self._metrics
-        load = {"running": metrics.running, "waiting": metrics.waiting, "generation_tokens": metrics.generation_tokens}
+        load = {
+            "running": metrics.running,
+            "waiting": metrics.waiting,
+            "generation_tokens": metrics.generation_tokens,
+        }
         if not self._exchange.blocked:
             self._send("load", {"now": monotonic(), **load})
         self._send_all()

@@ -10,13 +10,17 @@ if TYPE_CHECKING:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "fake_vllm(scenario): what the fixture `fake_vllm` plays in this test")
+    config.addinivalue_line(
+        "markers", "fake_vllm(scenario): what the fixture `fake_vllm` plays in this test"
+    )
 
 
 @pytest.fixture(scope="session")
 def fake_vllm_server() -> "Iterator[FakeVllm]":
     """A fake-vllm for the whole session; override it to start yours with other flags."""
-    from fake_vllm.testing import FakeVllm  # not before a test uses it: plugins are loaded in every run
+    from fake_vllm.testing import (
+        FakeVllm,
+    )  # not before a test uses it: plugins are loaded in every run
 
     with FakeVllm() as fake:
         yield fake

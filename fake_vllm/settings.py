@@ -55,47 +55,81 @@ class Settings(BaseModel):
     port: int = Field(8000, ge=0, le=65535, description="Port; 0 picks a free one and prints it.")
     uds: Path | None = Field(None, description="Listen on this Unix socket instead.")
     ssl_certfile: Path | None = Field(None, description="Speak TLS with this certificate (PEM).")
-    ssl_keyfile: Path | None = Field(None, description="Its key, if the certificate's file does not hold it.")
-    tls_self_signed: bool = Field(
-        False, description="Speak TLS with a certificate made on the spot, for 127.0.0.1 and localhost."
+    ssl_keyfile: Path | None = Field(
+        None, description="Its key, if the certificate's file does not hold it."
     )
-    tls_ca: Path | None = Field(None, description="With --tls-self-signed: write the certificate to trust to this file (PEM).")
+    tls_self_signed: bool = Field(
+        False,
+        description="Speak TLS with a certificate made on the spot, for 127.0.0.1 and localhost.",
+    )
+    tls_ca: Path | None = Field(
+        None,
+        description="With --tls-self-signed: write the certificate to trust to this file (PEM).",
+    )
     workers: int = Field(1, ge=1, description="Must be 1: workers would not share the ledger.")
 
     served_model_name: str = Field("fake-model", description="The one model's name.")
     max_model_len: int = Field(32_768, ge=16, description="Context length in tokens.")
     max_num_seqs: Count = Field(256, description="Sequences that run at once; the others wait.")
-    max_num_queued_reqs: int | None = Field(None, ge=0, description="Sequences that may run or wait; more are a 503.")
+    max_num_queued_reqs: int | None = Field(
+        None, ge=0, description="Sequences that may run or wait; more are a 503."
+    )
     max_num_queued_tokens: int | None = Field(
         None, ge=0, description="Prompt tokens that may wait for their first token; more are a 503."
     )
     api_key: str | None = Field(None, description="Demand this key (or from FAKE_VLLM_API_KEY).")
-    enable_auto_tool_choice: bool = Field(False, description="Let requests use tools; needs --tool-call-parser.")
-    tool_call_parser: Literal["hermes"] | None = Field(None, description="How the model writes its tool calls.")
+    enable_auto_tool_choice: bool = Field(
+        False, description="Let requests use tools; needs --tool-call-parser."
+    )
+    tool_call_parser: Literal["hermes"] | None = Field(
+        None, description="How the model writes its tool calls."
+    )
     enable_request_id_headers: bool = Field(False, description="Answer with an x-request-id.")
     enable_prompt_tokens_details: bool = Field(False, description="Tell cached tokens in `usage`.")
     sse_keep_alive_interval: float = Field(
-        0.0, ge=0, description="Seconds of silence in a stream after which a comment is sent; 0: never."
+        0.0,
+        ge=0,
+        description="Seconds of silence in a stream after which a comment is sent; 0: never.",
     )
 
-    scenario: Scenario = Field("finite", description="How to behave, e.g. stall:after=5; see `fake-vllm scenarios`.")
-    rules: tuple[Rule, ...] = Field((), description="Other scenarios for some requests; the first that matches counts.")
-    seed: int = Field(0, description="Changes all chances and timings; the same seed gives the same run.")
-    text: Path | None = Field(None, description="Let the model say what this file holds, instead of made-up words.")
+    scenario: Scenario = Field(
+        "finite", description="How to behave, e.g. stall:after=5; see `fake-vllm scenarios`."
+    )
+    rules: tuple[Rule, ...] = Field(
+        (), description="Other scenarios for some requests; the first that matches counts."
+    )
+    seed: int = Field(
+        0, description="Changes all chances and timings; the same seed gives the same run."
+    )
+    text: Path | None = Field(
+        None, description="Let the model say what this file holds, instead of made-up words."
+    )
     phrase: str | None = Field(None, description="Let the model repeat this phrase without end.")
     headers_ms: Timing = Field("0", description="Milliseconds before the response headers.")
-    first_token_ms: Timing = Field("0", description="Milliseconds between the slot and the first token.")
-    prefill_ms_per_token: float = Field(0.0, ge=0, description="Milliseconds more for each token of the prompt.")
+    first_token_ms: Timing = Field(
+        "0", description="Milliseconds between the slot and the first token."
+    )
+    prefill_ms_per_token: float = Field(
+        0.0, ge=0, description="Milliseconds more for each token of the prompt."
+    )
     gap_ms: Timing = Field("10", description=f"Milliseconds between two tokens: {FORMS}.")
     on_disconnect: Literal["abort", "keep"] = Field(
         "abort", description="When the client leaves: abort as vLLM does, or generate on."
     )
 
-    lifetime: float | None = Field(None, ge=0.1, description="End after this many seconds, whatever happens.")
+    lifetime: float | None = Field(
+        None, ge=0.1, description="End after this many seconds, whatever happens."
+    )
     watch_stdin: bool = Field(False, description="End when standard input closes.")
-    loop: Literal["auto", "asyncio", "uvloop"] = Field("auto", description="Event loop; auto: uvloop where it is installed.")
-    request_seconds: float = Field(30.0, gt=0, description="Seconds within which a request must be complete.")
-    max_body_mb: float = Field(64.0, gt=0, description="The largest body, in MiB; a larger one is refused.")
+    loop: Literal["auto", "asyncio", "uvloop"] = Field(
+        "auto", description="Event loop; auto: uvloop where it is installed."
+    )
+    request_seconds: float = Field(
+        30.0, gt=0, description="Seconds within which a request must be complete."
+    )
+    max_body_mb: float = Field(
+        64.0, gt=0, description="The largest body, in MiB; a larger one is refused."
+    )
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -129,7 +163,11 @@ def make(values: dict[str, Any], where: str = "--{}") -> Settings:
     for name in values:
         if name not in Settings.model_fields:
             near = get_close_matches(str(name), Settings.model_fields, n=3)
-            hint = f"Did you mean {' or '.join(near)}?" if near else f"There are: {', '.join(Settings.model_fields)}."
+            hint = (
+                f"Did you mean {' or '.join(near)}?"
+                if near
+                else f"There are: {', '.join(Settings.model_fields)}."
+            )
             raise SettingsError(f"There is no setting {where.format(name)}. {hint}")
     try:
         return Settings(**values)

@@ -24,16 +24,18 @@ from fake_vllm.engine.ledger import Entry
 
 __all__ = ["Entry", "FakeVllm", "FakeVllmError"]
 
-LIFETIME = (
-    900.0  # a process that is killed cannot stop its fake, so the fake stops itself: when its standard input closes, or then
-)
+LIFETIME = 900.0  # a process that is killed cannot stop its fake, so the fake stops itself: when its standard input closes, or then
 STARTS_WITHIN = 30.0
 
 
 def _direct() -> urllib.request.OpenerDirector:
-    trusting = ssl.create_default_context()  # it asks a process of its own on this machine, whatever its certificate
+    trusting = (
+        ssl.create_default_context()
+    )  # it asks a process of its own on this machine, whatever its certificate
     trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
-    return urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=trusting))
+    return urllib.request.build_opener(
+        urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=trusting)
+    )
 
 
 class FakeVllmError(RuntimeError):
@@ -46,7 +48,14 @@ class FakeVllm:
     Its key is the one it was started with, if any; `ledger` and the waits need none.
     """
 
-    def __init__(self, scenario: str = "finite", *, gap: float = 0.01, model: str = "fake-model", **flags: object) -> None:
+    def __init__(
+        self,
+        scenario: str = "finite",
+        *,
+        gap: float = 0.01,
+        model: str = "fake-model",
+        **flags: object,
+    ) -> None:
         """Start it and wait until it listens. `gap`: seconds between two tokens.
 
         `flags`: further options, as `max_num_seqs=1` or `tls_self_signed=True`.
@@ -54,11 +63,23 @@ class FakeVllm:
         Raises:
             FakeVllmError: it does not start; with its own words.
         """
-        options = {"scenario": scenario, "gap_ms": gap * 1000, "served_model_name": model, "lifetime": LIFETIME, **flags}
+        options = {
+            "scenario": scenario,
+            "gap_ms": gap * 1000,
+            "served_model_name": model,
+            "lifetime": LIFETIME,
+            **flags,
+        }
         command = [sys.executable, "-m", "fake_vllm", "--port", "0", "--watch-stdin"]
         for name, value in options.items():
             flag = f"--{name.replace('_', '-')}"
-            command += [] if value is None or value is False else [flag] if value is True else [flag, str(value)]
+            command += (
+                []
+                if value is None or value is False
+                else [flag]
+                if value is True
+                else [flag, str(value)]
+            )
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -104,7 +125,9 @@ class FakeVllm:
                 if is_so(entry):
                     return entry
             if time.monotonic() > until:
-                raise FakeVllmError(f"No request became so within {timeout:g} s. The ledger: {entries}")
+                raise FakeVllmError(
+                    f"No request became so within {timeout:g} s. The ledger: {entries}"
+                )
             time.sleep(0.005)
 
     def until_started(self, timeout: float = 5.0) -> Entry:
@@ -136,12 +159,20 @@ class FakeVllm:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.close()
 
-    def _ask(self, path: str, method: str = "GET", body: bytes | None = None, type: str = "text/plain") -> Any:
+    def _ask(
+        self, path: str, method: str = "GET", body: bytes | None = None, type: str = "text/plain"
+    ) -> Any:
         with self._opener.open(
-            urllib.request.Request(self.root + path, body, {"content-type": type}, method=method), timeout=10
+            urllib.request.Request(self.root + path, body, {"content-type": type}, method=method),
+            timeout=10,
         ) as answer:
             return json.load(answer)
 
@@ -158,5 +189,8 @@ class FakeVllm:
             raise FakeVllmError(
                 f"fake-vllm did not start within {STARTS_WITHIN:.0f} s; try again on a machine that is less busy."
             )
-        reason = self._process.stderr.read().strip() or f"it ended with status {self._process.returncode}"
+        reason = (
+            self._process.stderr.read().strip()
+            or f"it ended with status {self._process.returncode}"
+        )
         raise FakeVllmError(f"fake-vllm did not start: {reason}")

@@ -21,19 +21,51 @@ LOADS_WITHIN = 300.0  # seconds; a large model's weights are made up on the GPU
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m gpu.take_evidence", description=__doc__)
     cuda = torch.cuda.is_available()
-    parser.add_argument("--size", choices=SIZES, default="8b" if cuda else "tiny", help="of the model; default: %(default)s")
+    parser.add_argument(
+        "--size",
+        choices=SIZES,
+        default="8b" if cuda else "tiny",
+        help="of the model; default: %(default)s",
+    )
     parser.add_argument("--device", default="cuda" if cuda else "cpu", help="default: %(default)s")
-    parser.add_argument("--timeout", default="5", help="the deadline in seconds; default: %(default)s")
-    parser.add_argument("--out", type=Path, default=Path("runs/evidence"), help="folder; default: %(default)s")
+    parser.add_argument(
+        "--timeout", default="5", help="the deadline in seconds; default: %(default)s"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/evidence"), help="folder; default: %(default)s"
+    )
     asked = parser.parse_args()
     port = free_port()
     root = f"http://127.0.0.1:{port}"
-    serve = [sys.executable, "-m", "gpu.torch_server", "--size", asked.size, "--device", asked.device, "--port", str(port)]
+    serve = [
+        sys.executable,
+        "-m",
+        "gpu.torch_server",
+        "--size",
+        asked.size,
+        "--device",
+        asked.device,
+        "--port",
+        str(port),
+    ]
     try:
-        with Process("gpu.torch_server", serve, lambda: answers(f"{root}/health"), within=LOADS_WITHIN) as server:
+        with Process(
+            "gpu.torch_server", serve, lambda: answers(f"{root}/health"), within=LOADS_WITHIN
+        ) as server:
             print(server.log.strip(), flush=True)
-            take = ["evidence", "--base-url", f"{root}/v1", "--timeout", asked.timeout, "--direct", "--out", str(asked.out)]
-            status = subprocess.run([sys.executable, "-m", "stream_lab", *take], check=False).returncode
+            take = [
+                "evidence",
+                "--base-url",
+                f"{root}/v1",
+                "--timeout",
+                asked.timeout,
+                "--direct",
+                "--out",
+                str(asked.out),
+            ]
+            status = subprocess.run(
+                [sys.executable, "-m", "stream_lab", *take], check=False
+            ).returncode
     except LabError as error:
         print(f"take-evidence: {error}", file=sys.stderr)
         return 2
@@ -43,7 +75,9 @@ def main() -> int:
         body["server"] = {
             "program": "gpu/torch_server",
             "model": f"a random-weight Qwen3 {asked.size}",
-            "device": torch.cuda.get_device_name(0) if asked.device.startswith("cuda") else f"a CPU ({platform.machine()})",
+            "device": torch.cuda.get_device_name(0)
+            if asked.device.startswith("cuda")
+            else f"a CPU ({platform.machine()})",
             "torch": version("torch"),
             "transformers": version("transformers"),
         }

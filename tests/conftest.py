@@ -50,7 +50,9 @@ def http() -> Iterator[httpx2.Client]:
 
 def ledger(client: httpx2.Client, endpoint: Endpoint | Fake) -> list[dict[str, Any]]:
     """What the fake wrote down about each request, oldest first."""
-    requests: list[dict[str, Any]] = client.get(endpoint.base_url.removesuffix("/v1") + "/ledger").json()["requests"]
+    requests: list[dict[str, Any]] = client.get(
+        endpoint.base_url.removesuffix("/v1") + "/ledger"
+    ).json()["requests"]
     return requests
 
 

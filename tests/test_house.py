@@ -17,11 +17,19 @@ NAMED = ("jupyterlab", "langchain-openai", "matplotlib", "nest-asyncio", "paperm
 
 def pins(path: Path) -> dict[str, str]:
     """Package to version, of a lock or a list of pins."""
-    return dict(re.findall(r"^([a-z0-9][\w.-]*)==([\w.]+)", path.read_text(encoding="utf-8"), re.MULTILINE))
+    return dict(
+        re.findall(r"^([a-z0-9][\w.-]*)==([\w.]+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+    )
 
 
 def tracked() -> list[Path]:
-    names = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True)
+    names = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     return [ROOT / name for name in names.stdout.split("\n") if name and (ROOT / name).is_file()]
 
 
@@ -45,13 +53,18 @@ def test_the_seed_world_is_that_of_the_post_mortem() -> None:
 @pytest.mark.parametrize("world", ["latest", "seed"])
 def test_every_package_the_project_names_is_in_the_lock(world: str) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    stated = [*project["dependencies"], *(item for extra in project["optional-dependencies"].values() for item in extra)]
+    stated = [
+        *project["dependencies"],
+        *(item for extra in project["optional-dependencies"].values() for item in extra),
+    ]
     names = {re.split(r"[<>=;\[ ]", item)[0] for item in stated} - {"stream-deadline"}
     assert names <= set(pins(ROOT / "requirements" / f"{world}.txt"))
 
 
 def test_no_file_names_a_package_registry_or_a_path_of_this_machine() -> None:
-    registry = re.compile(rb"pypi\.org|pythonhosted\.org|registry\.npmjs|/simple/|index-url|find-links", re.IGNORECASE)
+    registry = re.compile(
+        rb"pypi\.org|pythonhosted\.org|registry\.npmjs|/simple/|index-url|find-links", re.IGNORECASE
+    )
     for path in tracked():
         if path in (ROOT / "Makefile", Path(__file__)) or path.suffix == ".png":
             continue  # the Makefile switches these lines off by name
@@ -59,26 +72,36 @@ def test_no_file_names_a_package_registry_or_a_path_of_this_machine() -> None:
 
 
 def test_no_lock_with_addresses() -> None:
-    assert not [path for path in tracked() if path.name in ("uv.lock", "package-lock.json", "poetry.lock")]
+    assert not [
+        path for path in tracked() if path.name in ("uv.lock", "package-lock.json", "poetry.lock")
+    ]
 
 
 def test_the_targets_and_commands_that_others_rely_on_are_there() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
     assert {"setup", "run", "test", "lab", "real-vllm"} <= targets
-    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
+        "scripts"
+    ]
     assert set(scripts) == {"fake-vllm", "stream-lab"}
 
 
 def test_an_unknown_world_and_an_old_python_are_one_clear_sentence(tmp_path: Path) -> None:
-    world = subprocess.run(["make", "setup", "WORLD=nowhere"], cwd=ROOT, capture_output=True, text=True, check=False)
+    world = subprocess.run(
+        ["make", "setup", "WORLD=nowhere"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert world.returncode != 0
     assert "There are: latest seed" in world.stderr
     old = tmp_path / "python3"
     old.write_text("#!/bin/sh\nexit 1\n")
     old.chmod(0o755)
     done = subprocess.run(
-        ["make", "-W", "pyproject.toml", "setup", f"PYTHON={old}"], cwd=ROOT, capture_output=True, text=True, check=False
+        ["make", "-W", "pyproject.toml", "setup", f"PYTHON={old}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode != 0
     assert "needs Python 3.11 or newer" in done.stderr
@@ -93,7 +116,14 @@ def arrows(tree: Path) -> "subprocess.CompletedProcess[str]":
     """What import-linter says about a copy of the packages."""
     command = [str(Path(sys.executable).with_name("lint-imports")), "--no-logo", "--no-cache"]
     path = f"{tree / 'src'}{os.pathsep}{tree}"
-    return subprocess.run(command, cwd=tree, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        command,
+        cwd=tree,
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +131,9 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tree = tmp_path_factory.mktemp("house")
     (tree / "src").mkdir()
     for package in ("src/stream_deadline", "src/stream_lab", "fake_vllm"):
-        shutil.copytree(ROOT / package, tree / package, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(
+            ROOT / package, tree / package, ignore=shutil.ignore_patterns("__pycache__")
+        )
     shutil.copy(ROOT / "pyproject.toml", tree)
     return tree
 

@@ -61,7 +61,11 @@ def test_the_prose_has_none_of_the_bad_habits(path: Path) -> None:
     assert not found, "\n".join(found)
 
 
-@pytest.mark.parametrize("path", [each for each in files() if each.suffix == ".py"], ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "path",
+    [each for each in files() if each.suffix == ".py"],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
 def test_docstrings_begin_with_a_short_sentence(path: Path) -> None:
     long = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

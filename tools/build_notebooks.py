@@ -23,7 +23,9 @@ def read(source: Path) -> nbformat.NotebookNode:
     """The notebook a source file describes, not executed, with what differs from machine to machine left out."""
     notebook: nbformat.NotebookNode = jupytext.read(source, fmt="py:percent")
     notebook.metadata = nbformat.NotebookNode(
-        kernelspec=nbformat.NotebookNode(display_name="Python 3", language="python", name="python3"),
+        kernelspec=nbformat.NotebookNode(
+            display_name="Python 3", language="python", name="python3"
+        ),
         language_info=nbformat.NotebookNode(name="python"),
     )
     for number, cell in enumerate(notebook.cells):
@@ -35,7 +37,10 @@ def build(source: Path) -> None:
     notebook = read(source)
     target = ROOT / "notebooks" / f"{source.stem}.ipynb"
     client = NotebookClient(
-        notebook, timeout=CELL_LIMIT, kernel_name="python3", resources={"metadata": {"path": str(target.parent)}}
+        notebook,
+        timeout=CELL_LIMIT,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(target.parent)}},
     )
     client.execute()
     notebook.metadata["language_info"] = {"name": "python"}
@@ -53,7 +58,11 @@ def build(source: Path) -> None:
 
 
 def main(names: list[str]) -> int:
-    sources = [source for source in sorted(SOURCE.glob("*.py")) if not names or source.name.startswith(tuple(names))]
+    sources = [
+        source
+        for source in sorted(SOURCE.glob("*.py"))
+        if not names or source.name.startswith(tuple(names))
+    ]
     if not sources:
         print(f"No notebook begins with {', '.join(names)}.", file=sys.stderr)
         return 2

@@ -84,7 +84,9 @@ class Upstream:
                 return
             asked = connection.recv(65536)
             if asked.startswith(b"GET /page") or self._manner == "whole":
-                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 2\r\n\r\nok")
+                connection.sendall(
+                    b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 2\r\n\r\nok"
+                )
                 threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
                 return
             if self._manner in ("half", "drip", "flood"):
@@ -134,7 +136,9 @@ def ends(port: int, sent: bytes, longest: float = WATCHED) -> Ended:
 
 
 @contextmanager
-def program(name: str, command: list[str], port: int, env: dict[str, str] | None = None) -> Iterator[Process]:
+def program(
+    name: str, command: list[str], port: int, env: dict[str, str] | None = None
+) -> Iterator[Process]:
     with Process(name, command, lambda: listens(port), env=env) as running:
         yield running
 
@@ -165,32 +169,55 @@ def version(*command: str) -> str:
 def last_line(log: str, *words: str) -> str:
     """The newest line with all these words, without its time and what differs each time."""
     lines = [line.strip() for line in log.splitlines() if all(word in line for word in words)]
-    return re.sub(r", client: .*|^.*?(?=upstream timed|client timed)", "", lines[-1]) if lines else ""
+    return (
+        re.sub(r", client: .*|^.*?(?=upstream timed|client timed)", "", lines[-1]) if lines else ""
+    )
 
 
-def nginx(manner: str, measure: Callable[[int], Ended], *words: str, lines: str = "", log_tells: bool = False) -> Found:
+def nginx(
+    manner: str,
+    measure: Callable[[int], Ended],
+    *words: str,
+    lines: str = "",
+    log_tells: bool = False,
+) -> Found:
     """`log_tells`: the end is when these words are in its log, since the client cannot see it."""
     path = find("nginx")
     upstream, port = Upstream(manner), free_port()
     with TemporaryDirectory() as folder:
-        temporary = "".join(f"{kind}_temp_path {kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+        temporary = "".join(
+            f"{kind}_temp_path {kind};"
+            for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        )
         configuration = f"""daemon off; master_process off; pid nginx.pid; error_log stderr info; events {{}}
             http {{ access_log /dev/stderr; {temporary} server {{ listen {HOST}:{port}; location / {{
             proxy_pass {upstream.url}; proxy_http_version 1.1; {lines} }} }} }}"""
         (Path(folder) / "nginx.conf").write_text(configuration, encoding="utf-8")
-        with program("nginx", [path, "-p", folder, "-c", f"{folder}/nginx.conf", "-e", "stderr"], port) as running:
+        with program(
+            "nginx", [path, "-p", folder, "-c", f"{folder}/nginx.conf", "-e", "stderr"], port
+        ) as running:
             began = time.monotonic()
             seconds, said = measure(port)
-            while log_tells and not last_line(running.log, *words) and time.monotonic() - began < WATCHED:
+            while (
+                log_tells
+                and not last_line(running.log, *words)
+                and time.monotonic() - began < WATCHED
+            ):
                 time.sleep(0.1)
             seconds = time.monotonic() - began if log_tells else seconds
             time.sleep(0.3)
             status = re.findall(r'HTTP/1.1" (\d{3})', running.log)[-1:]
             log = [last_line(running.log, *words), *(f"status {each}" for each in status)]
-            return Found(seconds, f"{said}; log: {', '.join(filter(None, log))}", version(path, "-v"))
+            return Found(
+                seconds, f"{said}; log: {', '.join(filter(None, log))}", version(path, "-v")
+            )
 
 
-def haproxy(manner: str, measure: Callable[[int], Ended], limits: str = "connect 5000,client 50000,server 50000") -> Found:
+def haproxy(
+    manner: str,
+    measure: Callable[[int], Ended],
+    limits: str = "connect 5000,client 50000,server 50000",
+) -> Found:
     """With the time-outs of Debian's configuration; `limits=""`: with none, as the program itself has it."""
     path = find("haproxy")
     upstream, port = Upstream(manner), free_port()
@@ -208,7 +235,9 @@ def haproxy(manner: str, measure: Callable[[int], Ended], limits: str = "connect
             return Found(seconds, f"{said}; log: {state[-1] if state else ''}", version(path, "-v"))
 
 
-def apache(manner: str, measure: Callable[[int], Ended], lines: str = "", modules: str = "") -> Found:
+def apache(
+    manner: str, measure: Callable[[int], Ended], lines: str = "", modules: str = ""
+) -> Found:
     path = find("apache2")
     upstream, port = Upstream(manner), free_port()
     with TemporaryDirectory() as folder:
@@ -222,12 +251,18 @@ def apache(manner: str, measure: Callable[[int], Ended], lines: str = "", module
             f'ErrorLog "|/bin/cat"\nUser www-data\nGroup www-data\n{loaded}ProxyPass / {upstream.url}/\n{lines}\n',
             encoding="utf-8",
         )
-        with program("apache", [path, "-f", f"{folder}/apache.conf", "-DFOREGROUND"], port) as running:
+        with program(
+            "apache", [path, "-f", f"{folder}/apache.conf", "-DFOREGROUND"], port
+        ) as running:
             seconds, said = measure(port)
             time.sleep(0.2)
             told = re.findall(r"\w+: (?:\(\d+\))?[^\[\]]*|AH0\d+: .*", running.log)
-            words = [line for line in told if "AH011" in line or "AH0089" in line or "AH0256" in line]
-            return Found(seconds, f"{said}; log: {words[-1].strip() if words else ''}", version(path, "-v"))
+            words = [
+                line for line in told if "AH011" in line or "AH0089" in line or "AH0256" in line
+            ]
+            return Found(
+                seconds, f"{said}; log: {words[-1].strip() if words else ''}", version(path, "-v")
+            )
 
 
 PAGES = """
@@ -265,7 +300,9 @@ def wsgi(environ, start_response):
 """
 
 
-def served(command: list[str], measure: Callable[[int, Process], Ended], words: str = "", module: str = "") -> Found:
+def served(
+    command: list[str], measure: Callable[[int, Process], Ended], words: str = "", module: str = ""
+) -> Found:
     """A Python server with the pages above; "PORT" in its command is replaced by one."""
     name = module or command[0]
     library(name)
@@ -291,7 +328,11 @@ def gunicorn(page: str, *options: str, words: str = "", longest: float = 60.0) -
         lasted = time.monotonic() - began
         return (None, "(it went on)") if lasted >= longest else (lasted, said)
 
-    return served(["gunicorn", page, "--bind", f"{HOST}:PORT", "--no-control-socket", *options], measure, words)
+    return served(
+        ["gunicorn", page, "--bind", f"{HOST}:PORT", "--no-control-socket", *options],
+        measure,
+        words,
+    )
 
 
 def drip(port: int, longest: float) -> str:
@@ -324,7 +365,11 @@ def block(port: int, _: Process) -> Ended:
 
 def stopped(port: int, running: Process) -> Ended:
     """How long a worker that stands still is left alone."""
-    workers = [each for each in psutil.Process(running.pid).children() if "spawn_main" in " ".join(each.cmdline())]
+    workers = [
+        each
+        for each in psutil.Process(running.pid).children()
+        if "spawn_main" in " ".join(each.cmdline())
+    ]
     began = time.monotonic()
     workers[0].suspend()
     while time.monotonic() - began < WATCHED:
@@ -354,9 +399,13 @@ def asked_to_stop(port: int, running: Process, longest: float) -> Ended:
 def node(script: str, longest: float = 340) -> Found:
     """A script that prints what it found as JSON: {"seconds": …, "message": …}."""
     path = find("node")
-    done = subprocess.run([path, "-e", script], capture_output=True, text=True, timeout=longest + 30, check=False)
+    done = subprocess.run(
+        [path, "-e", script], capture_output=True, text=True, timeout=longest + 30, check=False
+    )
     said: dict[str, Any] = (
-        json.loads(done.stdout.strip().splitlines()[-1]) if done.stdout.strip() else {"seconds": None, "message": done.stderr}
+        json.loads(done.stdout.strip().splitlines()[-1])
+        if done.stdout.strip()
+        else {"seconds": None, "message": done.stderr}
     )
     return Found(said["seconds"], said["message"], version(path, "-v"))
 
@@ -490,10 +539,18 @@ def sdk(name: str, manner: str, longest: float = WATCHED, **options: Any) -> Fou
     client = getattr(module, {"openai": "OpenAI", "anthropic": "Anthropic"}[name])(
         api_key="none", base_url=Upstream(manner).url, **options
     )
-    body: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "a"}], "stream": True}
+    body: dict[str, Any] = {
+        "model": "m",
+        "messages": [{"role": "user", "content": "a"}],
+        "stream": True,
+    }
 
     def call() -> None:
-        stream = client.chat.completions.create(**body) if name == "openai" else client.messages.create(max_tokens=9, **body)
+        stream = (
+            client.chat.completions.create(**body)
+            if name == "openai"
+            else client.messages.create(max_tokens=9, **body)
+        )
         for _ in stream:
             pass
 
@@ -537,14 +594,22 @@ def litellm_default(manner: str) -> Found:
     module.client_session = None
     url = Upstream(manner).url
     return shortened(
-        seen[0], raised("litellm", lambda: list(module.completion(base_url=url, stream=True, timeout=2, **body)), 60)
+        seen[0],
+        raised(
+            "litellm",
+            lambda: list(module.completion(base_url=url, stream=True, timeout=2, **body)),
+            60,
+        ),
     )
 
 
 def litellm_router() -> Found:
     module = library("litellm")
     url = Upstream("silent").url
-    model = {"model_name": "m", "litellm_params": {"model": "openai/m", "api_key": "none", "base_url": url}}
+    model = {
+        "model_name": "m",
+        "litellm_params": {"model": "openai/m", "api_key": "none", "base_url": url},
+    }
     short = module.Router(model_list=[model], timeout=2, num_retries=0)
     fired = raised("litellm", lambda: short.completion(model="m", max_retries=0, **LITELLM), 60)
     return shortened(float(module.Router(model_list=[model]).timeout), fired)
@@ -571,7 +636,10 @@ def langchain(manner: str, longest: float, call: str) -> Found:
 
 
 def posted(port: int, body: bytes, announced: int) -> Ended:
-    return ends(port, f"POST / HTTP/1.1\r\nHost: here\r\nContent-Length: {announced}\r\n\r\n".encode() + body)
+    return ends(
+        port,
+        f"POST / HTTP/1.1\r\nHost: here\r\nContent-Length: {announced}\r\n\r\n".encode() + body,
+    )
 
 
 def unread(port: int) -> Ended:
@@ -599,15 +667,24 @@ CASES: dict[tuple[str, str], Callable[[], Found]] = {
     ("nginx", "proxy_read_timeout idle"): lambda: nginx("half", ask, "timed out"),
     ("nginx", "proxy_connect_timeout connect"): lambda: nginx("full", ask, "timed out"),
     ("nginx", "proxy_send_timeout request"): lambda: nginx(
-        "deaf", lambda port: posted(port, b"a" * 30_000_000, 30_000_000), "timed out", lines="client_max_body_size 0;"
+        "deaf",
+        lambda port: posted(port, b"a" * 30_000_000, 30_000_000),
+        "timed out",
+        lines="client_max_body_size 0;",
     ),
-    ("nginx", "client_header_timeout request"): lambda: nginx("whole", lambda port: ends(port, HALF_HEAD), "timed out"),
-    ("nginx", "client_body_timeout request"): lambda: nginx("whole", lambda port: posted(port, b"a", 9), "timed out"),
+    ("nginx", "client_header_timeout request"): lambda: nginx(
+        "whole", lambda port: ends(port, HALF_HEAD), "timed out"
+    ),
+    ("nginx", "client_body_timeout request"): lambda: nginx(
+        "whole", lambda port: posted(port, b"a", 9), "timed out"
+    ),
     ("nginx", "send_timeout idle"): lambda: nginx("flood", unread, "timed out", log_tells=True),
     ("nginx", "keepalive_timeout keep_alive"): lambda: nginx("whole", idle),
     ("HAProxy", "timeout server first_byte"): lambda: haproxy("silent", ask),
     ("HAProxy", "timeout server idle"): lambda: haproxy("half", ask),
-    ("HAProxy", "timeout client request"): lambda: haproxy("whole", lambda port: ends(port, HALF_HEAD)),
+    ("HAProxy", "timeout client request"): lambda: haproxy(
+        "whole", lambda port: ends(port, HALF_HEAD)
+    ),
     ("HAProxy", "timeout client keep_alive"): lambda: haproxy("whole", idle),
     ("HAProxy", "timeout connect, with retries connect"): lambda: haproxy("full", ask),
     ("HAProxy", "timeout server, not set idle"): lambda: haproxy("half", ask, limits=""),
@@ -620,47 +697,75 @@ CASES: dict[tuple[str, str], Callable[[], Found]] = {
     ("Apache httpd", "RequestReadTimeout header request"): lambda: apache(
         "whole", lambda port: ends(port, HALF_HEAD), modules="reqtimeout"
     ),
-    ("gunicorn", "--timeout, sync worker total"): lambda: gunicorn("pages:wsgi", words="WORKER TIMEOUT"),
-    ("gunicorn", "--timeout, gthread worker total"): lambda: gunicorn("pages:wsgi", "-k", "gthread"),
+    ("gunicorn", "--timeout, sync worker total"): lambda: gunicorn(
+        "pages:wsgi", words="WORKER TIMEOUT"
+    ),
+    ("gunicorn", "--timeout, gthread worker total"): lambda: gunicorn(
+        "pages:wsgi", "-k", "gthread"
+    ),
     ("gunicorn", "--timeout, uvicorn worker total"): lambda: gunicorn("pages:asgi", *ASYNC),
     ("gunicorn", "--timeout, uvicorn worker heartbeat"): lambda: served(
-        ["gunicorn", "pages:asgi", "--bind", f"{HOST}:PORT", "--no-control-socket", *ASYNC], block, "WORKER TIMEOUT"
+        ["gunicorn", "pages:asgi", "--bind", f"{HOST}:PORT", "--no-control-socket", *ASYNC],
+        block,
+        "WORKER TIMEOUT",
     ),
     ("gunicorn", "--graceful-timeout shutdown"): lambda: served(
         ["gunicorn", "pages:asgi", "--bind", f"{HOST}:PORT", "--no-control-socket", *ASYNC],
         lambda port, running: asked_to_stop(port, running, 60),
     ),
     ("gunicorn", "--keep-alive keep_alive"): lambda: served(
-        ["gunicorn", "pages:wsgi", "--bind", f"{HOST}:PORT", "--no-control-socket", "-k", "gthread"], idle
+        [
+            "gunicorn",
+            "pages:wsgi",
+            "--bind",
+            f"{HOST}:PORT",
+            "--no-control-socket",
+            "-k",
+            "gthread",
+        ],
+        idle,
     ),
-    ("uvicorn", "--timeout-keep-alive keep_alive"): lambda: served(["uvicorn", "pages:asgi", "--port", "PORT"], idle),
+    ("uvicorn", "--timeout-keep-alive keep_alive"): lambda: served(
+        ["uvicorn", "pages:asgi", "--port", "PORT"], idle
+    ),
     ("uvicorn", "--timeout-worker-healthcheck heartbeat"): lambda: served(
         ["uvicorn", "pages:asgi", "--port", "PORT", "--workers", "2"], stopped, "died"
     ),
     ("uvicorn", "--timeout-graceful-shutdown shutdown"): lambda: served(
-        ["uvicorn", "pages:asgi", "--port", "PORT"], lambda port, running: asked_to_stop(port, running, 60)
+        ["uvicorn", "pages:asgi", "--port", "PORT"],
+        lambda port, running: asked_to_stop(port, running, 60),
     ),
     ("uvicorn", "(no such setting) total"): lambda: served(
         ["uvicorn", "pages:asgi", "--port", "PORT"],
         lambda port, _: ends(port, b"GET /silent HTTP/1.1\r\nHost: here\r\n\r\n"),
     ),
-    ("hypercorn", "--keep-alive keep_alive"): lambda: served(["hypercorn", "pages:asgi", "--bind", f"{HOST}:PORT"], idle),
+    ("hypercorn", "--keep-alive keep_alive"): lambda: served(
+        ["hypercorn", "pages:asgi", "--bind", f"{HOST}:PORT"], idle
+    ),
     ("hypercorn", "(no such setting) total"): lambda: served(
         ["hypercorn", "pages:asgi", "--bind", f"{HOST}:PORT"],
         lambda port, _: ends(port, b"GET /silent HTTP/1.1\r\nHost: here\r\n\r\n"),
     ),
     ("hypercorn", "--graceful-timeout shutdown"): lambda: served(
-        ["hypercorn", "pages:asgi", "--bind", f"{HOST}:PORT"], lambda port, running: asked_to_stop(port, running, 30)
+        ["hypercorn", "pages:asgi", "--bind", f"{HOST}:PORT"],
+        lambda port, running: asked_to_stop(port, running, 30),
     ),
-    ("Node http", "server.headersTimeout request"): lambda: node(NODE_SERVER % ('"GET / HTTP/1.1\\r\\nHost: "', 150_000)),
+    ("Node http", "server.headersTimeout request"): lambda: node(
+        NODE_SERVER % ('"GET / HTTP/1.1\\r\\nHost: "', 150_000)
+    ),
     ("Node http", "server.requestTimeout request"): lambda: node(
-        NODE_SERVER % ('"POST /x HTTP/1.1\\r\\nHost: here\\r\\nContent-Length: 9\\r\\n\\r\\na"', 345_000)
+        NODE_SERVER
+        % ('"POST /x HTTP/1.1\\r\\nHost: here\\r\\nContent-Length: 9\\r\\n\\r\\na"', 345_000)
     ),
     ("Node http", "server.keepAliveTimeout keep_alive"): lambda: node(
         NODE_SERVER % ('"GET / HTTP/1.1\\r\\nHost: here\\r\\n\\r\\n"', 60_000)
     ),
-    ("Node http", "server.timeout idle"): lambda: node(NODE_SERVER % ('"GET /x HTTP/1.1\\r\\nHost: here\\r\\n\\r\\n"', 330_000)),
-    ("Node http", "http.request timeout idle"): lambda: node(NODE_REQUEST % (Upstream("silent").url, 330_000)),
+    ("Node http", "server.timeout idle"): lambda: node(
+        NODE_SERVER % ('"GET /x HTTP/1.1\\r\\nHost: here\\r\\n\\r\\n"', 330_000)
+    ),
+    ("Node http", "http.request timeout idle"): lambda: node(
+        NODE_REQUEST % (Upstream("silent").url, 330_000)
+    ),
     ("Node fetch", "headersTimeout first_byte"): lambda: node(NODE_FETCH % Upstream("silent").url),
     ("Node fetch", "bodyTimeout idle"): lambda: node(NODE_FETCH % Upstream("half").url),
     ("Node fetch", "connect.timeout connect"): lambda: node(NODE_FETCH % Upstream("full").url),
@@ -685,7 +790,9 @@ CASES: dict[tuple[str, str], Callable[[], Found]] = {
     ("anthropic", "timeout connect"): lambda: sdk("anthropic", "full", max_retries=0),
     ("anthropic", "timeout first_byte"): lambda: default_of("anthropic", "silent"),
     ("anthropic", "timeout idle"): lambda: default_of("anthropic", "half"),
-    ("LangChain", "ChatOpenAI stream_chunk_timeout idle"): lambda: langchain("half", WATCHED, "astream"),
+    ("LangChain", "ChatOpenAI stream_chunk_timeout idle"): lambda: langchain(
+        "half", WATCHED, "astream"
+    ),
     ("LangChain", "ChatOpenAI timeout first_byte"): lambda: langchain("silent", 330, "invoke"),
     ("LangChain", "ChatOpenAI timeout idle"): lambda: langchain("half", WATCHED, "stream"),
     ("LangChain", "ChatOpenAI timeout connect"): lambda: langchain("full", 60, "invoke"),
@@ -695,8 +802,16 @@ CASES: dict[tuple[str, str], Callable[[], Found]] = {
 }
 
 
-ALONE = ("LiteLLM", "httpx", "httpx2", "openai", "anthropic")  # short ones of this process, which others would make late
-POLLS = {"Node http": 30.0}  # seconds between two looks at its connections, so that an end may come so much later
+ALONE = (
+    "LiteLLM",
+    "httpx",
+    "httpx2",
+    "openai",
+    "anthropic",
+)  # short ones of this process, which others would make late
+POLLS = {
+    "Node http": 30.0
+}  # seconds between two looks at its connections, so that an end may come so much later
 
 
 def verdict(found: Found, limit: Limit | None) -> str:
@@ -706,15 +821,25 @@ def verdict(found: Found, limit: Limit | None) -> str:
     if limit.default is None or found.seconds is None:
         return "as told" if limit.default is found.seconds else "DIFFERS"
     late = found.seconds - limit.default
-    return "as told" if -0.6 <= late <= SLACK + 0.02 * limit.default + POLLS.get(limit.product, 0.0) else "DIFFERS"
+    return (
+        "as told"
+        if -0.6 <= late <= SLACK + 0.02 * limit.default + POLLS.get(limit.product, 0.0)
+        else "DIFFERS"
+    )
 
 
 def main() -> int:
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # it would ask the network for it
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("names", nargs="*", help="products, as their names begin")
     chosen = parser.parse_args().names
-    cases = {key: case for key, case in CASES.items() if not chosen or any(key[0].lower().startswith(n.lower()) for n in chosen)}
+    cases = {
+        key: case
+        for key, case in CASES.items()
+        if not chosen or any(key[0].lower().startswith(n.lower()) for n in chosen)
+    }
     known = {(limit.product, f"{limit.knob} {limit.bounds}"): limit for limit in load()}
     for name in ("requests", "aiohttp", "openai", "anthropic", "langchain_openai", "litellm"):
         with suppress(Missing):
@@ -740,13 +865,18 @@ def main() -> int:
         said = verdict(found, known.get(key))
         wrong |= said != "as told"
         seconds = "none" if found.seconds is None else f"{found.seconds:.1f}"
-        print(f"{product:12} {case:45} {seconds:>6} {said:16} {found.version:9} {found.message}", flush=True)
+        print(
+            f"{product:12} {case:45} {seconds:>6} {said:16} {found.version:9} {found.message}",
+            flush=True,
+        )
 
     for key in [each for each in cases if each[0] in ALONE]:
         tell(*one(key, 0))
         del cases[key]
     with ThreadPoolExecutor(max(1, len(cases))) as pool:
-        for done in as_completed([pool.submit(one, key, number) for number, key in enumerate(cases)]):
+        for done in as_completed(
+            [pool.submit(one, key, number) for number, key in enumerate(cases)]
+        ):
             tell(*done.result())
     return int(wrong)
 

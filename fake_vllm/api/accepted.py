@@ -74,7 +74,9 @@ class AcceptedRequest:
         """Return what a healthy server would make; the rest of the context bounds it."""
         length = self.rules.max_model_len
         eos_after = None if self.sampling.ignore_eos else length
-        return GenerationPlan(eos_after=eos_after, max_tokens=self.max_tokens, context=length - self._shortest)
+        return GenerationPlan(
+            eos_after=eos_after, max_tokens=self.max_tokens, context=length - self._shortest
+        )
 
     def writer(self, plan: GenerationPlan) -> ResponseWriter:
         """Begin the answer.
@@ -121,7 +123,9 @@ def check_model(model: str | None, rules: Rules) -> None:
         raise unknown_model(model, rules.served_model_name)
 
 
-def engine_failure(parameters: Parameters, prompts: Sequence[Prompt], stream: bool) -> Refused | None:
+def engine_failure(
+    parameters: Parameters, prompts: Sequence[Prompt], stream: bool
+) -> Refused | None:
     """Return what the engine refuses of a request; None: nothing.
 
     Raises:

@@ -66,11 +66,15 @@ def read(kind: type[Some], content_type: str, body: bytes) -> Some:
     if content_type.lower().split(";")[0] != "application/json":
         raise invalid(["Unsupported Media Type: Only 'application/json' is allowed"], None)
     if value is None:
-        raise _invalid([{"type": "missing", "loc": ("body",), "msg": "Field required", "input": None}])
+        raise _invalid(
+            [{"type": "missing", "loc": ("body",), "msg": "Field required", "input": None}]
+        )
     try:
         value = adapter(kind).validate_python(value, from_attributes=True)
     except ValidationError as error:
-        raise _invalid([{**fault, "loc": ("body", *fault["loc"])} for fault in error.errors(include_url=False)]) from None
+        raise _invalid(
+            [{**fault, "loc": ("body", *fault["loc"])} for fault in error.errors(include_url=False)]
+        ) from None
     except Rejected as rejected:
         raise rejected.refused from None
     except (TypeError, ValueError, OverflowError) as error:
@@ -86,12 +90,18 @@ def check_query(kind: Any, name: str, value: str) -> None:
     try:
         adapter(kind).validate_python(value)
     except ValidationError as error:
-        raise _invalid([{**fault, "loc": ("query", name)} for fault in error.errors(include_url=False)]) from None
+        raise _invalid(
+            [{**fault, "loc": ("query", name)} for fault in error.errors(include_url=False)]
+        ) from None
 
 
 def _says_json(content_type: str) -> bool:
     kind, _, subtype = content_type.split(";")[0].strip().lower().partition("/")
-    return kind == "application" and (subtype == "json" or subtype.endswith("+json")) and "/" not in subtype
+    return (
+        kind == "application"
+        and (subtype == "json" or subtype.endswith("+json"))
+        and "/" not in subtype
+    )
 
 
 def _parse(body: bytes) -> Any:
@@ -100,7 +110,12 @@ def _parse(body: bytes) -> Any:
     try:
         return json.loads(body)
     except json.JSONDecodeError as error:
-        fault = {"type": "json_invalid", "loc": ("body", error.pos), "msg": "JSON decode error", "input": {}}
+        fault = {
+            "type": "json_invalid",
+            "loc": ("body", error.pos),
+            "msg": "JSON decode error",
+            "input": {},
+        }
         raise _invalid([{**fault, "ctx": {"error": error.msg}}]) from None
     except (ValueError, RecursionError):  # no UTF-8, or nested too deeply
         raise Refused(400, "Bad Request", "There was an error parsing the body") from None
@@ -111,7 +126,9 @@ def _invalid(faults: list[Any]) -> Refused:
 
 
 def _worded(fault: dict[str, Any]) -> str:
-    shown = {key: value for key, value in fault.items() if key in ("type", "loc", "msg", "input", "ctx")}
+    shown = {
+        key: value for key, value in fault.items() if key in ("type", "loc", "msg", "input", "ctx")
+    }
     text = str(shown | {"loc": _place(fault["loc"]), "input": _brief(fault["input"])})
     return text if len(text) <= _LONGEST_FAULT else f"{text[:_LONGEST_FAULT]}...[truncated]"
 

@@ -19,7 +19,9 @@ from fake_vllm.api.writer import ResponseWriter
 from fake_vllm.model.plan import GenerationPlan
 
 
-def chat(rules: Rules, content_type: str, body: bytes, request_id: str | None) -> AcceptedChatRequest:
+def chat(
+    rules: Rules, content_type: str, body: bytes, request_id: str | None
+) -> AcceptedChatRequest:
     """Accept a chat. `request_id`: the header X-Request-Id; None if there is none.
 
     Raises:
@@ -88,19 +90,30 @@ def _given_ids(body: ChatRequest) -> list[int] | None:
         return None
     name = "kv_transfer_params.prompt_token_ids"
     if not isinstance(ids, list) or not ids or any(type(id) is not int or id < 0 for id in ids):
-        raise Rejected("`kv_transfer_params['prompt_token_ids']` must be a non-empty list of non-negative integers.", name)
+        raise Rejected(
+            "`kv_transfer_params['prompt_token_ids']` must be a non-empty list of non-negative integers.",
+            name,
+        )
     check_ids(ids, name)
     return ids
 
 
 def _room(rules: Rules, body: ChatRequest) -> Room:
     name = "max_tokens" if body.max_completion_tokens is None else "max_completion_tokens"
-    return Room(rules.max_model_len, _max_tokens(body) or 0, name, body.truncate_prompt_tokens, body.truncation_side)
+    return Room(
+        rules.max_model_len,
+        _max_tokens(body) or 0,
+        name,
+        body.truncate_prompt_tokens,
+        body.truncation_side,
+    )
 
 
 def _parameters(rules: Rules, body: ChatRequest, prompt: Prompt, max_tokens: int | None) -> Any:
     left = rules.max_model_len - len(prompt.ids)
-    prompt_logprobs = body.top_logprobs if body.prompt_logprobs is None and body.echo else body.prompt_logprobs
+    prompt_logprobs = (
+        body.top_logprobs if body.prompt_logprobs is None and body.echo else body.prompt_logprobs
+    )
     forced = rules.tool_calls and body.tools and body.tool_choice not in ("none", None)
     constraint = structured.constraint(body.structured_outputs, body.response_format)
     return parameters(

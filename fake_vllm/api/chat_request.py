@@ -38,16 +38,24 @@ class ChatRequest(Body):
     presence_penalty: float | None = None
     response_format: structured.AnyResponseFormat | None = None
     seed: int | None = Field(None, ge=-INT64, le=INT64 - 1)
-    stop: str | Annotated[list[str], Field(max_length=MOST_STOPS)] | None = Field(default_factory=list)
+    stop: str | Annotated[list[str], Field(max_length=MOST_STOPS)] | None = Field(
+        default_factory=list
+    )
     stream: bool | None = False
     stream_options: StreamOptions | None = None
     temperature: float | None = None
     top_p: float | None = None
     tools: list[tooling.ChatCompletionToolsParam] | None = None
-    tool_choice: Literal["none"] | Literal["auto"] | Literal["required"] | tooling.ChatCompletionNamedToolChoiceParam | None = (
-        "none"
+    tool_choice: (
+        Literal["none"]
+        | Literal["auto"]
+        | Literal["required"]
+        | tooling.ChatCompletionNamedToolChoiceParam
+        | None
+    ) = "none"
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = (
+        None
     )
-    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
     thinking_token_budget: ThinkingTokenBudget = None
     include_reasoning: bool = True
     parallel_tool_calls: bool | None = True
@@ -107,19 +115,23 @@ class ChatRequest(Body):
         messages = data.get("messages", [])
         iter(messages)  # vLLM looks at each before it knows that there are any
         if data.get("continue_final_message") and data.get("add_generation_prompt"):
-            raise Rejected("Cannot set both `continue_final_message` and `add_generation_prompt` to True.")
+            raise Rejected(
+                "Cannot set both `continue_final_message` and `add_generation_prompt` to True."
+            )
         tooling.check(data)
         outputs = data.get("structured_outputs")
         structured.check_structured_outputs(outputs)
         if outputs is not None:
-            if any(outputs.get(kind) is not None for kind in ("json", "regex", "choice")) and data.get(
-                "tool_choice", "none"
-            ) not in (
+            if any(
+                outputs.get(kind) is not None for kind in ("json", "regex", "choice")
+            ) and data.get("tool_choice", "none") not in (
                 "none",
                 "auto",
                 "required",
             ):
-                raise Rejected("You can only either use constraints for structured outputs or tools, not both.")
+                raise Rejected(
+                    "You can only either use constraints for structured outputs or tools, not both."
+                )
             structured.check_structural_tag(outputs)
         check_logprobs(data, "top_logprobs")
         check_stream_options(data)
@@ -175,11 +187,18 @@ class AcceptedChatRequest(AcceptedRequest):
         chosen = self.body.tool_choice
         if not self.body.tools:
             return "none"
-        return chosen.function.name if isinstance(chosen, tooling.ChatCompletionNamedToolChoiceParam) else chosen
+        return (
+            chosen.function.name
+            if isinstance(chosen, tooling.ChatCompletionNamedToolChoiceParam)
+            else chosen
+        )
 
     def draft(self, random: Random) -> Draft | None:
         offers = Offers(self.question)
-        functions = [tooling.Function(tool.function.name, tool.function.parameters) for tool in self.body.tools or []]
+        functions = [
+            tooling.Function(tool.function.name, tool.function.parameters)
+            for tool in self.body.tools or []
+        ]
         calling = tooling.called(
             functions,
             self.choice,
@@ -187,4 +206,8 @@ class AcceptedChatRequest(AcceptedRequest):
             user_spoke_last=self.turns[-1]["role"] == "user",
             parallel=self.body.parallel_tool_calls is not False,
         )
-        return super().draft(random) if calling is None else tooling.draft(functions, calling, offers, random)
+        return (
+            super().draft(random)
+            if calling is None
+            else tooling.draft(functions, calling, offers, random)
+        )

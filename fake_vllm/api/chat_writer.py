@@ -49,7 +49,12 @@ class ChatWriter(StreamWriter):
             events.append(wire.event({**self.head, "choices": [choice], **usage, **tail}))
         if echoed := self._request.echoed:
             for index in indices:
-                choice = {"index": index, "delta": {"content": echoed}, "logprobs": None, "finish_reason": None}
+                choice = {
+                    "index": index,
+                    "delta": {"content": echoed},
+                    "logprobs": None,
+                    "finish_reason": None,
+                }
                 events.append(wire.event({**self.head, "choices": [choice], **usage}))
         return events
 
@@ -80,7 +85,11 @@ class ChatWriter(StreamWriter):
         choice = {"index": index, "delta": delta, "logprobs": chosen, "finish_reason": None}
         if piece.finish is not None:
             calls = self._readers[index].calls
-            choice["finish_reason"] = "tool_calls" if calls and not self._named and piece.finish == "stop" else piece.finish
+            choice["finish_reason"] = (
+                "tool_calls"
+                if calls and not self._named and piece.finish == "stop"
+                else piece.finish
+            )
             choice["stop_reason"] = piece.stop
         choice["token_ids"] = list(piece.ids) if self._ids else None
         usage = self._counts(self.choice_tokens(index)) if self.continuous else None
@@ -97,7 +106,11 @@ class ChatWriter(StreamWriter):
     def prompt_details(self, *, whole: bool) -> dict[str, Any] | None:
         if not self._request.rules.prompt_tokens_details or self._body.use_beam_search:
             return None
-        return {"cached_tokens": 0, "created_cache_tokens": 0, **({"multimodal_tokens": None} if whole else {})}
+        return {
+            "cached_tokens": 0,
+            "created_cache_tokens": 0,
+            **({"multimodal_tokens": None} if whole else {}),
+        }
 
     def collect(self, index: int, piece: Piece) -> None:
         if self._collects:
@@ -107,7 +120,9 @@ class ChatWriter(StreamWriter):
         body, prompt, request = self._body, self._request.prompts[0], self._request
         return {
             **self.head,
-            "choices": [self._choice(index, collected) for index, collected in enumerate(self._collected)],
+            "choices": [
+                self._choice(index, collected) for index, collected in enumerate(self._collected)
+            ],
             "service_tier": None,
             "system_fingerprint": wire.FINGERPRINT,
             "usage": self.whole_usage(sum(len(collected.ids) for collected in self._collected)),
@@ -132,7 +147,10 @@ class ChatWriter(StreamWriter):
             content = content or ""
         if self._body.echo:
             content = self._request.echoed + (content or "")
-        made = [{"id": hermes.call_id(), "type": "function", "function": call._asdict()} for call in calls]
+        made = [
+            {"id": hermes.call_id(), "type": "function", "function": call._asdict()}
+            for call in calls
+        ]
         message = {
             "role": self._request.role,
             "content": content,

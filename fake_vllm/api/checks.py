@@ -22,7 +22,9 @@ def check_cache_salt(salt: object) -> None:
     if salt is None:
         return
     if not isinstance(salt, str) or not salt:
-        raise Rejected("Parameter 'cache_salt' must be a non-empty string if provided.", "cache_salt")
+        raise Rejected(
+            "Parameter 'cache_salt' must be a non-empty string if provided.", "cache_salt"
+        )
     if len(salt) > _SALT_LENGTH or _SALT_FORBIDDEN & set(salt):
         text = f"Parameter 'cache_salt' must be at most {_SALT_LENGTH} characters and must not contain '@', '/', '\\\\', or NUL."
         raise Rejected(text, "cache_salt")
@@ -39,9 +41,13 @@ def check_logprobs(data: Mapping[str, Any], name: str) -> None:
             raise Rejected(f"`{field}` must be an integer.", field, value)
     if (wanted := data.get("prompt_logprobs")) is not None:
         if data.get("stream") and (wanted > 0 or wanted == -1):
-            raise Rejected("`prompt_logprobs` are not available when `stream=True`.", "prompt_logprobs")
+            raise Rejected(
+                "`prompt_logprobs` are not available when `stream=True`.", "prompt_logprobs"
+            )
         if wanted < 0 and wanted != -1:
-            raise Rejected("`prompt_logprobs` must be a positive value or -1.", "prompt_logprobs", wanted)
+            raise Rejected(
+                "`prompt_logprobs` must be a positive value or -1.", "prompt_logprobs", wanted
+            )
     if (wanted := data.get(name)) is not None:
         if wanted < 0 and wanted != -1:
             raise Rejected(f"`{name}` must be a positive value or -1.", name, wanted)
@@ -51,14 +57,20 @@ def check_logprobs(data: Mapping[str, Any], name: str) -> None:
 
 def _check_named_ids(data: Mapping[str, Any], *, chat: bool) -> None:
     if data.get("use_beam_search"):
-        raise Rejected("`logprob_token_ids` is not supported with beam search.", "logprob_token_ids")
+        raise Rejected(
+            "`logprob_token_ids` is not supported with beam search.", "logprob_token_ids"
+        )
     if not chat and data.get("echo") and data.get("max_tokens") == 0:
         text = "`logprob_token_ids` is not supported when `echo=True` and `max_tokens=0` because no output tokens are generated."
         raise Rejected(text, "logprob_token_ids")
     if chat and not data.get("logprobs"):
-        raise Rejected("when using `logprob_token_ids`, `logprobs` must be set to true.", "logprob_token_ids")
+        raise Rejected(
+            "when using `logprob_token_ids`, `logprobs` must be set to true.", "logprob_token_ids"
+        )
     if not chat and data.get("logprobs") is None:
-        raise Rejected("when using `logprob_token_ids`, `logprobs` must be set.", "logprob_token_ids")
+        raise Rejected(
+            "when using `logprob_token_ids`, `logprobs` must be set.", "logprob_token_ids"
+        )
 
 
 def check_template(template: str | None, options: Mapping[str, Any] | None) -> None:
@@ -75,7 +87,5 @@ def check_media(body: Any) -> None:
         text = "Per-request mm_processor_kwargs are disabled by default because they can change multimodal preprocessing resource usage."
         raise Rejected(f"{text} {trusted}", "mm_processor_kwargs")
     if body.media_io_kwargs:
-        text = (
-            "Per-request media_io_kwargs are disabled by default because they can change multimodal media loading resource usage."
-        )
+        text = "Per-request media_io_kwargs are disabled by default because they can change multimodal media loading resource usage."
         raise Rejected(f"{text} {trusted}", "media_io_kwargs")

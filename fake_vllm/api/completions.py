@@ -5,7 +5,11 @@ from typing import Any
 from fake_vllm.api import structured
 from fake_vllm.api.accepted import check_model, engine_failure, refusing
 from fake_vllm.api.body import Rejected, read
-from fake_vllm.api.completions_request import MAX_TOKENS, AcceptedCompletionRequest, CompletionRequest
+from fake_vllm.api.completions_request import (
+    MAX_TOKENS,
+    AcceptedCompletionRequest,
+    CompletionRequest,
+)
 from fake_vllm.api.failed_writer import FailedWriter
 from fake_vllm.api.prompts import Prompt, Room
 from fake_vllm.api.refused import Refused
@@ -16,7 +20,9 @@ from fake_vllm.api.writer import ResponseWriter
 from fake_vllm.model.plan import GenerationPlan
 
 
-def completion(rules: Rules, content_type: str, body: bytes, request_id: str | None) -> AcceptedCompletionRequest:
+def completion(
+    rules: Rules, content_type: str, body: bytes, request_id: str | None
+) -> AcceptedCompletionRequest:
     """Accept a completion. `request_id`: the header X-Request-Id; None if there is none.
 
     Raises:
@@ -34,11 +40,19 @@ def _no_beams() -> None:
     raise Rejected("Streaming is not currently supported with beam search")
 
 
-def _accept(rules: Rules, body: CompletionRequest, request_id: str | None) -> AcceptedCompletionRequest:
+def _accept(
+    rules: Rules, body: CompletionRequest, request_id: str | None
+) -> AcceptedCompletionRequest:
     _check_suffix(body)
     if body.prompt_embeds is not None:
         _refuse_embeds(body)
-    room = Room(rules.max_model_len, body.max_tokens or 0, "max_tokens", body.truncate_prompt_tokens, body.truncation_side)
+    room = Room(
+        rules.max_model_len,
+        body.max_tokens or 0,
+        "max_tokens",
+        body.truncate_prompt_tokens,
+        body.truncation_side,
+    )
     room.check()
     prompts = _prompts(room, body.prompt)
     left = min(rules.max_model_len - len(prompt.ids) for prompt in prompts)
@@ -49,7 +63,9 @@ def _accept(rules: Rules, body: CompletionRequest, request_id: str | None) -> Ac
         constraint=structured.constraint(body.structured_outputs, body.response_format),
         n=body.n,
         logprobs=None if body.logprob_token_ids else body.logprobs,
-        prompt_logprobs=body.logprobs if body.prompt_logprobs is None and body.echo else body.prompt_logprobs,
+        prompt_logprobs=body.logprobs
+        if body.prompt_logprobs is None and body.echo
+        else body.prompt_logprobs,
     )
     return AcceptedCompletionRequest(
         rules=rules,
@@ -81,7 +97,9 @@ def _refuse_embeds(body: CompletionRequest) -> None:
         raise Rejected("Echo is unsupported with prompt embeds.")
     if body.prompt_logprobs is not None:
         raise Rejected("prompt_logprobs is not compatible with prompt embeds.")
-    raise Rejected("You must set `--enable-prompt-embeds` to input `prompt_embeds`.", "prompt_embeds")
+    raise Rejected(
+        "You must set `--enable-prompt-embeds` to input `prompt_embeds`.", "prompt_embeds"
+    )
 
 
 def _check_suffix(body: CompletionRequest) -> None:
@@ -93,7 +111,9 @@ def _check_suffix(body: CompletionRequest) -> None:
         text = "suffix is not supported with prompt_embeds"
     elif body.truncate_prompt_tokens is not None:
         text = "suffix is not supported with truncate_prompt_tokens"
-    elif isinstance(body.prompt, str) or (isinstance(body.prompt, list) and all(isinstance(one, str) for one in body.prompt)):
+    elif isinstance(body.prompt, str) or (
+        isinstance(body.prompt, list) and all(isinstance(one, str) for one in body.prompt)
+    ):
         text = "suffix is only supported for models with FIM completion rendering"
     else:
         text = "suffix requires text prompt input for FIM completion rendering"

@@ -8,7 +8,12 @@ from pydantic import Field, model_validator
 from fake_vllm.api import structured
 from fake_vllm.api.accepted import AcceptedRequest
 from fake_vllm.api.body import Body, Rejected
-from fake_vllm.api.checks import StreamOptions, check_cache_salt, check_logprobs, check_stream_options
+from fake_vllm.api.checks import (
+    StreamOptions,
+    check_cache_salt,
+    check_logprobs,
+    check_stream_options,
+)
 from fake_vllm.api.sampling import INT64, MOST_STOPS, RepetitionDetectionParams, ThinkingTokenBudget
 from fake_vllm.api.wire import hex16
 from fake_vllm.model.plan import GenerationPlan
@@ -22,7 +27,13 @@ class CompletionRequest(Body):
     """The body. Fields are in vLLM's order, in which pydantic reports faults."""
 
     model: str | None = None
-    prompt: list[Annotated[int, Field(ge=0)]] | list[list[Annotated[int, Field(ge=0)]]] | str | list[str] | None = None
+    prompt: (
+        list[Annotated[int, Field(ge=0)]]
+        | list[list[Annotated[int, Field(ge=0)]]]
+        | str
+        | list[str]
+        | None
+    ) = None
     echo: bool | None = False
     frequency_penalty: float | None = None
     logit_bias: dict[str, float] | None = None
@@ -31,7 +42,9 @@ class CompletionRequest(Body):
     n: int = 1
     presence_penalty: float | None = None
     seed: int | None = Field(None, ge=-INT64, le=INT64 - 1)
-    stop: str | Annotated[list[str], Field(max_length=MOST_STOPS)] | None = Field(default_factory=list)
+    stop: str | Annotated[list[str], Field(max_length=MOST_STOPS)] | None = Field(
+        default_factory=list
+    )
     stream: bool | None = False
     stream_options: StreamOptions | None = None
     suffix: str | None = None
@@ -87,9 +100,7 @@ class CompletionRequest(Body):
         _check_prompts(data.get("prompt"), data.get("prompt_embeds"))
         check_stream_options(data)
         if data.get("use_beam_search") and data.get("echo") and data.get("logprobs") is not None:
-            text = (
-                "`echo` with `logprobs` is not supported with beam search because beam search does not compute prompt logprobs."
-            )
+            text = "`echo` with `logprobs` is not supported with beam search because beam search does not compute prompt logprobs."
             raise Rejected(text, "echo")
         check_logprobs(data, "logprobs")
         structured.check_structured_outputs(data.get("structured_outputs"), "structured_outputs")
@@ -106,7 +117,10 @@ def _check_prompts(prompt: Any, embeds: Any) -> None:
     for name, value in (("prompt", None if ids else prompt), ("prompt_embeds", embeds)):
         if isinstance(value, list) and len(value) > _MOST_PROMPTS:
             text = f"{name} list length {len(value)} exceeds the maximum allowed count of {_MOST_PROMPTS}."
-            raise Rejected(f"{text} To increase this limit, set the VLLM_MAX_COMPLETION_PROMPTS environment variable.", name)
+            raise Rejected(
+                f"{text} To increase this limit, set the VLLM_MAX_COMPLETION_PROMPTS environment variable.",
+                name,
+            )
     if prompt in (None, "") and embeds in (None, []):
         raise Rejected("Either prompt or prompt_embeds must be provided and non-empty.", "prompt")
 
@@ -120,5 +134,7 @@ class AcceptedCompletionRequest(AcceptedRequest):
     def plan(self) -> GenerationPlan:
         plan = super().plan()
         if self.body.echo and self.max_tokens == 0:
-            return GenerationPlan(plan.eos_after, 1, plan.context)  # the engine makes one token, though only the prompt is shown
+            return GenerationPlan(
+                plan.eos_after, 1, plan.context
+            )  # the engine makes one token, though only the prompt is shown
         return plan

@@ -64,11 +64,18 @@ class CompletionWriter(StreamWriter):
     def _counted(self, ids: tuple[int, ...]) -> tuple[int, ...]:
         return () if self._only_prompt else ids
 
-    def _logprobs_of(self, index: int, before: list[int], ids: tuple[int, ...]) -> dict[str, Any] | None:
+    def _logprobs_of(
+        self, index: int, before: list[int], ids: tuple[int, ...]
+    ) -> dict[str, Any] | None:
         if self._body.logprobs is None:
             return None
-        named, as_ids = self._request.parameters.logprob_token_ids, bool(self._body.return_tokens_as_token_ids)
-        shown = logprobs.of_completion(before, ids, self._body.logprobs, named, as_ids=as_ids, offset=self._offsets[index])
+        named, as_ids = (
+            self._request.parameters.logprob_token_ids,
+            bool(self._body.return_tokens_as_token_ids),
+        )
+        shown = logprobs.of_completion(
+            before, ids, self._body.logprobs, named, as_ids=as_ids, offset=self._offsets[index]
+        )
         if shown["tokens"]:
             self._offsets[index] = shown["text_offset"][-1] + len(shown["tokens"][-1])
         return shown
@@ -76,7 +83,10 @@ class CompletionWriter(StreamWriter):
     def prompt_details(self, *, whole: bool) -> dict[str, Any] | None:
         if not self._request.rules.prompt_tokens_details or self._body.use_beam_search:
             return None
-        return {"cached_tokens": 0, **({"created_cache_tokens": None, "multimodal_tokens": None} if whole else {})}
+        return {
+            "cached_tokens": 0,
+            **({"created_cache_tokens": None, "multimodal_tokens": None} if whole else {}),
+        }
 
     def collect(self, index: int, piece: Piece) -> None:
         if self._collects:
@@ -85,7 +95,9 @@ class CompletionWriter(StreamWriter):
     def answer(self) -> dict[str, Any]:
         return {
             **self.head,
-            "choices": [self._choice(index, collected) for index, collected in enumerate(self._collected)],
+            "choices": [
+                self._choice(index, collected) for index, collected in enumerate(self._collected)
+            ],
             "service_tier": None,
             "system_fingerprint": wire.FINGERPRINT,
             "usage": self.whole_usage(sum(len(collected.ids) for collected in self._collected)),
@@ -96,7 +108,9 @@ class CompletionWriter(StreamWriter):
 
     def _choice(self, index: int, collected: CollectedChoice) -> dict[str, Any]:
         prompt, ids = self._prompt(index), tuple(collected.ids)
-        text, before = self._with_prompt(prompt, collected.text) if self._echo else (collected.text, [])
+        text, before = (
+            self._with_prompt(prompt, collected.text) if self._echo else (collected.text, [])
+        )
         return {
             "index": index,
             "text": text,
@@ -104,7 +118,9 @@ class CompletionWriter(StreamWriter):
             "finish_reason": collected.last.finish,
             "stop_reason": collected.last.stop,
             "token_ids": collected.ids if self._ids else None,
-            "prompt_logprobs": logprobs.of_prompt(prompt.ids, self._request.parameters.prompt_logprobs),
+            "prompt_logprobs": logprobs.of_prompt(
+                prompt.ids, self._request.parameters.prompt_logprobs
+            ),
             "prompt_token_ids": prompt.ids if self._ids else None,
             "routed_experts": None,
         }

@@ -11,7 +11,9 @@ from fake_vllm.model.piece import Piece
 class FailedWriter:
     """Writes an error event between others. It has no sequences, so that all of it is the end."""
 
-    def __init__(self, failure: Refused, *, before: Sequence[bytes] = (), after: Sequence[bytes] = ()) -> None:
+    def __init__(
+        self, failure: Refused, *, before: Sequence[bytes] = (), after: Sequence[bytes] = ()
+    ) -> None:
         self.sequences: list[Iterator[Piece]] = []
         self._events = [*before, wire.error_event(failure.body), *after]
 

@@ -32,7 +32,10 @@ def parse(text: str) -> tuple[str | None, list[ToolCall]]:
         return text, []
     try:
         bodies = [json.loads(closed or rest) for closed, rest in _WHOLE.findall(text)]
-        calls = [ToolCall(one["name"], json.dumps(one["arguments"], ensure_ascii=False)) for one in bodies]
+        calls = [
+            ToolCall(one["name"], json.dumps(one["arguments"], ensure_ascii=False))
+            for one in bodies
+        ]
     except (ValueError, LookupError, TypeError):
         return text, []
     before = text[: text.find(_OPEN)]
@@ -65,7 +68,9 @@ class Reader:
             if not self._inside:
                 at = self._text.find(_OPEN)
                 keep = len(self._text) - _overlap(self._text, _OPEN) if at < 0 else at
-                content += self._text[:keep] if not self.calls else ""  # what stands between calls is lost
+                content += (
+                    self._text[:keep] if not self.calls else ""
+                )  # what stands between calls is lost
                 self._text = self._text[keep:]
                 if at < 0:
                     return content, calls
@@ -89,7 +94,14 @@ class Reader:
         started = _ARGUMENTS.search(self._text)
         opened = []
         if name is not None:
-            opened.append({"id": call_id(), "type": "function", "index": self.calls, "function": {"name": name[1]}})
+            opened.append(
+                {
+                    "id": call_id(),
+                    "type": "function",
+                    "index": self.calls,
+                    "function": {"name": name[1]},
+                }
+            )
             self.calls, self._named = self.calls + 1, True
         if started is not None and self._named:
             self._text, self._arguments = self._text[started.end() :], _Arguments()
@@ -139,4 +151,11 @@ class _Arguments:
 
 def _overlap(text: str, tag: str) -> int:
     """Return how many characters at the end of the text could begin the tag."""
-    return next((length for length in range(min(len(tag) - 1, len(text)), 0, -1) if text.endswith(tag[:length])), 0)
+    return next(
+        (
+            length
+            for length in range(min(len(tag) - 1, len(text)), 0, -1)
+            if text.endswith(tag[:length])
+        ),
+        0,
+    )

@@ -21,7 +21,9 @@ def of_chat(ids: Sequence[int], top: int, named: Sequence[int], *, as_ids: bool)
         candidates = _candidates(id, top, named)
         listed = candidates if named else candidates[:top]
         own = {**_shown(candidates[0], as_ids=as_ids), "bytes": list(token_text(id).encode())}
-        content.append({**own, "top_logprobs": [_shown(candidate, as_ids=as_ids) for candidate in listed]})
+        content.append(
+            {**own, "top_logprobs": [_shown(candidate, as_ids=as_ids) for candidate in listed]}
+        )
     return {"content": content}
 
 
@@ -31,10 +33,18 @@ def _shown(candidate: Candidate, *, as_ids: bool) -> dict[str, Any]:
 
 
 def of_completion(
-    prompt: Sequence[int], ids: Sequence[int], top: int, named: Sequence[int], *, as_ids: bool, offset: int = 0
+    prompt: Sequence[int],
+    ids: Sequence[int],
+    top: int,
+    named: Sequence[int],
+    *,
+    as_ids: bool,
+    offset: int = 0,
 ) -> dict[str, Any]:
     """`logprobs` of a completion's choice. `prompt`: the tokens that are echoed before it. `offset`: of the text, in characters."""
-    places: list[list[Candidate] | None] = [None if at == 0 else given(id, top) for at, id in enumerate(prompt)]
+    places: list[list[Candidate] | None] = [
+        None if at == 0 else given(id, top) for at, id in enumerate(prompt)
+    ]
     places += [_candidates(id, top, named) for id in ids]
     tokens = [f"token_id:{id}" if as_ids else token_text(id) for id in (*prompt, *ids)]
     offsets = [offset]
@@ -45,7 +55,9 @@ def of_completion(
         "token_logprobs": [None if place is None else place[0].logprob for place in places],
         "tokens": tokens,
         "top_logprobs": [
-            None if place is None else {_name(candidate, as_ids=as_ids): candidate.logprob for candidate in place}
+            None
+            if place is None
+            else {_name(candidate, as_ids=as_ids): candidate.logprob for candidate in place}
             for place in places
         ],
     }
@@ -58,5 +70,10 @@ def of_prompt(ids: Sequence[int], top: int | None) -> list[Any] | None:
     places: list[Any] = [None]
     for id in ids[1:]:
         place = given(id, top)
-        places.append({str(one.id): {"logprob": one.logprob, "rank": one.rank, "decoded_token": one.token} for one in place})
+        places.append(
+            {
+                str(one.id): {"logprob": one.logprob, "rank": one.rank, "decoded_token": one.token}
+                for one in place
+            }
+        )
     return places

@@ -144,7 +144,10 @@ class CustomThinkCompletionContentParam(TypedDict, total=False):
 
 
 UserPart: TypeAlias = (
-    ChatCompletionContentPartTextParam | ChatCompletionContentPartImageParam | ChatCompletionContentPartInputAudioParam | File
+    ChatCompletionContentPartTextParam
+    | ChatCompletionContentPartImageParam
+    | ChatCompletionContentPartInputAudioParam
+    | File
 )
 CustomPart: TypeAlias = (
     UserPart
@@ -212,11 +215,17 @@ class ChatCompletionMessageCustomToolCallParam(TypedDict, total=False):
 class ChatCompletionAssistantMessageParam(TypedDict, total=False):
     role: Required[Literal["assistant"]]
     audio: Audio | None
-    content: str | Iterable[ChatCompletionContentPartTextParam | ChatCompletionContentPartRefusalParam] | None
+    content: (
+        str
+        | Iterable[ChatCompletionContentPartTextParam | ChatCompletionContentPartRefusalParam]
+        | None
+    )
     function_call: FunctionCall | None
     name: str
     refusal: str | None
-    tool_calls: Iterable[ChatCompletionMessageFunctionToolCallParam | ChatCompletionMessageCustomToolCallParam]
+    tool_calls: Iterable[
+        ChatCompletionMessageFunctionToolCallParam | ChatCompletionMessageCustomToolCallParam
+    ]
 
 
 class ChatCompletionToolMessageParam(TypedDict, total=False):
@@ -371,13 +380,21 @@ def _text(part: Any, model: str) -> str | None:
     if not isinstance(kind, str):
         raise Rejected("Invalid 'type' field in multimodal part.", "type")
     supported = ", ".join(sorted({*_MEDIA, *_TEXT_KEYS}))
-    raise Rejected(f"Unsupported chat content part type: {kind!r}. Supported types: {supported}.", "type", kind)
+    raise Rejected(
+        f"Unsupported chat content part type: {kind!r}. Supported types: {supported}.", "type", kind
+    )
 
 
 def _no_media(kind: str, model: str) -> Rejected:
     if kind == "prompt_embeds":
-        return Rejected("You must set `--enable-prompt-embeds` to input `prompt_embeds`", "prompt_embeds")
-    return Rejected("The model is not multimodal." if kind.endswith("_embeds") else f"{model} is not a multimodal model")
+        return Rejected(
+            "You must set `--enable-prompt-embeds` to input `prompt_embeds`", "prompt_embeds"
+        )
+    return Rejected(
+        "The model is not multimodal."
+        if kind.endswith("_embeds")
+        else f"{model} is not a multimodal model"
+    )
 
 
 def _check_calls(calls: Any) -> None:
@@ -387,4 +404,7 @@ def _check_calls(calls: Any) -> None:
         if not isinstance(call, dict):
             raise Rejected("assistant tool_calls entries must be objects.", "tool_calls")
         if call.get("type", "function") != "function" or not isinstance(call.get("function"), dict):
-            raise Rejected("chat completions only support assistant tool_calls of type 'function'.", "tool_calls")
+            raise Rejected(
+                "chat completions only support assistant tool_calls of type 'function'.",
+                "tool_calls",
+            )

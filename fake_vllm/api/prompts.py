@@ -40,10 +40,18 @@ class Room:
             return
         if self.output > self.context:
             wanted, most = f"{self.name}={self.output}", f"max_model_len={self.context}"
-            raise Rejected(f"{wanted} cannot be greater than {most}. Please request fewer output tokens.", self.name, self.output)
+            raise Rejected(
+                f"{wanted} cannot be greater than {most}. Please request fewer output tokens.",
+                self.name,
+                self.output,
+            )
         if self.keep is not None and self.keep > self.context:
             text = f"truncate_prompt_tokens={self.keep} cannot be greater than max_model_len = {self.context}."
-            raise Rejected(f"{text} Please request a smaller truncation size.", "truncate_prompt_tokens", self.keep)
+            raise Rejected(
+                f"{text} Please request a smaller truncation size.",
+                "truncate_prompt_tokens",
+                self.keep,
+            )
 
     def prompt(self, text: str) -> Prompt:
         """Tokenize a text. One that is far too long is refused unread.
@@ -61,7 +69,9 @@ class Room:
         if self.keep is not None and self.side is not None:
             text = text[-most:] if self.side == "left" else text[:most]
         needed = self.context + 1 if self.keep is None or self.side == "left" else self._kept
-        return Prompt(text, self._fitting(tokenizer.encode(text, None if self.side == "left" else needed)))
+        return Prompt(
+            text, self._fitting(tokenizer.encode(text, None if self.side == "left" else needed))
+        )
 
     def of_ids(self, ids: list[int]) -> Prompt:
         """Take a prompt that came as token ids.
@@ -98,7 +108,9 @@ def _check_characters(text: str) -> None:
     try:
         text.isascii() or text.encode()
     except UnicodeEncodeError:
-        raise ValueError("TextEncodeInput must be Union[TextInputSequence, Tuple[InputSequence, InputSequence]]") from None
+        raise ValueError(
+            "TextEncodeInput must be Union[TextInputSequence, Tuple[InputSequence, InputSequence]]"
+        ) from None
 
 
 _REDUCE = "Please reduce the length of the input prompt."

@@ -19,7 +19,12 @@ class Refused(Exception):
     """
 
     def __init__(
-        self, status: int, type: str, message: str, param: str | None = None, headers: Sequence[tuple[bytes, bytes]] = ()
+        self,
+        status: int,
+        type: str,
+        message: str,
+        param: str | None = None,
+        headers: Sequence[tuple[bytes, bytes]] = (),
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -36,12 +41,23 @@ def error(status: int, type: str, message: str, param: str | None = None) -> dic
 
 def bad(message: str, param: str | None = None, value: Any = None) -> Refused:
     """Return the error of vLLM's own checks, whose text repeats the parameter and its value."""
-    said = [f"{name}={what}" for name, what in (("parameter", param), ("value", value)) if what is not None]
-    return Refused(400, "BadRequestError", f"{message} ({', '.join(said)})" if said else message, param)
+    said = [
+        f"{name}={what}"
+        for name, what in (("parameter", param), ("value", value))
+        if what is not None
+    ]
+    return Refused(
+        400, "BadRequestError", f"{message} ({', '.join(said)})" if said else message, param
+    )
 
 
 def unknown_model(model: str, served: str) -> Refused:
-    return Refused(404, "NotFoundError", f"The model `{model}` does not exist. Valid aliases: {served}.", "model")
+    return Refused(
+        404,
+        "NotFoundError",
+        f"The model `{model}` does not exist. Valid aliases: {served}.",
+        "model",
+    )
 
 
 def invalid(faults: Sequence[str], param: str | None) -> Refused:

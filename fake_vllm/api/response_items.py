@@ -144,7 +144,12 @@ def turns(instructions: str | None, given: str | list[Any], model: str) -> list[
                 said.append(Turn(role=item["role"], text=_text(item["content"], model)))
             case "function_call_output" | "custom_tool_call_output":
                 output = item["output"]
-                said.append(Turn(role="tool", text=output if isinstance(output, str) else _text(output, model)))
+                said.append(
+                    Turn(
+                        role="tool",
+                        text=output if isinstance(output, str) else _text(output, model),
+                    )
+                )
             case "reasoning" if item.get("encrypted_content"):
                 raise Rejected("Encrypted content is not supported.", "input")
             case "function_call" | "reasoning" | "custom_tool_call":

@@ -24,7 +24,9 @@ from fake_vllm.api.writer import ResponseWriter
 from fake_vllm.model.plan import GenerationPlan
 
 
-def response(rules: Rules, content_type: str, body: bytes, request_id: str | None) -> AcceptedResponsesRequest:
+def response(
+    rules: Rules, content_type: str, body: bytes, request_id: str | None
+) -> AcceptedResponsesRequest:
     """Accept a response. `request_id`, the header X-Request-Id, does not name it; the body's field does.
 
     Raises:
@@ -46,7 +48,9 @@ def unknown_response(id: str, query: Mapping[str, str] = MappingProxyType({})) -
     for name, kind in (("starting_after", int | None), ("stream", bool | None)):
         if name in query:
             check_query(kind, name, query[name])
-    return Refused(404, "invalid_request_error", f"Response with id '{id}' not found.", "response_id")
+    return Refused(
+        404, "invalid_request_error", f"Response with id '{id}' not found.", "response_id"
+    )
 
 
 def _accept(rules: Rules, body: ResponsesRequest) -> AcceptedResponsesRequest:
@@ -70,16 +74,16 @@ def _accept(rules: Rules, body: ResponsesRequest) -> AcceptedResponsesRequest:
     prompt = room.prompt(render(conversation, options=body.chat_template_kwargs))
     left = rules.max_model_len - len(prompt.ids)
     if left <= 0:
-        text = (
-            f"The engine prompt length {len(prompt.ids)} exceeds the max_model_len {rules.max_model_len}. Please reduce prompt."
-        )
+        text = f"The engine prompt length {len(prompt.ids)} exceeds the max_model_len {rules.max_model_len}. Please reduce prompt."
         raise Refused(400, "invalid_request_error", text, "input")
     max_tokens = body.max_output_tokens
     made = parameters(
         body,
         max_tokens=left if max_tokens is None else min(left, max_tokens),
         constraint=_constraint(body),
-        logprobs=body.top_logprobs if "message.output_text.logprobs" in (body.include or ()) else None,
+        logprobs=body.top_logprobs
+        if "message.output_text.logprobs" in (body.include or ())
+        else None,
     )
     conversed = "\n".join(turn["text"] for turn in conversation)
     return AcceptedResponsesRequest(
@@ -91,7 +95,9 @@ def _accept(rules: Rules, body: ResponsesRequest) -> AcceptedResponsesRequest:
         sampling=sampling(body, made),
         max_tokens=max_tokens,
         seeds=[f"{body.seed or 0} {conversed}"],
-        question=next((turn["text"] for turn in reversed(conversation) if turn["role"] == "user"), ""),
+        question=next(
+            (turn["text"] for turn in reversed(conversation) if turn["role"] == "user"), ""
+        ),
         scenario=body.fake_scenario,
         failure=engine_failure(made, [prompt], bool(body.stream)),
         make_writer=_writer,
@@ -113,7 +119,9 @@ def _constraint(body: ResponsesRequest) -> structured.StructuredOutputsParams | 
     if format is None:
         return body.structured_outputs
     if body.structured_outputs is not None:
-        raise Rejected("Cannot specify both structured_outputs and text.format", "structured_outputs")
+        raise Rejected(
+            "Cannot specify both structured_outputs and text.format", "structured_outputs"
+        )
     if isinstance(format, ResponseFormatJSONObject):
         return structured.StructuredOutputsParams(json_object=True)
     if isinstance(format, ResponseFormatTextJSONSchemaConfig):

@@ -42,7 +42,9 @@ class ResponseFormatJSONObject(_Part):
 
 
 class ResponseTextConfig(_Part):
-    format: ResponseFormatText | ResponseFormatTextJSONSchemaConfig | ResponseFormatJSONObject | None = None
+    format: (
+        ResponseFormatText | ResponseFormatTextJSONSchemaConfig | ResponseFormatJSONObject | None
+    ) = None
     verbosity: Literal["low", "medium", "high"] | None = None
 
 
@@ -69,7 +71,15 @@ class FunctionTool(_Part):
 class OtherTool(_Part):
     """A tool that OpenAI has and no model here can call."""
 
-    type: Literal["file_search", "computer_use_preview", "web_search", "mcp", "code_interpreter", "image_generation", "custom"]
+    type: Literal[
+        "file_search",
+        "computer_use_preview",
+        "web_search",
+        "mcp",
+        "code_interpreter",
+        "image_generation",
+        "custom",
+    ]
 
 
 class ToolChoiceAllowed(_Part):
@@ -193,7 +203,9 @@ class ResponsesRequest(Body):
     structured_outputs: structured.StructuredOutputsParams | None = None
     repetition_penalty: float | None = None
     seed: int | None = Field(None, ge=-INT64, le=INT64 - 1)
-    stop: str | Annotated[list[str], Field(max_length=MOST_STOPS)] | None = Field(default_factory=list)
+    stop: str | Annotated[list[str], Field(max_length=MOST_STOPS)] | None = Field(
+        default_factory=list
+    )
     stop_token_ids: list[int] | None = Field(default_factory=list)
     ignore_eos: bool = False
     vllm_xargs: dict[str, str | int | float | list[str | int | float]] | None = None
@@ -211,7 +223,11 @@ class ResponsesRequest(Body):
         _check_tools(data)
         for tool in data["tools"] if isinstance(data.get("tools"), list) else []:
             format = tool.get("format") if isinstance(tool, dict) else None
-            if isinstance(format, dict) and tool.get("type") == "custom" and format.get("type") == "grammar":
+            if (
+                isinstance(format, dict)
+                and tool.get("type") == "custom"
+                and format.get("type") == "grammar"
+            ):
                 text = "Custom tools with a grammar format are not supported; only free-form text custom tools are accepted."
                 raise Rejected(text, "tools")
         if data.get("prompt") is not None:
@@ -229,7 +245,9 @@ def _check_tools(data: dict[str, Any]) -> None:
         if choice in ("auto", "none"):
             data["tool_choice"] = "none"
         elif choice == "required":
-            raise Rejected("Tool choice 'required' must be specified with 'tools' parameter.", "tool_choice")
+            raise Rejected(
+                "Tool choice 'required' must be specified with 'tools' parameter.", "tool_choice"
+            )
         elif named:
             raise Rejected("Tool choice 'function' not found in 'tools' parameter.", "tool_choice")
     elif named:
@@ -257,7 +275,11 @@ class AcceptedResponsesRequest(AcceptedRequest):
 
     def draft(self, random: Random) -> Draft | None:
         offers = Offers(self.question)
-        functions = [tooling.Function(tool.name, tool.parameters) for tool in self.body.tools if isinstance(tool, FunctionTool)]
+        functions = [
+            tooling.Function(tool.name, tool.parameters)
+            for tool in self.body.tools
+            if isinstance(tool, FunctionTool)
+        ]
         calling = tooling.called(
             functions,
             self.choice,
@@ -265,4 +287,8 @@ class AcceptedResponsesRequest(AcceptedRequest):
             user_spoke_last=self.turns[-1]["role"] == "user",
             parallel=self.body.parallel_tool_calls is not False,
         )
-        return super().draft(random) if calling is None else tooling.draft(functions, calling, offers, random)
+        return (
+            super().draft(random)
+            if calling is None
+            else tooling.draft(functions, calling, offers, random)
+        )

@@ -43,7 +43,9 @@ class ResponsesWriter:
             self._collected.add(piece)
         elif piece.finish is not None:
             self._collected.last = piece
-        return self._deltas(self._reader.delta(piece.text) if self._parses else {"content": piece.text}, piece.ids)
+        return self._deltas(
+            self._reader.delta(piece.text) if self._parses else {"content": piece.text}, piece.ids
+        )
 
     def frame(self, index: int) -> None:
         return None  # events are numbered
@@ -73,10 +75,17 @@ class ResponsesWriter:
             return []
         closed = self._closed()
         self._open = item = _Item(kind, name, call_id, len(self._items))
-        added = [self._event("response.output_item.added", {"item": item.as_json("in_progress"), "output_index": item.index})]
+        added = [
+            self._event(
+                "response.output_item.added",
+                {"item": item.as_json("in_progress"), "output_index": item.index},
+            )
+        ]
         if kind == "message":
             part = {"annotations": [], "text": "", "type": "output_text", "logprobs": []}
-            added.append(self._event("response.content_part.added", {**item.place(), "part": part}, item))
+            added.append(
+                self._event("response.content_part.added", {**item.place(), "part": part}, item)
+            )
         return [*closed, *added]
 
     def _delta(self, text: str, ids: tuple[int, ...]) -> list[bytes]:
@@ -94,11 +103,20 @@ class ResponsesWriter:
             {
                 "token": one["token"],
                 "logprob": one["logprob"],
-                "top_logprobs": [{"token": other["token"], "logprob": other["logprob"]} for other in one["top_logprobs"]],
+                "top_logprobs": [
+                    {"token": other["token"], "logprob": other["logprob"]}
+                    for other in one["top_logprobs"]
+                ],
             }
             for one in logprobs
         ]
-        body = {"content_index": 0, "delta": text, "item_id": item.id, "logprobs": brief, "output_index": item.index}
+        body = {
+            "content_index": 0,
+            "delta": text,
+            "item_id": item.id,
+            "logprobs": brief,
+            "output_index": item.index,
+        }
         return [self._event("response.output_text.delta", body)]
 
     def _closed(self) -> list[bytes]:
@@ -109,14 +127,25 @@ class ResponsesWriter:
         events = []
         if item.kind == "function_call":
             body = {"arguments": item.text, "item_id": item.id, "output_index": item.index}
-            events.append(self._event("response.function_call_arguments.done", body, tail={"name": item.name}))
+            events.append(
+                self._event("response.function_call_arguments.done", body, tail={"name": item.name})
+            )
         else:
-            place = {"content_index": 0, "item_id": item.id, "logprobs": [], "output_index": item.index}
+            place = {
+                "content_index": 0,
+                "item_id": item.id,
+                "logprobs": [],
+                "output_index": item.index,
+            }
             events.append(self._event("response.output_text.done", place, tail={}, text=item.text))
-            events.append(self._event("response.content_part.done", {**item.place(), "part": item.part()}))
+            events.append(
+                self._event("response.content_part.done", {**item.place(), "part": item.part()})
+            )
         done = item.as_json("completed")
         self._items.append(done)
-        events.append(self._event("response.output_item.done", {"item": done, "output_index": item.index}))
+        events.append(
+            self._event("response.output_item.done", {"item": done, "output_index": item.index})
+        )
         return events
 
     def end(self) -> list[bytes]:
@@ -129,7 +158,13 @@ class ResponsesWriter:
         return "incomplete" if self._collected.last.finish == "length" else "completed"
 
     def _event(
-        self, kind: str, body: dict[str, Any], item: Any = None, *, tail: dict[str, Any] | None = None, text: str | None = None
+        self,
+        kind: str,
+        body: dict[str, Any],
+        item: Any = None,
+        *,
+        tail: dict[str, Any] | None = None,
+        text: str | None = None,
     ) -> bytes:
         numbered = {
             **body,
@@ -146,11 +181,15 @@ class ResponsesWriter:
             self._collected.add(piece)
 
     def answer(self) -> dict[str, Any]:
-        content, calls = hermes.parse(self._collected.text) if self._parses else (self._collected.text, [])
+        content, calls = (
+            hermes.parse(self._collected.text) if self._parses else (self._collected.text, [])
+        )
         if self._body.parallel_tool_calls is False:
             calls = calls[:1]
         output = []
-        if content or not self._request.rules.tool_calls:  # with a parser, an answer without text has no message
+        if (
+            content or not self._request.rules.tool_calls
+        ):  # with a parser, an answer without text has no message
             message = _Item("message", "", "", 0)
             message.texts.append(content or "")
             message.logprobs += self._logprobs_of(self._collected.ids) if self._logprobs else []
@@ -167,22 +206,32 @@ class ResponsesWriter:
         return [
             {
                 **{key: one[key] for key in order},
-                "top_logprobs": [{key: other[key] for key in order} for other in one["top_logprobs"]],
+                "top_logprobs": [
+                    {key: other[key] for key in order} for other in one["top_logprobs"]
+                ],
             }
             for one in chosen
         ]
 
-    def _response(self, status: str, output: list[dict[str, Any]], tokens: int | None) -> dict[str, Any]:
+    def _response(
+        self, status: str, output: list[dict[str, Any]], tokens: int | None
+    ) -> dict[str, Any]:
         """Return the response so far. `tokens`: for its usage; None: it has none yet."""
         body, made, rules = self._body, self._request.parameters, self._request.rules
         temperature = (
-            1.0 if body.temperature is None else max(body.temperature, 0.01) if body.temperature > 0 else body.temperature
+            1.0
+            if body.temperature is None
+            else max(body.temperature, 0.01)
+            if body.temperature > 0
+            else body.temperature
         )
         greedy = temperature < 0.00001
         return {
             "id": self._request.id,
             "created_at": self._created,
-            "incomplete_details": {"reason": "max_output_tokens"} if status == "incomplete" else None,
+            "incomplete_details": {"reason": "max_output_tokens"}
+            if status == "incomplete"
+            else None,
             "instructions": body.instructions,
             "metadata": body.metadata,
             "model": rules.served_model_name,
@@ -190,7 +239,9 @@ class ResponsesWriter:
             "output": output,
             "parallel_tool_calls": body.parallel_tool_calls is not False,
             "temperature": temperature,
-            "tool_choice": body.tool_choice if isinstance(body.tool_choice, str) else body.tool_choice.model_dump(by_alias=True),
+            "tool_choice": body.tool_choice
+            if isinstance(body.tool_choice, str)
+            else body.tool_choice.model_dump(by_alias=True),
             "tools": [tool.model_dump(by_alias=True) for tool in body.tools],
             "top_p": 1.0 if body.top_p is None or greedy else body.top_p,
             "background": bool(body.background),
@@ -232,7 +283,11 @@ class ResponsesWriter:
             "input_tokens": prompt,
             "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0, **turns},
             "output_tokens": tokens,
-            "output_tokens_details": {**made, "output_tokens_per_turn": [], "tool_output_tokens_per_turn": []},
+            "output_tokens_details": {
+                **made,
+                "output_tokens_per_turn": [],
+                "tool_output_tokens_per_turn": [],
+            },
             "total_tokens": prompt + tokens,
         }
 
@@ -254,11 +309,29 @@ class _Item:
         return {"content_index": 0, "item_id": self.id, "output_index": self.index}
 
     def part(self) -> dict[str, Any]:
-        return {"annotations": [], "text": self.text, "type": "output_text", "logprobs": self.logprobs or None}
+        return {
+            "annotations": [],
+            "text": self.text,
+            "type": "output_text",
+            "logprobs": self.logprobs or None,
+        }
 
     def as_json(self, status: str) -> dict[str, Any]:
         if self.kind == "message":
             content = [self.part()] if self.text else []
-            return {"id": self.id, "content": content, "role": "assistant", "status": status, "type": "message", "phase": None}
-        call = {"arguments": self.text, "call_id": self.call_id, "name": self.name, "type": "function_call", "id": self.id}
+            return {
+                "id": self.id,
+                "content": content,
+                "role": "assistant",
+                "status": status,
+                "type": "message",
+                "phase": None,
+            }
+        call = {
+            "arguments": self.text,
+            "call_id": self.call_id,
+            "name": self.name,
+            "type": "function_call",
+            "id": self.id,
+        }
         return {**call, "async": None, "caller": None, "namespace": None, "status": status}

@@ -29,12 +29,18 @@ class RepetitionDetectionParams:
     min_count: int = 0
 
     def __post_init__(self) -> None:
-        if self.max_pattern_size < 0 or self.min_pattern_size < 0 or self.min_pattern_size > self.max_pattern_size:
+        if (
+            self.max_pattern_size < 0
+            or self.min_pattern_size < 0
+            or self.min_pattern_size > self.max_pattern_size
+        ):
             text = "max_pattern_size, min_pattern_size must be >=0, with min_pattern_size <= max_pattern_size."
             raise Rejected(f"{text} Set both to 0 to disable repetitive pattern detection.")
         if self.max_pattern_size > 0 and self.min_count < 2:
             text = "min_count must be >= 2 to detect repetitive patterns in engine output."
-            raise Rejected(f"{text} If you do not wish to detect repetitive patterns, set max_pattern_size to 0.")
+            raise Rejected(
+                f"{text} If you do not wish to detect repetitive patterns, set max_pattern_size to 0."
+            )
 
 
 def _thinking_budget(value: Any) -> Any:
@@ -126,7 +132,9 @@ def parameters(
         routed_experts_start=_own(fields, "routed_experts_prompt_start", 0),
     )
     _check_count(made.n)
-    if not _own(fields, "use_beam_search", False):  # beams are searched whatever the sampling parameters say
+    if not _own(
+        fields, "use_beam_search", False
+    ):  # beams are searched whatever the sampling parameters say
         _check_ranges(fields, made)
     return made
 
@@ -141,7 +149,9 @@ def _check_count(n: int) -> None:
         raise Rejected(f"n must be at least 1, got {n}.")
     if n > _MOST_SEQUENCES:
         text = f"n must be at most {_MOST_SEQUENCES}, got {n}."
-        raise Rejected(f"{text} To increase this limit, set the VLLM_MAX_N_SEQUENCES environment variable.")
+        raise Rejected(
+            f"{text} To increase this limit, set the VLLM_MAX_N_SEQUENCES environment variable."
+        )
 
 
 def _bias(raw: dict[str, float]) -> dict[int, float]:
@@ -152,7 +162,9 @@ def _bias(raw: dict[str, float]) -> dict[int, float]:
         except ValueError:
             wrong.append(key)
     if wrong:
-        text = f"logit_bias contains key(s) that cannot be converted to integer token IDs: {wrong!r}"
+        text = (
+            f"logit_bias contains key(s) that cannot be converted to integer token IDs: {wrong!r}"
+        )
         raise Rejected(text, "logit_bias", wrong)
     return bias
 
@@ -178,11 +190,17 @@ def _check_ranges(fields: Fields, made: Parameters) -> None:
         _or(fields.min_p, 0.0),
     )
     if not math.isfinite(temperature):
-        raise Rejected(f"temperature must be a finite number, got {temperature}.", "temperature", temperature)
+        raise Rejected(
+            f"temperature must be a finite number, got {temperature}.", "temperature", temperature
+        )
     if temperature < 0.0:
-        raise Rejected(f"temperature must be non-negative, got {temperature}.", "temperature", temperature)
+        raise Rejected(
+            f"temperature must be non-negative, got {temperature}.", "temperature", temperature
+        )
     if temperature > 2.0:
-        raise Rejected(f"temperature must be in [0, 2], got {temperature}.", "temperature", temperature)
+        raise Rejected(
+            f"temperature must be in [0, 2], got {temperature}.", "temperature", temperature
+        )
     if not 0.0 < top_p <= 1.0:
         raise Rejected(f"top_p must be in (0, 1], got {top_p}.", "top_p", top_p)
     if top_k < -1:
@@ -190,11 +208,15 @@ def _check_ranges(fields: Fields, made: Parameters) -> None:
     if not 0.0 <= min_p <= 1.0:
         raise Rejected(f"min_p must be in [0, 1], got {min_p}.")
     if made.max_tokens < 1:
-        raise Rejected(f"max_tokens must be at least 1, got {made.max_tokens}.", "max_tokens", made.max_tokens)
+        raise Rejected(
+            f"max_tokens must be at least 1, got {made.max_tokens}.", "max_tokens", made.max_tokens
+        )
     if made.min_tokens < 0:
         raise Rejected(f"min_tokens must be greater than or equal to 0, got {made.min_tokens}.")
     if made.min_tokens > made.max_tokens:
-        raise Rejected(f"min_tokens must be less than or equal to max_tokens={made.max_tokens}, got {made.min_tokens}.")
+        raise Rejected(
+            f"min_tokens must be less than or equal to max_tokens={made.max_tokens}, got {made.min_tokens}."
+        )
     for name in ("logprobs", "prompt_logprobs"):
         value = getattr(made, name)
         if value is not None and value < -1:
@@ -202,7 +224,9 @@ def _check_ranges(fields: Fields, made: Parameters) -> None:
     if not all(made.stops):
         raise Rejected("stop cannot contain an empty string.")
     if not all(made.bad_words):
-        raise Rejected(f"bad_words cannot contain an empty string. Got bad_words={list(made.bad_words)}")
+        raise Rejected(
+            f"bad_words cannot contain an empty string. Got bad_words={list(made.bad_words)}"
+        )
     if temperature < _GREEDY and made.n > 1:
         raise Rejected(f"n must be 1 when using greedy sampling, got {made.n}.")
 
@@ -212,7 +236,9 @@ def _check_extra(extra: Any) -> None:
     while pending:
         value = pending.pop()
         if isinstance(value, int) and not -INT64 <= value < 2 * INT64:
-            raise Rejected("extra_args integers must be between -2**63 and 2**64 - 1.", "extra_args")
+            raise Rejected(
+                "extra_args integers must be between -2**63 and 2**64 - 1.", "extra_args"
+            )
         if isinstance(value, dict):
             pending += value.values()
         elif isinstance(value, list):
@@ -238,11 +264,15 @@ def check_engine(made: Parameters) -> None:
         if not made.allowed:
             raise Rejected("allowed_token_ids is not None and empty!", "allowed_token_ids", [])
         if outside := _outside(made.allowed):
-            raise Rejected("allowed_token_ids contains out-of-vocab token id!", "allowed_token_ids", outside)
+            raise Rejected(
+                "allowed_token_ids contains out-of-vocab token id!", "allowed_token_ids", outside
+            )
     structured.check_constraint(made.constraint)
     if made.thinking_budget is not None:
         text = "thinking_token_budget is set but reasoning_config is not configured."
-        raise Rejected(f"{text} Please set --reasoning-parser and/or --reasoning-config to use thinking_token_budget.")
+        raise Rejected(
+            f"{text} Please set --reasoning-parser and/or --reasoning-config to use thinking_token_budget."
+        )
 
 
 def check_with_prompt(made: Parameters, prompt_tokens: int) -> None:
@@ -256,7 +286,11 @@ def check_with_prompt(made: Parameters, prompt_tokens: int) -> None:
 def _check_logprobs(what: str, name: str, value: int | None) -> None:
     wanted = SIZE if value == -1 else (value or 0)
     if wanted > MOST_LOGPROBS:
-        raise Rejected(f"Requested {what} logprobs of {wanted}, which is greater than max allowed: {MOST_LOGPROBS}", name, wanted)
+        raise Rejected(
+            f"Requested {what} logprobs of {wanted}, which is greater than max allowed: {MOST_LOGPROBS}",
+            name,
+            wanted,
+        )
 
 
 def _outside(ids: Any) -> list[int]:
@@ -265,7 +299,11 @@ def _outside(ids: Any) -> list[int]:
 
 def _check_vocabulary(name: str, ids: Any) -> None:
     if outside := _outside(ids):
-        raise Rejected(f"token_id(s) {outside} in {name} contain out-of-vocab token ids. Vocabulary size: {SIZE}", name, outside)
+        raise Rejected(
+            f"token_id(s) {outside} in {name} contain out-of-vocab token ids. Vocabulary size: {SIZE}",
+            name,
+            outside,
+        )
 
 
 def _bad_word_ids(words: tuple[str, ...]) -> list[tuple[int, ...]]:
@@ -273,7 +311,9 @@ def _bad_word_ids(words: tuple[str, ...]) -> list[tuple[int, ...]]:
     for word in words:
         ids = tuple(tokenizer.encode(word.lstrip()))
         if not ids:
-            raise Rejected("bad_words entries must tokenize to at least one token.", "bad_words", list(words))
+            raise Rejected(
+                "bad_words entries must tokenize to at least one token.", "bad_words", list(words)
+            )
         banned.append(ids)
         spaced = tuple(tokenizer.encode(f" {word.lstrip()}"))
         if spaced[0] != ids[0] and len(spaced) == len(ids):
@@ -297,7 +337,9 @@ def sampling(fields: Fields, made: Parameters) -> Sampling:
         forced=forced_by(made.bias),
         banned=(*banned_by(made.bias), *_bad_word_ids(made.bad_words)),
         allowed=made.allowed,
-        repetition=Repetition(repetition.min_pattern_size, repetition.max_pattern_size, repetition.min_count)
+        repetition=Repetition(
+            repetition.min_pattern_size, repetition.max_pattern_size, repetition.min_count
+        )
         if repetition is not None and repetition.max_pattern_size > 0
         else None,
     )

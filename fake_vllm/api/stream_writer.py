@@ -13,7 +13,9 @@ from fake_vllm.model.plan import GenerationPlan
 _MARK = "\ue000"  # stands in for a token's text; nothing else in an event has this character
 
 
-@lru_cache(maxsize=4096)  # the vocabulary twice over; the bound keeps a recorded text from filling memory
+@lru_cache(
+    maxsize=4096
+)  # the vocabulary twice over; the bound keeps a recorded text from filling memory
 def quoted(text: str) -> bytes:
     """A text as JSON."""
     return wire.dumps(text)
@@ -44,13 +46,23 @@ class StreamWriter(ABC):
     is written once.
     """
 
-    def __init__(self, head: dict[str, Any], choices: int, prompt_tokens: list[int], body: Any, *, plain: bool) -> None:
+    def __init__(
+        self,
+        head: dict[str, Any],
+        choices: int,
+        prompt_tokens: list[int],
+        body: Any,
+        *,
+        plain: bool,
+    ) -> None:
         options, beams = body.stream_options, body.use_beam_search
         self.head = head
         self.prompt_tokens = prompt_tokens
         self.usage = bool(options and options.include_usage)
         self.continuous = self.usage and bool(options.continuous_usage_stats)
-        self._interval = sys.maxsize if beams else body.stream_interval or 1  # beams are known only when all have ended
+        self._interval = (
+            sys.maxsize if beams else body.stream_interval or 1
+        )  # beams are known only when all have ended
         self._choices = [Choice(begun=beams) for _ in range(choices)]
         self._plain = plain and not self.continuous and self._interval == 1
 
@@ -124,11 +136,17 @@ class StreamWriter(ABC):
         usage = wire.usage(sum(self.prompt_tokens), sum(choice.tokens for choice in self._choices))
         if (details := self.prompt_details(whole=False)) is not None:
             usage["prompt_tokens_details"] = details
-        return wire.event({**self.head, "choices": [], "usage": usage, "system_fingerprint": wire.FINGERPRINT})
+        return wire.event(
+            {**self.head, "choices": [], "usage": usage, "system_fingerprint": wire.FINGERPRINT}
+        )
 
     def whole_usage(self, completion_tokens: int) -> dict[str, Any]:
         usage = wire.usage(sum(self.prompt_tokens), completion_tokens)
-        return {**usage, "prompt_tokens_details": self.prompt_details(whole=True), "completion_tokens_details": None}
+        return {
+            **usage,
+            "prompt_tokens_details": self.prompt_details(whole=True),
+            "completion_tokens_details": None,
+        }
 
 
 def collects(plan: GenerationPlan, *, plain: bool) -> bool:

@@ -45,7 +45,9 @@ class StructuredOutputsParams:
         if count != 1:
             use, count_of = ("can only use", "multiple") if count else ("must use", "none")
             stated = {name: getattr(self, name) for name in self.__dataclass_fields__}
-            raise Rejected(f"You {use} one kind of structured outputs constraint but {count_of} are specified: {stated}")
+            raise Rejected(
+                f"You {use} one kind of structured outputs constraint but {count_of} are specified: {stated}"
+            )
 
 
 class JsonSchemaResponseFormat(Body):
@@ -77,7 +79,9 @@ class StructuralTagResponseFormat(Body):
     format: Any
 
 
-AnyResponseFormat: TypeAlias = ResponseFormat | StructuralTagResponseFormat | LegacyStructuralTagResponseFormat
+AnyResponseFormat: TypeAlias = (
+    ResponseFormat | StructuralTagResponseFormat | LegacyStructuralTagResponseFormat
+)
 
 
 def check_response_format(value: Any) -> None:
@@ -86,7 +90,9 @@ def check_response_format(value: Any) -> None:
         return
     kind = value.get("type") if isinstance(value, dict) else None
     if kind == "json_schema" and value.get("json_schema") is None:
-        text = "When response_format type is 'json_schema', the 'json_schema' field must be provided."
+        text = (
+            "When response_format type is 'json_schema', the 'json_schema' field must be provided."
+        )
         raise Rejected(text, "response_format")
     if kind == "structural_tag" and not _is_tag(value):
         raise Rejected("Invalid response_format structural_tag specification.", "response_format")
@@ -97,7 +103,10 @@ def check_structured_outputs(value: Any, param: str | None = None) -> None:
     if value is None:
         return
     if sum(value.get(kind) is not None for kind in ("json", "regex", "choice")) > 1:
-        raise Rejected("You can only use one kind of constraints for structured outputs ('json', 'regex' or 'choice').", param)
+        raise Rejected(
+            "You can only use one kind of constraints for structured outputs ('json', 'regex' or 'choice').",
+            param,
+        )
 
 
 def check_structural_tag(value: Any) -> None:
@@ -109,7 +118,9 @@ def check_structural_tag(value: Any) -> None:
     except ValueError:
         fits = False
     if not fits:
-        raise Rejected("Invalid structured_outputs structural_tag specification.", "structured_outputs")
+        raise Rejected(
+            "Invalid structured_outputs structural_tag specification.", "structured_outputs"
+        )
 
 
 def _is_tag(tag: Any) -> bool:
@@ -118,18 +129,29 @@ def _is_tag(tag: Any) -> bool:
         return False
     if "structures" in tag:
         structures, triggers = tag["structures"], tag.get("triggers")
-        if not (isinstance(structures, list) and isinstance(triggers, list) and structures and triggers):
+        if not (
+            isinstance(structures, list) and isinstance(triggers, list) and structures and triggers
+        ):
             return False
-        begins = [one.get("begin") for one in structures if isinstance(one, dict) and isinstance(one.get("schema"), dict)]
-        complete = len(begins) == len(structures) and all(isinstance(one.get("end"), str) for one in structures)
+        begins = [
+            one.get("begin")
+            for one in structures
+            if isinstance(one, dict) and isinstance(one.get("schema"), dict)
+        ]
+        complete = len(begins) == len(structures) and all(
+            isinstance(one.get("end"), str) for one in structures
+        )
         return complete and all(
-            isinstance(begin, str) and any(begin.startswith(trigger) for trigger in triggers) for begin in begins
+            isinstance(begin, str) and any(begin.startswith(trigger) for trigger in triggers)
+            for begin in begins
         )
     format = tag.get("format")
     return isinstance(format, dict) and format.get("type") in _FORMATS
 
 
-def constraint(outputs: StructuredOutputsParams | None, format: Any) -> StructuredOutputsParams | None:
+def constraint(
+    outputs: StructuredOutputsParams | None, format: Any
+) -> StructuredOutputsParams | None:
     """The one constraint that counts: `response_format` is put over `structured_outputs`.
 
     Raises:
@@ -144,7 +166,13 @@ def constraint(outputs: StructuredOutputsParams | None, format: Any) -> Structur
         over["json"] = format.json_schema.json_schema
     else:
         over["structural_tag"] = json.dumps(format.model_dump(by_alias=True))
-    own = {} if outputs is None else {name: getattr(outputs, name) for name in outputs.__dataclass_fields__ if name[0] != "_"}
+    own = (
+        {}
+        if outputs is None
+        else {
+            name: getattr(outputs, name) for name in outputs.__dataclass_fields__ if name[0] != "_"
+        }
+    )
     return StructuredOutputsParams(**own | over)
 
 
@@ -158,7 +186,10 @@ def check_constraint(constraint: StructuredOutputsParams | None) -> None:
         value = getattr(constraint, name)
         if isinstance(value, str) and not value.strip():
             raise Rejected(f"structured_outputs.{name} cannot be an empty string")
-    for spec, deepest in ((constraint.json, _DEEPEST), (constraint.structural_tag, _DEEPEST + _DEEPER_IN_TAGS)):
+    for spec, deepest in (
+        (constraint.json, _DEEPEST),
+        (constraint.structural_tag, _DEEPEST + _DEEPER_IN_TAGS),
+    ):
         if spec and _deeper(spec, deepest):
             text = f"The JSON schema is nested too deeply: objects and arrays may nest at most {_DEEPEST} levels"
             raise Rejected(text)
@@ -173,7 +204,9 @@ def check_constraint(constraint: StructuredOutputsParams | None) -> None:
         _check_pattern(constraint.regex)
     if constraint.grammar is not None and not structured.rules(constraint.grammar):
         text = "Invalid grammar specification: Failed to convert the grammar from GBNF to Lark:"
-        raise Rejected(f"{text} Expected ::= at line 1, '{constraint.grammar.splitlines()[0]}' ^ ''")
+        raise Rejected(
+            f"{text} Expected ::= at line 1, '{constraint.grammar.splitlines()[0]}' ^ ''"
+        )
 
 
 def _check_schema(schema: Any) -> None:
@@ -190,12 +223,20 @@ def _check_pattern(pattern: str) -> None:
     try:
         re.compile(pattern)
     except re.error as error:
-        reason = next((theirs for ours, theirs in _PATTERN_FAULTS.items() if error.msg.startswith(ours)), error.msg)
+        reason = next(
+            (theirs for ours, theirs in _PATTERN_FAULTS.items() if error.msg.startswith(ours)),
+            error.msg,
+        )
         caret = f"    {pattern}\n    {' ' * (error.pos or 0)}^\nerror: {reason}\n   1 | start: /{pattern}/\n              ^"
-        raise Rejected(f'Grammar error: at 1(8): invalid regex "{pattern}" (in regex): regex parse error:\n{caret}') from None
+        raise Rejected(
+            f'Grammar error: at 1(8): invalid regex "{pattern}" (in regex): regex parse error:\n{caret}'
+        ) from None
 
 
-_PATTERN_FAULTS = {"missing )": "unclosed group", "unterminated character set": "unclosed character class"}
+_PATTERN_FAULTS = {
+    "missing )": "unclosed group",
+    "unterminated character set": "unclosed character class",
+}
 
 
 def _deeper(spec: Any, deepest: int) -> bool:
@@ -208,14 +249,18 @@ def _deeper(spec: Any, deepest: int) -> bool:
             return False
     level = [spec]
     for _ in range(deepest):
-        inner = [child for node in level for child in (node.values() if isinstance(node, dict) else node)]
+        inner = [
+            child for node in level for child in (node.values() if isinstance(node, dict) else node)
+        ]
         level = [child for child in inner if isinstance(child, dict | list)]
         if not level:
             return False
     return True
 
 
-def draft(constraint: StructuredOutputsParams | None, offers: Offers, random: Random) -> Draft | None:
+def draft(
+    constraint: StructuredOutputsParams | None, offers: Offers, random: Random
+) -> Draft | None:
     """Return the text of a constraint; None: there is no constraint.
 
     Raises:

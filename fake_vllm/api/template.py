@@ -28,7 +28,9 @@ def render(
         Rejected: there is nothing to render, or the last message cannot be continued.
     """
     if not turns:
-        raise Rejected("Cannot apply chat template to an empty conversation. Provide at least one message.")
+        raise Rejected(
+            "Cannot apply chat template to an empty conversation. Provide at least one message."
+        )
     if continue_final_message and add_generation_prompt:
         raise Rejected(_BOTH)
     said = "".join(f"<|im_start|>{turn['role']}\n{turn['text']}<|im_end|>\n" for turn in turns)

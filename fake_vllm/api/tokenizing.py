@@ -39,8 +39,14 @@ class TokenizeChatRequest(Body):
     @model_validator(mode="before")
     @classmethod
     def _check_raw(cls, data: Any) -> Any:
-        if isinstance(data, dict) and data.get("continue_final_message") and data.get("add_generation_prompt"):
-            raise Rejected("Cannot set both `continue_final_message` and `add_generation_prompt` to True.")
+        if (
+            isinstance(data, dict)
+            and data.get("continue_final_message")
+            and data.get("add_generation_prompt")
+        ):
+            raise Rejected(
+                "Cannot set both `continue_final_message` and `add_generation_prompt` to True."
+            )
         return data
 
 
@@ -57,10 +63,19 @@ def tokenize(rules: Rules, content_type: str, body: bytes) -> dict[str, Any]:
     """
     request: Any = read(TokenizeCompletionRequest | TokenizeChatRequest, content_type, body)  # type: ignore[arg-type]
     check_model(request.model, rules)
-    text = request.prompt if isinstance(request, TokenizeCompletionRequest) else refusing(lambda: _rendered(rules, request))
+    text = (
+        request.prompt
+        if isinstance(request, TokenizeCompletionRequest)
+        else refusing(lambda: _rendered(rules, request))
+    )
     ids = Room(None).prompt(text).ids
     strings = [tokenizer.token_string(id) for id in ids] if request.return_token_strs else None
-    return {"count": len(ids), "max_model_len": rules.max_model_len, "tokens": ids, "token_strs": strings}
+    return {
+        "count": len(ids),
+        "max_model_len": rules.max_model_len,
+        "tokens": ids,
+        "token_strs": strings,
+    }
 
 
 def _rendered(rules: Rules, request: TokenizeChatRequest) -> str:

@@ -81,14 +81,26 @@ def check(data: dict[str, Any]) -> None:
 
 def _check_named(tools: Any, function: Any) -> None:
     if not isinstance(function, dict):
-        raise Rejected(f"Invalid value for `function`: `{function}` in `tool_choice`! {_USAGE}", "tool_choice.function")
+        raise Rejected(
+            f"Invalid value for `function`: `{function}` in `tool_choice`! {_USAGE}",
+            "tool_choice.function",
+        )
     if "name" not in function:
-        raise Rejected(f"Expected field `name` in `function` in `tool_choice`! {_USAGE}", "tool_choice.function.name")
+        raise Rejected(
+            f"Expected field `name` in `function` in `tool_choice`! {_USAGE}",
+            "tool_choice.function.name",
+        )
     name = function["name"]
     if not isinstance(name, str) or not name:
-        raise Rejected(f"Invalid `name` in `function`: `{name}` in `tool_choice`! {_USAGE}", "tool_choice.function.name")
+        raise Rejected(
+            f"Invalid `name` in `function`: `{name}` in `tool_choice`! {_USAGE}",
+            "tool_choice.function.name",
+        )
     if not any(tool["function"]["name"] == name for tool in tools):
-        raise Rejected("The tool specified in `tool_choice` does not match any of the specified `tools`", "tool_choice")
+        raise Rejected(
+            "The tool specified in `tool_choice` does not match any of the specified `tools`",
+            "tool_choice",
+        )
 
 
 def check_parser(choice: Any) -> None:
@@ -96,13 +108,22 @@ def check_parser(choice: Any) -> None:
     if choice in (None, "none"):
         return
     if choice == "auto":
-        raise Rejected('"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set')
+        raise Rejected(
+            '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set'
+        )
     named = isinstance(choice, ChatCompletionNamedToolChoiceParam)
     shown = f'function "{choice.function.name}"' if named else f'"{choice}"'
     raise Rejected(f"tool_choice={shown} requires --tool-call-parser to be set")
 
 
-def called(tools: list[Function], choice: str | None, offers: Offers, *, user_spoke_last: bool, parallel: bool) -> Calling | None:
+def called(
+    tools: list[Function],
+    choice: str | None,
+    offers: Offers,
+    *,
+    user_spoke_last: bool,
+    parallel: bool,
+) -> Calling | None:
     """Return which tools the model calls; None: it answers with text.
 
     Left to itself the model calls a tool if the user spoke last and named it, or a word of its name. Several names make several calls,
@@ -151,7 +172,9 @@ def draft(tools: list[Function], calling: Calling, offers: Offers, random: Rando
         one = _arguments(schemas[name], offers, random)
         written += f"{_opened(name)}{one.head}{one.tail}{_CLOSED}\n"
     last = _arguments(schemas[calling.names[-1]], offers, random)
-    return Draft(f"{written}{_opened(calling.names[-1])}{last.head}", f"{last.tail}{_CLOSED}", last.filler)
+    return Draft(
+        f"{written}{_opened(calling.names[-1])}{last.head}", f"{last.tail}{_CLOSED}", last.filler
+    )
 
 
 def _arguments(schema: dict[str, Any], offers: Offers, random: Random) -> Draft:

@@ -36,7 +36,11 @@ def hex16() -> str:
 
 def usage(prompt: int, completion: int) -> dict[str, Any]:
     """Token counts of an answer, as far as a stream has them."""
-    return {"prompt_tokens": prompt, "total_tokens": prompt + completion, "completion_tokens": completion}
+    return {
+        "prompt_tokens": prompt,
+        "total_tokens": prompt + completion,
+        "completion_tokens": completion,
+    }
 
 
 def events(data: bytes) -> list[bytes]:

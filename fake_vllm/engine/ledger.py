@@ -70,13 +70,23 @@ class Ledger:
         self._number = 0
 
     def open(
-        self, id: str, path: str, scenario: str, *, stream: bool, prompt_tokens: int, arrived: float, turn: int = 1
+        self,
+        id: str,
+        path: str,
+        scenario: str,
+        *,
+        stream: bool,
+        prompt_tokens: int,
+        arrived: float,
+        turn: int = 1,
     ) -> Entry:
         if scenario not in self._attempts and len(self._attempts) == self._entries.maxlen:
             del self._attempts[next(iter(self._attempts))]
         self._attempts[scenario] = attempt = self._attempts.get(scenario, 0) + 1
         self._number += 1
-        entry = Entry(id, path, scenario, stream, self._number, attempt, prompt_tokens, arrived, turn)
+        entry = Entry(
+            id, path, scenario, stream, self._number, attempt, prompt_tokens, arrived, turn
+        )
         self._entries.append(entry)
         self.tell(entry)
         return entry
@@ -100,4 +110,7 @@ class Ledger:
 
     def as_json(self, id: str = "") -> dict[str, Any]:
         """Return the entries whose id ends with `id`, which a client chooses with `x-request-id`."""
-        return {"now": monotonic(), "requests": [asdict(entry) for entry in self._entries if entry.id.endswith(id)]}
+        return {
+            "now": monotonic(),
+            "requests": [asdict(entry) for entry in self._entries if entry.id.endswith(id)],
+        }

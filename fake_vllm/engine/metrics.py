@@ -36,7 +36,27 @@ FIRST_TOKEN = (
     640.0,
     2560.0,
 )
-BETWEEN_TOKENS = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 20.0, 40.0, 80.0)
+BETWEEN_TOKENS = (
+    0.01,
+    0.025,
+    0.05,
+    0.075,
+    0.1,
+    0.15,
+    0.2,
+    0.3,
+    0.4,
+    0.5,
+    0.75,
+    1.0,
+    2.5,
+    5.0,
+    7.5,
+    10.0,
+    20.0,
+    40.0,
+    80.0,
+)
 LATENCY = (
     0.3,
     0.5,
@@ -95,9 +115,17 @@ class Metrics:
         self.time_to_first_token = Histogram(FIRST_TOKEN)
         self.inter_token_latency = Histogram(BETWEEN_TOKENS)
         self.time_per_output_token = Histogram(BETWEEN_TOKENS)
-        self.e2e, self.queue, self.inference, self.prefill, self.decode = (Histogram(LATENCY) for _ in range(5))
-        self.request_prompt_tokens, self.request_generation_tokens = Histogram(tokens), Histogram(tokens)
-        self.max_num_generation_tokens, self.params_max_tokens = Histogram(tokens), Histogram(tokens)
+        self.e2e, self.queue, self.inference, self.prefill, self.decode = (
+            Histogram(LATENCY) for _ in range(5)
+        )
+        self.request_prompt_tokens, self.request_generation_tokens = (
+            Histogram(tokens),
+            Histogram(tokens),
+        )
+        self.max_num_generation_tokens, self.params_max_tokens = (
+            Histogram(tokens),
+            Histogram(tokens),
+        )
         self.params_n = Histogram((1, 2, 5, 10, 20))
 
     def request_finished(self, entry: Any, reason: str) -> None:

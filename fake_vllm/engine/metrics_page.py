@@ -6,7 +6,12 @@ What the fake does not have (a prefix cache, preemptions, flops) is there and st
 from collections.abc import Iterable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 
 from fake_vllm.engine.metrics import Histogram, Metrics
 
@@ -57,13 +62,26 @@ class _Page:
         yield self._gauge("num_requests_running", "Requests in the batch.", metrics.running)
         yield self._gauge("num_requests_waiting", "Requests that wait for a slot.", metrics.waiting)
         by_reason = {"capacity": metrics.waiting, "deferred": 0}
-        yield self._gauge("num_requests_waiting_by_reason", "The same by reason.", by_reason, "reason")
+        yield self._gauge(
+            "num_requests_waiting_by_reason", "The same by reason.", by_reason, "reason"
+        )
         asleep = {"awake": 1, "weights_offloaded": 0, "discard_all": 0}
-        yield self._gauge("engine_sleep_state", "Whether the engine is awake; it always is.", asleep, "sleep_state")
+        yield self._gauge(
+            "engine_sleep_state",
+            "Whether the engine is awake; it always is.",
+            asleep,
+            "sleep_state",
+        )
         usage = min(1.0, metrics.running / self._slots)
-        yield self._gauge("kv_cache_usage_perc", "Slots in use, from 0 to 1: the fake's stand-in for its KV cache.", usage)
+        yield self._gauge(
+            "kv_cache_usage_perc",
+            "Slots in use, from 0 to 1: the fake's stand-in for its KV cache.",
+            usage,
+        )
         config = GaugeMetricFamily(
-            "vllm:cache_config_info", "Settings of a cache that the fake has not.", labels=["engine", *CACHE_CONFIG]
+            "vllm:cache_config_info",
+            "Settings of a cache that the fake has not.",
+            labels=["engine", *CACHE_CONFIG],
         )
         config.add_metric(["0", *("None" for _ in CACHE_CONFIG)], 1)
         yield config
@@ -84,21 +102,32 @@ class _Page:
             "estimated_write_bytes_per_gpu": "Bytes written.",
         }.items():
             yield self._counter(name, text, 0)
-        yield self._counter("prompt_tokens", "Prompt tokens of started requests.", metrics.prompt_tokens)
-        by_source = {source: metrics.prompt_tokens if source == SOURCES[0] else 0 for source in SOURCES}
+        yield self._counter(
+            "prompt_tokens", "Prompt tokens of started requests.", metrics.prompt_tokens
+        )
+        by_source = {
+            source: metrics.prompt_tokens if source == SOURCES[0] else 0 for source in SOURCES
+        }
         yield self._counter("prompt_tokens_by_source", "The same by source.", by_source, "source")
         cached = dict.fromkeys(CACHE_SOURCES, 0)
         yield self._counter(
-            "prompt_tokens_cached_by_source", "Prompt tokens that came from a cache, by its kind.", cached, "source"
+            "prompt_tokens_cached_by_source",
+            "Prompt tokens that came from a cache, by its kind.",
+            cached,
+            "source",
         )
         yield self._counter("generation_tokens", "Tokens made.", metrics.generation_tokens)
         success = "Answers that came to their end; one whose client left is in none of them."
         yield self._counter("request_success", success, metrics.finished, "finished_reason")
         rejections = CounterMetricFamily(
-            "vllm:admission_rejections", "Requests refused by a full queue.", labels=["model_name", "reason"]
+            "vllm:admission_rejections",
+            "Requests refused by a full queue.",
+            labels=["model_name", "reason"],
         )
         for reason, count in metrics.rejected.items():
-            rejections.add_metric([self._labels["model_name"], reason], count, created=metrics.created)
+            rejections.add_metric(
+                [self._labels["model_name"], reason], count, created=metrics.created
+            )
         yield rejections
 
     def _histograms(self) -> Iterator[Metric]:
@@ -123,13 +152,17 @@ class _Page:
         }.items():
             yield self._histogram(name, histogram)
 
-    def _gauge(self, name: str, text: str, value: float | Mapping[str, float], label: str | None = None) -> Metric:
+    def _gauge(
+        self, name: str, text: str, value: float | Mapping[str, float], label: str | None = None
+    ) -> Metric:
         family = GaugeMetricFamily(f"vllm:{name}", text, labels=self._names(label))
         for more, number in _by_label(value).items():
             family.add_metric([*self._values(), *more], number)
         return family
 
-    def _counter(self, name: str, text: str, value: float | Mapping[str, float], label: str | None = None) -> Metric:
+    def _counter(
+        self, name: str, text: str, value: float | Mapping[str, float], label: str | None = None
+    ) -> Metric:
         family = CounterMetricFamily(f"vllm:{name}", text, labels=self._names(label))
         for more, number in _by_label(value).items():
             family.add_metric([*self._values(), *more], number, created=self._metrics.created)
@@ -155,4 +188,8 @@ class _Page:
 
 
 def _by_label(value: float | Mapping[str, float]) -> dict[tuple[str, ...], float]:
-    return {(key,): number for key, number in value.items()} if isinstance(value, Mapping) else {(): value}
+    return (
+        {(key,): number for key, number in value.items()}
+        if isinstance(value, Mapping)
+        else {(): value}
+    )

@@ -59,13 +59,19 @@ class Pacer:
             self._timer.cancel()
         loop = asyncio.get_running_loop()
         self._set_for = tick
-        self._timer = loop.call_at(tick / 1000, self._tick) if tick > loop.time() * 1000 else loop.call_soon(self._tick)
+        self._timer = (
+            loop.call_at(tick / 1000, self._tick)
+            if tick > loop.time() * 1000
+            else loop.call_soon(self._tick)
+        )
 
     def _tick(self) -> None:
         self._timer = None
         loop = asyncio.get_running_loop()
         now_tick = int(loop.time() * 1000 + 0.5)
-        now = (now_tick + 0.501) / 1000  # the end of this millisecond: all that was rounded to it is due
+        now = (
+            now_tick + 0.501
+        ) / 1000  # the end of this millisecond: all that was rounded to it is due
         at_once = []  # more to do, but after the loop has looked at its sockets
         while self._ticks and self._ticks[0] <= now_tick:
             tick = heappop(self._ticks)
@@ -76,7 +82,12 @@ class Pacer:
                 try:
                     due = alarm.turn(now)
                 except Exception as error:  # a fault of one stream is not the others'
-                    loop.call_exception_handler({"message": "A stream ended with a fault of the server.", "exception": error})
+                    loop.call_exception_handler(
+                        {
+                            "message": "A stream ended with a fault of the server.",
+                            "exception": error,
+                        }
+                    )
                     continue
                 if due < math.inf and alarm.tick == IDLE:
                     if due <= now:

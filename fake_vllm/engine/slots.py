@@ -9,9 +9,7 @@ from time import monotonic
 from fake_vllm.engine.ledger import Entry, Ledger
 from fake_vllm.engine.metrics import Metrics
 
-TOO_MANY_REQUESTS = (
-    "The engine is currently busy and cannot accept new requests. Please try again later or on a different instance."
-)
+TOO_MANY_REQUESTS = "The engine is currently busy and cannot accept new requests. Please try again later or on a different instance."
 TOO_MANY_TOKENS = "The engine has reached its prefill token backlog limit. Please try again later or on a different instance."
 
 
@@ -37,7 +35,13 @@ class Engine:
     """
 
     def __init__(
-        self, ledger: Ledger, metrics: Metrics, *, slots: int, max_requests: int | None = None, max_tokens: int | None = None
+        self,
+        ledger: Ledger,
+        metrics: Metrics,
+        *,
+        slots: int,
+        max_requests: int | None = None,
+        max_tokens: int | None = None,
     ) -> None:
         """Make an engine that is idle.
 
@@ -63,7 +67,10 @@ class Engine:
             Overloaded: the queue is full.
         """
         metrics = self.metrics
-        if self._max_requests is not None and metrics.running + metrics.waiting + sequences > self._max_requests:
+        if (
+            self._max_requests is not None
+            and metrics.running + metrics.waiting + sequences > self._max_requests
+        ):
             metrics.rejected["max_num_queued_reqs"] += 1
             raise Overloaded(TOO_MANY_REQUESTS)
         if self._max_tokens is not None and metrics.prefilling >= self._max_tokens:

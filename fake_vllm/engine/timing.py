@@ -57,7 +57,9 @@ def timing(text: str) -> Sampler:
     if kind == "lognormal":
         if first == 0:
             return _constant(0.0)
-        return lambda random: (random.lognormvariate(math.log(first), second) / 1000 for _ in repeat(None))
+        return lambda random: (
+            random.lognormvariate(math.log(first), second) / 1000 for _ in repeat(None)
+        )
     raise TimingError(f"'{text}' is not a timing in milliseconds; write {FORMS}.")
 
 
@@ -73,7 +75,9 @@ def _trace(file: Path) -> Sampler:
     except (TypeError, ValueError):
         gaps = []
     if not gaps:
-        raise TimingError(f"The trace '{file}' must hold a JSON list of milliseconds, none of them negative.")
+        raise TimingError(
+            f"The trace '{file}' must hold a JSON list of milliseconds, none of them negative."
+        )
     return lambda random: (gap / 1000 for gap in cycle(gaps))
 
 

@@ -26,7 +26,9 @@ DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 PIPELINE_LIMIT = 64
 _NO_LINGER = struct.pack("ii", 1, 0)
-_STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+_STATUS_LINES = {
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
+}
 
 
 @dataclass(frozen=True)
@@ -55,11 +57,26 @@ class Exchange:
 
     __slots__ = (
         *("method", "path", "query", "headers", "body", "refusal"),
-        *("gone", "blocked", "on_gone", "on_drained", "write", "turn", "_connection", "_keep_alive"),
+        *(
+            "gone",
+            "blocked",
+            "on_gone",
+            "on_drained",
+            "write",
+            "turn",
+            "_connection",
+            "_keep_alive",
+        ),
     )
 
     def __init__(
-        self, connection: "Connection", method: str, target: bytes, headers: dict[str, str], *, keep_alive: bool
+        self,
+        connection: "Connection",
+        method: str,
+        target: bytes,
+        headers: dict[str, str],
+        *,
+        keep_alive: bool,
     ) -> None:
         path, _, query = target.partition(b"?")
         self.method = method
@@ -78,7 +95,12 @@ class Exchange:
 
     def head(self, status: int, headers: Headers, *, chunked: bool = False) -> bytes:
         """Return status line and headers as uvicorn words them."""
-        parts = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status, b"date: ", _date(), b"\r\nserver: uvicorn\r\n"]
+        parts = [
+            _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status,
+            b"date: ",
+            _date(),
+            b"\r\nserver: uvicorn\r\n",
+        ]
         for name, value in headers:
             parts += (name, b": ", value, b"\r\n")
         if not self._keep_alive:
@@ -107,7 +129,12 @@ class Connection(asyncio.Protocol):
     """
 
     def __init__(
-        self, handle: Callable[[Exchange], None], limits: Limits, everyone: set["Connection"], *, reads: bool = True
+        self,
+        handle: Callable[[Exchange], None],
+        limits: Limits,
+        everyone: set["Connection"],
+        *,
+        reads: bool = True,
     ) -> None:
         self._handle = handle
         self._limits = limits
@@ -129,7 +156,9 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._everyone.add(self)
         if not self._reads:
-            self._loop.call_soon(self._transport.pause_reading)  # uvloop begins to read after this call
+            self._loop.call_soon(
+                self._transport.pause_reading
+            )  # uvloop begins to read after this call
         else:
             self._time(self._limits.request_seconds, self.close)
 
@@ -196,7 +225,9 @@ class Connection(asyncio.Protocol):
         parser = self._parser
         keep_alive = parser.get_http_version() != "1.0" and parser.should_keep_alive()
         self.requests += 1
-        exchange = Exchange(self, parser.get_method().decode(), self._target, self._headers, keep_alive=keep_alive)
+        exchange = Exchange(
+            self, parser.get_method().decode(), self._target, self._headers, keep_alive=keep_alive
+        )
         exchange.body = b"".join(self._body)
         exchange.refusal = 413 if self._size > self._limits.body_bytes else None
         self._begin_message()
@@ -228,7 +259,9 @@ class Connection(asyncio.Protocol):
         if patience and self._transport.get_write_buffer_size():
             self._loop.call_later(0.001, self.reset, patience - 1)
             return
-        self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+        self._transport.get_extra_info("socket").setsockopt(
+            socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER
+        )
         self._transport.abort()
 
     def close(self) -> None:
@@ -253,23 +286,34 @@ class Connection(asyncio.Protocol):
     def _grow(self, size: int) -> None:
         self._head_size += size
         if self._head_size > HEAD_LIMIT:
-            self._refuse(b"HTTP/1.1 431 Request Header Fields Too Large\r\n", b"The head of the request is too large.")
+            self._refuse(
+                b"HTTP/1.1 431 Request Header Fields Too Large\r\n",
+                b"The head of the request is too large.",
+            )
 
     def _too_slow(self) -> None:
         seconds = self._limits.request_seconds
-        self._refuse(b"HTTP/1.1 408 Request Timeout\r\n", f"The request was not complete within {seconds:g} seconds.".encode())
+        self._refuse(
+            b"HTTP/1.1 408 Request Timeout\r\n",
+            f"The request was not complete within {seconds:g} seconds.".encode(),
+        )
 
     def _refuse(self, status_line: bytes, message: bytes) -> None:
         """Refuse as uvicorn does below vLLM, where there is no request yet."""
         if not self._transport.is_closing():
-            head = b"content-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(message)
+            head = (
+                b"content-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
+                % len(message)
+            )
             self._transport.write(status_line + head + message)
             self._transport.close()
 
     def _time(self, seconds: float | None, call: Callable[[], None] | None = None) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = None if seconds is None or call is None else self._loop.call_later(seconds, call)
+        self._timer = (
+            None if seconds is None or call is None else self._loop.call_later(seconds, call)
+        )
 
 
 def _nothing() -> None:
@@ -289,6 +333,8 @@ def _date() -> bytes:
     if _dated[0] != now:
         day = time.gmtime(now)
         # strftime's names follow the locale, and email.utils takes long to load.
-        text = time.strftime(f"{DAYS[day.tm_wday]}, %d {MONTHS[day.tm_mon - 1]} %Y %H:%M:%S GMT", day)
+        text = time.strftime(
+            f"{DAYS[day.tm_wday]}, %d {MONTHS[day.tm_mon - 1]} %Y %H:%M:%S GMT", day
+        )
         _dated = (now, text.encode())
     return _dated[1]

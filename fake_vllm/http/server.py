@@ -44,7 +44,9 @@ class CannotListen(Exception):
     """Raised when the address, the socket or the certificate cannot be used; the text says what to do."""
 
 
-def run(settings: Settings, make_app: Callable[[Settings], Application], name: str = "fake-vllm") -> None:
+def run(
+    settings: Settings, make_app: Callable[[Settings], Application], name: str = "fake-vllm"
+) -> None:
     """Serve until a signal, the end of the lifetime, or the end of standard input.
 
     Args:
@@ -119,7 +121,9 @@ def _loop(name: str) -> Any:
         import uvloop
     except ImportError:
         if name == "uvloop":
-            raise CannotListen("--loop uvloop needs uvloop: pip install uvloop, or use --loop asyncio.") from None
+            raise CannotListen(
+                "--loop uvloop needs uvloop: pip install uvloop, or use --loop asyncio."
+            ) from None
         return asyncio.new_event_loop
     return uvloop.new_event_loop
 
@@ -137,9 +141,15 @@ def _listen(settings: Settings) -> socket.socket:
     try:
         return socket.create_server((settings.host, settings.port), backlog=BACKLOG)
     except (OSError, OverflowError) as error:
-        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno and error.errno > 0 else str(error)
+        reason = (
+            os.strerror(error.errno)
+            if isinstance(error, OSError) and error.errno and error.errno > 0
+            else str(error)
+        )
         where = f"{settings.host}:{settings.port}"
-        raise CannotListen(f"Cannot listen on {where}: {reason}. Choose another port, or --port 0 for a free one.") from None
+        raise CannotListen(
+            f"Cannot listen on {where}: {reason}. Choose another port, or --port 0 for a free one."
+        ) from None
 
 
 def _address(settings: Settings, listening: socket.socket) -> str:
@@ -156,7 +166,9 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
         try:
             import trustme  # only this needs it, and it is slow to load
         except ImportError:
-            raise CannotListen("--tls-self-signed needs trustme: pip install trustme, or give --ssl-certfile.") from None
+            raise CannotListen(
+                "--tls-self-signed needs trustme: pip install trustme, or give --ssl-certfile."
+            ) from None
 
         authority = trustme.CA()
         authority.issue_cert("127.0.0.1", "localhost").configure_cert(context)
@@ -178,5 +190,7 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
 
 def _bad_certificate(certificate: Path, key: Path | None, error: OSError) -> str:
     files = f"{certificate} and {key}" if key else str(certificate)
-    reason = "no certificate with its own key" if isinstance(error, ssl.SSLError) else error.strerror
+    reason = (
+        "no certificate with its own key" if isinstance(error, ssl.SSLError) else error.strerror
+    )
     return f"Cannot use {files} for TLS: {reason}. Give a certificate and its key, without a password, as PEM files."

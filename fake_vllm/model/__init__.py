@@ -3,4 +3,14 @@
 from fake_vllm.model.piece import Finish, Piece, merge
 from fake_vllm.model.plan import Babble, Echo, GenerationPlan, Phrase, Recorded, Source
 
-__all__ = ["Babble", "Echo", "Finish", "GenerationPlan", "Phrase", "Piece", "Recorded", "Source", "merge"]
+__all__ = [
+    "Babble",
+    "Echo",
+    "Finish",
+    "GenerationPlan",
+    "Phrase",
+    "Piece",
+    "Recorded",
+    "Source",
+    "merge",
+]

@@ -10,7 +10,9 @@ from fake_vllm.model import words
 from fake_vllm.model.offers import Offers
 from fake_vllm.model.script import Draft
 
-DEEP = 3  # below this level only what a schema requires is written, or a recursive one would never end
+DEEP = (
+    3  # below this level only what a schema requires is written, or a recursive one would never end
+)
 DEEPEST = 40
 FORMATS = {
     "date-time": "2026-01-02T03:04:05Z",
@@ -24,7 +26,21 @@ FORMATS = {
     "uri": "https://example.org/",
     "uuid": "00000000-0000-4000-8000-000000000000",
 }
-SAMPLES = ["a", "A", "1", "abc", "ABC", "Abc", "123", "12:34", "a1", "A1", "abc-123", "ABC-123", *FORMATS.values()]
+SAMPLES = [
+    "a",
+    "A",
+    "1",
+    "abc",
+    "ABC",
+    "Abc",
+    "123",
+    "12:34",
+    "a1",
+    "A1",
+    "abc-123",
+    "ABC-123",
+    *FORMATS.values(),
+]
 KINDS = {
     "object": ("properties", "required", "additionalProperties"),
     "array": ("items", "prefixItems", "minItems"),
@@ -51,8 +67,18 @@ def sample(schema: Any, offers: Offers, random: Random) -> Draft:
         return writer.draft()
     except SchemaError:
         raise
-    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError, re.error) as error:
-        raise SchemaError(f"This is not a JSON schema that fake-vllm understands: {error!r}.") from error
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        RecursionError,
+        TypeError,
+        ValueError,
+        re.error,
+    ) as error:
+        raise SchemaError(
+            f"This is not a JSON schema that fake-vllm understands: {error!r}."
+        ) from error
 
 
 class _Writer:
@@ -66,7 +92,9 @@ class _Writer:
 
     def draft(self) -> Draft:
         if self._free is not None:
-            return Draft("".join(self._out[: self._free]), "".join(self._out[self._free :]), "words")
+            return Draft(
+                "".join(self._out[: self._free]), "".join(self._out[self._free :]), "words"
+            )
         text = "".join(self._out)
         return Draft(text[:-1], text[-1], " ") if text[-1] in "}]" else Draft(text)
 
@@ -109,7 +137,9 @@ class _Writer:
                 parts, schema = schema["allOf"], _without(schema, "allOf")
                 for part in parts:
                     schema = _joined(schema, self._one(part, depth))
-            elif (key := next((key for key in ("anyOf", "oneOf") if key in schema), None)) is not None:
+            elif (
+                key := next((key for key in ("anyOf", "oneOf") if key in schema), None)
+            ) is not None:
                 schema = _joined(_without(schema, key), self._alternative(schema[key], depth))
             else:
                 resolved: dict[str, Any] = schema
@@ -119,7 +149,9 @@ class _Writer:
     def _alternative(self, schemas: list[Any], depth: int) -> Any:
         if depth > DEEP:
             return min(schemas, key=lambda schema: self._height(schema, DEEPEST))
-        return min(schemas, key=lambda schema: self._kind(self._one(schema, depth), depth) == "null")
+        return min(
+            schemas, key=lambda schema: self._kind(self._one(schema, depth), depth) == "null"
+        )
 
     def _height(self, schema: Any, most: int) -> float:
         """Return how many levels the flattest value of a schema has, looking at most `most` deep."""
@@ -140,7 +172,9 @@ class _Writer:
             inside = max(inside, min(self._height(part, most - 1) for part in parts))
         known = schema.get("properties", {})
         needed = [known[name] for name in schema.get("required", ()) if name in known]
-        needed += schema.get("prefixItems", ()) or ([schema["items"]] if schema.get("minItems") and "items" in schema else ())
+        needed += schema.get("prefixItems", ()) or (
+            [schema["items"]] if schema.get("minItems") and "items" in schema else ()
+        )
         self._heights[key] = max(inside, 1 + highest(needed) if needed else 0)
         return self._heights[key]
 
@@ -161,14 +195,24 @@ class _Writer:
     def _kind(self, schema: dict[str, Any], depth: int) -> Any:
         kind = schema.get("type")
         if isinstance(kind, list):
-            order = sorted(kind, key=lambda name: (depth > DEEP and name in ("object", "array"), name == "null"))
+            order = sorted(
+                kind,
+                key=lambda name: (depth > DEEP and name in ("object", "array"), name == "null"),
+            )
             return order[0]
         if kind is None and "const" not in schema and "enum" not in schema:
-            return next((name for name, keys in KINDS.items() if any(key in schema for key in keys)), "string")
+            return next(
+                (name for name, keys in KINDS.items() if any(key in schema for key in keys)),
+                "string",
+            )
         return kind
 
     def _member(self, members: list[Any]) -> Any:
-        spoken = [member for member in members if isinstance(member, str) and self._offers.position(member) is not None]
+        spoken = [
+            member
+            for member in members
+            if isinstance(member, str) and self._offers.position(member) is not None
+        ]
         return (spoken or [self._random.choice(members)])[0]
 
     def _object(self, schema: dict[str, Any], depth: int) -> None:
@@ -205,7 +249,9 @@ class _Writer:
         pattern, format = schema.get("pattern"), schema.get("format")
 
         def fits(text: str) -> bool:
-            return least <= len(text) <= most and (pattern is None or re.search(pattern, text) is not None)
+            return least <= len(text) <= most and (
+                pattern is None or re.search(pattern, text) is not None
+            )
 
         if format in FORMATS:
             self._dump(FORMATS[format])
@@ -213,7 +259,9 @@ class _Writer:
             self._dump(quoted)
         elif pattern is not None:
             if (match := next(filter(fits, SAMPLES), None)) is None:
-                raise SchemaError(f"fake-vllm has no text for the pattern '{pattern}'; quote one in the prompt.")
+                raise SchemaError(
+                    f"fake-vllm has no text for the pattern '{pattern}'; quote one in the prompt."
+                )
             self._dump(match)
         else:
             text = " ".join(self._random.choices(words.VOCABULARY, k=max(3, least)))
@@ -225,7 +273,10 @@ class _Writer:
 
     def _number(self, schema: dict[str, Any], *, whole: bool) -> float:
         low, high = schema.get("minimum", -math.inf), schema.get("maximum", math.inf)
-        above, below = schema.get("exclusiveMinimum", -math.inf), schema.get("exclusiveMaximum", math.inf)
+        above, below = (
+            schema.get("exclusiveMinimum", -math.inf),
+            schema.get("exclusiveMaximum", math.inf),
+        )
         step = schema.get("multipleOf")
 
         def fits(number: float) -> bool:
@@ -274,7 +325,10 @@ def _joined(schema: dict[str, Any], more: Any) -> dict[str, Any]:
 
 
 _TYPES = frozenset(("null", "boolean", "integer", "number", "string", "array", "object"))
-_SCHEMAS, _LISTS = ("items", "additionalProperties", "not"), ("anyOf", "oneOf", "allOf", "prefixItems")
+_SCHEMAS, _LISTS = (
+    ("items", "additionalProperties", "not"),
+    ("anyOf", "oneOf", "allOf", "prefixItems"),
+)
 
 
 def schema_fault(schema: Any) -> str | None:
@@ -303,7 +357,9 @@ def _fault(schema: Any, root: Any, depth: int) -> str | None:
             return f"Unsatisfiable schema: required property '{name}' is unsatisfiable"
     parts = [*known.values(), *(schema.get(key) for key in _SCHEMAS)]
     parts += [part for key in _LISTS if isinstance(schema.get(key), list) for part in schema[key]]
-    return next((fault for part in parts if (fault := _fault(part, root, depth + 1)) is not None), None)
+    return next(
+        (fault for part in parts if (fault := _fault(part, root, depth + 1)) is not None), None
+    )
 
 
 def _leads(root: Any, reference: str) -> bool:

@@ -38,13 +38,18 @@ def given(id: int, top: int) -> list[Candidate]:
 
 def named_by_client(id: int, ids: list[int]) -> list[Candidate]:
     """Return the drawn token, and the tokens that the client named."""
-    named = [Candidate(other, -8.0 - other % 64 / 256, at + 2) for at, other in enumerate(ids) if other != id]
+    named = [
+        Candidate(other, -8.0 - other % 64 / 256, at + 2)
+        for at, other in enumerate(ids)
+        if other != id
+    ]
     return [*drawn(id, 1), *named]
 
 
 def _others(id: int, count: int, rank: int) -> list[Candidate]:
     words = SIZE - FIRST_WORD
     others = (FIRST_WORD + (id * 31 + at * 97) % words for at in range(count + 1))
-    return [Candidate(other, -1.0 - (rank + at) / 4, rank + at) for at, other in enumerate(x for x in others if x != id)][
-        : max(count, 0)
-    ]
+    return [
+        Candidate(other, -1.0 - (rank + at) / 4, rank + at)
+        for at, other in enumerate(x for x in others if x != id)
+    ][: max(count, 0)]

@@ -14,7 +14,9 @@ class Offers:
 
     def __init__(self, text: str) -> None:
         self._text = text
-        self._numbers = [float(number) if "." in number else int(number) for number in _NUMBER.findall(text)]
+        self._numbers = [
+            float(number) if "." in number else int(number) for number in _NUMBER.findall(text)
+        ]
         self._quoted = ["".join(groups) for groups in _QUOTED.findall(text)]
 
     def number(self, fits: Callable[[float], bool]) -> float | None:

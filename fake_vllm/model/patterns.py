@@ -76,9 +76,13 @@ def _one_of(members: Any, random: Random) -> str:
         elif operator is code.LITERAL:
             choices.append(chr(value))
         elif operator is code.RANGE:
-            choices += [chr(number) for number in range(value[0], min(value[1], value[0] + 255) + 1)]
+            choices += [
+                chr(number) for number in range(value[0], min(value[1], value[0] + 255) + 1)
+            ]
         elif operator is code.CATEGORY:
             choices += _CLASSES[value]
     if negated:
-        choices = [one for one in [*_LETTERS, *_PRINTABLE] if one not in choices][:26] or ["\N{BULLET}"]
+        choices = [one for one in [*_LETTERS, *_PRINTABLE] if one not in choices][:26] or [
+            "\N{BULLET}"
+        ]
     return random.choice(choices)

@@ -26,7 +26,10 @@ def merge(earlier: Piece, later: Piece) -> Piece:
     return Piece(earlier.text + later.text, earlier.ids + later.ids, later.finish, later.stop)
 
 
-PLAIN: Final = [Piece(BYTES[id].decode("utf-8", "replace") if id >= FIRST_WORD else "", (id,)) for id in range(SIZE)]
+PLAIN: Final = [
+    Piece(BYTES[id].decode("utf-8", "replace") if id >= FIRST_WORD else "", (id,))
+    for id in range(SIZE)
+]
 """The piece of each token of the vocabulary, made once. Bytes and special tokens show no text of their own here."""
 FINISHED: Final = Piece("", (END,), "stop")
 """The end token: it counts, and carries no text."""

@@ -85,11 +85,15 @@ class GenerationPlan:
     @property
     def runs_on(self) -> bool:
         """Whether the end token would come only when the context is full, or never."""
-        return self.eos_after is None or (self.context is not None and self.eos_after >= self.context)
+        return self.eos_after is None or (
+            self.context is not None and self.eos_after >= self.context
+        )
 
     def free_text(self, seed: str, prompt: str) -> Iterator[Piece]:
         """Return free text up to the place of the end token; without end if the plan has none."""
-        return islice(self.source.pieces(seed, prompt, endless=self.eos_after is None), self.eos_after)
+        return islice(
+            self.source.pieces(seed, prompt, endless=self.eos_after is None), self.eos_after
+        )
 
 
 @lru_cache(maxsize=256)  # clients tend to ask the same again and again

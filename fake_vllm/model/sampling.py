@@ -45,14 +45,26 @@ class Sampling:
     plain: bool = field(init=False)
 
     def __post_init__(self) -> None:
-        wishes = (self.stops, self.stop_ids, self.min_tokens, self.forced is not None, self.banned, self.allowed, self.repetition)
-        object.__setattr__(self, "plain", not any(wishes) and self.skip_special and not self.include_stop)
+        wishes = (
+            self.stops,
+            self.stop_ids,
+            self.min_tokens,
+            self.forced is not None,
+            self.banned,
+            self.allowed,
+            self.repetition,
+        )
+        object.__setattr__(
+            self, "plain", not any(wishes) and self.skip_special and not self.include_stop
+        )
 
     @property
     def _steers(self) -> bool:
         return bool(self.forced is not None or self.banned or self.allowed or self.min_tokens)
 
-    def sequence(self, wanted: Iterator[Piece], plan: GenerationPlan, *, steered: bool = True) -> Iterator[Piece]:
+    def sequence(
+        self, wanted: Iterator[Piece], plan: GenerationPlan, *, steered: bool = True
+    ) -> Iterator[Piece]:
         """Return one choice's pieces, at constant memory; the last one says how it ended.
 
         `wanted`: the script's tokens up to the place of the end token. `steered`: False for a text whose shape a grammar sets, which
@@ -62,7 +74,9 @@ class Sampling:
             return _plain(wanted, plan.limit)
         return self._sampled(wanted, plan.limit, steered=steered)
 
-    def _sampled(self, wanted: Iterator[Piece], limit: int | None, *, steered: bool) -> Iterator[Piece]:
+    def _sampled(
+        self, wanted: Iterator[Piece], limit: int | None, *, steered: bool
+    ) -> Iterator[Piece]:
         text = StopStrings(self.stops, include=self.include_stop)
         decoder = Incremental(skip_special=self.skip_special)
         steering = _Steering(self) if steered and self._steers else None

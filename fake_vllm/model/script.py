@@ -47,7 +47,9 @@ class Script:
         head, tail = tokenizer.encode(draft.head), tokenizer.encode(draft.tail)
         yield from (Piece(text(id), (id,)) for id in head)
         if draft.filler == "words" or plan.runs_on:
-            room = None if plan.eos_after is None else max(0, plan.eos_after - len(head) - len(tail))
+            room = (
+                None if plan.eos_after is None else max(0, plan.eos_after - len(head) - len(tail))
+            )
             yield from islice(self._filler(draft, plan), room)
         yield from (Piece(text(id), (id,)) for id in tail)
 

@@ -32,7 +32,11 @@ def by_schema(schema: Any, offers: Offers, random: Random) -> Draft:
 def any_object(offers: Offers, random: Random) -> Draft:
     """Any object will do; the words that the prompt quotes become its keys."""
     keys = offers.all_quoted()
-    schema = {"type": "object", "properties": {key: {"type": "string"} for key in keys}, "required": keys}
+    schema = {
+        "type": "object",
+        "properties": {key: {"type": "string"} for key in keys},
+        "required": keys,
+    }
     return json_schema.sample(schema, offers, random)
 
 
@@ -97,9 +101,14 @@ def _formatted(format: Any, offers: Offers, random: Random) -> Draft | None:
             inner = _formatted(format.get("content"), offers, random) or Draft("")
             ends = format.get("end", "")
             end = ends[0] if isinstance(ends, list) and ends else str(ends)
-            return Draft(f"{format.get('begin', '')}{inner.head}", f"{inner.tail}{end}", inner.filler)
+            return Draft(
+                f"{format.get('begin', '')}{inner.head}", f"{inner.tail}{end}", inner.filler
+            )
         case "sequence":
-            parts = [_formatted(element, offers, random) or Draft("") for element in format.get("elements", [])]
+            parts = [
+                _formatted(element, offers, random) or Draft("")
+                for element in format.get("elements", [])
+            ]
             return Draft("".join(part.head + part.tail for part in parts))
         case "or":
             return _formatted(next(iter(format.get("elements", [])), None), offers, random)

@@ -7,7 +7,18 @@ from functools import cache
 from itertools import islice
 from zlib import crc32
 
-from fake_vllm.model.vocabulary import BYTE_IDS, BYTES, FIRST_WORD, IDS, LONGEST, PIECES, SHOWN, SIZE, SPECIAL, TAGS
+from fake_vllm.model.vocabulary import (
+    BYTE_IDS,
+    BYTES,
+    FIRST_WORD,
+    IDS,
+    LONGEST,
+    PIECES,
+    SHOWN,
+    SIZE,
+    SPECIAL,
+    TAGS,
+)
 
 _MARKS = frozenset((*SPECIAL, *TAGS))
 _MARK = re.compile("(" + "|".join(map(re.escape, (*SPECIAL, *TAGS))) + ")")
@@ -77,7 +88,11 @@ def decode(ids: Iterable[int], *, skip_special: bool = False) -> str:
 def one_id(text: str) -> int:
     """A token id for a text that is to be one token, whatever the vocabulary says: its own id, or else one picked by its hash."""
     own = IDS.get(text)
-    return FIRST_WORD + crc32(text.encode("utf-8", "surrogatepass")) % len(PIECES) if own is None else own
+    return (
+        FIRST_WORD + crc32(text.encode("utf-8", "surrogatepass")) % len(PIECES)
+        if own is None
+        else own
+    )
 
 
 def token_string(id: int) -> str:

@@ -68,13 +68,22 @@ def _pieces() -> list[str]:
 _SEEN = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
 _ALPHABET: Final = [*_SEEN, *(byte for byte in range(256) if byte not in _SEEN)]
 """The bytes in the order of byte-level tokenizers: first those that can be seen as a character of Latin-1, then the others."""
-SHOWN: Final = {byte: chr(byte if at < len(_SEEN) else 0x100 + at - len(_SEEN)) for at, byte in enumerate(_ALPHABET)}
+SHOWN: Final = {
+    byte: chr(byte if at < len(_SEEN) else 0x100 + at - len(_SEEN))
+    for at, byte in enumerate(_ALPHABET)
+}
 """How such tokenizers show each byte: as itself where it can be seen, else as one of the characters from U+0100 on."""
 BYTE_IDS: Final = {byte: FIRST_BYTE + at for at, byte in enumerate(_ALPHABET)}
 
 PIECES: Final = _pieces()
-BYTES: Final = [name.encode() for name in SPECIAL] + [bytes([byte]) for byte in _ALPHABET] + [piece.encode() for piece in PIECES]
+BYTES: Final = (
+    [name.encode() for name in SPECIAL]
+    + [bytes([byte]) for byte in _ALPHABET]
+    + [piece.encode() for piece in PIECES]
+)
 """What each token stands for, by id."""
-IDS: Final = {name: id for id, name in enumerate(SPECIAL)} | {piece: FIRST_WORD + at for at, piece in enumerate(PIECES)}
+IDS: Final = {name: id for id, name in enumerate(SPECIAL)} | {
+    piece: FIRST_WORD + at for at, piece in enumerate(PIECES)
+}
 """The id of each token that stands for text of its own; a single ASCII character is one of the bytes."""
 IDS.update({chr(byte): BYTE_IDS[byte] for byte in range(128)})

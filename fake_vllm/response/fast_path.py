@@ -23,7 +23,12 @@ class FastPath:
     __slots__ = ("_ahead", "_frame", "_gaps", "_pieces", "due")
 
     def __init__(
-        self, frame: tuple[bytes, bytes], pieces: Iterator[Piece], ahead: list[Piece], gaps: Iterator[float], due: float
+        self,
+        frame: tuple[bytes, bytes],
+        pieces: Iterator[Piece],
+        ahead: list[Piece],
+        gaps: Iterator[float],
+        due: float,
     ) -> None:
         """Take over a choice.
 
@@ -38,7 +43,11 @@ class FastPath:
         self._frame, self._pieces, self._ahead, self._gaps = frame, pieces, ahead, gaps
 
     def turns(
-        self, exchange: Exchange, entry: Entry, made: Callable[[Entry, int], None], then: Callable[[float], float]
+        self,
+        exchange: Exchange,
+        entry: Entry,
+        made: Callable[[Entry, int], None],
+        then: Callable[[float], float],
     ) -> Generator[float, float, None]:
         """Yield when the next turn is, and be sent the time at it; the first value is no turn.
 
@@ -86,7 +95,9 @@ class FastPath:
         yield then(now)
 
 
-def _send(batch: list[bytes], exchange: Exchange, entry: Entry, made: Callable[[Entry, int], None]) -> None:
+def _send(
+    batch: list[bytes], exchange: Exchange, entry: Entry, made: Callable[[Entry, int], None]
+) -> None:
     data = b"".join(batch)
     entry.bytes += len(data)
     exchange.write(data)

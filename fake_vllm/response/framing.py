@@ -12,7 +12,9 @@ from fake_vllm.response.steps import Steps
 from fake_vllm.scenarios.base import Failure
 
 
-def framed(payloads: Steps, context: ResponseContext, response: Response, pace: Pace, random: Random) -> Steps:
+def framed(
+    payloads: Steps, context: ResponseContext, response: Response, pace: Pace, random: Random
+) -> Steps:
     """Yield the packets of a response.
 
     Args:
@@ -39,7 +41,14 @@ def framed(payloads: Steps, context: ResponseContext, response: Response, pace: 
         response.entry.end = failure.end
         if response.status is None:
             body = dumps(failure.body)
-            yield headers_at, _head(context, response, failure.status, [*json_headers(len(body)), *failure.headers]) + body, 0
+            yield (
+                headers_at,
+                _head(
+                    context, response, failure.status, [*json_headers(len(body)), *failure.headers]
+                )
+                + body,
+                0,
+            )
             return
         for data in (error_event(failure.body), DONE):
             yield 0, CHUNK % (len(data), data), 0
@@ -47,7 +56,16 @@ def framed(payloads: Steps, context: ResponseContext, response: Response, pace: 
         yield 0, LAST_CHUNK, 0
 
 
-def _head(context: ResponseContext, response: Response, status: int, headers: Headers, *, chunked: bool = False) -> bytes:
+def _head(
+    context: ResponseContext,
+    response: Response,
+    status: int,
+    headers: Headers,
+    *,
+    chunked: bool = False,
+) -> bytes:
     response.status = status
     exchange = context.exchange
-    return exchange.head(status, [*headers, *context.server.extra_headers(exchange)], chunked=chunked)
+    return exchange.head(
+        status, [*headers, *context.server.extra_headers(exchange)], chunked=chunked
+    )

@@ -20,10 +20,25 @@ ABORTED: Final = Piece("", (), "abort")
 class Generation:
     """Makes the payloads of one response: the events of a stream, or a whole body."""
 
-    __slots__ = ("_begun", "_engine", "_exchange", "_lagging", "_pace", "_random", "_response", "_wake")
+    __slots__ = (
+        "_begun",
+        "_engine",
+        "_exchange",
+        "_lagging",
+        "_pace",
+        "_random",
+        "_response",
+        "_wake",
+    )
 
     def __init__(
-        self, response: Response, exchange: Exchange, engine: Engine, pace: Pace, random: Random, wake: Callable[[], None]
+        self,
+        response: Response,
+        exchange: Exchange,
+        engine: Engine,
+        pace: Pace,
+        random: Random,
+        wake: Callable[[], None],
     ) -> None:
         """Prepare to generate; nothing happens before the first step.
 
@@ -61,11 +76,19 @@ class Generation:
         response, engine, exchange = self._response, self._engine, self._exchange
         entry, writer = response.entry, response.writer
         gaps = self._pace.gap(self._random)
-        due = response.now() + next(self._pace.first_token(self._random)) + self._pace.prefill * entry.prompt_tokens
+        due = (
+            response.now()
+            + next(self._pace.first_token(self._random))
+            + self._pace.prefill * entry.prompt_tokens
+        )
         ahead: list[Piece] = []  # pieces that a fast path has drawn and not sent, the next one last
         live = list(enumerate(writer.sequences))
         while live:
-            if response.untouched and len(live) == 1 and (path := self._fast_path(*live[0], ahead, gaps, due)) is not None:
+            if (
+                response.untouched
+                and len(live) == 1
+                and (path := self._fast_path(*live[0], ahead, gaps, due)) is not None
+            ):
                 before = entry.tokens
                 response.fast_path = path
                 yield due, b"", 0  # the player goes on from here when the fast path is over
@@ -91,7 +114,9 @@ class Generation:
                         piece = merged
                     if not self._begun:
                         self._begun = True
-                        for event in writer.begin():  # the role is sent with the first token, as vLLM does
+                        for (
+                            event
+                        ) in writer.begin():  # the role is sent with the first token, as vLLM does
                             yield due, event, 0
                     data = writer.event(index, piece)
                     if data.count(b"\n\n") > 1:  # each travels in an HTTP chunk of its own
@@ -106,7 +131,12 @@ class Generation:
             due += next(gaps)
 
     def _fast_path(
-        self, index: int, sequence: Iterator[Piece], ahead: list[Piece], gaps: Iterator[float], due: float
+        self,
+        index: int,
+        sequence: Iterator[Piece],
+        ahead: list[Piece],
+        gaps: Iterator[float],
+        due: float,
     ) -> FastPath | None:
         """Return the fast path for the tokens to come; None: they need the steps."""
         if not self._begun or self._lagging or self._exchange.blocked or self._exchange.gone:
@@ -117,7 +147,12 @@ class Generation:
     def _merged(self, index: int, piece: Piece) -> Piece | None:
         """Return all that the choice has not sent; None: it is kept until the client reads."""
         whole = merge(self._lagging.pop(index), piece) if index in self._lagging else piece
-        if self._begun and self._exchange.blocked and whole.finish is None and len(whole.text) < MOST_MERGED:
+        if (
+            self._begun
+            and self._exchange.blocked
+            and whole.finish is None
+            and len(whole.text) < MOST_MERGED
+        ):
             self._lagging[index] = whole
             return None
         return whole

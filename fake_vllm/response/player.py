@@ -25,7 +25,18 @@ class Player:
     """Plays a response in turns of the pacer, until it is over or the client has left."""
 
     __slots__ = (
-        *("_alarm", "_batch", "_context", "_fast_path", "_held", "_layers", "_made", "_next", "_response", "_server"),
+        *(
+            "_alarm",
+            "_batch",
+            "_context",
+            "_fast_path",
+            "_held",
+            "_layers",
+            "_made",
+            "_next",
+            "_response",
+            "_server",
+        ),
         *("_state", "_steps"),
     )
 
@@ -52,7 +63,11 @@ class Player:
     def start(self) -> None:
         """Begin to play; everything else happens when the pacer or the client calls."""
         self._move(State.STEPPING, self._step)
-        exchange, request, metrics = self._context.exchange, self._context.request, self._server.engine.metrics
+        exchange, request, metrics = (
+            self._context.exchange,
+            self._context.request,
+            self._server.engine.metrics,
+        )
         exchange.on_gone, exchange.on_drained = self._client_left, self._wake
         metrics.params_n.observe(request.n)
         if request.max_tokens is not None:
@@ -73,7 +88,9 @@ class Player:
     def _assembled(self) -> Steps:
         context, response, scenario = self._context, self._response, self._context.scenario
         random, pace = Random(context.seed), scenario.pace(self._server.pace)
-        generation = Generation(response, context.exchange, self._server.engine, pace, random, self._wake)
+        generation = Generation(
+            response, context.exchange, self._server.engine, pace, random, self._wake
+        )
         generated = payloads = self._layer(generation.steps())
         if response.stream and pace.keep_alive:
             payloads = self._layer(kept_alive(payloads, pace.keep_alive, response))
@@ -96,7 +113,9 @@ class Player:
         self._alarm.turn = turn
 
     def _enter_fast_path(self, path: FastPath) -> None:
-        self._fast_path = turns = path.turns(self._context.exchange, self._context.entry, self._made, self._fast_path_over)
+        self._fast_path = turns = path.turns(
+            self._context.exchange, self._context.entry, self._made, self._fast_path_over
+        )
         next(turns)
         self._move(State.FAST, turns.send)
 

@@ -11,7 +11,9 @@ from time import monotonic
 from typing import Any
 from urllib.parse import urlsplit
 
-TIMEOUT = 60.0  # seconds of silence after which a recording is given up; what came until then is kept
+TIMEOUT = (
+    60.0  # seconds of silence after which a recording is given up; what came until then is kept
+)
 
 
 class RecordingError(Exception):
@@ -35,7 +37,9 @@ class Recording:
 
     def save(self, file: Path) -> None:
         try:
-            file.write_text(json.dumps(asdict(self), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+            file.write_text(
+                json.dumps(asdict(self), ensure_ascii=False, indent=1) + "\n", encoding="utf-8"
+            )
         except OSError as error:
             raise RecordingError(f"Cannot write {file}: {error.strerror}.") from None
 
@@ -49,7 +53,11 @@ class Recording:
         try:
             recording = cls(**json.loads(file.read_text(encoding="utf-8")))
             fits = recording.texts and len(recording.texts) == len(recording.gaps_ms)
-            fits = fits and all(isinstance(text, str) for text in recording.texts) and all(gap >= 0 for gap in recording.gaps_ms)
+            fits = (
+                fits
+                and all(isinstance(text, str) for text in recording.texts)
+                and all(gap >= 0 for gap in recording.gaps_ms)
+            )
         except OSError as error:
             raise RecordingError(f"Cannot read {file}: {error.strerror}.") from None
         except (TypeError, ValueError):
@@ -67,7 +75,11 @@ def record(base_url: str, *, model: str | None, prompt: str, max_tokens: int) ->
     """
     try:
         connection = _connect(base_url)
-        body = {"messages": [{"role": "user", "content": prompt}], "max_tokens": max_tokens, "stream": True}
+        body = {
+            "messages": [{"role": "user", "content": prompt}],
+            "max_tokens": max_tokens,
+            "stream": True,
+        }
         body["model"] = model or _only_model(connection, base_url)
         began = monotonic()
         answer = _ask(connection, "POST", base_url, "/chat/completions", json.dumps(body).encode())
@@ -109,9 +121,13 @@ def _events(answer: http.client.HTTPResponse) -> Iterator[dict[str, Any]]:
 def _connect(base_url: str) -> http.client.HTTPConnection:
     parts = urlsplit(base_url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise RecordingError(f"'{base_url}' is not the address of an endpoint; write it as http://host:port/v1.")
+        raise RecordingError(
+            f"'{base_url}' is not the address of an endpoint; write it as http://host:port/v1."
+        )
     if parts.scheme == "https":
-        return http.client.HTTPSConnection(parts.hostname, parts.port, timeout=TIMEOUT, context=ssl.create_default_context())
+        return http.client.HTTPSConnection(
+            parts.hostname, parts.port, timeout=TIMEOUT, context=ssl.create_default_context()
+        )
     return http.client.HTTPConnection(parts.hostname, parts.port, timeout=TIMEOUT)
 
 
@@ -121,10 +137,17 @@ def _only_model(connection: http.client.HTTPConnection, base_url: str) -> str:
 
 
 def _ask(
-    connection: http.client.HTTPConnection, method: str, base_url: str, path: str, body: bytes | None = None
+    connection: http.client.HTTPConnection,
+    method: str,
+    base_url: str,
+    path: str,
+    body: bytes | None = None,
 ) -> http.client.HTTPResponse:
     key = os.environ.get("OPENAI_API_KEY")
-    headers = {"content-type": "application/json", **({"authorization": f"Bearer {key}"} if key else {})}
+    headers = {
+        "content-type": "application/json",
+        **({"authorization": f"Bearer {key}"} if key else {}),
+    }
     connection.request(method, urlsplit(base_url).path.rstrip("/") + path, body, headers)
     answer = connection.getresponse()
     if answer.status != 200:

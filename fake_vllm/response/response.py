@@ -22,9 +22,22 @@ class Response:
         fast_path: Plays the next tokens, from the next turn on; None: the steps do.
     """
 
-    __slots__ = ("_loop", "aborted", "entry", "fast_path", "length", "model", "status", "stream", "untouched", "writer")
+    __slots__ = (
+        "_loop",
+        "aborted",
+        "entry",
+        "fast_path",
+        "length",
+        "model",
+        "status",
+        "stream",
+        "untouched",
+        "writer",
+    )
 
-    def __init__(self, request: AcceptedRequest, writer: ResponseWriter, entry: Entry, model: str) -> None:
+    def __init__(
+        self, request: AcceptedRequest, writer: ResponseWriter, entry: Entry, model: str
+    ) -> None:
         self.stream = request.stream
         self.model = model
         self.entry = entry

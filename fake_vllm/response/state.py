@@ -23,7 +23,9 @@ class State(Enum):
             IllegalMove: It cannot follow this one.
         """
         if following not in _MOVES[self]:
-            raise IllegalMove(f"The response {self.value}; it cannot move from {self.name} to {following.name}.")
+            raise IllegalMove(
+                f"The response {self.value}; it cannot move from {self.name} to {following.name}."
+            )
         return following
 
 

@@ -24,7 +24,14 @@ class Failure(Exception):
     """Raised by a scenario to send an error in place of the rest: an event if a stream has begun, else a whole response."""
 
     def __init__(
-        self, status: int, type: str, message: str, *, end: End, param: str | None = None, headers: Headers = ()
+        self,
+        status: int,
+        type: str,
+        message: str,
+        *,
+        end: End,
+        param: str | None = None,
+        headers: Headers = (),
     ) -> None:
         super().__init__(message)
         self.status = status

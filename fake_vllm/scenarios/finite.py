@@ -16,6 +16,8 @@ class Finite(Scenario):
     tokens: int | None = Field(default=None, ge=0)
 
     def shape(self, plan: GenerationPlan) -> GenerationPlan:
-        if plan.eos_after is None or (self.tokens is None and isinstance(plan.source, Echo | Recorded)):
+        if plan.eos_after is None or (
+            self.tokens is None and isinstance(plan.source, Echo | Recorded)
+        ):
             return plan
         return replace(plan, eos_after=USUAL if self.tokens is None else self.tokens)

@@ -27,4 +27,8 @@ class SetPace(Scenario):
     def _samplers(self) -> dict[str, Any]:
         stated = {"headers": self.headers, "first_token": self.first_token, "gap": self.gap}
         # A comma would end the parameter, so the two numbers of a distribution are parted by a slash here.
-        return {name: timing(text.replace("/", ",") if "trace" not in text else text) for name, text in stated.items() if text}
+        return {
+            name: timing(text.replace("/", ",") if "trace" not in text else text)
+            for name, text in stated.items()
+            if text
+        }

@@ -38,7 +38,9 @@ class ScenarioSpec:
         """Whether a server that plays this reads from its connections."""
         return all(part.scenario.reads_requests for part in self.parts)
 
-    def select(self, attempt: int = 1, number: int = 1, seed: int = 0, usual: "ScenarioSpec | None" = None) -> Scenario:
+    def select(
+        self, attempt: int = 1, number: int = 1, seed: int = 0, usual: "ScenarioSpec | None" = None
+    ) -> Scenario:
         """Return the scenario for one request.
 
         Args:
@@ -47,7 +49,9 @@ class ScenarioSpec:
             seed: The server's, for chances.
             usual: What the server plays if this text names only a way to deliver; None: `finite`.
         """
-        parts = [part.scenario for part in self.parts if part.trigger.applies(attempt, number, seed)]
+        parts = [
+            part.scenario for part in self.parts if part.trigger.applies(attempt, number, seed)
+        ]
         if all(part.only_delivers for part in parts):
             parts.insert(0, Finite() if usual is None else usual.select(attempt, number, seed))
         return parts[0] if len(parts) == 1 else Together(parts)
@@ -68,7 +72,9 @@ def _part(text: str) -> Part:
     name, _, rest = text.partition(":")
     name = name.strip()
     if name not in CLASSES:
-        raise ScenarioError(f"There is no scenario '{name}'. {_instead(name, CLASSES, 'There are')}")
+        raise ScenarioError(
+            f"There is no scenario '{name}'. {_instead(name, CLASSES, 'There are')}"
+        )
     scenario = load(name)
     pairs = dict(pair.partition("=")[::2] for pair in rest.split(",") if pair)
     try:
@@ -79,7 +85,9 @@ def _part(text: str) -> Part:
     for key in pairs:
         if key not in own:
             known = [*own, *trigger.KEYS]
-            raise ScenarioError(f"Scenario '{name}' has no parameter '{key}'. {_instead(key, known, 'It has')}")
+            raise ScenarioError(
+                f"Scenario '{name}' has no parameter '{key}'. {_instead(key, known, 'It has')}"
+            )
     return Part(when, _make(name, scenario, pairs))
 
 
@@ -88,7 +96,9 @@ def _make(name: str, scenario: type[Scenario], pairs: dict[str, Any]) -> Scenari
         return scenario(**pairs)
     except ValidationError as error:
         first = error.errors()[0]
-        raise ScenarioError(f"Scenario '{name}': {'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
+        raise ScenarioError(
+            f"Scenario '{name}': {'.'.join(map(str, first['loc']))}: {first['msg']}."
+        ) from None
 
 
 def _instead(name: str, known: Iterable[str], lead: str) -> str:

@@ -11,7 +11,11 @@ from fake_vllm.scenarios.base import STRICT, Failure, Scenario
 ERRORS = {
     404: ("NotFoundError", "The model `nope` does not exist.", "model"),
     429: ("Too Many Requests", "Rate limit exceeded. Please try again later.", None),
-    500: ("InternalServerError", "EngineCore encountered an issue. See stack trace (above) for the root cause.", None),
+    500: (
+        "InternalServerError",
+        "EngineCore encountered an issue. See stack trace (above) for the root cause.",
+        None,
+    ),
     503: ("Service Unavailable", TOO_MANY_REQUESTS, None),
 }
 
@@ -32,8 +36,14 @@ class Refuse(Scenario):
     def before(self, response: Response) -> None:
         if self.times and response.attempt > self.times:
             return
-        type, text, param = ERRORS.get(self.status, (phrase := responses.get(self.status, "Error"), phrase, None))
-        wait = [] if self.retry_after is None else [(b"retry-after", f"{self.retry_after:.10g}".encode())]
+        type, text, param = ERRORS.get(
+            self.status, (phrase := responses.get(self.status, "Error"), phrase, None)
+        )
+        wait = (
+            []
+            if self.retry_after is None
+            else [(b"retry-after", f"{self.retry_after:.10g}".encode())]
+        )
         failure = Failure(self.status, type, text, end="refused", param=param, headers=wait)
         if self.status == 401:
             failure.body = {"error": "Unauthorized"}

@@ -24,7 +24,11 @@ class Replay(Scenario):
 
     def shape(self, plan: GenerationPlan) -> GenerationPlan:
         texts = self._recording.texts
-        return replace(plan, source=Recorded(tuple(texts)), eos_after=None if plan.eos_after is None else len(texts))
+        return replace(
+            plan,
+            source=Recorded(tuple(texts)),
+            eos_after=None if plan.eos_after is None else len(texts),
+        )
 
     def pace(self, pace: Pace) -> Pace:
         first, *gaps = (gap / 1000 / self.speed for gap in self._recording.gaps_ms)

@@ -13,7 +13,9 @@ from fake_vllm.scenarios.base import STRICT, Scenario
 # An empty text is the opening or the end of an answer, not a thought.
 DELTA = re.compile(rb'"delta":\{"content":("(?:[^"\\]|\\.)+")')
 MESSAGE = re.compile(rb'"content":("(?:[^"\\]|\\.)+")(,"refusal":.*?)"reasoning":null', re.DOTALL)
-WORD = re.compile(r"\s*\S+|\s+")  # a token of the made-up text, of which a whole answer shows no other
+WORD = re.compile(
+    r"\s*\S+|\s+"
+)  # a token of the made-up text, of which a whole answer shows no other
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -39,7 +41,9 @@ class Think(Scenario):
     def _in_message(self, match: re.Match[bytes]) -> bytes:
         words = WORD.findall(json.loads(match[1]))
         thought, said = ("".join(part) for part in (words[: self.tokens], words[self.tokens :]))
-        return b'"content":' + dumps(said or None) + match[2] + self._thought(dumps(thought or None))
+        return (
+            b'"content":' + dumps(said or None) + match[2] + self._thought(dumps(thought or None))
+        )
 
     def _thought(self, text: bytes) -> bytes:
         names = ("reasoning", "reasoning_content") if self.field == "both" else (self.field,)

@@ -56,7 +56,11 @@ class Trigger:
             try:
                 values[key] = cls._chance(text) if key == "chance" else Numbers.parse(text)
             except ValueError:
-                form = "a number from 0 to 1" if key == "chance" else "a number from 1, as 3, or a range, as 2-4 or 3-"
+                form = (
+                    "a number from 0 to 1"
+                    if key == "chance"
+                    else "a number from 1, as 3, or a range, as 2-4 or 3-"
+                )
                 raise ValueError(f"{key}: '{text}' is not {form}") from None
         return cls(**values)  # type: ignore[arg-type]
 

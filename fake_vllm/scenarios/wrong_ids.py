@@ -22,5 +22,9 @@ class WrongIds(Scenario):
         for at, data, tokens in steps:
             made += tokens
             if made > self.after:
-                data = ID.sub(lambda match, n=made: match[1] + b"%016x" % (2**64 - n), data, count=1)  # type: ignore[misc]
+                data = ID.sub(
+                    lambda match, n=made: match[1] + b"%016x" % (2**64 - n),  # type: ignore[misc]
+                    data,
+                    count=1,
+                )
             yield at, data, tokens

@@ -21,7 +21,9 @@ class WrongLength(Scenario):
         done = False
         for at, data, tokens in steps:
             if data and not done:
-                data, count = (CHUNK if response.stream else LENGTH).subn(self._wrong, data, count=1)
+                data, count = (CHUNK if response.stream else LENGTH).subn(
+                    self._wrong, data, count=1
+                )
                 done = count > 0
             yield at, data, tokens
 

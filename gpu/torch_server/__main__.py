@@ -18,17 +18,33 @@ from stream_lab.processes.backends.random_qwen3 import CONTEXT, SIZES
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m gpu.torch_server", description=__doc__)
-    parser.add_argument("--size", choices=SIZES, default="0.6b", help="of the model; default: %(default)s")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="default: %(default)s")
+    parser.add_argument(
+        "--size", choices=SIZES, default="0.6b", help="of the model; default: %(default)s"
+    )
+    parser.add_argument(
+        "--device",
+        default="cuda" if torch.cuda.is_available() else "cpu",
+        help="default: %(default)s",
+    )
     parser.add_argument("--host", default="127.0.0.1", help="default: %(default)s")
     parser.add_argument("--port", default="8000", help="default: %(default)s")
     parser.add_argument("--model", help="the name it is served by; default: random-qwen3-SIZE")
     asked = parser.parse_args()
     name = asked.model or f"random-qwen3-{asked.size}"
     try:
-        settings = make({"host": asked.host, "port": asked.port, "served_model_name": name, "max_model_len": CONTEXT})
+        settings = make(
+            {
+                "host": asked.host,
+                "port": asked.port,
+                "served_model_name": name,
+                "max_model_len": CONTEXT,
+            }
+        )
         engine = _engine(asked.size, asked.device)
-        print(f"torch-server: {engine.parameters / 1e6:,.1f} million random weights are on {_name(asked.device)}", flush=True)
+        print(
+            f"torch-server: {engine.parameters / 1e6:,.1f} million random weights are on {_name(asked.device)}",
+            flush=True,
+        )
         try:
             server.run(settings, partial(_app, engine), name="torch-server")
         finally:
@@ -42,7 +58,9 @@ def _engine(size: str, device: str) -> TorchEngine:
         return TorchEngine(size, device, first=FIRST_WORD, last=SIZE)
     except (RuntimeError, AssertionError) as error:  # torch's own, out of memory included
         reason = str(error).splitlines()[0].rstrip(".")
-        _fail(f"A model of size {size} cannot be made on {device}: {reason}. Choose another --size or --device.")
+        _fail(
+            f"A model of size {size} cannot be made on {device}: {reason}. Choose another --size or --device."
+        )
 
 
 def _app(engine: TorchEngine, settings: Settings) -> App:
@@ -50,7 +68,9 @@ def _app(engine: TorchEngine, settings: Settings) -> App:
 
 
 def _name(device: str) -> str:
-    return torch.cuda.get_device_name(device) if device.startswith("cuda") else f"the {device.upper()}"
+    return (
+        torch.cuda.get_device_name(device) if device.startswith("cuda") else f"the {device.upper()}"
+    )
 
 
 def _fail(message: str) -> NoReturn:

@@ -14,7 +14,9 @@ TEMPERATURE = 0.9
 class Generation:
     """One sequence that is being generated. `on_token`: is called in the engine's thread with each token's id. `chance`: draws them."""
 
-    def __init__(self, prompt: Sequence[int], on_token: Callable[[int], object], chance: torch.Generator) -> None:
+    def __init__(
+        self, prompt: Sequence[int], on_token: Callable[[int], object], chance: torch.Generator
+    ) -> None:
         self.on_token, self.chance = on_token, chance
         self.pending = list(prompt)
         self.cache = DynamicCache()
@@ -44,7 +46,9 @@ class TorchEngine:
         self._changed = threading.Condition()
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
-        self._step(Generation([first], lambda token: None, self._chance(0)))  # what is compiled and allocated at the first step
+        self._step(
+            Generation([first], lambda token: None, self._chance(0))
+        )  # what is compiled and allocated at the first step
         self._thread.start()
 
     @property
@@ -52,7 +56,9 @@ class TorchEngine:
         """How many weights it has."""
         return sum(weight.numel() for weight in self._model.parameters())
 
-    def add(self, prompt: Sequence[int], on_token: Callable[[int], object], seed: int) -> Generation:
+    def add(
+        self, prompt: Sequence[int], on_token: Callable[[int], object], seed: int
+    ) -> Generation:
         """Begin to generate; it goes on until it is dropped. The same prompt and seed give the same text."""
         generation = Generation(prompt, on_token, self._chance(seed))
         with self._changed:
@@ -89,8 +95,12 @@ class TorchEngine:
     def _step(self, generation: Generation) -> int:
         with torch.inference_mode():
             ids = torch.tensor([generation.pending], device=self._device)
-            made = self._model(input_ids=ids, past_key_values=generation.cache, use_cache=True, logits_to_keep=1)
+            made = self._model(
+                input_ids=ids, past_key_values=generation.cache, use_cache=True, logits_to_keep=1
+            )
             scores = made.logits[0, -1, self._first : self._last].float() / TEMPERATURE
-            token = self._first + int(torch.multinomial(torch.softmax(scores, -1), 1, generator=generation.chance))
+            token = self._first + int(
+                torch.multinomial(torch.softmax(scores, -1), 1, generator=generation.chance)
+            )
         generation.pending = [token]
         return token

@@ -26,7 +26,9 @@ class Generation(Protocol):
 class Engine(Protocol):
     """Makes the tokens. `on_token` is called in a thread of the engine's own with each token's id, until the sequence is dropped."""
 
-    def add(self, prompt: Sequence[int], on_token: Callable[[int], object], seed: int) -> Generation: ...
+    def add(
+        self, prompt: Sequence[int], on_token: Callable[[int], object], seed: int
+    ) -> Generation: ...
 
     def drop(self, generation: Any) -> None: ...
 
@@ -47,7 +49,11 @@ class TorchPlayer:
 
     def __init__(self, engine: Engine, context: ResponseContext) -> None:
         self._engine, self._server = engine, context.server
-        self._exchange, self._request, self._entry = context.exchange, context.request, context.entry
+        self._exchange, self._request, self._entry = (
+            context.exchange,
+            context.request,
+            context.entry,
+        )
         self._loop = asyncio.get_running_loop()
         self._arriving = Arriving()
         self._writer = self._request.writer(replace(self._request.plan(), source=self._arriving))
@@ -84,7 +90,9 @@ class TorchPlayer:
         if self._exchange.gone:
             return
         for index, prompt in enumerate(self._request.prompt_ids):
-            self._running[index] = self._engine.add(prompt, partial(self._from_engine, index), seed=index)
+            self._running[index] = self._engine.add(
+                prompt, partial(self._from_engine, index), seed=index
+            )
         if self._server.engine.dying:
             self.hurry()
 
@@ -97,7 +105,9 @@ class TorchPlayer:
             return  # it was dropped while this token was being made
         try:
             self._go_on(index, token)
-        except BaseException:  # this server's own fault: the response breaks off, and the loop reports it
+        except (
+            BaseException
+        ):  # this server's own fault: the response breaks off, and the loop reports it
             self._drop("failed")
             self._exchange.reset()
             raise

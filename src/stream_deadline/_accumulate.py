@@ -98,7 +98,8 @@ class MessageAccumulator:
         if not self._parts:
             return None
         first, *others = [
-            each if isinstance(each, AIMessageChunk) else AIMessageChunk(content=each.content) for each in self._parts
+            each if isinstance(each, AIMessageChunk) else AIMessageChunk(content=each.content)
+            for each in self._parts
         ]
         whole = first + others if others else first
         assert isinstance(whole, AIMessageChunk)

@@ -81,12 +81,16 @@ class Exchange:
         # A deadline and a call group of its own, since the end of this answer lifts only these.
         own = deadline(None if limit == NEVER else limit)
         with no_deadline(), own as self._due, self._calls:
-            work = asyncio.ensure_future(self._app(self._connection, self._inbox.receive, self._outbox.send))
+            work = asyncio.ensure_future(
+                self._app(self._connection, self._inbox.receive, self._outbox.send)
+            )
         if outer is not None:
             outer.add(self._end_calls)
         listening = asyncio.create_task(self._listen())
         try:
-            await asyncio.wait((work, self._news), timeout=self._timeout(), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(
+                (work, self._news), timeout=self._timeout(), return_when=asyncio.FIRST_COMPLETED
+            )
             if self._outbox.stage is ENDING:
                 await self._release_end(work)
             if self._outbox.stage is COMPLETE:
@@ -231,7 +235,11 @@ class Exchange:
         if not work.done():
             text = f"the work did not end within {CLEAN_UP:g} s of its cancellation, and runs on"
             self._log(logging.ERROR, text)
-        elif not work.cancelled() and (error := work.exception()) is not None and error_response_for(error) is None:
+        elif (
+            not work.cancelled()
+            and (error := work.exception()) is not None
+            and error_response_for(error) is None
+        ):
             kind = type(error).__name__
             self._log(logging.INFO, f"the cancelled work ended with {kind}")
 

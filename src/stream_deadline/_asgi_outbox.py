@@ -51,7 +51,14 @@ class Outbox:
             there are none yet.
     """
 
-    def __init__(self, send: Send, *, hold_end: bool, on_last: Callable[[], None], on_held: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        send: Send,
+        *,
+        hold_end: bool,
+        on_last: Callable[[], None],
+        on_held: Callable[[], None],
+    ) -> None:
         """Start with nothing sent.
 
         Args:
@@ -107,7 +114,9 @@ class Outbox:
             self._note_tail(message)
             await self._send(message)
         elif self.stage is DROPPED:
-            await asyncio.sleep(0)  # an application that never waits could not be cancelled otherwise
+            await asyncio.sleep(
+                0
+            )  # an application that never waits could not be cancelled otherwise
         elif self.stage is ENDING:
             if kind not in _BODIES:  # a second end is ignored
                 self._held.append(message)

@@ -56,10 +56,16 @@ def bounded_sync(
         ValueError: a bound is not a positive number of seconds, or a part is longer than the whole.
     """
     until = timeout if isinstance(timeout, Deadline) else None
-    bounds = Bounds(None if isinstance(timeout, Deadline) else timeout, first_chunk_timeout, idle_timeout)
+    bounds = Bounds(
+        None if isinstance(timeout, Deadline) else timeout, first_chunk_timeout, idle_timeout
+    )
     budget = Budget(bounds, time.monotonic, until)
     calls = CallGroup()
-    ends = interrupter(items, calls, blocking=True) if interrupt is None else lambda in_use: interrupt()
+    ends = (
+        interrupter(items, calls, blocking=True)
+        if interrupt is None
+        else lambda in_use: interrupt()
+    )
     return BoundedIterator(items, budget, NullAccumulator(), ends, calls.context())
 
 
@@ -90,7 +96,9 @@ class BoundedIterator(Iterator[T]):
         self._items = items
         self._budget = budget
         self._alarm = Alarm(budget, interrupt)
-        self._pulls = _iterate(items, budget, accumulator, self._alarm, context or contextvars.copy_context())
+        self._pulls = _iterate(
+            items, budget, accumulator, self._alarm, context or contextvars.copy_context()
+        )
 
     def __iter__(self) -> Self:
         return self
@@ -134,7 +142,12 @@ class BoundedIterator(Iterator[T]):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.close()
 
     def __del__(self) -> None:
@@ -143,7 +156,11 @@ class BoundedIterator(Iterator[T]):
 
 
 def _iterate(
-    items: Iterable[T], budget: Budget, accumulator: Accumulator, alarm: Alarm, context: contextvars.Context
+    items: Iterable[T],
+    budget: Budget,
+    accumulator: Accumulator,
+    alarm: Alarm,
+    context: contextvars.Context,
 ) -> Generator[T]:
     source: Iterator[T] = iter(items)
     clock, watches_chunks, run = budget.clock, budget.watches_chunks, context.run

@@ -29,13 +29,17 @@ def seconds(name: str, value: Any) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise ValueError(f"{name} must be a number of seconds, or None for no bound; got {value!r}.")
+        raise ValueError(
+            f"{name} must be a number of seconds, or None for no bound; got {value!r}."
+        )
     try:
         number = float(value)
     except OverflowError:
         number = math.inf
     if not (number > 0 and math.isfinite(number)):
-        raise ValueError(f"{name} must be a positive number of seconds, or None for no bound; got {value!r}.")
+        raise ValueError(
+            f"{name} must be a positive number of seconds, or None for no bound; got {value!r}."
+        )
     return number
 
 
@@ -63,7 +67,9 @@ class Bounds:
         for name in ("first_chunk_timeout", "idle_timeout"):
             part = getattr(self, name)
             if self.timeout is not None and part is not None and part > self.timeout:
-                raise ValueError(f"{name}={part:g} is longer than timeout={self.timeout:g}, so it could never act.")
+                raise ValueError(
+                    f"{name}={part:g} is longer than timeout={self.timeout:g}, so it could never act."
+                )
 
 
 class Budget:
@@ -93,7 +99,9 @@ class Budget:
         "total_at",
     )
 
-    def __init__(self, bounds: Bounds, clock: Callable[[], float], until: Deadline | None = None) -> None:
+    def __init__(
+        self, bounds: Bounds, clock: Callable[[], float], until: Deadline | None = None
+    ) -> None:
         """Start the clock.
 
         Args:

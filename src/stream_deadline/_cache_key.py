@@ -7,7 +7,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 
-def cache_key(base_url: str, params: Mapping[str, Any], visible: list[Any], secret: list[Any]) -> str:
+def cache_key(
+    base_url: str, params: Mapping[str, Any], visible: list[Any], secret: list[Any]
+) -> str:
     """Return the text by which LangChain's cache knows a model.
 
     Args:

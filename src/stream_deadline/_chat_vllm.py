@@ -120,17 +120,27 @@ class ChatVllm(ChatOpenAI):
     def _note_given_fields(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         if not isinstance(values, dict):
             return handler(values)
-        values = bounds_as_fields(values, has_alias=cls.model_fields["request_timeout"].alias is not None)
+        values = bounds_as_fields(
+            values, has_alias=cls.model_fields["request_timeout"].alias is not None
+        )
         given = frozenset(values)
-        if any(has_key_of_environment(values.get(name), values) for name in ("root_client", "root_async_client")):
+        if any(
+            has_key_of_environment(values.get(name), values)
+            for name in ("root_client", "root_async_client")
+        ):
             given -= KEY_FIELDS  # a copy that is made of all the fields of another model
         is_copy = any(
-            isinstance(getattr(values.get(name), "_client", None), OUR_CLIENTS) for name in ("root_client", "root_async_client")
+            isinstance(getattr(values.get(name), "_client", None), OUR_CLIENTS)
+            for name in ("root_client", "root_async_client")
         )
         for name in BOUNDS[1:]:  # pydantic would take a string for a number
             if values.get(name) != "timeout":
                 seconds(name, values.get(name))
-        if not given & KEY_FIELDS and not os.environ.get(KEY_VARIABLE) and not has_own_default(cls, "openai_api_key"):
+        if (
+            not given & KEY_FIELDS
+            and not os.environ.get(KEY_VARIABLE)
+            and not has_own_default(cls, "openai_api_key")
+        ):
             values = {**values, "api_key": PLACEHOLDER_KEY}
         model = handler(values)
         model._given = given
@@ -173,7 +183,13 @@ class ChatVllm(ChatOpenAI):
 
         for root, resource, http_client, make, ours in (
             ("root_client", "client", "http_client", per_process_client, PerProcessClient),
-            ("root_async_client", "async_client", "http_async_client", per_loop_client, PerLoopClient),
+            (
+                "root_async_client",
+                "async_client",
+                "http_async_client",
+                per_loop_client,
+                PerLoopClient,
+            ),
         ):
             client = getattr(self, root)
             if client is None:
@@ -184,7 +200,10 @@ class ChatVllm(ChatOpenAI):
                 self._users_retries = client.max_retries
             http = client._client
             if not isinstance(http, ours):
-                if any(name in self._given and getattr(self, name) is not None for name in (root, resource, http_client)):
+                if any(
+                    name in self._given and getattr(self, name) is not None
+                    for name in (root, resource, http_client)
+                ):
                     install_hooks(http)
                 else:
                     http = make(http, str(client.base_url), self.openai_proxy)
@@ -196,12 +215,20 @@ class ChatVllm(ChatOpenAI):
     def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
         bounds = self._bounds(kwargs, parts=True)
         self._install_streams(self.root_async_client, kwargs)
-        start = partial(super()._astream, *args, **_without_idle_manager(self._with_timeout(kwargs, self.root_async_client)))
-        return self._bounded(bounds, start, MessageAccumulator(needs_reason=self.require_finish_reason))
+        start = partial(
+            super()._astream,
+            *args,
+            **_without_idle_manager(self._with_timeout(kwargs, self.root_async_client)),
+        )
+        return self._bounded(
+            bounds, start, MessageAccumulator(needs_reason=self.require_finish_reason)
+        )
 
     async def _agenerate(self, *args: Any, **kwargs: Any) -> ChatResult:
         bounds = self._bounds(kwargs, parts=False)
-        generate = partial(super()._agenerate, *args, **self._with_timeout(kwargs, self.root_async_client))
+        generate = partial(
+            super()._agenerate, *args, **self._with_timeout(kwargs, self.root_async_client)
+        )
 
         async def once() -> AsyncIterator[ChatResult]:
             yield await generate()
@@ -212,8 +239,14 @@ class ChatVllm(ChatOpenAI):
     def _stream(self, *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
         bounds = self._bounds(kwargs, parts=True)
         self._install_streams(self.root_client, kwargs)
-        start = partial(super()._stream, *args, **_without_idle_manager(self._with_timeout(kwargs, self.root_client)))
-        return self._bounded_sync(bounds, start, MessageAccumulator(needs_reason=self.require_finish_reason))
+        start = partial(
+            super()._stream,
+            *args,
+            **_without_idle_manager(self._with_timeout(kwargs, self.root_client)),
+        )
+        return self._bounded_sync(
+            bounds, start, MessageAccumulator(needs_reason=self.require_finish_reason)
+        )
 
     def _generate(self, *args: Any, **kwargs: Any) -> ChatResult:
         bounds = self._bounds(kwargs, parts=False)
@@ -249,7 +282,12 @@ class ChatVllm(ChatOpenAI):
 
     def _with_timeout(self, kwargs: dict[str, Any], client: Any) -> dict[str, Any]:
         """Pass the SDK the model's time-out, if its client was made with another."""
-        if client is None or "timeout" in kwargs or "timeout" in self.model_kwargs or client.timeout == self.request_timeout:
+        if (
+            client is None
+            or "timeout" in kwargs
+            or "timeout" in self.model_kwargs
+            or client.timeout == self.request_timeout
+        ):
             return kwargs
         if self._users_retries is not None and self.request_timeout is None:
             return kwargs  # the user's own client has one
@@ -261,7 +299,9 @@ class ChatVllm(ChatOpenAI):
         budget = Budget(bounds, clock_of(asyncio.get_running_loop()))
         tracker = ConnectionTracker(budget, blocking=False, raw=self.raw_chunks)
         retrier = Retrier(self._retries(self.root_async_client), budget, tracker)
-        stream = BoundedStream(retrier.stream(start), budget, accumulator, tracker.cut, tracker.context())
+        stream = BoundedStream(
+            retrier.stream(start), budget, accumulator, tracker.cut, tracker.context()
+        )
         tracker.on_progress, tracker.on_finish = stream.note_progress, accumulator.finish
         return stream
 
@@ -271,7 +311,9 @@ class ChatVllm(ChatOpenAI):
         budget = Budget(bounds, time.monotonic)
         tracker = ConnectionTracker(budget, blocking=True, raw=self.raw_chunks)
         retrier = Retrier(self._retries(self.root_client), budget, tracker)
-        stream = BoundedIterator(retrier.stream_sync(start), budget, accumulator, tracker.cut, tracker.context())
+        stream = BoundedIterator(
+            retrier.stream_sync(start), budget, accumulator, tracker.cut, tracker.context()
+        )
         tracker.on_progress, tracker.on_finish = stream.note_progress, accumulator.finish
         return stream
 
@@ -284,23 +326,46 @@ class ChatVllm(ChatOpenAI):
 
     def _should_stream_usage(self, stream_usage: bool | None = None, **kwargs: Any) -> bool:
         own = self.stream_usage
-        if own == ChatOpenAI.model_fields["stream_usage"].default and "stream_usage" not in self.model_fields_set:
+        if (
+            own == ChatOpenAI.model_fields["stream_usage"].default
+            and "stream_usage" not in self.model_fields_set
+        ):
             own = None  # before langchain-openai 1.0 the default is False
-        settings = [stream_usage, kwargs.get("stream_options"), self.model_kwargs.get("stream_options"), own]
-        return super()._should_stream_usage(stream_usage, **kwargs) if any(each is not None for each in settings) else True
+        settings = [
+            stream_usage,
+            kwargs.get("stream_options"),
+            self.model_kwargs.get("stream_options"),
+            own,
+        ]
+        return (
+            super()._should_stream_usage(stream_usage, **kwargs)
+            if any(each is not None for each in settings)
+            else True
+        )
 
     def _convert_chunk_to_generation_chunk(
-        self, chunk: dict[str, Any], default_chunk_class: type, base_generation_info: dict[str, Any] | None
+        self,
+        chunk: dict[str, Any],
+        default_chunk_class: type,
+        base_generation_info: dict[str, Any] | None,
     ) -> ChatGenerationChunk | None:
-        tracker = current_tracker() if default_chunk_class is AIMessageChunk and not base_generation_info else None
+        tracker = (
+            current_tracker()
+            if default_chunk_class is AIMessageChunk and not base_generation_info
+            else None
+        )
         if tracker is not None and tracker.raw and (text := text_of(chunk)) is not None:
             if tracker.pattern:
                 return tracker.pattern.copy(text)
-            generation = super()._convert_chunk_to_generation_chunk(chunk, default_chunk_class, base_generation_info)
+            generation = super()._convert_chunk_to_generation_chunk(
+                chunk, default_chunk_class, base_generation_info
+            )
             if generation is not None and tracker.pattern is None:
                 tracker.pattern = Pattern(generation, text)
             return generation
-        generation = super()._convert_chunk_to_generation_chunk(chunk, default_chunk_class, base_generation_info)
+        generation = super()._convert_chunk_to_generation_chunk(
+            chunk, default_chunk_class, base_generation_info
+        )
         choices = chunk.get("choices") or (chunk.get("chunk") or {}).get("choices")
         if choices and (generation is None or len(choices) > 1):
             # LangChain drops a chunk without a delta, and every choice but the first, though they
@@ -334,7 +399,9 @@ class ChatVllm(ChatOpenAI):
                 generation.message.additional_kwargs[REASONING] = reasoning
         return result
 
-    def _get_generation_chunk_from_completion(self, completion: openai.BaseModel) -> ChatGenerationChunk:
+    def _get_generation_chunk_from_completion(
+        self, completion: openai.BaseModel
+    ) -> ChatGenerationChunk:
         chunk = super()._get_generation_chunk_from_completion(completion)
         chunk.message.additional_kwargs.pop(REASONING, None)  # the chunks before it have it
         return chunk
@@ -361,8 +428,12 @@ class ChatVllm(ChatOpenAI):
         """Pickle what the model was made of; its clients are made anew."""
         own = [name for name in _CLIENTS if name in self._given and is_users(getattr(self, name))]
         if own:
-            raise TypeError(f"A ChatVllm with a {own[0]} of your own cannot be pickled; make it where it is used.")
-        made_of = {name: getattr(self, name) for name in self.model_fields_set if name not in _CLIENTS}
+            raise TypeError(
+                f"A ChatVllm with a {own[0]} of your own cannot be pickled; make it where it is used."
+            )
+        made_of = {
+            name: getattr(self, name) for name in self.model_fields_set if name not in _CLIENTS
+        }
         if not self._given & KEY_FIELDS or is_from_environment(self.openai_api_key):
             made_of.pop("openai_api_key", None)  # it is read from the environment again
         return _make, (type(self), made_of)
@@ -380,4 +451,6 @@ def _make(cls: type[ChatVllm], made_of: dict[str, Any]) -> ChatVllm:
 def _without_idle_manager(kwargs: dict[str, Any]) -> dict[str, Any]:
     """Leave out a run manager without handlers, which LangChain would call for each chunk."""
     manager = kwargs.get("run_manager")
-    return {**kwargs, "run_manager": None} if manager is not None and not manager.handlers else kwargs
+    return (
+        {**kwargs, "run_manager": None} if manager is not None and not manager.handlers else kwargs
+    )

@@ -30,7 +30,9 @@ class PerLoopClient(DefaultAsyncHttpxClient):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**_arguments(settings, "AsyncHTTPTransport"))
         self._settings = settings
-        self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, DefaultAsyncHttpxClient] = WeakKeyDictionary()
+        self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, DefaultAsyncHttpxClient] = (
+            WeakKeyDictionary()
+        )
         self._changing = threading.Lock()
         _per_loop.add(self)
 
@@ -139,7 +141,11 @@ def _environment(like: Any) -> tuple[Any, ...]:
     return tuple(tuple(each) for each in options or ()), proxies
 
 
-_PROXIES = [each for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY") for each in (name, name.lower())]
+_PROXIES = [
+    each
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+    for each in (name, name.lower())
+]
 
 
 def _arguments(settings: dict[str, Any], transport: str) -> dict[str, Any]:
@@ -152,7 +158,12 @@ def _arguments(settings: dict[str, Any], transport: str) -> dict[str, Any]:
     verify = _certificates(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
     if options:
         kind = getattr(_httpx(), transport)
-        settings["transport"] = kind(verify=verify, proxy=proxy, socket_options=list(options), limits=DEFAULT_CONNECTION_LIMITS)
+        settings["transport"] = kind(
+            verify=verify,
+            proxy=proxy,
+            socket_options=list(options),
+            limits=DEFAULT_CONNECTION_LIMITS,
+        )
     else:
         settings.update(verify=verify, proxy=proxy)
     return settings
@@ -180,5 +191,9 @@ def _certificates(file: str | None, folder: str | None) -> ssl.SSLContext:
 @lru_cache(maxsize=1)
 def _httpx() -> Any:
     """Return httpx or httpx2, whichever the SDK's clients are made of."""
-    family = next(each.__module__ for each in DefaultAsyncHttpxClient.__mro__ if each.__name__ == "AsyncClient")
+    family = next(
+        each.__module__
+        for each in DefaultAsyncHttpxClient.__mro__
+        if each.__name__ == "AsyncClient"
+    )
     return importlib.import_module(family.partition(".")[0])

@@ -27,7 +27,9 @@ RESET_WITHIN, END_WITHIN = 0.02, 1.0
 # The most seconds that a socket's time-out is set to; far larger numbers overflow there.
 LONGEST_TIMEOUT = 1e6
 
-_tracker: "ContextVar[ConnectionTracker | None]" = ContextVar("stream_deadline_tracker", default=None)
+_tracker: "ContextVar[ConnectionTracker | None]" = ContextVar(
+    "stream_deadline_tracker", default=None
+)
 
 
 class ConnectionTracker:
@@ -135,7 +137,9 @@ class ConnectionTracker:
             now = budget.clock()
             # A part bounds what comes before the answer; reads go on after it.
             request.extensions["timeout"] = {
-                phase: _shorter((budget.total_at if phase == "read" else budget.due) - now, given.get(phase))
+                phase: _shorter(
+                    (budget.total_at if phase == "read" else budget.due) - now, given.get(phase)
+                )
                 for phase in ("connect", "read", "write", "pool")
             }
 
@@ -184,7 +188,9 @@ _CONNECTED = {
 class _Trace:
     """httpcore's `trace` extension: it is called with the name of a step and its details."""
 
-    def __init__(self, tracker: ConnectionTracker, others: Callable[[str, dict[str, Any]], Any] | None) -> None:
+    def __init__(
+        self, tracker: ConnectionTracker, others: Callable[[str, dict[str, Any]], Any] | None
+    ) -> None:
         """Wrap `others`, the trace that the request had before; None: it had none."""
         self._tracker = tracker
         self._others = others

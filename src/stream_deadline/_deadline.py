@@ -46,7 +46,9 @@ class Deadline:
         if limit is None:
             return _NO_DEADLINE
         if isinstance(limit, bool) or not isinstance(limit, Real) or not math.isfinite(limit):
-            raise ValueError(f"A deadline must be a number of seconds from now, or None for no bound; got {limit!r}.")
+            raise ValueError(
+                f"A deadline must be a number of seconds from now, or None for no bound; got {limit!r}."
+            )
         return cls(now() + float(limit), float(limit))
 
     def lift(self) -> None:
@@ -65,7 +67,9 @@ class Deadline:
 
 _NO_DEADLINE = Deadline(NEVER, NEVER)
 # All deadlines that hold, the outermost first. When one is lifted, the others still hold.
-_ambient: contextvars.ContextVar[tuple[Deadline, ...]] = contextvars.ContextVar("stream_deadline", default=())
+_ambient: contextvars.ContextVar[tuple[Deadline, ...]] = contextvars.ContextVar(
+    "stream_deadline", default=()
+)
 
 
 class deadline:
@@ -101,7 +105,9 @@ class deadline:
     def __enter__(self) -> Deadline:
         """Return the deadline that holds inside: this one, or an outer one that comes sooner."""
         if self._state != "new":
-            raise RuntimeError(f"This `deadline` was {self._state} already; make a new one for each block.")
+            raise RuntimeError(
+                f"This `deadline` was {self._state} already; make a new one for each block."
+            )
         holding = (*_ambient.get(), self._new)
         self._token = _ambient.set(holding)
         self._state = "entered"

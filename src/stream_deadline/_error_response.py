@@ -12,7 +12,9 @@ from stream_deadline._errors import AnswerCutShort, StreamDeadlineExceeded
 # Characters of the model server's message that are quoted; it may contain a whole prompt.
 _LONGEST_QUOTE: Final = 300
 # RFC 9110, 10.2.3: seconds, or a date. Anything else is not passed on.
-_RETRY_AFTER = re.compile(r"[0-9]{1,9}|[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2} GMT")
+_RETRY_AFTER = re.compile(
+    r"[0-9]{1,9}|[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2} GMT"
+)
 
 
 @dataclass(frozen=True)
@@ -57,11 +59,20 @@ def _of(error: BaseException) -> ErrorResponse | None:
         return _of_status(error)
     cause = f"{type(error).__name__}: {_quoted(error)}"
     if isinstance(error, AnswerCutShort):
-        return ErrorResponse(502, "model_failed", "The model's answer ended without a finish reason, so it is not whole.", cause)
+        return ErrorResponse(
+            502,
+            "model_failed",
+            "The model's answer ended without a finish reason, so it is not whole.",
+            cause,
+        )
     if isinstance(error, openai.APITimeoutError):
-        return ErrorResponse(504, "model_timeout", "The model's server did not answer in time.", cause)
+        return ErrorResponse(
+            504, "model_timeout", "The model's server did not answer in time.", cause
+        )
     if isinstance(error, openai.APIConnectionError):
-        return ErrorResponse(502, "model_unreachable", "The model's server cannot be reached, or hung up.", cause)
+        return ErrorResponse(
+            502, "model_unreachable", "The model's server cannot be reached, or hung up.", cause
+        )
     if isinstance(error, openai.APIError) or _is_transport(error):
         return ErrorResponse(502, "model_failed", "The model's server broke its answer off.", cause)
     return None
@@ -75,14 +86,23 @@ def _of_status(error: openai.APIStatusError) -> ErrorResponse:
         return ErrorResponse(502, "model_refused", text, f"the model's server answered {status}")
     if status == 404:
         return ErrorResponse(
-            502, "model_not_found", "The model's server does not have the model that this server asks for.", cause
+            502,
+            "model_not_found",
+            "The model's server does not have the model that this server asks for.",
+            cause,
         )
     if status in (400, 413, 422):
-        return ErrorResponse(status, "bad_request", f"The model's server refused the request: {said}", cause)
+        return ErrorResponse(
+            status, "bad_request", f"The model's server refused the request: {said}", cause
+        )
     if status in (429, 503):
         text = "The model's server is busy; try again later."
-        return ErrorResponse(503, "model_busy", text, cause, _retry_after(error.response.headers.get("retry-after")))
-    return ErrorResponse(502, "model_failed", f"The model's server failed with status {status}.", cause)
+        return ErrorResponse(
+            503, "model_busy", text, cause, _retry_after(error.response.headers.get("retry-after"))
+        )
+    return ErrorResponse(
+        502, "model_failed", f"The model's server failed with status {status}.", cause
+    )
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:
@@ -99,7 +119,8 @@ def _is_transport(error: BaseException) -> bool:
     The SDK does not wrap it in the middle of a stream.
     """
     return any(
-        base.__name__ == "TransportError" and base.__module__.split(".")[0].startswith("httpx") for base in type(error).__mro__
+        base.__name__ == "TransportError" and base.__module__.split(".")[0].startswith("httpx")
+        for base in type(error).__mro__
     )
 
 
@@ -125,5 +146,7 @@ def one_line(text: object, most: int) -> str:
         most: characters, at most.
     """
     words = " ".join(str(text)[: 4 * most].split())
-    shown = "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in words)
+    shown = "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in words
+    )
     return shown if len(shown) <= most else shown[: most - 1] + "…"

@@ -79,7 +79,9 @@ class StreamDeadlineExceeded(_PartialAnswer, TimeoutError):
         chunks: how many chunks had been handed over, or were about to be.
     """
 
-    def __init__(self, bound: Bound, limit: float, elapsed: float, chunks: int = 0, partial: Any = None) -> None:
+    def __init__(
+        self, bound: Bound, limit: float, elapsed: float, chunks: int = 0, partial: Any = None
+    ) -> None:
         self.bound: Bound = bound
         self.limit = limit
         super().__init__(elapsed, chunks, partial)

@@ -95,7 +95,9 @@ class TrackedStream:
         secure: whether it has TLS, where an orderly end and a broken one look the same.
     """
 
-    def __init__(self, inner: Any, caller: CurrentCaller, opened_in: float, *, secure: bool = False) -> None:
+    def __init__(
+        self, inner: Any, caller: CurrentCaller, opened_in: float, *, secure: bool = False
+    ) -> None:
         self._inner = inner
         self.secure = secure
         self._caller = caller
@@ -148,7 +150,9 @@ class _SyncStream(TrackedStream):
     def close(self) -> None:
         self._inner.close()
 
-    def start_tls(self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None) -> "_SyncStream":
+    def start_tls(
+        self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None
+    ) -> "_SyncStream":
         with self._shaking_hands():
             inner = self._inner.start_tls(ssl_context, server_hostname, timeout)
         return _SyncStream(inner, self._caller, self.opened_in, secure=True)
@@ -210,7 +214,9 @@ class _Backend:
 class _SyncBackend(_Backend):
     def connect_tcp(self, *args: Any, **kwargs: Any) -> _SyncStream:
         began = time.monotonic()
-        return _SyncStream(self._inner.connect_tcp(*args, **kwargs), self._caller, time.monotonic() - began)
+        return _SyncStream(
+            self._inner.connect_tcp(*args, **kwargs), self._caller, time.monotonic() - began
+        )
 
     def connect_unix_socket(self, *args: Any, **kwargs: Any) -> _SyncStream:
         return _SyncStream(self._inner.connect_unix_socket(*args, **kwargs), self._caller, 0.0)
@@ -222,10 +228,14 @@ class _SyncBackend(_Backend):
 class _AsyncBackend(_Backend):
     async def connect_tcp(self, *args: Any, **kwargs: Any) -> _AsyncStream:
         began = time.monotonic()
-        return _AsyncStream(await self._inner.connect_tcp(*args, **kwargs), self._caller, time.monotonic() - began)
+        return _AsyncStream(
+            await self._inner.connect_tcp(*args, **kwargs), self._caller, time.monotonic() - began
+        )
 
     async def connect_unix_socket(self, *args: Any, **kwargs: Any) -> _AsyncStream:
-        return _AsyncStream(await self._inner.connect_unix_socket(*args, **kwargs), self._caller, 0.0)
+        return _AsyncStream(
+            await self._inner.connect_unix_socket(*args, **kwargs), self._caller, 0.0
+        )
 
     async def sleep(self, seconds: float) -> None:
         await self._inner.sleep(seconds)

@@ -26,9 +26,15 @@ _REASONING, _SUMMARY = "response.reasoning_text.delta", "response.reasoning_summ
 
 def completions(client: Any) -> Any:
     """Return the SDK's `chat.completions` of a client, with streams of dicts for our calls."""
-    kind, stream = (AsyncCompletions, _AsyncDicts) if isinstance(client, openai.AsyncOpenAI) else (Completions, _Dicts)
+    kind, stream = (
+        (AsyncCompletions, _AsyncDicts)
+        if isinstance(client, openai.AsyncOpenAI)
+        else (Completions, _Dicts)
+    )
     resource: Any = kind(client)
-    _replace_stream(resource, lambda tracker: stream if tracker.raw and is_plain(resource) else None)
+    _replace_stream(
+        resource, lambda tracker: stream if tracker.raw and is_plain(resource) else None
+    )
     return resource
 
 
@@ -104,7 +110,9 @@ class _AsDicts(_Instead):
     def _process_response_data(self, *, data: Any, response: Any, **_: Any) -> Any:
         if _is_complete(data):
             return data
-        return self._client._process_response_data(data=data, cast_to=ChatCompletionChunk, response=response)
+        return self._client._process_response_data(
+            data=data, cast_to=ChatCompletionChunk, response=response
+        )
 
 
 def _is_complete(data: Any) -> bool:
@@ -164,7 +172,9 @@ class _AsEvents(_Instead):
 class _AsChats(_Instead):
     def _process_response_data(self, *, data: Any, **more: Any) -> Any:
         choices = data.get("choices") if isinstance(data, dict) else None
-        ends = isinstance(choices, list) and any(isinstance(each, dict) and each.get("finish_reason") for each in choices)
+        ends = isinstance(choices, list) and any(
+            isinstance(each, dict) and each.get("finish_reason") for each in choices
+        )
         if ends and self._tracker is not None:
             self._tracker.on_finish()
         return self._client._process_response_data(data=data, **more)
@@ -255,7 +265,11 @@ class Decoder:
         if not piece:
             return
         pieces = self._pieces
-        if b"\n\n" not in piece and not (pieces and piece[:1] == b"\n" and pieces[-1][-1:] == b"\n") and b"\r" not in piece:
+        if (
+            b"\n\n" not in piece
+            and not (pieces and piece[:1] == b"\n" and pieces[-1][-1:] == b"\n")
+            and b"\r" not in piece
+        ):
             pieces.append(piece)
             return
         whole = b"".join((*pieces, piece))

@@ -84,8 +84,12 @@ class Reader(Generic[T]):
         self._group = current_group()
         self._alarm: Alarm | None = None
         if budget.total_at < NEVER and budget.clock is time.monotonic:
-            self._alarm = Alarm(budget, lambda _: interrupt(True), after=LOOP_STANDS_STILL, alone=True)
-        self._task = self._loop.create_task(self._read(items), name="bounded stream", context=context)
+            self._alarm = Alarm(
+                budget, lambda _: interrupt(True), after=LOOP_STANDS_STILL, alone=True
+            )
+        self._task = self._loop.create_task(
+            self._read(items), name="bounded stream", context=context
+        )
         self._task.add_done_callback(self._finished)
         if self._group is not None:
             self._group.add(self.revoke)
@@ -241,7 +245,9 @@ class Reader(Generic[T]):
         self._timer = self._loop.call_later(CLEAN_UP, self._insist, INSIST_TIMES)
 
     def _cut_short(self) -> AnswerCutShort:
-        return self.budget.cut_short(self._handed_over + len(self.buffer), self._accumulator.partial)
+        return self.budget.cut_short(
+            self._handed_over + len(self.buffer), self._accumulator.partial
+        )
 
     def _finished(self, task: "asyncio.Task[None]") -> None:
         self._cancel_timers()
@@ -250,14 +256,20 @@ class Reader(Generic[T]):
         if not self.ended:
             # A cancellation here comes from the end of the event loop, or from the source itself.
             error = asyncio.CancelledError() if task.cancelled() else task.exception()
-            if error is not None and not task.cancelled() and self.budget.clock() >= self.budget.due:
+            if (
+                error is not None
+                and not task.cancelled()
+                and self.budget.clock() >= self.budget.due
+            ):
                 self._give_up(keep=not self.budget.is_used_up())
                 assert self.failure is not None
                 self.failure.__cause__ = error
             else:
                 self.ended = True
                 self.failure = error
-                if not self._accumulator.whole and isinstance(error, self._accumulator.errors_of_halves):
+                if not self._accumulator.whole and isinstance(
+                    error, self._accumulator.errors_of_halves
+                ):
                     self.failure = self._cut_short()
                     self.failure.__cause__ = error
         elif not task.cancelled():
@@ -305,7 +317,9 @@ class Reader(Generic[T]):
         """Cancel the reader, and again for as long as it has not ended."""
         self._cancel_timers()
         if not self._task.done() and tries:
-            if self._begun:  # one that is cancelled before its first step would never close its source
+            if (
+                self._begun
+            ):  # one that is cancelled before its first step would never close its source
                 self._task.cancel()
             self._timer = self._loop.call_later(INSIST_EVERY, self._insist, tries - 1)
 

@@ -22,7 +22,12 @@ def text_of(chunk: dict[str, Any]) -> str | None:
         return None
     choice = choices[0]
     delta = choice.get("delta") if choice.__class__ is dict else None
-    if delta.__class__ is not dict or len(delta) != 1 or choice.get("finish_reason") or choice.get("logprobs"):
+    if (
+        delta.__class__ is not dict
+        or len(delta) != 1
+        or choice.get("finish_reason")
+        or choice.get("logprobs")
+    ):
         return None
     text = delta.get("content")
     return text if text.__class__ is str and text else None
@@ -39,7 +44,11 @@ class Pattern:
             text: the text.
         """
         message = made.message
-        fields = {name: value for name, value in message.__dict__.items() if isinstance(value, dict | list)}
+        fields = {
+            name: value
+            for name, value in message.__dict__.items()
+            if isinstance(value, dict | list)
+        }
         del fields["response_metadata"]
         self._metadata = message.response_metadata.copy()
         self._fits = (
@@ -78,6 +87,10 @@ def _alike(model: M) -> M:
     twin = object.__new__(type(model))
     _set(twin, "__dict__", model.__dict__.copy())
     _set(twin, "__pydantic_fields_set__", model.__pydantic_fields_set__.copy())
-    _set(twin, "__pydantic_extra__", None if model.__pydantic_extra__ is None else model.__pydantic_extra__.copy())
+    _set(
+        twin,
+        "__pydantic_extra__",
+        None if model.__pydantic_extra__ is None else model.__pydantic_extra__.copy(),
+    )
     _set(twin, "__pydantic_private__", None)
     return twin

@@ -68,7 +68,9 @@ def total_seconds(timeout: Any) -> float | None:
             not a positive number.
     """
     if has_phases(timeout):
-        raise ValueError(f"timeout={timeout!r} does not say how long a call may take in all; pass stream_timeout=… too.")
+        raise ValueError(
+            f"timeout={timeout!r} does not say how long a call may take in all; pass stream_timeout=… too."
+        )
     return seconds("timeout", timeout)
 
 

@@ -48,7 +48,9 @@ class Alarm:
         "waiting",
     )
 
-    def __init__(self, budget: Budget, interrupt: Interrupt, *, after: float = 0.0, alone: bool = False) -> None:
+    def __init__(
+        self, budget: Budget, interrupt: Interrupt, *, after: float = 0.0, alone: bool = False
+    ) -> None:
         """Set the alarm.
 
         Args:
@@ -162,7 +164,9 @@ class _Watchdog:
             thread.join(1.0)
 
     def _start(self) -> None:
-        self._thread = threading.Thread(target=self._run, name="stream-deadline watchdog", daemon=True)
+        self._thread = threading.Thread(
+            target=self._run, name="stream-deadline watchdog", daemon=True
+        )
         try:
             self._thread.start()
         except RuntimeError:  # Python 3.12 starts no threads once the interpreter is ending
@@ -182,7 +186,9 @@ class _Watchdog:
                         self._queue.clear()
                         self._thread = None
                         return
-                    self._next_look = min(self._queue[0][0] if self._queue else NEVER, now + LONGEST_SLEEP)
+                    self._next_look = min(
+                        self._queue[0][0] if self._queue else NEVER, now + LONGEST_SLEEP
+                    )
                     self._changed.wait(self._next_look - now)
                     self._next_look = -NEVER
                     continue

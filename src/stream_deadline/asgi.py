@@ -118,7 +118,9 @@ class DeadlineMiddleware:
         max_timeout = _renamed("longest", longest, max_timeout)
         max_body_bytes = _renamed("largest_body", largest_body, max_body_bytes)
         if max_body_bytes is not None and max_body_bytes <= 0:
-            raise ValueError(f"max_body_bytes must be a positive number of bytes, or None; got {max_body_bytes}")
+            raise ValueError(
+                f"max_body_bytes must be a positive number of bytes, or None; got {max_body_bytes}"
+            )
         self.app = app
         self._max_body_bytes = max_body_bytes
         self._default = seconds("default_timeout", default_timeout)
@@ -152,12 +154,18 @@ class DeadlineMiddleware:
         Raises:
             ValueError: the header is not valid.
         """
-        values = [value.decode("latin-1").strip(" \t") for name, value in headers if name.lower() == self._header_bytes]
+        values = [
+            value.decode("latin-1").strip(" \t")
+            for name, value in headers
+            if name.lower() == self._header_bytes
+        ]
         limit = self._default
         if values:
             if len(values) > 1 or not _MILLISECONDS.fullmatch(values[0]):
                 got = one_line(", ".join(values), 40)
-                raise ValueError(f"{self._header} must be one whole number of milliseconds, of at most 8 digits; got '{got}'.")
+                raise ValueError(
+                    f"{self._header} must be one whole number of milliseconds, of at most 8 digits; got '{got}'."
+                )
             limit = int(values[0]) / 1000
         bounds = [each for each in (limit, self._max) if each is not None]
         return min(bounds, default=None)

@@ -9,7 +9,9 @@ from pathlib import Path
 
 def cache_folder(kind: str) -> Path:
     """Return the folder of one kind of thing, made if need be."""
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "stream-deadline" / kind
+    folder = (
+        Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "stream-deadline" / kind
+    )
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 

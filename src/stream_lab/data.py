@@ -27,4 +27,6 @@ def data_folder(name: str) -> Path:
     for folder in (packaged(name), checkout / name):
         if folder.is_dir():
             return folder
-    raise DataError(f"This installation of the laboratory lacks {name}; install it anew, or work in a checkout.")
+    raise DataError(
+        f"This installation of the laboratory lacks {name}; install it anew, or work in a checkout."
+    )

@@ -35,4 +35,6 @@ def require(*modules: str, extra: str) -> None:
     """
     for module in modules:
         if find_spec(module) is None:
-            raise MissingExtra(f"{module} is not installed; pip install '{installed()[0]}[{extra}]'.")
+            raise MissingExtra(
+                f"{module} is not installed; pip install '{installed()[0]}[{extra}]'."
+            )

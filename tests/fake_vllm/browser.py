@@ -12,7 +12,14 @@ from typing import Any
 
 import websocket
 
-CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
+CHROMIUM = next(
+    (
+        path
+        for name in ("chromium", "chromium-browser", "google-chrome")
+        if (path := shutil.which(name))
+    ),
+    None,
+)
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -26,7 +33,11 @@ class Page:
     def evaluate(self, expression: str) -> Any:
         """The value of a JavaScript expression."""
         self._sent += 1
-        command = {"id": self._sent, "method": "Runtime.evaluate", "params": {"expression": expression, "returnByValue": True}}
+        command = {
+            "id": self._sent,
+            "method": "Runtime.evaluate",
+            "params": {"expression": expression, "returnByValue": True},
+        }
         self._connection.send(json.dumps(command))
         while (answer := json.loads(self._connection.recv())).get("id") != self._sent:
             pass
@@ -48,7 +59,14 @@ class Page:
 @contextmanager
 def opened(url: str, profile: Path) -> Iterator[Page]:
     """A page in a browser of its own. `profile`: an empty folder for it."""
-    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
+    flags = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-sync",
+    ]
     command = [
         str(CHROMIUM),
         *flags,
@@ -60,7 +78,10 @@ def opened(url: str, profile: Path) -> Iterator[Page]:
     browser = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         port = _port(profile / "DevToolsActivePort")
-        with _DIRECT.open(urllib.request.Request(f"http://127.0.0.1:{port}/json/new?{url}", method="PUT"), timeout=20) as answer:
+        with _DIRECT.open(
+            urllib.request.Request(f"http://127.0.0.1:{port}/json/new?{url}", method="PUT"),
+            timeout=20,
+        ) as answer:
             address = json.load(answer)["webSocketDebuggerUrl"]
         connection = websocket.create_connection(address, timeout=20)
         try:

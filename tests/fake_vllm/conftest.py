@@ -23,7 +23,9 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     authority, trusting = trustme.CA(), ssl.create_default_context()
     authority.configure_trust(trusting)
     issued = authority.issue_cert("127.0.0.1")
-    made = Certificates(trusting, folder / "certificate.pem", folder / "key.pem", folder / "other.pem")
+    made = Certificates(
+        trusting, folder / "certificate.pem", folder / "key.pem", folder / "other.pem"
+    )
     issued.cert_chain_pems[0].write_to_path(made.certificate)
     issued.private_key_pem.write_to_path(made.key)
     authority.issue_cert("localhost").private_key_pem.write_to_path(made.other_key)

@@ -20,12 +20,26 @@ from urllib.parse import urlsplit
 FOLDER = Path(__file__).parent / "golden"
 CASES = sorted(FOLDER.glob("*.json"))
 HEADERS = ("content-type", "allow", "www-authenticate", "x-request-id")
-EXACT = {"object", "finish_reason", "role", "status", "code", "owned_by", "param", "message", "detail", "event", "id"}
+EXACT = {
+    "object",
+    "finish_reason",
+    "role",
+    "status",
+    "code",
+    "owned_by",
+    "param",
+    "message",
+    "detail",
+    "event",
+    "id",
+}
 COUNTED = {"choices", "data", "permission", "output"}
 """Lists of which the length is a part of the protocol. The others hold as many items as there are tokens."""
 BY_TOKEN = {"top_logprobs", "prompt_logprobs"}
 """Dictionaries, or lists of such, that have tokens as keys."""
-_ID = re.compile(r"\b(chatcmpl-tool-|chatcmpl-|cmpl-|modelperm-|resp_|msg_|fc_|rs_|item_)[0-9a-fX]{16,32}\b")
+_ID = re.compile(
+    r"\b(chatcmpl-tool-|chatcmpl-|cmpl-|modelperm-|resp_|msg_|fc_|rs_|item_)[0-9a-fX]{16,32}\b"
+)
 _WHOLE_ID = re.compile(r"[0-9a-fX]{32}")
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 _ESCAPED = re.compile(r"(?<!\\)(?:\\\\)*\\u(?!00[01])")
@@ -55,30 +69,45 @@ def send(base_url: str, request: dict[str, Any], timeout: float = 120.0) -> Rece
     """Send a transcript's request on a connection of its own and keep the HTTP chunks apart."""
     request = _filled(base_url, request)
     address = urlsplit(base_url)
-    with socket.create_connection((str(address.hostname), address.port or 80), timeout=timeout) as connection:
+    with socket.create_connection(
+        (str(address.hostname), address.port or 80), timeout=timeout
+    ) as connection:
         connection.sendall(_bytes_of(request, address.netloc))
         return _received(connection.makefile("rb"), request["method"])
 
 
 def _bytes_of(request: dict[str, Any], host: str) -> bytes:
-    body = request["body_raw"] if "body_raw" in request else json.dumps(_unfolded(request["body"])) if "body" in request else ""
+    body = (
+        request["body_raw"]
+        if "body_raw" in request
+        else json.dumps(_unfolded(request["body"]))
+        if "body" in request
+        else ""
+    )
     data = body.encode("utf-8", "surrogateescape")
     headers = {"host": host, **request.get("headers", {})}
     if data or request["method"] == "POST":
         headers["content-length"] = str(len(data))
-    lines = [f"{request['method']} {request['path']} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+    lines = [
+        f"{request['method']} {request['path']} HTTP/1.1",
+        *(f"{name}: {value}" for name, value in headers.items()),
+    ]
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + data
 
 
 def _received(stream: BinaryIO, method: str) -> Received:
     status = int(stream.readline().split(b" ", 2)[1])
     lines = iter(lambda: stream.readline().decode("latin-1").rstrip("\r\n"), "")
-    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    headers = {
+        name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)
+    }
     answer = Received(status, headers)
     if headers.get("transfer-encoding", "").lower() == "chunked":
         answer.chunks = [chunk.decode("utf-8", "surrogateescape") for chunk in _chunks(stream)]
     elif method != "HEAD":
-        answer.body = stream.read(int(headers.get("content-length", -1))).decode("utf-8", "surrogateescape")
+        answer.body = stream.read(int(headers.get("content-length", -1))).decode(
+            "utf-8", "surrogateescape"
+        )
     return answer
 
 
@@ -104,13 +133,19 @@ def _filled(base_url: str, request: dict[str, Any]) -> dict[str, Any]:
     if '"$piece"' not in json.dumps(request):
         return request
     without = ("stop", "stream", "stream_options", "include_stop_str_in_output")
-    probe = {"max_tokens": 16} | {key: value for key, value in request["body"].items() if key not in without}
+    probe = {"max_tokens": 16} | {
+        key: value for key, value in request["body"].items() if key not in without
+    }
     choice = json.loads(send(base_url, {**request, "body": probe}).body)["choices"][0]
     text = choice["message"]["content"] if "message" in choice else choice["text"]
     # A piece from the middle that does not come up before: then some tokens are told first, and one is cut.
-    starts = [at for at in range(len(text) // 3, len(text) - 4) if "\ufffd" not in text[at : at + 4]]
+    starts = [
+        at for at in range(len(text) // 3, len(text) - 4) if "\ufffd" not in text[at : at + 4]
+    ]
     at = next((at for at in starts if text.find(text[at : at + 4]) >= len(text) // 4), starts[0])
-    filled: dict[str, Any] = json.loads(json.dumps(request).replace('"$piece"', json.dumps(text[at : at + 4])))
+    filled: dict[str, Any] = json.loads(
+        json.dumps(request).replace('"$piece"', json.dumps(text[at : at + 4]))
+    )
     return filled
 
 
@@ -126,15 +161,26 @@ def problems(case: dict[str, Any], got: Received) -> list[str]:
         if name in headers and masked(headers[name], []) != masked(got.headers.get(name, ""), [])
     ]
     if ("chunks" in want) != (got.chunks is not None):
-        return [*found, "a stream expected" if "chunks" in want else "a body of known length expected"]
+        return [
+            *found,
+            "a stream expected" if "chunks" in want else "a body of known length expected",
+        ]
     if got.chunks is not None:
         return found + _stream_problems(want["chunks"], got.chunks, masks)
     if case.get("view") == "metrics":
         return found + _metrics_problems(want["families"], got.body)
     if case.get("view") == "paths":
-        return found + [f"no route {path}" for path in want["paths"] if path not in json.loads(got.body)["paths"]]
+        return found + [
+            f"no route {path}"
+            for path in want["paths"]
+            if path not in json.loads(got.body)["paths"]
+        ]
     if "json" not in headers.get("content-type", ""):
-        return found + ([] if want["body"] == got.body else [f"body {got.body[:80]!r}, expected {want['body'][:80]!r}"])
+        return found + (
+            []
+            if want["body"] == got.body
+            else [f"body {got.body[:80]!r}, expected {want['body'][:80]!r}"]
+        )
     return found + _body_problems(want["body"], got, masks)
 
 
@@ -148,19 +194,27 @@ def _body_problems(want: str, got: Received, masks: list[str]) -> list[str]:
     return said + list(differences(wanted, found, "body", "", masks, exact=got.status >= 400))
 
 
-def differences(want: Any, got: Any, path: str, key: str, masks: list[str], *, exact: bool = False) -> Iterator[str]:
+def differences(
+    want: Any, got: Any, path: str, key: str, masks: list[str], *, exact: bool = False
+) -> Iterator[str]:
     """Where two values differ in shape. `key`: under which they stand. `exact`: in an error, where every value counts."""
     if type(want) is not type(got):
         yield f"{path}: {type(got).__name__}, expected {type(want).__name__}"
-    elif isinstance(want, dict) and (key in BY_TOKEN or (want and all(name.isdigit() for name in want))):
+    elif isinstance(want, dict) and (
+        key in BY_TOKEN or (want and all(name.isdigit() for name in want))
+    ):
         for name, value in got.items():
-            yield from _like_one_of(list(want.values()), value, f"{path}.{name}", "", masks, exact=exact)
+            yield from _like_one_of(
+                list(want.values()), value, f"{path}.{name}", "", masks, exact=exact
+            )
     elif isinstance(want, dict):
         if list(want) != list(got):
             yield f"{path}: keys {list(got)}, expected {list(want)}"
             return
         for name in want:
-            yield from differences(want[name], got[name], f"{path}.{name}", name, masks, exact=exact or name == "error")
+            yield from differences(
+                want[name], got[name], f"{path}.{name}", name, masks, exact=exact or name == "error"
+            )
     elif isinstance(want, list) and key in COUNTED:
         if len(want) != len(got):
             yield f"{path}: {len(got)} items, expected {len(want)}"
@@ -171,7 +225,9 @@ def differences(want: Any, got: Any, path: str, key: str, masks: list[str], *, e
             yield f"{path}: {len(got)} items, expected {'some' if want else 'none'}"
             return
         for at, one in enumerate(got):
-            yield from _like_one_of(want, one, f"{path}[{at}]", key if key in BY_TOKEN else "", masks, exact=exact)
+            yield from _like_one_of(
+                want, one, f"{path}[{at}]", key if key in BY_TOKEN else "", masks, exact=exact
+            )
     elif (exact or _counts_exactly(key, want, got)) and masked(want, masks) != masked(got, masks):
         yield f"{path}: {got!r}, expected {want!r}"
 
@@ -179,7 +235,12 @@ def differences(want: Any, got: Any, path: str, key: str, masks: list[str], *, e
 def _counts_exactly(key: str, want: Any, got: Any) -> bool:
     if not isinstance(want, str):
         return False
-    return key in EXACT or key.endswith("_id") or (key == "type" and "." in want) or "repetition_detected" in (want, got)
+    return (
+        key in EXACT
+        or key.endswith("_id")
+        or (key == "type" and "." in want)
+        or "repetition_detected" in (want, got)
+    )
 
 
 def _like_one_of(wanted: list[Any], got: Any, *rest: Any, exact: bool) -> list[str]:
@@ -213,7 +274,9 @@ def compact(text: str) -> bool:
 
 def _stream_problems(want: list[str], got: list[str], masks: list[str]) -> list[str]:
     found = []
-    if one := next((chunk for chunk in got if not chunk.endswith("\n\n") or chunk.count("\n\n") != 1), None):
+    if one := next(
+        (chunk for chunk in got if not chunk.endswith("\n\n") or chunk.count("\n\n") != 1), None
+    ):
         found.append(f"framing: an HTTP chunk that is not one event: {one[:80]!r}")
     try:
         wanted, came = [_event(chunk) for chunk in want], [_event(chunk) for chunk in got]
@@ -222,7 +285,12 @@ def _stream_problems(want: list[str], got: list[str], masks: list[str]) -> list[
     lines = [event.lines for event in wanted]
     found += [f"framing: lines {event.lines}" for event in came if event.lines not in lines][:1]
     loose = next(
-        (chunk for chunk, event in zip(got, came, strict=True) if event.kind != "error" and not _compact_event(chunk)), None
+        (
+            chunk
+            for chunk, event in zip(got, came, strict=True)
+            if event.kind != "error" and not _compact_event(chunk)
+        ),
+        None,
     )
     found += [f"framing: JSON is not compact: {loose[:80]!r}"] if loose else []
     if _order(wanted) != _order(came):
@@ -230,8 +298,12 @@ def _stream_problems(want: list[str], got: list[str], masks: list[str]) -> list[
     for at, event in enumerate(came):
         alike = [other.data for other in wanted if other.kind == event.kind]
         if alike and event.data is not None:
-            told = _like_one_of(alike, event.data, f"{event.kind} event", "", masks, exact=event.kind == "error")
-            found += [f"event {at}: {one}" for one in told if not any(one in before for before in found)]
+            told = _like_one_of(
+                alike, event.data, f"{event.kind} event", "", masks, exact=event.kind == "error"
+            )
+            found += [
+                f"event {at}: {one}" for one in told if not any(one in before for before in found)
+            ]
     return found + _stream_totals(wanted, came)
 
 
@@ -252,7 +324,13 @@ def _event(chunk: str) -> Event:
     if not data["choices"]:
         return Event("usage", data, lines=names)
     choice = data["choices"][0]
-    kind = "finish" if choice.get("finish_reason") else "role" if "role" in choice.get("delta", ()) else "token"
+    kind = (
+        "finish"
+        if choice.get("finish_reason")
+        else "role"
+        if "role" in choice.get("delta", ())
+        else "token"
+    )
     return Event(kind, data, choice["index"], names)
 
 
@@ -269,7 +347,10 @@ def _order(events: list[Event]) -> dict[int | None, list[str]]:
 
 def _stream_totals(wanted: list[Event], came: list[Event]) -> list[str]:
     found = []
-    totals = [next((event.data for event in events if event.kind == "usage"), None) for events in (wanted, came)]
+    totals = [
+        next((event.data for event in events if event.kind == "usage"), None)
+        for events in (wanted, came)
+    ]
     if all(totals) and _all_cut([event.data for event in wanted if event.data]):
         found += _counts(*totals)
     ids = {event.data["id"] for event in came if event.data and "choices" in event.data}
@@ -278,7 +359,9 @@ def _stream_totals(wanted: list[Event], came: list[Event]) -> list[str]:
 
 def _all_cut(bodies: list[Any]) -> bool:
     """Whether all choices ended by `length`, so that their count of tokens is what the request says."""
-    reasons = {choice.get("finish_reason") for body in bodies for choice in body.get("choices", ())} - {None}
+    reasons = {
+        choice.get("finish_reason") for body in bodies for choice in body.get("choices", ())
+    } - {None}
     return reasons == {"length"}
 
 
@@ -286,7 +369,9 @@ def _counts(want: Any, got: Any) -> list[str]:
     want, got = want.get("usage") or {}, got.get("usage") or {}
     found = []
     if want.get("completion_tokens") != got.get("completion_tokens"):
-        found.append(f"usage: {got.get('completion_tokens')} completion tokens, expected {want.get('completion_tokens')}")
+        found.append(
+            f"usage: {got.get('completion_tokens')} completion tokens, expected {want.get('completion_tokens')}"
+        )
     if got and got["total_tokens"] != got["prompt_tokens"] + got["completion_tokens"]:
         found.append("usage: the total is not the sum")
     return found
@@ -304,14 +389,22 @@ def _metrics_problems(families: dict[str, Any], page: str) -> list[str]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--base-url", required=True, help="a server without flags, without /v1")
     parser.add_argument("--auth-url", help="one with --api-key sk-golden")
-    parser.add_argument("--options-url", help="one with the flags of `options`, see golden/README.md")
+    parser.add_argument(
+        "--options-url", help="one with the flags of `options`, see golden/README.md"
+    )
     parser.add_argument("--only", default="", help="a regular expression that names of cases match")
     parser.add_argument("folder", nargs="?", type=Path, default=FOLDER)
     arguments = parser.parse_args()
-    urls = {"default": arguments.base_url, "api-key": arguments.auth_url, "options": arguments.options_url}
+    urls = {
+        "default": arguments.base_url,
+        "api-key": arguments.auth_url,
+        "options": arguments.options_url,
+    }
     good = total = skipped = 0
     for path in sorted(arguments.folder.glob("*.json")):
         case = json.loads(path.read_text(encoding="utf-8"))

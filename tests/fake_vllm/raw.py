@@ -11,24 +11,36 @@ from urllib.parse import urlsplit
 
 from fake_vllm.testing import FakeVllm
 
-HEAD = b"POST %s HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+HEAD = (
+    b"POST %s HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+)
 
 
 @contextmanager
-def ask(fake: FakeVllm, scenario: str, *, path: str = "/v1/chat/completions", stream: bool = True) -> Iterator[socket.socket]:
+def ask(
+    fake: FakeVllm, scenario: str, *, path: str = "/v1/chat/completions", stream: bool = True
+) -> Iterator[socket.socket]:
     """Send a request on a connection of its own; its answer is still to be read. Leaving the block closes the connection."""
-    content: dict[str, object] = {"messages": [{"role": "user", "content": "Hi"}]} if "chat" in path else {"prompt": "Hi"}
+    content: dict[str, object] = (
+        {"messages": [{"role": "user", "content": "Hi"}]} if "chat" in path else {"prompt": "Hi"}
+    )
     if "responses" in path:
         content = {"input": "Hi"}
     limit = "max_output_tokens" if "responses" in path else "max_tokens"
-    body = json.dumps({**content, "stream": stream, limit: 30_000, "fake_scenario": scenario}).encode()
+    body = json.dumps(
+        {**content, "stream": stream, limit: 30_000, "fake_scenario": scenario}
+    ).encode()
     address = urlsplit(fake.base_url)
-    with socket.create_connection((str(address.hostname), address.port or 0), timeout=5) as connection:
+    with socket.create_connection(
+        (str(address.hostname), address.port or 0), timeout=5
+    ) as connection:
         connection.sendall(HEAD % (path.encode(), len(body)) + body)
         yield connection
 
 
-def arrivals(connection: socket.socket, *, until: bytes = b"", seconds: float = 5.0) -> Iterator[tuple[float, bytes]]:
+def arrivals(
+    connection: socket.socket, *, until: bytes = b"", seconds: float = 5.0
+) -> Iterator[tuple[float, bytes]]:
     """What comes and when, until the connection ends, these bytes have come, or it is silent for so many seconds."""
     connection.settimeout(seconds)
     tail = b""
@@ -53,7 +65,9 @@ def usual_gap(times: list[float]) -> float:
     return median(later - earlier for earlier, later in pairwise(times))
 
 
-def read(connection: socket.socket, *, until: bytes = b"", seconds: float = 5.0) -> tuple[bytes, bytes]:
+def read(
+    connection: socket.socket, *, until: bytes = b"", seconds: float = 5.0
+) -> tuple[bytes, bytes]:
     """The head and the body, of what `arrivals` gives."""
     got = b"".join(data for _, data in arrivals(connection, until=until, seconds=seconds))
     head, _, body = got.partition(b"\r\n\r\n")

@@ -19,11 +19,18 @@ COMMAND = [sys.executable, "-m", "fake_vllm"]
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=30, check=False)
+    return subprocess.run(
+        [*COMMAND, *arguments], capture_output=True, text=True, timeout=30, check=False
+    )
 
 
 def start(*arguments: str) -> tuple[subprocess.Popen[str], str]:
-    process = subprocess.Popen([*COMMAND, "--port", "0", *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [*COMMAND, "--port", "0", *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     assert process.stdout is not None
     return process, process.stdout.readline()
 
@@ -33,7 +40,10 @@ def test_it_prints_where_it_listens_and_what_it_plays() -> None:
     try:
         assert "'mine'" in line
         assert "scenario endless" in line
-        assert httpx2.get(f"{line.split()[1]}/models", trust_env=False).json()["data"][0]["id"] == "mine"
+        assert (
+            httpx2.get(f"{line.split()[1]}/models", trust_env=False).json()["data"][0]["id"]
+            == "mine"
+        )
     finally:
         process.terminate()
         assert process.wait(timeout=5) is not None
@@ -57,7 +67,11 @@ def test_an_unknown_scenario_is_one_clear_sentence() -> None:
 def test_a_reader_that_has_enough_ends_the_list_quietly() -> None:
     code = "import sys; from fake_vllm import cli; sys.stdin.read(); cli.main(['scenarios'])"
     process = subprocess.Popen(
-        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     assert process.stdout is not None
     process.stdout.close()  # before a line is written
@@ -73,7 +87,10 @@ def test_it_prints_its_version() -> None:
 
 
 def test_scenarios_are_listed_one_a_line() -> None:
-    assert [line.split()[0] for line in run("scenarios").stdout.splitlines()][:2] == ["finite", "endless"]
+    assert [line.split()[0] for line in run("scenarios").stdout.splitlines()][:2] == [
+        "finite",
+        "endless",
+    ]
 
 
 def test_it_ends_with_its_lifetime() -> None:
@@ -92,7 +109,9 @@ def test_it_ends_when_its_standard_input_closes() -> None:
 def test_a_signal_ends_streams_as_a_vllm_does_that_is_stopped(name: str) -> None:
     process, line = start("--scenario", "endless", "--gap-ms", "100000")
     body = {"messages": [{"role": "user", "content": "Hi"}], "stream": True}
-    with httpx2.stream("POST", f"{line.split()[1]}/chat/completions", json=body, trust_env=False) as answer:
+    with httpx2.stream(
+        "POST", f"{line.split()[1]}/chat/completions", json=body, trust_env=False
+    ) as answer:
         lines = (line for line in answer.iter_lines() if line)
         next(lines)
         process.send_signal(getattr(signal, name))
@@ -105,7 +124,9 @@ def test_a_signal_ends_streams_as_a_vllm_does_that_is_stopped(name: str) -> None
 def test_a_signal_ends_it_though_an_answer_will_not_end() -> None:
     process, line = start("--scenario", "stall:after=1")
     body = {"messages": [{"role": "user", "content": "Hi"}], "stream": True}
-    with httpx2.stream("POST", f"{line.split()[1]}/chat/completions", json=body, trust_env=False) as answer:
+    with httpx2.stream(
+        "POST", f"{line.split()[1]}/chat/completions", json=body, trust_env=False
+    ) as answer:
         lines = answer.iter_lines()
         next(lines)
         process.terminate()
@@ -132,13 +153,18 @@ def test_it_speaks_tls_and_says_so(certificates: Certificates) -> None:
     ("flags", "says"),
     [
         (["--ssl-certfile", "{certificate}"], "no certificate with its own key"),
-        (["--ssl-certfile", "{certificate}", "--ssl-keyfile", "{other_key}"], "no certificate with its own key"),
+        (
+            ["--ssl-certfile", "{certificate}", "--ssl-keyfile", "{other_key}"],
+            "no certificate with its own key",
+        ),
         (["--ssl-certfile", "{certificate}", "--ssl-keyfile", "/nowhere.pem"], "No such file"),
         (["--ssl-certfile", "/nowhere.pem"], "No such file"),
         (["--ssl-keyfile", "{key}"], "--ssl-keyfile needs --ssl-certfile"),
     ],
 )
-def test_bad_tls_files_are_one_clear_sentence(flags: list[str], says: str, certificates: Certificates) -> None:
+def test_bad_tls_files_are_one_clear_sentence(
+    flags: list[str], says: str, certificates: Certificates
+) -> None:
     done = run("--port", "0", *(flag.format(**certificates._asdict()) for flag in flags))
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
@@ -150,7 +176,9 @@ def test_a_certificate_made_on_the_spot_can_be_trusted_by_its_file(tmp_path: Pat
     trusted = tmp_path / "ca.pem"
     with FakeVllm("finite:tokens=1", gap=0, tls_self_signed=True, tls_ca=trusted) as fake:
         assert fake.base_url.startswith("https://")
-        with httpx2.Client(verify=ssl.create_default_context(cafile=str(trusted)), trust_env=False) as client:
+        with httpx2.Client(
+            verify=ssl.create_default_context(cafile=str(trusted)), trust_env=False
+        ) as client:
             body = {"messages": [{"role": "user", "content": "Hi"}]}
             assert client.post(f"{fake.base_url}/chat/completions", json=body).status_code == 200
         assert fake.until_over().end == "finished"
@@ -174,14 +202,20 @@ def test_it_listens_on_a_unix_socket_and_removes_it(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 def test_it_runs_on_either_event_loop(loop: str) -> None:
-    with FakeVllm("finite:tokens=3", gap=0.005, loop=loop) as fake, ask(fake, "reset:after=2") as client:
+    with (
+        FakeVllm("finite:tokens=3", gap=0.005, loop=loop) as fake,
+        ask(fake, "reset:after=2") as client,
+    ):
         with pytest.raises(ConnectionResetError):
             list(arrivals(client))
         assert fake.until_over().end == "reset"
 
 
 def test_silence_is_filled_with_comments_if_vllms_flag_says_so() -> None:
-    with FakeVllm("finite:tokens=2", gap=0.25, sse_keep_alive_interval=0.1) as fake, ask(fake, "") as client:
+    with (
+        FakeVllm("finite:tokens=2", gap=0.25, sse_keep_alive_interval=0.1) as fake,
+        ask(fake, "") as client,
+    ):
         body = b"".join(data for _, data in arrivals(client, until=b"[DONE]"))
     assert body.count(b": keep-alive\n\n") == 4
     assert body.count(b"data: ") == 1 + 2 + 1 + 1
@@ -192,7 +226,9 @@ def test_the_model_says_what_a_file_holds(tmp_path: Path) -> None:
     told.write_text("Once upon a time\nthere was a  stream.")
     with FakeVllm(gap=0, text=told) as fake:
         body = {"messages": [{"role": "user", "content": "Hi"}]}
-        choice = httpx2.post(f"{fake.base_url}/chat/completions", json=body, trust_env=False).json()["choices"][0]
+        choice = httpx2.post(
+            f"{fake.base_url}/chat/completions", json=body, trust_env=False
+        ).json()["choices"][0]
     assert choice["message"]["content"] == "Once upon a time\nthere was a  stream."
     assert choice["finish_reason"] == "stop"
 
@@ -214,5 +250,7 @@ sys.setswitchinterval(1e-5)
 sys.exit(cli.main(["--port", "0", "--lifetime", "0.3"]))
 """
     for _ in range(3):
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False
+        )
         assert (done.returncode, done.stderr) == (0, "")

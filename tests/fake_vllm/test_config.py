@@ -18,7 +18,11 @@ from tests.fake_vllm.test_cli import run
     ("text", "line", "says"),
     [
         ("scenario: finite\ngap_sm: 3\n", 2, "There is no setting gap_sm. Did you mean gap_ms"),
-        ("port: 8000\n\nscenario: stal:after=2\n", 3, "There is no scenario 'stal'. Did you mean stall"),
+        (
+            "port: 8000\n\nscenario: stal:after=2\n",
+            3,
+            "There is no scenario 'stal'. Did you mean stall",
+        ),
         ("max_num_seqs: 0\n", 1, "max_num_seqs: Input should be greater than or equal to 1"),
         ("gap_ms: fast\n", 1, "'fast' is not a timing in milliseconds"),
         ("rules:\n  - scenario: endless\n    strem: true\n", 3, "rules.0.strem"),
@@ -27,7 +31,9 @@ from tests.fake_vllm.test_cli import run
         ("- a\n", 1, "a mapping of settings is expected"),
     ],
 )
-def test_what_does_not_fit_is_named_with_its_line(text: str, line: int, says: str, tmp_path: Path) -> None:
+def test_what_does_not_fit_is_named_with_its_line(
+    text: str, line: int, says: str, tmp_path: Path
+) -> None:
     file = tmp_path / "fake.yaml"
     file.write_text(text)
     with pytest.raises(SettingsError) as caught:
@@ -41,7 +47,10 @@ def test_what_does_not_fit_is_named_with_its_line(text: str, line: int, says: st
 def test_a_file_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
     done = run("--config", str(tmp_path / "none.yaml"))
     assert done.returncode == 2
-    assert done.stderr == f"fake-vllm: Cannot read {tmp_path / 'none.yaml'}: No such file or directory.\n"
+    assert (
+        done.stderr
+        == f"fake-vllm: Cannot read {tmp_path / 'none.yaml'}: No such file or directory.\n"
+    )
 
 
 def test_flags_win_over_the_file(tmp_path: Path) -> None:
@@ -56,7 +65,10 @@ def test_a_rule_picks_the_scenario_by_what_was_asked(tmp_path: Path) -> None:
     file.write_text(
         "rules:\n- {scenario: 'refuse:status=429,times=0', prompt: secret}\n- {scenario: 'finite:tokens=2', stream: false}\n"
     )
-    with FakeVllm("finite:tokens=5", gap=0, config=file) as fake, httpx2.Client(trust_env=False) as client:
+    with (
+        FakeVllm("finite:tokens=5", gap=0, config=file) as fake,
+        httpx2.Client(trust_env=False) as client,
+    ):
 
         def ask(content: str, *, stream: bool) -> httpx2.Response:
             body = {"messages": [{"role": "user", "content": content}], "stream": stream}
@@ -96,7 +108,11 @@ def test_bad_flags_are_one_sentence_and_status_2(flags: list[str], says: str) ->
 
 def test_the_schema_is_published_and_is_that_of_the_settings() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "fake_vllm.cli", "schema"], capture_output=True, text=True, timeout=30, check=True
+        [sys.executable, "-m", "fake_vllm.cli", "schema"],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
     )
     schema = json.loads(done.stdout)
     assert schema["properties"].keys() == Settings.model_fields.keys()
@@ -105,14 +121,14 @@ def test_the_schema_is_published_and_is_that_of_the_settings() -> None:
 
 def test_every_flag_is_in_the_help() -> None:
     text = run("--help").stdout
-    assert all(f"--{name.replace('_', '-')}" in text for name in Settings.model_fields if name != "rules")
+    assert all(
+        f"--{name.replace('_', '-')}" in text for name in Settings.model_fields if name != "rules"
+    )
 
 
 def test_vllms_own_flags_keep_their_names() -> None:
     names = "host port uds ssl_certfile ssl_keyfile served_model_name max_model_len max_num_seqs max_num_queued_reqs max_num_queued_tokens api_key"
-    names += (
-        " enable_auto_tool_choice tool_call_parser enable_request_id_headers enable_prompt_tokens_details sse_keep_alive_interval"
-    )
+    names += " enable_auto_tool_choice tool_call_parser enable_request_id_headers enable_prompt_tokens_details sse_keep_alive_interval"
     assert set(names.split()) <= Settings.model_fields.keys()
 
 

@@ -39,7 +39,10 @@ def test_the_page_loads_nothing_from_elsewhere(server: FakeVllm) -> None:
 
 def test_events_tell_each_moment_of_a_request_as_it_happens(server: FakeVllm) -> None:
     server.clear()
-    with httpx2.Client(trust_env=False, timeout=5) as client, client.stream("GET", server.root + "/ledger/events") as live:
+    with (
+        httpx2.Client(trust_env=False, timeout=5) as client,
+        client.stream("GET", server.root + "/ledger/events") as live,
+    ):
         lines = live.iter_lines()
         assert live.headers["content-type"] == "text/event-stream; charset=utf-8"
         with ask(server, "") as asking:
@@ -48,7 +51,9 @@ def test_events_tell_each_moment_of_a_request_as_it_happens(server: FakeVllm) ->
         for line in lines:
             if line.startswith("data: ") and "scenario" in line:
                 entry = json.loads(line[6:])
-                seen.append((entry["started"] is not None, entry["first_token"] is not None, entry["end"]))
+                seen.append(
+                    (entry["started"] is not None, entry["first_token"] is not None, entry["end"])
+                )
                 if entry["over"] is not None:
                     break
     assert seen[-1] == (True, True, "finished")
@@ -84,7 +89,10 @@ def test_who_watches_and_leaves_is_forgotten() -> None:
     assert b"late" not in written
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium, which is not on this machine (Debian: apt-get install chromium)")
+@pytest.mark.skipif(
+    CHROMIUM is None,
+    reason="needs Chromium, which is not on this machine (Debian: apt-get install chromium)",
+)
 def test_a_browser_shows_what_runs_what_waits_and_what_is_over(tmp_path: Path) -> None:
     with FakeVllm("endless", gap=0.05, max_num_seqs=1) as fake:
         with ask(fake, "finite:tokens=2") as done:
@@ -94,7 +102,9 @@ def test_a_browser_shows_what_runs_what_waits_and_what_is_over(tmp_path: Path) -
             with ask(fake, "endless") as waiting:
                 read(waiting, until=b"\r\n\r\n", seconds=0.2)
                 page.wait_for("document.querySelectorAll('#requests tr').length == 3")
-                states = page.evaluate("[...document.querySelectorAll('td.end')].map(cell => cell.textContent)")
+                states = page.evaluate(
+                    "[...document.querySelectorAll('td.end')].map(cell => cell.textContent)"
+                )
                 assert states == ["waiting", "running", "finished"]  # the newest first
                 page.wait_for("document.querySelector('#running').textContent == '1'")
                 page.wait_for("document.querySelector('#waiting').textContent == '1'")

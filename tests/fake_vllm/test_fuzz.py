@@ -22,7 +22,13 @@ from fake_vllm.testing import FakeVllm
 REQUESTS = int(os.environ.get("FUZZ_REQUESTS", "600"))
 PATHS = ["/v1/chat/completions", "/v1/completions", "/v1/responses", "/tokenize", "/detokenize"]
 MESSAGE = {"role": "user", "content": "Hi"}
-TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {"a": {"type": "integer"}}}}}
+TOOL = {
+    "type": "function",
+    "function": {
+        "name": "f",
+        "parameters": {"type": "object", "properties": {"a": {"type": "integer"}}},
+    },
+}
 # For each field some values that it may have; anything else is tried as well. What multiplies work, as n, has an upper end.
 FIELDS: dict[str, list[Any]] = {
     "messages": [
@@ -35,7 +41,11 @@ FIELDS: dict[str, list[Any]] = {
     "tokens": [[5, 6, 7], []],
     "model": ["tiny", "nope", None, ""],
     "stream": [True, False, None],
-    "stream_options": [{"include_usage": True}, {"include_usage": True, "continuous_usage_stats": True}, {}],
+    "stream_options": [
+        {"include_usage": True},
+        {"include_usage": True, "continuous_usage_stats": True},
+        {},
+    ],
     "max_tokens": [1, 7, 0, -1, 10**6, None],
     "max_completion_tokens": [3, 0],
     "max_output_tokens": [3, 0],
@@ -57,12 +67,23 @@ FIELDS: dict[str, list[Any]] = {
     "return_token_ids": [True],
     "return_tokens_as_token_ids": [True],
     "tools": [[TOOL], [], [{}]],
-    "tool_choice": ["auto", "required", "none", {"type": "function", "function": {"name": "f"}}, "maybe"],
+    "tool_choice": [
+        "auto",
+        "required",
+        "none",
+        {"type": "function", "function": {"name": "f"}},
+        "maybe",
+    ],
     "response_format": [
         {"type": "json_object"},
         {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "boolean"}}},
     ],
-    "structured_outputs": [{"choice": ["yes", "no"]}, {"regex": "[ab]{2}"}, {"grammar": 'root ::= "a"'}, {}],
+    "structured_outputs": [
+        {"choice": ["yes", "no"]},
+        {"regex": "[ab]{2}"},
+        {"grammar": 'root ::= "a"'},
+        {},
+    ],
     "repetition_detection": [{"max_pattern_size": 4, "min_pattern_size": 1, "min_count": 3}, {}],
     "stream_interval": [1, 4, 0],
     "suffix": ["x"],
@@ -70,11 +91,21 @@ FIELDS: dict[str, list[Any]] = {
     "priority": [0, 1],
     "add_generation_prompt": [True, False],
     "continue_final_message": [True],
-    "fake_scenario": ["finite:tokens=3", "error_event:after=1", "refuse", "abort", "malformed", "nonsense", "echo"],
+    "fake_scenario": [
+        "finite:tokens=3",
+        "error_event:after=1",
+        "refuse",
+        "abort",
+        "malformed",
+        "nonsense",
+        "echo",
+    ],
 }
 ANYTHING: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3)
+    ),
     max_leaves=5,
 )
 STUMBLES = re.compile(rb"object has no attribute 'get'|object has no attribute 'items'")
@@ -107,13 +138,19 @@ def server(request: pytest.FixtureRequest) -> Iterator[FakeVllm]:
 
 
 @pytest.mark.timeout(1200)
-def test_whatever_is_asked_the_server_answers_in_vllms_form_and_keeps_nothing(server: FakeVllm) -> None:
+def test_whatever_is_asked_the_server_answers_in_vllms_form_and_keeps_nothing(
+    server: FakeVllm,
+) -> None:
     process, statuses = psutil.Process(server.pid), Counter[int]()
     client = http.client.HTTPConnection(urlsplit(server.base_url).netloc, timeout=20)
     before = (0, 0)
 
     @settings(
-        max_examples=REQUESTS // 2, deadline=None, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+        max_examples=REQUESTS // 2,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
     )
     @given(path=st.sampled_from(PATHS), body=bodies())
     def ask(path: str, body: bytes) -> None:
@@ -128,7 +165,12 @@ def test_whatever_is_asked_the_server_answers_in_vllms_form_and_keeps_nothing(se
             told = json.loads(data)
             assert answer.status == 200 or told["error"]["code"] == answer.status
         # 500 is what the scenario error_event is for, 503 what refuse is for; and vLLM itself stumbles over some odd bodies.
-        assert answer.status < 500 or b"error_event" in body or b"refuse" in body or STUMBLES.search(data), (path, body, data)
+        assert (
+            answer.status < 500
+            or b"error_event" in body
+            or b"refuse" in body
+            or STUMBLES.search(data)
+        ), (path, body, data)
         if sum(statuses.values()) == REQUESTS // 4:
             before = (process.memory_info().rss, process.num_fds())
 

@@ -16,11 +16,18 @@ def case(name: str) -> dict[str, Any]:
 
 def answer(recorded: dict[str, Any]) -> Received:
     response = recorded["response"]
-    return Received(response["status"], dict(response["headers"]), response.get("body", ""), response.get("chunks"))
+    return Received(
+        response["status"],
+        dict(response["headers"]),
+        response.get("body", ""),
+        response.get("chunks"),
+    )
 
 
 @pytest.mark.parametrize(
-    "path", [path for path in CASES if path.stem not in ("metrics_all", "openapi_paths")], ids=lambda path: path.stem
+    "path",
+    [path for path in CASES if path.stem not in ("metrics_all", "openapi_paths")],
+    ids=lambda path: path.stem,
 )
 def test_a_transcript_is_as_it_is(path: Any) -> None:
     recorded = json.loads(path.read_text(encoding="utf-8"))
@@ -41,17 +48,35 @@ def test_text_counts_and_ids_are_the_servers_own_affair() -> None:
 @pytest.mark.parametrize(
     ("name", "change", "says"),
     [
-        ("chat_basic", lambda body: body.replace('"object":"chat.completion"', '"object":"x"'), "body.object"),
+        (
+            "chat_basic",
+            lambda body: body.replace('"object":"chat.completion"', '"object":"x"'),
+            "body.object",
+        ),
         ("chat_basic", lambda body: body.replace('"service_tier":null,', ""), "keys"),
         (
             "chat_basic",
-            lambda body: body.replace('"refusal":null,"annotations":null', '"annotations":null,"refusal":null'),
+            lambda body: body.replace(
+                '"refusal":null,"annotations":null', '"annotations":null,"refusal":null'
+            ),
             "keys",
         ),
-        ("chat_basic", lambda body: body.replace('"stop_reason":null', '"stop_reason":"x"'), "stop_reason"),
-        ("chat_basic", lambda body: body.replace('"completion_tokens":12', '"completion_tokens":11'), "completion tokens"),
+        (
+            "chat_basic",
+            lambda body: body.replace('"stop_reason":null', '"stop_reason":"x"'),
+            "stop_reason",
+        ),
+        (
+            "chat_basic",
+            lambda body: body.replace('"completion_tokens":12', '"completion_tokens":11'),
+            "completion tokens",
+        ),
         ("chat_basic", lambda body: body.replace(":", ": "), "not compact"),
-        ("chat_basic", lambda body: body.replace('"chatcmpl-XXXXXXXXXXXXXXXX"', '"chatcmpl-1"'), "body.id"),
+        (
+            "chat_basic",
+            lambda body: body.replace('"chatcmpl-XXXXXXXXXXXXXXXX"', '"chatcmpl-1"'),
+            "body.id",
+        ),
         ("cmpl_n2", lambda body: body.replace('"index":1', '"index":"1"'), "index"),
         ("err_top_k", lambda body: body.replace("got -5", "got -6"), "body.error.message"),
         ("err_top_k", lambda body: body.replace("null", '"top_k"'), "param"),
@@ -74,17 +99,39 @@ def test_a_body_that_differs_is_found(name: str, change: Callable[[str], str], s
         (lambda chunks: chunks[:-1], "order"),
         (lambda chunks: [*chunks[:3], chunks[3] + chunks[4], *chunks[5:]], "framing"),
         (lambda chunks: [chunk.replace("data: {", "data: { ") for chunk in chunks], "not compact"),
-        (lambda chunks: [chunk.replace("data: ", "event: x\ndata: ") for chunk in chunks], "framing: lines"),
         (
-            lambda chunks: [chunk.replace('"finish_reason":"length"', '"finish_reason":"stop"') for chunk in chunks],
+            lambda chunks: [chunk.replace("data: ", "event: x\ndata: ") for chunk in chunks],
+            "framing: lines",
+        ),
+        (
+            lambda chunks: [
+                chunk.replace('"finish_reason":"length"', '"finish_reason":"stop"')
+                for chunk in chunks
+            ],
             "finish_reason",
         ),
-        (lambda chunks: [chunk.replace('"token_ids":null', '"token_ids":[]') for chunk in chunks], "token_ids"),
-        (lambda chunks: [chunk.replace('"completion_tokens":12', '"completion_tokens":13') for chunk in chunks], "usage"),
-        (lambda chunks: [chunks[0].replace("XXXXXXXXXXXXXXXX", "0000000000000000"), *chunks[1:]], "2 ids"),
+        (
+            lambda chunks: [
+                chunk.replace('"token_ids":null', '"token_ids":[]') for chunk in chunks
+            ],
+            "token_ids",
+        ),
+        (
+            lambda chunks: [
+                chunk.replace('"completion_tokens":12', '"completion_tokens":13')
+                for chunk in chunks
+            ],
+            "usage",
+        ),
+        (
+            lambda chunks: [chunks[0].replace("XXXXXXXXXXXXXXXX", "0000000000000000"), *chunks[1:]],
+            "2 ids",
+        ),
     ],
 )
-def test_a_stream_that_differs_is_found(change: Callable[[list[str]], list[str]], says: str) -> None:
+def test_a_stream_that_differs_is_found(
+    change: Callable[[list[str]], list[str]], says: str
+) -> None:
     recorded = case("chat_stream_usage")
     got = answer(recorded)
     got.chunks = change(list(got.chunks or []))

@@ -14,8 +14,22 @@ def test_the_fixture_gives_a_server_whose_requests_are_objects(fake_vllm: FakeVl
     with ask(fake_vllm, "") as client:
         read(client, until=b"[DONE]")
     entry = fake_vllm.until_over()
-    assert (entry.number, entry.attempt, entry.end, entry.status, entry.stream) == (1, 1, "finished", 200, True)
-    moments = [entry.arrived, entry.queued, entry.started, entry.first_token, entry.last_token, entry.slot_freed, entry.over]
+    assert (entry.number, entry.attempt, entry.end, entry.status, entry.stream) == (
+        1,
+        1,
+        "finished",
+        200,
+        True,
+    )
+    moments = [
+        entry.arrived,
+        entry.queued,
+        entry.started,
+        entry.first_token,
+        entry.last_token,
+        entry.slot_freed,
+        entry.over,
+    ]
     assert moments == sorted(moments)  # type: ignore[type-var]
     assert entry.bytes > 41 * 100
 
@@ -33,7 +47,9 @@ def test_a_marker_says_what_it_plays(fake_vllm: FakeVllm) -> None:
 def test_a_wait_in_vain_says_what_the_ledger_holds(fake_vllm: FakeVllm) -> None:
     with ask(fake_vllm, "stall") as client:
         read(client, until=b"choices")
-        with pytest.raises(FakeVllmError, match=r"within 0.1 s. The ledger: \[Entry\(id='chatcmpl-"):
+        with pytest.raises(
+            FakeVllmError, match=r"within 0.1 s. The ledger: \[Entry\(id='chatcmpl-"
+        ):
             fake_vllm.until_freed(timeout=0.1)
 
 
@@ -48,7 +64,11 @@ def test_clearing_counts_requests_and_attempts_anew(fake_vllm: FakeVllm) -> None
         for _ in numbers:
             with ask(fake_vllm, "finite:tokens=1") as client:
                 read(client, until=b"[DONE]")
-        assert [entry.number for entry in fake_vllm.requests] == [entry.attempt for entry in fake_vllm.requests] == numbers
+        assert (
+            [entry.number for entry in fake_vllm.requests]
+            == [entry.attempt for entry in fake_vllm.requests]
+            == numbers
+        )
         fake_vllm.clear()
 
 
@@ -56,7 +76,9 @@ def test_requests_over_one_connection_have_their_turns(fake_vllm: FakeVllm) -> N
     chat = {"messages": [{"role": "user", "content": "Hi"}]}
     with httpx2.Client(trust_env=False) as client:
         for stream in (False, True, False):
-            client.post(f"{fake_vllm.base_url}/chat/completions", json={**chat, "stream": stream}).raise_for_status()
+            client.post(
+                f"{fake_vllm.base_url}/chat/completions", json={**chat, "stream": stream}
+            ).raise_for_status()
     with ask(fake_vllm, "finite:tokens=1") as other:
         read(other, until=b"[DONE]")
     assert [entry.turn for entry in fake_vllm.requests] == [1, 2, 3, 1]

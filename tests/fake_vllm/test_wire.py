@@ -37,7 +37,17 @@ def test_answers_as_the_real_vllm_did(path: Path, servers: dict[str, str]) -> No
     assert problems(case, send(servers[case["server"]], case["request"])) == []
 
 
-@pytest.mark.parametrize("name", ["chat_stream", "chat_basic", "options_request_id", "auth_models_missing", "chat_get", "health"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "chat_stream",
+        "chat_basic",
+        "options_request_id",
+        "auth_models_missing",
+        "chat_get",
+        "health",
+    ],
+)
 def test_headers_stand_in_the_order_of_the_real_one(name: str, servers: dict[str, str]) -> None:
     case = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
     got = send(servers[case["server"]], case["request"])
@@ -47,19 +57,47 @@ def test_headers_stand_in_the_order_of_the_real_one(name: str, servers: dict[str
 @pytest.mark.parametrize(
     ("method", "path", "headers", "status", "names"),
     [
-        ("OPTIONS", "/v1/chat/completions", {}, 405, ["allow", "content-length", "content-type", "vary"]),
         (
-            *("OPTIONS", "/v1/chat/completions", {"origin": "http://x", "access-control-request-method": "POST"}, 400),
-            ["vary", "access-control-allow-methods", "access-control-max-age", "content-length", "content-type"],
+            "OPTIONS",
+            "/v1/chat/completions",
+            {},
+            405,
+            ["allow", "content-length", "content-type", "vary"],
+        ),
+        (
+            *(
+                "OPTIONS",
+                "/v1/chat/completions",
+                {"origin": "http://x", "access-control-request-method": "POST"},
+                400,
+            ),
+            [
+                "vary",
+                "access-control-allow-methods",
+                "access-control-max-age",
+                "content-length",
+                "content-type",
+            ],
         ),
         ("GET", "/v1/models/", {}, 307, ["content-length", "location", "vary"]),
         ("HEAD", "/health", {}, 405, ["allow", "content-length", "content-type", "vary"]),
         ("GET", "/v1/responses/resp_1", {}, 404, ["content-length", "content-type", "vary"]),
-        ("GET", "/v1/responses/resp_1/cancel", {}, 405, ["allow", "content-length", "content-type", "vary"]),
+        (
+            "GET",
+            "/v1/responses/resp_1/cancel",
+            {},
+            405,
+            ["allow", "content-length", "content-type", "vary"],
+        ),
     ],
 )
 def test_what_no_transcript_holds_is_as_it_was_seen(
-    method: str, path: str, headers: dict[str, str], status: int, names: list[str], servers: dict[str, str]
+    method: str,
+    path: str,
+    headers: dict[str, str],
+    status: int,
+    names: list[str],
+    servers: dict[str, str],
 ) -> None:
     """Seen on a vLLM 0.32.0 with curl."""
     got = httpx2.request(method, servers["default"] + path, headers=headers, trust_env=False)
@@ -69,5 +107,7 @@ def test_what_no_transcript_holds_is_as_it_was_seen(
 
 def test_an_id_is_on_every_answer_if_asked_for(servers: dict[str, str]) -> None:
     for path in ("/health", "/v1/nope", "/v1/models"):
-        got = httpx2.get(servers["options"] + path, headers={"x-request-id": "mine"}, trust_env=False)
+        got = httpx2.get(
+            servers["options"] + path, headers={"x-request-id": "mine"}, trust_env=False
+        )
         assert got.headers["x-request-id"] == "mine"

@@ -55,7 +55,15 @@ class Ticking:
 def serving(engine: Ticking, **settings: Any) -> Iterator[str]:
     """A server, which dies at the end of the block."""
     port = free_port()
-    chosen = make({"port": port, "served_model_name": "random", "watch_stdin": False, "lifetime": 60, **settings})
+    chosen = make(
+        {
+            "port": port,
+            "served_model_name": "random",
+            "watch_stdin": False,
+            "lifetime": 60,
+            **settings,
+        }
+    )
 
     def app(settings: Settings) -> App:
         return App(settings, partial(TorchPlayer, engine), plain=True)
@@ -114,7 +122,9 @@ def test_a_stream_has_the_engines_tokens_and_vllms_events(root: str, engine: Tic
     assert gauge(root, "generation_tokens_total") == 5
 
 
-def test_a_whole_answer_has_as_many_choices_and_tokens_as_asked_for(root: str, engine: Ticking) -> None:
+def test_a_whole_answer_has_as_many_choices_and_tokens_as_asked_for(
+    root: str, engine: Ticking
+) -> None:
     answer = ask(root, max_tokens=7, n=2).json()
     assert [choice["finish_reason"] for choice in answer["choices"]] == ["length", "length"]
     assert answer["usage"]["completion_tokens"] == 14
@@ -122,7 +132,9 @@ def test_a_whole_answer_has_as_many_choices_and_tokens_as_asked_for(root: str, e
 
 
 @pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
-def test_when_the_client_leaves_the_engine_stops_for_it_and_for_nobody_else(root: str, engine: Ticking, stream: bool) -> None:
+def test_when_the_client_leaves_the_engine_stops_for_it_and_for_nobody_else(
+    root: str, engine: Ticking, stream: bool
+) -> None:
     leaving = connection(root, stream)
     staying = connection(root, True)
     wait(lambda: len(engine.running) == 2)
@@ -137,7 +149,9 @@ def test_when_the_client_leaves_the_engine_stops_for_it_and_for_nobody_else(root
 
 def connection(root: str, stream: bool) -> socket.socket:
     """A request that has been sent, and whose answer nobody reads."""
-    body = json.dumps({"messages": [{"role": "user", "content": "Why?"}], "stream": stream, "ignore_eos": True}).encode()
+    body = json.dumps(
+        {"messages": [{"role": "user", "content": "Why?"}], "stream": stream, "ignore_eos": True}
+    ).encode()
     client = socket.create_connection(("127.0.0.1", int(root.rpartition(":")[2])))
     client.sendall(
         b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
@@ -146,7 +160,9 @@ def connection(root: str, stream: bool) -> socket.socket:
     return client
 
 
-def test_a_request_beyond_the_slots_waits_and_one_that_leaves_the_queue_is_never_begun(engine: Ticking) -> None:
+def test_a_request_beyond_the_slots_waits_and_one_that_leaves_the_queue_is_never_begun(
+    engine: Ticking,
+) -> None:
     with serving(engine, max_num_seqs=1) as root:
         first, second = connection(root, True), connection(root, True)
         wait(lambda: gauge(root, "num_requests_waiting") == 1)
@@ -216,7 +232,9 @@ def test_it_is_taken_for_a_real_server_with_metrics(root: str) -> None:
         assert endpoint.shows_metrics
 
 
-def test_a_fault_ends_its_own_answer_only(root: str, engine: Ticking, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fault_ends_its_own_answer_only(
+    root: str, engine: Ticking, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def broken(self: TorchPlayer, index: int, token: int) -> None:
         raise RuntimeError("a fault")
 

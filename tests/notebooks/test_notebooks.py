@@ -45,11 +45,15 @@ class TestEachNotebook:
         assert [(cell["cell_type"], "".join(cell["source"])) for cell in committed["cells"]] == [
             (cell.cell_type, cell.source) for cell in source.cells
         ]
-        assert [cell["metadata"] for cell in committed["cells"]] == [dict(cell.metadata) for cell in source.cells]
+        assert [cell["metadata"] for cell in committed["cells"]] == [
+            dict(cell.metadata) for cell in source.cells
+        ]
         assert committed["metadata"] == source.metadata
 
     def test_was_run_from_top_to_bottom(self, path: Path) -> None:
-        assert [cell["execution_count"] for cell in code(path)] == list(range(1, len(code(path)) + 1))
+        assert [cell["execution_count"] for cell in code(path)] == list(
+            range(1, len(code(path)) + 1)
+        )
 
     def test_has_only_tags_that_mean_something(self, path: Path) -> None:
         assert {tag for cell in load(path) for tag in tags(cell)} <= TAGS
@@ -57,10 +61,16 @@ class TestEachNotebook:
     def test_begins_with_the_three_parameters(self, path: Path) -> None:
         first = code(path)[0]
         assert "parameters" in tags(first)
-        assert [line.split("  #")[0] for line in "".join(first["source"]).splitlines()] == list(PARAMETERS)
+        assert [line.split("  #")[0] for line in "".join(first["source"]).splitlines()] == list(
+            PARAMETERS
+        )
 
-    def test_says_what_the_reader_will_know_and_ends_with_a_table_an_exercise_and_a_link(self, path: Path) -> None:
-        text = "\n".join("".join(cell["source"]) for cell in load(path) if cell["cell_type"] == "markdown")
+    def test_says_what_the_reader_will_know_and_ends_with_a_table_an_exercise_and_a_link(
+        self, path: Path
+    ) -> None:
+        text = "\n".join(
+            "".join(cell["source"]) for cell in load(path) if cell["cell_type"] == "markdown"
+        )
         assert "**After this notebook you will know**" in text
         assert "## What was shown" in text
         assert "## Exercise" in text
@@ -80,7 +90,12 @@ class TestEachNotebook:
                 assert output.get("name") != "stderr", "".join(output.get("text", ""))
 
     def test_gives_every_picture_its_words(self, path: Path) -> None:
-        pictures = [output for cell in code(path) for output in cell["outputs"] if "image/png" in output.get("data", {})]
+        pictures = [
+            output
+            for cell in code(path)
+            for output in cell["outputs"]
+            if "image/png" in output.get("data", {})
+        ]
         for picture in pictures:
             assert len(picture["metadata"]["image/png"]["alt"]) > 60
 
@@ -93,7 +108,9 @@ class TestEachNotebook:
         assert hosts <= {"127.0.0.1", "host", "github.com"}
 
     def test_links_lead_somewhere(self, path: Path) -> None:
-        text = "\n".join("".join(cell["source"]) for cell in load(path) if cell["cell_type"] == "markdown")
+        text = "\n".join(
+            "".join(cell["source"]) for cell in load(path) if cell["cell_type"] == "markdown"
+        )
         for target in re.findall(r"\]\(([^)#]+)\)", text):
             assert target.startswith("https://") or (path.parent / target).exists(), target
 

@@ -24,7 +24,9 @@ def own_vllm(*flags: str) -> Iterator[str]:
     A server that was named has the flags it has, so what needs others is skipped there.
     """
     if NAMED:
-        pytest.skip(f"needs a vLLM started with {' '.join(flags)}, and the one under test was named in BASE_URL")
+        pytest.skip(
+            f"needs a vLLM started with {' '.join(flags)}, and the one under test was named in BASE_URL"
+        )
     with RealServer(vllm_with(*flags) if flags else VLLM, Console(stderr=True)) as server:
         yield server.url
 

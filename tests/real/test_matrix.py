@@ -42,23 +42,31 @@ def called(call: Call, model: ChatVllm) -> Any:
 
 
 @contextmanager
-def at_rest_afterwards(server: Endpoint, generations: int, by: float | None = None) -> Iterator[None]:
+def at_rest_afterwards(
+    server: Endpoint, generations: int, by: float | None = None
+) -> Iterator[None]:
     """That vLLM was seen at work on so many answers at most, and runs nothing soon after the block, nor later."""
     with Witness(server.root) as witness:
         assert witness.samples[0].running == 0, "somebody else is using this server"
         yield
         ended = time.monotonic()
-        assert wait_while(lambda: not witness.is_idle(0), patience=FREES_WITHIN) is not None, "vLLM works on"
+        assert wait_while(lambda: not witness.is_idle(0), patience=FREES_WITHIN) is not None, (
+            "vLLM works on"
+        )
         time.sleep(0.4)
     samples = witness.samples
-    assert max(sample.running for sample in samples if sample.at < ended) <= generations, "more was generated than asked for"
+    assert max(sample.running for sample in samples if sample.at < ended) <= generations, (
+        "more was generated than asked for"
+    )
     # A caller that leaves at once may be gone between two looks; what was made for it is counted all the same.
     assert samples[-1].tokens > samples[0].tokens, "vLLM was never seen at work"
     assert (samples[-1].running, samples[-1].tokens) == (0, samples[-3].tokens), "vLLM works on"
 
 
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: call.name)
-def test_an_endless_answer_ends_at_the_deadline_and_vllm_rests(call: Call, tooled: Endpoint) -> None:
+def test_an_endless_answer_ends_at_the_deadline_and_vllm_rests(
+    call: Call, tooled: Endpoint
+) -> None:
     with at_rest_afterwards(tooled, call.generations):
         started = time.monotonic()
         with pytest.raises(StreamDeadlineExceeded):
@@ -67,18 +75,26 @@ def test_an_endless_answer_ends_at_the_deadline_and_vllm_rests(call: Call, toole
 
 
 @pytest.mark.parametrize("call", [call for call in CALLS if call.tells], ids=lambda call: call.name)
-def test_an_answer_that_ends_in_time_comes_through_with_its_usage(call: Call, tooled: Endpoint) -> None:
+def test_an_answer_that_ends_in_time_comes_through_with_its_usage(
+    call: Call, tooled: Endpoint
+) -> None:
     _, usage = text_and_usage(called(call, model(tooled, 30.0, max_tokens=8)))
     assert usage
 
 
 @pytest.mark.parametrize(
-    "caller", [caller for caller in CALLERS if caller.scenario == "endless" and not caller.pooled], ids=lambda caller: caller.name
+    "caller",
+    [caller for caller in CALLERS if caller.scenario == "endless" and not caller.pooled],
+    ids=lambda caller: caller.name,
 )
 def test_whatever_the_caller_does_vllm_rests_soon_after(caller: Caller, tooled: Endpoint) -> None:
     with at_rest_afterwards(tooled, caller.generations):
         mine = model(tooled, LIMIT)
-        by = asyncio.run(caller.run(mine, LIMIT)) if inspect.iscoroutinefunction(caller.run) else caller.run(mine, LIMIT)
+        by = (
+            asyncio.run(caller.run(mine, LIMIT))
+            if inspect.iscoroutinefunction(caller.run)
+            else caller.run(mine, LIMIT)
+        )
         time.sleep(max(0.0, by - time.monotonic()))
 
 

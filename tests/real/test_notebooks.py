@@ -32,5 +32,7 @@ def test_there_are_eight() -> None:
 def test_every_claim_is_as_told(name: str, results: Mapping[str, Result]) -> None:
     result = results[name]
     assert not result.error
-    assert [f"{claim.text}: {claim.found}" for claim in result.claims if claim.outcome != "as told"] == []
+    assert [
+        f"{claim.text}: {claim.found}" for claim in result.claims if claim.outcome != "as told"
+    ] == []
     assert result.as_told

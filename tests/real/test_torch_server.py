@@ -30,7 +30,9 @@ SHAPED = {
 }
 CASES = [path for path in sorted(FOLDER.glob("c*.json")) if path.stem not in SHAPED]
 
-pytestmark = pytest.mark.skipif(NAMED is not None, reason="the server under test was named in BASE_URL")
+pytestmark = pytest.mark.skipif(
+    NAMED is not None, reason="the server under test was named in BASE_URL"
+)
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +52,19 @@ def test_the_evidence_is_taken_from_start_to_end(tmp_path: Path) -> None:
     place = place_for(RECIPE, 0, Console(stderr=True))
     out = tmp_path / "there"
     done = subprocess.run(
-        [place.python, "-m", "gpu.take_evidence", "--size", "tiny", "--device", "cpu", "--timeout", "2", "--out", out],
+        [
+            place.python,
+            "-m",
+            "gpu.take_evidence",
+            "--size",
+            "tiny",
+            "--device",
+            "cpu",
+            "--timeout",
+            "2",
+            "--out",
+            out,
+        ],
         env={**os.environ, **RECIPE.variables},
         capture_output=True,
         text=True,
@@ -61,12 +75,17 @@ def test_the_evidence_is_taken_from_start_to_end(tmp_path: Path) -> None:
     (found,) = load_saved(tmp_path)
     assert len(found.trials) == 8
     assert found.server is not None
-    assert found.server.words.startswith("gpu/torch_server with a random-weight Qwen3 tiny on a CPU")
+    assert found.server.words.startswith(
+        "gpu/torch_server with a random-weight Qwen3 tiny on a CPU"
+    )
 
 
 def test_a_size_that_is_not_known_or_a_device_that_is_not_there_is_one_sentence() -> None:
     place = place_for(RECIPE, 0, Console(stderr=True))
-    for flag, value, said in (("--size", "9b", "invalid choice"), ("--device", "cuda:7", "cannot be made on cuda:7")):
+    for flag, value, said in (
+        ("--size", "9b", "invalid choice"),
+        ("--device", "cuda:7", "cannot be made on cuda:7"),
+    ):
         done = subprocess.run(
             [place.python, "-m", "gpu.torch_server", flag, value],
             env={**os.environ, **RECIPE.variables},

@@ -25,7 +25,9 @@ USAGE = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
 
 def answer(request: Request) -> Answer:
     if request.body.get("stream"):
-        return stream(*[delta(word) for word in WORDS], delta("", finish="stop"), chunk(usage=USAGE))
+        return stream(
+            *[delta(word) for word in WORDS], delta("", finish="stop"), chunk(usage=USAGE)
+        )
     return whole(CONTENT)
 
 
@@ -71,7 +73,9 @@ def sentry() -> Traced:
 
     def keep(event: Any, _: Any) -> None:
         spans.extend(
-            [span.get("op"), span.get("data")] for span in event["spans"] if str(span.get("op", "")).startswith("gen_ai")
+            [span.get("op"), span.get("data")]
+            for span in event["spans"]
+            if str(span.get("op", "")).startswith("gen_ai")
         )
 
     sentry_sdk.init(
@@ -93,8 +97,14 @@ def sentry() -> Traced:
     return traced
 
 
-TRACINGS: dict[str, Callable[[], Traced]] = {"traceloop": traceloop, "openinference": openinference, "sentry": sentry}
-CALLS = {name: (STREAMS.get(name) or WHOLES[name]) for name in ("stream", "astream", "invoke", "ainvoke")}
+TRACINGS: dict[str, Callable[[], Traced]] = {
+    "traceloop": traceloop,
+    "openinference": openinference,
+    "sentry": sentry,
+}
+CALLS = {
+    name: (STREAMS.get(name) or WHOLES[name]) for name in ("stream", "astream", "invoke", "ainvoke")
+}
 
 
 def text(came: Any) -> Any:
@@ -110,7 +120,13 @@ def main(tracing: str, kind: str) -> None:
         def models(age: str) -> dict[str, ChatOpenAI]:
             # LangChain shares connections among models of one address, and they serve one event loop only.
             return {
-                name: make(**{**server.settings, "base_url": f"{server.root}/{age}/{name}/v1", "stream_usage": True})
+                name: make(
+                    **{
+                        **server.settings,
+                        "base_url": f"{server.root}/{age}/{name}/v1",
+                        "stream_usage": True,
+                    }
+                )
                 for name in CALLS
             }
 

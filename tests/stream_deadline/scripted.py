@@ -86,7 +86,12 @@ class Scripted:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.close()
 
     def _serve(self, handler: socketserver.StreamRequestHandler, number: int) -> bool:
@@ -132,7 +137,14 @@ class Scripted:
 
 def chunk(*choices: dict[str, Any], **more: Any) -> bytes:
     """One event of a chat's stream."""
-    body = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": list(choices), **more}
+    body = {
+        "id": "c",
+        "object": "chat.completion.chunk",
+        "created": 1,
+        "model": "m",
+        "choices": list(choices),
+        **more,
+    }
     return b"data: %b\n\n" % json.dumps(body, ensure_ascii=False).encode()
 
 
@@ -150,17 +162,28 @@ def stream(*events: bytes, done: bool = True, **options: Any) -> Answer:
 
 def whole(content: str | None = "Hello", *, finish: str | None = "stop", **message: Any) -> Answer:
     """A chat's answer in one piece."""
-    choice = {"index": 0, "message": {"role": "assistant", "content": content, **message}, "finish_reason": finish}
-    return of_json({"id": "c", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice]})
+    choice = {
+        "index": 0,
+        "message": {"role": "assistant", "content": content, **message},
+        "finish_reason": finish,
+    }
+    return of_json(
+        {"id": "c", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice]}
+    )
 
 
 def of_json(body: Any, status: int = 200, **headers: str) -> Answer:
-    return Answer([json.dumps(body).encode()], status, {"content-type": "application/json", **headers})
+    return Answer(
+        [json.dumps(body).encode()], status, {"content-type": "application/json", **headers}
+    )
 
 
 def event(kind: str, **data: Any) -> bytes:
     """One event of the Responses API."""
-    return b"event: %b\ndata: %b\n\n" % (kind.encode(), json.dumps({"type": kind, "sequence_number": 0, **data}).encode())
+    return b"event: %b\ndata: %b\n\n" % (
+        kind.encode(),
+        json.dumps({"type": kind, "sequence_number": 0, **data}).encode(),
+    )
 
 
 def response(status: str = "in_progress", **more: Any) -> dict[str, Any]:

@@ -57,7 +57,12 @@ class Source(AsyncIterator[int]):
         self.closed = 0
         self.closed_at: float | None = None
         self.cancelled = 0
-        self._every, self._first, self._ends, self._stalls = every, every if first is None else first, ends, stalls
+        self._every, self._first, self._ends, self._stalls = (
+            every,
+            every if first is None else first,
+            ends,
+            stalls,
+        )
         self._fails, self._closing, self._deaf = fails, closing, deaf
 
     def __aiter__(self) -> Self:

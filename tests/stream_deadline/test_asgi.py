@@ -27,7 +27,9 @@ DISCONNECT: ASGIMessage = {"type": "http.disconnect"}
 class Caller:
     """A server with one caller, who sends a body in so many parts, hears what is answered, and leaves after so many seconds."""
 
-    def __init__(self, *, leaves: float | None = None, body: list[bytes] | None = None, reads: bool = True) -> None:
+    def __init__(
+        self, *, leaves: float | None = None, body: list[bytes] | None = None, reads: bool = True
+    ) -> None:
         self.heard: list[ASGIMessage] = []
         self.asked = 0
         self._body = [b""] if body is None else list(body)
@@ -161,7 +163,19 @@ class TestTheBudget:
 
     @virtually
     @pytest.mark.parametrize(
-        "said", [["abc"], [""], ["1.5"], ["nan"], ["inf"], ["1e3"], ["999999999"], ["+5"], ["5", "6"], ["5 6"]]
+        "said",
+        [
+            ["abc"],
+            [""],
+            ["1.5"],
+            ["nan"],
+            ["inf"],
+            ["1e3"],
+            ["999999999"],
+            ["+5"],
+            ["5", "6"],
+            ["5 6"],
+        ],
     )
     async def test_what_is_no_deadline_is_refused_before_any_work(
         self, said: list[str], caplog: pytest.LogCaptureFixture
@@ -187,16 +201,26 @@ class TestTheBudget:
         assert what == {}
 
     @pytest.mark.parametrize(
-        "options", [{"default_timeout": 0}, {"default_timeout": -1.0}, {"max_timeout": float("nan")}, {"max_timeout": "5"}]
+        "options",
+        [
+            {"default_timeout": 0},
+            {"default_timeout": -1.0},
+            {"max_timeout": float("nan")},
+            {"max_timeout": "5"},
+        ],
     )
-    def test_what_is_no_number_of_seconds_is_refused_where_it_is_set(self, options: dict[str, Any]) -> None:
+    def test_what_is_no_number_of_seconds_is_refused_where_it_is_set(
+        self, options: dict[str, Any]
+    ) -> None:
         with pytest.raises(ValueError, match=next(iter(options))):
             DeadlineMiddleware(never, **options)
 
 
 class TestTheEndOfTheTime:
     @virtually
-    async def test_before_the_first_byte_it_is_a_504_and_the_work_is_cancelled(self, caplog: pytest.LogCaptureFixture) -> None:
+    async def test_before_the_first_byte_it_is_a_504_and_the_work_is_cancelled(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
         what: dict[str, Any] = {}
         caller = Caller()
         await ask(seen(what), caller, "1000")
@@ -205,7 +229,9 @@ class TestTheEndOfTheTime:
         assert "1 s" in error_of(caller.said)["message"]
         assert caller.whole
         assert what["cancelled at"] == pytest.approx(1 + GRACE)
-        assert [record.getMessage().partition(" after ")[0] for record in caplog.records] == ["POST /chat"]
+        assert [record.getMessage().partition(" after ")[0] for record in caplog.records] == [
+            "POST /chat"
+        ]
 
     @virtually
     @pytest.mark.parametrize("end", ["\n\n", "\r\n\r\n", "\r\r"])
@@ -220,7 +246,13 @@ class TestTheEndOfTheTime:
 
     @virtually
     @pytest.mark.parametrize(
-        "headers", [TEXT, JSON, [*EVENTS, (b"content-encoding", b"gzip")], [*EVENTS, (b"content-length", b"1000")]]
+        "headers",
+        [
+            TEXT,
+            JSON,
+            [*EVENTS, (b"content-encoding", b"gzip")],
+            [*EVENTS, (b"content-length", b"1000")],
+        ],
     )
     async def test_any_other_answer_that_has_begun_is_cut_short_visibly(self, headers: Any) -> None:
         caller = Caller()
@@ -258,7 +290,9 @@ class TestTheEndOfTheTime:
 
     @virtually
     @pytest.mark.parametrize("headers", [TEXT, EVENTS])
-    async def test_a_stream_that_fails_after_its_end_is_not_taken_for_whole(self, headers: Any) -> None:
+    async def test_a_stream_that_fails_after_its_end_is_not_taken_for_whole(
+        self, headers: Any
+    ) -> None:
         """Starlette's BaseHTTPMiddleware ends a stream properly when the generator under it fails, and raises the error then."""
 
         async def hiding(scope: Any, receive: Receive, send: Send) -> None:
@@ -292,11 +326,16 @@ class TestTheEndOfTheTime:
         caller = Caller()
         await ask(app, caller, "1000")
         assert caller.status == 504
-        assert [message["type"] for message in caller.heard] == ["http.response.start", "http.response.body"]
+        assert [message["type"] for message in caller.heard] == [
+            "http.response.start",
+            "http.response.body",
+        ]
         assert b"oops" not in caller.said
 
     @virtually
-    async def test_work_that_does_not_end_is_left_alone_after_a_while(self, caplog: pytest.LogCaptureFixture) -> None:
+    async def test_work_that_does_not_end_is_left_alone_after_a_while(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
         stop = asyncio.Event()
 
         async def app(scope: Any, receive: Receive, send: Send) -> None:
@@ -318,8 +357,12 @@ class TestTheEndOfTheTime:
         assert elapsed() <= 1 + GRACE + LAST_WORDS + 0.01
 
     @virtually
-    @pytest.mark.parametrize("app", [never, answers(b"data: x\n\n", headers=EVENTS, end=False)], ids=["status", "event"])
-    async def test_nor_is_a_caller_who_has_gone_by_then_an_error(self, app: Any, caplog: pytest.LogCaptureFixture) -> None:
+    @pytest.mark.parametrize(
+        "app", [never, answers(b"data: x\n\n", headers=EVENTS, end=False)], ids=["status", "event"]
+    )
+    async def test_nor_is_a_caller_who_has_gone_by_then_an_error(
+        self, app: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
         """ASGI 2.4 has `send` raise an OSError then."""
         caller = Caller()
 
@@ -379,22 +422,30 @@ class TestAModelThatFails:
 
     @virtually
     @pytest.mark.parametrize("chunks", [0, 1])
-    async def test_a_half_that_the_model_ended_in_order_is_one_that_failed(self, chunks: int) -> None:
+    async def test_a_half_that_the_model_ended_in_order_is_one_that_failed(
+        self, chunks: int
+    ) -> None:
         async def app(scope: Any, receive: Receive, send: Send) -> None:
             await send({"type": "http.response.start", "status": 200, "headers": EVENTS})
             for _ in range(chunks):
-                await send({"type": "http.response.body", "body": b"data: x\n\n", "more_body": True})
+                await send(
+                    {"type": "http.response.body", "body": b"data: x\n\n", "more_body": True}
+                )
             raise AnswerCutShort(0.5, chunks)
 
         caller = Caller()
         await ask(app, caller)
         assert (caller.status, caller.whole) == (200 if chunks else 502, True)
-        told = error_of(caller.said.partition(b"event: error\ndata: ")[2] if chunks else caller.said)
+        told = error_of(
+            caller.said.partition(b"event: error\ndata: ")[2] if chunks else caller.said
+        )
         assert told["type"] == "model_failed"
         assert "without a finish reason" in told["message"]
 
     @virtually
-    async def test_any_other_answer_that_has_begun_is_cut(self, caplog: pytest.LogCaptureFixture) -> None:
+    async def test_any_other_answer_that_has_begun_is_cut(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
         async def app(scope: Any, receive: Receive, send: Send) -> None:
             await send({"type": "http.response.start", "status": 200, "headers": TEXT})
             await send({"type": "http.response.body", "body": b"half", "more_body": True})
@@ -406,7 +457,9 @@ class TestAModelThatFails:
         assert "is cut" in caplog.text
 
     @virtually
-    async def test_a_stream_that_fails_before_its_first_chunk_is_not_taken_for_an_empty_one(self) -> None:
+    async def test_a_stream_that_fails_before_its_first_chunk_is_not_taken_for_an_empty_one(
+        self,
+    ) -> None:
         """Starlette's BaseHTTPMiddleware ends that, too, and raises the error only then."""
 
         async def hiding(scope: Any, receive: Receive, send: Send) -> None:
@@ -420,7 +473,9 @@ class TestAModelThatFails:
 
     @virtually
     @pytest.mark.parametrize("error", [KeyError("x"), TimeoutError()])
-    async def test_what_else_goes_wrong_before_the_first_chunk_is_the_servers_affair(self, error: Exception) -> None:
+    async def test_what_else_goes_wrong_before_the_first_chunk_is_the_servers_affair(
+        self, error: Exception
+    ) -> None:
         async def app(scope: Any, receive: Receive, send: Send) -> None:
             await send({"type": "http.response.start", "status": 200, "headers": TEXT})
             raise error
@@ -446,7 +501,9 @@ class TestAModelThatFails:
 class TestABodyThatIsTooLarge:
     @virtually
     @pytest.mark.parametrize("body", [[b"x" * 11], [b"x" * 4] * 3])
-    async def test_it_is_refused_and_not_read_to_its_end(self, body: list[bytes], caplog: pytest.LogCaptureFixture) -> None:
+    async def test_it_is_refused_and_not_read_to_its_end(
+        self, body: list[bytes], caplog: pytest.LogCaptureFixture
+    ) -> None:
         what: dict[str, Any] = {}
 
         async def reads(scope: Any, receive: Receive, send: Send) -> None:
@@ -482,8 +539,14 @@ class TestABodyThatIsTooLarge:
 
 class TestACallerWhoLeaves:
     @virtually
-    @pytest.mark.parametrize("then", [never, answers(*[b"x"] * 100, every=0.1, headers=TEXT)], ids=["silent", "streaming"])
-    async def test_the_work_is_cancelled_at_once(self, then: Any, caplog: pytest.LogCaptureFixture) -> None:
+    @pytest.mark.parametrize(
+        "then",
+        [never, answers(*[b"x"] * 100, every=0.1, headers=TEXT)],
+        ids=["silent", "streaming"],
+    )
+    async def test_the_work_is_cancelled_at_once(
+        self, then: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
         what: dict[str, Any] = {}
         with caplog.at_level(logging.INFO):
             await ask(seen(what, then), Caller(leaves=0.75), "60000")
@@ -557,7 +620,9 @@ class TestWhatStaysAsItWas:
             await caller.send(message)
 
         scope = {"type": "http", "method": "GET", "path": "/", "headers": []}
-        await DeadlineMiddleware(answers(b"a", b"b", every=1, headers=TEXT))(scope, caller.receive, send)
+        await DeadlineMiddleware(answers(b"a", b"b", every=1, headers=TEXT))(
+            scope, caller.receive, send
+        )
         assert heard == [(1, "start"), (1, "body"), (2, "body"), (2, "body")]
         assert caller.whole
 
@@ -566,10 +631,15 @@ class TestWhatStaysAsItWas:
         """For an application that wants its headers out before it has anything to say."""
         caller = Caller()
         await ask(answers(b"", headers=TEXT, end=False), caller, "500")
-        assert [message["type"] for message in caller.heard] == ["http.response.start", "http.response.body"]
+        assert [message["type"] for message in caller.heard] == [
+            "http.response.start",
+            "http.response.body",
+        ]
 
     @virtually
-    @pytest.mark.parametrize(("status", "headers"), [(200, TEXT), (204, []), (200, [(b"content-length", b"0")])])
+    @pytest.mark.parametrize(
+        ("status", "headers"), [(200, TEXT), (204, []), (200, [(b"content-length", b"0")])]
+    )
     async def test_an_answer_without_a_body_is_one(self, status: int, headers: Any) -> None:
         async def app(scope: Any, receive: Receive, send: Send) -> None:
             await send({"type": "http.response.start", "status": status, "headers": headers})
@@ -598,7 +668,9 @@ class TestWhatStaysAsItWas:
             await ask(app, Caller(), "1000")
 
     @virtually
-    async def test_a_server_that_is_stopped_cancels_the_work_and_what_it_does_in_threads(self) -> None:
+    async def test_a_server_that_is_stopped_cancels_the_work_and_what_it_does_in_threads(
+        self,
+    ) -> None:
         what: dict[str, Any] = {}
         ended: list[float] = []
 

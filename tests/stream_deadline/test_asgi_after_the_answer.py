@@ -47,12 +47,20 @@ def and_then(answer: Any, found: list[Any], *, fails: bool = False) -> Any:
 
 async def sends_a_file(scope: Any, receive: Receive, send: Send) -> None:
     """As Starlette's FileResponse does, where the server can send files itself."""
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})
+    await send(
+        {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]}
+    )
     await send({"type": "http.response.pathsend", "path": "/a/file"})
 
 
 async def whole(scope: Any, receive: Receive, send: Send) -> None:
-    await send({"type": "http.response.start", "status": 202, "headers": [*JSON, (b"content-length", b"2")]})
+    await send(
+        {
+            "type": "http.response.start",
+            "status": 202,
+            "headers": [*JSON, (b"content-length", b"2")],
+        }
+    )
     await send({"type": "http.response.body", "body": b"{}"})
 
 
@@ -69,7 +77,9 @@ class TestWorkAfterTheAnswer:
     @virtually
     @pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS.keys())
     @pytest.mark.parametrize("leaves", [0.101, 0.1 + GRACE / 2, 0.3, 2.0, None])
-    async def test_goes_on_when_the_caller_leaves_and_when_its_time_is_up(self, leaves: float | None, answer: Any) -> None:
+    async def test_goes_on_when_the_caller_leaves_and_when_its_time_is_up(
+        self, leaves: float | None, answer: Any
+    ) -> None:
         """At 0.1 s the answer is complete, though the end of a stream is held back; at 0.5 s the deadline passes."""
         found: list[Any] = []
         await ask(and_then(answer, found), Caller(leaves=leaves), "500")
@@ -78,7 +88,9 @@ class TestWorkAfterTheAnswer:
     @virtually
     @pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS.keys())
     @pytest.mark.parametrize("leaves", [0.101, 0.12, 2.0, None])
-    async def test_begun_before_and_left_to_itself_it_goes_on_too(self, leaves: float | None, answer: Any) -> None:
+    async def test_begun_before_and_left_to_itself_it_goes_on_too(
+        self, leaves: float | None, answer: Any
+    ) -> None:
         begun: list[asyncio.Task[list[int]]] = []
 
         async def app(scope: Any, receive: Receive, send: Send) -> None:
@@ -93,7 +105,9 @@ class TestWorkAfterTheAnswer:
 
     @virtually
     @pytest.mark.parametrize("at", [0.099, 0.05])
-    async def test_before_the_answer_is_complete_everything_ends_with_the_caller(self, at: float) -> None:
+    async def test_before_the_answer_is_complete_everything_ends_with_the_caller(
+        self, at: float
+    ) -> None:
         begun: list[asyncio.Task[list[int]]] = []
 
         async def app(scope: Any, receive: Receive, send: Send) -> None:
@@ -127,7 +141,9 @@ class TestWorkAfterTheAnswer:
             await ask(and_then(whole, [], fails=True), Caller(leaves=leaves))
 
     @virtually
-    @pytest.mark.parametrize("error", [OSError("the socket has gone"), RuntimeError("shorter than Content-Length")])
+    @pytest.mark.parametrize(
+        "error", [OSError("the socket has gone"), RuntimeError("shorter than Content-Length")]
+    )
     async def test_a_server_that_cannot_send_the_end_does_not_end_it(
         self, error: Exception, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -151,12 +167,16 @@ class TestWorkAfterTheAnswer:
         assert found == [[0, 1, 2]]
         # That a caller has left is no error; what else the server says of the end is told when the work is done.
         assert raised == ([] if isinstance(error, OSError) else [error])
-        assert [record.levelname for record in caplog.records] == ["INFO"] * isinstance(error, OSError)
+        assert [record.levelname for record in caplog.records] == ["INFO"] * isinstance(
+            error, OSError
+        )
 
     @virtually
     async def test_trailers_come_after_the_end_that_is_held_back(self) -> None:
         async def app(scope: Any, receive: Receive, send: Send) -> None:
-            await send({"type": "http.response.start", "status": 200, "headers": TEXT, "trailers": True})
+            await send(
+                {"type": "http.response.start", "status": 200, "headers": TEXT, "trailers": True}
+            )
             await send({"type": "http.response.body", "body": b"x", "more_body": True})
             await send({"type": "http.response.body", "body": b""})
             await send({"type": "http.response.trailers", "headers": [(b"x-tokens", b"3")]})
@@ -168,7 +188,9 @@ class TestWorkAfterTheAnswer:
 
     @virtually
     @pytest.mark.parametrize("answer", [whole, ANSWERS["events"]], ids=["one piece", "events"])
-    async def test_a_server_that_is_stopped_cancels_it_but_not_what_it_has_begun(self, answer: Any) -> None:
+    async def test_a_server_that_is_stopped_cancels_it_but_not_what_it_has_begun(
+        self, answer: Any
+    ) -> None:
         ended: list[str] = []
 
         async def app(scope: Any, receive: Receive, send: Send) -> None:
@@ -212,7 +234,9 @@ class TestWhatIsAround:
 
     @virtually
     @pytest.mark.parametrize(("at", "ended"), [(0.05, True), (0.2, False)])
-    async def test_calls_end_with_a_group_around_until_the_answer_is_complete(self, at: float, ended: bool) -> None:
+    async def test_calls_end_with_a_group_around_until_the_answer_is_complete(
+        self, at: float, ended: bool
+    ) -> None:
         bounds: list[str] = []
 
         async def app(scope: Any, receive: Receive, send: Send) -> None:
@@ -235,9 +259,13 @@ class TestWhatIsAround:
 
     @virtually
     @pytest.mark.parametrize("leaves", [0.101, 0.1 + GRACE / 2, 0.1 + 1.5 * GRACE, 1.0])
-    async def test_one_middleware_inside_another_holds_nothing_back_that_the_outer_one_waits_for(self, leaves: float) -> None:
+    async def test_one_middleware_inside_another_holds_nothing_back_that_the_outer_one_waits_for(
+        self, leaves: float
+    ) -> None:
         found: list[Any] = []
-        await ask(DeadlineMiddleware(and_then(ANSWERS["events"], found)), Caller(leaves=leaves), "500")
+        await ask(
+            DeadlineMiddleware(and_then(ANSWERS["events"], found)), Caller(leaves=leaves), "500"
+        )
         assert found == [[0, 1, 2]]
 
     @virtually
@@ -259,7 +287,9 @@ class TestWhatIsAround:
 class TestNoDeadline:
     @virtually
     @pytest.mark.parametrize("leaves", [0.2, None])
-    async def test_what_is_begun_under_it_outlives_the_caller_and_the_deadline(self, leaves: float | None) -> None:
+    async def test_what_is_begun_under_it_outlives_the_caller_and_the_deadline(
+        self, leaves: float | None
+    ) -> None:
         begun: list[asyncio.Task[list[int]]] = []
 
         async def app(scope: Any, receive: Receive, send: Send) -> None:
@@ -300,11 +330,18 @@ def test_a_real_client_may_close_at_the_event_done(closes: bool) -> None:
         yield b"event: done\ndata: {}\n\n"
 
     async def chat(request: Request) -> StreamingResponse:
-        return StreamingResponse(events(), media_type="text/event-stream", background=BackgroundTask(summary))
+        return StreamingResponse(
+            events(), media_type="text/event-stream", background=BackgroundTask(summary)
+        )
 
     app = Starlette(routes=[Route("/chat", chat)])
     app.add_middleware(DeadlineMiddleware, default_timeout=60)
-    with serve(app) as served, socket.create_connection(("127.0.0.1", int(served.url.rpartition(":")[2])), timeout=10) as client:
+    with (
+        serve(app) as served,
+        socket.create_connection(
+            ("127.0.0.1", int(served.url.rpartition(":")[2])), timeout=10
+        ) as client,
+    ):
         client.sendall(b"GET /chat HTTP/1.1\r\nhost: x\r\nx-timeout-ms: 200\r\n\r\n")
         got = b""
         while b"event: done" not in got:

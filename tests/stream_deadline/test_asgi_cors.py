@@ -26,7 +26,12 @@ from tests.stream_deadline.test_asgi import EVENTS, Caller, ask, error_of
 UI = "https://ui.example"
 OTHER = "https://other.example"
 STAR = {"allow_origins": ["*"], "allow_methods": ["*"], "allow_headers": ["*"]}
-ONE = {"allow_origins": [UI], "allow_credentials": True, "allow_headers": ["x-timeout-ms"], "expose_headers": ["retry-after"]}
+ONE = {
+    "allow_origins": [UI],
+    "allow_credentials": True,
+    "allow_headers": ["x-timeout-ms"],
+    "expose_headers": ["retry-after"],
+}
 
 
 class OurCors(CORSMiddleware):
@@ -126,7 +131,9 @@ ANSWERS: dict[str, tuple[int, str, str, dict[str, Any]]] = {
 
 def asked(app: Any, method: str, path: str, origin: str, **more: Any) -> httpx2.Response:
     async def one() -> httpx2.Response:
-        async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://ai") as client:
+        async with httpx2.AsyncClient(
+            transport=httpx2.ASGITransport(app), base_url="http://ai"
+        ) as client:
             headers = {"origin": origin, **more.pop("headers", {})}
             return await client.request(method, path, headers=headers, **more)
 
@@ -136,7 +143,9 @@ def asked(app: Any, method: str, path: str, origin: str, **more: Any) -> httpx2.
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize(("status", "method", "path", "more"), ANSWERS.values(), ids=ANSWERS.keys())
 class TestEachAnswer:
-    def test_can_be_read_where_everybody_may(self, status: int, method: str, path: str, more: dict[str, Any], place: Any) -> None:
+    def test_can_be_read_where_everybody_may(
+        self, status: int, method: str, path: str, more: dict[str, Any], place: Any
+    ) -> None:
         answer = asked(place(**STAR), method, path, UI, **more)
         assert answer.status_code == status
         assert answer.headers.get_list("access-control-allow-origin") == ["*"]
@@ -151,7 +160,9 @@ class TestEachAnswer:
         assert answer.headers.get_list("access-control-expose-headers") == ["retry-after"]
         assert "Origin" in answer.headers["vary"]
 
-    def test_and_by_nobody_else(self, status: int, method: str, path: str, more: dict[str, Any], place: Any) -> None:
+    def test_and_by_nobody_else(
+        self, status: int, method: str, path: str, more: dict[str, Any], place: Any
+    ) -> None:
         answer = asked(place(**ONE), method, path, OTHER, **more)
         assert answer.status_code == status
         assert "access-control-allow-origin" not in answer.headers
@@ -160,7 +171,10 @@ class TestEachAnswer:
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("cors", [STAR, ONE], ids=["everybody", "one"])
 def test_a_preflight_passes(cors: dict[str, Any], place: Any) -> None:
-    headers = {"access-control-request-method": "GET", "access-control-request-headers": "x-timeout-ms"}
+    headers = {
+        "access-control-request-method": "GET",
+        "access-control-request-headers": "x-timeout-ms",
+    }
     answer = asked(place(**cors), "OPTIONS", "/fast", UI, headers=headers)
     assert answer.status_code == 200
     assert answer.headers["access-control-allow-origin"] in ("*", UI)
@@ -170,17 +184,25 @@ def test_a_preflight_passes(cors: dict[str, Any], place: Any) -> None:
 @pytest.mark.parametrize("place", [outside, inside])
 def test_without_an_origin_nothing_is_said_of_it(place: Any) -> None:
     async def one() -> httpx2.Response:
-        async with httpx2.AsyncClient(transport=httpx2.ASGITransport(place(**ONE)), base_url="http://ai") as client:
+        async with httpx2.AsyncClient(
+            transport=httpx2.ASGITransport(place(**ONE)), base_url="http://ai"
+        ) as client:
             return await client.get("/fast", headers={"x-timeout-ms": "0"})
 
-    assert not [name for name in asyncio.run(one()).headers if name.startswith("access-control-allow-origin")]
+    assert not [
+        name
+        for name in asyncio.run(one()).headers
+        if name.startswith("access-control-allow-origin")
+    ]
 
 
 def around(**cors: Any) -> Any:
     """Around the application, and not one of its own."""
     app = service()
     app.add_middleware(CORSMiddleware, **cors)
-    app.middleware_stack = app.build_middleware_stack()  # as a server has it done before the first request
+    app.middleware_stack = (
+        app.build_middleware_stack()
+    )  # as a server has it done before the first request
     return DeadlineMiddleware(app, **ours)
 
 
@@ -189,16 +211,23 @@ def of_a_router(**cors: Any) -> Any:
         await asyncio.sleep(60)
         return HTMLResponse("")
 
-    return DeadlineMiddleware(Router([Route("/slow", slow)], middleware=[Middleware(CORSMiddleware, **cors)]), **ours)
+    return DeadlineMiddleware(
+        Router([Route("/slow", slow)], middleware=[Middleware(CORSMiddleware, **cors)]), **ours
+    )
 
 
 @pytest.mark.parametrize("place", [around, of_a_router])
 @pytest.mark.parametrize("said", ["250", "0", "abc"])
-def test_cors_middleware_is_found_in_an_application_that_is_wrapped_as_a_whole(said: str, place: Any) -> None:
+def test_cors_middleware_is_found_in_an_application_that_is_wrapped_as_a_whole(
+    said: str, place: Any
+) -> None:
     answer = asked(place(**ONE), "GET", "/slow", UI, headers={"x-timeout-ms": said})
     assert answer.status_code == (400 if said == "abc" else 504)
     assert answer.headers["access-control-allow-origin"] == UI
-    assert "access-control-allow-origin" not in asked(place(**ONE), "GET", "/slow", OTHER, headers={"x-timeout-ms": said}).headers
+    assert (
+        "access-control-allow-origin"
+        not in asked(place(**ONE), "GET", "/slow", OTHER, headers={"x-timeout-ms": said}).headers
+    )
 
 
 @virtually
@@ -206,7 +235,11 @@ async def test_what_the_application_has_said_for_other_origins_is_kept() -> None
     """Where its CORS headers are made cannot always be seen; but when its answer is replaced, they are there."""
 
     async def app(scope: Any, receive: Receive, send: Send) -> None:
-        cors = [(b"Access-Control-Allow-Origin", b"https://ui.example"), (b"Vary", b"Origin"), (b"x-other", b"1")]
+        cors = [
+            (b"Access-Control-Allow-Origin", b"https://ui.example"),
+            (b"Vary", b"Origin"),
+            (b"x-other", b"1"),
+        ]
         await send({"type": "http.response.start", "status": 200, "headers": [*EVENTS, *cors]})
         raise busy()
 
@@ -299,7 +332,10 @@ class TestAPageOfAnotherOrigin:
         assert error_of(events[-1][1].encode())["type"] == "deadline_exceeded"
 
     def test_hears_a_stream_to_its_end(self, served: Serving, page: Page) -> None:
-        assert [kind for kind, _ in page.evaluate(LISTENS, served.url + "/events?whole=1")] == ["message", "done"]
+        assert [kind for kind, _ in page.evaluate(LISTENS, served.url + "/events?whole=1")] == [
+            "message",
+            "done",
+        ]
 
     def test_cannot_read_what_it_may_not(self, page: Page) -> None:
         """So that what the other tests show is the headers' work."""

@@ -58,12 +58,16 @@ def lines(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
 
 async def asked(app: Any, caller: Caller, **said: Any) -> None:
     scope: ASGIMessage = {"type": "http", "method": "POST", "path": "/chat", "headers": [], **said}
-    await DeadlineMiddleware(app, default_timeout=1, max_body_bytes=10)(scope, caller.receive, caller.send)
+    await DeadlineMiddleware(app, default_timeout=1, max_body_bytes=10)(
+        scope, caller.receive, caller.send
+    )
 
 
 @each
 @virtually
-async def test_a_path_cannot(forged: str, lines: list[str], caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_path_cannot(
+    forged: str, lines: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
     await asked(never, Caller(), path=f"/chat{forged}")
     method, path, after, *_ = caplog.messages[0].split(" ")
     assert (method, path[:5], after) == ("POST", "/chat", "after")
@@ -72,7 +76,9 @@ async def test_a_path_cannot(forged: str, lines: list[str], caplog: pytest.LogCa
 
 @each
 @virtually
-async def test_a_method_cannot(forged: str, lines: list[str], caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_method_cannot(
+    forged: str, lines: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
     await asked(never, Caller(leaves=0.1), method=f"POST{forged}")
     assert caplog.messages[0].split(" ")[1:3] == ["/chat", "after"]
 
@@ -92,7 +98,9 @@ async def test_a_header_cannot(forged: str, lines: list[str]) -> None:
 @each
 @virtually
 @pytest.mark.parametrize("status", [400, 500, 503, None])
-async def test_what_the_models_server_says_cannot(forged: str, lines: list[str], status: int | None) -> None:
+async def test_what_the_models_server_says_cannot(
+    forged: str, lines: list[str], status: int | None
+) -> None:
     """It may quote the caller's prompt, and in its answer the caller's page or program may look for lines, too."""
 
     async def app(scope: Any, receive: Receive, send: Send) -> None:
@@ -159,20 +167,30 @@ async def test_nor_in_a_stream_of_events(forged: str, lines: list[str]) -> None:
         (b"", None),
     ],
 )
-async def test_a_header_of_the_models_server_cannot_be_two(said: bytes, passed_on: bytes | None) -> None:
+async def test_a_header_of_the_models_server_cannot_be_two(
+    said: bytes, passed_on: bytes | None
+) -> None:
     async def app(scope: Any, receive: Receive, send: Send) -> None:
-        response = httpx2.Response(503, headers=[(b"retry-after", said)], request=httpx2.Request("POST", "http://gpu/"))
+        response = httpx2.Response(
+            503, headers=[(b"retry-after", said)], request=httpx2.Request("POST", "http://gpu/")
+        )
         raise openai.APIStatusError("busy", response=response, body=None)
 
     caller = Caller()
     await asked(app, caller)
     assert caller.status == 503
     assert dict(caller.heard[0]["headers"]).get(b"retry-after") == passed_on
-    assert not [value for name, value in caller.heard[0]["headers"] if b"\r" in value or b"\n" in value or b"\n" in name]
+    assert not [
+        value
+        for name, value in caller.heard[0]["headers"]
+        if b"\r" in value or b"\n" in value or b"\n" in name
+    ]
 
 
 @virtually
-async def test_a_path_is_logged_as_it_came_even_if_the_application_changes_it(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_path_is_logged_as_it_came_even_if_the_application_changes_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async def app(scope: Any, receive: Receive, send: Send) -> None:
         scope["path"] = "/somewhere/else"
         await send({"type": "http.response.start", "status": 200, "headers": TEXT})

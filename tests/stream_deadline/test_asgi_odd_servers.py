@@ -44,7 +44,9 @@ WELL_MEANT: dict[str, Callable[[], Iterator[Any]]] = {
     "the body, and then what is no message": then([part(b"abc")], None),
     "the body, and then what has no type": then([part(b"abc")], {}),
     "the body, and then a cancellation": then([part(b"abc")], asyncio.CancelledError()),
-    "all sorts": then([part(b"abc")], END, MORE, {"type": "http.novelty"}, part(b"abc"), KeyError("x")),
+    "all sorts": then(
+        [part(b"abc")], END, MORE, {"type": "http.novelty"}, part(b"abc"), KeyError("x")
+    ),
 }
 WITHOUT_END: dict[str, Callable[[], Iterator[Any]]] = {
     "empty parts for ever": for_ever(MORE),
@@ -107,7 +109,9 @@ async def late(scope: Any, receive: Receive, send: Send) -> None:
 @virtually
 @pytest.mark.parametrize("says", WELL_MEANT.values(), ids=WELL_MEANT.keys())
 @pytest.mark.parametrize("app", [deaf, reader])
-async def test_an_application_that_is_well_answers(app: Any, says: Callable[[], Iterator[Any]]) -> None:
+async def test_an_application_that_is_well_answers(
+    app: Any, says: Callable[[], Iterator[Any]]
+) -> None:
     caller = Odd(says)
     await ask(app, caller, "1000", max_body_bytes=10)
     assert (caller.status, caller.said, caller.whole) == (200, b"hello", True)
@@ -116,7 +120,9 @@ async def test_an_application_that_is_well_answers(app: Any, says: Callable[[], 
 
 @virtually
 @pytest.mark.parametrize("says", WITHOUT_END.values(), ids=WITHOUT_END.keys())
-async def test_also_where_the_body_has_no_end_if_it_does_not_ask(says: Callable[[], Iterator[Any]]) -> None:
+async def test_also_where_the_body_has_no_end_if_it_does_not_ask(
+    says: Callable[[], Iterator[Any]],
+) -> None:
     caller = Odd(says)
     await ask(deaf, caller, "1000")
     assert (caller.status, caller.said, caller.whole) == (200, b"hello", True)
@@ -150,9 +156,15 @@ async def test_a_body_that_is_played_back_can_be_read_twice(says: str) -> None:
 
 
 @virtually
-@pytest.mark.parametrize("first", [[], [part(b"abc")], [END, END], [MORE]], ids=["at once", "after the body", "later", "in it"])
+@pytest.mark.parametrize(
+    "first",
+    [[], [part(b"abc")], [END, END], [MORE]],
+    ids=["at once", "after the body", "later", "in it"],
+)
 @pytest.mark.parametrize("app", [reader, rereader])
-async def test_a_caller_who_has_left_at_once_is_believed(app: Any, first: list[ASGIMessage]) -> None:
+async def test_a_caller_who_has_left_at_once_is_believed(
+    app: Any, first: list[ASGIMessage]
+) -> None:
     caller = Odd(then(first, DISCONNECT))
     await ask(app, caller, "1000")
     assert caller.heard == []
@@ -161,7 +173,9 @@ async def test_a_caller_who_has_left_at_once_is_believed(app: Any, first: list[A
 
 
 @virtually
-@pytest.mark.parametrize("says", [END, {"type": "http.novelty"}, OSError("not now")], ids=["empty", "unknown", "errors"])
+@pytest.mark.parametrize(
+    "says", [END, {"type": "http.novelty"}, OSError("not now")], ids=["empty", "unknown", "errors"]
+)
 async def test_one_that_leaves_after_a_while_is_seen_behind_what_says_nothing(says: Any) -> None:
     what: list[float] = []
 
@@ -252,6 +266,8 @@ async def test_memory_stays_as_it_is() -> None:
             await asyncio.sleep(1)
             most = max(most, sys.getallocatedblocks())
 
-    await DeadlineMiddleware(app)({"type": "http", "method": "GET", "path": "/", "headers": []}, caller.receive, caller.send)
+    await DeadlineMiddleware(app)(
+        {"type": "http", "method": "GET", "path": "/", "headers": []}, caller.receive, caller.send
+    )
     assert not caller.unwell
     assert most - before < 20_000

@@ -27,7 +27,9 @@ async def drain(stream: AsyncIterator[int], pause: float = 0.0) -> list[int]:
     return got
 
 
-async def ends_at(limit: float, stream: AsyncIterator[int], pause: float = 0.0) -> StreamDeadlineExceeded:
+async def ends_at(
+    limit: float, stream: AsyncIterator[int], pause: float = 0.0
+) -> StreamDeadlineExceeded:
     with pytest.raises(StreamDeadlineExceeded) as caught:
         await drain(stream, pause)
     assert limit <= elapsed() <= limit + SOON
@@ -67,7 +69,9 @@ async def test_a_source_that_never_lets_go_of_the_loop_is_held_to_it_by_a_busy_c
 
 
 @virtually
-async def test_a_slow_consumer_gets_the_error_with_its_first_pull_after_the_deadline_and_the_source_is_closed_before() -> None:
+async def test_a_slow_consumer_gets_the_error_with_its_first_pull_after_the_deadline_and_the_source_is_closed_before() -> (
+    None
+):
     source = Source(every=1)
     stream = bounded(source, 45)
     assert await anext(stream) == 0
@@ -113,7 +117,9 @@ async def test_an_item_that_comes_exactly_at_the_deadline_is_late() -> None:
 
 
 @virtually
-async def test_a_stream_that_is_over_before_the_deadline_is_no_error_however_late_one_looks() -> None:
+async def test_a_stream_that_is_over_before_the_deadline_is_no_error_however_late_one_looks() -> (
+    None
+):
     stream = bounded(Source(every=1, ends=3), 45)
     assert [await anext(stream) for _ in range(3)] == [0, 1, 2]
     await asyncio.sleep(100)
@@ -229,7 +235,9 @@ async def test_a_cancellation_after_the_time_out_finds_nothing_left_of_it() -> N
 
 
 @virtually
-async def test_cancelled_again_while_it_cleans_up_the_clean_up_still_happens_once_and_whole() -> None:
+async def test_cancelled_again_while_it_cleans_up_the_clean_up_still_happens_once_and_whole() -> (
+    None
+):
     source = Source(closing=0.01)
     task = asyncio.ensure_future(drain(bounded(source, 45)))
     await asyncio.sleep(10)
@@ -251,7 +259,9 @@ async def test_a_cancellation_during_the_clean_up_after_a_time_out_wins() -> Non
 
 
 @virtually
-async def test_anyio_which_cancels_at_every_turn_of_the_loop_does_not_cut_the_clean_up_short() -> None:
+async def test_anyio_which_cancels_at_every_turn_of_the_loop_does_not_cut_the_clean_up_short() -> (
+    None
+):
     source = Source(closing=0.01)
     with anyio.move_on_after(10) as scope:
         await drain(bounded(source, 45))
@@ -308,12 +318,16 @@ async def test_a_source_that_swallows_its_cancellation_does_not_hold_up_the_erro
 
 
 @virtually
-async def test_a_source_that_swallows_its_cancellation_and_stalls_again_is_cancelled_again() -> None:
+async def test_a_source_that_swallows_its_cancellation_and_stalls_again_is_cancelled_again() -> (
+    None
+):
     source = Source(every=1e9, first=1, deaf=1)
 
     async def deaf() -> AsyncIterator[int]:
         async for item in source:
-            if item != 1:  # the item that comes of the swallowed cancellation goes nowhere, and the source waits on
+            if (
+                item != 1
+            ):  # the item that comes of the swallowed cancellation goes nowhere, and the source waits on
                 yield item
 
     await ends_at(45, bounded(deaf(), 45))
@@ -364,7 +378,9 @@ async def test_the_first_item_has_a_bound_of_its_own() -> None:
 
 @virtually
 async def test_after_the_first_item_its_bound_is_gone() -> None:
-    assert len(await drain(bounded(Source(first=4, every=10, ends=4), 45, first_chunk_timeout=5))) == 4
+    assert (
+        len(await drain(bounded(Source(first=4, every=10, ends=4), 45, first_chunk_timeout=5))) == 4
+    )
 
 
 @virtually
@@ -437,7 +453,9 @@ async def test_a_deadline_can_be_handed_over() -> None:
 @pytest.mark.parametrize("value", [0, -1, math.nan, math.inf, -math.inf, True, "45"])
 @pytest.mark.parametrize("name", ["timeout", "first_chunk_timeout", "idle_timeout"])
 @virtually
-async def test_a_bound_that_is_not_a_positive_number_of_seconds_is_refused(name: str, value: Any) -> None:
+async def test_a_bound_that_is_not_a_positive_number_of_seconds_is_refused(
+    name: str, value: Any
+) -> None:
     with pytest.raises(ValueError, match=name):
         bounded(Source(), **{name: value})
 

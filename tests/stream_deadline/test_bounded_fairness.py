@@ -39,12 +39,16 @@ async def take(got: list[int], stream: AsyncIterator[int], pause: float = 0.0) -
 async def test_what_had_arrived_is_handed_over_before_an_idle_error() -> None:
     got: list[int] = []
     with pytest.raises(StreamDeadlineExceeded) as caught:
-        await take(got, bounded(three_then_silence(), 60, idle_timeout=2), 1.5)  # while the third waits, the bound is reached
+        await take(
+            got, bounded(three_then_silence(), 60, idle_timeout=2), 1.5
+        )  # while the third waits, the bound is reached
     assert (got, caught.value.bound, caught.value.chunks) == ([0, 1, 2], "idle_timeout", 3)
 
 
 @virtually
-async def test_but_not_after_the_deadline_and_the_error_still_names_what_was_reached_first() -> None:
+async def test_but_not_after_the_deadline_and_the_error_still_names_what_was_reached_first() -> (
+    None
+):
     got: list[int] = []
     with pytest.raises(StreamDeadlineExceeded) as caught:
         await take(got, bounded(three_then_silence(), 4, idle_timeout=2), 3)
@@ -107,7 +111,9 @@ def test_a_loop_whose_turns_are_all_late_still_reaches_the_bound() -> None:
     async def run() -> StreamDeadlineExceeded:
         beside = asyncio.create_task(busy())
         try:
-            async for _ in bounded(three_then_silence(), 30, first_chunk_timeout=5, idle_timeout=0.3):
+            async for _ in bounded(
+                three_then_silence(), 30, first_chunk_timeout=5, idle_timeout=0.3
+            ):
                 pass
         except StreamDeadlineExceeded as error:
             return error
@@ -248,9 +254,16 @@ async def test_an_interrupt_that_fails_keeps_neither_the_error_nor_the_others_fr
         raise AttributeError("it shows no socket")
 
     source = Source(stalls=1)
-    stream = BoundedStream(source, Budget(Bounds(2), asyncio.get_running_loop().time), NullAccumulator(), fails)
+    stream = BoundedStream(
+        source, Budget(Bounds(2), asyncio.get_running_loop().time), NullAccumulator(), fails
+    )
     assert await anext(stream) == 0
     with pytest.raises(StreamDeadlineExceeded):
         await anext(stream)
     assert source.closed
-    await BoundedStream(Source(stalls=0), Budget(Bounds(2), asyncio.get_running_loop().time), NullAccumulator(), fails).aclose()
+    await BoundedStream(
+        Source(stalls=0),
+        Budget(Bounds(2), asyncio.get_running_loop().time),
+        NullAccumulator(),
+        fails,
+    ).aclose()

@@ -150,7 +150,11 @@ class Streams(RuleBasedStateMachine):
 
             async def left() -> list[str]:
                 await asyncio.sleep(SOON)
-                return [task.get_name() for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+                return [
+                    task.get_name()
+                    for task in asyncio.all_tasks()
+                    if task is not asyncio.current_task()
+                ]
 
             assert self.do(left()) == []
             self.runner.close()

@@ -137,9 +137,14 @@ def test_a_source_that_is_always_ready_is_stopped_as_well() -> None:
 def test_silence_has_a_bound_of_its_own() -> None:
     line = ConnectionTracker()
     line.far.send(b"abc")
-    stream, started = bounded_sync(line, 60, idle_timeout=LIMIT, interrupt=line.interrupt), time.monotonic()
+    stream, started = (
+        bounded_sync(line, 60, idle_timeout=LIMIT, interrupt=line.interrupt),
+        time.monotonic(),
+    )
     assert next(stream) == b"a"
-    time.sleep(0.1)  # by now the watchdog sleeps until the end of the 60 s, and has to be told of a nearer bound
+    time.sleep(
+        0.1
+    )  # by now the watchdog sleeps until the end of the 60 s, and has to be told of a nearer bound
     with pytest.raises(StreamDeadlineExceeded) as caught:
         list(stream)
     assert LIMIT <= time.monotonic() - started < LATEST
@@ -227,7 +232,9 @@ def test_many_streams_end_each_at_its_own_time() -> None:
     assert all(limit <= took[limit] < limit + LATEST for limit in limits)
 
 
-def test_an_interrupt_that_fails_does_not_keep_the_others_from_theirs(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_interrupt_that_fails_does_not_keep_the_others_from_theirs(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     def fails() -> None:
         raise ValueError("no")
 
@@ -260,7 +267,9 @@ def test_a_fork_gets_a_watchdog_of_its_own_that_knows_nothing_of_the_parents_con
             try:
                 list(bounded_sync(other, 0.2, interrupt=other.interrupt))
             except StreamDeadlineExceeded:
-                status = len(watchdogs())  # one that still minds the parent's would shut them down under it
+                status = len(
+                    watchdogs()
+                )  # one that still minds the parent's would shut them down under it
         finally:
             os._exit(status)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
@@ -320,7 +329,9 @@ class TestFromAnotherThread:
         assert time.monotonic() - started < LATEST
 
 
-def test_an_alarm_that_is_put_off_while_a_bound_comes_nearer_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_alarm_that_is_put_off_while_a_bound_comes_nearer_is_not_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """The consumer comes back just when the watchdog has found that it is not waiting."""
     line = ConnectionTracker()
     stream = bounded_sync(line, idle_timeout=LIMIT, interrupt=line.interrupt)

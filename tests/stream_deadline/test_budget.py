@@ -25,7 +25,9 @@ class Clock:
         return self.time
 
 
-@pytest.mark.parametrize("value", [0, 0.0, -1, math.nan, math.inf, -math.inf, True, False, "45", "", [], object()])
+@pytest.mark.parametrize(
+    "value", [0, 0.0, -1, math.nan, math.inf, -math.inf, True, False, "45", "", [], object()]
+)
 @pytest.mark.parametrize("name", ["timeout", "first_chunk_timeout", "idle_timeout"])
 def test_a_bound_is_a_positive_number_of_seconds_or_none(name: str, value: Any) -> None:
     with pytest.raises(ValueError, match=f"{name} must be"):

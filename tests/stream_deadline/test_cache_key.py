@@ -44,7 +44,12 @@ def test_what_may_change_the_answer_changes_the_key(what: str) -> None:
 
 def test_so_does_what_one_call_adds() -> None:
     model = ChatVllm(**SETTINGS)
-    keys = {key(model), key(model, stop=["x"]), key(model, extra_headers={"a": "1"}), key(model, extra_headers={"a": "2"})}
+    keys = {
+        key(model),
+        key(model, stop=["x"]),
+        key(model, extra_headers={"a": "1"}),
+        key(model, extra_headers={"a": "2"}),
+    }
     assert len(keys | {key(model, extra_query={"a": "1"}), key(model, extra_body={"a": "1"})}) == 6
 
 
@@ -82,14 +87,23 @@ def test_a_model_made_twice_has_one_key() -> None:
     options: dict[str, Any] = {**SETTINGS, "default_headers": {"a": "1", "b": "2"}}
     turned = {**SETTINGS, "default_headers": {"b": "2", "a": "1"}}
     model = ChatVllm(**options)
-    copies = [ChatVllm(**options), ChatVllm(**turned), model.model_copy(), pickle.loads(pickle.dumps(model))]
+    copies = [
+        ChatVllm(**options),
+        ChatVllm(**turned),
+        model.model_copy(),
+        pickle.loads(pickle.dumps(model)),
+    ]
     assert {key(each) for each in copies} == {key(model)}
 
 
 def test_bounds_change_nothing() -> None:
     bounds = {"timeout": 5, "stream_timeout": 4, "first_chunk_timeout": 2, "idle_timeout": 1}
     model = ChatVllm(**SETTINGS)
-    assert {key(model, **bounds), key(ChatVllm(**SETTINGS, **bounds)), key(model.model_copy(update=bounds))} == {key(model)}
+    assert {
+        key(model, **bounds),
+        key(ChatVllm(**SETTINGS, **bounds)),
+        key(model.model_copy(update=bounds)),
+    } == {key(model)}
     assert key(model, stop=["x"], **bounds) == key(model, stop=["x"])
 
 
@@ -99,10 +113,17 @@ async def test_an_answer_is_not_taken_for_another_servers(is_async: bool) -> Non
 
     async def ask(server: Scripted, **bound: Any) -> Any:
         model = ChatVllm(**server.settings, cache=cache)
-        return (await model.ainvoke("Why?", **bound) if is_async else model.invoke("Why?", **bound)).content
+        return (
+            await model.ainvoke("Why?", **bound) if is_async else model.invoke("Why?", **bound)
+        ).content
 
     with Scripted(whole("one")) as one, Scripted(whole("two")) as two:
-        assert [await ask(one), await ask(two), await ask(one, timeout=3), await ask(two, idle_timeout=1)] == ["one", "two"] * 2
+        assert [
+            await ask(one),
+            await ask(two),
+            await ask(one, timeout=3),
+            await ask(two, idle_timeout=1),
+        ] == ["one", "two"] * 2
         assert (len(one.requests), len(two.requests)) == (1, 1)
 
 

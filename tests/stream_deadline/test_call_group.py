@@ -105,7 +105,9 @@ def test_a_thread_that_is_blocked_is_woken_and_the_server_is_free(
     wait(lambda: any(entry["tokens"] > 3 for entry in ledger(http, fake)[known:]))
     scope.end()
     thread.join(5)
-    assert [error.bound for error in ended if isinstance(error, StreamDeadlineExceeded)] == ["caller"]
+    assert [error.bound for error in ended if isinstance(error, StreamDeadlineExceeded)] == [
+        "caller"
+    ]
     wait(lambda: ledger(http, fake)[known]["slot_freed"] is not None)
     assert len(ledger(http, fake)) == known + 1
     assert scope._ends == set()

@@ -34,7 +34,9 @@ async def consume(stream: AsyncIterator[Any]) -> None:
 ASYNC_SHAPES: dict[str, Callable[[ChatVllm], AsyncIterator[Any]]] = {
     "model": lambda model: model.astream("Why?"),
     "chain": lambda model: (PROMPT | model).astream(INPUT),
-    "chain of four": lambda model: (PROMPT | model | RunnableLambda(lambda x: x) | RunnableLambda(lambda x: x)).astream(INPUT),
+    "chain of four": lambda model: (
+        PROMPT | model | RunnableLambda(lambda x: x) | RunnableLambda(lambda x: x)
+    ).astream(INPUT),
     "events": lambda model: (PROMPT | model).astream_events(INPUT, version="v2"),
 }
 SYNC_SHAPES: dict[str, Callable[[ChatVllm], Iterator[Any]]] = {
@@ -44,7 +46,9 @@ SYNC_SHAPES: dict[str, Callable[[ChatVllm], Iterator[Any]]] = {
 
 
 @pytest.mark.parametrize("shape", ASYNC_SHAPES)
-def test_an_endless_stream_ends_at_the_deadline_and_the_server_is_free(shape: str, fake: Endpoint, http: httpx2.Client) -> None:
+def test_an_endless_stream_ends_at_the_deadline_and_the_server_is_free(
+    shape: str, fake: Endpoint, http: httpx2.Client
+) -> None:
     started = time.monotonic()
     with pytest.raises(StreamDeadlineExceeded) as caught:
         asyncio.run(consume(ASYNC_SHAPES[shape](chat(fake))))
@@ -56,7 +60,9 @@ def test_an_endless_stream_ends_at_the_deadline_and_the_server_is_free(shape: st
 
 
 @pytest.mark.parametrize("shape", SYNC_SHAPES)
-def test_a_synchronous_stream_ends_at_the_deadline_too(shape: str, fake: Endpoint, http: httpx2.Client) -> None:
+def test_a_synchronous_stream_ends_at_the_deadline_too(
+    shape: str, fake: Endpoint, http: httpx2.Client
+) -> None:
     started = time.monotonic()
     with pytest.raises(StreamDeadlineExceeded):
         list(SYNC_SHAPES[shape](chat(fake)))
@@ -83,7 +89,9 @@ def test_each_call_has_a_clock_of_its_own(fake: Endpoint) -> None:
             await consume(model.astream("Why?"))
 
         started = time.monotonic()
-        results = await asyncio.gather(consume(model.astream("Why?")), late(), return_exceptions=True)
+        results = await asyncio.gather(
+            consume(model.astream("Why?")), late(), return_exceptions=True
+        )
         return [*results, time.monotonic() - started]
 
     first, second, elapsed = asyncio.run(two())
@@ -94,7 +102,9 @@ def test_each_call_has_a_clock_of_its_own(fake: Endpoint) -> None:
 
 
 def test_a_finite_answer_comes_through_untouched_with_its_usage(fake: Endpoint) -> None:
-    model = chat(fake, timeout=30, extra_body={"fake_scenario": "finite:tokens=4"}, stream_usage=True)
+    model = chat(
+        fake, timeout=30, extra_body={"fake_scenario": "finite:tokens=4"}, stream_usage=True
+    )
     whole = model.invoke("Why?")
     streamed = None
     for chunk in model.stream("Why?"):
@@ -124,7 +134,9 @@ def whole_of(model: ChatVllm) -> float | None:
 
 
 @pytest.mark.parametrize("bound", [0, -1, 0.0, math.nan, math.inf, True, "45", [45]])
-@pytest.mark.parametrize("name", ["timeout", "stream_timeout", "first_chunk_timeout", "idle_timeout"])
+@pytest.mark.parametrize(
+    "name", ["timeout", "stream_timeout", "first_chunk_timeout", "idle_timeout"]
+)
 def test_what_bounds_nothing_is_refused_where_the_model_is_made(name: str, bound: Any) -> None:
     with pytest.raises(ValueError, match=r"must be a (positive )?number of seconds"):
         ChatVllm(model="m", **{name: bound})
@@ -142,7 +154,9 @@ def test_a_timeout_that_is_no_number_asks_for_the_streams_own() -> None:
     assert ChatVllm(model="m", timeout=(3.0, 5.0), stream_timeout=9).stream_timeout == 9
 
 
-def test_the_key_is_the_environments_or_a_placeholder_and_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_key_is_the_environments_or_a_placeholder_and_is_never_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     model = ChatVllm(model="m")
     assert isinstance(model.openai_api_key, SecretStr)

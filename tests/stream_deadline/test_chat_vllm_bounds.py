@@ -23,7 +23,14 @@ LONG = 30.0
 
 
 def chat(endpoint: Endpoint, scenario: str = "endless", **options: Any) -> ChatVllm:
-    return ChatVllm(**{**endpoint.settings, "timeout": LONG, "extra_body": {"fake_scenario": scenario}, **options})
+    return ChatVllm(
+        **{
+            **endpoint.settings,
+            "timeout": LONG,
+            "extra_body": {"fake_scenario": scenario},
+            **options,
+        }
+    )
 
 
 async def _drain(model: ChatVllm) -> None:
@@ -43,8 +50,13 @@ both = pytest.mark.parametrize("is_async", [True, False], ids=["astream", "strea
 
 
 @both
-@pytest.mark.parametrize("scenario", ["keep_alive:after=3,every=0.05", "empty_deltas:after=3,every=0.05", "stall:after=3"])
-def test_what_says_nothing_does_not_keep_a_stream_from_being_idle(scenario: str, is_async: bool, fake: Endpoint) -> None:
+@pytest.mark.parametrize(
+    "scenario",
+    ["keep_alive:after=3,every=0.05", "empty_deltas:after=3,every=0.05", "stall:after=3"],
+)
+def test_what_says_nothing_does_not_keep_a_stream_from_being_idle(
+    scenario: str, is_async: bool, fake: Endpoint
+) -> None:
     started = time.monotonic()
     with pytest.raises(StreamDeadlineExceeded) as caught:
         drain(chat(fake, f"endless+{scenario}", idle_timeout=LIMIT), is_async)
@@ -58,8 +70,12 @@ def test_a_stream_that_keeps_talking_is_not_idle(is_async: bool, fake: Endpoint)
 
 
 @both
-@pytest.mark.parametrize("scenario", ["no_first_token", "no_headers", "endless+empty_deltas:after=0,every=0.05"])
-def test_the_first_chunk_that_says_something_has_a_bound_of_its_own(scenario: str, is_async: bool, fake: Endpoint) -> None:
+@pytest.mark.parametrize(
+    "scenario", ["no_first_token", "no_headers", "endless+empty_deltas:after=0,every=0.05"]
+)
+def test_the_first_chunk_that_says_something_has_a_bound_of_its_own(
+    scenario: str, is_async: bool, fake: Endpoint
+) -> None:
     started = time.monotonic()
     with pytest.raises(StreamDeadlineExceeded) as caught:
         drain(chat(fake, scenario, first_chunk_timeout=LIMIT), is_async)
@@ -108,7 +124,9 @@ def test_an_ambient_budget_holds_for_several_calls_together(fake: Endpoint) -> N
     assert 1.0 <= time.monotonic() - started < 1.0 + LATEST
 
 
-def test_with_a_budget_that_is_used_up_no_request_leaves(fake: Endpoint, http: httpx2.Client) -> None:
+def test_with_a_budget_that_is_used_up_no_request_leaves(
+    fake: Endpoint, http: httpx2.Client
+) -> None:
     before = len(ledger(http, fake))
     with deadline(0), pytest.raises(StreamDeadlineExceeded):
         chat(fake).invoke("Why?")
@@ -152,7 +170,9 @@ def test_phases_say_nothing_of_the_whole(fake: Endpoint) -> None:
 
 
 @both
-def test_a_busy_server_is_asked_again_within_the_budget(is_async: bool, fake: Endpoint, http: httpx2.Client) -> None:
+def test_a_busy_server_is_asked_again_within_the_budget(
+    is_async: bool, fake: Endpoint, http: httpx2.Client
+) -> None:
     scenario = f"refuse:status=503,retry_after=0.1,times=2,key={is_async}+finite:tokens=3"
     drain(chat(fake, scenario), is_async)
     attempts = [entry for entry in ledger(http, fake) if entry["scenario"] == scenario]
@@ -160,16 +180,23 @@ def test_a_busy_server_is_asked_again_within_the_budget(is_async: bool, fake: En
 
 
 @both
-def test_no_more_often_than_it_was_told(is_async: bool, fake: Endpoint, http: httpx2.Client) -> None:
+def test_no_more_often_than_it_was_told(
+    is_async: bool, fake: Endpoint, http: httpx2.Client
+) -> None:
     for retries in (0, 1):
         scenario = f"refuse:status=429,retry_after=0.05,times=0,key={is_async}{retries}"
         with pytest.raises(openai.RateLimitError):
             drain(chat(fake, scenario, max_retries=retries), is_async)
-        assert len([entry for entry in ledger(http, fake) if entry["scenario"] == scenario]) == retries + 1
+        assert (
+            len([entry for entry in ledger(http, fake) if entry["scenario"] == scenario])
+            == retries + 1
+        )
 
 
 @both
-def test_a_wait_that_is_longer_than_the_budget_is_not_waited_for(is_async: bool, fake: Endpoint) -> None:
+def test_a_wait_that_is_longer_than_the_budget_is_not_waited_for(
+    is_async: bool, fake: Endpoint
+) -> None:
     started = time.monotonic()
     with pytest.raises(openai.InternalServerError):
         drain(chat(fake, "refuse:status=503,retry_after=25,times=0", timeout=20), is_async)
@@ -200,7 +227,9 @@ def test_a_request_that_may_have_started_a_generation_is_not_sent_again(
 
 
 @both
-def test_a_port_where_nobody_listens_is_tried_again_but_not_past_the_budget(is_async: bool, fake: Endpoint) -> None:
+def test_a_port_where_nobody_listens_is_tried_again_but_not_past_the_budget(
+    is_async: bool, fake: Endpoint
+) -> None:
     started = time.monotonic()
     with pytest.raises(openai.APIConnectionError):
         drain(chat(fake, base_url="http://127.0.0.1:9/v1", timeout=0.3), is_async)
@@ -210,17 +239,23 @@ def test_a_port_where_nobody_listens_is_tried_again_but_not_past_the_budget(is_a
 # Clients
 
 
-def test_a_model_serves_one_event_loop_after_another_without_a_request_too_many(fake: Endpoint, http: httpx2.Client) -> None:
+def test_a_model_serves_one_event_loop_after_another_without_a_request_too_many(
+    fake: Endpoint, http: httpx2.Client
+) -> None:
     model, before = chat(fake, "finite:tokens=3"), len(ledger(http, fake))
     for _ in range(4):
         asyncio.run(model.ainvoke("Why?"))
     assert [entry["end"] for entry in ledger(http, fake)[before:]] == ["finished"] * 4
 
 
-def test_the_certificates_are_loaded_once_for_all_event_loops(fake: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_certificates_are_loaded_once_for_all_event_loops(
+    fake: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = chat(fake, "finite:tokens=3")
     asyncio.run(model.ainvoke("Why?"))
-    monkeypatch.setattr("ssl.SSLContext.load_verify_locations", lambda *_, **__: pytest.fail("loaded once more"))
+    monkeypatch.setattr(
+        "ssl.SSLContext.load_verify_locations", lambda *_, **__: pytest.fail("loaded once more")
+    )
     asyncio.run(model.ainvoke("Why?"))
 
 
@@ -235,13 +270,17 @@ def test_a_connection_is_used_again_within_one_event_loop(fake: Endpoint) -> Non
     asyncio.run(two())
 
 
-def test_clients_of_the_users_own_are_used_and_keep_their_hooks_and_their_users(fake: Endpoint) -> None:
+def test_clients_of_the_users_own_are_used_and_keep_their_hooks_and_their_users(
+    fake: Endpoint,
+) -> None:
     seen: list[str] = []
 
     async def anoted(request: Any) -> None:
         seen.append("async")
 
-    own = openai.DefaultHttpxClient(event_hooks={"request": [lambda request: seen.append("sync")]}, headers={"x-team": "a"})
+    own = openai.DefaultHttpxClient(
+        event_hooks={"request": [lambda request: seen.append("sync")]}, headers={"x-team": "a"}
+    )
     own_async = openai.DefaultAsyncHttpxClient(event_hooks={"request": [anoted]})
     for _ in range(3):  # however many models share it, it is listened to once
         model = chat(fake, "finite:tokens=3", http_client=own, http_async_client=own_async)
@@ -271,14 +310,23 @@ def test_a_connection_that_serves_somebody_else_by_then_is_left_alone(fake: Endp
 
 
 def test_the_sdks_own_streams_can_be_bounded_as_well(fake: Endpoint, http: httpx2.Client) -> None:
-    body: dict[str, Any] = {"model": fake.model, "messages": [{"role": "user", "content": "Why?"}], "stream": True}
+    body: dict[str, Any] = {
+        "model": fake.model,
+        "messages": [{"role": "user", "content": "Why?"}],
+        "stream": True,
+    }
     extra = {"fake_scenario": "endless+stall:after=3"}
-    with openai.OpenAI(base_url=fake.base_url, api_key="none", timeout=LONG) as client, pytest.raises(StreamDeadlineExceeded):
+    with (
+        openai.OpenAI(base_url=fake.base_url, api_key="none", timeout=LONG) as client,
+        pytest.raises(StreamDeadlineExceeded),
+    ):
         list(bounded_sync(client.chat.completions.create(**body, extra_body=extra), LIMIT))
     assert over(http, fake)
 
     async def main() -> None:
-        async with openai.AsyncOpenAI(base_url=fake.base_url, api_key="none", timeout=LONG) as client:
+        async with openai.AsyncOpenAI(
+            base_url=fake.base_url, api_key="none", timeout=LONG
+        ) as client:
             stream = bounded(await client.chat.completions.create(**body, extra_body=extra), LIMIT)
             with pytest.raises(StreamDeadlineExceeded):
                 async for _ in stream:
@@ -314,12 +362,16 @@ def test_with_a_client_of_the_users_own_it_cannot_be_pickled(fake: Endpoint) -> 
         pickle.dumps(chat(fake, http_client=openai.DefaultHttpxClient()))
 
 
-def test_langchains_bound_between_chunks_is_off_unless_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_langchains_bound_between_chunks_is_off_unless_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     if "stream_chunk_timeout" not in ChatVllm.model_fields:
         pytest.skip("langchain-openai before 1.2 has no stream_chunk_timeout")
     assert ChatVllm(model="m", timeout=45).stream_chunk_timeout is None
     assert ChatVllm(model="m", timeout=45, stream_chunk_timeout=9).stream_chunk_timeout == 9
-    assert ChatVllm(model="m").stream_chunk_timeout is not None, "without a deadline of ours it is all there is"
+    assert ChatVllm(model="m").stream_chunk_timeout is not None, (
+        "without a deadline of ours it is all there is"
+    )
     monkeypatch.setenv("LANGCHAIN_OPENAI_STREAM_CHUNK_TIMEOUT_S", "7")
     assert ChatVllm(model="m", timeout=45).stream_chunk_timeout == 7
 
@@ -331,7 +383,9 @@ def test_a_subclass_can_go_on_from_here(fake: Endpoint) -> None:
                 chunk.message.content = str(chunk.message.content).upper()
                 yield chunk
 
-    model = Shouting(**{**fake.settings, "timeout": LONG, "extra_body": {"fake_scenario": "finite:tokens=3"}})
+    model = Shouting(
+        **{**fake.settings, "timeout": LONG, "extra_body": {"fake_scenario": "finite:tokens=3"}}
+    )
     text = "".join(str(chunk.content) for chunk in model.stream("Why?"))
     assert text
     assert text == text.upper()
@@ -345,7 +399,9 @@ def flood() -> Iterator[Endpoint]:
 
 
 @both
-def test_a_server_faster_than_its_consumer_is_held_to_the_deadline(is_async: bool, flood: Endpoint, http: httpx2.Client) -> None:
+def test_a_server_faster_than_its_consumer_is_held_to_the_deadline(
+    is_async: bool, flood: Endpoint, http: httpx2.Client
+) -> None:
     started = time.monotonic()
     model = ChatVllm(**{**flood.settings, "timeout": LIMIT})
 

@@ -51,11 +51,17 @@ def tracker(timeout: float | None = 45, *, blocking: bool = True) -> ConnectionT
 
 
 def a_request() -> Any:
-    return SimpleNamespace(extensions={"timeout": {"connect": 5.0, "read": 100.0, "write": None, "pool": None}})
+    return SimpleNamespace(
+        extensions={"timeout": {"connect": 5.0, "read": 100.0, "write": None, "pool": None}}
+    )
 
 
 def a_response(wire: Wire, *, status: int = 200, is_closed: bool = False, **extensions: Any) -> Any:
-    return SimpleNamespace(is_success=status < 300, is_closed=is_closed, extensions={"network_stream": wire, **extensions})
+    return SimpleNamespace(
+        is_success=status < 300,
+        is_closed=is_closed,
+        extensions={"network_stream": wire, **extensions},
+    )
 
 
 def test_it_is_shut_down_but_not_closed_under_somebody_who_uses_it(wire: Wire) -> None:
@@ -129,7 +135,9 @@ def test_a_blocking_call_gets_time_outs_that_end_a_little_after_its_budget() -> 
     assert all(19 < bounds[phase] < 20.1 for phase in ("read", "write", "pool"))
 
 
-@pytest.mark.parametrize("call", [tracker(20, blocking=False), tracker(None)], ids=["asynchronous", "without a bound"])
+@pytest.mark.parametrize(
+    "call", [tracker(20, blocking=False), tracker(None)], ids=["asynchronous", "without a bound"]
+)
 def test_other_calls_keep_theirs(call: ConnectionTracker) -> None:
     request = a_request()
     call.sending(request)
@@ -152,7 +160,10 @@ def test_a_budget_that_is_used_up_still_gives_sockets_a_time_out_that_they_take(
     call = ConnectionTracker(Budget(Bounds(1), lambda: now[0]), blocking=True)
     now[0] = 5.0
     call.sending(request)
-    assert all(0 < request.extensions["timeout"][phase] < 0.1 for phase in ("connect", "read", "write", "pool"))
+    assert all(
+        0 < request.extensions["timeout"][phase] < 0.1
+        for phase in ("connect", "read", "write", "pool")
+    )
 
 
 class Inner:

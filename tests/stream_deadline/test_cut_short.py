@@ -10,7 +10,16 @@ from pydantic import BaseModel, ValidationError
 from stream_deadline import ChatVllm
 from stream_deadline._errors import AnswerCutShort
 from tests.stream_deadline.calls import STREAMS, WHOLES, streaming
-from tests.stream_deadline.scripted import Answer, Scripted, chunk, delta, event, response, stream, whole
+from tests.stream_deadline.scripted import (
+    Answer,
+    Scripted,
+    chunk,
+    delta,
+    event,
+    response,
+    stream,
+    whole,
+)
 
 CALLS: dict[str, Callable[[Any], Any]] = {
     **STREAMS,
@@ -21,11 +30,24 @@ CALLS: dict[str, Callable[[Any], Any]] = {
 USAGE = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
 ROLE = delta("", role="assistant")
 CALL = {"index": 0, "id": "t", "type": "function", "function": {"name": "f", "arguments": '{"a"'}}
-ITEM = {"type": "message", "id": "msg_1", "role": "assistant", "status": "in_progress", "content": []}
+ITEM = {
+    "type": "message",
+    "id": "msg_1",
+    "role": "assistant",
+    "status": "in_progress",
+    "content": [],
+}
 
 
 def text(said: str) -> bytes:
-    return event("response.output_text.delta", item_id="msg_1", output_index=0, content_index=0, delta=said, logprobs=[])
+    return event(
+        "response.output_text.delta",
+        item_id="msg_1",
+        output_index=0,
+        content_index=0,
+        delta=said,
+        logprobs=[],
+    )
 
 
 RESPONSE_BEGINS = (
@@ -54,20 +76,38 @@ WHOLE: dict[str, Answer] = {
     "content_filter": stream(delta("one "), delta("two"), delta("", finish="content_filter")),
     "no [DONE]": stream(ROLE, delta("one two", finish="stop"), done=False),
     "usage after it": stream(delta("one two"), delta(finish="stop"), chunk(usage=USAGE)),
-    "usage with it": stream(delta("one two"), chunk({"index": 0, "delta": {}, "finish_reason": "stop"}, usage=USAGE), done=False),
+    "usage with it": stream(
+        delta("one two"),
+        chunk({"index": 0, "delta": {}, "finish_reason": "stop"}, usage=USAGE),
+        done=False,
+    ),
     "something after it": stream(delta("one two"), delta(finish="stop"), delta(""), delta("")),
 }
-NO_ANSWER: dict[str, Answer] = {"nothing": stream(), "not a byte": stream(done=False), "a role": stream(ROLE)}
-TOOLS = stream(delta(tool_calls=[CALL]), delta(tool_calls=[{"index": 0, "function": {"arguments": ": 1}"}}]), done=False)
+NO_ANSWER: dict[str, Answer] = {
+    "nothing": stream(),
+    "not a byte": stream(done=False),
+    "a role": stream(ROLE),
+}
+TOOLS = stream(
+    delta(tool_calls=[CALL]),
+    delta(tool_calls=[{"index": 0, "function": {"arguments": ": 1}"}}]),
+    done=False,
+)
 
 
 def said(chunks: Any) -> str:
-    return "".join(str(each.content) for each in chunks) if isinstance(chunks, list) else str(chunks.content)
+    return (
+        "".join(str(each.content) for each in chunks)
+        if isinstance(chunks, list)
+        else str(chunks.content)
+    )
 
 
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("half", HALVES)
-def test_a_stream_without_a_reason_for_its_end_raises_and_tells_what_came(half: str, call: str) -> None:
+def test_a_stream_without_a_reason_for_its_end_raises_and_tells_what_came(
+    half: str, call: str
+) -> None:
     with Scripted(HALVES[half]) as server, pytest.raises(AnswerCutShort) as caught:
         CALLS[call](ChatVllm(**server.settings))
     assert caught.value.partial.content == "one two"
@@ -99,7 +139,9 @@ def test_that_can_be_said_of_a_copy() -> None:
 @pytest.mark.parametrize("call", ["stream", "achain", "invoke", "ainvoke"])
 @pytest.mark.parametrize("raw", [True, False])
 @pytest.mark.parametrize("end", WHOLE)
-def test_an_answer_with_a_reason_is_whole_whatever_comes_after_it(end: str, raw: bool, call: str) -> None:
+def test_an_answer_with_a_reason_is_whole_whatever_comes_after_it(
+    end: str, raw: bool, call: str
+) -> None:
     with Scripted(WHOLE[end]) as server:
         assert said(CALLS[call](ChatVllm(**server.settings, raw_chunks=raw))) == "one two"
 
@@ -107,7 +149,9 @@ def test_an_answer_with_a_reason_is_whole_whatever_comes_after_it(end: str, raw:
 @pytest.mark.parametrize("call", ["stream", "astream"])
 def test_several_choices_are_whole(call: str) -> None:
     """LangChain takes the first choice of each chunk, whichever it is."""
-    events = [delta(f"{index}", index=index) for index in (0, 1)] + [delta(finish="stop", index=index) for index in (1, 0)]
+    events = [delta(f"{index}", index=index) for index in (0, 1)] + [
+        delta(finish="stop", index=index) for index in (1, 0)
+    ]
     with Scripted(stream(*events)) as server:
         assert said(CALLS[call](ChatVllm(**server.settings).bind(n=2))) == "01"
 
@@ -148,7 +192,10 @@ def test_half_of_a_text_with_a_schema_is_a_half_and_no_mistake_of_the_model(call
 
 @pytest.mark.parametrize("call", ["stream", "astream"])
 def test_a_whole_text_that_does_not_fit_its_schema_is_a_mistake_of_the_model(call: str) -> None:
-    with Scripted(stream(ROLE, delta('{"name": "Ada"}'), delta(finish="stop"))) as server, pytest.raises(ValidationError):
+    with (
+        Scripted(stream(ROLE, delta('{"name": "Ada"}'), delta(finish="stop"))) as server,
+        pytest.raises(ValidationError),
+    ):
         structured(call, server)
 
 
@@ -179,7 +226,11 @@ def test_the_error_survives_pickling_with_what_came(is_async: bool) -> None:
     with Scripted(HALVES["no end"]) as server, pytest.raises(AnswerCutShort) as caught:
         STREAMS["astream" if is_async else "stream"](ChatVllm(**server.settings))
     again = pickle.loads(pickle.dumps(caught.value))
-    assert (type(again), str(again), again.chunks) == (AnswerCutShort, str(caught.value), caught.value.chunks)
+    assert (type(again), str(again), again.chunks) == (
+        AnswerCutShort,
+        str(caught.value),
+        caught.value.chunks,
+    )
     assert again.partial.content == "one two"
 
 

@@ -43,7 +43,11 @@ def test_a_field_is_what_it_is_in_the_parent(name: str) -> None:
     assert ours.annotation == theirs.annotation
     assert ours.default == theirs.default or ours.default is theirs.default
     assert ours.default_factory == theirs.default_factory
-    assert (ours.alias, ours.is_required(), ours.metadata) == (theirs.alias, theirs.is_required(), theirs.metadata)
+    assert (ours.alias, ours.is_required(), ours.metadata) == (
+        theirs.alias,
+        theirs.is_required(),
+        theirs.metadata,
+    )
 
 
 def test_nothing_public_is_missing_and_nothing_takes_less() -> None:
@@ -59,7 +63,9 @@ def keys(server: Scripted) -> list[str]:
 
 @by_call
 def test_a_key_may_be_asked_for_at_each_call(call: str) -> None:
-    if openai.VERSION < "3" and "Callable" not in str(ChatOpenAI.model_fields["openai_api_key"].annotation):
+    if openai.VERSION < "3" and "Callable" not in str(
+        ChatOpenAI.model_fields["openai_api_key"].annotation
+    ):
         pytest.skip("langchain-openai 0.3 takes no callable key")
     made = iter("abc")
     with Scripted(either) as server:
@@ -102,7 +108,9 @@ def test_a_key_that_is_slow_to_come_counts() -> None:
 
 
 def configured(model: ChatVllm) -> Any:
-    made: Any = model.configurable_fields(temperature=ConfigurableField(id="t")).with_config(configurable={"t": 0.5})
+    made: Any = model.configurable_fields(temperature=ConfigurableField(id="t")).with_config(
+        configurable={"t": 0.5}
+    )
     return made.prepare()[0]
 
 
@@ -118,7 +126,9 @@ SAME: dict[str, Callable[[ChatVllm], Any]] = {
 
 @pytest.mark.parametrize("same", SAME)
 @pytest.mark.parametrize("then", ["the same", "another", None])
-def test_a_key_of_the_environment_is_never_pickled(then: str | None, same: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_of_the_environment_is_never_pickled(
+    then: str | None, same: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-environment")
     thing = SAME[same](ChatVllm(model="m", base_url="http://gpu/v1"))
     if then == "another":
@@ -129,7 +139,9 @@ def test_a_key_of_the_environment_is_never_pickled(then: str | None, same: str, 
     assert b"sk-environment" not in data
     again = pickle.loads(data)
     model = getattr(again, "bound", again)
-    expected = {"the same": "sk-environment", "another": "sk-newer", None: "vllm-only-base-model"}[then]
+    expected = {"the same": "sk-environment", "another": "sk-newer", None: "vllm-only-base-model"}[
+        then
+    ]
     assert model.root_client.api_key == model.root_async_client.api_key == expected
 
 
@@ -145,7 +157,12 @@ def option(connection: Any, level: int, name: int) -> int:
     return int(connection.getsockopt(level, name))
 
 
-OPTIONS = [(socket.SOL_SOCKET, socket.SO_KEEPALIVE), (socket.IPPROTO_TCP, 4), (socket.IPPROTO_TCP, 5), (socket.IPPROTO_TCP, 18)]
+OPTIONS = [
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE),
+    (socket.IPPROTO_TCP, 4),
+    (socket.IPPROTO_TCP, 5),
+    (socket.IPPROTO_TCP, 18),
+]
 
 
 def sockets(kind: type[ChatOpenAI], server: Scripted, **more: Any) -> tuple[list[int], list[int]]:
@@ -168,7 +185,9 @@ def sockets(kind: type[ChatOpenAI], server: Scripted, **more: Any) -> tuple[list
     return [option(stream.get_extra_info("socket"), *each) for each in OPTIONS], seen[0]
 
 
-@pytest.mark.parametrize("asked", [None, [], [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1), (socket.IPPROTO_TCP, 4, 33)]])
+@pytest.mark.parametrize(
+    "asked", [None, [], [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1), (socket.IPPROTO_TCP, 4, 33)]]
+)
 def test_sockets_are_kept_alive_as_the_parents_are(asked: Any) -> None:
     if asked is not None and not HAS_OPTIONS:
         pytest.skip("this langchain-openai has no http_socket_options")
@@ -191,8 +210,15 @@ class Wrapped:
 
 
 def of_a_user(server: Scripted, **options: Any) -> tuple[Any, Any]:
-    settings: dict[str, Any] = {"base_url": server.base_url, "api_key": "k", "timeout": 30, **options}
-    return openai.OpenAI(**settings).chat.completions, openai.AsyncOpenAI(**settings).chat.completions
+    settings: dict[str, Any] = {
+        "base_url": server.base_url,
+        "api_key": "k",
+        "timeout": 30,
+        **options,
+    }
+    return openai.OpenAI(**settings).chat.completions, openai.AsyncOpenAI(
+        **settings
+    ).chat.completions
 
 
 WAYS: dict[str, Callable[[Any], Any]] = {"plain": lambda resource: resource, "wrapped": Wrapped}
@@ -202,7 +228,11 @@ WAYS: dict[str, Callable[[Any], Any]] = {"plain": lambda resource: resource, "wr
 @pytest.mark.parametrize("way", WAYS)
 def test_the_deadline_holds_over_a_client_of_the_users(way: str, call: str) -> None:
     def silent(request: Request) -> Answer:
-        return stream(delta("Hello"), done=False, stalls=True) if request.body.get("stream") else Answer([b" "], stalls=True)
+        return (
+            stream(delta("Hello"), done=False, stalls=True)
+            if request.body.get("stream")
+            else Answer([b" "], stalls=True)
+        )
 
     with Scripted(silent) as server:
         client, async_client = (WAYS[way](each) for each in of_a_user(server))
@@ -249,7 +279,11 @@ def test_a_resource_of_a_subclass_is_used_as_it_is() -> None:
             return super().create(*args, **kwargs)
 
     with Scripted(either) as server:
-        model = ChatVllm(model="m", client=Counting(openai.OpenAI(base_url=server.base_url, api_key="k")), timeout=20)
+        model = ChatVllm(
+            model="m",
+            client=Counting(openai.OpenAI(base_url=server.base_url, api_key="k")),
+            timeout=20,
+        )
         assert next(iter(list(model.stream("Why?")))).content == "Hello"
         model.invoke("Why?")
     assert Counting.calls == 2
@@ -263,10 +297,14 @@ def proxied(server: Scripted) -> list[bool]:
 
 
 @pytest.mark.parametrize("again", [False, True])
-def test_a_model_with_a_proxy_is_pickled_and_serves_two_event_loops(again: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_with_a_proxy_is_pickled_and_serves_two_event_loops(
+    again: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("NO_PROXY", raising=False)
     with Scripted(either) as server:
-        model = ChatVllm(**{**server.settings, "base_url": "http://gpu.invalid/v1", "openai_proxy": server.root})
+        model = ChatVllm(
+            **{**server.settings, "base_url": "http://gpu.invalid/v1", "openai_proxy": server.root}
+        )
         if again:
             model = pickle.loads(pickle.dumps(copy.deepcopy(model)))
         for call in ("ainvoke", "astream", "ainvoke", "invoke", "stream"):
@@ -278,7 +316,12 @@ def test_a_model_with_a_proxy_is_pickled_and_serves_two_event_loops(again: bool,
 def test_the_deadline_holds_through_a_proxy(call: str) -> None:
     with Scripted(Answer([], wait=3, hangs_up=True)) as server:
         model = ChatVllm(
-            **{**server.settings, "base_url": "http://gpu.invalid/v1", "openai_proxy": server.root, "timeout": LIMIT}
+            **{
+                **server.settings,
+                "base_url": "http://gpu.invalid/v1",
+                "openai_proxy": server.root,
+                "timeout": LIMIT,
+            }
         )
         started = time.monotonic()
         with pytest.raises(StreamDeadlineExceeded):
@@ -324,7 +367,9 @@ class Token(FAMILY.Auth):  # type: ignore[misc]
 
 @by_call
 @pytest.mark.parametrize("status", [429, 503])
-def test_a_token_is_no_answer_so_that_a_refusal_after_it_is_tried_again(status: int, call: str) -> None:
+def test_a_token_is_no_answer_so_that_a_refusal_after_it_is_tried_again(
+    status: int, call: str
+) -> None:
     tries = iter([status])
 
     def answer(request: Request) -> Answer:
@@ -342,8 +387,13 @@ def test_a_token_is_no_answer_so_that_a_refusal_after_it_is_tried_again(status: 
             http_async_client=openai.DefaultAsyncHttpxClient(auth=token),
         )
         ask(call, model)
-    assert [request.target.rpartition("/")[2] for request in server.requests] == ["token", "completions"] * 2
-    assert {request.headers.get("authorization") for request in server.requests[1::2]} == {"Bearer t"}
+    assert [request.target.rpartition("/")[2] for request in server.requests] == [
+        "token",
+        "completions",
+    ] * 2
+    assert {request.headers.get("authorization") for request in server.requests[1::2]} == {
+        "Bearer t"
+    }
 
 
 @by_call
@@ -362,7 +412,9 @@ def test_nor_is_a_connection_that_is_refused_after_it(call: str) -> None:
     assert len(tokens.requests) == 2
 
 
-@pytest.mark.parametrize("calls", [["invoke", "stream", "invoke"], ["ainvoke", "astream", "ainvoke"]])
+@pytest.mark.parametrize(
+    "calls", [["invoke", "stream", "invoke"], ["ainvoke", "astream", "ainvoke"]]
+)
 def test_a_sticky_cookie_comes_back(calls: list[str]) -> None:
     def answer(request: Request) -> Answer:
         made = either(request)
@@ -373,7 +425,11 @@ def test_a_sticky_cookie_comes_back(calls: list[str]) -> None:
         model = ChatVllm(**{**server.settings, "base_url": server.base_url + "/sticky" + calls[0]})
         for call in calls:
             ask(call, model)
-    assert [request.headers.get("cookie") for request in server.requests] == [None, "route=gpu7", "route=gpu7"]
+    assert [request.headers.get("cookie") for request in server.requests] == [
+        None,
+        "route=gpu7",
+        "route=gpu7",
+    ]
 
 
 def test_connections_are_used_again_within_a_loop_and_never_across_two() -> None:
@@ -387,7 +443,11 @@ def test_connections_are_used_again_within_a_loop_and_never_across_two() -> None
 
         asyncio.run(twice())
         asyncio.run(twice())
-        for call in ("invoke", "invoke", "stream"):  # the SDK gives the connection of a synchronous stream up at its end
+        for call in (
+            "invoke",
+            "invoke",
+            "stream",
+        ):  # the SDK gives the connection of a synchronous stream up at its end
             ask(call, model)
     assert [request.connection for request in server.requests] == [0, 0, 1, 1, 2, 2, 2]
 
@@ -417,10 +477,19 @@ USAGE_TOLD: dict[str, tuple[bool, Callable[[dict[str, Any]], Any]]] = {
     "nothing": (True, lambda settings: ChatVllm(**settings)),
     "yes": (True, lambda settings: ChatVllm(**settings, stream_usage=True)),
     "no": (False, lambda settings: ChatVllm(**settings, stream_usage=False)),
-    "no, in a copy": (False, lambda settings: ChatVllm(**settings).model_copy(update={"stream_usage": False})),
+    "no, in a copy": (
+        False,
+        lambda settings: ChatVllm(**settings).model_copy(update={"stream_usage": False}),
+    ),
     "no, for one call": (False, lambda settings: ChatVllm(**settings).bind(stream_usage=False)),
-    "yes, for one call": (True, lambda settings: ChatVllm(**settings, stream_usage=False).bind(stream_usage=True)),
-    "no, to the server": (False, lambda settings: ChatVllm(**settings).bind(stream_options={"include_usage": False})),
+    "yes, for one call": (
+        True,
+        lambda settings: ChatVllm(**settings, stream_usage=False).bind(stream_usage=True),
+    ),
+    "no, to the server": (
+        False,
+        lambda settings: ChatVllm(**settings).bind(stream_options={"include_usage": False}),
+    ),
 }
 
 

@@ -18,10 +18,14 @@ KINDS = {
 }
 
 
-def answered(status: int, message: str = "Words of the server.", **headers: str) -> openai.APIStatusError:
+def answered(
+    status: int, message: str = "Words of the server.", **headers: str
+) -> openai.APIStatusError:
     response = httpx2.Response(status, headers=headers, request=REQUEST)
     kind = KINDS.get(status, openai.APIStatusError)
-    return kind(f"Error code: {status}", response=response, body={"message": message, "code": status})
+    return kind(
+        f"Error code: {status}", response=response, body={"message": message, "code": status}
+    )
 
 
 def told(error: BaseException) -> ErrorResponse:
@@ -118,6 +122,9 @@ def test_in_a_group_the_deadline_is_what_counts() -> None:
     assert told(group) == ErrorResponse(504, "deadline_exceeded", str(late))
 
 
-@pytest.mark.parametrize("error", [KeyError("x"), TimeoutError(), ExceptionGroup("tasks", [ValueError()]), httpx.InvalidURL("x")])
+@pytest.mark.parametrize(
+    "error",
+    [KeyError("x"), TimeoutError(), ExceptionGroup("tasks", [ValueError()]), httpx.InvalidURL("x")],
+)
 def test_what_is_neither_is_nobodys_business_here(error: BaseException) -> None:
     assert error_response_for(error) is None

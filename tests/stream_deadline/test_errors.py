@@ -45,12 +45,27 @@ def test_langgraph_does_not_retry_it_by_default() -> None:
 
 def test_its_arguments_are_not_taken_for_those_of_an_operating_systems_error() -> None:
     error = StreamDeadlineExceeded("timeout", 45, 45.0, 3, "so far")
-    assert (error.errno, error.strerror, error.filename, error.filename2) == (None, None, None, None)
+    assert (error.errno, error.strerror, error.filename, error.filename2) == (
+        None,
+        None,
+        None,
+        None,
+    )
     assert error.args == (str(error),)
 
 
-@pytest.mark.parametrize("error", [StreamDeadlineExceeded("timeout", 45, 45.0, 3, "so far"), AnswerCutShort(2.0, 3, "so far")])
-def test_a_copy_has_all_that_it_was_made_of_and_its_notes(error: StreamDeadlineExceeded | AnswerCutShort) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [StreamDeadlineExceeded("timeout", 45, 45.0, 3, "so far"), AnswerCutShort(2.0, 3, "so far")],
+)
+def test_a_copy_has_all_that_it_was_made_of_and_its_notes(
+    error: StreamDeadlineExceeded | AnswerCutShort,
+) -> None:
     error.add_note("asked by the ERP")
     for again in (copy.copy(error), copy.deepcopy(error), pickle.loads(pickle.dumps(error))):
-        assert (str(again), again.partial, again.chunks, again.__notes__) == (str(error), "so far", 3, ["asked by the ERP"])
+        assert (str(again), again.partial, again.chunks, again.__notes__) == (
+            str(error),
+            "so far",
+            3,
+            ["asked by the ERP"],
+        )

@@ -67,7 +67,9 @@ def asdk(server: Scripted) -> openai.AsyncOpenAI:
 
 
 def anthropic(server: Scripted, kind: str) -> Any:
-    package = pytest.importorskip("anthropic", reason="anthropic is not installed; it comes with the extra `instrumented`")
+    package = pytest.importorskip(
+        "anthropic", reason="anthropic is not installed; it comes with the extra `instrumented`"
+    )
     return getattr(package, kind)(base_url=server.root, api_key="k", timeout=30, max_retries=0)
 
 
@@ -172,7 +174,9 @@ def of_a_generator_that_opens_it(server: Scripted, pull: Any) -> None:
 @sync
 def of_a_generator_that_reads_bytes(server: Scripted, pull: Any) -> None:
     def opens() -> Iterator[Any]:
-        with httpx2.stream("POST", server.base_url + "/chat/completions", json=BODY, timeout=30) as answer:
+        with httpx2.stream(
+            "POST", server.base_url + "/chat/completions", json=BODY, timeout=30
+        ) as answer:
             yield from answer.iter_bytes()
 
     pull(opens())
@@ -180,7 +184,10 @@ def of_a_generator_that_reads_bytes(server: Scripted, pull: Any) -> None:
 
 @sync
 def of_a_generator_expression(server: Scripted, pull: Any) -> None:
-    pull(each.choices[0].delta.content for each in sdk(server).chat.completions.create(**BODY, stream=True))
+    pull(
+        each.choices[0].delta.content
+        for each in sdk(server).chat.completions.create(**BODY, stream=True)
+    )
 
 
 @sync
@@ -229,12 +236,16 @@ async def of_responses_helper_async(server: Scripted, pull: Any) -> None:
 
 @asynchronous
 async def of_raw_response_async(server: Scripted, pull: Any) -> None:
-    await pull((await asdk(server).chat.completions.with_raw_response.create(**BODY, stream=True)).parse())
+    await pull(
+        (await asdk(server).chat.completions.with_raw_response.create(**BODY, stream=True)).parse()
+    )
 
 
 @asynchronous
 async def of_streaming_response_async(server: Scripted, pull: Any) -> None:
-    async with asdk(server).chat.completions.with_streaming_response.create(**BODY, stream=True) as answer:
+    async with asdk(server).chat.completions.with_streaming_response.create(
+        **BODY, stream=True
+    ) as answer:
         await pull(answer.iter_lines())
 
 
@@ -246,7 +257,9 @@ async def of_a_generator_async(server: Scripted, pull: Any) -> None:
 
 @asynchronous
 async def of_anthropic_async(server: Scripted, pull: Any) -> None:
-    await pull(await anthropic(server, "AsyncAnthropic").messages.create(**BODY, max_tokens=9, stream=True))
+    await pull(
+        await anthropic(server, "AsyncAnthropic").messages.create(**BODY, max_tokens=9, stream=True)
+    )
 
 
 @asynchronous
@@ -307,7 +320,10 @@ def test_a_silent_server_is_left_on_time_by_an_event_loop(opened: str, server: S
 @pytest.mark.parametrize("warm", [False, True], ids=["new", "pooled"])
 def test_the_parts_of_a_response_are_bounded(warm: bool, family: Any, part: str) -> None:
     first = iter([Answer([b"warm"])] if warm else [])
-    with Scripted(lambda request: next(first, silent(request))) as server, family.Client(trust_env=False, timeout=30) as client:
+    with (
+        Scripted(lambda request: next(first, silent(request))) as server,
+        family.Client(trust_env=False, timeout=30) as client,
+    ):
         if warm:
             client.get(server.root)
         with client.stream("POST", server.base_url, json=BODY) as answer:

@@ -17,7 +17,16 @@ NEEDS = {
     "openinference": "openinference.instrumentation.openai",
     "sentry": "sentry_sdk",
 }
-CHANGING = ("response.id", "server.port", "api_base", "base_url", "gen_ai.response.id", "time", "thread", "duration")
+CHANGING = (
+    "response.id",
+    "server.port",
+    "api_base",
+    "base_url",
+    "gen_ai.response.id",
+    "time",
+    "thread",
+    "duration",
+)
 
 
 def there(module: str) -> bool:
@@ -31,8 +40,23 @@ def there(module: str) -> bool:
 def traced(tracing: str, kind: str) -> dict[str, Any]:
     if not there(NEEDS[tracing]):
         pytest.skip(f"{NEEDS[tracing]} is not installed; it comes with the extra `instrumented`")
-    command = [sys.executable, "-W", "ignore", "-m", "tests.stream_deadline.instrumented", tracing, kind]
-    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=60, check=False)
+    command = [
+        sys.executable,
+        "-W",
+        "ignore",
+        "-m",
+        "tests.stream_deadline.instrumented",
+        tracing,
+        kind,
+    ]
+    done = subprocess.run(
+        command,
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return said
@@ -41,7 +65,14 @@ def traced(tracing: str, kind: str) -> dict[str, Any]:
 def steady(spans: list[Any]) -> list[Any]:
     """Without what differs from run to run, and what tells the two classes' requests apart on purpose."""
     return [
-        [name, {key: value for key, value in (data or {}).items() if not any(each in key for each in CHANGING)}]
+        [
+            name,
+            {
+                key: value
+                for key, value in (data or {}).items()
+                if not any(each in key for each in CHANGING)
+            },
+        ]
         for name, data in spans
     ]
 

@@ -33,7 +33,9 @@ def server() -> Iterator[FakeVllm]:
 
 
 def chat(server: FakeVllm, **options: object) -> ChatVllm:
-    return ChatVllm(**{"model": server.model, "base_url": server.base_url, "timeout": LONG, **options})
+    return ChatVllm(
+        **{"model": server.model, "base_url": server.base_url, "timeout": LONG, **options}
+    )
 
 
 def python(script: str, *arguments: str) -> str:
@@ -188,9 +190,13 @@ class TestAFork:
         server.clear()
         assert self.child(lambda: bool(model.invoke("Why?").content)) == 0
         assert model.invoke("Why?").content
-        assert [entry.turn for entry in server.requests] == [1, 2], "the child made a connection, the parent used its own"
+        assert [entry.turn for entry in server.requests] == [1, 2], (
+            "the child made a connection, the parent used its own"
+        )
 
-    def test_that_reaches_its_deadline_leaves_its_parents_connection_alone(self, server: FakeVllm) -> None:
+    def test_that_reaches_its_deadline_leaves_its_parents_connection_alone(
+        self, server: FakeVllm
+    ) -> None:
         quick = chat(server, extra_body={"fake_scenario": "finite:tokens=3"})
         quick.invoke("Why?")
 
@@ -205,12 +211,16 @@ class TestAFork:
         assert quick.invoke("Why?").content
 
     @pytest.mark.parametrize("kind", ["default", "the user's own"])
-    def test_gets_its_own_answers_while_its_parent_gets_his(self, kind: str, server: FakeVllm) -> None:
+    def test_gets_its_own_answers_while_its_parent_gets_his(
+        self, kind: str, server: FakeVllm
+    ) -> None:
         own = {} if kind == "default" else {"http_client": openai.DefaultHttpxClient()}
         model = chat(server, **own)
 
         def ask(who: str) -> bool:
-            said = [model.invoke(who, extra_body={"fake_scenario": "echo"}).content for _ in range(5)]
+            said = [
+                model.invoke(who, extra_body={"fake_scenario": "echo"}).content for _ in range(5)
+            ]
             return all(who in str(each) for each in said)
 
         ask("parent")
@@ -243,10 +253,14 @@ class TestALoopThatIsPumped:
     """An asynchronous stream driven by `run_until_complete`, item by item, as synchronous pages do."""
 
     @pytest.mark.parametrize("warm", [False, True], ids=["new connection", "pooled connection"])
-    def test_that_stands_still_frees_the_server_at_the_deadline(self, warm: bool, server: FakeVllm) -> None:
+    def test_that_stands_still_frees_the_server_at_the_deadline(
+        self, warm: bool, server: FakeVllm
+    ) -> None:
         loop, model = asyncio.new_event_loop(), chat(server, timeout=1.0)
         if warm:
-            loop.run_until_complete(model.ainvoke("Why?", extra_body={"fake_scenario": "finite:tokens=2"}))
+            loop.run_until_complete(
+                model.ainvoke("Why?", extra_body={"fake_scenario": "finite:tokens=2"})
+            )
         server.clear()
         stream = model.astream("Why?")
         loop.run_until_complete(anext(stream))
@@ -256,9 +270,16 @@ class TestALoopThatIsPumped:
         loop.run_until_complete(loop.shutdown_asyncgens())
         loop.close()
 
-    def test_that_stands_still_before_the_headers_frees_the_server_too(self, server: FakeVllm) -> None:
-        loop, model = asyncio.new_event_loop(), chat(server, timeout=1.0, extra_body={"fake_scenario": "no_headers"})
-        loop.run_until_complete(model.ainvoke("Why?", extra_body={"fake_scenario": "finite:tokens=2"}))
+    def test_that_stands_still_before_the_headers_frees_the_server_too(
+        self, server: FakeVllm
+    ) -> None:
+        loop, model = (
+            asyncio.new_event_loop(),
+            chat(server, timeout=1.0, extra_body={"fake_scenario": "no_headers"}),
+        )
+        loop.run_until_complete(
+            model.ainvoke("Why?", extra_body={"fake_scenario": "finite:tokens=2"})
+        )
         server.clear()
         stream = model.astream("Why?")
         first: asyncio.Future[object] = asyncio.ensure_future(anext(stream), loop=loop)
@@ -271,7 +292,9 @@ class TestALoopThatIsPumped:
     @pytest.mark.filterwarnings(
         "ignore::pytest.PytestUnraisableExceptionWarning", "ignore:coroutine"
     )  # LangChain's, whose loop is gone
-    def test_that_is_closed_in_the_middle_frees_the_server_at_the_deadline_at_the_latest(self, server: FakeVllm) -> None:
+    def test_that_is_closed_in_the_middle_frees_the_server_at_the_deadline_at_the_latest(
+        self, server: FakeVllm
+    ) -> None:
         server.clear()
         loop, model = asyncio.new_event_loop(), chat(server, timeout=1.0)
         stream = model.astream("Why?")
@@ -293,14 +316,18 @@ class TestALoopThatIsPumped:
         loop.close()
 
 
-def test_a_chain_left_by_an_outer_time_out_frees_the_server_with_the_collector_off(server: FakeVllm) -> None:
+def test_a_chain_left_by_an_outer_time_out_frees_the_server_with_the_collector_off(
+    server: FakeVllm,
+) -> None:
     chain = ChatPromptTemplate.from_messages([("human", "{q}")]) | chat(server) | StrOutputParser()
 
     async def leave() -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(0.5):
                 async for _ in chain.astream({"q": "Why?"}):
-                    await asyncio.sleep(0.1)  # the time-out meets it here, where nothing of the chain is awaited
+                    await asyncio.sleep(
+                        0.1
+                    )  # the time-out meets it here, where nothing of the chain is awaited
         assert await asyncio.to_thread(freed_within, server, 5)
 
     server.clear()
@@ -311,7 +338,9 @@ def test_a_chain_left_by_an_outer_time_out_frees_the_server_with_the_collector_o
         gc.enable()
 
 
-def test_a_budget_that_is_used_up_before_the_request_leaves_no_open_socket(server: FakeVllm) -> None:
+def test_a_budget_that_is_used_up_before_the_request_leaves_no_open_socket(
+    server: FakeVllm,
+) -> None:
     script = """
 import sys, warnings
 from stream_deadline import ChatVllm, StreamDeadlineExceeded, deadline

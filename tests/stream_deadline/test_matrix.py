@@ -30,12 +30,18 @@ def by_name(cell: Cell) -> str:
 
 
 def of_some_calls() -> list[Cell]:
-    return [cell for cell in cells() if cell.row.group in GROUPS and (cell.column is None or cell.column.name in SOME)]
+    return [
+        cell
+        for cell in cells()
+        if cell.row.group in GROUPS and (cell.column is None or cell.column.name in SOME)
+    ]
 
 
 @pytest.fixture(scope="module")
 def results(request: pytest.FixtureRequest) -> Mapping[Cell, Result]:
-    return {result.cell: result for result in play(ChatVllm, chosen(request, "test_it_holds"), **WIDE)}
+    return {
+        result.cell: result for result in play(ChatVllm, chosen(request, "test_it_holds"), **WIDE)
+    }
 
 
 @pytest.mark.timeout(600)
@@ -47,7 +53,9 @@ def test_it_holds(cell: Cell, results: Mapping[Cell, Result]) -> None:
 @pytest.fixture(scope="module")
 def results_on_uvloop(request: pytest.FixtureRequest) -> Mapping[Cell, Result]:
     uvloop = pytest.importorskip("uvloop", reason="uvloop is not made for this platform")
-    played = play(ChatVllm, chosen(request, "test_it_holds_on_uvloop"), new_loop=uvloop.new_event_loop, **WIDE)
+    played = play(
+        ChatVllm, chosen(request, "test_it_holds_on_uvloop"), new_loop=uvloop.new_event_loop, **WIDE
+    )
     return {result.cell: result for result in played}
 
 
@@ -62,7 +70,11 @@ class Certificates:
 
     def __init__(self, folder: Path) -> None:
         authority = trustme.CA()
-        self.certificate, self.key, trusted = folder / "server.pem", folder / "server.key", folder / "authority.pem"
+        self.certificate, self.key, trusted = (
+            folder / "server.pem",
+            folder / "server.key",
+            folder / "authority.pem",
+        )
         issued = authority.issue_cert("127.0.0.1")
         issued.private_key_pem.write_to_path(self.key)
         issued.cert_chain_pems[0].write_to_path(self.certificate)
@@ -71,7 +83,9 @@ class Certificates:
 
 
 @pytest.fixture(scope="module")
-def results_over_tls(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Mapping[Cell, Result]:
+def results_over_tls(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Mapping[Cell, Result]:
     certificates = Certificates(tmp_path_factory.mktemp("tls"))
 
     def model(**settings: Any) -> ChatVllm:
@@ -81,13 +95,25 @@ def results_over_tls(request: pytest.FixtureRequest, tmp_path_factory: pytest.Te
         }
         return ChatVllm(**settings, **own)
 
-    files: dict[str, Any] = {"fake_ssl_certfile": certificates.certificate, "fake_ssl_keyfile": certificates.key}
-    played = play(model, chosen(request, "test_it_holds_over_tls_with_clients_of_the_users_own"), **{**WIDE, "jobs": 8}, **files)
+    files: dict[str, Any] = {
+        "fake_ssl_certfile": certificates.certificate,
+        "fake_ssl_keyfile": certificates.key,
+    }
+    played = play(
+        model,
+        chosen(request, "test_it_holds_over_tls_with_clients_of_the_users_own"),
+        **{**WIDE, "jobs": 8},
+        **files,
+    )
     return {result.cell: result for result in played}
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("cell", [cell for cell in of_some_calls() if cell.name != "two loops in turn"], ids=by_name)
-def test_it_holds_over_tls_with_clients_of_the_users_own(cell: Cell, results_over_tls: Mapping[Cell, Result]) -> None:
+@pytest.mark.parametrize(
+    "cell", [cell for cell in of_some_calls() if cell.name != "two loops in turn"], ids=by_name
+)
+def test_it_holds_over_tls_with_clients_of_the_users_own(
+    cell: Cell, results_over_tls: Mapping[Cell, Result]
+) -> None:
     """Not in two event loops in turn: an asynchronous client that the user made belongs to the loop it is first used in."""
     assert not results_over_tls[cell].why

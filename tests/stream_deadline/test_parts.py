@@ -35,7 +35,11 @@ def answer(request: Request) -> Answer:
     if request.body.get("stream"):
         said = [delta("one ")] if request.headers.get("x-says") else []
         return stream(delta("", role="assistant"), *said, done=False, stalls=True)
-    call = {"id": "t", "type": "function", "function": {"name": "Reply", "arguments": '{"text": "hi"}'}}
+    call = {
+        "id": "t",
+        "type": "function",
+        "function": {"name": "Reply", "arguments": '{"text": "hi"}'},
+    }
     calls = [call] if "tools" in request.body else None
     return Answer(**{**vars(whole('{"text": "hi"}', tool_calls=calls)), "wait": LONGER})
 
@@ -91,9 +95,15 @@ NEVER_IN_PARTS: dict[str, Callable[[Any], Any]] = {
 
 
 @pytest.mark.parametrize(
-    ("given", "call"), [*(("constructor", name) for name in NEVER_IN_PARTS), *(("bind", name) for name in (*WHOLES, "retry"))]
+    ("given", "call"),
+    [
+        *(("constructor", name) for name in NEVER_IN_PARTS),
+        *(("bind", name) for name in (*WHOLES, "retry")),
+    ],
 )
-def test_an_answer_in_one_piece_may_take_longer_than_a_part(given: str, call: str, server: Scripted) -> None:
+def test_an_answer_in_one_piece_may_take_longer_than_a_part(
+    given: str, call: str, server: Scripted
+) -> None:
     model = GIVEN[given](server.settings, **PARTS)
     assert NEVER_IN_PARTS[call](model)
 
@@ -118,14 +128,21 @@ IN_PARTS: dict[str, Callable[[Any], Any]] = {
     ("given", "call"),
     [
         *(("constructor", name) for name in IN_PARTS),
-        *((given, name) for given in ("bind", "bound twice") for name in ("stream", "astream", "events")),
+        *(
+            (given, name)
+            for given in ("bind", "bound twice")
+            for name in ("stream", "astream", "events")
+        ),
         *(("copy", name) for name in ("chain", "achain", "invoke", "ainvoke")),
     ],
 )
 @pytest.mark.parametrize("part", BOTH)
-def test_what_comes_in_parts_is_bounded_by_them(part: str, given: str, call: str, server: Scripted) -> None:
+def test_what_comes_in_parts_is_bounded_by_them(
+    part: str, given: str, call: str, server: Scripted
+) -> None:
     model = GIVEN[given](
-        {**server.settings, "default_headers": {"x-says": "1"} if part == "idle_timeout" else {}}, **{part: PART}
+        {**server.settings, "default_headers": {"x-says": "1"} if part == "idle_timeout" else {}},
+        **{part: PART},
     )
     with pytest.raises(StreamDeadlineExceeded) as caught:
         IN_PARTS[call](model)

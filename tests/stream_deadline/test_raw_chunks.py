@@ -28,7 +28,11 @@ def golden() -> dict[str, bytes]:
     for path in sorted(GOLDEN.glob("*.json")):
         case = json.loads(path.read_text(encoding="utf-8"))
         said = case["response"].get("chunks") or []
-        if case["request"]["path"] == "/v1/chat/completions" and said and case["response"]["status"] == 200:
+        if (
+            case["request"]["path"] == "/v1/chat/completions"
+            and said
+            and case["response"]["status"] == 200
+        ):
             body = "".join(said)
             if body.startswith("data:"):
                 found[path.stem] = body.encode()
@@ -62,7 +66,10 @@ def outcome(call: str, model: ChatVllm) -> tuple[list[Any], Any]:
         else:
             chunks.extend(keep(each) for each in STREAMS[call](model))
     except Exception as error:
-        return chunks, (type(error).__name__, str(error).replace(f"{getattr(error, 'elapsed', 0):.2f} s", "… s"))
+        return chunks, (
+            type(error).__name__,
+            str(error).replace(f"{getattr(error, 'elapsed', 0):.2f} s", "… s"),
+        )
     return chunks, None
 
 
@@ -77,7 +84,9 @@ class Player:
     def model(self, raw: bool, headers: bool) -> ChatVllm:
         return ChatVllm(**self.server.settings, raw_chunks=raw, include_response_headers=headers)
 
-    def same(self, answer: Answer, call: str = "stream", *, headers: bool = False) -> tuple[list[Any], Any]:
+    def same(
+        self, answer: Answer, call: str = "stream", *, headers: bool = False
+    ) -> tuple[list[Any], Any]:
         """What both ways give, which is the same."""
         self.answer = answer
         raw, other = (outcome(call, self.model(each, headers)) for each in (True, False))
@@ -110,7 +119,13 @@ def with_lines(end: bytes) -> Callable[[bytes], bytes]:
 
 def mixed(body: bytes) -> bytes:
     events = body.split(b"\n\n")
-    return b"\n\n".join(events[:3]) + b"\n\n" + b"\r\n\r\n".join(events[3:6]) + b"\r\n\r\n" + b"\n\n".join(events[6:])
+    return (
+        b"\n\n".join(events[:3])
+        + b"\n\n"
+        + b"\r\n\r\n".join(events[3:6])
+        + b"\r\n\r\n"
+        + b"\n\n".join(events[6:])
+    )
 
 
 def before_each(line: bytes) -> Callable[[bytes], bytes]:
@@ -166,12 +181,20 @@ ODD: dict[str, Callable[[bytes], bytes]] = {
     "null": lambda body: body.replace(DONE, b"data: null\n\n" + DONE),
     "a word": lambda body: body.replace(DONE, b'data: "hello"\n\n' + DONE),
     "a list": lambda body: body.replace(DONE, b"data: [1]\n\n" + DONE),
-    "an error": lambda body: body.replace(DONE, b'data: {"error": {"message": "boom", "code": 500}}\n\n' + DONE),
+    "an error": lambda body: body.replace(
+        DONE, b'data: {"error": {"message": "boom", "code": 500}}\n\n' + DONE
+    ),
     "an error in a word": lambda body: body.replace(DONE, b'data: {"error": "boom"}\n\n' + DONE),
     "no error": lambda body: body.replace(DONE, b'data: {"error": null, "choices": []}\n\n' + DONE),
-    "an event of an error": lambda body: body.replace(DONE, b'event: error\ndata: {"error": {"message": "boom"}}\n\n' + DONE),
-    "an event of an error without one": lambda body: body.replace(DONE, b'event: error\ndata: {"message": "boom"}\n\n' + DONE),
-    "line ends of Unicode": lambda body: body.replace(b'"content":"', '"content":"\u2028\u0085\x0b'.encode()),
+    "an event of an error": lambda body: body.replace(
+        DONE, b'event: error\ndata: {"error": {"message": "boom"}}\n\n' + DONE
+    ),
+    "an event of an error without one": lambda body: body.replace(
+        DONE, b'event: error\ndata: {"message": "boom"}\n\n' + DONE
+    ),
+    "line ends of Unicode": lambda body: body.replace(
+        b'"content":"', '"content":"\u2028\u0085\x0b'.encode()
+    ),
     "a lone newline late": lambda body: body.replace(DONE, b"\n" + DONE),
     "NaN": lambda body: body.replace(DONE, b'data: {"choices": [], "x": NaN}\n\n' + DONE),
 }
@@ -194,14 +217,22 @@ DELTAS: dict[str, list[bytes]] = {
     "next to nothing": [b'data: {"choices":[{"delta":{"content":"x"}}]}\n\n'],
     "no index": [b'data: {"choices":[{"delta":{"content":"x"},"finish_reason":"stop"}]}\n\n'],
     "no delta": [b'data: {"choices":[{"index":0,"finish_reason":"stop"}]}\n\n'],
-    "a null for a delta": [b'data: {"choices":[{"index":0,"delta":null,"finish_reason":"stop"}]}\n\n', delta("x", finish="stop")],
+    "a null for a delta": [
+        b'data: {"choices":[{"index":0,"delta":null,"finish_reason":"stop"}]}\n\n',
+        delta("x", finish="stop"),
+    ],
     "no choices": [b'data: {"id":"x"}\n\n', delta("x", finish="stop")],
     "a null for choices": [b'data: {"id":"x","choices":null}\n\n', delta("x", finish="stop")],
     "no choice": [chunk(), delta("x", finish="stop")],
     "a choice that is none": [b'data: {"choices":[null]}\n\n', delta("x", finish="stop")],
     "a choice that is a word": [b'data: {"choices":["x"]}\n\n', delta("x", finish="stop")],
     "no object": [b'data: {"choices":{"0":1}}\n\n', delta("x", finish="stop")],
-    "usage in each": [chunk({"index": 0, "delta": {"content": "x"}}, usage={"prompt_tokens": 1, "completion_tokens": 1})],
+    "usage in each": [
+        chunk(
+            {"index": 0, "delta": {"content": "x"}},
+            usage={"prompt_tokens": 1, "completion_tokens": 1},
+        )
+    ],
     "usage of no tokens": [delta("x", finish="stop"), chunk(usage={})],
     "usage with details": [
         delta("x", finish="stop"),
@@ -218,26 +249,53 @@ DELTAS: dict[str, list[bytes]] = {
     "a number for a text": [delta(finish="stop", **NUMBER)],
     "a list for a text": [delta(finish="stop", **LIST)],
     "two tools, one without an index": [
-        delta(tool_calls=[{"index": 0, "function": {"name": "f"}}, {"function": {"name": "g"}}], finish="tool_calls")
+        delta(
+            tool_calls=[{"index": 0, "function": {"name": "f"}}, {"function": {"name": "g"}}],
+            finish="tool_calls",
+        )
     ],
     "tools that are no list": [delta(tool_calls={"0": 1}, finish="tool_calls")],
     "a tool that is a word": [delta(tool_calls=["x"], finish="tool_calls")],
-    "a tool of another kind": [delta(tool_calls=[{"index": 0, "type": "custom", "custom": {"name": "f"}}], finish="tool_calls")],
-    "a second choice that is odd": [chunk({"index": 0, "delta": {"content": "x"}, "finish_reason": "stop"}, {"delta": 5})],
+    "a tool of another kind": [
+        delta(
+            tool_calls=[{"index": 0, "type": "custom", "custom": {"name": "f"}}],
+            finish="tool_calls",
+        )
+    ],
+    "a second choice that is odd": [
+        chunk({"index": 0, "delta": {"content": "x"}, "finish_reason": "stop"}, {"delta": 5})
+    ],
     "usage without a total": [delta("x", finish="stop"), chunk(usage={"prompt_tokens": 1})],
     "usage that is a word": [delta("x", finish="stop"), chunk(usage="none")],
-    "a tool without an id": [delta(tool_calls=[{"index": 0, "function": {"name": "f", "arguments": "{}"}}], finish="tool_calls")],
-    "a tool without an index": [delta(tool_calls=[{"id": "t", "function": {"name": "f"}}], finish="tool_calls")],
+    "a tool without an id": [
+        delta(
+            tool_calls=[{"index": 0, "function": {"name": "f", "arguments": "{}"}}],
+            finish="tool_calls",
+        )
+    ],
+    "a tool without an index": [
+        delta(tool_calls=[{"id": "t", "function": {"name": "f"}}], finish="tool_calls")
+    ],
     "a tool without a function": [delta(tool_calls=[{"index": 0, "id": "t"}], finish="tool_calls")],
-    "a tool with a null": [delta(tool_calls=[{"index": 0, "id": "t", "function": None}], finish="tool_calls")],
-    "a tool without arguments": [delta(tool_calls=[{"index": 0, "id": "t", "function": {"name": "f"}}], finish="tool_calls")],
-    "a function call": [delta(function_call={"name": "f", "arguments": "{}"}, finish="function_call")],
-    "a function call without a name": [delta(function_call={"arguments": "{}"}, finish="function_call")],
+    "a tool with a null": [
+        delta(tool_calls=[{"index": 0, "id": "t", "function": None}], finish="tool_calls")
+    ],
+    "a tool without arguments": [
+        delta(tool_calls=[{"index": 0, "id": "t", "function": {"name": "f"}}], finish="tool_calls")
+    ],
+    "a function call": [
+        delta(function_call={"name": "f", "arguments": "{}"}, finish="function_call")
+    ],
+    "a function call without a name": [
+        delta(function_call={"arguments": "{}"}, finish="function_call")
+    ],
     "a role of its own": [delta("x", role="system", finish="stop")],
     "an unknown role": [delta("x", role="oracle", finish="stop")],
     "a tool's role": [delta("x", role="tool", finish="stop")],
     "an unknown reason": [delta("x", finish="abort")],
-    "a reason that is a number": [b'data: {"choices":[{"index":0,"delta":{"content":"x"},"finish_reason":7}]}\n\n'],
+    "a reason that is a number": [
+        b'data: {"choices":[{"index":0,"delta":{"content":"x"},"finish_reason":7}]}\n\n'
+    ],
     "logprobs": [
         chunk(
             {
@@ -250,9 +308,15 @@ DELTAS: dict[str, list[bytes]] = {
     ],
     "more than it should have": [delta("x", finish="stop", foo={"bar": 1})],
     "a service tier": [
-        chunk({"index": 0, "delta": {"content": "x"}, "finish_reason": "stop"}, service_tier="default", system_fingerprint="f")
+        chunk(
+            {"index": 0, "delta": {"content": "x"}, "finish_reason": "stop"},
+            service_tier="default",
+            system_fingerprint="f",
+        )
     ],
-    "a null for a model": [chunk({"index": 0, "delta": {"content": "x"}, "finish_reason": "stop"}, model=None)],
+    "a null for a model": [
+        chunk({"index": 0, "delta": {"content": "x"}, "finish_reason": "stop"}, model=None)
+    ],
     "thoughts": [delta(reasoning="hm"), delta(reasoning_content="hm", content="x", finish="stop")],
     "a type": [b'data: {"type":"content.delta","choices":[]}\n\n', delta("x", finish="stop")],
 }
@@ -269,7 +333,9 @@ PACKED: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.compress, "deflate":
 
 @pytest.mark.parametrize("call", BOTH)
 @pytest.mark.parametrize("packed", PACKED)
-def test_a_stream_that_was_packed_comes_out_the_same(packed: str, call: str, player: Player) -> None:
+def test_a_stream_that_was_packed_comes_out_the_same(
+    packed: str, call: str, player: Player
+) -> None:
     headers = {"content-type": "text/event-stream", "content-encoding": packed}
     chunks, error = player.same(Answer(cut(PACKED[packed](BODY), 4), headers=headers), call)
     assert (len(chunks) > 3, error) == (True, None)
@@ -342,7 +408,9 @@ def wrap_politely(function: Any) -> Any:
 
 def wrap_transparently(function: Any) -> Any:
     wrapt = pytest.importorskip("wrapt", reason="wrapt is not installed")
-    return wrapt.FunctionWrapper(function, lambda wrapped, instance, args, kwargs: wrapped(*args, **kwargs))
+    return wrapt.FunctionWrapper(
+        function, lambda wrapped, instance, args, kwargs: wrapped(*args, **kwargs)
+    )
 
 
 WRAPPERS = {"plainly": wrap_plainly, "politely": wrap_politely, "transparently": wrap_transparently}
@@ -363,7 +431,9 @@ def server() -> Iterator[Scripted]:
 
 
 @pytest.mark.parametrize("call", BOTH)
-def test_chunks_are_dicts_where_nobody_watches(call: str, server: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunks_are_dicts_where_nobody_watches(
+    call: str, server: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert not by_sdk(call, ChatVllm(**server.settings), monkeypatch)
 
 
@@ -372,7 +442,12 @@ def test_chunks_are_dicts_where_nobody_watches(call: str, server: Scripted, monk
 @pytest.mark.parametrize("call", BOTH)
 @pytest.mark.parametrize("wrapper", WRAPPERS)
 def test_who_watches_the_sdks_calls_finds_its_objects(
-    wrapper: str, call: str, name: str, where: str, server: Scripted, monkeypatch: pytest.MonkeyPatch
+    wrapper: str,
+    call: str,
+    name: str,
+    where: str,
+    server: Scripted,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Put around before the model was made or after, on the class or on this one client."""
     kind, wrap = CLASSES[call, name], WRAPPERS[wrapper]
@@ -401,9 +476,10 @@ def test_raw_chunks_are_not_for_calls_that_are_not_ours(server: Scripted) -> Non
     client = ChatVllm(**server.settings).root_client
     messages: Any = [{"role": "user", "content": "Why?"}]
     for resource in (client.chat.completions, ChatVllm(**server.settings).client):
-        assert [type(each).__name__ for each in resource.create(model="m", messages=messages, stream=True)] == [
-            "ChatCompletionChunk"
-        ]
+        assert [
+            type(each).__name__
+            for each in resource.create(model="m", messages=messages, stream=True)
+        ] == ["ChatCompletionChunk"]
 
 
 def test_the_decoder_hands_over_once_and_loses_nothing() -> None:
@@ -413,5 +489,8 @@ def test_the_decoder_hands_over_once_and_loses_nothing() -> None:
     for at in range(len(body) + 1):
         for further in range(at, len(body) + 1):
             pieces = [body[:at], body[at:further], body[further:]]
-            got = [each.data for each in raw_chunks.Decoder(client._make_sse_decoder()).iter_bytes(iter(pieces))]
+            got = [
+                each.data
+                for each in raw_chunks.Decoder(client._make_sse_decoder()).iter_bytes(iter(pieces))
+            ]
             assert got == ["1", "2", "3", "4"], (at, further)

@@ -12,7 +12,16 @@ from pydantic import BaseModel
 from stream_deadline import ChatVllm, StreamDeadlineExceeded
 from stream_deadline._errors import AnswerCutShort
 from tests.stream_deadline.calls import STREAMS, WHOLES, streaming
-from tests.stream_deadline.scripted import Answer, Scripted, chunk, delta, event, response, stream, whole
+from tests.stream_deadline.scripted import (
+    Answer,
+    Scripted,
+    chunk,
+    delta,
+    event,
+    response,
+    stream,
+    whole,
+)
 
 NAMES: dict[str, tuple[str, ...]] = {
     "reasoning": ("reasoning",),
@@ -27,7 +36,9 @@ USAGE = {
     "total_tokens": 10,
     "completion_tokens_details": {"reasoning_tokens": 5},
 }
-each_way = pytest.mark.parametrize(("is_async", "raw"), [(True, True), (False, False)], ids=["raw, async", "by the SDK"])
+each_way = pytest.mark.parametrize(
+    ("is_async", "raw"), [(True, True), (False, False)], ids=["raw, async", "by the SDK"]
+)
 raw_or_not = pytest.mark.parametrize("raw", [True, False], ids=["raw", "by the SDK"])
 by_name = pytest.mark.parametrize("name", NAMES)
 
@@ -84,7 +95,12 @@ def test_thoughts_come_once_and_in_order_beside_the_answer(call: str, name: str,
 def test_they_come_chunk_by_chunk(raw: bool) -> None:
     with Scripted(thinks("reasoning")) as server:
         chunks = list(ChatVllm(**server.settings, raw_chunks=raw).stream("Why?"))
-    assert [thoughts(each) for each in chunks if thoughts(each)] == ["Let me ", "think", ".", " Done."]
+    assert [thoughts(each) for each in chunks if thoughts(each)] == [
+        "Let me ",
+        "think",
+        ".",
+        " Done.",
+    ]
     assert next(each.content for each in chunks if thoughts(each) == " Done.") == "It "
 
 
@@ -99,7 +115,10 @@ def test_a_whole_answer_has_them_too(call: str, name: str) -> None:
 def test_a_whole_answer_without_thoughts_has_no_empty_ones() -> None:
     for empty in (None, ""):
         with Scripted(whole("It is.", reasoning=empty, reasoning_content="")) as server:
-            assert "reasoning_content" not in ChatVllm(**server.settings).invoke("Why?").additional_kwargs
+            assert (
+                "reasoning_content"
+                not in ChatVllm(**server.settings).invoke("Why?").additional_kwargs
+            )
 
 
 @each_way
@@ -107,11 +126,16 @@ def test_a_whole_answer_without_thoughts_has_no_empty_ones() -> None:
 def test_what_was_thought_is_a_part_of_what_came(is_async: bool, name: str, raw: bool) -> None:
     answer = Answer(thinks(name).pieces[:4], stalls=True)
     with Scripted(answer) as server, pytest.raises(StreamDeadlineExceeded) as caught:
-        STREAMS["astream" if is_async else "stream"](ChatVllm(**server.settings, raw_chunks=raw, idle_timeout=IDLE))
+        STREAMS["astream" if is_async else "stream"](
+            ChatVllm(**server.settings, raw_chunks=raw, idle_timeout=IDLE)
+        )
     assert thoughts(caught.value.partial) == "Let me think."
     with Scripted(Answer(thinks(name).pieces[:5])) as server, pytest.raises(AnswerCutShort) as cut:
         STREAMS["astream" if is_async else "stream"](ChatVllm(**server.settings, raw_chunks=raw))
-    assert (thoughts(cut.value.partial), cut.value.partial.content) == ("Let me think. Done.", "It ")
+    assert (thoughts(cut.value.partial), cut.value.partial.content) == (
+        "Let me think. Done.",
+        "It ",
+    )
 
 
 class Reply(BaseModel):
@@ -125,11 +149,22 @@ class Reply(BaseModel):
 @pytest.mark.parametrize("is_async", [True, False])
 def test_structured_answers_do_not_have_them_twice(is_async: bool, method: Any, name: str) -> None:
     words = json.dumps({"text": "hi"})
-    call = {"index": 0, "id": "t", "type": "function", "function": {"name": "Reply", "arguments": words}}
-    said = [delta(tool_calls=[call])] if method == "function_calling" else [delta(words[:5]), delta(words[5:])]
+    call = {
+        "index": 0,
+        "id": "t",
+        "type": "function",
+        "function": {"name": "Reply", "arguments": words},
+    }
+    said = (
+        [delta(tool_calls=[call])]
+        if method == "function_calling"
+        else [delta(words[:5]), delta(words[5:])]
+    )
     events = [ROLE, thought(name, "Let "), thought(name, "me."), *said, delta("", finish="stop")]
     with Scripted(stream(*events)) as server:
-        chain = ChatVllm(**server.settings).with_structured_output(Reply, method=method, include_raw=True)
+        chain = ChatVllm(**server.settings).with_structured_output(
+            Reply, method=method, include_raw=True
+        )
 
         async def last() -> Any:
             return [each async for each in chain.astream("Why?")]
@@ -137,7 +172,9 @@ def test_structured_answers_do_not_have_them_twice(is_async: bool, method: Any, 
         steps = asyncio.run(last()) if is_async else list(chain.stream("Why?"))
     raws = [each["raw"] for each in steps if isinstance(each, dict) and each.get("raw") is not None]
     assert thoughts(merged(raws)) == "Let me."
-    assert next(each["parsed"] for each in reversed(steps) if each.get("parsed")) == Reply(text="hi")
+    assert next(each["parsed"] for each in reversed(steps) if each.get("parsed")) == Reply(
+        text="hi"
+    )
 
 
 # What is progress, and what is silence
@@ -165,16 +202,26 @@ SILENCE: dict[str, dict[str, Any]] = {
     "empty thoughts": {"reasoning": "", "reasoning_content": ""},
     "no thoughts": {"content": "", "reasoning": None, "reasoning_content": None},
     "no tools": {"content": "", "tool_calls": []},
-    "all that there is, and nothing": {"content": None, "refusal": None, "tool_calls": None, "audio": None, "annotations": []},
+    "all that there is, and nothing": {
+        "content": None,
+        "refusal": None,
+        "tool_calls": None,
+        "audio": None,
+        "annotations": [],
+    },
 }
 
 
 @each_way
 @pytest.mark.parametrize("said", PROGRESS)
-def test_what_says_something_keeps_a_stream_from_being_idle(said: str, is_async: bool, raw: bool) -> None:
+def test_what_says_something_keeps_a_stream_from_being_idle(
+    said: str, is_async: bool, raw: bool
+) -> None:
     events = [delta(**PROGRESS[said])] * 12
     with Scripted(stream(ROLE, *events, delta(finish="stop"), gap=GAP)) as server:
-        model = ChatVllm(**server.settings, raw_chunks=raw, idle_timeout=IDLE, first_chunk_timeout=IDLE)
+        model = ChatVllm(
+            **server.settings, raw_chunks=raw, idle_timeout=IDLE, first_chunk_timeout=IDLE
+        )
         STREAMS["astream" if is_async else "stream"](model)
 
 
@@ -187,7 +234,9 @@ def test_what_says_nothing_does_not(said: str, part: str, is_async: bool, raw: b
         Scripted(stream(ROLE, *first, *[delta(**SILENCE[said])] * 40, gap=GAP)) as server,
         pytest.raises(StreamDeadlineExceeded) as caught,
     ):
-        STREAMS["astream" if is_async else "stream"](ChatVllm(**server.settings, raw_chunks=raw, **{part: IDLE}))
+        STREAMS["astream" if is_async else "stream"](
+            ChatVllm(**server.settings, raw_chunks=raw, **{part: IDLE})
+        )
     assert caught.value.bound == part
 
 
@@ -196,17 +245,30 @@ def test_what_says_nothing_does_not(said: str, part: str, is_async: bool, raw: b
 ITEM = {"type": "reasoning", "id": "rs_1", "summary": []}
 SUMMARY = {"item_id": "rs_1", "output_index": 0, "summary_index": 0}
 TEXT = {"item_id": "msg_1", "output_index": 1, "content_index": 0}
-BEGINS = [event("response.created", response=response()), event("response.in_progress", response=response())]
+BEGINS = [
+    event("response.created", response=response()),
+    event("response.in_progress", response=response()),
+]
 THINKING: dict[str, list[bytes]] = {
     "summary": [
         event("response.output_item.added", output_index=0, item=ITEM),
-        event("response.reasoning_summary_part.added", **SUMMARY, part={"type": "summary_text", "text": ""}),
+        event(
+            "response.reasoning_summary_part.added",
+            **SUMMARY,
+            part={"type": "summary_text", "text": ""},
+        ),
         *[event("response.reasoning_summary_text.delta", **SUMMARY, delta="hm ")] * 12,
     ],
     "text": [
         event("response.output_item.added", output_index=0, item=ITEM),
         *[
-            event("response.reasoning_text.delta", item_id="rs_1", output_index=0, content_index=0, delta="hm "),
+            event(
+                "response.reasoning_text.delta",
+                item_id="rs_1",
+                output_index=0,
+                content_index=0,
+                delta="hm ",
+            ),
         ]
         * 12,
     ],
@@ -215,23 +277,46 @@ THINKING: dict[str, list[bytes]] = {
         event(
             "response.output_item.added",
             output_index=1,
-            item={"type": "function_call", "id": "fc_1", "call_id": "c", "name": "f", "arguments": "", "status": "in_progress"},
+            item={
+                "type": "function_call",
+                "id": "fc_1",
+                "call_id": "c",
+                "name": "f",
+                "arguments": "",
+                "status": "in_progress",
+            },
         ),
-        *[event("response.function_call_arguments.delta", item_id="fc_1", output_index=1, delta="1")] * 12,
+        *[
+            event(
+                "response.function_call_arguments.delta", item_id="fc_1", output_index=1, delta="1"
+            )
+        ]
+        * 12,
     ],
 }
 ENDS = event("response.completed", response=response("completed"))
-MESSAGE = {"type": "message", "id": "msg_1", "role": "assistant", "status": "in_progress", "content": []}
+MESSAGE = {
+    "type": "message",
+    "id": "msg_1",
+    "role": "assistant",
+    "status": "in_progress",
+    "content": [],
+}
 
 
 @pytest.mark.parametrize("is_async", [True, False])
 @pytest.mark.parametrize("kind", THINKING)
 def test_a_response_that_thinks_is_not_idle(kind: str, is_async: bool) -> None:
     with Scripted(Answer([*BEGINS, *THINKING[kind], ENDS], gap=GAP)) as server:
-        model = ChatVllm(**server.settings, use_responses_api=True, idle_timeout=IDLE, first_chunk_timeout=IDLE)
+        model = ChatVllm(
+            **server.settings, use_responses_api=True, idle_timeout=IDLE, first_chunk_timeout=IDLE
+        )
         chunks = STREAMS["astream" if is_async else "stream"](model)
     if kind in ("summary", "text"):
-        assert json.dumps([[each.content, each.additional_kwargs] for each in chunks]).count("hm ") == 12
+        assert (
+            json.dumps([[each.content, each.additional_kwargs] for each in chunks]).count("hm ")
+            == 12
+        )
 
 
 @pytest.mark.parametrize("is_async", [True, False])

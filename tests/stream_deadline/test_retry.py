@@ -32,7 +32,13 @@ class Connection:
     """What a call knows of its connection."""
 
     def __init__(
-        self, *, reused: bool, heard: bool = False, ago: float = 0.0, opened_in: float = 0.001, secure: bool = False
+        self,
+        *,
+        reused: bool,
+        heard: bool = False,
+        ago: float = 0.0,
+        opened_in: float = 0.001,
+        secure: bool = False,
     ) -> None:
         self.reused, self.heard, self.opened_in = reused, heard, opened_in
         self.sent_at, self.secure = time.monotonic() - ago, secure
@@ -62,7 +68,9 @@ class Call:
         return list(self._attempts.stream_sync(self.attempt))
 
 
-def test_a_server_that_is_busy_is_asked_again_with_growing_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_is_busy_is_asked_again_with_growing_pauses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     call = Call(status(429), status(429))
     assert call.run(monkeypatch) == ["answer"]
     assert 0.375 <= call.waits[0] <= 0.5
@@ -70,7 +78,9 @@ def test_a_server_that_is_busy_is_asked_again_with_growing_pauses(monkeypatch: p
 
 
 @pytest.mark.parametrize("code", [400, 401, 403, 404, 408, 409, 422, 500, 502, 503, 504, 524])
-def test_what_will_not_pass_or_may_have_started_a_generation_is_not(code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_will_not_pass_or_may_have_started_a_generation_is_not(
+    code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(openai.APIStatusError):
         Call(status(code)).run(monkeypatch)
 
@@ -90,7 +100,9 @@ def test_there_are_as_many_retries_as_were_asked_for(monkeypatch: pytest.MonkeyP
         ({"retry_after_ms": "1500", "retry_after": "9"}, 1.5),
     ],
 )
-def test_the_pause_the_server_asks_for_is_made(headers: dict[str, str], seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_pause_the_server_asks_for_is_made(
+    headers: dict[str, str], seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     call = Call(status(429, **headers))
     call.run(monkeypatch)
     assert call.waits == [seconds]
@@ -103,14 +115,18 @@ def test_it_may_ask_with_a_date(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("nonsense", ["soon", "-3", "0", ""])
-def test_what_makes_no_sense_is_as_if_it_had_not_asked(nonsense: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_makes_no_sense_is_as_if_it_had_not_asked(
+    nonsense: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     call = Call(status(503, retry_after=nonsense))
     call.run(monkeypatch)
     assert 0.375 <= call.waits[0] <= 0.5
 
 
 @pytest.mark.parametrize("timeout", [30, None])
-def test_a_pause_beyond_the_budget_or_beyond_reason_is_not_made(timeout: float | None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pause_beyond_the_budget_or_beyond_reason_is_not_made(
+    timeout: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     call = Call(status(503, retry_after="121"), timeout=timeout)
     with pytest.raises(openai.APIStatusError):
         call.run(monkeypatch)
@@ -157,8 +173,16 @@ def answered(call: Call) -> None:
         (far, httpx2.ReadError("the same, over a slow line"), True),
         (at_work, httpx2.ReadError("the server broke down while it worked"), False),
         (at_work, httpx2.RemoteProtocolError("closed in order, over a slow line"), True),
-        (late, httpx2.RemoteProtocolError("closed in order, by a gateway that had waited long enough"), False),
-        (secure, httpx2.RemoteProtocolError("broke down; over TLS that looks like an orderly end"), False),
+        (
+            late,
+            httpx2.RemoteProtocolError("closed in order, by a gateway that had waited long enough"),
+            False,
+        ),
+        (
+            secure,
+            httpx2.RemoteProtocolError("broke down; over TLS that looks like an orderly end"),
+            False,
+        ),
         (stale, httpx2.WriteError("the same, before the request was whole"), True),
         (stale, httpx2.ReadTimeout("silent"), False),
         (half, httpx2.RemoteProtocolError("half a status line"), False),
@@ -185,7 +209,9 @@ def test_a_stale_connection_is_met_once_in_a_call(monkeypatch: pytest.MonkeyPatc
     assert call.waits == [0.0]
 
 
-def test_what_was_answered_before_the_last_request_is_no_answer_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_answered_before_the_last_request_is_no_answer_to_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     call = Call(broken(httpx2.ConnectError("refused")))
     answered(call)  # a token, fetched by `auth=`
     new(call)

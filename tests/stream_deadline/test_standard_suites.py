@@ -62,7 +62,11 @@ class TestUnit(_Flags, ChatModelUnitTests):
     @property
     def init_from_env_params(self) -> tuple[dict[str, str], dict[str, Any], dict[str, Any]]:
         environment = {"OPENAI_API_KEY": "a-key", "OPENAI_API_BASE": self.base_url}
-        return environment, {"model": MODEL}, {"openai_api_key": "a-key", "openai_api_base": self.base_url}
+        return (
+            environment,
+            {"model": MODEL},
+            {"openai_api_key": "a-key", "openai_api_base": self.base_url},
+        )
 
 
 class TestIntegration(_Flags, ChatModelIntegrationTests):

@@ -23,11 +23,18 @@ MODEL = ChatVllm(model="m", base_url="http://127.0.0.1:9/v1", api_key="none")
 
 def said(text: str, **more: Any) -> dict[str, Any]:
     choice = {"index": 0, "delta": {"content": text}, "logprobs": None, "finish_reason": None}
-    return {"id": "c", "object": "chat.completion.chunk", "model": "m", "choices": [{**choice, **more}]}
+    return {
+        "id": "c",
+        "object": "chat.completion.chunk",
+        "model": "m",
+        "choices": [{**choice, **more}],
+    }
 
 
 def made(text: str, model: ChatVllm = MODEL) -> ChatGenerationChunk:
-    found = BaseChatOpenAI._convert_chunk_to_generation_chunk(model, said(text), AIMessageChunk, None)
+    found = BaseChatOpenAI._convert_chunk_to_generation_chunk(
+        model, said(text), AIMessageChunk, None
+    )
     assert found is not None
     return found
 
@@ -53,7 +60,11 @@ def test_copies_share_nothing_that_can_be_changed() -> None:
         message = chunk.message
         assert isinstance(message, AIMessageChunk)
         message.id, message.additional_kwargs["x"], message.response_metadata["x"] = "run", 1, 1
-        lists: list[list[Any]] = [message.tool_calls, message.invalid_tool_calls, message.tool_call_chunks]
+        lists: list[list[Any]] = [
+            message.tool_calls,
+            message.invalid_tool_calls,
+            message.tool_call_chunks,
+        ]
         for each in lists:
             each.append({})
         message.content, chunk.generation_info = "", {"x": 1}
@@ -110,7 +121,9 @@ def server() -> Iterator[Scripted]:
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_langchain_makes_the_first_of_the_texts_only(call: str, server: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_langchain_makes_the_first_of_the_texts_only(
+    call: str, server: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
     texts, real = [], BaseChatOpenAI._convert_chunk_to_generation_chunk
 
     def convert(self: Any, chunk: dict[str, Any], *more: Any) -> Any:
@@ -152,14 +165,23 @@ class Mixed(ChatVllm, Loud):
 @pytest.mark.parametrize("call", ["stream", "astream"])
 def test_a_subclass_sees_each_chunk(call: str, kind: type[ChatVllm], server: Scripted) -> None:
     chunks = list(STREAMS[call](kind(**server.settings)))
-    assert [each.additional_kwargs["length"] for each in chunks if each.content] == [len(word) for word in WORDS]
+    assert [each.additional_kwargs["length"] for each in chunks if each.content] == [
+        len(word) for word in WORDS
+    ]
 
 
-@pytest.mark.parametrize("more", [{"output_version": "v1"}, {"include_response_headers": True}], ids=str)
+@pytest.mark.parametrize(
+    "more", [{"output_version": "v1"}, {"include_response_headers": True}], ids=str
+)
 def test_options_of_langchain_reach_the_copies(more: dict[str, Any], server: Scripted) -> None:
-    if "output_version" in more and "Literal" in str(ChatVllm.model_fields["output_version"].annotation):
+    if "output_version" in more and "Literal" in str(
+        ChatVllm.model_fields["output_version"].annotation
+    ):
         pytest.skip("this LangChain knows of no output_version v1")
-    found = [list(ChatVllm(**server.settings, **more, raw_chunks=raw).stream("Hi")) for raw in (True, False)]
+    found = [
+        list(ChatVllm(**server.settings, **more, raw_chunks=raw).stream("Hi"))
+        for raw in (True, False)
+    ]
     one, two = ([{**each.model_dump(), "id": None} for each in chunks] for chunks in found)
     for chunks in (one, two):
         chunks[0]["response_metadata"].pop("headers", None)  # the date in them

@@ -66,7 +66,9 @@ class Set:
 
     def expected(self) -> Bounds:
         given, told = {**dict.fromkeys(NAMES), "stream_timeout": "timeout", **self.own}, self.bound
-        whole = given["timeout"] if given["stream_timeout"] == "timeout" else given["stream_timeout"]
+        whole = (
+            given["timeout"] if given["stream_timeout"] == "timeout" else given["stream_timeout"]
+        )
         whole = told.get("stream_timeout", told.get("timeout", whole))
         return Bounds(whole, *(told.get(name, given[name]) for name in NAMES[2:]))
 
@@ -77,11 +79,17 @@ def made(cls: type[ChatVllm], given: dict[str, Any], by_field: bool) -> Set:
 
 
 def updated(before: Set, name: str, value: float) -> Set:
-    return replace(before, thing=before.thing.model_copy(update={FIELDS.get(name, name): value}), own={**before.own, name: value})
+    return replace(
+        before,
+        thing=before.thing.model_copy(update={FIELDS.get(name, name): value}),
+        own={**before.own, name: value},
+    )
 
 
 def updated_by_alias(before: Set, name: str, value: float) -> Set:
-    return replace(before, thing=before.thing.model_copy(update={name: value}), own={**before.own, name: value})
+    return replace(
+        before, thing=before.thing.model_copy(update={name: value}), own={**before.own, name: value}
+    )
 
 
 def assigned(before: Set, name: str, value: float) -> Set:
@@ -92,16 +100,22 @@ def assigned(before: Set, name: str, value: float) -> Set:
 
 def configured(before: Set, name: str, value: float) -> Set:
     fields: dict[str, Any] = {FIELDS.get(name, name): ConfigurableField(id="bound")}
-    thing: Any = before.thing.configurable_fields(**fields).with_config(configurable={"bound": value})
+    thing: Any = before.thing.configurable_fields(**fields).with_config(
+        configurable={"bound": value}
+    )
     inner, _ = thing.prepare()  # the model it makes for a call; it is a model again
-    inner.model_fields_set.discard("streaming")  # LangChain takes the default for a wish, in such copies of `ChatOpenAI` as well
+    inner.model_fields_set.discard(
+        "streaming"
+    )  # LangChain takes the default for a wish, in such copies of `ChatOpenAI` as well
     return replace(before, thing=inner, own={**before.own, name: value})
 
 
 def alternative(before: Set, name: str, value: float) -> Set:
     """The one asked for, and not the default."""
     chosen = updated(before, name, value)
-    thing: Any = before.thing.configurable_alternatives(ConfigurableField(id="which"), other=chosen.thing)
+    thing: Any = before.thing.configurable_alternatives(
+        ConfigurableField(id="which"), other=chosen.thing
+    )
     inner, _ = thing.with_config(configurable={"which": "other"}).prepare()
     return replace(chosen, thing=inner)
 
@@ -125,15 +139,22 @@ MODEL_WAYS: list[Callable[[Set, str, float], Set]] = [
 
 
 def bound(before: Set, name: str, value: float) -> Set:
-    return replace(before, thing=before.thing.bind(**{name: value}), bound={**before.bound, name: value})
+    return replace(
+        before, thing=before.thing.bind(**{name: value}), bound={**before.bound, name: value}
+    )
 
 
 def bound_with_tools(before: Set, name: str, value: float) -> Set:
     if not isinstance(before.thing, ChatVllm):
         return before
     named: dict[str, Any] = {name: value}
-    tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}
-    return replace(before, thing=before.thing.bind_tools([tool], **named), bound={**before.bound, name: value})
+    tool = {
+        "type": "function",
+        "function": {"name": "f", "parameters": {"type": "object", "properties": {}}},
+    }
+    return replace(
+        before, thing=before.thing.bind_tools([tool], **named), bound={**before.bound, name: value}
+    )
 
 
 CALL_WAYS: list[Callable[[Set, str, float], Set]] = [
@@ -149,7 +170,9 @@ def ask(thing: Runnable[Any, Any], call: str, question: Any) -> None:
     list(thing.stream(question)) if call == "stream" else thing.invoke(question)
 
 
-def observe(thing: Runnable[Any, Any], monkeypatch: pytest.MonkeyPatch, call: str = "stream") -> Bounds:
+def observe(
+    thing: Runnable[Any, Any], monkeypatch: pytest.MonkeyPatch, call: str = "stream"
+) -> Bounds:
     def budget(bounds: Bounds, *_: Any) -> Any:
         raise Observed(bounds)
 
@@ -174,9 +197,18 @@ steps = st.one_of(
     first=st.lists(st.tuples(st.sampled_from(MODEL_WAYS), steps), max_size=4),
     then=st.lists(st.tuples(st.sampled_from(CALL_WAYS), steps), max_size=2),
 )
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(
+    deadline=None,
+    max_examples=150,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 def test_the_last_bound_that_was_given_holds(
-    cls: type[ChatVllm], given_: dict[str, Any], by_field: bool, first: Any, then: Any, monkeypatch: pytest.MonkeyPatch
+    cls: type[ChatVllm],
+    given_: dict[str, Any],
+    by_field: bool,
+    first: Any,
+    then: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     state = made(cls, given_, by_field)
     for way, (name, value) in [*first, *then]:
@@ -190,8 +222,13 @@ def made_and_called(way: Callable[[Set, str, Any], Set], name: str, value: Any, 
     list(thing.stream("Why?")) if call == "stream" else thing.invoke("Why?")
 
 
-@given(name=st.sampled_from(NAMES), wrong=st.sampled_from([0, -1, float("nan"), float("inf"), True, "45", [45]]))
-@settings(deadline=None, max_examples=14, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    name=st.sampled_from(NAMES),
+    wrong=st.sampled_from([0, -1, float("nan"), float("inf"), True, "45", [45]]),
+)
+@settings(
+    deadline=None, max_examples=14, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_a_wrong_value_is_refused_at_the_latest_at_the_call(name: str, wrong: Any) -> None:
     for way in (updated, updated_by_alias, assigned, configured, bound, bound_with_tools):
         for call in ("invoke", "stream"):
@@ -212,9 +249,16 @@ def test_a_wrong_default_of_a_subclass_is_refused_where_the_model_is_made() -> N
 
 
 @pytest.mark.filterwarnings("ignore:Parameters")
-def test_a_bound_among_the_models_other_arguments_holds_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bound_among_the_models_other_arguments_holds_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """LangChain warns of it, and hands it to the SDK, which knows one of them only."""
-    model = ChatVllm(model="m", api_key="k", timeout=100, model_kwargs={"timeout": 50, "idle_timeout": 7, "echo": 1})
+    model = ChatVllm(
+        model="m",
+        api_key="k",
+        timeout=100,
+        model_kwargs={"timeout": 50, "idle_timeout": 7, "echo": 1},
+    )
     assert observe(model, monkeypatch) == Bounds(50, None, 7)
     assert model.model_kwargs == {"echo": 1}
     model = model.model_copy(update={"model_kwargs": {"timeout": 30}})
@@ -236,7 +280,9 @@ def test_a_name_that_nothing_reads_is_refused_where_a_subclass_is_made() -> None
 
 def test_a_copy_that_is_made_by_langchain_still_streams(monkeypatch: pytest.MonkeyPatch) -> None:
     model = ChatVllm(model="m", api_key="k", timeout=100, idle_timeout=7)
-    copy = model.configurable_fields(request_timeout=ConfigurableField(id="t")).with_config(configurable={"t": 50})
+    copy = model.configurable_fields(request_timeout=ConfigurableField(id="t")).with_config(
+        configurable={"t": 50}
+    )
     assert observe(copy, monkeypatch) == Bounds(50, None, 7)
 
 

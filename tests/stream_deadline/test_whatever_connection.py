@@ -38,7 +38,12 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> trustme.CA:
 
 
 def chat(server: FakeVllm, scenario: str = "endless", **options: Any) -> ChatVllm:
-    made = {"model": server.model, "base_url": server.base_url, "timeout": LONG, "extra_body": {"fake_scenario": scenario}}
+    made = {
+        "model": server.model,
+        "base_url": server.base_url,
+        "timeout": LONG,
+        "extra_body": {"fake_scenario": scenario},
+    }
     return ChatVllm(**{**made, **options})
 
 
@@ -69,14 +74,18 @@ class TestOverAPooledConnection:
     """The steady state: the connection is there before the request, and is not seen before the answer."""
 
     @pytest.mark.parametrize("own", [False, True], ids=["the model's client", "the user's client"])
-    @pytest.mark.parametrize("scenario", ["no_headers", "trickle_headers:every=0.05", "no_first_token", "endless"])
+    @pytest.mark.parametrize(
+        "scenario", ["no_headers", "trickle_headers:every=0.05", "no_first_token", "endless"]
+    )
     def test_the_deadline_ends_the_call(self, scenario: str, own: bool, server: FakeVllm) -> None:
         model = warm(chat(server, scenario, **(own_client() if own else {})))
         server.clear()
         assert seconds(lambda: list(model.stream("Why?", stream_timeout=LIMIT))) < LATEST
         assert server.until_freed().turn == 2, "it was no pooled connection"
 
-    def test_the_bound_for_the_first_chunk_ends_the_wait_for_the_headers(self, server: FakeVllm) -> None:
+    def test_the_bound_for_the_first_chunk_ends_the_wait_for_the_headers(
+        self, server: FakeVllm
+    ) -> None:
         model = warm(chat(server, "no_headers", first_chunk_timeout=LIMIT))
         assert seconds(lambda: list(model.stream("Why?"))) < LATEST
 
@@ -155,13 +164,17 @@ def shakes_hands_for_ever(connection: socket.socket) -> None:
 
 def test_a_handshake_that_trickles_ends_at_the_deadline() -> None:
     with listening(shakes_hands_for_ever) as port:
-        model = ChatVllm(model="m", base_url=f"https://127.0.0.1:{port}/v1", timeout=LIMIT, max_retries=0)
+        model = ChatVllm(
+            model="m", base_url=f"https://127.0.0.1:{port}/v1", timeout=LIMIT, max_retries=0
+        )
         assert seconds(lambda: model.invoke("Why?")) < LATEST
 
 
 def test_and_when_the_caller_leaves() -> None:
     with listening(shakes_hands_for_ever) as port:
-        model = ChatVllm(model="m", base_url=f"https://127.0.0.1:{port}/v1", timeout=LONG, max_retries=0)
+        model = ChatVllm(
+            model="m", base_url=f"https://127.0.0.1:{port}/v1", timeout=LONG, max_retries=0
+        )
         assert left_after(lambda: model.invoke("Why?")) < LATEST
 
 
@@ -189,7 +202,10 @@ class TestThroughAProxy:
                     while data := secure.recv(65536):
                         if b"finite" in data:
                             body = b'{"id":"x","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"finish_reason":"stop","message":{"role":"assistant","content":"yes"}}]}'
-                            head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body)
+                            head = (
+                                b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+                                % len(body)
+                            )
                             secure.sendall(head + body)
                             self.answers += 1
                 except OSError:
@@ -198,10 +214,17 @@ class TestThroughAProxy:
 
         with listening(serve) as port:
             client = openai.DefaultHttpxClient(proxy=f"http://127.0.0.1:{port}", verify=trusted)
-            yield {"base_url": "https://127.0.0.1:1/v1", "http_client": client, "model": "m", "max_retries": 0}
+            yield {
+                "base_url": "https://127.0.0.1:1/v1",
+                "http_client": client,
+                "model": "m",
+                "max_retries": 0,
+            }
 
     @pytest.mark.parametrize("pooled", [False, True], ids=["new", "pooled"])
-    def test_the_call_ends_when_the_caller_leaves(self, pooled: bool, behind: dict[str, Any]) -> None:
+    def test_the_call_ends_when_the_caller_leaves(
+        self, pooled: bool, behind: dict[str, Any]
+    ) -> None:
         model = ChatVllm(**behind, timeout=LONG)
         if pooled:
             model.invoke("finite")
@@ -214,13 +237,21 @@ class TestThePrivateNamesOnTheWay:
     """httpx gives no public way to its pool; these names are what network.py rests on."""
 
     @pytest.mark.parametrize(
-        "make", [httpx2.Client, httpx2.AsyncClient, openai.DefaultHttpxClient, openai.DefaultAsyncHttpxClient]
+        "make",
+        [
+            httpx2.Client,
+            httpx2.AsyncClient,
+            openai.DefaultHttpxClient,
+            openai.DefaultAsyncHttpxClient,
+        ],
     )
     def test_are_there(self, make: Callable[..., Any]) -> None:
         found = pools(make(mounts={"http://elsewhere": None}))
         assert found
         assert all(
-            hasattr(pool, name) for pool in found for name in ("_network_backend", "_http2", "_socket_options", "connections")
+            hasattr(pool, name)
+            for pool in found
+            for name in ("_network_backend", "_http2", "_socket_options", "connections")
         )
 
     def test_and_a_client_without_them_is_listened_to_all_the_same(self, server: FakeVllm) -> None:
@@ -234,13 +265,20 @@ class TestThePrivateNamesOnTheWay:
                 return self._inner.handle_request(request)
 
         client = openai.DefaultHttpxClient(transport=Wrapped())
-        assert seconds(lambda: chat(server, "no_headers", http_client=client, timeout=LIMIT).invoke("Why?")) < LATEST
+        assert (
+            seconds(
+                lambda: chat(server, "no_headers", http_client=client, timeout=LIMIT).invoke("Why?")
+            )
+            < LATEST
+        )
 
     def test_a_connection_that_is_tracked_still_is_one_of_httpcores(self, server: FakeVllm) -> None:
         client = openai.DefaultHttpxClient()
         warm(chat(server, http_client=client))
         with client.stream(
-            "POST", server.base_url + "/chat/completions", json={"model": server.model, "messages": []}
+            "POST",
+            server.base_url + "/chat/completions",
+            json={"model": server.model, "messages": []},
         ) as response:
             stream = response.extensions["network_stream"]
             assert isinstance(stream, TrackedStream)

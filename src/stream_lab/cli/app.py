@@ -29,11 +29,15 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except LabError as error:
-            Console(stderr=True, soft_wrap=True).print(f"stream-lab: {error}", highlight=False, markup=False)
+            Console(stderr=True, soft_wrap=True).print(
+                f"stream-lab: {error}", highlight=False, markup=False
+            )
             raise SystemExit(error.exit_status) from None
 
 
-app = typer.Typer(cls=Commands, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+app = typer.Typer(
+    cls=Commands, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False
+)
 
 
 def _version(wanted: bool) -> None:
@@ -45,7 +49,10 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def stream_lab(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Print the version and end."
+        ),
     ] = False,
 ) -> None:
     """Why LLM streams outlive their time-outs, shown and measured."""

@@ -22,7 +22,9 @@ class UsageError(LabError):
 
 def wide_console(*, stderr: bool = False) -> Console:
     """Make a console as wide as the terminal, or 140 columns without one."""
-    return Console(stderr=stderr, width=None if os.environ.get("COLUMNS") or os.isatty(1) else WIDTH)
+    return Console(
+        stderr=stderr, width=None if os.environ.get("COLUMNS") or os.isatty(1) else WIDTH
+    )
 
 
 def seconds(text: str) -> float:
@@ -36,7 +38,9 @@ def seconds(text: str) -> float:
     except ValueError:
         value = math.nan
     if not (math.isfinite(value) and value >= SHORTEST):
-        raise UsageError(f"TIMEOUT is '{text}', but it must be a number of seconds, {SHORTEST} or more; 2 is a good start.")
+        raise UsageError(
+            f"TIMEOUT is '{text}', but it must be a number of seconds, {SHORTEST} or more; 2 is a good start."
+        )
     return value
 
 

@@ -16,19 +16,42 @@ from stream_lab.cli.objects import load
 
 def doctor(
     url: Annotated[
-        str | None, typer.Argument(help="Ends in /v1: a model is asked for a stream. Any other is fetched as it is.")
+        str | None,
+        typer.Argument(
+            help="Ends in /v1: a model is asked for a stream. Any other is fetched as it is."
+        ),
     ] = None,
-    code: Annotated[list[Path] | None, typer.Option(help="Read Python sources and notebooks for traps; may be repeated.")] = None,
-    direct: Annotated[str | None, typer.Option(help="The same, past the proxies; or the model's server, ending in /v1.")] = None,
+    code: Annotated[
+        list[Path] | None,
+        typer.Option(help="Read Python sources and notebooks for traps; may be repeated."),
+    ] = None,
+    direct: Annotated[
+        str | None,
+        typer.Option(help="The same, past the proxies; or the model's server, ending in /v1."),
+    ] = None,
     app: Annotated[
-        str | None, typer.Option(help="The application, as module:app; is served here and asked without a proxy.")
+        str | None,
+        typer.Option(
+            help="The application, as module:app; is served here and asked without a proxy."
+        ),
     ] = None,
-    post: Annotated[str | None, typer.Option(help="JSON to send by POST, if the address does not end in /v1.")] = None,
-    model: Annotated[str | None, typer.Option(help="The model's name; without it, the only one the server has.")] = None,
-    watch: Annotated[float, typer.Option(min=1, max=3600, help="Seconds to listen to a stream, at most.")] = 20.0,
-    logs: Annotated[list[Path] | None, typer.Option(help="Logs of nginx, gunicorn, uvicorn, hypercorn; may be repeated.")] = None,
+    post: Annotated[
+        str | None, typer.Option(help="JSON to send by POST, if the address does not end in /v1.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="The model's name; without it, the only one the server has.")
+    ] = None,
+    watch: Annotated[
+        float, typer.Option(min=1, max=3600, help="Seconds to listen to a stream, at most.")
+    ] = 20.0,
+    logs: Annotated[
+        list[Path] | None,
+        typer.Option(help="Logs of nginx, gunicorn, uvicorn, hypercorn; may be repeated."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the diagnosis as JSON.")] = False,
-    html: Annotated[Path | None, typer.Option(help="Where to write a page with the arrivals as a picture.")] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Where to write a page with the arrivals as a picture.")
+    ] = None,
 ) -> None:
     """Find out which layer cuts a stream, or never ends it. Exit status 0 if it is healthy, 1 if not, 2 if it could not be asked."""
     if code:
@@ -45,7 +68,11 @@ def doctor(
 
     def target(address: str) -> Target:
         chat = address.rstrip("/").endswith("/v1")
-        return Target.of(address, post=None if chat else post, model=(model or only_model(address)) if chat else None)
+        return Target.of(
+            address,
+            post=None if chat else post,
+            model=(model or only_model(address)) if chat else None,
+        )
 
     try:
         with ExitStack() as stack:
@@ -58,7 +85,13 @@ def doctor(
                 log.open("rb").close()  # before anything is asked
             began = datetime.now()
             with screen.status("asking") as status:
-                found = examine(far, direct=near, within=within, watch=watch, tell=lambda what: status.update(f"{what} …"))
+                found = examine(
+                    far,
+                    direct=near,
+                    within=within,
+                    watch=watch,
+                    tell=lambda what: status.update(f"{what} …"),
+                )
         if logs:
             told = consider(found.diagnosis, lines_of(logs), since=began, until=datetime.now())
             found = replace(found, diagnosis=told)
@@ -89,5 +122,9 @@ def _read_sources(paths: list[Path], as_json: bool) -> NoReturn:
         if seen.findings:
             print(render(seen.findings))
         traps = sum(finding.is_trap for finding in seen.findings)
-        print(f"{traps} {'trap' if traps == 1 else 'traps'} in {seen.files:,} files, {seen.lines:,} lines.")
-    raise typer.Exit(1 if any(finding.is_trap for finding in seen.findings) else 2 if seen.findings else 0)
+        print(
+            f"{traps} {'trap' if traps == 1 else 'traps'} in {seen.files:,} files, {seen.lines:,} lines."
+        )
+    raise typer.Exit(
+        1 if any(finding.is_trap for finding in seen.findings) else 2 if seen.findings else 0
+    )

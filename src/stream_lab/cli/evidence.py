@@ -12,22 +12,38 @@ from stream_lab.errors import Interrupted
 
 def evidence(
     base_url: Annotated[
-        str | None, typer.Option(help="An OpenAI-compatible server, http://host:port/v1; without it, the bundled fake.")
+        str | None,
+        typer.Option(
+            help="An OpenAI-compatible server, http://host:port/v1; without it, the bundled fake."
+        ),
     ] = None,
-    model: Annotated[str | None, typer.Option(help="The model's name; without it, the only one the server has.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="The model's name; without it, the only one the server has.")
+    ] = None,
     timeout: Annotated[str, typer.Option(help="The deadline, in seconds.")] = "5.0",
     gpu_probe: Annotated[
         str | None,
-        typer.Option(help="Command that watches the GPU, as 'ssh gpu nvidia-smi …'; without it, GPU_PROBE or this machine's."),
+        typer.Option(
+            help="Command that watches the GPU, as 'ssh gpu nvidia-smi …'; without it, GPU_PROBE or this machine's."
+        ),
     ] = None,
     direct: Annotated[bool, typer.Option("--direct", help="Also without a chain.")] = False,
-    out: Annotated[Path, typer.Option(help="Folder for evidence.json and evidence.png.")] = Path("runs/evidence"),
+    out: Annotated[Path, typer.Option(help="Folder for evidence.json and evidence.png.")] = Path(
+        "runs/evidence"
+    ),
 ) -> None:
     """Play the incident's attempts against a server, with its metrics and its GPU as witnesses. Exit status 0 if it went as told."""
     import asyncio
 
     from stream_lab.experiment import pictures
-    from stream_lab.experiment.attempts_run import CHAIN, DIRECT, advice, told, try_out, witnesses_of
+    from stream_lab.experiment.attempts_run import (
+        CHAIN,
+        DIRECT,
+        advice,
+        told,
+        try_out,
+        witnesses_of,
+    )
     from stream_lab.experiment.endpoint import open_endpoint
     from stream_lab.experiment.gpu import probe_command
     from stream_lab.experiment.saved_evidence import SavedEvidence
@@ -42,7 +58,15 @@ def evidence(
     ways = (CHAIN, DIRECT) if direct else (CHAIN,)
     try:
         with open_endpoint(base_url, model) as server, console.status("asking") as status:
-            trials = asyncio.run(try_out(server, deadline, ways=ways, gpu=probe, tell=lambda what: status.update(f"{what} …")))
+            trials = asyncio.run(
+                try_out(
+                    server,
+                    deadline,
+                    ways=ways,
+                    gpu=probe,
+                    tell=lambda what: status.update(f"{what} …"),
+                )
+            )
             witnesses = witnesses_of(server, trials)
     except KeyboardInterrupt:
         raise Interrupted("Interrupted.") from None
@@ -58,6 +82,10 @@ def evidence(
     outcome = told(trials)
     console.print(f"{outcome.mark} {witnesses.words}.", highlight=False, soft_wrap=True)
     SavedEvidence.of(trials, witnesses, outcome).write(out)
-    (out / "evidence.png").write_bytes(pictures.at_work(trials, title=f"{outcome.capitalize()}: {witnesses.words}").png())
-    console.print(f"Evidence: {out}/evidence.json, {out}/evidence.png", highlight=False, soft_wrap=True)
+    (out / "evidence.png").write_bytes(
+        pictures.at_work(trials, title=f"{outcome.capitalize()}: {witnesses.words}").png()
+    )
+    console.print(
+        f"Evidence: {out}/evidence.json, {out}/evidence.png", highlight=False, soft_wrap=True
+    )
     raise typer.Exit({"as told": 0, "not as told": 1, "not shown": 2}[outcome])

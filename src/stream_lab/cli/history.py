@@ -11,7 +11,9 @@ from stream_lab.cli.common import UsageError, write_page
 
 def history(
     file: Annotated[Path, typer.Argument(help="The history's file.")] = Path("runs/history.sqlite"),
-    most: Annotated[int, typer.Option(min=1, max=1000, help="How many runs to show, the newest.")] = 20,
+    most: Annotated[
+        int, typer.Option(min=1, max=1000, help="How many runs to show, the newest.")
+    ] = 20,
     html: Annotated[Path | None, typer.Option(help="Where to write the trend page.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the runs as JSON.")] = False,
 ) -> None:

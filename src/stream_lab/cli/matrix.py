@@ -15,13 +15,25 @@ from stream_lab.extras import require
 
 def matrix(
     classes: Annotated[
-        list[str] | None, typer.Argument(help="Classes like ChatOpenAI, as my_module:MyChat; without any, the story's four.")
+        list[str] | None,
+        typer.Argument(
+            help="Classes like ChatOpenAI, as my_module:MyChat; without any, the story's four."
+        ),
     ] = None,
-    only: Annotated[str, typer.Option(help="Cells whose name contains this, as 'stall' or 'endless × astream'.")] = "",
+    only: Annotated[
+        str, typer.Option(help="Cells whose name contains this, as 'stall' or 'endless × astream'.")
+    ] = "",
     jobs: Annotated[int, typer.Option(min=1, max=32, help="Cells at a time.")] = 6,
-    late_ms: Annotated[float, typer.Option(min=1, help="Milliseconds a call may be late; 50 on a quiet machine, 1 job.")] = 250.0,
-    deadline: Annotated[float, typer.Option(min=0.3, help="The deadline of each call, in seconds.")] = 0.5,
-    uvloop: Annotated[bool, typer.Option("--uvloop", help="On uvloop's event loops, not asyncio's.")] = False,
+    late_ms: Annotated[
+        float,
+        typer.Option(min=1, help="Milliseconds a call may be late; 50 on a quiet machine, 1 job."),
+    ] = 250.0,
+    deadline: Annotated[
+        float, typer.Option(min=0.3, help="The deadline of each call, in seconds.")
+    ] = 0.5,
+    uvloop: Annotated[
+        bool, typer.Option("--uvloop", help="On uvloop's event loops, not asyncio's.")
+    ] = False,
     picture: Annotated[Path | None, typer.Option(help="Where to draw it, as matrix.png.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
@@ -41,7 +53,13 @@ def matrix(
     new_loop = importlib.import_module("uvloop").new_event_loop if uvloop else None
     try:
         played = report.play_all(
-            models, chosen, console, jobs=jobs, lateness=late_ms / 1000, deadline=deadline, new_loop=new_loop
+            models,
+            chosen,
+            console,
+            jobs=jobs,
+            lateness=late_ms / 1000,
+            deadline=deadline,
+            new_loop=new_loop,
         )
     except KeyboardInterrupt:
         leave(interrupted())
@@ -52,6 +70,8 @@ def matrix(
     if picture is not None:
         from stream_lab.matrix.picture import heat_map
 
-        picture.write_bytes(heat_map(played, title=f"{len(chosen)} cells, a deadline of {deadline:g} s").png())
+        picture.write_bytes(
+            heat_map(played, title=f"{len(chosen)} cells, a deadline of {deadline:g} s").png()
+        )
         console.print(f"Picture: {picture}", highlight=False, soft_wrap=True)
     leave(0 if all(result.holds for result in list(played.values())[-1]) else 1)

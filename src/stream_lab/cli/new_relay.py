@@ -10,7 +10,9 @@ from rich.console import Console
 
 
 def new_relay(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to put it: an empty folder, or a new one.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Where to put it: an empty folder, or a new one.")
+    ],
 ) -> None:
     """Write a server that stands between callers and a vLLM, with its tests: FastAPI, every bound, nginx and gunicorn."""
     from stream_lab.relay.new import write

@@ -11,8 +11,12 @@ from stream_lab.errors import LabError
 
 
 def servers(
-    only: Annotated[str, typer.Option(help="Servers whose name contains this, as vllm or litellm.")] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Print the rows as JSON, with every time in seconds.")] = False,
+    only: Annotated[
+        str, typer.Option(help="Servers whose name contains this, as vllm or litellm.")
+    ] = "",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the rows as JSON, with every time in seconds.")
+    ] = False,
 ) -> None:
     """Does cutting the client free the server? Real ones are set up, cut and timed. Exit status 0 if all could be."""
     from stream_lab.processes.backends.release_table import Freed, table

@@ -13,7 +13,13 @@ from stream_lab.http.capture import End
 
 WIDTH = 44
 LEVELS = "▁▂▃▄▅▆▇█"
-ENDS = {End.WHOLE: "┤", End.CLOSED: "✖ closed", End.RESET: "✖ reset", End.BROKEN: "✖ no HTTP", End.WATCHED: "… still open"}
+ENDS = {
+    End.WHOLE: "┤",
+    End.CLOSED: "✖ closed",
+    End.RESET: "✖ reset",
+    End.BROKEN: "✖ no HTTP",
+    End.WATCHED: "… still open",
+}
 
 
 def show(examination: Examination, console: Console) -> None:
@@ -21,12 +27,17 @@ def show(examination: Examination, console: Console) -> None:
     found = examination.diagnosis
     colour = "green" if found.cause is Cause.HEALTHY else "red"
     where = f", {found.layer}" if found.layer else ""
-    console.print(f"[bold {colour}]{found.cause}[/]{where} ({_sure(found.confidence)}). {escape(found.meaning)}", highlight=False)
+    console.print(
+        f"[bold {colour}]{found.cause}[/]{where} ({_sure(found.confidence)}). {escape(found.meaning)}",
+        highlight=False,
+    )
     console.print()
     for sentence in found.evidence:
         console.print(Padding(f"• {escape(sentence)}", (0, 0, 0, 2)), highlight=False)
     if found.also:
-        console.print(Padding(f"• Besides: {', '.join(found.also)}.", (0, 0, 0, 2)), highlight=False)
+        console.print(
+            Padding(f"• Besides: {', '.join(found.also)}.", (0, 0, 0, 2)), highlight=False
+        )
     table = Table.grid(padding=(0, 2))
     for layer, heard in examination.heard.items():
         for transcript in heard:
@@ -35,7 +46,12 @@ def show(examination: Examination, console: Console) -> None:
     if table.row_count:
         console.print()
         console.print(Padding(table, (0, 0, 0, 2)), highlight=False)
-        console.print(Padding("[dim]tokens over time; each row is one stream, all of the same length[/]", (0, 0, 0, 2)))
+        console.print(
+            Padding(
+                "[dim]tokens over time; each row is one stream, all of the same length[/]",
+                (0, 0, 0, 2),
+            )
+        )
     console.print()
     console.print(f"[bold]Next:[/] {escape(found.next)}", highlight=False)
     if found.refuted_by:
@@ -49,7 +65,9 @@ def timeline(transcript: Transcript) -> str:
     for at in tokens:
         counts[min(WIDTH - 1, int(at / end * WIDTH))] += 1
     most = max(counts) or 1
-    row = "".join(LEVELS[round((len(LEVELS) - 1) * count / most)] if count else "·" for count in counts)
+    row = "".join(
+        LEVELS[round((len(LEVELS) - 1) * count / most)] if count else "·" for count in counts
+    )
     return row + ENDS.get(transcript.ending, "")
 
 

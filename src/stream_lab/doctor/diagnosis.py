@@ -85,5 +85,7 @@ class Diagnosis:
 def schema() -> dict[str, Any]:
     """What `--json` prints, as a JSON schema."""
     found = TypeAdapter(Diagnosis).json_schema()
-    found.pop("description", None)  # some versions of pydantic put the class's own in, others do not
+    found.pop(
+        "description", None
+    )  # some versions of pydantic put the class's own in, others do not
     return found

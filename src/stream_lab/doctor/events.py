@@ -93,7 +93,9 @@ def _event(at: float, lines: list[str], chat: bool) -> Event:
     except ValueError:
         if chat or text.lstrip().startswith("{"):
             return Event(at, Says.FAULT, f"an event whose JSON is broken: {quote(text)}", name)
-        return Event(at, Says.ERROR if name == "error" else Says.TOKEN if text else Says.NOTHING, text, name)
+        return Event(
+            at, Says.ERROR if name == "error" else Says.TOKEN if text else Says.NOTHING, text, name
+        )
     if name == "error" or (isinstance(body, dict) and body.get("error")):
         return Event(at, Says.ERROR, _message(body), name)
     if isinstance(body, dict) and "choices" in body:
@@ -108,10 +110,26 @@ def _chunk(at: float, body: dict[str, Any], name: str) -> Event:
     for choice in body["choices"] or []:
         delta = choice.get("delta") or {}
         reason = choice.get("finish_reason") or reason
-        new = [delta.get(key) for key in ("content", "reasoning", "reasoning_content", "refusal", "tool_calls", "function_call")]
-        text += "".join(each if isinstance(each, str) else json.dumps(each) for each in [*new, choice.get("text")] if each)
+        new = [
+            delta.get(key)
+            for key in (
+                "content",
+                "reasoning",
+                "reasoning_content",
+                "refusal",
+                "tool_calls",
+                "function_call",
+            )
+        ]
+        text += "".join(
+            each if isinstance(each, str) else json.dumps(each)
+            for each in [*new, choice.get("text")]
+            if each
+        )
     says = Says.FINISHED if reason else Says.TOKEN if text else Says.NOTHING
-    return Event(at, says, reason or text, name, str(body.get("id", "")), str(body.get("model", "")))
+    return Event(
+        at, says, reason or text, name, str(body.get("id", "")), str(body.get("model", ""))
+    )
 
 
 def _message(body: Any) -> str:

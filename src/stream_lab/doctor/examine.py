@@ -32,7 +32,12 @@ OPEN = (
     Cause.SLOW_FIRST_TOKEN,
 )  # what something before the server may turn into a cut, or repair
 
-PLACES = {"direct": "Asked directly,", "in-process": "In this process,", "proxied": "Through the proxy,", "": "Nearer,"}
+PLACES = {
+    "direct": "Asked directly,",
+    "in-process": "In this process,",
+    "proxied": "Through the proxy,",
+    "": "Nearer,",
+}
 
 Tell = Callable[[str], None]
 
@@ -86,9 +91,17 @@ def _nearer(near: Diagnosis, far: Diagnosis) -> Diagnosis:
     if near.cause is far.cause:
         return replace(near, evidence=[*near.evidence, f"{PLACES[far.layer]} the same is seen."])
     if near.cause is not Cause.HEALTHY and near.cause not in OPEN:
-        return replace(near, evidence=[*near.evidence, f"{PLACES[far.layer]} it looks like {far.cause}."])
-    said = "is healthy." if near.cause is Cause.HEALTHY else f"shows {near.cause}: {near.evidence[0]}"
-    ended = far.cause is Cause.SERVER_ENDED and far.layer == "proxied" and " says:" not in far.evidence[0]
+        return replace(
+            near, evidence=[*near.evidence, f"{PLACES[far.layer]} it looks like {far.cause}."]
+        )
+    said = (
+        "is healthy." if near.cause is Cause.HEALTHY else f"shows {near.cause}: {near.evidence[0]}"
+    )
+    ended = (
+        far.cause is Cause.SERVER_ENDED
+        and far.layer == "proxied"
+        and " says:" not in far.evidence[0]
+    )
     return replace(
         far,
         cause=Cause.PROXY_ENDED if ended else far.cause,
@@ -114,7 +127,13 @@ def _after_leaving(diagnosis: Diagnosis, target: Target, model: Target, tell: Te
     if heard.ending is not End.WATCHED or isinstance(release.server, Unknown):
         return diagnosis
     if release.freed is not None:
-        return replace(diagnosis, evidence=[*diagnosis.evidence, "When a client leaves, the model's server is free at once."])
+        return replace(
+            diagnosis,
+            evidence=[
+                *diagnosis.evidence,
+                "When a client leaves, the model's server is free at once.",
+            ],
+        )
     said = f"{FREE_WITHIN:g} s after its client had left, the model's server still ran the request, and made {release.tokens} tokens."
     evidence = [*diagnosis.evidence, said]
     if diagnosis.cause is not Cause.HEALTHY:
@@ -133,8 +152,15 @@ def _at_one_layer(target: Target, watch: float, tell: Tell) -> tuple[Diagnosis, 
         for run in again:
             told = judge.unanswered(run)
             if told is not None and told.cause is Cause.UNREACHABLE:
-                evidence = [f"The connection ended after {first.transcript.ended:.1f} s, and then no server answered any more."]
-                return Diagnosis(Cause.SERVER_ENDED, 0.8, evidence, "The server died or was restarted; read its log."), [
+                evidence = [
+                    f"The connection ended after {first.transcript.ended:.1f} s, and then no server answered any more."
+                ]
+                return Diagnosis(
+                    Cause.SERVER_ENDED,
+                    0.8,
+                    evidence,
+                    "The server died or was restarted; read its log.",
+                ), [
                     first,
                     *again,
                 ]
@@ -150,14 +176,19 @@ def _at_one_layer(target: Target, watch: float, tell: Tell) -> tuple[Diagnosis, 
 
 def _until_done(heard: Transcript) -> float | None:
     """Watch a stream for a little longer once its end was sent."""
-    tail = b"".join(data for _, data in heard.pieces[-20:])[-200:]  # a proxy may cut it in any place
+    tail = b"".join(data for _, data in heard.pieces[-20:])[
+        -200:
+    ]  # a proxy may cut it in any place
     return heard.pieces[-1][0] + AFTER_DONE if b"[DONE]" in tail or b"event: done" in tail else None
 
 
 def _again(target: Target, watch: float) -> list[Facts]:
     """Ask twice more, side by side; the second request is held back."""
     with ThreadPoolExecutor(2) as pool:
-        runs = [pool.submit(listen, target, watch, on_piece=_until_done, hold=hold) for hold in (0.0, HELD)]
+        runs = [
+            pool.submit(listen, target, watch, on_piece=_until_done, hold=hold)
+            for hold in (0.0, HELD)
+        ]
         return [Facts(run.result()) for run in runs]
 
 
@@ -188,11 +219,13 @@ def _together(runs: list[Facts]) -> Diagnosis | None:
         f"Streams that began {APART:g} s apart stood still at the same time, for up to {max(shared):.1f} s.",
         "A pause of the model's own would come at the same place in each stream, not at the same time.",
     ]
-    advice = (
-        "Find what blocks the event loop: a synchronous call in an async handler or callback. Await it, or use asyncio.to_thread."
-    )
+    advice = "Find what blocks the event loop: a synchronous call in an async handler or callback. Await it, or use asyncio.to_thread."
     return Diagnosis(
-        Cause.LOOP_BLOCKED, 0.85, evidence, advice, "a machine or a model's server that stood still itself: ask --direct"
+        Cause.LOOP_BLOCKED,
+        0.85,
+        evidence,
+        advice,
+        "a machine or a model's server that stood still itself: ask --direct",
     )
 
 

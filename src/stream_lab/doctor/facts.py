@@ -21,14 +21,21 @@ class Facts:
     @cached_property
     def is_events(self) -> bool:
         body = self.transcript.body.lstrip()
-        return self.transcript.content_type == "text/event-stream" or body[:6] in (b"data: ", b"event:")
+        return self.transcript.content_type == "text/event-stream" or body[:6] in (
+            b"data: ",
+            b"event:",
+        )
 
     @cached_property
     def events(self) -> list[Event]:
         """The events; of any other stream, each piece as a token."""
         if self.is_events:
             return events_of(self.transcript.pieces, chat=self.transcript.target.chat)
-        return [Event(at, Says.TOKEN, data.decode(errors="replace")) for at, data in self.transcript.pieces if data]
+        return [
+            Event(at, Says.TOKEN, data.decode(errors="replace"))
+            for at, data in self.transcript.pieces
+            if data
+        ]
 
     @property
     def in_tokens(self) -> Capture:
@@ -63,10 +70,14 @@ class Facts:
 
         An event that a cut has halved does not, nor one that is still coming.
         """
-        found = [f"no HTTP: {self.transcript.error}"] if self.transcript.ending is End.BROKEN else []
+        found = (
+            [f"no HTTP: {self.transcript.error}"] if self.transcript.ending is End.BROKEN else []
+        )
         found += [event.text for event in self.events if event.says is Says.FAULT]
         for half in (event for event in self.events if event.says is Says.HALF):
-            waits = self.transcript.ending is End.WATCHED and self.transcript.ended - half.at < max(1.5, 6 * self.gap)
+            waits = self.transcript.ending is End.WATCHED and self.transcript.ended - half.at < max(
+                1.5, 6 * self.gap
+            )
             if not waits and self.transcript.ending not in (End.CLOSED, End.RESET):
                 found.append(half.text)
         answers = {event.answer for event in self.events if event.answer}
@@ -96,7 +107,11 @@ class Facts:
     def gap(self) -> float:
         """The median time between two clusters; 0.0: there are not two."""
         starts = [cluster[0] for cluster in self.clusters]
-        return median([later - earlier for earlier, later in pairwise(starts)]) if len(starts) > 1 else 0.0
+        return (
+            median([later - earlier for earlier, later in pairwise(starts)])
+            if len(starts) > 1
+            else 0.0
+        )
 
     @cached_property
     def longest_gap(self) -> float:
@@ -105,7 +120,11 @@ class Facts:
     @cached_property
     def silence(self) -> float:
         """Seconds between the last byte of the body, or the head, and the end."""
-        last = self.transcript.pieces[-1][0] if self.transcript.pieces else self.transcript.head_at or 0.0
+        last = (
+            self.transcript.pieces[-1][0]
+            if self.transcript.pieces
+            else self.transcript.head_at or 0.0
+        )
         return self.transcript.ended - last
 
     @cached_property

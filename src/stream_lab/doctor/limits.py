@@ -17,7 +17,17 @@ from stream_lab.errors import LabError
 
 FILE = Path(__file__).with_name("limits.yaml")
 
-Bounds = Literal["connect", "request", "first_byte", "idle", "total", "heartbeat", "keep_alive", "shutdown", "buffer"]
+Bounds = Literal[
+    "connect",
+    "request",
+    "first_byte",
+    "idle",
+    "total",
+    "heartbeat",
+    "keep_alive",
+    "shutdown",
+    "buffer",
+]
 """What a limit bounds, in seconds from … to …
 
 `connect`: the attempt to connect to the connection. `request`: the start of a request to its end, as a server receives it. `first_byte`: the
@@ -112,7 +122,11 @@ def load(path: Path = FILE) -> list[Limit]:
 
 
 def matching(
-    seconds: float, bounds: Bounds | None = None, *, tolerance: float = 0.05, limits: Iterable[Limit] | None = None
+    seconds: float,
+    bounds: Bounds | None = None,
+    *,
+    tolerance: float = 0.05,
+    limits: Iterable[Limit] | None = None,
 ) -> list[Limit]:
     """Return the known defaults that explain an end after N seconds, the closest first.
 

@@ -41,7 +41,11 @@ def page() -> str:
             f"## {heading}\n\n| product | setting | default | bounds | when it fires | known from |\n|---|---|---|---|---|---|"
         )
         parts[-1] += "".join(f"\n{_row(limit)}" for limit in rows) + "\n"
-        if notes := [f"- **{limit.name}** ({_words(limit.bounds)}): {limit.note}" for limit in rows if limit.note]:
+        if notes := [
+            f"- **{limit.name}** ({_words(limit.bounds)}): {limit.note}"
+            for limit in rows
+            if limit.note
+        ]:
             parts.append("\n".join(notes) + "\n")
     return "\n".join(parts)
 

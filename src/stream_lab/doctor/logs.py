@@ -53,16 +53,30 @@ KNOWN = [
     (r"Exception in ASGI application|Error in ASGI Framework", Who.SERVER, "The application raised an error."),
     (r"CancelledError", Who.SERVER, "The request's task was cancelled."),
 ]  # fmt: skip
-ORDERLY = {meaning for pattern, _, meaning in KNOWN if "Handling signal" in pattern or pattern == "CancelledError"}
+ORDERLY = {
+    meaning
+    for pattern, _, meaning in KNOWN
+    if "Handling signal" in pattern or pattern == "CancelledError"
+}
 """What also happens to a service that is well."""
 CUTS = {Cause.SERVER_ENDED, Cause.PROXY_ENDED, Cause.IDLE_CUT, Cause.TOTAL_CUT}
-ENDED_BY = {Who.CLIENT: Cause.CLIENT_ENDED, Who.PROXY: Cause.PROXY_ENDED, Who.SERVER: Cause.SERVER_ENDED}
+ENDED_BY = {
+    Who.CLIENT: Cause.CLIENT_ENDED,
+    Who.PROXY: Cause.PROXY_ENDED,
+    Who.SERVER: Cause.SERVER_ENDED,
+}
 SLACK = timedelta(seconds=2)  # by which a clock may be off
 _KNOWN = [(re.compile(pattern), who, meaning) for pattern, who, meaning in KNOWN]
 _TIMES = [
     (re.compile(r"(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d)"), "%Y/%m/%d %H:%M:%S"),  # nginx's errors
-    (re.compile(r"\[(\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\]"), "%d/%b/%Y:%H:%M:%S %z"),  # accesses
-    (re.compile(r"\[(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4})\]"), "%Y-%m-%d %H:%M:%S %z"),  # gunicorn, hypercorn
+    (
+        re.compile(r"\[(\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\]"),
+        "%d/%b/%Y:%H:%M:%S %z",
+    ),  # accesses
+    (
+        re.compile(r"\[(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4})\]"),
+        "%Y-%m-%d %H:%M:%S %z",
+    ),  # gunicorn, hypercorn
     (re.compile(r"(\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d)"), "%Y-%m-%d %H:%M:%S"),
 ]
 
@@ -80,12 +94,16 @@ def lines_of(files: Iterable[Path]) -> list[Line]:
     return found
 
 
-def consider(diagnosis: Diagnosis, lines: list[Line], *, since: datetime, until: datetime) -> Diagnosis:
+def consider(
+    diagnosis: Diagnosis, lines: list[Line], *, since: datetime, until: datetime
+) -> Diagnosis:
     """The diagnosis in the light of logs. `since`, `until`: the local time of the examination.
 
     A line of that time is about the streams that were asked for; if none of them was cut, the others tell of the streams of others.
     """
-    now = [line for line in lines if line.at is not None and since - SLACK <= line.at <= until + SLACK]
+    now = [
+        line for line in lines if line.at is not None and since - SLACK <= line.at <= until + SLACK
+    ]
     if diagnosis.cause in CUTS and now:
         return _of_these(diagnosis, now)
     telling = [line for line in lines if line.meaning not in ORDERLY]
@@ -99,7 +117,9 @@ def _of_these(diagnosis: Diagnosis, now: list[Line]) -> Diagnosis:
     who = {line.who for line in now}
     if any(line.blocked for line in now):
         advice = "Find the blocking call: a synchronous call in an async handler or callback. Await it, or use asyncio.to_thread."
-        return replace(diagnosis, cause=Cause.LOOP_BLOCKED, confidence=0.9, evidence=evidence, next=advice)
+        return replace(
+            diagnosis, cause=Cause.LOOP_BLOCKED, confidence=0.9, evidence=evidence, next=advice
+        )
     if diagnosis.cause is Cause.SERVER_ENDED and Who.SERVER not in who:
         # We did not leave; the client that the server's side saw stands between it and us.
         return replace(diagnosis, cause=Cause.PROXY_ENDED, confidence=0.85, evidence=evidence)
@@ -119,13 +139,22 @@ def _of_others(diagnosis: Diagnosis, telling: list[Line]) -> Diagnosis:
         Cause.CLIENT_ENDED: "Ask the client's side: navigation, retries, a time-out of its own. Here, see that the work ends with it.",
         Cause.PROXY_ENDED: "Look at the proxy's limits for the times that its log names.",
     }.get(cause, "Read the server's log around these lines.")
-    return replace(diagnosis, cause=cause, confidence=0.55, evidence=evidence, next=advice, refuted_by="logs of another time")
+    return replace(
+        diagnosis,
+        cause=cause,
+        confidence=0.55,
+        evidence=evidence,
+        next=advice,
+        refuted_by="logs of another time",
+    )
 
 
 def _told(lines: list[Line]) -> list[str]:
     """Each meaning once, with the first line that has it."""
     first = {line.meaning: line for line in reversed(lines)}
-    return [f"Log: {line.text} ({line.meaning.rstrip('.')}.)" for line in reversed(first.values())][:6]
+    return [f"Log: {line.text} ({line.meaning.rstrip('.')}.)" for line in reversed(first.values())][
+        :6
+    ]
 
 
 def _read(raw: str) -> Line | None:
@@ -139,7 +168,9 @@ def _time(raw: str) -> datetime | None:
     for pattern, form in _TIMES:
         if match := pattern.search(raw):
             try:
-                at = datetime.strptime(match[1].replace("T", " ") if form.startswith("%Y-") else match[1], form)
+                at = datetime.strptime(
+                    match[1].replace("T", " ") if form.startswith("%Y-") else match[1], form
+                )
             except ValueError:
                 continue
             return at.astimezone().replace(tzinfo=None) if at.tzinfo else at

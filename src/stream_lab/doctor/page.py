@@ -22,4 +22,11 @@ def page(examination: Examination, url: str) -> str:
         drawn = pictures.answers(rows, title="When tokens came")
         picture = {"png": base64.b64encode(drawn.png()).decode(), "alt": drawn.alt}
     when = datetime.now().strftime("%Y-%m-%d %H:%M")
-    return render("stream_lab.doctor", "page.html.j2", diagnosis=examination.diagnosis, url=url, picture=picture, when=when)
+    return render(
+        "stream_lab.doctor",
+        "page.html.j2",
+        diagnosis=examination.diagnosis,
+        url=url,
+        picture=picture,
+        when=when,
+    )

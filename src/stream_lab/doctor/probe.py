@@ -29,7 +29,11 @@ class Transcript(Capture):
 
 
 def listen(
-    target: Target, watch: float, *, on_piece: Callable[[Transcript], float | None] | None = None, hold: float = 0.0
+    target: Target,
+    watch: float,
+    *,
+    on_piece: Callable[[Transcript], float | None] | None = None,
+    hold: float = 0.0,
 ) -> Transcript:
     """Ask, and listen until it is over, at most `watch` seconds.
 
@@ -66,7 +70,10 @@ def _exchange(
     headers = [
         ("host", target.authority),
         ("accept", "text/event-stream, */*"),
-        ("accept-encoding", "gzip"),  # as clients do: a proxy that compresses may hold back what it is given
+        (
+            "accept-encoding",
+            "gzip",
+        ),  # as clients do: a proxy that compresses may hold back what it is given
         ("user-agent", "stream-lab-doctor"),
         *target.headers,
     ]
@@ -79,7 +86,9 @@ def _exchange(
         _over(transcript, end, why, time.monotonic() - began)
 
     try:
-        head = http.send(h11.Request(method=target.method, target=target.path, headers=headers)) or b""
+        head = (
+            http.send(h11.Request(method=target.method, target=target.path, headers=headers)) or b""
+        )
         body = (http.send(h11.Data(data=target.body)) or b"") if target.body else b""
         body += http.send(h11.EndOfMessage()) or b""
         request = head + body
@@ -97,7 +106,9 @@ def _exchange(
                 http.receive_data(connection.recv(AT_ONCE))
             elif isinstance(event, h11.Response):
                 transcript.status, transcript.head_at = event.status_code, time.monotonic() - began
-                transcript.headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in event.headers}
+                transcript.headers = {
+                    name.decode("latin-1"): value.decode("latin-1") for name, value in event.headers
+                }
                 if transcript.headers.get("content-encoding") == "gzip":
                     unpack = zlib.decompressobj(wbits=31).decompress
             elif isinstance(event, h11.Data):

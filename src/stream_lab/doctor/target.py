@@ -41,14 +41,22 @@ class Target:
             port = parts.port
         except ValueError:
             raise TargetError(f"'{self.url}' has no port that is a number.") from None
-        if parts.scheme not in ("http", "https") or not parts.hostname or re.search(r"[\s\x00-\x1f]", self.url):
+        if (
+            parts.scheme not in ("http", "https")
+            or not parts.hostname
+            or re.search(r"[\s\x00-\x1f]", self.url)
+        ):
             raise TargetError(f"'{self.url}' is no address; write it as http://host:8000/v1.")
         if parts.username or parts.password:
-            raise TargetError(f"An address must not hold a password; give the key in {KEY_VARIABLE}.")
+            raise TargetError(
+                f"An address must not hold a password; give the key in {KEY_VARIABLE}."
+            )
         object.__setattr__(self, "tls", parts.scheme == "https")
         object.__setattr__(self, "host", parts.hostname)
         object.__setattr__(self, "port", port or (443 if parts.scheme == "https" else 80))
-        object.__setattr__(self, "path", (parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
+        object.__setattr__(
+            self, "path", (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        )
 
     @property
     def authority(self) -> str:
@@ -78,7 +86,9 @@ class Target:
                 raise TargetError(f"What to post is no JSON: {error}.") from None
             return cls(url, "POST", post.encode(), (("content-type", "application/json"),))
         if post is not None:
-            raise TargetError("An address that ends in /v1 is asked for a chat completion; leave out what to post.")
+            raise TargetError(
+                "An address that ends in /v1 is asked for a chat completion; leave out what to post."
+            )
         asked: dict[str, Any] = {
             "model": model or "",
             "messages": [{"role": "user", "content": QUESTION}],
@@ -87,7 +97,13 @@ class Target:
         key = os.environ.get(KEY_VARIABLE)
         authorization = (("authorization", f"Bearer {key}"),) if key else ()
         headers = (("content-type", "application/json"), *authorization)
-        return cls(f"{url.rstrip('/')}/chat/completions", "POST", json.dumps(asked).encode(), headers, chat=True)
+        return cls(
+            f"{url.rstrip('/')}/chat/completions",
+            "POST",
+            json.dumps(asked).encode(),
+            headers,
+            chat=True,
+        )
 
 
 def only_model(url: str) -> str:
@@ -101,7 +117,9 @@ def only_model(url: str) -> str:
     """
     key = os.environ.get(KEY_VARIABLE)
     try:
-        with direct_client(timeout=10, headers={"authorization": f"Bearer {key}"} if key else {}) as client:
+        with direct_client(
+            timeout=10, headers={"authorization": f"Bearer {key}"} if key else {}
+        ) as client:
             answer = client.get(f"{url.rstrip('/')}/models")
     except httpx2.HTTPError:
         return ""

@@ -58,13 +58,23 @@ class Trial:
     def gpu_after(self) -> str:
         """What the GPU did after the deadline, against before; empty without a GPU."""
         before = [
-            s.utilisation for s in self.gpu if 0.5 * self.call.deadline < s.at < self.call.deadline and s.utilisation is not None
+            s.utilisation
+            for s in self.gpu
+            if 0.5 * self.call.deadline < s.at < self.call.deadline and s.utilisation is not None
         ]
-        after = [s.utilisation for s in self.gpu if s.at > self.call.deadline + GPU_LAG and s.utilisation is not None]
+        after = [
+            s.utilisation
+            for s in self.gpu
+            if s.at > self.call.deadline + GPU_LAG and s.utilisation is not None
+        ]
         if not before or not after:
             return ""
         # The first half: a caller that gives up ends the later samples at rest. A fifth: a GPU that became slower is still at work.
-        return "worked on" if median(after[: max(1, len(after) // 2)]) > median(before) / 5 else "came to rest"
+        return (
+            "worked on"
+            if median(after[: max(1, len(after) // 2)]) > median(before) / 5
+            else "came to rest"
+        )
 
 
 @dataclass(frozen=True)
@@ -78,7 +88,10 @@ class Witnesses:
     @property
     def seen(self) -> str:
         """By what, in words."""
-        seen = [*(["its /metrics"] if self.metrics else []), *([f"nvidia-smi ({self.gpu})"] if self.gpu else [])]
+        seen = [
+            *(["its /metrics"] if self.metrics else []),
+            *([f"nvidia-smi ({self.gpu})"] if self.gpu else []),
+        ]
         return ", ".join(seen) if seen else "only the tokens it sends"
 
     @property
@@ -90,7 +103,9 @@ class Witnesses:
 def witnesses_of(server: Endpoint, trials: list[Trial]) -> Witnesses:
     """Return who saw these trials."""
     name = next((sample.name for trial in trials for sample in trial.gpu), "")
-    return Witnesses("a fake vLLM" if server.is_fake else "a real server", server.shows_metrics, name)
+    return Witnesses(
+        "a fake vLLM" if server.is_fake else "a real server", server.shows_metrics, name
+    )
 
 
 def told(trials: list[Trial]) -> Outcome:
@@ -101,7 +116,11 @@ def told(trials: list[Trial]) -> Outcome:
     outcome = Outcome.AS_TOLD
     for trial in trials:
         holds = trial.attempt in HOLD[trial.way]
-        expected = (verdict.STOPPED, verdict.Server.STOPPED) if holds else (verdict.RAN_ON, verdict.Server.RAN_ON)
+        expected = (
+            (verdict.STOPPED, verdict.Server.STOPPED)
+            if holds
+            else (verdict.RAN_ON, verdict.Server.RAN_ON)
+        )
         for found, hoped in zip((trial.call.verdict, trial.call.server), expected, strict=True):
             if isinstance(found, Unknown):
                 outcome = Outcome.NOT_SHOWN if outcome is Outcome.AS_TOLD else outcome
@@ -112,7 +131,11 @@ def told(trials: list[Trial]) -> Outcome:
 
 def advice(trials: list[Trial]) -> str:
     """Return what to do where the model stopped before its deadline; empty: it never did."""
-    by_itself = [f"{trial.attempt} ({trial.way})" for trial in trials if trial.call.verdict == verdict.BY_ITSELF]
+    by_itself = [
+        f"{trial.attempt} ({trial.way})"
+        for trial in trials
+        if trial.call.verdict == verdict.BY_ITSELF
+    ]
     if not by_itself:
         return ""
     return (
@@ -143,11 +166,19 @@ async def try_out(
             model = attempt(**{**server.settings, "timeout": deadline})
             prompt = ChatPromptTemplate.from_messages([("user", "{question}")])
             with GpuProbe(gpu) if gpu is not None else nullcontext() as probe:
-                stream = (prompt | model).astream({"question": QUESTION}) if way == CHAIN else model.astream(QUESTION)
+                stream = (
+                    (prompt | model).astream({"question": QUESTION})
+                    if way == CHAIN
+                    else model.astream(QUESTION)
+                )
                 call = await observe(stream, deadline=deadline, server=server)
                 if probe is not None:
                     until = call.recording.started + deadline + GPU_WATCHED
                     await asyncio.sleep(max(0.0, until - time.monotonic()))
-            seen = [replace(s, at=s.at - call.recording.started) for s in probe.busiest()] if probe is not None else []
+            seen = (
+                [replace(s, at=s.at - call.recording.started) for s in probe.busiest()]
+                if probe is not None
+                else []
+            )
             trials.append(Trial(attempt.__name__, way, call, seen))
     return trials

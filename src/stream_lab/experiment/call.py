@@ -59,7 +59,13 @@ class Call:
         return after[-1] - after[0] if after else 0
 
 
-async def observe(stream: AsyncIterator[Any], *, deadline: float, server: Endpoint, give_up_after: float | None = None) -> Call:
+async def observe(
+    stream: AsyncIterator[Any],
+    *,
+    deadline: float,
+    server: Endpoint,
+    give_up_after: float | None = None,
+) -> Call:
     """Consume a stream while the server is watched.
 
     Args:
@@ -77,6 +83,12 @@ async def observe(stream: AsyncIterator[Any], *, deadline: float, server: Endpoi
     with witness:
         recording = await record(stream, give_up_after=give_up_after)
         baseline = witness.samples[0].running if witness.samples else 0
-        await asyncio.to_thread(wait_while, lambda: not witness.is_idle(baseline), every=LOOKS_EVERY)
+        await asyncio.to_thread(
+            wait_while, lambda: not witness.is_idle(baseline), every=LOOKS_EVERY
+        )
         await asyncio.sleep(AFTERWARDS)
-    return Call(recording, deadline, [replace(sample, at=sample.at - recording.started) for sample in witness.samples])
+    return Call(
+        recording,
+        deadline,
+        [replace(sample, at=sample.at - recording.started) for sample in witness.samples],
+    )

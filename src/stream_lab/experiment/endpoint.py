@@ -35,7 +35,12 @@ class Endpoint:
     """
 
     def __init__(
-        self, base_url: str, model: str | None = None, *, fake: Fake | None = None, key_variable: str = KEY_VARIABLE
+        self,
+        base_url: str,
+        model: str | None = None,
+        *,
+        fake: Fake | None = None,
+        key_variable: str = KEY_VARIABLE,
     ) -> None:
         """Attach to a server. `key_variable`: the name of the environment variable that holds its key.
 
@@ -47,13 +52,19 @@ class Endpoint:
         self._fake = fake
         self._key_variable = key_variable
         self._key = SecretStr(os.environ.get(key_variable) or NO_KEY)
-        with direct_client(timeout=30, headers={"authorization": f"Bearer {self._key.get_secret_value()}"}) as client:
+        with direct_client(
+            timeout=30, headers={"authorization": f"Bearer {self._key.get_secret_value()}"}
+        ) as client:
             self.model = self._choose_model(client, model)
             extra_body = self._probe(client)
             self.is_fake = _answers(client, f"{self.root}/ledger")
-            self.shows_metrics = _answers(client, f"{self.root}/metrics", contains="vllm:num_requests_running")
+            self.shows_metrics = _answers(
+                client, f"{self.root}/metrics", contains="vllm:num_requests_running"
+            )
         if not self.shows_metrics:
-            self.notes.append("It shows no vLLM metrics, so a run cannot show whether the server stops generating.")
+            self.notes.append(
+                "It shows no vLLM metrics, so a run cannot show whether the server stops generating."
+            )
         self.settings: dict[str, Any] = {
             "model": self.model,
             "base_url": self.base_url,
@@ -88,23 +99,36 @@ class Endpoint:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.close()
 
     def _choose_model(self, client: httpx2.Client, model: str | None) -> str:
         answer = self._ask(client, "GET", "/models")
         if answer.status_code in (401, 403):
-            raise EndpointError(f"{self.base_url} wants a key it was not given; set {self._key_variable} in the environment.")
+            raise EndpointError(
+                f"{self.base_url} wants a key it was not given; set {self._key_variable} in the environment."
+            )
         if answer.status_code == 404:
             raise EndpointError(f"{self.base_url} has no /models; should the address end in /v1?")
         return chosen_model(answer, model, self.base_url)
 
     def _probe(self, client: httpx2.Client) -> dict[str, Any]:
         """Ask for one token, first with `ignore_eos`; returns the extra body that the server takes."""
-        body = {"model": self.model, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1}
+        body = {
+            "model": self.model,
+            "messages": [{"role": "user", "content": "Hi"}],
+            "max_tokens": 1,
+        }
         # The scenario that the bundled fake was started with may be one that never answers.
         extra = {"ignore_eos": True}
-        answer = self._ask(client, "POST", "/chat/completions", {**body, **extra, "fake_scenario": "finite"})
+        answer = self._ask(
+            client, "POST", "/chat/completions", {**body, **extra, "fake_scenario": "finite"}
+        )
         if answer.status_code in (400, 422):
             extra = {}
             answer = self._ask(client, "POST", "/chat/completions", body)
@@ -112,14 +136,20 @@ class Endpoint:
                 f"It refuses ignore_eos; calls ask for up to {LONG_ANSWER} tokens instead, and the model may stop by itself before that."
             )
         if answer.status_code != 200:
-            raise EndpointError(f"{self.base_url} answered {answer.status_code} to a request for one token: {answer.text[:200]}")
+            raise EndpointError(
+                f"{self.base_url} answered {answer.status_code} to a request for one token: {answer.text[:200]}"
+            )
         return extra
 
-    def _ask(self, client: httpx2.Client, method: str, path: str, body: dict[str, Any] | None = None) -> httpx2.Response:
+    def _ask(
+        self, client: httpx2.Client, method: str, path: str, body: dict[str, Any] | None = None
+    ) -> httpx2.Response:
         try:
             return client.request(method, self.base_url + path, json=body)
         except httpx2.TimeoutException:
-            raise EndpointError(f"{self.base_url} did not answer within 30 s; is the server still loading its model?") from None
+            raise EndpointError(
+                f"{self.base_url} did not answer within 30 s; is the server still loading its model?"
+            ) from None
         except httpx2.HTTPError as error:
             if "CERTIFICATE_VERIFY_FAILED" in str(error):
                 raise EndpointError(
@@ -145,7 +175,9 @@ def open_endpoint(base_url: str | None = None, model: str | None = None) -> Endp
     return bundled("endless", model=model)
 
 
-def bundled(scenario: str, *, gap: float = 0.085, model: str | None = None, **flags: object) -> Endpoint:
+def bundled(
+    scenario: str, *, gap: float = 0.085, model: str | None = None, **flags: object
+) -> Endpoint:
     """Start the bundled fake with a scenario, for things that a real server does not do on request.
 
     `gap`: seconds between tokens.
@@ -171,12 +203,16 @@ def chosen_model(answer: httpx2.Response, wanted: str | None, base_url: str) -> 
         EndpointError: the server has no such model, or none or several to choose from.
     """
     try:
-        names = [str(card["id"]) for card in answer.json()["data"]] if answer.status_code == 200 else []
+        names = (
+            [str(card["id"]) for card in answer.json()["data"]] if answer.status_code == 200 else []
+        )
     except (ValueError, KeyError, TypeError):
         names = []
     listed = f"it serves: {', '.join(names[:10])}" if names else "it lists none"
     if wanted is None and len(names) != 1:
-        raise EndpointError(f"{base_url} does not serve exactly one model; name yours with --model, or MODEL=… ({listed}).")
+        raise EndpointError(
+            f"{base_url} does not serve exactly one model; name yours with --model, or MODEL=… ({listed})."
+        )
     if wanted is not None and names and wanted not in names:
         raise EndpointError(f"{base_url} has no model '{wanted}'; {listed}.")
     return wanted if wanted is not None else names[0]

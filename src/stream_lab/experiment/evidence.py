@@ -106,7 +106,13 @@ class Found:
     @property
     def lacking(self) -> str:
         """Why this is not the evidence of a whole run; empty: it is."""
-        return "it did not get to its table of claims" if not self.complete else "it made no claim" if not self.claims else ""
+        return (
+            "it did not get to its table of claims"
+            if not self.complete
+            else "it made no claim"
+            if not self.claims
+            else ""
+        )
 
 
 def read(file: Path) -> Found:
@@ -126,8 +132,12 @@ class Table:
         self._claims = list(claims)
 
     def __repr__(self) -> str:
-        return "\n".join(f"{claim.outcome.mark} {claim.text}: {claim.found}" for claim in self._claims)
+        return "\n".join(
+            f"{claim.outcome.mark} {claim.text}: {claim.found}" for claim in self._claims
+        )
 
     def _repr_markdown_(self) -> str:
-        rows = [f"| {claim.outcome.mark} | {claim.text} | {claim.found} |" for claim in self._claims]
+        rows = [
+            f"| {claim.outcome.mark} | {claim.text} | {claim.found} |" for claim in self._claims
+        ]
         return "\n".join(["| | claim | this run |", "|---|---|---|", *rows])

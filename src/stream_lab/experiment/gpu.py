@@ -105,10 +105,17 @@ class GpuProbe:
         if not self._first.wait(FIRST_WITHIN) or not self.samples:
             self.__exit__(None, None, None)
             said = f"its last words: {self._last}" if self._last else "it said nothing"
-            raise GpuError(f"The GPU probe `{self._command}` tells of no GPU ({said}); it must print the columns {QUERY}.")
+            raise GpuError(
+                f"The GPU probe `{self._command}` tells of no GPU ({said}); it must print the columns {QUERY}."
+            )
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         assert self._process is not None
         self._process.terminate()
         try:

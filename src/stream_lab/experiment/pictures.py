@@ -11,7 +11,19 @@ from stream_lab.experiment.release import Release
 from stream_lab.experiment.scope import Event, Log
 from stream_lab.experiment.trace import Ending, Pull
 from stream_lab.experiment.wait import Wait
-from stream_lab.plots import DEADLINE, EVENT, GOOD, LATE, NEUTRAL, OK, Picture, dots, legend, seconds, single
+from stream_lab.plots import (
+    DEADLINE,
+    EVENT,
+    GOOD,
+    LATE,
+    NEUTRAL,
+    OK,
+    Picture,
+    dots,
+    legend,
+    seconds,
+    single,
+)
 
 if TYPE_CHECKING:  # it imports LangChain, which not every notebook with a picture needs
     from stream_lab.experiment.attempts_run import Trial
@@ -36,12 +48,40 @@ def timeline(calls: Mapping[str, Call], *, title: str) -> Picture:
     for row, call in enumerate(calls.values()):
         arrivals, ended = call.recording.arrivals, call.recording.ended
         axes.plot([0, ended], [row, row], color=NEUTRAL, linewidth=1, zorder=1)
-        dots(axes, [at for at in arrivals if at <= deadline + CLOSE], row, OK, "o", "chunk before the deadline")
-        dots(axes, [at for at in arrivals if at > deadline + CLOSE], row, LATE, "X", "chunk after the deadline")
+        dots(
+            axes,
+            [at for at in arrivals if at <= deadline + CLOSE],
+            row,
+            OK,
+            "o",
+            "chunk before the deadline",
+        )
+        dots(
+            axes,
+            [at for at in arrivals if at > deadline + CLOSE],
+            row,
+            LATE,
+            "X",
+            "chunk after the deadline",
+        )
         axes.plot([ended, ended], [row - 0.22, row + 0.22], color=DEADLINE, linewidth=2.5)
-        axes.annotate(_ending(call), (ended, row), xytext=(7, 0), textcoords="offset points", va="center", fontsize=9)
+        axes.annotate(
+            _ending(call),
+            (ended, row),
+            xytext=(7, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=9,
+        )
     axes.axvline(deadline, color=DEADLINE, linestyle="--", linewidth=1.2)
-    axes.annotate(f"deadline {deadline:g} s", (deadline, -0.6), ha="center", va="bottom", fontsize=9, annotation_clip=False)
+    axes.annotate(
+        f"deadline {deadline:g} s",
+        (deadline, -0.6),
+        ha="center",
+        va="bottom",
+        fontsize=9,
+        annotation_clip=False,
+    )
     axes.set_title(title, loc="left", fontsize=11, pad=20)
     axes.set_yticks(range(len(calls)), list(calls))
     axes.set_ylim(len(calls) - 0.45, -0.6)
@@ -50,8 +90,13 @@ def timeline(calls: Mapping[str, Call], *, title: str) -> Picture:
     axes.tick_params(axis="y", length=0)
     seconds(axes)
     legend(figure, axes)
-    rows = [f"{name}: {call.recording.chunks_after(deadline)} chunks after it, {_ending(call)}" for name, call in calls.items()]
-    return Picture(figure, f"{title}. Chunk arrivals against a deadline of {deadline:g} s. {'. '.join(rows)}.")
+    rows = [
+        f"{name}: {call.recording.chunks_after(deadline)} chunks after it, {_ending(call)}"
+        for name, call in calls.items()
+    ]
+    return Picture(
+        figure, f"{title}. Chunk arrivals against a deadline of {deadline:g} s. {'. '.join(rows)}."
+    )
 
 
 def swim_lanes(call: Call, log: Log, *, title: str) -> Picture:
@@ -85,7 +130,11 @@ def swim_lanes(call: Call, log: Log, *, title: str) -> Picture:
     fired = log.find("timer fired")
     target = ""
     if fired is not None and lanes:
-        target = "which had already finished" if fired.remembered_done else "which was waiting for a chunk"
+        target = (
+            "which had already finished"
+            if fired.remembered_done
+            else "which was waiting for a chunk"
+        )
         axes.plot(deadline, 0, marker="X", markersize=12, color=EVENT, zorder=5, linestyle="none")
         axes.annotate(
             f"the timer cancels the task that opened the scope,\n{target}",
@@ -97,12 +146,20 @@ def swim_lanes(call: Call, log: Log, *, title: str) -> Picture:
     axes.set_ylim(len(shown) - 0.4, -1.0)
     if len(shown) < len(every):
         axes.set_ylabel(f"{len(shown)} of {len(every)} tasks, evenly chosen", fontsize=9)
-    axes.set_xlim(0, max(recording.ended, deadline) * 1.45 if len(shown) <= 3 else max(recording.ended, deadline) * 1.05)
+    axes.set_xlim(
+        0,
+        max(recording.ended, deadline) * 1.45
+        if len(shown) <= 3
+        else max(recording.ended, deadline) * 1.05,
+    )
     seconds(axes)
     legend(figure, axes)
     count = f"{len(every)} tasks" if len(every) > 1 else "one task"
     alt = f"{title}. {count} pulled {recording.chunks} chunks in {recording.ended:.1f} s; the deadline was {deadline:g} s."
-    return Picture(figure, f"{alt} The timer cancelled the task that opened the scope, {target}." if target else alt)
+    return Picture(
+        figure,
+        f"{alt} The timer cancelled the task that opened the scope, {target}." if target else alt,
+    )
 
 
 def server_load(calls: Mapping[str, Call], *, title: str) -> Picture:
@@ -115,25 +172,40 @@ def server_load(calls: Mapping[str, Call], *, title: str) -> Picture:
         return Picture(figure, f"{title}. The server shows no metrics.")
     figure = Figure(figsize=(8, 3.4), layout="constrained")
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
-    grid = figure.subplots(2, len(shown), sharex=True, sharey="row", squeeze=False, height_ratios=[1, 1.6])
+    grid = figure.subplots(
+        2, len(shown), sharex=True, sharey="row", squeeze=False, height_ratios=[1, 1.6]
+    )
     alts = []
     for column, (name, call) in enumerate(shown.items()):
         running, tokens = grid[0][column], grid[1][column]
         at = [sample.at for sample in call.samples]
         made = [sample.tokens - call.samples[0].tokens for sample in call.samples]
-        running.fill_between(at, [sample.running for sample in call.samples], step="post", color=OK, alpha=0.35)
+        running.fill_between(
+            at, [sample.running for sample in call.samples], step="post", color=OK, alpha=0.35
+        )
         running.set_ylim(0, 1.3)
         running.set_yticks([0, 1])
         running.set_title(name, fontsize=9, loc="left")
-        for late, style in ((False, {"color": OK}), (True, {"color": LATE, "linestyle": (0, (4, 1))})):
-            line = [(moment, count) for moment, count in zip(at, made, strict=True) if (moment > call.deadline) is late]
-            tokens.plot([moment for moment, _ in line], [count for _, count in line], linewidth=2, **style)
+        for late, style in (
+            (False, {"color": OK}),
+            (True, {"color": LATE, "linestyle": (0, (4, 1))}),
+        ):
+            line = [
+                (moment, count)
+                for moment, count in zip(at, made, strict=True)
+                if (moment > call.deadline) is late
+            ]
+            tokens.plot(
+                [moment for moment, _ in line], [count for _, count in line], linewidth=2, **style
+            )
         for axes in (running, tokens):
             axes.axvline(call.deadline, color=DEADLINE, linestyle="--", linewidth=1.2)
             axes.spines[["top", "right"]].set_visible(False)
         tokens.set_xlim(0, max(call.samples[-1].at for call in shown.values()))
         seconds(tokens)
-        alts.append(f"{name}: {call.server}, {call.tokens_after_deadline} tokens after the deadline of {call.deadline:g} s")
+        alts.append(
+            f"{name}: {call.server}, {call.tokens_after_deadline} tokens after the deadline of {call.deadline:g} s"
+        )
     grid[0][0].set_ylabel("requests\nrunning", fontsize=9)
     grid[1][0].set_ylabel("tokens made", fontsize=9)
     return Picture(figure, f"{title}. {'. '.join(alts)}.")
@@ -160,7 +232,9 @@ def left_alone(requests: Mapping[str, Release], *, title: str) -> Picture:
     axes.tick_params(axis="y", length=0)
     seconds(axes, "seconds since the request")
     legend(figure, axes)
-    return Picture(figure, f"{title}. What the GPU server does after the caller has left. {'. '.join(told)}.")
+    return Picture(
+        figure, f"{title}. What the GPU server does after the caller has left. {'. '.join(told)}."
+    )
 
 
 def overdue(waits: Mapping[str, Wait], *, title: str) -> Picture:
@@ -172,7 +246,9 @@ def overdue(waits: Mapping[str, Wait], *, title: str) -> Picture:
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
     told = []
     for row, (name, wait) in enumerate(waits.items()):
-        axes.barh(row, min(wait.due, wait.over), height=0.6, color=OK, label="as long as it should last")
+        axes.barh(
+            row, min(wait.due, wait.over), height=0.6, color=OK, label="as long as it should last"
+        )
         # A bar that is as short as it should be is still to be seen.
         axes.barh(row, max(wait.over - wait.due, 0.004), left=wait.due, height=0.6, color=LATE, hatch="///", edgecolor="white",
                   label="longer than that")  # fmt: skip
@@ -198,17 +274,32 @@ def at_work(trials: Sequence["Trial"], *, title: str) -> Picture:
         call = trial.call
         if trial.rates:
             at, rates = zip((call.samples[0].at, 0.0), *trial.rates, strict=True)
-            axes.fill_between(at, rates, step="pre", color=OK, alpha=0.35, linewidth=0, label="tokens a second")
+            axes.fill_between(
+                at, rates, step="pre", color=OK, alpha=0.35, linewidth=0, label="tokens a second"
+            )
         axes.axvline(call.deadline, color=DEADLINE, linestyle="--", linewidth=1.2, label="deadline")
-        axes.axvline(call.recording.ended, color=EVENT, linewidth=2, label="the caller was cut, or left")
+        axes.axvline(
+            call.recording.ended, color=EVENT, linewidth=2, label="the caller was cut, or left"
+        )
         axes.set_ylim(0, most * 1.15)
         axes.set_ylabel("tokens/s", fontsize=8)
-        axes.set_title(f"{trial.attempt}, {trial.way}: {call.verdict}; the server: {call.server}", loc="left", fontsize=9)
+        axes.set_title(
+            f"{trial.attempt}, {trial.way}: {call.verdict}; the server: {call.server}",
+            loc="left",
+            fontsize=9,
+        )
         axes.spines[["top", "right"]].set_visible(False)
         axes.tick_params(labelsize=8)
-        if busy := [(sample.at, sample.utilisation) for sample in trial.gpu if sample.utilisation is not None]:
+        if busy := [
+            (sample.at, sample.utilisation)
+            for sample in trial.gpu
+            if sample.utilisation is not None
+        ]:
             _gpu_line(axes, busy)
-    last = max(max([trial.call.deadline, trial.call.recording.ended, *(at for at, _ in trial.rates)]) for trial in trials)
+    last = max(
+        max([trial.call.deadline, trial.call.recording.ended, *(at for at, _ in trial.rates)])
+        for trial in trials
+    )
     rows[-1].set_xlim(0, last)
     seconds(rows[-1])
     legend(figure, rows[0])
@@ -230,7 +321,9 @@ def scope_states(events: Sequence[Event], *, title: str) -> Picture:
     levels = [STATES.index(event.state) for event in events]
     states.step(at, [*levels, levels[-1]], where="post", color=OK, linewidth=2.5)
     for event, level in zip(events, levels, strict=True):
-        states.plot(event.at, level, "o", color=EVENT if event.what == "timer fired" else OK, zorder=3)
+        states.plot(
+            event.at, level, "o", color=EVENT if event.what == "timer fired" else OK, zorder=3
+        )
         near_end = event.at > end * 0.6
         offset = (-6 if near_end else 6, 9)
         states.annotate(
@@ -252,7 +345,9 @@ def scope_states(events: Sequence[Event], *, title: str) -> Picture:
         axes.spines[["top", "right"]].set_visible(False)
     pending.set_xlim(0, end)
     seconds(pending, "seconds since the scope was made")
-    steps = ", ".join(f"{event.what} ({event.state}, cancelling {event.cancelling})" for event in events)
+    steps = ", ".join(
+        f"{event.what} ({event.state}, cancelling {event.cancelling})" for event in events
+    )
     return Picture(figure, f"{title}. Steps: {steps}.")
 
 
@@ -268,14 +363,24 @@ def _gpu_line(axes: Axes, busy: list[tuple[float, float]]) -> None:
     axes.plot([], [], color=GOOD, linewidth=1.4, label=label)
 
 
-def _bar(axes: Axes, pull: Pull, lane: int, ended: float, deadline: float, thickness: float) -> None:
+def _bar(
+    axes: Axes, pull: Pull, lane: int, ended: float, deadline: float, thickness: float
+) -> None:
     waiting = pull.got is None
     until = ended if pull.got is None else pull.got
     late = until > deadline + CLOSE and not waiting
-    label = "waiting for a chunk that never came" if waiting else "pulled a chunk late" if late else "pulled a chunk"
+    label = (
+        "waiting for a chunk that never came"
+        if waiting
+        else "pulled a chunk late"
+        if late
+        else "pulled a chunk"
+    )
     colour = LATE if late else OK
     length, least = until - pull.asked, max(ended, deadline) * VISIBLE
-    edge = 0.8 if waiting else 0.4 if length > least else 0  # drawn to scale, the pull of a fast server would be invisible
+    edge = (
+        0.8 if waiting else 0.4 if length > least else 0
+    )  # drawn to scale, the pull of a fast server would be invisible
     axes.barh(
         lane, max(length, least), left=pull.asked, height=thickness,
         color="none" if waiting else colour, edgecolor=colour if waiting else "white",

@@ -94,7 +94,9 @@ class CpuTime:
         return total
 
 
-def wait_while(condition: Callable[[], bool], *, patience: float = FREES_WITHIN, every: float = 0.01) -> float | None:
+def wait_while(
+    condition: Callable[[], bool], *, patience: float = FREES_WITHIN, every: float = 0.01
+) -> float | None:
     """Wait while a condition holds: until a server is at rest, or until it works.
 
     Args:
@@ -113,7 +115,9 @@ def wait_while(condition: Callable[[], bool], *, patience: float = FREES_WITHIN,
     return None
 
 
-def watch_release(gpu: Endpoint, ask: Callable[[], Callable[[], object]], *, after: float, watch: float) -> Release:
+def watch_release(
+    gpu: Endpoint, ask: Callable[[], Callable[[], object]], *, after: float, watch: float
+) -> Release:
     """Send a request, leave, and watch the server until it has stopped.
 
     Args:
@@ -136,7 +140,9 @@ def watch_release(gpu: Endpoint, ask: Callable[[], Callable[[], object]], *, aft
     return judge(witness.samples, running, asked=asked, left=left, ended=ended)
 
 
-def judge(samples: list[Sample], running: int, *, asked: float, left: float, ended: float) -> Release:
+def judge(
+    samples: list[Sample], running: int, *, asked: float, left: float, ended: float
+) -> Release:
     """Judge a release by a server's metrics. Times are those of `time.monotonic()`.
 
     Args:

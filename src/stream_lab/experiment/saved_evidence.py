@@ -17,7 +17,9 @@ from stream_lab.experiment.versions import imported
 from stream_lab.experiment.witness import Sample
 
 FILE = "evidence.json"
-Moment = Annotated[datetime, PlainSerializer(lambda value: value.isoformat(timespec="seconds"), return_type=str)]
+Moment = Annotated[
+    datetime, PlainSerializer(lambda value: value.isoformat(timespec="seconds"), return_type=str)
+]
 
 
 class _Strict(BaseModel):
@@ -77,7 +79,9 @@ class SavedTrial(_Strict):
             stood_still=round(recording.stood_still, 3),
             ended=round(recording.ended, 3),
             chunks=recording.chunks,
-            first_and_last=[round(at, 3) for at in recording.arrivals[:1] + recording.arrivals[-1:]],
+            first_and_last=[
+                round(at, 3) for at in recording.arrivals[:1] + recording.arrivals[-1:]
+            ],
             tokens_after_deadline=call.tokens_after_deadline,
             samples=[(round(s.at, 3), s.running, s.tokens) for s in call.samples],
             gpu_samples=[(round(s.at, 3), s.utilisation, s.memory, s.power) for s in trial.gpu],
@@ -140,11 +144,17 @@ class SavedEvidence(_Strict):
     def as_dict(self) -> dict[str, Any]:
         """Return the file as JSON has it."""
         body = self.model_dump(mode="json")
-        return {key: value for key, value in body.items() if key not in ("outcome", "server") or value is not None}
+        return {
+            key: value
+            for key, value in body.items()
+            if key not in ("outcome", "server") or value is not None
+        }
 
     def write(self, folder: Path) -> None:
         """Write the file into a folder."""
-        (folder / FILE).write_text(json.dumps(self.as_dict(), ensure_ascii=False) + "\n", encoding="utf-8")
+        (folder / FILE).write_text(
+            json.dumps(self.as_dict(), ensure_ascii=False) + "\n", encoding="utf-8"
+        )
 
 
 def load_saved(folder: Path | None = None) -> list[SavedEvidence]:
@@ -157,5 +167,8 @@ def load_saved(folder: Path | None = None) -> list[SavedEvidence]:
         DataError: the project's own is missing from this installation.
     """
     place = data_folder(EVIDENCE) if folder is None else folder
-    found = [SavedEvidence.model_validate_json(file.read_text(encoding="utf-8")) for file in sorted(place.glob(f"*/{FILE}"))]
+    found = [
+        SavedEvidence.model_validate_json(file.read_text(encoding="utf-8"))
+        for file in sorted(place.glob(f"*/{FILE}"))
+    ]
     return sorted(found, key=lambda each: each.taken, reverse=True)

@@ -62,7 +62,11 @@ def state(scope: asyncio.Timeout) -> str:
     """The state of a scope in asyncio's own word: created, active, expiring, expired or finished."""
     # There is no public way to ask; the repr is as close to one as it gets: <Timeout [active] when=12.3>.
     private = getattr(scope, "_state", None)
-    return str(private.value) if private is not None else repr(scope).partition("[")[2].partition("]")[0]
+    return (
+        str(private.value)
+        if private is not None
+        else repr(scope).partition("[")[2].partition("]")[0]
+    )
 
 
 def target(log: Log) -> str:
@@ -87,7 +91,10 @@ class ObservedTimeout(asyncio.Timeout):  # type: ignore[misc]  # final for type 
         return self
 
     async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: TracebackType | None
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
     ) -> None:
         try:
             await super().__aexit__(exc_type, exc_val, exc_tb)
@@ -106,7 +113,9 @@ class ObservedTimeout(asyncio.Timeout):  # type: ignore[misc]  # final for type 
 
 def timeout(delay: float | None, log: Log) -> ObservedTimeout:
     """`asyncio.timeout(delay)`, observed."""
-    return ObservedTimeout(None if delay is None else asyncio.get_running_loop().time() + delay, log)
+    return ObservedTimeout(
+        None if delay is None else asyncio.get_running_loop().time() + delay, log
+    )
 
 
 @contextmanager

@@ -37,7 +37,9 @@ class TaskNumbers:
     """Numbers tasks 1, 2, 3 … in the order in which they first appear: asyncio's own names differ from run to run."""
 
     def __init__(self) -> None:
-        self._numbers: dict[asyncio.Task[Any], int] = {}  # keeps them alive, or a new task could get a dead one's identity
+        self._numbers: dict[
+            asyncio.Task[Any], int
+        ] = {}  # keeps them alive, or a new task could get a dead one's identity
 
     def of(self, task: asyncio.Task[Any] | None) -> int:
         """Return the number of this task; 0 for None, which is code outside tasks."""
@@ -114,7 +116,9 @@ async def record(stream: AsyncIterator[Any], *, give_up_after: float) -> Recordi
     except TimeoutError as error:
         recording.ending = Ending.GAVE_UP if patience.expired() else Ending.CUT
         recording.error = "" if patience.expired() else _name(error)
-    except Exception as error:  # an error that ends a stream is the finding, not a fault of the recorder
+    except (
+        Exception
+    ) as error:  # an error that ends a stream is the finding, not a fault of the recorder
         recording.ending = Ending.FAILED
         recording.error = _name(error)
     finally:

@@ -29,5 +29,7 @@ def imported() -> dict[str, str]:
         file = getattr(sys.modules.get(module), "__file__", None)
         if file is not None:
             beside = str(Path(file).parent.parent)
-            found[name] = next((entry.version for entry in distributions(name=name, path=[beside])), "unknown")
+            found[name] = next(
+                (entry.version for entry in distributions(name=name, path=[beside])), "unknown"
+            )
     return found

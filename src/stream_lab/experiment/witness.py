@@ -32,7 +32,9 @@ def read_metrics(page: str) -> dict[str, float]:
     A series that is not there is left out.
     """
     values: dict[str, float] = {}
-    for name, value in re.findall(rf"^({RUNNING}|{WAITING}|{TOKENS})(?:{{[^}}]*}})? (\S+)", page, re.MULTILINE):
+    for name, value in re.findall(
+        rf"^({RUNNING}|{WAITING}|{TOKENS})(?:{{[^}}]*}})? (\S+)", page, re.MULTILINE
+    ):
         values[name] = values.get(name, 0.0) + float(value)
     return values
 
@@ -61,7 +63,12 @@ class Witness:
         values = read_metrics(page.text)
         if page.status_code != 200 or RUNNING not in values:
             return None
-        return Sample(time.monotonic(), int(values[RUNNING]), int(values.get(WAITING, 0)), int(values.get(TOKENS, 0)))
+        return Sample(
+            time.monotonic(),
+            int(values[RUNNING]),
+            int(values.get(WAITING, 0)),
+            int(values.get(TOKENS, 0)),
+        )
 
     def is_idle(self, baseline: int, *, since: float = 0.0) -> bool:
         """Return whether the newest sample shows no more running requests than `baseline`.
@@ -79,7 +86,12 @@ class Witness:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._stop.set()
         self._thread.join()
         self._client.close()

@@ -125,7 +125,9 @@ def read(
     try:
         with (
             direct_client(timeout=httpx2.Timeout(PATIENCE)) as client,
-            client.stream("GET" if body is None else "POST", url, json=body, headers=headers) as answer,
+            client.stream(
+                "GET" if body is None else "POST", url, json=body, headers=headers
+            ) as answer,
         ):
             capture.status, capture.headers = answer.status_code, dict(answer.headers)
             capture.ending = End.WHOLE
@@ -155,7 +157,9 @@ def read_all(urls: Mapping[str, str], **options: Any) -> dict[str, Capture]:
         return {name: capture.result() for name, capture in zip(urls, captures, strict=True)}
 
 
-def side_by_side(*urls: str, apart: float = 0.0, meanwhile: Callable[[], object] | None = None) -> list[Capture]:
+def side_by_side(
+    *urls: str, apart: float = 0.0, meanwhile: Callable[[], object] | None = None
+) -> list[Capture]:
     """Ask several servers at once, each when the answer before has begun.
 
     Args:

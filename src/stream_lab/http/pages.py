@@ -10,5 +10,9 @@ def render(package: str, name: str, **facts: object) -> str:
 
     Facts are rendered as text. A fact that the template wants and does not get is an error.
     """
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(files(package).joinpath(name).read_text(encoding="utf-8")).render(**facts)
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.from_string(
+        files(package).joinpath(name).read_text(encoding="utf-8")
+    ).render(**facts)

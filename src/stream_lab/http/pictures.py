@@ -3,7 +3,18 @@
 from collections.abc import Mapping
 
 from stream_lab.http.capture import CUT, OPEN, WHOLE, Capture
-from stream_lab.plots import DEADLINE, EVENT, LATE, NEUTRAL, OK, Picture, dots, legend, seconds, single
+from stream_lab.plots import (
+    DEADLINE,
+    EVENT,
+    LATE,
+    NEUTRAL,
+    OK,
+    Picture,
+    dots,
+    legend,
+    seconds,
+    single,
+)
 
 _ENDS = {
     WHOLE: ("|", DEADLINE, 16, 2.5, "its end"),
@@ -26,7 +37,14 @@ def answers(answers: Mapping[str, Capture], *, title: str) -> Picture:
         axes.plot(answer.ended, row, marker=marker, color=colour, markersize=size, markeredgewidth=width, linestyle="none", zorder=3,
                   label=label)  # fmt: skip
         how = answer.end if answer.end != WHOLE else f"{answer.end}, {answer.manner}"
-        axes.annotate(how, (answer.ended, row), xytext=(10, 0), textcoords="offset points", va="center", fontsize=9)
+        axes.annotate(
+            how,
+            (answer.ended, row),
+            xytext=(10, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=9,
+        )
         told.append(f"{name}: {how}, {answer.ended:.1f} s")
     axes.set_yticks(range(len(answers)), list(answers))
     axes.set_ylim(len(answers) - 0.5, -0.5)
@@ -35,4 +53,6 @@ def answers(answers: Mapping[str, Capture], *, title: str) -> Picture:
     axes.tick_params(axis="y", length=0)
     seconds(axes, "seconds since the request")
     legend(figure, axes)
-    return Picture(figure, f"{title}. When the pieces of each answer reached its client. {'. '.join(told)}.")
+    return Picture(
+        figure, f"{title}. When the pieces of each answer reached its client. {'. '.join(told)}."
+    )

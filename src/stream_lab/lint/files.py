@@ -50,7 +50,9 @@ class Source:
         return cell, line, seen + cut
 
 
-def not_read(path: Path, why: str, *, cell: int | None = None, line: int = 0, column: int = 0) -> Finding:
+def not_read(
+    path: Path, why: str, *, cell: int | None = None, line: int = 0, column: int = 0
+) -> Finding:
     """`why`: a sentence, without its "Not read:"."""
     return Finding(path, cell, line, column, NOT_READ, f"Not read: {why}", "")
 
@@ -74,7 +76,9 @@ def _below(folder: Path) -> Iterator[Path | Finding]:
         folders[:] = sorted(
             name
             for name in folders
-            if not name.startswith(".") and name not in SKIPPED and not os.path.exists(os.path.join(where, name, "pyvenv.cfg"))
+            if not name.startswith(".")
+            and name not in SKIPPED
+            and not os.path.exists(os.path.join(where, name, "pyvenv.cfg"))
         )
         for name in sorted(names):
             if name.endswith((".py", ".ipynb")):
@@ -94,7 +98,12 @@ def read(path: Path) -> tuple[Source | None, list[Finding]]:
         if not path.is_file():
             return None, [not_read(path, "it is not a file.")]
         if (size := path.stat().st_size) > LARGEST:
-            return None, [not_read(path, f"it has {size:,} bytes; what has more than {LARGEST:,} is taken for data.")]
+            return None, [
+                not_read(
+                    path,
+                    f"it has {size:,} bytes; what has more than {LARGEST:,} is taken for data.",
+                )
+            ]
         content = path.read_bytes()
     except OSError as error:
         return None, [not_read(path, f"{error.strerror}.")]
@@ -128,12 +137,20 @@ def _parse(text: str) -> ast.Module:
 
 def _no_python(path: Path, error: Exception, cell: int | None = None) -> Finding:
     if isinstance(error, UnicodeDecodeError):
-        return not_read(path, f"it is neither {error.encoding} nor says which encoding it is in (byte {error.start}).", cell=cell)
+        return not_read(
+            path,
+            f"it is neither {error.encoding} nor says which encoding it is in (byte {error.start}).",
+            cell=cell,
+        )
     if isinstance(error, SyntaxError):
         what = (error.msg or "syntax error").rstrip(".").split(" (")[0]
         # The column of an error at the end of a file can lie before it.
         return not_read(
-            path, f"it is no Python of this version: {what}.", cell=cell, line=error.lineno or 0, column=max(0, error.offset or 0)
+            path,
+            f"it is no Python of this version: {what}.",
+            cell=cell,
+            line=error.lineno or 0,
+            column=max(0, error.offset or 0),
         )
     if isinstance(error, RecursionError | MemoryError):
         return not_read(path, "it is nested too deeply.", cell=cell)

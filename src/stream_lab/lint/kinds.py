@@ -59,7 +59,9 @@ ASYNC_CLIENTS: Final = frozenset(
 )
 PASS_ON: Final = re.compile(r"^(bind|bind_tools|with_\w+|assign|pick|pipe|configurable_\w+)$")
 """Methods of a runnable that give another one."""
-WORDS: Final = frozenset({"chain", "model", "llm", "agent", "graph", "subgraph", "runnable", "chatmodel", "retriever"})
+WORDS: Final = frozenset(
+    {"chain", "model", "llm", "agent", "graph", "subgraph", "runnable", "chatmodel", "retriever"}
+)
 
 
 def kind(module: Module, expression: ast.AST, depth: int = 6) -> Kind | None:
@@ -70,16 +72,30 @@ def kind(module: Module, expression: ast.AST, depth: int = 6) -> Kind | None:
         case ast.Await():
             return kind(module, expression.value, depth - 1)
         case ast.BinOp(op=ast.BitOr()):
-            sides = {kind(module, expression.left, depth - 1), kind(module, expression.right, depth - 1)}
+            sides = {
+                kind(module, expression.left, depth - 1),
+                kind(module, expression.right, depth - 1),
+            }
             return Kind.RUNNABLE if sides & {Kind.RUNNABLE, Kind.BOUNDED} else None
         case ast.Call():
             return _made(module, expression, depth)
         case ast.Name() | ast.Attribute():
-            found = {kind(module, value, depth - 1) or Kind.OTHER for value in _values(module, expression)}
+            found = {
+                kind(module, value, depth - 1) or Kind.OTHER
+                for value in _values(module, expression)
+            }
             if len(found) == 1:
                 return found.pop()
             return Kind.OTHER if found else None
-        case ast.Dict() | ast.List() | ast.Tuple() | ast.Constant() | ast.JoinedStr() | ast.ListComp() | ast.DictComp():
+        case (
+            ast.Dict()
+            | ast.List()
+            | ast.Tuple()
+            | ast.Constant()
+            | ast.JoinedStr()
+            | ast.ListComp()
+            | ast.DictComp()
+        ):
             return Kind.OTHER
     return None
 
@@ -95,7 +111,9 @@ def _made(module: Module, call: ast.Call, depth: int) -> Kind | None:
         return Kind.ASYNC_CLIENT
     if last in MAKERS or (MODELS.match(last) and not NOT_MODELS.search(last)):
         return Kind.RUNNABLE
-    if ".from_" in name and any(word in name for word in ("PromptTemplate.", "Chain.", "AgentExecutor.")):
+    if ".from_" in name and any(
+        word in name for word in ("PromptTemplate.", "Chain.", "AgentExecutor.")
+    ):
         return Kind.RUNNABLE
     if isinstance(call.func, ast.Attribute):
         if PASS_ON.match(call.func.attr):
@@ -112,8 +130,16 @@ def _values(module: Module, name: ast.Name | ast.Attribute) -> Sequence[ast.AST]
             return []
         inside = module.class_of(name)
         assigned = module.assigned.get(name.attr, [])
-        return [value for target, value in assigned if _is_own(target) and module.class_of(target) is inside]
-    assigned = [(target, value) for target, value in module.assigned.get(name.id, []) if isinstance(target, ast.Name)]
+        return [
+            value
+            for target, value in assigned
+            if _is_own(target) and module.class_of(target) is inside
+        ]
+    assigned = [
+        (target, value)
+        for target, value in module.assigned.get(name.id, [])
+        if isinstance(target, ast.Name)
+    ]
     for scope in (*module.functions(name), None):
         if found := [value for target, value in assigned if module.function(target) is scope]:
             return found
@@ -125,12 +151,22 @@ def _values(module: Module, name: ast.Name | ast.Attribute) -> Sequence[ast.AST]
 
 
 def _is_own(target: ast.AST) -> bool:
-    return isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name) and target.value.id in ("self", "cls")
+    return (
+        isinstance(target, ast.Attribute)
+        and isinstance(target.value, ast.Name)
+        and target.value.id in ("self", "cls")
+    )
 
 
 def _annotated(annotation: ast.expr | None) -> Sequence[ast.AST]:
     inner = annotation.value if isinstance(annotation, ast.Subscript) else annotation
-    last = inner.id if isinstance(inner, ast.Name) else inner.attr if isinstance(inner, ast.Attribute) else ""
+    last = (
+        inner.id
+        if isinstance(inner, ast.Name)
+        else inner.attr
+        if isinstance(inner, ast.Attribute)
+        else ""
+    )
     if last in TYPES or (MODELS.match(last) and not NOT_MODELS.search(last)):
         return [ast.Call(ast.Name("RunnableLambda"), [], [])]
     return []
@@ -155,4 +191,6 @@ def words(expression: ast.AST) -> set[str]:
 def is_runnable(module: Module, expression: ast.AST) -> bool:
     """Whether it is LangChain's, by where it comes from or, where that is not in sight, by its name."""
     found = kind(module, expression)
-    return bool(words(expression) & WORDS) if found is None else found in (Kind.RUNNABLE, Kind.BOUNDED)
+    return (
+        bool(words(expression) & WORDS) if found is None else found in (Kind.RUNNABLE, Kind.BOUNDED)
+    )

@@ -41,7 +41,9 @@ class Module:
                 )
         for each in self.all(ast.ImportFrom):
             for alias in each.names:
-                self.imports[alias.asname or alias.name] = f"{'.' * each.level}{each.module or ''}.{alias.name}"
+                self.imports[alias.asname or alias.name] = (
+                    f"{'.' * each.level}{each.module or ''}.{alias.name}"
+                )
 
     @property
     def path(self) -> Path:
@@ -52,26 +54,41 @@ class Module:
         """Whether it is a test's, where blocking or collecting keeps no other caller waiting."""
         name, here = self.path.name, Path.cwd()
         path = self.path.relative_to(here) if self.path.is_relative_to(here) else self.path
-        return name.startswith("test_") or name.endswith("_test.py") or name == "conftest.py" or "tests" in path.parts[:-1]
+        return (
+            name.startswith("test_")
+            or name.endswith("_test.py")
+            or name == "conftest.py"
+            or "tests" in path.parts[:-1]
+        )
 
     @cached_property
     def loop_runs(self) -> bool:
         """Whether an event loop runs where the outermost lines do: in a notebook, or where these await."""
         awaiting = (*self.all(ast.Await), *self.all(ast.AsyncFor), *self.all(ast.AsyncWith))
-        return self.source.cells is not None or any(self.function(node) is None for node in awaiting)
+        return self.source.cells is not None or any(
+            self.function(node) is None for node in awaiting
+        )
 
     @cached_property
     def assigned(self) -> dict[str, list[tuple[ast.expr, ast.expr]]]:
         """All that is assigned to a name, or to an attribute of that name: the target and the value."""
         found: dict[str, list[tuple[ast.expr, ast.expr]]] = defaultdict(list)
         pairs = [(target, each.value) for each in self.all(ast.Assign) for target in each.targets]
-        pairs += [(each.target, each.value) for each in self.all(ast.AnnAssign) if each.value is not None]
+        pairs += [
+            (each.target, each.value) for each in self.all(ast.AnnAssign) if each.value is not None
+        ]
         pairs += [(each.target, each.value) for each in self.all(ast.NamedExpr)]
         for block in self.withs:
-            pairs += [(item.optional_vars, item.context_expr) for item in block.items if item.optional_vars is not None]
+            pairs += [
+                (item.optional_vars, item.context_expr)
+                for item in block.items
+                if item.optional_vars is not None
+            ]
         for target, value in pairs:
             if isinstance(target, ast.Name | ast.Attribute):
-                found[target.id if isinstance(target, ast.Name) else target.attr].append((target, value))
+                found[target.id if isinstance(target, ast.Name) else target.attr].append(
+                    (target, value)
+                )
         return found
 
     def _walk(self) -> None:
@@ -130,7 +147,9 @@ class Module:
             if isinstance(parent, ast.Lambda):
                 if node is parent.body:
                     return parent
-            elif isinstance(parent, ast.FunctionDef | ast.AsyncFunctionDef) and any(node is each for each in parent.body):
+            elif isinstance(parent, ast.FunctionDef | ast.AsyncFunctionDef) and any(
+                node is each for each in parent.body
+            ):
                 return parent
             node = parent
         return None
@@ -144,11 +163,17 @@ class Module:
 
     def class_of(self, node: ast.AST) -> ast.ClassDef | None:
         """The class around a node, functions between them or not."""
-        return next((parent for parent in self.above(node) if isinstance(parent, ast.ClassDef)), None)
+        return next(
+            (parent for parent in self.above(node) if isinstance(parent, ast.ClassDef)), None
+        )
 
     def statement(self, node: ast.AST) -> ast.stmt:
         """The statement that a node is part of."""
-        return node if isinstance(node, ast.stmt) else next(parent for parent in self.above(node) if isinstance(parent, ast.stmt))
+        return (
+            node
+            if isinstance(node, ast.stmt)
+            else next(parent for parent in self.above(node) if isinstance(parent, ast.stmt))
+        )
 
     def block(self, statement: ast.stmt) -> list[ast.stmt]:
         """The list of statements that it stands in."""
@@ -162,7 +187,8 @@ class Module:
         return [
             node
             for node in self.all(kind)
-            if self.function(node) is function and any(parent is outer for parent in self.above(node))
+            if self.function(node) is function
+            and any(parent is outer for parent in self.above(node))
         ]
 
     def dotted(self, expression: ast.AST) -> str:
@@ -190,7 +216,9 @@ def keyword(call: ast.Call, *names: str) -> ast.expr | None:
 
 def is_constant(expression: ast.AST | None, *values: object) -> bool:
     """Whether it is one of these, literally."""
-    return isinstance(expression, ast.Constant) and any(expression.value is value for value in values)
+    return isinstance(expression, ast.Constant) and any(
+        expression.value is value for value in values
+    )
 
 
 def written(expression: ast.AST, longest: int = 50) -> str:

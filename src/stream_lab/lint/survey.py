@@ -104,13 +104,17 @@ def _place(finding: Finding) -> tuple[str, int, int, int, str]:
 
 def _finding(module: Module, rule: Rule, hit: Hit) -> Finding:
     cell, line, column = module.source.place(hit.node.lineno, hit.node.col_offset)
-    return Finding(module.path, cell, line, column, rule.id, rule.says.format(it=hit.it), rule.remedy)
+    return Finding(
+        module.path, cell, line, column, rule.id, rule.says.format(it=hit.it), rule.remedy
+    )
 
 
 def _is_silenced(module: Module, rule: Rule, hit: Hit) -> bool:
     """Return whether a comment on the line, or on the first line of its statement, silences it."""
     first = module.statement(hit.node).lineno
     for line in {hit.node.lineno, first}:
-        if (match := _IGNORE.search(module.source.lines[line - 1])) and rule.id in re.split(r"[\s,]+", match.group(1)):
+        if (match := _IGNORE.search(module.source.lines[line - 1])) and rule.id in re.split(
+            r"[\s,]+", match.group(1)
+        ):
             return True
     return False

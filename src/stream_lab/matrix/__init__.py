@@ -10,4 +10,15 @@ from stream_lab.matrix.cells import Cell, Result, cells
 from stream_lab.matrix.play import play, side_by_side
 from stream_lab.matrix.servers import SERVERS
 
-__all__ = ["CALLERS", "CALLS", "SERVERS", "Call", "Caller", "Cell", "Result", "cells", "play", "side_by_side"]
+__all__ = [
+    "CALLERS",
+    "CALLS",
+    "SERVERS",
+    "Call",
+    "Caller",
+    "Cell",
+    "Result",
+    "cells",
+    "play",
+    "side_by_side",
+]

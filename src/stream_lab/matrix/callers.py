@@ -115,7 +115,9 @@ async def cancelled_at(model: Any, deadline: float) -> float:
     by = time.monotonic() + deadline
     loop.call_at(loop.time() + deadline, task.cancel)
     await asyncio.wait({task}, timeout=2 * deadline)
-    assert task.cancelled() or isinstance(task.exception(), TimeoutError), "neither cancelled nor timed out"
+    assert task.cancelled() or isinstance(task.exception(), TimeoutError), (
+        "neither cancelled nor timed out"
+    )
     return by
 
 
@@ -259,7 +261,9 @@ class _ToldSlowly(AsyncCallbackHandler):
         self._told.on_llm_error(error)
 
 
-async def _listened_to(model: Any, deadline: float, told: _Told, handler: BaseCallbackHandler) -> float:
+async def _listened_to(
+    model: Any, deadline: float, told: _Told, handler: BaseCallbackHandler
+) -> float:
     by = time.monotonic() + deadline
     try:
         async for _ in model.astream(QUESTION, {"callbacks": [handler]}):

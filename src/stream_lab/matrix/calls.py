@@ -7,12 +7,20 @@ from dataclasses import dataclass
 from typing import Annotated, Any, TypedDict
 
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
-from langchain_core.runnables import Runnable, RunnableGenerator, RunnableLambda, RunnableParallel, RunnablePassthrough
+from langchain_core.runnables import (
+    Runnable,
+    RunnableGenerator,
+    RunnableLambda,
+    RunnableParallel,
+    RunnablePassthrough,
+)
 from langgraph.graph import END, START, StateGraph
 from pydantic import BaseModel
 
 QUESTION = "Why is the sky blue?"
-PAUSE = 0.015  # seconds a slow consumer takes for each chunk: longer than the server takes to make it
+PAUSE = (
+    0.015  # seconds a slow consumer takes for each chunk: longer than the server takes to make it
+)
 
 
 @dataclass(frozen=True)
@@ -120,13 +128,17 @@ async def after_lambda(model: Any) -> Any:
 
 
 async def in_parallel(model: Any) -> Any:
-    whole = await _sum(RunnableParallel(answer=model, question=RunnablePassthrough()).astream(QUESTION))
+    whole = await _sum(
+        RunnableParallel(answer=model, question=RunnablePassthrough()).astream(QUESTION)
+    )
     return whole["answer"]
 
 
 async def with_fallbacks(model: Any) -> Any:
     # The fallback is there for another kind of error; a time-out is not handled by asking a second time.
-    return await _sum(model.with_fallbacks([model], exceptions_to_handle=(LookupError,)).astream(QUESTION))
+    return await _sum(
+        model.with_fallbacks([model], exceptions_to_handle=(LookupError,)).astream(QUESTION)
+    )
 
 
 async def astream_events(model: Any) -> Any:
@@ -249,7 +261,14 @@ CALLS = [
 # Enough where the calls are not the question: one for each way in which the client is used.
 ONE_OF_A_KIND = frozenset(
     {
-        *("astream", "chain.astream", "astream_events v2", "ainvoke", "ainvoke, streaming=True", "LangGraph node"),
+        *(
+            "astream",
+            "chain.astream",
+            "astream_events v2",
+            "ainvoke",
+            "ainvoke, streaming=True",
+            "LangGraph node",
+        ),
         *("stream", "invoke", "batch"),
     }
 )
@@ -257,6 +276,8 @@ ONE_OF_A_KIND = frozenset(
 
 def text_and_usage(message: Any) -> tuple[str, bool]:
     """Return a finished call's text and tool arguments, and whether the usage came along."""
-    assert isinstance(message, AIMessage | AIMessageChunk), f"a message was expected, not {type(message).__name__}"
+    assert isinstance(message, AIMessage | AIMessageChunk), (
+        f"a message was expected, not {type(message).__name__}"
+    )
     arguments = [str(call["args"]) for call in message.tool_calls]
     return "".join([str(message.text), *arguments]), message.usage_metadata is not None

@@ -28,7 +28,9 @@ class Cell:
     def makes_sense(self) -> bool:
         if not isinstance(self.row, Server) or self.column is None:
             return True
-        return self.ends is not None and (self.row.calls is None or self.column.name in self.row.calls)
+        return self.ends is not None and (
+            self.row.calls is None or self.column.name in self.row.calls
+        )
 
     def is_for(self, model: Callable[..., Any]) -> bool:
         """Return whether a class has the parameters that the cell is about.
@@ -36,7 +38,11 @@ class Cell:
         A function that makes models is taken to know them all.
         """
         fields = getattr(model, "model_fields", None)
-        return fields is None or not isinstance(self.row, Server) or self.row.parts.keys() <= fields.keys()
+        return (
+            fields is None
+            or not isinstance(self.row, Server)
+            or self.row.parts.keys() <= fields.keys()
+        )
 
     @property
     def ends(self) -> str | None:
@@ -70,7 +76,11 @@ class Result:
         return not self.why
 
 
-def cells(servers: Sequence[Server] = SERVERS, calls: Sequence[Call] = CALLS, callers: Sequence[Caller] = CALLERS) -> list[Cell]:
+def cells(
+    servers: Sequence[Server] = SERVERS,
+    calls: Sequence[Call] = CALLS,
+    callers: Sequence[Caller] = CALLERS,
+) -> list[Cell]:
     """Every cell that makes sense."""
     crossed = [Cell(server, call) for server in servers for call in calls]
     return [cell for cell in [*crossed, *map(Cell, callers)] if cell.makes_sense]

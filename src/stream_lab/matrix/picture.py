@@ -25,7 +25,11 @@ def heat_map(played: Mapping[str, Sequence[Result]], *, title: str) -> Picture:
     `played`: the results of the same cells for each class, by its name. `title` states the finding.
     """
     # Those who have all cells come first, since they have the rows in order.
-    some = [result.cell for results in sorted(played.values(), key=len, reverse=True) for result in results]
+    some = [
+        result.cell
+        for results in sorted(played.values(), key=len, reverse=True)
+        for result in results
+    ]
     servers = _lines(cell.row for cell in some if cell.column is not None)
     calls = list(dict.fromkeys(cell.column.name for cell in some if cell.column is not None))
     callers = _lines(cell.row for cell in some if cell.column is None)
@@ -55,8 +59,17 @@ def heat_map(played: Mapping[str, Sequence[Result]], *, title: str) -> Picture:
         axes.set_title("what the caller does", fontsize=10, loc="left")
     for label, colour, marker in (("holds", OK, "s"), ("does not hold", EVENT, "x")):
         panels[0].plot([], [], marker, color=colour, label=label)
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower left", ncols=2, frameon=False, fontsize=9)
-    return Picture(figure, f"{title}. {'. '.join(f'{name}: {_count(results)}' for name, results in played.items())}.")
+    figure.legend(
+        *panels[0].get_legend_handles_labels(),
+        loc="outside lower left",
+        ncols=2,
+        frameon=False,
+        fontsize=9,
+    )
+    return Picture(
+        figure,
+        f"{title}. {'. '.join(f'{name}: {_count(results)}' for name, results in played.items())}.",
+    )
 
 
 def _lines(rows: Iterable[Row]) -> list[Row | str]:
@@ -67,19 +80,35 @@ def _lines(rows: Iterable[Row]) -> list[Row | str]:
     groups: dict[str, dict[Row, None]] = {}
     for row in rows:
         groups.setdefault(row.group, {})[row] = None
-    return [line for group, members in groups.items() for line in ([group] * (len(groups) > 1) + list(members))]
+    return [
+        line
+        for group, members in groups.items()
+        for line in ([group] * (len(groups) > 1) + list(members))
+    ]
 
 
 def _draw(
-    axes: Axes, grid: Mapping[tuple[int, int], bool], across: Sequence[str], down: Sequence[Row | str], *, named: bool = True
+    axes: Axes,
+    grid: Mapping[tuple[int, int], bool],
+    across: Sequence[str],
+    down: Sequence[Row | str],
+    *,
+    named: bool = True,
 ) -> None:
     for holds, colour, marker, size in ((True, OK, "s", 70), (False, EVENT, "x", 34)):
         cells = [cell for cell, held in grid.items() if held is holds]
         axes.scatter(
-            [x for x, _ in cells], [y for _, y in cells], color=colour, marker=marker, s=size, linewidths=1.8 * (not holds)
+            [x for x, _ in cells],
+            [y for _, y in cells],
+            color=colour,
+            marker=marker,
+            s=size,
+            linewidths=1.8 * (not holds),
         )
     axes.set_xticks(range(len(across)), across, rotation=90, fontsize=8)
-    labels = axes.set_yticks(range(len(down)), [_label(line) if named else "" for line in down], fontsize=8)
+    labels = axes.set_yticks(
+        range(len(down)), [_label(line) if named else "" for line in down], fontsize=8
+    )
     for line, tick in zip(down, labels, strict=True):
         tick.label1.set_fontweight("bold" if isinstance(line, str) else "normal")
         tick.label2.set_fontweight("bold" if isinstance(line, str) else "normal")

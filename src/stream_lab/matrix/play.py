@@ -73,7 +73,11 @@ def play(
         fake: where to play; None: on a fake of its own.
         settings: further arguments for the model and, where they start with `fake_`, for the fake.
     """
-    flags = {name.removeprefix("fake_"): settings.pop(name) for name in list(settings) if name.startswith("fake_")}
+    flags = {
+        name.removeprefix("fake_"): settings.pop(name)
+        for name in list(settings)
+        if name.startswith("fake_")
+    }
     # What a broken class leaves to the garbage collector is told about at length; here it is a cell that does not hold.
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     warnings.simplefilter("ignore", LangChainDeprecationWarning)  # of astream_log
@@ -87,7 +91,11 @@ def play(
     ):
         table = _Table(there, nowhere, model, deadline, lateness, new_loop, settings)
         # What is imported and compiled at the first call of a kind should not count as late.
-        kinds = {(cell.column.name, str(cell.row.asks)): cell for cell in chosen if cell.column and isinstance(cell.row, Server)}
+        kinds = {
+            (cell.column.name, str(cell.row.asks)): cell
+            for cell in chosen
+            if cell.column and isinstance(cell.row, Server)
+        }
         list(pool.map(table.warm_up, kinds.values()))
         gc.freeze()  # a collection that looks at all of that takes up to 0.3 s, for which no cell is to blame
         longest_first = sorted(chosen, key=lambda cell: cell.column is not None)
@@ -100,16 +108,25 @@ def play(
             gc.unfreeze()
 
 
-def side_by_side(models: Sequence[Callable[..., Any]], chosen: Sequence[Cell], **settings: Any) -> dict[str, list[Result]]:
+def side_by_side(
+    models: Sequence[Callable[..., Any]], chosen: Sequence[Cell], **settings: Any
+) -> dict[str, list[Result]]:
     """Play the same cells for several classes at once; results by class, in the order of the cells.
 
     The last one is played by itself when the others are through, so that none of them can make it late: it is the one that matters.
     `settings`: as for `play`; `jobs` are those of each class.
     """
-    with leftovers_unheard(), Fake("endless", gap=GAP) as fake, ThreadPoolExecutor(len(models)) as pool:
+    with (
+        leftovers_unheard(),
+        Fake("endless", gap=GAP) as fake,
+        ThreadPoolExecutor(len(models)) as pool,
+    ):
 
         def one(model: Callable[..., Any]) -> list[Result]:
-            return sorted(play(model, chosen, fake=fake, **settings), key=lambda result: chosen.index(result.cell))
+            return sorted(
+                play(model, chosen, fake=fake, **settings),
+                key=lambda result: chosen.index(result.cell),
+            )
 
         results = [*pool.map(one, models[:-1]), one(models[-1])]
     return {model.__name__: each for model, each in zip(models, results, strict=True)}
@@ -154,7 +171,9 @@ class _Table:
         self._settings = settings
         # Without connections kept alive: the server may give one up in the moment it is used again.
         limits = httpx2.Limits(max_keepalive_connections=0)
-        self._client = direct_client(timeout=10, verify=False, limits=limits)  # it only reads a ledger
+        self._client = direct_client(
+            timeout=10, verify=False, limits=limits
+        )  # it only reads a ledger
 
     def play(self, cell: Cell, key: str) -> Result:
         model = self._make(cell, key)
@@ -179,7 +198,11 @@ class _Table:
         assert isinstance(cell.row, Server)
         assert cell.column is not None
         call = cell.column
-        model = self._make(Cell(replace(SERVERS[0], asks=cell.row.asks), call), f"warm-up{next(_numbers)}", timeout=WARM_UP)
+        model = self._make(
+            Cell(replace(SERVERS[0], asks=cell.row.asks), call),
+            f"warm-up{next(_numbers)}",
+            timeout=WARM_UP,
+        )
         with suppress(Exception):  # of a broken class; its cells will tell
             if call.is_async:
                 self._run(call.run(model))
@@ -230,7 +253,9 @@ class _Table:
         if took is not None:
             await asyncio.sleep(self._lateness / 5)
         others = [
-            each.get_name() for each in asyncio.all_tasks() - {asyncio.current_task()} if not each.done() and each is not task
+            each.get_name()
+            for each in asyncio.all_tasks() - {asyncio.current_task()}
+            if not each.done() and each is not task
         ]
         if took is None:
             task.cancel()
@@ -279,7 +304,9 @@ class _Table:
             generations = cell.row.generations * cell.column.generations
             faults += self._witnessed(cell, played.key, generations, played.started + due)
         faults += [f"left behind: {name}" for name in played.left_behind]
-        return Result(cell, "; ".join(faults), late if isinstance(played.error, TimeoutError) else None)
+        return Result(
+            cell, "; ".join(faults), late if isinstance(played.error, TimeoutError) else None
+        )
 
     def _faults(self, played: _Played) -> Iterator[str]:
         cell, error = played.cell, played.error
@@ -310,7 +337,10 @@ class _Table:
     def _witnessed(self, cell: Cell, key: str, generations: int, by: float) -> Iterator[str]:
         """What the server's ledger says against it."""
         entries = self._ledger(key)
-        while any(entry["end"] == "running" for entry in entries) and time.monotonic() < by + self._lateness:
+        while (
+            any(entry["end"] == "running" for entry in entries)
+            and time.monotonic() < by + self._lateness
+        ):
             time.sleep(0.03)
             entries = self._ledger(key)
         started = [entry for entry in entries if entry["started"] is not None]
@@ -322,14 +352,18 @@ class _Table:
         if not cell.row.pooled and turns and turns[0] != 1:
             yield "a connection of other calls was used"
         for entry in entries:
-            gone = entry["client_left"] or (None if entry["end"] == "running" else entry["slot_freed"] or by)
+            gone = entry["client_left"] or (
+                None if entry["end"] == "running" else entry["slot_freed"] or by
+            )
             if gone is None:
                 yield "the server is still held"
             elif gone > by + self._lateness:
                 yield f"the server was held for {gone - by:.2f} s more"
 
     def _ledger(self, key: str) -> list[dict[str, Any]]:
-        page = self._client.get(self._fake.base_url.removesuffix("/v1") + "/ledger", params={"id": f"-{key}"})
+        page = self._client.get(
+            self._fake.base_url.removesuffix("/v1") + "/ledger", params={"id": f"-{key}"}
+        )
         entries: list[dict[str, Any]] = page.json()["requests"]
         return entries
 
@@ -344,7 +378,11 @@ class _Table:
                 by: float = await run(model, deadline)
             await asyncio.sleep(self._lateness / 5)
             here = asyncio.current_task()
-            left_behind.extend(each.get_name() for each in asyncio.all_tasks() if each is not here and not each.done())
+            left_behind.extend(
+                each.get_name()
+                for each in asyncio.all_tasks()
+                if each is not here and not each.done()
+            )
             return by
 
         try:
@@ -356,8 +394,16 @@ class _Table:
         except asyncio.CancelledError:
             return Result(cell, "a stray cancellation reached the caller")
         except Exception as error:
-            return Result(cell, str(error) if isinstance(error, AssertionError) else f"{type(error).__name__}: {error}")
-        faults = [*self._witnessed(cell, key, cell.row.generations, by), *(f"left behind: {name}" for name in left_behind)]
+            return Result(
+                cell,
+                str(error)
+                if isinstance(error, AssertionError)
+                else f"{type(error).__name__}: {error}",
+            )
+        faults = [
+            *self._witnessed(cell, key, cell.row.generations, by),
+            *(f"left behind: {name}" for name in left_behind),
+        ]
         return Result(cell, "; ".join(faults))
 
 

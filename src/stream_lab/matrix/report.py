@@ -47,14 +47,21 @@ def named(names: Sequence[str], load: Callable[[str], Any]) -> dict[str, Any]:
     return classes
 
 
-def play_all(classes: Mapping[str, Any], cells: Sequence[Cell], console: Console, **settings: Any) -> dict[str, list[Result]]:
+def play_all(
+    classes: Mapping[str, Any], cells: Sequence[Cell], console: Console, **settings: Any
+) -> dict[str, list[Result]]:
     """Play the same cells for each class; results are in the cells' order.
 
     All classes but the last are played at once, since most of their cells wait for what never ends; the last, which is the one that
     matters, when they are through. A class has no results for cells about parameters that it does not have.
     """
     order = {cell: number for number, cell in enumerate(cells)}
-    columns = (TextColumn("{task.description:<16}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description:<16}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
     stopped = threading.Event()
     *others, last = classes
     with (
@@ -88,16 +95,25 @@ def show(played: Played, console: Console) -> None:
     table = Table("class", "cells that hold", "late, median", "late, 95 %", "latest", box=None)
     for name, results in played.items():
         late = sorted(result.late for result in results if result.late is not None)
-        spread = [f"{late[int(share * (len(late) - 1))] * 1000:.0f} ms" for share in (0.5, 0.95, 1.0)] if late else [""] * 3
+        spread = (
+            [f"{late[int(share * (len(late) - 1))] * 1000:.0f} ms" for share in (0.5, 0.95, 1.0)]
+            if late
+            else [""] * 3
+        )
         table.add_row(name, f"{sum(result.holds for result in results)} of {len(results)}", *spread)
     console.print(table)
     most = max(map(len, played.values()))
     for name, results in played.items():
         if len(results) < most:
-            console.print(f"{name} lacks the parameters that {most - len(results)} more cells are about.", highlight=False)
+            console.print(
+                f"{name} lacks the parameters that {most - len(results)} more cells are about.",
+                highlight=False,
+            )
     for result in list(played.values())[-1]:
         if not result.holds:
-            console.print(f"✘ {result.cell.name}: {result.why}", highlight=False, markup=False, soft_wrap=True)
+            console.print(
+                f"✘ {result.cell.name}: {result.why}", highlight=False, markup=False, soft_wrap=True
+            )
 
 
 def as_json(played: Played) -> str:

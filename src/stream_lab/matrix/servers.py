@@ -50,7 +50,9 @@ class Server:
 
     def due(self, bound: Bound, deadline: float) -> float:
         """When a call that this time-out ends is over, in seconds after it began."""
-        return self.parts.get(bound, 1.0) * deadline + (self.speaks * GAP if bound == "idle_timeout" else 0.0)
+        return self.parts.get(bound, 1.0) * deadline + (
+            self.speaks * GAP if bound == "idle_timeout" else 0.0
+        )
 
 
 DOES = [
@@ -64,8 +66,19 @@ DOES = [
     Server("no headers", "endless+no_headers", "deadline", "deadline"),
     Server("connect hangs", None, "deadline", "deadline", generations=0),
     Server("bursts", "endless+burst:tokens=15", "deadline", "deadline"),
-    Server("429, then endless", "refuse:status=429,retry_after=0.1,times=1,key={key}+endless", "deadline", "deadline"),
-    Server("503, retry after 30 s", "refuse:status=503,retry_after=30,times=0,key={key}", "error", "error", generations=0),
+    Server(
+        "429, then endless",
+        "refuse:status=429,retry_after=0.1,times=1,key={key}+endless",
+        "deadline",
+        "deadline",
+    ),
+    Server(
+        "503, retry after 30 s",
+        "refuse:status=503,retry_after=30,times=0,key={key}",
+        "error",
+        "error",
+        generations=0,
+    ),
     Server("reset mid-stream", "endless+reset:after=5", "error", "error"),
     Server("trickling body", "finite:tokens=10+trickle:every=0.02", "deadline", "deadline"),
     Server("trickling headers", "endless+trickle_headers:every=0.03", "deadline", "deadline"),
@@ -80,7 +93,10 @@ _CALLS: dict[str, Any] = {
     "tool_choice": {"type": "function", "function": {"name": "Weather"}},
 }
 _FILLS: dict[str, Any] = {
-    "response_format": {"type": "json_schema", "json_schema": {"name": "Weather", "schema": _SCHEMA, "strict": True}}
+    "response_format": {
+        "type": "json_schema",
+        "json_schema": {"name": "Weather", "schema": _SCHEMA, "strict": True},
+    }
 }
 
 
@@ -92,10 +108,14 @@ SAYS = [
     Server("thoughts, stalled", "endless+think+stall:after=20", "deadline", "deadline", **_ONE),
     Server("tool call", "finite:tokens=40+pace:gap=5", "answer", "answer", asks=_CALLS, **_ONE),
     Server("tool call, endless", "endless", "deadline", "deadline", asks=_CALLS, **_ONE),
-    Server("tool call, stalled", "endless+stall:after=20", "deadline", "deadline", asks=_CALLS, **_ONE),
+    Server(
+        "tool call, stalled", "endless+stall:after=20", "deadline", "deadline", asks=_CALLS, **_ONE
+    ),
     Server("structured", "finite:tokens=40+pace:gap=5", "answer", "answer", asks=_FILLS, **_ONE),
     Server("structured, endless", "endless", "deadline", "deadline", asks=_FILLS, **_ONE),
-    Server("structured, stalled", "endless+stall:after=20", "deadline", "deadline", asks=_FILLS, **_ONE),
+    Server(
+        "structured, stalled", "endless+stall:after=20", "deadline", "deadline", asks=_FILLS, **_ONE
+    ),
 ]
 
 _FIRST: dict[str, Any] = {"parts": {"first_chunk_timeout": 0.5}, "acts": "first_chunk_timeout"}
@@ -108,7 +128,14 @@ BOUNDS = [
     replace(server, group="with bounds for parts")
     for server in (
         Server("first_chunk_timeout", "endless+no_first_token", "deadline", "deadline", **_FIRST),
-        Server("first_chunk_timeout, no headers", "endless+no_headers", "deadline", "deadline", **_FIRST, **_FEW),
+        Server(
+            "first_chunk_timeout, no headers",
+            "endless+no_headers",
+            "deadline",
+            "deadline",
+            **_FIRST,
+            **_FEW,
+        ),
         Server(
             "first_chunk_timeout, empty deltas",
             "endless+empty_deltas:after=0,every=0.03",
@@ -118,10 +145,38 @@ BOUNDS = [
             **_FEW,
         ),
         Server("idle_timeout", "endless+stall:after=3", "deadline", "deadline", **_IDLE),
-        Server("idle_timeout, comments", "endless+keep_alive:after=3,every=0.03", "deadline", "deadline", **_IDLE, **_FEW),
-        Server("idle_timeout, empty deltas", "endless+empty_deltas:after=3,every=0.03", "deadline", "deadline", **_IDLE, **_FEW),
-        Server("both, steady", "finite:tokens=10+pace:first_token={step},gap={step}", "answer", "answer", **_BOTH, **_FEW),
-        Server("both, endless thoughts", "endless+think:tokens=100000", "deadline", "deadline", **_BOTH, **_FEW),
+        Server(
+            "idle_timeout, comments",
+            "endless+keep_alive:after=3,every=0.03",
+            "deadline",
+            "deadline",
+            **_IDLE,
+            **_FEW,
+        ),
+        Server(
+            "idle_timeout, empty deltas",
+            "endless+empty_deltas:after=3,every=0.03",
+            "deadline",
+            "deadline",
+            **_IDLE,
+            **_FEW,
+        ),
+        Server(
+            "both, steady",
+            "finite:tokens=10+pace:first_token={step},gap={step}",
+            "answer",
+            "answer",
+            **_BOTH,
+            **_FEW,
+        ),
+        Server(
+            "both, endless thoughts",
+            "endless+think:tokens=100000",
+            "deadline",
+            "deadline",
+            **_BOTH,
+            **_FEW,
+        ),
     )
 ]
 

@@ -48,7 +48,9 @@ class ReportingEngine(NBClientEngine):  # type: ignore[misc]
             _say(cell=cell_index)
 
         nb_man.cell_complete = cell_complete
-        super().execute_managed_notebook(nb_man, kernel_name, extra_arguments=QUIET_KERNEL, **kwargs)
+        super().execute_managed_notebook(
+            nb_man, kernel_name, extra_arguments=QUIET_KERNEL, **kwargs
+        )
 
 
 papermill_engines.register("reporting", ReportingEngine)
@@ -128,7 +130,9 @@ def _say(**facts: Any) -> None:
 def _read(tasks: "Queue[str]") -> None:
     for line in sys.stdin:
         tasks.put(line)
-    os._exit(1)  # the kernel sees that its parent is gone, and what the kernel started sees that the kernel is
+    os._exit(
+        1
+    )  # the kernel sees that its parent is gone, and what the kernel started sees that the kernel is
 
 
 def main() -> None:

@@ -39,7 +39,12 @@ class Result:
     @property
     def as_told(self) -> bool:
         """Whether it ran to its end and every claim came out as the story says."""
-        return self.ran and not self.error and bool(self.claims) and all(c.outcome is Outcome.AS_TOLD for c in self.claims)
+        return (
+            self.ran
+            and not self.error
+            and bool(self.claims)
+            and all(c.outcome is Outcome.AS_TOLD for c in self.claims)
+        )
 
 
 @dataclass(frozen=True)
@@ -78,12 +83,18 @@ def make_run_folder(runs: Path) -> Path:
         InvestigationError: it cannot be made or written to.
     """
     name = datetime.now().strftime("%Y-%m-%dT%H-%M-%S")
-    folder = next(runs / f"{name}{suffix}" for suffix in _suffixes() if not (runs / f"{name}{suffix}").exists())
+    folder = next(
+        runs / f"{name}{suffix}"
+        for suffix in _suffixes()
+        if not (runs / f"{name}{suffix}").exists()
+    )
     try:
         (folder / "notebooks").mkdir(parents=True)
         (folder / "evidence").mkdir()
     except OSError as error:
-        raise InvestigationError(f"Cannot write to {runs}: {error.strerror}; name another folder with RUNS=… (--runs).") from None
+        raise InvestigationError(
+            f"Cannot write to {runs}: {error.strerror}; name another folder with RUNS=… (--runs)."
+        ) from None
     return folder
 
 
@@ -102,7 +113,9 @@ def investigate(plan: Plan, console: Console) -> Iterator[Result]:
         TimeElapsedColumn(),
         console=console,
     )
-    bar = progress.add_task("starting", total=sum(len(_cells(path)) + 1 for path in plan.notebooks))  # + the injected parameters
+    bar = progress.add_task(
+        "starting", total=sum(len(_cells(path)) + 1 for path in plan.notebooks)
+    )  # + the injected parameters
 
     def work(worker: Worker) -> None:
         while waiting:
@@ -138,7 +151,9 @@ def investigate(plan: Plan, console: Console) -> Iterator[Result]:
         raise interrupt
 
 
-def _run(worker: Worker, path: Path, plan: Plan, result: Result, advance: Callable[[], None]) -> None:
+def _run(
+    worker: Worker, path: Path, plan: Plan, result: Result, advance: Callable[[], None]
+) -> None:
     evidence = plan.folder / "evidence"
     task = {
         "source": str(path),

@@ -40,7 +40,11 @@ class Summary:
     @property
     def as_told(self) -> bool:
         """Whether every notebook ran and every claim came out as the story says."""
-        return not self.interrupted and bool(self.results) and all(result.as_told for result in self.results)
+        return (
+            not self.interrupted
+            and bool(self.results)
+            and all(result.as_told for result in self.results)
+        )
 
     @property
     def headline(self) -> str:
@@ -61,9 +65,17 @@ def pictures_of(notebook: Path) -> list[Picture]:
         cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     except (OSError, ValueError):
         return []
-    outputs = [output for cell in cells for output in cell.get("outputs", []) if "image/png" in output.get("data", {})]
+    outputs = [
+        output
+        for cell in cells
+        for output in cell.get("outputs", [])
+        if "image/png" in output.get("data", {})
+    ]
     return [
-        Picture("".join(output["data"]["image/png"]).replace("\n", ""), output["metadata"].get("image/png", {}).get("alt", ""))
+        Picture(
+            "".join(output["data"]["image/png"]).replace("\n", ""),
+            output["metadata"].get("image/png", {}).get("alt", ""),
+        )
         for output in outputs
     ]
 
@@ -75,13 +87,30 @@ def versions() -> dict[str, str]:
 
 def write(summary: Summary, folder: Path) -> Path:
     """Write report.html and verdicts.json into the run's folder; returns the page's path."""
-    sections = [(result, pictures_of(folder / "notebooks" / f"{result.name}.ipynb")) for result in summary.results]
+    sections = [
+        (result, pictures_of(folder / "notebooks" / f"{result.name}.ipynb"))
+        for result in summary.results
+    ]
     when = datetime.now().strftime("%Y-%m-%d %H:%M")
     page = folder / "report.html"
-    text = render("stream_lab.notebooks", "report.html.j2", summary=summary, sections=sections, versions=versions(), when=when)
+    text = render(
+        "stream_lab.notebooks",
+        "report.html.j2",
+        summary=summary,
+        sections=sections,
+        versions=versions(),
+        when=when,
+    )
     page.write_text(text, encoding="utf-8")
-    body: dict[str, Any] = {"as_told": summary.as_told, "headline": summary.headline, "versions": versions(), **asdict(summary)}
-    (folder / "verdicts.json").write_text(json.dumps(body, indent=1, ensure_ascii=False), encoding="utf-8")
+    body: dict[str, Any] = {
+        "as_told": summary.as_told,
+        "headline": summary.headline,
+        "versions": versions(),
+        **asdict(summary),
+    }
+    (folder / "verdicts.json").write_text(
+        json.dumps(body, indent=1, ensure_ascii=False), encoding="utf-8"
+    )
     return page
 
 
@@ -96,9 +125,19 @@ def show(summary: Summary, console: Console) -> None:
     for result in summary.results:
         for index, claim in enumerate(result.claims):
             colour = colours[claim.outcome]
-            table.add_row("" if index else result.name[:2], claim.text, claim.found, f"[{colour}]{claim.outcome.mark}[/]")
+            table.add_row(
+                "" if index else result.name[:2],
+                claim.text,
+                claim.found,
+                f"[{colour}]{claim.outcome.mark}[/]",
+            )
         if result.error:
-            table.add_row("" if result.claims else result.name[:2], "runs to its end", result.error, "[red]✘[/]")
+            table.add_row(
+                "" if result.claims else result.name[:2],
+                "runs to its end",
+                result.error,
+                "[red]✘[/]",
+            )
         table.add_section()
     console.print(table)
     colour = "green" if summary.as_told else "red"

@@ -66,7 +66,10 @@ class Worker:
         if self._process is None or self._process.poll() is not None:
             return
         try:
-            family = [psutil.Process(self._process.pid), *psutil.Process(self._process.pid).children(recursive=True)]
+            family = [
+                psutil.Process(self._process.pid),
+                *psutil.Process(self._process.pid).children(recursive=True),
+            ]
         except psutil.NoSuchProcess:
             return
         for member in family:

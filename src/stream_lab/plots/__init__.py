@@ -11,7 +11,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 # Okabe and Ito's palette, told apart by people who are colour-blind; marker and hatch say the same a second time.
-OK, LATE, EVENT, GOOD, NEUTRAL, DEADLINE = "#0072B2", "#E69F00", "#D55E00", "#009E73", "#999999", "#000000"
+OK, LATE, EVENT, GOOD, NEUTRAL, DEADLINE = (
+    "#0072B2",
+    "#E69F00",
+    "#D55E00",
+    "#009E73",
+    "#999999",
+    "#000000",
+)
 
 
 class Picture:
@@ -43,7 +50,16 @@ def single(*, height: float, title: str) -> tuple[Figure, Axes]:
 
 def dots(axes: Axes, at: list[float], row: int, colour: str, marker: str, label: str) -> None:
     size = 42 if len(at) < 60 else 14
-    axes.scatter(at, [row] * len(at), color=colour, marker=marker, s=size, linewidths=0, label=label, zorder=2)
+    axes.scatter(
+        at,
+        [row] * len(at),
+        color=colour,
+        marker=marker,
+        s=size,
+        linewidths=0,
+        label=label,
+        zorder=2,
+    )
 
 
 def seconds(axes: Axes, text: str = "seconds since the call") -> None:
@@ -54,4 +70,11 @@ def seconds(axes: Axes, text: str = "seconds since the call") -> None:
 def legend(figure: Figure, axes: Axes) -> None:
     handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
     if handles:
-        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=3, frameon=False, fontsize=9)
+        figure.legend(
+            handles.values(),
+            handles.keys(),
+            loc="outside lower center",
+            ncols=3,
+            frameon=False,
+            fontsize=9,
+        )

@@ -26,7 +26,9 @@ class Browser:
         program = find("chromium")
         self._playwright = sync_playwright().start()
         try:
-            self._browser = self._playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+            self._browser = self._playwright.chromium.launch(
+                executable_path=program, args=["--no-sandbox"]
+            )
         except BaseException:
             self._playwright.stop()
             raise
@@ -47,5 +49,10 @@ class Browser:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.close()

@@ -16,7 +16,12 @@ class Gateway:
     """A TCP proxy. `url`: where it is. `cut`: how many connections it has ended because of a limit."""
 
     def __init__(
-        self, upstream: str, *, idle: float | None = None, longest: float | None = None, largest: int | None = None
+        self,
+        upstream: str,
+        *,
+        idle: float | None = None,
+        longest: float | None = None,
+        largest: int | None = None,
     ) -> None:
         """Start it, in a thread of this process.
 
@@ -44,7 +49,12 @@ class Gateway:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.close()
 
     async def _listen(self) -> asyncio.Server:

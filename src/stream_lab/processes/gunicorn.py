@@ -24,7 +24,15 @@ class Gunicorn(Process):
         require("gunicorn", extra="relay")
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
-        command = [sys.executable, "-m", "gunicorn", app, f"--bind=127.0.0.1:{port}", "--no-control-socket", *options]
+        command = [
+            sys.executable,
+            "-m",
+            "gunicorn",
+            app,
+            f"--bind=127.0.0.1:{port}",
+            "--no-control-socket",
+            *options,
+        ]
         # A client is dear to make; several gunicorns that start at once would wait for each other's.
         super().__init__("gunicorn", command, lambda: listens(port) and answers(self.url), env=env)
 
@@ -34,7 +42,9 @@ class Gunicorn(Process):
         Times and process numbers are left out, since no two runs share them.
         """
         lines = [
-            re.sub(r"^\[[^]]*\] \[\d+\] ", "", line) for line in self.log.splitlines() if any(word in line for word in words)
+            re.sub(r"^\[[^]]*\] \[\d+\] ", "", line)
+            for line in self.log.splitlines()
+            if any(word in line for word in words)
         ]
         return list(dict.fromkeys(re.sub(r"pid:( ?)\d+", r"pid:\1PID", line) for line in lines))
 

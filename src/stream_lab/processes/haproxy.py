@@ -23,7 +23,9 @@ backend back
 class Haproxy(Proxy):
     """HAProxy 2.6 or newer. `url`: where it is. It needs the program, Debian's `haproxy`."""
 
-    def __init__(self, upstream: str, *defaults: str, client: str = "60s", server: str = "60s") -> None:
+    def __init__(
+        self, upstream: str, *defaults: str, client: str = "60s", server: str = "60s"
+    ) -> None:
         """Start it.
 
         `upstream`: the server behind it. `defaults`: further lines of that section, as "option http-no-delay". `client`, `server`: its `timeout client` and `timeout server`, in its own words, as "60s".
@@ -33,5 +35,11 @@ class Haproxy(Proxy):
             ProcessError: it does not start.
         """
         port, behind = free_port(), urlsplit(upstream).netloc
-        lines = CONFIGURATION.format(client=client, server=server, port=port, upstream=behind, defaults="\n    ".join(defaults))
+        lines = CONFIGURATION.format(
+            client=client,
+            server=server,
+            port=port,
+            upstream=behind,
+            defaults="\n    ".join(defaults),
+        )
         super().__init__("haproxy", port, lines, ["-db", "-f", "{file}"])

@@ -43,5 +43,7 @@ class Nginx(Proxy):
             ProcessError: it does not start, for instance because of a line.
         """
         port = free_port()
-        lines = CONFIGURATION.format(port=port, upstream=upstream, location="\n".join(location), http="\n".join(http))
+        lines = CONFIGURATION.format(
+            port=port, upstream=upstream, location="\n".join(location), http="\n".join(http)
+        )
         super().__init__("nginx", port, lines, ["-p", "{folder}", "-c", "{file}", "-e", "stderr"])

@@ -29,7 +29,9 @@ def find(program: str) -> str:
     for name in names:
         if path := shutil.which(name):
             return path
-    raise MissingPart(f"{program} is not installed; on Debian: apt-get install {package}, or make parts.")
+    raise MissingPart(
+        f"{program} is not installed; on Debian: apt-get install {package}, or make parts."
+    )
 
 
 def missing(notebook: str) -> str:

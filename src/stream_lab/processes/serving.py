@@ -28,9 +28,16 @@ class Serving:
         self.log: list[str] = []
         self._socket = socket.create_server(("127.0.0.1", 0), backlog=2048)
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
-        usual: dict[str, Any] = {"log_config": None, "log_level": "warning", "access_log": False, "timeout_graceful_shutdown": 1}
+        usual: dict[str, Any] = {
+            "log_config": None,
+            "log_level": "warning",
+            "access_log": False,
+            "timeout_graceful_shutdown": 1,
+        }
         self._server = uvicorn.Server(uvicorn.Config(app, **{**usual, **options}))
-        self._thread = threading.Thread(target=self._server.run, args=([self._socket],), daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.run, args=([self._socket],), daemon=True
+        )
         self._handler = _Keep(self.log, self._thread)
         for name in LOGGERS:
             logging.getLogger(name).addHandler(self._handler)
@@ -47,7 +54,12 @@ class Serving:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.close()
 
 

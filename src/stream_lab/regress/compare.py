@@ -35,9 +35,13 @@ def compare(rows: list[Row], baseline: Baseline, slow: float) -> list[Change]:
             changes.append(Change(Kind.NEW, row.cell, "", "", str(row.status)))
         changes += _cell(row, before)
         if row.flaky:
-            changes.append(Change(Kind.FLAKY, row.cell, "", "", row.earlier[0].reason or row.earlier[0].status))
+            changes.append(
+                Change(Kind.FLAKY, row.cell, "", "", row.earlier[0].reason or row.earlier[0].status)
+            )
         if before is not None and _slower(row, before, slow):
-            changes.append(Change(Kind.SLOW, row.cell, "", f"{before.seconds:.1f} s", f"{row.seconds:.1f} s"))
+            changes.append(
+                Change(Kind.SLOW, row.cell, "", f"{before.seconds:.1f} s", f"{row.seconds:.1f} s")
+            )
     now = {row.cell for row in rows}
     changes += [
         Change(Kind.GONE, cell, "", str(row.status), "not in the matrix")
@@ -77,8 +81,16 @@ def _cell(row: Row, before: Row | None) -> list[Change]:
         return [*changes, _beyond_claims(row, before)]
     now = {claim.text for claim in row.claims}
     gone = [claim for text, claim in outcomes.items() if text not in now]
-    changes += [Change(Kind.UNKNOWN, row.cell, claim.text, claim.found, "no longer claimed") for claim in gone]
-    if row.status is Status.PASS and before is not None and before.status in (Status.FAIL, Status.TIMEOUT) and not changes:
+    changes += [
+        Change(Kind.UNKNOWN, row.cell, claim.text, claim.found, "no longer claimed")
+        for claim in gone
+    ]
+    if (
+        row.status is Status.PASS
+        and before is not None
+        and before.status in (Status.FAIL, Status.TIMEOUT)
+        and not changes
+    ):
         changes.append(Change(Kind.MENDED, row.cell, "", before.reason, "pass"))
     return changes
 
@@ -93,7 +105,13 @@ def _beyond_claims(row: Row, before: Row | None) -> Change:
 def _claim(claim: Claim, before: Claim | None) -> tuple[Kind | None, str]:
     was = before.found if before is not None else ""
     if claim.outcome is Outcome.AS_TOLD:
-        return (Kind.MENDED, was) if before is not None and before.outcome is Outcome.NOT_AS_TOLD else (None, "")
+        return (
+            (Kind.MENDED, was)
+            if before is not None and before.outcome is Outcome.NOT_AS_TOLD
+            else (None, "")
+        )
     if before is not None and before.outcome is claim.outcome:
         return Kind.KNOWN, was
-    return (Kind.REGRESSION if claim.outcome is Outcome.NOT_AS_TOLD else Kind.UNKNOWN), was or claim.expected
+    return (
+        Kind.REGRESSION if claim.outcome is Outcome.NOT_AS_TOLD else Kind.UNKNOWN
+    ), was or claim.expected

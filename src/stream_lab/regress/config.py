@@ -8,7 +8,15 @@ from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
 import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from stream_lab.errors import LabError
 from stream_lab.experiment.endpoint import KEY_VARIABLE
@@ -54,7 +62,9 @@ class EndpointSpec(_Strict):
             if parts.scheme not in ("http", "https") or not parts.hostname:
                 raise ValueError(f"'{self.url}' should look like http://host:8000/v1")
             if parts.username or parts.password or parts.query:
-                raise ValueError("an address must not hold a password or a query; name the key's variable with api_key_env")
+                raise ValueError(
+                    "an address must not hold a password or a query; name the key's variable with api_key_env"
+                )
         return self
 
     @property
@@ -68,7 +78,11 @@ class EndpointSpec(_Strict):
         if self.url is not None:
             return f"a server at {self.url}"
         flags = "".join(f", {name} {value}" for name, value in self.options.items())
-        return "the bundled fake" if self.scenario is None else f"a fake playing {self.scenario}{flags}"
+        return (
+            "the bundled fake"
+            if self.scenario is None
+            else f"a fake playing {self.scenario}{flags}"
+        )
 
 
 class WorldSpec(_Strict):
@@ -102,7 +116,9 @@ def _many(value: object) -> object:
 
 def _name(name: str) -> str:
     if not NAME.fullmatch(name):
-        raise ValueError(f"'{name}' cannot be a name: letters, digits, dots, hyphens and underscores only")
+        raise ValueError(
+            f"'{name}' cannot be a name: letters, digits, dots, hyphens and underscores only"
+        )
     return name
 
 
@@ -145,7 +161,9 @@ class Config(_Strict):
         if isinstance(body, dict):
             for axis in ("endpoints", "worlds"):
                 if isinstance(body.get(axis), dict):
-                    body[axis] = {name: {} if spec is None else spec for name, spec in body[axis].items()}
+                    body[axis] = {
+                        name: {} if spec is None else spec for name, spec in body[axis].items()
+                    }
         return body
 
     @model_validator(mode="after")
@@ -174,7 +192,9 @@ def load(path: Path) -> Config:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}; name a configuration with --config.") from None
+        raise ConfigError(
+            f"{path} cannot be read: {error.strerror}; name a configuration with --config."
+        ) from None
     try:
         node = yaml.compose(text)
         body = yaml.safe_load(text)
@@ -191,7 +211,9 @@ def load(path: Path) -> Config:
         first = error.errors()[0]
         where = [str(part) for part in first["loc"] if part not in ("[key]",)]
         line, known = _locate(node, where)
-        raise ConfigError(f"{path}, line {line}: {'.'.join(known) or 'the whole'}: {_problem(first, where)}.") from None
+        raise ConfigError(
+            f"{path}, line {line}: {'.'.join(known) or 'the whole'}: {_problem(first, where)}."
+        ) from None
 
 
 def _problem(error: Any, where: list[str]) -> str:
@@ -202,7 +224,12 @@ def _problem(error: Any, where: list[str]) -> str:
 
 
 def _keys() -> list[str]:
-    return [*Config.model_fields, *EndpointSpec.model_fields, *WorldSpec.model_fields, *Limits.model_fields]
+    return [
+        *Config.model_fields,
+        *EndpointSpec.model_fields,
+        *WorldSpec.model_fields,
+        *Limits.model_fields,
+    ]
 
 
 def _locate(node: yaml.Node | None, where: list[str]) -> tuple[int, list[str]]:

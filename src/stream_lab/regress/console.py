@@ -5,7 +5,14 @@ from contextlib import contextmanager
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.table import Table
 
 from stream_lab.regress.plan import Plan
@@ -20,7 +27,11 @@ COLOURS = {
     Status.INFRA: "yellow",
     Status.SKIPPED: "bright_black",
 }
-VERDICT_COLOURS = {Verdict.AS_EXPECTED: "green", Verdict.REGRESSION: "red", Verdict.UNKNOWN: "yellow"}
+VERDICT_COLOURS = {
+    Verdict.AS_EXPECTED: "green",
+    Verdict.REGRESSION: "red",
+    Verdict.UNKNOWN: "yellow",
+}
 TITLES = {
     Kind.REGRESSION: ("Regressions", "red"),
     Kind.UNKNOWN: ("Could not be told", "yellow"),
@@ -48,7 +59,9 @@ def watching(console: Console) -> Iterator[Watcher]:
     def began(cells: int, standing: int) -> None:
         progress.update(bar, total=cells, completed=standing)
         if standing:
-            progress.console.print(f"{standing} of {cells} cells stand from before.", highlight=False)
+            progress.console.print(
+                f"{standing} of {cells} cells stand from before.", highlight=False
+            )
 
     def ended(row: Row) -> None:
         progress.advance(bar)
@@ -71,7 +84,8 @@ def show_plan(plan: Plan, console: Console) -> None:
     for cell in plan.cells:
         console.print(cell.name, highlight=False, markup=False, soft_wrap=True)
     console.print(
-        f"\n{len(plan.cells)} cells, {plan.config.jobs} at a time; held against {plan.baseline.words}.", highlight=False
+        f"\n{len(plan.cells)} cells, {plan.config.jobs} at a time; held against {plan.baseline.words}.",
+        highlight=False,
     )
 
 
@@ -83,10 +97,17 @@ def show(summary: Summary, console: Console) -> None:
             console.print(f"\n[{colour}]{title}[/]")
             for change in changes:
                 claim = f"{escape(change.claim)}: " if change.claim else ""
-                console.print(f"  {escape(change.cell)}: {claim}{escape(told(change))}", highlight=False, soft_wrap=True)
+                console.print(
+                    f"  {escape(change.cell)}: {claim}{escape(told(change))}",
+                    highlight=False,
+                    soft_wrap=True,
+                )
     colour = VERDICT_COLOURS[summary.verdict]
     held = f"Held against {summary.against}. {summary.where}, {summary.seconds:.0f} s."
-    console.print(f"\n[{colour}]{summary.verdict.capitalize()}[/]: {escape(summary.headline)}. {escape(held)}", highlight=False)
+    console.print(
+        f"\n[{colour}]{summary.verdict.capitalize()}[/]: {escape(summary.headline)}. {escape(held)}",
+        highlight=False,
+    )
     for note in summary.notes:
         console.print(f"Note: {escape(note)}", highlight=False)
 
@@ -100,7 +121,9 @@ def _matrix(summary: Summary) -> Table:
     lines: dict[str, dict[tuple[str, str], Row]] = {}
     for row in summary.rows:
         chosen = row.chosen
-        lines.setdefault(f"{row.notebook}{f' ({chosen})' if chosen else ''}", {})[row.endpoint, row.world] = row
+        lines.setdefault(f"{row.notebook}{f' ({chosen})' if chosen else ''}", {})[
+            row.endpoint, row.world
+        ] = row
     for name, found in lines.items():
         table.add_row(escape(name), *(_square(found.get(column)) for column in columns))
     return table

@@ -30,7 +30,9 @@ class Notebook:
     @property
     def digest(self) -> str:
         """Names the code, so that another output or sentence makes no new notebook."""
-        code = [cell["source"] for cell in json.loads(self.text)["cells"] if cell["cell_type"] == "code"]
+        code = [
+            cell["source"] for cell in json.loads(self.text)["cells"] if cell["cell_type"] == "code"
+        ]
         return hashlib.sha256(json.dumps(code).encode()).hexdigest()
 
 
@@ -47,8 +49,12 @@ class Cell:
     @property
     def name(self) -> str:
         """Unique in the matrix, equal from run to run, fit for a file's path."""
-        chosen = ",".join(f"{name}={_plain(value)}" for name, value in self.parameters if name in self.axes)
-        return "/".join(part for part in (self.endpoint, self.world, self.notebook.name, chosen) if part)
+        chosen = ",".join(
+            f"{name}={_plain(value)}" for name, value in self.parameters if name in self.axes
+        )
+        return "/".join(
+            part for part in (self.endpoint, self.world, self.notebook.name, chosen) if part
+        )
 
 
 def cells(config: Config, base: Path) -> list[Cell]:
@@ -78,7 +84,9 @@ def cells(config: Config, base: Path) -> list[Cell]:
         raise ConfigError("The rules leave nothing to run; look at include and exclude.")
     names = [cell.name for cell in left]
     if twice := next((name for name in names if names.count(name) > 1), None):
-        raise ConfigError(f"Two cells would both be called {twice}; give each parameter values that differ in letters or digits.")
+        raise ConfigError(
+            f"Two cells would both be called {twice}; give each parameter values that differ in letters or digits."
+        )
     return left
 
 
@@ -86,13 +94,19 @@ def _notebooks(config: Config, base: Path) -> list[Notebook]:
     folder = base / config.folder
     found = {path.stem: path for path in sorted(folder.glob("*.ipynb"))}
     if not found:
-        raise ConfigError(f"There are no notebooks in {config.folder}; mend `folder` in the configuration.")
+        raise ConfigError(
+            f"There are no notebooks in {config.folder}; mend `folder` in the configuration."
+        )
     chosen: list[str] = []
     for pattern in config.notebooks:
-        names = [name for name in found if fnmatchcase(name, pattern) or name.startswith(f"{pattern}_")]
+        names = [
+            name for name in found if fnmatchcase(name, pattern) or name.startswith(f"{pattern}_")
+        ]
         if not names:
             near = difflib.get_close_matches(pattern, found, n=1, cutoff=0.4)
-            raise ConfigError(f"No notebook is called '{pattern}'{f'; do you mean {near[0]}?' if near else ''}")
+            raise ConfigError(
+                f"No notebook is called '{pattern}'{f'; do you mean {near[0]}?' if near else ''}"
+            )
         chosen += [name for name in names if name not in chosen]
     return [_read(found[name]) for name in sorted(chosen)]
 
@@ -100,21 +114,35 @@ def _notebooks(config: Config, base: Path) -> list[Notebook]:
 def _read(path: Path) -> Notebook:
     try:
         text = path.read_text(encoding="utf-8")
-        tagged = [cell for cell in json.loads(text)["cells"] if "parameters" in cell["metadata"].get("tags", [])]
+        tagged = [
+            cell
+            for cell in json.loads(text)["cells"]
+            if "parameters" in cell["metadata"].get("tags", [])
+        ]
     except (OSError, ValueError, KeyError, TypeError):
         raise ConfigError(f"{path.name} is not a notebook that can be read.") from None
     if not tagged:
-        raise ConfigError(f"{path.name} has no cell tagged `parameters`: what it is given would be overwritten in silence.")
+        raise ConfigError(
+            f"{path.name} has no cell tagged `parameters`: what it is given would be overwritten in silence."
+        )
     try:
         tree = ast.parse("".join(tagged[0]["source"]))
     except SyntaxError:
         raise ConfigError(f"The cell tagged `parameters` of {path.name} is not Python.") from None
-    names = {target.id for node in tree.body for target in _targets(node) if isinstance(target, ast.Name)}
+    names = {
+        target.id for node in tree.body for target in _targets(node) if isinstance(target, ast.Name)
+    }
     return Notebook(path.stem, text, frozenset(names))
 
 
 def _targets(node: ast.stmt) -> list[ast.expr]:
-    return node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+    return (
+        node.targets
+        if isinstance(node, ast.Assign)
+        else [node.target]
+        if isinstance(node, ast.AnnAssign)
+        else []
+    )
 
 
 def _check_parameters(config: Config, notebooks: list[Notebook]) -> None:
@@ -122,7 +150,9 @@ def _check_parameters(config: Config, notebooks: list[Notebook]) -> None:
     for name in config.parameters:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
-            hint = f"; do you mean {near[0]}?" if near else f"; they have {', '.join(sorted(known))}."
+            hint = (
+                f"; do you mean {near[0]}?" if near else f"; they have {', '.join(sorted(known))}."
+            )
             raise ConfigError(f"No notebook has a parameter {name}{hint}")
 
 
@@ -137,26 +167,41 @@ def _check_rules(config: Config, notebooks: list[Notebook]) -> None:
         for rule in rules:
             for axis, patterns in rule.items():
                 if axis not in axes:
-                    raise ConfigError(f"A rule of {kind} speaks of '{axis}', but there are only {', '.join(axes)}.")
+                    raise ConfigError(
+                        f"A rule of {kind} speaks of '{axis}', but there are only {', '.join(axes)}."
+                    )
                 for pattern in patterns:
                     if not any(_is(value, pattern) for value in axes[axis]):
-                        raise ConfigError(f"A rule of {kind} names the {axis} '{pattern}', and there is none.")
+                        raise ConfigError(
+                            f"A rule of {kind} names the {axis} '{pattern}', and there is none."
+                        )
 
 
 def _choices(config: Config, notebook: Notebook) -> list[tuple[tuple[str, Any], ...]]:
     """Every combination of the parameters that this notebook has."""
-    axes = [[(name, value) for value in values] for name, values in config.parameters.items() if name in notebook.parameters]
+    axes = [
+        [(name, value) for value in values]
+        for name, values in config.parameters.items()
+        if name in notebook.parameters
+    ]
     return list(product(*axes))
 
 
 def _matches(rule: Rule, cell: Cell) -> bool:
     values = {"endpoint": cell.endpoint, "world": cell.world, "notebook": cell.notebook.name}
     values.update({name: _plain(value) for name, value in cell.parameters})
-    return all(axis in values and any(_is(values[axis], pattern) for pattern in patterns) for axis, patterns in rule.items())
+    return all(
+        axis in values and any(_is(values[axis], pattern) for pattern in patterns)
+        for axis, patterns in rule.items()
+    )
 
 
 def _is(value: str, pattern: object) -> bool:
-    return fnmatchcase(value, str(pattern)) or value == _plain(pattern) or value.startswith(f"{pattern}_")
+    return (
+        fnmatchcase(value, str(pattern))
+        or value == _plain(pattern)
+        or value.startswith(f"{pattern}_")
+    )
 
 
 def _plain(value: object) -> str:

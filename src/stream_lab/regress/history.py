@@ -74,14 +74,22 @@ class History:
                 )  # fmt: skip
                 base.executemany(
                     "INSERT INTO claims VALUES (?,?,?,?,?,?,?)",
-                    [(run, row.cell, n, c.text, c.expected, c.found, c.outcome) for n, c in enumerate(row.claims)],
+                    [
+                        (run, row.cell, n, c.text, c.expected, c.found, c.outcome)
+                        for n, c in enumerate(row.claims)
+                    ],
                 )
-                base.executemany("INSERT INTO numbers VALUES (?,?,?,?)", [(run, row.cell, k, v) for k, v in row.numbers.items()])
+                base.executemany(
+                    "INSERT INTO numbers VALUES (?,?,?,?)",
+                    [(run, row.cell, k, v) for k, v in row.numbers.items()],
+                )
 
     def last(self, most: int = 30) -> list[Past]:
         """The newest runs, oldest of them first."""
         with self._open() as base:
-            found = base.execute("SELECT * FROM runs ORDER BY started DESC, run DESC LIMIT ?", (most,)).fetchall()
+            found = base.execute(
+                "SELECT * FROM runs ORDER BY started DESC, run DESC LIMIT ?", (most,)
+            ).fetchall()
             return [self._past(base, run) for run in reversed(found)]
 
     def run(self, name: str) -> Past | None:
@@ -109,7 +117,9 @@ class History:
                     if row.cell in cells and row.cell not in rows:
                         rows[row.cell] = row
                         newest = newest or run["run"]
-        return Baseline(f"the last good run of each cell (newest: {newest})", rows) if rows else None
+        return (
+            Baseline(f"the last good run of each cell (newest: {newest})", rows) if rows else None
+        )
 
     def seconds(self) -> dict[str, float]:
         """How long each cell took when it last passed."""
@@ -130,13 +140,17 @@ class History:
                 base.executescript(TABLES)
                 yield base
         except (sqlite3.Error, OSError) as error:
-            raise HistoryError(f"The history {self.file} cannot be used: {error}; name another file with `history`.") from None
+            raise HistoryError(
+                f"The history {self.file} cannot be used: {error}; name another file with `history`."
+            ) from None
 
     def _past(self, base: sqlite3.Connection, run: sqlite3.Row) -> Past:
         name = run["run"]
         claims: dict[str, list[Claim]] = {}
         for found in base.execute("SELECT * FROM claims WHERE run = ? ORDER BY place", (name,)):
-            claim = Claim(found["claim"], found["expected"], found["found"], Outcome(found["outcome"]))
+            claim = Claim(
+                found["claim"], found["expected"], found["found"], Outcome(found["outcome"])
+            )
             claims.setdefault(found["cell"], []).append(claim)
         numbers: dict[str, dict[str, float]] = {}
         for found in base.execute("SELECT * FROM numbers WHERE run = ?", (name,)):

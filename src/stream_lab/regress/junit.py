@@ -27,7 +27,9 @@ def junit(summary: Summary) -> str:
         rows = [row for row in summary.rows if (row.endpoint, row.world) == (endpoint, world)]
         suite = TestSuite(f"{endpoint}/{world}")
         suite.timestamp = min(row.started for row in rows)[:19] or summary.started[:19]
-        suite.hostname = ", ".join(sorted({_fit(row.host) for row in rows if row.host})) or "localhost"
+        suite.hostname = (
+            ", ".join(sorted({_fit(row.host) for row in rows if row.host})) or "localhost"
+        )
         suite.add_property("endpoint", _fit(summary.endpoints.get(endpoint, "")))
         for name, version in summary.worlds.get(world, {}).items():
             suite.add_property(_fit(name), _fit(version))
@@ -46,7 +48,9 @@ def _cases(row: Row, summary: Summary) -> Iterator[TestCase]:
     chosen = row.chosen
     after = f" [{chosen}]" if chosen else ""
     whole = [change for change in changes if not change.claim]
-    yield _case(f"{ENDED}{after}", classname, row.seconds, _ending(row, whole), _remarks(row, whole))
+    yield _case(
+        f"{ENDED}{after}", classname, row.seconds, _ending(row, whole), _remarks(row, whole)
+    )
     twice: Counter[str] = Counter()
     for claim in row.claims:
         twice[claim.text] += 1
@@ -57,7 +61,9 @@ def _cases(row: Row, summary: Summary) -> Iterator[TestCase]:
         yield _case(f"{claim.text}{again}{after}", classname, 0.0, _outcome(claim, own), mended)
 
 
-def _case(name: str, classname: str, seconds: float, result: FinalResult | None, remarks: list[str]) -> TestCase:
+def _case(
+    name: str, classname: str, seconds: float, result: FinalResult | None, remarks: list[str]
+) -> TestCase:
     case = TestCase(" ".join(_fit(name).split()), _fit(classname), round(seconds, 3))
     if result is not None:
         case.append(result)  # type: ignore[no-untyped-call]
@@ -69,7 +75,10 @@ def _case(name: str, classname: str, seconds: float, result: FinalResult | None,
 def _ending(row: Row, changes: list[Change]) -> FinalResult | None:
     """What keeps the cell as a whole from being a pass; None: nothing."""
     if row.status is Status.SKIPPED:
-        lost = next((f" (it was {change.was} before)" for change in changes if change.kind is Kind.UNKNOWN), "")
+        lost = next(
+            (f" (it was {change.was} before)" for change in changes if change.kind is Kind.UNKNOWN),
+            "",
+        )
         return Skipped(_fit(row.reason + lost))
     if row.by_claims or row.status is Status.PASS:
         return None
@@ -85,23 +94,42 @@ def _outcome(claim: Claim, changes: list[Change]) -> FinalResult | None:
     """The same for a claim."""
     if claim.outcome is Outcome.AS_TOLD:
         return None
-    change = next((change for change in changes if change.kind in DECIDING and change.now == claim.found), None)
+    change = next(
+        (change for change in changes if change.kind in DECIDING and change.now == claim.found),
+        None,
+    )
     if change is not None and change.kind is Kind.KNOWN:
         return Skipped(_fit(f"as in the baseline: {claim.found}, not {claim.expected}"))
     words = f"{claim.found}, not {claim.expected}"
-    return Error(_fit(words), "not shown") if claim.outcome is Outcome.NOT_SHOWN else _failure(words, "not as told", change)
+    return (
+        Error(_fit(words), "not shown")
+        if claim.outcome is Outcome.NOT_SHOWN
+        else _failure(words, "not as told", change)
+    )
 
 
 def _failure(words: str, kind: str, change: Change | None) -> Failure:
     failure = Failure(_fit(words), kind)
-    failure.text = _fit(f"cell: {change.cell}\nnow: {change.now}\ninstead of: {change.was or 'a pass'}") if change else ""
+    failure.text = (
+        _fit(f"cell: {change.cell}\nnow: {change.now}\ninstead of: {change.was or 'a pass'}")
+        if change
+        else ""
+    )
     return failure
 
 
 def _remarks(row: Row, changes: list[Change]) -> list[str]:
     """What is worth saying of a cell that passed."""
-    flaky = [f"flaky: it passed when run once more; at first: {try_.status}, {try_.reason}" for try_ in row.earlier if row.flaky]
-    slow = [f"slow: it took {change.now}, before {change.was}" for change in changes if change.kind is Kind.SLOW]
+    flaky = [
+        f"flaky: it passed when run once more; at first: {try_.status}, {try_.reason}"
+        for try_ in row.earlier
+        if row.flaky
+    ]
+    slow = [
+        f"slow: it took {change.now}, before {change.was}"
+        for change in changes
+        if change.kind is Kind.SLOW
+    ]
     return flaky + slow
 
 

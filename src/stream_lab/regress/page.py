@@ -10,8 +10,16 @@ from stream_lab.regress.summary import Change, Kind, Summary, Verdict
 GROUPS = (
     ((Kind.REGRESSION,), "Regressions", "worse than what this run was held against"),
     ((Kind.UNKNOWN,), "Could not be told", "neither better nor worse; something else came first"),
-    ((Kind.FLAKY, Kind.SLOW), "Warnings", "passed, but only when run once more, or far slower than before"),
-    ((Kind.KNOWN,), "As bad as before", "not as the story tells it, and neither was what this run was held against"),
+    (
+        (Kind.FLAKY, Kind.SLOW),
+        "Warnings",
+        "passed, but only when run once more, or far slower than before",
+    ),
+    (
+        (Kind.KNOWN,),
+        "As bad as before",
+        "not as the story tells it, and neither was what this run was held against",
+    ),
     ((Kind.MENDED,), "Mended", "better than before"),
 )
 NOTES = {
@@ -24,7 +32,16 @@ NOTES = {
     Kind.NEW: "new",
 }
 """What is said of a cell or a claim that changed, the gravest first; one has only one of them."""
-PACKAGES = ("python", "langchain-core", "langchain-openai", "openai", "httpx", "httpx2", "pydantic", "anyio")
+PACKAGES = (
+    "python",
+    "langchain-core",
+    "langchain-openai",
+    "openai",
+    "httpx",
+    "httpx2",
+    "pydantic",
+    "anyio",
+)
 TONES = {Verdict.AS_EXPECTED: "good", Verdict.REGRESSION: "bad", Verdict.UNKNOWN: "open"}
 OPEN_UP_TO = 8
 """Lines of a group that is no cause for alarm; with more it is collapsed."""
@@ -102,7 +119,9 @@ def page(summary: Summary) -> str:
             columns[row.endpoint].append(row.world)
     lines: dict[tuple[str, str], dict[tuple[str, str], Cell]] = {}
     for cell in cells:
-        lines.setdefault((cell.row.notebook, cell.name), {})[cell.row.endpoint, cell.row.world] = cell
+        lines.setdefault((cell.row.notebook, cell.name), {})[cell.row.endpoint, cell.row.world] = (
+            cell
+        )
     return render(
         "stream_lab.regress",
         "page.html.j2",
@@ -115,7 +134,10 @@ def page(summary: Summary) -> str:
         come=[change.cell for change in summary.of(Kind.NEW)],
         gone=[change.cell for change in summary.of(Kind.GONE)],
         columns=columns,
-        lines=[(name, by_place) for (_, name), by_place in sorted(lines.items(), key=lambda item: item[0][0])],
+        lines=[
+            (name, by_place)
+            for (_, name), by_place in sorted(lines.items(), key=lambda item: item[0][0])
+        ],
         statuses=[status for status in Status if summary.count(status)],
         packages=_packages(summary),
         cells=cells,
@@ -139,7 +161,11 @@ def name_of(row: Row) -> str:
 def _packages(summary: Summary) -> dict[str, list[str]]:
     """Return each package's version in each world; "–" where a world has none."""
     worlds = list(summary.worlds.values())
-    return {name: [versions.get(name, "–") for versions in worlds] for name in PACKAGES if any(name in world for world in worlds)}
+    return {
+        name: [versions.get(name, "–") for versions in worlds]
+        for name in PACKAGES
+        if any(name in world for world in worlds)
+    }
 
 
 def _cells(summary: Summary) -> list[Cell]:
@@ -150,10 +176,14 @@ def _cells(summary: Summary) -> list[Cell]:
         Cell(
             row=row,
             link=f"#{quote(row.cell)}",
-            notebook="" if row.status in (Status.SKIPPED, Status.INFRA) else f"notebooks/{quote(row.cell)}.ipynb",
+            notebook=""
+            if row.status in (Status.SKIPPED, Status.INFRA)
+            else f"notebooks/{quote(row.cell)}.ipynb",
             note=_gravest(by_cell.get(row.cell, [])),
             notes={
-                claim.text: _gravest([change for change in by_cell.get(row.cell, []) if change.claim == claim.text])
+                claim.text: _gravest(
+                    [change for change in by_cell.get(row.cell, []) if change.claim == claim.text]
+                )
                 for claim in row.claims
             },
             name=name_of(row),
@@ -175,15 +205,33 @@ def _groups(summary: Summary) -> list[Group]:
         lines: dict[tuple[str, str, str, str], Line] = {}
         for change in changes:
             row = rows.get(change.cell)
-            now = f"passed when run once more; at first: {change.now}" if change.kind is Kind.FLAKY else change.now
-            key = (name_of(row) if row else change.cell, change.claim, now, "" if change.was == now else change.was)
-            place = Place(f"#{quote(change.cell)}", f"{row.endpoint} · {row.world}" if row else change.cell)
+            now = (
+                f"passed when run once more; at first: {change.now}"
+                if change.kind is Kind.FLAKY
+                else change.now
+            )
+            key = (
+                name_of(row) if row else change.cell,
+                change.claim,
+                now,
+                "" if change.was == now else change.was,
+            )
+            place = Place(
+                f"#{quote(change.cell)}", f"{row.endpoint} · {row.world}" if row else change.cell
+            )
             lines.setdefault(key, Line(*key, [])).places.append(place)
         if changes:
             cells = len({change.cell for change in changes})
             grave = Kind.REGRESSION in kinds or Kind.UNKNOWN in kinds
             # By notebook; `sorted` keeps the order of the matrix among those of one.
             groups.append(
-                Group(title, meaning, sorted(lines.values(), key=lambda line: line.notebook), len(changes), cells, grave)
+                Group(
+                    title,
+                    meaning,
+                    sorted(lines.values(), key=lambda line: line.notebook),
+                    len(changes),
+                    cells,
+                    grave,
+                )
             )
     return groups

@@ -63,11 +63,19 @@ def lateness(pasts: Sequence[Past]) -> Picture | None:
                         f"{row.notebook[:2]} {name.removeprefix('late_').removesuffix('_s')}{chosen}",
                         f"{row.endpoint}/{row.world}",
                     )
-                    found.setdefault(key, {})[index] = value if name.endswith("_ms") else 1000 * value
+                    found.setdefault(key, {})[index] = (
+                        value if name.endswith("_ms") else 1000 * value
+                    )
     series = _series(found, len(pasts))
     if not series:
         return None
-    return _over_time(pasts, series, _lateness_told(series), "after the deadline, ms", lambda value: f"{value:.0f} ms")
+    return _over_time(
+        pasts,
+        series,
+        _lateness_told(series),
+        "after the deadline, ms",
+        lambda value: f"{value:.0f} ms",
+    )
 
 
 def durations(pasts: Sequence[Past]) -> Picture | None:
@@ -85,11 +93,20 @@ def durations(pasts: Sequence[Past]) -> Picture | None:
     series = sorted(_series(found, len(pasts)), key=lambda one: one.what)
     if not series:
         return None
-    return _over_time(pasts, series, _durations_told(series), "seconds, median over its cells", lambda value: f"{value:.1f} s")
+    return _over_time(
+        pasts,
+        series,
+        _durations_told(series),
+        "seconds, median over its cells",
+        lambda value: f"{value:.1f} s",
+    )
 
 
 def _series(found: dict[tuple[str, str], dict[int, float]], runs: int) -> list[Series]:
-    return [Series(what, where, [values.get(index) for index in range(runs)]) for (what, where), values in found.items()]
+    return [
+        Series(what, where, [values.get(index) for index in range(runs)])
+        for (what, where), values in found.items()
+    ]
 
 
 def _lateness_told(series: list[Series]) -> str:
@@ -99,7 +116,11 @@ def _lateness_told(series: list[Series]) -> str:
     if not now:
         return f"No lateness was measured in the last run; before, at most {max(before):.0f} ms"
     worst, name = max(now)
-    told = f"In the last run at most {worst:.0f} ms late ({name})" if worst > 0 else "In the last run nothing was late"
+    told = (
+        f"In the last run at most {worst:.0f} ms late ({name})"
+        if worst > 0
+        else "In the last run nothing was late"
+    )
     return f"{told}; before, at most {max(before):.0f} ms" if before else told
 
 
@@ -112,26 +133,43 @@ def _durations_told(series: list[Series]) -> str:
     grown = [
         (one.last / median(one.before), one.what, one.last, median(one.before))
         for one in series
-        if one.last is not None and one.before and one.last > max(SLOWER * median(one.before), median(one.before) + AT_LEAST)
+        if one.last is not None
+        and one.before
+        and one.last > max(SLOWER * median(one.before), median(one.before) + AT_LEAST)
     ]
     if grown:
         _, name, took, usual = max(grown)
         more = f"; {len(grown) - 1} more are slower" if len(grown) > 1 else ""
         return f"{name} took {took:.1f} s in the last run, before {usual:.1f} s{more}"
     told = f"{longest[1]} takes longest, {longest[0]:.1f} s"
-    return f"No notebook is slower than it was; {told}" if any(one.before for one in series) else told
+    return (
+        f"No notebook is slower than it was; {told}" if any(one.before for one in series) else told
+    )
 
 
-def _over_time(pasts: Sequence[Past], series: list[Series], title: str, label: str, words: Callable[[float], str]) -> Picture:
+def _over_time(
+    pasts: Sequence[Past],
+    series: list[Series],
+    title: str,
+    label: str,
+    words: Callable[[float], str],
+) -> Picture:
     """Draw lines from run to run, with gaps where nothing was measured.
 
     The legend stands at the right.
     """
-    whats, wheres = (list(dict.fromkeys(getattr(one, name) for one in series)) for name in ("what", "where"))
+    whats, wheres = (
+        list(dict.fromkeys(getattr(one, name) for one in series)) for name in ("what", "where")
+    )
     # Both change from one to the next, so that the stroke tells lines apart where their colours do not.
-    looks = {what: (STROKES[index % len(STROKES)], COLOURS[index % len(COLOURS)]) for index, what in enumerate(whats)}
+    looks = {
+        what: (STROKES[index % len(STROKES)], COLOURS[index % len(COLOURS)])
+        for index, what in enumerate(whats)
+    }
     alone = wheres == [""]
-    marks = {name: MARKERS[index % len(MARKERS)] for index, name in enumerate(whats if alone else wheres)}
+    marks = {
+        name: MARKERS[index % len(MARKERS)] for index, name in enumerate(whats if alone else wheres)
+    }
     keys = len(whats) + (0 if alone else len(wheres) + 1)
     figure = Figure(figsize=(10, max(3.6, 1.2 + 0.21 * keys)), layout="constrained")
     figure.suptitle(_plain(title), x=0.01, ha="left", fontsize=11)
@@ -141,7 +179,9 @@ def _over_time(pasts: Sequence[Past], series: list[Series], title: str, label: s
         stroke, colour = looks[one.what]
         shown = [math.nan if value is None else value for value in one.values]
         marker = marks[one.what if alone else one.where]
-        axes.plot(at, shown, color=colour, linestyle=stroke, linewidth=1.1, marker=marker, markersize=5)
+        axes.plot(
+            at, shown, color=colour, linestyle=stroke, linewidth=1.1, marker=marker, markersize=5
+        )
     measured = sorted(value for one in series for value in one.values if value is not None)
     if measured[-1] > WIDE * max(median(measured), 1e-9):
         axes.set_yscale("symlog", linthresh=max(abs(median(measured)), 1.0))
@@ -153,7 +193,13 @@ def _over_time(pasts: Sequence[Past], series: list[Series], title: str, label: s
     axes.set_xlabel("started (month-day hour:minute, UTC)", fontsize=9)
     step = math.ceil(len(pasts) / MOST_TICKS)
     ticks = list(at)[::-1][::step][::-1]  # the last run has its tick with any step
-    axes.set_xticks(ticks, [short(pasts[index]) for index in ticks], rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_xticks(
+        ticks,
+        [short(pasts[index]) for index in ticks],
+        rotation=45,
+        ha="right",
+        rotation_mode="anchor",
+    )
     axes.set_xlim(-0.5, len(pasts) - 0.5)
     axes.tick_params(labelsize=9)
     axes.spines[["top", "right"]].set_visible(False)
@@ -164,13 +210,25 @@ def _over_time(pasts: Sequence[Past], series: list[Series], title: str, label: s
     ]  # fmt: skip
     if not alone:
         handles += [Line2D([], [], linestyle="none", label="")]
-        handles += [Line2D([], [], color=NEUTRAL, linestyle="none", marker=marks[where], label=_plain(where)) for where in wheres]
-    figure.legend(handles=handles, loc="outside right upper", frameon=False, fontsize=8, handlelength=3)
+        handles += [
+            Line2D(
+                [], [], color=NEUTRAL, linestyle="none", marker=marks[where], label=_plain(where)
+            )
+            for where in wheres
+        ]
+    figure.legend(
+        handles=handles, loc="outside right upper", frameon=False, fontsize=8, handlelength=3
+    )
     last = [f"{one.name}: {words(one.last)}" for one in series if one.last is not None]
     runs = (
-        f"{len(pasts)} runs from {short(pasts[0])} to {short(pasts[-1])}" if len(pasts) > 1 else f"The run of {short(pasts[0])}"
+        f"{len(pasts)} runs from {short(pasts[0])} to {short(pasts[-1])}"
+        if len(pasts) > 1
+        else f"The run of {short(pasts[0])}"
     )
-    return Picture(figure, f"{title}. {runs}; in the last of them: {'; '.join(last) or 'nothing was measured'}.")
+    return Picture(
+        figure,
+        f"{title}. {runs}; in the last of them: {'; '.join(last) or 'nothing was measured'}.",
+    )
 
 
 def short(past: Past) -> str:

@@ -38,18 +38,33 @@ class Plan:
         config = self.config
         code = snapshot.digest()
         worlds = {name: _world_digest(name, config, self.base) for name in config.worlds}
-        servers = {name: spec.model_dump_json(exclude={"jobs"}) for name, spec in config.endpoints.items()}
+        servers = {
+            name: spec.model_dump_json(exclude={"jobs"}) for name, spec in config.endpoints.items()
+        }
         limits = config.limits.model_dump_json(exclude={"slow"})
 
         def digest(cell: Cell) -> str:
-            parts = [code, worlds[cell.world], servers[cell.endpoint], cell.notebook.digest, json.dumps(cell.parameters), limits]
+            parts = [
+                code,
+                worlds[cell.world],
+                servers[cell.endpoint],
+                cell.notebook.digest,
+                json.dumps(cell.parameters),
+                limits,
+            ]
             return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
         return {cell.name: digest(cell) for cell in self.cells}
 
 
 def build_plan(
-    config: Config, base: Path, *, against: str = LAST, resume: bool = False, name: str | None = None, only: str = ""
+    config: Config,
+    base: Path,
+    *,
+    against: str = LAST,
+    resume: bool = False,
+    name: str | None = None,
+    only: str = "",
 ) -> Plan:
     """Build the plan of a new run, or of one that goes on.
 
@@ -69,12 +84,16 @@ def build_plan(
         runs = place.runs()
         if not runs or (name is not None and name not in runs):
             raise ConfigError(
-                f"There is no run {name or ''} to go on with in {config.outputs}; start one without --resume.".replace("  ", " ")
+                f"There is no run {name or ''} to go on with in {config.outputs}; start one without --resume.".replace(
+                    "  ", " "
+                )
             )
         name = name or runs[-1]
     else:
         if name is not None and name in place.runs():
-            raise ConfigError(f"There is a run {name} already; go on with it by --resume, or choose another name.")
+            raise ConfigError(
+                f"There is a run {name} already; go on with it by --resume, or choose another name."
+            )
         name = name or new_name(datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%S"))
     baseline = _baseline(against, history, place, [cell.name for cell in chosen], but=name)
     return Plan(config, base, chosen, name, place.run(name), history, baseline, resume)
@@ -86,7 +105,11 @@ def _baseline(against: str, history: History, place: Store, names: list[str], bu
     past = history.run(against)
     if past is not None:
         return baseline_of(past)
-    text = place.run(against).read("summary.json") if "/" not in against and against in place.runs() else None
+    text = (
+        place.run(against).read("summary.json")
+        if "/" not in against and against in place.runs()
+        else None
+    )
     if text is None:
         try:
             text = Path(against).read_text(encoding="utf-8")

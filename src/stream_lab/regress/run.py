@@ -57,7 +57,9 @@ class RunContext:
 
     def why_not(self, cell: Cell) -> str:
         """Return why a cell cannot run; empty: it can."""
-        return self.lost.get(f"world {cell.world}") or self.lost.get(f"endpoint {cell.endpoint}") or ""
+        return (
+            self.lost.get(f"world {cell.world}") or self.lost.get(f"endpoint {cell.endpoint}") or ""
+        )
 
 
 def execute(plan: Plan, executor: Executor, watcher: Watcher) -> Summary:
@@ -78,29 +80,47 @@ def execute(plan: Plan, executor: Executor, watcher: Watcher) -> Summary:
         summary = _finished(plan) if not left else None
         if summary is None:
             context = RunContext(snapshot.take(), commit(plan.base), {}, {}, {}, [])
-            body = {"run": plan.name, "started": started, "code": context.code.digest, "commit": context.commit}
+            body = {
+                "run": plan.name,
+                "started": started,
+                "code": context.code.digest,
+                "commit": context.commit,
+            }
             plan.store.write_json(RUN_FILE, {**body, "config": plan.config.model_dump(mode="json")})
             _prepare(context, plan, watcher)
-            with closing(_run_cells(plan, context, _longest_first(left, plan.history), digests, executor, watcher)) as ended:
+            with closing(
+                _run_cells(
+                    plan, context, _longest_first(left, plan.history), digests, executor, watcher
+                )
+            ) as ended:
                 for result in ended:
                     _keep(plan.store, result)
                     rows[result.row.cell] = result.row
                     watcher.ended(result.row)
             in_order = [rows[cell.name] for cell in plan.cells]
-            summary = _summary(plan, context, in_order, started, time.monotonic() - clock, executor.words)
+            summary = _summary(
+                plan, context, in_order, started, time.monotonic() - clock, executor.words
+            )
         summary = _conclude(summary, plan)
         _write(plan, summary)
     return summary
 
 
 def _run_cells(
-    plan: Plan, context: RunContext, left: list[Cell], digests: dict[str, str], executor: Executor, watcher: Watcher
+    plan: Plan,
+    context: RunContext,
+    left: list[Cell],
+    digests: dict[str, str],
+    executor: Executor,
+    watcher: Watcher,
 ) -> Generator[CellResult]:
     """Yield each result as its cell ends; first those that cannot run.
 
     Stops the running cells if the caller breaks off.
     """
-    session = uuid.uuid4().hex  # of its own, so that a run that goes on is not stopped by what stopped it before
+    session = (
+        uuid.uuid4().hex
+    )  # of its own, so that a run that goes on is not stopped by what stopped it before
     tasks = []
     for cell in left:
         spec = plan.config.endpoints[cell.endpoint]
@@ -154,7 +174,12 @@ def _finished(plan: Plan) -> Summary | None:
     """What an earlier session concluded, if it came that far with these very cells."""
     text = plan.store.read("summary.json")
     summary = parse(text) if text is not None else None
-    return summary if summary is not None and [row.cell for row in summary.rows] == [cell.name for cell in plan.cells] else None
+    return (
+        summary
+        if summary is not None
+        and [row.cell for row in summary.rows] == [cell.name for cell in plan.cells]
+        else None
+    )
 
 
 def _prepare(context: RunContext, plan: Plan, watcher: Watcher) -> None:
@@ -210,7 +235,9 @@ def _keep(store: Store, result: CellResult) -> None:
     store.write_json(f"cells/{result.row.cell}.json", _ROW.dump_python(result.row, mode="json"))
 
 
-def _summary(plan: Plan, context: RunContext, rows: list[Row], started: str, seconds: float, where: str) -> Summary:
+def _summary(
+    plan: Plan, context: RunContext, rows: list[Row], started: str, seconds: float, where: str
+) -> Summary:
     """Sum up the rows, not yet held against anything."""
     worlds = dict.fromkeys(cell.world for cell in plan.cells)
     return Summary(
@@ -224,8 +251,14 @@ def _summary(plan: Plan, context: RunContext, rows: list[Row], started: str, sec
         where=where,
         code=context.code.digest[:16],
         commit=context.commit,
-        endpoints={name: plan.config.endpoints[name].words for name in dict.fromkeys(cell.endpoint for cell in plan.cells)},
-        worlds={name: context.worlds[name].environment().versions if name in context.worlds else {} for name in worlds},
+        endpoints={
+            name: plan.config.endpoints[name].words
+            for name in dict.fromkeys(cell.endpoint for cell in plan.cells)
+        },
+        worlds={
+            name: context.worlds[name].environment().versions if name in context.worlds else {}
+            for name in worlds
+        },
         rows=rows,
         notes=context.notes,
     )
@@ -235,14 +268,22 @@ def _conclude(summary: Summary, plan: Plan) -> Summary:
     """The same run, held against the plan's baseline."""
     changes = compare(summary.rows, plan.baseline, plan.config.limits.slow)
     found = verdict(summary.rows, changes)
-    concluded = replace(summary, changes=changes, verdict=found, exit_status=found.exit_status, against=plan.baseline.words)
+    concluded = replace(
+        summary,
+        changes=changes,
+        verdict=found,
+        exit_status=found.exit_status,
+        against=plan.baseline.words,
+    )
     return replace(concluded, headline=_headline(concluded))
 
 
 def _headline(summary: Summary) -> str:
     rows, claims = summary.rows, [claim for row in summary.rows for claim in row.claims]
     told = sum(claim.outcome == "as told" for claim in claims)
-    parts = [f"{summary.count(Status.PASS)} of {len(rows)} cells pass, {told} of {len(claims)} claims as told"]
+    parts = [
+        f"{summary.count(Status.PASS)} of {len(rows)} cells pass, {told} of {len(claims)} claims as told"
+    ]
     for kind, one, many in (
         (Kind.REGRESSION, "regression", "regressions"),
         (Kind.UNKNOWN, "could not be told", "could not be told"),

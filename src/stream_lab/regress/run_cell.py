@@ -71,7 +71,10 @@ def run_cell(task: Task, workers: Workers) -> CellResult:
         workers: the processes of this machine.
     """
     row = replace(
-        task.row, started=datetime.now(UTC).isoformat(timespec="seconds"), host=platform.node(), load=os.getloadavg()[0]
+        task.row,
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        host=platform.node(),
+        load=os.getloadavg()[0],
     )
     earlier: list[Attempt] = []
     while True:
@@ -111,8 +114,17 @@ def _attempt(task: Task, row: Row, workers: Workers) -> CellResult:
     by_claims = status is None
     if status is None:
         status, reason = _told(found.claims)
-    row = replace(row, status=status, reason=_hide(task, reason), by_claims=by_claims, claims=found.claims, numbers=found.numbers)
-    return CellResult(replace(row, seconds=round(run.seconds, 3), imported=found.imported), run.notebook)
+    row = replace(
+        row,
+        status=status,
+        reason=_hide(task, reason),
+        by_claims=by_claims,
+        claims=found.claims,
+        numbers=found.numbers,
+    )
+    return CellResult(
+        replace(row, seconds=round(run.seconds, 3), imported=found.imported), run.notebook
+    )
 
 
 def _open(task: Task, stack: ExitStack) -> tuple[str | None, str | None]:
@@ -129,7 +141,9 @@ def _run(task: Task, world: Environment, workers: Workers, ours: dict[str, Any])
     run = _Run()
     with TemporaryDirectory(prefix="regress-") as place:
         folder = Path(place)
-        source, target, evidence = (folder / name for name in (f"{task.row.notebook}.ipynb", "executed.ipynb", "evidence"))
+        source, target, evidence = (
+            folder / name for name in (f"{task.row.notebook}.ipynb", "executed.ipynb", "evidence")
+        )
         source.write_text(task.notebook, encoding="utf-8")
         evidence.mkdir()
         order = {
@@ -142,7 +156,9 @@ def _run(task: Task, world: Environment, workers: Workers, ours: dict[str, Any])
             "environment": {
                 "JUPYTER_PATH": world.jupyter,
                 "PYTHONPATH": str(task.code.folder()),
-                KEY_VARIABLE: os.environ.get(task.endpoint.api_key_env) if task.endpoint.url else None,
+                KEY_VARIABLE: os.environ.get(task.endpoint.api_key_env)
+                if task.endpoint.url
+                else None,
             },
         }
         started = time.monotonic()
@@ -159,7 +175,10 @@ def _run(task: Task, world: Environment, workers: Workers, ours: dict[str, Any])
         if "done" in last:
             run.done, run.error = Done(last["done"]), last["error"]
         elif time.monotonic() - started >= task.notebook_limit:
-            run.done, run.error = Done.TIMEOUT, f"the notebook ran for more than {task.notebook_limit:g} s and was stopped"
+            run.done, run.error = (
+                Done.TIMEOUT,
+                f"the notebook ran for more than {task.notebook_limit:g} s and was stopped",
+            )
         for file in evidence.glob("*.json"):
             file.write_text(_hide(task, file.read_text(encoding="utf-8")), encoding="utf-8")
             run.found = read(file)

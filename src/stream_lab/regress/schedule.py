@@ -14,7 +14,9 @@ ALONE_FOR = 30.0
 """Seconds without any worker after which what is left cannot be told."""
 
 
-def run_all(tasks: list[Task], executor: Executor, tell: Callable[[list[str]], None]) -> Iterator[CellResult]:
+def run_all(
+    tasks: list[Task], executor: Executor, tell: Callable[[list[str]], None]
+) -> Iterator[CellResult]:
     """Give each task's result as it comes. Tasks begin about in the order given.
 
     tell: is given the names of the cells that are running, whenever they change.
@@ -33,7 +35,9 @@ def run_all(tasks: list[Task], executor: Executor, tell: Callable[[list[str]], N
         alone_since = None if not executor.gone() else alone_since or time.monotonic()
         if alone_since is not None and time.monotonic() - alone_since > ALONE_FOR:
             for task in [*running.values(), *waiting]:
-                yield CellResult(replace(task.row, status=Status.INFRA, reason="no worker was left to play it"))
+                yield CellResult(
+                    replace(task.row, status=Status.INFRA, reason="no worker was left to play it")
+                )
             return
 
 
@@ -43,7 +47,11 @@ def _next(waiting: list[Task], running: list[Task], slots: int) -> list[Task]:
     Two of one notebook side by side would want the same at the same time, so another goes first.
     """
     left, now = list(waiting), list(running)
-    while free := [task for task in left if len(now) < min(each.endpoint.limit or slots for each in [*now, task])]:
+    while free := [
+        task
+        for task in left
+        if len(now) < min(each.endpoint.limit or slots for each in [*now, task])
+    ]:
         notebooks = {task.row.notebook for task in now}
         task = next((task for task in free if task.row.notebook not in notebooks), free[0])
         left.remove(task)
@@ -54,7 +62,14 @@ def _next(waiting: list[Task], running: list[Task], slots: int) -> list[Task]:
 def _result(task: Task, future: Future[CellResult]) -> CellResult:
     try:
         return future.result()
-    except (Exception, CancelledError) as error:  # of the machinery: a worker that is lost for good, a task that cannot be sent
+    except (
+        Exception,
+        CancelledError,
+    ) as error:  # of the machinery: a worker that is lost for good, a task that cannot be sent
         return CellResult(
-            replace(task.row, status=Status.INFRA, reason=f"it could not be played: {type(error).__name__}: {error}"[:400])
+            replace(
+                task.row,
+                status=Status.INFRA,
+                reason=f"it could not be played: {type(error).__name__}: {error}"[:400],
+            )
         )

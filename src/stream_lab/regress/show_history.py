@@ -14,7 +14,11 @@ def as_table(pasts: list[Past]) -> Table:
     """A line for each run, the newest last."""
     table = Table(show_edge=False, pad_edge=False, header_style="bold")
     for name in ("run", "verdict", "cells", "claims as told", "time", "code"):
-        table.add_column(name, no_wrap=True, justify="right" if name in ("cells", "claims as told", "time") else "left")
+        table.add_column(
+            name,
+            no_wrap=True,
+            justify="right" if name in ("cells", "claims as told", "time") else "left",
+        )
     for past in pasts:
         claims = [claim for row in past.rows for claim in row.claims]
         table.add_row(
@@ -41,8 +45,13 @@ def as_text(pasts: list[Past]) -> str:
             "code": past.code,
             "commit": past.commit,
             "outputs": past.outputs,
-            "statuses": {status: sum(row.status is status for row in past.rows) for status in Status},
-            "cells": {row.cell: {"status": row.status, "seconds": row.seconds, "numbers": row.numbers} for row in past.rows},
+            "statuses": {
+                status: sum(row.status is status for row in past.rows) for status in Status
+            },
+            "cells": {
+                row.cell: {"status": row.status, "seconds": row.seconds, "numbers": row.numbers}
+                for row in past.rows
+            },
         }
         for past in pasts
     ]

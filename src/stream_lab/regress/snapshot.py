@@ -56,7 +56,9 @@ def take() -> Snapshot:
         ours = distribution("stream-deadline")
         for name in METADATA:
             text = ours.read_text(name) or ""
-            archive.writestr(zipfile.ZipInfo(f"stream_deadline-{ours.version}.dist-info/{name}", EPOCH), text)
+            archive.writestr(
+                zipfile.ZipInfo(f"stream_deadline-{ours.version}.dist-info/{name}", EPOCH), text
+            )
     return Snapshot(digest(), buffer.getvalue())
 
 
@@ -75,11 +77,16 @@ def _files() -> list[tuple[str, Path]]:
     # The snapshot stands alone, so it carries what an editable installation finds in the checkout.
     if not packaged(EVIDENCE).is_dir():
         kept = data_folder(EVIDENCE)
-        files += [(f"stream_lab/_{EVIDENCE}/{path.relative_to(kept).as_posix()}", path) for path in sorted(kept.glob("*/*.json"))]
+        files += [
+            (f"stream_lab/_{EVIDENCE}/{path.relative_to(kept).as_posix()}", path)
+            for path in sorted(kept.glob("*/*.json"))
+        ]
     return files
 
 
 def _forget_the_oldest(home: Path, keep: int = 20) -> None:
-    folders = sorted((path for path in home.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime)
+    folders = sorted(
+        (path for path in home.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime
+    )
     for folder in folders[:-keep]:
         shutil.rmtree(folder, ignore_errors=True)

@@ -71,7 +71,9 @@ class Store:
             finally:
                 partial.unlink(missing_ok=True)
         except OSError as error:
-            hint = "make room there" if error.errno in NO_ROOM else "name another place with --outputs"
+            hint = (
+                "make room there" if error.errno in NO_ROOM else "name another place with --outputs"
+            )
             raise StoreError(
                 f"{self.address} cannot be written to: {error.strerror or error}; {hint}, then go on with --resume."
             ) from None
@@ -87,7 +89,9 @@ class Store:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
-            raise StoreError(f"{self.address}/{name} cannot be read: {error.strerror or error}.") from None
+            raise StoreError(
+                f"{self.address}/{name} cannot be read: {error.strerror or error}."
+            ) from None
         return text
 
     def names(self, folder: str) -> list[str]:
@@ -97,7 +101,11 @@ class Store:
             found = self._files.find(f"{self._root}/{folder}")
         except FileNotFoundError:
             return []
-        return [place.removeprefix(self._root).lstrip("/") for place in found if not Path(place).name.startswith(".")]
+        return [
+            place.removeprefix(self._root).lstrip("/")
+            for place in found
+            if not Path(place).name.startswith(".")
+        ]
 
     @contextmanager
     def claimed(self) -> Iterator[None]:

@@ -118,22 +118,37 @@ def schema() -> dict[str, Any]:
     """What summary.json holds, as a JSON schema."""
     found = _ADAPTER.json_schema()
     found["description"] = getdoc(Summary)
-    for part in (Attempt, Change, Claim, Row):  # some versions of pydantic put them in, others do not
+    for part in (
+        Attempt,
+        Change,
+        Claim,
+        Row,
+    ):  # some versions of pydantic put them in, others do not
         found["$defs"][part.__name__]["description"] = getdoc(part)
     return found
 
 
 def markdown(summary: Summary) -> str:
     """The run in a few lines, fit for a comment on a pull request."""
-    lines = [f"### {summary.verdict.mark} {summary.verdict.capitalize()}: {_plain(summary.headline)}", ""]
+    lines = [
+        f"### {summary.verdict.mark} {summary.verdict.capitalize()}: {_plain(summary.headline)}",
+        "",
+    ]
     statuses = [status for status in Status if summary.count(status)]
-    lines += ["| endpoint | world | " + " | ".join(statuses) + " | time |", "|---" * (len(statuses) + 3) + "|"]
+    lines += [
+        "| endpoint | world | " + " | ".join(statuses) + " | time |",
+        "|---" * (len(statuses) + 3) + "|",
+    ]
     for endpoint in summary.endpoints:
         for world in summary.worlds:
             rows = [row for row in summary.rows if (row.endpoint, row.world) == (endpoint, world)]
             if rows:
-                counts = " | ".join(str(sum(row.status is status for row in rows) or "") for status in statuses)
-                lines.append(f"| {endpoint} | {world} | {counts} | {sum(row.seconds for row in rows):.0f} s |")
+                counts = " | ".join(
+                    str(sum(row.status is status for row in rows) or "") for status in statuses
+                )
+                lines.append(
+                    f"| {endpoint} | {world} | {counts} | {sum(row.seconds for row in rows):.0f} s |"
+                )
     for kinds, title in (
         ((Kind.REGRESSION,), "Regressions"),
         ((Kind.UNKNOWN,), "Could not be told"),
@@ -144,7 +159,8 @@ def markdown(summary: Summary) -> str:
         if changes := summary.of(*kinds):
             lines += ["", f"**{title}**", ""]
             lines += [
-                f"- `{change.cell}`{': ' if change.claim else ''}{_plain(change.claim)}: {told(change)}" for change in changes
+                f"- `{change.cell}`{': ' if change.claim else ''}{_plain(change.claim)}: {told(change)}"
+                for change in changes
             ]
     lines += [
         "",
@@ -165,4 +181,11 @@ def told(change: Change) -> str:
 
 def _plain(text: str) -> str:
     """On one line, and nothing in it is Markdown."""
-    return " ".join(text.replace("|", "¦").replace("`", "'").replace("<", "‹").replace(">", "›").replace("*", "∗").split())
+    return " ".join(
+        text.replace("|", "¦")
+        .replace("`", "'")
+        .replace("<", "‹")
+        .replace(">", "›")
+        .replace("*", "∗")
+        .split()
+    )

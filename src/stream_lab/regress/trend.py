@@ -53,7 +53,11 @@ class Grid:
         """The others in a sentence."""
         if not self.steady:
             return "No other claims."
-        count = f"{self.steady} other {'claim' if self.steady == 1 else 'claims'}" if self.lines else f"All {self.steady} claims"
+        count = (
+            f"{self.steady} other {'claim' if self.steady == 1 else 'claims'}"
+            if self.lines
+            else f"All {self.steady} claims"
+        )
         if not self.partly:
             return f"{count}: as told in every run."
         return f"{count}: as told in every run that got to them, which for {self.partly} was not every run."
@@ -61,13 +65,20 @@ class Grid:
 
 def trend(pasts: list[Past]) -> str:
     """The page's text. `pasts`: oldest first; with none it says so."""
-    drawn = [picture for draw in (pictures.lateness, pictures.durations) if (picture := draw(pasts)) is not None]
+    drawn = [
+        picture
+        for draw in (pictures.lateness, pictures.durations)
+        if (picture := draw(pasts)) is not None
+    ]
     return render(
         "stream_lab.regress",
         "trend.html.j2",
         pasts=pasts,
         grids=list(_grids(pasts)),
-        pictures=[{"png": base64.b64encode(picture.png()).decode(), "alt": picture.alt} for picture in drawn],
+        pictures=[
+            {"png": base64.b64encode(picture.png()).decode(), "alt": picture.alt}
+            for picture in drawn
+        ],
         marks={verdict: verdict.mark for verdict in Verdict},
         tones=page.TONES,
         moment=moment,
@@ -84,7 +95,11 @@ def _grids(pasts: list[Past]) -> Iterator[Grid]:
                 if (row.endpoint, row.world) == (endpoint, world):
                     for claim, point in _points(row, moment(past.started)):
                         points.setdefault((row.notebook, name_of(row), claim), {})[index] = point
-        told = {key: found for key, found in points.items() if all(point.mark == "✔" for point in found.values())}
+        told = {
+            key: found
+            for key, found in points.items()
+            if all(point.mark == "✔" for point in found.values())
+        }
         lines = [
             Line(name, claim, [found.get(index, Point("·", f"{moment(past.started)}: not in this run")) for index, past in enumerate(pasts)])
             for (_, name, claim), found in sorted(points.items(), key=lambda item: item[0][0])
@@ -92,12 +107,23 @@ def _grids(pasts: list[Past]) -> Iterator[Grid]:
         ]  # fmt: skip
         # Whether a notebook runs to its end is no claim of its own.
         steady = [found for (_, _, claim), found in told.items() if claim != ENDED]
-        yield Grid(f"{endpoint} · {world}", lines, len(steady), sum(len(found) < len(pasts) for found in steady))
+        yield Grid(
+            f"{endpoint} · {world}",
+            lines,
+            len(steady),
+            sum(len(found) < len(pasts) for found in steady),
+        )
 
 
 def _points(row: Row, when: str) -> Iterator[tuple[str, Point]]:
     ran = row.by_claims or row.status is Status.PASS
-    yield ENDED, Point("✔" if ran else row.status.mark, f"{when}: {'it did' if ran else f'{row.status}, {row.reason}'}")
+    yield (
+        ENDED,
+        Point(
+            "✔" if ran else row.status.mark,
+            f"{when}: {'it did' if ran else f'{row.status}, {row.reason}'}",
+        ),
+    )
     for claim in row.claims:
         told = "" if claim.outcome is Outcome.AS_TOLD else f" (told: {claim.expected})"
         yield claim.text, Point(claim.outcome.mark, f"{when}: {claim.found}{told}")

@@ -59,8 +59,12 @@ class World:
         try:
             text = (base / spec.requirements).read_text(encoding="utf-8")
         except OSError as error:
-            raise WorldError(f"the world '{name}': {spec.requirements} cannot be read: {error.strerror}") from None
-        on_top = tuple(str((base / item).resolve()) if _is_file(base / item) else item for item in spec.on_top)
+            raise WorldError(
+                f"the world '{name}': {spec.requirements} cannot be read: {error.strerror}"
+            ) from None
+        on_top = tuple(
+            str((base / item).resolve()) if _is_file(base / item) else item for item in spec.on_top
+        )
         return cls(name, spec.python or ".".join(map(str, sys.version_info[:3])), text, on_top)
 
     @property
@@ -81,7 +85,12 @@ class World:
             WorldError: uv is missing, this Python is not to be had, or the packages do not resolve.
         """
         if self.requirements is None:
-            return Environment(sys.executable, "python3", str(Path(sysconfig.get_path("data")) / "share" / "jupyter"), _here())
+            return Environment(
+                sys.executable,
+                "python3",
+                str(Path(sysconfig.get_path("data")) / "share" / "jupyter"),
+                _here(),
+            )
         home = cache_folder("worlds")
         folder = home / self.digest[:16]
         with alone(home / f"{folder.name}.lock"):
@@ -94,15 +103,24 @@ class World:
 
     @property
     def _pinned(self) -> bool:
-        lines = [line.partition(";")[0].partition("#")[0].strip() for line in (self.requirements or "").splitlines()]
-        return all(PINNED.match(line) or _is_file(Path(line)) for line in [*lines, *self.on_top] if line and line[0] != "-")
+        lines = [
+            line.partition(";")[0].partition("#")[0].strip()
+            for line in (self.requirements or "").splitlines()
+        ]
+        return all(
+            PINNED.match(line) or _is_file(Path(line))
+            for line in [*lines, *self.on_top]
+            if line and line[0] != "-"
+        )
 
     def _make(self, folder: Path) -> None:
         python = folder / "bin" / "python"
         asked = folder.with_suffix(".txt")
         asked.write_text(self.requirements or "", encoding="utf-8")
         try:
-            self._uv("venv", "--python", _of_pyenv(self.python or "") or self.python or "", str(folder))
+            self._uv(
+                "venv", "--python", _of_pyenv(self.python or "") or self.python or "", str(folder)
+            )
             self._uv("pip", "install", "--python", str(python), "-r", str(asked))
             if self.on_top:
                 self._uv("pip", "install", "--python", str(python), *self.on_top)
@@ -114,7 +132,10 @@ class World:
             asked.unlink(missing_ok=True)
         versions = {_canonical(entry["name"]): entry["version"] for entry in json.loads(listed)}
         told = subprocess.run(
-            [python, "-c", "import platform; print(platform.python_version())"], capture_output=True, text=True, check=True
+            [python, "-c", "import platform; print(platform.python_version())"],
+            capture_output=True,
+            text=True,
+            check=True,
         )
         made = {
             "python": str(python),
@@ -122,13 +143,19 @@ class World:
             "jupyter": str(folder / "share" / "jupyter"),
             "versions": {"python": told.stdout.strip(), **versions},
         }
-        _install_kernel(folder, f"world-{folder.name}", f"{self.name} (Python {told.stdout.strip()})")
+        _install_kernel(
+            folder, f"world-{folder.name}", f"{self.name} (Python {told.stdout.strip()})"
+        )
         (folder / READY).write_text(json.dumps(made), encoding="utf-8")
 
     def _uv(self, *arguments: str) -> str:
-        done = subprocess.run([_find_uv(), "--quiet", *arguments], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [_find_uv(), "--quiet", *arguments], capture_output=True, text=True, check=False
+        )
         if done.returncode != 0:
-            words = " ".join(done.stderr.replace("×", " ").replace("╰─▶", " ").replace("│", " ").split())
+            words = " ".join(
+                done.stderr.replace("×", " ").replace("╰─▶", " ").replace("│", " ").split()
+            )
             raise WorldError(f"the world '{self.name}' cannot be made: {words[:400]}")
         return done.stdout
 
@@ -150,7 +177,11 @@ def _install_kernel(folder: Path, name: str, title: str) -> None:
 def _works(folder: Path) -> bool:
     """Whether it is whole, and still where it was made: environments cannot be moved."""
     ready, python = folder / READY, folder / "bin" / "python"
-    return ready.exists() and python.exists() and json.loads(ready.read_text(encoding="utf-8"))["python"] == str(python)
+    return (
+        ready.exists()
+        and python.exists()
+        and json.loads(ready.read_text(encoding="utf-8"))["python"] == str(python)
+    )
 
 
 @cache
@@ -176,9 +207,24 @@ def _of_pyenv(version: str) -> str | None:
 
     uv sees only those that pyenv was told to show everywhere.
     """
-    roots = [Path(place).parent for place in os.environ.get("PATH", "").split(os.pathsep) if Path(place).name == "shims"]
-    found = [python for root in roots for python in root.glob(f"versions/{version}*/bin/python") if _is_version(python, version)]
-    return str(max(found, key=lambda python: [int(part) for part in python.parents[1].name.split(".")])) if found else None
+    roots = [
+        Path(place).parent
+        for place in os.environ.get("PATH", "").split(os.pathsep)
+        if Path(place).name == "shims"
+    ]
+    found = [
+        python
+        for root in roots
+        for python in root.glob(f"versions/{version}*/bin/python")
+        if _is_version(python, version)
+    ]
+    return (
+        str(
+            max(found, key=lambda python: [int(part) for part in python.parents[1].name.split(".")])
+        )
+        if found
+        else None
+    )
 
 
 def _is_version(python: Path, version: str) -> bool:

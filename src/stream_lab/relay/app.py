@@ -93,7 +93,9 @@ def _application(model: Runnable[Any, Any], *, hides: bool) -> FastAPI:
     if hides:
 
         @app.middleware("http")  # Starlette's BaseHTTPMiddleware
-        async def nothing(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+        async def nothing(
+            request: Request, call_next: Callable[[Request], Awaitable[Response]]
+        ) -> Response:
             return await call_next(request)
 
     return app

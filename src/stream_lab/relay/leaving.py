@@ -18,4 +18,6 @@ def leave(relay: Relay, gpu: Endpoint, path: str, *, after: float, watch: float)
         watch: seconds after which the watch ends if the GPU server has not stopped.
     """
     with ExitStack() as callers:
-        return watch_release(gpu, lambda: callers.enter_context(Caller(relay, path)).leave, after=after, watch=watch)
+        return watch_release(
+            gpu, lambda: callers.enter_context(Caller(relay, path)).leave, after=after, watch=watch
+        )

@@ -27,10 +27,16 @@ def write(folder: Path) -> list[Path]:
     """
     try:
         if folder.is_dir() and any(folder.iterdir()):
-            raise NewRelayError(f"{folder} is not empty; name a folder that is, or one that is not there yet.")
+            raise NewRelayError(
+                f"{folder} is not empty; name a folder that is, or one that is not there yet."
+            )
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copytree(
-            template(), folder, copy_function=shutil.copyfile, ignore=shutil.ignore_patterns(*_LEFT_BY_TOOLS), dirs_exist_ok=True
+            template(),
+            folder,
+            copy_function=shutil.copyfile,
+            ignore=shutil.ignore_patterns(*_LEFT_BY_TOOLS),
+            dirs_exist_ok=True,
         )
     except shutil.Error as error:
         raise NewRelayError(f"{folder} cannot be written: {error.args[0][0][2]}.") from error

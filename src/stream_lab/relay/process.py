@@ -42,13 +42,13 @@ class Relay(Process):
 class Caller:
     """The ERP server: asks, and may leave in the middle. `left_at`: when it did, on the clock of `time.monotonic()`."""
 
-    def __init__(self, relay: Relay, path: str, *, timeout_ms: int | None = None, question: str = "Why?") -> None:
+    def __init__(
+        self, relay: Relay, path: str, *, timeout_ms: int | None = None, question: str = "Why?"
+    ) -> None:
         """Ask. `timeout_ms`: what is said in X-Timeout-Ms; None: nothing."""
         body = json.dumps({"question": question}).encode()
         header = "" if timeout_ms is None else f"x-timeout-ms: {timeout_ms}\r\n"
-        head = (
-            f"POST {path} HTTP/1.1\r\nhost: ai\r\ncontent-type: application/json\r\n{header}content-length: {len(body)}\r\n\r\n"
-        )
+        head = f"POST {path} HTTP/1.1\r\nhost: ai\r\ncontent-type: application/json\r\n{header}content-length: {len(body)}\r\n\r\n"
         port = int(relay.url.rpartition(":")[2])
         self._connection = socket.create_connection(("127.0.0.1", port), timeout=10)
         self._connection.sendall(head.encode() + body)

@@ -7,7 +7,9 @@ from urllib.parse import parse_qs
 from stream_lab.relay.model import ask_blocking
 
 
-def app(environ: dict[str, Any], start_response: Callable[[str, list[tuple[str, str]]], Any]) -> Iterable[bytes]:
+def app(
+    environ: dict[str, Any], start_response: Callable[[str, list[tuple[str, str]]], Any]
+) -> Iterable[bytes]:
     """`/text?tokens=40`: a healthy stream. `/blocking?tokens=40`: the same in one piece."""
     asked = parse_qs(environ["QUERY_STRING"]).get("tokens")
     if asked is None:

@@ -16,7 +16,9 @@ HELLO = {"messages": [{"role": "user", "content": "Hello"}]}
 Accept = Callable[[api.Rules, str, bytes, str | None], api.AcceptedRequest]
 
 
-def accept(how: Accept, body: Any, *, rules: api.Rules = PLAIN, header: str | None = None) -> api.AcceptedRequest:
+def accept(
+    how: Accept, body: Any, *, rules: api.Rules = PLAIN, header: str | None = None
+) -> api.AcceptedRequest:
     return how(rules, "application/json", json.dumps(body).encode(), header)
 
 
@@ -40,7 +42,11 @@ def events(request: api.AcceptedRequest) -> list[Any]:
     writer = request.writer(plan(request))
     written = (
         writer.begin()
-        + [writer.event(index, piece) for index, sequence in enumerate(writer.sequences) for piece in sequence]
+        + [
+            writer.event(index, piece)
+            for index, sequence in enumerate(writer.sequences)
+            for piece in sequence
+        ]
         + writer.end()
     )
     lines = b"".join(written).decode().split("\n")

@@ -13,26 +13,40 @@ from fake_vllm.model.piece import Piece
 from tests.fake_vllm.api.ask import HELLO, PARSER, accept, chat, completion, events, whole
 
 USAGE = {"stream": True, "stream_options": {"include_usage": True}}
-CONTINUOUS = {"stream": True, "stream_options": {"include_usage": True, "continuous_usage_stats": True}}
+CONTINUOUS = {
+    "stream": True,
+    "stream_options": {"include_usage": True, "continuous_usage_stats": True},
+}
 SAID = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "The answer is"}]
 
 
 def said(stream: list[Any]) -> str:
     return "".join(
-        event["choices"][0]["delta"].get("content") or "" for event in stream if event != "[DONE]" and event["choices"]
+        event["choices"][0]["delta"].get("content") or ""
+        for event in stream
+        if event != "[DONE]" and event["choices"]
     )
 
 
-@pytest.mark.parametrize("more", [{}, {"stop": ["z"]}, {"stream_interval": 3}, {"logprobs": True}, {"return_token_ids": True}])
+@pytest.mark.parametrize(
+    "more",
+    [{}, {"stop": ["z"]}, {"stream_interval": 3}, {"logprobs": True}, {"return_token_ids": True}],
+)
 def test_a_stream_says_what_a_whole_answer_says(more: dict[str, Any]) -> None:
-    assert said(events(chat(stream=True, **more))) == whole(chat(**more))["choices"][0]["message"]["content"]
+    assert (
+        said(events(chat(stream=True, **more)))
+        == whole(chat(**more))["choices"][0]["message"]["content"]
+    )
 
 
 @pytest.mark.parametrize(
     ("accepts", "prefix"),
     [
         (lambda **how: accept(api.chat, {**HELLO, **how.pop("body", {})}, **how), "chatcmpl-"),
-        (lambda **how: accept(api.completion, {"prompt": "a", **how.pop("body", {})}, **how), "cmpl-"),
+        (
+            lambda **how: accept(api.completion, {"prompt": "a", **how.pop("body", {})}, **how),
+            "cmpl-",
+        ),
     ],
 )
 def test_the_header_names_an_answer_then_the_body_then_chance(accepts: Any, prefix: str) -> None:
@@ -51,7 +65,16 @@ class TestUsage:
     def test_counts_stand_in_each_event_if_asked_for(self) -> None:
         role, *tokens, total, _ = events(chat(**CONTINUOUS))
         assert list(role)[-3:] == ["usage", "prompt_token_ids", "prompt_text"]
-        assert [event["usage"]["completion_tokens"] for event in (role, *tokens, total)] == [0, 1, 2, 3, 4, 5, 6, 6]
+        assert [event["usage"]["completion_tokens"] for event in (role, *tokens, total)] == [
+            0,
+            1,
+            2,
+            3,
+            4,
+            5,
+            6,
+            6,
+        ]
         assert all("completion_tokens_details" in event["usage"] for event in tokens)
         assert "completion_tokens_details" not in total["usage"]
 
@@ -83,7 +106,9 @@ class TestUsage:
 
 
 class TestTokens:
-    def test_ids_and_text_of_the_prompt_come_first_and_those_of_the_answer_with_their_text(self) -> None:
+    def test_ids_and_text_of_the_prompt_come_first_and_those_of_the_answer_with_their_text(
+        self,
+    ) -> None:
         role, *tokens, _ = events(chat(stream=True, return_token_ids=True, return_prompt_text=True))
         tokenized = api.tokenize(api.Rules("tiny"), "application/json", json.dumps(HELLO).encode())
         assert role["prompt_token_ids"] == tokenized["tokens"]
@@ -92,14 +117,25 @@ class TestTokens:
         assert [len(one) for one in ids] == [1] * 6
         assert list(chain(*ids)) == whole(chat(return_token_ids=True))["choices"][0]["token_ids"]
 
-    @pytest.mark.parametrize(("interval", "counts"), [(4, [1, 4, 1]), (1, [1] * 6), (100, [1, 5]), (None, [1] * 6)])
-    def test_so_many_tokens_share_an_event_but_for_the_first_and_the_last(self, interval: int | None, counts: list[int]) -> None:
+    @pytest.mark.parametrize(
+        ("interval", "counts"), [(4, [1, 4, 1]), (1, [1] * 6), (100, [1, 5]), (None, [1] * 6)]
+    )
+    def test_so_many_tokens_share_an_event_but_for_the_first_and_the_last(
+        self, interval: int | None, counts: list[int]
+    ) -> None:
         _, *tokens, _ = events(chat(stream=True, return_token_ids=True, stream_interval=interval))
         assert [len(event["choices"][0]["token_ids"]) for event in tokens] == counts
 
     def test_beams_are_told_of_at_their_end(self) -> None:
-        told = events(chat(stream=True, use_beam_search=True, n=2, temperature=0, return_token_ids=True))
-        assert [len(event["choices"][0].get("token_ids", ())) for event in told[:-1]] == [0, 0, 6, 6]
+        told = events(
+            chat(stream=True, use_beam_search=True, n=2, temperature=0, return_token_ids=True)
+        )
+        assert [len(event["choices"][0].get("token_ids", ())) for event in told[:-1]] == [
+            0,
+            0,
+            6,
+            6,
+        ]
 
     def test_several_tokens_in_a_plain_event_count_as_several(self) -> None:
         request = chat(**USAGE)
@@ -108,7 +144,9 @@ class TestTokens:
         assert json.loads(writer.end()[0][6:])["usage"]["completion_tokens"] == 2
 
     def test_several_tokens_can_be_told_of_at_once(self) -> None:
-        writer = chat(stream=True, return_token_ids=True, **{"stream_options": {"include_usage": True}}).writer(chat().plan())
+        writer = chat(
+            stream=True, return_token_ids=True, **{"stream_options": {"include_usage": True}}
+        ).writer(chat().plan())
         writer.begin()
         event = json.loads(writer.event(0, Piece("a b", (300, 301)))[6:])
         assert event["choices"][0]["token_ids"] == [300, 301]
@@ -118,31 +156,47 @@ class TestTokens:
 class TestLogprobs:
     def test_of_a_chat(self) -> None:
         told = whole(chat(logprobs=True, top_logprobs=3))["choices"][0]
-        assert "".join(one["token"] for one in told["logprobs"]["content"]) == told["message"]["content"]
+        assert (
+            "".join(one["token"] for one in told["logprobs"]["content"])
+            == told["message"]["content"]
+        )
         for one in told["logprobs"]["content"]:
             assert bytes(one["bytes"]).decode() == one["token"] == one["top_logprobs"][0]["token"]
             assert len({other["token"] for other in one["top_logprobs"]}) == 3
             assert one["logprob"] >= max(other["logprob"] for other in one["top_logprobs"])
 
     def test_tokens_may_be_shown_as_ids(self) -> None:
-        told = whole(chat(logprobs=True, return_tokens_as_token_ids=True, return_token_ids=True))["choices"][0]
-        assert [one["token"] for one in told["logprobs"]["content"]] == [f"token_id:{id}" for id in told["token_ids"]]
+        told = whole(chat(logprobs=True, return_tokens_as_token_ids=True, return_token_ids=True))[
+            "choices"
+        ][0]
+        assert [one["token"] for one in told["logprobs"]["content"]] == [
+            f"token_id:{id}" for id in told["token_ids"]
+        ]
 
     def test_of_tokens_that_the_client_names(self) -> None:
-        told = whole(chat(logprobs=True, logprob_token_ids=[300, 301]))["choices"][0]["logprobs"]["content"][0]
+        told = whole(chat(logprobs=True, logprob_token_ids=[300, 301]))["choices"][0]["logprobs"][
+            "content"
+        ][0]
         assert len(told["top_logprobs"]) == 3
 
     def test_of_a_completion_with_the_places_of_its_tokens(self) -> None:
         choice = whole(completion(logprobs=2))["choices"][0]
         told = choice["logprobs"]
-        assert [choice["text"][at:].startswith(token) for at, token in zip(told["text_offset"], told["tokens"], strict=True)] == [
-            True
-        ] * 6
+        assert [
+            choice["text"][at:].startswith(token)
+            for at, token in zip(told["text_offset"], told["tokens"], strict=True)
+        ] == [True] * 6
         assert [len(one) for one in told["top_logprobs"]] == [2] * 6
 
     def test_places_go_on_from_event_to_event(self) -> None:
-        told = [event["choices"][0]["logprobs"]["text_offset"] for event in events(completion(logprobs=0, stream=True))[:-1]]
-        assert list(chain(*told)) == whole(completion(logprobs=0))["choices"][0]["logprobs"]["text_offset"]
+        told = [
+            event["choices"][0]["logprobs"]["text_offset"]
+            for event in events(completion(logprobs=0, stream=True))[:-1]
+        ]
+        assert (
+            list(chain(*told))
+            == whole(completion(logprobs=0))["choices"][0]["logprobs"]["text_offset"]
+        )
 
     def test_an_echoed_prompt_has_them_too_but_for_its_first_token(self) -> None:
         told = whole(completion(echo=True, logprobs=1))["choices"][0]["logprobs"]
@@ -167,15 +221,28 @@ class TestEcho:
 
     def test_with_no_tokens_asked_for_only_the_prompt_is_shown_though_one_is_made(self) -> None:
         answer = whole(completion(echo=True, max_tokens=0))
-        assert (answer["choices"][0]["text"], answer["usage"]["completion_tokens"]) == ("Hello world", 1)
+        assert (answer["choices"][0]["text"], answer["usage"]["completion_tokens"]) == (
+            "Hello world",
+            1,
+        )
         told = whole(completion(echo=True, max_tokens=0, logprobs=1))["choices"][0]["logprobs"]
         assert told["tokens"] == ["Hello", " world"]
 
     def test_a_chat_goes_on_from_its_last_message(self) -> None:
-        request = {"messages": SAID, "echo": True, "add_generation_prompt": False, "continue_final_message": True}
-        assert whole(chat(**request))["choices"][0]["message"]["content"].startswith("The answer is")
+        request = {
+            "messages": SAID,
+            "echo": True,
+            "add_generation_prompt": False,
+            "continue_final_message": True,
+        }
+        assert whole(chat(**request))["choices"][0]["message"]["content"].startswith(
+            "The answer is"
+        )
         role, echoed, first, *_ = events(chat(stream=True, **request))
-        assert (role["choices"][0]["delta"]["role"], echoed["choices"][0]["delta"]) == ("assistant", {"content": "The answer is"})
+        assert (role["choices"][0]["delta"]["role"], echoed["choices"][0]["delta"]) == (
+            "assistant",
+            {"content": "The answer is"},
+        )
         assert "token_ids" not in echoed["choices"][0]
         assert "token_ids" in first["choices"][0]
 
@@ -187,7 +254,13 @@ class TestToolServer:
     """A server with a tool parser tells of nothing that has no text."""
 
     def test_an_empty_token_is_no_event_and_an_empty_end_an_empty_delta(self) -> None:
-        request = {**HELLO, "max_tokens": 4, "logit_bias": {"2": 100}, "ignore_eos": True, "stream": True}
+        request = {
+            **HELLO,
+            "max_tokens": 4,
+            "logit_bias": {"2": 100},
+            "ignore_eos": True,
+            "stream": True,
+        }
         assert len(events(accept(api.chat, request))) == 1 + 4 + 1
         _, finish, _ = events(accept(api.chat, request, rules=PARSER))
         assert finish["choices"][0]["delta"] == {}
@@ -201,7 +274,10 @@ class TestToolServer:
             "stream": True,
             "return_token_ids": True,
         }
-        assert [event["choices"][0]["delta"] for event in events(accept(api.chat, request, rules=PARSER))[1:-1]] == [{}] * 4
+        assert [
+            event["choices"][0]["delta"]
+            for event in events(accept(api.chat, request, rules=PARSER))[1:-1]
+        ] == [{}] * 4
 
 
 class TestResponses:
@@ -225,12 +301,19 @@ class TestResponses:
         assert call == {**same, "id": call["id"], "call_id": call["call_id"]}
 
     def test_what_went_in_and_came_out_is_shown_if_asked_for(self) -> None:
-        told = whole(accept(api.response, {"input": "a", "max_output_tokens": 3, "enable_response_messages": True}))
+        told = whole(
+            accept(
+                api.response,
+                {"input": "a", "max_output_tokens": 3, "enable_response_messages": True},
+            )
+        )
         assert told["output_messages"][0]["message"] == told["output"][0]["content"][0]["text"]
         assert len(told["output_messages"][0]["tokens"]) == 3
 
 
-@pytest.mark.parametrize("how", [chat, completion, lambda **more: accept(api.response, {"input": "a", **more})])
+@pytest.mark.parametrize(
+    "how", [chat, completion, lambda **more: accept(api.response, {"input": "a", **more})]
+)
 def test_an_endless_stream_keeps_to_its_memory(how: Any) -> None:
     request = how(stream=True)
     plan = replace(request.plan(), eos_after=None, context=None, max_tokens=None)

@@ -35,18 +35,33 @@ def test_however_a_text_is_cut_the_same_is_read(cuts: set[int]) -> None:
     pieces = [TWO[start:end] for start, end in pairwise(places)]
     text, calls = read(pieces)
     assert text == "Well, <b> then.\n"
-    assert [(name, json.loads(arguments)) for name, arguments in calls] == [("f", {"a": '}"{', "b": [1, {}]}), ("g", False)]
+    assert [(name, json.loads(arguments)) for name, arguments in calls] == [
+        ("f", {"a": '}"{', "b": [1, {}]}),
+        ("g", False),
+    ]
 
 
 def test_a_whole_text_gives_its_text_and_its_calls() -> None:
     content, calls = parse(TWO)
     assert content == "Well, <b> then.\n"
-    assert [(call.name, json.loads(call.arguments)) for call in calls] == [("f", {"a": '}"{', "b": [1, {}]}), ("g", False)]
+    assert [(call.name, json.loads(call.arguments)) for call in calls] == [
+        ("f", {"a": '}"{', "b": [1, {}]}),
+        ("g", False),
+    ]
     assert parse(ONE)[0] is None
 
 
 @pytest.mark.parametrize(
-    "text", ["Hello", "", "<tool_call", "<tool_call>{", ONE[:-20], "<tool_call>5</tool_call>", "<tool_call>{}</tool_call>"]
+    "text",
+    [
+        "Hello",
+        "",
+        "<tool_call",
+        "<tool_call>{",
+        ONE[:-20],
+        "<tool_call>5</tool_call>",
+        "<tool_call>{}</tool_call>",
+    ],
 )
 def test_what_holds_no_whole_call_is_text(text: str) -> None:
     assert parse(text) == (text, [])

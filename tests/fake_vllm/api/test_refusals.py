@@ -6,7 +6,17 @@ from typing import Any
 import pytest
 
 from fake_vllm import api
-from tests.fake_vllm.api.ask import HELLO, PARSER, PLAIN, accept, chat, completion, events, refusal, whole
+from tests.fake_vllm.api.ask import (
+    HELLO,
+    PARSER,
+    PLAIN,
+    accept,
+    chat,
+    completion,
+    events,
+    refusal,
+    whole,
+)
 
 NAMED = {"type": "function", "function": {"name": "f"}}
 TOOL = {"type": "function", "function": {"name": "f"}}
@@ -21,12 +31,20 @@ TOOL = {"type": "function", "function": {"name": "f"}}
         ({"presence_penalty": 3}, None, "presence_penalty must be in [-2, 2], got 3.0."),
         ({"repetition_penalty": 0}, None, "must be greater than zero"),
         ({"max_tokens": 40_000}, "max_tokens", "cannot be greater than max_model_len=32768"),
-        ({"max_completion_tokens": 40_000}, "max_completion_tokens", "max_completion_tokens=40000 cannot"),
+        (
+            {"max_completion_tokens": 40_000},
+            "max_completion_tokens",
+            "max_completion_tokens=40000 cannot",
+        ),
         ({"min_tokens": -1}, None, "must be greater than or equal to 0"),
         ({"stop": ["a", ""]}, None, "stop cannot contain an empty string."),
         ({"bad_words": [""]}, None, "bad_words cannot contain an empty string."),
         ({"logit_bias": {"x": 1}}, "logit_bias", "cannot be converted to integer token IDs: ['x']"),
-        ({"logit_bias": {"2048": 1}}, "logit_bias", "[2048] in logit_bias contain out-of-vocab token ids. Vocabulary size: 2048"),
+        (
+            {"logit_bias": {"2048": 1}},
+            "logit_bias",
+            "[2048] in logit_bias contain out-of-vocab token ids. Vocabulary size: 2048",
+        ),
         ({"stop_token_ids": [-1]}, "stop_token_ids", "[-1] in stop_token_ids"),
         ({"allowed_token_ids": []}, "allowed_token_ids", "is not None and empty!"),
         ({"logprobs": True, "top_logprobs": -1}, "logprobs", "Requested sample logprobs of 2048"),
@@ -34,7 +52,11 @@ TOOL = {"type": "function", "function": {"name": "f"}}
         ({"thinking_token_budget": 5}, None, "reasoning_config is not configured"),
         ({"cache_salt": "a/b"}, "cache_salt", "must not contain '@'"),
         ({"chat_template": "x"}, None, "untrusted chat template"),
-        ({"truncate_prompt_tokens": 40_000}, "truncate_prompt_tokens", "cannot be greater than max_model_len = 32768"),
+        (
+            {"truncate_prompt_tokens": 40_000},
+            "truncate_prompt_tokens",
+            "cannot be greater than max_model_len = 32768",
+        ),
         ({"n": 0}, None, "n must be at least 1, got 0."),
         ({"n": 2, "temperature": 0}, None, "n must be 1 when using greedy sampling, got 2."),
         ({"structured_outputs": {"choice": []}}, None, "Choice '[]' cannot be an empty list"),
@@ -64,13 +86,20 @@ def test_a_parameter_out_of_range(more: dict[str, Any], param: str | None, says:
         ({"max_tokens": 40_000, "messages": []}, "max_tokens=40000"),
     ],
 )
-def test_of_several_faults_the_one_is_told_that_vllm_finds_first(more: dict[str, Any], first: str) -> None:
+def test_of_several_faults_the_one_is_told_that_vllm_finds_first(
+    more: dict[str, Any], first: str
+) -> None:
     assert first in refusal(lambda: chat(**more))[3]
 
 
 def test_ten_faults_are_told_and_the_rest_counted() -> None:
-    _, type, param, message = refusal(lambda: accept(api.chat, {"messages": [{"role": "user", "content": 5}]}))
-    assert (type, param) == ("Bad Request", "body.messages.0.ChatCompletionDeveloperMessageParam.content")
+    _, type, param, message = refusal(
+        lambda: accept(api.chat, {"messages": [{"role": "user", "content": 5}]})
+    )
+    assert (type, param) == (
+        "Bad Request",
+        "body.messages.0.ChatCompletionDeveloperMessageParam.content",
+    )
     assert message.startswith("22 validation errors:\n")
     assert message.endswith("\n  ...and 12 more errors")
     assert message.count("'loc'") == 10
@@ -104,12 +133,29 @@ def test_a_body_that_is_none(content_type: str, body: bytes, says: str) -> None:
     ("messages", "says"),
     [
         (
-            [{"role": "user", "content": [{"type": "input_audio", "input_audio": {"data": "", "format": "wav"}}]}],
+            [
+                {
+                    "role": "user",
+                    "content": [
+                        {"type": "input_audio", "input_audio": {"data": "", "format": "wav"}}
+                    ],
+                }
+            ],
             "not a multimodal model",
         ),
-        ([{"role": "user", "content": [{"type": "zzz"}]}], "8 validation errors for ValidatorIterator"),
         (
-            [{"role": "assistant", "tool_calls": [{"id": "1", "type": "custom", "custom": {"input": "", "name": ""}}]}],
+            [{"role": "user", "content": [{"type": "zzz"}]}],
+            "8 validation errors for ValidatorIterator",
+        ),
+        (
+            [
+                {
+                    "role": "assistant",
+                    "tool_calls": [
+                        {"id": "1", "type": "custom", "custom": {"input": "", "name": ""}}
+                    ],
+                }
+            ],
             "of type 'function'",
         ),
         ([{"role": "user", "content": "\ud800"}], "TextEncodeInput must be"),
@@ -122,7 +168,11 @@ def test_messages_that_cannot_be_read(messages: Any, says: str) -> None:
 
 def test_what_vllm_stumbles_over_is_its_own_fault() -> None:
     status, type, _, message = refusal(lambda: chat(structured_outputs="x"))
-    assert (status, type, message) == (500, "InternalServerError", "'str' object has no attribute 'get'")
+    assert (status, type, message) == (
+        500,
+        "InternalServerError",
+        "'str' object has no attribute 'get'",
+    )
 
 
 class TestLength:
@@ -134,19 +184,35 @@ class TestLength:
         assert time.perf_counter() - start < 5, "it takes 0.1 s; the bound is for slow machines"
 
     def test_one_that_is_too_long_is_counted_only_so_far(self) -> None:
-        assert "at least 32769 input tokens" in refusal(lambda: completion(prompt="Hello " * 60_000))[3]
-        assert "contains 40000 input tokens" in refusal(lambda: completion(prompt=[300] * 40_000))[3]
+        assert (
+            "at least 32769 input tokens"
+            in refusal(lambda: completion(prompt="Hello " * 60_000))[3]
+        )
+        assert (
+            "contains 40000 input tokens" in refusal(lambda: completion(prompt=[300] * 40_000))[3]
+        )
 
     def test_one_that_fills_the_context_leaves_nothing_to_say(self) -> None:
-        assert "max_tokens must be at least 1, got 0." in refusal(lambda: completion(prompt=[300] * 32_768))[3]
+        assert (
+            "max_tokens must be at least 1, got 0."
+            in refusal(lambda: completion(prompt=[300] * 32_768))[3]
+        )
 
     def test_one_token_less_leaves_one(self) -> None:
         answer = whole(completion(prompt=[300] * 32_767))
-        assert (answer["usage"]["completion_tokens"], answer["choices"][0]["finish_reason"]) == (1, "length")
+        assert (answer["usage"]["completion_tokens"], answer["choices"][0]["finish_reason"]) == (
+            1,
+            "length",
+        )
 
     @pytest.mark.parametrize(("side", "kept"), [(None, [300, 301]), ("left", [302, 303])])
     def test_a_prompt_can_be_cut_to_length(self, side: str | None, kept: list[int]) -> None:
-        request = completion(prompt=[300, 301, 302, 303], truncate_prompt_tokens=2, truncation_side=side, return_token_ids=True)
+        request = completion(
+            prompt=[300, 301, 302, 303],
+            truncate_prompt_tokens=2,
+            truncation_side=side,
+            return_token_ids=True,
+        )
         assert whole(request)["choices"][0]["prompt_token_ids"] == kept
 
 
@@ -181,17 +247,27 @@ class TestStreams:
                 "code": 400,
             }
         }
-        assert b'{"error": {"message": ' in request.writer(request.plan()).end()[0], "the one JSON with spaces"
+        assert b'{"error": {"message": ' in request.writer(request.plan()).end()[0], (
+            "the one JSON with spaces"
+        )
 
     def test_what_is_found_before_is_an_answer_of_its_own(self) -> None:
         assert refusal(lambda: chat(stream=True, temperature=-1))[0] == 400
 
 
 class TestTools:
-    @pytest.mark.parametrize(("choice", "says"), [("auto", '"auto" tool choice requires'), (NAMED, 'function "f" requires')])
+    @pytest.mark.parametrize(
+        ("choice", "says"),
+        [("auto", '"auto" tool choice requires'), (NAMED, 'function "f" requires')],
+    )
     def test_without_a_parser_no_tool_is_called(self, choice: Any, says: str) -> None:
         assert says in refusal(lambda: chat(tools=[TOOL], tool_choice=choice))[3]
-        assert accept(api.chat, {**HELLO, "tools": [TOOL], "tool_choice": choice}, rules=PARSER).choices == 1
+        assert (
+            accept(
+                api.chat, {**HELLO, "tools": [TOOL], "tool_choice": choice}, rules=PARSER
+            ).choices
+            == 1
+        )
 
     def test_tools_that_may_not_be_called_are_no_matter(self) -> None:
         assert whole(chat(tools=[TOOL], tool_choice="none"))["choices"][0]["message"]["content"]
@@ -200,30 +276,53 @@ class TestTools:
 class TestResponses:
     def test_none_is_kept(self) -> None:
         refused = api.unknown_response("resp_1")
-        assert (refused.status, refused.body["error"]["message"]) == (404, "Response with id 'resp_1' not found.")
+        assert (refused.status, refused.body["error"]["message"]) == (
+            404,
+            "Response with id 'resp_1' not found.",
+        )
         going_on = {"input": "x", "previous_response_id": "resp_1"}
-        assert refusal(lambda: accept(api.response, going_on))[:3] == (404, "invalid_request_error", "response_id")
+        assert refusal(lambda: accept(api.response, going_on))[:3] == (
+            404,
+            "invalid_request_error",
+            "response_id",
+        )
 
     def test_a_query_that_cannot_be_is_told_of_first(self) -> None:
-        assert refusal(lambda: api.unknown_response("x", {"starting_after": "y"}))[2] == "query.starting_after"
+        assert (
+            refusal(lambda: api.unknown_response("x", {"starting_after": "y"}))[2]
+            == "query.starting_after"
+        )
         assert api.unknown_response("x", {"starting_after": "5", "stream": "true"}).status == 404
 
     @pytest.mark.parametrize(
         ("more", "param"),
-        [({"background": True}, "background"), ({"prompt": {"id": "x"}}, "prompt"), ({"tool_choice": "required"}, "tool_choice")],
+        [
+            ({"background": True}, "background"),
+            ({"prompt": {"id": "x"}}, "prompt"),
+            ({"tool_choice": "required"}, "tool_choice"),
+        ],
     )
     def test_what_only_openai_has(self, more: dict[str, Any], param: str) -> None:
         assert refusal(lambda: accept(api.response, {"input": "x", **more}))[2] == param
 
 
-@pytest.mark.parametrize("tokens", ["[-1]", '["a"]', "[9223372036854775808]", "[1099511627776]", "[1.5]", "null"])
+@pytest.mark.parametrize(
+    "tokens", ["[-1]", '["a"]', "[9223372036854775808]", "[1099511627776]", "[1.5]", "null"]
+)
 def test_numbers_that_are_no_tokens(tokens: str) -> None:
-    assert refusal(lambda: api.detokenize(PLAIN, "application/json", f'{{"tokens": {tokens}}}'.encode()))[0] == 400
+    assert (
+        refusal(
+            lambda: api.detokenize(PLAIN, "application/json", f'{{"tokens": {tokens}}}'.encode())
+        )[0]
+        == 400
+    )
 
 
 def test_tokens_come_back_as_text() -> None:
-    told = api.tokenize(PLAIN, "application/json", b'{"prompt": "Hello world", "return_token_strs": true}')
+    told = api.tokenize(
+        PLAIN, "application/json", b'{"prompt": "Hello world", "return_token_strs": true}'
+    )
     assert (told["count"], told["token_strs"]) == (2, ["Hello", "\u0120world"])
-    assert api.detokenize(PLAIN, "application/json", str(told | {"token_strs": 0}).replace("'", '"').encode()) == {
-        "prompt": "Hello world"
-    }
+    assert api.detokenize(
+        PLAIN, "application/json", str(told | {"token_strs": 0}).replace("'", '"').encode()
+    ) == {"prompt": "Hello world"}

@@ -9,7 +9,11 @@ import pytest
 
 from fake_vllm.testing import FakeVllm as Fake
 
-PERSON = {"type": "object", "properties": {"name": {"type": "string"}, "age": {"type": "integer"}}, "required": ["name", "age"]}
+PERSON = {
+    "type": "object",
+    "properties": {"name": {"type": "string"}, "age": {"type": "integer"}},
+    "required": ["name", "age"],
+}
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +23,9 @@ def server() -> Iterator[Fake]:
 
 
 def by_schema(schema: Any) -> dict[str, Any]:
-    return {"response_format": {"type": "json_schema", "json_schema": {"name": "it", "schema": schema}}}
+    return {
+        "response_format": {"type": "json_schema", "json_schema": {"name": "it", "schema": schema}}
+    }
 
 
 def ask(client: httpx2.Client, fake: Fake, text: str = "Hello", **more: Any) -> str:
@@ -30,21 +36,29 @@ def ask(client: httpx2.Client, fake: Fake, text: str = "Hello", **more: Any) -> 
     return content
 
 
-def stream(client: httpx2.Client, fake: Fake, text: str = "Hello", *, most: int = 400, **more: Any) -> list[str]:
+def stream(
+    client: httpx2.Client, fake: Fake, text: str = "Hello", *, most: int = 400, **more: Any
+) -> list[str]:
     """The texts of a stream's events; at most so many."""
     body = {"messages": [{"role": "user", "content": text}], "stream": True, **more}
     got: list[str] = []
     with client.stream("POST", f"{fake.base_url}/chat/completions", json=body) as answer:
         for line in answer.iter_lines():
             if line.startswith("data: {"):
-                got.append(json.loads(line.removeprefix("data: "))["choices"][0]["delta"]["content"])
+                got.append(
+                    json.loads(line.removeprefix("data: "))["choices"][0]["delta"]["content"]
+                )
             if len(got) > most:
                 break
     return got
 
 
-@pytest.mark.parametrize("more", [by_schema(PERSON), {"structured_outputs": {"json": PERSON}}], ids=["OpenAI", "vLLM"])
-def test_json_conforms_to_the_schema(more: dict[str, Any], server: Fake, http: httpx2.Client) -> None:
+@pytest.mark.parametrize(
+    "more", [by_schema(PERSON), {"structured_outputs": {"json": PERSON}}], ids=["OpenAI", "vLLM"]
+)
+def test_json_conforms_to_the_schema(
+    more: dict[str, Any], server: Fake, http: httpx2.Client
+) -> None:
     person = json.loads(ask(http, server, **more))
     assert list(person) == ["name", "age"]
     assert (type(person["name"]), type(person["age"])) == (str, int)
@@ -63,19 +77,28 @@ def test_the_seed_decides(server: Fake, http: httpx2.Client) -> None:
 
 
 def test_the_prompt_offers_values(server: Fake, http: httpx2.Client) -> None:
-    assert json.loads(ask(http, server, "'Ada' is 36", **by_schema(PERSON))) == {"name": "Ada", "age": 36}
+    assert json.loads(ask(http, server, "'Ada' is 36", **by_schema(PERSON))) == {
+        "name": "Ada",
+        "age": 36,
+    }
 
 
 def test_any_object_has_the_keys_that_the_prompt_quotes(server: Fake, http: httpx2.Client) -> None:
     format = {"type": "json_object"}
     assert ask(http, server, response_format=format) == "{}"
-    assert list(json.loads(ask(http, server, "JSON with 'setup' and 'punchline' keys", response_format=format))) == [
+    assert list(
+        json.loads(
+            ask(http, server, "JSON with 'setup' and 'punchline' keys", response_format=format)
+        )
+    ) == [
         "setup",
         "punchline",
     ]
 
 
-def test_a_choice_is_one_of_them_and_the_named_one_if_any(server: Fake, http: httpx2.Client) -> None:
+def test_a_choice_is_one_of_them_and_the_named_one_if_any(
+    server: Fake, http: httpx2.Client
+) -> None:
     either = {"choice": ["yes", "no"]}
     assert ask(http, server, structured_outputs=either) in ("yes", "no")
     assert ask(http, server, "Say no", structured_outputs=either) == "no"
@@ -83,7 +106,9 @@ def test_a_choice_is_one_of_them_and_the_named_one_if_any(server: Fake, http: ht
 
 def test_plain_completions_are_constrained_too(server: Fake, http: httpx2.Client) -> None:
     body = {"prompt": "Hello", "structured_outputs": {"json": {"const": 5}}}
-    assert http.post(f"{server.base_url}/completions", json=body).json()["choices"][0]["text"] == "5"
+    assert (
+        http.post(f"{server.base_url}/completions", json=body).json()["choices"][0]["text"] == "5"
+    )
 
 
 @pytest.mark.parametrize(
@@ -91,7 +116,14 @@ def test_plain_completions_are_constrained_too(server: Fake, http: httpx2.Client
     [
         ({"regex": "ab{3}"}, "abbb"),
         ({"grammar": 'root ::= "yes" | "no"'}, "yes"),
-        ({"structural_tag": json.dumps({"type": "structural_tag", "format": {"type": "const_string", "value": "ok"}})}, "ok"),
+        (
+            {
+                "structural_tag": json.dumps(
+                    {"type": "structural_tag", "format": {"type": "const_string", "value": "ok"}}
+                )
+            },
+            "ok",
+        ),
     ],
 )
 def test_other_constraints_are_kept_as_far_as_a_text_can_be_made_up(
@@ -104,14 +136,20 @@ def test_text_is_no_constraint(server: Fake, http: httpx2.Client) -> None:
     assert ask(http, server, response_format={"type": "text"}) == ask(http, server)
 
 
-def test_a_complete_text_ends_with_stop_even_if_the_scenario_wanted_fewer_tokens(server: Fake, http: httpx2.Client) -> None:
+def test_a_complete_text_ends_with_stop_even_if_the_scenario_wanted_fewer_tokens(
+    server: Fake, http: httpx2.Client
+) -> None:
     assert json.loads(ask(http, server, fake_scenario="finite:tokens=2", **by_schema(PERSON)))
 
 
 @pytest.mark.parametrize(
-    ("schema", "filler"), [(PERSON, None), ({"type": "object"}, " "), ({"enum": ["a"]}, "")], ids=["text", "space", "nothing"]
+    ("schema", "filler"),
+    [(PERSON, None), ({"type": "object"}, " "), ({"enum": ["a"]}, "")],
+    ids=["text", "space", "nothing"],
 )
-def test_endless_json_does_not_end(schema: Any, filler: str | None, server: Fake, http: httpx2.Client) -> None:
+def test_endless_json_does_not_end(
+    schema: Any, filler: str | None, server: Fake, http: httpx2.Client
+) -> None:
     pieces = stream(http, server, fake_scenario="endless", **by_schema(schema))
     assert len(pieces) == 401
     assert filler is None or set(pieces[-300:]) == {filler}
@@ -127,15 +165,32 @@ def test_max_tokens_cuts_json(server: Fake, http: httpx2.Client) -> None:
     ("more", "says"),
     [
         ({"response_format": {"type": "json_schema"}}, "the 'json_schema' field must be provided."),
-        ({"structured_outputs": {"json": {}, "choice": ["a"]}}, "You can only use one kind of constraints"),
-        ({"structured_outputs": {"json_object": True, "choice": ["a"]}}, "but multiple are specified"),
+        (
+            {"structured_outputs": {"json": {}, "choice": ["a"]}},
+            "You can only use one kind of constraints",
+        ),
+        (
+            {"structured_outputs": {"json_object": True, "choice": ["a"]}},
+            "but multiple are specified",
+        ),
         ({"structured_outputs": {"choice": []}}, "cannot be an empty list"),
         ({"structured_outputs": {"json": "{"}}, "Invalid JSON grammar specification."),
-        (by_schema({"type": "object", "properties": 5}), "Grammar error: properties must be an object"),
-        (by_schema({"type": "string", "pattern": "^q{9}$"}), "fake-vllm has no text for the pattern"),
+        (
+            by_schema({"type": "object", "properties": 5}),
+            "Grammar error: properties must be an object",
+        ),
+        (
+            by_schema({"type": "string", "pattern": "^q{9}$"}),
+            "fake-vllm has no text for the pattern",
+        ),
     ],
 )
-def test_what_cannot_be_played_is_refused(more: dict[str, Any], says: str, server: Fake, http: httpx2.Client) -> None:
-    answer = http.post(f"{server.base_url}/chat/completions", json={"messages": [{"role": "user", "content": "Hi"}], **more})
+def test_what_cannot_be_played_is_refused(
+    more: dict[str, Any], says: str, server: Fake, http: httpx2.Client
+) -> None:
+    answer = http.post(
+        f"{server.base_url}/chat/completions",
+        json={"messages": [{"role": "user", "content": "Hi"}], **more},
+    )
     assert answer.status_code == 400
     assert says in answer.json()["error"]["message"]

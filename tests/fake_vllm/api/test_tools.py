@@ -37,7 +37,9 @@ def ask(client: httpx2.Client, fake: Fake, text: str, **more: Any) -> dict[str, 
     return choice
 
 
-def deltas(client: httpx2.Client, fake: Fake, text: str, *, most: int = 400, **more: Any) -> list[dict[str, Any]]:
+def deltas(
+    client: httpx2.Client, fake: Fake, text: str, *, most: int = 400, **more: Any
+) -> list[dict[str, Any]]:
     """The choices of a stream's events, without the role event; at most so many."""
     got: list[dict[str, Any]] = []
     body = {"messages": [{"role": "user", "content": text}], "stream": True, **more}
@@ -69,10 +71,14 @@ def called(choice: dict[str, Any]) -> list[tuple[str, Any]]:
 
 
 class TestOnTheWire:
-    def test_a_stream_says_what_a_whole_answer_says(self, server: Fake, http: httpx2.Client) -> None:
+    def test_a_stream_says_what_a_whole_answer_says(
+        self, server: Fake, http: httpx2.Client
+    ) -> None:
         text = "add 2 and 40"
         stream = gathered(deltas(http, server, text, tools=[ADD]))
-        assert [(name, json.loads(arguments)) for name, arguments in stream] == called(ask(http, server, text, tools=[ADD]))
+        assert [(name, json.loads(arguments)) for name, arguments in stream] == called(
+            ask(http, server, text, tools=[ADD])
+        )
 
     @pytest.mark.parametrize(
         ("choice", "reason", "content"),
@@ -87,31 +93,53 @@ class TestOnTheWire:
     ) -> None:
         whole = ask(http, server, "add 1 and 2", tools=[ADD], tool_choice=choice)
         assert (whole["finish_reason"], whole["message"]["content"]) == (reason, content)
-        assert deltas(http, server, "add 1 and 2", tools=[ADD], tool_choice=choice)[-1]["finish_reason"] == reason
+        assert (
+            deltas(http, server, "add 1 and 2", tools=[ADD], tool_choice=choice)[-1][
+                "finish_reason"
+            ]
+            == reason
+        )
 
-    def test_several_calls_have_ids_and_indices_of_their_own(self, server: Fake, http: httpx2.Client) -> None:
+    def test_several_calls_have_ids_and_indices_of_their_own(
+        self, server: Fake, http: httpx2.Client
+    ) -> None:
         events = deltas(http, server, "first add 1 and 2, then ping", tools=[PING, ADD])
-        begun = [part for event in events for part in event["delta"].get("tool_calls", []) if "id" in part]
-        assert [(part["index"], part["function"]) for part in begun] == [(0, {"name": "add"}), (1, {"name": "ping"})]
+        begun = [
+            part
+            for event in events
+            for part in event["delta"].get("tool_calls", [])
+            if "id" in part
+        ]
+        assert [(part["index"], part["function"]) for part in begun] == [
+            (0, {"name": "add"}),
+            (1, {"name": "ping"}),
+        ]
         assert len({part["id"] for part in begun}) == 2
 
     def test_a_call_cut_short_is_length_in_a_stream_and_raw_text_in_a_whole_answer(
         self, server: Fake, http: httpx2.Client
     ) -> None:
-        assert deltas(http, server, "add 1 and 2", tools=[ADD], max_tokens=5)[-1]["finish_reason"] == "length"
+        assert (
+            deltas(http, server, "add 1 and 2", tools=[ADD], max_tokens=5)[-1]["finish_reason"]
+            == "length"
+        )
         whole = ask(http, server, "add 1 and 2", tools=[ADD], max_tokens=5)
         assert whole["finish_reason"] == "length"
         assert whole["message"]["content"] == '<tool_call>\n{"name":'
         assert "tool_calls" not in whole["message"]
 
-    def test_a_stop_string_in_the_arguments_cuts_them(self, server: Fake, http: httpx2.Client) -> None:
+    def test_a_stop_string_in_the_arguments_cuts_them(
+        self, server: Fake, http: httpx2.Client
+    ) -> None:
         events = deltas(http, server, "add 1 and 2", tools=[ADD], stop=[', "b"'])
         assert gathered(events) == [("add", '{"a": 1')]
         assert events[-1]["stop_reason"] == ', "b"'
 
     def test_calls_count_in_the_usage(self, server: Fake, http: httpx2.Client) -> None:
         ask(http, server, "Hello", tools=[PING], tool_choice="required")
-        assert ledger(http, server)[-1]["tokens"] > 10, "what the parser takes out is made all the same"
+        assert ledger(http, server)[-1]["tokens"] > 10, (
+            "what the parser takes out is made all the same"
+        )
 
 
 class TestWhichTool:
@@ -139,14 +167,24 @@ class TestWhichTool:
     def test_none_calls_none(self, server: Fake, http: httpx2.Client) -> None:
         assert called(ask(http, server, "ping", tools=[PING], tool_choice="none")) == []
 
-    def test_required_calls_the_first_if_none_is_named(self, server: Fake, http: httpx2.Client) -> None:
-        assert called(ask(http, server, "Hello", tools=[PING, WEATHER], tool_choice="required")) == [("ping", {})]
+    def test_required_calls_the_first_if_none_is_named(
+        self, server: Fake, http: httpx2.Client
+    ) -> None:
+        assert called(
+            ask(http, server, "Hello", tools=[PING, WEATHER], tool_choice="required")
+        ) == [("ping", {})]
 
-    def test_one_call_only_if_they_may_not_be_parallel(self, server: Fake, http: httpx2.Client) -> None:
-        answer = ask(http, server, "add 1 and 2, then ping", tools=[PING, ADD], parallel_tool_calls=False)
+    def test_one_call_only_if_they_may_not_be_parallel(
+        self, server: Fake, http: httpx2.Client
+    ) -> None:
+        answer = ask(
+            http, server, "add 1 and 2, then ping", tools=[PING, ADD], parallel_tool_calls=False
+        )
         assert called(answer) == [("add", {"a": 1, "b": 2})]
 
-    def test_after_a_tool_has_spoken_the_model_answers_with_text(self, server: Fake, http: httpx2.Client) -> None:
+    def test_after_a_tool_has_spoken_the_model_answers_with_text(
+        self, server: Fake, http: httpx2.Client
+    ) -> None:
         call = {"id": "call_1", "type": "function", "function": {"name": "ping", "arguments": "{}"}}
         messages = [
             {"role": "system", "content": [{"type": "text", "text": "Be brief."}]},
@@ -154,7 +192,9 @@ class TestWhichTool:
             {"role": "assistant", "content": None, "tool_calls": [call]},
             {"role": "tool", "tool_call_id": "call_1", "content": "pong"},
         ]
-        answer = http.post(f"{server.base_url}/chat/completions", json={"messages": messages, "tools": [PING]}).json()
+        answer = http.post(
+            f"{server.base_url}/chat/completions", json={"messages": messages, "tools": [PING]}
+        ).json()
         assert answer["choices"][0]["message"]["content"]
         assert answer["choices"][0]["finish_reason"] == "stop"
 
@@ -163,8 +203,14 @@ class TestWhichTool:
     ("more", "says"),
     [
         ({"tool_choice": "auto"}, "`tools` must be set"),
-        ({"tools": [PING], "tool_choice": {"type": "function", "function": {"name": "pong"}}}, "does not match any"),
-        ({"tools": [PING], "tool_choice": {"type": "function"}}, "Invalid value for `function`: `None`"),
+        (
+            {"tools": [PING], "tool_choice": {"type": "function", "function": {"name": "pong"}}},
+            "does not match any",
+        ),
+        (
+            {"tools": [PING], "tool_choice": {"type": "function"}},
+            "Invalid value for `function`: `None`",
+        ),
         (
             {
                 "tools": [PING],
@@ -175,15 +221,22 @@ class TestWhichTool:
         ),
     ],
 )
-def test_what_cannot_be_called_is_refused(more: dict[str, Any], says: str, server: Fake, http: httpx2.Client) -> None:
-    answer = http.post(f"{server.base_url}/chat/completions", json={"messages": [{"role": "user", "content": "Hi"}], **more})
+def test_what_cannot_be_called_is_refused(
+    more: dict[str, Any], says: str, server: Fake, http: httpx2.Client
+) -> None:
+    answer = http.post(
+        f"{server.base_url}/chat/completions",
+        json={"messages": [{"role": "user", "content": "Hi"}], **more},
+    )
     assert answer.status_code == 400
     assert says in answer.json()["error"]["message"]
 
 
 class TestMisbehaviour:
     def test_endless_arguments_do_not_end(self, server: Fake, http: httpx2.Client) -> None:
-        events = deltas(http, server, "Hello", tools=[WEATHER], tool_choice="required", fake_scenario="endless")
+        events = deltas(
+            http, server, "Hello", tools=[WEATHER], tool_choice="required", fake_scenario="endless"
+        )
         assert len(events) == 400
         assert all(event["delta"]["tool_calls"] for event in events)
         [(_, arguments)] = gathered(events)
@@ -194,40 +247,78 @@ class TestMisbehaviour:
     def test_endless_white_space_in_arguments_is_silence_as_vllm_tells_it_only_with_what_follows(
         self, tools: list[Any], server: Fake, http: httpx2.Client
     ) -> None:
-        body = {"messages": [{"role": "user", "content": "Hi"}], "tools": tools, "tool_choice": "required", "stream": True}
+        body = {
+            "messages": [{"role": "user", "content": "Hi"}],
+            "tools": tools,
+            "tool_choice": "required",
+            "stream": True,
+        }
         with (
             pytest.raises(httpx2.ReadTimeout),
             http.stream(
-                "POST", f"{server.base_url}/chat/completions", json={**body, "fake_scenario": "endless"}, timeout=0.3
+                "POST",
+                f"{server.base_url}/chat/completions",
+                json={**body, "fake_scenario": "endless"},
+                timeout=0.3,
             ) as answer,
         ):
             list(answer.iter_lines())
         assert ledger(http, server)[-1]["tokens"] > 100
 
     @pytest.mark.parametrize("tools", [[WEATHER], [PING]], ids=["a string", "no arguments"])
-    @pytest.mark.parametrize("scenario", ["stall:after=30", "keep_alive:after=30", "no_first_token", "no_headers", "endless"])
+    @pytest.mark.parametrize(
+        "scenario",
+        ["stall:after=30", "keep_alive:after=30", "no_first_token", "no_headers", "endless"],
+    )
     def test_each_fault_holds_back_a_whole_answer(
         self, scenario: str, tools: list[Any], server: Fake, http: httpx2.Client
     ) -> None:
-        body = {"messages": [{"role": "user", "content": "Hi"}], "tools": tools, "tool_choice": "required"}
+        body = {
+            "messages": [{"role": "user", "content": "Hi"}],
+            "tools": tools,
+            "tool_choice": "required",
+        }
         with pytest.raises(httpx2.ReadTimeout):
-            http.post(f"{server.base_url}/chat/completions", json={**body, "fake_scenario": scenario}, timeout=0.3)
+            http.post(
+                f"{server.base_url}/chat/completions",
+                json={**body, "fake_scenario": scenario},
+                timeout=0.3,
+            )
 
-    def test_stall_counts_tokens_that_are_not_seen_too(self, server: Fake, http: httpx2.Client) -> None:
-        body = {"messages": [{"role": "user", "content": "Hi"}], "tools": [PING], "tool_choice": "required", "stream": True}
+    def test_stall_counts_tokens_that_are_not_seen_too(
+        self, server: Fake, http: httpx2.Client
+    ) -> None:
+        body = {
+            "messages": [{"role": "user", "content": "Hi"}],
+            "tools": [PING],
+            "tool_choice": "required",
+            "stream": True,
+        }
         got: list[str] = []
         with (
             pytest.raises(httpx2.ReadTimeout),
             http.stream(
-                "POST", f"{server.base_url}/chat/completions", json={**body, "fake_scenario": "stall:after=9"}, timeout=0.3
+                "POST",
+                f"{server.base_url}/chat/completions",
+                json={**body, "fake_scenario": "stall:after=9"},
+                timeout=0.3,
             ) as answer,
         ):
             got.extend(line for line in answer.iter_lines() if line)
         assert len(got) == 1 + 1  # role, name
         assert ledger(http, server)[-1]["tokens"] == 1 + 9
 
-    def test_a_finite_call_is_drawn_out_to_its_tokens_and_stays_whole(self, server: Fake, http: httpx2.Client) -> None:
-        answer = ask(http, server, "Hello", tools=[WEATHER], tool_choice="required", fake_scenario="finite:tokens=200")
+    def test_a_finite_call_is_drawn_out_to_its_tokens_and_stays_whole(
+        self, server: Fake, http: httpx2.Client
+    ) -> None:
+        answer = ask(
+            http,
+            server,
+            "Hello",
+            tools=[WEATHER],
+            tool_choice="required",
+            fake_scenario="finite:tokens=200",
+        )
         [(_, arguments)] = called(answer)
         assert len(arguments["city"].split()) > 100
         assert ledger(http, server)[-1]["tokens"] == 200 + 1

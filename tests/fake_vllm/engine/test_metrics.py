@@ -20,7 +20,9 @@ def page(fake: FakeVllm) -> str:
 def value(text: str, name: str, **labels: str) -> float:
     """The one sample of this name that has these labels."""
     lines = [line for line in text.splitlines() if line.startswith(f"vllm:{name}{{")]
-    [line] = [line for line in lines if all(f'{key}="{label}"' in line for key, label in labels.items())]
+    [line] = [
+        line for line in lines if all(f'{key}="{label}"' in line for key, label in labels.items())
+    ]
     return float(line.split()[-1])
 
 
@@ -43,8 +45,16 @@ def test_a_finished_answer_moves_counters_and_histograms() -> None:
     assert value(text, "request_success_total", finished_reason="stop") == 1
     assert value(text, "generation_tokens_total") == answer["usage"]["completion_tokens"] == 4
     assert value(text, "prompt_tokens_total") == answer["usage"]["prompt_tokens"]
-    assert value(text, "prompt_tokens_by_source_total", source="local_compute") == answer["usage"]["prompt_tokens"]
-    for name in ("e2e_request_latency_seconds", "time_to_first_token_seconds", "request_params_n", "request_params_max_tokens"):
+    assert (
+        value(text, "prompt_tokens_by_source_total", source="local_compute")
+        == answer["usage"]["prompt_tokens"]
+    )
+    for name in (
+        "e2e_request_latency_seconds",
+        "time_to_first_token_seconds",
+        "request_params_n",
+        "request_params_max_tokens",
+    ):
         assert value(text, f"{name}_count") == 1
     assert value(text, "inter_token_latency_seconds_count") == 3
     assert 0.055 < value(text, "time_to_first_token_seconds_sum") < 1
@@ -58,10 +68,14 @@ def test_a_finished_answer_moves_counters_and_histograms() -> None:
     ("repeat:phrase=no ", {"repetition_detection": {"max_pattern_size": 8, "min_pattern_size": 1, "min_count": 3}}, "repetition"),
     ("abort:after=1", {}, "abort"),
 ])  # fmt: skip
-def test_each_way_to_end_has_its_counter(scenario: str, body: dict[str, object], reason: str) -> None:
+def test_each_way_to_end_has_its_counter(
+    scenario: str, body: dict[str, object], reason: str
+) -> None:
     with FakeVllm(scenario, gap=0) as fake:
         chat = {"messages": [{"role": "user", "content": "Hi"}], **body}
-        httpx2.post(f"{fake.base_url}/chat/completions", json=chat, trust_env=False).raise_for_status()
+        httpx2.post(
+            f"{fake.base_url}/chat/completions", json=chat, trust_env=False
+        ).raise_for_status()
         text = page(fake)
     reasons = {
         name: value(text, "request_success_total", finished_reason=name)
@@ -80,4 +94,11 @@ def test_an_answer_whose_client_left_is_in_no_counter_and_its_tokens_stand_still
         after = page(fake)
     assert value(before, "num_requests_running") == 0
     assert value(before, "generation_tokens_total") == value(after, "generation_tokens_total") > 0
-    assert sum(float(line.split()[-1]) for line in after.splitlines() if line.startswith("vllm:request_success_total{")) == 0
+    assert (
+        sum(
+            float(line.split()[-1])
+            for line in after.splitlines()
+            if line.startswith("vllm:request_success_total{")
+        )
+        == 0
+    )

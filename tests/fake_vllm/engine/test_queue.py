@@ -23,13 +23,18 @@ def holding(fake: FakeVllm, count: int) -> Iterator[None]:
     """So many requests that stream without end."""
     with ExitStack() as stack:
         for _ in range(count):
-            read(stack.enter_context(ask(fake, "endless")), until=b"choices" if count == 1 else b"200")
+            read(
+                stack.enter_context(ask(fake, "endless")),
+                until=b"choices" if count == 1 else b"200",
+            )
         yield
 
 
 def gauge(fake: FakeVllm, name: str) -> float:
     page = httpx2.get(f"{fake.root}/metrics", trust_env=False).text
-    return float(next(line for line in page.splitlines() if line.startswith(f"vllm:{name}{{")).split()[-1])
+    return float(
+        next(line for line in page.splitlines() if line.startswith(f"vllm:{name}{{")).split()[-1]
+    )
 
 
 def test_one_slot_serves_one_request_and_the_next_waits_its_turn() -> None:
@@ -38,8 +43,13 @@ def test_one_slot_serves_one_request_and_the_next_waits_its_turn() -> None:
             read(first, until=b"choices")
             with ask(fake, "endless") as second:
                 head, _ = read(second, until=b"\r\n\r\n", seconds=0.2)
-                assert head.startswith(b"HTTP/1.1 200")  # headers do not wait for a slot, as on vLLM
-                assert (gauge(fake, "num_requests_running"), gauge(fake, "num_requests_waiting")) == (1, 1)
+                assert head.startswith(
+                    b"HTTP/1.1 200"
+                )  # headers do not wait for a slot, as on vLLM
+                assert (
+                    gauge(fake, "num_requests_running"),
+                    gauge(fake, "num_requests_waiting"),
+                ) == (1, 1)
                 assert fake.requests[-1].started is None
                 first.close()
                 waited = fake.until_started()
@@ -84,7 +94,9 @@ def test_several_choices_take_several_slots() -> None:
 @pytest.mark.parametrize("stream", [True, False])
 def test_a_full_queue_is_vllms_503(stream: bool) -> None:
     with FakeVllm("endless", max_num_seqs=1, max_num_queued_reqs=2) as fake, holding(fake, 2):
-        answer = httpx2.post(f"{fake.base_url}/chat/completions", json={**CHAT, "stream": stream}, trust_env=False)
+        answer = httpx2.post(
+            f"{fake.base_url}/chat/completions", json={**CHAT, "stream": stream}, trust_env=False
+        )
         assert answer.status_code == 503
         assert answer.json()["error"] == {
             "message": "The engine is currently busy and cannot accept new requests. Please try again later or on a different instance.",
@@ -94,11 +106,17 @@ def test_a_full_queue_is_vllms_503(stream: bool) -> None:
         }
         assert fake.requests[-1].end == "refused"
         page = httpx2.get(f"{fake.root}/metrics", trust_env=False).text
-        assert 'vllm:admission_rejections_total{model_name="fake-model",reason="max_num_queued_reqs"} 1.0' in page
+        assert (
+            'vllm:admission_rejections_total{model_name="fake-model",reason="max_num_queued_reqs"} 1.0'
+            in page
+        )
 
 
 def test_too_many_prompt_tokens_in_the_queue_are_a_503_too() -> None:
-    with FakeVllm("no_first_token", max_num_queued_tokens=5) as fake, ask(fake, "no_first_token") as first:
+    with (
+        FakeVllm("no_first_token", max_num_queued_tokens=5) as fake,
+        ask(fake, "no_first_token") as first,
+    ):
         read(first, until=b"\r\n\r\n", seconds=0.2)
         answer = httpx2.post(f"{fake.base_url}/chat/completions", json=CHAT, trust_env=False)
         assert answer.status_code == 503
@@ -106,10 +124,16 @@ def test_too_many_prompt_tokens_in_the_queue_are_a_503_too() -> None:
 
 
 def test_prefill_takes_time_for_each_token_of_the_prompt() -> None:
-    with FakeVllm("finite:tokens=1", gap=0, prefill_ms_per_token=1) as fake, httpx2.Client(trust_env=False, timeout=20) as client:
+    with (
+        FakeVllm("finite:tokens=1", gap=0, prefill_ms_per_token=1) as fake,
+        httpx2.Client(trust_env=False, timeout=20) as client,
+    ):
         for words in (1, 200):
             content = "word " * words
-            client.post(f"{fake.base_url}/chat/completions", json={"messages": [{"role": "user", "content": content}]})
+            client.post(
+                f"{fake.base_url}/chat/completions",
+                json={"messages": [{"role": "user", "content": content}]},
+            )
         short, long = fake.requests
         for entry in (short, long):
             assert entry.first_token is not None

@@ -41,7 +41,9 @@ def test_a_trace_is_played_again_and_again(tmp_path: Path) -> None:
     assert drawn(f"trace:{file}", 5) == [0.001, 0.0025, 0.001, 0.0025, 0.001]
 
 
-@pytest.mark.parametrize("text", ["", "fast", "-1", "nan", "inf", "normal:1", "normal:1,2,3", "gamma:1,2", "normal:-1,2"])
+@pytest.mark.parametrize(
+    "text", ["", "fast", "-1", "nan", "inf", "normal:1", "normal:1,2,3", "gamma:1,2", "normal:-1,2"]
+)
 def test_what_is_no_timing_says_which_forms_there_are(text: str) -> None:
     with pytest.raises(TimingError, match=r"lognormal:10,0\.5"):
         timing(text)

@@ -26,7 +26,9 @@ def server() -> Iterator[FakeVllm]:
 @contextmanager
 def connect(fake: FakeVllm) -> Iterator[socket.socket]:
     address = urlsplit(fake.base_url)
-    with socket.create_connection((str(address.hostname), address.port or 0), timeout=5) as connection:
+    with socket.create_connection(
+        (str(address.hostname), address.port or 0), timeout=5
+    ) as connection:
         yield connection
 
 
@@ -103,8 +105,12 @@ def test_a_client_that_asks_whether_to_go_on_is_told_so(server: FakeVllm) -> Non
         assert b"chat.completion" in read(connection, until=b'"metrics":null}')[1]
 
 
-@pytest.mark.parametrize(("sent", "says"), [(b"", b""), (b"POST /v1/chat", b"408"), (POST % (100, b'{"mess'), b"408")])
-def test_a_request_that_does_not_come_is_not_waited_for(sent: bytes, says: bytes, server: FakeVllm) -> None:
+@pytest.mark.parametrize(
+    ("sent", "says"), [(b"", b""), (b"POST /v1/chat", b"408"), (POST % (100, b'{"mess'), b"408")]
+)
+def test_a_request_that_does_not_come_is_not_waited_for(
+    sent: bytes, says: bytes, server: FakeVllm
+) -> None:
     with connect(server) as connection:
         began = time.monotonic()
         connection.sendall(sent)
@@ -128,7 +134,9 @@ def test_dripping_does_not_buy_more_time(server: FakeVllm) -> None:
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_a_huge_body_is_refused_in_vllms_form_and_the_connection_closed(chunked: bool, server: FakeVllm) -> None:
+def test_a_huge_body_is_refused_in_vllms_form_and_the_connection_closed(
+    chunked: bool, server: FakeVllm
+) -> None:
     body = b'{"messages":"' + b"x" * 200_000 + b'"}'
     with connect(server) as connection:
         if chunked:
@@ -151,7 +159,9 @@ def test_a_client_that_does_not_read_costs_no_memory_and_holds_up_nobody() -> No
     with FakeVllm("endless", gap=0) as fake, ask(fake, "endless"), ask(fake, "endless"):
         process = psutil.Process(fake.pid)
         made = -1
-        while made < (made := fake.requests[-1].tokens):  # it fills what the kernel buffers, and one event more
+        while made < (
+            made := fake.requests[-1].tokens
+        ):  # it fills what the kernel buffers, and one event more
             time.sleep(0.5)
         before = process.memory_info().rss
         time.sleep(1.0)

@@ -68,7 +68,10 @@ def value(schema: Any, text: str = "", seed: int = 0) -> Any:
 
 
 @given(seed=st.integers(0, 10_000), text=st.text(max_size=40))
-@pytest.mark.parametrize("kind", [Everything, list[Tree], Sum | None, dict[str, list[Leaf]], Annotated[int, Field(ge=5, le=5)]])
+@pytest.mark.parametrize(
+    "kind",
+    [Everything, list[Tree], Sum | None, dict[str, list[Leaf]], Annotated[int, Field(ge=5, le=5)]],
+)
 def test_a_sample_is_valid(kind: Any, seed: int, text: str) -> None:
     adapter = TypeAdapter(kind)
     adapter.validate_json(json.dumps(value(adapter.json_schema(), text, seed)))
@@ -80,7 +83,9 @@ def test_a_default_stays_as_it_is() -> None:
 
 @given(filler=st.text(alphabet=" abc", max_size=30))
 def test_more_words_in_the_free_place_leave_it_valid(filler: str) -> None:
-    draft = sample({"type": "object", "properties": {"a": {"type": "string"}}}, Offers(""), Random(0))
+    draft = sample(
+        {"type": "object", "properties": {"a": {"type": "string"}}}, Offers(""), Random(0)
+    )
     assert json.loads(draft.head + filler + draft.tail)["a"].endswith(filler)
 
 
@@ -153,7 +158,10 @@ def test_what_has_no_sample_is_one_clear_sentence(schema: Any) -> None:
         ({"$ref": "#/nowhere"}, "Pointer '/nowhere' does not exist"),
         ({"properties": 5}, "properties must be an object"),
         ({"enum": []}, "Unsatisfiable schema: anyOf is empty"),
-        ({"properties": {"a": False}, "required": ["a"]}, "Unsatisfiable schema: required property 'a' is unsatisfiable"),
+        (
+            {"properties": {"a": False}, "required": ["a"]},
+            "Unsatisfiable schema: required property 'a' is unsatisfiable",
+        ),
         ({"$ref": "#/$defs/a", "$defs": {"a": {"type": "null"}}}, None),
         (True, None),
         (5, None),

@@ -45,7 +45,11 @@ def test_what_has_no_text_is_one_clear_sentence(pattern: str) -> None:
 
 @pytest.mark.parametrize(
     ("grammar", "text"),
-    [('root ::= "yes" | "no"', "yes"), ('start: greeting " " NAME\ngreeting: "Hi"\nNAME: /B/', "Hi B"), ("nothing", "")],
+    [
+        ('root ::= "yes" | "no"', "yes"),
+        ('start: greeting " " NAME\ngreeting: "Hi"\nNAME: /B/', "Hi B"),
+        ("nothing", ""),
+    ],
 )
 def test_of_a_grammar_the_first_alternative_is_written(grammar: str, text: str) -> None:
     assert by_grammar(grammar, Random(0)).head == text

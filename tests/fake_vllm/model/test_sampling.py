@@ -16,7 +16,9 @@ ORDINARY = 300
 NAME = PLAIN[ORDINARY].text
 
 
-def made(sampling: Sampling, *, most: int | None = 12, eos_after: int | None = None, seed: str = "0 Hi") -> list[Piece]:
+def made(
+    sampling: Sampling, *, most: int | None = 12, eos_after: int | None = None, seed: str = "0 Hi"
+) -> list[Piece]:
     plan = GenerationPlan(eos_after, most, None)
     return list(sampling.sequence(Script(seed, "Hi").pieces(plan), plan))
 
@@ -43,21 +45,30 @@ def test_the_same_seed_gives_the_same_text_and_another_one_does_not() -> None:
         (GenerationPlan(eos_after=0, max_tokens=1, context=None), 1, "stop"),
     ],
 )
-@pytest.mark.parametrize("sampling", [Sampling(), Sampling(stops=("no such text",))], ids=["plain", "looked at"])
-def test_the_first_limit_reached_ends_the_answer(plan: GenerationPlan, tokens: int, reason: Finish, sampling: Sampling) -> None:
+@pytest.mark.parametrize(
+    "sampling", [Sampling(), Sampling(stops=("no such text",))], ids=["plain", "looked at"]
+)
+def test_the_first_limit_reached_ends_the_answer(
+    plan: GenerationPlan, tokens: int, reason: Finish, sampling: Sampling
+) -> None:
     pieces = list(sampling.sequence(Script("s", "").pieces(plan), plan))
     assert end(pieces) == (tokens, reason, None)
 
 
 def test_looking_at_each_token_changes_nothing_of_the_text() -> None:
-    assert text(made(Sampling(), eos_after=9, most=20)) == text(made(Sampling(stops=("no such text",)), eos_after=9, most=20))
+    assert text(made(Sampling(), eos_after=9, most=20)) == text(
+        made(Sampling(stops=("no such text",)), eos_after=9, most=20)
+    )
 
 
 class TestEnds:
     def test_a_stop_token_ends_it_without_a_text_unless_it_is_to_be_seen(self) -> None:
         pieces = made(Sampling(forced=ORDINARY, stop_ids=frozenset({ORDINARY})))
         assert (text(pieces), *end(pieces)) == ("", 1, "stop", ORDINARY)
-        assert text(made(Sampling(forced=ORDINARY, stop_ids=frozenset({ORDINARY}), include_stop=True))) == NAME
+        assert (
+            text(made(Sampling(forced=ORDINARY, stop_ids=frozenset({ORDINARY}), include_stop=True)))
+            == NAME
+        )
 
     def test_a_stop_string_ends_it_though_it_is_the_last_token_allowed(self) -> None:
         pieces = made(Sampling(forced=ORDINARY, stops=(NAME * 3,)), most=3)
@@ -67,11 +78,20 @@ class TestEnds:
         assert end(made(Sampling(forced=END))) == (1, "stop", None)
         pieces = made(Sampling(forced=END, ignore_eos=True), most=5)
         assert (text(pieces), *end(pieces)) == ("", 5, "length", None)
-        assert text(made(Sampling(forced=END, ignore_eos=True, skip_special=False), most=2)) == "<|im_end|>" * 2
+        assert (
+            text(made(Sampling(forced=END, ignore_eos=True, skip_special=False), most=2))
+            == "<|im_end|>" * 2
+        )
 
     @pytest.mark.parametrize(("ignore", "stop"), [(True, END), (False, None)])
-    def test_the_end_token_as_a_stop_token_is_told_of_only_if_it_means_nothing_else(self, ignore: bool, stop: int | None) -> None:
-        assert end(made(Sampling(forced=END, stop_ids=frozenset({END}), ignore_eos=ignore))) == (1, "stop", stop)
+    def test_the_end_token_as_a_stop_token_is_told_of_only_if_it_means_nothing_else(
+        self, ignore: bool, stop: int | None
+    ) -> None:
+        assert end(made(Sampling(forced=END, stop_ids=frozenset({END}), ignore_eos=ignore))) == (
+            1,
+            "stop",
+            stop,
+        )
 
     def test_before_min_tokens_neither_end_nor_stop_tokens_come(self) -> None:
         pieces = made(Sampling(forced=END, min_tokens=6))
@@ -82,7 +102,11 @@ class TestEnds:
         assert ORDINARY not in [piece.ids[0] for piece in pieces[:3]]
 
     def test_before_min_tokens_no_stop_string_ends_it(self) -> None:
-        assert end(made(Sampling(forced=ORDINARY, stops=(NAME,), min_tokens=4))) == (5, "stop", NAME)
+        assert end(made(Sampling(forced=ORDINARY, stops=(NAME,), min_tokens=4))) == (
+            5,
+            "stop",
+            NAME,
+        )
 
 
 class TestRepetition:
@@ -97,16 +121,23 @@ class TestRepetition:
             (Repetition(1, 1, 40), (12, "length", None)),
         ],
     )
-    def test_a_pattern_that_comes_so_often_ends_it(self, repetition: Repetition, expected: Any) -> None:
+    def test_a_pattern_that_comes_so_often_ends_it(
+        self, repetition: Repetition, expected: Any
+    ) -> None:
         assert end(made(Sampling(forced=ORDINARY, repetition=repetition))) == expected
 
     def test_not_before_min_tokens(self) -> None:
-        assert end(made(Sampling(forced=ORDINARY, repetition=Repetition(1, 1, 2), min_tokens=5)))[:2] == (5, "repetition")
+        assert end(made(Sampling(forced=ORDINARY, repetition=Repetition(1, 1, 2), min_tokens=5)))[
+            :2
+        ] == (5, "repetition")
 
     def test_a_phrase_is_found_by_its_length(self) -> None:
         plan = GenerationPlan(None, 100, None, Phrase("once more and"))
         sampling = Sampling(repetition=Repetition(1, 5, 3))
-        assert end(list(sampling.sequence(Script("s", "").pieces(plan), plan)))[:2] == (9, "repetition")
+        assert end(list(sampling.sequence(Script("s", "").pieces(plan), plan)))[:2] == (
+            9,
+            "repetition",
+        )
 
     def test_a_long_text_that_does_not_repeat_goes_on(self) -> None:
         assert end(made(Sampling(repetition=Repetition(1, 8, 3)), most=60)) == (60, "length", None)
@@ -132,7 +163,10 @@ class TestSteering:
         assert pieces[1].ids != second.ids
 
     def test_only_what_is_allowed_comes(self) -> None:
-        assert {piece.ids[0] for piece in made(Sampling(allowed=(ORDINARY, 301)))} == {ORDINARY, 301}
+        assert {piece.ids[0] for piece in made(Sampling(allowed=(ORDINARY, 301)))} == {
+            ORDINARY,
+            301,
+        }
 
     def test_a_byte_is_no_character_by_itself(self) -> None:
         first, second = (Sampling(forced=id) for id in (IDS["a"], 5 + 0xC3 - 0x21))
@@ -142,7 +176,10 @@ class TestSteering:
     def test_no_bias_changes_a_text_whose_shape_is_set(self) -> None:
         plan = GenerationPlan(50, None, 100)
         script = Script("s", "", Draft('{"a": 1}'))
-        assert text(list(Sampling(forced=ORDINARY).sequence(script.pieces(plan), plan, steered=False))) == '{"a": 1}'
+        assert (
+            text(list(Sampling(forced=ORDINARY).sequence(script.pieces(plan), plan, steered=False)))
+            == '{"a": 1}'
+        )
 
 
 class TestSources:
@@ -158,15 +195,22 @@ class TestSources:
 
     def test_the_prompt_is_said_back(self) -> None:
         plan = GenerationPlan(100, None, None, Echo())
-        assert text(list(Sampling().sequence(Script("s", "héllo there").pieces(plan), plan))) == "héllo there"
+        assert (
+            text(list(Sampling().sequence(Script("s", "héllo there").pieces(plan), plan)))
+            == "héllo there"
+        )
 
 
 def test_an_event_holds_two_steps_if_need_be() -> None:
-    assert merge(Piece("a", (1,)), Piece("b", (2,), "stop", "x")) == Piece("ab", (1, 2), "stop", "x")
+    assert merge(Piece("a", (1,)), Piece("b", (2,), "stop", "x")) == Piece(
+        "ab", (1, 2), "stop", "x"
+    )
 
 
 @pytest.mark.parametrize(
-    "sampling", [Sampling(), Sampling(stops=("zzzz",)), Sampling(forced=ORDINARY)], ids=["plain", "stops", "forced"]
+    "sampling",
+    [Sampling(), Sampling(stops=("zzzz",)), Sampling(forced=ORDINARY)],
+    ids=["plain", "stops", "forced"],
 )
 def test_an_endless_sequence_keeps_to_its_memory(sampling: Sampling) -> None:
     plan = GenerationPlan(None, None, None)

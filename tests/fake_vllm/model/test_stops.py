@@ -31,7 +31,9 @@ def test_as_much_is_held_back_as_could_begin_a_stop_string() -> None:
         (["zz bc"], "", "zz"),
     ],
 )
-def test_the_text_is_cut_before_the_stop_string_that_is_complete_first(tokens: list[str], text: str, hit: str | None) -> None:
+def test_the_text_is_cut_before_the_stop_string_that_is_complete_first(
+    tokens: list[str], text: str, hit: str | None
+) -> None:
     stops = StopStrings(["bc", "zz"])
     assert ("".join(told(stops, tokens)), stops.hit) == (text, hit)
 

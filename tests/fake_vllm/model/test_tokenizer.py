@@ -13,7 +13,10 @@ from fake_vllm.model.words import VOCABULARY
 TEXT = st.text(st.characters(codec="utf-8"))
 
 
-@given(text=TEXT | st.lists(st.sampled_from([*VOCABULARY, *SPECIAL, " ", "\n", '{"', "é", "🎉"])).map("".join))
+@given(
+    text=TEXT
+    | st.lists(st.sampled_from([*VOCABULARY, *SPECIAL, " ", "\n", '{"', "é", "🎉"])).map("".join)
+)
 def test_any_text_comes_back_as_it_was(text: str) -> None:
     assert tokenizer.decode(tokenizer.encode(text)) == text
 
@@ -51,7 +54,14 @@ def test_names_of_special_tokens_stand_for_them_and_may_be_skipped() -> None:
 
 
 def test_a_part_of_a_character_has_no_text_until_it_is_whole() -> None:
-    assert [part for _, part in tokenizer.steps(tokenizer.encode("a🎉b"))] == ["a", "", "", "", "🎉", "b"]
+    assert [part for _, part in tokenizer.steps(tokenizer.encode("a🎉b"))] == [
+        "a",
+        "",
+        "",
+        "",
+        "🎉",
+        "b",
+    ]
 
 
 def test_a_token_of_any_text_is_one_token() -> None:
@@ -60,7 +70,9 @@ def test_a_token_of_any_text_is_one_token() -> None:
     assert tokenizer.one_id("quite another text") == tokenizer.one_id("quite another text")
 
 
-@pytest.mark.parametrize("text", ["Hello " * 70_000, "x" * 420_000, "é1" * 200_000], ids=["words", "one word", "bytes"])
+@pytest.mark.parametrize(
+    "text", ["Hello " * 70_000, "x" * 420_000, "é1" * 200_000], ids=["words", "one word", "bytes"]
+)
 def test_counting_stops_soon_after_there_are_too_many(text: str) -> None:
     start = time.perf_counter()
     assert len(tokenizer.encode(text, 32_769)) == 32_769

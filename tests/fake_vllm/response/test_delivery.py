@@ -25,7 +25,11 @@ def server() -> Iterator[Fake]:
 
 
 def post(http: httpx2.Client, fake: Fake, scenario: str, *, stream: bool = True) -> httpx2.Response:
-    body = {"messages": [{"role": "user", "content": "Hi"}], "stream": stream, "fake_scenario": scenario}
+    body = {
+        "messages": [{"role": "user", "content": "Hi"}],
+        "stream": stream,
+        "fake_scenario": scenario,
+    }
     return http.post(f"{fake.base_url}/chat/completions", json=body)
 
 
@@ -40,11 +44,16 @@ def contents(text: str) -> list[Any]:
 
 class TestEmptyDeltas:
     @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions"])
-    def test_after_the_tokens_come_events_of_the_same_form_that_say_nothing(self, path: str, server: Fake) -> None:
+    def test_after_the_tokens_come_events_of_the_same_form_that_say_nothing(
+        self, path: str, server: Fake
+    ) -> None:
         with ask(server, "empty_deltas:after=2,every=0.01", path=path) as connection:
             data, _ = take(connection, 20)
         got = [json.loads(event[6:]) for event in events(data.partition(b"\r\n\r\n")[2])]
-        says = [choice.get("text", choice.get("delta", {}).get("content")) for choice in (event["choices"][0] for event in got)]
+        says = [
+            choice.get("text", choice.get("delta", {}).get("content"))
+            for choice in (event["choices"][0] for event in got)
+        ]
         first = 1 if "chat" in path else 0  # the role event
         assert len(got) > 10
         assert all(says[first : first + 2])
@@ -59,7 +68,9 @@ class TestEmptyDeltas:
 
 
 class TestHalfEvent:
-    def test_after_the_tokens_comes_an_event_byte_by_byte_and_never_its_end(self, server: Fake) -> None:
+    def test_after_the_tokens_comes_an_event_byte_by_byte_and_never_its_end(
+        self, server: Fake
+    ) -> None:
         with ask(server, "half_event:after=2,every=0.01") as connection:
             _, body = read(connection, until=b"1\r\n \r\n" * 20)
         *_, token, half = b"".join(chunks(body)).split(b"\n\n")
@@ -74,7 +85,12 @@ class TestBurst:
         with ask(server, "finite:tokens=23+burst:tokens=10") as connection:
             _, body = read(connection, until=END)
         packets = chunks(body)
-        assert [packet.count(b"\n\n") for packet in packets] == [10, 10, 6, 0]  # role, 23 tokens, finish, [DONE]; the end
+        assert [packet.count(b"\n\n") for packet in packets] == [
+            10,
+            10,
+            6,
+            0,
+        ]  # role, 23 tokens, finish, [DONE]; the end
         assert packets[2].endswith(DONE + b"\n\n")
 
     def test_the_pace_of_the_tokens_stays_that_of_the_server(self, server: Fake) -> None:
@@ -100,7 +116,9 @@ class TestTrickle:
         assert 0.009 < usual_gap(times) < 0.03
 
     def test_a_whole_answer_trickles_too_and_has_its_length(self, server: Fake) -> None:
-        with ask(server, "finite:tokens=2+trickle:bytes=20,every=0.005", stream=False) as connection:
+        with ask(
+            server, "finite:tokens=2+trickle:bytes=20,every=0.005", stream=False
+        ) as connection:
             began = time.monotonic()
             head, body = read(connection, until=b'"metrics":null}')
             took = time.monotonic() - began
@@ -116,8 +134,12 @@ class TestTrickle:
 
 class TestTrickleHeaders:
     @pytest.mark.parametrize("stream", [True, False])
-    def test_the_head_comes_byte_by_byte_and_then_the_answer(self, stream: bool, server: Fake) -> None:
-        with ask(server, "finite:tokens=2+trickle_headers:every=0.005", stream=stream) as connection:
+    def test_the_head_comes_byte_by_byte_and_then_the_answer(
+        self, stream: bool, server: Fake
+    ) -> None:
+        with ask(
+            server, "finite:tokens=2+trickle_headers:every=0.005", stream=stream
+        ) as connection:
             came = list(arrivals(connection, until=END if stream else b'"metrics":null}'))
         got = b"".join(data for _, data in came)
         head, _, body = got.partition(b"\r\n\r\n")
@@ -127,20 +149,34 @@ class TestTrickleHeaders:
         assert body.endswith(DONE + b"\n\n\r\n" + END) if stream else json.loads(body)
 
     def test_nothing_but_the_pace_is_changed(self, server: Fake, http: httpx2.Client) -> None:
-        slow, plain = (post(http, server, scenario) for scenario in ("finite+trickle_headers:every=0.0005", "finite"))
-        assert [name for name in slow.headers if name != "date"] == [name for name in plain.headers if name != "date"]
+        slow, plain = (
+            post(http, server, scenario)
+            for scenario in ("finite+trickle_headers:every=0.0005", "finite")
+        )
+        assert [name for name in slow.headers if name != "date"] == [
+            name for name in plain.headers if name != "date"
+        ]
         assert contents(slow.text) == contents(plain.text)
 
-    def test_the_engine_works_while_the_headers_are_on_their_way(self, server: Fake, http: httpx2.Client) -> None:
+    def test_the_engine_works_while_the_headers_are_on_their_way(
+        self, server: Fake, http: httpx2.Client
+    ) -> None:
         with ask(server, "endless+trickle_headers") as connection:
             head, _ = read(connection, until=b"200")
             assert ledger(http, server)[-1]["started"] is not None
-            assert read_metrics(http.get(server.base_url.removesuffix("/v1") + "/metrics").text)[RUNNING] == 1
+            assert (
+                read_metrics(http.get(server.base_url.removesuffix("/v1") + "/metrics").text)[
+                    RUNNING
+                ]
+                == 1
+            )
         assert head.endswith(b"200")
 
 
 class TestLinger:
-    def test_a_stream_is_all_there_but_its_end_and_the_slot_is_free(self, server: Fake, http: httpx2.Client) -> None:
+    def test_a_stream_is_all_there_but_its_end_and_the_slot_is_free(
+        self, server: Fake, http: httpx2.Client
+    ) -> None:
         with ask(server, "finite:tokens=2+linger") as connection:
             _, body = read(connection, seconds=0.3)
             entry = ledger(http, server)[-1]
@@ -172,7 +208,10 @@ class TestLinger:
 def test_however_it_is_delivered_the_answer_stays_the_same(
     scenario: str, stream: bool, server: Fake, http: httpx2.Client
 ) -> None:
-    odd, plain = (post(http, server, text, stream=stream) for text in (f"finite:tokens=20+{scenario}", "finite:tokens=20"))
+    odd, plain = (
+        post(http, server, text, stream=stream)
+        for text in (f"finite:tokens=20+{scenario}", "finite:tokens=20")
+    )
     if stream:
         assert contents(odd.text) == contents(plain.text)
     else:
@@ -196,7 +235,9 @@ def test_a_stall_is_a_stall_drop_by_drop(server: Fake) -> None:
     assert b"".join(chunks(body)).endswith(b"\n\n")
 
 
-@pytest.mark.parametrize("scenario", ["empty_deltas", "half_event", "endless+burst", "endless+trickle", "endless+linger"])
+@pytest.mark.parametrize(
+    "scenario", ["empty_deltas", "half_event", "endless+burst", "endless+trickle", "endless+linger"]
+)
 def test_each_holds_back_a_whole_answer_too(scenario: str, server: Fake) -> None:
     with ask(server, scenario, stream=False) as connection:
         assert read(connection, seconds=0.3) == (b"", b"")

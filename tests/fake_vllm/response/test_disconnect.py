@@ -41,15 +41,22 @@ def eventually(client: httpx2.Client, fake: Fake) -> dict[str, Any]:
 def leave_after(seconds: float, client: httpx2.Client, url: str, body: dict[str, Any]) -> None:
     """Ask, and close the connection after so many seconds of silence or of stream."""
     started = time.monotonic()
-    with suppress(httpx2.ReadTimeout), client.stream("POST", url, json=body, timeout=seconds) as answer:
+    with (
+        suppress(httpx2.ReadTimeout),
+        client.stream("POST", url, json=body, timeout=seconds) as answer,
+    ):
         for _ in answer.iter_lines():
             if time.monotonic() - started > seconds:
                 return
 
 
 @pytest.mark.parametrize("stream", [True, False])
-@pytest.mark.parametrize("scenario", ["endless", "stall:after=1", "no_first_token", "no_headers", "keep_alive:after=1"])
-def test_the_slot_is_free_as_soon_as_the_client_has_left(scenario: str, stream: bool, server: Fake, http: httpx2.Client) -> None:
+@pytest.mark.parametrize(
+    "scenario", ["endless", "stall:after=1", "no_first_token", "no_headers", "keep_alive:after=1"]
+)
+def test_the_slot_is_free_as_soon_as_the_client_has_left(
+    scenario: str, stream: bool, server: Fake, http: httpx2.Client
+) -> None:
     body = {**CHAT, "stream": stream, "fake_scenario": scenario}
     leave_after(0.2, http, f"{server.base_url}/chat/completions", body)
     entry = eventually(http, server)
@@ -58,7 +65,13 @@ def test_the_slot_is_free_as_soon_as_the_client_has_left(scenario: str, stream: 
     assert 0 <= entry["slot_freed"] - entry["client_left"] < 0.5
 
 
-ODD = ["empty_deltas:after=1", "half_event:after=1", "endless+burst", "endless+trickle", "endless+trickle_headers"]
+ODD = [
+    "empty_deltas:after=1",
+    "half_event:after=1",
+    "endless+burst",
+    "endless+trickle",
+    "endless+trickle_headers",
+]
 ENDED = ["finite:tokens=2+linger", "finite:tokens=2+trickle:bytes=64,every=0.001+linger"]
 
 
@@ -80,10 +93,14 @@ def test_leaving_is_seen_within_20_ms_however_the_answer_comes(
     assert min(seen) < 0.02
 
 
-@pytest.mark.parametrize("scenario", ["endless", "half_event", "endless+trickle_headers:every=0.001"])
+@pytest.mark.parametrize(
+    "scenario", ["endless", "half_event", "endless+trickle_headers:every=0.001"]
+)
 def test_leaving_is_seen_through_tls_too(scenario: str, certificates: Certificates) -> None:
     with (
-        Fake(scenario, gap=0.005, ssl_certfile=certificates.certificate, ssl_keyfile=certificates.key) as fake,
+        Fake(
+            scenario, gap=0.005, ssl_certfile=certificates.certificate, ssl_keyfile=certificates.key
+        ) as fake,
         httpx2.Client(verify=certificates.trusting, trust_env=False) as client,
     ):
         with client.stream("POST", f"{fake.base_url}/chat/completions", json=CHAT):
@@ -96,8 +113,9 @@ def test_leaving_is_seen_through_tls_too(scenario: str, certificates: Certificat
 @pytest.mark.parametrize("how", ["fin", "reset", "half-closed"])
 def test_every_way_of_closing_counts(how: str, server: Fake, http: httpx2.Client) -> None:
     body = b'{"messages":[{"role":"user","content":"Hi"}],"stream":true}'
-    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(
-        body
+    head = (
+        b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+        % len(body)
     )
     with socket.create_connection(urlsplit(server.base_url).netloc.split(":"), timeout=5) as client:  # type: ignore[arg-type]
         client.sendall(head + body)
@@ -110,7 +128,9 @@ def test_every_way_of_closing_counts(how: str, server: Fake, http: httpx2.Client
     assert (entry if how == "half-closed" else eventually(http, server))["end"] == "client left"
 
 
-def test_running_falls_and_the_abort_counter_stays_as_on_a_real_vllm(server: Fake, http: httpx2.Client) -> None:
+def test_running_falls_and_the_abort_counter_stays_as_on_a_real_vllm(
+    server: Fake, http: httpx2.Client
+) -> None:
     root = server.base_url.removesuffix("/v1")
     with http.stream("POST", f"{server.base_url}/chat/completions", json=CHAT) as answer:
         lines = answer.iter_lines()  # kept: httpx closes the response when its iterator goes
@@ -119,18 +139,25 @@ def test_running_falls_and_the_abort_counter_stays_as_on_a_real_vllm(server: Fak
     eventually(http, server)
     page = http.get(f"{root}/metrics").text
     assert read_metrics(page)[RUNNING] == 0
-    assert 'vllm:request_success_total{engine="0",finished_reason="abort",model_name="fake-model"} 0.0' in page
+    assert (
+        'vllm:request_success_total{engine="0",finished_reason="abort",model_name="fake-model"} 0.0'
+        in page
+    )
 
 
 def test_the_ledger_can_be_cleared(server: Fake, http: httpx2.Client) -> None:
-    http.post(f"{server.base_url}/chat/completions", json={**CHAT, "stream": False, "max_tokens": 1})
+    http.post(
+        f"{server.base_url}/chat/completions", json={**CHAT, "stream": False, "max_tokens": 1}
+    )
     http.delete(server.base_url.removesuffix("/v1") + "/ledger")
     assert ledger(http, server) == []
 
 
 def test_an_endless_stream_costs_no_memory(http: httpx2.Client) -> None:
     with Fake("endless", gap=0) as fake:
-        http.get(f"{fake.root}/metrics")  # it loads what it needs now, and not while the stream is measured
+        http.get(
+            f"{fake.root}/metrics"
+        )  # it loads what it needs now, and not while the stream is measured
         time.sleep(1)
         with http.stream("POST", f"{fake.base_url}/chat/completions", json=CHAT) as answer:
             _read_many(answer, fake)

@@ -59,11 +59,18 @@ class Play:
     """A fast path of one-letter tokens, one a second from 10 s on."""
 
     def __init__(
-        self, exchange: Exchange, source: Iterator[Piece], *, gap: float = 1.0, ahead: list[Piece] | None = None
+        self,
+        exchange: Exchange,
+        source: Iterator[Piece],
+        *,
+        gap: float = 1.0,
+        ahead: list[Piece] | None = None,
     ) -> None:
         self.ahead = [] if ahead is None else ahead
         self.engine = Engine()
-        self.entry = Entry("x", "/", "endless", stream=True, number=1, attempt=1, prompt_tokens=1, arrived=0.0)
+        self.entry = Entry(
+            "x", "/", "endless", stream=True, number=1, attempt=1, prompt_tokens=1, arrived=0.0
+        )
         self.path = FastPath((b"<", b">"), source, self.ahead, repeat(gap), 10.0)
         self.run = self.path.turns(exchange, self.entry, self.engine, lambda now: THEN)  # type: ignore[arg-type]
         next(self.run)
@@ -74,7 +81,11 @@ def test_each_token_comes_at_its_time_and_is_counted() -> None:
     exchange = Exchange()
     play = Play(exchange, pieces(200))
     assert [play.turn(10.0), play.turn(11.0), play.turn(12.0)] == [11.0, 12.0, 13.0]
-    assert [write.partition(b"\r\n")[2] for write in exchange.writes] == [b'<"e">\r\n', b'<"f">\r\n', b'<"g">\r\n']
+    assert [write.partition(b"\r\n")[2] for write in exchange.writes] == [
+        b'<"e">\r\n',
+        b'<"f">\r\n',
+        b'<"g">\r\n',
+    ]
     assert play.engine.made == [1, 1, 1]
     assert play.entry.bytes == sum(map(len, exchange.writes))
 
@@ -119,7 +130,9 @@ def test_what_differs_is_not_sent_but_handed_on(gap: float) -> None:
 
 def test_a_piece_without_a_text_is_handed_on_and_what_follows_stays_in_order() -> None:
     exchange = Exchange()
-    play = Play(exchange, pieces(108), gap=0.0, ahead=[Piece("b", (2,)), Piece("", (0,)), Piece("a", (1,))])
+    play = Play(
+        exchange, pieces(108), gap=0.0, ahead=[Piece("b", (2,)), Piece("", (0,)), Piece("a", (1,))]
+    )
     assert play.turn(10.0) == THEN
     assert exchange.said == ['<"a">']
     assert [piece.text for piece in play.ahead] == ["b", ""]
@@ -151,31 +164,54 @@ def says(http: httpx2.Client, fake: FakeVllm, path: str, body: dict[str, Any]) -
 
 
 @pytest.mark.parametrize("gap", [0.0, 0.0005])
-@pytest.mark.parametrize("fields", [{}, {"n": 2}, {"stop": ["going"]}, {"stream_interval": 3}, {"logprobs": 1}])
+@pytest.mark.parametrize(
+    "fields", [{}, {"n": 2}, {"stop": ["going"]}, {"stream_interval": 3}, {"logprobs": 1}]
+)
 @pytest.mark.parametrize("continuous", [None, False, True])
 @pytest.mark.parametrize("path", ["/chat/completions", "/completions"])
 def test_a_stream_says_the_same_either_way(
-    path: str, continuous: bool | None, fields: dict[str, Any], gap: float, http: httpx2.Client, servers: dict[float, FakeVllm]
+    path: str,
+    continuous: bool | None,
+    fields: dict[str, Any],
+    gap: float,
+    http: httpx2.Client,
+    servers: dict[float, FakeVllm],
 ) -> None:
-    prompt = {"messages": [{"role": "user", "content": "Hi"}]} if "chat" in path else {"prompt": "Hi"}
-    options = None if continuous is None else {"include_usage": True, "continuous_usage_stats": continuous}
+    prompt = (
+        {"messages": [{"role": "user", "content": "Hi"}]} if "chat" in path else {"prompt": "Hi"}
+    )
+    options = (
+        None
+        if continuous is None
+        else {"include_usage": True, "continuous_usage_stats": continuous}
+    )
     body = {**prompt, **fields, "stream_options": options, "max_tokens": 250}
     if fields == {"logprobs": 1} and "chat" in path:
         body |= {"logprobs": True, "top_logprobs": 1}
-    quick, slow = (says(http, servers[gap], path, {**body, "fake_scenario": f"endless{more}"}) for more in ("", f"+{SLOW}"))
+    quick, slow = (
+        says(http, servers[gap], path, {**body, "fake_scenario": f"endless{more}"})
+        for more in ("", f"+{SLOW}")
+    )
     assert quick == slow
     assert len(quick) > 80
 
 
-def test_a_text_with_empty_tokens_says_the_same_either_way(http: httpx2.Client, tmp_path: Any) -> None:
+def test_a_text_with_empty_tokens_says_the_same_either_way(
+    http: httpx2.Client, tmp_path: Any
+) -> None:
     file = tmp_path / "text.txt"
     file.write_text(
         "Grüße, 世界! " * 40, encoding="utf-8"
     )  # some characters take several tokens, of which the first ones show nothing
     with FakeVllm("finite", text=file, gap=0) as fake:
-        body = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 900, "stream_options": {"include_usage": True}}
+        body = {
+            "messages": [{"role": "user", "content": "Hi"}],
+            "max_tokens": 900,
+            "stream_options": {"include_usage": True},
+        }
         quick, slow = (
-            says(http, fake, "/chat/completions", {**body, "fake_scenario": f"finite{more}"}) for more in ("", f"+{SLOW}")
+            says(http, fake, "/chat/completions", {**body, "fake_scenario": f"finite{more}"})
+            for more in ("", f"+{SLOW}")
         )
     assert quick == slow
     assert len(quick) > 80

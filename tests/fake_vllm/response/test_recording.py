@@ -33,14 +33,20 @@ def test_a_recording_holds_each_text_and_when_it_came(made: Recording) -> None:
 
 
 @pytest.mark.parametrize(("speed", "least", "most"), [("1", 0.35, 1.2), ("4", 0.05, 0.3)])
-def test_it_is_played_at_its_pace_or_a_multiple(speed: str, least: float, most: float, made: Recording, tmp_path: Path) -> None:
+def test_it_is_played_at_its_pace_or_a_multiple(
+    speed: str, least: float, most: float, made: Recording, tmp_path: Path
+) -> None:
     file = tmp_path / "made.json"
     made.save(file)
     with FakeVllm(f"replay:file={file},speed={speed}", gap=5) as fake, ask(fake, "") as client:
         came = list(arrivals(client, until=b"[DONE]"))
         entry = fake.until_over()
     body = b"".join(data for _, data in came)
-    texts = [json.loads(line[6:])["choices"][0]["delta"]["content"] for line in body.split(b"\n") if line.startswith(b"data: {")]
+    texts = [
+        json.loads(line[6:])["choices"][0]["delta"]["content"]
+        for line in body.split(b"\n")
+        if line.startswith(b"data: {")
+    ]
     assert texts == ["", *made.texts, ""]
     assert entry.last_token is not None
     assert least < entry.last_token - entry.arrived < most
@@ -79,13 +85,20 @@ def test_what_cannot_be_recorded_is_one_sentence(arguments: list[str], says: str
 
 
 def test_a_refusal_is_told_in_the_servers_words(real: FakeVllm) -> None:
-    with pytest.raises(RecordingError, match=r"answered 404 to /chat/completions: .*`nope` does not exist"):
+    with pytest.raises(
+        RecordingError, match=r"answered 404 to /chat/completions: .*`nope` does not exist"
+    ):
         record(real.base_url, model="nope", prompt="Hi", max_tokens=5)
 
 
 def test_a_file_that_is_no_recording_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "odd.json"
-    for text in ("{}", "[]", "no", '{"model": "m", "texts": ["a"], "gaps_ms": [1, 2], "finish_reason": null}'):
+    for text in (
+        "{}",
+        "[]",
+        "no",
+        '{"model": "m", "texts": ["a"], "gaps_ms": [1, 2], "finish_reason": null}',
+    ):
         file.write_text(text)
         with pytest.raises(RecordingError, match="is not a recording"):
             Recording.load(file)

@@ -15,7 +15,9 @@ from fake_vllm.response.state import IllegalMove, State
         (State.FAST, State.OVER),
     ],
 )
-def test_a_response_starts_takes_the_fast_path_leaves_it_and_ends(state: State, following: State) -> None:
+def test_a_response_starts_takes_the_fast_path_leaves_it_and_ends(
+    state: State, following: State
+) -> None:
     assert state.to(following) is following
 
 
@@ -31,6 +33,11 @@ def test_a_response_starts_takes_the_fast_path_leaves_it_and_ends(state: State, 
         (State.FAST, State.FAST, "is on the fast path"),
     ],
 )
-def test_an_illegal_move_names_the_state_it_was_in(state: State, following: State, says: str) -> None:
-    with pytest.raises(IllegalMove, match=f"The response {says}; it cannot move from {state.name} to {following.name}"):
+def test_an_illegal_move_names_the_state_it_was_in(
+    state: State, following: State, says: str
+) -> None:
+    with pytest.raises(
+        IllegalMove,
+        match=f"The response {says}; it cannot move from {state.name} to {following.name}",
+    ):
         state.to(following)

@@ -35,7 +35,11 @@ def statuses(http: httpx2.Client, fake: Fake, *scenarios: str, stream: bool = Tr
 
 
 def post(http: httpx2.Client, fake: Fake, scenario: str, *, stream: bool = True) -> httpx2.Response:
-    body: dict[str, Any] = {"messages": [{"role": "user", "content": "Hi"}], "stream": stream, "fake_scenario": scenario}
+    body: dict[str, Any] = {
+        "messages": [{"role": "user", "content": "Hi"}],
+        "stream": stream,
+        "fake_scenario": scenario,
+    }
     return http.post(f"{fake.base_url}/chat/completions", json=body)
 
 
@@ -56,8 +60,12 @@ class TestRefuse:
         assert "retry-after" not in first.headers
         assert second.status_code == 200
 
-    @pytest.mark.parametrize(("given", "sent"), [("0.3", "0.3"), ("2", "2"), ("0", "0"), ("86400", "86400")])
-    def test_it_may_say_when_to_come_back(self, given: str, sent: str, server: Fake, http: httpx2.Client) -> None:
+    @pytest.mark.parametrize(
+        ("given", "sent"), [("0.3", "0.3"), ("2", "2"), ("0", "0"), ("86400", "86400")]
+    )
+    def test_it_may_say_when_to_come_back(
+        self, given: str, sent: str, server: Fake, http: httpx2.Client
+    ) -> None:
         answer = post(http, server, f"refuse:status=429,retry_after={given}")
         assert (answer.status_code, answer.headers["retry-after"]) == (429, sent)
         assert answer.json()["error"]["type"] == "Too Many Requests"
@@ -71,13 +79,17 @@ class TestRefuse:
         entry = ledger(http, server)[-1]
         assert entry["end"] == "refused"
         assert entry["attempt"] == 1
-        assert [entry[name] for name in ("started", "first_token", "slot_freed", "client_left")] == [None] * 4
+        assert [
+            entry[name] for name in ("started", "first_token", "slot_freed", "client_left")
+        ] == [None] * 4
 
     def test_so_many_times_or_always(self, server: Fake, http: httpx2.Client) -> None:
         assert statuses(http, server, *["refuse:times=2"] * 4) == [503, 503, 200, 200]
         assert statuses(http, server, *["refuse:times=0"] * 4) == [503] * 4
 
-    def test_each_text_has_a_count_of_its_own_and_a_key_makes_two_of_one(self, server: Fake, http: httpx2.Client) -> None:
+    def test_each_text_has_a_count_of_its_own_and_a_key_makes_two_of_one(
+        self, server: Fake, http: httpx2.Client
+    ) -> None:
         a, b = "refuse:key=a", "refuse:key=b"
         assert statuses(http, server, a, b, a, b, a + "+finite") == [503, 503, 200, 200, 503]
 
@@ -90,7 +102,9 @@ class TestRefuse:
         row = "refuse:status=429,times=1+refuse:status=502,times=2"
         assert statuses(http, server, row, row, row) == [429, 502, 200]
 
-    def test_what_comes_after_a_refusal_may_misbehave(self, server: Fake, http: httpx2.Client) -> None:
+    def test_what_comes_after_a_refusal_may_misbehave(
+        self, server: Fake, http: httpx2.Client
+    ) -> None:
         text = "refuse:status=429,retry_after=0.3,key=a+endless"
         assert statuses(http, server, text) == [429]
         with ask(server, text) as connection:
@@ -98,7 +112,9 @@ class TestRefuse:
 
 
 class TestErrorEvent:
-    def test_after_the_tokens_comes_the_error_then_done_and_a_proper_end(self, server: Fake, http: httpx2.Client) -> None:
+    def test_after_the_tokens_comes_the_error_then_done_and_a_proper_end(
+        self, server: Fake, http: httpx2.Client
+    ) -> None:
         with ask(server, "finite+error_event:after=3") as connection:
             _, body = read(connection, until=b"0\r\n\r\n")
         assert events(body)[4:] == [ERROR_EVENT, b"data: [DONE]"]
@@ -111,7 +127,9 @@ class TestErrorEvent:
         with ask(server, "error_event:after=0") as connection:
             assert events(read(connection, until=b"0\r\n\r\n")[1]) == [ERROR_EVENT, b"data: [DONE]"]
 
-    def test_a_whole_answer_is_a_500_with_the_same_error(self, server: Fake, http: httpx2.Client) -> None:
+    def test_a_whole_answer_is_a_500_with_the_same_error(
+        self, server: Fake, http: httpx2.Client
+    ) -> None:
         answer = post(http, server, "finite+error_event", stream=False)
         assert answer.status_code == 500
         assert answer.json() == json.loads(ERROR_EVENT[6:])
@@ -119,7 +137,9 @@ class TestErrorEvent:
 
 
 class TestReset:
-    def test_after_the_tokens_the_connection_is_reset_without_an_end(self, server: Fake, http: httpx2.Client) -> None:
+    def test_after_the_tokens_the_connection_is_reset_without_an_end(
+        self, server: Fake, http: httpx2.Client
+    ) -> None:
         got: list[bytes] = []
         with ask(server, "finite+reset:after=3") as connection, pytest.raises(ConnectionResetError):
             got.extend(data for _, data in arrivals(connection))
@@ -141,8 +161,16 @@ class TestReset:
             got.extend(data for _, data in arrivals(connection))
         assert b"".join(got).count(b"data: ") == 1 + 6
 
-    @pytest.mark.parametrize(("scenario", "stream"), [("reset:after=0", True), ("reset:after=0", False), ("finite+reset", False)])
-    def test_it_may_come_before_any_header(self, scenario: str, stream: bool, server: Fake, http: httpx2.Client) -> None:
-        with ask(server, scenario, stream=stream) as connection, pytest.raises(ConnectionResetError):
+    @pytest.mark.parametrize(
+        ("scenario", "stream"),
+        [("reset:after=0", True), ("reset:after=0", False), ("finite+reset", False)],
+    )
+    def test_it_may_come_before_any_header(
+        self, scenario: str, stream: bool, server: Fake, http: httpx2.Client
+    ) -> None:
+        with (
+            ask(server, scenario, stream=stream) as connection,
+            pytest.raises(ConnectionResetError),
+        ):
             connection.recv(1)
         assert ledger(http, server)[-1]["end"] == "reset"

@@ -21,7 +21,9 @@ def server() -> Iterator[FakeVllm]:
         yield fake
 
 
-def stream(server: FakeVllm, scenario: str, *, until: bytes = END, stream: bool = True) -> tuple[bytes, bytes]:
+def stream(
+    server: FakeVllm, scenario: str, *, until: bytes = END, stream: bool = True
+) -> tuple[bytes, bytes]:
     with ask(server, scenario, stream=stream) as connection:
         return read(connection, until=until)
 
@@ -58,20 +60,29 @@ class TestClose:
 
 class TestEndsEarly:
     @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions", "/v1/responses"])
-    def test_a_stream_is_over_in_order_and_does_not_say_so(self, path: str, server: FakeVllm) -> None:
+    def test_a_stream_is_over_in_order_and_does_not_say_so(
+        self, path: str, server: FakeVllm
+    ) -> None:
         with ask(server, "ends_early:after=3", path=path) as connection:
             _, body = read(connection, until=END)
             text = b"".join(chunks(body))
             assert chunks(body)[-1] == b""
             assert (
-                text.count(b"output_text.delta\ndata:" if "responses" in path else b'"finish_reason":null') - ("chat" in path)
+                text.count(
+                    b"output_text.delta\ndata:" if "responses" in path else b'"finish_reason":null'
+                )
+                - ("chat" in path)
                 == 3
             )
             assert not re.findall(rb'"finish_reason":"|\[DONE\]|response.completed', text)
             connection.sendall(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n")
             assert connection.recv(64).startswith(b"HTTP/1.1 200 OK")  # the connection is kept
         entry = server.until_over()
-        assert (entry.end, entry.slot_freed is not None, entry.client_left) == ("finished", True, None)
+        assert (entry.end, entry.slot_freed is not None, entry.client_left) == (
+            "finished",
+            True,
+            None,
+        )
 
     def test_it_may_say_nothing_at_all(self, server: FakeVllm) -> None:
         head, body = stream(server, "ends_early:after=0")
@@ -79,11 +90,17 @@ class TestEndsEarly:
         assert body == END
 
     def test_an_answer_that_is_over_before_that_is_whole(self, server: FakeVllm) -> None:
-        assert events(stream(server, "ends_early:after=5+finite:tokens=2")[1])[-1] == b"data: [DONE]"
-        _, body = stream(server, "ends_early:after=5+finite:tokens=2", until=b'"metrics":null}', stream=False)
+        assert (
+            events(stream(server, "ends_early:after=5+finite:tokens=2")[1])[-1] == b"data: [DONE]"
+        )
+        _, body = stream(
+            server, "ends_early:after=5+finite:tokens=2", until=b'"metrics":null}', stream=False
+        )
         assert json.loads(body)["choices"][0]["finish_reason"] == "stop"
 
-    def test_of_a_whole_answer_there_are_a_few_bytes_and_their_right_length(self, server: FakeVllm) -> None:
+    def test_of_a_whole_answer_there_are_a_few_bytes_and_their_right_length(
+        self, server: FakeVllm
+    ) -> None:
         head, body = stream(server, "ends_early", until=b'{"id":"', stream=False)
         assert head.startswith(b"HTTP/1.1 200 OK")
         assert int(re.findall(rb"content-length: (\d+)", head)[0]) == len(body)
@@ -92,9 +109,19 @@ class TestEndsEarly:
 
 class TestTimeLimit:
     @pytest.mark.parametrize(
-        "fault", ["endless", "stall:after=3", "no_first_token", "no_headers", "keep_alive:after=3,every=0.01", "linger"]
+        "fault",
+        [
+            "endless",
+            "stall:after=3",
+            "no_first_token",
+            "no_headers",
+            "keep_alive:after=3,every=0.01",
+            "linger",
+        ],
     )
-    def test_whatever_is_under_way_the_connection_ends_then(self, fault: str, server: FakeVllm) -> None:
+    def test_whatever_is_under_way_the_connection_ends_then(
+        self, fault: str, server: FakeVllm
+    ) -> None:
         started = time.monotonic()
         _, body = stream(server, f"{fault}+time_limit:seconds=0.3", until=b"")
         assert 0.29 < time.monotonic() - started < 1.5
@@ -127,7 +154,10 @@ class TestThink:
         role, *deltas = deltas_of(server, f"think:tokens=3,field={field}")
         assert role == {"role": "assistant", "content": ""}
         assert [sorted(delta) for delta in deltas] == [names] * 3 + [["content"]] * 6
-        assert [next(iter(delta.values())) for delta in [role, *deltas]] == ["assistant", *words(stream(server, "")[1])[1:]]
+        assert [next(iter(delta.values())) for delta in [role, *deltas]] == [
+            "assistant",
+            *words(stream(server, "")[1])[1:],
+        ]
         assert all(len(set(delta.values())) == 1 for delta in deltas)
 
     def test_a_whole_answer_has_them_apart(self, server: FakeVllm) -> None:
@@ -152,7 +182,8 @@ class TestThink:
         assert (message["content"], len(message["reasoning"].split())) == (None, 4)
 
     @pytest.mark.parametrize(
-        ("scenario", "thought"), [("endless+think:tokens=1000+stall:after=20", 20), ("stall:after=20+think:tokens=9", 9)]
+        ("scenario", "thought"),
+        [("endless+think:tokens=1000+stall:after=20", 20), ("stall:after=20+think:tokens=9", 9)],
     )
     def test_it_goes_with_other_faults(self, scenario: str, thought: int, server: FakeVllm) -> None:
         with ask(server, scenario) as connection:
@@ -162,7 +193,10 @@ class TestThink:
 
     def test_as_fast_as_can_be_it_is_in_order_too(self) -> None:
         with FakeVllm("finite:tokens=400", gap=0) as fake:
-            plain, thought = words(stream(fake, "")[1]), deltas_of(fake, "finite:tokens=400+think:tokens=150")
+            plain, thought = (
+                words(stream(fake, "")[1]),
+                deltas_of(fake, "finite:tokens=400+think:tokens=150"),
+            )
         assert [delta.get("content", delta.get("reasoning")) for delta in thought] == plain
         assert ["reasoning" in delta for delta in thought] == [False] + [True] * 150 + [False] * 251
 
@@ -203,7 +237,9 @@ class TestMalformed:
 
 class TestWrongLength:
     @pytest.mark.parametrize("by", [10, -10])
-    def test_a_whole_answer_has_another_length_than_it_says(self, by: int, server: FakeVllm) -> None:
+    def test_a_whole_answer_has_another_length_than_it_says(
+        self, by: int, server: FakeVllm
+    ) -> None:
         head, body = stream(server, f"wrong_length:by={by}", until=b'"metrics":null}', stream=False)
         assert int(re.findall(rb"content-length: (\d+)", head)[0]) == len(body) + by
 
@@ -245,7 +281,12 @@ def test_wrong_ids_gives_each_later_event_its_own(server: FakeVllm) -> None:
 
 @pytest.mark.parametrize("whole", [False, True])
 def test_wrong_model_answers_in_another_name(whole: bool, server: FakeVllm) -> None:
-    head, body = stream(server, "wrong_model:model=other", until=b'"metrics":null}' if whole else END, stream=not whole)
+    head, body = stream(
+        server,
+        "wrong_model:model=other",
+        until=b'"metrics":null}' if whole else END,
+        stream=not whole,
+    )
     answers = [json.loads(body)] if whole else said(body)
     assert {answer["model"] for answer in answers} == {"other"}
     assert not whole or int(re.findall(rb"content-length: (\d+)", head)[0]) == len(body)
@@ -297,7 +338,9 @@ def test_repetition_detection_ends_a_repeat(server: FakeVllm) -> None:
         "repetition_detection": {"max_pattern_size": 20, "min_pattern_size": 1, "min_count": 4},
         "fake_scenario": "repeat:phrase=no ",
     }
-    choice = server._ask("/v1/chat/completions", "POST", json.dumps(body).encode(), "application/json")["choices"][0]
+    choice = server._ask(
+        "/v1/chat/completions", "POST", json.dumps(body).encode(), "application/json"
+    )["choices"][0]
     assert (choice["finish_reason"], choice["stop_reason"]) == ("repetition", "repetition_detected")
 
 
@@ -333,7 +376,11 @@ class TestTriggers:
         server.clear()
         ends: list[str] = []
         for _ in range(4):
-            stream(server, "close:after=1,attempts=2-3+finite:tokens=2", until=END if len(ends) in (0, 3) else b"")
+            stream(
+                server,
+                "close:after=1,attempts=2-3+finite:tokens=2",
+                until=END if len(ends) in (0, 3) else b"",
+            )
             ends.append(server.until_over().end)
         assert ends == ["finished", "closed", "closed", "finished"]
 

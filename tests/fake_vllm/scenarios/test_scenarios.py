@@ -21,12 +21,17 @@ def server() -> Iterator[Fake]:
         yield fake
 
 
-def lines(client: httpx2.Client, fake: Fake, scenario: str, *, seconds: float = 0.4, **more: object) -> list[str]:
+def lines(
+    client: httpx2.Client, fake: Fake, scenario: str, *, seconds: float = 0.4, **more: object
+) -> list[str]:
     """The non-empty lines of a stream, until it ends or stays silent for `seconds`."""
     got: list[str] = []
     try:
         with client.stream(
-            "POST", f"{fake.base_url}/chat/completions", json={**CHAT, "fake_scenario": scenario, **more}, timeout=seconds
+            "POST",
+            f"{fake.base_url}/chat/completions",
+            json={**CHAT, "fake_scenario": scenario, **more},
+            timeout=seconds,
         ) as answer:
             got.extend(itertools.islice((line for line in answer.iter_lines() if line), 400))
     except httpx2.ReadTimeout:
@@ -41,7 +46,9 @@ def test_finite_ends_as_the_protocol_says(server: Fake, http: httpx2.Client) -> 
     assert len(got) == 1 + 6 + 1 + 1  # role, tokens, finish, [DONE]
 
 
-def test_ignore_eos_keeps_a_finite_model_talking_to_max_tokens(server: Fake, http: httpx2.Client) -> None:
+def test_ignore_eos_keeps_a_finite_model_talking_to_max_tokens(
+    server: Fake, http: httpx2.Client
+) -> None:
     got = lines(http, server, "finite:tokens=6", ignore_eos=True, max_tokens=20)
     assert '"finish_reason":"length"' in got[-2]
     assert len(got) == 1 + 20 + 1
@@ -71,14 +78,24 @@ def test_no_first_token_sends_headers_only(server: Fake, http: httpx2.Client) ->
     assert ledger(http, server)[-1]["started"] is not None
 
 
-def test_no_headers_sends_nothing_at_all_while_the_engine_works(server: Fake, http: httpx2.Client) -> None:
+def test_no_headers_sends_nothing_at_all_while_the_engine_works(
+    server: Fake, http: httpx2.Client
+) -> None:
     with pytest.raises(httpx2.ReadTimeout):
-        http.post(f"{server.base_url}/chat/completions", json={**CHAT, "fake_scenario": "no_headers"}, timeout=0.3)
+        http.post(
+            f"{server.base_url}/chat/completions",
+            json={**CHAT, "fake_scenario": "no_headers"},
+            timeout=0.3,
+        )
     assert ledger(http, server)[-1]["tokens"] > 0
 
 
-@pytest.mark.parametrize("scenario", ["stall", "keep_alive", "no_first_token", "no_headers", "endless"])
-def test_each_fault_holds_back_a_whole_answer_too(scenario: str, server: Fake, http: httpx2.Client) -> None:
+@pytest.mark.parametrize(
+    "scenario", ["stall", "keep_alive", "no_first_token", "no_headers", "endless"]
+)
+def test_each_fault_holds_back_a_whole_answer_too(
+    scenario: str, server: Fake, http: httpx2.Client
+) -> None:
     body = {**CHAT, "stream": False, "fake_scenario": scenario}
     with pytest.raises(httpx2.ReadTimeout):
         http.post(f"{server.base_url}/chat/completions", json=body, timeout=0.3)
@@ -90,15 +107,30 @@ def test_scenarios_combine(http: httpx2.Client, server: Fake) -> None:
     assert got[-1] == "silence"
 
 
-@pytest.mark.parametrize(("scenario", "tokens"), [("linger", 40), ("burst+finite:tokens=7", 7), ("burst:tokens=3+trickle", 40)])
-def test_what_only_delivers_delivers_a_finite_answer_unless_another_is_named(scenario: str, tokens: int) -> None:
-    assert parse(scenario).select().shape(GenerationPlan(eos_after=1000, max_tokens=None, context=1000)).eos_after == tokens
+@pytest.mark.parametrize(
+    ("scenario", "tokens"),
+    [("linger", 40), ("burst+finite:tokens=7", 7), ("burst:tokens=3+trickle", 40)],
+)
+def test_what_only_delivers_delivers_a_finite_answer_unless_another_is_named(
+    scenario: str, tokens: int
+) -> None:
+    assert (
+        parse(scenario)
+        .select()
+        .shape(GenerationPlan(eos_after=1000, max_tokens=None, context=1000))
+        .eos_after
+        == tokens
+    )
 
 
-def test_a_header_chooses_the_scenario_and_a_field_wins_over_it(http: httpx2.Client, server: Fake) -> None:
+def test_a_header_chooses_the_scenario_and_a_field_wins_over_it(
+    http: httpx2.Client, server: Fake
+) -> None:
     url, header = f"{server.base_url}/chat/completions", {"x-fake-scenario": "finite:tokens=2"}
     by_header = http.post(url, json={**CHAT, "stream": False}, headers=header).json()
-    by_field = http.post(url, json={**CHAT, "stream": False, "fake_scenario": "finite:tokens=5"}, headers=header).json()
+    by_field = http.post(
+        url, json={**CHAT, "stream": False, "fake_scenario": "finite:tokens=5"}, headers=header
+    ).json()
     assert by_header["usage"]["completion_tokens"] == 2 + 1
     assert by_field["usage"]["completion_tokens"] == 5 + 1
 
@@ -120,7 +152,9 @@ def test_an_unknown_scenario_or_parameter_is_one_clear_sentence(text: str, says:
 
 
 def test_an_unknown_scenario_in_a_request_is_refused(http: httpx2.Client, server: Fake) -> None:
-    answer = http.post(f"{server.base_url}/chat/completions", json={**CHAT, "fake_scenario": "babble"})
+    answer = http.post(
+        f"{server.base_url}/chat/completions", json={**CHAT, "fake_scenario": "babble"}
+    )
     assert answer.status_code == 400
     assert "There is no scenario 'babble'" in answer.json()["error"]["message"]
 

@@ -17,11 +17,26 @@ from stream_lab.cli import app
 from stream_lab.errors import Interrupted, LabError
 
 PACKAGE = Path(stream_lab.__file__).parent
-COMMANDS = {"run", "matrix", "regress", "history", "evidence", "new-relay", "doctor", "real-vllm", "servers"}
+COMMANDS = {
+    "run",
+    "matrix",
+    "regress",
+    "history",
+    "evidence",
+    "new-relay",
+    "doctor",
+    "real-vllm",
+    "servers",
+}
 
 
 def test_it_is_a_module_too() -> None:
-    done = subprocess.run([sys.executable, "-m", "stream_lab", "--version"], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "stream_lab", "--version"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert re.fullmatch(r"stream-lab \d+\.\d+\.\d+\n", done.stdout)
 
 
@@ -32,8 +47,12 @@ def test_each_command_has_its_file_and_its_help() -> None:
         assert CliRunner().invoke(app, [name, "--help"]).exit_code == 0
 
 
-@pytest.mark.parametrize(("error", "status"), [(LabError("Mend it."), 2), (Interrupted("Go on."), 130)])
-def test_an_error_is_one_sentence_and_a_status(error: LabError, status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("error", "status"), [(LabError("Mend it."), 2), (Interrupted("Go on."), 130)]
+)
+def test_an_error_is_one_sentence_and_a_status(
+    error: LabError, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fails(*_: object) -> None:
         raise error
 
@@ -47,7 +66,8 @@ def test_every_error_of_the_kit_has_the_one_base() -> None:
         node.name: {base.id for base in node.bases if isinstance(base, ast.Name)}
         for path in PACKAGE.rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.ClassDef) and (ast.get_docstring(node) or "").startswith("Raised when")
+        if isinstance(node, ast.ClassDef)
+        and (ast.get_docstring(node) or "").startswith("Raised when")
     }
     known = {"LabError"}
     while more := {name for name, above in bases.items() if above & known} - known:
@@ -57,16 +77,27 @@ def test_every_error_of_the_kit_has_the_one_base() -> None:
 
 
 @pytest.mark.parametrize("module", ["uvicorn", "playwright", "gunicorn", "fastapi", "distributed"])
-def test_a_part_that_is_not_installed_is_one_sentence(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(extras, "find_spec", lambda name: None if name == module else find_spec(name))
+def test_a_part_that_is_not_installed_is_one_sentence(
+    module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        extras, "find_spec", lambda name: None if name == module else find_spec(name)
+    )
     extra = "dask" if module == "distributed" else "relay"
-    with pytest.raises(extras.MissingExtra, match=rf"^{module} is not installed; pip install '[a-z-]+\[{extra}\]'\.$"):
+    with pytest.raises(
+        extras.MissingExtra,
+        match=rf"^{module} is not installed; pip install '[a-z-]+\[{extra}\]'\.$",
+    ):
         extras.require(module, extra=extra)
 
 
 def test_an_application_cannot_be_served_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(extras, "find_spec", lambda name: None if name == "uvicorn" else find_spec(name))
-    done = CliRunner().invoke(app, ["doctor", "http://127.0.0.1:9/x", "--app", "tests.stream_lab.streams:app"])
+    monkeypatch.setattr(
+        extras, "find_spec", lambda name: None if name == "uvicorn" else find_spec(name)
+    )
+    done = CliRunner().invoke(
+        app, ["doctor", "http://127.0.0.1:9/x", "--app", "tests.stream_lab.streams:app"]
+    )
     assert done.exit_code == 2
     assert done.stderr.startswith("stream-lab: uvicorn is not installed; pip install '")
 

@@ -49,13 +49,18 @@ def fake(scenario: str, **flags: Any) -> Callable[[], AbstractContextManager[Pat
     return made
 
 
-def fake_through(part: Callable[[str], Any], scenario: str = "finite") -> Callable[[], AbstractContextManager[Patient]]:
+def fake_through(
+    part: Callable[[str], Any], scenario: str = "finite"
+) -> Callable[[], AbstractContextManager[Patient]]:
     """A model's server with something before it; asked directly as well."""
 
     @contextmanager
     def made() -> Iterator[Patient]:
         with bundled(scenario, gap=GAP) as gpu, part(gpu.root) as before:
-            yield Target.of(f"{before.url}/v1", model=gpu.model), Target.of(gpu.base_url, model=gpu.model)
+            yield (
+                Target.of(f"{before.url}/v1", model=gpu.model),
+                Target.of(gpu.base_url, model=gpu.model),
+            )
 
     return made
 
@@ -167,7 +172,9 @@ def behind_gunicorn(path: str) -> Callable[[], AbstractContextManager[Patient]]:
     return made
 
 
-def served_through(part: Callable[[str], Any], path: str) -> Callable[[], AbstractContextManager[Patient]]:
+def served_through(
+    part: Callable[[str], Any], path: str
+) -> Callable[[], AbstractContextManager[Patient]]:
     """An application with something before it; asked directly as well."""
 
     @contextmanager
@@ -229,7 +236,9 @@ def plain(upstream: str) -> Nginx:
 
 
 def compressing(upstream: str) -> Nginx:
-    return Nginx(upstream, "gzip on;", "gzip_types text/plain text/event-stream;", "gzip_min_length 0;")
+    return Nginx(
+        upstream, "gzip on;", "gzip_types text/plain text/event-stream;", "gzip_min_length 0;"
+    )
 
 
 def impatient(upstream: str) -> Nginx:
@@ -261,12 +270,21 @@ HEALTHY = [
     Stack("a fast one", Cause.HEALTHY, fake("finite", gap=0.001)),
     Stack("lines that end in CR LF", Cause.HEALTHY, fake("finite+crlf")),
     Stack("behind nginx", Cause.HEALTHY, fake_through(plain), "", 5.0, "nginx"),
-    Stack("behind HAProxy without delay", Cause.HEALTHY, fake_through(undelayed), "", 5.0, "haproxy"),
+    Stack(
+        "behind HAProxy without delay", Cause.HEALTHY, fake_through(undelayed), "", 5.0, "haproxy"
+    ),
     Stack("plain text", Cause.HEALTHY, served("/text")),
     Stack("in a worker of gunicorn", Cause.HEALTHY, behind_gunicorn("/text")),
     Stack("events with a pause and comments", Cause.HEALTHY, served("/events?pause=2.5&ping=1")),
     Stack("a pause as when a tool is called", Cause.HEALTHY, served("/text?pause=1.5")),
-    Stack("the repaired relay behind nginx", Cause.HEALTHY, relayed("after", "finite", "/events"), "", 5.0, "nginx"),
+    Stack(
+        "the repaired relay behind nginx",
+        Cause.HEALTHY,
+        relayed("after", "finite", "/events"),
+        "",
+        5.0,
+        "nginx",
+    ),
 ]
 
 BROKEN = [
@@ -274,13 +292,32 @@ BROKEN = [
     Stack("a model that falls silent", Cause.NEVER_ENDS, fake("stall")),
     Stack("no first token", Cause.NEVER_ENDS, fake("no_first_token")),
     Stack("no headers", Cause.NEVER_ENDS, fake("no_headers")),
-    Stack("the incident", Cause.NEVER_ENDS, relayed("before", "endless", "/text"), "direct", 4.0, "nginx"),
+    Stack(
+        "the incident",
+        Cause.NEVER_ENDS,
+        relayed("before", "endless", "/text"),
+        "direct",
+        4.0,
+        "nginx",
+    ),
     Stack("HAProxy as it comes", Cause.BUFFERED, fake_through(Haproxy), "proxied", 5.0, "haproxy"),
     Stack("tokens in one heap", Cause.BUFFERED, fake("finite+burst")),
     Stack("a buffer of 4096 bytes", Cause.BUFFERED, fake("finite+buffer")),
-    Stack("nginx that compresses", Cause.BUFFERED, served_through(compressing, "/text"), "proxied", 5.0, "nginx"),
     Stack(
-        "nginx with a short read time-out", Cause.IDLE_CUT, served_through(impatient, "/text?pause=3"), "proxied", 6.0, "nginx"
+        "nginx that compresses",
+        Cause.BUFFERED,
+        served_through(compressing, "/text"),
+        "proxied",
+        5.0,
+        "nginx",
+    ),
+    Stack(
+        "nginx with a short read time-out",
+        Cause.IDLE_CUT,
+        served_through(impatient, "/text?pause=3"),
+        "proxied",
+        6.0,
+        "nginx",
     ),
     Stack(
         "HAProxy with a short server time-out",
@@ -290,10 +327,34 @@ BROKEN = [
         6.0,
         "haproxy",
     ),
-    Stack("a gateway's idle limit", Cause.IDLE_CUT, served_through(idle, "/events?pause=3"), "proxied", 6.0),
-    Stack("a gateway's idle limit, a silent model", Cause.IDLE_CUT, fake_through(idle, "stall"), "proxied", 4.0),
-    Stack("a platform's limit in all", Cause.TOTAL_CUT, served_through(limited, "/text?pause=1"), "proxied", 6.0),
-    Stack("a platform's limit, a model that babbles", Cause.TOTAL_CUT, fake_through(limited, "endless"), "proxied", 4.0),
+    Stack(
+        "a gateway's idle limit",
+        Cause.IDLE_CUT,
+        served_through(idle, "/events?pause=3"),
+        "proxied",
+        6.0,
+    ),
+    Stack(
+        "a gateway's idle limit, a silent model",
+        Cause.IDLE_CUT,
+        fake_through(idle, "stall"),
+        "proxied",
+        4.0,
+    ),
+    Stack(
+        "a platform's limit in all",
+        Cause.TOTAL_CUT,
+        served_through(limited, "/text?pause=1"),
+        "proxied",
+        6.0,
+    ),
+    Stack(
+        "a platform's limit, a model that babbles",
+        Cause.TOTAL_CUT,
+        fake_through(limited, "endless"),
+        "proxied",
+        4.0,
+    ),
     Stack("a limit of the application's own", Cause.TOTAL_CUT, served("/own_limit")),
     Stack("a server that dies", Cause.SERVER_ENDED, fake("close")),
     Stack("a server that dies later", Cause.SERVER_ENDED, fake("close:after=23")),
@@ -332,8 +393,14 @@ BROKEN = [
     Stack("a certificate that nobody trusts", Cause.UNREACHABLE, lambda: untrusted()),
     Stack("no HTTP", Cause.UNREACHABLE, lambda: no_http()),
     Stack("a handler that blocks the loop", Cause.LOOP_BLOCKED, served("/blocks"), "", 8.0),
-    Stack("the same in a worker of gunicorn", Cause.LOOP_BLOCKED, behind_gunicorn("/blocks"), "", 8.0),
-    Stack("a server that does not stop", Cause.GENERATES_AFTER_LEAVE, fake("finite:tokens=100", on_disconnect="keep")),
+    Stack(
+        "the same in a worker of gunicorn", Cause.LOOP_BLOCKED, behind_gunicorn("/blocks"), "", 8.0
+    ),
+    Stack(
+        "a server that does not stop",
+        Cause.GENERATES_AFTER_LEAVE,
+        fake("finite:tokens=100", on_disconnect="keep"),
+    ),
 ]
 
 STACKS = [*HEALTHY, *BROKEN]

@@ -24,7 +24,9 @@ def healthy() -> Iterator[Endpoint]:
 
 def doctor(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "stream_lab", "doctor", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=ROOT)
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=60, check=False, cwd=ROOT
+    )
 
 
 def test_healthy_is_status_0_on_one_screen(healthy: Endpoint) -> None:
@@ -35,7 +37,9 @@ def test_healthy_is_status_0_on_one_screen(healthy: Endpoint) -> None:
     assert len(done.stdout.splitlines()) < 25
 
 
-def test_a_cause_is_status_1_and_json_is_what_the_schema_says(healthy: Endpoint, tmp_path: Path) -> None:
+def test_a_cause_is_status_1_and_json_is_what_the_schema_says(
+    healthy: Endpoint, tmp_path: Path
+) -> None:
     page = tmp_path / "page.html"
     done = doctor(f"{healthy.root}/nowhere", "--json", "--html", str(page))
     assert done.returncode == 1
@@ -46,7 +50,9 @@ def test_a_cause_is_status_1_and_json_is_what_the_schema_says(healthy: Endpoint,
 
 
 def test_the_published_schema_is_the_one_in_force() -> None:
-    assert json.loads((ROOT / "docs" / "doctor.schema.json").read_text(encoding="utf-8")) == schema()
+    assert (
+        json.loads((ROOT / "docs" / "doctor.schema.json").read_text(encoding="utf-8")) == schema()
+    )
 
 
 def test_an_application_is_asked_without_a_proxy_too() -> None:
@@ -60,7 +66,10 @@ def test_an_application_is_asked_without_a_proxy_too() -> None:
 
 def test_logs_are_read(healthy: Endpoint, tmp_path: Path) -> None:
     log = tmp_path / "access.log"
-    log.write_text('127.0.0.1 - - [21/Nov/2026:13:19:23 +0000] "POST /v1 HTTP/1.1" 499 0 "-" "x"\n' * 3, encoding="utf-8")
+    log.write_text(
+        '127.0.0.1 - - [21/Nov/2026:13:19:23 +0000] "POST /v1 HTTP/1.1" 499 0 "-" "x"\n' * 3,
+        encoding="utf-8",
+    )
     found = json.loads(doctor(healthy.base_url, "--json", "--logs", str(log)).stdout)
     assert found["cause"] == "client_ended"
 
@@ -69,7 +78,9 @@ def test_code_is_read_for_traps(tmp_path: Path) -> None:
     (tmp_path / "good.py").write_text("import asyncio\n", encoding="utf-8")
     assert doctor("--code", str(tmp_path)).returncode == 0
     bad = tmp_path / "bad.py"
-    bad.write_text("import asyncio\n\nasync def main():\n    asyncio.run(work())\n", encoding="utf-8")
+    bad.write_text(
+        "import asyncio\n\nasync def main():\n    asyncio.run(work())\n", encoding="utf-8"
+    )
     done = doctor("--code", str(tmp_path), str(tmp_path / "good.py"))
     assert done.returncode == 1
     assert "bad.py:4" in done.stdout
@@ -102,7 +113,9 @@ def test_bad_input_is_one_sentence_and_status_2(arguments: list[str], says: str)
     assert "secret" not in done.stderr
 
 
-def test_a_key_is_shown_nowhere(healthy: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_is_shown_nowhere(
+    healthy: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "a-very-secret-key")
     page = tmp_path / "page.html"
     done = doctor(healthy.base_url, "--json", "--html", str(page))

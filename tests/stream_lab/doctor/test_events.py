@@ -12,7 +12,9 @@ from stream_lab.doctor.events import Says, events_of
 
 
 def chunk(**delta: Any) -> str:
-    return f"data: {json.dumps({'id': 'a', 'choices': [{'delta': delta, 'finish_reason': None}]})}\n\n"
+    return (
+        f"data: {json.dumps({'id': 'a', 'choices': [{'delta': delta, 'finish_reason': None}]})}\n\n"
+    )
 
 
 FINISHED = 'data: {"id":"a","choices":[{"delta":{},"finish_reason":"stop"}]}\n\n'
@@ -60,7 +62,11 @@ def test_lines_end_in_three_ways(end: str) -> None:
 
 @given(cuts=st.lists(st.integers(0, 400), max_size=12), end=st.sampled_from(["\n", "\r\n", "\r"]))
 def test_wherever_it_is_cut_it_means_the_same(cuts: list[int], end: str) -> None:
-    whole = (chunk(content="Grüße") + ": ping\n\n" + FINISHED + "data: [DONE]\n\n").replace("\n", end).encode()
+    whole = (
+        (chunk(content="Grüße") + ": ping\n\n" + FINISHED + "data: [DONE]\n\n")
+        .replace("\n", end)
+        .encode()
+    )
     places = sorted({0, len(whole), *(cut for cut in cuts if cut < len(whole))})
     pieces = [(float(n), whole[a:b]) for n, (a, b) in enumerate(pairwise(places))]
     found = events_of(pieces, chat=True)
@@ -74,6 +80,8 @@ def test_a_half_event_is_as_old_as_its_first_byte() -> None:
 
 
 def test_what_a_terminal_would_act_upon_is_not_quoted() -> None:
-    [event] = events_of([(0.0, b'data: {"error":{"message":"\\u001b[31mred\\u0007"}}\n\n')], chat=True)
+    [event] = events_of(
+        [(0.0, b'data: {"error":{"message":"\\u001b[31mred\\u0007"}}\n\n')], chat=True
+    )
     assert "\x1b" not in event.text
     assert "\x07" not in event.text

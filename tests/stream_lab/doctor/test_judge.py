@@ -14,10 +14,22 @@ from tests.stream_lab.doctor.stacks import HEALTHY, STACKS
 TARGET = Target.of("http://127.0.0.1:1/answer")
 
 
-def run(tokens: int, ended: float, *, gap: float = 0.1, first: float = 0.1, end: End = End.CLOSED) -> Facts:
+def run(
+    tokens: int, ended: float, *, gap: float = 0.1, first: float = 0.1, end: End = End.CLOSED
+) -> Facts:
     """A stream of so many tokens that ended at a certain time."""
     pieces = [(first + gap * number, b"x") for number in range(tokens)]
-    return Facts(Transcript(200, pieces, ended, end, headers={"content-type": "text/plain"}, head_at=0.05, target=TARGET))
+    return Facts(
+        Transcript(
+            200,
+            pieces,
+            ended,
+            end,
+            headers={"content-type": "text/plain"},
+            head_at=0.05,
+            target=TARGET,
+        )
+    )
 
 
 @pytest.mark.parametrize(
@@ -35,10 +47,16 @@ def run(tokens: int, ended: float, *, gap: float = 0.1, first: float = 0.1, end:
         ([run(5, 0.55), run(90, 9.2), run(33, 3.4)], 0.7, Cause.SERVER_ENDED),
         ([run(0, 0.05), run(0, 0.05), run(0, 0.05)], 0.7, Cause.SERVER_ENDED),
         # only sometimes
-        ([run(5, 0.55), run(40, 4.1, end=End.WHOLE), run(40, 4.1, end=End.WHOLE)], 0.7, Cause.SERVER_ENDED),
+        (
+            [run(5, 0.55), run(40, 4.1, end=End.WHOLE), run(40, 4.1, end=End.WHOLE)],
+            0.7,
+            Cause.SERVER_ENDED,
+        ),
     ],
 )
-def test_what_is_the_same_in_each_cut_is_the_cause(runs: list[Facts], held: float, cause: Cause) -> None:
+def test_what_is_the_same_in_each_cut_is_the_cause(
+    runs: list[Facts], held: float, cause: Cause
+) -> None:
     assert judge.cut(runs, held).cause is cause
 
 

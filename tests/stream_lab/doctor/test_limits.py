@@ -60,10 +60,16 @@ class TestTheFile:
             assert (limit.proof.measured is None) != (limit.proof.source is None), limit.name
 
     def test_has_only_measured_defaults_of_what_can_be_run_here(self) -> None:
-        assert not [limit.name for limit in load() if limit.product in RUN_HERE and limit.proof.measured is None]
+        assert not [
+            limit.name
+            for limit in load()
+            if limit.product in RUN_HERE and limit.proof.measured is None
+        ]
 
     def test_its_measured_entries_are_those_that_the_tool_measures(self) -> None:
-        measured = {key(limit) for limit in load() if limit.proof.measured and limit.bounds != "buffer"}
+        measured = {
+            key(limit) for limit in load() if limit.proof.measured and limit.bounds != "buffer"
+        }
         assert measured == set(CASES)
 
     def test_is_read_once_and_cannot_be_changed_by_who_reads_it(self) -> None:
@@ -89,12 +95,23 @@ def broken(**fields: Any) -> list[dict[str, Any]]:
         (broken(remark="?"), ["entry 2", "remark"]),
         (broken(proof={}), ["entry 2", "proof", "exactly one"]),
         (
-            broken(proof={**PROOF, "measured": {"version": "1", "date": "2026-11-21", "how": "so"}}),
+            broken(
+                proof={**PROOF, "measured": {"version": "1", "date": "2026-11-21", "how": "so"}}
+            ),
             ["entry 2", "exactly one"],
         ),
-        (broken(proof={"source": {"url": "docs", "date": "2026-11-21"}}), ["entry 2", "proof.source.url"]),
-        (broken(proof={"measured": {"version": 1.0, "date": "2026-11-21", "how": "so"}}), ["entry 2", "proof.measured.version"]),
-        ([{name: value for name, value in ENTRY.items() if name != "default"}], ["entry 1", "default", "required"]),
+        (
+            broken(proof={"source": {"url": "docs", "date": "2026-11-21"}}),
+            ["entry 2", "proof.source.url"],
+        ),
+        (
+            broken(proof={"measured": {"version": 1.0, "date": "2026-11-21", "how": "so"}}),
+            ["entry 2", "proof.measured.version"],
+        ),
+        (
+            [{name: value for name, value in ENTRY.items() if name != "default"}],
+            ["entry 1", "default", "required"],
+        ),
         ([ENTRY, "nothing"], ["entry 2"]),
         ([ENTRY, ENTRY], ["more than one entry", "a proxy, read", "idle"]),
         ({"a proxy": ENTRY}, ["list"]),
@@ -143,8 +160,14 @@ class TestMatching:
         assert "Envoy" not in names(15, "idle")
         assert {limit.bounds for limit in matching(60, "idle")} == {"idle"}
 
-    def test_a_silence_before_the_first_byte_may_also_be_an_idle_limit_or_one_of_the_whole(self) -> None:
-        assert {limit.bounds for limit in matching(30, "first_byte")} == {"first_byte", "idle", "total"}
+    def test_a_silence_before_the_first_byte_may_also_be_an_idle_limit_or_one_of_the_whole(
+        self,
+    ) -> None:
+        assert {limit.bounds for limit in matching(30, "first_byte")} == {
+            "first_byte",
+            "idle",
+            "total",
+        }
         assert "AWS ALB" in names(60, "first_byte")
 
     def test_the_closest_comes_first_and_its_own_kind_before_others(self) -> None:
@@ -188,9 +211,13 @@ INSTALLED: dict[tuple[str, str], Callable[[], float | None]] = {
     ("openai", "timeout connect"): lambda: phase(CLIENT.timeout, "connect"),
     ("openai", "timeout first_byte"): lambda: phase(CLIENT.timeout, "read"),
     ("openai", "timeout idle"): lambda: phase(CLIENT.timeout, "read"),
-    ("LangChain", "ChatOpenAI timeout first_byte"): lambda: phase(MODEL.root_client.timeout, "read"),
+    ("LangChain", "ChatOpenAI timeout first_byte"): lambda: phase(
+        MODEL.root_client.timeout, "read"
+    ),
     ("LangChain", "ChatOpenAI timeout idle"): lambda: phase(MODEL.root_client.timeout, "read"),
-    ("LangChain", "ChatOpenAI timeout connect"): lambda: phase(MODEL.root_client.timeout, "connect"),
+    ("LangChain", "ChatOpenAI timeout connect"): lambda: phase(
+        MODEL.root_client.timeout, "connect"
+    ),
     ("uvicorn", "--timeout-keep-alive keep_alive"): lambda: UVICORN.timeout_keep_alive,
     ("uvicorn", "--timeout-graceful-shutdown shutdown"): lambda: UVICORN.timeout_graceful_shutdown,
     ("gunicorn", "--timeout, sync worker total"): lambda: GUNICORN.timeout,
@@ -198,14 +225,22 @@ INSTALLED: dict[tuple[str, str], Callable[[], float | None]] = {
     ("gunicorn", "--graceful-timeout shutdown"): lambda: GUNICORN.graceful_timeout,
     ("gunicorn", "--keep-alive keep_alive"): lambda: GUNICORN.keepalive,
 }
-if int(importlib.metadata.version("langchain-openai").split(".")[0]) >= 1:  # the post-mortem's has none
-    INSTALLED["LangChain", "ChatOpenAI stream_chunk_timeout idle"] = lambda: MODEL.stream_chunk_timeout
+if (
+    int(importlib.metadata.version("langchain-openai").split(".")[0]) >= 1
+):  # the post-mortem's has none
+    INSTALLED["LangChain", "ChatOpenAI stream_chunk_timeout idle"] = lambda: (
+        MODEL.stream_chunk_timeout
+    )
 
 
 @pytest.mark.parametrize("which", INSTALLED, ids=" ".join)
-def test_the_libraries_of_this_environment_have_the_default_that_the_file_says(which: tuple[str, str]) -> None:
+def test_the_libraries_of_this_environment_have_the_default_that_the_file_says(
+    which: tuple[str, str],
+) -> None:
     told = {key(limit): limit for limit in load()}[which]
-    assert INSTALLED[which]() == told.default, f"{told.name} has changed; measure it again: python tools/measure_limits.py"
+    assert INSTALLED[which]() == told.default, (
+        f"{told.name} has changed; measure it again: python tools/measure_limits.py"
+    )
 
 
 class TestTheTool:
@@ -218,7 +253,8 @@ class TestTheTool:
         assert limit.default - 0.6 < found.seconds < 30
 
     @pytest.mark.parametrize(
-        ("seconds", "said"), [(60.1, "as told"), (61, "as told"), (75, "DIFFERS"), (50, "DIFFERS"), (None, "DIFFERS")]
+        ("seconds", "said"),
+        [(60.1, "as told"), (61, "as told"), (75, "DIFFERS"), (50, "DIFFERS"), (None, "DIFFERS")],
     )
     def test_sees_what_differs_from_the_file(self, seconds: float | None, said: str) -> None:
         limit = next(limit for limit in load() if limit.product == "nginx" and limit.default == 60)
@@ -234,17 +270,25 @@ class TestTheTool:
 class TestThePage:
     def test_is_what_the_file_gives(self) -> None:
         told = (ROOT / "docs" / "limits.md").read_text(encoding="utf-8")
-        assert told == page(), "edit limits.yaml, then: python -m stream_lab.doctor.limits_page > docs/limits.md"
+        assert told == page(), (
+            "edit limits.yaml, then: python -m stream_lab.doctor.limits_page > docs/limits.md"
+        )
 
     def test_is_what_the_command_prints(self) -> None:
-        done = subprocess.run([sys.executable, "-m", "stream_lab.doctor.limits_page"], capture_output=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-m", "stream_lab.doctor.limits_page"], capture_output=True, check=True
+        )
         assert done.stdout.decode() == page()
 
     def test_every_row_of_its_tables_has_all_cells(self) -> None:
         rows = [line for line in page().splitlines() if line.startswith("|")]
         assert {line.replace("\\|", "").count("|") for line in rows} == {7}
-        assert sum(limit.name in page() for limit in load() if limit.note) == sum(1 for limit in load() if limit.note)
-        assert len([row for row in rows if not row.startswith(("| product", "|---"))]) == len(load())
+        assert sum(limit.name in page() for limit in load() if limit.note) == sum(
+            1 for limit in load() if limit.note
+        )
+        assert len([row for row in rows if not row.startswith(("| product", "|---"))]) == len(
+            load()
+        )
 
 
 def test_the_file_is_part_of_the_package() -> None:

@@ -14,7 +14,9 @@ DIED = "2026/11/21 13:19:23 [error] 82#82: *4 upstream prematurely closed connec
 LEFT = '127.0.0.1 - - [21/Nov/2026:13:19:23 +0000] "POST /chat HTTP/1.1" 499 0 "-" "python-httpx"'
 KILLED = "[2026-11-21 13:19:23 +0000] [4711] [CRITICAL] WORKER TIMEOUT (pid:4712)"
 STOPPED = "[2026-11-21 13:19:23 +0000] [4711] [INFO] Handling signal: term"
-FINE = '127.0.0.1 - - [21/Nov/2026:13:19:23 +0000] "POST /chat HTTP/1.1" 200 1234 "-" "python-httpx"'
+FINE = (
+    '127.0.0.1 - - [21/Nov/2026:13:19:23 +0000] "POST /chat HTTP/1.1" 200 1234 "-" "python-httpx"'
+)
 
 
 def diagnosis(cause: Cause) -> Diagnosis:
@@ -25,12 +27,21 @@ def after(cause: Cause, tmp_path: Path, *lines: str, minutes: float = 0) -> Diag
     file = tmp_path / "error.log"
     file.write_text("\n".join(lines) + "\n", encoding="utf-8")
     began = NOW + timedelta(minutes=minutes) - timedelta(seconds=5)
-    return consider(diagnosis(cause), lines_of([file]), since=began, until=began + timedelta(seconds=6))
+    return consider(
+        diagnosis(cause), lines_of([file]), since=began, until=began + timedelta(seconds=6)
+    )
 
 
 @pytest.mark.parametrize(
     ("line", "who"),
-    [(UPSTREAM, Who.PROXY), (DIED, Who.SERVER), (LEFT, Who.CLIENT), (KILLED, Who.SERVER), (STOPPED, Who.SERVER), (FINE, None)],
+    [
+        (UPSTREAM, Who.PROXY),
+        (DIED, Who.SERVER),
+        (LEFT, Who.CLIENT),
+        (KILLED, Who.SERVER),
+        (STOPPED, Who.SERVER),
+        (FINE, None),
+    ],
 )
 def test_a_line_says_who_ended_it_and_when(line: str, who: Who | None, tmp_path: Path) -> None:
     file = tmp_path / "log"
@@ -65,7 +76,9 @@ def test_what_was_seen_and_what_is_written_together_are_the_cause(
 
 
 def test_a_line_of_another_time_says_nothing_of_a_cut_now(tmp_path: Path) -> None:
-    assert after(Cause.SERVER_ENDED, tmp_path, UPSTREAM, minutes=10) == diagnosis(Cause.SERVER_ENDED)
+    assert after(Cause.SERVER_ENDED, tmp_path, UPSTREAM, minutes=10) == diagnosis(
+        Cause.SERVER_ENDED
+    )
 
 
 def test_a_log_may_hold_anything(tmp_path: Path) -> None:

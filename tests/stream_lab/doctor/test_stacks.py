@@ -21,17 +21,28 @@ def found(stack: Stack) -> Diagnosis:
 @pytest.fixture(scope="module")
 def diagnoses(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[Diagnosis]]]:
     items: list[Any] = request.session.items
-    asked = {item.callspec.params["stack"].name for item in items if "diagnoses" in getattr(item, "fixturenames", ())}
-    asked -= {stack.name for stack in STACKS if stack.program and needs(stack.program).name == "skip"}
+    asked = {
+        item.callspec.params["stack"].name
+        for item in items
+        if "diagnoses" in getattr(item, "fixturenames", ())
+    }
+    asked -= {
+        stack.name for stack in STACKS if stack.program and needs(stack.program).name == "skip"
+    }
     with ThreadPoolExecutor(AT_ONCE) as pool:
         yield {stack.name: pool.submit(found, stack) for stack in STACKS if stack.name in asked}
 
 
 @pytest.mark.parametrize(
     "stack",
-    [pytest.param(stack, id=stack.name, marks=[needs(stack.program)] if stack.program else []) for stack in STACKS],
+    [
+        pytest.param(stack, id=stack.name, marks=[needs(stack.program)] if stack.program else [])
+        for stack in STACKS
+    ],
 )
-def test_the_cause_and_the_layer_are_found(stack: Stack, diagnoses: dict[str, Future[Diagnosis]]) -> None:
+def test_the_cause_and_the_layer_are_found(
+    stack: Stack, diagnoses: dict[str, Future[Diagnosis]]
+) -> None:
     diagnosis = diagnoses[stack.name].result()
     assert (diagnosis.cause, diagnosis.layer) == (stack.cause, stack.layer), diagnosis.evidence
     assert diagnosis.evidence

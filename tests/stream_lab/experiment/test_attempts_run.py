@@ -14,7 +14,15 @@ from stream_lab import Endpoint, verdict
 from stream_lab.cli import app
 from stream_lab.data import EVIDENCE, data_folder
 from stream_lab.experiment import pictures
-from stream_lab.experiment.attempts_run import ATTEMPTS, CHAIN, DIRECT, Trial, Witnesses, told, try_out
+from stream_lab.experiment.attempts_run import (
+    ATTEMPTS,
+    CHAIN,
+    DIRECT,
+    Trial,
+    Witnesses,
+    told,
+    try_out,
+)
 from stream_lab.experiment.call import Call
 from stream_lab.experiment.fake import Fake
 from stream_lab.experiment.gpu import GpuSample
@@ -41,7 +49,9 @@ def probe(tmp_path: Path, fake: Endpoint) -> str:
     return f"{sys.executable} {file} {fake.root}"
 
 
-def test_before_the_fix_the_server_works_on_and_after_it_it_rests(fake: Endpoint, probe: str) -> None:
+def test_before_the_fix_the_server_works_on_and_after_it_it_rests(
+    fake: Endpoint, probe: str
+) -> None:
     began: list[str] = []
     trials = asyncio.run(try_out(fake, 1.0, gpu=probe, tell=began.append))
     assert began == [f"{attempt.__name__}, {CHAIN}" for attempt in ATTEMPTS]
@@ -52,7 +62,12 @@ def test_before_the_fix_the_server_works_on_and_after_it_it_rests(fake: Endpoint
         ("ElapsedChatVllm", verdict.STOPPED, verdict.Server.STOPPED),
         ("ChatVllm", verdict.STOPPED, verdict.Server.STOPPED),
     ]
-    assert [trial.gpu_after for trial in trials] == ["worked on", "worked on", "came to rest", "came to rest"]
+    assert [trial.gpu_after for trial in trials] == [
+        "worked on",
+        "worked on",
+        "came to rest",
+        "came to rest",
+    ]
     assert all(len(trial.gpu) > 10 for trial in trials)
     body = SavedEvidence.of(trials, Witnesses("a fake vLLM", True, "Made-up GPU")).as_dict()
     assert json.loads(json.dumps(body)) == body
@@ -65,7 +80,9 @@ def test_before_the_fix_the_server_works_on_and_after_it_it_rests(fake: Endpoint
 def trial(*gpu: tuple[float, float | None], samples: tuple[tuple[float, int], ...] = ()) -> Trial:
     recording = Recording(ending=Ending.CUT, ended=2.0)
     call = Call(recording, 2.0, [Sample(at, 1, 0, tokens) for at, tokens in samples])
-    return Trial("ChatVllm", DIRECT, call, [GpuSample(at, 0, "G", busy, None, None) for at, busy in gpu])
+    return Trial(
+        "ChatVllm", DIRECT, call, [GpuSample(at, 0, "G", busy, None, None) for at, busy in gpu]
+    )
 
 
 @pytest.mark.parametrize(
@@ -73,13 +90,18 @@ def trial(*gpu: tuple[float, float | None], samples: tuple[tuple[float, int], ..
     [
         ([(1.5, 90.0), (3.2, 85.0), (3.4, 80.0)], "worked on"),
         ([(1.5, 90.0), (3.2, 3.0), (3.4, 0.0)], "came to rest"),
-        ([(1.2, 22.0), (1.5, 35.0), (3.2, 9.0), (3.4, 11.0)], "worked on"),  # half as fast, as an H100 was once
+        (
+            [(1.2, 22.0), (1.5, 35.0), (3.2, 9.0), (3.4, 11.0)],
+            "worked on",
+        ),  # half as fast, as an H100 was once
         ([(1.5, 90.0), (2.5, 60.0)], ""),
         ([(1.5, None), (3.2, None)], ""),
         ([], ""),
     ],
 )
-def test_what_a_gpu_did_after_the_deadline_needs_samples_on_both_sides(gpu: list[tuple[float, float | None]], after: str) -> None:
+def test_what_a_gpu_did_after_the_deadline_needs_samples_on_both_sides(
+    gpu: list[tuple[float, float | None]], after: str
+) -> None:
     assert trial(*gpu).gpu_after == after
 
 
@@ -90,14 +112,34 @@ def test_rates_are_over_a_quarter_of_a_second() -> None:
 
 
 def test_the_witnesses_are_named() -> None:
-    assert Witnesses("a real server", True, "H100").words == "a real server; witnesses: its /metrics, nvidia-smi (H100)"
-    assert Witnesses("a real server", False).words == "a real server; witnesses: only the tokens it sends"
+    assert (
+        Witnesses("a real server", True, "H100").words
+        == "a real server; witnesses: its /metrics, nvidia-smi (H100)"
+    )
+    assert (
+        Witnesses("a real server", False).words
+        == "a real server; witnesses: only the tokens it sends"
+    )
 
 
-def test_the_command_takes_the_evidence_and_says_what_it_saw(fake: Endpoint, probe: str, tmp_path: Path) -> None:
+def test_the_command_takes_the_evidence_and_says_what_it_saw(
+    fake: Endpoint, probe: str, tmp_path: Path
+) -> None:
     out = tmp_path / "evidence"
     done = CliRunner().invoke(
-        app, ["evidence", "--base-url", fake.base_url, "--timeout", "1.0", "--gpu-probe", probe, "--out", str(out), "--direct"]
+        app,
+        [
+            "evidence",
+            "--base-url",
+            fake.base_url,
+            "--timeout",
+            "1.0",
+            "--gpu-probe",
+            probe,
+            "--out",
+            str(out),
+            "--direct",
+        ],
     )
     assert done.exit_code == 0, done.output
     body = json.loads((out / "evidence.json").read_text(encoding="utf-8"))
@@ -121,13 +163,17 @@ def test_the_command_takes_the_evidence_and_says_what_it_saw(fake: Endpoint, pro
         (["--out", "/proc/nowhere/x"], "cannot be written"),
     ],
 )
-def test_bad_input_is_one_sentence_and_status_2(arguments: list[str], said: str, fake: Endpoint) -> None:
+def test_bad_input_is_one_sentence_and_status_2(
+    arguments: list[str], said: str, fake: Endpoint
+) -> None:
     done = CliRunner().invoke(app, ["evidence", "--base-url", fake.base_url, *arguments])
     assert done.exit_code == 2
     assert said in done.stderr
 
 
-def test_what_was_written_down_is_told_again_in_the_same_words(fake: Endpoint, probe: str, tmp_path: Path) -> None:
+def test_what_was_written_down_is_told_again_in_the_same_words(
+    fake: Endpoint, probe: str, tmp_path: Path
+) -> None:
     trials = asyncio.run(try_out(fake, 0.8, ways=(DIRECT,), gpu=probe))
     witnesses = Witnesses("a fake vLLM", True, "Made-up GPU")
     (tmp_path / "there").mkdir()
@@ -141,10 +187,16 @@ def test_what_was_written_down_is_told_again_in_the_same_words(fake: Endpoint, p
         assert [replace(sample, at=0.0) for sample in after.call.samples] == [
             replace(sample, at=0.0) for sample in before.call.samples
         ]
-        assert [sample.at for sample in after.gpu] == pytest.approx([sample.at for sample in before.gpu], abs=0.001)
+        assert [sample.at for sample in after.gpu] == pytest.approx(
+            [sample.at for sample in before.gpu], abs=0.001
+        )
     body["server"] = {"program": "a server", "model": "a model", "device": "a device"}
     (tmp_path / "there" / "evidence.json").write_text(json.dumps(body), encoding="utf-8")
-    assert load_saved(tmp_path)[0].title.split("\n")[0].endswith(f", on {body['taken'][:10]}: a server with a model on a device")
+    assert (
+        load_saved(tmp_path)[0]
+        .title.split("\n")[0]
+        .endswith(f", on {body['taken'][:10]}: a server with a model on a device")
+    )
 
 
 def test_the_evidence_that_is_kept_came_out_as_told() -> None:
@@ -164,11 +216,23 @@ def test_where_nothing_is_kept_there_is_nothing(tmp_path: Path) -> None:
     assert load_saved(tmp_path / "nowhere") == []
 
 
-def test_a_model_that_stops_by_itself_shows_nothing_and_it_is_said_what_to_do(tmp_path: Path) -> None:
-    with Fake("finite", gap=0.01, max_model_len=80) as fake:  # its context is full before the deadline
-        done = CliRunner().invoke(app, ["evidence", "--base-url", fake.base_url, "--timeout", "1", "--out", str(tmp_path)])
+def test_a_model_that_stops_by_itself_shows_nothing_and_it_is_said_what_to_do(
+    tmp_path: Path,
+) -> None:
+    with Fake(
+        "finite", gap=0.01, max_model_len=80
+    ) as fake:  # its context is full before the deadline
+        done = CliRunner().invoke(
+            app, ["evidence", "--base-url", fake.base_url, "--timeout", "1", "--out", str(tmp_path)]
+        )
     assert done.exit_code == 2
     assert done.output.count("the model stopped by itself") == 8, "of the stream, and of the server"
-    assert "The model stopped by itself before the deadline under PlainChatVllm (chain.astream), Scoped" in done.output
+    assert (
+        "The model stopped by itself before the deadline under PlainChatVllm (chain.astream), Scoped"
+        in done.output
+    )
     assert "use ignore_eos if the server takes it" in done.output
-    assert json.loads((tmp_path / "evidence.json").read_text(encoding="utf-8"))["outcome"] == "not shown"
+    assert (
+        json.loads((tmp_path / "evidence.json").read_text(encoding="utf-8"))["outcome"]
+        == "not shown"
+    )

@@ -87,13 +87,19 @@ def test_a_missing_key_says_where_to_put_it(keyed: Fake, monkeypatch: pytest.Mon
     assert "sk-right-key" not in repr(endpoint) + repr(endpoint.settings)
 
 
-def test_a_proxy_in_the_environment_does_not_stand_before_this_machine(fake: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_in_the_environment_does_not_stand_before_this_machine(
+    fake: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.delenv("no_proxy", raising=False)
     endpoint = open_endpoint(fake.base_url)
     assert "127.0.0.1" in os.environ["NO_PROXY"]
-    assert PlainChatVllm(**endpoint.settings, max_tokens=2, timeout=5, max_retries=0).invoke("Hi").content
+    assert (
+        PlainChatVllm(**endpoint.settings, max_tokens=2, timeout=5, max_retries=0)
+        .invoke("Hi")
+        .content
+    )
 
 
 def test_a_fake_that_cannot_start_says_why() -> None:

@@ -11,13 +11,20 @@ from stream_lab.experiment.evidence import FOLDER_VARIABLE, Outcome, Unknown
 
 @pytest.mark.parametrize(
     ("found", "outcome"),
-    [("cut", Outcome.AS_TOLD), ("ran on", Outcome.NOT_AS_TOLD), (Unknown("cut"), Outcome.NOT_SHOWN), (True, Outcome.NOT_AS_TOLD)],
+    [
+        ("cut", Outcome.AS_TOLD),
+        ("ran on", Outcome.NOT_AS_TOLD),
+        (Unknown("cut"), Outcome.NOT_SHOWN),
+        (True, Outcome.NOT_AS_TOLD),
+    ],
 )
 def test_a_claim_is_as_told_not_as_told_or_not_shown(found: object, outcome: Outcome) -> None:
     assert Evidence("x").claim("it is cut", expected="cut", found=found).outcome is outcome
 
 
-def test_each_finding_is_on_disk_at_once_and_the_end_is_marked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_finding_is_on_disk_at_once_and_the_end_is_marked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
     evidence = Evidence("04")
     evidence.claim("it is cut", expected="cut", found="cut")
@@ -26,12 +33,16 @@ def test_each_finding_is_on_disk_at_once_and_the_end_is_marked(tmp_path: Path, m
     evidence.table()
     whole = json.loads((tmp_path / "04.json").read_text())
     assert (half["complete"], whole["complete"]) == (False, True)
-    assert half["claims"] == [{"text": "it is cut", "expected": "cut", "found": "cut", "outcome": "as told"}]
+    assert half["claims"] == [
+        {"text": "it is cut", "expected": "cut", "found": "cut", "outcome": "as told"}
+    ]
     assert whole["numbers"] == {"late_s": 0.0123}
     assert [file.name for file in tmp_path.iterdir()] == ["04.json"]
 
 
-def test_nothing_is_written_when_nobody_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_written_when_nobody_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv(FOLDER_VARIABLE, raising=False)
     monkeypatch.chdir(tmp_path)
     Evidence("04").table()

@@ -6,7 +6,8 @@ from stream_lab.experiment.exercise import check
 
 
 @pytest.mark.parametrize(
-    ("answer", "says"), [(..., "No answer yet"), (None, "No answer yet"), (3, "✔"), (4, "✘ Not yet. Count.")]
+    ("answer", "says"),
+    [(..., "No answer yet"), (None, "No answer yet"), (3, "✔"), (4, "✘ Not yet. Count.")],
 )
 def test_check(answer: object, says: str, capsys: pytest.CaptureFixture[str]) -> None:
     check(answer, 3, hint="Count.")

@@ -7,7 +7,15 @@ from pathlib import Path
 import psutil
 import pytest
 
-from stream_lab.experiment.gpu import COMMAND, GpuError, GpuProbe, GpuSample, on_this_machine, parse, probe_command
+from stream_lab.experiment.gpu import (
+    COMMAND,
+    GpuError,
+    GpuProbe,
+    GpuSample,
+    on_this_machine,
+    parse,
+    probe_command,
+)
 
 LINE = "0, NVIDIA H100 80GB HBM3, 97, 70123, 561.42"
 PROBE = """
@@ -27,11 +35,18 @@ def command(folder: Path, text: str) -> str:
 
 def test_a_line_of_nvidia_smi_is_read() -> None:
     assert parse(LINE, 1.5) == GpuSample(1.5, 0, "NVIDIA H100 80GB HBM3", 97.0, 70123.0, 561.42)
-    assert parse("0, NVIDIA GB10, 5, [N/A], [Not Supported]", 0.0) == GpuSample(0.0, 0, "NVIDIA GB10", 5.0, None, None)
+    assert parse("0, NVIDIA GB10, 5, [N/A], [Not Supported]", 0.0) == GpuSample(
+        0.0, 0, "NVIDIA GB10", 5.0, None, None
+    )
 
 
 @pytest.mark.parametrize(
-    "line", ["", "No devices were found", "index, name, utilization.gpu [%], memory.used [MiB], power.draw [W]"]
+    "line",
+    [
+        "",
+        "No devices were found",
+        "index, name, utilization.gpu [%], memory.used [MiB], power.draw [W]",
+    ],
 )
 def test_what_is_no_sample_is_passed_over(line: str) -> None:
     assert parse(line, 0.0) is None
@@ -63,7 +78,10 @@ def test_samples_come_while_the_block_runs_and_the_command_ends_with_it(tmp_path
     [("print('No devices were found')", "No devices were found"), ("", "it said nothing")],
 )
 def test_a_probe_that_tells_of_no_gpu_is_one_sentence(text: str, said: str, tmp_path: Path) -> None:
-    with pytest.raises(GpuError, match=f"tells of no GPU \\(.*{said}"), GpuProbe(command(tmp_path, text)):
+    with (
+        pytest.raises(GpuError, match=f"tells of no GPU \\(.*{said}"),
+        GpuProbe(command(tmp_path, text)),
+    ):
         pass
 
 
@@ -72,7 +90,9 @@ def test_a_command_that_is_not_there_is_one_sentence() -> None:
         pass
 
 
-def test_a_machine_without_nvidia_smi_has_no_gpu_to_watch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_machine_without_nvidia_smi_has_no_gpu_to_watch(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert on_this_machine() is None
     fake = tmp_path / "nvidia-smi"

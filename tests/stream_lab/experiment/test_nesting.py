@@ -26,7 +26,10 @@ def test_nest_asyncio_is_used_where_it_works_and_its_successor_elsewhere() -> No
 
 @pytest.mark.parametrize("python", [(3, 14), (3, 15)])
 def test_nest_asyncio_alone_is_refused_on_a_python_that_it_breaks(python: tuple[int, int]) -> None:
-    with pytest.raises(NestingError, match=r"^nest-asyncio 1\.6\.0 is no longer maintained .*; install nest-asyncio2, [^.]*\.$"):
+    with pytest.raises(
+        NestingError,
+        match=r"^nest-asyncio 1\.6\.0 is no longer maintained .*; install nest-asyncio2, [^.]*\.$",
+    ):
         choose(python, {FORMER: "1.6.0"})
 
 
@@ -67,5 +70,9 @@ def test_applied_it_runs_a_loop_inside_a_running_one() -> None:
 
         print(*asyncio.run(outer()))
     """)
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
-    assert done.stdout.split() == [choose(sys.version_info[:2], nesting.installed()), "True"], done.stderr
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stdout.split() == [choose(sys.version_info[:2], nesting.installed()), "True"], (
+        done.stderr
+    )

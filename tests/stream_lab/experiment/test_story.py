@@ -12,7 +12,14 @@ from stream_lab import Endpoint, bundled
 from stream_lab.experiment import story
 
 SOURCES = sorted((Path(__file__).parents[3] / "notebooks" / "source").glob("*.py"))
-NAMES = ["PlainChatVllm", "ScopedChatVllm", "ElapsedChatVllm", "PerPullChatVllm", "ClockedChatVllm", "ReaderChatVllm"]
+NAMES = [
+    "PlainChatVllm",
+    "ScopedChatVllm",
+    "ElapsedChatVllm",
+    "PerPullChatVllm",
+    "ClockedChatVllm",
+    "ReaderChatVllm",
+]
 
 
 def classes_in(source: Path) -> dict[str, str]:

@@ -65,7 +65,9 @@ def broken_sync(error: Exception) -> Iterator[str]:
         (lambda: broken_sync(ValueError("odd")), Ending.FAILED, "ValueError: odd"),
     ],
 )
-def test_a_synchronous_stream_is_recorded_alike_and_closed(stream: Any, ending: Ending, error: str) -> None:
+def test_a_synchronous_stream_is_recorded_alike_and_closed(
+    stream: Any, ending: Ending, error: str
+) -> None:
     items = stream()
     recording = record_sync(items, give_up_after=0.2)
     assert (recording.ending, recording.error) == (ending, error)
@@ -116,7 +118,9 @@ def test_a_chain_pulls_each_chunk_in_a_new_task_and_the_model_alone_in_one(fake:
 def test_two_recordings_at_once_do_not_mix(fake: Endpoint) -> None:
     async def play() -> list[Any]:
         model = traced(PlainChatVllm)(**fake.settings)
-        return await asyncio.gather(*(record(model.astream("Hi"), give_up_after=0.3) for _ in range(2)))
+        return await asyncio.gather(
+            *(record(model.astream("Hi"), give_up_after=0.3) for _ in range(2))
+        )
 
     for recording in asyncio.run(play()):
         assert recording.pulling_tasks == 1

@@ -8,8 +8,12 @@ from stream_lab.experiment.trace import Ending
 from stream_lab.experiment.witness import Sample
 
 
-def recording(ending: Ending, ended: float, *arrivals: float, error: str = "", stood_still: float = 0.0) -> Recording:
-    return Recording(arrivals=list(arrivals), ending=ending, ended=ended, error=error, stood_still=stood_still)
+def recording(
+    ending: Ending, ended: float, *arrivals: float, error: str = "", stood_still: float = 0.0
+) -> Recording:
+    return Recording(
+        arrivals=list(arrivals), ending=ending, ended=ended, error=error, stood_still=stood_still
+    )
 
 
 @pytest.mark.parametrize(
@@ -24,8 +28,14 @@ def recording(ending: Ending, ended: float, *arrivals: float, error: str = "", s
         (recording(Ending.FINISHED, 1.0, 0.5), verdict.BY_ITSELF),
         (recording(Ending.FINISHED, 3.0, 2.5), verdict.BY_ITSELF),
         (recording(Ending.FAILED, 3.0, error="ReadTimeout"), verdict.READ_TIMEOUT),
-        (recording(Ending.FAILED, 3.0, error="APITimeoutError: Request timed out."), verdict.READ_TIMEOUT),
-        (recording(Ending.FAILED, 1.0, error="APIConnectionError: gone"), "failed with APIConnectionError"),
+        (
+            recording(Ending.FAILED, 3.0, error="APITimeoutError: Request timed out."),
+            verdict.READ_TIMEOUT,
+        ),
+        (
+            recording(Ending.FAILED, 1.0, error="APIConnectionError: gone"),
+            "failed with APIConnectionError",
+        ),
         (recording(Ending.CUT, 2.01, stood_still=1.0), verdict.STARVED),
     ],
 )
@@ -33,7 +43,10 @@ def test_each_ending_has_its_word(made: Recording, word: str) -> None:
     assert verdict.of_stream(made, 2.0) == word
 
 
-@pytest.mark.parametrize("word", [verdict.BY_ITSELF, verdict.STARVED, verdict.NO_METRICS, verdict.SHARED, verdict.NOT_BUSY])
+@pytest.mark.parametrize(
+    "word",
+    [verdict.BY_ITSELF, verdict.STARVED, verdict.NO_METRICS, verdict.SHARED, verdict.NOT_BUSY],
+)
 def test_what_proves_nothing_is_marked_so(word: str) -> None:
     assert isinstance(word, Unknown)
 
@@ -53,17 +66,32 @@ def samples(*running: int) -> list[Sample]:
         (recording(Ending.CUT, 2.0), samples(0, 1, 1, 1, 1, 0, 0), verdict.Server.STOPPED),
         (recording(Ending.CUT, 2.0), samples(0, 1, 1, 1, 1, 1, 1), verdict.Server.RAN_ON),
         (recording(Ending.GAVE_UP, 4.0), samples(0, 1, 1, 1, 1, 1, 1, 1, 0), verdict.Server.RAN_ON),
-        (recording(Ending.GAVE_UP, 4.0), samples(0, 1, 1, 1, 1, 0, 0, 0, 0), verdict.Server.STOPPED),
-        (recording(Ending.GAVE_UP, 4.0), samples(0, 1, 1, 1, 1, 1, 0, 0, 0), verdict.Server.STOPPED),
+        (
+            recording(Ending.GAVE_UP, 4.0),
+            samples(0, 1, 1, 1, 1, 0, 0, 0, 0),
+            verdict.Server.STOPPED,
+        ),
+        (
+            recording(Ending.GAVE_UP, 4.0),
+            samples(0, 1, 1, 1, 1, 1, 0, 0, 0),
+            verdict.Server.STOPPED,
+        ),
         (recording(Ending.CUT, 2.0), samples(1, 2, 2, 2, 2, 1, 1), verdict.SHARED),
         (recording(Ending.CUT, 2.0), samples(0, 0, 0, 0, 0, 0), verdict.NOT_BUSY),
         (recording(Ending.FINISHED, 1.0), samples(0, 1, 1, 0), verdict.BY_ITSELF),
         (recording(Ending.CUT, 2.0), [], verdict.NO_METRICS),
     ],
 )
-def test_the_servers_part_is_read_from_its_own_metrics(made: Recording, seen: list[Sample], word: str) -> None:
+def test_the_servers_part_is_read_from_its_own_metrics(
+    made: Recording, seen: list[Sample], word: str
+) -> None:
     assert Call(made, 2.0, seen).server == word
 
 
 def test_tokens_after_the_deadline_are_counted_from_the_first_sample_past_it() -> None:
-    assert Call(recording(Ending.GAVE_UP, 4.0), 2.0, samples(0, 1, 1, 1, 1, 1, 1, 1)).tokens_after_deadline == 30
+    assert (
+        Call(
+            recording(Ending.GAVE_UP, 4.0), 2.0, samples(0, 1, 1, 1, 1, 1, 1, 1)
+        ).tokens_after_deadline
+        == 30
+    )

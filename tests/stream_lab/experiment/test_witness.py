@@ -37,16 +37,28 @@ def test_the_story_in_one_test(fake: Endpoint) -> None:
     async def play() -> list[tuple[str, str]]:
         calls = []
         for model_class in (PlainChatVllm, ElapsedChatVllm):
-            chain = ChatPromptTemplate.from_messages([("user", "{q}")]) | model_class(**fake.settings, timeout=0.6)
-            calls.append(await observe(chain.astream({"q": "Hi"}), deadline=0.6, server=fake, give_up_after=2.0))
+            chain = ChatPromptTemplate.from_messages([("user", "{q}")]) | model_class(
+                **fake.settings, timeout=0.6
+            )
+            calls.append(
+                await observe(
+                    chain.astream({"q": "Hi"}), deadline=0.6, server=fake, give_up_after=2.0
+                )
+            )
         return [(call.verdict, call.server) for call in calls]
 
-    assert asyncio.run(play()) == [(verdict.RAN_ON, verdict.Server.RAN_ON), (verdict.STOPPED, verdict.Server.STOPPED)]
+    assert asyncio.run(play()) == [
+        (verdict.RAN_ON, verdict.Server.RAN_ON),
+        (verdict.STOPPED, verdict.Server.STOPPED),
+    ]
 
 
 def test_a_server_killed_in_the_middle_is_a_failure_and_no_hang() -> None:
     async def play() -> tuple[str, float]:
-        with Fake("endless", gap=0.02) as fake, open_endpoint(fake.base_url, fake.model) as endpoint:
+        with (
+            Fake("endless", gap=0.02) as fake,
+            open_endpoint(fake.base_url, fake.model) as endpoint,
+        ):
             model = PlainChatVllm(**endpoint.settings, timeout=5, max_retries=0)
             asyncio.get_running_loop().call_later(0.4, os.kill, fake.pid, signal.SIGKILL)
             call = await observe(model.astream("Hi"), deadline=2, server=endpoint)

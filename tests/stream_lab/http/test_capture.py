@@ -52,10 +52,15 @@ class TestAnAnswer:
         gone = read("http://127.0.0.1:9/")
         assert (gone.status, gone.end, gone.first, gone.manner) == (0, REFUSED, None, "not at all")
 
-    def test_begins_after_the_one_before_it_when_they_come_side_by_side(self, served: Serving) -> None:
+    def test_begins_after_the_one_before_it_when_they_come_side_by_side(
+        self, served: Serving
+    ) -> None:
         done: list[float] = []
         slow, quick, gone = side_by_side(
-            f"{served.url}/stream?pause=1", f"{served.url}/stream", f"{served.url}/nowhere", meanwhile=lambda: done.append(1)
+            f"{served.url}/stream?pause=1",
+            f"{served.url}/stream",
+            f"{served.url}/nowhere",
+            meanwhile=lambda: done.append(1),
         )
         assert (slow.end, quick.end, gone.end) == (WHOLE, WHOLE, f"{REFUSED} with 404")
         assert quick.ended < slow.ended

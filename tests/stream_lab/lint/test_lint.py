@@ -834,7 +834,9 @@ NEAR_MISSES = {
 def write(path: Path, text: str) -> list[tuple[int, int]]:
     """Write the file without its marks, and tell where they were: line and column."""
     lines = dedent(text).strip("\n").split("\n")
-    places = [(number, line.index("«") + 1) for number, line in enumerate(lines, start=1) if "«" in line]
+    places = [
+        (number, line.index("«") + 1) for number, line in enumerate(lines, start=1) if "«" in line
+    ]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(line.replace("«", "") for line in lines), encoding="utf-8")
     return places
@@ -845,7 +847,11 @@ def found(findings: list[Finding], rule: str) -> list[tuple[int, int]]:
 
 
 def cases(of: dict[str, list[str]]) -> list[object]:
-    return [pytest.param(rule, text, id=f"{rule}-{number}") for rule, texts in of.items() for number, text in enumerate(texts, 1)]
+    return [
+        pytest.param(rule, text, id=f"{rule}-{number}")
+        for rule, texts in of.items()
+        for number, text in enumerate(texts, 1)
+    ]
 
 
 @pytest.mark.parametrize(("rule", "text"), cases(TRAPS))
@@ -877,7 +883,9 @@ def test_every_rule_has_its_cases_and_its_words() -> None:
 
 
 @pytest.mark.parametrize("name", ["test_app.py", "app_test.py", "conftest.py", "tests/helpers.py"])
-def test_what_blocks_in_a_test_keeps_nobody_waiting(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_blocks_in_a_test_keeps_nobody_waiting(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     write(Path(name), TRAPS["invoke-in-async"][0])
     write(Path("src/app.py"), TRAPS["invoke-in-async"][0])
@@ -892,7 +900,9 @@ def test_a_middleware_in_another_file_of_the_same_package_hides_too(tmp_path: Pa
     expected = write(tmp_path / "app" / "chat.py", dedent(handler))
     write(tmp_path / "another" / "chat.py", dedent(handler))
     findings = check([tmp_path])
-    assert [(each.path, each.line, each.column) for each in findings] == [(tmp_path / "app" / "chat.py", *expected[0])]
+    assert [(each.path, each.line, each.column) for each in findings] == [
+        (tmp_path / "app" / "chat.py", *expected[0])
+    ]
     assert "log.py:1" in findings[0].message
 
 
@@ -905,8 +915,13 @@ def test_a_middleware_in_another_file_of_the_same_package_hides_too(tmp_path: Pa
         ("# doctor: ignore", False),
     ],
 )
-def test_a_comment_on_the_line_silences_the_rule_that_it_names(comment: str, silent: bool, tmp_path: Path) -> None:
-    write(tmp_path / "app.py", f"import time\nasync def work():\n    time.sleep(1)  {comment}\n    time.sleep(2)")
+def test_a_comment_on_the_line_silences_the_rule_that_it_names(
+    comment: str, silent: bool, tmp_path: Path
+) -> None:
+    write(
+        tmp_path / "app.py",
+        f"import time\nasync def work():\n    time.sleep(1)  {comment}\n    time.sleep(2)",
+    )
     result = survey([tmp_path])
     assert [each.line for each in result.findings] == ([4] if silent else [3, 4])
     assert result.silenced == silent
@@ -924,7 +939,9 @@ def test_a_comment_silences_what_several_files_make(tmp_path: Path) -> None:
     assert check([tmp_path]) == []
 
 
-def test_what_cannot_be_read_is_told_and_the_rest_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_read_is_told_and_the_rest_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     Path("a_syntax.py").write_text("def f(:\n    pass\n")
     Path("b_binary.py").write_bytes(b"\x7fELF\0\0\1")
@@ -939,7 +956,11 @@ def test_what_cannot_be_read_is_told_and_the_rest_is_read(tmp_path: Path, monkey
     Path("z.py").write_text("import nest_asyncio\nnest_asyncio.apply()\n")
     findings = check([".", "missing.py", "readme.md"])
     # Where on its line a syntax error is told depends on Python's version.
-    told = {f"{each.path}{f':{each.line}' if each.line else ''}": each.message for each in findings if each.rule == NOT_READ}
+    told = {
+        f"{each.path}{f':{each.line}' if each.line else ''}": each.message
+        for each in findings
+        if each.rule == NOT_READ
+    }
     assert told == {
         "a_syntax.py:1": "Not read: it is no Python of this version: invalid syntax.",
         "b_binary.py": "Not read: it is binary, not text.",
@@ -956,14 +977,24 @@ def test_what_cannot_be_read_is_told_and_the_rest_is_read(tmp_path: Path, monkey
     assert [each.location for each in findings if each.is_trap] == ["z.py:2:1"]
 
 
-def test_code_that_is_nested_very_deeply_is_told_and_does_not_stop_the_doctor(tmp_path: Path) -> None:
-    (tmp_path / "a.py").write_text("async def f():\n    (" + " | ".join(["llm"] * 1500) + ").invoke(1)\n")
+def test_code_that_is_nested_very_deeply_is_told_and_does_not_stop_the_doctor(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "a.py").write_text(
+        "async def f():\n    (" + " | ".join(["llm"] * 1500) + ").invoke(1)\n"
+    )
     write(tmp_path / "b.py", TRAPS["blocking-in-async"][0])
-    assert [each.path.name for each in check([tmp_path]) if each.rule == "blocking-in-async"] == ["b.py"]
-    assert all(each.message == "Not read: it is nested too deeply." for each in check([tmp_path / "a.py"]))
+    assert [each.path.name for each in check([tmp_path]) if each.rule == "blocking-in-async"] == [
+        "b.py"
+    ]
+    assert all(
+        each.message == "Not read: it is nested too deeply." for each in check([tmp_path / "a.py"])
+    )
 
 
-def test_an_encoding_that_a_file_names_is_understood_and_columns_count_characters(tmp_path: Path) -> None:
+def test_an_encoding_that_a_file_names_is_understood_and_columns_count_characters(
+    tmp_path: Path,
+) -> None:
     text = "# coding: latin-1\nimport time\nasync def work():\n    name = 'Müller'; time.sleep(1)\n"
     (tmp_path / "app.py").write_bytes(text.encode("latin-1"))
     assert [(each.line, each.column) for each in check([tmp_path])] == [(4, 22)]
@@ -973,15 +1004,21 @@ def test_an_encoding_that_a_file_names_is_understood_and_columns_count_character
 def test_a_folder_and_a_file_that_may_not_be_read_are_told(tmp_path: Path) -> None:
     (tmp_path / "closed").mkdir(mode=0)
     (tmp_path / "secret.py").touch(mode=0)
-    assert sorted(each.message for each in check([tmp_path])) == ["Not read: Permission denied."] * 2
+    assert (
+        sorted(each.message for each in check([tmp_path])) == ["Not read: Permission denied."] * 2
+    )
     (tmp_path / "closed").chmod(0o700)
 
 
 def test_a_folder_without_python_is_told(tmp_path: Path) -> None:
-    assert [each.message for each in check([tmp_path])] == ["Not read: no file of Python (*.py, *.ipynb) lies here."]
+    assert [each.message for each in check([tmp_path])] == [
+        "Not read: no file of Python (*.py, *.ipynb) lies here."
+    ]
 
 
-def test_other_peoples_code_and_hidden_folders_are_skipped_unless_they_are_named(tmp_path: Path) -> None:
+def test_other_peoples_code_and_hidden_folders_are_skipped_unless_they_are_named(
+    tmp_path: Path,
+) -> None:
     trap = "import nest_asyncio\nnest_asyncio.apply()\n"
     for folder in ("node_modules", ".venv/lib", ".hidden", "__pycache__", "mine/lib", "src"):
         write(tmp_path / folder / "a.py", trap)
@@ -994,7 +1031,9 @@ def test_other_peoples_code_and_hidden_folders_are_skipped_unless_they_are_named
 def notebook(path: Path, *cells: str | list[str], language: str = "python") -> None:
     markdown = {"cell_type": "markdown", "source": ["asyncio.run(text)"]}
     code = [{"cell_type": "code", "source": cell} for cell in cells]
-    path.write_text(json.dumps({"cells": [markdown, *code], "metadata": {"kernelspec": {"language": language}}}))
+    path.write_text(
+        json.dumps({"cells": [markdown, *code], "metadata": {"kernelspec": {"language": language}}})
+    )
 
 
 def test_the_cells_of_a_notebook_are_one_module_and_run_in_a_loop(tmp_path: Path) -> None:
@@ -1018,13 +1057,27 @@ def test_the_cells_of_a_notebook_are_one_module_and_run_in_a_loop(tmp_path: Path
 
 def test_a_cell_is_read_as_ipython_runs_it(tmp_path: Path) -> None:
     shell = '!curl http://gpu/ \\\n  -H "Accept: */*" \\\n  -d \'{"a": 1}\'\nimport nest_asyncio'
-    notebook(tmp_path / "a.ipynb", shell, "\n    import asyncio\n\n    if asyncio:\n        asyncio.run(x)")
-    assert [(each.cell, each.line, each.column, each.rule) for each in check([tmp_path])] == [(2, 5, 9, "run-in-running-loop")]
+    notebook(
+        tmp_path / "a.ipynb",
+        shell,
+        "\n    import asyncio\n\n    if asyncio:\n        asyncio.run(x)",
+    )
+    assert [(each.cell, each.line, each.column, each.rule) for each in check([tmp_path])] == [
+        (2, 5, 9, "run-in-running-loop")
+    ]
 
 
 def test_where_loops_have_been_patched_only_the_patch_is_told(tmp_path: Path) -> None:
-    notebook(tmp_path / "a.ipynb", "import asyncio, nest_asyncio\nasyncio.run(x)", "nest_asyncio.apply()", "asyncio.run(x)")
-    assert [(each.cell, each.rule) for each in check([tmp_path])] == [(1, "run-in-running-loop"), (2, "nest-asyncio")]
+    notebook(
+        tmp_path / "a.ipynb",
+        "import asyncio, nest_asyncio\nasyncio.run(x)",
+        "nest_asyncio.apply()",
+        "asyncio.run(x)",
+    )
+    assert [(each.cell, each.rule) for each in check([tmp_path])] == [
+        (1, "run-in-running-loop"),
+        (2, "nest-asyncio"),
+    ]
 
 
 def test_a_notebook_in_another_language_is_told(tmp_path: Path) -> None:
@@ -1034,12 +1087,16 @@ def test_a_notebook_in_another_language_is_told(tmp_path: Path) -> None:
 
 def test_nothing_is_run(tmp_path: Path) -> None:
     ran = tmp_path / "ran"
-    write(tmp_path / "app.py", f"open({str(ran)!r}, 'w')\nimport nest_asyncio\nnest_asyncio.apply()")
+    write(
+        tmp_path / "app.py", f"open({str(ran)!r}, 'w')\nimport nest_asyncio\nnest_asyncio.apply()"
+    )
     assert len(check([tmp_path])) == 1
     assert not ran.exists()
 
 
-def test_findings_are_rendered_as_a_place_a_sentence_and_a_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_findings_are_rendered_as_a_place_a_sentence_and_a_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     write(Path("app.py"), TRAPS["blocking-in-async"][0])
     text = render(check(["app.py", "nowhere"]))
@@ -1054,7 +1111,11 @@ def test_findings_can_be_written_as_json(tmp_path: Path) -> None:
     write(tmp_path / "app.py", TRAPS["blocking-in-async"][0])
     (finding,) = check([str(tmp_path)])
     again = json.loads(json.dumps(finding.as_dict()))
-    assert (again["path"], again["line"], again["rule"]) == (str(tmp_path / "app.py"), 3, "blocking-in-async")
+    assert (again["path"], again["line"], again["rule"]) == (
+        str(tmp_path / "app.py"),
+        3,
+        "blocking-in-async",
+    )
 
 
 def test_the_documentation_has_the_rules_of_the_code() -> None:
@@ -1064,7 +1125,9 @@ def test_the_documentation_has_the_rules_of_the_code() -> None:
 
 def test_the_exhibits_of_the_story_are_the_ones_that_the_documentation_lists() -> None:
     text = (ROOT / "docs" / "doctor_code.md").read_text(encoding="utf-8")
-    listed = re.findall(r"^\| `((?:src|notebooks)/\S+)` \| `([\w-]+)` \| (\d+) \|", text, re.MULTILINE)
+    listed = re.findall(
+        r"^\| `((?:src|notebooks)/\S+)` \| `([\w-]+)` \| (\d+) \|", text, re.MULTILINE
+    )
     findings = check([ROOT / "src", ROOT / "notebooks" / "source"])
     counted = Counter((each.path.relative_to(ROOT).as_posix(), each.rule) for each in findings)
     assert {(path, rule): int(number) for path, rule, number in listed} == counted

@@ -80,18 +80,33 @@ def test_a_generation_too_many_does_not_hold() -> None:
 
 
 def test_an_error_of_another_type_does_not_hold() -> None:
-    assert "not a TimeoutError" in why(lambda **settings: ChatOpenAI(**settings, max_retries=0), "stall × astream")
+    assert "not a TimeoutError" in why(
+        lambda **settings: ChatOpenAI(**settings, max_retries=0), "stall × astream"
+    )
 
 
 def test_an_answer_without_its_usage_does_not_hold() -> None:
-    assert why(lambda **settings: ChatOpenAI(**{**settings, "stream_usage": False}), "finite × astream") == "the usage is missing"
+    assert (
+        why(
+            lambda **settings: ChatOpenAI(**{**settings, "stream_usage": False}), "finite × astream"
+        )
+        == "the usage is missing"
+    )
 
 
 def test_a_server_that_is_held_while_nobody_pulls_does_not_hold() -> None:
     assert why(ChatOpenAI, "suspended")
 
 
-@pytest.mark.parametrize("name", ["finite × invoke", "finite, pooled × invoke", "finite, pooled × astream", "tool call × stream"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "finite × invoke",
+        "finite, pooled × invoke",
+        "finite, pooled × astream",
+        "tool call × stream",
+    ],
+)
 def test_what_holds_says_nothing(name: str) -> None:
     assert why(ChatVllm, name) == ""
     assert why(ChatOpenAI, name) == ""
@@ -116,7 +131,10 @@ def test_an_error_that_names_another_bound_does_not_hold() -> None:
         first = settings.pop("first_chunk_timeout", WIDE["deadline"])
         return ChatVllm(**{**settings, "timeout": first})
 
-    assert why(renamed, "first_chunk_timeout × astream") == "ended by timeout, not by first_chunk_timeout"
+    assert (
+        why(renamed, "first_chunk_timeout × astream")
+        == "ended by timeout, not by first_chunk_timeout"
+    )
 
 
 @pytest.mark.parametrize("name", ["first_chunk_timeout × stream", "idle_timeout × astream"])
@@ -138,16 +156,26 @@ def test_a_listener_that_hears_of_no_end_does_not_hold() -> None:
 
 def test_the_picture_says_in_words_what_it_shows() -> None:
     chosen = [cell("finite × astream"), cell("endless × astream"), cell("breaks")]
-    played = {"A": [Result(each, "") for each in chosen], "B": [Result(each, "no") for each in chosen]}
+    played = {
+        "A": [Result(each, "") for each in chosen],
+        "B": [Result(each, "no") for each in chosen],
+    }
     drawn = picture.heat_map(played, title="A holds")
     assert drawn.alt == "A holds. A: 3 of 3 cells hold. B: 0 of 3 cells hold."
     assert drawn.png().startswith(b"\x89PNG")
 
 
 def test_the_picture_has_a_heading_for_each_of_several_groups() -> None:
-    names = ["endless × astream", "endless, pooled × astream", "tool call, endless × astream", "breaks"]
+    names = [
+        "endless × astream",
+        "endless, pooled × astream",
+        "tool call, endless × astream",
+        "breaks",
+    ]
     drawn = picture.heat_map({"A": [Result(cell(name), "") for name in names]}, title="A holds")
-    left, right = ([tick.get_text() for tick in axes.get_yticklabels()] for axes in drawn.figure.axes)
+    left, right = (
+        [tick.get_text() for tick in axes.get_yticklabels()] for axes in drawn.figure.axes
+    )
     assert left == [
         *(
             "what the server does",
@@ -162,7 +190,11 @@ def test_the_picture_has_a_heading_for_each_of_several_groups() -> None:
 
 
 def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run([Path(sys.executable).with_name("stream-lab"), "matrix", *arguments], capture_output=True, text=True)
+    return subprocess.run(
+        [Path(sys.executable).with_name("stream-lab"), "matrix", *arguments],
+        capture_output=True,
+        text=True,
+    )
 
 
 @pytest.mark.parametrize(
@@ -192,7 +224,12 @@ def test_the_status_is_that_of_the_last_class_and_json_is_for_scripts() -> None:
     assert [row["why"] for row in json.loads(bad.stdout)["PlainChatVllm"]] == ["it did not end"]
 
 
-NAMES = ["endless × chain.astream", "keep-alive comments × astream", "no headers × stream", "suspended"]
+NAMES = [
+    "endless × chain.astream",
+    "keep-alive comments × astream",
+    "no headers × stream",
+    "suspended",
+]
 
 
 def chosen() -> list[Cell]:
@@ -201,16 +238,23 @@ def chosen() -> list[Cell]:
 
 def test_classes_are_played_side_by_side_and_told_apart() -> None:
     hook = sys.unraisablehook
-    played = side_by_side([ElapsedChatVllm, ClockedChatVllm, ChatVllm], chosen(), deadline=0.6, lateness=0.5)
+    played = side_by_side(
+        [ElapsedChatVllm, ClockedChatVllm, ChatVllm], chosen(), deadline=0.6, lateness=0.5
+    )
     assert [result.cell for result in played["ChatVllm"]] == chosen()
-    held = {name: [result.cell.name for result in results if result.holds] for name, results in played.items()}
+    held = {
+        name: [result.cell.name for result in results if result.holds]
+        for name, results in played.items()
+    }
     assert held == {"ElapsedChatVllm": NAMES[:1], "ClockedChatVllm": NAMES[:2], "ChatVllm": NAMES}
     assert sys.unraisablehook is hook
     assert "ClockedChatVllm: 2 of 4 cells hold" in picture.heat_map(played, title="Told apart").alt
 
 
 @pytest.mark.parametrize("before", [None, "/nowhere/all.pem"])
-def test_one_certificate_is_trusted_for_as_long_as_a_block_lasts(before: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_certificate_is_trusted_for_as_long_as_a_block_lasts(
+    before: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Blocks overlap in any order, and the environment is put back by the last."""
     monkeypatch.delenv(VARIABLE, raising=False)
     if not ssl.create_default_context().get_ca_certs():

@@ -20,10 +20,19 @@ from tests.stream_lab.notebooks.tiny_notebooks import BAD, GOOD, UNKNOWN, write
 STREAM_LAB = [sys.executable, "-m", "stream_lab", "run"]
 
 
-def run(folder: Path, *arguments: str, **more: str) -> tuple[subprocess.CompletedProcess[str], Path | None]:
+def run(
+    folder: Path, *arguments: str, **more: str
+) -> tuple[subprocess.CompletedProcess[str], Path | None]:
     """Run the investigation over a folder of notebooks; returns the process and the run's folder."""
     command = [*STREAM_LAB, "--notebooks", str(folder), "--runs", str(folder / "runs"), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100, env={**os.environ, **more}, check=False)
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        env={**os.environ, **more},
+        check=False,
+    )
     runs = sorted((folder / "runs").glob("*")) if (folder / "runs").exists() else []
     return done, runs[-1] if runs else None
 
@@ -51,8 +60,14 @@ def test_every_claim_as_told_is_status_0_with_a_report(tmp_path: Path) -> None:
 BROKEN = {
     "02": (BAD, ""),
     "03": (UNKNOWN, ""),
-    "04": ('e = Evidence("{number}"); e.claim("it holds", expected="yes", found="yes"); 1 / 0', "ZeroDivisionError"),
-    "05": ('e = Evidence("{number}"); e.claim("it holds", expected="yes", found="yes")', "did not get to its table"),
+    "04": (
+        'e = Evidence("{number}"); e.claim("it holds", expected="yes", found="yes"); 1 / 0',
+        "ZeroDivisionError",
+    ),
+    "05": (
+        'e = Evidence("{number}"); e.claim("it holds", expected="yes", found="yes")',
+        "did not get to its table",
+    ),
     "06": ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "kernel died"),
     "07": ('Evidence("{number}").table()', "made no claim"),
 }
@@ -72,7 +87,11 @@ def test_whatever_is_not_as_told_is_status_1_and_says_why(tmp_path: Path) -> Non
         assert why in results[number]["error"]
         assert bool(why) == bool(results[number]["error"])
         assert why in done.stdout
-    assert [results[number]["claims"][0]["outcome"] for number in ("01", "02", "03")] == ["as told", "not as told", "not shown"]
+    assert [results[number]["claims"][0]["outcome"] for number in ("01", "02", "03")] == [
+        "as told",
+        "not as told",
+        "not shown",
+    ]
     assert body["headline"] == (
         "4 of 7 notebooks did not run to their end (04, 05, 06, 07); 3 of 5 claims came out as the story tells"
     )
@@ -85,9 +104,17 @@ def test_one_notebook_that_is_not_as_told_is_enough(number: str) -> None:
 
     good = Result("01_test", "", [Claim("it holds", "yes", "yes", Outcome.AS_TOLD)], ran=True)
     bad = {
-        "02": Result("02_test", "", [Claim("it holds", "yes", "no", Outcome.NOT_AS_TOLD)], ran=True),
+        "02": Result(
+            "02_test", "", [Claim("it holds", "yes", "no", Outcome.NOT_AS_TOLD)], ran=True
+        ),
         "03": Result("03_test", "", [Claim("it holds", "yes", "?", Outcome.NOT_SHOWN)], ran=True),
-        "06": Result("06_test", "", [Claim("it holds", "yes", "yes", Outcome.AS_TOLD)], ran=True, error="its kernel died"),
+        "06": Result(
+            "06_test",
+            "",
+            [Claim("it holds", "yes", "yes", Outcome.AS_TOLD)],
+            ran=True,
+            error="its kernel died",
+        ),
     }[number]
     assert Summary("s", [], 2.0, 1.0, False, [good]).as_told
     assert not Summary("s", [], 2.0, 1.0, False, [good, bad]).as_told
@@ -101,20 +128,38 @@ def test_a_cell_that_hangs_is_a_failure_and_never_taken_for_success(tmp_path: Pa
 
     write(tmp_path, "01", "import asyncio; await asyncio.sleep(60)", GOOD)
     started = time.monotonic()
-    done, error = execute(str(tmp_path / "01_test.ipynb"), str(tmp_path / "out.ipynb"), str(tmp_path), 2, {"TIMEOUT": 2.0})
+    done, error = execute(
+        str(tmp_path / "01_test.ipynb"),
+        str(tmp_path / "out.ipynb"),
+        str(tmp_path),
+        2,
+        {"TIMEOUT": 2.0},
+    )
     assert done is Done.TIMEOUT
     assert "ran for more than 2 s" in error
     assert time.monotonic() - started < 40
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-def test_an_interrupt_keeps_what_was_run_and_leaves_no_process_behind(name: str, tmp_path: Path) -> None:
+def test_an_interrupt_keeps_what_was_run_and_leaves_no_process_behind(
+    name: str, tmp_path: Path
+) -> None:
     write(tmp_path, "01", GOOD)
     hang = "from stream_lab.experiment.fake import Fake\nfake = Fake()\nimport time, pathlib\npathlib.Path('{mark}').write_text(str(fake.pid))\ntime.sleep(60)"
     mark = tmp_path / "mark"
     write(tmp_path, "02", hang.replace("{mark}", str(mark)))
-    command = [*STREAM_LAB, "--notebooks", str(tmp_path), "--runs", str(tmp_path / "runs"), "--jobs", "1"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    command = [
+        *STREAM_LAB,
+        "--notebooks",
+        str(tmp_path),
+        "--runs",
+        str(tmp_path / "runs"),
+        "--jobs",
+        "1",
+    ]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
     until = time.monotonic() + 60
     while not mark.exists() and time.monotonic() < until:
         time.sleep(0.1)
@@ -132,7 +177,9 @@ def test_an_interrupt_keeps_what_was_run_and_leaves_no_process_behind(name: str,
     assert "interrupted" in page
 
 
-def test_a_model_that_stops_by_itself_is_reported_as_that_and_never_as_a_success(tmp_path: Path) -> None:
+def test_a_model_that_stops_by_itself_is_reported_as_that_and_never_as_a_success(
+    tmp_path: Path,
+) -> None:
     """The story's own notebooks, against a server whose context is full long before the deadline."""
     from stream_lab.experiment.fake import Fake
 
@@ -152,7 +199,9 @@ def test_a_model_that_stops_by_itself_is_reported_as_that_and_never_as_a_success
     assert done.returncode == 1, done.stdout + done.stderr
     results = verdicts(folder)["results"]
     assert [result["error"] for result in results] == ["", "", ""]
-    outcomes = [(claim["outcome"], claim["found"]) for result in results for claim in result["claims"]]
+    outcomes = [
+        (claim["outcome"], claim["found"]) for result in results for claim in result["claims"]
+    ]
     assert "not as told" not in {outcome for outcome, _ in outcomes}
     not_shown = [found for outcome, found in outcomes if outcome == "not shown"]
     assert set(not_shown) == {"the model stopped by itself", "the timer never fired"}
@@ -180,7 +229,9 @@ def test_bad_input_is_one_clear_sentence(arguments: list[str], says: str, tmp_pa
     assert done.stderr.count("\n") == 1
 
 
-def test_a_notebook_whose_program_is_not_installed_is_left_out_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_notebook_whose_program_is_not_installed_is_left_out_and_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write(tmp_path, "01", GOOD)
     write(tmp_path, "10", GOOD)
     monkeypatch.setattr("shutil.which", lambda _: None)
@@ -197,7 +248,12 @@ def test_a_notebook_whose_program_is_not_installed_is_left_out_and_named(tmp_pat
 def test_the_key_is_in_no_artefact(tmp_path: Path) -> None:
     from stream_lab.experiment.fake import Fake
 
-    write(tmp_path, "01", "from stream_lab import open_endpoint\nserver = open_endpoint(BASE_URL, MODEL)\nserver.settings", GOOD)
+    write(
+        tmp_path,
+        "01",
+        "from stream_lab import open_endpoint\nserver = open_endpoint(BASE_URL, MODEL)\nserver.settings",
+        GOOD,
+    )
     with Fake("finite", api_key="sk-very-secret") as fake:
         done, folder = run(tmp_path, "--base-url", fake.base_url, OPENAI_API_KEY="sk-very-secret")
     assert done.returncode == 0, done.stdout + done.stderr

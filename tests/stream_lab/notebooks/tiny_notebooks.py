@@ -14,7 +14,9 @@ UNKNOWN = (
 
 def write(folder: Path, number: str, *cells: str) -> None:
     """A small notebook: the parameters every notebook has, and these cells."""
-    parameters = nbformat.v4.new_code_cell("BASE_URL = None\nMODEL = None\nTIMEOUT = 2.0", metadata={"tags": ["parameters"]})
+    parameters = nbformat.v4.new_code_cell(
+        "BASE_URL = None\nMODEL = None\nTIMEOUT = 2.0", metadata={"tags": ["parameters"]}
+    )
     title = nbformat.v4.new_markdown_cell(f"# {number} · A `test`")
     start = nbformat.v4.new_code_cell("from stream_lab.experiment.evidence import Evidence")
     rest = [nbformat.v4.new_code_cell(cell.replace("{number}", number)) for cell in cells]

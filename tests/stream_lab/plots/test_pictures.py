@@ -16,30 +16,45 @@ from stream_lab.plots import Picture
 
 def call(*, tasks: int = 40, ending: Ending = Ending.GAVE_UP, seen: bool = True) -> Call:
     arrivals = [0.1 * (index + 1) for index in range(40)]
-    pulls = [Pull(index % tasks + 1, at - 0.1, at) for index, at in enumerate(arrivals)] + [Pull(tasks + 1, 4.0)]
-    samples = [Sample(0.5 * index, int(0 < index < 8), 0, 5 * index) for index in range(10)] if seen else []
+    pulls = [Pull(index % tasks + 1, at - 0.1, at) for index, at in enumerate(arrivals)] + [
+        Pull(tasks + 1, 4.0)
+    ]
+    samples = (
+        [Sample(0.5 * index, int(0 < index < 8), 0, 5 * index) for index in range(10)]
+        if seen
+        else []
+    )
     return Call(Recording(arrivals=arrivals, pulls=pulls, ending=ending, ended=4.05), 2.03, samples)
 
 
 def fired(*, done: bool) -> Log:
     log = Log()
-    log.events += [Event(0, "entered", "active", 1, 1, False, 0), Event(2.03, "timer fired", "expiring", 0, 1, done, 1)]
+    log.events += [
+        Event(0, "entered", "active", 1, 1, False, 0),
+        Event(2.03, "timer fired", "expiring", 0, 1, done, 1),
+    ]
     return log
 
 
 def words(picture: Picture) -> str:
     figure: Any = picture.figure
     texts = [
-        text.get_text() for axes in figure.axes for text in [*axes.texts, axes.title, axes._left_title, *axes.get_yticklabels()]
+        text.get_text()
+        for axes in figure.axes
+        for text in [*axes.texts, axes.title, axes._left_title, *axes.get_yticklabels()]
     ]
     return " ".join([*texts, *(text.get_text() for text in figure.texts)])
 
 
 def test_the_timeline_counts_late_chunks_and_says_how_each_call_ended() -> None:
     picture = pictures.timeline({"plain": call()}, title="It runs on")
-    dots = {collection.get_label(): len(collection.get_offsets()) for collection in picture.figure.axes[0].collections}  # type: ignore[arg-type]
+    dots = {
+        collection.get_label(): len(collection.get_offsets())  # type: ignore[arg-type]
+        for collection in picture.figure.axes[0].collections
+    }
     assert dots == {"chunk before the deadline": 20, "chunk after the deadline": 20}
-    assert "still streaming; we left at 4.0 s" in words(picture) or "still streaming; we left at 4.1 s" in words(picture)
+    said = words(picture)
+    assert any(f"still streaming; we left at {when} s" in said for when in ("4.0", "4.1"))
     assert "20 chunks after it" in picture.alt
     assert picture.alt.startswith("It runs on")
 
@@ -50,7 +65,10 @@ def test_swim_lanes_show_a_lane_for_each_task_and_what_the_timer_hit() -> None:
     assert "which had already finished" in words(picture)
     assert "already finished" in picture.alt
     assert "41 tasks pulled 40 chunks" in picture.alt
-    assert "which was waiting" in pictures.swim_lanes(call(tasks=1), fired(done=False), title="One task").alt
+    assert (
+        "which was waiting"
+        in pictures.swim_lanes(call(tasks=1), fired(done=False), title="One task").alt
+    )
 
 
 def test_many_tasks_are_thinned_to_readable_lanes_that_keep_the_first_and_the_last() -> None:
@@ -81,7 +99,10 @@ def test_the_state_ladder_names_every_step() -> None:
 
 
 def test_who_is_left_alone_is_orange_until_the_gpu_is_free_or_to_the_end_of_the_watch() -> None:
-    requests = {"before": Release(0.5, None, 1.5, 12, "still generating"), "after": Release(0.5, 0.52, 0.52, 0, "stopped")}
+    requests = {
+        "before": Release(0.5, None, 1.5, 12, "still generating"),
+        "after": Release(0.5, 0.52, 0.52, 0, "stopped"),
+    }
     picture = pictures.left_alone(requests, title="It stops")
     bars: Any = picture.figure.axes[0].patches
     assert [(bar.get_x(), round(bar.get_x() + bar.get_width(), 3)) for bar in bars] == [
@@ -114,7 +135,9 @@ def test_an_answer_ends_with_a_bar_and_a_cut_one_with_a_cross() -> None:
 
 
 def test_a_wait_is_blue_until_it_is_due_and_orange_until_it_is_over() -> None:
-    picture = pictures.overdue({"run\ninside a run": Wait(0.3, 1.5), "in a thread": Wait(0.3, 0.31)}, title="It comes late")
+    picture = pictures.overdue(
+        {"run\ninside a run": Wait(0.3, 1.5), "in a thread": Wait(0.3, 0.31)}, title="It comes late"
+    )
     bars: Any = picture.figure.axes[0].patches
     assert [round(bar.get_width(), 3) for bar in bars] == [0.3, 1.2, 0.3, 0.01]
     assert [round(bar.get_x(), 3) for bar in bars] == [0, 0.3, 0, 0.3]

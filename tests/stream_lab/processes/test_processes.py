@@ -13,7 +13,16 @@ import psutil
 import pytest
 
 from stream_lab.http.capture import CUT, REFUSED, WHOLE, read
-from stream_lab.processes import Browser, Gateway, Gunicorn, Haproxy, MissingPart, Nginx, Serving, serve
+from stream_lab.processes import (
+    Browser,
+    Gateway,
+    Gunicorn,
+    Haproxy,
+    MissingPart,
+    Nginx,
+    Serving,
+    serve,
+)
 from stream_lab.processes.process import Process, ProcessError
 from stream_lab.processes.programs import missing
 from tests.conftest import needs, wait
@@ -63,7 +72,9 @@ class TestNginx:
             wait(lambda: "upstream timed out" in nginx.log)
 
     def test_a_line_that_it_does_not_know_is_told(self, served: Serving) -> None:
-        with pytest.raises(ProcessError, match=r'nginx did not start: .*unknown directive "proxy_bufering"'):
+        with pytest.raises(
+            ProcessError, match=r'nginx did not start: .*unknown directive "proxy_bufering"'
+        ):
             Nginx(served.url, "proxy_bufering off;")
 
 
@@ -72,7 +83,9 @@ def test_a_client_that_says_nothing_is_ended_by_the_server_in_front(served: Serv
     """uvicorn waits for its request for ever; see test_relay_bad_input.py."""
     with (
         Nginx(served.url, http=("client_header_timeout 1s;",)) as nginx,
-        socket.create_connection(("127.0.0.1", urlsplit(nginx.url).port or 0), timeout=30) as silent,
+        socket.create_connection(
+            ("127.0.0.1", urlsplit(nginx.url).port or 0), timeout=30
+        ) as silent,
     ):
         assert silent.recv(100) == b""
 
@@ -86,10 +99,18 @@ def test_haproxy_is_a_real_one_with_the_limit_it_is_given(served: Serving) -> No
 
 class TestGunicorn:
     def test_it_serves_with_workers_of_any_class_and_stops_with_all_of_them(self) -> None:
-        with Gunicorn("tests.stream_lab.streams:app", "--worker-class=uvicorn_worker.UvicornWorker", "--workers=2") as gunicorn:
+        with Gunicorn(
+            "tests.stream_lab.streams:app",
+            "--worker-class=uvicorn_worker.UvicornWorker",
+            "--workers=2",
+        ) as gunicorn:
             assert read(f"{gunicorn.url}/stream").end == WHOLE
             wait(lambda: gunicorn.log.count("Booting worker") == 2)
-            workers = [int(line.rpartition(" ")[2]) for line in gunicorn.log.splitlines() if "Booting worker" in line]
+            workers = [
+                int(line.rpartition(" ")[2])
+                for line in gunicorn.log.splitlines()
+                if "Booting worker" in line
+            ]
         for pid in workers:
             wait(lambda pid=pid: not os.path.exists(f"/proc/{pid}"), 10)  # type: ignore[misc]
 
@@ -100,15 +121,20 @@ class TestGunicorn:
 
 @needs("nginx")
 def test_a_part_ends_with_who_started_it_even_if_that_is_killed() -> None:
-    script = (
-        "from stream_lab.processes import Nginx; import time; print(Nginx('http://127.0.0.1:9').pid, flush=True); time.sleep(60)"
-    )
-    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as starter:
+    script = "from stream_lab.processes import Nginx; import time; print(Nginx('http://127.0.0.1:9').pid, flush=True); time.sleep(60)"
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True
+    ) as starter:
         assert starter.stdout is not None
         pid = int(starter.stdout.readline())
         assert psutil.pid_exists(pid)
         starter.kill()
-        wait(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE, 10)
+        wait(
+            lambda: (
+                not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+            ),
+            10,
+        )
 
 
 @needs("chromium")
@@ -119,7 +145,9 @@ def test_chromium_is_a_real_one(served: Serving) -> None:
         assert "Chrome/" in page.evaluate("navigator.userAgent")
 
 
-def test_a_part_that_is_not_installed_is_named_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_part_that_is_not_installed_is_named_with_its_package(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("shutil.which", lambda _: None)
     with pytest.raises(MissingPart, match="apt-get install nginx-light"):
         Nginx("http://127.0.0.1:9")
@@ -135,9 +163,7 @@ def test_a_server_in_this_process_ends_soon(served: Serving) -> None:
 
 
 def test_a_log_that_is_read_while_it_is_written_stays_whole() -> None:
-    script = (
-        "import time\nfor number in range(200):\n    print('line', number, flush=True)\n    time.sleep(0.002)\ntime.sleep(60)"
-    )
+    script = "import time\nfor number in range(200):\n    print('line', number, flush=True)\n    time.sleep(0.002)\ntime.sleep(60)"
     with Process("writer", [sys.executable, "-c", script], lambda: True) as writer:
         wait(lambda: "line 199\n" in writer.log)
         assert writer.log.splitlines() == [f"line {number}" for number in range(200)]
@@ -152,7 +178,12 @@ def test_what_a_program_leaves_behind_when_it_ends_is_stopped_too(tmp_path: Path
         Process("A program", leaves, lambda: False, log=log, started=started.append)
     assert len(started) == 1
     left = int(log.read_text(encoding="utf-8"))
-    wait(lambda: not psutil.pid_exists(left) or psutil.Process(left).status() == psutil.STATUS_ZOMBIE, 5)
+    wait(
+        lambda: (
+            not psutil.pid_exists(left) or psutil.Process(left).status() == psutil.STATUS_ZOMBIE
+        ),
+        5,
+    )
 
 
 def test_how_long_a_program_may_take_is_said_when_it_took_longer() -> None:

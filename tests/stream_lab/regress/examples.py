@@ -9,20 +9,44 @@ from stream_lab.regress.history import Past
 from stream_lab.regress.row import Attempt, Row, Status
 from stream_lab.regress.summary import Summary
 
-TITLES = {"04_it_works": "It works: model.astream", "06_the_fix": "The elapsed-time fix", "10_cut": "Cut in production"}
+TITLES = {
+    "04_it_works": "It works: model.astream",
+    "06_the_fix": "The elapsed-time fix",
+    "10_cut": "Cut in production",
+}
 VERSIONS = {
-    "latest": {"python": "3.12.9", "langchain-core": "1.4.0", "openai": "3.1.0", "httpx2": "2.16.2", "zope": "9"},
-    "seed": {"python": "3.11.7", "langchain-core": "1.1.0", "openai": "2.8.1", "httpx": "0.28.1", "zope": "9"},
+    "latest": {
+        "python": "3.12.9",
+        "langchain-core": "1.4.0",
+        "openai": "3.1.0",
+        "httpx2": "2.16.2",
+        "zope": "9",
+    },
+    "seed": {
+        "python": "3.11.7",
+        "langchain-core": "1.1.0",
+        "openai": "2.8.1",
+        "httpx": "0.28.1",
+        "zope": "9",
+    },
 }
 STOPPED, RAN_ON = "stopped at the deadline", "ran past the deadline"
 
 
-def claim(text: str = "the stream ends in time", *, found: str = STOPPED, outcome: Outcome | None = None) -> Claim:
+def claim(
+    text: str = "the stream ends in time", *, found: str = STOPPED, outcome: Outcome | None = None
+) -> Claim:
     told = Outcome.AS_TOLD if found == STOPPED else Outcome.NOT_AS_TOLD
     return Claim(text, STOPPED, found, outcome or told)
 
 
-def row(notebook: str = "04_it_works", *claims: Claim, endpoint: str = "bundled", world: str = "latest", **more: Any) -> Row:
+def row(
+    notebook: str = "04_it_works",
+    *claims: Claim,
+    endpoint: str = "bundled",
+    world: str = "latest",
+    **more: Any,
+) -> Row:
     """A row; its status follows from its claims unless it is given."""
     parameters = more.pop("parameters", {})
     chosen = ",".join(f"{name}={value}" for name, value in parameters.items())
@@ -54,15 +78,41 @@ def many() -> list[Row]:
     late = {"late_model_s": 0.012, "late_chain_s": 0.02}
     return [
         row("04_it_works", claim(), claim("the server is released")),
-        row("06_the_fix", claim(), claim("the chain ends in time", found=RAN_ON), numbers=late, parameters={"TIMEOUT": 0.5}),
-        row("10_cut", status=Status.SKIPPED, reason="nginx is not installed", seconds=0.0, imported={}),
-        row("04_it_works", claim(), world="seed", earlier=[Attempt(Status.FAIL, "a port was taken", 3.0)]),
-        row("06_the_fix", claim(), world="seed", status=Status.TIMEOUT, reason="stopped after 60 s", parameters={"TIMEOUT": 0.5}),
+        row(
+            "06_the_fix",
+            claim(),
+            claim("the chain ends in time", found=RAN_ON),
+            numbers=late,
+            parameters={"TIMEOUT": 0.5},
+        ),
+        row(
+            "10_cut",
+            status=Status.SKIPPED,
+            reason="nginx is not installed",
+            seconds=0.0,
+            imported={},
+        ),
+        row(
+            "04_it_works",
+            claim(),
+            world="seed",
+            earlier=[Attempt(Status.FAIL, "a port was taken", 3.0)],
+        ),
+        row(
+            "06_the_fix",
+            claim(),
+            world="seed",
+            status=Status.TIMEOUT,
+            reason="stopped after 60 s",
+            parameters={"TIMEOUT": 0.5},
+        ),
         row("10_cut", world="seed", status=Status.INFRA, reason="no server answers", seconds=0.0),
     ]
 
 
-def summary(rows: list[Row] | None = None, baseline: Baseline = NO_BASELINE, **more: Any) -> Summary:
+def summary(
+    rows: list[Row] | None = None, baseline: Baseline = NO_BASELINE, **more: Any
+) -> Summary:
     """A run of these rows, held against the baseline."""
     rows = many() if rows is None else rows
     changes = compare(rows, baseline, 1.5)
@@ -88,7 +138,11 @@ def summary(rows: list[Row] | None = None, baseline: Baseline = NO_BASELINE, **m
 
 def past(number: int, rows: list[Row], **more: Any) -> Past:
     """The run of day `number` (1 to 30) of a month."""
-    made = summary(rows, run=f"2026-11-{number:02}T01-00-00-ab12", started=f"2026-11-{number:02}T01:00:00+00:00")
+    made = summary(
+        rows,
+        run=f"2026-11-{number:02}T01-00-00-ab12",
+        started=f"2026-11-{number:02}T01:00:00+00:00",
+    )
     came = Past(made.run, made.started, made.seconds, made.verdict, made.headline, made.against, made.code, made.commit,
                 "runs/regress", made.rows)  # fmt: skip
     return replace(came, **more)

@@ -32,7 +32,14 @@ def command(folder: Path, *arguments: str) -> list[str]:
 def run(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run it to its end."""
     environment = {**os.environ, **variables}
-    return subprocess.run(command(folder, *arguments), capture_output=True, text=True, timeout=110, env=environment, check=False)
+    return subprocess.run(
+        command(folder, *arguments),
+        capture_output=True,
+        text=True,
+        timeout=110,
+        env=environment,
+        check=False,
+    )
 
 
 def folders(folder: Path) -> list[Path]:
@@ -52,7 +59,10 @@ def rows(folder: Path) -> dict[str, Row]:
 
 def gist(found: Summary) -> list[Any]:
     """What must not depend on how, where and when a run was made."""
-    return [(row.cell, row.status, row.reason, [vars(claim) for claim in row.claims], row.imported) for row in found.rows]
+    return [
+        (row.cell, row.status, row.reason, [vars(claim) for claim in row.claims], row.imported)
+        for row in found.rows
+    ]
 
 
 def until(true: Callable[[], object], within: float = 60.0) -> None:
@@ -65,12 +75,18 @@ def until(true: Callable[[], object], within: float = 60.0) -> None:
 
 def gone(processes: list[psutil.Process]) -> bool:
     """Whether none of them runs any more."""
-    return not [process for process in processes if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+    return not [
+        process
+        for process in processes
+        if process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    ]
 
 
 def everything(folder: Path) -> str:
     """The text of every file below a folder."""
-    return "\n".join(path.read_bytes().decode("utf-8", "replace") for path in folder.rglob("*") if path.is_file())
+    return "\n".join(
+        path.read_bytes().decode("utf-8", "replace") for path in folder.rglob("*") if path.is_file()
+    )
 
 
 def as_json(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:

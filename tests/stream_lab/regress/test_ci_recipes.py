@@ -45,7 +45,11 @@ def gitlab_script() -> str:
 
 def cron_line() -> tuple[list[str], str, dict[str, str]]:
     """The five fields, the command, and the variables."""
-    lines = [line for line in (RECIPES / "crontab").read_text(encoding="utf-8").splitlines() if line and line[0] != "#"]
+    lines = [
+        line
+        for line in (RECIPES / "crontab").read_text(encoding="utf-8").splitlines()
+        if line and line[0] != "#"
+    ]
     variables = dict(line.split("=", 1) for line in lines if re.match(r"[A-Z_]+=", line))
     (line,) = [line for line in lines if not re.match(r"[A-Z_]+=", line)]
     *fields, command = line.split(maxsplit=5)
@@ -58,7 +62,12 @@ def service_lines(key: str) -> list[str]:
 
 def scripts() -> dict[str, str]:
     """Every piece of shell that a recipe has, by where it stands."""
-    found = {f"github: {name}": step["run"] for job in body(GITHUB)["jobs"] for name, step in steps(job).items() if "run" in step}
+    found = {
+        f"github: {name}": step["run"]
+        for job in body(GITHUB)["jobs"]
+        for name, step in steps(job).items()
+        if "run" in step
+    }
     found["gitlab: script"] = gitlab_script()
     found["gitlab: after_script"] = "\n".join(body(GITLAB)["regress"]["after_script"])
     found["service"] = "\n".join(service_lines("ExecStartPre") + service_lines("ExecStart"))
@@ -70,10 +79,19 @@ def on_the_page() -> str:
     """What the page shows as code."""
     text = PAGE.read_text(encoding="utf-8")
     blocks = re.findall(r"^```bash\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    return "\n".join([*blocks, *re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))])
+    return "\n".join(
+        [
+            *blocks,
+            *re.findall(
+                r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+            ),
+        ]
+    )
 
 
-@pytest.mark.parametrize(("file", "schema"), [(GITHUB, "vendor.github-workflows"), (GITLAB, "vendor.gitlab-ci")])
+@pytest.mark.parametrize(
+    ("file", "schema"), [(GITHUB, "vendor.github-workflows"), (GITLAB, "vendor.gitlab-ci")]
+)
 def test_a_recipe_is_what_its_service_reads(file: Path, schema: str) -> None:
     command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", schema, str(file)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -82,7 +100,9 @@ def test_a_recipe_is_what_its_service_reads(file: Path, schema: str) -> None:
 
 @pytest.mark.parametrize("place", sorted(scripts()))
 def test_shell_is_well_formed(place: str) -> None:
-    done = subprocess.run(["bash", "-n"], input=scripts()[place], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["bash", "-n"], input=scripts()[place], capture_output=True, text=True, check=False
+    )
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -92,8 +112,13 @@ def test_no_script_is_filled_in_by_its_service() -> None:
 
 
 def test_every_target_is_one_of_the_makefile() -> None:
-    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-    called = {place: set(re.findall(r"\bmake (?:-s )?([a-z][a-z-]*)", text)) for place, text in scripts().items()}
+    targets = set(
+        re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    )
+    called = {
+        place: set(re.findall(r"\bmake (?:-s )?([a-z][a-z-]*)", text))
+        for place, text in scripts().items()
+    }
     called["page"] = set(re.findall(r"^make ([a-z][a-z-]*)", on_the_page(), re.MULTILINE))
     assert {"parts", "setup"} <= set().union(*called.values())
     assert {place: names - targets for place, names in called.items() if names - targets} == {}
@@ -101,40 +126,67 @@ def test_every_target_is_one_of_the_makefile() -> None:
 
 def test_no_recipe_goes_by_make_where_the_status_matters(tmp_path: Path) -> None:
     (tmp_path / "Makefile").write_text("regress:\n\t@exit 1\n", encoding="utf-8")
-    assert subprocess.run(["make", "-s", "regress"], cwd=tmp_path, capture_output=True, check=False).returncode == 2
-    assert [place for place, script in scripts().items() if re.search(r"\bmake\b[^\n;&|]*\bregress\b", script)] == []
+    assert (
+        subprocess.run(
+            ["make", "-s", "regress"], cwd=tmp_path, capture_output=True, check=False
+        ).returncode
+        == 2
+    )
+    assert [
+        place
+        for place, script in scripts().items()
+        if re.search(r"\bmake\b[^\n;&|]*\bregress\b", script)
+    ] == []
 
 
 def test_every_option_is_one_of_the_command_line() -> None:
     commands = get_command(app).commands  # type: ignore[attr-defined]
-    options = {name: {flag for parameter in command.params for flag in parameter.opts} for name, command in commands.items()}
+    options = {
+        name: {flag for parameter in command.params for flag in parameter.opts}
+        for name, command in commands.items()
+    }
     called = 0
     for place, text in {**scripts(), "page": on_the_page()}.items():
         for command, rest in re.findall(r"bin/stream-lab ([a-z-]+)([^\n;|&#]*)", text):
             called += 1
             assert command in options, place
-            assert {word for word in rest.split() if word.startswith("--")} <= options[command], f"{place}: {command}{rest}"
+            assert {word for word in rest.split() if word.startswith("--")} <= options[command], (
+                f"{place}: {command}{rest}"
+            )
     assert called >= 7
 
 
 def test_every_python_that_a_world_names_is_set_up() -> None:
-    wanted = {world.python for world in load(ROOT / "regress.yaml").worlds.values() if world.python is not None}
-    listed = next(step for name, step in steps().items() if "setup-python" in name)["with"]["python-version"].split()
+    wanted = {
+        world.python
+        for world in load(ROOT / "regress.yaml").worlds.values()
+        if world.python is not None
+    }
+    listed = next(step for name, step in steps().items() if "setup-python" in name)["with"][
+        "python-version"
+    ].split()
     assert wanted <= set(listed)
     assert body(GITLAB)["regress"]["image"].startswith("python:3.11-")
 
 
-def test_the_caches_are_where_things_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_caches_are_where_things_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from stream_lab.cache import cache_folder
 
     history = load(ROOT / "regress.yaml").history
-    githubs = [line for step in steps().values() for line in step.get("with", {}).get("path", "").split()]
+    githubs = [
+        line for step in steps().values() for line in step.get("with", {}).get("path", "").split()
+    ]
     gitlabs = [path for cache in body(GITLAB)["regress"]["cache"] for path in cache["paths"]]
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     assert "~/" + cache_folder("worlds").relative_to(tmp_path).as_posix() in githubs
     monkeypatch.setenv(
-        "XDG_CACHE_HOME", body(GITLAB)["regress"]["variables"]["XDG_CACHE_HOME"].replace("$CI_PROJECT_DIR", str(tmp_path))
+        "XDG_CACHE_HOME",
+        body(GITLAB)["regress"]["variables"]["XDG_CACHE_HOME"].replace(
+            "$CI_PROJECT_DIR", str(tmp_path)
+        ),
     )
     assert cache_folder("worlds").relative_to(tmp_path).as_posix() in gitlabs
     assert githubs.count(history) == 2, "read before the run, kept after it"
@@ -161,15 +213,30 @@ exit "$STUB"
     return place
 
 
-def shell(script: str, folder: Path, *flags: str, **variables: str) -> subprocess.CompletedProcess[str]:
+def shell(
+    script: str, folder: Path, *flags: str, **variables: str
+) -> subprocess.CompletedProcess[str]:
     """Run a script as the services do, with the variables that its recipe gives it."""
     file = folder / "script"
     file.write_text(script, encoding="utf-8")
     given = {"CONFIG": "regress.yaml", "AGAINST": "last", "ONLY": "", "RUN": RUN}
     given |= {"GITHUB_OUTPUT": str(folder / "output"), "GITHUB_STEP_SUMMARY": str(folder / "page")}
-    environment = {**os.environ, **given, "PATH": f"{folder / 'stubs'}:{os.environ['PATH']}", **variables}
+    environment = {
+        **os.environ,
+        **given,
+        "PATH": f"{folder / 'stubs'}:{os.environ['PATH']}",
+        **variables,
+    }
     command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", *flags, str(file)]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=110, check=False)
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
 
 
 ENDS = [
@@ -202,7 +269,11 @@ def test_githubs_verdict_tells_a_regression_from_what_could_not_be_told(
     done = shell(verdict, checkout, STATUS=told, WHEN_UNTOLD="fail")
     assert done.returncode == status
     assert done.stdout.startswith(
-        ("::notice title=As expected::", "::error title=Regression::", "::warning title=Could not tell::")[status]
+        (
+            "::notice title=As expected::",
+            "::error title=Regression::",
+            "::warning title=Could not tell::",
+        )[status]
     )
     done = shell(verdict, checkout, STATUS=told, WHEN_UNTOLD="pass")
     assert done.returncode == (1 if status == 1 else 0)
@@ -215,7 +286,9 @@ def test_gitlabs_script_tells_a_regression_from_what_could_not_be_told(
     done = shell(gitlab_script(), checkout, STUB=stub, STUB_DOCUMENTS=documents, STUB_MAKE=made)
     assert done.returncode == status
     if not made:
-        assert done.stdout.startswith(("As expected", "A regression", "It could not be told")[status])
+        assert done.stdout.startswith(
+            ("As expected", "A regression", "It could not be told")[status]
+        )
     assert shell("\n".join(body(GITLAB)["regress"]["after_script"]), checkout).returncode == 0
     assert body(GITLAB)["regress"]["allow_failure"] == {"exit_codes": [2]}
 
@@ -236,7 +309,9 @@ def test_githubs_job_may_read_and_no_more_and_every_action_has_its_version() -> 
         "regress": None,
         "comment": {"pull-requests": "write"},
     }
-    used = [step["uses"] for job in workflow["jobs"].values() for step in job["steps"] if "uses" in step]
+    used = [
+        step["uses"] for job in workflow["jobs"].values() for step in job["steps"] if "uses" in step
+    ]
     assert [name for name in used if not re.fullmatch(r"actions/[a-z/-]+@v\d+", name)] == []
     assert all("timeout-minutes" in job for job in workflow["jobs"].values())
 
@@ -244,14 +319,20 @@ def test_githubs_job_may_read_and_no_more_and_every_action_has_its_version() -> 
 def test_a_comment_is_edited_or_made(checkout: Path) -> None:
     gh = checkout / "stubs" / "gh"
     gh.write_text(
-        '#!/bin/sh\necho "$@" >>asked\ncat summary.md >>asked\ncase "$*" in *--edit-last*) exit 1;; esac\n', encoding="utf-8"
+        '#!/bin/sh\necho "$@" >>asked\ncat summary.md >>asked\ncase "$*" in *--edit-last*) exit 1;; esac\n',
+        encoding="utf-8",
     )
     gh.chmod(0o755)
     script = steps("comment")["Comment on the pull request"]["run"]
     assert shell(script, checkout, NUMBER="7").returncode == 0
     asked = (checkout / "asked").read_text(encoding="utf-8").splitlines()
     sentence = "### ? Could not tell: the run did not get to its summary"
-    assert asked == ["pr comment 7 --edit-last --body-file summary.md", sentence, "pr comment 7 --body-file summary.md", sentence]
+    assert asked == [
+        "pr comment 7 --edit-last --body-file summary.md",
+        sentence,
+        "pr comment 7 --body-file summary.md",
+        sentence,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -263,20 +344,33 @@ def test_a_comment_is_edited_or_made(checkout: Path) -> None:
         pytest.param("gitlab", UNKNOWN, 2, id="gitlab-unknown"),
     ],
 )
-def test_what_a_recipe_uploads_is_what_a_run_makes(recipe: str, cell: str, status: int, checkout: Path) -> None:
+def test_what_a_recipe_uploads_is_what_a_run_makes(
+    recipe: str, cell: str, status: int, checkout: Path
+) -> None:
     write(checkout / "notebooks", "01", cell)
     configure(checkout)
     if recipe == "github":
         done = shell(steps()["The run"]["run"], checkout, STUB="real")
-        assert (checkout / "output").read_text(encoding="utf-8") == f"status={status}\n", done.stderr
+        assert (checkout / "output").read_text(encoding="utf-8") == f"status={status}\n", (
+            done.stderr
+        )
         parts = [step.get("with", {}).get("path", "") for step in steps().values()]
-        paths = [line.replace("${{ env.RUN }}", RUN) for part in parts for line in part.split("\n") if line.startswith("runs/")]
+        paths = [
+            line.replace("${{ env.RUN }}", RUN)
+            for part in parts
+            for line in part.split("\n")
+            if line.startswith("runs/")
+        ]
         assert len(paths) == 4
     else:
         done = shell(gitlab_script(), checkout, STUB="real")
         assert done.returncode == status, done.stdout + done.stderr
         job = body(GITLAB)["regress"]
-        paths = [*job["artifacts"]["paths"], job["artifacts"]["reports"]["junit"], *job["cache"][0]["paths"]]
+        paths = [
+            *job["artifacts"]["paths"],
+            job["artifacts"]["reports"]["junit"],
+            *job["cache"][0]["paths"],
+        ]
     assert [path for path in paths if not list(checkout.glob(path))] == []
     folder = checkout / "runs" / "regress" / RUN
     for name in ("report.html", "summary.md", "summary.json", "junit.xml", "notebooks", "cells"):
@@ -289,19 +383,30 @@ def units(tmp_path: Path, checkout: Path) -> Path:
     folder = tmp_path / "units"
     folder.mkdir()
     for file in (SERVICE, TIMER):
-        (folder / file.name).write_text(file.read_text(encoding="utf-8").replace(CHECKOUT, str(checkout)), encoding="utf-8")
+        (folder / file.name).write_text(
+            file.read_text(encoding="utf-8").replace(CHECKOUT, str(checkout)), encoding="utf-8"
+        )
     return folder
 
 
 @pytest.mark.skipif(
-    shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed; on Debian: apt-get install systemd"
+    shutil.which("systemd-analyze") is None,
+    reason="systemd-analyze is not installed; on Debian: apt-get install systemd",
 )
 def test_systemd_takes_the_units(units: Path) -> None:
     files = [str(units / file.name) for file in (SERVICE, TIMER)]
     done = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", *files], capture_output=True, text=True, timeout=60, check=False
+        ["systemd-analyze", "verify", "--man=no", *files],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
-    told = [line for line in done.stderr.splitlines() if "stream-lab-regress" in line or str(units) in line]
+    told = [
+        line
+        for line in done.stderr.splitlines()
+        if "stream-lab-regress" in line or str(units) in line
+    ]
     assert (done.returncode, told) == (0, []), done.stderr
 
 
@@ -311,7 +416,9 @@ def test_the_units_belong_together_and_no_status_is_made_a_success() -> None:
     assert service_lines("ExecStart") == [f"{CHECKOUT}/.venv/bin/stream-lab regress"]
     assert service_lines("SuccessExitStatus") == []
     assert not service_lines("ExecStart")[0].startswith("-")
-    assert {"Persistent=yes", "WantedBy=timers.target"} <= set(TIMER.read_text(encoding="utf-8").splitlines())
+    assert {"Persistent=yes", "WantedBy=timers.target"} <= set(
+        TIMER.read_text(encoding="utf-8").splitlines()
+    )
 
 
 def cron(checkout: Path, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -319,9 +426,19 @@ def cron(checkout: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     home = checkout.parent
     if not (home / "stream-deadline").exists():
         (home / "stream-deadline").symlink_to(checkout)
-    environment = {**cron_line()[2], "HOME": str(home), "PATH": f"{checkout / 'stubs'}:/usr/bin:/bin", **variables}
+    environment = {
+        **cron_line()[2],
+        "HOME": str(home),
+        "PATH": f"{checkout / 'stubs'}:/usr/bin:/bin",
+        **variables,
+    }
     return subprocess.run(
-        ["/bin/sh", "-c", cron_line()[1]], env=environment, capture_output=True, text=True, timeout=60, check=False
+        ["/bin/sh", "-c", cron_line()[1]],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
 
 
@@ -333,18 +450,28 @@ def test_crontab_has_five_fields_and_a_command_that_cron_reads_whole() -> None:
     assert "%" not in command, "cron would end the command there"
 
 
-@pytest.mark.skipif(shutil.which("flock") is None, reason="flock is not installed; on Debian: apt-get install util-linux")
+@pytest.mark.skipif(
+    shutil.which("flock") is None,
+    reason="flock is not installed; on Debian: apt-get install util-linux",
+)
 @pytest.mark.parametrize(("stub", "made"), [("0", "0"), ("1", "0"), ("2", "0"), ("0", "2")])
-def test_cron_has_something_to_mail_only_if_not_all_is_as_expected(stub: str, made: str, checkout: Path) -> None:
+def test_cron_has_something_to_mail_only_if_not_all_is_as_expected(
+    stub: str, made: str, checkout: Path
+) -> None:
     done = cron(checkout, STUB=stub, STUB_MAKE=made)
     status = made if made != "0" else stub
-    assert done.stdout.startswith(f"stream-lab regress: exit status {status};" if status != "0" else "")
+    assert done.stdout.startswith(
+        f"stream-lab regress: exit status {status};" if status != "0" else ""
+    )
     assert bool(done.stdout) == (status != "0")
     assert done.stderr == ""
     assert (checkout / "runs" / "cron.log").exists()
 
 
-@pytest.mark.skipif(shutil.which("flock") is None, reason="flock is not installed; on Debian: apt-get install util-linux")
+@pytest.mark.skipif(
+    shutil.which("flock") is None,
+    reason="flock is not installed; on Debian: apt-get install util-linux",
+)
 def test_cron_does_not_run_two_at_once_and_reads_the_keys(checkout: Path) -> None:
     keys = checkout.parent / cron_line()[2]["KEYS"]
     keys.parent.mkdir()
@@ -356,16 +483,31 @@ def test_cron_does_not_run_two_at_once_and_reads_the_keys(checkout: Path) -> Non
     assert (checkout / "called").read_text(encoding="utf-8") == "regress\n"
 
 
-@pytest.mark.parametrize(("browser", "wanted"), [("google-chrome", False), ("chromium", False), ("another", True)])
-def test_make_parts_takes_the_browser_that_is_there(browser: str, wanted: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("browser", "wanted"), [("google-chrome", False), ("chromium", False), ("another", True)]
+)
+def test_make_parts_takes_the_browser_that_is_there(
+    browser: str, wanted: bool, tmp_path: Path
+) -> None:
     asked = tmp_path / "asked"
-    for name, text in {"sudo": 'exec "$@"', "apt-get": f'echo "$@" >>{shlex.quote(str(asked))}', browser: ""}.items():
+    for name, text in {
+        "sudo": 'exec "$@"',
+        "apt-get": f'echo "$@" >>{shlex.quote(str(asked))}',
+        browser: "",
+    }.items():
         (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
         (tmp_path / name).chmod(0o755)
     for name in ("id", "env"):
         (tmp_path / name).symlink_to(shutil.which(name) or name)
     make = shutil.which("make") or "make"
-    done = subprocess.run([make, "parts"], cwd=ROOT, env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [make, "parts"],
+        cwd=ROOT,
+        env={"PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     update, install = asked.read_text(encoding="utf-8").splitlines()
     assert update == "update -qq"

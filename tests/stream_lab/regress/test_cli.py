@@ -17,7 +17,18 @@ from stream_lab.regress import snapshot
 from stream_lab.regress.row import Status
 from stream_lab.regress.summary import Kind, Verdict, schema
 from tests.stream_lab.notebooks.tiny_notebooks import BAD, GOOD, UNKNOWN, write
-from tests.stream_lab.regress.runs import as_json, command, configure, everything, folders, gone, rows, run, summary, until
+from tests.stream_lab.regress.runs import (
+    as_json,
+    command,
+    configure,
+    everything,
+    folders,
+    gone,
+    rows,
+    run,
+    summary,
+    until,
+)
 
 ROOT = Path(__file__).parents[3]
 PUBLISHED = ROOT / "docs" / "regress.schema.json"
@@ -35,16 +46,26 @@ def test_all_as_told_is_status_0_with_every_document(tmp_path: Path) -> None:
     assert json.loads((folder / "summary.json").read_text(encoding="utf-8")) == told
     assert [row["status"] for row in told["rows"]] == ["pass"] * 4
     assert told["against"] == "the story alone"
-    notebooks = {path.relative_to(folder / "notebooks").as_posix() for path in folder.glob("notebooks/**/*.ipynb")}
-    assert notebooks == {f"bundled/here/0{n}_test/TIMEOUT={t}.ipynb" for n in (1, 2) for t in (2.5, 3.5)}
-    assert "3.5" in (folder / "notebooks/bundled/here/02_test/TIMEOUT=3.5.ipynb").read_text(encoding="utf-8")
+    notebooks = {
+        path.relative_to(folder / "notebooks").as_posix()
+        for path in folder.glob("notebooks/**/*.ipynb")
+    }
+    assert notebooks == {
+        f"bundled/here/0{n}_test/TIMEOUT={t}.ipynb" for n in (1, 2) for t in (2.5, 3.5)
+    }
+    assert "3.5" in (folder / "notebooks/bundled/here/02_test/TIMEOUT=3.5.ipynb").read_text(
+        encoding="utf-8"
+    )
     assert "4 of 4 claims as told" in (folder / "summary.md").read_text(encoding="utf-8")
     suites = ElementTree.parse(folder / "junit.xml").getroot()
     assert int(suites.attrib["tests"]) == 8
     assert "it holds" in (folder / "report.html").read_text(encoding="utf-8")
     for name in ("report.html", "junit.xml", "summary.json", "summary.md"):
         assert str(tmp_path) not in (folder / name).read_text(encoding="utf-8"), name
-    assert all(str(tmp_path) not in path.read_text(encoding="utf-8") for path in folder.glob("notebooks/**/*.ipynb"))
+    assert all(
+        str(tmp_path) not in path.read_text(encoding="utf-8")
+        for path in folder.glob("notebooks/**/*.ipynb")
+    )
 
 
 def test_the_published_schema_is_the_one_in_force() -> None:
@@ -61,17 +82,34 @@ HANG = "from stream_lab.experiment.fake import Fake\nfake = Fake()\nimport time,
 WRONG = {
     "02": (BAD, Status.FAIL, "it holds: no, not yes"),
     "03": (UNKNOWN, Status.INFRA, "it holds: who knows, not yes"),
-    "04": ('e = Evidence("{number}"); e.claim("it holds", expected="yes", found="yes"); 1 / 0', Status.FAIL, "ZeroDivisionError"),
-    "05": ('e = Evidence("{number}"); e.claim("it holds", expected="yes", found="yes")', Status.FAIL, "did not get to its table"),
-    "06": ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", Status.INFRA, "its kernel died"),
-    "07": ("import asyncio; await asyncio.sleep(60)", Status.TIMEOUT, "a cell ran for more than 3 s"),
+    "04": (
+        'e = Evidence("{number}"); e.claim("it holds", expected="yes", found="yes"); 1 / 0',
+        Status.FAIL,
+        "ZeroDivisionError",
+    ),
+    "05": (
+        'e = Evidence("{number}"); e.claim("it holds", expected="yes", found="yes")',
+        Status.FAIL,
+        "did not get to its table",
+    ),
+    "06": (
+        "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
+        Status.INFRA,
+        "its kernel died",
+    ),
+    "07": (
+        "import asyncio; await asyncio.sleep(60)",
+        Status.TIMEOUT,
+        "a cell ran for more than 3 s",
+    ),
     "08": (
         "from stream_lab import open_endpoint\nopen_endpoint('http://127.0.0.1:9/v1')",
         Status.INFRA,
         "EndpointError: No server answers at http://127.0.0.1:9/v1",
     ),
     "09": (
-        "import sys, types\nsys.modules['openai'] = types.SimpleNamespace(__file__='/elsewhere/openai/__init__.py')\n" + GOOD,
+        "import sys, types\nsys.modules['openai'] = types.SimpleNamespace(__file__='/elsewhere/openai/__init__.py')\n"
+        + GOOD,
         Status.INFRA,
         "it imported openai unknown instead of",
     ),
@@ -87,7 +125,9 @@ def test_whatever_is_wrong_is_told_apart_and_the_rest_is_run(tmp_path: Path) -> 
     assert done.returncode == 1, done.stdout + done.stderr
     found = rows(tmp_path)
     assert found.pop("01").status is Status.PASS
-    assert {number: row.status for number, row in found.items()} == {number: status for number, (_, status, _) in WRONG.items()}
+    assert {number: row.status for number, row in found.items()} == {
+        number: status for number, (_, status, _) in WRONG.items()
+    }
     for number, (_, _, why) in WRONG.items():
         assert why in found[number].reason
         assert why[:20] in done.stdout
@@ -95,11 +135,15 @@ def test_whatever_is_wrong_is_told_apart_and_the_rest_is_run(tmp_path: Path) -> 
     assert "it holds: no (was yes)" in done.stdout
 
 
-def test_the_limit_on_a_whole_notebook_kills_its_kernel_and_all_that_it_started(tmp_path: Path) -> None:
+def test_the_limit_on_a_whole_notebook_kills_its_kernel_and_all_that_it_started(
+    tmp_path: Path,
+) -> None:
     mark = tmp_path / "mark"
     write(tmp_path / "notebooks", "01", HANG.replace("{mark!r}", repr(str(mark))))
     configure(tmp_path, limits={"notebook": 12.0})
-    process = subprocess.Popen(command(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     until(mark.exists)
     family = psutil.Process(process.pid).children(recursive=True)
     assert int(mark.read_text()) in [member.pid for member in family]
@@ -117,11 +161,18 @@ def test_a_regression_stays_one_until_it_is_mended_or_accepted(tmp_path: Path) -
     write(tmp_path / "notebooks", "01", BAD)
     assert run(tmp_path).returncode == 1
     (change,) = summary(tmp_path).changes
-    assert (change.kind, change.claim, change.was, change.now) == (Kind.REGRESSION, "it holds", "yes", "no")
+    assert (change.kind, change.claim, change.was, change.now) == (
+        Kind.REGRESSION,
+        "it holds",
+        "yes",
+        "no",
+    )
     bad = folders(tmp_path)[-1]
     again = ("--resume", "--run", bad.name)
     assert run(tmp_path, *again).returncode == 1, "that it was as bad the last time is no excuse"
-    assert run(tmp_path, *again, "--against", str(bad / "summary.json")).returncode == 0, "but that somebody accepted it is"
+    assert run(tmp_path, *again, "--against", str(bad / "summary.json")).returncode == 0, (
+        "but that somebody accepted it is"
+    )
     assert [change.kind for change in summary(tmp_path).changes] == [Kind.KNOWN]
     assert run(tmp_path).returncode == 0, "and what was accepted is the last good run from now on"
     assert [past["verdict"] for past in run_history(tmp_path)] == ["as expected"] * 3
@@ -136,12 +187,18 @@ def test_a_flaky_cell_is_run_once_more_and_marked(tmp_path: Path) -> None:
     assert done.returncode == 0
     row = rows(tmp_path)["01"]
     assert row.flaky
-    assert [(attempt.status, attempt.reason) for attempt in row.earlier] == [(Status.FAIL, "it holds: no, not yes")]
+    assert [(attempt.status, attempt.reason) for attempt in row.earlier] == [
+        (Status.FAIL, "it holds: no, not yes")
+    ]
     assert "passed when run once more; at first it holds: no, not yes" in done.stdout
-    assert "passed when run once more" in (folders(tmp_path)[-1] / "summary.md").read_text(encoding="utf-8")
+    assert "passed when run once more" in (folders(tmp_path)[-1] / "summary.md").read_text(
+        encoding="utf-8"
+    )
 
 
-def test_an_endpoint_or_a_world_that_is_not_there_spoils_its_own_column_only(tmp_path: Path) -> None:
+def test_an_endpoint_or_a_world_that_is_not_there_spoils_its_own_column_only(
+    tmp_path: Path,
+) -> None:
     write(tmp_path / "notebooks", "01", GOOD)
     (tmp_path / "none.txt").write_text("no-such-package-of-the-kit==9.9\n", encoding="utf-8")
     configure(
@@ -158,14 +215,21 @@ def test_an_endpoint_or_a_world_that_is_not_there_spoils_its_own_column_only(tmp
     assert summary(tmp_path).verdict is Verdict.UNKNOWN
 
 
-def test_a_notebook_whose_program_is_missing_is_skipped_with_its_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_notebook_whose_program_is_missing_is_skipped_with_its_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write(tmp_path / "notebooks", "01", GOOD)
     write(tmp_path / "notebooks", "10", GOOD)
     configure(tmp_path)
-    monkeypatch.setattr("stream_lab.processes.programs.PROGRAMS", {"nginx": (("no-such-nginx",), "nginx-light")})
+    monkeypatch.setattr(
+        "stream_lab.processes.programs.PROGRAMS", {"nginx": (("no-such-nginx",), "nginx-light")}
+    )
     done = CliRunner().invoke(app, command(tmp_path)[3:])
     assert done.exit_code == 0, done.output
-    assert (rows(tmp_path)["10"].status, rows(tmp_path)["01"].status) == (Status.SKIPPED, Status.PASS)
+    assert (rows(tmp_path)["10"].status, rows(tmp_path)["01"].status) == (
+        Status.SKIPPED,
+        Status.PASS,
+    )
     assert "apt-get install nginx-light" in rows(tmp_path)["10"].reason
 
 
@@ -182,12 +246,21 @@ e = Evidence("01"); e.claim("it was let in", expected="fake-model", found=server
 
 def test_the_key_reaches_its_server_and_no_artefact(tmp_path: Path) -> None:
     write(tmp_path / "notebooks", "01", ASKS)
-    write(tmp_path / "notebooks", "02", f"raise RuntimeError('{'{'}os.environ{'}'}', __import__('os').environ['OPENAI_API_KEY'])")
+    write(
+        tmp_path / "notebooks",
+        "02",
+        f"raise RuntimeError('{'{'}os.environ{'}'}', __import__('os').environ['OPENAI_API_KEY'])",
+    )
     with FakeVllm(api_key=KEY) as server:
-        configure(tmp_path, endpoints={"gpu": {"url": server.base_url, "api_key_env": "A_KEY_OF_THE_TEST"}})
+        configure(
+            tmp_path,
+            endpoints={"gpu": {"url": server.base_url, "api_key_env": "A_KEY_OF_THE_TEST"}},
+        )
         done = run(tmp_path, A_KEY_OF_THE_TEST=KEY)
     assert rows(tmp_path)["01"].status is Status.PASS, rows(tmp_path)["01"].reason
-    assert rows(tmp_path)["01"].jobs == 1, "a server that runs already is asked by one notebook at a time"
+    assert rows(tmp_path)["01"].jobs == 1, (
+        "a server that runs already is asked by one notebook at a time"
+    )
     assert "RuntimeError" in rows(tmp_path)["02"].reason
     assert "[the key]" in everything(folders(tmp_path)[-1])
     assert KEY not in everything(tmp_path / "runs") + done.stdout + done.stderr
@@ -196,7 +269,10 @@ def test_the_key_reaches_its_server_and_no_artefact(tmp_path: Path) -> None:
 def test_a_server_that_wants_a_key_says_whose_variable_is_empty(tmp_path: Path) -> None:
     write(tmp_path / "notebooks", "01", GOOD)
     with FakeVllm(api_key=KEY) as server:
-        configure(tmp_path, endpoints={"gpu": {"url": server.base_url, "api_key_env": "A_KEY_OF_THE_TEST"}})
+        configure(
+            tmp_path,
+            endpoints={"gpu": {"url": server.base_url, "api_key_env": "A_KEY_OF_THE_TEST"}},
+        )
         assert run(tmp_path).returncode == 2
     assert "set A_KEY_OF_THE_TEST in the environment" in rows(tmp_path)["01"].reason
 
@@ -221,7 +297,10 @@ def test_dry_run_names_the_cells_and_runs_none(tmp_path: Path) -> None:
         (("--only", "nothing"), "No cell's name contains 'nothing'"),
         (("--resume",), "There is no run to go on with"),
         (("--resume", "--run", "r9"), "There is no run r9 to go on with"),
-        (("--scheduler", "tcp://127.0.0.1:9"), "No Dask cluster with a worker answers at tcp://127.0.0.1:9"),
+        (
+            ("--scheduler", "tcp://127.0.0.1:9"),
+            "No Dask cluster with a worker answers at tcp://127.0.0.1:9",
+        ),
         (("--outputs", "s3://bucket/x"), "s3fs"),
         (("--config", "elsewhere.yaml"), "elsewhere.yaml cannot be read"),
         (("--outputs", "/proc/nowhere"), "cannot be written to"),
@@ -250,7 +329,9 @@ def test_outputs_may_go_to_any_filesystem(tmp_path: Path) -> None:
 
     write(tmp_path / "notebooks", "01", GOOD)
     configure(tmp_path)
-    done = CliRunner().invoke(app, [*command(tmp_path)[3:], "--outputs", "memory://regress-test", "--run", "r1"])
+    done = CliRunner().invoke(
+        app, [*command(tmp_path)[3:], "--outputs", "memory://regress-test", "--run", "r1"]
+    )
     assert done.exit_code == 0, done.output
     files = fsspec.filesystem("memory").find("/regress-test/r1")
     assert sorted(name.removeprefix("/regress-test/r1/") for name in files) == [
@@ -263,7 +344,12 @@ def test_outputs_may_go_to_any_filesystem(tmp_path: Path) -> None:
 def test_two_runs_at_once_do_not_clash(tmp_path: Path) -> None:
     write(tmp_path / "notebooks", "01", GOOD)
     configure(tmp_path)
-    both = [subprocess.Popen(command(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    both = [
+        subprocess.Popen(
+            command(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
     told = [process.communicate(timeout=60) for process in both]
     assert [process.returncode for process in both] == [0, 0], told
     assert len(folders(tmp_path)) == 2
@@ -271,9 +357,16 @@ def test_two_runs_at_once_do_not_clash(tmp_path: Path) -> None:
 
 
 def test_what_is_run_is_the_code_as_it_stood_when_the_run_began(tmp_path: Path) -> None:
-    write(tmp_path / "notebooks", "01", "import stream_lab, stream_deadline, fake_vllm\nprint(stream_lab.__file__)", GOOD)
+    write(
+        tmp_path / "notebooks",
+        "01",
+        "import stream_lab, stream_deadline, fake_vllm\nprint(stream_lab.__file__)",
+        GOOD,
+    )
     configure(tmp_path)
     done = run(tmp_path, PYTHONPATH=str(ROOT / "src"))
     assert done.returncode == 0, done.stdout
-    text = (folders(tmp_path)[-1] / "notebooks/bundled/here/01_test.ipynb").read_text(encoding="utf-8")
+    text = (folders(tmp_path)[-1] / "notebooks/bundled/here/01_test.ipynb").read_text(
+        encoding="utf-8"
+    )
     assert f"stream-deadline/code/{snapshot.digest()[:16]}/stream_lab" in text

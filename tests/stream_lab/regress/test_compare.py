@@ -16,10 +16,26 @@ UNSHOWN = Claim("it is freed", "yes", "it stopped by itself", Outcome.NOT_SHOWN)
 
 
 def row(status: Status, *claims: Claim, by_claims: bool = True, **more: Any) -> Row:
-    return Row("a/x/04", "a", "x", "04", "", {}, status, by_claims=by_claims, claims=list(claims), seconds=10.0, **more)
+    return Row(
+        "a/x/04",
+        "a",
+        "x",
+        "04",
+        "",
+        {},
+        status,
+        by_claims=by_claims,
+        claims=list(claims),
+        seconds=10.0,
+        **more,
+    )
 
 
-PASS, FAIL, UNTOLD = row(Status.PASS, TOLD), row(Status.FAIL, BROKEN, reason="…"), row(Status.INFRA, UNSHOWN)
+PASS, FAIL, UNTOLD = (
+    row(Status.PASS, TOLD),
+    row(Status.FAIL, BROKEN, reason="…"),
+    row(Status.INFRA, UNSHOWN),
+)
 ERROR = row(Status.FAIL, TOLD, by_claims=False, reason="ValueError: x")
 ERROR_AND_BROKEN = row(Status.FAIL, BROKEN, by_claims=False, reason="ValueError: x")
 HANG = row(Status.TIMEOUT, by_claims=False, reason="a cell ran for more than 2 s")
@@ -53,7 +69,9 @@ CASES: dict[str, tuple[Row, Row | None, list[tuple[Kind, str]], Verdict]] = {
 @pytest.mark.parametrize("case", CASES)
 def test_a_row_is_held_against_the_baseline(case: str) -> None:
     now, before, expected, answer = CASES[case]
-    changes = compare([now], Baseline("before", {before.cell: before}) if before else NO_BASELINE, slow=1.5)
+    changes = compare(
+        [now], Baseline("before", {before.cell: before}) if before else NO_BASELINE, slow=1.5
+    )
     assert [(change.kind, change.claim) for change in changes] == expected
     assert verdict([now], changes) is answer
 
@@ -74,7 +92,9 @@ def test_the_change_says_what_was_and_what_is() -> None:
 
 
 @pytest.mark.parametrize(("seconds", "slow"), [(14.0, False), (15.5, True), (9.0, False)])
-def test_slow_is_a_warning_and_needs_half_as_much_again_and_five_seconds(seconds: float, slow: bool) -> None:
+def test_slow_is_a_warning_and_needs_half_as_much_again_and_five_seconds(
+    seconds: float, slow: bool
+) -> None:
     now = replace(PASS, seconds=seconds)
     changes = compare([now], Baseline("b", {PASS.cell: PASS}), 1.5)
     assert [change.kind for change in changes] == ([Kind.SLOW] if slow else [])

@@ -15,9 +15,21 @@ from typer.testing import CliRunner
 from stream_lab.cli import app
 from stream_lab.regress.row import Status
 from tests.stream_lab.notebooks.tiny_notebooks import BAD, GOOD, write
-from tests.stream_lab.regress.runs import command, configure, folders, gist, gone, rows, run, summary, until
+from tests.stream_lab.regress.runs import (
+    command,
+    configure,
+    folders,
+    gist,
+    gone,
+    rows,
+    run,
+    summary,
+    until,
+)
 
-pytest.importorskip("distributed", reason="Dask is not installed; pip install 'stream-deadline[dask]'")
+pytest.importorskip(
+    "distributed", reason="Dask is not installed; pip install 'stream-deadline[dask]'"
+)
 
 
 class Dask:
@@ -26,23 +38,41 @@ class Dask:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._file = folder / "scheduler.json"
-        self._processes = [self._start("scheduler", "--port=0", "--no-dashboard", "--host=127.0.0.1")]
+        self._processes = [
+            self._start("scheduler", "--port=0", "--no-dashboard", "--host=127.0.0.1")
+        ]
         until(self._file.exists)
         self.address: str = json.loads(self._file.read_text())["address"]
         self.workers = [self._worker() for _ in range(2)]
 
     def _worker(self) -> subprocess.Popen[bytes]:
-        return self._start("worker", "--nthreads=1", "--no-nanny", "--no-dashboard", "--host=127.0.0.1", "--local-directory=.")
+        return self._start(
+            "worker",
+            "--nthreads=1",
+            "--no-nanny",
+            "--no-dashboard",
+            "--host=127.0.0.1",
+            "--local-directory=.",
+        )
 
     def _start(self, what: str, *options: str) -> subprocess.Popen[bytes]:
         log = (self._folder / f"{what}.log").open("ab")
-        command = [sys.executable, "-m", f"distributed.cli.dask_{what}", f"--scheduler-file={self._file}", *options]
+        command = [
+            sys.executable,
+            "-m",
+            f"distributed.cli.dask_{what}",
+            f"--scheduler-file={self._file}",
+            *options,
+        ]
         return subprocess.Popen(command, cwd=self._folder, stdout=log, stderr=log)
 
     def stop(self) -> None:
         for process in [*self.workers, *self._processes]:
             with suppress(psutil.NoSuchProcess):
-                for member in [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]:
+                for member in [
+                    *psutil.Process(process.pid).children(recursive=True),
+                    psutil.Process(process.pid),
+                ]:
                     with suppress(psutil.NoSuchProcess):
                         member.kill()
             process.wait()
@@ -63,7 +93,9 @@ WAITS = "import os, pathlib, time\n(pathlib.Path({folder!r}) / str(os.getpid()))
 
 
 @pytest.mark.timeout(180)
-def test_a_worker_that_is_killed_loses_nothing_and_the_run_comes_to_the_same_as_a_plain_one(dask: Dask, tmp_path: Path) -> None:
+def test_a_worker_that_is_killed_loses_nothing_and_the_run_comes_to_the_same_as_a_plain_one(
+    dask: Dask, tmp_path: Path
+) -> None:
     kernels, go = tmp_path / "kernels", tmp_path / "go"
     kernels.mkdir()
     for number, cell in (("01", GOOD), ("02", BAD), ("04", GOOD)):
@@ -74,7 +106,9 @@ def test_a_worker_that_is_killed_loses_nothing_and_the_run_comes_to_the_same_as_
     until(lambda: len(list(kernels.iterdir())) == 2)
     victim = dask.workers[0]
     family = psutil.Process(victim.pid).children(recursive=True)
-    assert any(str(member.pid) in {path.name for path in kernels.iterdir()} for member in family), "it is playing a cell"
+    assert any(str(member.pid) in {path.name for path in kernels.iterdir()} for member in family), (
+        "it is playing a cell"
+    )
     victim.kill()
     victim.wait()
     until(lambda: gone(family), within=15)
@@ -98,7 +132,11 @@ def test_when_the_last_worker_is_gone_what_is_left_cannot_be_told(
 ) -> None:
     kernels = tmp_path / "kernels"
     kernels.mkdir()
-    write(tmp_path / "notebooks", "01", WAITS.format(folder=str(kernels), go=str(tmp_path / "never")) + GOOD)
+    write(
+        tmp_path / "notebooks",
+        "01",
+        WAITS.format(folder=str(kernels), go=str(tmp_path / "never")) + GOOD,
+    )
     configure(tmp_path)
     monkeypatch.setattr("stream_lab.regress.schedule.ALONE_FOR", 2.0)
 

@@ -22,7 +22,12 @@ def names(base: Path, **body: Any) -> list[str]:
 
 
 def test_every_endpoint_meets_every_world_notebook_and_choice_of_parameters(base: Path) -> None:
-    found = names(base, endpoints={"a": {}, "b": {}}, worlds={"x": {}, "y": {}}, parameters={"TIMEOUT": [1.0, 2.0], "MODEL": "m"})
+    found = names(
+        base,
+        endpoints={"a": {}, "b": {}},
+        worlds={"x": {}, "y": {}},
+        parameters={"TIMEOUT": [1.0, 2.0], "MODEL": "m"},
+    )
     assert len(found) == len(set(found)) == 2 * 2 * 3 * 2
     assert found[:2] == ["a/x/01_test/TIMEOUT=1.0", "a/x/01_test/TIMEOUT=2.0"], (
         "a parameter with one value needs no place in the name"
@@ -34,17 +39,24 @@ def test_every_endpoint_meets_every_world_notebook_and_choice_of_parameters(base
     [
         ({"exclude": [{"notebook": ["01", "02_test"]}]}, ["a/x/03_test", "a/y/03_test"]),
         ({"include": [{"world": "x", "notebook": "0[12]*"}]}, ["a/x/01_test", "a/x/02_test"]),
-        ({"include": [{"world": "x"}], "exclude": [{"world": "x", "notebook": "03"}]}, ["a/x/01_test", "a/x/02_test"]),
+        (
+            {"include": [{"world": "x"}], "exclude": [{"world": "x", "notebook": "03"}]},
+            ["a/x/01_test", "a/x/02_test"],
+        ),
         ({"notebooks": "02"}, ["a/x/02_test", "a/y/02_test"]),
     ],
 )
-def test_rules_include_and_exclude_by_name_number_or_pattern(base: Path, rules: dict[str, Any], left: list[str]) -> None:
+def test_rules_include_and_exclude_by_name_number_or_pattern(
+    base: Path, rules: dict[str, Any], left: list[str]
+) -> None:
     assert names(base, endpoints={"a": {}}, worlds={"x": {}, "y": {}}, **rules) == left
 
 
 @pytest.mark.parametrize("value", [1.5, "1.5"])
 def test_a_rule_may_name_a_value_of_a_parameter(base: Path, value: object) -> None:
-    found = names(base, notebooks="01", parameters={"TIMEOUT": [1.5, 2.0]}, exclude=[{"TIMEOUT": value}])
+    found = names(
+        base, notebooks="01", parameters={"TIMEOUT": [1.5, 2.0]}, exclude=[{"TIMEOUT": value}]
+    )
     assert found == ["bundled/here/01_test/TIMEOUT=2.0"]
 
 
@@ -57,7 +69,9 @@ WRONG: dict[str, dict[str, Any]] = {
     "names the world 'sed', and there is none": {"include": [{"world": "sed"}]},
     "The rules leave nothing to run": {"exclude": [{"notebook": "*"}]},
     "There are no notebooks in elsewhere": {"folder": "elsewhere"},
-    "Two cells would both be called bundled/here/01_test/MODEL=a-b": {"parameters": {"MODEL": ["a/b", "a:b"]}},
+    "Two cells would both be called bundled/here/01_test/MODEL=a-b": {
+        "parameters": {"MODEL": ["a/b", "a:b"]}
+    },
 }
 
 
@@ -70,7 +84,9 @@ def test_a_name_of_nothing_is_told_before_anything_runs(base: Path, sentence: st
 
 def test_a_notebook_without_a_parameters_cell_is_refused(base: Path) -> None:
     file = base / "notebooks" / "01_test.ipynb"
-    file.write_text(file.read_text(encoding="utf-8").replace('"parameters"', '"paramters"'), encoding="utf-8")
+    file.write_text(
+        file.read_text(encoding="utf-8").replace('"parameters"', '"paramters"'), encoding="utf-8"
+    )
     with pytest.raises(ConfigError, match=r"01_test\.ipynb has no cell tagged `parameters`"):
         names(base)
 

@@ -20,7 +20,21 @@ ROW = Row(
 
 def summary(run: str, verdict: Verdict, *rows: Row) -> Summary:
     started = f"2026-11-{run}T00:00:00+00:00"
-    return Summary(run, verdict, verdict.exit_status, "h", "b", started, 20.0, "here", "c", "d", {"a": ""}, {"x": {}}, list(rows))
+    return Summary(
+        run,
+        verdict,
+        verdict.exit_status,
+        "h",
+        "b",
+        started,
+        20.0,
+        "here",
+        "c",
+        "d",
+        {"a": ""},
+        {"x": {}},
+        list(rows),
+    )
 
 
 def test_what_is_added_comes_back_whole_and_in_order(tmp_path: Path) -> None:
@@ -37,12 +51,20 @@ def test_what_is_added_comes_back_whole_and_in_order(tmp_path: Path) -> None:
 def test_a_run_that_was_resumed_stands_there_once(tmp_path: Path) -> None:
     history = History(tmp_path / "h.sqlite")
     history.add(summary("01", Verdict.UNKNOWN, ROW), "runs/x")
-    history.add(summary("01", Verdict.AS_EXPECTED, replace(ROW, numbers={}, claims=[GOOD])), "runs/x")
+    history.add(
+        summary("01", Verdict.AS_EXPECTED, replace(ROW, numbers={}, claims=[GOOD])), "runs/x"
+    )
     (past,) = history.last()
-    assert (past.verdict, past.rows[0].numbers, past.rows[0].claims) == (Verdict.AS_EXPECTED, {}, [GOOD])
+    assert (past.verdict, past.rows[0].numbers, past.rows[0].claims) == (
+        Verdict.AS_EXPECTED,
+        {},
+        [GOOD],
+    )
 
 
-def test_the_last_good_run_is_found_cell_by_cell_so_that_a_regression_does_not_become_the_rule(tmp_path: Path) -> None:
+def test_the_last_good_run_is_found_cell_by_cell_so_that_a_regression_does_not_become_the_rule(
+    tmp_path: Path,
+) -> None:
     history = History(tmp_path / "h.sqlite")
     other = replace(ROW, cell="a/x/05", seconds=1.0)
     history.add(summary("01", Verdict.AS_EXPECTED, ROW, other), "")
@@ -50,7 +72,10 @@ def test_the_last_good_run_is_found_cell_by_cell_so_that_a_regression_does_not_b
     history.add(summary("03", Verdict.REGRESSION, replace(ROW, seconds=3.0)), "")
     found = history.last_good([ROW.cell, other.cell])
     assert found is not None
-    assert {cell: row.seconds for cell, row in found.rows.items()} == {ROW.cell: 2.0, other.cell: 1.0}
+    assert {cell: row.seconds for cell, row in found.rows.items()} == {
+        ROW.cell: 2.0,
+        other.cell: 1.0,
+    }
     assert "newest: 02" in found.words
     held_against_itself = history.last_good([ROW.cell], but="02")
     assert held_against_itself is not None
@@ -61,7 +86,9 @@ def test_the_last_good_run_is_found_cell_by_cell_so_that_a_regression_does_not_b
 def test_times_are_of_the_last_pass(tmp_path: Path) -> None:
     history = History(tmp_path / "h.sqlite")
     history.add(summary("01", Verdict.AS_EXPECTED, ROW), "")
-    history.add(summary("02", Verdict.REGRESSION, replace(ROW, status=Status.TIMEOUT, seconds=60.0)), "")
+    history.add(
+        summary("02", Verdict.REGRESSION, replace(ROW, status=Status.TIMEOUT, seconds=60.0)), ""
+    )
     assert history.seconds() == {ROW.cell: 9.5}
 
 

@@ -14,7 +14,9 @@ from tests.stream_lab.regress.examples import RAN_ON, claim, many, row, summary
 
 
 def case(text: str, name: str, *, suite: str = "bundled/latest") -> ElementTree.Element:
-    found = ElementTree.fromstring(text).findall(f"testsuite[@name='{suite}']/testcase[@name='{name}']")
+    found = ElementTree.fromstring(text).findall(
+        f"testsuite[@name='{suite}']/testcase[@name='{name}']"
+    )
     assert len(found) == 1
     return found[0]
 
@@ -36,7 +38,11 @@ def test_the_document_has_the_form_that_readers_expect() -> None:
     root = ElementTree.fromstring(text)
     assert root.tag == "testsuites"
     totals = dict.fromkeys(("tests", "failures", "errors", "skipped"), 0)
-    assert [suite.get("name") for suite in root] == ["bundled/latest", "bundled/seed", "v0.32/latest"]
+    assert [suite.get("name") for suite in root] == [
+        "bundled/latest",
+        "bundled/seed",
+        "v0.32/latest",
+    ]
     for suite in root:
         assert next(child.tag for child in suite) == "properties"
         assert {child.tag for child in suite} == {"properties", "testcase"}
@@ -51,15 +57,26 @@ def test_the_document_has_the_form_that_readers_expect() -> None:
         }
         assert {name: int(suite.get(name, "-1")) for name in counted} == counted
         totals = {name: totals[name] + count for name, count in counted.items()}
-        assert float(suite.get("time", "-1")) == pytest.approx(sum(float(case.get("time", "-1")) for case in cases))
+        assert float(suite.get("time", "-1")) == pytest.approx(
+            sum(float(case.get("time", "-1")) for case in cases)
+        )
         assert suite.get("timestamp") == "2026-11-21T01:52:08"
         assert suite.get("hostname")
         for one in cases:
             assert len(str(one.get("classname")).split(".")) == 3
-            assert [child.tag for child in one] in ([], ["failure"], ["error"], ["skipped"], ["system-out"])
+            assert [child.tag for child in one] in (
+                [],
+                ["failure"],
+                ["error"],
+                ["skipped"],
+                ["system-out"],
+            )
     assert {name: int(root.get(name, "-1")) for name in totals} == totals
     assert all(totals.values())
-    assert root.find("testsuite[@name='v0.32/latest']/testcase[@classname='v0_32.latest.04_it_works']") is not None
+    assert (
+        root.find("testsuite[@name='v0.32/latest']/testcase[@classname='v0_32.latest.04_it_works']")
+        is not None
+    )
 
 
 def test_a_suite_says_what_its_world_is_made_of() -> None:
@@ -86,8 +103,14 @@ def test_a_claim_that_is_worse_fails_and_one_that_was_so_before_is_skipped() -> 
 
 
 def test_a_claim_that_was_not_shown_is_an_error_unless_it_never_was() -> None:
-    good, open_ = row("04_it_works", claim()), row("04_it_works", claim(found="no metrics", outcome=Outcome.NOT_SHOWN))
-    assert result(held(open_, good), claim().text) == ("error", "no metrics, not stopped at the deadline")
+    good, open_ = (
+        row("04_it_works", claim()),
+        row("04_it_works", claim(found="no metrics", outcome=Outcome.NOT_SHOWN)),
+    )
+    assert result(held(open_, good), claim().text) == (
+        "error",
+        "no metrics, not stopped at the deadline",
+    )
     assert result(held(open_, open_), claim().text)[0] == "skipped"
 
 
@@ -119,14 +142,20 @@ def test_a_flaky_pass_is_a_pass_that_says_so() -> None:
 
 
 def test_parameters_are_part_of_the_name_and_the_same_claim_twice_is_two_cases() -> None:
-    text = junit(summary([row("04_it_works", claim(), claim(found=RAN_ON), parameters={"TIMEOUT": 0.5, "N": 3})]))
+    text = junit(
+        summary(
+            [row("04_it_works", claim(), claim(found=RAN_ON), parameters={"TIMEOUT": 0.5, "N": 3})]
+        )
+    )
     assert result(text, f"{claim().text} [TIMEOUT=0.5, N=3]")[0] == "passed"
     assert result(text, f"{claim().text} (2) [TIMEOUT=0.5, N=3]")[0] == "failure"
 
 
 def test_what_no_xml_document_may_hold_does_not_break_it() -> None:
     bad = "a\x00b\x1b[31mred\x1b[0m\ud800 <script>&]]>\ufffe\nline"
-    made = row("04_it_works", claim(bad, found=bad), status=Status.FAIL, reason=bad, by_claims=False)
+    made = row(
+        "04_it_works", claim(bad, found=bad), status=Status.FAIL, reason=bad, by_claims=False
+    )
     run = summary([made], endpoints={"bundled": bad}, worlds={"latest": {"openai": bad}})
     text = junit(run)
     text.encode("utf-8")

@@ -27,7 +27,11 @@ def one_of_each() -> Summary:
         row("06_the_fix", claim(), earlier=[Attempt(Status.FAIL, "a port was taken", 3.0)]),
         row("10_cut", status=Status.SKIPPED, reason="nginx is not installed"),
     ]
-    return summary(now, Baseline("the run of yesterday", {old.cell: old for old in before}), notes=["A world is not pinned."])
+    return summary(
+        now,
+        Baseline("the run of yesterday", {old.cell: old for old in before}),
+        notes=["A world is not pinned."],
+    )
 
 
 def test_the_page_tells_the_gravest_first() -> None:
@@ -61,7 +65,9 @@ def test_the_page_needs_nothing_else_and_every_link_leads_somewhere() -> None:
     assert {link for link in links if link.startswith("#")} <= ids
     assert ids == {f"#{row.cell}" for row in run.rows}
     executed = {row.cell for row in run.rows if row.status not in (Status.SKIPPED, Status.INFRA)}
-    assert {link for link in links if not link.startswith("#")} == {f"notebooks/{cell}.ipynb" for cell in executed}
+    assert {link for link in links if not link.startswith("#")} == {
+        f"notebooks/{cell}.ipynb" for cell in executed
+    }
 
 
 def test_the_matrix_says_each_status_in_words_and_where_there_is_no_cell() -> None:
@@ -69,7 +75,15 @@ def test_the_matrix_says_each_status_in_words_and_where_there_is_no_cell() -> No
     read = Reader(page(summary(rows)))
     start, end = read.text.index("The matrix"), read.text.index("The worlds")
     shown = read.text[start:end]
-    for words in ("✔ pass", "✘ fail", "? infra", "– skipped", "regression", "flaky", "06 · The elapsed-time fix [TIMEOUT=0.5]"):
+    for words in (
+        "✔ pass",
+        "✘ fail",
+        "? infra",
+        "– skipped",
+        "regression",
+        "flaky",
+        "06 · The elapsed-time fix [TIMEOUT=0.5]",
+    ):
         assert words in shown
     assert [head.get("colspan") for head in read.all("th") if "colspan" in head] == ["2", "1"]
     heads = [head for head in read.all("td") if str(head.get("class")).split(" ")[0] in set(Status)]
@@ -80,7 +94,10 @@ def test_the_matrix_says_each_status_in_words_and_where_there_is_no_cell() -> No
 
 def test_only_cells_with_a_regression_are_open() -> None:
     opened = [str(one["id"]) for one in Reader(page(summary())).all("details") if "open" in one]
-    assert opened == ["bundled/latest/06_the_fix/TIMEOUT=0.5", "bundled/seed/06_the_fix/TIMEOUT=0.5"]
+    assert opened == [
+        "bundled/latest/06_the_fix/TIMEOUT=0.5",
+        "bundled/seed/06_the_fix/TIMEOUT=0.5",
+    ]
 
 
 def test_details_hold_everything_that_is_known_of_a_cell() -> None:
@@ -109,7 +126,15 @@ def test_nothing_that_a_row_says_is_more_than_text() -> None:
         imported={bad: bad}, earlier=[Attempt(Status.FAIL, bad, 1.0)], parameters={bad: bad}, endpoint=bad, world=bad,
         by_claims=False, started=bad,
     )  # fmt: skip
-    run = summary([made], headline=bad, against=bad, endpoints={bad: bad}, worlds={bad: {"python": bad}}, notes=[bad], where=bad)
+    run = summary(
+        [made],
+        headline=bad,
+        against=bad,
+        endpoints={bad: bad},
+        worlds={bad: {"python": bad}},
+        notes=[bad],
+        where=bad,
+    )
     body = page(run)
     assert "<script" not in body
     assert not Reader(body).all("script")

@@ -32,14 +32,20 @@ def planted_wheel(folder: Path) -> Path:
     version = f"{original.version}+planted"
     wheel = folder / f"langchain_openai-{version}-py3-none-any.whl"
     info = f"langchain_openai-{version}.dist-info"
-    metadata = (original.read_text("METADATA") or "").replace(f"Version: {original.version}", f"Version: {version}", 1)
+    metadata = (original.read_text("METADATA") or "").replace(
+        f"Version: {original.version}", f"Version: {version}", 1
+    )
     with zipfile.ZipFile(wheel, "w") as archive:
         for file in original.files or []:
             if file.parts[0] == "langchain_openai" and file.suffix != ".pyc":
                 text = Path(str(file.locate())).read_text(encoding="utf-8")
-                archive.writestr(str(file), text + (PLANTED if str(file).endswith("chat_models/base.py") else ""))
+                archive.writestr(
+                    str(file), text + (PLANTED if str(file).endswith("chat_models/base.py") else "")
+                )
         archive.writestr(f"{info}/METADATA", metadata)
-        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(
+            f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
         archive.writestr(f"{info}/RECORD", "")
     return wheel
 
@@ -64,16 +70,26 @@ def test_a_langchain_that_breaks_the_fix_is_caught_with_the_claims_named(tmp_pat
     bad = run(tmp_path)
     assert bad.returncode == 1, bad.stdout
     assert regressions(tmp_path)["the library's ChatVllm cuts the chain"] == "ran past the deadline"
-    assert regressions(tmp_path)["the server stopped generating when ChatVllm cut it"] == "still generating"
-    assert "the library's ChatVllm cuts the chain: ran past the deadline (was stopped at the deadline)" in bad.stdout
+    assert (
+        regressions(tmp_path)["the server stopped generating when ChatVllm cut it"]
+        == "still generating"
+    )
+    assert (
+        "the library's ChatVllm cuts the chain: ran past the deadline (was stopped at the deadline)"
+        in bad.stdout
+    )
     assert summary(tmp_path).worlds["newest"]["langchain-openai"].endswith("+planted")
     assert summary(tmp_path).rows[0].imported["langchain-openai"].endswith("+planted")
 
 
-def test_a_server_that_does_not_hear_who_leaves_is_caught_with_the_claim_named(tmp_path: Path) -> None:
+def test_a_server_that_does_not_hear_who_leaves_is_caught_with_the_claim_named(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "notebooks").symlink_to(ROOT / "notebooks")
     deaf = {"scenario": "endless", "options": {"gap": 0.085, "on_disconnect": "keep"}}
     configure(tmp_path, notebooks=["04"], endpoints={"fake": deaf})
     bad = run(tmp_path)
     assert bad.returncode == 1, bad.stdout
-    assert regressions(tmp_path) == {"the server stopped generating when it was cut": "still generating"}
+    assert regressions(tmp_path) == {
+        "the server stopped generating when it was cut": "still generating"
+    }

@@ -16,7 +16,16 @@ from stream_lab.cli import app
 from stream_lab.regress.row import Status
 from stream_lab.regress.summary import Summary
 from tests.stream_lab.notebooks.tiny_notebooks import BAD, GOOD, write
-from tests.stream_lab.regress.runs import command, configure, folders, gist, gone, run, summary, until
+from tests.stream_lab.regress.runs import (
+    command,
+    configure,
+    folders,
+    gist,
+    gone,
+    run,
+    summary,
+    until,
+)
 
 SLOW = "import pathlib, time\npathlib.Path({mark!r}).touch()\nwhile not pathlib.Path({go!r}).exists(): time.sleep(0.1)\n"
 
@@ -34,7 +43,9 @@ def three(folder: Path) -> tuple[Path, Path]:
 def test_a_run_that_was_ended_half_way_goes_on_where_it_was(name: str, tmp_path: Path) -> None:
     mark, go = three(tmp_path)
     configure(tmp_path, jobs=1)
-    process = subprocess.Popen(command(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     until(mark.exists)
     family = psutil.Process(process.pid).children(recursive=True)
     assert len(family) >= 2, "a worker and its kernel"
@@ -50,14 +61,20 @@ def test_a_run_that_was_ended_half_way_goes_on_where_it_was(name: str, tmp_path:
     done = run(tmp_path, "--resume")
     assert done.returncode == 1
     assert "2 of 3 cells stand from before" in done.stdout
-    assert {path: path.stat().st_mtime_ns for path in kept} == kept, "what was there was not run again"
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept, (
+        "what was there was not run again"
+    )
     resumed = summary(tmp_path)
     assert len(folders(tmp_path)) == 1
     assert run(tmp_path, "--against", "last").returncode == 1
-    assert gist(resumed) == gist(summary(tmp_path)), "and it comes to the same as a run that was not ended"
+    assert gist(resumed) == gist(summary(tmp_path)), (
+        "and it comes to the same as a run that was not ended"
+    )
 
 
-def test_a_finished_run_is_told_again_and_nothing_is_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_finished_run_is_told_again_and_nothing_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write(tmp_path / "notebooks", "01", GOOD)
     configure(tmp_path)
     assert run(tmp_path).returncode == 0
@@ -72,11 +89,15 @@ def _never(*_: object, **__: object) -> None:
     raise AssertionError("a process was started")
 
 
-def test_a_cell_is_run_again_when_what_it_was_made_from_has_changed_or_it_could_not_be_told(tmp_path: Path) -> None:
+def test_a_cell_is_run_again_when_what_it_was_made_from_has_changed_or_it_could_not_be_told(
+    tmp_path: Path,
+) -> None:
     for number in ("01", "02"):
         write(tmp_path / "notebooks", number, GOOD)
     configure(
-        tmp_path, endpoints={"a": {}, "down": {"url": "http://127.0.0.1:9/v1"}}, exclude=[{"endpoint": "down", "notebook": "02"}]
+        tmp_path,
+        endpoints={"a": {}, "down": {"url": "http://127.0.0.1:9/v1"}},
+        exclude=[{"endpoint": "down", "notebook": "02"}],
     )
     assert run(tmp_path).returncode == 2
     began = {row.cell: row.started for row in summary(tmp_path).rows}
@@ -89,7 +110,9 @@ def test_a_cell_is_run_again_when_what_it_was_made_from_has_changed_or_it_could_
     assert again["a/here/02_test"] > began["a/here/02_test"]
 
 
-def test_a_full_disk_is_one_sentence_and_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_one_sentence_and_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for number in ("01", "02"):
         write(tmp_path / "notebooks", number, GOOD)
     configure(tmp_path, jobs=1)

@@ -14,7 +14,18 @@ from stream_lab.regress.worlds import World
 def task(cell: str, endpoint: EndpointSpec | None = None) -> Task:
     name, world, notebook = cell.split("/")
     row = Row(cell, name, world, notebook, "", {}, Status.PASS)
-    return Task("s", row, "", endpoint or EndpointSpec(), None, World(world, None, None), Snapshot("", b""), 1.0, 1.0, 0)
+    return Task(
+        "s",
+        row,
+        "",
+        endpoint or EndpointSpec(),
+        None,
+        World(world, None, None),
+        Snapshot("", b""),
+        1.0,
+        1.0,
+        0,
+    )
 
 
 class OneAfterTheOther:
@@ -66,10 +77,23 @@ def test_no_more_are_played_than_there_are_slots_and_each_is_played_once() -> No
 def test_while_a_server_that_runs_already_is_asked_nothing_else_is_played() -> None:
     gpu = EndpointSpec(url="http://gpu:8000/v1")
     executor = OneAfterTheOther(2)
-    play([*(task(f"gpu/x/{number}", gpu) for number in range(3)), *(task(f"a/x/{number}") for number in range(3, 6))], executor)
+    play(
+        [
+            *(task(f"gpu/x/{number}", gpu) for number in range(3)),
+            *(task(f"a/x/{number}") for number in range(3, 6)),
+        ],
+        executor,
+    )
     assert len(executor.began) == 6
-    assert all(playing == [cell] for playing in executor.began for cell in playing if cell.startswith("gpu"))
-    assert any(len(playing) == 2 for playing in executor.began), "the others are played two at a time"
+    assert all(
+        playing == [cell]
+        for playing in executor.began
+        for cell in playing
+        if cell.startswith("gpu")
+    )
+    assert any(len(playing) == 2 for playing in executor.began), (
+        "the others are played two at a time"
+    )
 
 
 def test_two_of_one_notebook_are_not_played_side_by_side_if_there_is_another() -> None:
@@ -83,5 +107,8 @@ def test_two_of_one_notebook_are_not_played_side_by_side_if_there_is_another() -
 
 def test_a_task_that_the_machinery_lost_could_not_be_told_and_the_rest_is_played() -> None:
     found = play([task("a/x/1"), task("a/x/2")], OneAfterTheOther(1, lost="a/x/1"))
-    assert [(row.notebook, row.status) for row in found] == [("1", Status.INFRA), ("2", Status.PASS)]
+    assert [(row.notebook, row.status) for row in found] == [
+        ("1", Status.INFRA),
+        ("2", Status.PASS),
+    ]
     assert found[0].reason == "it could not be played: RuntimeError: the worker is gone"

@@ -38,7 +38,9 @@ def test_a_reader_never_sees_half_a_file(tmp_path: Path, monkeypatch: pytest.Mon
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", torn)
-    with pytest.raises(StoreError, match="No space left on device; make room there, then go on with --resume"):
+    with pytest.raises(
+        StoreError, match="No space left on device; make room there, then go on with --resume"
+    ):
         store.write("a.json", "another")
     assert store.read("a.json") == "whole"
     assert [file.name for file in tmp_path.iterdir()] == ["a.json"]
@@ -53,7 +55,9 @@ def test_a_store_without_room_says_so_wherever_it_is(monkeypatch: pytest.MonkeyP
         Store("memory://full").write("x", "y")
 
 
-@pytest.mark.parametrize(("address", "why"), [("s3://bucket/runs", "s3fs"), ("nothing://x", "nothing")])
+@pytest.mark.parametrize(
+    ("address", "why"), [("s3://bucket/runs", "s3fs"), ("nothing://x", "nothing")]
+)
 def test_an_address_that_needs_more_says_what(address: str, why: str) -> None:
     with pytest.raises(StoreError, match=why):
         Store(address)
@@ -63,7 +67,9 @@ def test_one_process_at_a_time_works_on_a_run(tmp_path: Path) -> None:
     store = Store(str(tmp_path / "r1"))
     code = f"from stream_lab.regress.store import Store\nwith Store({str(tmp_path / 'r1')!r}).claimed(): pass"
     with store.claimed():
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=False
+        )
         assert "is being worked on by another process" in done.stderr
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

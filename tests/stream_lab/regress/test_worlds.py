@@ -20,7 +20,9 @@ PIN = "ipykernel==7.4.0\n"
 def _cache_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Worlds go into the test's folder; what uv has fetched stays where it is."""
     if "UV_CACHE_DIR" not in os.environ:
-        found = subprocess.run([_find_uv(), "cache", "dir"], capture_output=True, text=True, check=True).stdout.strip()
+        found = subprocess.run(
+            [_find_uv(), "cache", "dir"], capture_output=True, text=True, check=True
+        ).stdout.strip()
         monkeypatch.setenv("UV_CACHE_DIR", found)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
@@ -31,7 +33,9 @@ def python_of_another_version() -> str:
         if minor != f"{sys.version_info.major}.{sys.version_info.minor}":
             wanted = _of_pyenv(minor) or minor
             told = subprocess.run(
-                [_find_uv(), "python", "find", "--no-python-downloads", wanted], capture_output=True, check=False
+                [_find_uv(), "python", "find", "--no-python-downloads", wanted],
+                capture_output=True,
+                check=False,
             )
             if told.returncode == 0:
                 return minor
@@ -43,15 +47,22 @@ def test_a_world_has_its_python_its_packages_and_a_kernel_of_its_own() -> None:
     made = World("other", wanted, "ipykernel==6.31.0\n").environment()
     assert made.versions["python"].startswith(f"{wanted}.")
     assert made.versions["ipykernel"] == "6.31.0"
-    spec = json.loads((Path(made.jupyter) / "kernels" / made.kernel / "kernel.json").read_text(encoding="utf-8"))
+    spec = json.loads(
+        (Path(made.jupyter) / "kernels" / made.kernel / "kernel.json").read_text(encoding="utf-8")
+    )
     assert spec["argv"][0] == made.python
     told = subprocess.run(
-        [made.python, "-c", "import ipykernel; print(ipykernel.__version__)"], capture_output=True, text=True, check=True
+        [made.python, "-c", "import ipykernel; print(ipykernel.__version__)"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert told.stdout.strip() == "6.31.0"
 
 
-def test_the_same_content_is_made_once_whatever_it_is_called_and_whoever_asks_at_the_same_time() -> None:
+def test_the_same_content_is_made_once_whatever_it_is_called_and_whoever_asks_at_the_same_time() -> (
+    None
+):
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     with ThreadPoolExecutor(3) as pool:
         made = list(pool.map(lambda name: World(name, version, PIN).environment(), ["a", "b", "c"]))
@@ -70,7 +81,9 @@ def test_a_world_whose_python_has_gone_is_made_again() -> None:
     assert Path(again.python).exists()
 
 
-def test_a_world_that_was_moved_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_world_that_was_moved_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     World("a", version, PIN).environment()
     (tmp_path / "cache").rename(tmp_path / "elsewhere")
@@ -120,16 +133,27 @@ def test_what_is_not_pinned_is_resolved_anew_each_day(monkeypatch: pytest.Monkey
         (World("bad", None, PIN, ("ipykernel==0.0.0",)), "ipykernel==0.0.0"),
     ],
 )
-def test_a_world_that_does_not_resolve_is_told_in_uvs_words_and_leaves_nothing(world: World, why: str, tmp_path: Path) -> None:
+def test_a_world_that_does_not_resolve_is_told_in_uvs_words_and_leaves_nothing(
+    world: World, why: str, tmp_path: Path
+) -> None:
     world = World(
-        world.name, world.python or f"{sys.version_info.major}.{sys.version_info.minor}", world.requirements, world.on_top
+        world.name,
+        world.python or f"{sys.version_info.major}.{sys.version_info.minor}",
+        world.requirements,
+        world.on_top,
     )
     with pytest.raises(WorldError, match=f"the world 'bad' cannot be made: .*{why}"):
         world.environment()
-    assert [path for path in (tmp_path / "cache" / "stream-deadline" / "worlds").iterdir() if path.is_dir()] == []
+    assert [
+        path
+        for path in (tmp_path / "cache" / "stream-deadline" / "worlds").iterdir()
+        if path.is_dir()
+    ] == []
 
 
-def test_without_uv_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_uv_it_is_said_how_to_get_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.delenv("UV", raising=False)
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     monkeypatch.setattr(shutil, "which", lambda _: None)

@@ -16,14 +16,21 @@ ROOT = Path(__file__).parents[3]
 
 def command(*arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [sys.executable, "-m", "stream_lab", "new-relay", *arguments], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "stream_lab", "new-relay", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
 def tracked() -> dict[Path, bytes]:
     """The template's files, as git knows them."""
     listed = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard"], cwd=template(), capture_output=True, text=True, check=True
+        ["git", "ls-files", "-co", "--exclude-standard"],
+        cwd=template(),
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return {Path(name): (template() / name).read_bytes() for name in listed.stdout.splitlines()}
 
@@ -44,14 +51,27 @@ def relay(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_it_writes_the_files_of_the_template_and_nothing_else(relay: Path) -> None:
-    assert {path.relative_to(relay): path.read_bytes() for path in relay.rglob("*") if path.is_file()} == tracked()
+    assert {
+        path.relative_to(relay): path.read_bytes() for path in relay.rglob("*") if path.is_file()
+    } == tracked()
 
 
 @pytest.mark.timeout(300)
 def test_its_own_tests_pass_there(relay: Path) -> None:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")
+    }
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "fake_vllm.pytest_plugin", "--durations=12"],
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-p",
+            "no:cacheprovider",
+            "-p",
+            "fake_vllm.pytest_plugin",
+            "--durations=12",
+        ],
         cwd=relay,
         # Only what its requirements bring, and not every plugin that happens to be installed here.
         env={**environment, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
@@ -72,7 +92,10 @@ def test_a_folder_that_is_not_empty_is_left_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("precious")
     done = command(str(tmp_path))
     assert done.returncode == 2
-    assert done.stderr == f"stream-lab: {tmp_path} is not empty; name a folder that is, or one that is not there yet.\n"
+    assert (
+        done.stderr
+        == f"stream-lab: {tmp_path} is not empty; name a folder that is, or one that is not there yet.\n"
+    )
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
@@ -84,7 +107,9 @@ def test_what_cannot_be_a_folder_is_one_sentence(tmp_path: Path, name: str) -> N
     assert re.fullmatch(r"stream-lab: .* cannot be written: \w[\w ]*\.\n", done.stderr)
 
 
-def test_neither_can_a_folder_without_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_neither_can_a_folder_without_permission(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise shutil.Error([("from", "to", "[Errno 13] Permission denied")])
 
@@ -98,7 +123,11 @@ def test_an_empty_folder_will_do_and_what_tools_left_behind_is_not_copied(
 ) -> None:
     source, folder = tmp_path / "template", tmp_path / "empty"
     folder.mkdir()
-    for name in ("relay/app.py", "relay/__pycache__/app.cpython-311.pyc", ".pytest_cache/README.md"):
+    for name in (
+        "relay/app.py",
+        "relay/__pycache__/app.cpython-311.pyc",
+        ".pytest_cache/README.md",
+    ):
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         (source / name).touch()
     monkeypatch.setattr("stream_lab.relay.new.template", lambda: source)

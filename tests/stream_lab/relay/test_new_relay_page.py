@@ -29,9 +29,16 @@ def browser() -> Iterator[Browser]:
 def url(fake_vllm_server: FakeVllm) -> Iterator[str]:
     """The template's server, started as its README says."""
     port = free_port()
-    environment = {**os.environ, "BASE_URL": fake_vllm_server.base_url, "MODEL": fake_vllm_server.model, "PORT": str(port)}
+    environment = {
+        **os.environ,
+        "BASE_URL": fake_vllm_server.base_url,
+        "MODEL": fake_vllm_server.model,
+        "PORT": str(port),
+    }
     process = subprocess.Popen(
-        [sys.executable, "-m", "relay"], cwd=template(), env={**environment, "PYTHONDONTWRITEBYTECODE": "1"}
+        [sys.executable, "-m", "relay"],
+        cwd=template(),
+        env={**environment, "PYTHONDONTWRITEBYTECODE": "1"},
     )
     url = f"http://127.0.0.1:{port}"
 
@@ -81,10 +88,15 @@ def test_an_answer_that_is_done_and_then_another(page: Page) -> None:
 @pytest.mark.fake_vllm("endless")
 @pytest.mark.parametrize(
     "stop",
-    [lambda page: page.get_by_role("button", name="Stop").click(), lambda page: page.keyboard.press("Escape")],
+    [
+        lambda page: page.get_by_role("button", name="Stop").click(),
+        lambda page: page.keyboard.press("Escape"),
+    ],
     ids=["button", "key"],
 )
-def test_stop_stops_the_model(page: Page, fake_vllm: FakeVllm, stop: Callable[[Page], None]) -> None:
+def test_stop_stops_the_model(
+    page: Page, fake_vllm: FakeVllm, stop: Callable[[Page], None]
+) -> None:
     ask(page)
     some_tokens(page)
     assert page.get_by_role("log").get_attribute("aria-busy") == "true"
@@ -123,7 +135,10 @@ def test_a_stream_that_ends_without_done_is_cut_and_asked_for_once(page: Page, r
 
     def half(route: Route) -> None:
         asked.append(route.request)
-        route.fulfill(content_type="text/event-stream", body=f'event: token\r\ndata: "The sky is"\r\n\r\n{rest}')
+        route.fulfill(
+            content_type="text/event-stream",
+            body=f'event: token\r\ndata: "The sky is"\r\n\r\n{rest}',
+        )
 
     page.route("**/chat", half)
     ask(page)

@@ -37,10 +37,17 @@ def relays(gpu: Endpoint) -> Iterator[dict[str, Relay]]:
         Relay("before", gpu, hides=True) as hiding,
         Relay("after", gpu, hides=True) as after_hiding,
     ):
-        yield {"before": before, "after": after, "before, hiding": hiding, "after, hiding": after_hiding}
+        yield {
+            "before": before,
+            "after": after,
+            "before, hiding": hiding,
+            "after, hiding": after_hiding,
+        }
 
 
-def freed_after(relay: Relay, path: str, gpu: Endpoint, http: httpx2.Client, within: float = FREED) -> float | None:
+def freed_after(
+    relay: Relay, path: str, gpu: Endpoint, http: httpx2.Client, within: float = FREED
+) -> float | None:
     """Seconds from the ERP server's leaving to the free slot; None: it is not free within that time."""
     known = len(ledger(http, gpu))
     with Caller(relay, path) as caller:
@@ -70,7 +77,10 @@ def test_before_it_an_answer_in_one_piece_was_made_for_nobody(
     assert freed_after(relays[kind], path, gpu, http, within=ORPHANED) is None
 
 
-@pytest.mark.skipif(openai.VERSION < "3", reason="openai 2 leaves the connection open under a stream that is cancelled")
+@pytest.mark.skipif(
+    openai.VERSION < "3",
+    reason="openai 2 leaves the connection open under a stream that is cancelled",
+)
 @pytest.mark.parametrize("path", STREAMS)
 def test_a_streaming_response_noticed_by_itself_even_before(
     path: str, relays: dict[str, Relay], gpu: Endpoint, http: httpx2.Client
@@ -92,7 +102,9 @@ class TestTheCallersDeadline:
     def test_before_the_first_byte_it_is_a_504(
         self, kind: str, path: str, relays: dict[str, Relay], gpu: Endpoint, http: httpx2.Client
     ) -> None:
-        answer = http.post(f"{relays[kind].url}{path}", json=QUESTION, headers={"x-timeout-ms": "400"})
+        answer = http.post(
+            f"{relays[kind].url}{path}", json=QUESTION, headers={"x-timeout-ms": "400"}
+        )
         assert answer.status_code == 504
         assert answer.json()["error"]["type"] == "deadline_exceeded"
         wait(lambda: ledger(http, gpu)[-1]["slot_freed"] is not None)
@@ -101,7 +113,9 @@ class TestTheCallersDeadline:
     def test_in_a_stream_of_events_it_is_the_last_one(
         self, kind: str, path: str, relays: dict[str, Relay], http: httpx2.Client
     ) -> None:
-        answer = http.post(f"{relays[kind].url}{path}", json=QUESTION, headers={"x-timeout-ms": "400"})
+        answer = http.post(
+            f"{relays[kind].url}{path}", json=QUESTION, headers={"x-timeout-ms": "400"}
+        )
         *tokens, last = answer.text.replace("\r\n", "\n").strip().split("\n\n")
         assert answer.status_code == 200
         assert len(tokens) > 3
@@ -119,7 +133,10 @@ def test_a_middleware_that_hides_a_failure_makes_a_half_look_whole_unless_the_re
     relays: dict[str, Relay], http: httpx2.Client
 ) -> None:
     """Starlette's BaseHTTPMiddleware ends a stream properly when the generator under it fails."""
-    with bundled("close:after=5", gap=0.01) as broken, Relay("before", broken, hides=True) as before:
+    with (
+        bundled("close:after=5", gap=0.01) as broken,
+        Relay("before", broken, hides=True) as before,
+    ):
         assert len(http.post(f"{before.url}/text", json=QUESTION).text.split()) == 5
     with (
         bundled("close:after=5", gap=0.01) as broken,
@@ -129,8 +146,13 @@ def test_a_middleware_that_hides_a_failure_makes_a_half_look_whole_unless_the_re
         http.post(f"{after.url}/text", json=QUESTION)
 
 
-@pytest.mark.parametrize(("kind", "path", "server"), [("before", "/answer", "still generating"), ("after", "/answer", "stopped")])
-def test_the_metrics_tell_what_the_gpu_did(kind: str, path: str, server: str, relays: dict[str, Relay], gpu: Endpoint) -> None:
+@pytest.mark.parametrize(
+    ("kind", "path", "server"),
+    [("before", "/answer", "still generating"), ("after", "/answer", "stopped")],
+)
+def test_the_metrics_tell_what_the_gpu_did(
+    kind: str, path: str, server: str, relays: dict[str, Relay], gpu: Endpoint
+) -> None:
     request = leave(relays[kind], gpu, path, after=0.5, watch=0.5)
     assert request.server == server
     assert 0.5 <= request.left < request.watched
@@ -146,15 +168,21 @@ def test_a_gpu_that_stopped_by_itself_proves_nothing() -> None:
 
 
 @pytest.mark.parametrize("said", ["-5", "0", "abc", "", "99999999999", "1.5"])
-def test_a_bad_deadline_costs_no_token(said: str, relays: dict[str, Relay], gpu: Endpoint, http: httpx2.Client) -> None:
+def test_a_bad_deadline_costs_no_token(
+    said: str, relays: dict[str, Relay], gpu: Endpoint, http: httpx2.Client
+) -> None:
     known = len(ledger(http, gpu))
-    answer = http.post(f"{relays['after'].url}/answer", json=QUESTION, headers={"x-timeout-ms": said})
+    answer = http.post(
+        f"{relays['after'].url}/answer", json=QUESTION, headers={"x-timeout-ms": said}
+    )
     assert answer.status_code == (504 if said in ("-5", "0") else 400)
     assert set(answer.json()["error"]) == {"type", "message"}
     assert len(ledger(http, gpu)) == known
 
 
-def test_a_relay_that_does_not_start_says_why(gpu: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_relay_that_does_not_start_says_why(
+    gpu: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PYTHONPATH", "/nowhere")
     monkeypatch.setattr("sys.executable", "/bin/false")
     with pytest.raises(ProcessError, match="did not start: it said nothing"):

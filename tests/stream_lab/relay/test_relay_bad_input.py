@@ -61,22 +61,34 @@ def test_a_body_that_is_too_large_is_refused(relay: Relay, http: httpx2.Client) 
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b'{"question": 3}', b"[]"])
-def test_a_body_that_cannot_be_read_is_refused(body: bytes, relay: Relay, http: httpx2.Client) -> None:
-    assert http.post(f"{relay.url}/answer", content=body, headers={"content-type": "application/json"}).status_code == 422
+def test_a_body_that_cannot_be_read_is_refused(
+    body: bytes, relay: Relay, http: httpx2.Client
+) -> None:
+    assert (
+        http.post(
+            f"{relay.url}/answer", content=body, headers={"content-type": "application/json"}
+        ).status_code
+        == 422
+    )
 
 
 def test_a_body_that_never_comes_whole_has_the_deadline_too(relay: Relay) -> None:
-    head = (
-        b"POST /answer HTTP/1.1\r\nhost: ai\r\ncontent-type: application/json\r\nx-timeout-ms: 300\r\ncontent-length: 100\r\n\r\n"
-    )
-    with socket.create_connection(("127.0.0.1", urlsplit(relay.url).port or 0), timeout=10) as connection:
+    head = b"POST /answer HTTP/1.1\r\nhost: ai\r\ncontent-type: application/json\r\nx-timeout-ms: 300\r\ncontent-length: 100\r\n\r\n"
+    with socket.create_connection(
+        ("127.0.0.1", urlsplit(relay.url).port or 0), timeout=10
+    ) as connection:
         connection.sendall(head + b'{"quest')
         assert connection.recv(100).startswith(b"HTTP/1.1 504 ")
 
 
-def test_a_caller_that_connects_and_says_nothing_costs_a_socket_and_nobody_else(relay: Relay, http: httpx2.Client) -> None:
+def test_a_caller_that_connects_and_says_nothing_costs_a_socket_and_nobody_else(
+    relay: Relay, http: httpx2.Client
+) -> None:
     """uvicorn has no limit for that; the server in front of it must have one, see nginx's `client_header_timeout`."""
-    silent = [socket.create_connection(("127.0.0.1", urlsplit(relay.url).port or 0), timeout=10) for _ in range(50)]
+    silent = [
+        socket.create_connection(("127.0.0.1", urlsplit(relay.url).port or 0), timeout=10)
+        for _ in range(50)
+    ]
     try:
         began = time.monotonic()
         assert http.get(f"{relay.url}/openapi.json").status_code == 200

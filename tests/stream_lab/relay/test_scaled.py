@@ -60,29 +60,45 @@ class Found:
 TEXT, BLOCKING = f"/text?tokens={LONG}", f"/blocking?tokens={LONG}"
 TRIALS = {
     # How a worker's time-out treats a healthy stream and a handler that waits.
-    "healthy, uvicorn": Trial(ASGI, (UVICORN, "--timeout=2"), (TEXT, f"/in_a_thread?tokens={LONG}")),
+    "healthy, uvicorn": Trial(
+        ASGI, (UVICORN, "--timeout=2"), (TEXT, f"/in_a_thread?tokens={LONG}")
+    ),
     "healthy, asgi": Trial(ASGI, ("asgi", "--timeout=2"), (TEXT, f"/in_a_thread?tokens={LONG}")),
     "healthy, sync": Trial(WSGI, ("sync", "--timeout=2"), (TEXT,)),
     "healthy, sync, patient": Trial(WSGI, ("sync", "--timeout=30"), (TEXT,)),
     "healthy, gthread": Trial(WSGI, ("gthread", "--threads=4", "--timeout=2"), (TEXT, BLOCKING)),
     "healthy, tornado": Trial(WSGI, ("tornado", "--timeout=2"), (TEXT,)),
     "blocked, uvicorn": Trial(ASGI, (UVICORN, "--timeout=2"), (TEXT, BLOCKING)),
-    "blocked, uvicorn, old": Trial(ASGI, ("uvicorn.workers.UvicornWorker", "--timeout=2"), (TEXT, BLOCKING)),
+    "blocked, uvicorn, old": Trial(
+        ASGI, ("uvicorn.workers.UvicornWorker", "--timeout=2"), (TEXT, BLOCKING)
+    ),
     "blocked, asgi": Trial(ASGI, ("asgi", "--timeout=2"), (TEXT, BLOCKING)),
-    "blocked, uvicorn, patient": Trial(ASGI, (UVICORN, "--timeout=30"), (TEXT, "/blocking?tokens=50")),
+    "blocked, uvicorn, patient": Trial(
+        ASGI, (UVICORN, "--timeout=30"), (TEXT, "/blocking?tokens=50")
+    ),
     # A rolling restart, and an end.
     "restart, patient": Trial(
-        ASGI, (UVICORN, "--timeout=30", "--graceful-timeout=1"), ("/talk/mine", TEXT), Gunicorn.restart, "/talk/mine"
+        ASGI,
+        (UVICORN, "--timeout=30", "--graceful-timeout=1"),
+        ("/talk/mine", TEXT),
+        Gunicorn.restart,
+        "/talk/mine",
     ),
-    "restart, hasty": Trial(ASGI, (UVICORN, "--timeout=2", "--graceful-timeout=1"), (TEXT,), Gunicorn.restart),
+    "restart, hasty": Trial(
+        ASGI, (UVICORN, "--timeout=2", "--graceful-timeout=1"), (TEXT,), Gunicorn.restart
+    ),
     "restart, events": Trial(
         ASGI,
         (UVICORN, "--timeout=30", "--graceful-timeout=30"),
         (f"/events?tokens={LONG}", f"/events?tokens={LONG}&grace=25"),
         Gunicorn.restart,
     ),
-    "end, hasty": Trial(ASGI, (UVICORN, "--timeout=30", "--graceful-timeout=1"), (TEXT,), Gunicorn.stop),
-    "end, patient": Trial(ASGI, (UVICORN, "--timeout=30", "--graceful-timeout=30"), (TEXT,), Gunicorn.stop),
+    "end, hasty": Trial(
+        ASGI, (UVICORN, "--timeout=30", "--graceful-timeout=1"), (TEXT,), Gunicorn.stop
+    ),
+    "end, patient": Trial(
+        ASGI, (UVICORN, "--timeout=30", "--graceful-timeout=30"), (TEXT,), Gunicorn.stop
+    ),
 }
 
 
@@ -115,7 +131,9 @@ KILLED = "[CRITICAL] WORKER TIMEOUT (pid:PID)"
 
 class TestTheWorkersTimeOut:
     @pytest.mark.parametrize("worker", ["uvicorn", "asgi"])
-    def test_an_asynchronous_worker_is_not_ended_for_a_long_stream(self, worker: str, trials: dict[str, Future[Found]]) -> None:
+    def test_an_asynchronous_worker_is_not_ended_for_a_long_stream(
+        self, worker: str, trials: dict[str, Future[Found]]
+    ) -> None:
         found = trials[f"healthy, {worker}"].result()
         assert found.ends == [WHOLE, WHOLE]
         assert found.answers[0].pause < STANDS_STILL
@@ -135,14 +153,21 @@ class TestTheWorkersTimeOut:
     ) -> None:
         found = trials[f"blocked, {worker}"].result()
         assert found.ends == [CUT, REFUSED]
-        assert found.gunicorn.said("TIMEOUT", "was sent SIGABRT", "was sent SIGKILL") == [KILLED, words]
+        assert found.gunicorn.said("TIMEOUT", "was sent SIGABRT", "was sent SIGKILL") == [
+            KILLED,
+            words,
+        ]
 
-    def test_more_patience_keeps_the_worker_and_starves_the_neighbour(self, trials: dict[str, Future[Found]]) -> None:
+    def test_more_patience_keeps_the_worker_and_starves_the_neighbour(
+        self, trials: dict[str, Future[Found]]
+    ) -> None:
         found = trials["blocked, uvicorn, patient"].result()
         assert found.ends == [WHOLE, WHOLE]
         assert found.answers[0].pause > 2 * STANDS_STILL
 
-    def test_a_synchronous_worker_is_ended_for_a_healthy_stream(self, trials: dict[str, Future[Found]]) -> None:
+    def test_a_synchronous_worker_is_ended_for_a_healthy_stream(
+        self, trials: dict[str, Future[Found]]
+    ) -> None:
         found, patient = trials["healthy, sync"].result(), trials["healthy, sync, patient"].result()
         assert (found.ends, patient.ends) == ([CUT], [WHOLE])
         assert found.gunicorn.said("TIMEOUT", "Error", "SystemExit") == [
@@ -164,28 +189,41 @@ class TestTheWorkersTimeOut:
 
 
 class TestARollingRestart:
-    def test_a_stream_outlives_the_graceful_limit_if_the_workers_time_out_is_long(self, trials: dict[str, Future[Found]]) -> None:
+    def test_a_stream_outlives_the_graceful_limit_if_the_workers_time_out_is_long(
+        self, trials: dict[str, Future[Found]]
+    ) -> None:
         found = trials["restart, patient"].result()
         before, stream, after = found.answers
         assert stream.end == WHOLE
         # The new worker knows nothing of what the old one had in its memory.
         assert [json.loads(answer.text)["turn"] for answer in (before, after)] == [1, 1]
 
-    def test_a_short_time_out_cuts_it_since_a_worker_that_ends_has_no_heartbeat(self, trials: dict[str, Future[Found]]) -> None:
+    def test_a_short_time_out_cuts_it_since_a_worker_that_ends_has_no_heartbeat(
+        self, trials: dict[str, Future[Found]]
+    ) -> None:
         found = trials["restart, hasty"].result()
         assert found.ends == [CUT]
-        assert found.gunicorn.said("signal: hup", "TIMEOUT") == ["[INFO] Handling signal: hup", KILLED]
+        assert found.gunicorn.said("signal: hup", "TIMEOUT") == [
+            "[INFO] Handling signal: hup",
+            KILLED,
+        ]
 
-    def test_an_end_is_where_the_graceful_limit_counts(self, trials: dict[str, Future[Found]]) -> None:
+    def test_an_end_is_where_the_graceful_limit_counts(
+        self, trials: dict[str, Future[Found]]
+    ) -> None:
         hasty, patient = trials["end, hasty"].result(), trials["end, patient"].result()
         assert (hasty.ends, patient.ends) == ([CUT], [WHOLE])
         assert not hasty.gunicorn.said("TIMEOUT", "SIGKILL")  # nobody says so
 
-    def test_sse_starlette_ends_its_streams_at_once_unless_told_to_wait(self, trials: dict[str, Future[Found]]) -> None:
+    def test_sse_starlette_ends_its_streams_at_once_unless_told_to_wait(
+        self, trials: dict[str, Future[Found]]
+    ) -> None:
         found = trials["restart, events"].result()
         assert found.ends == [CUT, WHOLE]
         assert found.answers[1].text.rstrip().endswith("data: [DONE]")
-        assert found.gunicorn.said("ASGI callable") == ["[ERROR] ASGI callable returned without completing response."]
+        assert found.gunicorn.said("ASGI callable") == [
+            "[ERROR] ASGI callable returned without completing response."
+        ]
 
 
 def test_a_conversation_in_a_workers_memory_is_not_found_by_another(gpu: Endpoint) -> None:
@@ -211,14 +249,19 @@ class TestACaller:
     def test_that_leaves_a_synchronous_worker_is_a_broken_pipe_that_only_debug_tells(
         self, gpu: Endpoint, http: httpx2.Client
     ) -> None:
-        with bundled("endless", gap=0.05) as own, started(own, WSGI, "sync", "--log-level=debug") as gunicorn:
+        with (
+            bundled("endless", gap=0.05) as own,
+            started(own, WSGI, "sync", "--log-level=debug") as gunicorn,
+        ):
             read(f"{gunicorn.url}/text?tokens={LONG}", leave_after=0.3)
             wait(lambda: gunicorn.said("EPIPE"))
             assert gunicorn.said("EPIPE") == ["[DEBUG] Ignoring EPIPE"]
             wait(lambda: ledger(http, own)[-1]["slot_freed"])
             assert ledger(http, own)[-1]["tokens"] < LONG
 
-    def test_that_leaves_an_asynchronous_one_is_a_cancellation_that_nobody_tells(self, gpu: Endpoint) -> None:
+    def test_that_leaves_an_asynchronous_one_is_a_cancellation_that_nobody_tells(
+        self, gpu: Endpoint
+    ) -> None:
         seen: list[str] = []
         app = FastAPI()
 
@@ -263,7 +306,9 @@ class _SleepsAsync(AsyncCallbackHandler):
 
 
 @pytest.mark.parametrize(
-    ("handler", "starves"), [(_Sleeps, False), (_SleepsInline, True), (_SleepsAsync, True)], ids=["sync", "inline", "async"]
+    ("handler", "starves"),
+    [(_Sleeps, False), (_SleepsInline, True), (_SleepsAsync, True)],
+    ids=["sync", "inline", "async"],
 )
 def test_a_callback_that_waits_starves_the_neighbour_only_on_the_loop(
     handler: type[BaseCallbackHandler], starves: bool, gpu: Endpoint
@@ -273,7 +318,9 @@ def test_a_callback_that_waits_starves_the_neighbour_only_on_the_loop(
     @app.get("/text")
     async def text(tokens: int, waits: bool = False) -> StreamingResponse:
         stream = (
-            ChatOpenAI(**gpu.settings).bind(max_tokens=tokens).astream("Why?", config={"callbacks": [handler()] if waits else []})
+            ChatOpenAI(**gpu.settings)
+            .bind(max_tokens=tokens)
+            .astream("Why?", config={"callbacks": [handler()] if waits else []})
         )
 
         async def each() -> AsyncIterator[str]:
@@ -283,7 +330,9 @@ def test_a_callback_that_waits_starves_the_neighbour_only_on_the_loop(
         return StreamingResponse(each(), media_type="text/plain")
 
     with serve(app) as served:
-        neighbour, own = side_by_side(f"{served.url}/text?tokens=70", f"{served.url}/text?tokens=2&waits=1")
+        neighbour, own = side_by_side(
+            f"{served.url}/text?tokens=70", f"{served.url}/text?tokens=2&waits=1"
+        )
     assert (neighbour.end, own.end) == (WHOLE, WHOLE)
     assert own.pause > STANDS_STILL
     assert (neighbour.pause > STANDS_STILL) is starves
@@ -311,7 +360,9 @@ def web(model: ChatOpenAI, asked: list[str]) -> FastAPI:
         return {"text": "".join([str(chunk.content) async for chunk in model.astream("Why?")])}
 
     @app.get("/events", response_model=None)
-    async def events(name: str, request: Request, cut: bool = False, once: bool = False) -> Response:
+    async def events(
+        name: str, request: Request, cut: bool = False, once: bool = False
+    ) -> Response:
         if once and "last-event-id" in request.headers:
             return Response(status_code=204)
         asked.append(name)
@@ -332,7 +383,9 @@ def web(model: ChatOpenAI, asked: list[str]) -> FastAPI:
 
 @needs("chromium")
 class TestABrowser:
-    def test_that_aborts_ends_the_generation_only_where_somebody_listens(self, gpu: Endpoint) -> None:
+    def test_that_aborts_ends_the_generation_only_where_somebody_listens(
+        self, gpu: Endpoint
+    ) -> None:
         before = web(ChatOpenAI(**gpu.settings), [])
         after = web(ChatVllm(**gpu.settings), [])
         after.add_middleware(DeadlineMiddleware, default_timeout=60)
@@ -349,7 +402,9 @@ class TestABrowser:
                 assert page.evaluate("why") == "AbortError"
         assert found == {"before": "still generating", "after": "stopped"}
 
-    def test_asks_again_when_a_stream_of_events_ends_unless_it_is_told_not_to(self, gpu: Endpoint) -> None:
+    def test_asks_again_when_a_stream_of_events_ends_unless_it_is_told_not_to(
+        self, gpu: Endpoint
+    ) -> None:
         asked: list[str] = []
         with serve(web(ChatOpenAI(**gpu.settings), asked)) as served, Browser() as browser:
             pages = {}

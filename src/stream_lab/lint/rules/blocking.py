@@ -13,12 +13,16 @@ BLOCKING: Final = frozenset(
     "time.sleep urllib.request.urlopen subprocess.run subprocess.call subprocess.check_call subprocess.check_output os.system".split()
 )
 REQUESTS: Final = ("get", "post", "put", "patch", "delete", "head", "options", "request")
-SYNCHRONOUS: Final = BLOCKING | {f"{package}.{verb}" for package in ("requests", "httpx", "httpx2") for verb in REQUESTS}
+SYNCHRONOUS: Final = BLOCKING | {
+    f"{package}.{verb}" for package in ("requests", "httpx", "httpx2") for verb in REQUESTS
+}
 TWINS: Final = frozenset({"invoke", "batch", "stream"})
 HANDS_ON: Final = frozenset(
     "asyncio.create_task asyncio.ensure_future asyncio.gather asyncio.wait_for asyncio.shield asyncio.wait".split()
 )
-SENDS: Final = frozenset("create parse stream generate retrieve get post put patch delete request send".split())
+SENDS: Final = frozenset(
+    "create parse stream generate retrieve get post put patch delete request send".split()
+)
 
 
 def blocks(module: Module, call: ast.Call) -> str:
@@ -37,7 +41,11 @@ def blocks(module: Module, call: ast.Call) -> str:
 
 def invokes(module: Module, call: ast.Call) -> str:
     """The synchronous call of a runnable, for a sentence; empty: it is none, or one cannot be sure."""
-    if method(call) not in TWINS or not isinstance(call.func, ast.Attribute) or _is_awaited(module, call):
+    if (
+        method(call) not in TWINS
+        or not isinstance(call.func, ast.Attribute)
+        or _is_awaited(module, call)
+    ):
         return ""
     receiver = call.func.value
     if not is_runnable(module, receiver):
@@ -57,39 +65,59 @@ def _is_awaited(module: Module, call: ast.Call) -> bool:
     """Whether it is another library's asynchronous method of that name, or gives what has to be awaited."""
     above = module.parent.get(call)
     if isinstance(above, ast.Assign) and isinstance(above.targets[0], ast.Name):
-        waited: list[ast.expr] = [each.iter for each in module.all(ast.AsyncFor)] + [each.value for each in module.all(ast.Await)]
+        waited: list[ast.expr] = [each.iter for each in module.all(ast.AsyncFor)] + [
+            each.value for each in module.all(ast.Await)
+        ]
         name, function = above.targets[0].id, module.function(call)
-        if any(isinstance(each, ast.Name) and each.id == name and module.function(each) is function for each in waited):
+        if any(
+            isinstance(each, ast.Name) and each.id == name and module.function(each) is function
+            for each in waited
+        ):
             return True
     for parent in module.above(call):
-        if isinstance(parent, ast.Await | ast.AsyncFor | ast.AsyncWith | ast.comprehension | ast.withitem):
+        if isinstance(
+            parent, ast.Await | ast.AsyncFor | ast.AsyncWith | ast.comprehension | ast.withitem
+        ):
             if isinstance(parent, ast.withitem):
                 return isinstance(module.parent[parent], ast.AsyncWith)
             return not isinstance(parent, ast.comprehension) or bool(parent.is_async)
         if isinstance(parent, ast.Call):
             return module.dotted(parent.func) in HANDS_ON or method(parent) == "create_task"
-        if not isinstance(parent, ast.Starred | ast.List | ast.Tuple | ast.ListComp | ast.GeneratorExp):
+        if not isinstance(
+            parent, ast.Starred | ast.List | ast.Tuple | ast.ListComp | ast.GeneratorExp
+        ):
             return False
     return False
 
 
 def _invoke(module: Module) -> Iterator[Hit]:
     for call in module.all(ast.Call):
-        if method(call) in TWINS and isinstance(module.function(call), ast.AsyncFunctionDef) and (it := invokes(module, call)):
+        if (
+            method(call) in TWINS
+            and isinstance(module.function(call), ast.AsyncFunctionDef)
+            and (it := invokes(module, call))
+        ):
             yield Hit(call, it)
 
 
 def _blocking(module: Module) -> Iterator[Hit]:
     for call in module.all(ast.Call):
         function = module.function(call)
-        if isinstance(function, ast.AsyncFunctionDef) and (it := blocks(module, call)) and not is_callback(module, function):
+        if (
+            isinstance(function, ast.AsyncFunctionDef)
+            and (it := blocks(module, call))
+            and not is_callback(module, function)
+        ):
             yield Hit(call, it)
 
 
 def handlers(module: Module) -> Iterator[ast.ClassDef]:
     """The classes of LangChain's callbacks."""
     for each in module.all(ast.ClassDef):
-        if any(module.dotted(base).endswith(("CallbackHandler", "AsyncIteratorCallback")) for base in each.bases):
+        if any(
+            module.dotted(base).endswith(("CallbackHandler", "AsyncIteratorCallback"))
+            for base in each.bases
+        ):
             yield each
 
 

@@ -15,14 +15,24 @@ def _can_cut(module: Module) -> Iterator[Hit]:
     for handler in handlers(module):
         if any("AsyncIterator" in module.dotted(base) for base in handler.bases):
             continue  # it is the stream
-        if (statement := _raises_errors(module, handler)) is not None and not _catches_all(module, handler):
+        if (statement := _raises_errors(module, handler)) is not None and not _catches_all(
+            module, handler
+        ):
             yield Hit(statement, f"`{handler.name}`")
 
 
 def _raises_errors(module: Module, handler: ast.ClassDef) -> ast.stmt | None:
     for target, value in module.assigned.get("raise_error", []):
-        own = isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name) and target.value.id == "self"
-        if is_constant(value, True) and module.class_of(target) is handler and (own or module.function(target) is None):
+        own = (
+            isinstance(target, ast.Attribute)
+            and isinstance(target.value, ast.Name)
+            and target.value.id == "self"
+        )
+        if (
+            is_constant(value, True)
+            and module.class_of(target) is handler
+            and (own or module.function(target) is None)
+        ):
             return module.statement(target)
     return None
 
@@ -31,26 +41,45 @@ def _catches_all(module: Module, handler: ast.ClassDef) -> bool:
     """Whether each of its callbacks is one `try` that lets nothing out."""
     callbacks = [each for each in handler.body if is_callback(module, each)]
     return bool(callbacks) and all(
-        _is_one_try(module, each) for each in callbacks if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)
+        _is_one_try(module, each)
+        for each in callbacks
+        if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)
     )
 
 
 def _is_one_try(module: Module, function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
-    body = function.body[1:] if ast.get_docstring(function, clean=False) is not None else function.body
-    if all(isinstance(each, ast.Pass) or (isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant)) for each in body):
+    body = (
+        function.body[1:] if ast.get_docstring(function, clean=False) is not None else function.body
+    )
+    if all(
+        isinstance(each, ast.Pass)
+        or (isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant))
+        for each in body
+    ):
         return True
     if len(body) != 1 or not isinstance(body[0], ast.Try) or module.inside(function, ast.Raise):
         return False
-    return any(each.type is None or module.dotted(each.type) in ("Exception", "BaseException") for each in body[0].handlers)
+    return any(
+        each.type is None or module.dotted(each.type) in ("Exception", "BaseException")
+        for each in body[0].handlers
+    )
 
 
 def _unheard(module: Module) -> Iterator[Hit]:
     for handler in handlers(module):
-        if "raise_error" in module.assigned or len(handler.bases) != 1 or not module.dotted(handler.bases[0]).endswith(BASES):
+        if (
+            "raise_error" in module.assigned
+            or len(handler.bases) != 1
+            or not module.dotted(handler.bases[0]).endswith(BASES)
+        ):
             continue  # it, or what it is made from, may have asked for it
         for each in module.all(ast.Raise):
             function = module.function(each)
-            if function is None or module.parent.get(function) is not handler or not is_callback(module, function):
+            if (
+                function is None
+                or module.parent.get(function) is not handler
+                or not is_callback(module, function)
+            ):
                 continue
             raised = each.exc.func if isinstance(each.exc, ast.Call) else each.exc
             if raised is not None and module.dotted(raised) == "NotImplementedError":
@@ -65,7 +94,11 @@ def _is_caught(module: Module, statement: ast.stmt, function: ast.AST) -> bool:
     for parent in module.above(statement):
         if parent is function:
             return False
-        if isinstance(parent, ast.Try) and parent.handlers and any(node is each for each in parent.body):
+        if (
+            isinstance(parent, ast.Try)
+            and parent.handlers
+            and any(node is each for each in parent.body)
+        ):
             return True
         node = parent
     return False

@@ -11,7 +11,12 @@ from stream_lab.lint.rule import Hit, Rule
 
 RUNS: Final = frozenset({"asyncio.run", "anyio.run", "uvloop.run"})
 NESTING: Final = frozenset(
-    {"nest_asyncio.apply", "nest_asyncio2.apply", "stream_lab.nesting.apply", "stream_lab.experiment.nesting.apply"}
+    {
+        "nest_asyncio.apply",
+        "nest_asyncio2.apply",
+        "stream_lab.nesting.apply",
+        "stream_lab.experiment.nesting.apply",
+    }
 )
 
 
@@ -45,7 +50,9 @@ def _client_across_loops(module: Module) -> Iterator[Hit]:
         name
         for name, assigned in module.assigned.items()
         for target, value in assigned
-        if isinstance(target, ast.Name) and module.function(target) is None and isinstance(value, ast.Call | ast.BinOp)
+        if isinstance(target, ast.Name)
+        and module.function(target) is None
+        and isinstance(value, ast.Call | ast.BinOp)
         if kind(module, value) in (Kind.RUNNABLE, Kind.ASYNC_CLIENT)
     }
     if not clients or module.loop_runs:
@@ -56,7 +63,10 @@ def _client_across_loops(module: Module) -> Iterator[Hit]:
             continue
         repeated = _is_repeated(module, call)
         for name in sorted(_names(module, call.args[0]) & clients):
-            block = (id(module.block(module.statement(call))), name)  # one after the other; arms of an `if` are not
+            block = (
+                id(module.block(module.statement(call))),
+                name,
+            )  # one after the other; arms of an `if` are not
             seen[block] = seen.get(block, 0) + (2 if repeated else 1)
             if seen[block] == 2:
                 yield Hit(call, f"`{name}`")

@@ -28,7 +28,8 @@ def _across_yield(module: Module) -> Iterator[Hit]:
             if call.args and is_constant(call.args[0], None):
                 continue
             if not _is_context_manager(module, function) and any(
-                any(parent is block for parent in module.above(each)) for each in module.inside(function, ast.Yield)
+                any(parent is block for parent in module.above(each))
+                for each in module.inside(function, ast.Yield)
             ):
                 yield Hit(call, written(call))
 
@@ -41,7 +42,9 @@ def _is_context_manager(module: Module, function: ast.AsyncFunctionDef) -> bool:
             return True
     yields = module.inside(function, ast.Yield)
     repeated = (ast.For, ast.AsyncFor, ast.While)
-    return len(yields) == 1 and not any(isinstance(parent, repeated) for parent in _within(module, yields[0], function))
+    return len(yields) == 1 and not any(
+        isinstance(parent, repeated) for parent in _within(module, yields[0], function)
+    )
 
 
 def _within(module: Module, node: ast.AST, outer: ast.AST) -> Iterator[ast.AST]:
@@ -64,7 +67,9 @@ def _around_thread(module: Module) -> Iterator[Hit]:
 
 def _work_of_thread(module: Module, call: ast.Call) -> ast.expr | None:
     name = module.dotted(call.func)
-    if name in ("asyncio.to_thread", "anyio.to_thread.run_sync") or name.endswith(".run_in_threadpool"):
+    if name in ("asyncio.to_thread", "anyio.to_thread.run_sync") or name.endswith(
+        ".run_in_threadpool"
+    ):
         return call.args[0] if call.args else None
     if method(call) == "run_in_executor" and len(call.args) > 1:
         return call.args[1]
@@ -82,7 +87,11 @@ def _is_bounded_here(module: Module, call: ast.Call) -> bool:
             for item in parent.items:
                 scope = item.context_expr
                 name = module.dotted(scope.func) if isinstance(scope, ast.Call) else ""
-                if name in SCOPES and name not in ("stream_deadline.deadline", "anyio.CancelScope", "trio.CancelScope"):
+                if name in SCOPES and name not in (
+                    "stream_deadline.deadline",
+                    "anyio.CancelScope",
+                    "trio.CancelScope",
+                ):
                     return True
     return False
 
@@ -99,7 +108,9 @@ def _answers(module: Module, work: ast.Attribute) -> bool:
     return kind(module, base) is Kind.SYNC_CLIENT
 
 
-PER_READ: Final = frozenset("ChatOpenAI AzureChatOpenAI OpenAI AsyncOpenAI AzureOpenAI AsyncAzureOpenAI".split())
+PER_READ: Final = frozenset(
+    "ChatOpenAI AzureChatOpenAI OpenAI AsyncOpenAI AzureOpenAI AsyncAzureOpenAI".split()
+)
 STREAMS: Final = frozenset("astream astream_events astream_log stream stream_events".split())
 
 

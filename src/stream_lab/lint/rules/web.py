@@ -43,11 +43,19 @@ def _collected(module: Module) -> Iterator[Hit]:
         if not lazy and _is_stream(module, stream) and _is_told_at_once(module, comprehension):
             yield Hit(comprehension)
     for call in module.all(ast.Call):
-        taken = call.args[0] if len(call.args) == 1 and module.dotted(call.func) in ("list", "tuple") else None
+        taken = (
+            call.args[0]
+            if len(call.args) == 1 and module.dotted(call.func) in ("list", "tuple")
+            else None
+        )
         if taken is not None and _is_stream(module, taken) and _is_told_at_once(module, call):
             yield Hit(call)
     for loop in module.loops:
-        if _is_stream(module, loop.iter) and _is_route(module, module.function(loop)) and _only_collects(module, loop):
+        if (
+            _is_stream(module, loop.iter)
+            and _is_route(module, module.function(loop))
+            and _only_collects(module, loop)
+        ):
             yield Hit(loop)
 
 
@@ -67,13 +75,19 @@ def _only_collects(module: Module, loop: ast.For | ast.AsyncFor) -> bool:
     for wait in module.inside(loop, ast.Await):
         if not any(parent is loop.iter for parent in module.above(wait)):
             return False
-    if module.inside(loop, ast.Yield) or any(isinstance(each, ast.Break | ast.Return) for each in ast.walk(loop)):
+    if module.inside(loop, ast.Yield) or any(
+        isinstance(each, ast.Break | ast.Return) for each in ast.walk(loop)
+    ):
         return False
     collects = False
     for each in ast.walk(ast.Module(loop.body, [])):
-        collects = collects or (isinstance(each, ast.Call) and method(each) in ("append", "extend", "write"))
         collects = collects or (
-            isinstance(each, ast.AugAssign) and isinstance(each.op, ast.Add) and not isinstance(each.value, ast.Constant)
+            isinstance(each, ast.Call) and method(each) in ("append", "extend", "write")
+        )
+        collects = collects or (
+            isinstance(each, ast.AugAssign)
+            and isinstance(each.op, ast.Add)
+            and not isinstance(each.value, ast.Constant)
         )
     return collects
 
@@ -82,8 +96,12 @@ def _length_promised(module: Module) -> Iterator[Hit]:
     for call in module.all(ast.Call):
         last = module.dotted(call.func).rpartition(".")[2]
         media, headers = keyword(call, "media_type"), keyword(call, "headers")
-        events = isinstance(media, ast.Constant) and str(media.value).startswith("text/event-stream")
-        if last not in ("StreamingResponse", "EventSourceResponse") or not (events or last == "EventSourceResponse"):
+        events = isinstance(media, ast.Constant) and str(media.value).startswith(
+            "text/event-stream"
+        )
+        if last not in ("StreamingResponse", "EventSourceResponse") or not (
+            events or last == "EventSourceResponse"
+        ):
             continue
         for key in headers.keys if isinstance(headers, ast.Dict) else ():
             if isinstance(key, ast.Constant) and str(key.value).lower() == "content-length":
@@ -101,7 +119,13 @@ def _disconnect_hidden(modules: Sequence[Module]) -> Iterator[tuple[Module, Hit]
         where, line = found
         for call in module.all(ast.Call):
             if method(call) == "is_disconnected":
-                yield module, Hit(call, f"`is_disconnected()`, behind the middleware of {where.path.name}:{line},")
+                yield (
+                    module,
+                    Hit(
+                        call,
+                        f"`is_disconnected()`, behind the middleware of {where.path.name}:{line},",
+                    ),
+                )
 
 
 def _hides(module: Module) -> int:
@@ -111,7 +135,11 @@ def _hides(module: Module) -> int:
             return each.lineno
     for function in module.definitions:
         for decorator in function.decorator_list:
-            if isinstance(decorator, ast.Call) and method(decorator) == "middleware" and decorator.args:
+            if (
+                isinstance(decorator, ast.Call)
+                and method(decorator) == "middleware"
+                and decorator.args
+            ):
                 kind = decorator.args[0]
                 if isinstance(kind, ast.Constant) and kind.value == "http":
                     return decorator.lineno

@@ -54,7 +54,9 @@ def install(environment: Environment, console: Console) -> Path:
             f"make room in {home(folder)}."
         )
     shutil.rmtree(venv, ignore_errors=True)
-    with console.status(f"Installing {environment.packages[0]}: {environment.minutes}, this once …"):
+    with console.status(
+        f"Installing {environment.packages[0]}: {environment.minutes}, this once …"
+    ):
         _run([sys.executable, "-m", "venv", str(venv)])
         # pip, not uv: it honours a machine's own store of wheels (PIP_FIND_LINKS), and torch is the large part of this.
         pip = [str(python), "-m", "pip", "--quiet", "--disable-pip-version-check"]
@@ -71,9 +73,17 @@ def home(path: Path) -> str:
 
 
 def _run(command: list[str], variables: dict[str, str] | None = None) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **(variables or {})})
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **(variables or {})},
+    )
     if done.returncode:
-        lines = [line for line in done.stderr.strip().splitlines() if line.strip()] or ["no reason given"]
+        lines = [line for line in done.stderr.strip().splitlines() if line.strip()] or [
+            "no reason given"
+        ]
         hint = (
             " Tell pip where PyTorch's CPU wheels are, with PIP_EXTRA_INDEX_URL or PIP_FIND_LINKS."
             if "torch" in lines[-1]

@@ -14,7 +14,13 @@ def litellm(upstream: str, model: str, **settings: Any) -> Recipe:
 
     `upstream`: the server behind it, ending in /v1. `settings`: of the model, as `timeout=2`.
     """
-    chosen = {"model": f"openai/{model}", "api_base": upstream, "api_key": "none", "max_retries": 0, **settings}
+    chosen = {
+        "model": f"openai/{model}",
+        "api_base": upstream,
+        "api_key": "none",
+        "max_retries": 0,
+        **settings,
+    }
     configuration = {
         "model_list": [{"model_name": MODEL, "litellm_params": chosen}],
         # Only this machine reaches it, and all it guards is a fake.
@@ -25,7 +31,15 @@ def litellm(upstream: str, model: str, **settings: Any) -> Recipe:
         file = place.folder / "config.yaml"
         file.write_text(json.dumps(configuration), encoding="utf-8")  # JSON is YAML
         program = place.python.with_name("litellm")
-        return [str(program), "--config", str(file), "--host", "127.0.0.1", "--port", str(place.port)]
+        return [
+            str(program),
+            "--config",
+            str(file),
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(place.port),
+        ]
 
     return Recipe(
         "LiteLLM proxy",
@@ -33,7 +47,11 @@ def litellm(upstream: str, model: str, **settings: Any) -> Recipe:
         command,
         MODEL,
         ready="/health/liveliness",
-        variables={"LITELLM_TELEMETRY": "False", "LITELLM_LOCAL_MODEL_COST_MAP": "True", "PYTHONUNBUFFERED": "1"},
+        variables={
+            "LITELLM_TELEMETRY": "False",
+            "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+            "PYTHONUNBUFFERED": "1",
+        },
         memory=1.5e9,
         usually="10 to 30 s",
     )

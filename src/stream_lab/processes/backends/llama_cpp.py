@@ -34,5 +34,7 @@ LLAMA_CPP = Recipe(
     prepare=_prepare,
     ready="/v1/models",
     memory=1e9,
-    extra_body={"logit_bias": {"2": -100}},  # it takes ignore_eos, and does nothing with it; 2 is the end token
+    extra_body={
+        "logit_bias": {"2": -100}
+    },  # it takes ignore_eos, and does nothing with it; 2 is the end token
 )

@@ -11,7 +11,9 @@ import numpy as np
 
 LAYERS, WIDTH, HEADS, INNER, CONTEXT = 8, 512, 8, 1536, 16_384
 BYTE, CONTROL, NORMAL, UNKNOWN = 6, 3, 1, 2  # the kinds of tokens, as llama.cpp numbers them
-TEMPLATE = "{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}assistant:"
+TEMPLATE = (
+    "{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}assistant:"
+)
 
 
 def vocabulary() -> tuple[list[str], list[int]]:
@@ -23,7 +25,11 @@ def vocabulary() -> tuple[list[str], list[int]]:
     letters = ["\u2581", *map(chr, range(0x21, 0x7F))]
     tokens = ["<unk>", "<s>", "</s>", "<0x0A>", *letters]
     kinds = [UNKNOWN, CONTROL, CONTROL, BYTE, *[NORMAL] * len(letters)]
-    syllables = [onset + vowel for onset in "bdfgklmnprstvz" for vowel in ("a", "e", "i", "o", "u", "ar", "en", "is")]
+    syllables = [
+        onset + vowel
+        for onset in "bdfgklmnprstvz"
+        for vowel in ("a", "e", "i", "o", "u", "ar", "en", "is")
+    ]
     words = ["".join(parts) for parts in product(syllables[:40], repeat=2)]
     return tokens + [f"\u2581{word}" for word in words], kinds + [NORMAL] * len(words)
 

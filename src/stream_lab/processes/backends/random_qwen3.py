@@ -15,18 +15,58 @@ VOCABULARY = 2048
 PAD, START, END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 SPECIAL = [PAD, START, END, "<think>", "</think>"]
 SIZES: dict[str, dict[str, Any]] = {
-    "tiny": {"hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 2, "num_attention_heads": 4, "head_dim": 32},
-    "0.6b": {"hidden_size": 1024, "intermediate_size": 3072, "num_hidden_layers": 28, "num_attention_heads": 16},
-    "1.7b": {"hidden_size": 2048, "intermediate_size": 6144, "num_hidden_layers": 28, "num_attention_heads": 16},
-    "4b": {"hidden_size": 2560, "intermediate_size": 9728, "num_hidden_layers": 36, "num_attention_heads": 32},
-    "8b": {"hidden_size": 4096, "intermediate_size": 12288, "num_hidden_layers": 36, "num_attention_heads": 32},
-    "14b": {"hidden_size": 5120, "intermediate_size": 17408, "num_hidden_layers": 40, "num_attention_heads": 40},
-    "32b": {"hidden_size": 5120, "intermediate_size": 25600, "num_hidden_layers": 64, "num_attention_heads": 64},
+    "tiny": {
+        "hidden_size": 128,
+        "intermediate_size": 256,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "head_dim": 32,
+    },
+    "0.6b": {
+        "hidden_size": 1024,
+        "intermediate_size": 3072,
+        "num_hidden_layers": 28,
+        "num_attention_heads": 16,
+    },
+    "1.7b": {
+        "hidden_size": 2048,
+        "intermediate_size": 6144,
+        "num_hidden_layers": 28,
+        "num_attention_heads": 16,
+    },
+    "4b": {
+        "hidden_size": 2560,
+        "intermediate_size": 9728,
+        "num_hidden_layers": 36,
+        "num_attention_heads": 32,
+    },
+    "8b": {
+        "hidden_size": 4096,
+        "intermediate_size": 12288,
+        "num_hidden_layers": 36,
+        "num_attention_heads": 32,
+    },
+    "14b": {
+        "hidden_size": 5120,
+        "intermediate_size": 17408,
+        "num_hidden_layers": 40,
+        "num_attention_heads": 40,
+    },
+    "32b": {
+        "hidden_size": 5120,
+        "intermediate_size": 25600,
+        "num_hidden_layers": 64,
+        "num_attention_heads": 64,
+    },
 }
 """The shapes of the Qwen3 that have these sizes; "tiny" is our own."""
 COMMON = "hello world the model says what its prompt asks for and does not stop".split()
 REAL_VOCABULARY = 151_936
-SYLLABLES = [onset + vowel for onset in "bdfgklmnprstvz" for vowel in ("a", "e", "i", "o", "u", "ar", "en", "is")]
+SYLLABLES = [
+    onset + vowel
+    for onset in "bdfgklmnprstvz"
+    for vowel in ("a", "e", "i", "o", "u", "ar", "en", "is")
+]
 CHAT_TEMPLATE = """{%- for message in messages -%}
 {{- '<|im_start|>' + message.role + '\n' -}}
 {%- if message.content is string -%}{{- message.content -}}
@@ -68,7 +108,10 @@ def sentences(count: int = 3000) -> list[str]:
     words = ["".join(chance.choices(SYLLABLES, k=chance.randint(1, 3))) for _ in range(2000)]
     words += COMMON * 20
     ends = [". ", "? ", "! ", ",\n", ': {}[]""0123456789']
-    return [" ".join(chance.choices(words, k=10)).capitalize() + chance.choice(ends) for _ in range(count)]
+    return [
+        " ".join(chance.choices(words, k=10)).capitalize() + chance.choice(ends)
+        for _ in range(count)
+    ]
 
 
 def tokenizer(size: int) -> Any:
@@ -88,11 +131,15 @@ def tokenizer(size: int) -> Any:
     made.train_from_iterator(sentences(), trainer)
     told = json.loads(made.to_str())
     words = told["model"]["vocab"]
-    more = (f"\u0120{''.join(parts)}" for parts in product(SYLLABLES, repeat=3))  # as byte-level tokenizers show a space
+    more = (
+        f"\u0120{''.join(parts)}" for parts in product(SYLLABLES, repeat=3)
+    )  # as byte-level tokenizers show a space
     for word in islice((word for word in more if word not in words), size - made.get_vocab_size()):
         words[word] = len(words)
     made = Tokenizer.from_str(json.dumps(told))
-    fast = PreTrainedTokenizerFast(tokenizer_object=made, eos_token=END, pad_token=PAD, model_max_length=CONTEXT)
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=made, eos_token=END, pad_token=PAD, model_max_length=CONTEXT
+    )
     fast.chat_template = CHAT_TEMPLATE
     return fast
 
@@ -108,12 +155,16 @@ def write(folder: str, size: str, *, weights: bool) -> None:
         torch.manual_seed(20)
         AutoModelForCausalLM.from_config(made).save_pretrained(folder)
         # Always the likeliest token would be the same token for ever, and no end token: drawn, it says words.
-        GenerationConfig(do_sample=True, temperature=0.9, pad_token_id=words.pad_token_id).save_pretrained(folder)
+        GenerationConfig(
+            do_sample=True, temperature=0.9, pad_token_id=words.pad_token_id
+        ).save_pretrained(folder)
     made.save_pretrained(folder)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder")
     parser.add_argument("--size", default="tiny", choices=SIZES)
     parser.add_argument("--weights", action="store_true", help="write random weights as well")

@@ -73,7 +73,13 @@ def try_out(
     for stream, found in ways.items():
         for _ in range(repeats):
             _calm(server, busy)
-            body = {"model": model, "max_tokens": tokens, **settings["extra_body"], **(extra_body or {}), "stream": stream}
+            body = {
+                "model": model,
+                "max_tokens": tokens,
+                **settings["extra_body"],
+                **(extra_body or {}),
+                "stream": stream,
+            }
             found.append(_cut(server, url, body, busy))
             if found[-1] is None and len(found) == 2:
                 break  # twice is enough to know, and each costs what is left of its answer
@@ -96,18 +102,25 @@ def table(rows: list[Freed]) -> str:
     return "\n".join(
         [
             *head,
-            *(f"| {row.label} | {row.witness} | {told(row.stream)} | {told(row.whole)} |" for row in rows),
+            *(
+                f"| {row.label} | {row.witness} | {told(row.stream)} | {told(row.whole)} |"
+                for row in rows
+            ),
         ]
     )
 
 
 def _cut(server: str, url: str, body: dict[str, Any], busy: Busy) -> float | None:
-    with bare_chat(url, {**body, "messages": [{"role": "user", "content": QUESTION}]}) as connection:
+    with bare_chat(
+        url, {**body, "messages": [{"role": "user", "content": QUESTION}]}
+    ) as connection:
         began = time.monotonic()
         _read(server, connection, until=began + LET_RUN)
         while not busy():
             if time.monotonic() > began + WATCHED:
-                raise RealServerError(f"{server} was not seen at work by {busy.name}, {WATCHED:g} s after it was asked.")
+                raise RealServerError(
+                    f"{server} was not seen at work by {busy.name}, {WATCHED:g} s after it was asked."
+                )
             _read(server, connection, until=time.monotonic() + 0.1)
     return wait_while(busy, patience=WATCHED, every=0.005)
 
@@ -124,7 +137,9 @@ def bare_chat(url: str, body: dict[str, Any]) -> Iterator[socket.socket]:
         f"POST {address.path}/chat/completions HTTP/1.1\r\nhost: {address.netloc}\r\nauthorization: Bearer none\r\n"
         f"content-type: application/json\r\ncontent-length: {len(data)}\r\n\r\n"
     )
-    with socket.create_connection((str(address.hostname), address.port or 80), timeout=30) as connection:
+    with socket.create_connection(
+        (str(address.hostname), address.port or 80), timeout=30
+    ) as connection:
         connection.sendall(head.encode() + data)
         yield connection
 

@@ -45,7 +45,10 @@ class RealServer(Process):
                     recipe.name,
                     recipe.command(place),
                     _ready(recipe, place, lambda seconds: status.update(_waiting(recipe, seconds))),
-                    env={name: value.format(folder=place.folder) for name, value in recipe.variables.items()},
+                    env={
+                        name: value.format(folder=place.folder)
+                        for name, value in recipe.variables.items()
+                    },
                     log=self.file,
                     within=recipe.starts_within,
                     ends_within=ENDS_WITHIN,
@@ -62,11 +65,17 @@ def stay(port: int, console: Console) -> None:
         RealServerError: it cannot be started, or ended by itself.
     """
     with RealServer(VLLM, console, port) as server:
-        console.print(f"A real vLLM serves '{server.model}' at {server.url} (pid {server.pid}). In another terminal:")
-        console.print(f"\n    make run BASE_URL={server.url} MODEL={server.model}\n", highlight=False)
+        console.print(
+            f"A real vLLM serves '{server.model}' at {server.url} (pid {server.pid}). In another terminal:"
+        )
+        console.print(
+            f"\n    make run BASE_URL={server.url} MODEL={server.model}\n", highlight=False
+        )
         console.print("Ctrl-C stops it.")
         status = server.wait()
-        raise RealServerError(f"vLLM ended by itself with status {status}; its last words are in {home(server.file)}.")
+        raise RealServerError(
+            f"vLLM ended by itself with status {status}; its last words are in {home(server.file)}."
+        )
 
 
 def running(port: int = PORT) -> str | None:
@@ -74,7 +83,10 @@ def running(port: int = PORT) -> str | None:
     root = f"http://127.0.0.1:{port}"
     try:
         with direct_client(timeout=2) as client:
-            answers = client.get(f"{root}/health").status_code == 200 and VLLM.model in client.get(f"{root}/v1/models").text
+            answers = (
+                client.get(f"{root}/health").status_code == 200
+                and VLLM.model in client.get(f"{root}/v1/models").text
+            )
     except httpx2.HTTPError:
         return None
     return f"{root}/v1" if answers else None

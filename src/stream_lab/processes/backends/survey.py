@@ -27,8 +27,21 @@ BEHIND = "the /metrics of the fake behind it"
 class Subject:
     """A running server to be cut. `url`: ends in /v1. `model`: to ask for; "": none. `busy`: whether it works."""
 
-    def __init__(self, url: str, model: str, busy: Busy, version: str = "", extra_body: dict[str, Any] | None = None) -> None:
-        self.url, self.model, self.busy, self.version, self.extra_body = url, model, busy, version, extra_body
+    def __init__(
+        self,
+        url: str,
+        model: str,
+        busy: Busy,
+        version: str = "",
+        extra_body: dict[str, Any] | None = None,
+    ) -> None:
+        self.url, self.model, self.busy, self.version, self.extra_body = (
+            url,
+            model,
+            busy,
+            version,
+            extra_body,
+        )
 
 
 Opens = Callable[[Console, ExitStack], Subject]
@@ -50,7 +63,12 @@ def row(name: str, console: Console) -> Freed:
         subject = SUBJECTS[name](console, stack)
         with console.status(f"{name}: its clients leave …"):
             return release_table.try_out(
-                name, subject.version, subject.url, subject.model, subject.busy, extra_body=subject.extra_body
+                name,
+                subject.version,
+                subject.url,
+                subject.model,
+                subject.busy,
+                extra_body=subject.extra_body,
             )
 
 
@@ -75,14 +93,22 @@ def _checkout() -> Path:
     """Return the checkout's folder, in which `gpu` is a package."""
     spec = find_spec("gpu.torch_server") if find_spec("gpu") else None
     if spec is None or spec.origin is None:
-        raise RealServerError("gpu/torch_server is not part of the installation; run this in the project's checkout.")
+        raise RealServerError(
+            "gpu/torch_server is not part of the installation; run this in the project's checkout."
+        )
     return Path(spec.origin).parents[2]
 
 
 def _silent(recipe: Recipe, package: str) -> Opens:
     def opens(console: Console, stack: ExitStack) -> Subject:
         server = stack.enter_context(RealServer(recipe, console))
-        return Subject(server.url, server.model, CpuTime(server.pid), _installed(server.place.python, package), recipe.extra_body)
+        return Subject(
+            server.url,
+            server.model,
+            CpuTime(server.pid),
+            _installed(server.place.python, package),
+            recipe.extra_body,
+        )
 
     return opens
 
@@ -99,13 +125,21 @@ def _proxied(start: Callable[[Fake, Console, ExitStack], tuple[str, str, str]]) 
 def _nginx(fake: Fake, console: Console, stack: ExitStack) -> tuple[str, str, str]:
     from stream_lab.processes import Nginx
 
-    return f"{stack.enter_context(Nginx(fake.root)).url}/v1", fake.model, _said("nginx", "-v").rpartition("/")[2]
+    return (
+        f"{stack.enter_context(Nginx(fake.root)).url}/v1",
+        fake.model,
+        _said("nginx", "-v").rpartition("/")[2],
+    )
 
 
 def _haproxy(fake: Fake, console: Console, stack: ExitStack) -> tuple[str, str, str]:
     from stream_lab.processes import Haproxy
 
-    return f"{stack.enter_context(Haproxy(fake.root)).url}/v1", fake.model, _said("haproxy", "-v").split()[2].partition("-")[0]
+    return (
+        f"{stack.enter_context(Haproxy(fake.root)).url}/v1",
+        fake.model,
+        _said("haproxy", "-v").split()[2].partition("-")[0],
+    )
 
 
 def _litellm(fake: Fake, console: Console, stack: ExitStack) -> tuple[str, str, str]:
@@ -120,7 +154,9 @@ def _version(recipe: Recipe) -> str:
 
 def _installed(python: Path, package: str) -> str:
     asked = f"from importlib.metadata import version; print(version({package!r}))"
-    return subprocess.run([python, "-c", asked], capture_output=True, text=True, check=True).stdout.strip()
+    return subprocess.run(
+        [python, "-c", asked], capture_output=True, text=True, check=True
+    ).stdout.strip()
 
 
 def _said(program: str, flag: str) -> str:

@@ -20,7 +20,17 @@ OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_CACHE
 def _command(place: Place) -> list[str]:
     program = place.python.with_name("transformers")
     model = str(place.folder / WITH_WEIGHTS)
-    return [str(program), "serve", model, "--host", "127.0.0.1", "--port", str(place.port), "--device", "cpu"]
+    return [
+        str(program),
+        "serve",
+        model,
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(place.port),
+        "--device",
+        "cpu",
+    ]
 
 
 TRANSFORMERS = Recipe(
@@ -42,7 +52,11 @@ def torch_server(checkout: Path) -> Recipe:
     """
     return Recipe(
         "gpu/torch_server",
-        Environment("torch-server", ("transformers==5.19.0", TORCH, "-r", str(checkout / "gpu" / "requirements.txt")), disk=3e9),
+        Environment(
+            "torch-server",
+            ("transformers==5.19.0", TORCH, "-r", str(checkout / "gpu" / "requirements.txt")),
+            disk=3e9,
+        ),
         lambda place: [
             *(str(place.python), "-m", "gpu.torch_server", "--size", "tiny", "--device", "cpu"),
             *("--port", str(place.port), "--model", MODEL),

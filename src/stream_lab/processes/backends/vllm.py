@@ -26,7 +26,16 @@ def make_model(place: Place, size: str = MODEL, *, weights: bool = False) -> dic
     """
     folder = place.folder / f"{size}-qwen3{'-weights' if weights else ''}"
     script = Path(__file__).with_name("random_qwen3.py")
-    return {folder / "config.json": [str(place.python), str(script), str(folder), "--size", size, *["--weights"][:weights]]}
+    return {
+        folder / "config.json": [
+            str(place.python),
+            str(script),
+            str(folder),
+            "--size",
+            size,
+            *["--weights"][:weights],
+        ]
+    }
 
 
 def _command(place: Place) -> list[str]:

@@ -30,15 +30,23 @@ def test_a_vllm_is_free_in_both_cases() -> None:
 
 def test_a_server_that_does_not_notice_is_told_of_and_waited_for() -> None:
     with Fake("endless", gap=0.01, on_disconnect="keep") as fake:
-        row = try_out("fake", "1", fake.base_url, fake.model, Gauges(fake.root), repeats=5, tokens=300)
+        row = try_out(
+            "fake", "1", fake.base_url, fake.model, Gauges(fake.root), repeats=5, tokens=300
+        )
         assert fake.requests[-1].tokens_after_left > 50
     assert row.stream == row.whole == [None, None], "twice is enough to know"
 
 
 def test_a_server_that_refuses_or_never_works_is_an_error() -> None:
-    with Fake("endless") as fake, pytest.raises(RealServerError, match="was not seen at work by its /metrics"):
+    with (
+        Fake("endless") as fake,
+        pytest.raises(RealServerError, match="was not seen at work by its /metrics"),
+    ):
         try_out("fake", "1", fake.base_url, fake.model, NeverBusy(fake.root))
-    with Fake("refuse:status=503,requests=2-") as fake, pytest.raises(RealServerError, match=r"fake refuses: HTTP/1.1 503"):
+    with (
+        Fake("refuse:status=503,requests=2-") as fake,
+        pytest.raises(RealServerError, match=r"fake refuses: HTTP/1.1 503"),
+    ):
         try_out("fake", "1", fake.base_url, fake.model, Gauges(fake.root))
 
 
@@ -49,7 +57,9 @@ class NeverBusy(Gauges):
 
 def test_cpu_time_tells_a_process_at_work_from_one_at_rest() -> None:
     code = "import sys, time\nfor line in sys.stdin:\n    end = time.time() + float(line)\n    while time.time() < end: pass\n    print(flush=True)"
-    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         busy = CpuTime(process.pid)
@@ -77,13 +87,20 @@ def test_a_cell_says_yes_or_no(seconds: list[float | None], words: str) -> None:
 
 
 def test_the_table_has_a_row_for_each_server() -> None:
-    lines = table([Freed("a", "", "w", [0.1], [None]), Freed("b", "2", "w", [0.1], [0.1])]).splitlines()
-    assert lines[2] == "| a | w | yes, within 0.10 s (at most 0.10) | **no**, worked on for 1 s and more |"
+    lines = table(
+        [Freed("a", "", "w", [0.1], [None]), Freed("b", "2", "w", [0.1], [0.1])]
+    ).splitlines()
+    assert (
+        lines[2]
+        == "| a | w | yes, within 0.10 s (at most 0.10) | **no**, worked on for 1 s and more |"
+    )
     assert lines[3].startswith("| b 2 | w |")
     assert Freed("nginx, then b", "1.2", "w", [], []).label == "nginx 1.2, then b"
 
 
-def test_the_command_prints_rows_and_an_unknown_name_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_prints_rows_and_an_unknown_name_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(survey, "SUBJECTS", {"fake-vllm": survey.SUBJECTS["fake-vllm"]})
     done = CliRunner().invoke(app, ["servers", "--only", "FAKE", "--json"])
     assert done.exit_code == 0, done.output

@@ -28,7 +28,15 @@ from stream_lab.processes.ports import free_port
 STAND_IN = Recipe(
     "A stand-in",
     Environment("stand-in", packages=("nothing==1",)),
-    lambda place: [sys.executable, "-m", "fake_vllm.cli", "--port", str(place.port), "--served-model-name", "tiny"],
+    lambda place: [
+        sys.executable,
+        "-m",
+        "fake_vllm.cli",
+        "--port",
+        str(place.port),
+        "--served-model-name",
+        "tiny",
+    ],
     model="tiny",
     starts_within=20.0,
 )
@@ -61,7 +69,9 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> Ran:
     return commands
 
 
-def test_an_environment_is_installed_once_and_anew_for_other_packages(ran: Ran, cache: Path, quiet: Console) -> None:
+def test_an_environment_is_installed_once_and_anew_for_other_packages(
+    ran: Ran, cache: Path, quiet: Console
+) -> None:
     environment = Environment("e", packages=("a==1",), unwanted=("b",))
     python = install(environment, quiet)
     assert python == cache / "e" / "venv" / "bin" / "python"
@@ -80,15 +90,22 @@ def test_an_installation_that_broke_off_begins_anew(ran: Ran, cache: Path, quiet
 
 
 def test_too_little_disk_is_one_sentence_before_anything_is_done(ran: Ran, quiet: Console) -> None:
-    with pytest.raises(RealServerError, match=r"needs 1000000000 GB on disk and there are .*; make room in "):
+    with pytest.raises(
+        RealServerError, match=r"needs 1000000000 GB on disk and there are .*; make room in "
+    ):
         install(Environment("e", packages=("a==1",), disk=1e18), quiet)
     assert ran == []
 
 
-def test_an_installation_that_fails_says_why(quiet: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_installation_that_fails_says_why(
+    quiet: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
-    with pytest.raises(RealServerError, match=r"Setting up the server failed: .*No matching distribution found for no-such"):
+    with pytest.raises(
+        RealServerError,
+        match=r"Setting up the server failed: .*No matching distribution found for no-such",
+    ):
         install(Environment("e", packages=("no-such-package==1",)), quiet)
 
 
@@ -120,32 +137,48 @@ def never_ready(place: Place) -> list[str]:
         (never_ready, "not ready within 1 s; see "),
     ],
 )
-def test_a_start_that_fails_says_why_and_where_to_look(command: Callable[[Place], list[str]], said: str, quiet: Console) -> None:
+def test_a_start_that_fails_says_why_and_where_to_look(
+    command: Callable[[Place], list[str]], said: str, quiet: Console
+) -> None:
     with pytest.raises(RealServerError, match=said):
         RealServer(replace(STAND_IN, command=command, starts_within=1.0), quiet)
 
 
 @pytest.mark.usefixtures("ran")
 def test_too_little_memory_or_a_taken_port_is_one_sentence(quiet: Console) -> None:
-    with pytest.raises(RealServerError, match=r"needs about 1000000000 GB of free memory and there are"):
+    with pytest.raises(
+        RealServerError, match=r"needs about 1000000000 GB of free memory and there are"
+    ):
         RealServer(replace(STAND_IN, memory=1e18), quiet)
-    with RealServer(STAND_IN, quiet) as server, pytest.raises(RealServerError, match=r"Port \d+ is taken; choose another"):
+    with (
+        RealServer(STAND_IN, quiet) as server,
+        pytest.raises(RealServerError, match=r"Port \d+ is taken; choose another"),
+    ):
         RealServer(STAND_IN, quiet, int(server.url.split(":")[2].removesuffix("/v1")))
 
 
 @pytest.mark.usefixtures("ran")
-def test_one_that_ends_by_itself_is_told_of(monkeypatch: pytest.MonkeyPatch, quiet: Console) -> None:
+def test_one_that_ends_by_itself_is_told_of(
+    monkeypatch: pytest.MonkeyPatch, quiet: Console
+) -> None:
     def short(place: Place) -> list[str]:
         return [*STAND_IN.command(place), "--lifetime", "1"]
 
     monkeypatch.setattr(serve, "VLLM", replace(STAND_IN, command=short))
-    with pytest.raises(RealServerError, match="ended by itself with status 0; its last words are in"):
+    with pytest.raises(
+        RealServerError, match="ended by itself with status 0; its last words are in"
+    ):
         serve.stay(free_port(), quiet)
 
 
 def test_the_commands_name_their_port_and_only_this_machine(tmp_path: Path) -> None:
     place = Place(tmp_path, tmp_path / "bin" / "python", 8123)
-    for recipe in (VLLM, vllm_with("--api-key", "k"), LLAMA_CPP, litellm("http://127.0.0.1:1/v1", "m", timeout=2)):
+    for recipe in (
+        VLLM,
+        vllm_with("--api-key", "k"),
+        LLAMA_CPP,
+        litellm("http://127.0.0.1:1/v1", "m", timeout=2),
+    ):
         command = recipe.command(place)
         assert command[command.index("--host") + 1] == "127.0.0.1"
         assert command[command.index("--port") + 1] == "8123"
