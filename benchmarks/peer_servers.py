@@ -79,7 +79,7 @@ class Fake(Peer):
 
     name = "fake"
     is_peer = False
-    what = f"fake-vllm of stream-deadline {version('stream-deadline')}"
+    what = f"fake-vllm {version('fake-vllm')}"
 
     def command(self, port: int, load: Load, folder: Path) -> list[str]:
         flags = {

@@ -3,3 +3,5 @@
 It imports neither `stream_lab` nor `stream_deadline`, and runs as a process of its own, as a real vLLM
 does. Start it with `fake-vllm`; in your own tests, with `fake_vllm.testing`.
 """
+
+__version__ = "0.1.0"

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn, get_args
 
+from fake_vllm import __version__
 from fake_vllm.settings import Settings, SettingsError, make
 
 BROKEN_PIPE = 141  # the status that a shell shows for a program that SIGPIPE ended
@@ -102,24 +103,6 @@ def _check_names(parser: argparse.ArgumentParser, arguments: list[str]) -> None:
             _fail(f"There is no option {name}. {hint}")
 
 
-class _Version(argparse.Action):
-    """Prints the version. It is looked up only then, since that takes long."""
-
-    def __call__(self, *_: object) -> NoReturn:
-        from importlib.metadata import entry_points
-
-        # The distribution is the one that has this command.
-        installed = (
-            entry.dist for entry in entry_points(group="console_scripts", name="fake-vllm")
-        )
-        version = next(
-            (distribution.version for distribution in installed if distribution is not None),
-            "(not installed)",
-        )
-        print(f"fake-vllm {version}")
-        raise SystemExit(0)
-
-
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         _fail(f"{message[0].upper()}{message[1:]}. See `fake-vllm --help`.")
@@ -139,7 +122,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="Settings as YAML; flags win over it. See `fake-vllm schema`.",
     )
-    parser.add_argument("--version", action=_Version, nargs=0, help="Print the version.")
+    parser.add_argument(
+        "--version",
+        action="version",
+        version=f"fake-vllm {__version__}",
+        help="Print the version.",
+    )
     for name, field in Settings.model_fields.items():
         if name == "rules":
             continue

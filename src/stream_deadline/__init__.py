@@ -23,6 +23,8 @@ from stream_deadline._headers import (
     propagate_deadline_async,
 )
 
+__version__ = "0.1.0"
+
 __all__ = [
     "AnswerCutShort",
     "BoundedIterator",

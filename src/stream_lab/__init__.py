@@ -10,6 +10,8 @@ from stream_lab.experiment.endpoint import Endpoint, EndpointError, bundled, ope
 from stream_lab.experiment.evidence import Evidence
 from stream_lab.experiment.trace import Recording, TaskNumbers, record, record_sync, traced
 
+__version__ = "0.1.0"
+
 __all__ = [
     "Call", "Endpoint", "EndpointError", "Evidence", "Recording", "TaskNumbers",
     "bundled", "gpu", "nesting", "observe", "open_endpoint", "record", "record_sync", "scope", "traced", "verdict",

@@ -1,32 +1,27 @@
-"""Folders of the project that the wheel carries: the relay's template, and evidence from other machines."""
+"""Folders of the project that the package carries: the template of a relay, and saved evidence.
+
+In a checkout they are links to `templates/relay` and `evidence`; a wheel has the files.
+"""
 
 from importlib.resources import files
 from pathlib import Path
 
 from stream_lab.errors import LabError
 
-EVIDENCE, TEMPLATE = "evidence", "templates/relay"
+EVIDENCE, TEMPLATE = "_evidence", "_templates/relay"
 
 
 class DataError(LabError):
     """Raised when an installation lacks a folder that it should carry."""
 
 
-def packaged(name: str) -> Path:
-    """Return where the wheel carries a folder: in the package, after an underscore."""
-    return Path(str(files("stream_lab"))) / f"_{name}"
-
-
 def data_folder(name: str) -> Path:
-    """Return a folder of the project, from the wheel or from the checkout.
+    """Return a folder that the package carries: `EVIDENCE` or `TEMPLATE`.
 
     Raises:
-        DataError: the installation has neither.
+        DataError: the installation lacks it.
     """
-    checkout = Path(str(files("stream_lab"))).parents[1]
-    for folder in (packaged(name), checkout / name):
-        if folder.is_dir():
-            return folder
-    raise DataError(
-        f"This installation of the laboratory lacks {name}; install it anew, or work in a checkout."
-    )
+    folder = Path(str(files("stream_lab") / name))
+    if not folder.is_dir():
+        raise DataError(f"This installation of stream-lab lacks {name}; install it again.")
+    return folder.resolve()

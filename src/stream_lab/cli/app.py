@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
+from stream_lab import __version__
 from stream_lab.cli.doctor import doctor
 from stream_lab.cli.evidence import evidence
 from stream_lab.cli.history import history
@@ -19,7 +20,7 @@ from stream_lab.cli.regress import regress
 from stream_lab.cli.run import run
 from stream_lab.cli.servers import servers
 from stream_lab.errors import LabError
-from stream_lab.extras import installed
+from stream_lab.extras import missing_extra
 
 
 class Commands(TyperGroup):
@@ -28,7 +29,10 @@ class Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except LabError as error:
+        except (LabError, ModuleNotFoundError) as raised:
+            error = missing_extra(raised) if isinstance(raised, ModuleNotFoundError) else raised
+            if error is None:
+                raise
             Console(stderr=True, soft_wrap=True).print(
                 f"stream-lab: {error}", highlight=False, markup=False
             )
@@ -42,7 +46,7 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
-        print(f"stream-lab {installed()[1]}")
+        print(f"stream-lab {__version__}")
         raise typer.Exit
 
 

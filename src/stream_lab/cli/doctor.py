@@ -12,6 +12,7 @@ from rich.console import Console
 
 from stream_lab.cli.common import UsageError, interrupted, leave, write_page
 from stream_lab.cli.objects import load
+from stream_lab.extras import require
 
 
 def doctor(
@@ -60,6 +61,7 @@ def doctor(
         _read_sources([*code, *([Path(url)] if url is not None else [])], as_json)
     if url is None:
         raise UsageError("Give an address, as http://host:8000/v1, or sources with --code PATH.")
+    require("h11", "jinja2", extra="doctor")
     from stream_lab.doctor import Target, console, examine
     from stream_lab.doctor.logs import consider, lines_of
     from stream_lab.doctor.target import only_model

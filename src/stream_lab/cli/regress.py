@@ -8,6 +8,7 @@ import typer
 
 from stream_lab.cli.common import wide_console
 from stream_lab.errors import Interrupted
+from stream_lab.extras import require
 
 
 def regress(
@@ -41,6 +42,7 @@ def regress(
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Run notebooks over endpoints × versions. Exit status 0 if all is as expected, 1: a regression, 2: it could not be told."""
+    require("ipykernel", "matplotlib", "papermill", extra="lab")
     from stream_lab.regress import build_plan, execute, load, show, show_plan, watching
     from stream_lab.regress.executors import Cluster, Local
 

@@ -8,6 +8,7 @@ import typer
 
 from stream_lab.cli.common import UsageError, seconds, wide_console
 from stream_lab.errors import Interrupted
+from stream_lab.extras import require
 
 
 def run(
@@ -32,6 +33,7 @@ def run(
     ] = None,
 ) -> None:
     """Run the investigation: every notebook, one table of claims, one report. Exit status 0 if every claim came out as told."""
+    require("ipykernel", "matplotlib", "papermill", extra="lab")
     from stream_lab.experiment.endpoint import open_endpoint
     from stream_lab.notebooks import report
     from stream_lab.notebooks.investigation import (

@@ -15,7 +15,9 @@ from functools import cache
 from importlib.metadata import distributions
 from pathlib import Path
 
-from stream_lab.cache import alone, cache_folder
+from filelock import FileLock
+
+from stream_lab.cache import cache_folder
 from stream_lab.errors import LabError
 from stream_lab.regress.config import WorldSpec
 
@@ -93,7 +95,7 @@ class World:
             )
         home = cache_folder("worlds")
         folder = home / self.digest[:16]
-        with alone(home / f"{folder.name}.lock"):
+        with FileLock(home / f"{folder.name}.lock"):
             if not _works(folder):
                 shutil.rmtree(folder, ignore_errors=True)
                 _forget_the_unused(home)

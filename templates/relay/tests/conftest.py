@@ -1,4 +1,4 @@
-"""One relay for all tests, before one fake vLLM. The fixture `fake_vllm` comes with stream-deadline[fake]."""
+"""One relay for all tests, before one fake vLLM. The fixture `fake_vllm` comes with fake-vllm."""
 
 from collections.abc import Iterator
 

@@ -27,9 +27,7 @@ from tests.stream_lab.regress.runs import (
     until,
 )
 
-pytest.importorskip(
-    "distributed", reason="Dask is not installed; pip install 'stream-deadline[dask]'"
-)
+pytest.importorskip("distributed", reason="Dask is not installed; pip install 'stream-lab[dask]'")
 
 
 class Dask:

@@ -6,9 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from filelock import FileLock
 from rich.console import Console
 
-from stream_lab.cache import alone, cache_folder
+from stream_lab.cache import cache_folder
 from stream_lab.errors import LabError
 from stream_lab.processes.backends.recipe import Environment, Place, Recipe
 
@@ -24,7 +25,7 @@ def place_for(recipe: Recipe, port: int, console: Console) -> Place:
         RealServerError: there is no room, or something failed.
     """
     folder = cache_folder(recipe.environment.name)
-    with alone(folder / "lock"):
+    with FileLock(folder / "lock"):
         place = Place(folder, install(recipe.environment, console), port)
         for made, command in recipe.prepare(place).items():
             if not made.exists():
