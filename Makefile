@@ -88,12 +88,12 @@ lint: $(READY)
 	@test $(WORLD) != latest || $(BIN)/mypy
 
 parts: ## nginx, HAProxy and Chromium, from Debian, for what runs only with the real ones
-	@tools/install_parts.sh
+	@$(SHELL) tools/install_parts.sh
 
 # Both commands of a newcomer install them; PARTS=no does not.
 .PHONY: parts-here
 parts-here:
-	@test "$$PARTS" = no || tools/install_parts.sh --if-possible
+	@test "$$PARTS" = no || $(SHELL) tools/install_parts.sh --if-possible
 
 lab: $(READY) ## JupyterLab, open at notebook 00
 	@$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks/00_start_here.ipynb
