@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from stream_lab.cache import alone, cache_folder
-from stream_lab.data import EVIDENCE, data_folder, packaged
+from stream_lab.data_folders import EVIDENCE, data_folder, packaged
 
 PACKAGES = ("stream_deadline", "stream_lab", "fake_vllm")
 METADATA = ("METADATA", "entry_points.txt")

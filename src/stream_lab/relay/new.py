@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 from typing import Final
 
-from stream_lab.data import TEMPLATE, data_folder
+from stream_lab.data_folders import TEMPLATE, data_folder
 from stream_lab.errors import LabError
 
 _LEFT_BY_TOOLS: Final = ("__pycache__", "*.pyc", ".*_cache", ".venv*", "wheels")
