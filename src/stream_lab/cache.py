@@ -1,4 +1,4 @@
-"""Where things that take long to make are kept between runs, for all clones; and a lock, so that two processes make none twice."""
+"""The cache of things that take long to make, with a lock."""
 
 import fcntl
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def cache_folder(kind: str) -> Path:
-    """Return the folder of one kind of thing, made if need be."""
+    """Return the folder for one kind of thing, and create it if necessary."""
     folder = (
         Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "stream-deadline" / kind
     )
@@ -18,10 +18,7 @@ def cache_folder(kind: str) -> Path:
 
 @contextmanager
 def alone(file: Path) -> Iterator[None]:
-    """Hold a lock across processes and threads.
-
-    It ends with the process, however that ends.
-    """
+    """Hold a lock across processes and threads, which is also released when the process dies."""
     with file.open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield

@@ -1,4 +1,4 @@
-"""Folders of the project that the wheel carries: the relay's template, and evidence from other machines."""
+"""Folders of the project that the wheel carries: the relay's template, and saved evidence."""
 
 from importlib.resources import files
 from pathlib import Path
@@ -13,7 +13,7 @@ class DataError(LabError):
 
 
 def packaged(name: str) -> Path:
-    """Return where the wheel carries a folder: in the package, after an underscore."""
+    """Return the path of a folder in the wheel: in the package, after an underscore."""
     return Path(str(files("stream_lab"))) / f"_{name}"
 
 
@@ -21,12 +21,13 @@ def data_folder(name: str) -> Path:
     """Return a folder of the project, from the wheel or from the checkout.
 
     Raises:
-        DataError: the installation has neither.
+        DataError: neither has the folder.
     """
     checkout = Path(str(files("stream_lab"))).parents[1]
     for folder in (packaged(name), checkout / name):
         if folder.is_dir():
             return folder
     raise DataError(
-        f"This installation of the laboratory lacks {name}; install it anew, or work in a checkout."
+        f"This installation of the laboratory lacks {name}; "
+        "install it again, or work in a checkout."
     )

@@ -1,16 +1,16 @@
-"""The optional parts of the kit: which distribution has them, and one sentence where one is missing."""
+"""The extras of the distribution, and an error that names the extra to install."""
 
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
 from stream_lab.errors import LabError
 
-# The laboratory is installed either by itself or as an extra of the library.
+# The laboratory is a distribution of its own, or an extra of the library.
 DISTRIBUTIONS = ("stream-lab", "stream-deadline")
 
 
 class MissingExtra(LabError):
-    """Raised when an optional part of the kit is not installed; the text says how to install it."""
+    """Raised when an optional package is missing; the text says how to install it."""
 
 
 def installed() -> tuple[str, str]:
@@ -24,14 +24,14 @@ def installed() -> tuple[str, str]:
 
 
 def require(*modules: str, extra: str) -> None:
-    """Check that optional modules are installed, without importing them.
+    """Check that optional packages are installed, without importing them.
 
     Args:
-        modules: the top-level names that are about to be imported.
-        extra: the extra of the distribution that brings them.
+        modules: the names to import.
+        extra: the extra of the distribution that installs them.
 
     Raises:
-        MissingExtra: one of them is missing.
+        MissingExtra: a package is missing.
     """
     for module in modules:
         if find_spec(module) is None:

@@ -17,8 +17,9 @@ Row = Server | Caller
 def heat_map(played: Mapping[str, Sequence[Result]], *, title: str) -> Picture:
     """Draw a panel for each class, and a panel of callers.
 
-    The panel of a class has servers down and calls across. A blue square holds, a cross does not. A missing mark means that the cell makes no sense, or is
-    about a parameter that the class does not have. If there are several groups of rows, each has
+    A panel has servers down and calls across. A blue square holds, a cross does not. A missing mark
+    means that the cell makes no sense, or is about a parameter that the class does not have. If
+    there are several groups of rows, each has its name above it.
     its name above it.
 
     Args:

@@ -1,4 +1,4 @@
-"""The rows: what a server does to a call, and how the call must then end."""
+"""The rows: what a server does, and how a call must then end."""
 
 import socket
 from collections.abc import Iterator, Mapping

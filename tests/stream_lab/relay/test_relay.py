@@ -185,7 +185,7 @@ def test_a_relay_that_does_not_start_says_why(
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", "/nowhere")
     monkeypatch.setattr("sys.executable", "/bin/false")
-    with pytest.raises(ProcessError, match="did not start: it said nothing"):
+    with pytest.raises(ProcessError, match="did not start: it printed nothing"):
         Relay("after", gpu)
 
 
