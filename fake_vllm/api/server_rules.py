@@ -1,4 +1,4 @@
-"""What of the server's flags decides how requests are answered."""
+"""The flags of a server that decide how it answers requests."""
 
 from dataclasses import dataclass
 
@@ -7,8 +7,12 @@ from dataclasses import dataclass
 class Rules:
     """One server's rules.
 
-    `max_model_len`: context length in tokens. `tool_calls`: --enable-auto-tool-choice was given with a --tool-call-parser.
-    `prompt_tokens_details`: --enable-prompt-tokens-details. `started`: when the server started, in seconds since 1970.
+    Attributes:
+        served_model_name: the name of the model.
+        max_model_len: the context length in tokens.
+        tool_calls: whether --enable-auto-tool-choice was given with a --tool-call-parser.
+        prompt_tokens_details: whether --enable-prompt-tokens-details was given.
+        started: when the server started, in seconds since 1970.
     """
 
     served_model_name: str

@@ -1,4 +1,4 @@
-"""What one decoding step made of one sequence."""
+"""The result of one decoding step for one sequence: a token and its text."""
 
 from typing import Final, Literal, NamedTuple
 
@@ -8,11 +8,14 @@ Finish = Literal["stop", "length", "repetition", "abort"]
 
 
 class Piece(NamedTuple):
-    """One decoding step's text and token.
+    """The result of one decoding step.
 
-    `text`: as far as it may be shown now; stop strings hold back. `ids`: normally one token id; several after `merge`.
-    `finish`: how the sequence ended if this was its last step, else None. `stop`: vLLM's `stop_reason`: the stop string or the stop
-    token id that ended it, or "repetition_detected", else None.
+    Attributes:
+        text: the text that may be shown now; stop strings hold text back.
+        ids: the token id, or several ids after `merge`.
+        finish: how the sequence ended. None: it goes on.
+        stop: vLLM's `stop_reason`: the stop string or stop token id that ended the sequence, or
+            "repetition_detected". None: none of them did.
     """
 
     text: str
@@ -22,7 +25,7 @@ class Piece(NamedTuple):
 
 
 def merge(earlier: Piece, later: Piece) -> Piece:
-    """Two steps as one event shows them: a reader that lags gets several tokens at once."""
+    """Join two steps into one event, as vLLM does when its client reads slowly."""
     return Piece(earlier.text + later.text, earlier.ids + later.ids, later.finish, later.stop)
 
 
@@ -30,6 +33,6 @@ PLAIN: Final = [
     Piece(BYTES[id].decode("utf-8", "replace") if id >= FIRST_WORD else "", (id,))
     for id in range(SIZE)
 ]
-"""The piece of each token of the vocabulary, made once. Bytes and special tokens show no text of their own here."""
+"""The piece of each token, made once. Bytes and special tokens have no text by themselves."""
 FINISHED: Final = Piece("", (END,), "stop")
-"""The end token: it counts, and carries no text."""
+"""The end token, which counts and has no text."""

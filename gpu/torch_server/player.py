@@ -14,7 +14,7 @@ from fake_vllm.engine.slots import Slot
 from fake_vllm.http.connection import CHUNK, LAST_CHUNK
 from fake_vllm.http.headers import STREAM_HEADERS, json_headers
 from fake_vllm.model import Piece, merge
-from fake_vllm.model.piece import PLAIN
+from fake_vllm.model.text_piece import PLAIN
 from fake_vllm.response.context import ResponseContext
 from fake_vllm.response.generate import ABORTED
 
