@@ -1,4 +1,4 @@
-"""From a recording to a word: what a stream or its server did about a deadline.
+"""From a recording to a word: what a stream or server did about a deadline.
 
 The bands are wide on purpose. The question is whether a bound held, and not how fast this machine
 is today.

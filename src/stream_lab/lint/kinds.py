@@ -1,4 +1,4 @@
-"""What a name in the code probably is: a chain, a blocking client, an asynchronous client.
+"""What a name in the code probably is: a chain, a blocking or asynchronous client.
 
 There is no type information. The value that a name was assigned from decides. Where no assignment
 is in sight, the words of the name decide.
