@@ -1,4 +1,4 @@
-"""Notebooks that start a program which is not installed are skipped and say which; where all must be there, they fail."""
+"""Notebooks whose programs are not installed are skipped, or fail where all must be installed."""
 
 import os
 

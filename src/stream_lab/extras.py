@@ -8,7 +8,7 @@ from stream_lab.errors import LabError
 
 
 class MissingExtra(LabError):
-    """Raised when an optional part of the kit is not installed; the text says how to install it."""
+    """Raised when an optional package is missing; the text says how to install it."""
 
 
 def missing_extra(error: ModuleNotFoundError) -> MissingExtra | None:
@@ -31,14 +31,14 @@ def missing_extra(error: ModuleNotFoundError) -> MissingExtra | None:
 
 
 def require(*modules: str, extra: str) -> None:
-    """Check that optional modules are installed, without importing them.
+    """Check that optional packages are installed, without importing them.
 
     Args:
         modules: the top-level names that are about to be imported.
         extra: the extra of stream-lab that brings them.
 
     Raises:
-        MissingExtra: one of them is missing.
+        MissingExtra: a package is missing.
     """
     for module in modules:
         if find_spec(module) is None:

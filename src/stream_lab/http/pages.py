@@ -1,4 +1,4 @@
-"""HTML pages from templates that lie beside the code."""
+"""HTML pages from templates in the packages."""
 
 from importlib.resources import files
 
@@ -8,7 +8,7 @@ from jinja2 import Environment, StrictUndefined
 def render(package: str, name: str, **facts: object) -> str:
     """Render a page.
 
-    Facts are rendered as text. A fact that the template wants and does not get is an error.
+    Facts are escaped. A fact that the template uses and does not get is an error.
     """
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True

@@ -1,4 +1,4 @@
-"""The programs that some notebooks start, and what to do where one is missing."""
+"""The programs that some notebooks start, and what to do if one is missing."""
 
 import shutil
 
@@ -9,10 +9,10 @@ PROGRAMS = {
     "haproxy": (("haproxy", "/usr/sbin/haproxy"), "haproxy"),
     "chromium": (("chromium", "chromium-browser", "google-chrome"), "chromium"),
 }
-"""By name: what it may be called, and the Debian package that has it."""
+"""For each program, its possible names and its Debian package."""
 
 NEEDED = {"10": ("nginx",), "11": ("chromium",), "13": ("nginx",)}
-"""By the number of a notebook: the programs it starts."""
+"""For each number of a notebook, the programs that it starts."""
 
 
 class MissingPart(ProcessError):
@@ -20,7 +20,7 @@ class MissingPart(ProcessError):
 
 
 def find(program: str) -> str:
-    """Return where the program is.
+    """Return the path of a program.
 
     Raises:
         MissingPart: it is not installed.
@@ -35,7 +35,7 @@ def find(program: str) -> str:
 
 
 def missing(notebook: str) -> str:
-    """Return why the notebook of this number cannot run here; empty: it can."""
+    """Return why a notebook cannot run here, by its number. Empty: it can."""
     for program in NEEDED.get(notebook, ()):
         try:
             find(program)

@@ -94,7 +94,7 @@ def test_a_folder_that_is_not_empty_is_left_as_it_is(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert (
         done.stderr
-        == f"stream-lab: {tmp_path} is not empty; name a folder that is, or one that is not there yet.\n"
+        == f"stream-lab: {tmp_path} is not empty; name an empty folder, or one that does not exist yet.\n"
     )
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
