@@ -1,4 +1,4 @@
-"""The program: its commands, its version, and the one place where an error becomes a sentence."""
+"""The program: its commands, its version, and the place where an error becomes a sentence."""
 
 import os
 import signal
@@ -14,6 +14,7 @@ from stream_lab.cli.evidence import evidence
 from stream_lab.cli.history import history
 from stream_lab.cli.matrix import matrix
 from stream_lab.cli.new_relay import new_relay
+from stream_lab.cli.options import Command
 from stream_lab.cli.real_vllm import real_vllm
 from stream_lab.cli.regress import regress
 from stream_lab.cli.run import run
@@ -35,9 +36,7 @@ class Commands(TyperGroup):
             raise SystemExit(error.exit_status) from None
 
 
-app = typer.Typer(
-    cls=Commands, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False
-)
+app = typer.Typer(cls=Commands, no_args_is_help=True, pretty_exceptions_enable=False)
 
 
 def _version(wanted: bool) -> None:
@@ -59,15 +58,15 @@ def stream_lab(
 
 
 for command in (run, matrix, regress, history, evidence, doctor, servers):
-    app.command()(command)
+    app.command(cls=Command)(command)
 app.command("new-relay")(new_relay)
 app.command("real-vllm")(real_vllm)
 
 
 def main() -> None:
     """Run the command that the process was started with."""
-    # A reader's own module may be in the current folder; it comes last, so that it hides nothing that is installed.
+    # A reader's own module may be in the current folder. Last, so that it hides no installed one.
     sys.path.append(os.getcwd())
-    # Ended from outside is like Ctrl-C: everything that was started is stopped on the way out.
+    # SIGTERM acts as Ctrl-C does: the command stops all that it started on its way out.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     app()

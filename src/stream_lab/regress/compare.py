@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from stream_lab.experiment.evidence import Claim, Outcome
-from stream_lab.regress.row import Row, Status
+from stream_lab.notebooks.row import Row, Status
 from stream_lab.regress.summary import Change, Kind, Verdict
 
 SLOW_AT_LEAST = 5.0

@@ -20,6 +20,7 @@ from pydantic import (
 
 from stream_lab.errors import LabError
 from stream_lab.experiment.endpoint import KEY_VARIABLE
+from stream_lab.notebooks.task import Server
 
 SECRET = re.compile(r"key|token|secret|passw|credential", re.IGNORECASE)
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -71,6 +72,16 @@ class EndpointSpec(_Strict):
     def limit(self) -> int | None:
         """How many notebooks may run while it is asked; None: no limit of its own."""
         return self.jobs if self.jobs is not None or self.url is None else 1
+
+    def server(self, model: str | None) -> Server:
+        """Return the server for a task.
+
+        Args:
+            model: The model to ask for; None: the notebook chooses.
+        """
+        return Server(
+            self.url, model, self.api_key_env, self.limit, self.scenario, dict(self.options)
+        )
 
     @property
     def words(self) -> str:

@@ -1,39 +1,14 @@
 """The cells of the matrix: every endpoint × world × notebook × choice of parameters that the rules leave."""
 
-import ast
 import difflib
-import hashlib
-import json
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-from stream_lab.notebooks.title import title_of
+from stream_lab.notebooks.notebook import Notebook, NotebookError, read_notebook
 from stream_lab.regress.config import Config, ConfigError, Rule
-
-
-@dataclass(frozen=True)
-class Notebook:
-    """A notebook as it stands in the folder. `name` is the file's without .ipynb; `parameters` are the names it can be given."""
-
-    name: str
-    text: str
-    parameters: frozenset[str]
-
-    @property
-    def title(self) -> str:
-        """Its first heading, without the number."""
-        return title_of(json.loads(self.text)["cells"]) or self.name
-
-    @property
-    def digest(self) -> str:
-        """Names the code, so that another output or sentence makes no new notebook."""
-        code = [
-            cell["source"] for cell in json.loads(self.text)["cells"] if cell["cell_type"] == "code"
-        ]
-        return hashlib.sha256(json.dumps(code).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -113,36 +88,9 @@ def _notebooks(config: Config, base: Path) -> list[Notebook]:
 
 def _read(path: Path) -> Notebook:
     try:
-        text = path.read_text(encoding="utf-8")
-        tagged = [
-            cell
-            for cell in json.loads(text)["cells"]
-            if "parameters" in cell["metadata"].get("tags", [])
-        ]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise ConfigError(f"{path.name} is not a notebook that can be read.") from None
-    if not tagged:
-        raise ConfigError(
-            f"{path.name} has no cell tagged `parameters`: what it is given would be overwritten in silence."
-        )
-    try:
-        tree = ast.parse("".join(tagged[0]["source"]))
-    except SyntaxError:
-        raise ConfigError(f"The cell tagged `parameters` of {path.name} is not Python.") from None
-    names = {
-        target.id for node in tree.body for target in _targets(node) if isinstance(target, ast.Name)
-    }
-    return Notebook(path.stem, text, frozenset(names))
-
-
-def _targets(node: ast.stmt) -> list[ast.expr]:
-    return (
-        node.targets
-        if isinstance(node, ast.Assign)
-        else [node.target]
-        if isinstance(node, ast.AnnAssign)
-        else []
-    )
+        return read_notebook(path)
+    except NotebookError as error:
+        raise ConfigError(str(error)) from None
 
 
 def _check_parameters(config: Config, notebooks: list[Notebook]) -> None:

@@ -11,8 +11,8 @@ from pydantic import TypeAdapter
 
 from stream_lab.errors import LabError
 from stream_lab.experiment.evidence import Claim, Outcome
+from stream_lab.notebooks.row import Attempt, Row, Status
 from stream_lab.regress.compare import Baseline
-from stream_lab.regress.row import Attempt, Row, Status
 from stream_lab.regress.summary import Summary, Verdict
 
 TABLES = """

@@ -11,7 +11,7 @@ from junitparser import Error, Failure, JUnitXml, Skipped, SystemOut, TestCase, 
 from junitparser.junitparser import FinalResult
 
 from stream_lab.experiment.evidence import Claim, Outcome
-from stream_lab.regress.row import ENDED, Row, Status
+from stream_lab.notebooks.row import ENDED, Row, Status
 from stream_lab.regress.summary import Change, Kind, Summary
 
 DECIDING = (Kind.REGRESSION, Kind.UNKNOWN, Kind.KNOWN)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from stream_lab.http.pages import render
-from stream_lab.regress.row import Row, Status
+from stream_lab.notebooks.row import Row, Status
 from stream_lab.regress.summary import Change, Kind, Summary, Verdict
 
 GROUPS = (

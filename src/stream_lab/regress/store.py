@@ -1,10 +1,8 @@
 """Where a run's outputs go: a folder, or anything else that fsspec can write to. Each file appears whole or not at all."""
 
-import errno
 import fcntl
 import json
 import os
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,8 +11,7 @@ from typing import Any
 import fsspec
 
 from stream_lab.errors import LabError
-
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+from stream_lab.notebooks.folder import NO_ROOM, write_whole
 
 
 class StoreError(LabError):
@@ -62,18 +59,9 @@ class Store:
             if not self._local:
                 self._files.pipe_file(place, data)  # an object is there when it is whole
                 return
-            path = Path(place)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_name(f".{uuid.uuid4().hex}.tmp")
-            try:
-                partial.write_bytes(data)
-                partial.replace(path)
-            finally:
-                partial.unlink(missing_ok=True)
+            write_whole(Path(place), data)
         except OSError as error:
-            hint = (
-                "make room there" if error.errno in NO_ROOM else "name another place with --outputs"
-            )
+            hint = "make room there" if error.errno in NO_ROOM else "name another place with --out"
             raise StoreError(
                 f"{self.address} cannot be written to: {error.strerror or error}; {hint}, then go on with --resume."
             ) from None
@@ -125,7 +113,7 @@ class Store:
             handle = (folder / ".lock").open("w")
         except OSError as error:
             raise StoreError(
-                f"{self.address} cannot be written to: {error.strerror}; name another place with --outputs."
+                f"{self.address} cannot be written to: {error.strerror}; name another place with --out."
             ) from None
         with handle:
             try:

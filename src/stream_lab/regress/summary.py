@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from stream_lab.experiment.evidence import Claim
-from stream_lab.regress.row import Attempt, Row, Status
+from stream_lab.notebooks.row import Attempt, Row, Status
 
 VERSION = 1
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from stream_lab.experiment.evidence import Outcome
 from stream_lab.http.pages import render
+from stream_lab.notebooks.row import ENDED, Row, Status
 from stream_lab.regress import page, pictures
 from stream_lab.regress.history import Past
 from stream_lab.regress.page import moment, name_of
-from stream_lab.regress.row import ENDED, Row, Status
 from stream_lab.regress.summary import Verdict
 
 TONES = {"✔": "good", "✘": "bad", "!": "bad", "?": "open", "–": "none", "·": "none"}

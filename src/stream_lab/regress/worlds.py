@@ -11,13 +11,13 @@ import sysconfig
 import time
 from dataclasses import dataclass
 from datetime import date
-from functools import cache
-from importlib.metadata import distributions
 from pathlib import Path
 
 from stream_lab.cache import alone, cache_folder
 from stream_lab.errors import LabError
+from stream_lab.notebooks.task import Kernel, canonical, versions_here
 from stream_lab.regress.config import WorldSpec
+from stream_lab.regress.snapshot import Snapshot
 
 READY = "world.json"
 KEPT_DAYS = 30
@@ -89,7 +89,7 @@ class World:
                 sys.executable,
                 "python3",
                 str(Path(sysconfig.get_path("data")) / "share" / "jupyter"),
-                _here(),
+                versions_here(),
             )
         home = cache_folder("worlds")
         folder = home / self.digest[:16]
@@ -130,7 +130,7 @@ class World:
             raise
         finally:
             asked.unlink(missing_ok=True)
-        versions = {_canonical(entry["name"]): entry["version"] for entry in json.loads(listed)}
+        versions = {canonical(entry["name"]): entry["version"] for entry in json.loads(listed)}
         told = subprocess.run(
             [python, "-c", "import platform; print(platform.python_version())"],
             capture_output=True,
@@ -160,6 +160,24 @@ class World:
         return done.stdout
 
 
+@dataclass(frozen=True)
+class WorldPlace:
+    """A world together with the code that its notebooks import."""
+
+    world: World
+    code: Snapshot
+
+    def kernel(self) -> Kernel:
+        """Make the world if need be, and return its kernel.
+
+        Raises:
+            WorldError: The world cannot be made on this machine.
+        """
+        made = self.world.environment()
+        variables = {"JUPYTER_PATH": made.jupyter, "PYTHONPATH": str(self.code.folder())}
+        return Kernel(made.kernel, made.versions, variables)
+
+
 def _install_kernel(folder: Path, name: str, title: str) -> None:
     place = folder / "share" / "jupyter" / "kernels" / name
     place.mkdir(parents=True)
@@ -182,16 +200,6 @@ def _works(folder: Path) -> bool:
         and python.exists()
         and json.loads(ready.read_text(encoding="utf-8"))["python"] == str(python)
     )
-
-
-@cache
-def _here() -> dict[str, str]:
-    found = {_canonical(entry.name): entry.version for entry in distributions()}
-    return {"python": ".".join(map(str, sys.version_info[:3])), **found}
-
-
-def _canonical(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _find_uv() -> str:

@@ -4,9 +4,9 @@ from dataclasses import replace
 from typing import Any
 
 from stream_lab.experiment.evidence import Claim, Outcome
+from stream_lab.notebooks.row import Attempt, Row, Status
 from stream_lab.regress.compare import NO_BASELINE, Baseline, compare, verdict
 from stream_lab.regress.history import Past
-from stream_lab.regress.row import Attempt, Row, Status
 from stream_lab.regress.summary import Summary
 
 TITLES = {

@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import yaml
 
-from stream_lab.regress.row import Row
+from stream_lab.notebooks.row import Row
 from stream_lab.regress.summary import Summary, parse
 
 REGRESS = [sys.executable, "-m", "stream_lab", "regress"]

@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 
 from fake_vllm.testing import FakeVllm
 from stream_lab.cli import app
+from stream_lab.notebooks.row import Status
 from stream_lab.regress import snapshot
-from stream_lab.regress.row import Status
 from stream_lab.regress.summary import Kind, Verdict, schema
 from tests.stream_lab.notebooks.tiny_notebooks import BAD, GOOD, UNKNOWN, write
 from tests.stream_lab.regress.runs import (

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from stream_lab.experiment.evidence import Claim, Outcome
+from stream_lab.notebooks.row import Attempt, Row, Status
 from stream_lab.regress.compare import NO_BASELINE, Baseline, compare, verdict
-from stream_lab.regress.row import Attempt, Row, Status
 from stream_lab.regress.summary import Kind, Verdict
 
 TOLD = Claim("it is freed", "yes", "yes", Outcome.AS_TOLD)

@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from stream_lab.cli import app
-from stream_lab.regress.row import Status
+from stream_lab.notebooks.row import Status
 from tests.stream_lab.notebooks.tiny_notebooks import BAD, GOOD, write
 from tests.stream_lab.regress.runs import (
     command,
@@ -138,7 +138,7 @@ def test_when_the_last_worker_is_gone_what_is_left_cannot_be_told(
         WAITS.format(folder=str(kernels), go=str(tmp_path / "never")) + GOOD,
     )
     configure(tmp_path)
-    monkeypatch.setattr("stream_lab.regress.schedule.ALONE_FOR", 2.0)
+    monkeypatch.setattr("stream_lab.notebooks.schedule.ALONE_FOR", 2.0)
 
     def kill_them() -> None:
         until(lambda: list(kernels.iterdir()))

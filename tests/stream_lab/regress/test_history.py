@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from stream_lab.experiment.evidence import Claim, Outcome
+from stream_lab.notebooks.row import Attempt, Row, Status
 from stream_lab.regress.history import History, HistoryError
-from stream_lab.regress.row import Attempt, Row, Status
 from stream_lab.regress.summary import Summary, Verdict
 
 GOOD = Claim("it is freed", "yes", "yes", Outcome.AS_TOLD)

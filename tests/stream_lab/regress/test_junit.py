@@ -6,9 +6,9 @@ from xml.etree import ElementTree
 import pytest
 
 from stream_lab.experiment.evidence import Outcome
+from stream_lab.notebooks.row import ENDED, Row, Status
 from stream_lab.regress.compare import Baseline
 from stream_lab.regress.junit import junit
-from stream_lab.regress.row import ENDED, Row, Status
 from stream_lab.regress.summary import Kind, Summary
 from tests.stream_lab.regress.examples import RAN_ON, claim, many, row, summary
 

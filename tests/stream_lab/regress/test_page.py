@@ -5,9 +5,9 @@ import time
 from dataclasses import replace
 from urllib.parse import unquote
 
+from stream_lab.notebooks.row import Attempt, Status
 from stream_lab.regress.compare import Baseline
 from stream_lab.regress.page import page
-from stream_lab.regress.row import Attempt, Status
 from stream_lab.regress.summary import Summary, parse
 from tests.stream_lab.regress.examples import RAN_ON, claim, many, row, summary
 from tests.stream_lab.regress.reader import Reader

@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from stream_lab.cli import app
-from stream_lab.regress.row import Status
+from stream_lab.notebooks.row import Status
 from stream_lab.regress.summary import Summary
 from tests.stream_lab.notebooks.tiny_notebooks import BAD, GOOD, write
 from tests.stream_lab.regress.runs import (

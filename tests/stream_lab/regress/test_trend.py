@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from stream_lab.experiment.evidence import Outcome
+from stream_lab.notebooks.row import Row, Status
 from stream_lab.plots import Picture
 from stream_lab.regress import pictures
 from stream_lab.regress.history import Past
-from stream_lab.regress.row import Row, Status
 from stream_lab.regress.trend import trend
 from tests.stream_lab.regress.examples import RAN_ON, claim, many, past, row
 from tests.stream_lab.regress.reader import Reader

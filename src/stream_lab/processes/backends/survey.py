@@ -47,11 +47,6 @@ class Subject:
 Opens = Callable[[Console, ExitStack], Subject]
 
 
-def names(only: str) -> list[str]:
-    """Return the servers whose name contains `only`; upper and lower case are one."""
-    return [name for name in SUBJECTS if only.lower() in name.lower()]
-
-
 def row(name: str, console: Console) -> Freed:
     """Start a server, cut its clients, stop it.
 

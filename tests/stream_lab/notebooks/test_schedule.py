@@ -1,51 +1,50 @@
-"""Who is played when: slots, an endpoint's own limit, and what becomes of a task that the machinery lost."""
+"""Which notebook runs when: slots, a server's own limit, and tasks that the machinery loses."""
 
+import signal
+import threading
+import time
 from concurrent.futures import Future
-from typing import Any
+from contextlib import closing
+from typing import Any, Self
 
-from stream_lab.regress.config import EndpointSpec
-from stream_lab.regress.row import Row, Status
-from stream_lab.regress.run_cell import CellResult, Task
-from stream_lab.regress.schedule import run_all
-from stream_lab.regress.snapshot import Snapshot
-from stream_lab.regress.worlds import World
+import pytest
+
+from stream_lab.notebooks.row import Row, Status
+from stream_lab.notebooks.run_cell import Tell
+from stream_lab.notebooks.schedule import run_all
+from stream_lab.notebooks.task import CellResult, Here, Server, Task
 
 
-def task(cell: str, endpoint: EndpointSpec | None = None) -> Task:
+def task(cell: str, server: Server | None = None) -> Task:
     name, world, notebook = cell.split("/")
     row = Row(cell, name, world, notebook, "", {}, Status.PASS)
-    return Task(
-        "s",
-        row,
-        "",
-        endpoint or EndpointSpec(),
-        None,
-        World(world, None, None),
-        Snapshot("", b""),
-        1.0,
-        1.0,
-        0,
-    )
+    return Task("s", row, "", server or Server(), Here(), cell_limit=1.0)
 
 
 class OneAfterTheOther:
-    """Ends the oldest cell whenever no more are begun; writes down what was being played when each one began."""
+    """An executor and its watcher: end the oldest notebook whenever no more begin.
+
+    `began` has, for each start, the notebooks that ran then.
+    """
 
     words = ""
 
     def __init__(self, slots: int, lost: str = "") -> None:
         self.slots = slots
         self.began: list[list[str]] = []
+        self.stopped: list[str] = []
         self._lost = lost
         self._playing: list[tuple[Task, Future[CellResult]]] = []
 
-    def submit(self, task: Task) -> "Future[CellResult]":
+    def submit(self, task: Task, tell: Tell) -> "Future[CellResult]":
         future: Future[CellResult] = Future()
         self._playing.append((task, future))
         self.began.append([task.row.cell for task, _ in self._playing])
         return future
 
-    def end_one(self, _: object = None) -> None:
+    def cell(self, name: str, done: int) -> None: ...
+
+    def running(self, names: list[str]) -> None:
         ended, future = self._playing.pop(0)
         if ended.row.cell == self._lost:
             future.set_exception(RuntimeError("the worker is gone"))
@@ -55,16 +54,19 @@ class OneAfterTheOther:
     def gone(self) -> bool:
         return False
 
-    def stop(self, session: str) -> None: ...
+    def stop(self, session: str) -> None:
+        self.stopped.append(session)
+        for ended, future in self._playing:
+            future.set_result(CellResult(ended.row, evidence="half"))
 
-    def __enter__(self) -> "OneAfterTheOther":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: Any) -> None: ...
 
 
 def play(tasks: list[Task], executor: OneAfterTheOther) -> list[Row]:
-    return [played.row for played in run_all(tasks, executor, executor.end_one)]
+    return [played.row for played in run_all(tasks, executor, executor)]
 
 
 def test_no_more_are_played_than_there_are_slots_and_each_is_played_once() -> None:
@@ -75,7 +77,7 @@ def test_no_more_are_played_than_there_are_slots_and_each_is_played_once() -> No
 
 
 def test_while_a_server_that_runs_already_is_asked_nothing_else_is_played() -> None:
-    gpu = EndpointSpec(url="http://gpu:8000/v1")
+    gpu = Server(url="http://gpu:8000/v1", limit=1)
     executor = OneAfterTheOther(2)
     play(
         [
@@ -112,3 +114,35 @@ def test_a_task_that_the_machinery_lost_could_not_be_told_and_the_rest_is_played
         ("2", Status.PASS),
     ]
     assert found[0].reason == "it could not be played: RuntimeError: the worker is gone"
+
+
+class Waiting(OneAfterTheOther):
+    """Ends nothing, and is interrupted as soon as two notebooks run."""
+
+    def running(self, names: list[str]) -> None:
+        if len(names) == 2:
+            main = threading.main_thread().ident
+            assert main is not None
+            signal.pthread_kill(main, signal.SIGINT)
+            time.sleep(0.01)  # Python handles the signal here at the latest
+
+
+def test_ctrl_c_stops_what_runs_yields_what_it_has_shown_and_is_raised_again() -> None:
+    executor = Waiting(2)
+    found: list[CellResult] = []
+    with pytest.raises(KeyboardInterrupt):
+        found.extend(run_all([task(f"a/x/{number}") for number in range(3)], executor, executor))
+    assert executor.stopped == ["s"]
+    assert sorted(result.row.notebook for result in found) == ["0", "1"]
+    assert all(
+        (result.interrupted, result.row.status, result.row.reason, result.evidence)
+        == (True, Status.INFRA, "interrupted", "half")
+        for result in found
+    )
+
+
+def test_a_consumer_that_breaks_off_stops_what_runs() -> None:
+    executor = OneAfterTheOther(2)
+    with closing(run_all([task(f"a/x/{n}") for n in range(3)], executor, executor)) as results:
+        next(results)
+    assert executor.stopped == ["s"]
