@@ -36,7 +36,12 @@ class Commands(TyperGroup):
             raise SystemExit(error.exit_status) from None
 
 
-app = typer.Typer(cls=Commands, no_args_is_help=True, pretty_exceptions_enable=False)
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
 
 
 def _version(wanted: bool) -> None:
@@ -69,4 +74,4 @@ def main() -> None:
     sys.path.append(os.getcwd())
     # SIGTERM acts as Ctrl-C does: the command stops all that it started on its way out.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    app()
+    app(prog_name="stream-lab")

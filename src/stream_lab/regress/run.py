@@ -6,6 +6,7 @@ import uuid
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 
 from pydantic import TypeAdapter
@@ -86,7 +87,7 @@ def execute(plan: Plan, executor: Executor, display: Display) -> Summary:
             _prepare(context, plan, display)
             results, tasks = _sorted_out(plan, context, left, digests, executor)
             with closing(run_all(tasks, executor, display)) as ended:
-                for result in (*results, *ended):
+                for result in chain(results, ended):
                     if result.interrupted:
                         continue  # a resumed run runs it again
                     _keep(plan.store, result)

@@ -1,11 +1,14 @@
 """The history: every finished run once, and what the next is held against."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from stream_lab.cli import app
 from stream_lab.experiment.evidence import Claim, Outcome
 from stream_lab.notebooks.row import Attempt, Row, Status
 from stream_lab.regress.history import History, HistoryError
@@ -113,3 +116,45 @@ def test_a_file_that_is_no_history_is_one_sentence(tmp_path: Path) -> None:
     file.write_text("not a database, but long enough to be taken for one " * 50, encoding="utf-8")
     with pytest.raises(HistoryError, match="cannot be used"):
         History(file).last()
+
+
+WIDE = Summary(
+    "2026-11-21T01-52-08-ab12", Verdict.UNKNOWN, 2, "h", "b", "2026-11-21T01:52:08+00:00", 3521.0, "here",
+    "0123456789abcdef", "0a8854f123+", {"a": ""}, {"x": {}},
+    [replace(ROW, cell=f"a/x/{number:02}", claims=[GOOD] * 16) for number in range(28)],
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("columns", ["80", "20"])
+def test_a_line_fits_into_80_columns_and_no_width_breaks_or_cuts_it(
+    columns: str, tmp_path: Path
+) -> None:
+    History(tmp_path / "h.sqlite").add(WIDE, "")
+    History(tmp_path / "h.sqlite").add(summary("22", Verdict.AS_EXPECTED, ROW), "")
+    done = CliRunner().invoke(
+        app, ["history", str(tmp_path / "h.sqlite")], env={"COLUMNS": columns}
+    )
+    assert done.stdout.splitlines() == [
+        "run                       verdict         cells   claims    time  code",
+        "2026-11-21T01-52-08-ab12  could not tell  28/28  448/448  3521 s  0a8854f123+",
+        "22                        as expected       1/1      2/2    20 s  d",
+    ]
+    assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+def test_the_file_is_the_one_of_the_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "there").mkdir()
+    config = tmp_path / "there" / "regress.yaml"
+    config.write_text("history: kept/my.sqlite\n", encoding="utf-8")
+    History(tmp_path / "there" / "kept" / "my.sqlite").add(WIDE, "")
+    done = CliRunner().invoke(app, ["history", "--config", str(config), "--json"])
+    assert [run["run"] for run in json.loads(done.stdout)] == [WIDE.run]
+    monkeypatch.chdir(tmp_path / "there")
+    assert WIDE.run in CliRunner().invoke(app, ["history"]).stdout, "in the current folder, too"
+    config.unlink()
+    nothing = CliRunner().invoke(app, ["history"])
+    assert nothing.exit_code == 2
+    assert "There is no history runs/history.sqlite" in nothing.stderr
+    assert CliRunner().invoke(app, ["history", "--config", "none.yaml"]).exit_code == 2
