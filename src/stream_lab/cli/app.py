@@ -24,7 +24,7 @@ from stream_lab.extras import installed
 
 
 class Commands(TyperGroup):
-    """The commands. A `LabError` of any of them ends the program with its text and its status."""
+    """The commands; a `LabError` of one ends the program with its text and status."""
 
     def invoke(self, ctx: Any) -> Any:
         try:

@@ -1,4 +1,4 @@
-"""Parts that commands share: consoles, a file to write, and an end that waits for no thread."""
+"""Parts that commands share: consoles, pages, and an end that waits for no thread."""
 
 import os
 import sys

@@ -54,8 +54,8 @@ def doctor(
 ) -> None:
     """Find out which layer cuts a stream, or never ends it.
 
-    Exit status: 0 if the stream is healthy, or the sources hold no trap; 1 if there is a cause, or a
-    trap; 2 if no server answers, a file cannot be read, or the usage is wrong.
+    Exit status: 0 if the stream is healthy, or the sources hold no trap; 1 if there is a cause, or
+    a trap; 2 if no server answers, a file cannot be read, or the usage is wrong.
     """
     if code:
         if url is not None and "://" in url:
@@ -135,7 +135,8 @@ def _read_sources(paths: list[Path], as_json: bool) -> NoReturn:
             print(render(seen.findings))
         traps = sum(finding.is_trap for finding in seen.findings)
         print(
-            f"{traps} {'trap' if traps == 1 else 'traps'} in {seen.files:,} files, {seen.lines:,} lines."
+            f"{traps} {'trap' if traps == 1 else 'traps'} in {seen.files:,} files, {seen.lines:,} "
+            "lines."
         )
     raise typer.Exit(
         1 if any(finding.is_trap for finding in seen.findings) else 2 if seen.findings else 0

@@ -31,8 +31,8 @@ def evidence(
 ) -> None:
     """Play the incident's attempts against a server, watched by its metrics and its GPU.
 
-    Exit status: 0 if the attempts went as the story tells; 1 if they did not; 2 if the server could not
-    show it or be used, or the usage is wrong.
+    Exit status: 0 if the attempts went as the story tells; 1 if they did not; 2 if the server could
+    not show it or be used, or the usage is wrong.
     """
     import asyncio
 
@@ -75,7 +75,8 @@ def evidence(
     for trial in trials:
         saw = f"; the GPU {trial.gpu_after}" if trial.gpu_after else ""
         console.print(
-            f"{trial.attempt}, {trial.way}: {trial.call.verdict}; the server: {trial.call.server}{saw}",
+            f"{trial.attempt}, {trial.way}: {trial.call.verdict}; the server: "
+            f"{trial.call.server}{saw}",
             highlight=False,
             soft_wrap=True,
         )

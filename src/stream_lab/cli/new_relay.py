@@ -16,8 +16,8 @@ def new_relay(
 ) -> None:
     """Write a relay between callers and a vLLM, as a project of its own.
 
-    It is a FastAPI application with its tests, every bound, nginx and gunicorn. Exit status: 0 if it was
-    written; 2 if it could not be, or the usage is wrong.
+    It is a FastAPI application with its tests, every bound, nginx and gunicorn. Exit status: 0 if
+    it was written; 2 if it could not be, or the usage is wrong.
     """
     from stream_lab.relay.new import write
 

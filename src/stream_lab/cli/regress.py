@@ -47,8 +47,8 @@ def regress(
 ) -> None:
     """Run notebooks over endpoints × versions, and compare with the last good run.
 
-    Exit status: 0 if all is as expected; 1 for a regression; 2 if the run could not tell, or the usage
-    is wrong. `--only` selects cells by words of their names, as seed/04 or "04,05".
+    Exit status: 0 if all is as expected; 1 for a regression; 2 if the run could not tell, or the
+    usage is wrong. `--only` selects cells by words of their names, as seed/04 or "04,05".
     """
     from stream_lab.notebooks.executor import Local
     from stream_lab.notebooks.progress import Display

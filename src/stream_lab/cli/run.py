@@ -40,9 +40,9 @@ def run(
 ) -> None:
     """Run the investigation: every notebook, one table of claims, one report.
 
-    Exit status: 0 if every claim held; 1 if one did not, was not shown, or a notebook did not run to
-    its end; 2 if nothing could be run, the results cannot be written, or the usage is wrong. A notebook
-    whose programs are not installed is not run, and does not count.
+    Exit status: 0 if every claim held; 1 if one did not, was not shown, or a notebook did not run
+    to its end; 2 if nothing could be run, the results cannot be written, or the usage is wrong. A
+    notebook whose programs are not installed is not run, and does not count.
     """
     from stream_lab.experiment.endpoint import open_endpoint
     from stream_lab.notebooks import report
@@ -81,8 +81,8 @@ def run(
         ):
             display.began({notebook.name: notebook.length for notebook in chosen})
             for result in results:
-                folder.keep(result)
                 rows[result.row.cell] = result.row
+                folder.keep(result)
                 display.ended(result.row)
     except (KeyboardInterrupt, FolderError) as error:
         stopped = error

@@ -1,4 +1,4 @@
-"""`stream-lab servers`: does cutting the client free the server?"""
+"""`stream-lab servers`: whether cutting the client frees the server."""
 
 import json
 

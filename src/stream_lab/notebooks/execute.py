@@ -1,13 +1,13 @@
 """Execute notebooks with papermill: the process behind `stream_lab.notebooks.worker.Worker`.
 
-The process reads one JSON object a line from standard input (the arguments of `execute`). It writes one
-a line: `{"cell": 3}` after each cell, `{"done": "complete", "error": "", "seconds": 9.5}` after the
-notebook. A process of its own means that a kernel that hangs or dies takes nothing else with it. The
-process serves several notebooks, since papermill takes seconds to import. It ends with its standard
-input, even in the middle of a notebook, since nothing reads the result by then.
+The process reads one JSON object a line from standard input (the arguments of `execute`). It writes
+one a line: `{"cell": 3}` after each cell, `{"done": "complete", "error": "", "seconds": 9.5}` after
+the notebook. A process of its own means that a kernel that hangs or dies takes nothing else with
+it. The process serves several notebooks, since papermill takes seconds to import. It ends with its
+standard input, even in the middle of a notebook, since nothing reads the result by then.
 
-The exception decides how a notebook ended, and never the notebook: papermill marks a cell that ran out
-of time as completed.
+The exception decides how a notebook ended, and never the notebook: papermill marks a cell that ran
+out of time as completed.
 """
 
 # ruff: noqa: E402 - one line must come before papermill is imported
@@ -23,7 +23,7 @@ from queue import Queue
 from threading import Thread
 from typing import Any
 
-# jsonschema would check addresses by a grammar that takes two seconds to build; notebooks have none.
+# jsonschema would build a grammar of addresses for two seconds; notebooks have no address.
 sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 
 import papermill

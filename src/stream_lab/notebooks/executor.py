@@ -25,7 +25,8 @@ class Executor(Protocol):
 
         Args:
             task: The notebook.
-            tell: Called with the number of cells done; an executor on other machines may not call it.
+            tell: Called with the number of cells done; an executor on other machines may not call
+                it.
         """
         ...
 

@@ -12,7 +12,7 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 class FolderError(LabError):
-    """Raised when a run cannot write its results; the text says why and what to do."""
+    """Raised when a run cannot write its results; the text says what to do."""
 
 
 class RunFolder:

@@ -1,4 +1,4 @@
-"""Show a run on a terminal: a live line of the running notebooks, and a line for each result."""
+"""Show a run on a terminal: the running notebooks, and a line for each result."""
 
 from collections.abc import Collection, Mapping
 from types import TracebackType

@@ -1,4 +1,4 @@
-"""The result of an investigation: a table on the terminal, and a page that needs no other file."""
+"""The result of an investigation, as a table on the terminal and as a page."""
 
 import json
 import platform

@@ -13,10 +13,11 @@ ENDED = "runs to its end"
 class Status(StrEnum):
     """The result of a notebook in one word.
 
-    PASS: the notebook ran to its end, and every claim held. FAIL: a claim did not hold, or the notebook
-    raised an error. TIMEOUT: a limit stopped a cell or the whole notebook. INFRA: the run could not
-    tell, for want of a server, a world or a kernel, because of other versions than the world has, or
-    because a claim was not shown. SKIPPED: not run, since a program or an optional package is missing.
+    PASS: the notebook ran to its end, and every claim held. FAIL: a claim did not hold, or the
+    notebook raised an error. TIMEOUT: a limit stopped a cell or the whole notebook. INFRA: the run
+    could not tell, for want of a server, a world or a kernel, because of other versions than the
+    world has, or because a claim was not shown. SKIPPED: not run, since a program or an optional
+    package is missing.
     """
 
     PASS = "pass"
@@ -64,7 +65,8 @@ class Row:
         host: The machine that ran it.
         load: Processes that wanted a core just before, as the mean of one minute.
         jobs: Notebooks that ran at a time; concurrency bends timings.
-        digest: Names everything that decides the result, so that a resumed run knows which rows hold.
+        digest: Names everything that decides the result, so that a resumed run knows which rows
+            hold.
     """
 
     cell: str
@@ -99,5 +101,5 @@ class Row:
 
     @property
     def error(self) -> str:
-        """Why the notebook did not run to its end; empty if it did, and for one that was not run."""
+        """Why the notebook broke off; empty if it ran to its end or was skipped."""
         return "" if self.by_claims or self.status is Status.SKIPPED else self.reason

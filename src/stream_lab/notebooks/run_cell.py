@@ -1,4 +1,4 @@
-"""Run one notebook and judge it: the same function on this machine and on a cluster's."""
+"""Run one notebook and judge it, on this machine or on a cluster's."""
 
 import json
 import os
@@ -177,7 +177,7 @@ def _lost(run: _Run, kernel: Kernel) -> tuple[Status | None, str]:
 
 
 def _told(claims: list[Claim]) -> tuple[Status, str]:
-    """Return the status that the claims of a whole run decide, and the first that decides it."""
+    """Return the status by the claims of a whole run, and the reason."""
     for outcome, status in ((Outcome.NOT_AS_TOLD, Status.FAIL), (Outcome.NOT_SHOWN, Status.INFRA)):
         told = [claim for claim in claims if claim.outcome is outcome]
         if told:

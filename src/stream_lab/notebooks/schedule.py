@@ -1,4 +1,4 @@
-"""Run tasks on an executor: as many at a time as it has slots, and as each server allows."""
+"""Run tasks on an executor, several at a time, within each server's limit."""
 
 import time
 from collections.abc import Generator
@@ -34,8 +34,8 @@ class Watcher(Protocol):
 def run_all(tasks: list[Task], executor: Executor, watcher: Watcher) -> Generator[CellResult]:
     """Yield each task's result as it comes; start the tasks about in the order given.
 
-    Ctrl-C stops the notebooks that run, yields what they have shown, and is raised again. Closing the
-    generator stops them as well.
+    Ctrl-C stops the notebooks that run, yields what they have shown, and is raised again. Closing
+    the generator stops them as well.
     """
     waiting = list(tasks)
     running: dict[Future[CellResult], Task] = {}

@@ -1,4 +1,4 @@
-"""What an executor needs to run a notebook, on whichever machine, and what it gives back."""
+"""A notebook to run, complete for any machine, and the result that comes back."""
 
 import os
 import re

@@ -14,8 +14,8 @@ import psutil
 class Done(StrEnum):
     """How a notebook ended.
 
-    COMPLETE: at its end. EXCEPTION: its code raised one. TIMEOUT: by the limit on a cell. LOST: without
-    its kernel, or it could not begin.
+    COMPLETE: at its end. EXCEPTION: its code raised one. TIMEOUT: by the limit on a cell. LOST:
+    without its kernel, or it could not begin.
     """
 
     COMPLETE = "complete"
@@ -46,7 +46,7 @@ class Worker:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 text=True,
-                start_new_session=True,  # an interrupted kernel would leave no notebook, so Ctrl-C stops here
+                start_new_session=True,  # a kernel that Ctrl-C reaches leaves no notebook
             )
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -62,7 +62,7 @@ class Worker:
                 return
 
     def kill(self) -> None:
-        """End the process, its kernel and all that they started; the next `run` starts a new one."""
+        """End the process and all that it started; the next `run` starts a new one."""
         if self._process is None or self._process.poll() is not None:
             return
         try:

@@ -1,4 +1,4 @@
-"""The worker processes that run a machine's notebooks, and how a session's notebooks are stopped."""
+"""The worker processes of a machine, and how a session's notebooks are stopped."""
 
 import threading
 import time

@@ -18,7 +18,7 @@ PROGRAMS = {
 
 @dataclass(frozen=True)
 class Needs:
-    """The programs that a notebook starts, and the packages of the extra `relay` that it imports."""
+    """The programs that a notebook starts, and the packages of an extra that it imports."""
 
     programs: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()

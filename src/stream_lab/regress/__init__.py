@@ -1,8 +1,8 @@
 """Regression runs: the notebooks as a test, over endpoints × worlds × notebooks × parameters.
 
 `load` reads a configuration, `build_plan` plans a run, `execute` runs it and writes its documents.
-A cell's way: `grid` names it, `worlds` makes its environment, `stream_lab.notebooks` runs and judges
-it, `compare` compares its row with a baseline, `history` keeps the row.
+A cell's way: `grid` names it, `worlds` makes its environment, `stream_lab.notebooks` runs and
+judges it, `compare` compares its row with a baseline, `history` keeps the row.
 """
 
 from stream_lab.notebooks.row import Row, Status

@@ -28,7 +28,7 @@ def _stop_here(session: str) -> None:
 
 
 class Cluster:
-    """A Dask cluster that runs already. A cell whose worker is lost goes to another one."""
+    """A running Dask cluster; a cell whose worker is lost goes to another one."""
 
     def __init__(self, address: str) -> None:
         """Connect to a scheduler.

@@ -28,7 +28,8 @@ def show_plan(plan: Plan, console: Console) -> None:
     for cell in plan.cells:
         console.print(cell.name, highlight=False, markup=False, soft_wrap=True)
     console.print(
-        f"\n{len(plan.cells)} cells, {plan.config.jobs} at a time; held against {plan.baseline.words}.",
+        f"\n{len(plan.cells)} cells, {plan.config.jobs} at a time; held against "
+        f"{plan.baseline.words}.",
         highlight=False,
     )
 
@@ -49,7 +50,8 @@ def show(summary: Summary, console: Console) -> None:
     colour = VERDICT_COLOURS[summary.verdict]
     held = f"Held against {summary.against}. {summary.where}, {summary.seconds:.0f} s."
     console.print(
-        f"\n[{colour}]{summary.verdict.capitalize()}[/]: {escape(summary.headline)}. {escape(held)}",
+        f"\n[{colour}]{summary.verdict.capitalize()}[/]: {escape(summary.headline)}. "
+        f"{escape(held)}",
         highlight=False,
     )
     for note in summary.notes:
@@ -77,4 +79,5 @@ def _square(row: Row | None) -> str:
     if row is None:
         return ""
     seconds = f" {row.seconds:.0f} s" if row.seconds else ""
-    return f"[{row.status.colour}]{row.status.mark} {row.status}[/]{' twice' if row.flaky else ''}{seconds}"
+    twice = " twice" if row.flaky else ""
+    return f"[{row.status.colour}]{row.status.mark} {row.status}[/]{twice}{seconds}"

@@ -1,4 +1,4 @@
-"""The plan of a run: its cells, its outputs, its baseline, and what each cell is made from."""
+"""The plan of a run: its cells, its outputs and its baseline."""
 
 import hashlib
 import json
@@ -95,10 +95,10 @@ def build_plan(
     if resume:
         runs = place.runs()
         if not runs or (name is not None and name not in runs):
+            called = f"run {name}" if name else "run"
             raise ConfigError(
-                f"There is no run {name or ''} to go on with in {config.outputs}; start one without --resume.".replace(
-                    "  ", " "
-                )
+                f"There is no {called} to go on with in {config.outputs}; start one without "
+                "--resume."
             )
         name = name or runs[-1]
     else:
@@ -127,7 +127,8 @@ def _baseline(against: str, history: History, place: Store, names: list[str], bu
             text = Path(against).read_text(encoding="utf-8")
         except OSError:
             raise ConfigError(
-                f"The baseline {against} is neither a run of the history nor a summary.json that can be read."
+                f"The baseline {against} is neither a run of the history nor a summary.json that "
+                "can be read."
             ) from None
     try:
         summary = parse(text)

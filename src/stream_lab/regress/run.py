@@ -1,4 +1,4 @@
-"""A regression run from its plan to its documents, and how an interrupted one goes on."""
+"""Execute a regression run, from its plan to its documents, and resume it."""
 
 import subprocess
 import time
@@ -263,7 +263,8 @@ def _headline(summary: Summary) -> str:
     rows, claims = summary.rows, [claim for row in summary.rows for claim in row.claims]
     told = sum(claim.outcome == "as told" for claim in claims)
     parts = [
-        f"{summary.count(Status.PASS)} of {len(rows)} cells pass, {told} of {len(claims)} claims as told"
+        f"{summary.count(Status.PASS)} of {len(rows)} cells pass, {told} of {len(claims)} claims "
+        "as told"
     ]
     for kind, one, many in (
         (Kind.REGRESSION, "regression", "regressions"),

@@ -1,4 +1,4 @@
-"""The kit's own code as it stood when a run began, which every cell of the run imports, although the checkout may change."""
+"""A copy of the kit's code when a run begins, which every cell imports."""
 
 import hashlib
 import io
@@ -20,13 +20,13 @@ EPOCH = (1980, 1, 1, 0, 0, 0)
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The packages' files, zipped. `digest` names the content."""
+    """The packages' files, zipped; `digest` names the content."""
 
     digest: str
     packed: bytes
 
     def folder(self) -> Path:
-        """Where it is unpacked on this machine, for PYTHONPATH; unpacked by the first who asks."""
+        """Return the folder of the files, for PYTHONPATH; unpack them if need be."""
         home = cache_folder("code")
         place = home / self.digest[:16]
         with alone(home / "lock"):
@@ -40,7 +40,7 @@ class Snapshot:
 
 
 def digest() -> str:
-    """Names the code as it stands now."""
+    """Return a name for the code as it is now."""
     found = hashlib.sha256()
     for name, path in _files():
         found.update(name.encode() + b"\0" + path.read_bytes() + b"\0")
@@ -48,7 +48,7 @@ def digest() -> str:
 
 
 def take() -> Snapshot:
-    """The code as it stands now."""
+    """Copy the code as it is now."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, path in _files():
@@ -74,7 +74,7 @@ def _files() -> list[tuple[str, Path]]:
             for path in sorted(root.rglob("*"))
             if path.is_file() and "__pycache__" not in path.parts
         ]
-    # The snapshot stands alone, so it carries what an editable installation finds in the checkout.
+    # An editable installation reads evidence from the checkout; the snapshot carries it.
     if not packaged(EVIDENCE).is_dir():
         kept = data_folder(EVIDENCE)
         files += [

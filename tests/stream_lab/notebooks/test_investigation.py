@@ -1,4 +1,4 @@
-"""`stream-lab run`: what it makes of notebooks that succeed, fail, hang, die or are interrupted."""
+"""`stream-lab run` with notebooks that succeed, fail, hang, die or are interrupted."""
 
 import errno
 import io
@@ -32,7 +32,7 @@ STREAM_LAB = [sys.executable, "-m", "stream_lab", "run"]
 def run(
     folder: Path, *arguments: str, **more: str
 ) -> tuple[subprocess.CompletedProcess[str], Path | None]:
-    """Run the investigation over a folder of notebooks; returns the process and the run's folder."""
+    """Run the investigation over a folder; return the process and the run's folder."""
     command = [*STREAM_LAB, "--notebooks", str(folder), "--runs", str(folder / "runs"), *arguments]
     done = subprocess.run(
         command,
@@ -52,7 +52,7 @@ def verdicts(run_folder: Path | None) -> dict[str, Any]:
     return body
 
 
-def test_every_claim_as_told_is_status_0_with_a_report(tmp_path: Path) -> None:
+def test_the_status_is_0_if_every_claim_holds(tmp_path: Path) -> None:
     write(tmp_path, "01", GOOD)
     write(tmp_path, "02", "print(TIMEOUT)", GOOD)
     done, folder = run(tmp_path, "--timeout", "3")
@@ -82,7 +82,7 @@ BROKEN = {
 }
 
 
-def test_whatever_is_not_as_told_is_status_1_and_says_why(tmp_path: Path) -> None:
+def test_the_status_is_1_if_a_notebook_fails_and_the_report_says_why(tmp_path: Path) -> None:
     write(tmp_path, "01", GOOD)
     for number, (cell, _) in BROKEN.items():
         write(tmp_path, number, cell)
@@ -115,7 +115,7 @@ def made(number: str, status: Status, *claims: Claim, **more: Any) -> Row:
 
 
 @pytest.mark.parametrize("number", ["02", "03", "06"])
-def test_one_notebook_that_is_not_as_told_is_enough(number: str) -> None:
+def test_one_notebook_that_fails_is_enough(number: str) -> None:
     as_told = Claim("it holds", "yes", "yes", Outcome.AS_TOLD)
     not_as_told = Claim("it holds", "yes", "no", Outcome.NOT_AS_TOLD)
     not_shown = Claim("it holds", "yes", "?", Outcome.NOT_SHOWN)
@@ -131,7 +131,7 @@ def test_one_notebook_that_is_not_as_told_is_enough(number: str) -> None:
     assert not Summary("s", [], 2.0, 1.0, False, []).as_told
 
 
-def test_a_cell_that_hangs_is_a_failure_and_never_taken_for_success(tmp_path: Path) -> None:
+def test_a_cell_that_hangs_is_a_failure(tmp_path: Path) -> None:
     from stream_lab.notebooks.execute import execute
     from stream_lab.notebooks.worker import Done
 
@@ -150,9 +150,7 @@ def test_a_cell_that_hangs_is_a_failure_and_never_taken_for_success(tmp_path: Pa
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-def test_an_interrupt_keeps_what_was_run_and_leaves_no_process_behind(
-    name: str, tmp_path: Path
-) -> None:
+def test_an_interrupt_keeps_the_results_and_leaves_no_process(name: str, tmp_path: Path) -> None:
     write(tmp_path, "01", GOOD)
     hang = "from stream_lab.experiment.fake import Fake\nfake = Fake()\nimport time, pathlib\npathlib.Path('{mark}').write_text(str(fake.pid))\ntime.sleep(60)"
     mark = tmp_path / "mark"
@@ -186,10 +184,10 @@ def test_an_interrupt_keeps_what_was_run_and_leaves_no_process_behind(
     assert "interrupted" in page
 
 
-def test_a_model_that_stops_by_itself_is_reported_as_that_and_never_as_a_success(
+def test_a_model_that_stops_by_itself_is_reported_as_not_shown(
     tmp_path: Path,
 ) -> None:
-    """The story's own notebooks, against a server whose context is full long before the deadline."""
+    """The server's context is full long before the deadline of the story's notebooks."""
     from stream_lab.experiment.fake import Fake
 
     story = Path(__file__).parents[3] / "notebooks"

@@ -69,14 +69,14 @@ def play(tasks: list[Task], executor: OneAfterTheOther) -> list[Row]:
     return [played.row for played in run_all(tasks, executor, executor)]
 
 
-def test_no_more_are_played_than_there_are_slots_and_each_is_played_once() -> None:
+def test_no_more_notebooks_run_than_there_are_slots_and_each_runs_once() -> None:
     executor = OneAfterTheOther(2)
     found = play([task(f"a/x/{number}") for number in range(5)], executor)
     assert sorted(row.notebook for row in found) == ["0", "1", "2", "3", "4"]
     assert max(map(len, executor.began)) == 2
 
 
-def test_while_a_server_that_runs_already_is_asked_nothing_else_is_played() -> None:
+def test_nothing_else_runs_while_a_running_server_is_called() -> None:
     gpu = Server(url="http://gpu:8000/v1", limit=1)
     executor = OneAfterTheOther(2)
     play(
@@ -98,7 +98,7 @@ def test_while_a_server_that_runs_already_is_asked_nothing_else_is_played() -> N
     )
 
 
-def test_two_of_one_notebook_are_not_played_side_by_side_if_there_is_another() -> None:
+def test_two_runs_of_one_notebook_are_not_side_by_side_if_another_can_run() -> None:
     executor = OneAfterTheOther(2)
     play([task("a/x/11"), task("a/y/11"), task("a/x/07"), task("a/y/07")], executor)
     assert executor.began[1] == ["a/x/11", "a/x/07"]
@@ -107,7 +107,7 @@ def test_two_of_one_notebook_are_not_played_side_by_side_if_there_is_another() -
     assert executor.began[1] == ["a/x/11", "a/y/11"], "and if there is no other, they are"
 
 
-def test_a_task_that_the_machinery_lost_could_not_be_told_and_the_rest_is_played() -> None:
+def test_a_task_that_the_machinery_loses_is_unknown_and_the_others_run() -> None:
     found = play([task("a/x/1"), task("a/x/2")], OneAfterTheOther(1, lost="a/x/1"))
     assert [(row.notebook, row.status) for row in found] == [
         ("1", Status.INFRA),
@@ -117,7 +117,7 @@ def test_a_task_that_the_machinery_lost_could_not_be_told_and_the_rest_is_played
 
 
 class Waiting(OneAfterTheOther):
-    """Ends nothing, and is interrupted as soon as two notebooks run."""
+    """An executor that ends nothing, and a watcher that is interrupted when two run."""
 
     def running(self, names: list[str]) -> None:
         if len(names) == 2:

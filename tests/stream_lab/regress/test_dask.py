@@ -1,4 +1,4 @@
-"""The same on a Dask cluster: a real scheduler and two real workers, one of which is killed in the middle."""
+"""Runs on a Dask cluster: a real scheduler and two real workers."""
 
 import json
 import subprocess
@@ -93,7 +93,7 @@ WAITS = "import os, pathlib, time\n(pathlib.Path({folder!r}) / str(os.getpid()))
 
 
 @pytest.mark.timeout(180)
-def test_a_worker_that_is_killed_loses_nothing_and_the_run_comes_to_the_same_as_a_plain_one(
+def test_a_killed_worker_loses_nothing_and_the_result_equals_a_local_one(
     dask: Dask, tmp_path: Path
 ) -> None:
     kernels, go = tmp_path / "kernels", tmp_path / "go"
@@ -107,7 +107,7 @@ def test_a_worker_that_is_killed_loses_nothing_and_the_run_comes_to_the_same_as_
     victim = dask.workers[0]
     family = psutil.Process(victim.pid).children(recursive=True)
     assert any(str(member.pid) in {path.name for path in kernels.iterdir()} for member in family), (
-        "it is playing a cell"
+        "it runs a cell"
     )
     victim.kill()
     victim.wait()
@@ -127,7 +127,7 @@ def test_a_worker_that_is_killed_loses_nothing_and_the_run_comes_to_the_same_as_
     assert len(folders(tmp_path)) == 2
 
 
-def test_when_the_last_worker_is_gone_what_is_left_cannot_be_told(
+def test_cells_are_unknown_when_the_last_worker_is_gone(
     dask: Dask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kernels = tmp_path / "kernels"

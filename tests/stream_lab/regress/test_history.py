@@ -40,7 +40,7 @@ def summary(run: str, verdict: Verdict, *rows: Row) -> Summary:
     )
 
 
-def test_what_is_added_comes_back_whole_and_in_order(tmp_path: Path) -> None:
+def test_runs_come_back_whole_and_in_order(tmp_path: Path) -> None:
     history = History(tmp_path / "deep" / "history.sqlite")
     for run in ("02", "01", "03"):
         history.add(summary(run, Verdict.AS_EXPECTED, ROW), "runs/x")
@@ -51,7 +51,7 @@ def test_what_is_added_comes_back_whole_and_in_order(tmp_path: Path) -> None:
     assert history.run("none") is None
 
 
-def test_a_run_that_was_resumed_stands_there_once(tmp_path: Path) -> None:
+def test_a_resumed_run_has_one_entry(tmp_path: Path) -> None:
     history = History(tmp_path / "h.sqlite")
     history.add(summary("01", Verdict.UNKNOWN, ROW), "runs/x")
     history.add(
@@ -65,7 +65,7 @@ def test_a_run_that_was_resumed_stands_there_once(tmp_path: Path) -> None:
     )
 
 
-def test_the_last_good_run_is_found_cell_by_cell_so_that_a_regression_does_not_become_the_rule(
+def test_each_cell_has_its_own_last_good_run_so_that_a_regression_stays_one(
     tmp_path: Path,
 ) -> None:
     history = History(tmp_path / "h.sqlite")
@@ -86,7 +86,7 @@ def test_the_last_good_run_is_found_cell_by_cell_so_that_a_regression_does_not_b
     assert history.last_good(["a/x/06"]) is None
 
 
-def test_times_are_of_the_last_pass(tmp_path: Path) -> None:
+def test_seconds_are_those_of_the_last_pass(tmp_path: Path) -> None:
     history = History(tmp_path / "h.sqlite")
     history.add(summary("01", Verdict.AS_EXPECTED, ROW), "")
     history.add(
@@ -95,13 +95,13 @@ def test_times_are_of_the_last_pass(tmp_path: Path) -> None:
     assert history.seconds() == {ROW.cell: 9.5}
 
 
-def test_without_a_file_there_is_nothing_and_none_is_made(tmp_path: Path) -> None:
+def test_without_a_file_the_history_is_empty_and_makes_none(tmp_path: Path) -> None:
     history = History(tmp_path / "h.sqlite")
     assert (history.last(), history.last_good(["x"]), history.seconds()) == ([], None, {})
     assert list(tmp_path.iterdir()) == []
 
 
-def test_many_may_write_at_once(tmp_path: Path) -> None:
+def test_many_runs_may_be_added_at_once(tmp_path: Path) -> None:
     def add(number: int) -> None:
         row = replace(ROW, earlier=[Attempt(Status.FAIL, "x", 1.0)])
         History(tmp_path / "h.sqlite").add(summary(f"{number:02}", Verdict.AS_EXPECTED, row), "")
@@ -111,7 +111,7 @@ def test_many_may_write_at_once(tmp_path: Path) -> None:
     assert len(History(tmp_path / "h.sqlite").last()) == 24
 
 
-def test_a_file_that_is_no_history_is_one_sentence(tmp_path: Path) -> None:
+def test_a_file_of_another_kind_is_one_sentence(tmp_path: Path) -> None:
     file = tmp_path / "h.sqlite"
     file.write_text("not a database, but long enough to be taken for one " * 50, encoding="utf-8")
     with pytest.raises(HistoryError, match="cannot be used"):
