@@ -233,6 +233,22 @@ def test_a_notebook_whose_program_is_missing_is_skipped_with_its_reason(
     assert "apt-get install nginx-light" in rows(tmp_path)["10"].reason
 
 
+def test_a_missing_extra_is_unknown_and_never_a_regression(tmp_path: Path) -> None:
+    write(tmp_path / "notebooks", "01", GOOD)
+    write(tmp_path / "notebooks", "02", GOOD)
+    configure(tmp_path)
+    assert run(tmp_path).returncode == 0
+    lacks = "from stream_lab.extras import require\nrequire('no_such_module', extra='relay')"
+    write(tmp_path / "notebooks", "02", lacks, GOOD)
+    done = run(tmp_path)
+    assert done.returncode == 2
+    row = rows(tmp_path)["02"]
+    assert row.status is Status.SKIPPED
+    assert row.reason.startswith("no_such_module is not installed; pip install '")
+    assert row.reason.endswith("[relay]'.")
+    assert [change.kind for change in summary(tmp_path).changes] == [Kind.UNKNOWN]
+
+
 KEY = "sk-do-not-tell-9d2f"
 ASKS = """
 import os
