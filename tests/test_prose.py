@@ -16,6 +16,8 @@ CLEAN = [
     "SECURITY.md",
     "CONTRIBUTING.md",
     "docs/adding_a_fault.md",
+    "docs/ci.md",
+    "docs/regress.md",
     "src",
     "fake_vllm",
     "gpu",
@@ -23,6 +25,9 @@ CLEAN = [
     "tools",
     "templates/relay/relay",
     "templates/relay/deploy",
+    "tests/stream_lab/cli",
+    "tests/stream_lab/notebooks",
+    "tests/stream_lab/regress",
 ]
 """Files and folders whose prose has been rewritten. The list only grows."""
 

@@ -44,7 +44,7 @@ def test_what_does_not_fit_is_named_with_its_line(
     assert "\n" not in message
 
 
-def test_a_file_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
+def test_a_missing_file_is_one_sentence(tmp_path: Path) -> None:
     done = run("--config", str(tmp_path / "none.yaml"))
     assert done.returncode == 2
     assert (

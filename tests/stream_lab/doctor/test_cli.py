@@ -49,6 +49,17 @@ def test_a_cause_is_status_1_and_json_is_what_the_schema_says(
     assert "http_error" in page.read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("more", [[], ["--json"]])
+def test_a_refused_port_is_one_sentence_and_status_2(more: list[str]) -> None:
+    done = doctor("http://127.0.0.1:9/v1", "--model", "m", *more)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "stream-lab: No connection to 127.0.0.1:9: Connection refused; "
+        "start the server, or mend the address.\n"
+    )
+    assert bool(done.stdout) == bool(more), "scripts get the diagnosis as JSON"
+
+
 def test_the_published_schema_is_the_one_in_force() -> None:
     assert (
         json.loads((ROOT / "docs" / "doctor.schema.json").read_text(encoding="utf-8")) == schema()

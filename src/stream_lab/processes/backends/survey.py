@@ -55,11 +55,6 @@ class Subject:
 Opens = Callable[[Console, ExitStack], Subject]
 
 
-def names(only: str) -> list[str]:
-    """Return the servers whose name contains `only`, in upper or lower case."""
-    return [name for name in SUBJECTS if only.lower() in name.lower()]
-
-
 def row(name: str, console: Console) -> Freed:
     """Start a server, disconnect its clients, and stop it.
 
