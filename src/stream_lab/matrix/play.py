@@ -19,11 +19,11 @@ import httpx2
 from langchain_core._api import LangChainDeprecationWarning
 
 from stream_lab.experiment.fake import Fake
+from stream_lab.http.certificates import one_certificate
 from stream_lab.http.client import direct_client, reach_this_machine_directly
 from stream_lab.matrix.callers import Caller
 from stream_lab.matrix.calls import QUESTION, Call, text_and_usage
 from stream_lab.matrix.cells import Cell, Result, cells
-from stream_lab.matrix.certificates import one_certificate
 from stream_lab.matrix.servers import GAP, SERVERS, Server, hanging_port
 
 T = TypeVar("T")

@@ -17,8 +17,8 @@ from langchain_openai import ChatOpenAI
 
 from stream_deadline import ChatVllm
 from stream_lab.experiment.story import ClockedChatVllm, ElapsedChatVllm
+from stream_lab.http.certificates import VARIABLE, one_certificate
 from stream_lab.matrix import CALLS, Cell, Result, cells, picture, play, side_by_side
-from stream_lab.matrix.certificates import VARIABLE, one_certificate
 
 WIDE: dict[str, Any] = {"deadline": 1.0, "lateness": 0.8}
 
