@@ -10,6 +10,7 @@ from langchain_core.runnables import RunnableLambda
 from pydantic import BaseModel
 
 from stream_deadline import ChatVllm, StreamDeadlineExceeded
+from tests.at_once import at_once
 from tests.stream_deadline.calls import STREAMS, WHOLES, streaming
 from tests.stream_deadline.scripted import Answer, Request, Scripted, delta, stream, whole
 
@@ -101,6 +102,7 @@ NEVER_IN_PARTS: dict[str, Callable[[Any], Any]] = {
         *(("bind", name) for name in (*WHOLES, "retry")),
     ],
 )
+@at_once
 def test_an_answer_in_one_piece_may_take_longer_than_a_part(
     given: str, call: str, server: Scripted
 ) -> None:
@@ -109,6 +111,7 @@ def test_an_answer_in_one_piece_may_take_longer_than_a_part(
 
 
 @pytest.mark.parametrize("call", TOLD_WITH_THE_SCHEMA)
+@at_once
 def test_nor_do_parts_act_that_are_given_with_the_schema(call: str, server: Scripted) -> None:
     """LangChain hands further arguments of `bind_tools` and `with_structured_output` on, as it does those of `bind`."""
     assert TOLD_WITH_THE_SCHEMA[call](ChatVllm(**server.settings), **PARTS)
@@ -137,17 +140,15 @@ IN_PARTS: dict[str, Callable[[Any], Any]] = {
     ],
 )
 @pytest.mark.parametrize("part", BOTH)
-def test_what_comes_in_parts_is_bounded_by_them(
-    part: str, given: str, call: str, server: Scripted
-) -> None:
-    model = GIVEN[given](
-        {**server.settings, "default_headers": {"x-says": "1"} if part == "idle_timeout" else {}},
-        **{part: PART},
-    )
-    with pytest.raises(StreamDeadlineExceeded) as caught:
-        IN_PARTS[call](model)
-    assert (caught.value.bound, caught.value.limit) == (part, PART)
-    assert server.requests[-1].left.wait(5)
+@at_once
+def test_what_comes_in_parts_is_bounded_by_them(part: str, given: str, call: str) -> None:
+    with Scripted(answer) as server:
+        says = {"x-says": "1"} if part == "idle_timeout" else {}
+        model = GIVEN[given]({**server.settings, "default_headers": says}, **{part: PART})
+        with pytest.raises(StreamDeadlineExceeded) as caught:
+            IN_PARTS[call](model)
+        assert (caught.value.bound, caught.value.limit) == (part, PART)
+        assert server.requests[-1].left.wait(5)
 
 
 def test_streaming_can_be_asked_for_with_the_bounds_in_one_call(server: Scripted) -> None:
