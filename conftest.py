@@ -1,15 +1,52 @@
-"""Notebooks that start a program which is not installed are skipped and say which; where all must be there, they fail."""
+"""How the tests are run: which files come first, which need no real time, and which a program that is not installed."""
 
 import os
+import re
+from pathlib import Path
 
 import pytest
 
 from stream_lab.processes.programs import missing
 
+# Files are handed to the workers in this order, so that none is left alone with a long one at the
+# end. A long file that is not named here costs time and nothing else; `--durations=30` finds it.
+FIRST = """
+""".split()
+
+# What a test module imports or asks for when it starts a process, opens a socket or waits.
+REAL_TIME = re.compile(
+    r"^\s*(from|import)\s.*\b("
+    r"subprocess|CliRunner|Fake|FakeVllm|bundled|processes|relay|uvicorn|scripted|played|stacks|runs"
+    r")\b|time\.sleep\(|\bEndpoint\b",
+    re.MULTILINE,
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--quick",
+        action="store_true",
+        help="only the test files that start no process, open no socket and do not wait",
+    )
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    if not config.getoption("--quick") or collection_path.is_dir():
+        return None
+    if collection_path.suffix == ".ipynb":
+        return True
+    if not collection_path.name.startswith("test_"):
+        return None
+    return bool(REAL_TIME.search(collection_path.read_text(encoding="utf-8"))) or None
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    root = Path(__file__).parent
+    place = {root / name: number for number, name in enumerate(FIRST)}
+    items.sort(key=lambda item: place.get(item.path, len(place)))
     if os.environ.get("REQUIRE_REAL_PARTS") == "1":
         return
     for item in items:
+        # Where all must be there, a notebook that needs a missing program fails; here it says which.
         if item.path.suffix == ".ipynb" and (why := missing(item.path.name[:2])):
             item.add_marker(pytest.mark.skip(reason=why))
