@@ -382,7 +382,7 @@ class Opaque:
         return 1
 
 
-def test_where_nothing_can_be_ended_it_is_said_once() -> None:
+def test_a_source_without_a_connection_is_warned_about_once() -> None:
     entrances._warned.discard(Opaque)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
@@ -396,7 +396,7 @@ def test_where_nothing_can_be_ended_it_is_said_once() -> None:
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")
-def test_with_an_interrupt_of_the_users_nothing_is_said() -> None:
+def test_a_source_with_an_interrupt_is_not_warned_about() -> None:
     entrances._warned.discard(Opaque)
     source = Opaque()
     with pytest.raises(StreamDeadlineExceeded):

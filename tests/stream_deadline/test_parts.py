@@ -14,8 +14,8 @@ from tests.at_once import at_once
 from tests.stream_deadline.calls import STREAMS, WHOLES, streaming
 from tests.stream_deadline.scripted import Answer, Request, Scripted, delta, stream, whole
 
-PART = 0.15
-LONGER = 0.4
+PART = 0.5
+LONGER = 1.2
 PARTS = {"first_chunk_timeout": PART, "idle_timeout": PART}
 BOTH = ("first_chunk_timeout", "idle_timeout")
 
@@ -103,7 +103,7 @@ NEVER_IN_PARTS: dict[str, Callable[[Any], Any]] = {
     ],
 )
 @at_once
-def test_an_answer_in_one_piece_may_take_longer_than_a_part(
+def test_bounds_for_parts_do_not_act_on_a_whole_answer(
     given: str, call: str, server: Scripted
 ) -> None:
     model = GIVEN[given](server.settings, **PARTS)
@@ -112,7 +112,9 @@ def test_an_answer_in_one_piece_may_take_longer_than_a_part(
 
 @pytest.mark.parametrize("call", TOLD_WITH_THE_SCHEMA)
 @at_once
-def test_nor_do_parts_act_that_are_given_with_the_schema(call: str, server: Scripted) -> None:
+def test_bounds_for_parts_that_are_given_with_a_schema_do_not_act_on_a_whole_answer(
+    call: str, server: Scripted
+) -> None:
     """LangChain hands further arguments of `bind_tools` and `with_structured_output` on, as it does those of `bind`."""
     assert TOLD_WITH_THE_SCHEMA[call](ChatVllm(**server.settings), **PARTS)
 
@@ -141,7 +143,7 @@ IN_PARTS: dict[str, Callable[[Any], Any]] = {
 )
 @pytest.mark.parametrize("part", BOTH)
 @at_once
-def test_what_comes_in_parts_is_bounded_by_them(part: str, given: str, call: str) -> None:
+def test_bounds_for_parts_act_on_every_kind_of_stream(part: str, given: str, call: str) -> None:
     with Scripted(answer) as server:
         says = {"x-says": "1"} if part == "idle_timeout" else {}
         model = GIVEN[given]({**server.settings, "default_headers": says}, **{part: PART})
@@ -158,7 +160,9 @@ def test_streaming_can_be_asked_for_with_the_bounds_in_one_call(server: Scripted
     assert caught.value.bound == "first_chunk_timeout"
 
 
-def test_a_call_that_is_watched_from_outside_streams_inside_and_has_parts(server: Scripted) -> None:
+def test_bounds_for_parts_act_on_a_call_that_streams_inside_astream_events(
+    server: Scripted,
+) -> None:
     model = ChatVllm(**server.settings, first_chunk_timeout=PART)
 
     async def node(text: str) -> Any:

@@ -96,7 +96,7 @@ def test_thoughts_come_once_and_in_order_beside_the_answer(call: str, name: str,
 
 
 @raw_or_not
-def test_they_come_chunk_by_chunk(raw: bool) -> None:
+def test_thoughts_come_chunk_by_chunk(raw: bool) -> None:
     with Scripted(thinks("reasoning")) as server:
         chunks = list(ChatVllm(**server.settings, raw_chunks=raw).stream("Why?"))
     assert [thoughts(each) for each in chunks if thoughts(each)] == [
@@ -110,7 +110,7 @@ def test_they_come_chunk_by_chunk(raw: bool) -> None:
 
 @by_name
 @pytest.mark.parametrize("call", ["invoke", "ainvoke", "batch"])
-def test_a_whole_answer_has_them_too(call: str, name: str) -> None:
+def test_a_whole_answer_has_its_thoughts_too(call: str, name: str) -> None:
     with Scripted(whole("It is.", **dict.fromkeys(NAMES[name], "Let me think."))) as server:
         answer = WHOLES[call](ChatVllm(**server.settings))
     assert (thoughts(answer), answer.content) == ("Let me think.", "It is.")
@@ -128,7 +128,9 @@ def test_a_whole_answer_without_thoughts_has_no_empty_ones() -> None:
 @each_way
 @by_name
 @at_once
-def test_what_was_thought_is_a_part_of_what_came(is_async: bool, name: str, raw: bool) -> None:
+def test_the_partial_message_of_an_error_has_the_thoughts(
+    is_async: bool, name: str, raw: bool
+) -> None:
     answer = Answer(thinks(name).pieces[:4], stalls=True)
     with Scripted(answer) as server, pytest.raises(StreamDeadlineExceeded) as caught:
         STREAMS["astream" if is_async else "stream"](
@@ -152,7 +154,9 @@ class Reply(BaseModel):
 @by_name
 @pytest.mark.parametrize("method", ["json_schema", "json_mode", "function_calling"])
 @pytest.mark.parametrize("is_async", [True, False])
-def test_structured_answers_do_not_have_them_twice(is_async: bool, method: Any, name: str) -> None:
+def test_a_structured_answer_does_not_have_its_thoughts_twice(
+    is_async: bool, method: Any, name: str
+) -> None:
     words = json.dumps({"text": "hi"})
     call = {
         "index": 0,
@@ -220,7 +224,7 @@ SILENCE: dict[str, dict[str, Any]] = {
 @each_way
 @pytest.mark.parametrize("said", PROGRESS)
 @at_once
-def test_what_says_something_keeps_a_stream_from_being_idle(
+def test_a_delta_that_says_something_keeps_a_stream_from_being_idle(
     said: str, is_async: bool, raw: bool
 ) -> None:
     events = [delta(**PROGRESS[said])] * STEPS
@@ -235,7 +239,9 @@ def test_what_says_something_keeps_a_stream_from_being_idle(
 @pytest.mark.parametrize("part", ["first_chunk_timeout", "idle_timeout"])
 @pytest.mark.parametrize("said", SILENCE)
 @at_once
-def test_what_says_nothing_does_not(said: str, part: str, is_async: bool, raw: bool) -> None:
+def test_an_empty_delta_does_not_keep_a_stream_from_being_idle(
+    said: str, part: str, is_async: bool, raw: bool
+) -> None:
     first = [delta("x")] if part == "idle_timeout" else []
     with (
         Scripted(stream(ROLE, *first, *[delta(**SILENCE[said])] * 200, gap=0.03)) as server,
@@ -328,7 +334,7 @@ def test_a_response_that_thinks_is_not_idle(kind: str, is_async: bool) -> None:
 
 
 @pytest.mark.parametrize("is_async", [True, False])
-def test_that_a_response_was_created_says_nothing(is_async: bool) -> None:
+def test_the_creation_of_a_response_is_no_first_chunk(is_async: bool) -> None:
     events = [BEGINS[0], *[BEGINS[1]] * 200]
     with Scripted(Answer(events, gap=0.03)) as server:
         model = ChatVllm(**server.settings, use_responses_api=True, first_chunk_timeout=SHORT)
@@ -338,7 +344,7 @@ def test_that_a_response_was_created_says_nothing(is_async: bool) -> None:
 
 
 @pytest.mark.parametrize("is_async", [True, False])
-def test_the_frame_of_a_response_says_nothing(is_async: bool) -> None:
+def test_an_empty_item_or_part_of_a_response_is_no_first_chunk(is_async: bool) -> None:
     """An item or a part that is opened, and stays empty."""
     part = {"type": "output_text", "text": "", "annotations": []}
     frame = [

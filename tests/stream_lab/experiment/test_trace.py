@@ -72,7 +72,7 @@ def broken_sync(error: Exception) -> Iterator[str]:
         (lambda: broken_sync(ValueError("odd")), Ending.FAILED, "ValueError: odd"),
     ],
 )
-def test_a_synchronous_stream_is_recorded_alike_and_closed(
+def test_a_synchronous_stream_is_recorded_in_the_same_way_and_closed(
     stream: Any, ending: Ending, error: str
 ) -> None:
     items = stream()

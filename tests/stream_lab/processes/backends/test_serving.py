@@ -82,7 +82,7 @@ def test_an_environment_is_installed_once_and_anew_for_other_packages(
     assert [command[-1] for command in ran[3:]] == [str(cache / "e" / "venv"), "a==2", "b"]
 
 
-def test_an_installation_that_broke_off_begins_anew(ran: Ran, cache: Path, quiet: Console) -> None:
+def test_an_interrupted_installation_starts_again(ran: Ran, cache: Path, quiet: Console) -> None:
     left = cache / "e" / "venv" / "left over"
     left.mkdir(parents=True)
     install(Environment("e", packages=("a==1",)), quiet)
@@ -159,7 +159,7 @@ def test_too_little_memory_or_a_taken_port_is_one_sentence(quiet: Console) -> No
 
 
 @pytest.mark.usefixtures("ran")
-def test_one_that_ends_by_itself_is_told_of(
+def test_a_server_that_ends_by_itself_is_reported(
     monkeypatch: pytest.MonkeyPatch, quiet: Console
 ) -> None:
     def short(place: Place) -> list[str]:
