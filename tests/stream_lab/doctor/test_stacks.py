@@ -10,7 +10,7 @@ from stream_lab.doctor import Cause, Diagnosis, examine
 from tests.conftest import needs
 from tests.stream_lab.doctor.stacks import BROKEN, HEALTHY, STACKS, Stack
 
-AT_ONCE = 3  # they mostly wait
+AT_ONCE = 5  # they mostly wait
 
 
 def found(stack: Stack) -> Diagnosis:

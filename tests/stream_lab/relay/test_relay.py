@@ -73,7 +73,7 @@ def test_after_the_repair_the_gpu_is_free_as_soon_as_the_caller_leaves(
 
 @pytest.mark.parametrize("path", PIECES)
 @pytest.mark.parametrize("kind", ["before", "before, hiding"])
-def test_before_the_repair_the_gpu_finishes_a_whole_answer_after_the_caller_has_left(
+def test_before_the_repair_the_gpu_goes_on_with_a_whole_answer_after_the_caller_has_left(
     kind: str, path: str, relays: dict[str, Relay], gpu: Endpoint, http: httpx2.Client
 ) -> None:
     assert freed_after(relays[kind], path, gpu, http, within=ORPHANED) is None
