@@ -1,19 +1,16 @@
 """Cells of the matrix, played many at a time for the tests of a module, of which each asserts its own."""
 
-import threading
-import time
 from collections.abc import Callable, Mapping
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import pytest
 
 from stream_lab.matrix import Cell, Result, cells, play
+from tests.plain_sleep import STOOD_STILL, PlainSleep
 
 # Wide, since other tests run beside these: the question is whether it holds, not how fast this machine is.
 WIDE: dict[str, Any] = {"deadline": 2.0, "lateness": 2.0}
 JOBS = 32
-STOOD_STILL = 0.4  # seconds that a plain sleep was late
 FEW = 20  # cells; if more do not hold, it is not for the machine's sake
 
 # Where the question is the loop or TLS: a call of each kind, and the servers and callers that a connection is about.
@@ -54,35 +51,3 @@ def played(
         again = play(model, failed, jobs=2, **WIDE, **settings)
         results.update({result.cell: result for result in again})
     return results
-
-
-class PlainSleep:
-    """Sleeps in a thread of its own, a little at a time, and notes how late it wakes up.
-
-    Attributes:
-        late: seconds that it has been late, at most.
-    """
-
-    def __init__(self) -> None:
-        self.late = 0.0
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._over.is_set():
-            due = time.monotonic() + 0.01
-            time.sleep(0.01)
-            self.late = max(self.late, time.monotonic() - due)
