@@ -13,10 +13,10 @@ from typing import Any
 from langchain_core._api import LangChainDeprecationWarning
 
 from stream_lab.experiment.fake import Fake
+from stream_lab.http.certificates import one_certificate
 from stream_lab.http.client import reach_this_machine_directly
 from stream_lab.matrix.cell_player import CellPlayer, numbers
 from stream_lab.matrix.cells import Cell, Result, cells
-from stream_lab.matrix.certificates import one_certificate
 from stream_lab.matrix.servers import GAP, Server, hanging_port
 
 DEADLINE = 0.5

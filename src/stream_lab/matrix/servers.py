@@ -80,7 +80,7 @@ DOES = [
         "error",
         generations=0,
     ),
-    Server("reset mid-stream", "endless+reset:after=5", "error", "error"),
+    Server("reset mid-stream", "endless+reset:after=20", "error", "error"),
     Server("trickling body", "finite:tokens=10+trickle:every=0.02", "deadline", "deadline"),
     Server("trickling headers", "endless+trickle_headers:every=0.03", "deadline", "deadline"),
     Server("lingering after [DONE]", "finite:tokens=10+linger", "answer", "deadline"),

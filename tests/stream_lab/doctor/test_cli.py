@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 from stream_lab import Endpoint, bundled
 from stream_lab.doctor import Diagnosis
 from stream_lab.doctor.diagnosis import schema
+from tests.at_once import at_once
 
 ROOT = Path(__file__).parents[3]
 
@@ -116,6 +117,7 @@ def test_code_is_read_for_traps(tmp_path: Path) -> None:
         (["http://127.0.0.1:9/x", "--logs", "/no/such/file"], "cannot be read"),
     ],
 )
+@at_once
 def test_bad_input_is_one_sentence_and_status_2(arguments: list[str], says: str) -> None:
     done = doctor(*arguments)
     assert done.returncode == 2

@@ -21,11 +21,12 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(release_table, "WATCHED", 1.0)
 
 
-def test_a_vllm_is_free_in_both_cases() -> None:
+def test_a_vllm_is_free_in_both_cases(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(release_table, "WATCHED", 5.0)  # it takes milliseconds on a quiet machine
     with Fake("endless", gap=0.01) as fake:
         row = try_out("fake", "1", fake.base_url, fake.model, Gauges(fake.root), repeats=2)
     assert len(row.stream) == len(row.whole) == 2
-    assert all(seconds is not None and seconds < 1.0 for seconds in row.stream + row.whole)
+    assert all(seconds is not None and seconds < 5.0 for seconds in row.stream + row.whole)
 
 
 def test_a_server_that_does_not_notice_is_told_of_and_waited_for() -> None:
