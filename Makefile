@@ -2,21 +2,33 @@
 SHELL   := /bin/bash
 PYTHON  ?= python3
 WORLD   ?= latest
+PARTS   ?= yes
 UV_PIN  := 0.13.8
-AS_ROOT  = $(if $(filter 0,$(shell id -u)),,sudo)
 
+# What a reader sets may hold any character: it reaches the shell as a variable of its own, never as text of a command.
+SETTINGS := PYTHON BASE_URL MODEL TIMEOUT RUNS CONFIG ONLY PARTS NB
+GIVEN_PYTHON := $(filter-out file default undefined,$(origin PYTHON))
+$(foreach name,$(SETTINGS),$(if $(value $(name)),$(eval override $(name) := $$(value $(name)))$(eval export $(name))))
+
+WORLDS  := $(filter-out packages,$(sort $(patsubst requirements/%.txt,%,$(wildcard requirements/*.txt))))
+ifneq ($(words $(WORLD))$(filter $(WORLD),$(WORLDS)),1$(WORLD))
+$(error No such WORLD: '$(WORLD)'. There are: $(WORLDS))
+endif
 VENV    := $(if $(filter latest,$(WORLD)),.venv,.venv-$(WORLD))
 BIN     := $(VENV)/bin
 READY   := $(VENV)/.ready
-export UV := $(CURDIR)/.venv/bin/uv
 LOCK    := requirements/$(WORLD).txt
+OURS    := src/stream_deadline fake_vllm src/stream_lab
+export UV := $(CURDIR)/.venv/bin/uv
 COMPILE := pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links --no-annotate \
-           --no-header --all-extras --no-emit-package stream-deadline pyproject.toml
+           --no-header
+PROJECT := requirements/project.in --group pyproject.toml:dev --no-emit-package stream-deadline --no-emit-package fake-vllm \
+           --no-emit-package stream-lab
 
 # Kept compiled whatever the environment says: compiling took half the time of the tests.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup run regress check test test-real servers lint parts lab real-vllm notebooks lock clean
+.PHONY: help setup run regress check test test-real packages servers lint parts lab real-vllm notebooks lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -27,37 +39,52 @@ help: ## this list
 
 setup: $(READY) ## make the environment, nothing else
 
-$(LOCK):
-	@echo "No such WORLD: '$(WORLD)'. There are: $(sort $(patsubst requirements/%.txt,%,$(wildcard requirements/*.txt)))." >&2; exit 2
-
 # The seed world is Python 3.11, as in the post-mortem; uv finds it, or fetches it where it may.
-$(READY): $(LOCK) pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo "This needs Python 3.11 or newer as '$(PYTHON)'; name another with make PYTHON=/path/to/python3." >&2; exit 2; }
-	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "'$(PYTHON)' cannot make virtual environments; on Debian: apt-get install python3-venv." >&2; exit 2; }
+$(READY): $(LOCK) $(OURS:%=%/pyproject.toml) | same-python
+	@$(NEW_ENOUGH)
+	@"$$PYTHON" -c 'import ensurepip, venv' 2>/dev/null || { echo "'$$PYTHON' cannot make virtual environments; on Debian: apt-get install python3-venv." >&2; exit 2; }
 	@echo "Setting up $(VENV) (the '$(WORLD)' world) …"
-	@test -x .venv/bin/uv || { $(PYTHON) -m venv .venv && .venv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_PIN); }
+	@test -x .venv/bin/uv || { "$$PYTHON" -m venv .venv && .venv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_PIN) 2>.venv/setup.log; } || $(NO_PACKAGES)
 	@test $(WORLD) = latest || test -x $(BIN)/python || .venv/bin/uv venv --quiet --python 3.11 $(VENV) || { echo "The '$(WORLD)' world needs Python 3.11 on this machine." >&2; exit 2; }
-	@.venv/bin/uv pip install --quiet --python $(BIN)/python -r $(LOCK)
-	@.venv/bin/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@.venv/bin/uv pip install --quiet --python $(BIN)/python -r $(LOCK) $(OURS:%=--editable %) 2>.venv/setup.log || $(NO_PACKAGES)
 	@touch $@
 
-run: $(READY) ## the whole investigation: notebooks, verdicts, one HTML report
-	@$(BIN)/stream-lab run $(if $(BASE_URL),--base-url '$(BASE_URL)') $(if $(MODEL),--model '$(MODEL)') $(if $(TIMEOUT),--timeout '$(TIMEOUT)') $(if $(RUNS),--runs '$(RUNS)')
+NEW_ENOUGH  = "$$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo "This needs Python 3.11 or newer as '$$PYTHON'; name another with make PYTHON=/path/to/python3." >&2; exit 2; }
+NO_PACKAGES = { echo "The packages could not be installed. Is there a network? The installer's words are in .venv/setup.log." >&2; exit 2; }
+
+# An environment stays with the Python it was made with.
+.PHONY: same-python
+same-python:
+ifneq ($(GIVEN_PYTHON),)
+	@$(NEW_ENOUGH)
+	@test ! -x .venv/bin/python || "$$PYTHON" -c 'import sys; sys.exit(sys.argv[1] != str(sys.version_info[:2]))' "$$(.venv/bin/python -c 'import sys; print(sys.version_info[:2])')" 2>/dev/null || { echo "PYTHON='$$PYTHON' is another version than the one in .venv; run make clean first, or leave PYTHON out." >&2; exit 2; }
+endif
+
+run: $(READY) parts-here ## the whole investigation: notebooks, verdicts, one HTML report
+	@$(BIN)/stream-lab run $(if $(BASE_URL),--base-url "$$BASE_URL") $(if $(MODEL),--model "$$MODEL") $(if $(TIMEOUT),--timeout "$$TIMEOUT") $(if $(RUNS),--runs "$$RUNS")
 
 regress: $(READY) ## notebooks × versions × endpoints against the last good run; CONFIG=regress.yaml ARGS='--resume'
-	@$(BIN)/stream-lab regress $(if $(CONFIG),--config '$(CONFIG)') $(ARGS)
+	@$(BIN)/stream-lab regress $(if $(CONFIG),--config "$$CONFIG") $(ARGS)
 
 check: lint ## the inner loop: lint, types, and the tests that need no real time (under a minute)
 	@$(BIN)/pytest --quick -n 2 --timeout 30 tests
 
-test: lint ## lint, types, unit tests, and nbval on every notebook
+test: lint parts-here ## lint, types, unit tests, and nbval on every notebook
 	@$(BIN)/pytest
 
 test-real: $(READY) ## matrix, wire and notebooks 01-08 against a real vLLM: one started here, or BASE_URL=…
-	@TEST_REAL=1 REAL_VLLM_URL='$(BASE_URL)' REAL_VLLM_MODEL='$(MODEL)' $(BIN)/pytest -n 0 tests/real
+	@TEST_REAL=1 REAL_VLLM_URL="$$BASE_URL" REAL_VLLM_MODEL="$$MODEL" $(BIN)/pytest -n 0 tests/real
+
+packages: $(READY) ## build the three distributions into dist/, and try each alone in an environment of its own
+	@test -x .venv-packages/bin/python || .venv/bin/uv venv --quiet --python .venv/bin/python .venv-packages
+	@.venv/bin/uv pip install --quiet --python .venv-packages/bin/python -r requirements/packages.txt || $(NO_PACKAGES)
+	@rm -rf dist
+	@for folder in $(OURS); do .venv/bin/uv build --quiet --out-dir dist $$folder || exit; done
+	@.venv-packages/bin/twine check --strict dist/*.whl dist/*.tar.gz
+	@TEST_PACKAGES=dist $(BIN)/pytest tests/packages
 
 servers: $(READY) ## does cutting the client free the server? vLLM, transformers, llama.cpp, proxies (6 GB, half an hour the first time); ONLY=vllm
-	@$(BIN)/stream-lab servers $(if $(ONLY),--only '$(ONLY)')
+	@$(BIN)/stream-lab servers $(if $(ONLY),--only "$$ONLY")
 
 lint: $(READY)
 	@$(BIN)/ruff check
@@ -66,10 +93,13 @@ lint: $(READY)
 # Types are those of the newest libraries; older ones say, for instance, httpx where these say httpx2.
 	@test $(WORLD) != latest || $(BIN)/mypy
 
-# Ubuntu has Chromium as a snap only, which apt-get does not give; a browser that is there will do.
 parts: ## nginx, HAProxy and Chromium, from Debian, for what runs only with the real ones
-	@$(AS_ROOT) apt-get update -qq
-	@$(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nginx-light haproxy $$(command -v chromium chromium-browser google-chrome >/dev/null || echo chromium) >/dev/null
+	@$(SHELL) tools/install_parts.sh
+
+# Both commands of a newcomer install them; PARTS=no does not.
+.PHONY: parts-here
+parts-here:
+	@test "$$PARTS" = no || $(SHELL) tools/install_parts.sh --if-possible
 
 lab: $(READY) ## JupyterLab, open at notebook 00
 	@$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks/00_start_here.ipynb
@@ -78,11 +108,12 @@ real-vllm: $(READY) ## a real vLLM on this CPU with a tiny random-weight model (
 	@$(BIN)/stream-lab real-vllm
 
 notebooks: $(READY) ## rebuild notebooks/*.ipynb, executed, from notebooks/source/*.py
-	@$(BIN)/python tools/build_notebooks.py $(NB)
+	@$(BIN)/python tools/build_notebooks.py $$NB
 
 lock: $(READY) ## resolve requirements/*.txt anew
-	@.venv/bin/uv $(COMPILE) -o requirements/latest.txt
-	@.venv/bin/uv $(COMPILE) --constraint requirements/seed.in -o requirements/seed.txt
+	@.venv/bin/uv $(COMPILE) $(PROJECT) -o requirements/latest.txt
+	@.venv/bin/uv $(COMPILE) $(PROJECT) --constraint requirements/seed.in -o requirements/seed.txt
+	@.venv/bin/uv $(COMPILE) --group pyproject.toml:packages -o requirements/packages.txt
 
 clean: ## remove what setup and runs made
-	rm -rf .venv .venv-* runs .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf .venv .venv-* dist runs .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

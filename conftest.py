@@ -1,4 +1,4 @@
-"""How the tests are run: which files come first, which need no real time, and which a program that is not installed."""
+"""Order the test files, select the quick ones, and skip what needs a missing program."""
 
 import os
 import re
@@ -77,6 +77,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if os.environ.get("REQUIRE_REAL_PARTS") == "1":
         return
     for item in items:
-        # Where all must be there, a notebook that needs a missing program fails; here it says which.
+        # Under REQUIRE_REAL_PARTS such a notebook fails; here it is skipped, and says why.
         if item.path.suffix == ".ipynb" and (why := missing(item.path.name[:2])):
             item.add_marker(pytest.mark.skip(reason=why))

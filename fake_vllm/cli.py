@@ -1,4 +1,4 @@
-"""`fake-vllm`: start the server, list the scenarios, record a real server, print the schema of the configuration."""
+"""The command `fake-vllm`: serve, list scenarios, record a real server, print the schema."""
 
 import argparse
 import os
@@ -7,13 +7,14 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn, get_args
 
+from fake_vllm import __version__
 from fake_vllm.settings import Settings, SettingsError, make
 
 BROKEN_PIPE = 141  # the status that a shell shows for a program that SIGPIPE ended
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line; `arguments`: None for the process's own."""
+    """Run the command line; `arguments` are the process's own if None."""
     parser = _parser()
     _check_names(parser, sys.argv[1:] if arguments is None else arguments)
     options = vars(parser.parse_args(arguments))
@@ -27,7 +28,8 @@ def main(arguments: list[str] | None = None) -> None:
     except SettingsError as error:
         _fail(str(error))
     except BrokenPipeError:
-        # The reader, such as `head`, has what it wants. Python flushes once more at exit, which must not fail either.
+        # The reader, such as `head`, has read enough. Python flushes again at exit, which must not
+        # fail either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(BROKEN_PIPE) from None
 
@@ -82,7 +84,8 @@ def _record(options: dict[str, Any]) -> None:
         _fail(str(error))
     ended = recording.finish_reason or "broke off"
     print(
-        f"{len(recording.texts)} events in {sum(recording.gaps_ms) / 1000:.1f} s, {ended}; play them with --scenario replay:file={out}"
+        f"{len(recording.texts)} events in {sum(recording.gaps_ms) / 1000:.1f} s, {ended}; "
+        f"play them with --scenario replay:file={out}"
     )
 
 
@@ -90,7 +93,7 @@ COMMANDS = {"record": _record, "scenarios": _scenarios, "schema": _schema}
 
 
 def _check_names(parser: argparse.ArgumentParser, arguments: list[str]) -> None:
-    """Refuse an unknown option; argparse would take its value for a command."""
+    """Refuse an unknown option, whose value argparse would take for a command."""
     known = [option for action in parser._actions for option in action.option_strings]
     for argument in arguments:
         name = argument.partition("=")[0]
@@ -102,34 +105,21 @@ def _check_names(parser: argparse.ArgumentParser, arguments: list[str]) -> None:
             _fail(f"There is no option {name}. {hint}")
 
 
-class _Version(argparse.Action):
-    """Prints the version. It is looked up only then, since that takes long."""
-
-    def __call__(self, *_: object) -> NoReturn:
-        from importlib.metadata import entry_points
-
-        # The distribution is the one that has this command.
-        installed = (
-            entry.dist for entry in entry_points(group="console_scripts", name="fake-vllm")
-        )
-        version = next(
-            (distribution.version for distribution in installed if distribution is not None),
-            "(not installed)",
-        )
-        print(f"fake-vllm {version}")
-        raise SystemExit(0)
-
-
 class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one sentence."""
+
     def error(self, message: str) -> NoReturn:
         _fail(f"{message[0].upper()}{message[1:]}. See `fake-vllm --help`.")
 
 
 def _parser() -> argparse.ArgumentParser:
-    """Make the command line from the settings. It knows names only: values are checked where those of YAML are."""
+    """Make the command line from the settings.
+
+    It knows only names; values are checked together with those of YAML files.
+    """
     parser = _Parser(
         prog="fake-vllm",
-        description="A vLLM that misbehaves on request. Without a command it serves.",
+        description="A vLLM that misbehaves on request. Without a command, it starts the server.",
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
     )
@@ -137,9 +127,14 @@ def _parser() -> argparse.ArgumentParser:
         "--config",
         type=Path,
         metavar="FILE",
-        help="Settings as YAML; flags win over it. See `fake-vllm schema`.",
+        help="Settings as YAML; flags override them. See `fake-vllm schema`.",
     )
-    parser.add_argument("--version", action=_Version, nargs=0, help="Print the version.")
+    parser.add_argument(
+        "--version",
+        action="version",
+        version=f"fake-vllm {__version__}",
+        help="Print the version.",
+    )
     for name, field in Settings.model_fields.items():
         if name == "rules":
             continue
@@ -157,20 +152,20 @@ def _parser() -> argparse.ArgumentParser:
             )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     recorder = commands.add_parser(
-        "record", help="Record one streamed answer of a real endpoint, with its timing."
+        "record", help="Record one streamed answer of a real endpoint, with its times."
     )
     recorder.add_argument(
         "url",
         metavar="URL",
         help="The endpoint, as http://host:port/v1; the key is read from OPENAI_API_KEY.",
     )
-    recorder.add_argument("--out", required=True, metavar="FILE", help="Where to write it.")
-    recorder.add_argument("--model", help="Default: the first that the endpoint lists.")
+    recorder.add_argument("--out", required=True, metavar="FILE", help="The file to write.")
+    recorder.add_argument("--model", help="Default: the first model that the endpoint lists.")
     recorder.add_argument("--prompt", default="Tell me a story.", help="Default: %(default)s")
     recorder.add_argument(
         "--max-tokens", type=int, default=200, metavar="N", help="Default: %(default)s."
     )
-    commands.add_parser("scenarios", help="List what the server can play, one line each.")
+    commands.add_parser("scenarios", help="List the scenarios, one line each.")
     commands.add_parser("schema", help="Print the JSON schema of the configuration file.")
     return parser
 

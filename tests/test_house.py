@@ -1,5 +1,6 @@
 """The house keeps its promises: pins agree, no registry is named, names that others rely on are there."""
 
+import ast
 import os
 import re
 import shutil
@@ -7,11 +8,13 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 ROOT = Path(__file__).parents[1]
+DISTRIBUTIONS = ("src/stream_deadline", "fake_vllm", "src/stream_lab")
 NAMED = ("jupyterlab", "langchain-openai", "matplotlib", "nest-asyncio", "papermill", "nbval")
 
 
@@ -20,6 +23,13 @@ def pins(path: Path) -> dict[str, str]:
     return dict(
         re.findall(r"^([a-z0-9][\w.-]*)==([\w.]+)", path.read_text(encoding="utf-8"), re.MULTILINE)
     )
+
+
+def described(folder: str) -> dict[str, Any]:
+    """What a distribution's pyproject.toml says of the project."""
+    text = (ROOT / folder / "pyproject.toml").read_text(encoding="utf-8")
+    project: dict[str, Any] = tomllib.loads(text)["project"]
+    return project
 
 
 def tracked() -> list[Path]:
@@ -37,7 +47,8 @@ def test_the_conda_environment_has_the_pins_of_the_lock() -> None:
     environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
     lines = next(item["pip"] for item in environment["dependencies"] if isinstance(item, dict))
     assert "-r requirements/latest.txt" in lines
-    assert "--no-deps -e ." not in lines
+    assert [f"-e {folder}" for folder in DISTRIBUTIONS] == [x for x in lines if x.startswith("-e")]
+    assert "nginx" in environment["dependencies"]
     stated = dict(line.split("==") for line in lines if "==" in line)
     assert set(stated) == set(NAMED)
     assert {name: pins(ROOT / "requirements" / "latest.txt")[name] for name in NAMED} == stated
@@ -52,13 +63,74 @@ def test_the_seed_world_is_that_of_the_post_mortem() -> None:
 
 @pytest.mark.parametrize("world", ["latest", "seed"])
 def test_every_package_the_project_names_is_in_the_lock(world: str) -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    stated = [
-        *project["dependencies"],
-        *(item for extra in project["optional-dependencies"].values() for item in extra),
-    ]
-    names = {re.split(r"[<>=;\[ ]", item)[0] for item in stated} - {"stream-deadline"}
-    assert names <= set(pins(ROOT / "requirements" / f"{world}.txt"))
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    stated = [item for item in groups["dependency-groups"]["dev"] if isinstance(item, str)]
+    for folder in DISTRIBUTIONS:
+        project = described(folder)
+        stated += project["dependencies"]
+        for extra in project.get("optional-dependencies", {}).values():
+            stated += extra
+    names = {re.split(r"[<>=;\[ ]", item)[0] for item in stated}
+    ours = {described(folder)["name"] for folder in DISTRIBUTIONS}
+    assert names - ours <= set(pins(ROOT / "requirements" / f"{world}.txt"))
+
+
+def test_the_three_distributions_have_one_version_and_one_licence() -> None:
+    versions = {
+        re.search(r'^__version__ = "(.+)"$', (ROOT / folder / "__init__.py").read_text(), re.M)[1]  # type: ignore[index]
+        for folder in DISTRIBUTIONS
+    }
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert versions == {citation["version"]}
+    major, minor, _ = versions.pop().split(".")
+    pinned = f">={major}.{minor},<{major}.{int(minor) + 1}"
+    lab = described("src/stream_lab")["dependencies"]
+    assert {f"stream-deadline{pinned}", f"fake-vllm{pinned}"} <= set(lab)
+    for folder in DISTRIBUTIONS:
+        assert (ROOT / folder / "LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()
+
+
+# Modules whose distribution has another name, or that a distribution brings with it on purpose.
+BROUGHT_BY = {
+    "yaml": "pyyaml",
+    "playwright": "playwright",
+    "prometheus_client": "prometheus-client",
+    "typing_extensions": "typing-extensions",
+    "sse_starlette": "sse-starlette",
+    "stream_deadline": "stream-deadline",
+    "fake_vllm": "fake-vllm",
+    "langchain_core": "langchain-core",
+    "langchain_openai": "langchain-openai",
+}
+# Imported in a process that has them: those of the backends' own environments, and pytest by its plugin.
+ELSEWHERE = {"gguf", "pytest", "tokenizers", "torch", "transformers"}
+
+
+@pytest.mark.parametrize("folder", DISTRIBUTIONS)
+def test_every_direct_import_is_declared(folder: str) -> None:
+    project = described(folder)
+    declared = {
+        re.split(r"[<>=;\[ ]", item)[0]
+        for items in (
+            project["dependencies"],
+            *project.get("optional-dependencies", {}).values(),
+        )
+        for item in items
+    }
+    imported = {
+        name.partition(".")[0]
+        for path in (ROOT / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or ""]
+            if isinstance(node, ast.ImportFrom) and not node.level
+            else []
+        )
+    }
+    foreign = imported - set(sys.stdlib_module_names) - ELSEWHERE - {Path(folder).name}
+    assert {BROUGHT_BY.get(name, name) for name in foreign} <= declared
 
 
 def test_no_file_names_a_package_registry_or_a_path_of_this_machine() -> None:
@@ -81,10 +153,8 @@ def test_the_targets_and_commands_that_others_rely_on_are_there() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
     assert {"setup", "run", "test", "lab", "real-vllm"} <= targets
-    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
-        "scripts"
-    ]
-    assert set(scripts) == {"fake-vllm", "stream-lab"}
+    scripts = [name for folder in DISTRIBUTIONS for name in described(folder).get("scripts", {})]
+    assert scripts == ["fake-vllm", "stream-lab"]
 
 
 def test_an_unknown_world_and_an_old_python_are_one_clear_sentence(tmp_path: Path) -> None:
@@ -105,6 +175,30 @@ def test_an_unknown_world_and_an_old_python_are_one_clear_sentence(tmp_path: Pat
     )
     assert done.returncode != 0
     assert "needs Python 3.11 or newer" in done.stderr
+
+
+def test_an_environment_of_another_python_is_one_clear_sentence(tmp_path: Path) -> None:
+    other = tmp_path / "python3"
+    other.write_text("#!/bin/sh\n[ $# -gt 2 ] && exit 1\nexit 0\n")  # new enough, and another
+    other.chmod(0o755)
+    done = subprocess.run(
+        ["make", "setup", f"PYTHON={other}"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode != 0
+    assert "is another version than the one in .venv; run make clean first" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["BASE_URL", "MODEL", "TIMEOUT", "RUNS"])
+def test_what_a_reader_sets_reaches_the_command_as_it_is(name: str, tmp_path: Path) -> None:
+    odd = "a 'b' \"c\" $(touch here) `touch there` $HOME; touch elsewhere"
+    make = ["make", "--no-print-directory", "run", "PARTS=no", f"{name}={odd}", f"BIN={tmp_path}"]
+    shown = tmp_path / "stream-lab"
+    shown.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    shown.chmod(0o755)
+    done = subprocess.run(make, cwd=ROOT, capture_output=True, text=True, check=False)
+    flag = f"--{name.lower().replace('_', '-')}"
+    assert done.stdout.splitlines() == ["run", flag, odd], done.stderr
+    assert not [path for path in ("here", "there", "elsewhere") if (ROOT / path).exists()]
 
 
 def test_ci_runs_what_a_reader_runs() -> None:
@@ -143,7 +237,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         ("doctor/facts.py", "stream_lab.matrix.calls"),
         ("lint/finding.py", "stream_lab.doctor.facts"),
-        ("experiment/wait.py", "stream_lab.regress.row"),
+        ("experiment/wait.py", "stream_lab.regress.compare"),
         ("http/client.py", "stream_lab.experiment.wait"),
         ("plots/__init__.py", "stream_lab.processes.ports"),
     ],

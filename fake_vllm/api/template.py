@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fake_vllm.api.body import Rejected
-from fake_vllm.api.messages import Turn
+from fake_vllm.api.conversation import Turn
 
 _BOTH = (
-    "continue_final_message and add_generation_prompt are not compatible. Use continue_final_message when you want the model to "
-    "continue the final message, and add_generation_prompt when you want to add a header that will prompt it to start a new "
+    "continue_final_message and add_generation_prompt are not compatible. Use "
+    "continue_final_message when you want the model to "
+    "continue the final message, and add_generation_prompt when you want to add a header that will "
+    "prompt it to start a new "
     "assistant message instead."
 )
 
@@ -20,12 +22,17 @@ def render(
     continue_final_message: bool = False,
     options: Mapping[str, Any] | None = None,
 ) -> str:
-    """The prompt's text, in the manner of Qwen's template.
+    """Return the prompt's text, as Qwen's template writes it.
 
-    `options`: the request's `chat_template_kwargs`; `enable_thinking: false` writes an empty thought.
+    Args:
+        turns: the conversation.
+        add_generation_prompt: whether to begin the assistant's answer.
+        continue_final_message: whether the answer continues the last message.
+        options: the request's `chat_template_kwargs`; `enable_thinking: false` writes an empty
+            thought. None: there are none.
 
     Raises:
-        Rejected: there is nothing to render, or the last message cannot be continued.
+        Rejected: the conversation is empty, or the last message cannot be continued.
     """
     if not turns:
         raise Rejected(

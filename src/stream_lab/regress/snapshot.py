@@ -1,17 +1,20 @@
-"""The kit's own code as it stood when a run began, which every cell of the run imports, although the checkout may change."""
+"""A copy of the kit's code when a run begins, which every cell imports."""
 
 import hashlib
 import io
+import os
 import shutil
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import distribution
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import mkdtemp
 
-from stream_lab.cache import alone, cache_folder
-from stream_lab.data import EVIDENCE, data_folder, packaged
+from filelock import FileLock
+
+from stream_lab.cache import cache_folder
 
 PACKAGES = ("stream_deadline", "stream_lab", "fake_vllm")
 METADATA = ("METADATA", "entry_points.txt")
@@ -20,16 +23,16 @@ EPOCH = (1980, 1, 1, 0, 0, 0)
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The packages' files, zipped. `digest` names the content."""
+    """The packages' files, zipped; `digest` names the content."""
 
     digest: str
     packed: bytes
 
     def folder(self) -> Path:
-        """Where it is unpacked on this machine, for PYTHONPATH; unpacked by the first who asks."""
+        """Return the folder of the files, for PYTHONPATH; unpack them if need be."""
         home = cache_folder("code")
         place = home / self.digest[:16]
-        with alone(home / "lock"):
+        with FileLock(home / "lock"):
             if not place.exists():
                 partial = Path(mkdtemp(dir=home))
                 with zipfile.ZipFile(io.BytesIO(self.packed)) as archive:
@@ -40,7 +43,7 @@ class Snapshot:
 
 
 def digest() -> str:
-    """Names the code as it stands now."""
+    """Return a name for the code as it is now."""
     found = hashlib.sha256()
     for name, path in _files():
         found.update(name.encode() + b"\0" + path.read_bytes() + b"\0")
@@ -48,17 +51,17 @@ def digest() -> str:
 
 
 def take() -> Snapshot:
-    """The code as it stands now."""
+    """Copy the code as it is now."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, path in _files():
             archive.writestr(zipfile.ZipInfo(name, EPOCH), path.read_bytes(), zipfile.ZIP_DEFLATED)
-        ours = distribution("stream-deadline")
-        for name in METADATA:
-            text = ours.read_text(name) or ""
-            archive.writestr(
-                zipfile.ZipInfo(f"stream_deadline-{ours.version}.dist-info/{name}", EPOCH), text
-            )
+        for package in PACKAGES:
+            installed = distribution(package.replace("_", "-"))
+            for name in METADATA:
+                text = installed.read_text(name) or ""
+                folder = f"{package}-{installed.version}.dist-info"
+                archive.writestr(zipfile.ZipInfo(f"{folder}/{name}", EPOCH), text)
     return Snapshot(digest(), buffer.getvalue())
 
 
@@ -71,17 +74,16 @@ def _files() -> list[tuple[str, Path]]:
         root = Path(spec.origin).parent
         files += [
             (f"{package}/{path.relative_to(root).as_posix()}", path)
-            for path in sorted(root.rglob("*"))
-            if path.is_file() and "__pycache__" not in path.parts
-        ]
-    # The snapshot stands alone, so it carries what an editable installation finds in the checkout.
-    if not packaged(EVIDENCE).is_dir():
-        kept = data_folder(EVIDENCE)
-        files += [
-            (f"stream_lab/_{EVIDENCE}/{path.relative_to(kept).as_posix()}", path)
-            for path in sorted(kept.glob("*/*.json"))
+            for path in sorted(_walk(root))
+            if "__pycache__" not in path.parts
         ]
     return files
+
+
+def _walk(root: Path) -> Iterator[Path]:
+    """Yield the files below a folder, also those that a checkout has behind links."""
+    for folder, _, names in os.walk(root, followlinks=True):
+        yield from (Path(folder, name) for name in names)
 
 
 def _forget_the_oldest(home: Path, keep: int = 20) -> None:

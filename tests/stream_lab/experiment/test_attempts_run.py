@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from stream_lab import Endpoint, verdict
 from stream_lab.cli import app
-from stream_lab.data import EVIDENCE, data_folder
+from stream_lab.data_folders import EVIDENCE, data_folder
 from stream_lab.experiment import pictures
 from stream_lab.experiment.attempts_run import (
     ATTEMPTS,

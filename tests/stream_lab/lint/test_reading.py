@@ -33,17 +33,17 @@ def test_files_that_cannot_be_read_are_reported_and_the_others_are_read(
         if each.rule == NOT_READ
     }
     assert told == {
-        "a_syntax.py:1": "Not read: it is no Python of this version: invalid syntax.",
+        "a_syntax.py:1": "Not read: it is not valid Python for this version: invalid syntax.",
         "b_binary.py": "Not read: it is binary, not text.",
-        "c_latin.py": "Not read: it is no Python of this version: invalid or missing encoding declaration.",
-        "d_unknown.py": "Not read: it is no Python of this version: unknown encoding: klingon.",
-        "e_two.py:1": "Not read: it is no Python of this version: Missing parentheses in call to 'print'. Did you mean print(...)?.",
-        "f_deep.py:1": "Not read: it is no Python of this version: too many nested parentheses.",
-        "g_data.ipynb": "Not read: it is no notebook of format 4.",
-        "h_data.ipynb": "Not read: it is no notebook of format 4.",
+        "c_latin.py": "Not read: it is not valid Python for this version: invalid or missing encoding declaration.",
+        "d_unknown.py": "Not read: it is not valid Python for this version: unknown encoding: klingon.",
+        "e_two.py:1": "Not read: it is not valid Python for this version: Missing parentheses in call to 'print'. Did you mean print(...)?.",
+        "f_deep.py:1": "Not read: it is not valid Python for this version: too many nested parentheses.",
+        "g_data.ipynb": "Not read: it is not a notebook of format 4.",
+        "h_data.ipynb": "Not read: it is not a notebook of format 4.",
         "i_gone.py": "Not read: there is no such file or folder.",
         "missing.py": "Not read: there is no such file or folder.",
-        "readme.md:2": "Not read: it is no Python of this version: invalid syntax.",
+        "readme.md:2": "Not read: it is not valid Python for this version: invalid syntax.",
     }
     assert [each.location for each in findings if each.is_trap] == ["z.py:2:1"]
 
@@ -83,7 +83,7 @@ def test_a_folder_and_a_file_without_read_permission_are_reported(tmp_path: Path
 
 def test_a_folder_without_python_is_reported(tmp_path: Path) -> None:
     assert [each.message for each in check([tmp_path])] == [
-        "Not read: no file of Python (*.py, *.ipynb) lies here."
+        "Not read: no Python file (*.py, *.ipynb) is in this folder."
     ]
 
 

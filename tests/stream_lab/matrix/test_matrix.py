@@ -161,7 +161,7 @@ def test_a_class_without_a_parameter_has_no_cells_about_it() -> None:
 
 def test_a_listener_that_hears_of_no_end_does_not_hold(why: Why) -> None:
     assert why(ChatVllm, "callback") == ""
-    assert why(Deaf, "callback") == "its end was told as []"
+    assert why(Deaf, "callback") == "its end was reported as []"
 
 
 def test_the_picture_says_in_words_what_it_shows() -> None:

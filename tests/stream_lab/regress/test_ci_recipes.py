@@ -1,4 +1,4 @@
-"""The CI recipes of docs/ci: what they call is there, what they upload is made, and the exit status comes through. No service is asked."""
+"""The CI recipes of docs/ci: commands, uploads and exit statuses, without any service."""
 
 import fcntl
 import os
@@ -35,7 +35,7 @@ def body(file: Path) -> dict[Any, Any]:
 
 
 def steps(job: str = "regress") -> dict[str, dict[str, Any]]:
-    """GitHub's steps by name, or by what they use."""
+    """Return GitHub's steps by name, or by the action that they use."""
     return {step.get("name", step.get("uses")): step for step in body(GITHUB)["jobs"][job]["steps"]}
 
 
@@ -44,7 +44,7 @@ def gitlab_script() -> str:
 
 
 def cron_line() -> tuple[list[str], str, dict[str, str]]:
-    """The five fields, the command, and the variables."""
+    """Return the five fields, the command, and the variables."""
     lines = [
         line
         for line in (RECIPES / "crontab").read_text(encoding="utf-8").splitlines()
@@ -61,7 +61,7 @@ def service_lines(key: str) -> list[str]:
 
 
 def scripts() -> dict[str, str]:
-    """Every piece of shell that a recipe has, by where it stands."""
+    """Return every piece of shell in the recipes, by its place."""
     found = {
         f"github: {name}": step["run"]
         for job in body(GITHUB)["jobs"]
@@ -76,7 +76,7 @@ def scripts() -> dict[str, str]:
 
 
 def on_the_page() -> str:
-    """What the page shows as code."""
+    """Return the code on the page."""
     text = PAGE.read_text(encoding="utf-8")
     blocks = re.findall(r"^```bash\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     return "\n".join(
@@ -92,7 +92,7 @@ def on_the_page() -> str:
 @pytest.mark.parametrize(
     ("file", "schema"), [(GITHUB, "vendor.github-workflows"), (GITLAB, "vendor.gitlab-ci")]
 )
-def test_a_recipe_is_what_its_service_reads(file: Path, schema: str) -> None:
+def test_a_recipe_fits_the_schema_of_its_service(file: Path, schema: str) -> None:
     command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", schema, str(file)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -106,12 +106,12 @@ def test_shell_is_well_formed(place: str) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_no_script_is_filled_in_by_its_service() -> None:
-    """What somebody else writes, as an input, comes by the environment; in the text of a script it would be run."""
+def test_no_service_pastes_text_into_a_script() -> None:
+    """Inputs reach a script through the environment; in its text they would run as code."""
     assert [place for place, script in scripts().items() if "${{" in script] == []
 
 
-def test_every_target_is_one_of_the_makefile() -> None:
+def test_every_target_is_in_the_makefile() -> None:
     targets = set(
         re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
     )
@@ -124,7 +124,7 @@ def test_every_target_is_one_of_the_makefile() -> None:
     assert {place: names - targets for place, names in called.items() if names - targets} == {}
 
 
-def test_no_recipe_goes_by_make_where_the_status_matters(tmp_path: Path) -> None:
+def test_no_recipe_uses_make_where_the_status_matters(tmp_path: Path) -> None:
     (tmp_path / "Makefile").write_text("regress:\n\t@exit 1\n", encoding="utf-8")
     assert (
         subprocess.run(
@@ -139,7 +139,7 @@ def test_no_recipe_goes_by_make_where_the_status_matters(tmp_path: Path) -> None
     ] == []
 
 
-def test_every_option_is_one_of_the_command_line() -> None:
+def test_every_option_exists() -> None:
     commands = get_command(app).commands  # type: ignore[attr-defined]
     options = {
         name: {flag for parameter in command.params for flag in parameter.opts}
@@ -169,7 +169,7 @@ def test_every_python_that_a_world_names_is_set_up() -> None:
     assert body(GITLAB)["regress"]["image"].startswith("python:3.11-")
 
 
-def test_the_caches_are_where_things_are_kept(
+def test_the_recipes_cache_the_folders_that_the_kit_uses(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from stream_lab.cache import cache_folder
@@ -195,7 +195,7 @@ def test_the_caches_are_where_things_are_kept(
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A folder with a make that does nothing, and a stream-lab that ends as the variable STUB says."""
+    """Make a folder with stubs of make and stream-lab, which ends with STUB."""
     place = tmp_path / "checkout"
     for name, text in {
         "stubs/make": "#!/bin/sh\nexit ${STUB_MAKE:-0}\n",
@@ -216,7 +216,7 @@ exit "$STUB"
 def shell(
     script: str, folder: Path, *flags: str, **variables: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run a script as the services do, with the variables that its recipe gives it."""
+    """Run a script as the services do, with its recipe's variables."""
     file = folder / "script"
     file.write_text(script, encoding="utf-8")
     given = {"CONFIG": "regress.yaml", "AGAINST": "last", "ONLY": "", "RUN": RUN}
@@ -251,7 +251,7 @@ ENDS = [
 
 
 @pytest.mark.parametrize(("stub", "documents", "made", "status"), ENDS)
-def test_githubs_verdict_tells_a_regression_from_what_could_not_be_told(
+def test_githubs_verdict_tells_a_regression_from_an_unknown_result(
     stub: str, documents: str, made: str, status: int, checkout: Path
 ) -> None:
     given = {"STUB": stub, "STUB_DOCUMENTS": documents, "STUB_MAKE": made}
@@ -280,7 +280,7 @@ def test_githubs_verdict_tells_a_regression_from_what_could_not_be_told(
 
 
 @pytest.mark.parametrize(("stub", "documents", "made", "status"), ENDS)
-def test_gitlabs_script_tells_a_regression_from_what_could_not_be_told(
+def test_gitlabs_script_tells_a_regression_from_an_unknown_result(
     stub: str, documents: str, made: str, status: int, checkout: Path
 ) -> None:
     done = shell(gitlab_script(), checkout, STUB=stub, STUB_DOCUMENTS=documents, STUB_MAKE=made)
@@ -293,7 +293,7 @@ def test_gitlabs_script_tells_a_regression_from_what_could_not_be_told(
     assert body(GITLAB)["regress"]["allow_failure"] == {"exit_codes": [2]}
 
 
-def test_what_happens_after_a_bad_run_happens_after_a_bad_run() -> None:
+def test_the_steps_after_the_run_are_taken_after_a_bad_run_too() -> None:
     found = steps()
     for name in ("The page's summary", "All it made", "Keep the history", "The verdict"):
         assert found[name]["if"].startswith("always()"), name
@@ -302,7 +302,7 @@ def test_what_happens_after_a_bad_run_happens_after_a_bad_run() -> None:
     assert all(cache["when"] == "always" for cache in body(GITLAB)["regress"]["cache"])
 
 
-def test_githubs_job_may_read_and_no_more_and_every_action_has_its_version() -> None:
+def test_githubs_job_may_only_read_and_every_action_has_its_version() -> None:
     workflow = body(GITHUB)
     assert workflow["permissions"] == {"contents": "read"}
     assert {name: job.get("permissions") for name, job in workflow["jobs"].items()} == {
@@ -316,7 +316,7 @@ def test_githubs_job_may_read_and_no_more_and_every_action_has_its_version() -> 
     assert all("timeout-minutes" in job for job in workflow["jobs"].values())
 
 
-def test_a_comment_is_edited_or_made(checkout: Path) -> None:
+def test_a_comment_is_edited_or_added(checkout: Path) -> None:
     gh = checkout / "stubs" / "gh"
     gh.write_text(
         '#!/bin/sh\necho "$@" >>asked\ncat summary.md >>asked\ncase "$*" in *--edit-last*) exit 1;; esac\n',
@@ -344,7 +344,7 @@ def test_a_comment_is_edited_or_made(checkout: Path) -> None:
         pytest.param("gitlab", UNKNOWN, 2, id="gitlab-unknown"),
     ],
 )
-def test_what_a_recipe_uploads_is_what_a_run_makes(
+def test_a_recipe_uploads_the_files_that_a_run_makes(
     recipe: str, cell: str, status: int, checkout: Path
 ) -> None:
     write(checkout / "notebooks", "01", cell)
@@ -379,7 +379,7 @@ def test_what_a_recipe_uploads_is_what_a_run_makes(
 
 @pytest.fixture
 def units(tmp_path: Path, checkout: Path) -> Path:
-    """The units in a folder of their own, made for a checkout that is there."""
+    """Copy the units into a folder, for a checkout that exists."""
     folder = tmp_path / "units"
     folder.mkdir()
     for file in (SERVICE, TIMER):
@@ -393,7 +393,7 @@ def units(tmp_path: Path, checkout: Path) -> Path:
     shutil.which("systemd-analyze") is None,
     reason="systemd-analyze is not installed; on Debian: apt-get install systemd",
 )
-def test_systemd_takes_the_units(units: Path) -> None:
+def test_systemd_accepts_the_units(units: Path) -> None:
     files = [str(units / file.name) for file in (SERVICE, TIMER)]
     done = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", *files],
@@ -410,7 +410,7 @@ def test_systemd_takes_the_units(units: Path) -> None:
     assert (done.returncode, told) == (0, []), done.stderr
 
 
-def test_the_units_belong_together_and_no_status_is_made_a_success() -> None:
+def test_the_units_belong_together_and_no_failure_counts_as_success() -> None:
     assert SERVICE.stem == TIMER.stem
     assert service_lines("WorkingDirectory") == service_lines("ReadWritePaths") == [CHECKOUT]
     assert service_lines("ExecStart") == [f"{CHECKOUT}/.venv/bin/stream-lab regress"]
@@ -422,7 +422,7 @@ def test_the_units_belong_together_and_no_status_is_made_a_success() -> None:
 
 
 def cron(checkout: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    """The crontab's command as cron runs it: by sh, with next to nothing in the environment."""
+    """Run the crontab's command as cron does: by sh, in an almost empty environment."""
     home = checkout.parent
     if not (home / "stream-deadline").exists():
         (home / "stream-deadline").symlink_to(checkout)
@@ -455,9 +455,7 @@ def test_crontab_has_five_fields_and_a_command_that_cron_reads_whole() -> None:
     reason="flock is not installed; on Debian: apt-get install util-linux",
 )
 @pytest.mark.parametrize(("stub", "made"), [("0", "0"), ("1", "0"), ("2", "0"), ("0", "2")])
-def test_cron_has_something_to_mail_only_if_not_all_is_as_expected(
-    stub: str, made: str, checkout: Path
-) -> None:
+def test_cron_mails_only_if_not_all_is_as_expected(stub: str, made: str, checkout: Path) -> None:
     done = cron(checkout, STUB=stub, STUB_MAKE=made)
     status = made if made != "0" else stub
     assert done.stdout.startswith(
@@ -486,7 +484,7 @@ def test_cron_does_not_run_two_at_once_and_reads_the_keys(checkout: Path) -> Non
 @pytest.mark.parametrize(
     ("browser", "wanted"), [("google-chrome", False), ("chromium", False), ("another", True)]
 )
-def test_make_parts_takes_the_browser_that_is_there(
+def test_make_parts_accepts_an_installed_browser(
     browser: str, wanted: bool, tmp_path: Path
 ) -> None:
     asked = tmp_path / "asked"

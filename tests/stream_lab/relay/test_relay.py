@@ -166,7 +166,7 @@ def test_a_gpu_that_stopped_by_itself_proves_nothing() -> None:
     with bundled("abort:after=3", gap=0.01) as short, Relay("before", short) as relay:
         request = leave(relay, short, "/answer", after=0.5, watch=0.2)
     assert isinstance(request.server, Unknown)
-    assert "not running when the caller left" in request.server
+    assert "not running when the client disconnected" in request.server
 
 
 @pytest.mark.parametrize("said", ["-5", "0", "abc", "", "99999999999", "1.5"])
@@ -187,7 +187,7 @@ def test_a_relay_that_does_not_start_says_why(
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", "/nowhere")
     monkeypatch.setattr("sys.executable", "/bin/false")
-    with pytest.raises(ProcessError, match="did not start: it said nothing"):
+    with pytest.raises(ProcessError, match="did not start: it printed nothing"):
         Relay("after", gpu)
 
 
