@@ -216,22 +216,21 @@ async def _read(response: Any, stream: Any) -> AsyncIterator[bytes]:
 
 def bound_body(response: Any, budget: Budget, tracker: ConnectionTracker) -> None:
     """Replace the body of a synchronous client's response by a bounded one."""
-    response.stream = _body_class(_SyncBody, type(response.stream), "SyncByteStream")(
-        response, budget, tracker
-    )
+    theirs: Any = type(response.stream)
+    make = _body_class(_SyncBody, theirs, "SyncByteStream")
+    response.stream = make(response, budget, tracker)
 
 
 def bound_async_body(response: Any, budget: Budget, tracker: ConnectionTracker) -> None:
     """Replace the body of an asynchronous client's response by a bounded one."""
+    theirs: Any = type(response.stream)
     can_be_cut = tracker.can_cut and budget.clock is time.monotonic
-    kind = _AsyncBody if can_be_cut else _ReadAheadBody
-    response.stream = _body_class(kind, type(response.stream), "AsyncByteStream")(
-        response, budget, tracker
-    )
+    ours: Any = _AsyncBody if can_be_cut else _ReadAheadBody
+    response.stream = _body_class(ours, theirs, "AsyncByteStream")(response, budget, tracker)
 
 
 @lru_cache(maxsize=32)
-def _body_class(ours: type[Any], theirs: type[Any], base: str) -> type[Any]:
+def _body_class(ours: Any, theirs: Any, base: str) -> Any:
     """Return our class with the base class that the client's library looks for."""
     [family] = [each for each in theirs.__mro__ if each.__name__ == base][-1:] or [object]
     return type(ours.__name__, (ours, family), {})
