@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 from stream_deadline._transport import AsyncDeadlineTransport, DeadlineTransport
 
 C = TypeVar("C")
+T = TypeVar("T")
 
 # Where SDKs keep their HTTP client: OpenAI, Anthropic, Groq and others that Stainless generates.
 _INSIDE = ("_client",)
@@ -47,20 +48,54 @@ def bounded_client(
         ValueError: a bound is not a positive number of seconds, or a part is longer than the whole.
     """
     http = _http_client(client)
-    kind = AsyncDeadlineTransport if hasattr(http, "aclose") else DeadlineTransport
 
-    def wrap(transport: Any) -> Any:
+    def bound(transport: Any) -> Any:
         if transport is None:  # a mount that says: no proxy here
             return None
-        inner = transport.inner if isinstance(transport, kind) else transport
-        return kind(
-            inner, timeout, first_chunk_timeout=first_chunk_timeout, idle_timeout=idle_timeout
+        return bounded_transport(
+            transport,
+            timeout,
+            first_chunk_timeout=first_chunk_timeout,
+            idle_timeout=idle_timeout,
         )
 
-    http._transport = wrap(http._transport)
+    http._transport = bound(http._transport)
     for pattern, transport in list(http._mounts.items()):
-        http._mounts[pattern] = wrap(transport)
+        http._mounts[pattern] = bound(transport)
     return client
+
+
+def bounded_transport(
+    transport: T,
+    timeout: float | None = None,
+    *,
+    first_chunk_timeout: float | None = None,
+    idle_timeout: float | None = None,
+) -> T:
+    """Bound every request over a transport of httpx or httpx2.
+
+        client = httpx.Client(transport=bounded_transport(httpx.HTTPTransport(), timeout=45))
+
+    It uses public names of httpx only, but a client that is made with `transport=` takes no proxies
+    from the environment, and not the SDK's limits. `bounded_client` keeps what a client has.
+
+    Args:
+        transport: synchronous or asynchronous. It is wrapped, and told by its type to be what it was.
+        timeout: see `bounded_client`, as for the other two.
+        first_chunk_timeout: likewise.
+        idle_timeout: likewise.
+
+    Raises:
+        ValueError: a bound is not a positive number of seconds, or a part is longer than the whole.
+    """
+    kind: Any = (
+        AsyncDeadlineTransport if hasattr(transport, "handle_async_request") else DeadlineTransport
+    )
+    inner = transport.inner if isinstance(transport, kind) else transport
+    bounded: T = kind(
+        inner, timeout, first_chunk_timeout=first_chunk_timeout, idle_timeout=idle_timeout
+    )
+    return bounded
 
 
 def _http_client(client: Any) -> Any:

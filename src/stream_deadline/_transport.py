@@ -118,13 +118,7 @@ class _Call:
 
 
 class DeadlineTransport(_Transport):
-    """Bounds each request of a synchronous client of httpx or httpx2.
-
-        client = httpx.Client(transport=DeadlineTransport(httpx.HTTPTransport(), timeout=45))
-
-    A client that is made with `transport=` takes no proxies from the environment. `bounded_client`
-    keeps what a client has.
-    """
+    """Bounds each request of a synchronous client; see `bounded_transport`."""
 
     _blocking = True
 
@@ -171,7 +165,7 @@ class DeadlineTransport(_Transport):
 
 
 class AsyncDeadlineTransport(_Transport):
-    """Bounds each request of an asynchronous client; see `DeadlineTransport`."""
+    """Bounds each request of an asynchronous client; see `bounded_transport`."""
 
     _blocking = False
 
