@@ -1,15 +1,82 @@
-"""Notebooks that start a program which is not installed are skipped and say which; where all must be there, they fail."""
+"""Order the test files, select the quick ones, and skip what needs a missing program."""
 
 import os
+import re
+from pathlib import Path
 
 import pytest
 
 from stream_lab.processes.programs import missing
 
+# Files are handed to the workers in this order, so that none is left alone with a long one at the
+# end. A long file that is not named here costs time and nothing else; `--durations=30` finds it.
+FIRST = """
+tests/stream_lab/regress/test_cli.py
+tests/stream_lab/notebooks/test_investigation.py
+tests/stream_lab/matrix/test_matrix.py
+tests/stream_lab/doctor/test_stacks.py
+tests/stream_lab/regress/test_planted.py
+tests/stream_lab/relay/test_relay.py
+tests/stream_lab/regress/test_resume.py
+tests/stream_lab/experiment/test_attempts_run.py
+tests/stream_lab/relay/test_scaled.py
+tests/stream_lab/relay/test_new_relay.py
+tests/stream_deadline/test_left_behind.py
+notebooks/11_cut_when_scaling.ipynb
+notebooks/07_where_it_stops.ipynb
+tests/stream_lab/doctor/test_cli.py
+tests/stream_lab/regress/test_ci_recipes.py
+tests/fake_vllm/test_cli.py
+tests/stream_deadline/test_matrix.py
+tests/stream_deadline/test_matrix_pooled.py
+tests/stream_deadline/test_instrumented.py
+tests/stream_deadline/test_chat_vllm_bounds.py
+tests/fake_vllm/test_config.py
+tests/stream_lab/relay/test_new_relay_page.py
+tests/stream_lab/relay/test_relay_bad_input.py
+tests/stream_lab/regress/test_dask.py
+notebooks/09_erp_ai_gpu.ipynb
+notebooks/10_cut_in_production.ipynb
+tests/stream_deadline/test_raw_chunks.py
+tests/stream_deadline/test_reasoning.py
+tests/stream_deadline/test_matrix_tls.py
+tests/stream_deadline/test_matrix_uvloop.py
+""".split()
+
+# What a test module imports or asks for when it starts a process, opens a socket or waits.
+REAL_TIME = re.compile(
+    r"^\s*(from|import)\s.*\b("
+    r"subprocess|CliRunner|Fake|FakeVllm|bundled|processes|relay|uvicorn|scripted|played|stacks|runs"
+    r")\b|^\s+time\.sleep\(|\bEndpoint\b",
+    re.MULTILINE,
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--quick",
+        action="store_true",
+        help="only the test files that start no process, open no socket and do not wait",
+    )
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    if not config.getoption("--quick") or collection_path.is_dir():
+        return None
+    if collection_path.suffix == ".ipynb":
+        return True
+    if not collection_path.name.startswith("test_"):
+        return None
+    return bool(REAL_TIME.search(collection_path.read_text(encoding="utf-8"))) or None
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    root = Path(__file__).parent
+    place = {root / name: number for number, name in enumerate(FIRST)}
+    items.sort(key=lambda item: place.get(item.path, len(place)))
     if os.environ.get("REQUIRE_REAL_PARTS") == "1":
         return
     for item in items:
+        # Under REQUIRE_REAL_PARTS such a notebook fails; here it is skipped, and says why.
         if item.path.suffix == ".ipynb" and (why := missing(item.path.name[:2])):
             item.add_marker(pytest.mark.skip(reason=why))

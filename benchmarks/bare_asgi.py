@@ -1,7 +1,8 @@
 """The least that a stream under uvicorn costs: `python benchmarks/bare_asgi.py PORT GAP_MS`.
 
-A bare ASGI application on uvloop and httptools that sends one event, encoded beforehand, with each `send`, `max_tokens` times and
-then `[DONE]`, on an absolute schedule. It knows no faults, no queue and no metrics: not a fake, but what one may be measured by.
+A bare ASGI application on uvloop and httptools. Each `send` is one event that was encoded
+beforehand; `max_tokens` of them and then `[DONE]` follow an absolute schedule. It has no faults, no
+queue and no metrics: it is not a fake, but a measure for one.
 """
 
 import asyncio
@@ -13,8 +14,10 @@ from typing import Any
 import uvicorn
 
 EVENT = (
-    b'data: {"id":"chatcmpl-0123456789abcdef","object":"chat.completion.chunk","created":1763700000,"model":"fake-model",'
-    b'"choices":[{"index":0,"delta":{"content":" token"},"logprobs":null,"finish_reason":null,"token_ids":null}]}\n\n'
+    b'data: {"id":"chatcmpl-0123456789abcdef","object":"chat.completion.chunk",'
+    b'"created":1763700000,"model":"fake-model",'
+    b'"choices":[{"index":0,"delta":{"content":" token"},"logprobs":null,'
+    b'"finish_reason":null,"token_ids":null}]}\n\n'
 )
 HEADERS = [(b"content-type", b"text/event-stream; charset=utf-8")]
 
@@ -23,7 +26,7 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 class Bare:
-    """The application. `gap`: seconds between two events, 0 for as fast as the client takes them."""
+    """The application, with `gap` seconds between events; 0: as fast as possible."""
 
     def __init__(self, gap: float) -> None:
         self.gap = gap

@@ -1,22 +1,28 @@
-"""What does the deadline of `ChatVllm` cost, and how late is it?
+"""The cost of `ChatVllm`'s deadline, and how late it is.
 
-`python benchmarks/deadline_cost.py [--quick] [--json] [--only SECTION …]` measures, in one run and against plain `ChatOpenAI` in the
-same run, and prints markdown tables:
+`python benchmarks/deadline_cost.py [--quick] [--json] [--only SECTION …]` measures in one run,
+against plain `ChatOpenAI` in the same run, and prints markdown tables:
 
-* chunks: whole streams of 200 tokens, divided by their chunks. All models play in turns, many short rounds each, and a difference is
-  the median of the differences within a round, so that neither a busy machine nor a slow drift decides. Time is the CPU time of this
-  process, held on one core; the server is another one. Without a network, the bytes of the fake's own answer are replayed by a
-  transport in the HTTP client, either without a wait between two packets ("ready") or with a turn of the event loop before each
-  ("one by one"). Over a socket, the bundled fake sends as fast as it can, each event by itself or fifty in a packet.
+* chunks: whole streams of 200 tokens, divided by their chunks. All models play in turns, in many
+  short rounds, and a difference is the median of the differences within a round, so that neither a
+  busy machine nor a slow drift decides. Time is the CPU time of this process, which is held on one
+  core; the server is another process. Without a network, a transport in the HTTP client replays the
+  bytes of the fake's answer, either without a wait between two packets ("ready") or with a turn of
+  the event loop before each ("one by one"). Over a socket, the bundled fake sends as fast as it
+  can, each event by itself or fifty in a packet.
 * bounded: the same for `bounded` and `bounded_sync` alone, around a generator that does nothing.
-* lateness: many streams at once, started one after the other and open together until their deadlines. How long after its deadline,
-  counted from before the call, a caller has its error, and the server has seen the client leave. Beside it stand the same for plain
-  streams in `asyncio.timeout`, and the longest time for which the event loop, or the process, did not get round to a plain sleep.
-* memory: kB for each open stream, each figure from a process of its own. What Python allocated is told by `tracemalloc`; the growth
-  of the process includes what lies below.
-* calls: time to make a model, and for whole calls with an answer of one token.
+* lateness: many streams at once, started one after the other and open together until their
+  deadlines. The figure is how long after the deadline, counted from before the call, the client has
+  its error and the server sees the disconnect. Beside it are the same figures for plain streams in
+  `asyncio.timeout`, and the longest time in which the event loop, or the process, did not get to a
+  plain sleep.
+* memory: kB for each open stream, each figure from its own process. `tracemalloc` counts what
+Python
+  allocated; the growth of the process includes the layers below.
+* calls: the time to make a model, and for whole calls with an answer of one token.
 
-`ChatVllm` turns LangChain's `stream_chunk_timeout` off, so it is compared with a `ChatOpenAI` without it as well, where there is one.
+`ChatVllm` turns LangChain's `stream_chunk_timeout` off. Where that exists, it is also compared with
+a `ChatOpenAI` without it.
 """
 
 import argparse
@@ -83,8 +89,11 @@ Play = Callable[[], int]
 
 @dataclass(frozen=True)
 class Scale:
-    """How much is measured: `rounds` of streams of `tokens` tokens, or of so many `repeats` of a call; `streams` and `threads` at
-    once; `alone` times where that is a single one; the memory of `open` streams, whose consumers do as in `consumers`.
+    """How much is measured.
+
+    `rounds` of streams of `tokens` tokens, or of N `repeats` of a call; `streams` and `threads` at
+    once; `alone` times for a single one; the memory of `open` streams, whose consumers do as
+    `consumers` says.
     """
 
     rounds: int
@@ -126,7 +135,7 @@ QUICK = Scale(
 
 @dataclass(frozen=True)
 class Spent:
-    """What one round took, in microseconds for each of its chunks or calls."""
+    """The cost of one round, in microseconds for each chunk or call."""
 
     cpu: float
     wall: float
@@ -134,7 +143,7 @@ class Spent:
 
 @dataclass(frozen=True)
 class Lab:
-    """What every section needs: the scale, two servers (one as fast as it can, one at a reading pace), and a sign of life."""
+    """The needs of every section: the scale, two servers, and a sign of life."""
 
     scale: Scale
     fast: Fake
@@ -142,11 +151,14 @@ class Lab:
     done: Callable[[str], None]
 
 
-# --- taking turns ---------------------------------------------------------------------------------------------------------------
+# --- taking turns ------------------------------------------------
 
 
 def in_turns(plays: dict[str, Play], rounds: int) -> dict[str, list[Spent]]:
-    """Play each `rounds` times, forwards and backwards in turn. A play says how many chunks or calls it had."""
+    """Play each `rounds` times, forwards and backwards in turn.
+
+    A play returns how many chunks or calls it had.
+    """
     spent: dict[str, list[Spent]] = {name: [] for name in plays}
     with on_one_core():
         for play in plays.values():
@@ -167,7 +179,11 @@ def timed(play: Play) -> Spent:
 
 @contextmanager
 def on_one_core() -> Iterator[None]:
-    """LangChain's parser works in threads, and what a change of threads costs depends on which cores happen to be free."""
+    """Hold this process on one core.
+
+    LangChain's parser works in threads, and the cost of a change of threads depends on which cores
+    are free.
+    """
     if not hasattr(os, "sched_setaffinity"):
         yield
         return
@@ -180,7 +196,7 @@ def on_one_core() -> Iterator[None]:
 
 
 def compared(spent: dict[str, list[Spent]]) -> Record:
-    """Medians of CPU time for each, and how much more `ChatVllm` takes than the others."""
+    """Return the median CPU time of each, and how much more `ChatVllm` takes."""
     record: Record = {
         f"{name}, µs": median(each.cpu for each in rounds) for name, rounds in spent.items()
     }
@@ -195,14 +211,14 @@ def compared(spent: dict[str, list[Spent]]) -> Record:
 
 
 def more(mine: list[Spent], other: list[Spent]) -> dict[str, float]:
-    """The differences within each round, and that between the best rounds."""
+    """Return the differences within each round, and the one between the best rounds."""
     low, middle, high = quantiles([a.cpu - b.cpu for a, b in zip(mine, other, strict=True)], n=4)
     best = min(each.cpu for each in mine) - min(each.cpu for each in other)
     return {"median": middle, "1st quartile": low, "3rd": high, "of the minima": best}
 
 
 def times(mine: list[Spent], other: list[Spent]) -> dict[str, float]:
-    """The ratios within each round, and that of the best rounds."""
+    """Return the ratios within each round, and the one of the best rounds."""
     best = min(each.cpu for each in mine) / min(each.cpu for each in other)
     return {
         "median": median(a.cpu / b.cpu for a, b in zip(mine, other, strict=True)),
@@ -210,11 +226,15 @@ def times(mine: list[Spent], other: list[Spent]) -> dict[str, float]:
     }
 
 
-# --- chunks ---------------------------------------------------------------------------------------------------------------------
+# --- chunks ------------------------------------------------
 
 
 class Replay:
-    """A server inside the HTTP client: the packets of the fake's answer, recorded once. `waits`: give way before each packet."""
+    """A server inside the HTTP client, which replays the fake's recorded packets.
+
+    Attributes:
+        waits: whether to give way before each packet.
+    """
 
     def __init__(self, fake: Fake, tokens: int) -> None:
         body = {
@@ -258,7 +278,7 @@ class Replay:
 
 
 def settings(fake: Fake, scenario: str) -> dict[str, Any]:
-    """What a model is made with. Plain `ChatOpenAI` would not ask for the usage, and get a chunk less."""
+    """Return the arguments of a model; plain `ChatOpenAI` would not request the usage."""
     return {
         "model": fake.model,
         "base_url": fake.base_url,
@@ -280,7 +300,7 @@ def count_sync(stream: Iterator[Any]) -> int:
 
 
 def chunk_plays(runner: asyncio.Runner, call: str, made_with: dict[str, Any]) -> dict[str, Play]:
-    """One way to call, for each kind of model that differs in it."""
+    """Return one way to call, for each kind of model that differs in it."""
     if call == "stream":
         return {
             name: partial(play_sync, KINDS[name](**made_with))
@@ -328,7 +348,7 @@ def chunks(lab: Lab) -> list[Record]:
     return records
 
 
-# --- bounded --------------------------------------------------------------------------------------------------------------------
+# --- bounded ------------------------------------------------
 
 
 async def numbers(length: int, waits: bool) -> AsyncIterator[int]:
@@ -386,7 +406,7 @@ def play_bounded_range(length: int) -> int:
     return count_sync(bounded_sync(iter(range(length)), 45))
 
 
-# --- lateness -------------------------------------------------------------------------------------------------------------------
+# --- lateness ------------------------------------------------
 
 
 BY_TIMEOUT, BY_SCOPE, IN_THREADS = (
@@ -397,7 +417,7 @@ BY_TIMEOUT, BY_SCOPE, IN_THREADS = (
 
 
 class Crowd:
-    """Streams that all run into their deadline. Each is found in the server's ledger by the id that it sent."""
+    """Streams that all run into their deadline, with ids for the server's ledger."""
 
     def __init__(self, fake: Fake, way: str, size: int) -> None:
         # A core can begin some hundred streams a second, and none should begin while others end.
@@ -416,7 +436,7 @@ class Crowd:
         self.raised: dict[str, float] = {}
 
     def play(self) -> float:
-        """The longest standstill beside it, in seconds."""
+        """Play the streams, and return the longest standstill beside them, in seconds."""
         return in_threads(self) if self.way == IN_THREADS else asyncio.run(in_a_loop(self))
 
     def ids(self) -> list[str]:
@@ -445,7 +465,10 @@ class Crowd:
         self.raised[id] = time.monotonic()
 
     def server_late(self, fake: Fake) -> list[float]:
-        """Seconds after each deadline until the server saw the client leave; infinite where it has not, two seconds later."""
+        """Return the seconds after each deadline until the server saw the disconnect.
+
+        Infinite: it had not seen it two seconds later.
+        """
         until = time.monotonic() + 2
         while None in (left := self._left(fake)).values() and time.monotonic() < until:
             time.sleep(0.1)
@@ -532,7 +555,7 @@ def late(lab: Lab, way: str, size: int) -> Record:
 
 
 def percentiles(seconds: Sequence[float]) -> dict[str, float]:
-    """By rank, so that each of them was measured."""
+    """Return percentiles by rank, so that each value was measured."""
     ordered = sorted(seconds)
     picked = {
         f"p{percent}": ordered[min(len(ordered) - 1, len(ordered) * percent // 100)] * 1e3
@@ -541,11 +564,11 @@ def percentiles(seconds: Sequence[float]) -> dict[str, float]:
     return {**picked, "max": ordered[-1] * 1e3}
 
 
-# --- memory ---------------------------------------------------------------------------------------------------------------------
+# --- memory ------------------------------------------------
 
 
 def kilobytes(kind: str, base_url: str, streams: int, pulls: bool, traced: bool) -> float:
-    """kB for each of many open streams, after three tokens. Runs in a process of its own."""
+    """Return kB for each of many open streams, after three tokens, from its own process."""
     return asyncio.run(_kilobytes(kind, base_url, streams, pulls, traced))
 
 
@@ -578,7 +601,7 @@ def in_use(traced: bool) -> int:
 
 
 async def opened(model: ChatOpenAI, streams: int, pulls: bool) -> list["asyncio.Task[None]"]:
-    """So many streams that have said three tokens, and whose consumer waits for the fourth or has stopped pulling."""
+    """Open N streams that have sent three tokens; their consumers wait or stop pulling."""
     arrived = asyncio.Semaphore(0)
     tasks = [asyncio.create_task(pull(model.astream("Hi"), arrived, pulls)) for _ in range(streams)]
     for _ in range(streams):
@@ -618,13 +641,13 @@ def memory(lab: Lab) -> list[Record]:
 
 
 def processes() -> ProcessPoolExecutor:
-    """Two at a time, and each does one thing and ends."""
+    """Run processes two at a time; each does one thing and ends."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["stream_deadline", "stream_lab.experiment.fake"])
     return ProcessPoolExecutor(2, mp_context=context, max_tasks_per_child=1)
 
 
-# --- calls ----------------------------------------------------------------------------------------------------------------------
+# --- calls ------------------------------------------------
 
 
 def calls(lab: Lab) -> list[Record]:
@@ -664,12 +687,15 @@ def on(
 
 
 def first_call(lab: Lab, fresh: Fake, kind: str) -> Play:
-    """Over a socket, and each on a connection of its own: a pooled one would belong to an event loop that is over."""
+    """Time a first call over a socket, each on a new connection.
+
+    A pooled connection would belong to an event loop that has ended.
+    """
     model = KINDS[kind](**settings(fresh, "finite"), default_headers={"connection": "close"})
     return repeat(lab, lambda: asyncio.run(model.ainvoke("Hi", max_tokens=1)))
 
 
-# --- the whole ------------------------------------------------------------------------------------------------------------------
+# --- the whole ------------------------------------------------
 
 SECTIONS: dict[str, tuple[str, Callable[[Lab], list[Record]]]] = {
     "chunks": ("CPU time per chunk", chunks),
@@ -682,7 +708,7 @@ SECTIONS: dict[str, tuple[str, Callable[[Lab], list[Record]]]] = {
 
 @contextmanager
 def signs_of_life() -> Iterator[Callable[[str], None]]:
-    """On stderr, so that stdout can go into a file."""
+    """Print on stderr, so that stdout can go into a file."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -718,7 +744,7 @@ def world() -> str:
 
 
 def markdown(records: list[Record]) -> str:
-    """A table; several numbers of one kind share a cell, and their names stand in its heading."""
+    """Return a table, in which several numbers of one kind share a cell."""
     headings = {heading(*cell): cell[0] for record in records for cell in record.items()}
     rows = [list(headings), ["---"] * len(headings)]
     rows += [[shown(record.get(name, "")) for name in headings.values()] for record in records]
@@ -760,7 +786,7 @@ def main() -> None:
         help=", ".join(SECTIONS),
     )
     options = parser.parse_args()
-    gc.freeze()  # what was imported is not looked through again before every round
+    gc.freeze()  # imported objects are not collected again before every round
     results = measure(QUICK if options.quick else FULL, options.only)
     if options.json:
         print(json.dumps({"world": world(), **results}, ensure_ascii=False, indent=1))

@@ -1,7 +1,8 @@
-"""How fast does the doctor read code? `python benchmarks/doctor_code.py [FOLDER]`.
+"""The speed of the doctor for code: `python benchmarks/doctor_code.py [FOLDER]`.
 
-Reads a folder of Python (without one, the packages that are installed here) as `check` does, and prints lines, seconds of this
-process's CPU time and lines per second; beside it, what parsing alone takes, which is the floor.
+It reads a folder of Python as `check` does, or else the installed packages. It prints lines,
+seconds of this process's CPU time and lines per second, and the time of parsing alone, which is the
+floor.
 """
 
 import argparse
@@ -35,7 +36,8 @@ def main() -> None:
     print("|---|---|---|---|---|---|")
     rate = result.lines / whole
     print(
-        f"| {result.files:,} | {result.lines:,} | {parsing:.1f} | {whole:.1f} | {rate:,.0f} | {100_000 / rate:.1f} |"
+        f"| {result.files:,} | {result.lines:,} | {parsing:.1f} | {whole:.1f} | {rate:,.0f} | "
+        f"{100_000 / rate:.1f} |"
     )
     print("\nfindings:", dict(Counter(each.rule for each in result.findings)))
 

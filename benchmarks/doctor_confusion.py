@@ -1,6 +1,7 @@
-"""What the doctor finds in stacks whose fault is known: `python benchmarks/doctor_confusion.py [--only TEXT]`.
+"""The doctor's diagnoses of stacks whose fault is known.
 
-Prints the confusion table of docs/doctor.md, what was wrong, and how long the first verdict took.
+`python benchmarks/doctor_confusion.py [--only TEXT]` prints the confusion table of docs/doctor.md,
+the wrong diagnoses, and how long the first verdict took.
 """
 
 import argparse
@@ -33,13 +34,15 @@ def main() -> None:
         where = f" ({diagnosis.layer})" if diagnosis.layer else ""
         mark = "✔" if good else "✘"
         print(
-            f"{mark} {stack.name:40} {diagnosis.cause}{where} {diagnosis.confidence:.2f} {took:.1f} s",
+            f"{mark} {stack.name:40} {diagnosis.cause}{where} {diagnosis.confidence:.2f} "
+            f"{took:.1f} s",
             file=sys.stderr,
             flush=True,
         )
         if not good:
             wrong.append(
-                f"- {stack.name}: {stack.cause} {stack.layer}, found {diagnosis.cause} {diagnosis.layer}: {diagnosis.evidence}"
+                f"- {stack.name}: {stack.cause} {stack.layer}, found {diagnosis.cause} "
+                f"{diagnosis.layer}: {diagnosis.evidence}"
             )
     print("| is | found | times |\n|---|---|---|")
     for (is_, was), times in sorted(found.items()):

@@ -1,8 +1,9 @@
-"""How like a vLLM the fake is: a real one is measured, the fake is set to its pace, and is measured in the same way.
+"""How close the fake is to a real vLLM, at the same pace.
 
     python -m benchmarks.fake_versus_real [--real-url http://127.0.0.1:8100/v1]
 
-Without an address a real vLLM is started on this CPU. Times are in milliseconds, as a bare socket sees them.
+Without an address, a real vLLM is started on this CPU. Times are in milliseconds, as a bare socket
+sees them.
 """
 
 import argparse
@@ -33,7 +34,7 @@ QUESTION = "Tell me a story."
 
 @dataclass
 class Measured:
-    """One server. Lists hold every single value, in milliseconds, so that a row can show their spread."""
+    """One server, with every value in milliseconds, so that a row can show the spread."""
 
     first_token: list[float] = field(default_factory=list)
     gap: list[float] = field(default_factory=list)
@@ -46,7 +47,7 @@ class Measured:
 
 
 def measure(url: str, model: str, *, wire: bool = True) -> Measured:
-    """Ask a server that nobody else is using."""
+    """Measure a server that has no other clients."""
     found = Measured()
     for _ in range(STREAMS):
         found.first_token.append(_arrivals(url, model, 1)[0])
@@ -81,7 +82,10 @@ def _body(model: str, tokens: int, *, stream: bool) -> dict[str, Any]:
 
 
 def _arrivals(url: str, model: str, tokens: int) -> list[float]:
-    """When each token's event came, in milliseconds since the request. Events in one packet came at once."""
+    """Return when each token's event came, in milliseconds since the request.
+
+    Events in one packet came at once.
+    """
     began, at, text = time.monotonic(), [], b""
     with bare_chat(url, _body(model, tokens, stream=True)) as connection:
         while b"data: [DONE]" not in text:
@@ -94,7 +98,7 @@ def _arrivals(url: str, model: str, tokens: int) -> list[float]:
 
 
 def _cut(url: str, model: str, *, stream: bool) -> tuple[float, float]:
-    """Milliseconds from the close of the connection until nothing runs, and tokens counted meanwhile."""
+    """Return the milliseconds from the disconnect until nothing runs, and the tokens until then."""
     with direct_client(timeout=10) as client:
 
         def look() -> dict[str, float]:
@@ -114,7 +118,7 @@ def _cut(url: str, model: str, *, stream: bool) -> tuple[float, float]:
                 except TimeoutError:
                     continue
             before = look()
-            assert before["vllm:num_requests_running"] == 1, "somebody else is using this server"
+            assert before["vllm:num_requests_running"] == 1, "another client is using this server"
         closed = time.monotonic()
         while look()["vllm:num_requests_running"]:
             assert time.monotonic() < closed + 20, "it was not freed"
@@ -135,11 +139,14 @@ def _finished(url: str) -> dict[str, float]:
 
 def _told(values: list[float]) -> str:
     ordered = sorted(values)
-    return f"{statistics.median(ordered):.1f} ({ordered[int(0.95 * (len(ordered) - 1))]:.1f}; {ordered[-1]:.1f})"
+    return (
+        f"{statistics.median(ordered):.1f} ({ordered[int(0.95 * (len(ordered) - 1))]:.1f}; "
+        f"{ordered[-1]:.1f})"
+    )
 
 
 def table(real: Measured, fake: Measured) -> str:
-    """Markdown: median, and in brackets the 95 % quantile and the most."""
+    """Return a Markdown table: median, and in brackets 95 % quantile and maximum."""
     rows: list[tuple[str, Any, Any]] = [
         (name, _told(getattr(real, key)), _told(getattr(fake, key)))
         for name, key in (
@@ -173,7 +180,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--real-url", help="of a vLLM that nobody else is using")
+    parser.add_argument("--real-url", help="the address of a vLLM without other clients")
     given = parser.parse_args()
     with ExitStack() as stack:
         url = given.real_url or stack.enter_context(RealServer(VLLM, Console(stderr=True))).url
@@ -183,7 +190,8 @@ def main() -> None:
     with FakeVllm("finite", gap=gap / 1000, first_token_ms=f"{first:.1f}", model=model) as fake:
         print(table(real, measure(fake.base_url, model)))
     print(
-        f"\nThe fake was set to --first-token-ms {first:.1f} --gap-ms {gap:.1f}, the real one's medians."
+        f"\nThe fake was set to --first-token-ms {first:.1f} --gap-ms {gap:.1f}, the real one's "
+        "medians."
     )
 
 

@@ -1,23 +1,31 @@
-"""How does `fake_vllm` compare with other fake servers, in one run on one machine?
+"""A comparison of `fake_vllm` with other fake servers, in one run on one machine.
 
-`python benchmarks/fake_vllm_peers.py [--quick] [--only ROW …] [--servers NAME …] [--seconds S] [--rounds N] [--json FILE]` plays the
-same loads on `fake_vllm`, on a bare ASGI application under uvicorn ("raw", what uvicorn itself costs) and on its peers, which it
-installs into a cache folder when they are not there: AIMock (npm), LLM Katan and guidellm's mock server (PyPI; the last takes 5 GB).
-It prints a markdown table. Each cell is a figure and its ratio to the best peer's, 2.00× always being twice as good, also where less
-is better. "raw" is not a peer. Believe the ratios more than the figures; what disturbed a figure stands below the table.
+`python benchmarks/fake_vllm_peers.py [--quick] [--only ROW …] [--servers NAME …] [--seconds S]
+[--rounds N] [--json FILE]` plays the same loads on `fake_vllm`, on a bare ASGI application under
+uvicorn ("raw", the cost of uvicorn itself) and on its peers. Missing peers are installed into a
+cache folder: AIMock (npm), LLM Katan and guidellm's mock server (PyPI; the last takes 5 GB). It
+prints a markdown table. Each cell is a figure and its ratio to the best peer's; 2.00× is always
+twice as good, even where less is better. "raw" is not a peer. Trust the ratios more than the
+figures; notes on disturbed figures are below the table.
 
-Servers take turns row by row, a fresh process each time, held on one core, the client on another. Rows:
+Servers take turns row by row, in a new process each time, held on one core, with the client on
+another. Rows:
 
-* unpaced1, unpaced16: so many streams at once, as fast as they go, whole: 200 000 events together, again until the time is up.
-* paced200 (10 ms), paced1000 (50 ms): 20 000 events a second. paced1000fast (20 ms): 50 000; only the fake and raw. Streams begin one
-  after the other within a second; what counts is a window of `--seconds` once all flow. How late an event is, is told by the schedule
-  that fits its own stream best: that on which none is early.
-* unread: one client asks for 200 000 events and does not read for 4 s.
-* idle: 10 000 open streams that have said one token and wait (scenario `stall`); only the fake.
+* unpaced1, unpaced16: N streams at once, as fast as they go, whole: 200 000 events together, again
+  until the time is up.
+* paced200 (10 ms), paced1000 (50 ms): 20 000 events a second. paced1000fast (20 ms): 50 000; only
+the
+  fake and raw. Streams begin one after the other within a second; the figure is from a window of
+  `--seconds` once all flow. How late an event is follows from the schedule that fits its own stream
+  best, on which no event is early.
+* unread: one client requests 200 000 events and does not read for 4 s.
+* idle: 10 000 open streams that have sent one token and wait (scenario `stall`); only the fake.
 * endless: one stream of 10 million events; only the fake.
 * start: from the start of the process to the first event of a streamed answer, and its memory then.
-* drop: 200 clients at 10 ms leave at once. How long until the server has closed their sockets, and the fake, by its own
-  `vllm:num_requests_running`, has stopped; and the CPU it still takes, 3 to 6 seconds later.
+* drop: 200 clients at 10 ms disconnect at once. The figures are how long until the server has
+closed
+  their sockets, and until the fake, by its own `vllm:num_requests_running`, has stopped; and the
+  CPU that it takes 3 to 6 seconds later.
 
 CPU is user and system time of the server and its children. MB are 10⁶ bytes of resident memory.
 """
@@ -62,7 +70,7 @@ FULL_CLIENT = 0.9
 
 Figures = dict[str, float]
 
-# Figures of which less is better, each with the least difference that means something. Of all others more is better.
+# Figures of which less is better, each with the least meaningful difference. Of others, more is.
 LESS = {
     "first event, worst, ms": 0.1,
     "late p50, ms": 0.1,
@@ -83,12 +91,19 @@ LESS = {
 
 @dataclass(frozen=True)
 class Scale:
-    """How much is measured. Times in seconds.
+    """How much is measured, with times in seconds.
 
-    `seconds`: a window. `spread`: in which paced streams begin; `settle`: until the window, once all have. `events`: of all unpaced
-    streams of a round together. `unread`: how long nobody reads. `idle`: streams that wait. `marks`: events of the endless stream at
-    which memory is read, and `endless`: the longest that may take. `starts`: of a process. `after`: from and until when after a drop
-    the CPU is looked at.
+    Attributes:
+        seconds: a window.
+        spread: the time in which paced streams begin.
+        settle: the time from then to the window.
+        events: the events of all unpaced streams of a round together.
+        unread: how long the client does not read.
+        idle: the number of waiting streams.
+        marks: the events of the endless stream at which memory is read.
+        endless: the longest that the endless stream may take.
+        starts: the number of processes to start.
+        after: from and until when the CPU is read after a drop.
     """
 
     seconds: float = 5.0
@@ -103,7 +118,7 @@ class Scale:
     after: tuple[float, float] = (3.0, 6.0)
 
     def tokens(self, gap_ms: int) -> int:
-        """Enough for a paced stream to outlast its window."""
+        """Return enough tokens for a paced stream to outlast its window."""
         return round((self.seconds * 5 + 3) * 1000 / gap_ms)
 
 
@@ -113,20 +128,24 @@ QUICK = Scale(0.6, 0.2, 0.2, 50_000, 0.5, 1000, (50_000, 100_000, 200_000), 5.0,
 
 @dataclass
 class Lab:
-    """What a row is measured with: the scale, the core for servers (None: any), and what there is to note about its figures."""
+    """The settings of a row: scale, servers' core (None: any), and notes."""
 
     scale: Scale
     core: int | None
     notes: list[str] = field(default_factory=list)
 
 
-# --- the client -----------------------------------------------------------------------------------------------------------------
+# --- the client ------------------------------------------------
 
 
 class Reader(asyncio.Protocol):
-    """One stream. Counts its events, and while `arrivals` is an array, notes when each came. Times by `time.perf_counter()`.
+    """One stream, which counts its events, and notes their times while `arrivals` is an array.
 
-    `rest`: seconds to look away after a small packet, so that the next one is larger, and the client not the limit; 0: never.
+    Times are those of `time.perf_counter()`.
+
+    Attributes:
+        rest: seconds to pause after a small packet, so that the next one is larger and the client
+            is not the limit. 0: never.
     """
 
     def __init__(self, request: bytes, rest: float) -> None:
@@ -143,7 +162,9 @@ class Reader(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)  # uvloop's is not derived from it
-        if self.rest:  # what comes meanwhile must find room, or the server would be held up, and then send larger packets
+        # Data that arrives during a rest needs room, or the server would wait, and send larger
+        # packets.
+        if self.rest:
             self.transport.get_extra_info("socket").setsockopt(
                 socket.SOL_SOCKET, socket.SO_RCVBUF, ROOM
             )
@@ -178,7 +199,7 @@ class Reader(asyncio.Protocol):
 
 
 async def opened(server: Server, streams: int, spread: float = 0.0) -> list[Reader]:
-    """So many connections that have sent their request, evenly within `spread` seconds."""
+    """Open N connections that have sent their request, evenly within `spread` seconds."""
     rest = 0.0 if server.load.gap_ms else REST
     loop = asyncio.get_running_loop()
 
@@ -222,11 +243,11 @@ def drop(readers: Iterable[Reader]) -> None:
         reader.transport.abort()
 
 
-# --- watching -------------------------------------------------------------------------------------------------------------------
+# --- watching ------------------------------------------------
 
 
 class Watch:
-    """CPU seconds and time of a `with` block: `cpu` of the server, `wall` by the clock. Notes what may have disturbed them."""
+    """The CPU time and the wall time of a `with` block, with notes on disturbances."""
 
     def __init__(self, lab: Lab, server: Server) -> None:
         self._lab = lab
@@ -257,7 +278,7 @@ class Watch:
 
 
 def core_busy(core: int | None) -> float:
-    """Seconds for which somebody used the core so far; 0 where servers are not held on one."""
+    """Return the core's seconds of use; 0 where servers are not held on one."""
     if core is None:
         return 0.0
     times = psutil.cpu_times(percpu=True)[core]
@@ -265,7 +286,7 @@ def core_busy(core: int | None) -> float:
 
 
 class Peak:
-    """The most memory of a server, in MB, as looked at ten times a second."""
+    """The most memory of a server, in MB, from ten samples a second."""
 
     def __init__(self, server: Server) -> None:
         self.before = self.most = server.rss()
@@ -277,7 +298,7 @@ class Peak:
 
 @asynccontextmanager
 async def peak(server: Server) -> Any:
-    """A `Peak` that looks by itself."""
+    """Return a `Peak` that samples by itself."""
     seen = Peak(server)
 
     async def looks() -> NoReturn:
@@ -292,11 +313,11 @@ async def peak(server: Server) -> Any:
         task.cancel()
 
 
-# --- rows -----------------------------------------------------------------------------------------------------------------------
+# --- rows ------------------------------------------------
 
 
 async def unpaced(lab: Lab, server: Server, streams: int) -> Figures:
-    """As fast as they go, again and again until the time is up."""
+    """Play streams as fast as they go, again and again until the time is up."""
     events = 0
     firsts: list[float] = []
     within = max(60.0, lab.scale.seconds * 4)
@@ -316,7 +337,7 @@ async def unpaced(lab: Lab, server: Server, streams: int) -> Figures:
 
 
 async def paced(lab: Lab, server: Server, streams: int) -> Figures:
-    """A window in the middle of streams that flow at their own pace."""
+    """Measure a window in the middle of streams that flow at their own pace."""
     gap = server.load.gap_ms / 1000
     async with peak(server) as seen:
         readers = await opened(server, streams, lab.scale.spread)
@@ -346,7 +367,10 @@ async def paced(lab: Lab, server: Server, streams: int) -> Figures:
 
 
 def lateness(streams: Iterable["array[float]"], gap: float) -> Iterator[float]:
-    """Seconds by which each event came later than on the schedule on which none of its stream came early."""
+    """Return the seconds by which each event is later than on the tightest schedule.
+
+    On that schedule, no event of its stream is early.
+    """
     for arrivals in streams:
         after = [arrival - index * gap for index, arrival in enumerate(arrivals)]
         best = min(after, default=0.0)
@@ -354,12 +378,12 @@ def lateness(streams: Iterable["array[float]"], gap: float) -> Iterator[float]:
 
 
 def ranked(ordered: list[float], percent: int) -> float:
-    """By rank, so that it was measured."""
+    """Return a quantile by rank, so that the value was measured."""
     return ordered[min(len(ordered) - 1, len(ordered) * percent // 100)]
 
 
 async def unread(lab: Lab, server: Server) -> Figures:
-    """A client that asks and then does not read."""
+    """Measure a client that sends a request and then does not read."""
     async with peak(server) as seen:
         with socket.create_connection((HOST, server.port)) as connection:
             await asyncio.to_thread(connection.sendall, server.request)
@@ -369,7 +393,7 @@ async def unread(lab: Lab, server: Server) -> Figures:
 
 
 async def idle(lab: Lab, server: Server) -> Figures:
-    """Many streams that have said a token and wait."""
+    """Measure many streams that have sent a token and wait."""
     streams = open_files(lab)
     before = server.rss()
     readers: list[Reader] = []
@@ -388,7 +412,7 @@ async def idle(lab: Lab, server: Server) -> Figures:
 
 
 def open_files(lab: Lab) -> int:
-    """How many idle streams the limit on open files leaves room for."""
+    """Return how many idle streams the limit on open files allows."""
     if resource is None:
         return lab.scale.idle
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
@@ -396,18 +420,19 @@ def open_files(lab: Lab) -> int:
     if limit == resource.RLIM_INFINITY or room >= lab.scale.idle:
         return lab.scale.idle
     lab.notes.append(
-        f"only {room} idle streams: the hard limit on open files is {limit}, raise it with `ulimit -Hn`"
+        f"only {room} idle streams: the hard limit on open files is {limit}, raise it with `ulimit "
+        "-Hn`"
     )
     return room
 
 
 async def endless(lab: Lab, server: Server) -> Figures:
-    """One stream that goes on and on; memory at each mark."""
+    """Measure one endless stream, with the memory at each mark."""
     figures = {}
     [reader] = await opened(server, 1)
     begun = time.perf_counter()
     for mark in lab.scale.marks:
-        # To be told of each packet would cost the client more than to look.
+        # A callback for each packet would cost the client more than polling.
         while (  # noqa: ASYNC110
             reader.count < mark
             and not reader.ended.done()
@@ -425,7 +450,7 @@ async def endless(lab: Lab, server: Server) -> Figures:
 
 
 async def start(lab: Lab, server: Server) -> Figures:
-    """Fresh processes, one after the other."""
+    """Measure new processes, one after the other."""
     took, held = [server.started_in], [await resting(server)]
     for _ in range(lab.scale.starts - 1):
         with Server(server.peer, server.load, server.core) as again:
@@ -440,7 +465,7 @@ async def resting(server: Server) -> float:
 
 
 async def drops(lab: Lab, server: Server, streams: int) -> Figures:
-    """All clients leave at once, in the middle of their streams."""
+    """Disconnect all clients at once, in the middle of their streams."""
     await asyncio.sleep(0.3)  # the connection of the first answer is closed as well
     before = server.sockets()
     readers = await opened(server, streams, lab.scale.spread)
@@ -473,7 +498,7 @@ async def closed(server: Server, before: int) -> bool:
 
 
 async def none_running(server: Server) -> bool:
-    """Whether the fake itself says so."""
+    """Tell whether the fake says that nothing runs."""
     reading, writing = await asyncio.open_connection(HOST, server.port)
     writing.write(f"GET /metrics HTTP/1.1\r\nhost: {HOST}\r\nconnection: close\r\n\r\n".encode())
     page = (await reading.read()).decode()
@@ -486,7 +511,7 @@ async def none_running(server: Server) -> bool:
 
 @dataclass(frozen=True)
 class Row:
-    """A load, and who plays it: `servers`, or all."""
+    """A load, and the `servers` that play it; by default all."""
 
     title: str
     load: Callable[[Scale], Load]
@@ -533,12 +558,12 @@ ROWS = {
 }
 
 
-# --- the whole ------------------------------------------------------------------------------------------------------------------
+# --- the whole ------------------------------------------------
 
 
 @dataclass
 class Results:
-    """Figures by row, figure and server (the medians of all rounds), what is to be noted about them, and who was left out."""
+    """Figures by row, figure and server (the medians of all rounds), notes, and missing servers."""
 
     values: dict[str, dict[str, dict[str, float]]]
     notes: list[str]
@@ -546,7 +571,7 @@ class Results:
 
 
 def installed(names: Iterable[str]) -> tuple[list[str], dict[str, str]]:
-    """The servers that are there, or could be installed; and the others, each with its reason."""
+    """Return the servers that are, or could be, installed; and the others, with reasons."""
     there, left_out = [], {}
     for name in names:
         try:
@@ -568,7 +593,8 @@ def measure(
     for number in range(rounds):
         for step, (name, server) in enumerate(plan, number * len(plan) + 1):
             say(
-                f"[{step}/{len(plan) * rounds}, {time.perf_counter() - begun:.0f} s] {name}: {server}"
+                f"[{step}/{len(plan) * rounds}, {time.perf_counter() - begun:.0f} s] {name}: "
+                f"{server}"
             )
             lab = Lab(scale, core)
             try:
@@ -598,7 +624,10 @@ def arranged(found: dict[tuple[str, str], list[Figures]]) -> dict[str, dict[str,
 
 
 def ratios(figure: str, values: dict[str, float]) -> dict[str, float]:
-    """How many times as good as the best peer each is; nothing without a peer."""
+    """Return how many times as good as the best peer each is.
+
+    Empty: there is no peer.
+    """
     least = floor(figure)
     good = {
         name: value if least is None else 1 / max(value, least) for name, value in values.items()
@@ -608,7 +637,7 @@ def ratios(figure: str, values: dict[str, float]) -> dict[str, float]:
 
 
 def floor(figure: str) -> float | None:
-    """The least difference that means something, of a figure of which less is better."""
+    """Return the least meaningful difference of a figure of which less is better."""
     return LESS.get(figure.partition(", at ")[0])
 
 
@@ -631,7 +660,7 @@ def cell(value: float | None, ratio: float | None) -> str:
 
 
 def number(value: float) -> str:
-    """Three digits, and k for thousands."""
+    """Return three digits, with k for thousands."""
     if abs(value) >= 10_000:
         return f"{value / 1000:.0f}k"
     if abs(value) >= 100:
@@ -648,13 +677,16 @@ def number(value: float) -> str:
 def world(
     scale: Scale, servers: list[str], rounds: int, cores: tuple[int, int] | None
 ) -> dict[str, str]:
-    """What the figures depend on."""
+    """Return what the figures depend on."""
     pinned = (
         f"client on core {cores[0]}, servers on core {cores[1]}"
         if cores
         else "no process held on a core"
     )
-    about = f"Python {platform.python_version()}, {platform.system()} {platform.release()}, {psutil.cpu_count()} cores, {pinned}"
+    about = (
+        f"Python {platform.python_version()}, {platform.system()} {platform.release()}, "
+        f"{psutil.cpu_count()} cores, {pinned}"
+    )
     scope = f"windows of {scale.seconds:g} s, {rounds} round{'s' if rounds > 1 else ''}"
     return {"world": f"{about}; {scope}", **{name: PEERS[name].what for name in servers}}
 
@@ -675,13 +707,16 @@ def as_json(results: Results, about: dict[str, str]) -> dict[str, object]:
 
 
 def say(text: str) -> None:
-    """On stderr, so that stdout can go into a file."""
+    """Print on stderr, so that stdout can go into a file."""
     print(text, file=sys.stderr, flush=True)
 
 
 @contextmanager
 def on_cores() -> Iterator[tuple[int, int] | None]:
-    """Hold this process on the first core it may use; its servers go on the second. None where that cannot be."""
+    """Hold this process on its first core, and return the second for its servers.
+
+    None: the system does not allow it.
+    """
     may = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     if len(may) < 2 or shutil.which("taskset") is None:
         say("Nothing is held on a core: that takes two cores and taskset.")
@@ -695,7 +730,7 @@ def on_cores() -> Iterator[tuple[int, int] | None]:
 
 
 def allow_open_files() -> None:
-    """Raise the soft limit to the hard one, for this process and the servers it starts."""
+    """Raise the soft limit to the hard one, for this process and its servers."""
     if resource is not None:
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,11 +1,12 @@
-"""How often is the one cancellation of `asyncio.timeout` lost on its way into a stream?
+"""How often a stream loses the one cancellation of `asyncio.timeout`.
 
-`python benchmarks/lost_cancellations.py [trials] [base_url]` runs short direct streams (one task, no chain), each inside one scope that
-ends at a random moment, once with LangChain's `stream_chunk_timeout` off and once as it comes. Without an address it starts the bundled
-fake at 5 ms a token.
+`python benchmarks/lost_cancellations.py [trials] [base_url]` runs short direct streams (one task,
+no chain), each inside one scope that ends at a random moment, with LangChain's
+`stream_chunk_timeout` off and with its default. Without an address, it starts the bundled fake at 5
+ms a token.
 
-LangChain waits for each chunk with `asyncio.wait_for`. On Python 3.11 that swallows a cancellation which arrives in the same turn of
-the loop as the chunk (python/cpython#86296, mended in 3.12).
+LangChain waits for each chunk with `asyncio.wait_for`. On Python 3.11 that swallows a cancellation
+which arrives in the same turn of the loop as the chunk (python/cpython#86296, fixed in 3.12).
 """
 
 import asyncio
@@ -24,7 +25,7 @@ GAP = 0.005
 
 
 async def lost(model: ChatOpenAI, limit: float) -> bool:
-    """Whether a scope of `limit` seconds around a direct stream went unnoticed for 0.2 s more."""
+    """Tell whether a scope around a direct stream had no effect for 0.2 s more."""
     started = time.monotonic()
     stream = model.astream("Hi")
     try:
@@ -42,7 +43,8 @@ async def lost(model: ChatOpenAI, limit: float) -> bool:
 async def main(trials: int, base_url: str | None) -> None:
     chance = random.Random(1)
     print(
-        f"Python {platform.python_version()}, langchain-openai {version('langchain-openai')}, {trials} streams each"
+        f"Python {platform.python_version()}, langchain-openai {version('langchain-openai')}, "
+        f"{trials} streams each"
     )
     with Endpoint(base_url) if base_url else bundled("endless", gap=GAP) as server:
         print(repr(server).splitlines()[0])

@@ -1,7 +1,7 @@
-"""The servers that `fake_vllm_peers.py` compares: how each is installed, started, asked, watched and stopped.
+"""The servers that `fake_vllm_peers.py` compares: installation, start, requests, watch, stop.
 
-Peers live in a cache folder (`$XDG_CACHE_HOME` or ~/.cache, then stream-deadline/peers), each with a fixed version and for itself,
-never in the project's own environment. All servers listen on 127.0.0.1 alone.
+Peers are in a cache folder (`$XDG_CACHE_HOME` or ~/.cache, then stream-deadline/peers), each with a
+fixed version and its own environment, never in the project's. All servers listen only on 127.0.0.1.
 """
 
 import json
@@ -31,15 +31,17 @@ MEGABYTE = 1e6
 
 
 class Unfit(Exception):
-    """One sentence on why a server cannot be installed, started or measured."""
+    """Raised when a server cannot be installed, started or measured; the text says why."""
 
 
 @dataclass(frozen=True)
 class Load:
-    """What a server is started for: streams of `tokens` tokens, `gap_ms` milliseconds apart.
+    """The load for a server: streams of `tokens` tokens, `gap_ms` milliseconds apart.
 
-    Streams may turn out a few events longer: a first event without text, an end, a preamble. `scenario` is how the fake does it;
-    None: a healthy answer of so many tokens.
+    Streams may be a few events longer: a first event without text, an end, a preamble.
+
+    Attributes:
+        scenario: the fake's scenario for it. None: a healthy answer of N tokens.
     """
 
     gap_ms: int
@@ -52,25 +54,25 @@ class Load:
 
 
 class Peer:
-    """One kind of server. `python` is that of its own environment, where it has one."""
+    """One kind of server; `python` is that of its own environment, where it has one."""
 
     name: str
     is_peer = True
     what: str
 
     def install(self) -> None:
-        """Have it ready, or raise `Unfit`."""
+        """Install the server if necessary, or raise `Unfit`."""
 
     def command(self, port: int, load: Load, folder: Path) -> list[str]:
-        """What starts it; `folder` is gone after the run."""
+        """Return the command that starts it; `folder` is removed after the run."""
         raise NotImplementedError
 
     def body(self, load: Load) -> dict[str, object]:
-        """The request's fields that ask for the load."""
+        """Return the fields of a request for the load."""
         raise NotImplementedError
 
     def small(self) -> dict[str, object]:
-        """The request's fields that ask for one short answer."""
+        """Return the fields of a request for one short answer."""
         return self.body(Load(0, 1))
 
 
@@ -99,11 +101,14 @@ class Fake(Peer):
 
 
 class Raw(Peer):
-    """A bare ASGI application, for what uvicorn itself costs."""
+    """A bare ASGI application, for the cost of uvicorn itself."""
 
     name = "raw"
     is_peer = False
-    what = f"bare ASGI, uvicorn {version('uvicorn')}, uvloop {version('uvloop')}, httptools {version('httptools')}"
+    what = (
+        f"bare ASGI, uvicorn {version('uvicorn')}, uvloop {version('uvloop')}, httptools "
+        f"{version('httptools')}"
+    )
 
     def command(self, port: int, load: Load, folder: Path) -> list[str]:
         return [
@@ -118,7 +123,7 @@ class Raw(Peer):
 
 
 class Aimock(Peer):
-    """AIMock answers with a fixture, which it cuts into pieces of a few characters."""
+    """AIMock, which answers with a fixture in pieces of a few characters."""
 
     name = "aimock"
     package = "@copilotkit/aimock@1.43.0"
@@ -176,7 +181,7 @@ class Aimock(Peer):
 
 
 class Packaged(Peer):
-    """A peer from PyPI, in an environment of its own."""
+    """A peer from PyPI, in its own environment."""
 
     package: str
 
@@ -223,7 +228,7 @@ class Packaged(Peer):
 
 
 class LlmKatan(Packaged):
-    """LLM Katan says its prompt again, four characters an event, after a line of its own (some thirty events)."""
+    """LLM Katan, which repeats its prompt, four characters an event, after about thirty events."""
 
     name = "llm-katan"
     package = "llm-katan==0.22.0"
@@ -250,7 +255,10 @@ class LlmKatan(Packaged):
 
 
 class Guidellm(Packaged):
-    """The mock server inside guidellm, without its tokenizer from a hub. Brings PyTorch along: 5 GB, and a slow start."""
+    """guidellm's mock server, without its tokenizer from a hub.
+
+    It installs PyTorch: 5 GB, and a slow start.
+    """
 
     name = "guidellm"
     package = "guidellm==0.8.1"
@@ -284,19 +292,22 @@ def said(prompt: str) -> dict[str, object]:
 
 
 def request(fields: dict[str, object]) -> bytes:
-    """A streaming chat request, as it goes over the wire. LLM Katan wants to see a key, whichever."""
+    """Return a streaming chat request, as bytes; LLM Katan requires a key, of any value."""
     body = json.dumps(
         {"model": "fake-model", "stream": True, **fields}, separators=(",", ":")
     ).encode()
-    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: {HOST}\r\nauthorization: Bearer none\r\ncontent-type: application/json\r\n"
+    head = (
+        f"POST /v1/chat/completions HTTP/1.1\r\nhost: {HOST}\r\nauthorization: Bearer "
+        "none\r\ncontent-type: application/json\r\n"
+    )
     return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
 
 
-# --- installing -----------------------------------------------------------------------------------------------------------------
+# --- installing ------------------------------------------------
 
 
 def home(package: str) -> Path:
-    """Where a peer is installed; the name says its version."""
+    """Return the folder of a peer, whose name has its version."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return (
         cache
@@ -307,7 +318,10 @@ def home(package: str) -> Path:
 
 
 class Installing:
-    """The folder to install into, or None when it was done before. An installation that broke off is begun again."""
+    """An installation, which begins again if it was interrupted.
+
+    Entering returns the folder to install into, or None if the installation is complete.
+    """
 
     def __init__(self, package: str) -> None:
         self.package = package
@@ -334,7 +348,7 @@ class Installing:
 
 
 def run(command: Sequence[str]) -> None:
-    """Run an installer, or say in one sentence how it failed."""
+    """Run an installer, or raise one sentence on its failure."""
     try:
         done = subprocess.run(
             command,
@@ -352,12 +366,13 @@ def run(command: Sequence[str]) -> None:
         ) from None
     if done.returncode:
         raise Unfit(
-            f"it could not be installed: {said_last(done.stderr) or f'{command[0]} ended with {done.returncode}'}"
+            "it could not be installed: "
+            f"{said_last(done.stderr) or f'{command[0]} ended with {done.returncode}'}"
         )
 
 
 def said_last(text: str) -> str:
-    """The last line that says something, at most 200 characters of it; npm's last one only names a log."""
+    """Return the last meaningful line, shortened; npm's last line only names a log."""
     lines = [
         line.strip()
         for line in text.splitlines()
@@ -366,13 +381,15 @@ def said_last(text: str) -> str:
     return lines[-1][:200] if lines else ""
 
 
-# --- running --------------------------------------------------------------------------------------------------------------------
+# --- running ------------------------------------------------
 
 
 class Server:
-    """A running server, for as long as a `with` block lasts. `core`: the one it is held on, None for any.
+    """A running server, for the duration of a `with` block.
 
-    `started_in`: seconds from the start of the process to the first event of a first streamed answer.
+    Attributes:
+        core: the core it is held on. None: any.
+        started_in: seconds from the start of the process to the first event of its first stream.
     """
 
     started_in: float
@@ -427,17 +444,17 @@ class Server:
         self._rest.close()
 
     def cpu(self) -> float:
-        """CPU seconds so far, of the process and its children."""
+        """Return the CPU seconds so far, of the process and its children."""
         self._check()
         return sum(sum(process.cpu_times()[:2]) for process in self._tree)
 
     def rss(self) -> float:
-        """Megabytes resident now, of the process and its children."""
+        """Return the megabytes resident now, of the process and its children."""
         self._check()
         return sum(process.memory_info().rss for process in self._tree) / MEGABYTE
 
     def sockets(self) -> int:
-        """Open file descriptors."""
+        """Return the number of open file descriptors."""
         self._check()
         return sum(process.num_fds() for process in self._tree)
 
@@ -475,7 +492,7 @@ class Server:
             time.sleep(0.002)
 
     def _stop(self) -> None:
-        """End this process and the children it has, and no other."""
+        """End this process and its children, and no other."""
         mine: list[psutil.Process] = []
         with suppress(psutil.NoSuchProcess):
             mine = psutil.Process(self._process.pid).children(recursive=True)

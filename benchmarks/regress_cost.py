@@ -1,9 +1,10 @@
-"""What a regression run costs beyond papermill: the same notebooks by bare papermill in one process, and by `stream-lab regress --jobs 1`.
+"""The cost of a regression run beyond papermill, for the same notebooks.
 
     python benchmarks/regress_cost.py [--rounds 3]
 
-Both as whole processes, start and imports included: bare papermill is imported once and called for one notebook after the other. Also: what a
-kernel's start costs, which is what a pool of warm kernels could save.
+It compares bare papermill in one process with `stream-lab regress --jobs 1`, both as whole
+processes with start and imports: papermill is imported once and called for one notebook after the
+other. It also measures the start of a kernel, which a pool of warm kernels could save.
 """
 
 import argparse
@@ -23,7 +24,10 @@ import json, sys, time
 import papermill
 began = time.monotonic()
 for source in sys.argv[1:]:
-    papermill.execute_notebook(source, "/dev/null", kernel_name="python3", progress_bar=False, cwd=sys.argv[1].rpartition("/")[0])
+    papermill.execute_notebook(
+        source, "/dev/null", kernel_name="python3", progress_bar=False,
+        cwd=sys.argv[1].rpartition("/")[0],
+    )
 print(json.dumps(time.monotonic() - began))
 """
 KERNEL = """
@@ -32,7 +36,9 @@ from jupyter_client.manager import start_new_kernel
 took = []
 for _ in range(5):
     began = time.monotonic()
-    manager, client = start_new_kernel(kernel_name="python3", extra_arguments=["--IPKernelApp.log_level=40"])
+    manager, client = start_new_kernel(
+        kernel_name="python3", extra_arguments=["--IPKernelApp.log_level=40"]
+    )
     client.execute_interactive("pass", timeout=60)
     took.append(time.monotonic() - began)
     client.stop_channels()
@@ -42,7 +48,7 @@ print(json.dumps(took))
 
 
 def timed(command: list[str]) -> tuple[float, str]:
-    """Seconds of a process, and what it printed."""
+    """Return the seconds of a process, and its output."""
     began = time.monotonic()
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return time.monotonic() - began, done.stdout
@@ -81,7 +87,8 @@ def main() -> None:
             print(f"bare papermill {bare[-1]:6.1f} s   regress {ours[-1]:6.1f} s", flush=True)
     difference = statistics.median(o - b for o, b in zip(ours, bare, strict=True)) / len(sources)
     print(
-        f"{len(sources)} notebooks, whole processes: {difference:+.2f} s a notebook more than bare papermill (median of {rounds})"
+        f"{len(sources)} notebooks, whole processes: {difference:+.2f} s a notebook more than bare "
+        f"papermill (median of {rounds})"
     )
     kernels: list[float] = json.loads(timed([sys.executable, "-c", KERNEL])[1])
     print(f"a kernel's start: {statistics.median(kernels):.2f} s (median of {len(kernels)})")

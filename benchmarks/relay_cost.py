@@ -1,11 +1,14 @@
-"""What `DeadlineMiddleware` costs per chunk, and how fast the GPU is free when callers leave.
+"""The cost of `DeadlineMiddleware` per chunk, and how fast it frees the GPU.
 
 `python benchmarks/relay_cost.py [--chunks N] [--rounds N] [--streams N …]` prints
 
-* microseconds per chunk of a Starlette `StreamingResponse`, without and with the middleware, in turns in one process, for a server that
-  costs nothing; the least of the rounds counts, since noise only adds.
-* milliseconds from the ERP server's leaving to the free slot of the bundled fake, through the repaired AI server of the notebooks, for so
-  many streams that are dropped at once, by the ledger's clock.
+* microseconds per chunk of a Starlette `StreamingResponse`, without and with the middleware, in
+turns
+  in one process, for a server that costs nothing. The least of the rounds counts, since noise only
+  adds.
+* milliseconds from the ERP server's disconnect to the free slot of the bundled fake, through the
+  repaired AI server of the notebooks, for N streams that are dropped at once, by the ledger's
+  clock.
 """
 
 import argparse
@@ -23,12 +26,12 @@ from stream_lab.relay import Caller, Relay
 from stream_lab.relay.app import PATHS
 
 CHUNK = "data: " + "x" * 200 + "\n\n"
-GAP = 1.0  # seconds; LangChain takes about half a millisecond for a chunk, and 200 streams share one event loop
+GAP = 1.0  # seconds; LangChain takes half a millisecond for a chunk, and 200 streams share a loop
 THREADS = 40  # as many blocking handlers does anyio run at once
 
 
 def streaming(chunks: int) -> App:
-    """An application that sends so many chunks at once."""
+    """Return an application that sends N chunks at once."""
 
     async def app(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
         async def body() -> AsyncIterator[str]:
@@ -41,7 +44,7 @@ def streaming(chunks: int) -> App:
 
 
 async def one(app: App) -> float:
-    """Seconds for one request to an application, the server's side being free."""
+    """Return the seconds for one request to an application, without the cost of a server."""
     first: list[MutableMapping[str, Any]] = [
         {"type": "http.request", "body": b"", "more_body": False}
     ]
@@ -65,7 +68,7 @@ async def one(app: App) -> float:
 
 
 def per_chunk(chunks: int, rounds: int) -> tuple[float, float]:
-    """Microseconds per chunk: bare, and with the middleware."""
+    """Return microseconds per chunk, bare and with the middleware."""
     bare = streaming(chunks)
     bounded = DeadlineMiddleware(bare)
     took: dict[App, list[float]] = {bare: [], bounded: []}
@@ -76,7 +79,7 @@ def per_chunk(chunks: int, rounds: int) -> tuple[float, float]:
 
 
 def freed(relay: Relay, gpu: Endpoint, path: str, streams: int) -> list[float]:
-    """Milliseconds from leaving to the free slot, one for each stream."""
+    """Return the milliseconds from the disconnect to the free slot, for each stream."""
     known = len(gpu.ledger())
     callers = [Caller(relay, path) for _ in range(streams)]
     while sum(entry["tokens"] > 0 for entry in gpu.ledger()[known:]) < streams:
@@ -86,7 +89,8 @@ def freed(relay: Relay, gpu: Endpoint, path: str, streams: int) -> list[float]:
         if time.monotonic() - left[-1] > 30:
             raise SystemExit(f"{path}: some of {streams} slots were not free after 30 s.")
         time.sleep(0.2)
-    # Which stream is whose is not known here; all leave within a few milliseconds, and the first moment is the strictest.
+    # The streams cannot be told apart here. All disconnect within a few milliseconds, and the first
+    # moment is the strictest.
     return [(entry["slot_freed"] - left[0]) * 1000 for entry in gpu.ledger()[known:]]
 
 
@@ -99,7 +103,8 @@ def main() -> None:
     bare, bounded = per_chunk(given.chunks, given.rounds)
     print("| per chunk of a StreamingResponse | µs |\n|---|---|")
     print(
-        f"| bare | {bare:.2f} |\n| with the middleware | {bounded:.2f} |\n| more | {bounded - bare:.2f} |\n"
+        f"| bare | {bare:.2f} |\n| with the middleware | {bounded:.2f} |\n| more | "
+        f"{bounded - bare:.2f} |\n"
     )
     print("| streams dropped at once | path | free after, ms: median | worst |\n|---|---|---|---|")
     with (

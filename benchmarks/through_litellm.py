@@ -1,6 +1,6 @@
-"""Which time-out ends an endless stream that comes through a LiteLLM proxy, and does the server behind it rest then?
+"""Which time-out ends an endless stream through LiteLLM, and whether its server rests.
 
-python benchmarks/through_litellm.py
+`python benchmarks/through_litellm.py`
 """
 
 import time
@@ -23,7 +23,14 @@ GIVE_UP = 12.0  # seconds after which a call counts as one that nothing ends
 
 @dataclass(frozen=True)
 class Way:
-    """Who is told of the limit. proxy: settings of its model. body, headers: of the request. caller: None: a bare HTTP client."""
+    """The place of the limit.
+
+    Attributes:
+        proxy: settings of the proxy's model.
+        body: fields of the request.
+        headers: headers of the request.
+        caller: the client. None: a bare HTTP client.
+    """
 
     name: str
     proxy: dict[str, Any] = field(default_factory=dict)
@@ -45,7 +52,7 @@ WAYS = [
 
 
 def _called(way: Way, proxy: RealServer, *, stream: bool) -> tuple[float, str]:
-    """Seconds until the call was over, and what ended it."""
+    """Return the seconds until the call was over, and what ended it."""
     question = "Why?"
     began = time.monotonic()
     try:
@@ -88,7 +95,7 @@ def _last(said: bytes) -> str:
 
 
 def _freed(fake: Fake, since: float) -> str:
-    """What the fake says of its newest request, a moment after."""
+    """Return the fake's record of its newest request, a moment later."""
     time.sleep(1.0)
     entry = fake.requests[-1]
     if entry.slot_freed is None:
@@ -99,7 +106,8 @@ def _freed(fake: Fake, since: float) -> str:
 def main() -> None:
     console = Console(stderr=True)
     print(
-        "| who is told | a stream ends after | the server | a whole answer ends after | the server |\n|---|---|---|---|---|"
+        "| who is told | a stream ends after | the server | a whole answer ends after | the server "
+        "|\n|---|---|---|---|---|"
     )
     for way in WAYS:
         cells = []

@@ -1,4 +1,4 @@
-"""`python -m fake_vllm`, the same as `fake-vllm`."""
+"""The command `fake-vllm` as a module: `python -m fake_vllm`."""
 
 from fake_vllm.cli import main
 

@@ -1,4 +1,4 @@
-"""Serve vLLM's routes, and those that only the fake has: the page, the ledger and the scenario."""
+"""The routes of vLLM, and the fake's own: page, ledger and scenario."""
 
 import asyncio
 import re
@@ -27,7 +27,8 @@ SCENARIO_HEADER = "x-fake-scenario"
 PREFLIGHT: Headers = [
     (
         b"vary",
-        b"Origin, Access-Control-Request-Method, Access-Control-Request-Headers, Access-Control-Request-Private-Network",
+        b"Origin, Access-Control-Request-Method, Access-Control-Request-Headers, "
+        b"Access-Control-Request-Private-Network",
     ),
     (b"access-control-allow-methods", b"DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT, QUERY"),
     (b"access-control-max-age", b"600"),
@@ -39,7 +40,7 @@ Accept = Callable[[Rules, str, bytes, str | None], AcceptedRequest]
 
 
 class App:
-    """One server: its engine, its ledger, its metrics, its routes."""
+    """One server: its engine, ledger, metrics and routes."""
 
     def __init__(
         self, settings: Settings, make_player: PlayerFactory = Player, *, plain: bool = False
@@ -47,12 +48,12 @@ class App:
         """Set up a server; nothing listens yet.
 
         Args:
-            settings: How it behaves.
-            make_player: Makes what sends each response.
-            plain: Have only vLLM's routes: no page, no ledger, no scenario.
+            settings: the server's settings.
+            make_player: makes the player of each response.
+            plain: whether to have only vLLM's routes: no page, no ledger, no scenario.
 
         Raises:
-            SettingsError: The file with the text cannot be read.
+            SettingsError: the file with the text cannot be read.
         """
         self.settings = settings
         self._make_player, self.plain = make_player, plain
@@ -119,11 +120,11 @@ class App:
 
     @property
     def reads_requests(self) -> bool:
-        """Whether the server reads from its connections at all."""
+        """Tell whether the server reads from its connections at all."""
         return self._spec.reads_requests
 
     def handle(self, exchange: Exchange) -> None:
-        """Begin to answer a request; what takes time goes on by itself."""
+        """Begin to answer a request; a stream goes on by itself."""
         try:
             if exchange.refusal is not None:
                 self._too_large(exchange)
@@ -133,9 +134,8 @@ class App:
                 self._route(exchange)
         except Refused as refused:
             self._json(exchange, refused.body, refused.status)
-        except (
-            Exception
-        ) as error:  # the fake's own fault: sent as vLLM sends its own, and shown on standard error
+        # A fault of the fake is sent as vLLM sends its own, and shown on standard error.
+        except Exception as error:
             asyncio.get_running_loop().call_exception_handler(
                 {"message": f"{exchange.method} {exchange.path}", "exception": error}
             )
@@ -146,7 +146,7 @@ class App:
             )
 
     def warm_up(self) -> None:
-        """Load what the first requests need; in a thread, since it takes a tenth of a second."""
+        """Load what the first requests need, which takes a tenth of a second."""
         from fake_vllm.engine import metrics_page
 
         metrics_page.render(Metrics(16), model="", slots=1)
@@ -159,10 +159,10 @@ class App:
         request.writer(request.plan())
 
     async def die(self, grace: float) -> None:
-        """End all responses as a vLLM that is being stopped.
+        """End all responses as a vLLM that is being stopped does.
 
         Args:
-            grace: Seconds for their last bytes.
+            grace: the seconds for their last bytes.
         """
         self._context.engine.dying = True
         await self._context.players.end(grace)
@@ -202,7 +202,7 @@ class App:
             exchange, 405, dumps({"detail": "Method Not Allowed"}), [allow, TYPE_JSON, VARY]
         )
 
-    # what vLLM answers
+    # vLLM's routes.
 
     def _complete(self, exchange: Exchange, accept: Accept) -> None:
         arrived = monotonic()
@@ -274,7 +274,7 @@ class App:
         self._reply(exchange, 200, b"", [VARY])
 
     def _metrics_page(self, exchange: Exchange) -> None:
-        from fake_vllm.engine import metrics_page  # loads a library that most servers never need
+        from fake_vllm.engine import metrics_page  # loads a library that most servers do not need
 
         page = metrics_page.render(
             self.metrics, model=self.settings.served_model_name, slots=self.settings.max_num_seqs
@@ -290,7 +290,7 @@ class App:
             {"openapi": "3.1.0", "info": {"title": "FastAPI", "version": "0.1.0"}, "paths": paths},
         )
 
-    # what only the fake has
+    # Routes of the fake alone.
 
     def _show_ledger(self, exchange: Exchange) -> None:
         self._json(exchange, self.ledger.as_json(exchange.query.get("id", "")))
@@ -341,15 +341,17 @@ class App:
         self._reply(exchange, 307, b"", [(b"location", to), VARY])
 
     def _too_large(self, exchange: Exchange) -> None:
-        text = f"The body is larger than {self.settings.max_body_mb:g} MiB; raise --max-body-mb to send it."
+        text = (
+            f"The body is larger than {self.settings.max_body_mb:g} MiB; raise --max-body-mb to "
+            "send it."
+        )
         self._json(exchange, api.error(413, "Request Entity Too Large", text), 413)
 
     def _reply(self, exchange: Exchange, status: int, body: bytes, headers: Headers) -> None:
         """Send a response of known length at once."""
         length = (b"content-length", str(len(body)).encode())
-        place = next(
-            (at for at, (name, _) in enumerate(headers) if name == b"content-type"), 0
-        )  # Starlette's order
+        # Starlette's order.
+        place = next((at for at, (name, _) in enumerate(headers) if name == b"content-type"), 0)
         ordered = [*headers[:place], length, *headers[place:], *self._request_id(exchange)]
         exchange.write(
             exchange.head(status, ordered) + (b"" if exchange.method == "HEAD" else body)

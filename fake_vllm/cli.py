@@ -1,4 +1,4 @@
-"""`fake-vllm`: start the server, list the scenarios, record a real server, print the schema of the configuration."""
+"""The command `fake-vllm`: serve, list scenarios, record a real server, print the schema."""
 
 import argparse
 import os
@@ -14,7 +14,7 @@ BROKEN_PIPE = 141  # the status that a shell shows for a program that SIGPIPE en
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line; `arguments`: None for the process's own."""
+    """Run the command line; `arguments` are the process's own if None."""
     parser = _parser()
     _check_names(parser, sys.argv[1:] if arguments is None else arguments)
     options = vars(parser.parse_args(arguments))
@@ -28,7 +28,8 @@ def main(arguments: list[str] | None = None) -> None:
     except SettingsError as error:
         _fail(str(error))
     except BrokenPipeError:
-        # The reader, such as `head`, has what it wants. Python flushes once more at exit, which must not fail either.
+        # The reader, such as `head`, has read enough. Python flushes again at exit, which must not
+        # fail either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(BROKEN_PIPE) from None
 
@@ -83,7 +84,8 @@ def _record(options: dict[str, Any]) -> None:
         _fail(str(error))
     ended = recording.finish_reason or "broke off"
     print(
-        f"{len(recording.texts)} events in {sum(recording.gaps_ms) / 1000:.1f} s, {ended}; play them with --scenario replay:file={out}"
+        f"{len(recording.texts)} events in {sum(recording.gaps_ms) / 1000:.1f} s, {ended}; "
+        f"play them with --scenario replay:file={out}"
     )
 
 
@@ -91,7 +93,7 @@ COMMANDS = {"record": _record, "scenarios": _scenarios, "schema": _schema}
 
 
 def _check_names(parser: argparse.ArgumentParser, arguments: list[str]) -> None:
-    """Refuse an unknown option; argparse would take its value for a command."""
+    """Refuse an unknown option, whose value argparse would take for a command."""
     known = [option for action in parser._actions for option in action.option_strings]
     for argument in arguments:
         name = argument.partition("=")[0]
@@ -104,15 +106,20 @@ def _check_names(parser: argparse.ArgumentParser, arguments: list[str]) -> None:
 
 
 class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one sentence."""
+
     def error(self, message: str) -> NoReturn:
         _fail(f"{message[0].upper()}{message[1:]}. See `fake-vllm --help`.")
 
 
 def _parser() -> argparse.ArgumentParser:
-    """Make the command line from the settings. It knows names only: values are checked where those of YAML are."""
+    """Make the command line from the settings.
+
+    It knows only names; values are checked together with those of YAML files.
+    """
     parser = _Parser(
         prog="fake-vllm",
-        description="A vLLM that misbehaves on request. Without a command it serves.",
+        description="A vLLM that misbehaves on request. Without a command, it starts the server.",
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
     )
@@ -120,7 +127,7 @@ def _parser() -> argparse.ArgumentParser:
         "--config",
         type=Path,
         metavar="FILE",
-        help="Settings as YAML; flags win over it. See `fake-vllm schema`.",
+        help="Settings as YAML; flags override them. See `fake-vllm schema`.",
     )
     parser.add_argument(
         "--version",
@@ -145,20 +152,20 @@ def _parser() -> argparse.ArgumentParser:
             )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     recorder = commands.add_parser(
-        "record", help="Record one streamed answer of a real endpoint, with its timing."
+        "record", help="Record one streamed answer of a real endpoint, with its times."
     )
     recorder.add_argument(
         "url",
         metavar="URL",
         help="The endpoint, as http://host:port/v1; the key is read from OPENAI_API_KEY.",
     )
-    recorder.add_argument("--out", required=True, metavar="FILE", help="Where to write it.")
-    recorder.add_argument("--model", help="Default: the first that the endpoint lists.")
+    recorder.add_argument("--out", required=True, metavar="FILE", help="The file to write.")
+    recorder.add_argument("--model", help="Default: the first model that the endpoint lists.")
     recorder.add_argument("--prompt", default="Tell me a story.", help="Default: %(default)s")
     recorder.add_argument(
         "--max-tokens", type=int, default=200, metavar="N", help="Default: %(default)s."
     )
-    commands.add_parser("scenarios", help="List what the server can play, one line each.")
+    commands.add_parser("scenarios", help="List the scenarios, one line each.")
     commands.add_parser("schema", help="Print the JSON schema of the configuration file.")
     return parser
 

@@ -1,4 +1,4 @@
-"""Settings from a YAML file, with the line of what does not fit."""
+"""Settings from a YAML file, whose errors name the line."""
 
 from pathlib import Path
 from typing import Any
@@ -7,10 +7,11 @@ from fake_vllm.settings import Settings, SettingsError, make
 
 
 def read(file: Path, more: dict[str, Any]) -> Settings:
-    """Return the settings of a file; those in `more` win.
+    """Return the settings of a file; those in `more` override them.
 
     Raises:
-        SettingsError: The file cannot be read, is not valid YAML, or a key or value does not fit; names line and key.
+        SettingsError: the file cannot be read, is not valid YAML, or a key or value is wrong; the
+            text names line and key.
     """
     import yaml  # not needed without a file
 
@@ -28,7 +29,7 @@ def read(file: Path, more: dict[str, Any]) -> Settings:
         ) from None
     if not isinstance(values, dict):
         raise SettingsError(
-            f"{file}, line 1: a mapping of settings is expected, as `scenario: endless`."
+            f"{file}, line 1: write a mapping of settings, for example `scenario: endless`."
         )
     try:
         make(values, where="{}")
@@ -38,7 +39,7 @@ def read(file: Path, more: dict[str, Any]) -> Settings:
 
 
 def _line(node: Any, message: str) -> str:
-    """Where in the file the key stands that the message begins with, or names."""
+    """Return the line of the key that the message begins with, or names."""
     words = message.partition(":")[0].removeprefix("There is no setting ").split(".")
     line = None
     for word in words:

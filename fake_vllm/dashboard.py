@@ -1,4 +1,4 @@
-"""Show what the server is doing now: as a page for people, and as the server-sent events it is made of."""
+"""The server's present work, as a page and as the Server-Sent Events behind it."""
 
 import asyncio
 from dataclasses import asdict
@@ -11,7 +11,7 @@ from fake_vllm.engine.metrics import Metrics
 from fake_vllm.http.connection import CHUNK, Exchange
 from fake_vllm.http.headers import STREAM_HEADERS
 
-EVERY = 0.5  # seconds between two looks at what runs
+EVERY = 0.5  # seconds between two updates of running requests
 
 
 def page() -> bytes:
@@ -20,12 +20,15 @@ def page() -> bytes:
 
 
 def stream(exchange: Exchange, ledger: Ledger, metrics: Metrics) -> None:
-    """Send the ledger, then each request when something happens to it, and the load; until the client leaves."""
+    """Send the ledger, then each changed request and the load, until the client disconnects."""
     Watcher(exchange, ledger, metrics).start()
 
 
 class Watcher:
-    """One client that watches. What changes while it does not read is sent when it reads again, once for each request."""
+    """A client that watches the server.
+
+    Requests that change while it does not read are sent when it reads again, once each.
+    """
 
     def __init__(self, exchange: Exchange, ledger: Ledger, metrics: Metrics) -> None:
         self._exchange = exchange

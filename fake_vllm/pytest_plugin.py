@@ -1,4 +1,4 @@
-"""The pytest fixture `fake_vllm`; installed with the distribution."""
+"""The pytest fixture `fake_vllm`, which is installed with the distribution."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -11,16 +11,15 @@ if TYPE_CHECKING:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
-        "markers", "fake_vllm(scenario): what the fixture `fake_vllm` plays in this test"
+        "markers", "fake_vllm(scenario): the scenario of the fixture `fake_vllm` in this test"
     )
 
 
 @pytest.fixture(scope="session")
 def fake_vllm_server() -> "Iterator[FakeVllm]":
-    """A fake-vllm for the whole session; override it to start yours with other flags."""
-    from fake_vllm.testing import (
-        FakeVllm,
-    )  # not before a test uses it: plugins are loaded in every run
+    """Start a fake-vllm for the whole session; override it to use other flags."""
+    # Imported only when a test uses it, since plugins are loaded in every run.
+    from fake_vllm.testing import FakeVllm
 
     with FakeVllm() as fake:
         yield fake
@@ -28,7 +27,10 @@ def fake_vllm_server() -> "Iterator[FakeVllm]":
 
 @pytest.fixture
 def fake_vllm(fake_vllm_server: "FakeVllm", request: pytest.FixtureRequest) -> "FakeVllm":
-    """A fake-vllm with an empty ledger that plays `finite`, or what `@pytest.mark.fake_vllm("scenario")` says."""
+    """Return a fake-vllm with an empty ledger.
+
+    It plays `finite`, or the scenario in `@pytest.mark.fake_vllm("scenario")`.
+    """
     marker = request.node.get_closest_marker("fake_vllm")
     fake_vllm_server.clear()
     fake_vllm_server.play(marker.args[0] if marker else "finite")

@@ -1,4 +1,4 @@
-"""The settings of a server: one table for the command line and for YAML files."""
+"""The settings of a server, for the command line and for YAML files."""
 
 from difflib import get_close_matches
 from pathlib import Path
@@ -11,7 +11,7 @@ from fake_vllm.scenarios import ScenarioError, parse
 
 
 class SettingsError(ValueError):
-    """Raised when a setting is unknown or does not fit; the text says where."""
+    """Raised when a setting is unknown or wrong; the text says where."""
 
 
 def _scenario(text: str) -> str:
@@ -36,18 +36,18 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class Rule(BaseModel):
-    """Requests that get another scenario, unless they name one. All conditions have to match."""
+    """Requests that get another scenario, unless they name one; all conditions must match."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     scenario: Scenario
     path: str | None = Field(None, description="The request's path, e.g. /v1/chat/completions.")
-    stream: bool | None = Field(None, description="Whether the answer is to be streamed.")
+    stream: bool | None = Field(None, description="Whether the answer is streamed.")
     prompt: str | None = Field(None, description="Words that the body contains.")
 
 
 class Settings(BaseModel):
-    """How the server behaves, unless a request says otherwise. Flags of vLLM keep their names."""
+    """The server's behaviour where a request does not set it; vLLM's flags keep their names."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
 
@@ -56,11 +56,11 @@ class Settings(BaseModel):
     uds: Path | None = Field(None, description="Listen on this Unix socket instead.")
     ssl_certfile: Path | None = Field(None, description="Speak TLS with this certificate (PEM).")
     ssl_keyfile: Path | None = Field(
-        None, description="Its key, if the certificate's file does not hold it."
+        None, description="Its key, if the certificate's file does not contain it."
     )
     tls_self_signed: bool = Field(
         False,
-        description="Speak TLS with a certificate made on the spot, for 127.0.0.1 and localhost.",
+        description="Speak TLS with a new certificate for 127.0.0.1 and localhost.",
     )
     tls_ca: Path | None = Field(
         None,
@@ -84,8 +84,8 @@ class Settings(BaseModel):
     tool_call_parser: Literal["hermes"] | None = Field(
         None, description="How the model writes its tool calls."
     )
-    enable_request_id_headers: bool = Field(False, description="Answer with an x-request-id.")
-    enable_prompt_tokens_details: bool = Field(False, description="Tell cached tokens in `usage`.")
+    enable_request_id_headers: bool = Field(False, description="Send the header x-request-id.")
+    enable_prompt_tokens_details: bool = Field(False, description="Show cached tokens in `usage`.")
     sse_keep_alive_interval: float = Field(
         0.0,
         ge=0,
@@ -96,25 +96,25 @@ class Settings(BaseModel):
         "finite", description="How to behave, e.g. stall:after=5; see `fake-vllm scenarios`."
     )
     rules: tuple[Rule, ...] = Field(
-        (), description="Other scenarios for some requests; the first that matches counts."
+        (), description="Other scenarios for some requests; the first matching rule counts."
     )
     seed: int = Field(
         0, description="Changes all chances and timings; the same seed gives the same run."
     )
     text: Path | None = Field(
-        None, description="Let the model say what this file holds, instead of made-up words."
+        None, description="Let the model say the text in this file, instead of made-up words."
     )
-    phrase: str | None = Field(None, description="Let the model repeat this phrase without end.")
+    phrase: str | None = Field(None, description="Let the model repeat this phrase endlessly.")
     headers_ms: Timing = Field("0", description="Milliseconds before the response headers.")
     first_token_ms: Timing = Field(
         "0", description="Milliseconds between the slot and the first token."
     )
     prefill_ms_per_token: float = Field(
-        0.0, ge=0, description="Milliseconds more for each token of the prompt."
+        0.0, ge=0, description="Further milliseconds for each token of the prompt."
     )
     gap_ms: Timing = Field("10", description=f"Milliseconds between two tokens: {FORMS}.")
     on_disconnect: Literal["abort", "keep"] = Field(
-        "abort", description="When the client leaves: abort as vLLM does, or generate on."
+        "abort", description="When the client disconnects: abort as vLLM does, or keep generating."
     )
 
     lifetime: float | None = Field(
@@ -135,7 +135,8 @@ class Settings(BaseModel):
     def _fits_together(self) -> Self:
         if self.workers != 1:
             raise ValueError(
-                "workers: must be 1, since workers would not share the ledger; start several servers on several ports instead"
+                "workers: must be 1, since workers would not share the ledger; start several "
+                "servers on several ports instead"
             )
         if self.ssl_keyfile is not None and self.ssl_certfile is None:
             raise ValueError("--ssl-keyfile needs --ssl-certfile")
@@ -155,10 +156,14 @@ class Settings(BaseModel):
 
 
 def make(values: dict[str, Any], where: str = "--{}") -> Settings:
-    """Check values of any type. `where`: how a name is shown in an error.
+    """Check values of any type.
+
+    Args:
+        values: the values, by the names of the settings.
+        where: how an error shows a name.
 
     Raises:
-        SettingsError: with one sentence for the first thing that does not fit.
+        SettingsError: a value is wrong; the text is one sentence about the first.
     """
     for name in values:
         if name not in Settings.model_fields:
@@ -173,8 +178,8 @@ def make(values: dict[str, Any], where: str = "--{}") -> Settings:
         return Settings(**values)
     except ValidationError as error:
         first = error.errors()[0]
-        said = first["msg"].removeprefix("Value error, ").rstrip(".")
+        text = first["msg"].removeprefix("Value error, ").rstrip(".")
         place = ".".join(map(str, first["loc"]))
         name = where.format(place.replace("_", "-") if where.startswith("--") else place)
-        hint = "" if said.endswith("?") else "."
-        raise SettingsError(f"{name}: {said}{hint}" if place else f"{said}{hint}") from None
+        hint = "" if text.endswith("?") else "."
+        raise SettingsError(f"{name}: {text}{hint}" if place else f"{text}{hint}") from None

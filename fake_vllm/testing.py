@@ -1,11 +1,11 @@
-"""Test LLM clients with a fake-vllm in a process of its own, and its ledger as Python objects.
+"""A fake-vllm in its own process, for tests of LLM clients.
 
     with FakeVllm("stall:after=3") as fake:
         client = OpenAI(base_url=fake.base_url, api_key="-")
         ...
         assert fake.until_freed().tokens_after_left == 0
 
-In pytest the fixture `fake_vllm` gives one that is shared by the session and reset before each test.
+In pytest, the fixture `fake_vllm` returns one that the session shares and each test resets.
 """
 
 import atexit
@@ -24,14 +24,17 @@ from fake_vllm.engine.ledger import Entry
 
 __all__ = ["Entry", "FakeVllm", "FakeVllmError"]
 
-LIFETIME = 900.0  # a process that is killed cannot stop its fake, so the fake stops itself: when its standard input closes, or then
+LIFETIME = 900.0
+"""Seconds after which a fake stops itself; it also stops when its standard input closes.
+
+A process that is killed cannot stop its fake.
+"""
 STARTS_WITHIN = 30.0
 
 
 def _direct() -> urllib.request.OpenerDirector:
-    trusting = (
-        ssl.create_default_context()
-    )  # it asks a process of its own on this machine, whatever its certificate
+    # It talks to its own process on this machine, so the certificate does not matter.
+    trusting = ssl.create_default_context()
     trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
     return urllib.request.build_opener(
         urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=trusting)
@@ -39,13 +42,16 @@ def _direct() -> urllib.request.OpenerDirector:
 
 
 class FakeVllmError(RuntimeError):
-    """Raised when the server does not start or a wait is in vain; the text says why."""
+    """Raised when the server does not start or a wait fails; the text says why."""
 
 
 class FakeVllm:
-    """A running `fake-vllm`; `base_url` ends in /v1. Stops with `close()`, at the end of a `with` block, or with this process.
+    """A running `fake-vllm`, which stops with `close()`, its `with` block, or this process.
 
-    Its key is the one it was started with, if any; `ledger` and the waits need none.
+    Attributes:
+        base_url: the address, which ends in /v1.
+        root: the address without /v1.
+        model: the name of the model.
     """
 
     def __init__(
@@ -56,12 +62,16 @@ class FakeVllm:
         model: str = "fake-model",
         **flags: object,
     ) -> None:
-        """Start it and wait until it listens. `gap`: seconds between two tokens.
+        """Start the fake and wait until it listens.
 
-        `flags`: further options, as `max_num_seqs=1` or `tls_self_signed=True`.
+        Args:
+            scenario: the scenario.
+            gap: the seconds between two tokens.
+            model: the name of the model.
+            flags: further options, for example `max_num_seqs=1` or `tls_self_signed=True`.
 
         Raises:
-            FakeVllmError: it does not start; with its own words.
+            FakeVllmError: the fake does not start; the text has its output.
         """
         options = {
             "scenario": scenario,
@@ -86,7 +96,8 @@ class FakeVllm:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            # Ctrl-C reaches the whole group of the terminal; the server must outlive a client that still looks at it.
+            # Ctrl-C reaches the whole group of the terminal, and the client may still need the
+            # server.
             start_new_session=True,
         )
         atexit.register(self.close)
@@ -100,7 +111,7 @@ class FakeVllm:
         return self._process.pid
 
     def play(self, scenario: str) -> None:
-        """Change the server's scenario for the requests to come that name none themselves."""
+        """Change the server's scenario, for later requests that name none."""
         self._ask("/scenario", "PUT", scenario.encode())
 
     def clear(self) -> None:
@@ -109,14 +120,14 @@ class FakeVllm:
 
     @property
     def requests(self) -> list[Entry]:
-        """The ledger, oldest first."""
+        """Return the ledger, oldest entry first."""
         return [Entry(**entry) for entry in self._ask("/ledger")["requests"]]
 
     def wait_for(self, is_so: Callable[[Entry], object], timeout: float = 5.0) -> Entry:
-        """The newest request for which `is_so` is true, as soon as there is one.
+        """Return the newest request for which `is_so` is true, as soon as there is one.
 
         Raises:
-            FakeVllmError: there was none for `timeout` seconds; with the ledger as it stands.
+            FakeVllmError: there was none within `timeout` seconds; the text has the ledger.
         """
         until = time.monotonic() + timeout
         while True:
@@ -126,24 +137,24 @@ class FakeVllm:
                     return entry
             if time.monotonic() > until:
                 raise FakeVllmError(
-                    f"No request became so within {timeout:g} s. The ledger: {entries}"
+                    f"No request met the condition within {timeout:g} s. The ledger: {entries}"
                 )
             time.sleep(0.005)
 
     def until_started(self, timeout: float = 5.0) -> Entry:
-        """The newest request that has had a slot."""
+        """Return the newest request that has had a slot."""
         return self.wait_for(lambda entry: entry.started is not None, timeout)
 
     def until_freed(self, timeout: float = 5.0) -> Entry:
-        """The newest request, once its slot is free again."""
+        """Return the newest request whose slot is free again."""
         return self.wait_for(lambda entry: entry.slot_freed is not None, timeout)
 
     def until_over(self, timeout: float = 5.0) -> Entry:
-        """The newest request, once its answer has its end, whichever."""
+        """Return the newest request whose answer has ended, in any way."""
         return self.wait_for(lambda entry: entry.over is not None, timeout)
 
     def close(self) -> None:
-        """Stop the server; does nothing when it has stopped already."""
+        """Stop the server, if it has not stopped already."""
         atexit.unregister(self.close)
         if self._process.poll() is None:
             self._process.terminate()
@@ -187,7 +198,8 @@ class FakeVllm:
         if self._process.poll() is None:
             self.close()
             raise FakeVllmError(
-                f"fake-vllm did not start within {STARTS_WITHIN:.0f} s; try again on a machine that is less busy."
+                f"fake-vllm did not start within {STARTS_WITHIN:.0f} s; "
+                "try again on a machine that is less busy."
             )
         reason = (
             self._process.stderr.read().strip()

@@ -1,1 +1,1 @@
-"""What is needed to see the same on a machine with a GPU; README.md tells how."""
+"""Programs for a machine with a GPU; README.md explains their use."""

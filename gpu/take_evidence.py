@@ -1,4 +1,7 @@
-"""`python -m gpu.take_evidence --size 8b --out evidence/h100`: start gpu.torch_server, play the four attempts against it, keep what was seen."""
+"""Start gpu.torch_server, play the four attempts against it, and save the evidence.
+
+`python -m gpu.take_evidence --size 8b --out evidence/h100`
+"""
 
 import argparse
 import json
@@ -15,17 +18,18 @@ from stream_lab.processes.backends.random_qwen3 import SIZES
 from stream_lab.processes.ports import answers, free_port
 from stream_lab.processes.process import Process
 
-LOADS_WITHIN = 300.0  # seconds; a large model's weights are made up on the GPU
+LOADS_WITHIN = 300.0  # seconds; the GPU makes the weights, which takes long for a large model
 
 
 def main() -> int:
+    """Run the command, and return its exit status."""
     parser = argparse.ArgumentParser(prog="python -m gpu.take_evidence", description=__doc__)
     cuda = torch.cuda.is_available()
     parser.add_argument(
         "--size",
         choices=SIZES,
         default="8b" if cuda else "tiny",
-        help="of the model; default: %(default)s",
+        help="the size of the model; default: %(default)s",
     )
     parser.add_argument("--device", default="cuda" if cuda else "cpu", help="default: %(default)s")
     parser.add_argument(
@@ -34,7 +38,7 @@ def main() -> int:
     parser.add_argument(
         "--out", type=Path, default=Path("runs/evidence"), help="folder; default: %(default)s"
     )
-    asked = parser.parse_args()
+    options = parser.parse_args()
     port = free_port()
     root = f"http://127.0.0.1:{port}"
     serve = [
@@ -42,9 +46,9 @@ def main() -> int:
         "-m",
         "gpu.torch_server",
         "--size",
-        asked.size,
+        options.size,
         "--device",
-        asked.device,
+        options.device,
         "--port",
         str(port),
     ]
@@ -58,10 +62,10 @@ def main() -> int:
                 "--base-url",
                 f"{root}/v1",
                 "--timeout",
-                asked.timeout,
+                options.timeout,
                 "--direct",
                 "--out",
-                str(asked.out),
+                str(options.out),
             ]
             status = subprocess.run(
                 [sys.executable, "-m", "stream_lab", *take], check=False
@@ -69,14 +73,14 @@ def main() -> int:
     except LabError as error:
         print(f"take-evidence: {error}", file=sys.stderr)
         return 2
-    file = asked.out / "evidence.json"
+    file = options.out / "evidence.json"
     if status in (0, 1) and file.exists():
         body = json.loads(file.read_text(encoding="utf-8"))
         body["server"] = {
             "program": "gpu/torch_server",
-            "model": f"a random-weight Qwen3 {asked.size}",
+            "model": f"a random-weight Qwen3 {options.size}",
             "device": torch.cuda.get_device_name(0)
-            if asked.device.startswith("cuda")
+            if options.device.startswith("cuda")
             else f"a CPU ({platform.machine()})",
             "torch": version("torch"),
             "transformers": version("transformers"),

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from hypothesis import HealthCheck, settings
 
 from stream_lab import Endpoint, bundled
 from stream_lab.experiment.fake import Fake
@@ -17,6 +18,10 @@ from stream_lab.processes.programs import find
 # A shell starts what runs in the background deaf to Ctrl-C, and every process would pass that on to those that it starts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Hypothesis takes an example of more than 0.2 s for a fault, and a busy machine for a slow test.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 collect_ignore = [] if os.environ.get("TEST_REAL") == "1" else ["real"]
 """What needs a real vLLM has a target of its own, `make test-real`."""

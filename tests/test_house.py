@@ -237,7 +237,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         ("doctor/facts.py", "stream_lab.matrix.calls"),
         ("lint/finding.py", "stream_lab.doctor.facts"),
-        ("experiment/wait.py", "stream_lab.regress.row"),
+        ("experiment/wait.py", "stream_lab.regress.compare"),
         ("http/client.py", "stream_lab.experiment.wait"),
         ("plots/__init__.py", "stream_lab.processes.ports"),
     ],

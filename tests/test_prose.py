@@ -16,9 +16,32 @@ CLEAN = [
     "SECURITY.md",
     "CONTRIBUTING.md",
     "docs/adding_a_fault.md",
-    "src/stream_deadline",
+    "docs/ci.md",
+    "docs/regress.md",
+    "src",
+    "fake_vllm",
+    "gpu",
+    "benchmarks",
+    "tools",
+    "templates/relay/relay",
+    "templates/relay/deploy",
+    "tests/stream_lab/cli",
+    "tests/stream_lab/notebooks",
+    "tests/stream_lab/regress",
 ]
 """Files and folders whose prose has been rewritten. The list only grows."""
+
+NOT_YET = ["src/stream_lab/cli", "src/stream_lab/notebooks", "src/stream_lab/regress"]
+"""Folders in them whose prose has not been rewritten yet. The list only shrinks."""
+
+QUOTED = [
+    "fake_vllm/model/words.py",  # the words that the fake babbles
+    "src/stream_lab/experiment/story.py",  # equal to cells of the notebooks
+    "src/stream_lab/relay/app.py",  # notebook 09 prints its functions
+    "src/stream_lab/relay/scaled.py",  # notebook 11 prints its functions
+    "src/stream_lab/relay/scaled_sync.py",  # likewise
+]
+"""Modules with texts that must stay as they are."""
 
 HABITS = {
     r"\b[Nn]obody\b|\b[Ss]omebody\b|\b[Ww]hoever\b": "name the client, the server or the task",
@@ -27,16 +50,23 @@ HABITS = {
     r"\b[Tt]his is no\b": "say that this is not a …",
     r"\bwhat was (asked|found|told|made)\b": "use a noun: the request, the finding, the message",
     r"\bhas it that\b|\bcame to pass\b|\bof a sudden\b": "say it plainly",
+    r"\bis no [A-Z]{3,}\b": "say that it is not …",
+    r"\bin vain\b": "say that it fails",
+    r"(?m)^ +`\w+`: [a-z]": "document arguments in a section, as `name: text`",
 }
 WORDS = 15
 """The most words in the first line of a docstring."""
 
 
 def files() -> Iterator[Path]:
+    left_out = [ROOT / name for name in (*NOT_YET, *QUOTED)]
+    assert all(path.exists() for path in left_out)
     for name in CLEAN:
         path = ROOT / name
         assert path.exists(), name
-        yield from sorted(path.rglob("*.py")) if path.is_dir() else [path]
+        for each in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+            if not any(each == other or other in each.parents for other in left_out):
+                yield each
 
 
 def prose(path: Path) -> Iterator[tuple[int, str]]:

@@ -1,6 +1,7 @@
 """Build notebooks/*.ipynb, executed, from notebooks/source/*.py.
 
-`python tools/build_notebooks.py [NAME…]` builds all, or those whose file name begins with one of the names (`04`).
+`python tools/build_notebooks.py [NAME…]` builds all notebooks, or those whose file name begins with
+one of the names (`04`).
 """
 
 import base64
@@ -16,11 +17,11 @@ from nbclient.exceptions import CellExecutionError
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "notebooks" / "source"
 CELL_LIMIT = 60
-COVER = "05"  # the README shows the first picture of this one
+COVER = "05"  # the README shows the first picture of this notebook
 
 
 def read(source: Path) -> nbformat.NotebookNode:
-    """The notebook a source file describes, not executed, with what differs from machine to machine left out."""
+    """Return a source file's notebook, not executed, without what differs between machines."""
     notebook: nbformat.NotebookNode = jupytext.read(source, fmt="py:percent")
     notebook.metadata = nbformat.NotebookNode(
         kernelspec=nbformat.NotebookNode(
@@ -34,6 +35,7 @@ def read(source: Path) -> nbformat.NotebookNode:
 
 
 def build(source: Path) -> None:
+    """Execute a notebook and write it."""
     notebook = read(source)
     target = ROOT / "notebooks" / f"{source.stem}.ipynb"
     client = NotebookClient(
@@ -58,6 +60,7 @@ def build(source: Path) -> None:
 
 
 def main(names: list[str]) -> int:
+    """Build the notebooks with these names, and return the exit status."""
     sources = [
         source
         for source in sorted(SOURCE.glob("*.py"))

@@ -1,8 +1,10 @@
-"""Measure the defaults of `limits.yaml` that can be run on one machine, and the words that they end with.
+"""Measure the defaults in `limits.yaml` that can run on one machine, and their messages.
 
-`python tools/measure_limits.py [NAME…]` measures all, or those whose product begins with one of the names. It waits for the real defaults,
-most of them side by side, so that all take about seven minutes and little CPU. What is not installed is named and left out: nginx, haproxy,
-apache2, nodejs, chromium; hypercorn, requests, aiohttp, anthropic, litellm. Exit status 1: something differs from the file.
+`python tools/measure_limits.py [NAME…]` measures all of them, or those whose product begins with
+one of the names. It waits for the real defaults, most of them side by side, so that all take about
+seven minutes and little CPU. It names missing programs and leaves them out: nginx, haproxy,
+apache2, nodejs, chromium; hypercorn, requests, aiohttp, anthropic, litellm. Exit status 1: a result
+differs from the file.
 """
 
 import argparse
@@ -36,24 +38,34 @@ Ended = tuple[float | None, str]
 """Seconds until it ended, None: it did not while we watched; and what was seen."""
 
 HOST = "127.0.0.1"
-SLACK = 2.5  # seconds of lateness that are not the default's: a poll of the program's own, a busy machine
-WATCHED = 150.0  # seconds after which something that has not happened counts as off, unless a case says otherwise
+SLACK = 2.5  # seconds of lateness that are not the default's, such as the program's own polls
+WATCHED = 150.0  # seconds without an event after which a limit counts as off, unless a case differs
 ASKED = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
-CHUNK = b'data: {"id":"1","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{"content":"a"}}]}\n\n'
+CHUNK = (
+    b'data: {"id":"1","object":"chat.completion.chunk","created":1,"model":"m",'
+    b'"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n'
+)
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
-# --- what is asked ----------------------------------------------------------------------------------------------------------------
+# --- what is asked ------------------------------------------------
 
 
 class Upstream:
-    """A server that behaves in one way. `url`: where it is.
+    """A server that behaves in one way, with its address in `url`.
 
-    `silent`: takes a request and says nothing. `half`: a head and one event, then nothing. `drip`: an event every 20 s. `flood`: as much as
-    the client takes. `deaf`: does not read. `whole`: a short answer at once. `full`: lets nobody connect, as a host behind a firewall.
+    - `silent`: takes a request and says nothing.
+    - `half`: sends a head and one event, then nothing.
+    - `drip`: sends an event every 20 s.
+    - `flood`: sends as much as the client takes.
+    - `deaf`: does not read.
+    - `whole`: sends a short answer at once.
+    - `full`: accepts no connection, as a host behind a firewall.
     """
 
-    all: ClassVar[list["Upstream"]] = []  # one that nobody holds would be collected, and refuse
+    all: ClassVar[
+        list["Upstream"]
+    ] = []  # an upstream without a reference would be collected, and refuse
 
     def __init__(self, manner: str) -> None:
         self.all.append(self)
@@ -104,7 +116,11 @@ class Upstream:
 
 @dataclass
 class Found:
-    """What was measured. `seconds`: from the last thing that happened to the end; None: it did not end while we watched."""
+    """A measurement.
+
+    Attributes:
+        seconds: the time from the last event to the end. None: it did not end during the watch.
+    """
 
     seconds: float | None
     message: str
@@ -112,7 +128,7 @@ class Found:
 
 
 def ends(port: int, sent: bytes, longest: float = WATCHED) -> Ended:
-    """Send this over a socket and wait for its end, in seconds from the last byte in either direction."""
+    """Send bytes over a socket, and return the seconds from its last byte."""
     with socket.create_connection((HOST, port)) as client:
         client.sendall(sent)
         last, words = time.monotonic(), b""
@@ -132,7 +148,7 @@ def ends(port: int, sent: bytes, longest: float = WATCHED) -> Ended:
         return time.monotonic() - last, "(body cut)" if cut else "(connection closed)"
 
 
-# --- the programs -----------------------------------------------------------------------------------------------------------------
+# --- the programs ------------------------------------------------
 
 
 @contextmanager
@@ -167,7 +183,7 @@ def version(*command: str) -> str:
 
 
 def last_line(log: str, *words: str) -> str:
-    """The newest line with all these words, without its time and what differs each time."""
+    """Return the newest line with all these words, without its time and other changing parts."""
     lines = [line.strip() for line in log.splitlines() if all(word in line for word in words)]
     return (
         re.sub(r", client: .*|^.*?(?=upstream timed|client timed)", "", lines[-1]) if lines else ""
@@ -181,7 +197,15 @@ def nginx(
     lines: str = "",
     log_tells: bool = False,
 ) -> Found:
-    """`log_tells`: the end is when these words are in its log, since the client cannot see it."""
+    """Measure nginx.
+
+    Args:
+        manner: how the server behind it behaves.
+        measure: measures the end at a port.
+        words: words of the line in the log.
+        lines: lines of configuration.
+        log_tells: whether that line shows the end, since the client cannot see it.
+    """
     path = find("nginx")
     upstream, port = Upstream(manner), free_port()
     with TemporaryDirectory() as folder:
@@ -189,8 +213,10 @@ def nginx(
             f"{kind}_temp_path {kind};"
             for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         )
-        configuration = f"""daemon off; master_process off; pid nginx.pid; error_log stderr info; events {{}}
-            http {{ access_log /dev/stderr; {temporary} server {{ listen {HOST}:{port}; location / {{
+        configuration = f"""daemon off; master_process off; pid nginx.pid;
+            error_log stderr info; events {{}}
+            http {{ access_log /dev/stderr; {temporary}
+            server {{ listen {HOST}:{port}; location / {{
             proxy_pass {upstream.url}; proxy_http_version 1.1; {lines} }} }} }}"""
         (Path(folder) / "nginx.conf").write_text(configuration, encoding="utf-8")
         with program(
@@ -218,13 +244,14 @@ def haproxy(
     measure: Callable[[int], Ended],
     limits: str = "connect 5000,client 50000,server 50000",
 ) -> Found:
-    """With the time-outs of Debian's configuration; `limits=""`: with none, as the program itself has it."""
+    """Measure HAProxy with Debian's time-outs, or without any: `limits=""`."""
     path = find("haproxy")
     upstream, port = Upstream(manner), free_port()
     with TemporaryDirectory() as folder:
         timeouts = "".join(f"    timeout {each}\n" for each in limits.split(",") if each)
         (Path(folder) / "haproxy.cfg").write_text(
-            f"global\n    log stdout format raw local0\ndefaults\n    mode http\n    log global\n    option httplog\n{timeouts}"
+            "global\n    log stdout format raw local0\ndefaults\n    mode http\n    log global\n  "
+            f"  option httplog\n{timeouts}"
             f"listen here\n    bind {HOST}:{port}\n    server one {HOST}:{upstream.port}\n",
             encoding="utf-8",
         )
@@ -247,8 +274,10 @@ def apache(
             for name in ["mpm_event", "authz_core", "proxy", "proxy_http", *modules.split()]
         )
         (Path(folder) / "apache.conf").write_text(
-            f"ServerRoot {folder}\nServerName here\nPidFile {folder}/pid\nDefaultRuntimeDir {folder}\nListen {HOST}:{port}\n"
-            f'ErrorLog "|/bin/cat"\nUser www-data\nGroup www-data\n{loaded}ProxyPass / {upstream.url}/\n{lines}\n',
+            f"ServerRoot {folder}\nServerName here\nPidFile {folder}/pid\nDefaultRuntimeDir "
+            f"{folder}\nListen {HOST}:{port}\n"
+            f'ErrorLog "|/bin/cat"\nUser www-data\nGroup www-data\n{loaded}ProxyPass / '
+            f"{upstream.url}/\n{lines}\n",
             encoding="utf-8",
         )
         with program(
@@ -276,14 +305,16 @@ async def asgi(scope, receive, send):
         time.sleep(45)
     headers = [(b"content-type", b"text/plain")]
     if path in ("/", "/block"):
-        await send({"type": "http.response.start", "status": 200, "headers": [*headers, (b"content-length", b"2")]})
+        headers = [*headers, (b"content-length", b"2")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": b"ok"})
         return
     if path == "/silent":
         await asyncio.sleep(3600)
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     for number in range(3600):
-        await send({"type": "http.response.body", "body": b"x" * (100000 if path == "/flood" else 1), "more_body": True})
+        data = b"x" * (100000 if path == "/flood" else 1)
+        await send({"type": "http.response.body", "body": data, "more_body": True})
         await asyncio.sleep({"/drip": 1, "/flood": 0}.get(path, 3600))
 
 def wsgi(environ, start_response):
@@ -303,7 +334,7 @@ def wsgi(environ, start_response):
 def served(
     command: list[str], measure: Callable[[int, Process], Ended], words: str = "", module: str = ""
 ) -> Found:
-    """A Python server with the pages above; "PORT" in its command is replaced by one."""
+    """Start a Python server with the pages above; "PORT" in its command becomes a port."""
     name = module or command[0]
     library(name)
     port = free_port()
@@ -320,7 +351,7 @@ def served(
 
 
 def gunicorn(page: str, *options: str, words: str = "", longest: float = 60.0) -> Found:
-    """How long a stream that drips lasts, measured from its start."""
+    """Measure how long a dripping stream lasts, from its start."""
 
     def measure(port: int, _: Process) -> Ended:
         began = time.monotonic()
@@ -336,7 +367,7 @@ def gunicorn(page: str, *options: str, words: str = "", longest: float = 60.0) -
 
 
 def drip(port: int, longest: float) -> str:
-    """Read a stream that drips until it ends, at most so long; the words for its end."""
+    """Read a dripping stream to its end, or for N seconds; return the end's words."""
     end = time.monotonic() + longest
     with socket.create_connection((HOST, port)) as client:
         client.sendall(b"GET /drip HTTP/1.1\r\nHost: here\r\n\r\n")
@@ -354,17 +385,17 @@ def drip(port: int, longest: float) -> str:
 
 
 def idle(port: int, _: Process | None = None) -> Ended:
-    """How long a connection is kept after a whole answer."""
+    """Measure how long a connection is kept after a whole answer."""
     return ends(port, ASKED)
 
 
 def block(port: int, _: Process) -> Ended:
-    """How long a handler may block the event loop."""
+    """Measure how long a handler may block the event loop."""
     return ends(port, b"GET /block HTTP/1.1\r\nHost: here\r\n\r\n")
 
 
 def stopped(port: int, running: Process) -> Ended:
-    """How long a worker that stands still is left alone."""
+    """Measure how long a worker that stands still is tolerated."""
     workers = [
         each
         for each in psutil.Process(running.pid).children()
@@ -380,7 +411,7 @@ def stopped(port: int, running: Process) -> Ended:
 
 
 def asked_to_stop(port: int, running: Process, longest: float) -> Ended:
-    """How long a stream goes on after SIGTERM."""
+    """Measure how long a stream goes on after SIGTERM."""
     with socket.create_connection((HOST, port)) as client:
         client.sendall(b"GET /drip HTTP/1.1\r\nHost: here\r\n\r\n")
         client.recv(65536)
@@ -397,7 +428,7 @@ def asked_to_stop(port: int, running: Process, longest: float) -> Ended:
 
 
 def node(script: str, longest: float = 340) -> Found:
-    """A script that prints what it found as JSON: {"seconds": …, "message": …}."""
+    """Run a script that prints its result as JSON: {"seconds": …, "message": …}."""
     path = find("node")
     done = subprocess.run(
         [path, "-e", script], capture_output=True, text=True, timeout=longest + 30, check=False
@@ -416,7 +447,10 @@ server.listen(0, "127.0.0.1", () => {
   const began = Date.now(), c = require("net").connect(server.address().port, "127.0.0.1");
   let said = "", last = Date.now();
   c.on("connect", () => { c.write(%s); last = Date.now(); });
-  c.on("data", d => { said = String(d).split("\\r\\n")[0]; if (!said.includes("408")) last = Date.now(); });
+  c.on("data", d => {
+    said = String(d).split("\\r\\n")[0];
+    if (!said.includes("408")) last = Date.now();
+  });
   const tell = s => { console.log(JSON.stringify({seconds: s, message: said})); process.exit(0); };
   c.on("end", () => tell((Date.now() - last) / 1000));
   c.on("error", () => {});
@@ -426,9 +460,15 @@ server.listen(0, "127.0.0.1", () => {
 NODE_FETCH = """
 const began = Date.now(); let last = began;
 const tell = e => { console.log(JSON.stringify({seconds: (Date.now() - last) / 1000,
-  message: `${e.name}: ${e.message}; cause: ${e.cause && e.cause.name}: ${e.cause && e.cause.message} (${e.cause && e.cause.code})`}));
+  message: `${e.name}: ${e.message}; cause: ${e.cause && e.cause.name}: ` +
+    `${e.cause && e.cause.message} (${e.cause && e.cause.code})`}));
   process.exit(0); };
-(async () => { try { const r = await fetch("%s"); for await (const _ of r.body) last = Date.now(); } catch (e) { tell(e); } })();
+(async () => {
+  try {
+    const r = await fetch("%s");
+    for await (const _ of r.body) last = Date.now();
+  } catch (e) { tell(e); }
+})();
 """
 NODE_REQUEST = """
 const began = Date.now();
@@ -439,7 +479,7 @@ setTimeout(() => tell(null, ""), %d);
 
 
 def chromium(manner: str, longest: float) -> Found:
-    """How long a page's fetch waits."""
+    """Measure how long a page's fetch waits."""
     path = find("chromium")
     from stream_lab.processes import Browser  # Playwright need not be installed for the rest
 
@@ -447,7 +487,8 @@ def chromium(manner: str, longest: float) -> Found:
         let last = performance.now();
         const tell = e => done({seconds: (performance.now() - last) / 1000, message: String(e)});
         (async () => { try { const r = (await fetch("/")).body.getReader();
-            while (true) { const p = await r.read(); if (p.done) break; last = performance.now(); } tell("done");
+            while (true) { const p = await r.read(); if (p.done) break; last = performance.now(); }
+            tell("done");
         } catch (e) { tell(e); } })();
         setTimeout(() => done({seconds: null, message: ""}), longest * 1000); })"""
     with Browser() as browser:
@@ -456,11 +497,11 @@ def chromium(manner: str, longest: float) -> Found:
     return Found(said["seconds"], said["message"], version(path, "--version"))
 
 
-# --- the Python clients -----------------------------------------------------------------------------------------------------------
+# --- the Python clients ------------------------------------------------
 
 
 def raised(name: str, call: Callable[[], object], longest: float = WATCHED) -> Found:
-    """How long a call takes to raise, and what. `name`: the library."""
+    """Measure how long a call takes to raise, and what it raises."""
     result: list[tuple[float, str]] = []
     began = time.monotonic()
 
@@ -496,7 +537,7 @@ def httpx_like(name: str, manner: str) -> Found:
 
 
 def pool_of(name: str) -> Found:
-    """How long a request waits for a connection when all are in use."""
+    """Measure how long a request waits for a connection when all are in use."""
     module = library(name)
     client = module.Client(limits=module.Limits(max_connections=1), trust_env=False)
     url = Upstream("half").url
@@ -510,7 +551,7 @@ def pool_of(name: str) -> Found:
 
 
 def requests_like(manner: str) -> Found:
-    """Without a time-out; the words are those of one of 2 s, which has to fire."""
+    """Measure a client without a time-out, with the words of a time-out of 2 s."""
     module = library("requests")
 
     def call(timeout: float | None = None) -> None:
@@ -534,7 +575,7 @@ def aiohttp_like(manner: str) -> Found:
 
 
 def sdk(name: str, manner: str, longest: float = WATCHED, **options: Any) -> Found:
-    """OpenAI's or Anthropic's client. No time-out among the options: its default."""
+    """Return OpenAI's or Anthropic's client, with its default time-out unless options set one."""
     module = library(name)
     client = getattr(module, {"openai": "OpenAI", "anthropic": "Anthropic"}[name])(
         api_key="none", base_url=Upstream(manner).url, **options
@@ -558,7 +599,7 @@ def sdk(name: str, manner: str, longest: float = WATCHED, **options: Any) -> Fou
 
 
 def default_of(name: str, manner: str) -> Found:
-    """The read time-out that a client sends its request with, and the words of a shortened one, which has to fire."""
+    """Return the read time-out that a client sends, and the words of a shortened one."""
     if name == "litellm":
         return litellm_default(manner)
     module = library(name)
@@ -568,7 +609,7 @@ def default_of(name: str, manner: str) -> Found:
 
 
 def shortened(default: float, fired: Found) -> Found:
-    """The default, proved by one of 2 s that fired."""
+    """Measure a default by a time-out of 2 s, which must fire."""
     if fired.seconds is None or not 1.5 < fired.seconds < 5:
         raise RuntimeError(f"a time-out of 2 s fired after {fired.seconds}")
     return Found(default, f"(2 s fired) {fired.message}", fired.version)
@@ -586,7 +627,7 @@ def litellm_default(manner: str) -> Found:
             seen.append(request.extensions["timeout"]["read"])
             raise http.ConnectError("seen")
 
-    # A key of its own, since it keeps its clients by what they were made with.
+    # Its own key, since the library caches its clients by their arguments.
     body = {"model": "openai/m", "api_key": manner, "max_retries": 0, **LITELLM}
     module.client_session = http.Client(transport=Note())
     with suppress(Exception):
@@ -632,7 +673,7 @@ def langchain(manner: str, longest: float, call: str) -> Found:
     return raised("langchain-openai", calls[call], longest)
 
 
-# --- the cases --------------------------------------------------------------------------------------------------------------------
+# --- the cases ------------------------------------------------
 
 
 def posted(port: int, body: bytes, announced: int) -> Ended:
@@ -643,7 +684,7 @@ def posted(port: int, body: bytes, announced: int) -> Ended:
 
 
 def unread(port: int) -> Ended:
-    """Ask for much and read nothing, until the watch is over."""
+    """Request much and read nothing, until the watch is over."""
     client = socket.socket()
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     client.connect((HOST, port))
@@ -658,7 +699,7 @@ ASYNC = ("-k", "uvicorn_worker.UvicornWorker")
 
 
 def ask(port: int) -> Ended:
-    """A whole request, as in most cases."""
+    """Return a whole request, as most cases send it."""
     return ends(port, ASKED)
 
 
@@ -815,7 +856,7 @@ POLLS = {
 
 
 def verdict(found: Found, limit: Limit | None) -> str:
-    """Whether what was found is what the file says."""
+    """Compare a measurement with the file."""
     if limit is None:
         return "not in the file"
     if limit.default is None or found.seconds is None:

@@ -1,17 +1,17 @@
-"""What a request means, and how its answer is written; synchronous, without sockets or clocks.
+"""What a request means, and how its answer is written, without sockets or clocks.
 
-For each endpoint: `X_request` holds the body and its checks, `X` accepts or refuses it, `X_writer` writes the answer. What a healthy answer
-says is decided in `model`.
+For each endpoint, `X_request` has the body and its checks, `X` accepts or refuses it, and
+`X_writer` writes the answer. `model` decides what a healthy answer says.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from fake_vllm.api.accepted import AcceptedRequest
+from fake_vllm.api.accepted_request import AcceptedRequest
 from fake_vllm.api.chat import chat
 from fake_vllm.api.models import models
 from fake_vllm.api.refused import Refused, bad, error
-from fake_vllm.api.rules import Rules
+from fake_vllm.api.server_rules import Rules
 from fake_vllm.api.stream_writer import quoted
 from fake_vllm.api.wire import DONE, VERSION, dumps, error_event, events, hex16
 from fake_vllm.api.writer import ResponseWriter
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from fake_vllm.api.responses import response, unknown_response
     from fake_vllm.api.tokenizing import detokenize, tokenize
 
-# Loaded on first use: most servers only ever chat, and should be up at once.
+# Loaded on first use: most servers only ever chat, and should start fast.
 _LATER = {
     "completion": "completions",
     "response": "responses",

@@ -1,4 +1,4 @@
-"""Check the body of a request, in the order and with the words of vLLM's framework."""
+"""The checks of a request's body, in vLLM's order and words."""
 
 import json
 import re
@@ -12,8 +12,10 @@ from fake_vllm.api.refused import Refused, bad, invalid
 _LONGEST_INPUT = 200
 _LONGEST_FAULT = 1000
 _INTERNAL = frozenset(
-    "function-wrap function-after function-before function-plain json-or-python lax-or-strict chain default nullable tagged-union "
-    "union call arguments is-instance is-subclass callable str int float bool bytes bytearray list tuple dict set frozenset complex "
+    "function-wrap function-after function-before function-plain json-or-python lax-or-strict "
+    "chain default nullable tagged-union "
+    "union call arguments is-instance is-subclass callable str int float bool bytes bytearray list "
+    "tuple dict set frozenset complex "
     "none nonetype".split()
 )
 _BRACKET = re.compile(r"[\[\]{}()]")
@@ -22,9 +24,9 @@ Some = TypeVar("Some")
 
 
 class Body(BaseModel):
-    """What all bodies share: unknown fields are accepted and ignored.
+    """The base of all bodies; unknown fields are accepted and ignored.
 
-    Schemas are built when the first request needs them, so that the server starts at once.
+    Schemas are built when the first request needs them, so that the server starts fast.
     """
 
     model_config = ConfigDict(extra="allow", defer_build=True, protected_namespaces=())
@@ -32,12 +34,15 @@ class Body(BaseModel):
     @model_validator(mode="wrap")
     @classmethod
     def _as_it_is(cls, value: Any, handler: ModelWrapValidatorHandler["Body"]) -> "Body":
-        """Do nothing: with a validator here, pydantic words an error in a union as for vLLM."""
+        """Do nothing; a validator here makes pydantic word errors in a union as for vLLM."""
         return handler(value)
 
 
 class Rejected(Exception):
-    """Raised by a validator for vLLM's own checks. Not a ValueError, so that pydantic lets it through."""
+    """Raised by a validator for vLLM's own checks.
+
+    It is not a ValueError, so that pydantic does not catch it.
+    """
 
     def __init__(self, message: str, param: str | None = None, value: Any = None) -> None:
         super().__init__(message)
@@ -48,7 +53,7 @@ _ADAPTERS: dict[Any, TypeAdapter[Any]] = {}
 
 
 def adapter(kind: Any) -> TypeAdapter[Any]:
-    """The validator of a type; it is built once."""
+    """Return the validator of a type, which is built once."""
     if kind not in _ADAPTERS:
         _ADAPTERS[kind] = TypeAdapter(kind)
     return _ADAPTERS[kind]
@@ -57,10 +62,13 @@ def adapter(kind: Any) -> TypeAdapter[Any]:
 def read(kind: type[Some], content_type: str, body: bytes) -> Some:
     """Parse and check a body.
 
-    `kind`: a model, or a union of models. `content_type`: the header's value, "" if there is none.
+    Args:
+        kind: a model, or a union of models.
+        content_type: the header's value. Empty: there is none.
+        body: the bytes.
 
     Raises:
-        Refused: with vLLM's status, type and message.
+        Refused: a check failed; status, type and message are vLLM's.
     """
     value = _parse(body) if _says_json(content_type) else body
     if content_type.lower().split(";")[0] != "application/json":
@@ -79,14 +87,14 @@ def read(kind: type[Some], content_type: str, body: bytes) -> Some:
         raise rejected.refused from None
     except (TypeError, ValueError, OverflowError) as error:
         raise bad(str(error)) from None
-    except (AttributeError, LookupError) as error:  # vLLM stumbles over some bodies, and says so
+    except (AttributeError, LookupError) as error:  # vLLM fails on some bodies, and says so
         raise Refused(500, "InternalServerError", str(error)) from None
     checked: Some = value
     return checked
 
 
 def check_query(kind: Any, name: str, value: str) -> None:
-    """Raise `Refused` if a value of the query string is not of its kind."""
+    """Raise `Refused` if a value of the query string has another type."""
     try:
         adapter(kind).validate_python(value)
     except ValidationError as error:
@@ -117,7 +125,7 @@ def _parse(body: bytes) -> Any:
             "input": {},
         }
         raise _invalid([{**fault, "ctx": {"error": error.msg}}]) from None
-    except (ValueError, RecursionError):  # no UTF-8, or nested too deeply
+    except (ValueError, RecursionError):  # not UTF-8, or nested too deeply
         raise Refused(400, "Bad Request", "There was an error parsing the body") from None
 
 
@@ -134,7 +142,7 @@ def _worded(fault: dict[str, Any]) -> str:
 
 
 def _place(loc: tuple[str | int, ...]) -> str:
-    """Return where a fault is, without pydantic's own parts, such as the branch of a union."""
+    """Return the place of a fault, without pydantic's own parts, such as a union's branch."""
     parts = [str(part) for part in loc]
     plain = [part for part in parts if not _BRACKET.search(part) and part.lower() not in _INTERNAL]
     return ".".join(plain or parts)

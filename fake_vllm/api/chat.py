@@ -1,18 +1,18 @@
-"""Accept a request of `/v1/chat/completions`, or refuse it as vLLM does."""
+"""Requests of `/v1/chat/completions`, accepted or refused as by vLLM."""
 
 from typing import Any
 
 from fake_vllm.api import structured
 from fake_vllm.api import tools as tooling
-from fake_vllm.api.accepted import check_model, engine_failure, refusing
+from fake_vllm.api.accepted_request import check_model, engine_failure, refusing
 from fake_vllm.api.body import Rejected, read
 from fake_vllm.api.chat_request import AcceptedChatRequest, ChatRequest
 from fake_vllm.api.checks import check_media, check_template
+from fake_vllm.api.conversation import conversation
 from fake_vllm.api.failed_writer import FailedWriter
-from fake_vllm.api.messages import conversation
 from fake_vllm.api.prompts import Prompt, Room, check_ids
-from fake_vllm.api.rules import Rules
 from fake_vllm.api.sampling import parameters, sampling
+from fake_vllm.api.server_rules import Rules
 from fake_vllm.api.template import render
 from fake_vllm.api.wire import DONE
 from fake_vllm.api.writer import ResponseWriter
@@ -22,10 +22,16 @@ from fake_vllm.model.plan import GenerationPlan
 def chat(
     rules: Rules, content_type: str, body: bytes, request_id: str | None
 ) -> AcceptedChatRequest:
-    """Accept a chat. `request_id`: the header X-Request-Id; None if there is none.
+    """Accept a chat.
+
+    Args:
+        rules: the server's rules.
+        content_type: the header Content-Type. Empty: there is none.
+        body: the bytes of the body.
+        request_id: the header X-Request-Id. None: there is none.
 
     Raises:
-        Refused: with vLLM's status, type and message.
+        Refused: a check failed; status, type and message are vLLM's.
     """
     request = read(ChatRequest, content_type, body)
     check_model(request.model, rules)
@@ -74,7 +80,7 @@ def _accept(rules: Rules, body: ChatRequest, request_id: str | None) -> Accepted
 def _writer(request: AcceptedChatRequest, plan: GenerationPlan) -> ResponseWriter:
     if request.failure:
         return FailedWriter(request.failure, after=[DONE])
-    from fake_vllm.api.chat_writer import ChatWriter  # a server is up sooner without it
+    from fake_vllm.api.chat_writer import ChatWriter  # the server starts faster without it
 
     return ChatWriter(request, plan)
 
@@ -84,14 +90,15 @@ def _max_tokens(body: ChatRequest) -> int | None:
 
 
 def _given_ids(body: ChatRequest) -> list[int] | None:
-    """Return the prompt's ids as another server made them; None: there are none."""
+    """Return the prompt's ids as another server made them. None: there are none."""
     ids = (body.kv_transfer_params or {}).get("prompt_token_ids")
     if ids is None or body.echo:
         return None
     name = "kv_transfer_params.prompt_token_ids"
     if not isinstance(ids, list) or not ids or any(type(id) is not int or id < 0 for id in ids):
         raise Rejected(
-            "`kv_transfer_params['prompt_token_ids']` must be a non-empty list of non-negative integers.",
+            "`kv_transfer_params['prompt_token_ids']` must be a non-empty list of non-negative "
+            "integers.",
             name,
         )
     check_ids(ids, name)

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from fake_vllm.api import structured
 from fake_vllm.api import tools as tooling
-from fake_vllm.api.accepted import AcceptedRequest
+from fake_vllm.api.accepted_request import AcceptedRequest
 from fake_vllm.api.body import Body, Rejected
 from fake_vllm.api.checks import (
     StreamOptions,
@@ -16,15 +16,16 @@ from fake_vllm.api.checks import (
     check_logprobs,
     check_stream_options,
 )
-from fake_vllm.api.messages import ChatMessage, Turn
+from fake_vllm.api.conversation import Turn
+from fake_vllm.api.messages import ChatMessage
 from fake_vllm.api.sampling import INT64, MOST_STOPS, RepetitionDetectionParams, ThinkingTokenBudget
 from fake_vllm.api.wire import hex16
-from fake_vllm.model.offers import Offers
+from fake_vllm.model.prompt_values import PromptValues
 from fake_vllm.model.script import Draft
 
 
 class ChatRequest(Body):
-    """The body. Fields are in vLLM's order, in which pydantic reports faults."""
+    """The body, with fields in vLLM's order, in which pydantic reports faults."""
 
     messages: list[ChatMessage]
     model: str | None = None
@@ -109,11 +110,11 @@ class ChatRequest(Body):
     @model_validator(mode="before")
     @classmethod
     def _check_raw(cls, data: Any) -> Any:
-        """vLLM's own checks of the raw body, in the order in which it makes them."""
+        """Make vLLM's own checks of the raw body, in vLLM's order."""
         if not isinstance(data, dict):
             return data
         messages = data.get("messages", [])
-        iter(messages)  # vLLM looks at each before it knows that there are any
+        iter(messages)  # vLLM iterates before it checks the type
         if data.get("continue_final_message") and data.get("add_generation_prompt"):
             raise Rejected(
                 "Cannot set both `continue_final_message` and `add_generation_prompt` to True."
@@ -165,25 +166,30 @@ def _normalize(messages: Any) -> None:
 
 @dataclass(frozen=True)
 class AcceptedChatRequest(AcceptedRequest):
-    """An accepted chat. `turns`: the conversation so far."""
+    """An accepted chat.
+
+    Attributes:
+        body: the body of the request.
+        turns: the conversation so far.
+    """
 
     body: ChatRequest
     turns: list[Turn]
 
     @property
     def role(self) -> str:
-        """Whose words the answer is."""
+        """Return the role of the answer."""
         return "assistant" if self.body.add_generation_prompt else self.turns[-1]["role"]
 
     @property
     def echoed(self) -> str:
-        """What `echo` puts before the answer: the last message, if its role is the answer's."""
+        """Return what `echo` repeats: the last message, if its role is the answer's."""
         last = self.turns[-1]
         return last["text"] if self.body.echo and last["role"] == self.role else ""
 
     @property
     def choice(self) -> str | None:
-        """The `tool_choice`, or the name of its tool; "none" if there are no tools."""
+        """Return the `tool_choice`, or its tool's name; "none" without tools."""
         chosen = self.body.tool_choice
         if not self.body.tools:
             return "none"
@@ -194,7 +200,7 @@ class AcceptedChatRequest(AcceptedRequest):
         )
 
     def draft(self, random: Random) -> Draft | None:
-        offers = Offers(self.question)
+        prompt_values = PromptValues(self.question)
         functions = [
             tooling.Function(tool.function.name, tool.function.parameters)
             for tool in self.body.tools or []
@@ -202,12 +208,12 @@ class AcceptedChatRequest(AcceptedRequest):
         calling = tooling.called(
             functions,
             self.choice,
-            offers,
+            prompt_values,
             user_spoke_last=self.turns[-1]["role"] == "user",
             parallel=self.body.parallel_tool_calls is not False,
         )
         return (
             super().draft(random)
             if calling is None
-            else tooling.draft(functions, calling, offers, random)
+            else tooling.draft(functions, calling, prompt_values, random)
         )

@@ -1,4 +1,4 @@
-"""Write the answer of `/v1/chat/completions`, streamed or whole."""
+"""The answer of `/v1/chat/completions`, streamed or whole."""
 
 from typing import Any
 
@@ -6,21 +6,21 @@ from fake_vllm.api import hermes, logprobs, wire
 from fake_vllm.api.chat_request import AcceptedChatRequest
 from fake_vllm.api.stream_writer import StreamWriter, collects, head
 from fake_vllm.api.writer import CollectedChoice
-from fake_vllm.model.piece import Piece
 from fake_vllm.model.plan import GenerationPlan
+from fake_vllm.model.text_piece import Piece
 
 _BLANK = {"refusal": None, "annotations": None, "audio": None, "function_call": None}
 
 
 class ChatWriter(StreamWriter):
-    """One chat's answer."""
+    """The writer of one chat's answer."""
 
     def __init__(self, request: AcceptedChatRequest, plan: GenerationPlan) -> None:
         body = request.body
         self._request, self._body = request, body
         self._ids, self._parses = bool(body.return_token_ids), request.rules.tool_calls
         self._logprobs = bool(body.logprobs)
-        self._active = self._parses and request.choice != "none"  # a parser looks for calls
+        self._active = self._parses and request.choice != "none"  # the parser looks for calls
         self._named = request.choice not in ("none", "auto", "required", None)
         name = "chat.completion.chunk" if request.stream else "chat.completion"
         super().__init__(

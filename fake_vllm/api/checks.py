@@ -26,12 +26,21 @@ def check_cache_salt(salt: object) -> None:
             "Parameter 'cache_salt' must be a non-empty string if provided.", "cache_salt"
         )
     if len(salt) > _SALT_LENGTH or _SALT_FORBIDDEN & set(salt):
-        text = f"Parameter 'cache_salt' must be at most {_SALT_LENGTH} characters and must not contain '@', '/', '\\\\', or NUL."
+        text = (
+            f"Parameter 'cache_salt' must be at most {_SALT_LENGTH} characters and must not "
+            "contain '@', '/', '\\\\', or NUL."
+        )
         raise Rejected(text, "cache_salt")
 
 
 def check_logprobs(data: Mapping[str, Any], name: str) -> None:
-    """`name`: the field that says how many, "top_logprobs" in a chat, where `logprobs` says whether, or "logprobs"."""
+    """Raise `Rejected` for wrong fields about log-probabilities.
+
+    Args:
+        data: the raw body.
+        name: the field with their number: "top_logprobs" in a chat, where `logprobs` turns them on,
+            or "logprobs".
+    """
     chat = name == "top_logprobs"
     if data.get("logprob_token_ids"):
         _check_named_ids(data, chat=chat)
@@ -61,7 +70,10 @@ def _check_named_ids(data: Mapping[str, Any], *, chat: bool) -> None:
             "`logprob_token_ids` is not supported with beam search.", "logprob_token_ids"
         )
     if not chat and data.get("echo") and data.get("max_tokens") == 0:
-        text = "`logprob_token_ids` is not supported when `echo=True` and `max_tokens=0` because no output tokens are generated."
+        text = (
+            "`logprob_token_ids` is not supported when `echo=True` and `max_tokens=0` because no "
+            "output tokens are generated."
+        )
         raise Rejected(text, "logprob_token_ids")
     if chat and not data.get("logprobs"):
         raise Rejected(
@@ -74,18 +86,24 @@ def _check_named_ids(data: Mapping[str, Any], *, chat: bool) -> None:
 
 
 def check_template(template: str | None, options: Mapping[str, Any] | None) -> None:
-    """A template of the request's own is refused unless the server trusts its clients."""
+    """Raise `Rejected` for a template in the request, which vLLM trusts only by a flag."""
     if template is not None or (options and options.get("chat_template") is not None):
         text = "Chat template is passed with request, but --trust-request-chat-template is not set."
         raise Rejected(f"{text} Refused request with untrusted chat template.")
 
 
 def check_media(body: Any) -> None:
-    """Settings for pictures and sounds are refused unless the server trusts its clients."""
+    """Raise `Rejected` for settings of media, which vLLM trusts only by a flag."""
     trusted = "Start the server with --trust-request-mm-kwargs only when clients are trusted."
     if body.mm_processor_kwargs:
-        text = "Per-request mm_processor_kwargs are disabled by default because they can change multimodal preprocessing resource usage."
+        text = (
+            "Per-request mm_processor_kwargs are disabled by default because they can change "
+            "multimodal preprocessing resource usage."
+        )
         raise Rejected(f"{text} {trusted}", "mm_processor_kwargs")
     if body.media_io_kwargs:
-        text = "Per-request media_io_kwargs are disabled by default because they can change multimodal media loading resource usage."
+        text = (
+            "Per-request media_io_kwargs are disabled by default because they can change "
+            "multimodal media loading resource usage."
+        )
         raise Rejected(f"{text} {trusted}", "media_io_kwargs")

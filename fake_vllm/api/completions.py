@@ -1,9 +1,9 @@
-"""Accept a request of `/v1/completions`, or refuse it as vLLM does."""
+"""Requests of `/v1/completions`, accepted or refused as by vLLM."""
 
 from typing import Any
 
 from fake_vllm.api import structured
-from fake_vllm.api.accepted import check_model, engine_failure, refusing
+from fake_vllm.api.accepted_request import check_model, engine_failure, refusing
 from fake_vllm.api.body import Rejected, read
 from fake_vllm.api.completions_request import (
     MAX_TOKENS,
@@ -13,8 +13,8 @@ from fake_vllm.api.completions_request import (
 from fake_vllm.api.failed_writer import FailedWriter
 from fake_vllm.api.prompts import Prompt, Room
 from fake_vllm.api.refused import Refused
-from fake_vllm.api.rules import Rules
 from fake_vllm.api.sampling import parameters, sampling
+from fake_vllm.api.server_rules import Rules
 from fake_vllm.api.wire import DONE
 from fake_vllm.api.writer import ResponseWriter
 from fake_vllm.model.plan import GenerationPlan
@@ -23,10 +23,16 @@ from fake_vllm.model.plan import GenerationPlan
 def completion(
     rules: Rules, content_type: str, body: bytes, request_id: str | None
 ) -> AcceptedCompletionRequest:
-    """Accept a completion. `request_id`: the header X-Request-Id; None if there is none.
+    """Accept a completion.
+
+    Args:
+        rules: the server's rules.
+        content_type: the header Content-Type. Empty: there is none.
+        body: the bytes of the body.
+        request_id: the header X-Request-Id. None: there is none.
 
     Raises:
-        Refused: with vLLM's status, type and message.
+        Refused: a check failed; status, type and message are vLLM's.
     """
     request = read(CompletionRequest, content_type, body)
     if request.stream and request.use_beam_search:

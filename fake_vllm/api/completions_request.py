@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from fake_vllm.api import structured
-from fake_vllm.api.accepted import AcceptedRequest
+from fake_vllm.api.accepted_request import AcceptedRequest
 from fake_vllm.api.body import Body, Rejected
 from fake_vllm.api.checks import (
     StreamOptions,
@@ -19,12 +19,12 @@ from fake_vllm.api.wire import hex16
 from fake_vllm.model.plan import GenerationPlan
 
 MAX_TOKENS = 16
-"""What a completion makes at most if it does not say."""
+"""The most tokens of a completion that does not set `max_tokens`."""
 _MOST_PROMPTS = 1024
 
 
 class CompletionRequest(Body):
-    """The body. Fields are in vLLM's order, in which pydantic reports faults."""
+    """The body, with fields in vLLM's order, in which pydantic reports faults."""
 
     model: str | None = None
     prompt: (
@@ -94,13 +94,16 @@ class CompletionRequest(Body):
     @model_validator(mode="before")
     @classmethod
     def _check_raw(cls, data: Any) -> Any:
-        """vLLM's own checks of the raw body, in the order in which it makes them."""
+        """Make vLLM's own checks of the raw body, in vLLM's order."""
         if not isinstance(data, dict):
             return data
         _check_prompts(data.get("prompt"), data.get("prompt_embeds"))
         check_stream_options(data)
         if data.get("use_beam_search") and data.get("echo") and data.get("logprobs") is not None:
-            text = "`echo` with `logprobs` is not supported with beam search because beam search does not compute prompt logprobs."
+            text = (
+                "`echo` with `logprobs` is not supported with beam search because beam search does "
+                "not compute prompt logprobs."
+            )
             raise Rejected(text, "echo")
         check_logprobs(data, "logprobs")
         structured.check_structured_outputs(data.get("structured_outputs"), "structured_outputs")
@@ -116,9 +119,13 @@ def _check_prompts(prompt: Any, embeds: Any) -> None:
     ids = isinstance(prompt, list) and all(isinstance(one, int) for one in prompt)
     for name, value in (("prompt", None if ids else prompt), ("prompt_embeds", embeds)):
         if isinstance(value, list) and len(value) > _MOST_PROMPTS:
-            text = f"{name} list length {len(value)} exceeds the maximum allowed count of {_MOST_PROMPTS}."
+            text = (
+                f"{name} list length {len(value)} exceeds the maximum allowed count of "
+                f"{_MOST_PROMPTS}."
+            )
             raise Rejected(
-                f"{text} To increase this limit, set the VLLM_MAX_COMPLETION_PROMPTS environment variable.",
+                f"{text} To increase this limit, set the VLLM_MAX_COMPLETION_PROMPTS environment "
+                "variable.",
                 name,
             )
     if prompt in (None, "") and embeds in (None, []):
@@ -134,7 +141,6 @@ class AcceptedCompletionRequest(AcceptedRequest):
     def plan(self) -> GenerationPlan:
         plan = super().plan()
         if self.body.echo and self.max_tokens == 0:
-            return GenerationPlan(
-                plan.eos_after, 1, plan.context
-            )  # the engine makes one token, though only the prompt is shown
+            # The engine makes one token, although only the prompt is shown.
+            return GenerationPlan(plan.eos_after, 1, plan.context)
         return plan

@@ -1,4 +1,4 @@
-"""Write the answer of `/v1/completions`, streamed or whole."""
+"""The answer of `/v1/completions`, streamed or whole."""
 
 from typing import Any
 
@@ -7,12 +7,12 @@ from fake_vllm.api.completions_request import AcceptedCompletionRequest
 from fake_vllm.api.prompts import Prompt
 from fake_vllm.api.stream_writer import StreamWriter, collects, head
 from fake_vllm.api.writer import CollectedChoice
-from fake_vllm.model.piece import Piece
 from fake_vllm.model.plan import GenerationPlan
+from fake_vllm.model.text_piece import Piece
 
 
 class CompletionWriter(StreamWriter):
-    """One completion's answer. Its choices are numbered prompt by prompt."""
+    """The writer of one completion's answer; choices are numbered prompt by prompt."""
 
     def __init__(self, request: AcceptedCompletionRequest, plan: GenerationPlan) -> None:
         body = request.body
@@ -53,9 +53,12 @@ class CompletionWriter(StreamWriter):
         return self._request.prompts[index // self._request.n]
 
     def _with_prompt(self, prompt: Prompt, text: str) -> tuple[str, list[int]]:
-        """Return the text behind the prompt, and the prompt's tokens; ids replace the prompt's text."""
-        said = "" if self._ids else prompt.text
-        return (said if self._only_prompt else said + text), prompt.ids
+        """Return the text after the prompt's, and the prompt's tokens.
+
+        Where ids are shown, the prompt's text is not.
+        """
+        text_of_prompt = "" if self._ids else prompt.text
+        return (text_of_prompt if self._only_prompt else text_of_prompt + text), prompt.ids
 
     @property
     def _only_prompt(self) -> bool:

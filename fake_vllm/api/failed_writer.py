@@ -1,15 +1,18 @@
-"""Write the stream of a request that the engine refuses: an error event under status 200."""
+"""The stream of a request that the engine refuses: an error event under status 200."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from fake_vllm.api import wire
 from fake_vllm.api.refused import Refused
-from fake_vllm.model.piece import Piece
+from fake_vllm.model.text_piece import Piece
 
 
 class FailedWriter:
-    """Writes an error event between others. It has no sequences, so that all of it is the end."""
+    """The writer of an error event between others.
+
+    It has no sequences, so that the whole stream is its end.
+    """
 
     def __init__(
         self, failure: Refused, *, before: Sequence[bytes] = (), after: Sequence[bytes] = ()

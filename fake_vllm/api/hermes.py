@@ -1,6 +1,7 @@
-"""Find tool calls in what the model writes, as vLLM's hermes parser does, streamed or whole.
+"""Tool calls in a model's text, found as by vLLM's hermes parser, streamed or whole.
 
-The model writes `<tool_call>` {"name": ..., "arguments": ...} `</tool_call>`, and text before it if it likes.
+The model writes `<tool_call>` {"name": ..., "arguments": ...} `</tool_call>`, with or without text
+before it.
 """
 
 import json
@@ -16,7 +17,7 @@ _ARGUMENTS = re.compile(r'"arguments"\s*:\s*')
 
 
 class ToolCall(NamedTuple):
-    """A whole call; the arguments are JSON as text."""
+    """A whole call, with the arguments as JSON text."""
 
     name: str
     arguments: str
@@ -27,7 +28,10 @@ def call_id() -> str:
 
 
 def parse(text: str) -> tuple[str | None, list[ToolCall]]:
-    """Return the text and the calls of a whole answer; if a call is cut short, all is text."""
+    """Return the text and the calls of a whole answer.
+
+    With an incomplete call, all of it is text.
+    """
     if _OPEN not in text:
         return text, []
     try:
@@ -43,18 +47,23 @@ def parse(text: str) -> tuple[str | None, list[ToolCall]]:
 
 
 class Reader:
-    """Reads a stream: turns pieces of text into deltas. Its memory does not grow with the arguments."""
+    """A reader of a stream, which turns pieces of text into deltas.
+
+    Its memory does not grow with the arguments.
+
+    Attributes:
+        calls: how many calls have been sent.
+    """
 
     def __init__(self) -> None:
-        self._text = ""  # not yet given out: what could be a tag, or a call up to its arguments
+        self._text = ""  # not sent yet: a possible tag, or a call up to its arguments
         self._inside = False
         self._arguments: _Arguments | None = None
         self._named = False
         self.calls = 0
-        """How many calls have been sent."""
 
     def delta(self, text: str) -> dict[str, Any] | None:
-        """Return the delta of some more text; None: there is nothing to send yet."""
+        """Return the delta for more text. None: there is nothing to send yet."""
         content, calls = self._read(text)
         if calls:
             return {"content": content or None, "tool_calls": calls}
@@ -68,9 +77,8 @@ class Reader:
             if not self._inside:
                 at = self._text.find(_OPEN)
                 keep = len(self._text) - _overlap(self._text, _OPEN) if at < 0 else at
-                content += (
-                    self._text[:keep] if not self.calls else ""
-                )  # what stands between calls is lost
+                # As on vLLM, text between calls is lost.
+                content += self._text[:keep] if not self.calls else ""
                 self._text = self._text[keep:]
                 if at < 0:
                     return content, calls
@@ -109,7 +117,7 @@ class Reader:
 
 
 class _Arguments:
-    """Follows one JSON value to its end, whatever stands behind it."""
+    """A scanner that follows one JSON value to its end, whatever comes after it."""
 
     def __init__(self) -> None:
         self._depth = 0
@@ -119,7 +127,7 @@ class _Arguments:
         self.over = False
 
     def read(self, text: str) -> tuple[str, str]:
-        """Return what of the text belongs to the value and can be sent now, and what is behind it."""
+        """Return the part of the text to send now, and the text after the value."""
         if self.over:
             return "", text
         for at, letter in enumerate(text):
@@ -136,7 +144,7 @@ class _Arguments:
         return solid
 
     def _ends(self, letter: str) -> bool:
-        """Take in one more letter; return whether it is behind the value."""
+        """Take in one more letter; return whether it is after the value."""
         if self._quoted:
             self._quoted = self._escaped or letter != '"'
             self._escaped = not self._escaped and letter == "\\"

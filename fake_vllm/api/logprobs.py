@@ -15,7 +15,14 @@ def _candidates(id: int, top: int, named: Sequence[int]) -> list[Candidate]:
 
 
 def of_chat(ids: Sequence[int], top: int, named: Sequence[int], *, as_ids: bool) -> dict[str, Any]:
-    """`logprobs` of a chat's choice. `top`: how many alternatives are listed; `named`: or these. `as_ids`: tokens are shown by id."""
+    """Return the `logprobs` of a chat's choice.
+
+    Args:
+        ids: the tokens.
+        top: how many alternatives to list.
+        named: the tokens to list instead. Empty: the likeliest.
+        as_ids: whether tokens are shown by id.
+    """
     content = []
     for id in ids:
         candidates = _candidates(id, top, named)
@@ -41,7 +48,16 @@ def of_completion(
     as_ids: bool,
     offset: int = 0,
 ) -> dict[str, Any]:
-    """`logprobs` of a completion's choice. `prompt`: the tokens that are echoed before it. `offset`: of the text, in characters."""
+    """Return the `logprobs` of a completion's choice.
+
+    Args:
+        prompt: the tokens that are echoed before it.
+        ids: the tokens.
+        top: how many alternatives to list.
+        named: the tokens to list instead. Empty: the likeliest.
+        as_ids: whether tokens are shown by id.
+        offset: where the text begins, in characters.
+    """
     places: list[list[Candidate] | None] = [
         None if at == 0 else given(id, top) for at, id in enumerate(prompt)
     ]
@@ -64,7 +80,7 @@ def of_completion(
 
 
 def of_prompt(ids: Sequence[int], top: int | None) -> list[Any] | None:
-    """`prompt_logprobs`; None: not wanted. The first token has none, since nothing is before it."""
+    """Return the `prompt_logprobs`, without any for the first token. None: not wanted."""
     if top is None:
         return None
     places: list[Any] = [None]

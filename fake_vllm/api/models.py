@@ -2,11 +2,16 @@
 
 from typing import Any
 
-from fake_vllm.api.rules import Rules
+from fake_vllm.api.server_rules import Rules
 
 
 def models(rules: Rules, permission_id: str) -> dict[str, Any]:
-    """A list of one card. `permission_id`: "modelperm-" and 16 hexadecimal digits, new with each answer."""
+    """Return a list of one card.
+
+    Args:
+        rules: the server's rules.
+        permission_id: "modelperm-" and 16 hexadecimal digits, new for each answer.
+    """
     allow = {
         "id": permission_id,
         "object": "model_permission",

@@ -8,12 +8,12 @@ from fake_vllm.model import tokenizer
 from fake_vllm.model.vocabulary import LONGEST, SIZE
 
 WHOLE = -1
-"""As `truncate_prompt_tokens`: as many as the context has room for."""
+"""The value of `truncate_prompt_tokens` for as many tokens as the context has room for."""
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """What the model reads."""
+    """A prompt as text and as token ids."""
 
     text: str
     ids: list[int]
@@ -21,11 +21,15 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Room:
-    """How long prompts may be. Lengths are in tokens.
+    """The lengths that prompts may have, in tokens.
 
-    `context`: the model's; None: prompts are only counted, and may have any length. `output`: what the request asks to be made, 0 if
-    it does not say; `name`: the field in which it says so. `keep`: `truncate_prompt_tokens`, None to keep all of them.
-    `side`: from which end the kept ones are; None is "right", as with most tokenizers: the first ones.
+    Attributes:
+        context: the model's context length. None: prompts are only counted, and have any length.
+        output: the tokens that the request wants. 0: it does not say.
+        name: the field in which it says so.
+        keep: `truncate_prompt_tokens`. None: keep all tokens.
+        side: the end at which tokens are cut off: "left" keeps the last tokens, "right" the first.
+            None: "right", as in most tokenizers.
     """
 
     context: int | None
@@ -35,7 +39,7 @@ class Room:
     side: str | None = None
 
     def check(self) -> None:
-        """Raise `Rejected` if the request itself asks for more than the context has."""
+        """Raise `Rejected` if the request wants more than the context has."""
         if self.context is None:
             return
         if self.output > self.context:
@@ -46,7 +50,10 @@ class Room:
                 self.output,
             )
         if self.keep is not None and self.keep > self.context:
-            text = f"truncate_prompt_tokens={self.keep} cannot be greater than max_model_len = {self.context}."
+            text = (
+                f"truncate_prompt_tokens={self.keep} cannot be greater than max_model_len = "
+                f"{self.context}."
+            )
             raise Rejected(
                 f"{text} Please request a smaller truncation size.",
                 "truncate_prompt_tokens",
@@ -54,17 +61,20 @@ class Room:
             )
 
     def prompt(self, text: str) -> Prompt:
-        """Tokenize a text. One that is far too long is refused unread.
+        """Tokenize a text; a text that is far too long is refused without tokenizing.
 
         Raises:
-            Rejected: it is too long.
+            Rejected: the text is too long.
         """
         _check_characters(text)
         if self.context is None:
             return Prompt(text, tokenizer.encode(text))
         most = self.context * LONGEST
         if self.keep is None and len(text) > most:
-            problem = f"contains {len(text)} characters (more than {most} characters, which is the upper bound for {self.context} input tokens)."
+            problem = (
+                f"contains {len(text)} characters (more than {most} characters, which is the upper "
+                f"bound for {self.context} input tokens)."
+            )
             raise Rejected(f"{self._limit} {problem} {_REDUCE}", "input_text", len(text))
         if self.keep is not None and self.side is not None:
             text = text[-most:] if self.side == "left" else text[:most]
@@ -77,7 +87,7 @@ class Room:
         """Take a prompt that came as token ids.
 
         Raises:
-            Rejected: it is too long.
+            Rejected: the prompt is too long.
         """
         kept = self._fitting(ids)
         return Prompt(tokenizer.decode(kept), kept)
@@ -98,7 +108,10 @@ class Room:
             ids = ids[len(ids) - kept :] if self.side == "left" else ids[:kept]
         if self.context is not None and len(ids) > self.context:
             about = "at least " if len(ids) == self.context + 1 else ""
-            problem = f"contains {about}{len(ids)} input tokens, which exceeds this limit even without any output tokens."
+            problem = (
+                f"contains {about}{len(ids)} input tokens, which exceeds this limit even without "
+                "any output tokens."
+            )
             raise Rejected(f"{self._limit} {problem} {_REDUCE}", "input_tokens", len(ids))
         return ids
 
@@ -117,7 +130,7 @@ _REDUCE = "Please reduce the length of the input prompt."
 
 
 def check_ids(ids: list[int], param: str | None = None) -> None:
-    """Raise `Rejected` for a prompt without tokens, or with tokens not in the vocabulary."""
+    """Raise `Rejected` for a prompt without tokens, or with unknown tokens."""
     if not ids:
         raise Rejected("The decoder prompt cannot be empty")
     outside: Any = min(ids) if min(ids) < 0 else max(ids)

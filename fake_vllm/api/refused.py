@@ -1,4 +1,4 @@
-"""The error answer: what vLLM says when it will not work on a request."""
+"""The error answer to a request that vLLM refuses."""
 
 import re
 from collections.abc import Sequence
@@ -13,9 +13,12 @@ _SECRETS = (
 
 
 class Refused(Exception):
-    """Raised when a request gets an error instead of an answer.
+    """Raised when a request gets an error as its answer.
 
-    `status`, `body` (what becomes JSON) and `headers` (in wire order) are the whole answer.
+    Attributes:
+        status: the status code.
+        body: the object that becomes JSON.
+        headers: further headers, in wire order.
     """
 
     def __init__(
@@ -33,21 +36,21 @@ class Refused(Exception):
 
 
 def error(status: int, type: str, message: str, param: str | None = None) -> dict[str, Any]:
-    """Return the JSON of an error. As on vLLM, a path in the message becomes `<path>`."""
+    """Return the JSON of an error; as on vLLM, paths become `<path>`."""
     for pattern, instead in _SECRETS:
         message = pattern.sub(instead, message)
     return {"error": {"message": message.strip(), "type": type, "param": param, "code": status}}
 
 
 def bad(message: str, param: str | None = None, value: Any = None) -> Refused:
-    """Return the error of vLLM's own checks, whose text repeats the parameter and its value."""
-    said = [
+    """Return the error of vLLM's own checks, which repeats the parameter and its value."""
+    details = [
         f"{name}={what}"
         for name, what in (("parameter", param), ("value", value))
         if what is not None
     ]
     return Refused(
-        400, "BadRequestError", f"{message} ({', '.join(said)})" if said else message, param
+        400, "BadRequestError", f"{message} ({', '.join(details)})" if details else message, param
     )
 
 
@@ -61,7 +64,10 @@ def unknown_model(model: str, served: str) -> Refused:
 
 
 def invalid(faults: Sequence[str], param: str | None) -> Refused:
-    """Return the error of a misshapen body: one line per fault, of which vLLM shows ten."""
+    """Return the error of an invalid body, with a line for each fault.
+
+    vLLM shows ten faults.
+    """
     label = "error" if len(faults) == 1 else "errors"
     lines = [f"{len(faults)} validation {label}:", *faults[:SHOWN]]
     if len(faults) > SHOWN:

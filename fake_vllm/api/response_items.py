@@ -1,7 +1,7 @@
-"""The items of a response's `input`, as far as a text model can use them, and the conversation that they come to.
+"""The items of a response's `input`, and the conversation that they make.
 
-OpenAI has some fifty kinds of items. Those that are no text are accepted here by their `type` alone, so that the list of faults of an
-item that is none of them is shorter than vLLM's.
+OpenAI has about fifty kinds of items. Those without text are accepted here by their `type` alone,
+so the list of faults of an unknown item is shorter than vLLM's.
 """
 
 from typing import Any, Literal, Required, TypeAlias
@@ -9,7 +9,7 @@ from typing import Any, Literal, Required, TypeAlias
 from typing_extensions import TypedDict
 
 from fake_vllm.api.body import Rejected
-from fake_vllm.api.messages import Turn
+from fake_vllm.api.conversation import Turn
 
 Status: TypeAlias = Literal["in_progress", "completed", "incomplete"]
 
@@ -44,7 +44,7 @@ class EasyInputMessageParam(TypedDict, total=False):
     type: Literal["message"]
 
 
-class Message(TypedDict, total=False):  # its name, as those of the others, is in the errors
+class Message(TypedDict, total=False):  # errors show the names of these classes
     content: Required[list[Part]]
     role: Required[Literal["user", "system", "developer"]]
     status: Status
@@ -130,21 +130,21 @@ Item: TypeAlias = (
 
 
 def turns(instructions: str | None, given: str | list[Any], model: str) -> list[Turn]:
-    """What was said, in order; the instructions first, as the system's.
+    """Return the conversation in order, with the instructions first, as the system's.
 
     Raises:
-        Rejected: an item holds what this model does not read.
+        Rejected: an item has content that this model does not read.
     """
-    said = [Turn(role="system", text=instructions)] if instructions else []
+    conversation = [Turn(role="system", text=instructions)] if instructions else []
     if isinstance(given, str):
-        return [*said, Turn(role="user", text=given)]
+        return [*conversation, Turn(role="user", text=given)]
     for item in given:
         match item.get("type", "message"):
             case "message":
-                said.append(Turn(role=item["role"], text=_text(item["content"], model)))
+                conversation.append(Turn(role=item["role"], text=_text(item["content"], model)))
             case "function_call_output" | "custom_tool_call_output":
                 output = item["output"]
-                said.append(
+                conversation.append(
                     Turn(
                         role="tool",
                         text=output if isinstance(output, str) else _text(output, model),
@@ -153,9 +153,9 @@ def turns(instructions: str | None, given: str | list[Any], model: str) -> list[
             case "reasoning" if item.get("encrypted_content"):
                 raise Rejected("Encrypted content is not supported.", "input")
             case "function_call" | "reasoning" | "custom_tool_call":
-                if not said or said[-1]["role"] != "assistant":
-                    said.append(Turn(role="assistant", text=""))
-    return said
+                if not conversation or conversation[-1]["role"] != "assistant":
+                    conversation.append(Turn(role="assistant", text=""))
+    return conversation
 
 
 def _text(content: Any, model: str) -> str:

@@ -1,10 +1,10 @@
-"""Accept a request of `/v1/responses`, or refuse it as vLLM does; refuse ids of responses, none of which is kept."""
+"""Requests of `/v1/responses`, accepted or refused as by vLLM; no response is stored."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
 
 from fake_vllm.api import structured
-from fake_vllm.api.accepted import check_model, engine_failure, refusing
+from fake_vllm.api.accepted_request import check_model, engine_failure, refusing
 from fake_vllm.api.body import Rejected, check_query, read
 from fake_vllm.api.checks import check_media, check_template
 from fake_vllm.api.failed_writer import FailedWriter
@@ -17,8 +17,8 @@ from fake_vllm.api.responses_request import (
     ResponseFormatTextJSONSchemaConfig,
     ResponsesRequest,
 )
-from fake_vllm.api.rules import Rules
 from fake_vllm.api.sampling import parameters, sampling
+from fake_vllm.api.server_rules import Rules
 from fake_vllm.api.template import render
 from fake_vllm.api.writer import ResponseWriter
 from fake_vllm.model.plan import GenerationPlan
@@ -27,10 +27,16 @@ from fake_vllm.model.plan import GenerationPlan
 def response(
     rules: Rules, content_type: str, body: bytes, request_id: str | None
 ) -> AcceptedResponsesRequest:
-    """Accept a response. `request_id`, the header X-Request-Id, does not name it; the body's field does.
+    """Accept a response.
+
+    Args:
+        rules: the server's rules.
+        content_type: the header Content-Type. Empty: there is none.
+        body: the bytes of the body.
+        request_id: the header X-Request-Id, which has no effect; the id is a field of the body.
 
     Raises:
-        Refused: with vLLM's status, type and message.
+        Refused: a check failed; status, type and message are vLLM's.
     """
     request = read(ResponsesRequest, content_type, body)
     check_model(request.model, rules)
@@ -39,11 +45,11 @@ def response(
 
 
 def unknown_response(id: str, query: Mapping[str, str] = MappingProxyType({})) -> Refused:
-    """Return the refusal of a response id: none is kept, so that none can be read, cancelled or continued.
+    """Return the refusal of a response id, since no response is stored.
 
     Args:
-        id: The id of the response.
-        query: The query string of the request; a value that does not fit is refused first.
+        id: the id of the response.
+        query: the query string of the request; a wrong value in it is refused first.
     """
     for name, kind in (("starting_after", int | None), ("stream", bool | None)):
         if name in query:
@@ -56,8 +62,10 @@ def unknown_response(id: str, query: Mapping[str, str] = MappingProxyType({})) -
 def _accept(rules: Rules, body: ResponsesRequest) -> AcceptedResponsesRequest:
     if body.store and body.background:
         text = (
-            "This vLLM engine does not support `store=True` and therefore does not support the background mode. To enable these "
-            "features, set the environment variable `VLLM_ENABLE_RESPONSES_API_STORE=1` when launching the vLLM server."
+            "This vLLM engine does not support `store=True` and therefore does not support the "
+            "background mode. To enable these "
+            "features, set the environment variable `VLLM_ENABLE_RESPONSES_API_STORE=1` when "
+            "launching the vLLM server."
         )
         raise Refused(400, "invalid_request_error", text, "background")
     if body.previous_input_messages and body.previous_response_id:
@@ -74,7 +82,10 @@ def _accept(rules: Rules, body: ResponsesRequest) -> AcceptedResponsesRequest:
     prompt = room.prompt(render(conversation, options=body.chat_template_kwargs))
     left = rules.max_model_len - len(prompt.ids)
     if left <= 0:
-        text = f"The engine prompt length {len(prompt.ids)} exceeds the max_model_len {rules.max_model_len}. Please reduce prompt."
+        text = (
+            f"The engine prompt length {len(prompt.ids)} exceeds the max_model_len "
+            f"{rules.max_model_len}. Please reduce prompt."
+        )
         raise Refused(400, "invalid_request_error", text, "input")
     max_tokens = body.max_output_tokens
     made = parameters(
@@ -110,7 +121,7 @@ def _writer(request: AcceptedResponsesRequest, plan: GenerationPlan) -> Response
     from fake_vllm.api.responses_writer import ResponsesWriter  # most servers only ever chat
 
     writer = ResponsesWriter(request, plan)
-    # vLLM begins the stream, then fails inside and cuts the connection; a stream that ends early is as near as this comes.
+    # vLLM begins the stream, fails, and cuts the connection. This stream only ends early.
     return FailedWriter(request.failure, before=writer.begin()) if request.failure else writer
 
 

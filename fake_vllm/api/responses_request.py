@@ -8,19 +8,19 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from fake_vllm.api import structured
 from fake_vllm.api import tools as tooling
-from fake_vllm.api.accepted import AcceptedRequest
+from fake_vllm.api.accepted_request import AcceptedRequest
 from fake_vllm.api.body import Body, Rejected
 from fake_vllm.api.checks import check_cache_salt
-from fake_vllm.api.messages import Turn
+from fake_vllm.api.conversation import Turn
 from fake_vllm.api.response_items import Item
 from fake_vllm.api.sampling import INT64, MOST_STOPS
 from fake_vllm.api.wire import hex16
-from fake_vllm.model.offers import Offers
+from fake_vllm.model.prompt_values import PromptValues
 from fake_vllm.model.script import Draft
 
 
 class _Part(BaseModel):
-    """A part of the body that the answer repeats; unknown fields are kept."""
+    """A part of the body that the answer repeats, with unknown fields."""
 
     model_config = ConfigDict(extra="allow", defer_build=True, protected_namespaces=())
 
@@ -69,7 +69,7 @@ class FunctionTool(_Part):
 
 
 class OtherTool(_Part):
-    """A tool that OpenAI has and no model here can call."""
+    """A tool of OpenAI's that no model here can call."""
 
     type: Literal[
         "file_search",
@@ -143,7 +143,7 @@ ToolChoice: TypeAlias = (
 
 
 class ResponsesRequest(Body):
-    """The body. Fields are in vLLM's order, in which pydantic reports faults."""
+    """The body, with fields in vLLM's order, in which pydantic reports faults."""
 
     background: bool | None = False
     include: (
@@ -217,7 +217,7 @@ class ResponsesRequest(Body):
     @model_validator(mode="before")
     @classmethod
     def _check_raw(cls, data: Any) -> Any:
-        """vLLM's own checks of the raw body, in the order in which it makes them."""
+        """Make vLLM's own checks of the raw body, in vLLM's order."""
         if not isinstance(data, dict):
             return data
         _check_tools(data)
@@ -228,7 +228,10 @@ class ResponsesRequest(Body):
                 and tool.get("type") == "custom"
                 and format.get("type") == "grammar"
             ):
-                text = "Custom tools with a grammar format are not supported; only free-form text custom tools are accepted."
+                text = (
+                    "Custom tools with a grammar format are not supported; only free-form text "
+                    "custom tools are accepted."
+                )
                 raise Rejected(text, "tools")
         if data.get("prompt") is not None:
             raise Rejected("prompt template is not supported", "prompt")
@@ -258,14 +261,19 @@ def _check_tools(data: dict[str, Any]) -> None:
 
 @dataclass(frozen=True)
 class AcceptedResponsesRequest(AcceptedRequest):
-    """An accepted request. `turns`: the conversation so far."""
+    """An accepted request.
+
+    Attributes:
+        body: the body of the request.
+        turns: the conversation so far.
+    """
 
     body: ResponsesRequest
     turns: list[Turn]
 
     @property
     def choice(self) -> str | None:
-        """The `tool_choice`, or the name of its tool; "none" if no tool can be called."""
+        """Return the `tool_choice`, or its tool's name; "none" if no tool can be called."""
         chosen = self.body.tool_choice
         if not self.body.tools or not self.rules.tool_calls:
             return "none"
@@ -274,7 +282,7 @@ class AcceptedResponsesRequest(AcceptedRequest):
         return chosen if isinstance(chosen, str) else "auto"
 
     def draft(self, random: Random) -> Draft | None:
-        offers = Offers(self.question)
+        prompt_values = PromptValues(self.question)
         functions = [
             tooling.Function(tool.name, tool.parameters)
             for tool in self.body.tools
@@ -283,12 +291,12 @@ class AcceptedResponsesRequest(AcceptedRequest):
         calling = tooling.called(
             functions,
             self.choice,
-            offers,
+            prompt_values,
             user_spoke_last=self.turns[-1]["role"] == "user",
             parallel=self.body.parallel_tool_calls is not False,
         )
         return (
             super().draft(random)
             if calling is None
-            else tooling.draft(functions, calling, offers, random)
+            else tooling.draft(functions, calling, prompt_values, random)
         )

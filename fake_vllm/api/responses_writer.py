@@ -1,4 +1,4 @@
-"""Write the answer of `/v1/responses`, streamed or whole."""
+"""The answer of `/v1/responses`, streamed or whole."""
 
 import time
 from typing import Any
@@ -9,12 +9,15 @@ from fake_vllm.api.responses_request import AcceptedResponsesRequest
 from fake_vllm.api.stream_writer import collects
 from fake_vllm.api.wire import hex16
 from fake_vllm.api.writer import CollectedChoice
-from fake_vllm.model.piece import Piece
 from fake_vllm.model.plan import GenerationPlan
+from fake_vllm.model.text_piece import Piece
 
 
 class ResponsesWriter:
-    """Writes one response. Its stream has an event of two lines for each step of each item, and no `[DONE]`."""
+    """The writer of one response.
+
+    Its stream has an event of two lines for each step of each item, and no `[DONE]`.
+    """
 
     def __init__(self, request: AcceptedResponsesRequest, plan: GenerationPlan) -> None:
         self._request, self._body = request, request.body
@@ -48,7 +51,7 @@ class ResponsesWriter:
         )
 
     def frame(self, index: int) -> None:
-        return None  # events are numbered
+        return None  # events are numbered, so no two are equal
 
     def count(self, index: int, tokens: int) -> None:
         self._tokens += tokens
@@ -120,7 +123,7 @@ class ResponsesWriter:
         return [self._event("response.output_text.delta", body)]
 
     def _closed(self) -> list[bytes]:
-        """End the item that is open."""
+        """End the open item."""
         item, self._open = self._open, None
         if item is None:
             return []
@@ -187,9 +190,8 @@ class ResponsesWriter:
         if self._body.parallel_tool_calls is False:
             calls = calls[:1]
         output = []
-        if (
-            content or not self._request.rules.tool_calls
-        ):  # with a parser, an answer without text has no message
+        # With a parser, an answer without text has no message.
+        if content or not self._request.rules.tool_calls:
             message = _Item("message", "", "", 0)
             message.texts.append(content or "")
             message.logprobs += self._logprobs_of(self._collected.ids) if self._logprobs else []
@@ -216,7 +218,7 @@ class ResponsesWriter:
     def _response(
         self, status: str, output: list[dict[str, Any]], tokens: int | None
     ) -> dict[str, Any]:
-        """Return the response so far. `tokens`: for its usage; None: it has none yet."""
+        """Return the response so far; `tokens` are for its usage. None: no usage yet."""
         body, made, rules = self._body, self._request.parameters, self._request.rules
         temperature = (
             1.0
@@ -265,7 +267,7 @@ class ResponsesWriter:
         }
 
     def _raw_messages(self, *, shown: bool) -> dict[str, Any]:
-        """Return the model's input and output token by token, if they are to be `shown`."""
+        """Return the model's input and output token by token, if they are to be shown."""
         if not shown:
             return {"input_messages": None, "output_messages": None}
         prompt, answer = self._request.prompts[0], self._collected
@@ -293,7 +295,7 @@ class ResponsesWriter:
 
 
 class _Item:
-    """One item of the output: a message, or the call of a tool."""
+    """One item of the output: a message, or a tool call."""
 
     def __init__(self, kind: str, name: str, call_id: str, index: int) -> None:
         self.kind, self.name, self.call_id, self.index = kind, name, call_id, index

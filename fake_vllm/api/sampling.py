@@ -1,4 +1,4 @@
-"""The sampling parameters of a request: what vLLM refuses of them, in its order, and what is left for the model to do."""
+"""The sampling parameters of a request: vLLM's checks in its order, and the model's settings."""
 
 import math
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ _GREEDY = 1e-5
 
 @checked_dataclass(config=ConfigDict(defer_build=True))
 class RepetitionDetectionParams:
-    """vLLM's `repetition_detection`. Its name and fields show in error texts."""
+    """vLLM's `repetition_detection`; its name and fields show in error texts."""
 
     max_pattern_size: int = 0
     min_pattern_size: int = 0
@@ -34,12 +34,16 @@ class RepetitionDetectionParams:
             or self.min_pattern_size < 0
             or self.min_pattern_size > self.max_pattern_size
         ):
-            text = "max_pattern_size, min_pattern_size must be >=0, with min_pattern_size <= max_pattern_size."
+            text = (
+                "max_pattern_size, min_pattern_size must be >=0, with min_pattern_size <= "
+                "max_pattern_size."
+            )
             raise Rejected(f"{text} Set both to 0 to disable repetitive pattern detection.")
         if self.max_pattern_size > 0 and self.min_count < 2:
             text = "min_count must be >= 2 to detect repetitive patterns in engine output."
             raise Rejected(
-                f"{text} If you do not wish to detect repetitive patterns, set max_pattern_size to 0."
+                f"{text} If you do not wish to detect repetitive patterns, set max_pattern_size to "
+                "0."
             )
 
 
@@ -56,7 +60,7 @@ ThinkingTokenBudget = Annotated[int | None, BeforeValidator(_thinking_budget)]
 
 
 class Fields(Protocol):
-    """The fields of a request that say how to sample; all kinds of requests have these."""
+    """The sampling fields that all kinds of requests have."""
 
     presence_penalty: float | None
     frequency_penalty: float | None
@@ -77,8 +81,22 @@ class Fields(Protocol):
 class Parameters:
     """The checked parameters of one request.
 
-    `max_tokens`: cut to what is left of the context. `logprobs`, `prompt_logprobs`: how many of the likeliest tokens are
-    listed at each place; None: there is no list. `logprob_token_ids`: tokens to list instead.
+    Attributes:
+        max_tokens: the most tokens, cut to the rest of the context.
+        n: the number of choices.
+        logprobs: how many of the likeliest tokens to list at each place. None: no list.
+        prompt_logprobs: the same for the prompt.
+        logprob_token_ids: tokens to list instead.
+        constraint: the structured output. None: free text.
+        bias: pairs of a token id and its bias.
+        stops: the stop strings.
+        stop_ids: the stop token ids.
+        bad_words: words that must not appear.
+        allowed: the only tokens that may be drawn. None: every token.
+        min_tokens: the number of tokens before which nothing ends the text.
+        thinking_budget: the most tokens of reasoning. None: no limit.
+        repetition: the repetition that ends the text. None: it is not looked for.
+        routed_experts_start: the field `routed_experts_prompt_start`.
     """
 
     max_tokens: int
@@ -110,7 +128,7 @@ def parameters(
     """Check the parameters as vLLM does when it makes its SamplingParams.
 
     Raises:
-        Rejected: one of them is out of its range.
+        Rejected: a parameter is out of its range.
     """
     bias = _bias(fields.logit_bias or {})
     stop = fields.stop
@@ -132,15 +150,17 @@ def parameters(
         routed_experts_start=_own(fields, "routed_experts_prompt_start", 0),
     )
     _check_count(made.n)
-    if not _own(
-        fields, "use_beam_search", False
-    ):  # beams are searched whatever the sampling parameters say
+    # Beam search ignores the sampling parameters.
+    if not _own(fields, "use_beam_search", False):
         _check_ranges(fields, made)
     return made
 
 
 def _own(fields: Any, name: str, usual: Any = None) -> Any:
-    """A field that this kind of body has; what else a client sends under its name is ignored, as all unknown fields are."""
+    """Return a field that this kind of body declares, or else the usual value.
+
+    A client may send an undeclared field of that name, which is ignored as all unknown fields are.
+    """
     return getattr(fields, name) if name in type(fields).model_fields else usual
 
 
@@ -215,7 +235,8 @@ def _check_ranges(fields: Fields, made: Parameters) -> None:
         raise Rejected(f"min_tokens must be greater than or equal to 0, got {made.min_tokens}.")
     if made.min_tokens > made.max_tokens:
         raise Rejected(
-            f"min_tokens must be less than or equal to max_tokens={made.max_tokens}, got {made.min_tokens}."
+            f"min_tokens must be less than or equal to max_tokens={made.max_tokens}, got "
+            f"{made.min_tokens}."
         )
     for name in ("logprobs", "prompt_logprobs"):
         value = getattr(made, name)
@@ -246,15 +267,19 @@ def _check_extra(extra: Any) -> None:
 
 
 def check_engine(made: Parameters) -> None:
-    """Check what vLLM checks when its engine takes the request: too late for an error status if the answer is a stream.
+    """Make the checks of vLLM's engine, which come too late for a stream's error status.
 
     Raises:
-        Rejected: a token is out of the vocabulary, it wants too many log-probabilities, or a constraint is not valid.
+        Rejected: a token is unknown, too many log-probabilities are wanted, or a constraint is
+            invalid.
     """
     _check_logprobs("sample", "logprobs", made.logprobs)
     if len(made.logprob_token_ids) > _MOST_NAMED_IDS:
         count = len(made.logprob_token_ids)
-        text = f"Requested logprob_token_ids of length {count}, which is greater than max allowed: {_MOST_NAMED_IDS}"
+        text = (
+            f"Requested logprob_token_ids of length {count}, which is greater than max allowed: "
+            f"{_MOST_NAMED_IDS}"
+        )
         raise Rejected(text, "logprob_token_ids", count)
     _check_vocabulary("logprob_token_ids", made.logprob_token_ids)
     _check_logprobs("prompt", "prompt_logprobs", made.prompt_logprobs)
@@ -271,14 +296,18 @@ def check_engine(made: Parameters) -> None:
     if made.thinking_budget is not None:
         text = "thinking_token_budget is set but reasoning_config is not configured."
         raise Rejected(
-            f"{text} Please set --reasoning-parser and/or --reasoning-config to use thinking_token_budget."
+            f"{text} Please set --reasoning-parser and/or --reasoning-config to use "
+            "thinking_token_budget."
         )
 
 
 def check_with_prompt(made: Parameters, prompt_tokens: int) -> None:
-    """The rest of what the engine checks, once it has looked at the prompt."""
+    """Make those checks of the engine that depend on the prompt."""
     if made.routed_experts_start > prompt_tokens:
-        text = f"routed_experts_prompt_start must be between 0 and the prompt length ({prompt_tokens}), inclusive."
+        text = (
+            "routed_experts_prompt_start must be between 0 and the prompt length "
+            f"({prompt_tokens}), inclusive."
+        )
         raise Rejected(text, "routed_experts_prompt_start", made.routed_experts_start)
     _bad_word_ids(made.bad_words)
 
@@ -287,7 +316,8 @@ def _check_logprobs(what: str, name: str, value: int | None) -> None:
     wanted = SIZE if value == -1 else (value or 0)
     if wanted > MOST_LOGPROBS:
         raise Rejected(
-            f"Requested {what} logprobs of {wanted}, which is greater than max allowed: {MOST_LOGPROBS}",
+            f"Requested {what} logprobs of {wanted}, which is greater than max allowed: "
+            f"{MOST_LOGPROBS}",
             name,
             wanted,
         )
@@ -300,7 +330,8 @@ def _outside(ids: Any) -> list[int]:
 def _check_vocabulary(name: str, ids: Any) -> None:
     if outside := _outside(ids):
         raise Rejected(
-            f"token_id(s) {outside} in {name} contain out-of-vocab token ids. Vocabulary size: {SIZE}",
+            f"token_id(s) {outside} in {name} contain out-of-vocab token ids. Vocabulary size: "
+            f"{SIZE}",
             name,
             outside,
         )
@@ -319,13 +350,16 @@ def _bad_word_ids(words: tuple[str, ...]) -> list[tuple[int, ...]]:
         if spaced[0] != ids[0] and len(spaced) == len(ids):
             banned.append(spaced)
         if len(banned) > _MOST_BAD_WORDS:
-            text = f"Too many bad words after tokenization: {len(banned)}. The max number is {_MOST_BAD_WORDS}."
+            text = (
+                f"Too many bad words after tokenization: {len(banned)}. The max number is "
+                f"{_MOST_BAD_WORDS}."
+            )
             raise Rejected(text, "bad_words", list(words))
     return banned
 
 
 def sampling(fields: Fields, made: Parameters) -> Sampling:
-    """What the parameters ask of the model."""
+    """Return what the parameters mean to the model."""
     repetition = made.repetition
     return Sampling(
         stops=made.stops,

@@ -1,4 +1,4 @@
-"""Write the streams of chats and completions: what they have in common, quick where events are plain."""
+"""The common part of the streams of chats and completions, fast for plain events."""
 
 import sys
 import time
@@ -7,17 +7,16 @@ from functools import lru_cache
 from typing import Any
 
 from fake_vllm.api import wire
-from fake_vllm.model.piece import Piece, merge
 from fake_vllm.model.plan import GenerationPlan
+from fake_vllm.model.text_piece import Piece, merge
 
 _MARK = "\ue000"  # stands in for a token's text; nothing else in an event has this character
 
 
-@lru_cache(
-    maxsize=4096
-)  # the vocabulary twice over; the bound keeps a recorded text from filling memory
+# Twice the vocabulary; the bound keeps recorded texts from filling the memory.
+@lru_cache(maxsize=4096)
 def quoted(text: str) -> bytes:
-    """A text as JSON."""
+    """Return a text as JSON."""
     return wire.dumps(text)
 
 
@@ -25,8 +24,10 @@ class Choice:
     """The state of one choice's stream.
 
     Attributes:
-        waiting: What `stream_interval` holds back.
-        frame: What is before and after the text in a plain event; None: no such event has been written.
+        tokens: how many tokens have been counted.
+        begun: whether an event has been written.
+        waiting: the piece that `stream_interval` holds back. None: there is none.
+        frame: the bytes before and after the text of a plain event. None: no such event yet.
     """
 
     __slots__ = ("begun", "frame", "tokens", "waiting")
@@ -39,11 +40,16 @@ class Choice:
 
 
 class StreamWriter(ABC):
-    """Writes a stream's events. `head`: the keys that all of them begin with.
+    """The writer of a stream's events.
 
-    Of the `body` count `stream_interval`, as many tokens as share an event (the first and the last are sent at once), and
-    `stream_options`. `usage`: the client asked for token counts in an event of their own; `continuous`: and in each event. `plain`: nothing in an event depends on anything but its text, so that each text
-    is written once.
+    Of the body, `stream_options` and `stream_interval` matter. The interval is how many tokens
+    share an event; the first and the last token are sent at once.
+
+    Attributes:
+        head: the keys at the beginning of every event.
+        prompt_tokens: the number of tokens of each prompt.
+        usage: whether the client wants token counts, in an event of their own.
+        continuous: whether it wants them in each event, too.
     """
 
     def __init__(
@@ -60,9 +66,8 @@ class StreamWriter(ABC):
         self.prompt_tokens = prompt_tokens
         self.usage = bool(options and options.include_usage)
         self.continuous = self.usage and bool(options.continuous_usage_stats)
-        self._interval = (
-            sys.maxsize if beams else body.stream_interval or 1
-        )  # beams are known only when all have ended
+        # Beams are known only when all have ended.
+        self._interval = sys.maxsize if beams else body.stream_interval or 1
         self._choices = [Choice(begun=beams) for _ in range(choices)]
         self._plain = plain and not self.continuous and self._interval == 1
 
@@ -115,7 +120,10 @@ class StreamWriter(ABC):
 
     @abstractmethod
     def prompt_details(self, *, whole: bool) -> dict[str, Any] | None:
-        """Return `prompt_tokens_details`; None: the server does not show them. `whole`: not of a stream."""
+        """Return `prompt_tokens_details`, for a whole answer or a stream.
+
+        None: the server does not show them.
+        """
 
     def choice_tokens(self, index: int) -> int:
         return self._choices[index].tokens
@@ -124,7 +132,7 @@ class StreamWriter(ABC):
         return self._choices[index].begun
 
     def wrapped(self, choice: dict[str, Any], usage: dict[str, Any] | None, *, last: bool) -> bytes:
-        """Return a choice as an event. `last`: at most the usage follows it as JSON."""
+        """Return a choice as an event; only the usage can follow the `last`."""
         body = {**self.head, "choices": [choice]}
         if usage is not None:
             body["usage"] = usage
@@ -150,10 +158,10 @@ class StreamWriter(ABC):
 
 
 def collects(plan: GenerationPlan, *, plain: bool) -> bool:
-    """Return whether to keep the pieces of a whole answer: one that cannot end is never sent."""
+    """Tell whether to keep a whole answer's pieces; an endless one is never sent."""
     return not (plan.endless and plain)
 
 
 def head(id: str, object: str, model: str) -> dict[str, Any]:
-    """Return the keys that an answer and each event begin with; the time is now, in seconds."""
+    """Return the keys at the beginning of an answer and of each event."""
     return {"id": id, "object": object, "created": int(time.time()), "model": model}

@@ -1,4 +1,4 @@
-"""Structured output: OpenAI's `response_format`, vLLM's `structured_outputs`, and what vLLM refuses of them."""
+"""Structured output: `response_format` and `structured_outputs`, with vLLM's checks."""
 
 import json
 import re
@@ -12,20 +12,24 @@ from pydantic.dataclasses import dataclass
 from fake_vllm.api.body import Body, Rejected
 from fake_vllm.model import structured
 from fake_vllm.model.json_schema import schema_fault
-from fake_vllm.model.offers import Offers
+from fake_vllm.model.prompt_values import PromptValues
 from fake_vllm.model.script import Draft
 
 _KINDS = ("json", "regex", "choice", "grammar", "json_object", "structural_tag")
 _DEEPEST, _DEEPER_IN_TAGS = 64, 16
 _FORMATS = frozenset(
-    "any_text array_items const_string dispatch grammar json_schema optional or plus qwen_xml_parameter regex repeat sequence star "
+    "any_text array_items const_string dispatch grammar json_schema optional or plus "
+    "qwen_xml_parameter regex repeat sequence star "
     "tag tags_with_separator token token_triggered_tags triggered_tags".split()
 )
 
 
 @dataclass(config=ConfigDict(defer_build=True))
 class StructuredOutputsParams:
-    """vLLM's `structured_outputs`: one kind of constraint. Its name and fields show in error texts."""
+    """vLLM's `structured_outputs`: one kind of constraint.
+
+    Its name and fields show in error texts.
+    """
 
     json: str | dict[Any, Any] | None = None
     regex: str | None = None
@@ -46,7 +50,8 @@ class StructuredOutputsParams:
             use, count_of = ("can only use", "multiple") if count else ("must use", "none")
             stated = {name: getattr(self, name) for name in self.__dataclass_fields__}
             raise Rejected(
-                f"You {use} one kind of structured outputs constraint but {count_of} are specified: {stated}"
+                f"You {use} one kind of structured outputs constraint but {count_of} are "
+                f"specified: {stated}"
             )
 
 
@@ -85,7 +90,7 @@ AnyResponseFormat: TypeAlias = (
 
 
 def check_response_format(value: Any) -> None:
-    """Raise `Rejected` for a raw `response_format` that vLLM refuses before it looks at its shape."""
+    """Raise `Rejected` for a raw `response_format` that vLLM refuses early."""
     if value is None:
         return
     kind = value.get("type") if isinstance(value, dict) else None
@@ -99,17 +104,24 @@ def check_response_format(value: Any) -> None:
 
 
 def check_structured_outputs(value: Any, param: str | None = None) -> None:
-    """Raise `Rejected` for raw `structured_outputs` that vLLM refuses before it looks at their shape. `param`: its name in the error."""
+    """Raise `Rejected` for raw `structured_outputs` that vLLM refuses early.
+
+    Args:
+        value: the raw field.
+        param: its name in the error. None: no name.
+    """
     if value is None:
         return
     if sum(value.get(kind) is not None for kind in ("json", "regex", "choice")) > 1:
         raise Rejected(
-            "You can only use one kind of constraints for structured outputs ('json', 'regex' or 'choice').",
+            "You can only use one kind of constraints for structured outputs ('json', 'regex' or "
+            "'choice').",
             param,
         )
 
 
 def check_structural_tag(value: Any) -> None:
+    """Raise `Rejected` for a raw structural tag that vLLM refuses early."""
     tag = value.get("structural_tag") if isinstance(value, dict) else None
     if tag is None:
         return
@@ -124,7 +136,7 @@ def check_structural_tag(value: Any) -> None:
 
 
 def _is_tag(tag: Any) -> bool:
-    """Whether a structural tag could be one. vLLM compiles it; here only its outer shape is looked at."""
+    """Tell whether the outer form of a structural tag is valid; vLLM compiles the tag."""
     if not isinstance(tag, dict):
         return False
     if "structures" in tag:
@@ -152,10 +164,10 @@ def _is_tag(tag: Any) -> bool:
 def constraint(
     outputs: StructuredOutputsParams | None, format: Any
 ) -> StructuredOutputsParams | None:
-    """The one constraint that counts: `response_format` is put over `structured_outputs`.
+    """Return the one constraint that counts: `response_format` overrides `structured_outputs`.
 
     Raises:
-        Rejected: both are there and are not of the same kind.
+        Rejected: both are present and differ in kind.
     """
     if format is None or format.type == "text":
         return outputs
@@ -177,7 +189,10 @@ def constraint(
 
 
 def check_constraint(constraint: StructuredOutputsParams | None) -> None:
-    """Raise `Rejected` for what vLLM's engine refuses. It compiles grammars; here only plain mistakes are seen."""
+    """Raise `Rejected` for a constraint that vLLM's engine refuses.
+
+    vLLM compiles grammars; here only plain mistakes are noticed.
+    """
     if constraint is None:
         return
     if constraint.choice == []:
@@ -191,10 +206,16 @@ def check_constraint(constraint: StructuredOutputsParams | None) -> None:
         (constraint.structural_tag, _DEEPEST + _DEEPER_IN_TAGS),
     ):
         if spec and _deeper(spec, deepest):
-            text = f"The JSON schema is nested too deeply: objects and arrays may nest at most {_DEEPEST} levels"
+            text = (
+                "The JSON schema is nested too deeply: objects and arrays may nest at most "
+                f"{_DEEPEST} levels"
+            )
             raise Rejected(text)
     if constraint.json_object is False:
-        text = "structured_outputs.json_object must be True if set; omit structured_outputs to disable structured outputs"
+        text = (
+            "structured_outputs.json_object must be True if set; omit structured_outputs to "
+            "disable structured outputs"
+        )
         raise Rejected(text)
     if constraint.regex and "\x00" in constraint.regex:
         raise Rejected("structured_outputs.regex must not contain a NUL character ('\\x00')")
@@ -227,9 +248,13 @@ def _check_pattern(pattern: str) -> None:
             (theirs for ours, theirs in _PATTERN_FAULTS.items() if error.msg.startswith(ours)),
             error.msg,
         )
-        caret = f"    {pattern}\n    {' ' * (error.pos or 0)}^\nerror: {reason}\n   1 | start: /{pattern}/\n              ^"
+        caret = (
+            f"    {pattern}\n    {' ' * (error.pos or 0)}^\nerror: {reason}\n   1 | start: "
+            f"/{pattern}/\n              ^"
+        )
         raise Rejected(
-            f'Grammar error: at 1(8): invalid regex "{pattern}" (in regex): regex parse error:\n{caret}'
+            f'Grammar error: at 1(8): invalid regex "{pattern}" (in regex): regex parse '
+            f"error:\n{caret}"
         ) from None
 
 
@@ -259,9 +284,9 @@ def _deeper(spec: Any, deepest: int) -> bool:
 
 
 def draft(
-    constraint: StructuredOutputsParams | None, offers: Offers, random: Random
+    constraint: StructuredOutputsParams | None, prompt_values: PromptValues, random: Random
 ) -> Draft | None:
-    """Return the text of a constraint; None: there is no constraint.
+    """Return the text of a constraint. None: there is no constraint.
 
     Raises:
         SchemaError: no sample can be made for it.
@@ -269,13 +294,13 @@ def draft(
     if constraint is None:
         return None
     if constraint.json is not None:
-        return structured.by_schema(constraint.json, offers, random)
+        return structured.by_schema(constraint.json, prompt_values, random)
     if constraint.regex is not None:
         return structured.by_pattern(constraint.regex, random)
     if constraint.choice is not None:
-        return structured.one_of(constraint.choice, offers, random)
+        return structured.one_of(constraint.choice, prompt_values, random)
     if constraint.grammar is not None:
         return structured.by_grammar(constraint.grammar, random)
     if constraint.structural_tag is not None:
-        return structured.by_tag(json.loads(constraint.structural_tag), offers, random)
-    return structured.any_object(offers, random)
+        return structured.by_tag(json.loads(constraint.structural_tag), prompt_values, random)
+    return structured.any_object(prompt_values, random)

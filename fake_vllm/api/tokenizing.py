@@ -1,16 +1,17 @@
-"""`/tokenize` and `/detokenize`."""
+"""The endpoints `/tokenize` and `/detokenize`."""
 
 from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-from fake_vllm.api.accepted import check_model, refusing
+from fake_vllm.api.accepted_request import check_model, refusing
 from fake_vllm.api.body import Body, Rejected, read
 from fake_vllm.api.checks import check_media, check_template
-from fake_vllm.api.messages import ChatMessage, conversation
+from fake_vllm.api.conversation import conversation
+from fake_vllm.api.messages import ChatMessage
 from fake_vllm.api.prompts import Room
-from fake_vllm.api.rules import Rules
 from fake_vllm.api.sampling import INT64
+from fake_vllm.api.server_rules import Rules
 from fake_vllm.api.template import render
 from fake_vllm.api.tools import ChatCompletionToolsParam
 from fake_vllm.model import tokenizer
@@ -56,12 +57,13 @@ class DetokenizeRequest(Body):
 
 
 def tokenize(rules: Rules, content_type: str, body: bytes) -> dict[str, Any]:
-    """Return the tokens of a prompt or a chat, however many there are.
+    """Return the tokens of a prompt or a chat, of any length.
 
     Raises:
-        Refused: with vLLM's status, type and message.
+        Refused: a check failed; status, type and message are vLLM's.
     """
-    request: Any = read(TokenizeCompletionRequest | TokenizeChatRequest, content_type, body)  # type: ignore[arg-type]
+    kinds: Any = TokenizeCompletionRequest | TokenizeChatRequest
+    request: Any = read(kinds, content_type, body)
     check_model(request.model, rules)
     text = (
         request.prompt
@@ -90,10 +92,10 @@ def _rendered(rules: Rules, request: TokenizeChatRequest) -> str:
 
 
 def detokenize(rules: Rules, content_type: str, body: bytes) -> dict[str, Any]:
-    """The text of tokens.
+    """Return the text of tokens.
 
     Raises:
-        Refused: with vLLM's status, type and message.
+        Refused: a check failed; status, type and message are vLLM's.
     """
     request = read(DetokenizeRequest, content_type, body)
     check_model(request.model, rules)

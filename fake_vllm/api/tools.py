@@ -1,4 +1,4 @@
-"""Tools: what vLLM refuses of them, which are called, and with what arguments."""
+"""Tools: vLLM's checks of them, and the calls that the model makes."""
 
 import json
 import re
@@ -10,7 +10,7 @@ from pydantic import model_validator
 from fake_vllm.api.body import Body, Rejected
 from fake_vllm.model import json_schema
 from fake_vllm.model.json_schema import SchemaError
-from fake_vllm.model.offers import Offers
+from fake_vllm.model.prompt_values import PromptValues
 from fake_vllm.model.script import Draft
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
@@ -33,7 +33,7 @@ class ChatCompletionToolsParam(Body):
 
     @model_validator(mode="after")
     def _as_it_is_after(self) -> "ChatCompletionToolsParam":
-        """Do nothing: vLLM's model has a validator here, which pydantic shows in an error's place."""
+        """Do nothing; vLLM has a validator here, and pydantic names it in errors."""
         return self
 
 
@@ -47,14 +47,20 @@ class ChatCompletionNamedToolChoiceParam(Body):
 
 
 class Calling(NamedTuple):
-    """The tools that an answer calls, and why: the request named one, required some, or left it to the model."""
+    """The tools that an answer calls.
+
+    Attributes:
+        names: the names of the tools, in order.
+        choice: why they are called: the request named one, required a call, or left it to the
+            model.
+    """
 
     names: tuple[str, ...]
     choice: Literal["named", "required", "auto"]
 
 
 class Function(NamedTuple):
-    """A tool's name, and the schema of its arguments as far as the request gave one."""
+    """A tool's name, and the schema of its arguments. None: the request has no schema."""
 
     name: str
     parameters: dict[str, Any] | None
@@ -63,7 +69,10 @@ class Function(NamedTuple):
 def check(data: dict[str, Any]) -> None:
     """Raise `Rejected` for raw tools that vLLM refuses; fill in the default choice."""
     if data.get("tools") == []:
-        text = "`tools` must not be an empty array. Either provide at least one tool or omit the field entirely."
+        text = (
+            "`tools` must not be an empty array. Either provide at least one tool or omit the "
+            "field entirely."
+        )
         raise Rejected(text, "tools")
     if "tool_choice" not in data and data.get("tools"):
         data["tool_choice"] = "auto"
@@ -73,7 +82,10 @@ def check(data: dict[str, Any]) -> None:
     if tools is None:
         raise Rejected("When using `tool_choice`, `tools` must be set.", "tool_choice")
     if choice not in ["auto", "required"] and not isinstance(choice, dict):
-        text = f'Invalid value for `tool_choice`: {choice}! Only named tools, "none", "auto" or "required" are supported.'
+        text = (
+            f'Invalid value for `tool_choice`: {choice}! Only named tools, "none", "auto" or '
+            '"required" are supported.'
+        )
         raise Rejected(text, "tool_choice")
     if isinstance(choice, dict):
         _check_named(tools, choice.get("function"))
@@ -104,7 +116,7 @@ def _check_named(tools: Any, function: Any) -> None:
 
 
 def check_parser(choice: Any) -> None:
-    """Raise `Rejected` for a choice that only a server with a tool parser can follow."""
+    """Raise `Rejected` for a choice that needs a server with a tool parser."""
     if choice in (None, "none"):
         return
     if choice == "auto":
@@ -119,69 +131,71 @@ def check_parser(choice: Any) -> None:
 def called(
     tools: list[Function],
     choice: str | None,
-    offers: Offers,
+    prompt_values: PromptValues,
     *,
     user_spoke_last: bool,
     parallel: bool,
 ) -> Calling | None:
-    """Return which tools the model calls; None: it answers with text.
+    """Return the tools that the model calls. None: it answers with text.
 
-    Left to itself the model calls a tool if the user spoke last and named it, or a word of its name. Several names make several calls,
-    in their order in the message.
+    By itself, the model calls a tool if the user spoke last and named it, or a word of its name.
+    Several names make several calls, in the order of the message.
 
     Args:
-        tools: The tools of the request.
+        tools: the tools of the request.
         choice: "auto", "required", "none", None (which is "auto"), or the name of a tool.
-        offers: The user's message.
-        user_spoke_last: Whether the message is the last of the conversation.
-        parallel: Whether several calls are allowed.
+        prompt_values: the values in the user's message.
+        user_spoke_last: whether that message is the last of the conversation.
+        parallel: whether several calls are allowed.
     """
     if choice == "none" or not tools:
         return None
     names = list(dict.fromkeys(tool.name for tool in tools))
     if choice not in ("auto", "required", None):
         return Calling((choice,), "named")
-    spoken = _spoken(names, offers)
+    spoken = _spoken(names, prompt_values)
     spoken = spoken if parallel else spoken[:1]
     if choice == "required":
         return Calling(tuple(spoken or names[:1]), "required")
     return Calling(tuple(spoken), "auto") if user_spoke_last and spoken else None
 
 
-def _spoken(names: list[str], offers: Offers) -> list[str]:
-    whole = [(at, name) for name in names if (at := offers.position(name)) is not None]
+def _spoken(names: list[str], prompt_values: PromptValues) -> list[str]:
+    whole = [(at, name) for name in names if (at := prompt_values.position(name)) is not None]
     if whole:
         return [name for _, name in sorted(whole)]
 
     def hits(name: str) -> int:
         words = {word.lower() for word in _WORD.findall(name) if len(word) > 3} - _EMPTY_WORDS
-        return sum(offers.position(word) is not None for word in words)
+        return sum(prompt_values.position(word) is not None for word in words)
 
     best = max(names, key=hits)
     return [best] if hits(best) else []
 
 
-def draft(tools: list[Function], calling: Calling, offers: Offers, random: Random) -> Draft:
-    """Return all calls as a model writes them for the hermes parser; the last can be drawn out.
+def draft(
+    tools: list[Function], calling: Calling, prompt_values: PromptValues, random: Random
+) -> Draft:
+    """Return all calls as the hermes parser expects them; the last can be extended.
 
-    vLLM does not hold the model to parameters that it cannot compile; here such a call gets an object without any.
+    vLLM does not enforce parameters that it cannot compile. Here such a call has an empty object.
     """
     schemas = {tool.name: {"type": "object", **(tool.parameters or {})} for tool in tools}
     written = ""
     for name in calling.names[:-1]:
-        one = _arguments(schemas[name], offers, random)
+        one = _arguments(schemas[name], prompt_values, random)
         written += f"{_opened(name)}{one.head}{one.tail}{_CLOSED}\n"
-    last = _arguments(schemas[calling.names[-1]], offers, random)
+    last = _arguments(schemas[calling.names[-1]], prompt_values, random)
     return Draft(
         f"{written}{_opened(calling.names[-1])}{last.head}", f"{last.tail}{_CLOSED}", last.filler
     )
 
 
-def _arguments(schema: dict[str, Any], offers: Offers, random: Random) -> Draft:
+def _arguments(schema: dict[str, Any], prompt_values: PromptValues, random: Random) -> Draft:
     try:
-        return json_schema.sample(schema, offers, random)
+        return json_schema.sample(schema, prompt_values, random)
     except SchemaError:
-        return json_schema.sample({"type": "object"}, offers, random)
+        return json_schema.sample({"type": "object"}, prompt_values, random)
 
 
 _CLOSED = "}\n</tool_call>"

@@ -1,9 +1,8 @@
-"""Write JSON and events as vLLM 0.32 does: compact, UTF-8 not escaped, one event per HTTP chunk.
+"""JSON and events as vLLM 0.32 writes them: compact, UTF-8, one event per HTTP chunk.
 
-Transcripts in tests/fake_vllm/golden prove it.
-
-Keys differ by kind of event: only the finish event has `stop_reason` in a chat, only the role event has `prompt_token_ids`, and
-`system_fingerprint` sits in the last event that holds JSON.
+Transcripts in tests/fake_vllm/golden prove it. The keys differ by the kind of event: in a chat,
+only the finish event has `stop_reason` and only the role event has `prompt_token_ids`; the last
+event with JSON has `system_fingerprint`.
 """
 
 import json
@@ -20,22 +19,22 @@ def dumps(value: Any) -> bytes:
 
 
 def event(value: Any) -> bytes:
-    """One SSE event; vLLM sends each in an HTTP chunk of its own."""
+    """Return one Server-Sent Event; vLLM sends each in its own HTTP chunk."""
     return b"data: " + dumps(value) + b"\n\n"
 
 
 def error_event(body: dict[str, Any]) -> bytes:
-    """An error inside a stream: the one JSON that vLLM writes with spaces, and escaped."""
+    """Return an error inside a stream, which vLLM writes with spaces and escapes."""
     return b"data: " + json.dumps(body).encode() + b"\n\n"
 
 
 def hex16() -> str:
-    """The random part of ids: 16 hexadecimal digits."""
+    """Return the random part of ids: 16 hexadecimal digits."""
     return uuid4().hex[:16]
 
 
 def usage(prompt: int, completion: int) -> dict[str, Any]:
-    """Token counts of an answer, as far as a stream has them."""
+    """Return the token counts of an answer, as far as a stream has them."""
     return {
         "prompt_tokens": prompt,
         "total_tokens": prompt + completion,
@@ -44,5 +43,5 @@ def usage(prompt: int, completion: int) -> dict[str, Any]:
 
 
 def events(data: bytes) -> list[bytes]:
-    """Split bytes into SSE events: each travels in an HTTP chunk of its own."""
+    """Split bytes into Server-Sent Events; each goes into its own HTTP chunk."""
     return [part + b"\n\n" for part in data.split(b"\n\n")[:-1]]

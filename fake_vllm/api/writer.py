@@ -1,32 +1,37 @@
-"""What writes one answer; the shapes are in `chat_writer`, `completions_writer` and `responses_writer`."""
+"""The interface of a writer of one answer; each endpoint has its own writer."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from fake_vllm.model.piece import Piece
+from fake_vllm.model.text_piece import Piece
 
 
 class ResponseWriter(Protocol):
-    """Writes one answer. It is used once.
+    """A writer of one answer, for one use.
 
-    A streamed answer is `begin`, an `event` for each piece, `end`; a whole one is `collect` for each piece, `answer`.
+    A streamed answer is `begin`, an `event` for each piece, and `end`. A whole answer is `collect`
+    for each piece, and `answer`.
+
+    Attributes:
+        sequences: an iterator for each choice, which ends after the piece with a finish. Empty: the
+            stream is an error, which `end` returns.
     """
 
     sequences: list[Iterator[Piece]]
-    """One per choice; each ends after the piece with a finish. There is none if the stream is an error: then `end` says it all."""
 
     def begin(self) -> list[bytes]:
-        """Return the events before the first token; they are sent together with the first token's."""
+        """Return the events before the first token, which are sent together with it."""
 
     def event(self, index: int, piece: Piece) -> bytes:
-        """Return the event for a piece of choice `index`; b"" if nothing is to be sent now."""
+        """Return the event for a piece of choice `index`; b"": nothing to send now."""
 
     def frame(self, index: int) -> tuple[bytes, bytes] | None:
-        """Return what is before and after the text, `quoted`, in each plain event of choice `index`.
+        """Return the bytes before and after the text in each plain event of choice `index`.
 
-        A plain event has a text and no finish. None: they differ in more than the text, or none has been written yet. Events that the caller writes in this frame, it
-        reports with `count`.
+        A plain event has a text, `quoted`, and no finish. None: events differ in more than the
+        text, or none has been written yet. A caller that writes events in this frame reports them
+        with `count`.
         """
 
     def count(self, index: int, tokens: int) -> None:
@@ -36,13 +41,13 @@ class ResponseWriter(Protocol):
         """Return the events after all choices have finished."""
 
     def text_event(self, text: str) -> bytes:
-        """Return an event like a token's, for a scenario, in choice 0. It counts as no token."""
+        """Return an event like a token's in choice 0; it counts as no token."""
 
     def collect(self, index: int, piece: Piece) -> None:
         """Keep a piece of choice `index` for the whole answer."""
 
     def answer(self) -> dict[str, Any]:
-        """Return the whole answer, made of the collected pieces."""
+        """Return the whole answer, from the collected pieces."""
 
 
 @dataclass

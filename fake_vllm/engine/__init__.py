@@ -1,1 +1,1 @@
-"""The pretended engine: slots and their queue, the clock that paces tokens, the ledger and the metrics."""
+"""The pretended engine: slots and their queue, the clock for tokens, ledger and metrics."""

@@ -1,4 +1,4 @@
-"""Record what happened to each request, so that a test can ask the server too."""
+"""A record of what happened to each request, which tests can read."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -11,28 +11,35 @@ End = Literal["running", "finished", "client left", "refused", "reset", "closed"
 
 @dataclass(slots=True)
 class Entry:
-    """One request. Times are `time.monotonic()` in seconds: on Linux the same clock in all processes.
+    """One request. Times are seconds of `time.monotonic()`, which all processes share on Linux.
 
-    A time of None means: it has not happened.
+    A time of None means that the event has not happened.
 
     Attributes:
-        number: Which request to this server it is, from 1, since the ledger was cleared.
-        attempt: Which request with this scenario text it is, from 1, since the ledger was cleared.
-        turn: Which request over its connection it is, from 1; from 2 on the client has used a connection again.
-        arrived: When the whole request was there.
-        queued: When it began to wait for a slot.
-        started: When it got one.
-        headers: When the response headers were sent.
-        first_token: When the engine made the first token.
-        last_token: When it made the newest.
-        client_left: When the client closed the connection.
-        slot_freed: When the engine was done with it.
-        over: When the response ended.
-        status: Of the response; None until there are headers.
-        bytes: Written to the connection.
-        tokens: Made by the engine.
-        tokens_after_left: Made after the client had left.
-        end: How it ended. "refused", "reset", "closed" and "failed" are due to a scenario or a full queue.
+        id: the id of the answer.
+        path: the path of the request.
+        scenario: the text of its scenario.
+        stream: whether the answer is streamed.
+        number: the number of the request to this server, from 1, since the ledger was cleared.
+        attempt: the number of the request with this scenario text, counted in the same way.
+        prompt_tokens: the length of the prompt.
+        arrived: when the whole request had arrived.
+        turn: the number of the request over its connection, from 1; from 2 on, the client has
+            reused the connection.
+        queued: when it began to wait for a slot.
+        started: when it got a slot.
+        headers: when the response headers were sent.
+        first_token: when the engine made the first token.
+        last_token: when the engine made the newest token.
+        client_left: when the client closed the connection.
+        slot_freed: when the engine was done with it.
+        over: when the response ended.
+        status: the status of the response. None: no headers yet.
+        bytes: the bytes written to the connection.
+        tokens: the tokens that the engine made.
+        tokens_after_left: the tokens that the engine made after the client had disconnected.
+        end: how it ended. "refused", "reset", "closed" and "failed" are due to a scenario or a full
+            queue.
     """
 
     id: str
@@ -60,11 +67,15 @@ class Entry:
 
 
 class Ledger:
-    """The newest `keep` requests, oldest first, so that a server can run without end."""
+    """The newest `keep` requests, oldest first, so that a server can run for ever.
+
+    Attributes:
+        watchers: functions that are called with an entry after each event but tokens after the
+            first.
+    """
 
     def __init__(self, keep: int = 10_000) -> None:
         self.watchers: set[Callable[[Entry], None]] = set()
-        """Each is called with an entry when something has happened to it, tokens after the first excepted."""
         self._entries: deque[Entry] = deque(maxlen=keep)
         self._attempts: dict[str, int] = {}
         self._number = 0
@@ -92,12 +103,12 @@ class Ledger:
         return entry
 
     def tell(self, entry: Entry) -> None:
-        """Notify the watchers that something has happened to this request."""
+        """Notify the watchers of an event of this request."""
         for watcher in tuple(self.watchers):
             watcher(entry)
 
     def clear(self) -> None:
-        """Forget everything, and count attempts and requests from 1 again."""
+        """Forget all requests, and count again from 1."""
         self._entries.clear()
         self._attempts.clear()
         self._number = 0
@@ -109,7 +120,7 @@ class Ledger:
         return len(self._entries)
 
     def as_json(self, id: str = "") -> dict[str, Any]:
-        """Return the entries whose id ends with `id`, which a client chooses with `x-request-id`."""
+        """Return the entries whose id ends with `id`; `x-request-id` sets a part of the id."""
         return {
             "now": monotonic(),
             "requests": [asdict(entry) for entry in self._entries if entry.id.endswith(id)],

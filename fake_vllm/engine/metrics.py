@@ -1,7 +1,8 @@
-"""Count what the engine has done; `metrics_page` writes the counts under vLLM's own names.
+"""Counters for the engine's work; `metrics_page` writes them under vLLM's own names.
 
-As on a real vLLM, a request whose client left moves none of the `request_success_total` series, not even `abort`:
-look at `num_requests_running`, and at whether `generation_tokens_total` stands still.
+As on a real vLLM, a request whose client disconnects moves none of the `request_success_total`
+series, not even `abort`. Watch `num_requests_running`, and whether `generation_tokens_total` stands
+still.
 """
 
 from bisect import bisect_left
@@ -83,7 +84,7 @@ LATENCY = (
 
 
 class Histogram:
-    """Counts per bucket. `bounds`: the buckets' upper ends; one more bucket takes the rest."""
+    """Counts per bucket, with upper `bounds`; one more bucket takes the rest."""
 
     __slots__ = ("bounds", "counts", "total")
 
@@ -98,16 +99,19 @@ class Histogram:
 
 
 class Metrics:
-    """One server's counters. Times in seconds."""
+    """One server's counters, with times in seconds.
+
+    Attributes:
+        created: when the counters began, in seconds since the epoch.
+        prefilling: prompt tokens of the requests that have no first token yet.
+    """
 
     def __init__(self, max_model_len: int) -> None:
         tokens = _one_two_five(max_model_len)
         self.created = time()
-        """When the counters began, in seconds since the epoch."""
         self.running = 0
         self.waiting = 0
         self.prefilling = 0
-        """Prompt tokens of the requests that have no first token yet."""
         self.prompt_tokens = 0
         self.generation_tokens = 0
         self.finished = dict.fromkeys(REASONS, 0)
@@ -145,7 +149,7 @@ class Metrics:
 
 
 def _one_two_five(top: int) -> tuple[float, ...]:
-    """1, 2, 5, 10, 20 … up to `top`, as vLLM's buckets of token counts are."""
+    """Return 1, 2, 5, 10, 20 … up to `top`, as vLLM's token buckets."""
     steps, power = [], 1
     while power <= top:
         steps += [step * power for step in (1, 2, 5) if step * power <= top]

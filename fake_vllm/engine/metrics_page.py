@@ -1,6 +1,7 @@
-"""Write `/metrics` as vLLM 0.32 does: the same families, types and labels.
+"""The page `/metrics`, as vLLM 0.32 writes it: the same families, types and labels.
 
-What the fake does not have (a prefix cache, preemptions, flops) is there and stays 0, so that a dashboard finds it.
+Features that the fake lacks (a prefix cache, preemptions, flops) are present and stay 0, so that
+dashboards find them.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,12 +21,18 @@ STEPS = (1, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384)
 SOURCES = ("local_compute", "local_cache_hit", "external_kv_transfer")
 CACHE_SOURCES = ("device", "host", "disk", "p2p", "external_unspecified")
 CACHE_CONFIG = (
-    "_block_size_resolved block_size cache_dtype cache_hit_alignment_tokens effective_attention_block_size "
-    "enable_mamba_shared_prefix_checkpoint enable_prefix_caching gpu_memory_utilization hash_block_size is_attention_free "
-    "kv_cache_dtype_skip_layers kv_cache_layout kv_cache_max_concurrency kv_cache_memory_bytes kv_cache_size_tokens "
-    "kv_offloading_backend kv_offloading_size kv_sharing_fast_prefill mamba_block_size mamba_cache_dtype mamba_cache_mode "
-    "mamba_page_size_padded mamba_ssm_cache_dtype num_cpu_blocks num_gpu_blocks num_gpu_blocks_override "
-    "prefix_cache_retention_interval prefix_caching_hash_algo prefix_match_unit replayssm_buffer_len skip_page_size_padded "
+    "_block_size_resolved block_size cache_dtype cache_hit_alignment_tokens "
+    "effective_attention_block_size "
+    "enable_mamba_shared_prefix_checkpoint enable_prefix_caching gpu_memory_utilization "
+    "hash_block_size is_attention_free "
+    "kv_cache_dtype_skip_layers kv_cache_layout kv_cache_max_concurrency kv_cache_memory_bytes "
+    "kv_cache_size_tokens "
+    "kv_offloading_backend kv_offloading_size kv_sharing_fast_prefill mamba_block_size "
+    "mamba_cache_dtype mamba_cache_mode "
+    "mamba_page_size_padded mamba_ssm_cache_dtype num_cpu_blocks num_gpu_blocks "
+    "num_gpu_blocks_override "
+    "prefix_cache_retention_interval prefix_caching_hash_algo prefix_match_unit "
+    "replayssm_buffer_len skip_page_size_padded "
     "sliding_window swa_bounded_replay use_kda_recoverssm use_replayssm user_specified_block_size"
 ).split()
 
@@ -34,9 +41,9 @@ def render(metrics: Metrics, *, model: str, slots: int) -> bytes:
     """Return the page in Prometheus' text format.
 
     Args:
-        metrics: What to show.
-        model: The name of the model, as in each label.
-        slots: How many sequences can run at once.
+        metrics: the counters.
+        model: the name of the model, for the labels.
+        slots: how many sequences can run at once.
     """
     registry = CollectorRegistry()
     registry.register(_Page(metrics, model, slots))
@@ -80,7 +87,7 @@ class _Page:
         )
         config = GaugeMetricFamily(
             "vllm:cache_config_info",
-            "Settings of a cache that the fake has not.",
+            "Settings of a cache that the fake does not have.",
             labels=["engine", *CACHE_CONFIG],
         )
         config.add_metric(["0", *("None" for _ in CACHE_CONFIG)], 1)
@@ -93,9 +100,9 @@ class _Page:
             "prefix_cache_hits": "Prompt tokens found there.",
             "external_prefix_cache_queries": "Prompt tokens looked up in other instances.",
             "external_prefix_cache_hits": "Prompt tokens found there.",
-            "mm_cache_queries": "Pictures and the like looked up in their cache.",
-            "mm_cache_hits": "Pictures and the like found there.",
-            "num_preemptions": "Requests that had to give way to others.",
+            "mm_cache_queries": "Media looked up in their cache.",
+            "mm_cache_hits": "Media found there.",
+            "num_preemptions": "Requests that were preempted by others.",
             "prompt_tokens_cached": "Prompt tokens that came from a cache.",
             "estimated_flops_per_gpu": "Floating-point operations.",
             "estimated_read_bytes_per_gpu": "Bytes read.",
@@ -117,7 +124,7 @@ class _Page:
             "source",
         )
         yield self._counter("generation_tokens", "Tokens made.", metrics.generation_tokens)
-        success = "Answers that came to their end; one whose client left is in none of them."
+        success = "Answers that came to their end; those whose client disconnected are not counted."
         yield self._counter("request_success", success, metrics.finished, "finished_reason")
         rejections = CounterMetricFamily(
             "vllm:admission_rejections",

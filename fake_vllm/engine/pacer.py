@@ -1,4 +1,4 @@
-"""Keep one clock for all streams: what is due in one millisecond is done together, without drift."""
+"""One clock for all streams, which runs all turns of one millisecond together, without drift."""
 
 import asyncio
 import math
@@ -7,11 +7,14 @@ from heapq import heappop, heappush
 
 IDLE = -1
 Turn = Callable[[float], float]
-"""Does what is due at the given loop time and returns when to be called again; `math.inf`: not until woken."""
+"""A function of the loop's time that does what is due, and returns when to call it again.
+
+`math.inf` means that it is called only after a `wake`.
+"""
 
 
 class Alarm:
-    """One turn's place on the clock. `tick`: the millisecond it is set to, or `IDLE`."""
+    """One turn's place on the clock; `tick` is its millisecond, or `IDLE`."""
 
     __slots__ = ("tick", "turn")
 
@@ -21,25 +24,27 @@ class Alarm:
 
 
 class Pacer:
-    """Calls each turn at its time, to the nearest millisecond; late ones at once.
+    """A clock that calls each turn at its time, to the nearest millisecond.
 
-    It sets how many tokens a millisecond can carry: each stream has a schedule of its own, and all that are due share one call of the loop.
+    Late turns are called at once. The clock decides how many tokens a millisecond can carry: each
+    stream has its own schedule, and all that are due share one call of the event loop.
     """
 
     def __init__(self) -> None:
-        # A heap of the milliseconds, not of the streams: thousands of streams share a few of them.
+        # A heap of milliseconds and not of streams, since thousands of streams share a few of them.
         self._ticks: list[int] = []
         self._alarms: dict[int, list[Alarm]] = {}
         self._timer: asyncio.Handle | None = None
         self._set_for = 0
 
     def wake(self, alarm: Alarm) -> None:
-        """Call the alarm's turn now, whatever it was set to."""
+        """Call the alarm's turn now, whatever its time was."""
         self._set(alarm, 0)
         self._set_timer()
 
     def forget(self, alarm: Alarm) -> None:
-        alarm.tick = IDLE  # it is left in its millisecond's list, and does nothing then
+        """Cancel an alarm."""
+        alarm.tick = IDLE  # it stays in the list of its millisecond, but has no effect
 
     def _set(self, alarm: Alarm, tick: int) -> None:
         alarm.tick = tick
@@ -69,22 +74,21 @@ class Pacer:
         self._timer = None
         loop = asyncio.get_running_loop()
         now_tick = int(loop.time() * 1000 + 0.5)
-        now = (
-            now_tick + 0.501
-        ) / 1000  # the end of this millisecond: all that was rounded to it is due
-        at_once = []  # more to do, but after the loop has looked at its sockets
+        # The end of this millisecond, so that everything rounded to it is due.
+        now = (now_tick + 0.501) / 1000
+        at_once = []  # turns with more to do, after the loop has checked its sockets
         while self._ticks and self._ticks[0] <= now_tick:
             tick = heappop(self._ticks)
             for alarm in self._alarms.pop(tick):
                 if alarm.tick != tick:
-                    continue  # it was woken or forgotten meanwhile
+                    continue  # it was woken or forgotten in the meantime
                 alarm.tick = IDLE
                 try:
                     due = alarm.turn(now)
-                except Exception as error:  # a fault of one stream is not the others'
+                except Exception as error:  # a fault of one stream must not affect others
                     loop.call_exception_handler(
                         {
-                            "message": "A stream ended with a fault of the server.",
+                            "message": "A fault of the server ended a stream.",
                             "exception": error,
                         }
                     )

@@ -1,4 +1,4 @@
-"""Schedule requests: slots, the queue before them, and what the engine counts."""
+"""The scheduler: slots, the queue for them, and the counts of the engine."""
 
 from bisect import bisect_left
 from collections import deque
@@ -9,8 +9,14 @@ from time import monotonic
 from fake_vllm.engine.ledger import Entry, Ledger
 from fake_vllm.engine.metrics import Metrics
 
-TOO_MANY_REQUESTS = "The engine is currently busy and cannot accept new requests. Please try again later or on a different instance."
-TOO_MANY_TOKENS = "The engine has reached its prefill token backlog limit. Please try again later or on a different instance."
+TOO_MANY_REQUESTS = (
+    "The engine is currently busy and cannot accept new requests. Please try again later or on a "
+    "different instance."
+)
+TOO_MANY_TOKENS = (
+    "The engine has reached its prefill token backlog limit. Please try again later or on a "
+    "different instance."
+)
 
 
 class Overloaded(Exception):
@@ -18,7 +24,7 @@ class Overloaded(Exception):
 
 
 class Slot:
-    """A place in the batch for `size` sequences of a request, which waits until it is `granted`."""
+    """A place in the batch for `size` sequences, granted or waited for."""
 
     def __init__(self, entry: Entry, size: int, wake: Callable[[], None]) -> None:
         self.entry = entry
@@ -28,10 +34,10 @@ class Slot:
 
 
 class Engine:
-    """Runs `slots` sequences at once (vLLM's --max-num-seqs); the others wait in order of arrival.
+    """An engine that runs `slots` sequences at once (vLLM's --max-num-seqs); others wait in order.
 
     Attributes:
-        dying: The server is being stopped; running responses end with "abort".
+        dying: whether the server is being stopped; running responses then end with "abort".
     """
 
     def __init__(
@@ -43,14 +49,16 @@ class Engine:
         max_requests: int | None = None,
         max_tokens: int | None = None,
     ) -> None:
-        """Make an engine that is idle.
+        """Make an idle engine.
 
         Args:
-            ledger: Is notified of what happens to each request.
-            metrics: Count it.
-            slots: How many sequences run at once.
-            max_requests: Sequences that may run or wait (--max-num-queued-reqs); None: no limit.
-            max_tokens: Prompt tokens of requests without a first token (--max-num-queued-tokens); None: no limit.
+            ledger: is notified of each request's events.
+            metrics: count the events.
+            slots: how many sequences run at once.
+            max_requests: the most sequences that may run or wait (--max-num-queued-reqs). None: no
+                limit.
+            max_tokens: the most prompt tokens of requests without a first token
+                (--max-num-queued-tokens). None: no limit.
         """
         self.metrics = metrics
         self._tell = ledger.tell
@@ -61,7 +69,7 @@ class Engine:
         self._queue: deque[Slot] = deque()
 
     def admit(self, sequences: int) -> None:
-        """Let a request in, or not.
+        """Check that the queue has room for a request.
 
         Raises:
             Overloaded: the queue is full.
@@ -79,9 +87,12 @@ class Engine:
 
     @contextmanager
     def slot(self, entry: Entry, sequences: int, wake: Callable[[], None]) -> Iterator[Slot]:
-        """Queue for a slot; `wake` is called when it is granted.
+        """Queue for a slot, and hold it until the block ends.
 
-        It is free again the moment the block is left, however that comes about.
+        Args:
+            entry: the request's entry in the ledger.
+            sequences: how many sequences need a place.
+            wake: called when the slot is granted.
         """
         slot = Slot(entry, min(sequences, self._slots), wake)
         entry.queued = monotonic()
@@ -104,7 +115,7 @@ class Engine:
             self._grant()
 
     def made(self, entry: Entry, tokens: int) -> None:
-        """Count tokens that are made now. This runs for each token of each stream."""
+        """Count tokens that are made now; this runs for each token of each stream."""
         now, last, metrics = monotonic(), entry.last_token, self.metrics
         metrics.generation_tokens += tokens
         entry.tokens += tokens
@@ -117,7 +128,7 @@ class Engine:
         else:
             between = metrics.inter_token_latency
             between.counts[bisect_left(between.bounds, now - last)] += 1
-            between.counts[0] += tokens - 1  # those that were made at once
+            between.counts[0] += tokens - 1  # the tokens that were made together
             between.total += now - last
         if entry.client_left is not None:
             entry.tokens_after_left += tokens

@@ -1,4 +1,4 @@
-"""Decide how long things take: a constant, a distribution, or recorded times."""
+"""How long things take: a constant, a distribution, or recorded times."""
 
 import json
 import math
@@ -8,12 +8,15 @@ from itertools import cycle, repeat
 from pathlib import Path
 from random import Random
 
-FORMS = "10, normal:10,2 (mean, deviation), lognormal:10,0.5 (median, sigma) or trace:FILE (a JSON list of milliseconds)"
+FORMS = (
+    "10, normal:10,2 (mean, deviation), lognormal:10,0.5 (median, sigma) or trace:FILE (a JSON "
+    "list of milliseconds)"
+)
 Sampler = Callable[[Random], Iterator[float]]
 
 
 class TimingError(ValueError):
-    """Raised when a timing is in none of the known forms; the text lists them."""
+    """Raised when a timing has none of the known forms; the text lists them."""
 
 
 @dataclass(frozen=True)
@@ -21,11 +24,12 @@ class Pace:
     """The times that the engine takes, in seconds.
 
     Attributes:
-        headers: Between the request and the response headers.
-        first_token: Between the slot and the first token, besides the prefill.
-        gap: Between two tokens.
-        prefill: For each token of the prompt.
-        keep_alive: Silence after which a comment is sent, as vLLM's --sse-keep-alive-interval; 0: never.
+        headers: between the request and the response headers.
+        first_token: between the slot and the first token, besides the prefill.
+        gap: between two tokens.
+        prefill: for each token of the prompt.
+        keep_alive: the silence after which a comment is sent, as vLLM's --sse-keep-alive-interval.
+            0: never.
     """
 
     headers: Sampler
@@ -36,10 +40,11 @@ class Pace:
 
 
 def timing(text: str) -> Sampler:
-    """Read a timing in milliseconds; its iterators are endless and give seconds.
+    """Read a timing in milliseconds; its iterators are endless and yield seconds.
 
     Raises:
-        TimingError: the text has none of the `FORMS`, a number is negative or not finite, or a trace cannot be read.
+        TimingError: the text has none of the `FORMS`, a number is negative or not finite, or a
+            trace cannot be read.
     """
     kind, _, rest = text.strip().partition(":")
     try:
@@ -76,7 +81,7 @@ def _trace(file: Path) -> Sampler:
         gaps = []
     if not gaps:
         raise TimingError(
-            f"The trace '{file}' must hold a JSON list of milliseconds, none of them negative."
+            f"The trace '{file}' must be a JSON list of milliseconds, none of them negative."
         )
     return lambda random: (gap / 1000 for gap in cycle(gaps))
 

@@ -1,1 +1,1 @@
-"""Bytes and sockets: HTTP/1.1 over one connection, vLLM's headers, and the process that listens."""
+"""Bytes and sockets: HTTP/1.1 over one connection, vLLM's headers, the listening process."""

@@ -1,7 +1,7 @@
-"""Speak HTTP/1.1 over one TCP connection as uvicorn does for vLLM, or break it on purpose.
+"""HTTP/1.1 over one TCP connection, as uvicorn speaks it for vLLM, or broken on purpose.
 
-httptools reads the requests. What is sent goes to the transport as bytes, since a reset, half a head or a wrong length are the fake's
-business.
+httptools reads the requests. Responses go to the transport as bytes, since the fake must be able to
+send a reset, half a head or a wrong length.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ import httptools
 
 Headers = Sequence[tuple[bytes, bytes]]
 KEEP_ALIVE = 5.0  # uvicorn's, and so vLLM's
-CHUNK = b"%x\r\n%b\r\n"  # of its length and its bytes
+CHUNK = b"%x\r\n%b\r\n"  # from a length and the bytes
 LAST_CHUNK = b"0\r\n\r\n"
 HEAD_LIMIT = 65_536
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -33,11 +33,11 @@ _STATUS_LINES = {
 
 @dataclass(frozen=True)
 class Limits:
-    """What a request may cost.
+    """The limits for a request.
 
     Attributes:
-        request_seconds: From its first byte to its last.
-        body_bytes: Size of its body.
+        request_seconds: the time from its first byte to its last.
+        body_bytes: the size of its body.
     """
 
     request_seconds: float = 30.0
@@ -48,11 +48,17 @@ class Exchange:
     """One complete request, and the way back to its client.
 
     Attributes:
-        gone: Whether the client has left; `on_gone` is called once when it does.
-        blocked: Whether the client reads too slowly; `on_drained` is called each time that this ends.
-        write: Sends bytes, head and framing included; drops them when the client is gone.
-        refusal: The status to refuse the request with; None: it may be handled.
-        turn: Which request over its connection it is, from 1.
+        method: the HTTP method.
+        path: the path, decoded.
+        query: the query string, by name.
+        headers: the headers, with names in lower case.
+        body: the bytes of the body.
+        gone: whether the client has disconnected; `on_gone` is called once when it does.
+        blocked: whether the client reads too slowly; `on_drained` is called each time that this
+            ends.
+        write: sends bytes, with head and framing, and drops them when the client is gone.
+        refusal: the status to refuse the request with. None: it may be handled.
+        turn: the number of the request over its connection, from 1.
     """
 
     __slots__ = (
@@ -94,7 +100,7 @@ class Exchange:
         self._keep_alive = keep_alive
 
     def head(self, status: int, headers: Headers, *, chunked: bool = False) -> bytes:
-        """Return status line and headers as uvicorn words them."""
+        """Return the status line and headers as uvicorn writes them."""
         parts = [
             _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status,
             b"date: ",
@@ -111,21 +117,22 @@ class Exchange:
         return b"".join(parts)
 
     def done(self, *, close: bool = False) -> None:
-        """End the response: free the connection for the next request, or close it."""
+        """End the response, and free the connection for the next request, or close it."""
         self.on_gone = self.on_drained = _nothing
         if not self.gone:
             self._connection.answered(close=close or not self._keep_alive)
 
     def reset(self) -> None:
-        """Close with RST instead of FIN, once what was written is on its way."""
+        """Close with RST instead of FIN, after the bytes that were written."""
         self.on_gone = self.on_drained = _nothing
         self._connection.reset()
 
 
 class Connection(asyncio.Protocol):
-    """One client. Each whole request is handed to `handle`, one at a time; pipelined ones wait for their turn.
+    """The connection of one client.
 
-    It is in `everyone` while it is open. Unless it `reads`, the client's bytes stay in the socket.
+    Each whole request goes to `handle`, one at a time; pipelined requests wait. The connection is
+    in `everyone` while it is open. If `reads` is false, the client's bytes stay in the socket.
     """
 
     def __init__(
@@ -148,7 +155,7 @@ class Connection(asyncio.Protocol):
         self._receiving = self._full = False
         self._begin_message()
 
-    # what asyncio calls
+    # Callbacks of asyncio.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop has no such base class
@@ -156,9 +163,8 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._everyone.add(self)
         if not self._reads:
-            self._loop.call_soon(
-                self._transport.pause_reading
-            )  # uvloop begins to read after this call
+            # uvloop begins to read after this call.
+            self._loop.call_soon(self._transport.pause_reading)
         else:
             self._time(self._limits.request_seconds, self.close)
 
@@ -175,14 +181,14 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if not self._reads:
-            return  # it came before reading could be paused
+            return  # this data came before reading could be paused
         if self._current is None and not self._receiving:
             self._receiving = True
             self._time(self._limits.request_seconds, self._too_slow)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            pass  # the request stands; the upgrade is not made, as on vLLM
+            pass  # the request stands, without the upgrade, as on vLLM
         except httptools.HttpParserError:
             self._refuse(b"HTTP/1.1 400 Bad Request\r\n", b"Invalid HTTP request received.")
 
@@ -197,7 +203,7 @@ class Connection(asyncio.Protocol):
             self._current.blocked = False
             self._current.on_drained()
 
-    # what httptools calls
+    # Callbacks of httptools.
 
     def on_message_begin(self) -> None:
         self._begin_message()
@@ -240,7 +246,7 @@ class Connection(asyncio.Protocol):
             if len(self._waiting) >= PIPELINE_LIMIT:
                 self._transport.pause_reading()
 
-    # what an exchange calls
+    # Methods for the exchange.
 
     def answered(self, *, close: bool) -> None:
         self._current = None
@@ -248,7 +254,7 @@ class Connection(asyncio.Protocol):
             self.close()
         elif self._waiting:
             self._transport.resume_reading()
-            # Not at once: a client that sends a thousand requests in a row must not make a thousand frames of ours.
+            # Not at once, or a thousand pipelined requests would make a thousand stack frames.
             self._loop.call_soon(self._next)
         else:
             self._time(KEEP_ALIVE, self.close)
@@ -299,11 +305,11 @@ class Connection(asyncio.Protocol):
         )
 
     def _refuse(self, status_line: bytes, message: bytes) -> None:
-        """Refuse as uvicorn does below vLLM, where there is no request yet."""
+        """Refuse as uvicorn does before vLLM has a request."""
         if not self._transport.is_closing():
             head = (
-                b"content-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
-                % len(message)
+                b"content-type: text/plain; charset=utf-8\r\n"
+                b"content-length: %d\r\nconnection: close\r\n\r\n" % len(message)
             )
             self._transport.write(status_line + head + message)
             self._transport.close()

@@ -1,4 +1,4 @@
-"""Run the process: where it listens, on which loop, and how it ends."""
+"""The process of the server: where it listens, on which loop, and how it ends."""
 
 import asyncio
 import gc
@@ -18,17 +18,17 @@ from fake_vllm.settings import Settings
 
 GRACE = 0.2  # seconds that a dying server has for the ends of its responses
 BACKLOG = 4096
-WARM_AFTER = 0.2  # seconds; before that, the first answer comes first
+WARM_AFTER = 0.2  # seconds; the first answer comes before that
 
 
 class Application(Protocol):
-    """What a server serves."""
+    """The application that a server serves."""
 
     plain: bool
 
     @property
     def reads_requests(self) -> bool:
-        """Whether new connections are read from at all."""
+        """Tell whether to read from new connections at all."""
 
     def handle(self, exchange: Exchange) -> None:
         """Begin to answer a request."""
@@ -41,7 +41,7 @@ class Application(Protocol):
 
 
 class CannotListen(Exception):
-    """Raised when the address, the socket or the certificate cannot be used; the text says what to do."""
+    """Raised when address, socket or certificate cannot be used; the text says what to do."""
 
 
 def run(
@@ -50,12 +50,12 @@ def run(
     """Serve until a signal, the end of the lifetime, or the end of standard input.
 
     Args:
-        settings: Where to listen, and how long.
-        make_app: Makes the application, once the loop runs.
-        name: The server's name in the line that it prints.
+        settings: the server's settings.
+        make_app: makes the application, once the loop runs.
+        name: the server's name in the line that it prints.
 
     Raises:
-        CannotListen: The address, the socket or the certificate cannot be used.
+        CannotListen: the address, the socket or the certificate cannot be used.
     """
     tls = _tls(settings)
     listening = _listen(settings)
@@ -72,7 +72,7 @@ async def _serve(
 ) -> None:
     loop = asyncio.get_running_loop()
     app = make_app(settings)
-    # What has been loaded stays; and a full collection over thousands of streams would hold up all of them.
+    # Loaded modules stay, and a full collection over thousands of streams would delay them all.
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
     limits = Limits(settings.request_seconds, int(settings.max_body_mb * 2**20))
@@ -96,7 +96,7 @@ async def _serve(
         + ("" if app.plain else f", scenario {settings.scenario}"),
         flush=True,
     )
-    # Not a daemon: a thread that the interpreter gives up while it runs native code takes the process with it (SIGABRT).
+    # Not a daemon: if the interpreter ends during its native code, the process aborts (SIGABRT).
     loop.call_later(WARM_AFTER, threading.Thread(target=app.warm_up).start)
     await end.wait()
     server.close()
@@ -110,7 +110,7 @@ async def _serve(
 def _watch_stdin(loop: asyncio.AbstractEventLoop, end: asyncio.Event) -> None:
     while os.read(sys.stdin.fileno(), 4096):
         pass
-    with suppress(RuntimeError):  # the loop is closed: it has ended by itself
+    with suppress(RuntimeError):  # the loop has ended by itself
         loop.call_soon_threadsafe(end.set)
 
 
@@ -135,7 +135,8 @@ def _listen(settings: Settings) -> socket.socket:
             listening.bind(str(settings.uds))
         except OSError as error:
             raise CannotListen(
-                f"Cannot listen on {settings.uds}: {error.strerror}. Choose another path, or remove the file."
+                f"Cannot listen on {settings.uds}: {error.strerror}. Choose another path, or "
+                "remove the file."
             ) from None
         return listening
     try:
@@ -164,7 +165,7 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     if settings.tls_self_signed:
         try:
-            import trustme  # only this needs it, and it is slow to load
+            import trustme  # slow to load
         except ImportError:
             raise CannotListen(
                 "--tls-self-signed needs trustme: pip install trustme, or give --ssl-certfile."
@@ -191,6 +192,11 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
 def _bad_certificate(certificate: Path, key: Path | None, error: OSError) -> str:
     files = f"{certificate} and {key}" if key else str(certificate)
     reason = (
-        "no certificate with its own key" if isinstance(error, ssl.SSLError) else error.strerror
+        "it is not a certificate with its own key"
+        if isinstance(error, ssl.SSLError)
+        else error.strerror
     )
-    return f"Cannot use {files} for TLS: {reason}. Give a certificate and its key, without a password, as PEM files."
+    return (
+        f"Cannot use {files} for TLS: {reason}. Give a certificate and its key, without a "
+        "password, as PEM files."
+    )

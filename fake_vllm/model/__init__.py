@@ -1,7 +1,7 @@
-"""The pretended model: what it says, token after token."""
+"""The pretended model: what it says, token by token."""
 
-from fake_vllm.model.piece import Finish, Piece, merge
 from fake_vllm.model.plan import Babble, Echo, GenerationPlan, Phrase, Recorded, Source
+from fake_vllm.model.text_piece import Finish, Piece, merge
 
 __all__ = [
     "Babble",

@@ -1,4 +1,4 @@
-"""Make one small sample of a JSON Schema, from what the prompt offers and a seed."""
+"""A small sample of a JSON Schema, from values in the prompt and a seed."""
 
 import json
 import math
@@ -7,12 +7,10 @@ from random import Random
 from typing import Any
 
 from fake_vllm.model import words
-from fake_vllm.model.offers import Offers
+from fake_vllm.model.prompt_values import PromptValues
 from fake_vllm.model.script import Draft
 
-DEEP = (
-    3  # below this level only what a schema requires is written, or a recursive one would never end
-)
+DEEP = 3  # below this level only required parts are written, so that recursive schemas end
 DEEPEST = 40
 FORMATS = {
     "date-time": "2026-01-02T03:04:05Z",
@@ -52,17 +50,23 @@ class SchemaError(ValueError):
     """Raised when no sample can be made for a schema; the text says why."""
 
 
-def sample(schema: Any, offers: Offers, random: Random) -> Draft:
-    """Write one value that conforms to `schema`.
+def sample(schema: Any, prompt_values: PromptValues, random: Random) -> Draft:
+    """Write one value that conforms to a schema.
 
-    Supported are the types, `enum`, `const`, `anyOf`, `oneOf`, `allOf`, `$ref` into the schema itself, defaults, bounds of numbers and
-    lengths, `format`, and `pattern` as far as a quoted word of the prompt or a common sample matches it.
+    Supported are the types, `enum`, `const`, `anyOf`, `oneOf`, `allOf`, `$ref` into the schema
+    itself, defaults, bounds of numbers and lengths, `format`, and `pattern` as far as a quoted word
+    of the prompt or a common sample matches it.
+
+    Args:
+        schema: the schema.
+        prompt_values: the values in the prompt.
+        random: the source of the rest.
 
     Raises:
-        SchemaError: the schema is none, contradicts itself, or asks for what this module cannot make.
+        SchemaError: the schema is invalid, contradicts itself, or needs an unsupported keyword.
     """
     try:
-        writer = _Writer(schema, offers, random)
+        writer = _Writer(schema, prompt_values, random)
         writer.value(schema, 0)
         return writer.draft()
     except SchemaError:
@@ -82,13 +86,13 @@ def sample(schema: Any, offers: Offers, random: Random) -> Draft:
 
 
 class _Writer:
-    def __init__(self, root: Any, offers: Offers, random: Random) -> None:
+    def __init__(self, root: Any, prompt_values: PromptValues, random: Random) -> None:
         self._root = root
-        self._offers = offers
+        self._prompt_values = prompt_values
         self._random = random
         self._out: list[str] = []
         self._heights: dict[tuple[int, int], float] = {}
-        self._free: int | None = None  # the newest place in `_out` where more words could stand
+        self._free: int | None = None  # the newest place in `_out` where words can be added
 
     def draft(self) -> Draft:
         if self._free is not None:
@@ -100,7 +104,7 @@ class _Writer:
 
     def value(self, schema: Any, depth: int) -> None:
         if depth > DEEPEST:
-            raise SchemaError("The schema requires a value that contains itself without end.")
+            raise SchemaError("The schema requires a value that contains itself endlessly.")
         schema = self._one(schema, depth)
         if "const" in schema:
             self._dump(schema["const"])
@@ -127,7 +131,7 @@ class _Writer:
         self._out.append(json.dumps(value, ensure_ascii=False))
 
     def _one(self, schema: Any, depth: int) -> dict[str, Any]:
-        """The schema with references followed, parts joined, and one of its alternatives taken."""
+        """Return the schema with references resolved, parts joined, and one alternative chosen."""
         for _ in range(DEEPEST):
             if isinstance(schema, bool):
                 schema = _joined({}, schema)
@@ -154,7 +158,7 @@ class _Writer:
         )
 
     def _height(self, schema: Any, most: int) -> float:
-        """Return how many levels the flattest value of a schema has, looking at most `most` deep."""
+        """Return the fewest levels that a value can have, up to `most`."""
         if most == 0:
             return math.inf
         if not isinstance(schema, dict):
@@ -180,7 +184,7 @@ class _Writer:
 
     def _target(self, reference: str) -> Any:
         if not reference.startswith("#"):
-            raise SchemaError(f"The reference '{reference}' leads out of the schema.")
+            raise SchemaError(f"The reference '{reference}' points outside of the schema.")
         target = self._root
         for step in reference[1:].split("/")[1:]:
             step = step.replace("~1", "/").replace("~0", "~")
@@ -189,7 +193,7 @@ class _Writer:
             elif isinstance(target, dict) and step in target:
                 target = target[step]
             else:
-                raise SchemaError(f"The reference '{reference}' leads nowhere.")
+                raise SchemaError(f"The reference '{reference}' points to nothing.")
         return target
 
     def _kind(self, schema: dict[str, Any], depth: int) -> Any:
@@ -211,7 +215,7 @@ class _Writer:
         spoken = [
             member
             for member in members
-            if isinstance(member, str) and self._offers.position(member) is not None
+            if isinstance(member, str) and self._prompt_values.position(member) is not None
         ]
         return (spoken or [self._random.choice(members)])[0]
 
@@ -255,7 +259,7 @@ class _Writer:
 
         if format in FORMATS:
             self._dump(FORMATS[format])
-        elif (quoted := self._offers.quoted(fits)) is not None:
+        elif (quoted := self._prompt_values.quoted(fits)) is not None:
             self._dump(quoted)
         elif pattern is not None:
             if (match := next(filter(fits, SAMPLES), None)) is None:
@@ -283,7 +287,7 @@ class _Writer:
             inside = low <= number <= high and above < number < below
             return inside and (step is None or number % step == 0) and not (whole and number % 1)
 
-        if (offered := self._offers.number(fits)) is not None:
+        if (offered := self._prompt_values.number(fits)) is not None:
             return int(offered) if whole else offered
         floor, ceiling = max(low, above), min(high, below)
         if floor > -math.inf:
@@ -311,7 +315,7 @@ def _without(schema: dict[str, Any], key: str) -> dict[str, Any]:
 
 
 def _joined(schema: dict[str, Any], more: Any) -> dict[str, Any]:
-    """Both schemas at once, as far as their keywords can be put side by side."""
+    """Return both schemas as one, as far as their keywords can be combined."""
     if more is True:
         return schema
     if more is False:
@@ -332,7 +336,10 @@ _SCHEMAS, _LISTS = (
 
 
 def schema_fault(schema: Any) -> str | None:
-    """What vLLM's grammar compiler finds plainly wrong with a schema, in its words; None: nothing."""
+    """Return a schema's plain fault in the words of vLLM's grammar compiler.
+
+    None: there is no fault.
+    """
     return _fault(schema, schema, 0)
 
 

@@ -1,4 +1,4 @@
-"""Make up log-probabilities: the same for the same token, and highest for the token drawn."""
+"""Made-up log-probabilities: the same for the same token, and highest for the drawn token."""
 
 from typing import Final, NamedTuple
 
@@ -9,7 +9,7 @@ LEAST: Final = -9999.0
 
 
 class Candidate(NamedTuple):
-    """A token that could stand at one place. `rank`: 1 is the likeliest."""
+    """A candidate for one position; rank 1 is the likeliest."""
 
     id: int
     logprob: float
@@ -21,18 +21,18 @@ class Candidate(NamedTuple):
 
 
 def token_text(id: int) -> str:
-    """A token's text by itself; "" for a part of a character."""
+    """Return a token's text by itself. Empty: it is a part of a character."""
     text = decode([id])
     return "" if text.endswith("\ufffd") else text
 
 
 def drawn(id: int, top: int) -> list[Candidate]:
-    """Return the drawn token, the likeliest of all, and the next ones, `top` in all."""
+    """Return the drawn token as the likeliest, and the next ones, `top` in all."""
     return [Candidate(id, -0.25 - id % 64 / 256, 1), *_others(id, top - 1, rank=2)]
 
 
 def given(id: int, top: int) -> list[Candidate]:
-    """Return a token of the prompt, and the likeliest `top` tokens at its place."""
+    """Return a token of the prompt, and the likeliest `top` tokens at its position."""
     return [Candidate(id, -6.5 - id % 64 / 256, top + 2 + id % 500), *_others(id, top, rank=1)]
 
 

@@ -1,9 +1,11 @@
-"""A text that a regular expression matches: the shortest that comes to mind, the same for the same seed."""
+"""A short text that a regular expression matches, the same for the same seed."""
 
 import re
 from collections.abc import Sequence
 from random import Random
-from re import _constants as code  # type: ignore[attr-defined]  # the standard library's own parser; it has no public name
+
+# The standard library's own parser has no public name.
+from re import _constants as code  # type: ignore[attr-defined]
 from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any
 
@@ -24,10 +26,10 @@ class PatternError(ValueError):
 
 
 def matching(pattern: str, random: Random) -> str:
-    """Make up a text that the whole pattern matches.
+    """Make up a text that matches the whole pattern.
 
     Raises:
-        PatternError: it is not a regular expression, or has look-around that no sample satisfies.
+        PatternError: the pattern is not a regular expression, or no sample satisfies it.
     """
     try:
         text = "".join(_sampled(parser.parse(pattern), random, []))
@@ -63,7 +65,7 @@ def _sampled(parts: Any, random: Random, groups: list[tuple[int, str]]) -> Seque
             out.append(next((text for number, text in reversed(groups) if number == value), ""))
         elif operator is code.ATOMIC_GROUP:
             out += _sampled(value, random, groups)
-        # anchors and look-around add no text of their own
+        # Anchors and look-around add no text.
     return out
 
 

@@ -1,4 +1,4 @@
-"""Plan what the model says to one request: how long it is, and where its text comes from."""
+"""The plan for one generation: how long it is, and where its text comes from."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -7,21 +7,21 @@ from itertools import chain, cycle, islice
 from typing import Protocol
 
 from fake_vllm.model import tokenizer
-from fake_vllm.model.piece import PLAIN, Piece
+from fake_vllm.model.text_piece import PLAIN, Piece
 from fake_vllm.model.vocabulary import IDS
 from fake_vllm.model.words import sentence
 
 
 class Source(Protocol):
-    """Where free text comes from."""
+    """A source of free text."""
 
     def pieces(self, seed: str, prompt: str, *, endless: bool) -> Iterator[Piece]:
-        """The text token after token. A text that is over begins anew if it has to be `endless`."""
+        """Yield the text token by token; an `endless` text begins again at its end."""
 
 
 @dataclass(frozen=True)
 class Babble:
-    """Seeded words that repeat after 64, without end."""
+    """Endless seeded words, which repeat after 64."""
 
     def pieces(self, seed: str, prompt: str, *, endless: bool) -> Iterator[Piece]:
         first, spaced = _babble(seed)
@@ -30,7 +30,7 @@ class Babble:
 
 @dataclass(frozen=True)
 class Phrase:
-    """The same words again and again, without end: what `repetition_detection` is for."""
+    """Endless repetition of the same words, which `repetition_detection` looks for."""
 
     text: str
 
@@ -40,7 +40,7 @@ class Phrase:
 
 @dataclass(frozen=True)
 class Recorded:
-    """A text that was recorded, one string per token."""
+    """A recorded text, one string for each token."""
 
     tokens: tuple[str, ...]
 
@@ -51,7 +51,7 @@ class Recorded:
 
 @dataclass(frozen=True)
 class Echo:
-    """The prompt again."""
+    """The prompt itself."""
 
     def pieces(self, seed: str, prompt: str, *, endless: bool) -> Iterator[Piece]:
         made = _spelled(prompt)
@@ -60,12 +60,15 @@ class Echo:
 
 @dataclass(frozen=True)
 class GenerationPlan:
-    """How much the model says to one request, and from where; scenarios change it.
+    """The length and source of one generation; scenarios change it.
 
-    `eos_after`: after how many tokens the model emits its end token; None: never. The script keeps to this.
-    `max_tokens`: the most that the request wants; None: it does not say.
-    `context`: what is left of the model's context; None: it never fills.
-    `source`: where free text comes from; a text whose shape the request sets, such as JSON, is not touched by it.
+    Attributes:
+        eos_after: the number of tokens after which the model emits its end token. None: never. The
+            script follows this.
+        max_tokens: the most tokens that the request wants. None: it does not say.
+        context: the tokens left in the model's context. None: it never fills.
+        source: the source of free text. It has no effect on texts in a prescribed form, such as
+            JSON.
     """
 
     eos_after: int | None
@@ -75,7 +78,7 @@ class GenerationPlan:
 
     @property
     def limit(self) -> int | None:
-        """The most tokens it may make; None: no limit at all."""
+        """Return the most tokens it may make. None: no limit."""
         return min((n for n in (self.max_tokens, self.context) if n is not None), default=None)
 
     @property
@@ -84,21 +87,21 @@ class GenerationPlan:
 
     @property
     def runs_on(self) -> bool:
-        """Whether the end token would come only when the context is full, or never."""
+        """Tell whether the end token would come only when the context is full, or never."""
         return self.eos_after is None or (
             self.context is not None and self.eos_after >= self.context
         )
 
     def free_text(self, seed: str, prompt: str) -> Iterator[Piece]:
-        """Return free text up to the place of the end token; without end if the plan has none."""
+        """Return free text up to the end token; endless if the plan has none."""
         return islice(
             self.source.pieces(seed, prompt, endless=self.eos_after is None), self.eos_after
         )
 
 
-@lru_cache(maxsize=256)  # clients tend to ask the same again and again
+@lru_cache(maxsize=256)  # clients tend to repeat their requests
 def _babble(seed: str) -> tuple[Piece, list[Piece]]:
-    """The first word without a space before it, and all of them with one."""
+    """Return the first word without a leading space, and all words with one."""
     words = sentence(seed)
     return PLAIN[IDS[words[0]]], [PLAIN[IDS[f" {word}"]] for word in words]
 

@@ -1,23 +1,23 @@
-"""Turn the script's tokens into pieces: limits, forced and banned tokens, what ends a sequence."""
+"""From the script's tokens to pieces: limits, forced and banned tokens, ends of a sequence."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
 
-from fake_vllm.model.piece import FINISHED, PLAIN, Piece
 from fake_vllm.model.plan import GenerationPlan
 from fake_vllm.model.stops import StopStrings
+from fake_vllm.model.text_piece import FINISHED, PLAIN, Piece
 from fake_vllm.model.tokenizer import Incremental
 from fake_vllm.model.vocabulary import END, FIRST_WORD, SIZE
 
 CERTAIN = 50.0
-"""A `logit_bias` of this or more decides alone which token is drawn, and one of minus this or less bans it; others do nothing here."""
+"""A `logit_bias` from here on forces its token, and its negative bans it; others have no effect."""
 
 
 @dataclass(frozen=True)
 class Repetition:
-    """vLLM's `repetition_detection`: a pattern of `least` to `most` tokens, `count` times in a row."""
+    """vLLM's `repetition_detection`: `least` to `most` tokens, `count` times in a row."""
 
     least: int
     most: int
@@ -26,10 +26,20 @@ class Repetition:
 
 @dataclass(frozen=True)
 class Sampling:
-    """What a request says about drawing tokens, as far as it matters to a fake model.
+    """A request's settings for sampling, as far as they matter to a fake model.
 
-    `include_stop`: the stop string or token that ends the text stays in it. `banned`: sequences of ids; the last one is not drawn after
-    the others. `allowed`: None allows every token. `plain`: no step has to look at anything.
+    Attributes:
+        stops: the stop strings.
+        stop_ids: the ids of stop tokens.
+        include_stop: whether the stop string or token stays in the text.
+        ignore_eos: whether the end token does not end the sequence.
+        min_tokens: the number of tokens before which nothing ends the sequence.
+        skip_special: whether special tokens have no text.
+        forced: the token to draw always. None: no token is forced.
+        banned: sequences of ids; the last id is not drawn after the others.
+        allowed: the tokens that may be drawn. None: every token.
+        repetition: the repetition that ends the sequence. None: it is not looked for.
+        plain: whether no step has anything to check.
     """
 
     stops: tuple[str, ...] = ()
@@ -45,7 +55,7 @@ class Sampling:
     plain: bool = field(init=False)
 
     def __post_init__(self) -> None:
-        wishes = (
+        settings = (
             self.stops,
             self.stop_ids,
             self.min_tokens,
@@ -55,7 +65,7 @@ class Sampling:
             self.repetition,
         )
         object.__setattr__(
-            self, "plain", not any(wishes) and self.skip_special and not self.include_stop
+            self, "plain", not any(settings) and self.skip_special and not self.include_stop
         )
 
     @property
@@ -65,10 +75,13 @@ class Sampling:
     def sequence(
         self, wanted: Iterator[Piece], plan: GenerationPlan, *, steered: bool = True
     ) -> Iterator[Piece]:
-        """Return one choice's pieces, at constant memory; the last one says how it ended.
+        """Return the pieces of one choice, at constant memory; the last piece has the finish.
 
-        `wanted`: the script's tokens up to the place of the end token. `steered`: False for a text whose shape a grammar sets, which
-        no bias changes.
+        Args:
+            wanted: the script's tokens up to the end token.
+            plan: the plan for the generation.
+            steered: whether a bias can change the tokens. False where a grammar prescribes the
+                form of the text.
         """
         if self.plain:
             return _plain(wanted, plan.limit)
@@ -112,7 +125,7 @@ class Sampling:
 
 
 def _plain(wanted: Iterator[Piece], limit: int | None) -> Iterator[Piece]:
-    """Return the pieces up to the end, without a step of Python per token."""
+    """Return the pieces up to the end, without Python code for each token."""
     if limit is None:
         return chain(wanted, [FINISHED])
     return chain(islice(wanted, limit - 1), _last(wanted))
@@ -126,7 +139,7 @@ def _last(wanted: Iterator[Piece]) -> Iterator[Piece]:
 
 
 class _Steering:
-    """Replaces a token that a request does not allow, or all of them by the one that it forces."""
+    """A replacement for banned tokens, or for all tokens by a forced one."""
 
     def __init__(self, sampling: Sampling) -> None:
         self._sampling = sampling
@@ -135,13 +148,13 @@ class _Steering:
         self._turn = 0
 
     def steer(self, piece: Piece, *, early: bool) -> Piece:
-        """`early`: so few tokens have been made that none may end the text."""
+        """Return the token to draw; `early` means that none may end the text yet."""
         forced = self._sampling.forced
         for candidate in chain([] if forced is None else [PLAIN[forced]], [piece], self._others()):
             if self._may(candidate.ids[0], early=early):
                 self._before.append(candidate.ids[0])
                 return candidate
-        return piece  # a request that allows nothing gets what the script says
+        return piece  # a request that allows no token gets the script's
 
     def _others(self) -> Iterator[Piece]:
         ids: Sequence[int] = self._sampling.allowed or range(FIRST_WORD, SIZE)
@@ -160,7 +173,7 @@ class _Steering:
 
 
 class _Repeating:
-    """Watches the newest tokens for a pattern that repeats itself."""
+    """A watch on the newest tokens for a repeated pattern."""
 
     def __init__(self, repetition: Repetition) -> None:
         self._sizes = range(max(repetition.least, 1), repetition.most + 1)
@@ -180,11 +193,11 @@ class _Repeating:
 
 
 def forced_by(bias: Iterable[tuple[int, float]]) -> int | None:
-    """The token that a bias makes certain, if any."""
+    """Return the token that a bias forces. None: there is none."""
     id, strength = max(bias, key=lambda item: item[1], default=(0, 0.0))
     return id if strength >= CERTAIN else None
 
 
 def banned_by(bias: Iterable[tuple[int, float]]) -> list[tuple[int, ...]]:
-    """The tokens that a bias rules out."""
+    """Return the tokens that a bias bans."""
     return [(id,) for id, strength in bias if strength <= -CERTAIN]

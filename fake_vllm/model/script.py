@@ -1,4 +1,4 @@
-"""Write what the model says: free text, or a text whose shape is set, such as JSON."""
+"""What the model says: free text, or text in a prescribed form, such as JSON."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,17 +6,20 @@ from itertools import islice, repeat
 from typing import Literal
 
 from fake_vllm.model import tokenizer
-from fake_vllm.model.piece import PLAIN, Piece
 from fake_vllm.model.plan import GenerationPlan
+from fake_vllm.model.text_piece import PLAIN, Piece
 from fake_vllm.model.vocabulary import PAD
 
 
 @dataclass(frozen=True)
 class Draft:
-    """A text whose shape is set, with one place, between `head` and `tail`, where it can be drawn out.
+    """A text in a prescribed form, which can be extended at one place.
 
-    `filler` says with what: "words" where free text may stand, " " where JSON allows white space, "" (tokens without text) where a
-    grammar leaves no room.
+    Attributes:
+        head: the text before that place.
+        tail: the text after it.
+        filler: what can be added: "words" where free text may stand, " " where JSON allows white
+            space, "" (tokens without text) where a grammar leaves no room.
     """
 
     head: str
@@ -26,17 +29,24 @@ class Draft:
 
 @dataclass(frozen=True)
 class Script:
-    """What the model says. `draft`: None for free text. `prompt`: the text that it answers."""
+    """What the model says to one prompt.
+
+    Attributes:
+        seed: the seed of the free text.
+        prompt: the text that the model answers.
+        draft: the text in a prescribed form. None: free text.
+    """
 
     seed: str
     prompt: str
     draft: Draft | None = None
 
     def pieces(self, plan: GenerationPlan) -> Iterator[Piece]:
-        """Token after token, up to the place of the end token; without end if the plan has none.
+        """Yield the tokens up to the end token; endless if the plan has none.
 
-        A grammar lets a model end only where the text is complete, so a draft runs to its end even if the plan is shorter. It is
-        drawn out to the plan's length by words where it can be, else only if the plan goes on to the end of the context or for ever.
+        A grammar lets a model end only where the text is complete, so a draft runs to its end even
+        if the plan is shorter. To reach the plan's length it is extended by words, if it allows
+        them. Otherwise it is extended only if the plan runs to the end of the context, or for ever.
         """
         if self.draft is None:
             return plan.free_text(self.seed, self.prompt)

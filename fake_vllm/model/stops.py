@@ -1,13 +1,16 @@
-"""Stop strings: text is held back as long as one could begin in it."""
+"""Stop strings, which hold text back as long as one could begin in it."""
 
 from collections.abc import Sequence
 
 
 class StopStrings:
-    """Cuts a text at the first stop string, as vLLM does.
+    """A cut at the first stop string, as in vLLM.
 
-    vLLM holds back as many characters as the longest stop string has, less one, whether or not they could begin one; nothing is held
-    back if the stop string is to stay in the text (`include`).
+    vLLM holds back one character less than the longest stop string has, whether or not these could
+    begin one. It holds nothing back if the stop string stays in the text (`include`).
+
+    Attributes:
+        hit: the stop string that ended the text. None: none did.
     """
 
     def __init__(self, stops: Sequence[str], *, include: bool = False) -> None:
@@ -17,12 +20,11 @@ class StopStrings:
         self._hold = 0 if include else longest
         self._look_back = longest
         self._held = ""
-        self._said = ""  # what was shown last, as far as a stop string could have begun in it
+        self._said = ""  # the text shown last, as far as a stop string could have begun in it
         self.hit: str | None = None
-        """The stop string that ended the text; None: none has."""
 
     def feed(self, text: str, *, search: bool = True) -> None:
-        """Add text. `search`: False for text so early that a stop string in it does not count."""
+        """Add text; `search` is False for text so early that stop strings do not count."""
         old = len(self._said) + len(self._held)
         self._held += text
         if not (search and text and self._stops):
@@ -39,7 +41,10 @@ class StopStrings:
         self._held = self._held[: max(cut, 0)]
 
     def take(self) -> str:
-        """The text that may be shown now: all that is left once a stop string is complete."""
+        """Return the text that may be shown now.
+
+        After a stop string, that is all the text that is left.
+        """
         if not self._stops:
             shown, self._held = self._held, ""
             return shown
@@ -54,6 +59,6 @@ class StopStrings:
         return shown
 
     def rest(self) -> str:
-        """All that is left, at the end of the text."""
+        """Return all text that is left, at the end."""
         rest, self._held = self._held, ""
         return rest

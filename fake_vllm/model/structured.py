@@ -1,4 +1,4 @@
-"""The texts that the kinds of structured output ask for."""
+"""The texts for each kind of structured output."""
 
 import json
 import re
@@ -7,46 +7,51 @@ from typing import Any
 
 from fake_vllm.model import json_schema
 from fake_vllm.model.json_schema import SchemaError
-from fake_vllm.model.offers import Offers
 from fake_vllm.model.patterns import PatternError, matching
+from fake_vllm.model.prompt_values import PromptValues
 from fake_vllm.model.script import Draft
 
 _RULE = re.compile(r"^\s*(\w+)\s*(?:::=|:)", re.MULTILINE)
 _ITEM = re.compile(r'"((?:[^"\\]|\\.)*)"|/((?:[^/\\]|\\.)+)/|(\[(?:[^\]\\]|\\.)+\])|(\w+)|(\|)')
 
 
-def by_schema(schema: Any, offers: Offers, random: Random) -> Draft:
-    """JSON that conforms to a schema, given as such or as text.
+def by_schema(schema: Any, prompt_values: PromptValues, random: Random) -> Draft:
+    """Return JSON that conforms to a schema, given as an object or as text.
 
     Raises:
-        SchemaError: no sample can be made for it.
+        SchemaError: no sample can be made for the schema.
     """
     if isinstance(schema, str):
         try:
             schema = json.loads(schema)
         except ValueError as error:
-            raise SchemaError(f"structured_outputs.json holds no JSON: {error}.") from None
-    return json_schema.sample(schema, offers, random)
+            raise SchemaError(f"structured_outputs.json is not JSON: {error}.") from None
+    return json_schema.sample(schema, prompt_values, random)
 
 
-def any_object(offers: Offers, random: Random) -> Draft:
-    """Any object will do; the words that the prompt quotes become its keys."""
-    keys = offers.all_quoted()
+def any_object(prompt_values: PromptValues, random: Random) -> Draft:
+    """Return an object whose keys are the words that the prompt quotes."""
+    keys = prompt_values.all_quoted()
     schema = {
         "type": "object",
         "properties": {key: {"type": "string"} for key in keys},
         "required": keys,
     }
-    return json_schema.sample(schema, offers, random)
+    return json_schema.sample(schema, prompt_values, random)
 
 
-def one_of(choices: list[str], offers: Offers, random: Random) -> Draft:
-    """One of the texts: the first that the prompt names, if any."""
-    spoken = [choice for choice in choices if offers.position(choice) is not None]
+def one_of(choices: list[str], prompt_values: PromptValues, random: Random) -> Draft:
+    """Return the first of the choices that the prompt names, or else a random one."""
+    spoken = [choice for choice in choices if prompt_values.position(choice) is not None]
     return Draft(spoken[0] if spoken else random.choice(choices))
 
 
 def by_pattern(pattern: str, random: Random) -> Draft:
+    """Return a text that matches a regular expression.
+
+    Raises:
+        SchemaError: no text can be made for the pattern.
+    """
     try:
         return Draft(matching(pattern, random))
     except PatternError as error:
@@ -54,14 +59,17 @@ def by_pattern(pattern: str, random: Random) -> Draft:
 
 
 def by_grammar(grammar: str, random: Random) -> Draft:
-    """Follow the first alternative of each rule, from `root` (EBNF) or `start` (Lark) on."""
+    """Return a text by the first alternative of each rule.
+
+    The start is `root` (EBNF) or `start` (Lark).
+    """
     by_name = rules(grammar)
     start = next((name for name in ("root", "start") if name in by_name), None)
     return Draft(_ruled(by_name, start, random, 0) if start else "")
 
 
 def rules(grammar: str) -> dict[str, str]:
-    """Return the body of each rule of a grammar by name; none if the text is not a grammar."""
+    """Return the bodies of a grammar's rules by name. Empty: not a grammar."""
     marks = list(_RULE.finditer(grammar))
     ends = [mark.start() for mark in marks[1:]] + [len(grammar)]
     return {mark[1]: grammar[mark.end() : end] for mark, end in zip(marks, ends, strict=False)}
@@ -79,18 +87,18 @@ def _ruled(rules: dict[str, str], name: str, random: Random, depth: int) -> str:
     return "".join(out)
 
 
-def by_tag(tag: Any, offers: Offers, random: Random) -> Draft | None:
-    """The text of a structural tag; None: it asks for nothing, as one does whose tags are only opened by a trigger."""
+def by_tag(tag: Any, prompt_values: PromptValues, random: Random) -> Draft | None:
+    """Return the text of a structural tag. None: it asks for none, as with triggers."""
     format = tag.get("format", {}) if isinstance(tag, dict) else {}
-    return _formatted(format, offers, random)
+    return _formatted(format, prompt_values, random)
 
 
-def _formatted(format: Any, offers: Offers, random: Random) -> Draft | None:
+def _formatted(format: Any, prompt_values: PromptValues, random: Random) -> Draft | None:
     if not isinstance(format, dict):
         return None
     match format.get("type"):
         case "json_schema":
-            return by_schema(format.get("json_schema", {}), offers, random)
+            return by_schema(format.get("json_schema", {}), prompt_values, random)
         case "const_string":
             return Draft(str(format.get("value", "")))
         case "regex":
@@ -98,7 +106,7 @@ def _formatted(format: Any, offers: Offers, random: Random) -> Draft | None:
         case "grammar":
             return by_grammar(str(format.get("grammar", "")), random)
         case "tag":
-            inner = _formatted(format.get("content"), offers, random) or Draft("")
+            inner = _formatted(format.get("content"), prompt_values, random) or Draft("")
             ends = format.get("end", "")
             end = ends[0] if isinstance(ends, list) and ends else str(ends)
             return Draft(
@@ -106,10 +114,10 @@ def _formatted(format: Any, offers: Offers, random: Random) -> Draft | None:
             )
         case "sequence":
             parts = [
-                _formatted(element, offers, random) or Draft("")
+                _formatted(element, prompt_values, random) or Draft("")
                 for element in format.get("elements", [])
             ]
             return Draft("".join(part.head + part.tail for part in parts))
         case "or":
-            return _formatted(next(iter(format.get("elements", [])), None), offers, random)
+            return _formatted(next(iter(format.get("elements", [])), None), prompt_values, random)
     return None

@@ -1,4 +1,4 @@
-"""Turn text into token ids and back without loss: what no word covers is spelled in bytes."""
+"""The tokenizer: text to token ids and back without loss, if need be as bytes."""
 
 import re
 from codecs import getincrementaldecoder
@@ -26,9 +26,12 @@ _WORDS = re.compile(r" ?[^\W\d_]+| ?\d{1,2}| ?[^\s\w]+|_+|\s+(?=\s)|\s+")
 
 
 def encode(text: str, most: int | None = None) -> list[int]:
-    """The ids of a text. The names of special tokens stand for these tokens, as in a real tokenizer.
+    """Return the ids of a text; names of special tokens become these tokens.
 
-    `most`: stop soon after this many, for texts that are too long anyway; None: take the whole text.
+    Args:
+        text: the text.
+        most: the number of ids after which to stop soon, for texts that are too long anyway. None:
+            encode the whole text.
     """
     ids: list[int] = []
     for part in _MARK.split(text):
@@ -80,13 +83,13 @@ def _spelled(word: str) -> tuple[int, ...]:
 
 
 def decode(ids: Iterable[int], *, skip_special: bool = False) -> str:
-    """The text of ids; ids beyond the vocabulary stand for nothing."""
+    """Return the text of ids; ids beyond the vocabulary have none."""
     least = len(SPECIAL) if skip_special else 0
     return b"".join(BYTES[id] for id in ids if least <= id < SIZE).decode("utf-8", "replace")
 
 
 def one_id(text: str) -> int:
-    """A token id for a text that is to be one token, whatever the vocabulary says: its own id, or else one picked by its hash."""
+    """Return one token id for a text: its own, or else one by its hash."""
     own = IDS.get(text)
     return (
         FIRST_WORD + crc32(text.encode("utf-8", "surrogatepass")) % len(PIECES)
@@ -96,12 +99,15 @@ def one_id(text: str) -> int:
 
 
 def token_string(id: int) -> str:
-    """The token as it stands in the vocabulary: bytes as characters, so that a space shows as "Ġ"."""
+    """Return a token as the vocabulary shows it, with a space as "Ġ"."""
     return SPECIAL[id] if id < len(SPECIAL) else "".join(SHOWN[byte] for byte in BYTES[id])
 
 
 class Incremental:
-    """Ids to text, one by one: a token that is part of a character gives "", and a later one the whole character."""
+    """A decoder for one id at a time.
+
+    A token that is a part of a character has no text; the last part has the whole character.
+    """
 
     def __init__(self, *, skip_special: bool = True) -> None:
         self._utf8 = getincrementaldecoder("utf-8")("replace")
@@ -112,6 +118,6 @@ class Incremental:
 
 
 def steps(ids: Iterable[int]) -> Iterator[tuple[int, str]]:
-    """Each id and the text that it adds."""
+    """Return each id with the text that it adds."""
     text = Incremental().text
     return ((id, text(id)) for id in ids)

@@ -1,4 +1,4 @@
-"""What a response is made from: the server's parts, and the request that it answers."""
+"""The context of a response: the server's parts, and the request."""
 
 import asyncio
 from collections.abc import Callable
@@ -17,10 +17,10 @@ from fake_vllm.scenarios.base import Scenario
 
 
 class ResponsePlayer(Protocol):
-    """Sends one response. A player is in `ServerContext.players` from its start to its end."""
+    """A player of one response, in `ServerContext.players` from its start to its end."""
 
     def start(self) -> None:
-        """Begin; it goes on by itself and calls `Exchange.done` at the end."""
+        """Begin; the player goes on by itself and calls `Exchange.done` at the end."""
 
     def hurry(self) -> None:
         """End at once with `finish_reason` "abort", since the engine is dying."""
@@ -53,12 +53,17 @@ class ActivePlayers:
 
 @dataclass(frozen=True)
 class ServerContext:
-    """What all responses of a server share.
+    """The parts that all responses of a server share.
 
     Attributes:
-        keep_generating: Generate on when the client has left.
-        extra_headers: Headers that each response gets besides its own.
-        source: Where free text comes from; None: from where each plan says.
+        engine: the pretended engine.
+        ledger: the record of requests.
+        pacer: the clock of the streams.
+        pace: the times that the engine takes.
+        keep_generating: whether to go on generating after the client has disconnected.
+        extra_headers: returns headers that each response gets in addition.
+        source: the source of free text. None: the plan's own.
+        players: the players of running responses.
     """
 
     engine: Engine
@@ -71,18 +76,22 @@ class ServerContext:
     players: ActivePlayers = field(default_factory=ActivePlayers)
 
     def shape(self, plan: GenerationPlan) -> GenerationPlan:
-        """Let the plan's free text come from the server's source."""
+        """Return the plan with the server's source of free text."""
         return plan if self.source is None else replace(plan, source=self.source)
 
 
 @dataclass(frozen=True, slots=True)
 class ResponseContext:
-    """What one response is made from.
+    """The parts that one response is made from.
 
     Attributes:
-        scenario: How to behave.
-        model: The name of the model that the response bears.
-        seed: Decides what is random in its timing.
+        server: the parts that all responses share.
+        exchange: the request, and the way back to its client.
+        request: the accepted request.
+        entry: its entry in the ledger.
+        scenario: how to behave.
+        model: the name of the model in the response.
+        seed: the seed of its random times.
     """
 
     server: ServerContext

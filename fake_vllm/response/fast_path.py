@@ -1,4 +1,7 @@
-"""Play the tokens of one choice without layers, as most streams allow after their first token."""
+"""A fast player for the tokens of one choice, without layers.
+
+Most streams can use it after their first token.
+"""
 
 import math
 from collections.abc import Callable, Generator, Iterator
@@ -9,15 +12,15 @@ from fake_vllm.engine.ledger import Entry
 from fake_vllm.http.connection import Exchange
 from fake_vllm.model import Piece
 
-AHEAD = 16  # pieces that are drawn at once, which costs little more than to draw one
-BATCH = 64  # events that one stream may send in one packet before the others have their turn
-CHUNK = b"%x\r\n%b%b%b\r\n"  # of its length, and the three parts of an event
+AHEAD = 16  # pieces that are drawn together, which costs little more than drawing one
+BATCH = 64  # the most events that a stream sends in one packet before others have their turn
+CHUNK = b"%x\r\n%b%b%b\r\n"  # from a length, and the three parts of an event
 
 
 class FastPath:
-    """Plays the tokens from now on, until one differs from the others or the client does not read.
+    """A player of tokens, until one differs or the client does not read.
 
-    Once it is over or closed, what was not sent is in `ahead`, and `due` is the time of the next token.
+    When it is over or closed, `ahead` has the tokens not sent, and `due` the time of the next one.
     """
 
     __slots__ = ("_ahead", "_frame", "_gaps", "_pieces", "due")
@@ -33,11 +36,11 @@ class FastPath:
         """Take over a choice.
 
         Args:
-            frame: What stands before and after a token's text in its event.
-            pieces: Where the tokens come from.
-            ahead: Tokens that were drawn and are to be sent before others, the next one last.
-            gaps: Seconds from one token to the next.
-            due: When the next token is (loop time in seconds).
+            frame: the bytes before and after a token's text in its event.
+            pieces: the source of the tokens.
+            ahead: tokens that were drawn and must be sent first, the next one last.
+            gaps: the seconds from one token to the next.
+            due: when the next token is due (loop time in seconds).
         """
         self.due = due
         self._frame, self._pieces, self._ahead, self._gaps = frame, pieces, ahead, gaps
@@ -49,15 +52,16 @@ class FastPath:
         made: Callable[[Entry, int], None],
         then: Callable[[float], float],
     ) -> Generator[float, float, None]:
-        """Yield when the next turn is, and be sent the time at it; the first value is no turn.
+        """Yield when the next turn is due, and receive the time at that turn.
 
-        It is a generator so that nothing has to be looked up for each token.
+        The first value is no turn. It is a generator so that no attribute is looked up for each
+        token.
 
         Args:
-            exchange: Takes the events.
-            entry: Counts their bytes.
-            made: Is told how many tokens were made.
-            then: The turn that follows when the fast path ends by itself.
+            exchange: takes the events.
+            entry: counts their bytes.
+            made: receives the number of tokens made.
+            then: the turn that follows when the fast path ends by itself.
         """
         before, after = self._frame
         frame, due, gaps, ahead = len(before) + len(after), self.due, self._gaps, self._ahead
@@ -65,7 +69,7 @@ class FastPath:
         try:
             now = yield math.inf
             while True:
-                while due > now:  # once, unless the response was woken for nothing
+                while due > now:  # once, unless the response was woken needlessly
                     now = yield due
                 if exchange.blocked:
                     break

@@ -1,4 +1,4 @@
-"""Put HTTP around a response: a head, a chunk for each event, an end; or an error."""
+"""The HTTP around a response: a head, chunks, and an end or an error."""
 
 from random import Random
 
@@ -18,17 +18,17 @@ def framed(
     """Yield the packets of a response.
 
     Args:
-        payloads: The events of a stream, or the parts of a body.
-        context: What the response is made from.
-        response: The response.
-        pace: Says how long the head takes.
-        random: Decides what is random in that.
+        payloads: the events of a stream, or the parts of a body.
+        context: the parts that the response is made from.
+        response: the response.
+        pace: the times that the engine takes, with that of the head.
+        random: the source of random times.
     """
     headers_at = response.now() + next(pace.headers(random))
     try:
         context.scenario.before(response)
         if response.stream:
-            # The head of a stream does not wait for a slot, as on vLLM.
+            # As on vLLM, the head of a stream does not wait for a slot.
             yield headers_at, _head(context, response, 200, STREAM_HEADERS, chunked=True), 0
             for at, data, tokens in payloads:
                 yield at, CHUNK % (len(data), data) if data else b"", tokens

@@ -1,4 +1,4 @@
-"""Generate a healthy response: wait for a slot, then make token after token at its pace."""
+"""The generation of a healthy response: a slot, then tokens at their pace."""
 
 from collections.abc import Callable, Iterator
 from random import Random
@@ -13,12 +13,13 @@ from fake_vllm.response.fast_path import FastPath
 from fake_vllm.response.response import Response
 from fake_vllm.response.steps import WAIT, Steps
 
-MOST_MERGED = 65_536  # characters that are merged into one event for a client that does not read; then the engine waits for it
+MOST_MERGED = 65_536
+"""Characters merged into one event for a client that does not read; then the engine waits."""
 ABORTED: Final = Piece("", (), "abort")
 
 
 class Generation:
-    """Makes the payloads of one response: the events of a stream, or a whole body."""
+    """The payloads of one response: the events of a stream, or a whole body."""
 
     __slots__ = (
         "_begun",
@@ -43,20 +44,20 @@ class Generation:
         """Prepare to generate; nothing happens before the first step.
 
         Args:
-            response: The response to make.
-            exchange: Says whether the client reads, and whether it has left.
-            engine: Grants the slot.
-            pace: The times that the engine takes.
-            random: Decides what is random in them.
-            wake: Is called when the slot is there.
+            response: the response to make.
+            exchange: tells whether the client reads, and whether it has disconnected.
+            engine: grants the slot.
+            pace: the times that the engine takes.
+            random: the source of random times.
+            wake: called when the slot is granted.
         """
         self._response, self._exchange, self._engine = response, exchange, engine
         self._pace, self._random, self._wake = pace, random, wake
         self._begun = False
-        self._lagging: dict[int, Piece] = {}  # by choice, the tokens of a client that does not read
+        self._lagging: dict[int, Piece] = {}  # unread tokens, by choice
 
     def steps(self) -> Steps:
-        """Yield the payloads; the slot is free again when this generator is over or closed."""
+        """Yield the payloads; the slot is freed when this generator ends or is closed."""
         response, writer = self._response, self._response.writer
         with self._engine.slot(response.entry, len(writer.sequences), self._wake) as slot:
             while not slot.granted:
@@ -81,7 +82,7 @@ class Generation:
             + next(self._pace.first_token(self._random))
             + self._pace.prefill * entry.prompt_tokens
         )
-        ahead: list[Piece] = []  # pieces that a fast path has drawn and not sent, the next one last
+        ahead: list[Piece] = []  # pieces that a fast path drew but did not send, the next one last
         live = list(enumerate(writer.sequences))
         while live:
             if (
@@ -91,7 +92,7 @@ class Generation:
             ):
                 before = entry.tokens
                 response.fast_path = path
-                yield due, b"", 0  # the player goes on from here when the fast path is over
+                yield due, b"", 0  # the player comes back here after the fast path
                 writer.count(live[0][0], entry.tokens - before)
                 due = path.due
             finished = []
@@ -114,12 +115,11 @@ class Generation:
                         piece = merged
                     if not self._begun:
                         self._begun = True
-                        for (
-                            event
-                        ) in writer.begin():  # the role is sent with the first token, as vLLM does
+                        # As on vLLM, the role is sent with the first token.
+                        for event in writer.begin():
                             yield due, event, 0
                     data = writer.event(index, piece)
-                    if data.count(b"\n\n") > 1:  # each travels in an HTTP chunk of its own
+                    if data.count(b"\n\n") > 1:  # each goes into its own HTTP chunk
                         *others, data = events(data)
                         for event in others:
                             yield due, event, 0
@@ -138,14 +138,14 @@ class Generation:
         gaps: Iterator[float],
         due: float,
     ) -> FastPath | None:
-        """Return the fast path for the tokens to come; None: they need the steps."""
+        """Return the fast path for the next tokens. None: they need the steps."""
         if not self._begun or self._lagging or self._exchange.blocked or self._exchange.gone:
             return None
         frame = self._response.writer.frame(index)
         return None if frame is None else FastPath(frame, sequence, ahead, gaps, due)
 
     def _merged(self, index: int, piece: Piece) -> Piece | None:
-        """Return all that the choice has not sent; None: it is kept until the client reads."""
+        """Return everything unsent of a choice. None: it is kept until the client reads."""
         whole = merge(self._lagging.pop(index), piece) if index in self._lagging else piece
         if (
             self._begun

@@ -1,4 +1,4 @@
-"""Play one response: send each step when it is due, and free what it holds at the end."""
+"""The player of one response, which sends each step when it is due."""
 
 import math
 from collections.abc import Generator
@@ -16,13 +16,16 @@ from fake_vllm.response.state import State
 from fake_vllm.response.steps import Step, Steps, kept_alive
 from fake_vllm.scenarios.base import Cut
 
-BATCH = 16_384  # bytes that one stream may send before the others have their turn
-MOST_STEPS = 256  # and steps that it may take
+BATCH = 16_384  # the most bytes that a stream sends before others have their turn
+MOST_STEPS = 256  # the most steps that it takes
 NOTHING: Step = (0.0, b"", 0)
 
 
 class Player:
-    """Plays a response in turns of the pacer, until it is over or the client has left."""
+    """A player that works in turns of the pacer, until the response is over.
+
+    It also ends when the client disconnects.
+    """
 
     __slots__ = (
         *(
@@ -44,7 +47,7 @@ class Player:
         """Make the layers of the response; nothing is sent before `start`.
 
         Raises:
-            Refused: No text can be made up for a schema of the request.
+            Refused: no text can be made for a schema of the request.
         """
         server, request, scenario = context.server, context.request, context.scenario
         self._context, self._server = context, server
@@ -54,14 +57,14 @@ class Player:
         self._response = Response(request, writer, context.entry, context.model)
         self._layers: list[Steps] = []
         self._next = NOTHING
-        self._held = b""  # a packet that waits for a client to read
+        self._held = b""  # a packet that waits until the client reads
         self._batch: list[bytes] = []
         self._made = server.engine.made
         self._fast_path: Generator[float, float, None] | None = None
         self._steps = self._assembled()
 
     def start(self) -> None:
-        """Begin to play; everything else happens when the pacer or the client calls."""
+        """Begin to play; the pacer and the client do the rest."""
         self._move(State.STEPPING, self._step)
         exchange, request, metrics = (
             self._context.exchange,
@@ -76,14 +79,14 @@ class Player:
         self._wake()
 
     def hurry(self) -> None:
-        """Do not wait for the next step's time: the engine is dying."""
+        """Take the next step now, since the engine is dying."""
         at, data, tokens = self._next
         if at < math.inf:
             self._next = (0.0, data, tokens)
         self._leave_fast_path()
         self._wake()
 
-    # what is played: each layer takes the steps of the one before
+    # The layers, each of which takes the steps of the one before.
 
     def _assembled(self) -> Steps:
         context, response, scenario = self._context, self._response, self._context.scenario
@@ -101,14 +104,14 @@ class Player:
         return packets
 
     def _layer(self, steps: Steps) -> Steps:
-        """Have a layer closed at the end, the outermost first: closing generation frees the slot."""
+        """Close a layer at the end, the outermost first; closing generation frees the slot."""
         self._layers.append(steps)
         return steps
 
-    # the states
+    # The states.
 
     def _move(self, state: State, turn: Turn) -> None:
-        """Enter a state; `turn` is what the pacer calls in it."""
+        """Enter a state, in which the pacer calls `turn`."""
         self._state = self._state.to(state)
         self._alarm.turn = turn
 
@@ -125,19 +128,19 @@ class Player:
         return self._step(now)
 
     def _leave_fast_path(self) -> None:
-        """Go on step by step, whatever the fast path has still to do."""
+        """Go on step by step, whatever is left of the fast path."""
         if self._fast_path is not None:
             self._fast_path.close()
             self._fast_path = None
             self._move(State.STEPPING, self._step)
 
-    # a turn, step by step
+    # A turn, step by step.
 
     def _wake(self) -> None:
         self._server.pacer.wake(self._alarm)
 
     def _step(self, now: float) -> float:
-        """Send what is due; returns when the next step is (loop time in seconds)."""
+        """Send what is due, and return the loop time of the next step."""
         exchange = self._context.exchange
         try:
             step = self._next
@@ -146,7 +149,7 @@ class Player:
             if self._held:
                 self._write(self._held)
                 self._held = b""
-            if step[0] == math.inf:  # the response was woken, so there may be more now
+            if step[0] == math.inf:  # the response was woken, so there may be more
                 step = next(self._steps)
             self._next = step = self._send(step, now)
             if (path := self._response.fast_path) is not None:
@@ -164,7 +167,7 @@ class Player:
         return math.inf
 
     def _lag(self, step: Step, now: float) -> float:
-        """Hold one packet back while the client does not read; what follows is merged."""
+        """Hold one packet back while the client does not read; later ones are merged."""
         for _ in range(MOST_STEPS):
             at, data, tokens = step
             if at > now or (data and self._held):
@@ -177,7 +180,7 @@ class Player:
         return math.inf if step[1] and self._held else max(now, step[0])
 
     def _send(self, step: Step, now: float) -> Step:
-        """Send what is due in one packet, within limits; returns the first step not done."""
+        """Send the due steps in one packet, within limits; return the first step not done."""
         batch, size, entry, response = self._batch, 0, self._context.entry, self._response
         for _ in range(MOST_STEPS):
             at, data, tokens = step
@@ -206,10 +209,10 @@ class Player:
         entry.bytes += len(data)
         exchange.write(data)
 
-    # the end
+    # The end.
 
     def _end(self, end: End, cut: Cut | None = None) -> None:
-        """Send what is left, and be over."""
+        """Send what is left, and end."""
         self._batch.append(self._held)
         self._flush()
         self._over(end, cut)

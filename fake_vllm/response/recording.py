@@ -1,4 +1,4 @@
-"""Record streams of a real endpoint with their timing, for the scenario `replay`."""
+"""Recordings of a real endpoint's streams, with their times, for the scenario `replay`."""
 
 import http.client
 import json
@@ -11,13 +11,11 @@ from time import monotonic
 from typing import Any
 from urllib.parse import urlsplit
 
-TIMEOUT = (
-    60.0  # seconds of silence after which a recording is given up; what came until then is kept
-)
+TIMEOUT = 60.0  # seconds of silence after which a recording ends; it keeps what has arrived
 
 
 class RecordingError(Exception):
-    """Raised when there is nothing to record or to replay; the text says why and what to do."""
+    """Raised when nothing can be recorded or replayed; the text says why."""
 
 
 @dataclass(frozen=True)
@@ -25,9 +23,10 @@ class Recording:
     """One streamed answer.
 
     Attributes:
-        texts: The text of each event.
-        gaps_ms: Milliseconds before each event; the first count from the request.
-        finish_reason: None if the stream broke off.
+        model: the name of the model.
+        texts: the text of each event.
+        gaps_ms: the milliseconds before each event; the first count from the request.
+        finish_reason: the finish reason. None: the stream broke off.
     """
 
     model: str
@@ -36,6 +35,11 @@ class Recording:
     finish_reason: str | None
 
     def save(self, file: Path) -> None:
+        """Write the recording into a file.
+
+        Raises:
+            RecordingError: the file cannot be written.
+        """
         try:
             file.write_text(
                 json.dumps(asdict(self), ensure_ascii=False, indent=1) + "\n", encoding="utf-8"
@@ -48,7 +52,7 @@ class Recording:
         """Read a recording.
 
         Raises:
-            RecordingError: The file cannot be read or is not a recording.
+            RecordingError: the file cannot be read or is not a recording.
         """
         try:
             recording = cls(**json.loads(file.read_text(encoding="utf-8")))
@@ -68,10 +72,10 @@ class Recording:
 
 
 def record(base_url: str, *, model: str | None, prompt: str, max_tokens: int) -> Recording:
-    """Record one streamed chat answer of an endpoint; the key is read from OPENAI_API_KEY.
+    """Record one streamed chat answer of an endpoint, with the key in OPENAI_API_KEY.
 
     Raises:
-        RecordingError: the endpoint cannot be reached, refuses, or sends no text.
+        RecordingError: the endpoint cannot be reached, refuses the request, or sends no text.
     """
     try:
         connection = _connect(base_url)
@@ -86,7 +90,8 @@ def record(base_url: str, *, model: str | None, prompt: str, max_tokens: int) ->
         return _listen(answer, str(body["model"]), began)
     except (OSError, http.client.HTTPException) as error:
         raise RecordingError(
-            f"Cannot record from {base_url}: {str(error) or type(error).__name__}. Is the server there?"
+            f"Cannot record from {base_url}: {str(error) or type(error).__name__}. Is the server "
+            "there?"
         ) from None
 
 
@@ -105,7 +110,7 @@ def _listen(answer: http.client.HTTPResponse, model: str, began: float) -> Recor
                 gaps.append(round((now - last) * 1000, 3))
                 last = now
     except (OSError, ValueError, http.client.HTTPException):
-        pass  # it broke off: the recording says so with its finish reason, and keeps what there is
+        pass  # the finish reason shows that the stream broke off; the recording keeps the rest
     if not texts:
         raise RecordingError("The endpoint sent no text; try another prompt.")
     return Recording(model, texts, gaps, finish)
@@ -151,6 +156,6 @@ def _ask(
     connection.request(method, urlsplit(base_url).path.rstrip("/") + path, body, headers)
     answer = connection.getresponse()
     if answer.status != 200:
-        said = answer.read(300).decode("utf-8", "replace")
-        raise RecordingError(f"The endpoint answered {answer.status} to {path}: {said}")
+        text = answer.read(300).decode("utf-8", "replace")
+        raise RecordingError(f"The endpoint answered {answer.status} to {path}: {text}")
     return answer

@@ -1,4 +1,4 @@
-"""One response on its way, as the engine, the framing, the scenarios and the player share it."""
+"""One response, as the engine, the framing, the scenarios and the player share it."""
 
 import asyncio
 
@@ -8,18 +8,18 @@ from fake_vllm.response.fast_path import FastPath
 
 
 class Response:
-    """What a scenario sees of the response it plays in, and may change.
+    """A response, as a scenario sees it and may change it.
 
     Attributes:
-        stream: Whether it is sent event by event.
-        model: The name of the model that it bears.
-        entry: Its entry in the ledger.
-        writer: Words its events, or its body.
-        length: Bytes of the body of a whole response, as its head will say.
-        status: The status of its head; None: no head has been made.
-        aborted: Whether it ends before its next token.
-        untouched: Whether no scenario changes its steps, so that a fast path can play them.
-        fast_path: Plays the next tokens, from the next turn on; None: the steps do.
+        stream: whether it is sent event by event.
+        model: the name of the model in it.
+        entry: its entry in the ledger.
+        writer: writes its events, or its body.
+        length: the bytes of a whole response's body, for its head.
+        status: the status of its head. None: there is no head yet.
+        aborted: whether it ends before its next token.
+        untouched: whether no scenario changes its steps, so that a fast path can play them.
+        fast_path: plays the next tokens, from the next turn on. None: the steps do.
     """
 
     __slots__ = (
@@ -50,15 +50,15 @@ class Response:
 
     @property
     def attempt(self) -> int:
-        """Which request with the same scenario text it answers, from 1."""
+        """Return the number of the request with the same scenario text, from 1."""
         return self.entry.attempt
 
     def now(self) -> float:
-        """Return the loop's time in seconds, by which steps are timed."""
+        """Return the loop's time in seconds, which the steps use."""
         return self._loop.time()
 
     def says(self, payload: bytes) -> bytes:
-        """Return these bytes in a stream, else none: nothing may stand before a whole response."""
+        """Return the bytes for a stream; a whole response has none before it."""
         return payload if self.stream else b""
 
     def abort(self) -> None:
@@ -66,5 +66,5 @@ class Response:
         self.aborted = True
 
     def token(self, text: str) -> bytes:
-        """Return the event of a stream that carries this text; none for a whole response."""
+        """Return a stream's event for this text, or none for a whole response."""
         return self.writer.text_event(text) if self.stream else b""

@@ -5,11 +5,11 @@ from typing import Final
 
 
 class IllegalMove(RuntimeError):
-    """Raised when a state cannot follow the one that a player is in; the text names both."""
+    """Raised when a player cannot move to a state; the text names both states."""
 
 
 class State(Enum):
-    """What a player is doing; the value completes the sentence "The response …"."""
+    """The state of a player; the value completes the sentence "The response …"."""
 
     NEW = "has not started"
     STEPPING = "is played step by step"
@@ -17,10 +17,10 @@ class State(Enum):
     OVER = "is over"
 
     def to(self, following: "State") -> "State":
-        """Return the following state.
+        """Return the next state.
 
         Raises:
-            IllegalMove: It cannot follow this one.
+            IllegalMove: it cannot follow this one.
         """
         if following not in _MOVES[self]:
             raise IllegalMove(

@@ -5,22 +5,26 @@ from collections.abc import Generator
 from typing import Protocol, TypeAlias
 
 Step: TypeAlias = tuple[float, bytes, int]
-"""When (loop time in seconds), which bytes (none: b""), and how many tokens were made for it."""
+"""The loop time in seconds, the bytes to send (b"": none), and the tokens made for them."""
 
 Steps: TypeAlias = Generator[Step, None, None]
-"""Each step is pulled as soon as the one before is done. Closing the generator frees what the response holds."""
+"""Steps, each pulled when the previous one is done.
+
+Closing the generator frees what the response holds.
+"""
 
 WAIT: Step = (math.inf, b"", 0)
-"""Nothing more until the response is woken."""
+"""A step that waits until the response is woken."""
 
 COMMENT = b": keep-alive\n\n"
-"""What vLLM sends with --sse-keep-alive-interval."""
+"""The comment that vLLM sends with --sse-keep-alive-interval."""
 
 
 def before_token(steps: Steps, after: int) -> Steps:
     """Yield the steps up to token `after` + 1, which is made but held back.
 
-    What opens a stream comes with the first token, so for 0 it is held back too. `steps` stays open, so that the slot is still held.
+    The opening of a stream comes with the first token, so it is held back too if `after` is 0.
+    `steps` stays open, so that the slot stays held.
     """
     made = 0
     for at, data, tokens in steps:
@@ -32,17 +36,19 @@ def before_token(steps: Steps, after: int) -> Steps:
 
 
 def forever() -> Steps:
-    """Yield nothing until the client leaves or the server ends."""
+    """Wait until the client disconnects or the server ends."""
     while True:
         yield WAIT
 
 
 class Clock(Protocol):
+    """A source of the loop's time."""
+
     def now(self) -> float: ...
 
 
 def every(seconds: float, payload: bytes, clock: Clock, *, at_once: bool = True) -> Steps:
-    """Yield the same payload every `seconds` seconds, without end."""
+    """Yield the same payload every `seconds` seconds, for ever."""
     at = clock.now()
     if at_once:
         yield at, payload, 0
@@ -52,7 +58,7 @@ def every(seconds: float, payload: bytes, clock: Clock, *, at_once: bool = True)
 
 
 def kept_alive(steps: Steps, seconds: float, clock: Clock) -> Steps:
-    """Yield the steps, and a comment after each `seconds` seconds in which nothing is due."""
+    """Yield the steps, and a comment after each `seconds` seconds without a step."""
     last = clock.now()
     for at, data, tokens in steps:
         while last + seconds < at < math.inf:

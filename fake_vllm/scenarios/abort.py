@@ -8,7 +8,10 @@ from fake_vllm.scenarios.base import STRICT, Scenario
 
 @dataclass(frozen=True, config=STRICT)
 class Abort(Scenario):
-    """Sends `after` tokens (5), then ends with `finish_reason` "abort", as a vLLM that is being stopped; a whole answer holds that part."""
+    """Sends `after` tokens (5), then ends with `finish_reason` "abort".
+
+    A vLLM that is being stopped does that. A whole answer has that part.
+    """
 
     after: int = Field(5, ge=0)
 

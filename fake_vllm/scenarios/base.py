@@ -1,4 +1,4 @@
-"""What a scenario may do to a response."""
+"""The base of all scenarios, and what they can do to a response."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar, Final
@@ -17,11 +17,14 @@ STRICT: Final = ConfigDict(extra="forbid", defer_build=True)
 
 
 class ScenarioError(ValueError):
-    """Raised when a scenario's name or one of its parameters is not known; the text says which there are."""
+    """Raised when a scenario or a parameter is unknown; the text lists the known ones."""
 
 
 class Failure(Exception):
-    """Raised by a scenario to send an error in place of the rest: an event if a stream has begun, else a whole response."""
+    """Raised by a scenario to send an error in place of the rest.
+
+    The error is an event if a stream has begun, or else a whole response.
+    """
 
     def __init__(
         self,
@@ -41,7 +44,10 @@ class Failure(Exception):
 
 
 class Cut(Exception):
-    """Raised by a scenario to close the connection in the middle: with a reset or, if `clean`, with a FIN."""
+    """Raised by a scenario to close the connection in the middle.
+
+    It is closed with a FIN if `clean`, or else with a reset.
+    """
 
     def __init__(self, *, clean: bool = False) -> None:
         super().__init__("cut")
@@ -49,19 +55,22 @@ class Cut(Exception):
 
 
 class Scenario:
-    """One way to behave: a frozen dataclass with its parameters as fields and the hooks it needs.
+    """One way to behave: a frozen dataclass of its parameters, with the hooks it needs.
 
-    The first line of a subclass's docstring is what `fake-vllm scenarios` prints. An instance holds settings only, since it plays in many
-    requests at once.
+    `fake-vllm scenarios` prints the docstring of a subclass on one line. An instance holds settings
+    only, since it plays in many requests at once.
+
+    Attributes:
+        only_delivers: whether it leaves the text of the response alone. Named alone, it delivers
+            what the server would have said anyway.
+        reads_requests: whether a server that plays it reads from its connections.
     """
 
     only_delivers: ClassVar[bool] = False
-    """Leaves the text of the response alone. Named alone, it delivers what the server would have said anyway."""
     reads_requests: ClassVar[bool] = True
-    """False: a server that plays this accepts connections and never reads from them."""
 
     def shape(self, plan: GenerationPlan) -> GenerationPlan:
-        """Change what the engine will generate; called once, before the request waits for a slot."""
+        """Change what the engine will generate, before the request waits for a slot."""
         return plan
 
     def pace(self, pace: Pace) -> Pace:
@@ -72,8 +81,8 @@ class Scenario:
         """Act before anything is sent and before the request waits for a slot.
 
         Raises:
-            Failure: The client gets an error instead.
-            Cut: The connection is closed instead.
+            Failure: the client gets an error instead.
+            Cut: the connection is closed instead.
         """
 
     def payloads(self, steps: Steps, response: Response) -> Steps:
@@ -82,24 +91,29 @@ class Scenario:
         Each step with bytes is an event of a stream, or a part of a whole response's body.
 
         Raises:
-            Failure: An error takes the place of the rest.
-            Cut: The connection is closed.
+            Failure: an error takes the place of the rest.
+            Cut: the connection is closed.
         """
         return steps
 
     def packets(self, steps: Steps, response: Response) -> Steps:
-        """Change the bytes on the wire, head and chunk sizes included.
+        """Change the bytes on the wire, with head and chunk sizes.
 
         The first step with bytes begins with the whole head.
 
         Raises:
-            Cut: The connection is closed.
+            Cut: the connection is closed.
         """
         return steps
 
 
 class CutAfter(Scenario):
-    """Cuts the connection after `after` tokens, and for 0 before any header. `clean`: with a FIN, else with a reset."""
+    """A cut of the connection after `after` tokens; for 0, before any header.
+
+    Attributes:
+        clean: whether the connection is closed with a FIN, or else with a reset.
+        after: the number of tokens.
+    """
 
     clean: ClassVar[bool]
     after: int
@@ -114,7 +128,7 @@ class CutAfter(Scenario):
 
 
 class Together(Scenario):
-    """Several scenarios at once; each hook runs in the order in which they were named, and bytes pass them in that order."""
+    """Several scenarios at once, whose hooks run in the order of their names."""
 
     def __init__(self, parts: Sequence[Scenario]) -> None:
         self.parts = parts

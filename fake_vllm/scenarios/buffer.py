@@ -8,7 +8,10 @@ from fake_vllm.scenarios.base import STRICT, Scenario
 
 @dataclass(frozen=True, config=STRICT)
 class Buffer(Scenario):
-    """Holds bytes back as a proxy with a buffer of `bytes` (4096) does: it lets them go when they fill it, and at the end."""
+    """Holds bytes back as a proxy with a buffer of `bytes` (4096) does.
+
+    It sends them when the buffer is full, and at the end.
+    """
 
     only_delivers = True
     bytes: int = Field(4096, ge=1)

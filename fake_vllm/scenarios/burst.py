@@ -8,7 +8,10 @@ from fake_vllm.scenarios.base import STRICT, Scenario
 
 @dataclass(frozen=True, config=STRICT)
 class Burst(Scenario):
-    """Keeps back `tokens` events (50) and hands them over as one packet, as a proxy that buffers; the pace stays the same."""
+    """Holds back `tokens` events (50) and sends them as one packet.
+
+    A buffering proxy does that; the pace stays the same.
+    """
 
     only_delivers = True
     tokens: int = Field(50, ge=1)

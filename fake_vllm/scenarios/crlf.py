@@ -7,7 +7,10 @@ from fake_vllm.scenarios.base import STRICT, Scenario
 
 @dataclass(frozen=True, config=STRICT)
 class Crlf(Scenario):
-    """Ends the lines of the events with CR LF, which Server-Sent Events allow and vLLM never does."""
+    """Ends the lines of events with CR LF.
+
+    Server-Sent Events allow that, and vLLM never does it.
+    """
 
     only_delivers = True
 

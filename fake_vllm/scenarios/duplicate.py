@@ -8,7 +8,10 @@ from fake_vllm.scenarios.base import STRICT, Scenario
 
 @dataclass(frozen=True, config=STRICT)
 class Duplicate(Scenario):
-    """Sends the event after `after` tokens (5) twice, as a proxy that sends a buffer again."""
+    """Sends the event after `after` tokens (5) twice.
+
+    A proxy that sends a buffer again does that.
+    """
 
     only_delivers = True
     after: int = Field(5, ge=0)

@@ -8,7 +8,7 @@ from fake_vllm.scenarios.base import STRICT, Scenario
 
 @dataclass(frozen=True, config=STRICT)
 class EchoPrompt(Scenario):
-    """Says the prompt back, once, as a model that only repeats."""
+    """Repeats the prompt once, as a model does that only echoes."""
 
     def shape(self, plan: GenerationPlan) -> GenerationPlan:
         return replace(plan, source=Echo())

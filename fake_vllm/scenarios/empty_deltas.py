@@ -8,7 +8,10 @@ from fake_vllm.scenarios.base import STRICT, Scenario
 
 @dataclass(frozen=True, config=STRICT)
 class EmptyDeltas(Scenario):
-    """Sends `after` tokens (5), then only events that say nothing (`"content":""`), one every `every` seconds (0.1)."""
+    """Sends `after` tokens (5), then only empty events.
+
+    There is an event with `"content":""` every `every` seconds (0.1).
+    """
 
     after: int = Field(5, ge=0)
     every: float = Field(0.1, gt=0)

@@ -8,7 +8,10 @@ from fake_vllm.scenarios.base import STRICT, Scenario
 
 @dataclass(frozen=True, config=STRICT)
 class Endless(Scenario):
-    """Babbles without end: no end token, and a context that never fills. Only `max_tokens`, a stop string or the client ends it."""
+    """Never ends: no end token, and a context that never fills.
+
+    Only `max_tokens`, a stop string or the client ends it.
+    """
 
     def shape(self, plan: GenerationPlan) -> GenerationPlan:
         return replace(plan, eos_after=None, context=None)

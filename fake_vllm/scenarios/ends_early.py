@@ -10,7 +10,10 @@ HALF = b'{"id":"'
 
 @dataclass(frozen=True, config=STRICT)
 class EndsEarly(Scenario):
-    """Sends `after` tokens (5), then ends the body as if that were all: no `finish_reason`, no `[DONE]`; of a whole answer a few bytes."""
+    """Sends `after` tokens (5), then ends the body as if it were complete.
+
+    There is no `finish_reason` and no `[DONE]`. A whole answer has a few bytes.
+    """
 
     after: int = Field(5, ge=0)
 

@@ -10,7 +10,10 @@ MESSAGE = "EngineCore encountered an issue. See stack trace (above) for the root
 
 @dataclass(frozen=True, config=STRICT)
 class ErrorEvent(Scenario):
-    """Sends `after` tokens (5), then the error event of a vLLM whose engine died, and `[DONE]`; a whole answer is a 500."""
+    """Sends `after` tokens (5), an error event, and `[DONE]`.
+
+    A vLLM whose engine died does that. A whole answer is a 500.
+    """
 
     after: int = Field(5, ge=0)
 

@@ -11,7 +11,10 @@ USUAL = 40
 
 @dataclass(frozen=True, config=STRICT)
 class Finite(Scenario):
-    """A healthy answer: the model emits its end token after `tokens` tokens (40, or all of --text), unless `ignore_eos` holds it back."""
+    """Answers healthily: the end token comes after `tokens` tokens.
+
+    The default is 40, or all of --text. `ignore_eos` suppresses the end token.
+    """
 
     tokens: int | None = Field(default=None, ge=0)
 

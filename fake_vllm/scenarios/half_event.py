@@ -8,7 +8,10 @@ from fake_vllm.scenarios.base import STRICT, Scenario
 
 @dataclass(frozen=True, config=STRICT)
 class HalfEvent(Scenario):
-    """Sends `after` tokens (5), then an event that never ends: one more byte of it every `every` seconds (0.1)."""
+    """Sends `after` tokens (5), then an event that never ends.
+
+    It grows by one byte every `every` seconds (0.1).
+    """
 
     after: int = Field(5, ge=0)
     every: float = Field(0.1, gt=0)

@@ -8,7 +8,10 @@ from fake_vllm.scenarios.base import STRICT, Scenario
 
 @dataclass(frozen=True, config=STRICT)
 class KeepAlive(Scenario):
-    """Sends `after` tokens (5), then only SSE comments, one every `every` seconds (0.1): bytes flow, the answer does not."""
+    """Sends `after` tokens (5), then only SSE comments.
+
+    There is a comment every `every` seconds (0.1): bytes flow, the answer does not.
+    """
 
     after: int = Field(5, ge=0)
     every: float = Field(0.1, gt=0)

@@ -7,7 +7,10 @@ from fake_vllm.scenarios.base import STRICT, Scenario
 
 @dataclass(frozen=True, config=STRICT)
 class Linger(Scenario):
-    """Sends the whole stream with its `[DONE]`, but never ends the body; a whole answer lacks its last byte. The slot is free."""
+    """Sends the whole stream with its `[DONE]`, but never ends the body.
+
+    A whole answer lacks its last byte. The slot is free.
+    """
 
     only_delivers = True
 

@@ -8,7 +8,10 @@ from fake_vllm.scenarios.base import STRICT, Scenario
 
 @dataclass(frozen=True, config=STRICT)
 class Malformed(Scenario):
-    """Breaks the JSON of the event after `after` tokens (5): its last brace is missing; the rest of the answer is as usual."""
+    """Leaves out the last brace of the event after `after` tokens (5).
+
+    Its JSON is broken; the rest of the answer is as usual.
+    """
 
     only_delivers = True
     after: int = Field(5, ge=0)

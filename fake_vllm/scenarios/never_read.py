@@ -6,7 +6,10 @@ from fake_vllm.scenarios.base import STRICT, Failure, Scenario
 
 @dataclass(frozen=True, config=STRICT)
 class NeverRead(Scenario):
-    """Accepts connections and never reads from them, so that not even the request gets through; only for the whole server."""
+    """Accepts connections and never reads from them.
+
+    Not even the request gets through. Only for the whole server.
+    """
 
     reads_requests = False
 

@@ -7,7 +7,7 @@ from fake_vllm.scenarios.base import STRICT, Scenario
 
 @dataclass(frozen=True, config=STRICT)
 class NoFirstToken(Scenario):
-    """Sends the response headers at once, then never a token: a prefill that does not end."""
+    """Sends the response headers at once, but never a token: an endless prefill."""
 
     def payloads(self, steps: Steps, response: Response) -> Steps:
         yield from before_token(steps, 0)

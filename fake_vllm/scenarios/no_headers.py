@@ -7,7 +7,10 @@ from fake_vllm.scenarios.base import STRICT, Scenario
 
 @dataclass(frozen=True, config=STRICT)
 class NoHeaders(Scenario):
-    """Accepts the request and works on it, but sends nothing, not even the response headers."""
+    """Accepts the request and works on it, but never sends a byte.
+
+    Not even the response headers are sent.
+    """
 
     def packets(self, steps: Steps, response: Response) -> Steps:
         for at, _, tokens in steps:

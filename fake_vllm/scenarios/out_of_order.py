@@ -8,7 +8,10 @@ from fake_vllm.scenarios.base import STRICT, Scenario
 
 @dataclass(frozen=True, config=STRICT)
 class OutOfOrder(Scenario):
-    """Swaps the events of each two tokens after the first `after` (5), so that text arrives in the wrong order."""
+    """Swaps each pair of events after the first `after` tokens (5).
+
+    The text arrives in the wrong order.
+    """
 
     only_delivers = True
     after: int = Field(5, ge=0)

@@ -10,7 +10,10 @@ from fake_vllm.scenarios.base import STRICT, Scenario
 
 @dataclass(frozen=True, config=STRICT)
 class SetPace(Scenario):
-    """Other times than the server's, in milliseconds, `headers`, `first_token`, `gap`, as 20, normal:20/5, lognormal:20/0.5 or trace:FILE."""
+    """Sets other times than the server's, in milliseconds.
+
+    They are `headers`, `first_token`, `gap`: 20, normal:20/5, lognormal:20/0.5 or trace:FILE.
+    """
 
     only_delivers = True
     headers: str | None = None
@@ -18,7 +21,7 @@ class SetPace(Scenario):
     gap: str | None = None
 
     def __post_init__(self) -> None:
-        _ = self._samplers  # a bad timing is reported when the scenario is parsed
+        _ = self._samplers  # a wrong timing is reported when the scenario is parsed
 
     def pace(self, pace: Pace) -> Pace:
         return replace(pace, **self._samplers)
@@ -26,7 +29,7 @@ class SetPace(Scenario):
     @cached_property
     def _samplers(self) -> dict[str, Any]:
         stated = {"headers": self.headers, "first_token": self.first_token, "gap": self.gap}
-        # A comma would end the parameter, so the two numbers of a distribution are parted by a slash here.
+        # A comma would end the parameter, so a slash separates the numbers of a distribution.
         return {
             name: timing(text.replace("/", ",") if "trace" not in text else text)
             for name, text in stated.items()

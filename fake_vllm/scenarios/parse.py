@@ -1,4 +1,4 @@
-"""Scenarios as users write them: `stall:after=3`, or several as `endless+stall:after=3,attempts=1`."""
+"""Scenarios as users write them: `stall:after=3`, `endless+stall:after=3,attempts=1`."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
@@ -26,8 +26,8 @@ class ScenarioSpec:
     """The scenarios that one text names.
 
     Attributes:
-        text: The text as it was written; attempts are counted by it.
-        parts: Its scenarios, in their order.
+        text: the text as it was written; attempts are counted by it.
+        parts: its scenarios, in order.
     """
 
     text: str
@@ -35,7 +35,7 @@ class ScenarioSpec:
 
     @property
     def reads_requests(self) -> bool:
-        """Whether a server that plays this reads from its connections."""
+        """Tell whether a server that plays this reads from its connections."""
         return all(part.scenario.reads_requests for part in self.parts)
 
     def select(
@@ -44,10 +44,10 @@ class ScenarioSpec:
         """Return the scenario for one request.
 
         Args:
-            attempt: Which request with this text it is, from 1.
-            number: Which request to this server it is, from 1.
-            seed: The server's, for chances.
-            usual: What the server plays if this text names only a way to deliver; None: `finite`.
+            attempt: the number of the request with this text, from 1.
+            number: the number of the request to this server, from 1.
+            seed: the server's seed, for chances.
+            usual: what the server plays if this text names only a way to deliver. None: `finite`.
         """
         parts = [
             part.scenario for part in self.parts if part.trigger.applies(attempt, number, seed)
@@ -63,7 +63,7 @@ def parse(text: str) -> ScenarioSpec:
     Besides its own parameters, each scenario takes those of `Trigger`: attempts, requests, chance.
 
     Raises:
-        ScenarioError: A name or a parameter is unknown, or a value does not fit.
+        ScenarioError: a name or a parameter is unknown, or a value is wrong.
     """
     return ScenarioSpec(text, [_part(part) for part in text.split("+")])
 

@@ -7,7 +7,8 @@ from fake_vllm.engine.slots import TOO_MANY_REQUESTS
 from fake_vllm.response.response import Response
 from fake_vllm.scenarios.base import STRICT, Failure, Scenario
 
-# vLLM's words where it has any; it never sends a 429, a gateway before it does. Its 401 has a form of its own.
+# vLLM's words where it has any. It never sends a 429, but a gateway in front of it does. Its 401
+# has a form of its own.
 ERRORS = {
     404: ("NotFoundError", "The model `nope` does not exist.", "model"),
     429: ("Too Many Requests", "Rate limit exceeded. Please try again later.", None),
@@ -22,12 +23,13 @@ ERRORS = {
 
 @dataclass(frozen=True, config=STRICT)
 class Refuse(Scenario):
-    """Answers the first `times` (1; 0: all) requests with `status` (503), and with `retry_after` seconds if given.
+    """Refuses the first `times` (1; 0: all) requests with `status` (503).
 
-    Counted are requests with the same scenario text, since the ledger was cleared; `key` makes two texts differ.
+    `retry_after` adds a header, in seconds. `key` makes two texts differ.
     """
 
     only_delivers = True
+    # Requests with the same scenario text are counted, since the ledger was cleared.
     status: int = Field(503, ge=400, le=599)
     retry_after: float | None = Field(None, ge=0)
     times: int = Field(1, ge=0)

@@ -1,4 +1,4 @@
-"""The table of all scenarios: a new fault is one file of its own and one line here."""
+"""The table of all scenarios; a new fault is one file and one line here."""
 
 from collections.abc import Mapping
 from importlib import import_module
@@ -6,8 +6,8 @@ from typing import Final
 
 from fake_vllm.scenarios.base import Scenario
 
-# In the order in which `fake-vllm scenarios` lists them. Each class is in the file of its scenario's name, which is
-# loaded when the scenario is first used: a server starts sooner without the others.
+# `fake-vllm scenarios` lists them in this order. Each class is in the file with its scenario's
+# name, which is loaded on first use, since a server starts faster without the others.
 CLASSES: Final[Mapping[str, str]] = {
     "finite": "Finite",
     "endless": "Endless",
@@ -51,12 +51,12 @@ def load(name: str) -> type[Scenario]:
     """Return the class of a scenario in the table.
 
     Raises:
-        KeyError: There is no scenario of that name.
+        KeyError: there is no scenario of that name.
     """
     scenario: type[Scenario] = getattr(import_module(f"fake_vllm.scenarios.{name}"), CLASSES[name])
     return scenario
 
 
 def catalogue() -> dict[str, str]:
-    """Return each scenario's name and the first line of its docstring."""
-    return {name: (load(name).__doc__ or "").splitlines()[0] for name in CLASSES}
+    """Return the docstring of each scenario, by name and on one line."""
+    return {name: " ".join((load(name).__doc__ or "").split()) for name in CLASSES}

@@ -9,7 +9,10 @@ from fake_vllm.scenarios.base import STRICT, Scenario
 
 @dataclass(frozen=True, config=STRICT)
 class Repeat(Scenario):
-    """Says `phrase` ("again and ") again and again without end, as a model caught in a loop; `repetition_detection` ends it."""
+    """Repeats `phrase` ("again and ") endlessly, as a model caught in a loop.
+
+    `repetition_detection` ends it.
+    """
 
     phrase: str = Field("again and ", min_length=1)
 

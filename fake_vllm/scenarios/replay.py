@@ -14,13 +14,16 @@ from fake_vllm.scenarios.base import STRICT, Scenario
 
 @dataclass(frozen=True, config=STRICT)
 class Replay(Scenario):
-    """Says what was recorded into `file` with `fake-vllm record`, at its pace; `speed` (1) times as fast."""
+    """Replays `file`, which `fake-vllm record` wrote, with its times.
+
+    It is `speed` (1) times as fast.
+    """
 
     file: Path
     speed: float = Field(1.0, gt=0)
 
     def __post_init__(self) -> None:
-        _ = self._recording  # a bad file is reported when the scenario is parsed
+        _ = self._recording  # a wrong file is reported when the scenario is parsed
 
     def shape(self, plan: GenerationPlan) -> GenerationPlan:
         texts = self._recording.texts

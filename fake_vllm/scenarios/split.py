@@ -21,9 +21,9 @@ CUTS = {
 
 @dataclass(frozen=True, config=STRICT)
 class Split(Scenario):
-    """Cuts packets in odd places, `at`: byte (each byte a packet of its own), character (inside a UTF-8 character) or line (between CR and LF).
+    """Splits packets in odd places, every `every` seconds (0.001).
 
-    The parts lie `every` seconds (0.001) apart. With `character` the model says words with characters of two, three and four bytes.
+    `at` is byte (each), character (inside a UTF-8 character) or line (between CR and LF).
     """
 
     only_delivers = True
@@ -31,6 +31,7 @@ class Split(Scenario):
     every: float = Field(default=0.001, gt=0)
 
     def shape(self, plan: GenerationPlan) -> GenerationPlan:
+        # The words have characters of two, three and four bytes.
         return replace(plan, source=Phrase(WORDS)) if self.at == "character" else plan
 
     def packets(self, steps: Steps, response: Response) -> Steps:

@@ -8,7 +8,10 @@ from fake_vllm.scenarios.base import STRICT, Scenario
 
 @dataclass(frozen=True, config=STRICT)
 class Stall(Scenario):
-    """Sends `after` tokens (5), then nothing more: the connection stays open and silent, the slot is held."""
+    """Sends `after` tokens (5), then nothing more.
+
+    The connection stays open and silent, and the slot is held.
+    """
 
     after: int = Field(5, ge=0)
 

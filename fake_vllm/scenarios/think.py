@@ -10,17 +10,18 @@ from fake_vllm.response.response import Response
 from fake_vllm.response.steps import Steps
 from fake_vllm.scenarios.base import STRICT, Scenario
 
-# An empty text is the opening or the end of an answer, not a thought.
+# An empty text is the beginning or the end of an answer, and not reasoning.
 DELTA = re.compile(rb'"delta":\{"content":("(?:[^"\\]|\\.)+")')
 MESSAGE = re.compile(rb'"content":("(?:[^"\\]|\\.)+")(,"refusal":.*?)"reasoning":null', re.DOTALL)
-WORD = re.compile(
-    r"\s*\S+|\s+"
-)  # a token of the made-up text, of which a whole answer shows no other
+WORD = re.compile(r"\s*\S+|\s+")  # about a token; a whole answer does not show its tokens
 
 
 @dataclass(frozen=True, config=STRICT)
 class Think(Scenario):
-    """Tells the first `tokens` tokens (30) of a chat as thoughts, in `field`: reasoning (as vLLM 0.32), reasoning_content, or both."""
+    """Sends the first `tokens` tokens (30) of a chat as reasoning.
+
+    `field` is reasoning (as vLLM 0.32), reasoning_content, or both.
+    """
 
     only_delivers = True
     tokens: int = Field(30, ge=0)

@@ -7,12 +7,15 @@ from fake_vllm.response.response import Response
 from fake_vllm.response.steps import Steps
 from fake_vllm.scenarios.base import STRICT, Cut, Scenario
 
-LOOK = 0.02  # seconds between two looks at what waits to be woken, as for a slot
+LOOK = 0.02  # seconds between two checks of a step that waits to be woken, as for a slot
 
 
 @dataclass(frozen=True, config=STRICT)
 class TimeLimit(Scenario):
-    """Closes the connection (FIN) `seconds` (60) after the request came, whatever is under way, as a gateway that limits the whole."""
+    """Closes the connection (FIN) `seconds` (60) after the request came.
+
+    A gateway that limits the whole answer does that.
+    """
 
     only_delivers = True
     seconds: float = Field(60.0, gt=0)

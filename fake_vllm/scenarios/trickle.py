@@ -8,14 +8,17 @@ from fake_vllm.scenarios.base import STRICT, Scenario
 
 @dataclass(frozen=True, config=STRICT)
 class Trickle(Scenario):
-    """Sends the headers at once and the body `bytes` (1) at a time, one such piece every `every` seconds (0.05)."""
+    """Sends the headers at once, and the body in small pieces.
+
+    A piece has `bytes` bytes (1) and comes every `every` seconds (0.05).
+    """
 
     only_delivers = True
     bytes: int = Field(1, ge=1)
     every: float = Field(0.05, gt=0)
 
     def payloads(self, steps: Steps, response: Response) -> Steps:
-        # The engine waits meanwhile, so an endless answer costs no memory.
+        # The engine waits in the meantime, so an endless answer costs no memory.
         for at, data, tokens in steps:
             yield at, data[: self.bytes], tokens
             for start in range(self.bytes, len(data), self.bytes):

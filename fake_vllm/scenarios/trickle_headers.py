@@ -10,7 +10,10 @@ from fake_vllm.scenarios.base import STRICT, Scenario
 
 @dataclass(frozen=True, config=STRICT)
 class TrickleHeaders(Scenario):
-    """Sends status line and headers one byte every `every` seconds (0.05), then the body as usual; the request has its slot meanwhile."""
+    """Sends the head one byte every `every` seconds (0.05).
+
+    The body follows as usual, and the request already has its slot.
+    """
 
     only_delivers = True
     every: float = Field(0.05, gt=0)

@@ -1,4 +1,4 @@
-"""When a scenario applies: always, on some attempts, on some requests, or by seeded chance."""
+"""When a scenario applies: always, on some attempts or requests, or by seeded chance."""
 
 from dataclasses import dataclass
 from random import Random
@@ -30,12 +30,12 @@ class Numbers:
 
 @dataclass(frozen=True)
 class Trigger:
-    """When a scenario applies. Counts are from 1, since the ledger was cleared.
+    """The condition for a scenario; counts are from 1, since the ledger was cleared.
 
     Attributes:
-        attempts: Which requests with the same scenario text.
-        requests: Which requests to this server.
-        chance: From 0 to 1; the same request number and seed always have the same luck.
+        attempts: the requests with the same scenario text.
+        requests: the requests to this server.
+        chance: from 0 to 1; the same request number and seed always give the same result.
     """
 
     attempts: Numbers = Numbers()
@@ -47,7 +47,7 @@ class Trigger:
         """Take the trigger's own keys out of `pairs`.
 
         Raises:
-            ValueError: A value is not a number, a range or a chance; the text says which.
+            ValueError: a value is not a number, a range or a chance; the text says which.
         """
         values: dict[str, Numbers | float] = {}
         for key in KEYS:

@@ -12,7 +12,10 @@ ID = re.compile(rb'("id":"[a-z]+[-_])[^"]+')
 
 @dataclass(frozen=True, config=STRICT)
 class WrongIds(Scenario):
-    """Gives each event after `after` tokens (5) an id of its own, counting down, as if parts of several answers were mixed."""
+    """Gives each event after `after` tokens (5) its own id, counting down.
+
+    It looks as if parts of several answers were mixed.
+    """
 
     only_delivers = True
     after: int = Field(5, ge=0)

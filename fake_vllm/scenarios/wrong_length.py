@@ -12,7 +12,10 @@ CHUNK = re.compile(rb"^()([0-9a-f]+)(\r\n)")
 
 @dataclass(frozen=True, config=STRICT)
 class WrongLength(Scenario):
-    """Announces `by` bytes (10) more than the body has, or fewer if negative; in a stream the first chunk's size is wrong by that much."""
+    """Declares `by` bytes (10) more than the body has, or fewer if negative.
+
+    In a stream, the size of the first chunk is wrong by that much.
+    """
 
     only_delivers = True
     by: int = 10

@@ -8,7 +8,10 @@ from fake_vllm.scenarios.base import STRICT, Scenario
 
 @dataclass(frozen=True, config=STRICT)
 class WrongModel(Scenario):
-    """Answers in the name of another model, `model` ("another-model"), as a gateway that routes to the wrong one."""
+    """Names another model in its answer, `model` ("another-model").
+
+    A gateway that routes to the wrong model does that.
+    """
 
     only_delivers = True
     model: str = "another-model"

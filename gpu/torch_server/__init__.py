@@ -1,1 +1,4 @@
-"""A server that needs only PyTorch and transformers: vLLM's wire from `fake_vllm`, tokens from a real random-weight Qwen3."""
+"""A server on PyTorch and transformers, with vLLM's wire format from `fake_vllm`.
+
+Its tokens come from a real random-weight Qwen3.
+"""

@@ -1,4 +1,7 @@
-"""`python -m gpu.torch_server --size 8b --port 8000`: serve a random-weight Qwen3 on this machine's GPU, or on its CPU."""
+"""Serve a random-weight Qwen3 on this machine's GPU, or on its CPU.
+
+`python -m gpu.torch_server --size 8b --port 8000`
+"""
 
 import argparse
 import sys
@@ -17,9 +20,10 @@ from stream_lab.processes.backends.random_qwen3 import CONTEXT, SIZES
 
 
 def main() -> None:
+    """Run the server until it is stopped."""
     parser = argparse.ArgumentParser(prog="python -m gpu.torch_server", description=__doc__)
     parser.add_argument(
-        "--size", choices=SIZES, default="0.6b", help="of the model; default: %(default)s"
+        "--size", choices=SIZES, default="0.6b", help="the size of the model; default: %(default)s"
     )
     parser.add_argument(
         "--device",
@@ -28,21 +32,22 @@ def main() -> None:
     )
     parser.add_argument("--host", default="127.0.0.1", help="default: %(default)s")
     parser.add_argument("--port", default="8000", help="default: %(default)s")
-    parser.add_argument("--model", help="the name it is served by; default: random-qwen3-SIZE")
-    asked = parser.parse_args()
-    name = asked.model or f"random-qwen3-{asked.size}"
+    parser.add_argument("--model", help="the name of the model; default: random-qwen3-SIZE")
+    options = parser.parse_args()
+    name = options.model or f"random-qwen3-{options.size}"
     try:
         settings = make(
             {
-                "host": asked.host,
-                "port": asked.port,
+                "host": options.host,
+                "port": options.port,
                 "served_model_name": name,
                 "max_model_len": CONTEXT,
             }
         )
-        engine = _engine(asked.size, asked.device)
+        engine = _engine(options.size, options.device)
         print(
-            f"torch-server: {engine.parameters / 1e6:,.1f} million random weights are on {_name(asked.device)}",
+            f"torch-server: {engine.parameters / 1e6:,.1f} million random weights are on "
+            f"{_name(options.device)}",
             flush=True,
         )
         try:
@@ -56,10 +61,11 @@ def main() -> None:
 def _engine(size: str, device: str) -> TorchEngine:
     try:
         return TorchEngine(size, device, first=FIRST_WORD, last=SIZE)
-    except (RuntimeError, AssertionError) as error:  # torch's own, out of memory included
+    except (RuntimeError, AssertionError) as error:  # torch's own errors, with out of memory
         reason = str(error).splitlines()[0].rstrip(".")
         _fail(
-            f"A model of size {size} cannot be made on {device}: {reason}. Choose another --size or --device."
+            f"A model of size {size} cannot be made on {device}: {reason}. Choose another --size "
+            "or --device."
         )
 
 

@@ -1,4 +1,7 @@
-"""A random-weight Qwen3 that makes a token for each request in turn, without pause, and stops for one the moment it is dropped."""
+"""An engine that makes one token for each request in turn, with a random-weight Qwen3.
+
+It stops working on a request the moment the request is dropped.
+"""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -12,7 +15,12 @@ TEMPERATURE = 0.9
 
 
 class Generation:
-    """One sequence that is being generated. `on_token`: is called in the engine's thread with each token's id. `chance`: draws them."""
+    """One sequence that is being generated.
+
+    Attributes:
+        on_token: called in the engine's thread with the id of each token.
+        chance: the source of random numbers.
+    """
 
     def __init__(
         self, prompt: Sequence[int], on_token: Callable[[int], object], chance: torch.Generator
@@ -25,15 +33,21 @@ class Generation:
 class TorchEngine:
     """The model, and the thread in which it works.
 
-    Requests join and leave between two steps (iteration-level scheduling, as vLLM's); within a round each has a forward pass of its own,
-    where vLLM would batch them.
+    Requests join and leave between two steps (iteration-level scheduling, as in vLLM). Within a
+    round, each has its own forward pass, where vLLM would batch them.
     """
 
     def __init__(self, size: str, device: str, *, first: int, last: int) -> None:
-        """Make the model and start the thread. `first`, `last`: the ids to draw from, the last one excluded: those that have a text.
+        """Make the model and start the thread.
+
+        Args:
+            size: the size of the model.
+            device: the device, for example "cuda".
+            first: the first id to draw; the ids from here on have a text.
+            last: the id after the last to draw.
 
         Raises:
-            RuntimeError: there is no such device, or it has no room for the model.
+            RuntimeError: there is no such device, or it is too small for the model.
         """
         torch.manual_seed(20)
         with torch.device(device):
@@ -46,20 +60,22 @@ class TorchEngine:
         self._changed = threading.Condition()
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
-        self._step(
-            Generation([first], lambda token: None, self._chance(0))
-        )  # what is compiled and allocated at the first step
+        # The first step compiles and allocates.
+        self._step(Generation([first], lambda token: None, self._chance(0)))
         self._thread.start()
 
     @property
     def parameters(self) -> int:
-        """How many weights it has."""
+        """Return the number of weights."""
         return sum(weight.numel() for weight in self._model.parameters())
 
     def add(
         self, prompt: Sequence[int], on_token: Callable[[int], object], seed: int
     ) -> Generation:
-        """Begin to generate; it goes on until it is dropped. The same prompt and seed give the same text."""
+        """Generate a sequence until it is dropped.
+
+        The same prompt and seed give the same text.
+        """
         generation = Generation(prompt, on_token, self._chance(seed))
         with self._changed:
             self._generations.append(generation)
@@ -67,7 +83,7 @@ class TorchEngine:
         return generation
 
     def drop(self, generation: Generation) -> None:
-        """No further step for this one, but for the step that is under way."""
+        """End a sequence after the present step."""
         with self._changed:
             if generation in self._generations:
                 self._generations.remove(generation)
@@ -76,7 +92,7 @@ class TorchEngine:
         return torch.Generator(self._device).manual_seed(seed)
 
     def close(self) -> None:
-        """End the thread, after the step that is under way."""
+        """End the thread, after the present step."""
         with self._changed:
             self._closed = True
             self._changed.notify()

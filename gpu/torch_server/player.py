@@ -1,4 +1,7 @@
-"""Play one response from the tokens of a real engine, worded as vLLM does, and drop its sequences when the client leaves."""
+"""A player of one response from a real engine's tokens, in vLLM's wire format.
+
+It drops the sequences when the client disconnects.
+"""
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +17,7 @@ from fake_vllm.engine.slots import Slot
 from fake_vllm.http.connection import CHUNK, LAST_CHUNK
 from fake_vllm.http.headers import STREAM_HEADERS, json_headers
 from fake_vllm.model import Piece, merge
-from fake_vllm.model.piece import PLAIN
+from fake_vllm.model.text_piece import PLAIN
 from fake_vllm.response.context import ResponseContext
 from fake_vllm.response.generate import ABORTED
 
@@ -24,7 +27,10 @@ class Generation(Protocol):
 
 
 class Engine(Protocol):
-    """Makes the tokens. `on_token` is called in a thread of the engine's own with each token's id, until the sequence is dropped."""
+    """An engine that makes tokens.
+
+    It calls `on_token` in its own thread with the id of each token, until the sequence is dropped.
+    """
 
     def add(
         self, prompt: Sequence[int], on_token: Callable[[int], object], seed: int
@@ -35,7 +41,11 @@ class Engine(Protocol):
 
 @dataclass
 class Arriving:
-    """The source of a writer's texts. `piece`: the newest token; a sequence is pulled only when there is one for it."""
+    """The source of a writer's texts.
+
+    Attributes:
+        piece: the newest token; a sequence is pulled only when there is a token for it.
+    """
 
     piece: Piece = PLAIN[-1]
 
@@ -45,7 +55,7 @@ class Arriving:
 
 
 class TorchPlayer:
-    """Plays a response from the engine's tokens. It runs in the server's loop, which the engine's thread only wakes."""
+    """A player of one response, in the server's loop, which the engine's thread only wakes."""
 
     def __init__(self, engine: Engine, context: ResponseContext) -> None:
         self._engine, self._server = engine, context.server
@@ -64,7 +74,7 @@ class TorchPlayer:
         self._slot: Slot | None = None
 
     def start(self) -> None:
-        """Wait for a slot; all else happens when it is there, a token is made, or the client leaves."""
+        """Wait for a slot; the slot, the tokens and the client do the rest."""
         exchange = self._exchange
         exchange.on_gone, exchange.on_drained = self._client_left, self._catch_up
         self._server.players.add(self)
@@ -83,7 +93,7 @@ class TorchPlayer:
             self._take(index, ABORTED)
 
     def _begin(self) -> None:
-        # The slot may be granted within the call that waits for it, before it is known here.
+        # The call that waits for the slot may grant it, before `start` has it.
         self._loop.call_soon(self._generate)
 
     def _generate(self) -> None:
@@ -97,7 +107,7 @@ class TorchPlayer:
             self.hurry()
 
     def _from_engine(self, index: int, token: int) -> None:
-        with suppress(RuntimeError):  # the loop is closed: the server has ended
+        with suppress(RuntimeError):  # the loop is closed, since the server has ended
             self._loop.call_soon_threadsafe(self._arrived, index, token)
 
     def _arrived(self, index: int, token: int) -> None:
@@ -105,9 +115,8 @@ class TorchPlayer:
             return  # it was dropped while this token was being made
         try:
             self._go_on(index, token)
-        except (
-            BaseException
-        ):  # this server's own fault: the response breaks off, and the loop reports it
+        # A fault of this server breaks the response off, and the loop reports it.
+        except BaseException:
             self._drop("failed")
             self._exchange.reset()
             raise
@@ -126,7 +135,8 @@ class TorchPlayer:
         if not self._request.stream:
             self._writer.collect(index, piece)
         elif self._exchange.blocked:
-            # As vLLM does, generate on for a client that does not read, and send it all at once when it does.
+            # As vLLM does, keep generating for a client that does not read, and send everything at
+            # once when it does.
             self._held[index] = merge(self._held[index], piece) if index in self._held else piece
         else:
             self._send(index, piece)

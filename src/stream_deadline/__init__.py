@@ -4,9 +4,9 @@
 
     model = ChatVllm(model="my-model", base_url="http://gpu:8000/v1", timeout=45)
 
-`ChatVllm` is a chat model whose `timeout` bounds the whole call. `bounded` and `bounded_sync` do the
-same for any stream, and `deadline` for everything inside a `with` block. `stream_deadline.asgi` has
-the web application's side.
+`ChatVllm` is a chat model whose `timeout` bounds the whole call. `bounded` and `bounded_sync` do
+the same for any stream, and `deadline` for everything inside a `with` block. `stream_deadline.asgi`
+has the web application's side.
 """
 
 import warnings

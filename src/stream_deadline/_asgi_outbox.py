@@ -63,7 +63,8 @@ class Outbox:
 
         Args:
             send: of the server.
-            hold_end: whether the end of a stream is held back, since the application may still fail.
+            hold_end: whether the end of a stream is held back, since the application may still
+                fail.
             on_last: called when the application has sent its last message.
             on_held: called when the end of a stream is held back.
         """

@@ -93,7 +93,8 @@ class BoundedStream(AsyncIterator[T]):
         self._pulling = True
         try:
             while True:
-                # The timer cannot fire while items come without a wait, so each pull reads the clock.
+                # The timer cannot fire while items come without a wait, so each pull reads the
+                # clock.
                 if reader.budget.is_used_up():
                     reader.expire()
                 if reader.buffer:

@@ -43,9 +43,11 @@ def bounded_sync(
 
     Args:
         items: any iterable. It is pulled in the thread of its consumer.
-        timeout: seconds for the whole stream, or a `Deadline`; None: only an ambient `deadline` bounds it.
+        timeout: seconds for the whole stream, or a `Deadline`; None: only an ambient `deadline`
+            bounds it.
         first_chunk_timeout: seconds from now to the first item; None: no bound.
-        idle_timeout: seconds the consumer may wait for an item after the one before; None: no bound.
+        idle_timeout: seconds the consumer may wait for an item after the one before; None: no
+            bound.
         interrupt: called from another thread when a bound is reached. It must make a blocked
             `items` return or raise, and must not block itself. None: the connection is found under
             streams of the OpenAI SDK, Anthropic's and httpx; under others a bound is noticed with

@@ -68,7 +68,8 @@ class Bounds:
             part = getattr(self, name)
             if self.timeout is not None and part is not None and part > self.timeout:
                 raise ValueError(
-                    f"{name}={part:g} is longer than timeout={self.timeout:g}, so it could never act."
+                    f"{name}={part:g} is longer than timeout={self.timeout:g}, so it could never "
+                    "act."
                 )
 
 

@@ -7,14 +7,12 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, It
 from functools import partial
 from typing import Any, Literal, Self, TypeVar
 
-import openai
-from langchain_core.messages import AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_openai import ChatOpenAI
 from openai import DEFAULT_MAX_RETRIES
 from pydantic import ModelWrapValidatorHandler, PrivateAttr, model_validator
 
-from stream_deadline._accumulate import REASONING, MessageAccumulator, reasoning_of
+from stream_deadline._accumulate import MessageAccumulator
 from stream_deadline._bounded import BoundedStream
 from stream_deadline._bounded_sync import BoundedIterator
 from stream_deadline._budget import Bounds, Budget, seconds
@@ -25,7 +23,7 @@ from stream_deadline._clients import (
     per_loop_client,
     per_process_client,
 )
-from stream_deadline._connection import ConnectionTracker, current_tracker, install_hooks
+from stream_deadline._connection import ConnectionTracker, install_hooks
 from stream_deadline._deadline import clock_of
 from stream_deadline._ownership import (
     KEY_FIELDS,
@@ -39,8 +37,8 @@ from stream_deadline._ownership import (
     is_users,
     sdk_client_of,
 )
+from stream_deadline._reasoning_chat import ReasoningChatOpenAI
 from stream_deadline._retry import Retrier
-from stream_deadline._text_chunks import Pattern, text_of
 from stream_deadline._timeouts import (
     BOUNDS,
     bounds_as_fields,
@@ -55,7 +53,7 @@ _HTTP_CLIENTS = ("http_client", "http_async_client")
 _CLIENTS = ("client", "async_client", "root_client", "root_async_client", *_HTTP_CLIENTS)
 
 
-class ChatVllm(ChatOpenAI):
+class ChatVllm(ReasoningChatOpenAI):
     """`ChatOpenAI` with a `timeout` that bounds the whole call.
 
     A call ends with the answer or, at the deadline, with `StreamDeadlineExceeded`. Either way the
@@ -157,7 +155,8 @@ class ChatVllm(ChatOpenAI):
         super().__init_subclass__(**more)
         if "timeout" in cls.__dict__ or "timeout" in cls.__dict__.get("__annotations__", ()):  # noqa: RUF063
             raise TypeError(
-                f"{cls.__name__} sets `timeout` in its body, which bounds nothing; say `request_timeout: float | None = …`."
+                f"{cls.__name__} sets `timeout` in its body, which bounds nothing; "
+                "say `request_timeout: float | None = …`."
             )
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
@@ -343,69 +342,6 @@ class ChatVllm(ChatOpenAI):
             else True
         )
 
-    def _convert_chunk_to_generation_chunk(
-        self,
-        chunk: dict[str, Any],
-        default_chunk_class: type,
-        base_generation_info: dict[str, Any] | None,
-    ) -> ChatGenerationChunk | None:
-        tracker = (
-            current_tracker()
-            if default_chunk_class is AIMessageChunk and not base_generation_info
-            else None
-        )
-        if tracker is not None and tracker.raw and (text := text_of(chunk)) is not None:
-            if tracker.pattern:
-                return tracker.pattern.copy(text)
-            generation = super()._convert_chunk_to_generation_chunk(
-                chunk, default_chunk_class, base_generation_info
-            )
-            if generation is not None and tracker.pattern is None:
-                tracker.pattern = Pattern(generation, text)
-            return generation
-        generation = super()._convert_chunk_to_generation_chunk(
-            chunk, default_chunk_class, base_generation_info
-        )
-        choices = chunk.get("choices") or (chunk.get("chunk") or {}).get("choices")
-        if choices and (generation is None or len(choices) > 1):
-            # LangChain drops a chunk without a delta, and every choice but the first, though they
-            # may have the finish reason.
-            ends = any(choice.get("finish_reason") for choice in choices)
-            if ends and (tracker := current_tracker()) is not None:
-                tracker.on_finish()
-        delta = choices[0].get("delta") if choices else None
-        if delta and generation is not None and (len(delta) > 1 or "content" not in delta):
-            self._keep_reasoning(delta, generation.message)
-        return generation
-
-    def _keep_reasoning(self, delta: dict[str, Any], message: BaseMessage) -> None:
-        """Hand on the reasoning that LangChain drops; note any other dropped text as progress."""
-        if (reasoning := reasoning_of(delta)) is not None:
-            message.additional_kwargs[REASONING] = reasoning
-            return
-        silent = message.content or not any(
-            value for name, value in delta.items() if name not in ("role", "content", "tool_calls")
-        )
-        if not silent and (tracker := current_tracker()) is not None:
-            tracker.on_progress()
-
-    def _create_chat_result(self, response: Any, *args: Any, **kwargs: Any) -> ChatResult:
-        result = super()._create_chat_result(response, *args, **kwargs)
-        choices = response["choices"] if isinstance(response, dict) else response.choices
-        for generation, choice in zip(result.generations, choices, strict=False):
-            # What the SDK's objects have no field for is in their `model_extra`.
-            message = choice["message"] if isinstance(choice, dict) else choice.message.model_extra
-            if (reasoning := reasoning_of(message or {})) is not None:
-                generation.message.additional_kwargs[REASONING] = reasoning
-        return result
-
-    def _get_generation_chunk_from_completion(
-        self, completion: openai.BaseModel
-    ) -> ChatGenerationChunk:
-        chunk = super()._get_generation_chunk_from_completion(completion)
-        chunk.message.additional_kwargs.pop(REASONING, None)  # the chunks before it have it
-        return chunk
-
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
         """Return what LangChain's cache knows the model by: its server too, and no secrets."""
         params = {**self._get_invocation_params(stop=stop, **kwargs), **kwargs}
@@ -429,7 +365,8 @@ class ChatVllm(ChatOpenAI):
         own = [name for name in _CLIENTS if name in self._given and is_users(getattr(self, name))]
         if own:
             raise TypeError(
-                f"A ChatVllm with a {own[0]} of your own cannot be pickled; make it where it is used."
+                f"A ChatVllm with a {own[0]} of your own cannot be pickled; "
+                "make it where it is used."
             )
         made_of = {
             name: getattr(self, name) for name in self.model_fields_set if name not in _CLIENTS

@@ -19,7 +19,8 @@ from stream_deadline._deadline import NEVER
 from stream_deadline._shutdown import end_stream
 from stream_deadline._text_chunks import Pattern
 
-# Seconds by which a socket's own time-out comes after the budget's end, so that the budget is first.
+# Seconds by which a socket's own time-out comes after the budget's end, so that the budget is
+# first.
 SOCKET_MARGIN = 0.02
 # Seconds within which a connection that was given up before the request shows it: by a reset, and
 # by an orderly end. Both are for a short round trip.
@@ -236,8 +237,8 @@ def install_hooks(client: Any) -> bool:
         return False
     if any(getattr(pool, "_http2", False) for pool in _network.pools(client)):
         raise ValueError(
-            "This HTTP client speaks HTTP/2 (http2=True), where calls share a connection and none of "
-            "them can be ended without the others. Make the client with http2=False."
+            "This HTTP client speaks HTTP/2 (http2=True), where calls share a connection and none "
+            "of them can be ended without the others. Make the client with http2=False."
         )
     tracked = _network.track(client, current_tracker)
     if hasattr(client, "aclose"):

@@ -55,7 +55,8 @@ class Deadline:
             return _NO_DEADLINE
         if isinstance(limit, bool) or not isinstance(limit, Real) or not math.isfinite(limit):
             raise ValueError(
-                f"A deadline must be a number of seconds from now, or None for no bound; got {limit!r}."
+                "A deadline must be a number of seconds from now, or None for no bound; got "
+                f"{limit!r}."
             )
         return cls(now() + float(limit), float(limit))
 
@@ -204,7 +205,8 @@ class deadline:
             _ambient.reset(token)
         except ValueError:
             raise RuntimeError(
-                "`with deadline(…)` was left in another task or thread than it was entered in; do not hold it across a yield."
+                "`with deadline(…)` was left in another task or thread than it was entered in; do "
+                "not hold it across a yield."
             ) from error
 
     async def __aenter__(self) -> Deadline:

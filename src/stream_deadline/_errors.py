@@ -17,12 +17,14 @@ _TEXTS = {
     "timeout": "The answer was not finished {limit:g} s after the call began (timeout={limit:g}). "
     "{progress} Raise `timeout` if the answer needs longer.",
     "first_chunk_timeout": "The model said nothing within {limit:g} s of the start of the call "
-    "(first_chunk_timeout={limit:g}). Raise `first_chunk_timeout` if the queue or the prompt is long.",
-    "idle_timeout": "The model said nothing new for {limit:g} s (idle_timeout={limit:g}). {progress} "
-    "Raise `idle_timeout` if such pauses are healthy.",
+    "(first_chunk_timeout={limit:g}). "
+    "Raise `first_chunk_timeout` if the queue or the prompt is long.",
+    "idle_timeout": "The model said nothing new for {limit:g} s (idle_timeout={limit:g}). "
+    "{progress} Raise `idle_timeout` if such pauses are healthy.",
     "deadline": "The budget of {limit:g} s set by `with deadline({limit:g})` was used up "
     "{elapsed:.2f} s into this call. {progress} Raise the budget if the work inside needs longer.",
-    "caller": "The client for which this call was made has disconnected, {elapsed:.2f} s into the call. {progress}",
+    "caller": "The client for which this call was made has disconnected, "
+    "{elapsed:.2f} s into the call. {progress}",
 }
 
 _log = logging.getLogger("stream_deadline")
@@ -113,9 +115,10 @@ class AnswerCutShort(_PartialAnswer, ConnectionError):
 
     def __str__(self) -> str:
         return (
-            f"The stream ended after {self.elapsed:.2f} s without a finish reason, so the answer is "
-            f"incomplete. {self._progress()} Look for what cuts it at the server or a proxy before it; "
-            "if the server never sends a finish reason, set `require_finish_reason=False`."
+            f"The stream ended after {self.elapsed:.2f} s without a finish reason, so the answer "
+            f"is incomplete. {self._progress()} "
+            "Look for what cuts it at the server or a proxy before it; if the server never sends a "
+            "finish reason, set `require_finish_reason=False`."
         )
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -6,8 +6,8 @@ The consumer only waits for what the reader has:
 * A stream need not be pulled, since a timer stops the reader, and the connection goes with it.
 * Nothing else can cancel the reader, so its clean-up runs once and to its end, however often the
   consumer is cancelled.
-* A stream that swallows its cancellation, or takes time over it, delays neither the consumer nor the
-  error; nor the server, if the connection is known: it is shut down first.
+* A stream that swallows its cancellation, or takes time over it, delays neither the consumer nor
+  the error; nor the server, if the connection is known: it is shut down first.
 * The event loop need not even run: if it stands still, the watchdog's thread shuts the connection
   down.
 """
@@ -273,7 +273,8 @@ class Reader(Generic[T]):
                     self.failure = self._cut_short()
                     self.failure.__cause__ = error
         elif not task.cancelled():
-            task.exception()  # retrieved, so that asyncio does not report it; the reader was stopped
+            # Retrieved, so that asyncio does not report it; the reader was stopped.
+            task.exception()
         self._wake()
 
     def _cancel_timers(self) -> None:

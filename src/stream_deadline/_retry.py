@@ -7,9 +7,9 @@ here, with two differences:
 * An attempt that would begin after the deadline is not waited for; the error is raised at once.
 * A request that may have started a generation is not sent again (RFC 9110, 9.2.2). These say that
   none has begun: the request did not leave; the server is busy (429, or 503 with a time to come
-  again); the server asks for a retry (`x-should-retry`). A gateway's 502 or 504 does not: the server
-  behind it may be at work. Once in a call, a pooled connection may turn out to have been closed by
-  the server before a byte came back.
+  again); the server asks for a retry (`x-should-retry`). A gateway's 502 or 504 does not: the
+  server behind it may be at work. Once in a call, a pooled connection may turn out to have been
+  closed by the server before a byte came back.
 
 Source of the pauses: `_calculate_retry_timeout` in openai/_base_client.py, openai 3.52.
 """

@@ -69,7 +69,8 @@ def total_seconds(timeout: Any) -> float | None:
     """
     if has_phases(timeout):
         raise ValueError(
-            f"timeout={timeout!r} does not say how long a call may take in all; pass stream_timeout=… too."
+            f"timeout={timeout!r} does not say how long a call may take in all; pass "
+            "stream_timeout=… too."
         )
     return seconds("timeout", timeout)
 

@@ -40,19 +40,19 @@ _UNSET: Any = object()
 class DeadlineMiddleware:
     """Ends a request when its client disconnects, and when its time is up.
 
-    A client says in `X-Timeout-Ms` how many milliseconds it will wait from now on. The time that has
-    passed already is deducted, as in gRPC, so that the clocks of two machines need not agree. The
-    rest is an ambient `deadline` for everything the application does, `ChatVllm` included.
+    A client says in `X-Timeout-Ms` how many milliseconds it will wait from now on. The time that
+    has passed already is deducted, as in gRPC, so that the clocks of two machines need not agree.
+    The rest is an ambient `deadline` for everything the application does, `ChatVllm` included.
 
     At the deadline the work is cancelled. The client gets status 504 with a JSON body. A stream of
     Server-Sent Events that has begun gets a last event, `error`, with the same JSON. Any other
     answer that has begun is cut visibly, so that no client takes half an answer for a whole one.
 
     The same happens for a `StreamDeadlineExceeded` that the application raises, and for errors of
-    the model's server (`openai.APIError`). Their status tells the client what it can do: 502 if that
-    server is down, broken or does not accept this one, 503 if it is busy, its own status if the
-    request was bad. The status of a stream is sent together with its first chunk, so that a stream
-    can still have such a status.
+    the model's server (`openai.APIError`). Their status tells the client what it can do: 502 if
+    that server is down, broken or does not accept this one, 503 if it is busy, its own status if
+    the request was bad. The status of a stream is sent together with its first chunk, so that a
+    stream can still have such a status.
 
     When a client disconnects before its answer is complete, the work is cancelled at once, whether
     the application listens or not. The connections of its `ChatVllm` and `bounded` calls are closed
@@ -164,7 +164,8 @@ class DeadlineMiddleware:
             if len(values) > 1 or not _MILLISECONDS.fullmatch(values[0]):
                 got = one_line(", ".join(values), 40)
                 raise ValueError(
-                    f"{self._header} must be one whole number of milliseconds, of at most 8 digits; got '{got}'."
+                    f"{self._header} must be one whole number of milliseconds, of at most 8 "
+                    f"digits; got '{got}'."
                 )
             limit = int(values[0]) / 1000
         bounds = [each for each in (limit, self._max) if each is not None]
@@ -176,7 +177,8 @@ def _renamed(old: str, value: Any, new_value: Any) -> Any:
     if value is _UNSET:
         return new_value
     warnings.warn(
-        f"DeadlineMiddleware({old}=…) is now {_RENAMED[old]}=…; the old name goes in the next version.",
+        f"DeadlineMiddleware({old}=…) is now {_RENAMED[old]}=…; "
+        "the old name goes in the next version.",
         DeprecationWarning,
         stacklevel=3,
     )

@@ -1,7 +1,8 @@
-"""The laboratory: what the notebooks and the command line call.
+"""The laboratory, which the notebooks and the command line use.
 
-The names that every notebook uses are here. `stream_lab.experiment.story` holds the incident's attempts and
-`stream_lab.experiment.pictures` the pictures; both are imported by name, since LangChain and Matplotlib take their time.
+The names that every notebook uses are here. `stream_lab.experiment.story` has the incident's
+attempts and `stream_lab.experiment.pictures` the pictures; import both by name, since LangChain and
+Matplotlib take long to load.
 """
 
 from stream_lab.experiment import gpu, nesting, scope, verdict
@@ -14,5 +15,6 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Call", "Endpoint", "EndpointError", "Evidence", "Recording", "TaskNumbers",
-    "bundled", "gpu", "nesting", "observe", "open_endpoint", "record", "record_sync", "scope", "traced", "verdict",
+    "bundled", "gpu", "nesting", "observe", "open_endpoint", "record", "record_sync", "scope",
+    "traced", "verdict",
 ]  # fmt: skip

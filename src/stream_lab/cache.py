@@ -1,4 +1,4 @@
-"""The cache folder: things that take long to make, kept between runs and for all clones."""
+"""The cache folder, which all clones share, for what takes long to make."""
 
 from pathlib import Path
 

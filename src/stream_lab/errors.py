@@ -1,8 +1,8 @@
-"""The errors that a reader can act on."""
+"""The errors that a user can act on."""
 
 
 class LabError(Exception):
-    """Base of every error whose text tells a reader what is wrong and what to do.
+    """Base of every error whose text says what is wrong and what to do.
 
     The command line prints the text as one sentence and ends with `exit_status`.
     """
@@ -11,6 +11,6 @@ class LabError(Exception):
 
 
 class Interrupted(LabError):
-    """Raised when Ctrl-C ended a command that keeps what it has; the text says what, or how to go on."""
+    """Raised when Ctrl-C ended a command that keeps its results."""
 
     exit_status = 130

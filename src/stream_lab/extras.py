@@ -8,11 +8,11 @@ from stream_lab.errors import LabError
 
 
 class MissingExtra(LabError):
-    """Raised when an optional part of the kit is not installed; the text says how to install it."""
+    """Raised when an optional package is missing; the text says how to install it."""
 
 
 def missing_extra(error: ModuleNotFoundError) -> MissingExtra | None:
-    """Return what to say of a failed import, or None if no extra brings that module."""
+    """Return the error for a failed import; None: no extra brings the module."""
     module = (error.name or "").partition(".")[0]
     by_extra: dict[str, list[str]] = {}
     try:
@@ -27,23 +27,24 @@ def missing_extra(error: ModuleNotFoundError) -> MissingExtra | None:
     fitting = [extra for extra, modules in by_extra.items() if module in modules]
     if not fitting:
         return None
-    return MissingExtra(_sentence(module, min(fitting, key=lambda extra: len(by_extra[extra]))))
+    return MissingExtra(sentence(module, min(fitting, key=lambda extra: len(by_extra[extra]))))
 
 
 def require(*modules: str, extra: str) -> None:
-    """Check that optional modules are installed, without importing them.
+    """Check that optional packages are installed, without importing them.
 
     Args:
         modules: the top-level names that are about to be imported.
         extra: the extra of stream-lab that brings them.
 
     Raises:
-        MissingExtra: one of them is missing.
+        MissingExtra: a package is missing.
     """
     for module in modules:
         if find_spec(module) is None:
-            raise MissingExtra(_sentence(module, extra))
+            raise MissingExtra(sentence(module, extra))
 
 
-def _sentence(module: str, extra: str) -> str:
+def sentence(module: str, extra: str) -> str:
+    """Say that a package is missing, and how to install it."""
     return f"{module} is not installed; pip install 'stream-lab[{extra}]'."

@@ -152,10 +152,10 @@ def test_it_speaks_tls_and_says_so(certificates: Certificates) -> None:
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
-        (["--ssl-certfile", "{certificate}"], "no certificate with its own key"),
+        (["--ssl-certfile", "{certificate}"], "it is not a certificate with its own key"),
         (
             ["--ssl-certfile", "{certificate}", "--ssl-keyfile", "{other_key}"],
-            "no certificate with its own key",
+            "it is not a certificate with its own key",
         ),
         (["--ssl-certfile", "{certificate}", "--ssl-keyfile", "/nowhere.pem"], "No such file"),
         (["--ssl-certfile", "/nowhere.pem"], "No such file"),

@@ -28,7 +28,7 @@ from tests.fake_vllm.test_cli import run
         ("rules:\n  - scenario: endless\n    strem: true\n", 3, "rules.0.strem"),
         ("rules:\n  - scenario: endless\n  - path: /v1\n", 3, "rules.1.scenario: Field required"),
         ("scenario: [\n", 2, "not valid YAML"),
-        ("- a\n", 1, "a mapping of settings is expected"),
+        ("- a\n", 1, "write a mapping of settings"),
     ],
 )
 def test_what_does_not_fit_is_named_with_its_line(
@@ -44,7 +44,7 @@ def test_what_does_not_fit_is_named_with_its_line(
     assert "\n" not in message
 
 
-def test_a_file_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
+def test_a_missing_file_is_one_sentence(tmp_path: Path) -> None:
     done = run("--config", str(tmp_path / "none.yaml"))
     assert done.returncode == 2
     assert (

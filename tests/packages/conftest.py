@@ -21,13 +21,13 @@ class Installed:
         uv = [UV, "--quiet"]
         subprocess.run([*uv, "venv", "--python", sys.executable, str(folder)], check=True)
         install = ["pip", "install", "--python", str(self.bin / "python")]
-        install += ["--find-links", str(dist)]
         for name in ("stream-deadline", "fake-vllm", "stream-lab"):
             install += [
                 "--refresh-package",
                 name,
             ]  # the wheels of now, not those of an earlier build
-        subprocess.run([*uv, *install, *requirement.split()], check=True)
+        wheels = {**os.environ, "UV_FIND_LINKS": str(dist)}
+        subprocess.run([*uv, *install, *requirement.split()], env=wheels, check=True)
 
     def run(self, *command: str, cwd: Path | None = None) -> "subprocess.CompletedProcess[str]":
         """Run a program of the environment, from a folder that is not the checkout."""

@@ -7,20 +7,22 @@ import pytest
 from rich.console import Console
 
 from stream_lab import Endpoint
-from stream_lab.notebooks.investigation import Plan, Result, find_notebooks, investigate
+from stream_lab.notebooks.executor import Local
+from stream_lab.notebooks.investigation import find_notebooks, tasks_of
+from stream_lab.notebooks.progress import Display
+from stream_lab.notebooks.row import Row, Status
+from stream_lab.notebooks.schedule import run_all
+from stream_lab.notebooks.task import Server
 
-ROOT = Path(__file__).parents[2]
-CHOSEN = [path for path in find_notebooks(ROOT / "notebooks") if "01" <= path.name[:2] <= "08"]
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+CHOSEN = [each for each in find_notebooks(NOTEBOOKS) if "01" <= each.number <= "08"]
 
 
 @pytest.fixture(scope="module")
-def results(server: Endpoint, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Result]:
-    folder = tmp_path_factory.mktemp("run")
-    for name in ("notebooks", "evidence"):
-        (folder / name).mkdir()
-    parameters = {"BASE_URL": server.base_url, "MODEL": server.model, "TIMEOUT": 2.0}
-    plan = Plan(CHOSEN, parameters, jobs=1, folder=folder)
-    return {result.name: result for result in investigate(plan, Console(stderr=True))}
+def rows(server: Endpoint) -> Mapping[str, Row]:
+    tasks = tasks_of(CHOSEN, NOTEBOOKS, Server(server.base_url, server.model), 2.0, jobs=1)
+    with Local(1) as executor, Display(Console(stderr=True)) as display:
+        return {each.row.notebook: each.row for each in run_all(tasks, executor, display)}
 
 
 def test_there_are_eight() -> None:
@@ -28,11 +30,11 @@ def test_there_are_eight() -> None:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("name", [path.stem for path in CHOSEN])
-def test_every_claim_is_as_told(name: str, results: Mapping[str, Result]) -> None:
-    result = results[name]
-    assert not result.error
+@pytest.mark.parametrize("name", [each.name for each in CHOSEN])
+def test_every_claim_is_as_told(name: str, rows: Mapping[str, Row]) -> None:
+    row = rows[name]
+    assert not row.error
     assert [
-        f"{claim.text}: {claim.found}" for claim in result.claims if claim.outcome != "as told"
+        f"{claim.text}: {claim.found}" for claim in row.claims if claim.outcome != "as told"
     ] == []
-    assert result.as_told
+    assert row.status is Status.PASS

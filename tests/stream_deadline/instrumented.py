@@ -1,8 +1,9 @@
 """A program that makes calls under a tracing that patches the SDK, and prints what was traced and what came.
 
-    python -m tests.stream_deadline.instrumented traceloop ChatVllm
+    python -m tests.stream_deadline.instrumented traceloop
 
-The patches cannot all be undone, so each tracing has a process of its own.
+The patches cannot all be undone, so each tracing has a process of its own, in which `ChatVllm` and
+`ChatOpenAI` make the same calls.
 """
 
 import json
@@ -111,35 +112,43 @@ def text(came: Any) -> Any:
     return [each.content for each in came] if isinstance(came, list) else came.content
 
 
-def main(tracing: str, kind: str) -> None:
+KINDS: tuple[type[ChatOpenAI], ...] = (ChatVllm, ChatOpenAI)
+
+
+def main(tracing: str) -> None:
     logging.disable(logging.CRITICAL)
-    make: Callable[..., ChatOpenAI] = ChatVllm if kind == "ChatVllm" else ChatOpenAI
     said: dict[str, dict[str, Any]] = {}
     with Scripted(answer) as server:
 
-        def models(age: str) -> dict[str, ChatOpenAI]:
+        def models(age: str) -> dict[type[ChatOpenAI], dict[str, ChatOpenAI]]:
             # LangChain shares connections among models of one address, and they serve one event loop only.
             return {
-                name: make(
-                    **{
-                        **server.settings,
-                        "base_url": f"{server.root}/{age}/{name}/v1",
-                        "stream_usage": True,
-                    }
-                )
-                for name in CALLS
+                kind: {
+                    name: kind(
+                        **{
+                            **server.settings,
+                            "base_url": f"{server.root}/{kind.__name__}/{age}/{name}/v1",
+                            "stream_usage": True,
+                        }
+                    )
+                    for name in CALLS
+                }
+                for kind in KINDS
             }
 
         older = models("older")
-        if kind == "ChatVllm":
-            for name in ("stream", "astream"):
-                CALLS[name](older[name])  # their chunks are raw as yet
+        for name in ("stream", "astream"):
+            CALLS[name](older[ChatVllm][name])  # their chunks are raw as yet
         traced = TRACINGS[tracing]()
         for age, those in (("older", older), ("newer", models("newer"))):
-            for name, call in CALLS.items():
-                came: list[Any] = []
-                spans = traced(lambda: came.append(call(those[name])))  # noqa: B023  # it is called at once
-                said[f"{age} {name}"] = {"spans": spans, "content": text(came[0])}
+            for kind in KINDS:
+                for name, call in CALLS.items():
+                    came: list[Any] = []
+                    spans = traced(lambda: came.append(call(those[kind][name])))  # noqa: B023  # it is called at once
+                    said[f"{kind.__name__} {age} {name}"] = {
+                        "spans": spans,
+                        "content": text(came[0]),
+                    }
     print(json.dumps(said, default=str))
 
 

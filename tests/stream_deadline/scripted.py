@@ -126,13 +126,17 @@ class Scripted:
     def _write(self, handler: socketserver.StreamRequestHandler, answer: Answer) -> None:
         head = [f"HTTP/1.1 {answer.status} X", "transfer-encoding: chunked"]
         head += [f"{name}: {value}" for name, value in answer.headers.items()]
-        handler.wfile.write("\r\n".join([*head, "", ""]).encode())
+        waiting = "\r\n".join([*head, "", ""]).encode()
         for piece in answer.pieces:
-            if piece:
-                handler.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
-            time.sleep(answer.gap)
+            # Each piece is a chunk of HTTP, and so comes out of the client as it was cut, however many share a packet.
+            waiting += b"%x\r\n%b\r\n" % (len(piece), piece) if piece else b""
+            if answer.gap:
+                handler.wfile.write(waiting)
+                waiting = b""
+                time.sleep(answer.gap)
         if not (answer.stalls or answer.hangs_up):
-            handler.wfile.write(b"0\r\n\r\n")
+            waiting += b"0\r\n\r\n"
+        handler.wfile.write(waiting)
 
 
 def chunk(*choices: dict[str, Any], **more: Any) -> bytes:

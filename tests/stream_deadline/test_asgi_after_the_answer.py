@@ -20,8 +20,8 @@ from stream_deadline._deadline import remaining
 from stream_deadline.asgi import ASGIMessage, DeadlineMiddleware, Receive, Send
 from stream_lab.processes import serve
 from tests.conftest import wait
+from tests.stream_deadline.asgi_caller import EVENTS, JSON, TEXT, Caller, answers, ask, never
 from tests.stream_deadline.sources import Source, elapsed, virtually
-from tests.stream_deadline.test_asgi import EVENTS, JSON, TEXT, Caller, answers, ask, never
 
 LONG = 60.0
 

@@ -20,8 +20,8 @@ from stream_deadline import StreamDeadlineExceeded
 from stream_deadline.asgi import DeadlineMiddleware, Receive, Send
 from stream_lab.processes import Browser, Serving, serve
 from tests.conftest import needs
+from tests.stream_deadline.asgi_caller import EVENTS, Caller, ask, error_of
 from tests.stream_deadline.sources import virtually
-from tests.stream_deadline.test_asgi import EVENTS, Caller, ask, error_of
 
 UI = "https://ui.example"
 OTHER = "https://other.example"

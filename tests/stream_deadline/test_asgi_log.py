@@ -11,8 +11,8 @@ import pytest
 
 from stream_deadline import StreamDeadlineExceeded
 from stream_deadline.asgi import ASGIMessage, DeadlineMiddleware, Receive, Send
+from tests.stream_deadline.asgi_caller import EVENTS, TEXT, Caller, error_of, never
 from tests.stream_deadline.sources import virtually
-from tests.stream_deadline.test_asgi import EVENTS, TEXT, Caller, error_of, never
 
 LINE = "2026-11-26 CRITICAL root all is well"
 FORGED = {

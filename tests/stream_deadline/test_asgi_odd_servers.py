@@ -11,8 +11,8 @@ import pytest
 
 from stream_deadline._asgi_inbox import LONGEST_PAUSE, MAX_UNREAD
 from stream_deadline.asgi import ASGIMessage, DeadlineMiddleware, Receive, Send
+from tests.stream_deadline.asgi_caller import DISCONNECT, TEXT, Caller, answers, ask
 from tests.stream_deadline.sources import elapsed, virtually
-from tests.stream_deadline.test_asgi import DISCONNECT, TEXT, Caller, answers, ask
 
 END: ASGIMessage = {"type": "http.request", "body": b"", "more_body": False}
 MORE: ASGIMessage = {"type": "http.request", "body": b"", "more_body": True}

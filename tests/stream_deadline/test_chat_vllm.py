@@ -16,8 +16,8 @@ from stream_deadline import ChatVllm, StreamDeadlineExceeded
 from stream_lab import Endpoint
 from tests.conftest import ledger
 
-LIMIT = 0.5
-LATEST = 2.0  # wide: the question is whether it stops, not how fast this machine is
+LIMIT = 1.0
+LATEST = 10.0  # wide: the question is whether it stops, not how fast this machine is
 PROMPT = ChatPromptTemplate.from_messages([("user", "{question}")])
 INPUT = {"question": "Why?"}
 
@@ -170,7 +170,7 @@ def test_the_key_is_the_environments_or_a_placeholder_and_is_never_shown(
 
 def freed(endpoint: Endpoint, client: httpx2.Client) -> None:
     """The fake's ledger says that the client left, soon."""
-    until = time.monotonic() + 2
+    until = time.monotonic() + LATEST
     while (entry := ledger(client, endpoint)[-1])["end"] == "running":
         assert time.monotonic() < until, "the server is still generating"
         time.sleep(0.02)

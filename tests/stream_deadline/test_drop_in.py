@@ -16,11 +16,12 @@ from langchain_openai import ChatOpenAI
 from openai.resources.chat.completions import Completions
 
 from stream_deadline import ChatVllm, StreamDeadlineExceeded
+from tests.at_once import at_once
 from tests.stream_deadline.calls import STREAMS, WHOLES
 from tests.stream_deadline.scripted import Answer, Request, Scripted, delta, of_json, stream, whole
 
 FAMILY: Any = importlib.import_module("httpx2" if openai.VERSION >= "3" else "httpx")
-LIMIT = 0.3
+LIMIT = 0.8
 HAS_OPTIONS = "http_socket_options" in ChatOpenAI.model_fields
 by_call = pytest.mark.parametrize("call", ["invoke", "ainvoke", "stream", "astream"])
 
@@ -226,6 +227,7 @@ WAYS: dict[str, Callable[[Any], Any]] = {"plain": lambda resource: resource, "wr
 
 @by_call
 @pytest.mark.parametrize("way", WAYS)
+@at_once
 def test_the_deadline_holds_over_a_client_of_the_users(way: str, call: str) -> None:
     def silent(request: Request) -> Answer:
         return (
@@ -313,8 +315,9 @@ def test_a_model_with_a_proxy_is_pickled_and_serves_two_event_loops(
 
 
 @by_call
+@at_once
 def test_the_deadline_holds_through_a_proxy(call: str) -> None:
-    with Scripted(Answer([], wait=3, hangs_up=True)) as server:
+    with Scripted(Answer([], wait=20, hangs_up=True)) as server:
         model = ChatVllm(
             **{
                 **server.settings,
@@ -326,7 +329,7 @@ def test_the_deadline_holds_through_a_proxy(call: str) -> None:
         started = time.monotonic()
         with pytest.raises(StreamDeadlineExceeded):
             ask(call, model)
-        assert time.monotonic() - started < 2.5
+        assert time.monotonic() - started < 10
 
 
 @by_call

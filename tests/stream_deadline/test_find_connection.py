@@ -14,10 +14,11 @@ import pytest
 
 from stream_deadline import StreamDeadlineExceeded, bounded, bounded_sync
 from stream_deadline import _find_connection as entrances
+from tests.at_once import at_once
 from tests.stream_deadline.scripted import Answer, Request, Scripted, delta, event, response
 
 LIMIT = 0.3
-LATEST = 4.0  # wide: the question is whether it ends
+LATEST = 8.0  # wide: the question is whether it ends
 OTHER: Any = importlib.import_module("httpx")
 BODY: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "Why?"}]}
 INPUT: dict[str, Any] = {"model": "m", "input": "Why?"}
@@ -282,35 +283,39 @@ def ends_on_time(server: Scripted, before: int, started: float) -> None:
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")
 @pytest.mark.parametrize("opened", SYNC)
-def test_a_silent_server_is_left_on_time(opened: str, server: Scripted) -> None:
+@at_once
+def test_a_silent_server_is_left_on_time(opened: str) -> None:
     """The clock begins with the bounded stream, so it is read there."""
-    before, started = len(server.requests), 0.0
+    started = 0.0
+    with Scripted(silent) as server:
 
-    def pull(stream: Any) -> None:
-        nonlocal started
-        started = time.monotonic()
-        with pytest.raises(StreamDeadlineExceeded):
-            list(bounded_sync(stream, LIMIT))
-        ends_on_time(server, before, started)
+        def pull(stream: Any) -> None:
+            nonlocal started
+            started = time.monotonic()
+            with pytest.raises(StreamDeadlineExceeded):
+                list(bounded_sync(stream, LIMIT))
+            ends_on_time(server, 0, started)
 
-    SYNC[opened](server, pull)  # type: ignore[call-arg]
+        SYNC[opened](server, pull)  # type: ignore[call-arg]
     assert started
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")
 @pytest.mark.parametrize("opened", ASYNC)
-def test_a_silent_server_is_left_on_time_by_an_event_loop(opened: str, server: Scripted) -> None:
-    before, started = len(server.requests), 0.0
+@at_once
+def test_a_silent_server_is_left_on_time_by_an_event_loop(opened: str) -> None:
+    started = 0.0
+    with Scripted(silent) as server:
 
-    async def pull(stream: Any) -> None:
-        nonlocal started
-        started = time.monotonic()
-        with pytest.raises(StreamDeadlineExceeded):
-            async for _ in bounded(stream, LIMIT):
-                pass
-        await asyncio.to_thread(ends_on_time, server, before, started)
+        async def pull(stream: Any) -> None:
+            nonlocal started
+            started = time.monotonic()
+            with pytest.raises(StreamDeadlineExceeded):
+                async for _ in bounded(stream, LIMIT):
+                    pass
+            await asyncio.to_thread(ends_on_time, server, 0, started)
 
-    asyncio.run(ASYNC[opened](server, pull))  # type: ignore[call-arg]
+        asyncio.run(ASYNC[opened](server, pull))  # type: ignore[call-arg]
     assert started
 
 
@@ -318,6 +323,7 @@ def test_a_silent_server_is_left_on_time_by_an_event_loop(opened: str, server: S
 @pytest.mark.parametrize("part", ["iter_lines", "iter_bytes", "iter_text", "iter_raw"])
 @pytest.mark.parametrize("family", [httpx2, OTHER], ids=["httpx2", "httpx"])
 @pytest.mark.parametrize("warm", [False, True], ids=["new", "pooled"])
+@at_once
 def test_the_parts_of_a_response_are_bounded(warm: bool, family: Any, part: str) -> None:
     first = iter([Answer([b"warm"])] if warm else [])
     with (
@@ -376,7 +382,7 @@ class Opaque:
         return 1
 
 
-def test_where_nothing_can_be_ended_it_is_said_once() -> None:
+def test_a_source_without_a_connection_is_warned_about_once() -> None:
     entrances._warned.discard(Opaque)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
@@ -390,7 +396,7 @@ def test_where_nothing_can_be_ended_it_is_said_once() -> None:
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")
-def test_with_an_interrupt_of_the_users_nothing_is_said() -> None:
+def test_a_source_with_an_interrupt_is_not_warned_about() -> None:
     entrances._warned.discard(Opaque)
     source = Opaque()
     with pytest.raises(StreamDeadlineExceeded):

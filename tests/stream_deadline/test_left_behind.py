@@ -22,6 +22,7 @@ from stream_deadline._bounded_sync import BoundedIterator
 from stream_deadline._call_group import CallGroup
 from stream_deadline._shutdown import shut_down
 from stream_deadline._watchdog import _watchdog
+from tests.at_once import at_once
 
 LONG = 60.0
 
@@ -39,12 +40,12 @@ def chat(server: FakeVllm, **options: object) -> ChatVllm:
 
 
 def python(script: str, *arguments: str) -> str:
-    """What a script prints, in an interpreter that is given 20 s to come to its end."""
+    """What a script prints, in an interpreter that is given a minute and a half to come to its end."""
     done = subprocess.run(
         [sys.executable, "-W", "error::ResourceWarning", "-c", script, *arguments],
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=90,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
@@ -159,6 +160,7 @@ OPEN_AT_THE_END = {
 
 
 @pytest.mark.parametrize("code", OPEN_AT_THE_END.values(), ids=OPEN_AT_THE_END)
+@at_once
 def test_an_interpreter_ends_with(code: str, server: FakeVllm) -> None:
     script = f"""
 import asyncio, atexit, sys, threading
@@ -256,7 +258,7 @@ class TestALoopThatIsPumped:
     def test_that_stands_still_frees_the_server_at_the_deadline(
         self, warm: bool, server: FakeVllm
     ) -> None:
-        loop, model = asyncio.new_event_loop(), chat(server, timeout=1.0)
+        loop, model = asyncio.new_event_loop(), chat(server, timeout=2.0)
         if warm:
             loop.run_until_complete(
                 model.ainvoke("Why?", extra_body={"fake_scenario": "finite:tokens=2"})
@@ -264,7 +266,7 @@ class TestALoopThatIsPumped:
         server.clear()
         stream = model.astream("Why?")
         loop.run_until_complete(anext(stream))
-        assert freed_within(server, 5)
+        assert freed_within(server, 10)
         with pytest.raises(StreamDeadlineExceeded):
             pump(loop, stream)
         loop.run_until_complete(loop.shutdown_asyncgens())
@@ -275,7 +277,7 @@ class TestALoopThatIsPumped:
     ) -> None:
         loop, model = (
             asyncio.new_event_loop(),
-            chat(server, timeout=1.0, extra_body={"fake_scenario": "no_headers"}),
+            chat(server, timeout=2.0, extra_body={"fake_scenario": "no_headers"}),
         )
         loop.run_until_complete(
             model.ainvoke("Why?", extra_body={"fake_scenario": "finite:tokens=2"})
@@ -284,7 +286,7 @@ class TestALoopThatIsPumped:
         stream = model.astream("Why?")
         first: asyncio.Future[object] = asyncio.ensure_future(anext(stream), loop=loop)
         loop.run_until_complete(asyncio.sleep(0.3))
-        assert freed_within(server, 5)
+        assert freed_within(server, 10)
         with pytest.raises(StreamDeadlineExceeded):
             loop.run_until_complete(first)
         loop.close()
@@ -296,11 +298,11 @@ class TestALoopThatIsPumped:
         self, server: FakeVllm
     ) -> None:
         server.clear()
-        loop, model = asyncio.new_event_loop(), chat(server, timeout=1.0)
+        loop, model = asyncio.new_event_loop(), chat(server, timeout=2.0)
         stream = model.astream("Why?")
         loop.run_until_complete(anext(stream))
         loop.close()
-        assert freed_within(server, 5)
+        assert freed_within(server, 10)
         del stream
 
     def test_whose_caller_leaves_frees_the_server_at_once(self, server: FakeVllm) -> None:
@@ -310,7 +312,7 @@ class TestALoopThatIsPumped:
             stream = model.astream("Why?")
             loop.run_until_complete(anext(stream))
         threading.Thread(target=calls.end).start()
-        assert freed_within(server, 5)
+        assert freed_within(server, 10)
         with pytest.raises(StreamDeadlineExceeded):
             pump(loop, stream)
         loop.close()
@@ -323,12 +325,12 @@ def test_a_chain_left_by_an_outer_time_out_frees_the_server_with_the_collector_o
 
     async def leave() -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(0.5):
+            async with asyncio.timeout(1.0):
                 async for _ in chain.astream({"q": "Why?"}):
                     await asyncio.sleep(
                         0.1
                     )  # the time-out meets it here, where nothing of the chain is awaited
-        assert await asyncio.to_thread(freed_within, server, 5)
+        assert await asyncio.to_thread(freed_within, server, 10)
 
     server.clear()
     gc.disable()

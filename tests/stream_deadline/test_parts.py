@@ -10,11 +10,12 @@ from langchain_core.runnables import RunnableLambda
 from pydantic import BaseModel
 
 from stream_deadline import ChatVllm, StreamDeadlineExceeded
+from tests.at_once import at_once
 from tests.stream_deadline.calls import STREAMS, WHOLES, streaming
 from tests.stream_deadline.scripted import Answer, Request, Scripted, delta, stream, whole
 
-PART = 0.15
-LONGER = 0.4
+PART = 0.5
+LONGER = 1.2
 PARTS = {"first_chunk_timeout": PART, "idle_timeout": PART}
 BOTH = ("first_chunk_timeout", "idle_timeout")
 
@@ -101,7 +102,8 @@ NEVER_IN_PARTS: dict[str, Callable[[Any], Any]] = {
         *(("bind", name) for name in (*WHOLES, "retry")),
     ],
 )
-def test_an_answer_in_one_piece_may_take_longer_than_a_part(
+@at_once
+def test_bounds_for_parts_do_not_act_on_a_whole_answer(
     given: str, call: str, server: Scripted
 ) -> None:
     model = GIVEN[given](server.settings, **PARTS)
@@ -109,7 +111,10 @@ def test_an_answer_in_one_piece_may_take_longer_than_a_part(
 
 
 @pytest.mark.parametrize("call", TOLD_WITH_THE_SCHEMA)
-def test_nor_do_parts_act_that_are_given_with_the_schema(call: str, server: Scripted) -> None:
+@at_once
+def test_bounds_for_parts_that_are_given_with_a_schema_do_not_act_on_a_whole_answer(
+    call: str, server: Scripted
+) -> None:
     """LangChain hands further arguments of `bind_tools` and `with_structured_output` on, as it does those of `bind`."""
     assert TOLD_WITH_THE_SCHEMA[call](ChatVllm(**server.settings), **PARTS)
 
@@ -137,17 +142,15 @@ IN_PARTS: dict[str, Callable[[Any], Any]] = {
     ],
 )
 @pytest.mark.parametrize("part", BOTH)
-def test_what_comes_in_parts_is_bounded_by_them(
-    part: str, given: str, call: str, server: Scripted
-) -> None:
-    model = GIVEN[given](
-        {**server.settings, "default_headers": {"x-says": "1"} if part == "idle_timeout" else {}},
-        **{part: PART},
-    )
-    with pytest.raises(StreamDeadlineExceeded) as caught:
-        IN_PARTS[call](model)
-    assert (caught.value.bound, caught.value.limit) == (part, PART)
-    assert server.requests[-1].left.wait(5)
+@at_once
+def test_bounds_for_parts_act_on_every_kind_of_stream(part: str, given: str, call: str) -> None:
+    with Scripted(answer) as server:
+        says = {"x-says": "1"} if part == "idle_timeout" else {}
+        model = GIVEN[given]({**server.settings, "default_headers": says}, **{part: PART})
+        with pytest.raises(StreamDeadlineExceeded) as caught:
+            IN_PARTS[call](model)
+        assert (caught.value.bound, caught.value.limit) == (part, PART)
+        assert server.requests[-1].left.wait(5)
 
 
 def test_streaming_can_be_asked_for_with_the_bounds_in_one_call(server: Scripted) -> None:
@@ -157,7 +160,9 @@ def test_streaming_can_be_asked_for_with_the_bounds_in_one_call(server: Scripted
     assert caught.value.bound == "first_chunk_timeout"
 
 
-def test_a_call_that_is_watched_from_outside_streams_inside_and_has_parts(server: Scripted) -> None:
+def test_bounds_for_parts_act_on_a_call_that_streams_inside_astream_events(
+    server: Scripted,
+) -> None:
     model = ChatVllm(**server.settings, first_chunk_timeout=PART)
 
     async def node(text: str) -> Any:

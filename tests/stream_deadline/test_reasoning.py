@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from stream_deadline import ChatVllm, StreamDeadlineExceeded
 from stream_deadline._errors import AnswerCutShort
+from tests.at_once import at_once
 from tests.stream_deadline.calls import STREAMS, WHOLES, streaming
 from tests.stream_deadline.scripted import (
     Answer,
@@ -28,7 +29,10 @@ NAMES: dict[str, tuple[str, ...]] = {
     "reasoning_content": ("reasoning_content",),
     "both": ("reasoning", "reasoning_content"),
 }
-GAP, IDLE = 0.03, 0.25
+# A stream that says something takes longer than its bounds, and its pauses are a fortieth of them:
+# a machine that stands still for a while is not taken for a server that does.
+PAUSE, STEPS, WIDE = 0.05, 50, 2.0
+SHORT = 0.3  # for bounds that are to act; nothing is said for twenty times as long
 ROLE = delta("", role="assistant")
 USAGE = {
     "prompt_tokens": 1,
@@ -92,7 +96,7 @@ def test_thoughts_come_once_and_in_order_beside_the_answer(call: str, name: str,
 
 
 @raw_or_not
-def test_they_come_chunk_by_chunk(raw: bool) -> None:
+def test_thoughts_come_chunk_by_chunk(raw: bool) -> None:
     with Scripted(thinks("reasoning")) as server:
         chunks = list(ChatVllm(**server.settings, raw_chunks=raw).stream("Why?"))
     assert [thoughts(each) for each in chunks if thoughts(each)] == [
@@ -106,7 +110,7 @@ def test_they_come_chunk_by_chunk(raw: bool) -> None:
 
 @by_name
 @pytest.mark.parametrize("call", ["invoke", "ainvoke", "batch"])
-def test_a_whole_answer_has_them_too(call: str, name: str) -> None:
+def test_a_whole_answer_has_its_thoughts_too(call: str, name: str) -> None:
     with Scripted(whole("It is.", **dict.fromkeys(NAMES[name], "Let me think."))) as server:
         answer = WHOLES[call](ChatVllm(**server.settings))
     assert (thoughts(answer), answer.content) == ("Let me think.", "It is.")
@@ -123,11 +127,14 @@ def test_a_whole_answer_without_thoughts_has_no_empty_ones() -> None:
 
 @each_way
 @by_name
-def test_what_was_thought_is_a_part_of_what_came(is_async: bool, name: str, raw: bool) -> None:
+@at_once
+def test_the_partial_message_of_an_error_has_the_thoughts(
+    is_async: bool, name: str, raw: bool
+) -> None:
     answer = Answer(thinks(name).pieces[:4], stalls=True)
     with Scripted(answer) as server, pytest.raises(StreamDeadlineExceeded) as caught:
         STREAMS["astream" if is_async else "stream"](
-            ChatVllm(**server.settings, raw_chunks=raw, idle_timeout=IDLE)
+            ChatVllm(**server.settings, raw_chunks=raw, idle_timeout=SHORT)
         )
     assert thoughts(caught.value.partial) == "Let me think."
     with Scripted(Answer(thinks(name).pieces[:5])) as server, pytest.raises(AnswerCutShort) as cut:
@@ -147,7 +154,9 @@ class Reply(BaseModel):
 @by_name
 @pytest.mark.parametrize("method", ["json_schema", "json_mode", "function_calling"])
 @pytest.mark.parametrize("is_async", [True, False])
-def test_structured_answers_do_not_have_them_twice(is_async: bool, method: Any, name: str) -> None:
+def test_a_structured_answer_does_not_have_its_thoughts_twice(
+    is_async: bool, method: Any, name: str
+) -> None:
     words = json.dumps({"text": "hi"})
     call = {
         "index": 0,
@@ -214,13 +223,14 @@ SILENCE: dict[str, dict[str, Any]] = {
 
 @each_way
 @pytest.mark.parametrize("said", PROGRESS)
-def test_what_says_something_keeps_a_stream_from_being_idle(
+@at_once
+def test_a_delta_that_says_something_keeps_a_stream_from_being_idle(
     said: str, is_async: bool, raw: bool
 ) -> None:
-    events = [delta(**PROGRESS[said])] * 12
-    with Scripted(stream(ROLE, *events, delta(finish="stop"), gap=GAP)) as server:
+    events = [delta(**PROGRESS[said])] * STEPS
+    with Scripted(stream(ROLE, *events, delta(finish="stop"), gap=PAUSE)) as server:
         model = ChatVllm(
-            **server.settings, raw_chunks=raw, idle_timeout=IDLE, first_chunk_timeout=IDLE
+            **server.settings, raw_chunks=raw, idle_timeout=WIDE, first_chunk_timeout=WIDE
         )
         STREAMS["astream" if is_async else "stream"](model)
 
@@ -228,14 +238,17 @@ def test_what_says_something_keeps_a_stream_from_being_idle(
 @each_way
 @pytest.mark.parametrize("part", ["first_chunk_timeout", "idle_timeout"])
 @pytest.mark.parametrize("said", SILENCE)
-def test_what_says_nothing_does_not(said: str, part: str, is_async: bool, raw: bool) -> None:
+@at_once
+def test_an_empty_delta_does_not_keep_a_stream_from_being_idle(
+    said: str, part: str, is_async: bool, raw: bool
+) -> None:
     first = [delta("x")] if part == "idle_timeout" else []
     with (
-        Scripted(stream(ROLE, *first, *[delta(**SILENCE[said])] * 40, gap=GAP)) as server,
+        Scripted(stream(ROLE, *first, *[delta(**SILENCE[said])] * 200, gap=0.03)) as server,
         pytest.raises(StreamDeadlineExceeded) as caught,
     ):
         STREAMS["astream" if is_async else "stream"](
-            ChatVllm(**server.settings, raw_chunks=raw, **{part: IDLE})
+            ChatVllm(**server.settings, raw_chunks=raw, **{part: SHORT})
         )
     assert caught.value.bound == part
 
@@ -257,7 +270,7 @@ THINKING: dict[str, list[bytes]] = {
             **SUMMARY,
             part={"type": "summary_text", "text": ""},
         ),
-        *[event("response.reasoning_summary_text.delta", **SUMMARY, delta="hm ")] * 12,
+        *[event("response.reasoning_summary_text.delta", **SUMMARY, delta="hm ")] * STEPS,
     ],
     "text": [
         event("response.output_item.added", output_index=0, item=ITEM),
@@ -270,9 +283,9 @@ THINKING: dict[str, list[bytes]] = {
                 delta="hm ",
             ),
         ]
-        * 12,
+        * STEPS,
     ],
-    "refusal": [*[event("response.refusal.delta", **TEXT, delta="no ")] * 12],
+    "refusal": [*[event("response.refusal.delta", **TEXT, delta="no ")] * STEPS],
     "arguments": [
         event(
             "response.output_item.added",
@@ -291,7 +304,7 @@ THINKING: dict[str, list[bytes]] = {
                 "response.function_call_arguments.delta", item_id="fc_1", output_index=1, delta="1"
             )
         ]
-        * 12,
+        * STEPS,
     ],
 }
 ENDS = event("response.completed", response=response("completed"))
@@ -306,39 +319,40 @@ MESSAGE = {
 
 @pytest.mark.parametrize("is_async", [True, False])
 @pytest.mark.parametrize("kind", THINKING)
+@at_once
 def test_a_response_that_thinks_is_not_idle(kind: str, is_async: bool) -> None:
-    with Scripted(Answer([*BEGINS, *THINKING[kind], ENDS], gap=GAP)) as server:
+    with Scripted(Answer([*BEGINS, *THINKING[kind], ENDS], gap=PAUSE)) as server:
         model = ChatVllm(
-            **server.settings, use_responses_api=True, idle_timeout=IDLE, first_chunk_timeout=IDLE
+            **server.settings, use_responses_api=True, idle_timeout=WIDE, first_chunk_timeout=WIDE
         )
         chunks = STREAMS["astream" if is_async else "stream"](model)
     if kind in ("summary", "text"):
         assert (
             json.dumps([[each.content, each.additional_kwargs] for each in chunks]).count("hm ")
-            == 12
+            == STEPS
         )
 
 
 @pytest.mark.parametrize("is_async", [True, False])
-def test_that_a_response_was_created_says_nothing(is_async: bool) -> None:
-    events = [BEGINS[0], *[BEGINS[1]] * 40]
-    with Scripted(Answer(events, gap=GAP)) as server:
-        model = ChatVllm(**server.settings, use_responses_api=True, first_chunk_timeout=IDLE)
+def test_the_creation_of_a_response_is_no_first_chunk(is_async: bool) -> None:
+    events = [BEGINS[0], *[BEGINS[1]] * 200]
+    with Scripted(Answer(events, gap=0.03)) as server:
+        model = ChatVllm(**server.settings, use_responses_api=True, first_chunk_timeout=SHORT)
         with pytest.raises(StreamDeadlineExceeded) as caught:
             STREAMS["astream" if is_async else "stream"](model)
     assert caught.value.bound == "first_chunk_timeout"
 
 
 @pytest.mark.parametrize("is_async", [True, False])
-def test_the_frame_of_a_response_says_nothing(is_async: bool) -> None:
+def test_an_empty_item_or_part_of_a_response_is_no_first_chunk(is_async: bool) -> None:
     """An item or a part that is opened, and stays empty."""
     part = {"type": "output_text", "text": "", "annotations": []}
     frame = [
         event("response.output_item.added", output_index=1, item=MESSAGE),
         event("response.content_part.added", **TEXT, part=part),
     ]
-    with Scripted(Answer([*BEGINS, *frame * 20], gap=GAP)) as server:
-        model = ChatVllm(**server.settings, use_responses_api=True, first_chunk_timeout=IDLE)
+    with Scripted(Answer([*BEGINS, *frame * 100], gap=0.03)) as server:
+        model = ChatVllm(**server.settings, use_responses_api=True, first_chunk_timeout=SHORT)
         with pytest.raises(StreamDeadlineExceeded) as caught:
             STREAMS["astream" if is_async else "stream"](model)
     assert caught.value.bound == "first_chunk_timeout"

@@ -1,4 +1,4 @@
-"""`stream-lab`: the laboratory's commands, one file each; `app` has them all, and `main` is the program."""
+"""`stream-lab`: the laboratory's commands, one file each; `main` is the program."""
 
 from stream_lab.cli.app import app, main
 

@@ -1,4 +1,4 @@
-"""The program: its commands, its version, and the one place where an error becomes a sentence."""
+"""The program: its commands, its version, and the place where an error becomes a sentence."""
 
 import os
 import signal
@@ -15,6 +15,7 @@ from stream_lab.cli.evidence import evidence
 from stream_lab.cli.history import history
 from stream_lab.cli.matrix import matrix
 from stream_lab.cli.new_relay import new_relay
+from stream_lab.cli.options import Command
 from stream_lab.cli.real_vllm import real_vllm
 from stream_lab.cli.regress import regress
 from stream_lab.cli.run import run
@@ -24,7 +25,7 @@ from stream_lab.extras import missing_extra
 
 
 class Commands(TyperGroup):
-    """The commands. A `LabError` of any of them ends the program with its text and its status."""
+    """The commands; a `LabError` of one ends the program with its text and status."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -40,7 +41,10 @@ class Commands(TyperGroup):
 
 
 app = typer.Typer(
-    cls=Commands, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False
+    cls=Commands,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
 )
 
 
@@ -63,15 +67,15 @@ def stream_lab(
 
 
 for command in (run, matrix, regress, history, evidence, doctor, servers):
-    app.command()(command)
+    app.command(cls=Command)(command)
 app.command("new-relay")(new_relay)
 app.command("real-vllm")(real_vllm)
 
 
 def main() -> None:
     """Run the command that the process was started with."""
-    # A reader's own module may be in the current folder; it comes last, so that it hides nothing that is installed.
+    # A reader's own module may be in the current folder. Last, so that it hides no installed one.
     sys.path.append(os.getcwd())
-    # Ended from outside is like Ctrl-C: everything that was started is stopped on the way out.
+    # SIGTERM acts as Ctrl-C does: the command stops all that it started on its way out.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    app()
+    app(prog_name="stream-lab")

@@ -1,6 +1,5 @@
-"""What several commands share: reading a deadline, a console, a file to write, and an end that waits for no thread."""
+"""Parts that commands share: consoles, pages, and an end that waits for no thread."""
 
-import math
 import os
 import sys
 from pathlib import Path
@@ -10,8 +9,6 @@ from rich.console import Console
 
 from stream_lab.errors import LabError
 
-SHORTEST = 0.5
-"""Seconds; with a shorter deadline the notebooks' bands mean nothing."""
 WIDTH = 140
 """Columns where the output is not a terminal, such as a log of CI."""
 
@@ -20,35 +17,23 @@ class UsageError(LabError):
     """Raised when a command's arguments cannot be used together, or name nothing."""
 
 
-def wide_console(*, stderr: bool = False) -> Console:
-    """Make a console as wide as the terminal, or 140 columns without one."""
-    return Console(
-        stderr=stderr, width=None if os.environ.get("COLUMNS") or os.isatty(1) else WIDTH
-    )
+def screen(*, as_json: bool = False, no_colour: bool = False, width: int | None = None) -> Console:
+    """Make the console for a command's words.
 
-
-def seconds(text: str) -> float:
-    """Read a deadline.
-
-    Raises:
-        UsageError: it is not a number, or too short.
+    Args:
+        as_json: Whether standard output belongs to JSON; then the words go to standard error.
+        no_colour: Whether to print without colours.
+        width: Columns without a terminal; None: rich's own 80.
     """
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not (math.isfinite(value) and value >= SHORTEST):
-        raise UsageError(
-            f"TIMEOUT is '{text}', but it must be a number of seconds, {SHORTEST} or more; 2 is a good start."
-        )
-    return value
+    terminal = bool(os.environ.get("COLUMNS")) or os.isatty(2 if as_json else 1)
+    return Console(stderr=as_json, no_color=no_colour or None, width=None if terminal else width)
 
 
 def write_page(file: Path, text: str) -> None:
-    """Write a page that the reader asked for.
+    """Write a page to a file.
 
     Raises:
-        UsageError: the file cannot be written.
+        UsageError: The file cannot be written.
     """
     try:
         file.write_text(text, encoding="utf-8")
@@ -57,7 +42,7 @@ def write_page(file: Path, text: str) -> None:
 
 
 def interrupted() -> int:
-    """Say that Ctrl-C ended the command; returns the status that shells use for it."""
+    """Say that Ctrl-C ended the command, and return the status that shells use for it."""
     Console(stderr=True).print("stream-lab: Interrupted.", highlight=False)
     return 130
 
@@ -65,7 +50,7 @@ def interrupted() -> int:
 def leave(status: int) -> NoReturn:
     """End the process without waiting for threads.
 
-    A synchronous call that never ends keeps its thread, and such calls are what these commands play.
+    A synchronous call that never ends keeps its thread, and these commands play such calls.
     """
     sys.stdout.flush()
     sys.stderr.flush()

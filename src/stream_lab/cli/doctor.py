@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
-from rich.console import Console
 
-from stream_lab.cli.common import UsageError, interrupted, leave, write_page
-from stream_lab.cli.objects import load
+from stream_lab.cli.common import UsageError, interrupted, leave, screen, write_page
+from stream_lab.cli.load_object import load
+from stream_lab.cli.options import AsJson, NoColour
 from stream_lab.extras import require
 
 
@@ -19,7 +19,7 @@ def doctor(
     url: Annotated[
         str | None,
         typer.Argument(
-            help="Ends in /v1: a model is asked for a stream. Any other is fetched as it is."
+            help="Ending in /v1: asks a model for a stream. Any other is fetched as it is."
         ),
     ] = None,
     code: Annotated[
@@ -32,9 +32,7 @@ def doctor(
     ] = None,
     app: Annotated[
         str | None,
-        typer.Option(
-            help="The application, as module:app; is served here and asked without a proxy."
-        ),
+        typer.Option(help="The application, as module:app; served here and asked without a proxy."),
     ] = None,
     post: Annotated[
         str | None, typer.Option(help="JSON to send by POST, if the address does not end in /v1.")
@@ -49,12 +47,17 @@ def doctor(
         list[Path] | None,
         typer.Option(help="Logs of nginx, gunicorn, uvicorn, hypercorn; may be repeated."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the diagnosis as JSON.")] = False,
     html: Annotated[
         Path | None, typer.Option(help="Where to write a page with the arrivals as a picture.")
     ] = None,
+    as_json: AsJson = False,
+    no_colour: NoColour = False,
 ) -> None:
-    """Find out which layer cuts a stream, or never ends it. Exit status 0 if it is healthy, 1 if not, 2 if it could not be asked."""
+    """Find out which layer cuts a stream, or never ends it.
+
+    Exit status: 0 if the stream is healthy, or the sources hold no trap; 1 if there is a cause, or
+    a trap; 2 if no server answers, a file cannot be read, or the usage is wrong.
+    """
     if code:
         if url is not None and "://" in url:
             raise UsageError("Give an address or --code, not both.")
@@ -62,11 +65,13 @@ def doctor(
     if url is None:
         raise UsageError("Give an address, as http://host:8000/v1, or sources with --code PATH.")
     require("h11", "jinja2", extra="doctor")
-    from stream_lab.doctor import Target, console, examine
+    from stream_lab.doctor import Target, examine
+    from stream_lab.doctor.console import show
+    from stream_lab.doctor.diagnosis import Cause
     from stream_lab.doctor.logs import consider, lines_of
     from stream_lab.doctor.target import only_model
 
-    screen = Console(stderr=as_json)
+    console = screen(as_json=as_json, no_colour=no_colour)
 
     def target(address: str) -> Target:
         chat = address.rstrip("/").endswith("/v1")
@@ -86,7 +91,7 @@ def doctor(
             for log in logs or []:
                 log.open("rb").close()  # before anything is asked
             began = datetime.now()
-            with screen.status("asking") as status:
+            with console.status("asking") as status:
                 found = examine(
                     far,
                     direct=near,
@@ -101,20 +106,27 @@ def doctor(
         raise UsageError(f"{error.filename} cannot be read: {error.strerror}.") from None
     except KeyboardInterrupt:
         leave(interrupted())
+    diagnosis = found.diagnosis
+    # Another way to ask was tried as well, so that a server which does not answer is a finding.
+    compared = direct is not None or app is not None
+    unasked = diagnosis.cause is Cause.UNREACHABLE and not compared
     if as_json:
-        print(json.dumps(found.diagnosis.as_dict(), ensure_ascii=False))
-    else:
-        console.show(found, screen)
+        print(json.dumps(diagnosis.as_dict(), ensure_ascii=False))
+    elif not unasked:
+        show(found, console)
     if html is not None:
         from stream_lab.doctor.page import page
 
         write_page(html, page(found, url))
-        screen.print(f"Page: {html}", highlight=False, soft_wrap=True)
-    leave(0 if found.diagnosis.cause == "healthy" else 1)
+        console.print(f"Page: {html}", highlight=False, soft_wrap=True)
+    if unasked:
+        why = " ".join(diagnosis.evidence).rstrip(".") or diagnosis.meaning.rstrip(".")
+        raise UsageError(f"{why}; {diagnosis.next[:1].lower()}{diagnosis.next[1:]}")
+    leave(0 if diagnosis.cause is Cause.HEALTHY else 1)
 
 
 def _read_sources(paths: list[Path], as_json: bool) -> NoReturn:
-    """Status 0: nothing found, 1: a trap, 2: something could not be read."""
+    """Print the traps in sources, and end with the status."""
     from stream_lab.lint import render, survey
 
     seen = survey(paths)
@@ -125,7 +137,8 @@ def _read_sources(paths: list[Path], as_json: bool) -> NoReturn:
             print(render(seen.findings))
         traps = sum(finding.is_trap for finding in seen.findings)
         print(
-            f"{traps} {'trap' if traps == 1 else 'traps'} in {seen.files:,} files, {seen.lines:,} lines."
+            f"{traps} {'trap' if traps == 1 else 'traps'} in {seen.files:,} files, {seen.lines:,} "
+            "lines."
         )
     raise typer.Exit(
         1 if any(finding.is_trap for finding in seen.findings) else 2 if seen.findings else 0

@@ -1,38 +1,39 @@
-"""`stream-lab evidence`: the attempts against a server, with every witness."""
+"""`stream-lab evidence`: the incident's attempts against a server, with every witness."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from stream_lab.cli.common import UsageError, seconds
+from stream_lab.cli.common import UsageError, screen
+from stream_lab.cli.options import AsJson, BaseUrl, Model, NoColour, check_model, seconds
 from stream_lab.errors import Interrupted
 
 
 def evidence(
-    base_url: Annotated[
-        str | None,
-        typer.Option(
-            help="An OpenAI-compatible server, http://host:port/v1; without it, the bundled fake."
-        ),
-    ] = None,
-    model: Annotated[
-        str | None, typer.Option(help="The model's name; without it, the only one the server has.")
-    ] = None,
+    base_url: BaseUrl = None,
+    model: Model = None,
     timeout: Annotated[str, typer.Option(help="The deadline, in seconds.")] = "5.0",
     gpu_probe: Annotated[
         str | None,
         typer.Option(
-            help="Command that watches the GPU, as 'ssh gpu nvidia-smi …'; without it, GPU_PROBE or this machine's."
+            help="Command that watches the GPU, as 'ssh gpu nvidia-smi …'; without it, "
+            "GPU_PROBE or this machine's."
         ),
     ] = None,
     direct: Annotated[bool, typer.Option("--direct", help="Also without a chain.")] = False,
     out: Annotated[Path, typer.Option(help="Folder for evidence.json and evidence.png.")] = Path(
         "runs/evidence"
     ),
+    as_json: AsJson = False,
+    no_colour: NoColour = False,
 ) -> None:
-    """Play the incident's attempts against a server, with its metrics and its GPU as witnesses. Exit status 0 if it went as told."""
+    """Play the incident's attempts against a server, watched by its metrics and its GPU.
+
+    Exit status: 0 if the attempts went as the story tells; 1 if they did not; 2 if the server could
+    not show it or be used, or the usage is wrong.
+    """
     import asyncio
 
     from stream_lab.experiment import pictures
@@ -49,7 +50,8 @@ def evidence(
     from stream_lab.experiment.saved_evidence import SavedEvidence
 
     deadline = seconds(timeout)
-    console = Console()
+    check_model(base_url, model)
+    console = screen(as_json=as_json, no_colour=no_colour)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -73,7 +75,8 @@ def evidence(
     for trial in trials:
         saw = f"; the GPU {trial.gpu_after}" if trial.gpu_after else ""
         console.print(
-            f"{trial.attempt}, {trial.way}: {trial.call.verdict}; the server: {trial.call.server}{saw}",
+            f"{trial.attempt}, {trial.way}: {trial.call.verdict}; the server: "
+            f"{trial.call.server}{saw}",
             highlight=False,
             soft_wrap=True,
         )
@@ -81,10 +84,16 @@ def evidence(
         console.print(by_itself, highlight=False, soft_wrap=True)
     outcome = told(trials)
     console.print(f"{outcome.mark} {witnesses.words}.", highlight=False, soft_wrap=True)
-    SavedEvidence.of(trials, witnesses, outcome).write(out)
-    (out / "evidence.png").write_bytes(
-        pictures.at_work(trials, title=f"{outcome.capitalize()}: {witnesses.words}").png()
-    )
+    saved = SavedEvidence.of(trials, witnesses, outcome)
+    try:
+        saved.write(out)
+        (out / "evidence.png").write_bytes(
+            pictures.at_work(trials, title=f"{outcome.capitalize()}: {witnesses.words}").png()
+        )
+    except OSError as error:
+        raise UsageError(f"{out} cannot be written to: {error.strerror}.") from None
+    if as_json:
+        print(json.dumps(saved.as_dict(), ensure_ascii=False))
     console.print(
         f"Evidence: {out}/evidence.json, {out}/evidence.png", highlight=False, soft_wrap=True
     )

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from stream_lab.cli.common import UsageError, interrupted, leave
-from stream_lab.cli.objects import load
+from stream_lab.cli.common import UsageError, interrupted, leave, screen
+from stream_lab.cli.load_object import load
+from stream_lab.cli.options import AsJson, NoColour, Only, select
 from stream_lab.extras import require
 
 
@@ -20,34 +20,36 @@ def matrix(
             help="Classes like ChatOpenAI, as my_module:MyChat; without any, the story's four."
         ),
     ] = None,
-    only: Annotated[
-        str, typer.Option(help="Cells whose name contains this, as 'stall' or 'endless × astream'.")
-    ] = "",
+    only: Only = "",
     jobs: Annotated[int, typer.Option(min=1, max=32, help="Cells at a time.")] = 6,
     late_ms: Annotated[
         float,
         typer.Option(min=1, help="Milliseconds a call may be late; 50 on a quiet machine, 1 job."),
     ] = 250.0,
-    deadline: Annotated[
+    timeout: Annotated[
         float, typer.Option(min=0.3, help="The deadline of each call, in seconds.")
     ] = 0.5,
     uvloop: Annotated[
         bool, typer.Option("--uvloop", help="On uvloop's event loops, not asyncio's.")
     ] = False,
     picture: Annotated[Path | None, typer.Option(help="Where to draw it, as matrix.png.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
+    as_json: AsJson = False,
+    no_colour: NoColour = False,
 ) -> None:
-    """Play every server behaviour against every way to call a model. Exit status 0 if every cell of the last class holds."""
+    """Play every server behaviour against every way to call a model.
+
+    Exit status: 0 if every cell of the last class holds; 1 if one does not; 2 if a class cannot be
+    loaded, or the usage is wrong. `--only` selects cells, as stall or "endless × astream".
+    """
     from stream_lab.matrix import report
     from stream_lab.matrix.cells import cells
 
-    chosen = [cell for cell in cells() if only in cell.name]
-    if not chosen:
-        raise UsageError(f"No cell's name contains '{only}'.")
+    names = set(select((cell.name for cell in cells()), only, "cell"))
+    chosen = [cell for cell in cells() if cell.name in names]
     if picture is not None and not picture.absolute().parent.is_dir():
         raise UsageError(f"There is no folder {picture.parent} to draw into.")
     models = report.named(classes or report.STORY, partial(load, example="my_module:MyChat"))
-    console = Console(stderr=as_json)
+    console = screen(as_json=as_json, no_colour=no_colour)
     if uvloop:
         require("uvloop", extra="lab")
     new_loop = importlib.import_module("uvloop").new_event_loop if uvloop else None
@@ -58,7 +60,7 @@ def matrix(
             console,
             jobs=jobs,
             lateness=late_ms / 1000,
-            deadline=deadline,
+            deadline=timeout,
             new_loop=new_loop,
         )
     except KeyboardInterrupt:
@@ -71,7 +73,7 @@ def matrix(
         from stream_lab.matrix.picture import heat_map
 
         picture.write_bytes(
-            heat_map(played, title=f"{len(chosen)} cells, a deadline of {deadline:g} s").png()
+            heat_map(played, title=f"{len(chosen)} cells, a deadline of {timeout:g} s").png()
         )
         console.print(f"Picture: {picture}", highlight=False, soft_wrap=True)
     leave(0 if all(result.holds for result in list(played.values())[-1]) else 1)

@@ -1,4 +1,4 @@
-"""`stream-lab new-relay`: the template of a server, written out."""
+"""`stream-lab new-relay`: write the template of a server."""
 
 import shlex
 import sys
@@ -14,12 +14,16 @@ def new_relay(
         Path, typer.Argument(metavar="DIR", help="Where to put it: an empty folder, or a new one.")
     ],
 ) -> None:
-    """Write a server that stands between callers and a vLLM, with its tests: FastAPI, every bound, nginx and gunicorn."""
+    """Write a relay between callers and a vLLM, as a project of its own.
+
+    It is a FastAPI application with its tests, every bound, nginx and gunicorn. Exit status: 0 if
+    it was written; 2 if it could not be, or the usage is wrong.
+    """
     from stream_lab.relay.new import write
 
     files = write(folder)
     console = Console(soft_wrap=True, highlight=False, markup=False)
-    console.print(f"{len(files)} files in {folder}; its README.md says what is what. Go on with")
+    console.print(f"{len(files)} files in {folder}; its README.md describes them. Go on with")
     python = shlex.quote(sys.executable)
     console.print(f"  cd {shlex.quote(str(folder))} && {python} -m pytest")
     console.print(f"  BASE_URL=http://gpu:8000/v1 MODEL=my-model {python} -m relay")

@@ -1,12 +1,14 @@
 """`stream-lab regress`: notebooks over endpoints and versions."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from stream_lab.cli.common import wide_console
+from stream_lab.cli.common import WIDTH, screen
+from stream_lab.cli.options import AsJson, NoColour, Only, select
 from stream_lab.errors import Interrupted
 from stream_lab.extras import require
 
@@ -16,8 +18,7 @@ def regress(
         "regress.yaml"
     ),
     against: Annotated[
-        str,
-        typer.Option(help="What to hold it against: last (good), a run's name, a summary.json."),
+        str, typer.Option(help="The baseline: last (good), a run's name, or a summary.json.")
     ] = "last",
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the newest run, or with --run NAME.")
@@ -25,7 +26,7 @@ def regress(
     name: Annotated[
         str | None, typer.Option("--run", help="The run's name; without it, the time.")
     ] = None,
-    only: Annotated[str, typer.Option(help="Cells whose name contains this, as seed/04.")] = "",
+    only: Only = "",
     jobs: Annotated[
         int | None,
         typer.Option(min=1, max=64, help="Notebooks at a time; without it, as configured."),
@@ -33,37 +34,52 @@ def regress(
     scheduler: Annotated[
         str | None, typer.Option(help="A Dask cluster, as tcp://host:8786.")
     ] = None,
-    outputs: Annotated[
-        str | None, typer.Option(help="Where to put it: a folder, or any fsspec URL.")
+    out: Annotated[
+        str | None,
+        typer.Option(
+            help="Where to put it: a folder, or any fsspec URL; without it, as configured."
+        ),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the cells and run nothing.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+    as_json: AsJson = False,
+    no_colour: NoColour = False,
 ) -> None:
-    """Run notebooks over endpoints × versions. Exit status 0 if all is as expected, 1: a regression, 2: it could not be told."""
-    require("ipykernel", "matplotlib", "papermill", extra="lab")
-    from stream_lab.regress import build_plan, execute, load, show, show_plan, watching
-    from stream_lab.regress.executors import Cluster, Local
+    """Run notebooks over endpoints × versions, and compare with the last good run.
 
-    console = wide_console(stderr=as_json)
+    Exit status: 0 if all is as expected; 1 for a regression; 2 if the run could not tell, or the
+    usage is wrong. `--only` selects cells by words of their names, as seed/04 or "04,05".
+    """
+    require("ipykernel", "matplotlib", "papermill", extra="lab")
+    from stream_lab.notebooks.executor import Local
+    from stream_lab.notebooks.progress import Display
+    from stream_lab.regress import build_plan, execute, load, show, show_plan
+    from stream_lab.regress.cluster import Cluster
+
+    console = screen(as_json=as_json, no_colour=no_colour, width=WIDTH)
+    chosen = load(config)
+    changes = {"jobs": jobs, "outputs": out}
+    chosen = chosen.model_copy(
+        update={key: value for key, value in changes.items() if value is not None}
+    )
+    plan = build_plan(
+        chosen,
+        config.parent,
+        against=against,
+        resume=resume,
+        name=name,
+        select=partial(select, only=only, what="cell"),
+    )
+    if dry_run:
+        show_plan(plan, console)
+        return
     try:
-        chosen = load(config)
-        changes = {"jobs": jobs, "outputs": outputs}
-        chosen = chosen.model_copy(
-            update={key: value for key, value in changes.items() if value is not None}
-        )
-        plan = build_plan(
-            chosen, config.parent, against=against, resume=resume, name=name, only=only
-        )
-        if dry_run:
-            show_plan(plan, console)
-            return
         with (
             Local(chosen.jobs) if scheduler is None else Cluster(scheduler) as executor,
-            watching(console) as watcher,
+            Display(console) as display,
         ):
-            summary = execute(plan, executor, watcher)
+            summary = execute(plan, executor, display)
     except KeyboardInterrupt:
         raise Interrupted(
             f"Interrupted; go on with: stream-lab regress --resume --run {plan.name}"

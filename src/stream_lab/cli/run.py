@@ -1,89 +1,104 @@
 """`stream-lab run`: the whole investigation."""
 
+import json
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from stream_lab.cli.common import UsageError, seconds, wide_console
+from stream_lab.cli.common import WIDTH, UsageError, screen
+from stream_lab.cli.options import (
+    AsJson,
+    BaseUrl,
+    Model,
+    NoColour,
+    Only,
+    check_model,
+    seconds,
+    select,
+)
 from stream_lab.errors import Interrupted
 from stream_lab.extras import require
 
 
 def run(
-    base_url: Annotated[
-        str | None,
-        typer.Option(
-            help="An OpenAI-compatible server, http://host:port/v1; without it, the bundled fake."
-        ),
-    ] = None,
-    model: Annotated[
-        str | None, typer.Option(help="The model's name; without it, the only one the server has.")
-    ] = None,
+    base_url: BaseUrl = None,
+    model: Model = None,
     timeout: Annotated[
         str, typer.Option(help="The deadline the notebooks work with, in seconds.")
     ] = "2.0",
-    runs: Annotated[Path, typer.Option(help="Where to put this run's folder.")] = Path("runs"),
+    out: Annotated[Path, typer.Option(help="Where to put this run's folder.")] = Path("runs"),
     notebooks: Annotated[Path, typer.Option(help="Where the notebooks are.")] = Path("notebooks"),
-    only: Annotated[str | None, typer.Option(help="Run these notebooks only: 04,05.")] = None,
+    only: Only = "",
     jobs: Annotated[
         int | None,
         typer.Option(min=1, max=8, help="Notebooks at a time; 2 on the fake, 1 on your server."),
     ] = None,
+    as_json: AsJson = False,
+    no_colour: NoColour = False,
 ) -> None:
-    """Run the investigation: every notebook, one table of claims, one report. Exit status 0 if every claim came out as told."""
+    """Run the investigation: every notebook, one table of claims, one report.
+
+    Exit status: 0 if every claim held; 1 if one did not, was not shown, or a notebook did not run
+    to its end; 2 if nothing could be run, the results cannot be written, or the usage is wrong. A
+    notebook whose programs are not installed is not run, and does not count.
+    """
     require("ipykernel", "matplotlib", "papermill", extra="lab")
     from stream_lab.experiment.endpoint import open_endpoint
     from stream_lab.notebooks import report
-    from stream_lab.notebooks.investigation import (
-        Plan,
-        Result,
-        find_notebooks,
-        investigate,
-        make_run_folder,
-    )
+    from stream_lab.notebooks.executor import Local
+    from stream_lab.notebooks.folder import FolderError, RunFolder
+    from stream_lab.notebooks.investigation import find_notebooks, tasks_of
+    from stream_lab.notebooks.progress import Display
+    from stream_lab.notebooks.schedule import run_all
+    from stream_lab.notebooks.task import Server
     from stream_lab.processes.programs import missing
 
-    console = wide_console()
+    console = screen(as_json=as_json, no_colour=no_colour, width=WIDTH)
     deadline = seconds(timeout)
+    check_model(base_url, model)
     started = time.monotonic()
-    chosen = [
-        path
-        for path in find_notebooks(notebooks)
-        if only is None or path.name[:2] in only.split(",")
-    ]
-    if not chosen:
-        raise UsageError(f"--only {only} names none of the notebooks.")
-    lacking = {path: why for path in chosen if (why := missing(path.name[:2]))}
-    if only is not None and lacking:
-        raise UsageError(next(iter(lacking.values())))
-    chosen = [path for path in chosen if path not in lacking]
-    folder = make_run_folder(runs)
+    every = find_notebooks(notebooks)
+    names = select((notebook.name for notebook in every), only, "notebook")
+    chosen = [notebook for notebook in every if notebook.name in names]
+    lacking = [missing(notebook.number) for notebook in chosen]
+    if all(lacking):
+        raise UsageError(lacking[0])
+    folder = RunFolder(out)
     with open_endpoint(base_url, model) as server:
-        kind = (
-            "the bundled fake"
-            if base_url is None
-            else f"{'a fake' if server.is_fake else 'a real server'} at {server.base_url}"
-        )
-        notes = server.notes + [
-            f"Notebook {path.name[:2]} was left out. {why}" for path, why in lacking.items()
-        ]
-        name = server.model
-    parameters = {"BASE_URL": base_url, "MODEL": model, "TIMEOUT": deadline}
-    plan = Plan(chosen, parameters, jobs or (2 if base_url is None else 1), folder)
-    results: list[Result] = []
-    interrupted = False
+        fake = "a fake" if server.is_fake else "a real server"
+        kind = "the bundled fake" if base_url is None else f"{fake} at {server.base_url}"
+        words, notes = f"{kind}, model '{server.model}'", server.notes
+    at_a_time = jobs or (2 if base_url is None else 1)
+    tasks = tasks_of(chosen, notebooks, Server(base_url, model), deadline, at_a_time)
+    rows = {task.row.cell: task.row for task in tasks}
+    stopped: KeyboardInterrupt | FolderError | None = None
     try:
-        results.extend(investigate(plan, console))
-    except KeyboardInterrupt:
-        interrupted = True
+        with (
+            Local(at_a_time) as executor,
+            Display(console) as display,
+            closing(run_all(tasks, executor, display)) as results,
+        ):
+            display.began({notebook.name: notebook.length for notebook in chosen})
+            for result in results:
+                rows[result.row.cell] = result.row
+                folder.keep(result)
+                display.ended(result.row)
+    except (KeyboardInterrupt, FolderError) as error:
+        stopped = error
     summary = report.Summary(
-        f"{kind}, model '{name}'", notes, deadline, time.monotonic() - started, interrupted, results
+        words, notes, deadline, time.monotonic() - started, stopped is not None, list(rows.values())
     )
+    if as_json:
+        print(json.dumps(summary.as_dict(), ensure_ascii=False))
+    else:
+        report.show(summary, console)
+    if isinstance(stopped, FolderError):
+        raise stopped
     page = report.write(summary, folder)
-    report.show(summary, console)
     console.print(f"Report: {page}", highlight=False, soft_wrap=True)
-    if interrupted:
+    if stopped is not None:
         raise Interrupted("Interrupted; what had run by then is kept in the report.")
     raise typer.Exit(0 if summary.as_told else 1)

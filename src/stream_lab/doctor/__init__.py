@@ -1,6 +1,7 @@
-"""The doctor: which layer cuts a stream, or never ends it.
+"""The doctor: find the layer that cuts a stream, or never ends it.
 
-`examine(target)` asks, listens and gives one cause, with what speaks for it, what would refute it, and what to do next.
+`examine(target)` requests streams, listens, and returns one cause, with the evidence for it, what
+would refute it, and what to do next.
 """
 
 from stream_lab.doctor.diagnosis import Cause, Diagnosis

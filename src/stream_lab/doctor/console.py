@@ -1,4 +1,4 @@
-"""The diagnosis for people: one screen of text."""
+"""The diagnosis as one screen of text."""
 
 from rich.console import Console
 from rich.markup import escape
@@ -17,27 +17,26 @@ ENDS = {
     End.WHOLE: "┤",
     End.CLOSED: "✖ closed",
     End.RESET: "✖ reset",
-    End.BROKEN: "✖ no HTTP",
+    End.BROKEN: "✖ not HTTP",
     End.WATCHED: "… still open",
 }
 
 
 def show(examination: Examination, console: Console) -> None:
-    """Cause, evidence, timeline, and what to do next."""
+    """Print cause, evidence, timelines, and what to do next."""
     found = examination.diagnosis
     colour = "green" if found.cause is Cause.HEALTHY else "red"
     where = f", {found.layer}" if found.layer else ""
     console.print(
-        f"[bold {colour}]{found.cause}[/]{where} ({_sure(found.confidence)}). {escape(found.meaning)}",
+        f"[bold {colour}]{found.cause}[/]{where} ({_sure(found.confidence)}). "
+        f"{escape(found.meaning)}",
         highlight=False,
     )
     console.print()
     for sentence in found.evidence:
         console.print(Padding(f"• {escape(sentence)}", (0, 0, 0, 2)), highlight=False)
     if found.also:
-        console.print(
-            Padding(f"• Besides: {', '.join(found.also)}.", (0, 0, 0, 2)), highlight=False
-        )
+        console.print(Padding(f"• Also: {', '.join(found.also)}.", (0, 0, 0, 2)), highlight=False)
     table = Table.grid(padding=(0, 2))
     for layer, heard in examination.heard.items():
         for transcript in heard:
@@ -59,7 +58,7 @@ def show(examination: Examination, console: Console) -> None:
 
 
 def timeline(transcript: Transcript) -> str:
-    """When tokens came, as a row of blocks, and how it ended."""
+    """Return the arrival of tokens as a row of blocks, and how the stream ended."""
     tokens, end = Facts(transcript).tokens, max(transcript.ended, 1e-9)
     counts = [0] * WIDTH
     for at in tokens:

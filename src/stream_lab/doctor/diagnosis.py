@@ -1,4 +1,4 @@
-"""One cause, and everything that is needed to believe it or not."""
+"""The diagnosis: one cause, with the evidence for it."""
 
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
@@ -32,37 +32,39 @@ class Cause(StrEnum):
 
 MEANING = {
     Cause.HEALTHY: "Tokens flowed and ended as the protocol says.",
-    Cause.NOT_STREAMING: "One body came although a stream was asked for.",
-    Cause.BUFFERED: "A proxy or middleware on the way collects tokens and hands them over in heaps.",
+    Cause.NOT_STREAMING: "The answer came as one body although a stream was requested.",
+    Cause.BUFFERED: "A proxy or middleware collects tokens and passes them on in bursts.",
     Cause.IDLE_CUT: "The connection is closed after a silence of a certain length.",
-    Cause.TOTAL_CUT: "The connection is closed after a certain time, also while tokens come.",
+    Cause.TOTAL_CUT: "The connection is closed after a certain time, even while tokens arrive.",
     Cause.SERVER_ENDED: "The server ended its answer before it was complete.",
-    Cause.PROXY_ENDED: "What stands before the server ended the answer.",
-    Cause.CLIENT_ENDED: "The client left.",
-    Cause.NEVER_ENDS: "It was still open when the watch was over: nothing on the path bounds the whole.",
-    Cause.KEEPALIVE_ONLY: "Bytes flow, the answer does not: comments or empty deltas only.",
-    Cause.SLOW_FIRST_TOKEN: "The first token takes long; after it all is well.",
-    Cause.BAD_FRAMING: "What comes breaks the protocol.",
-    Cause.MISSING_DONE: "The stream ends without the mark of its end.",
-    Cause.LOOP_BLOCKED: "Streams beside each other stop together: one of them blocks the event loop.",
-    Cause.GENERATES_AFTER_LEAVE: "The server goes on generating after its client has left.",
-    Cause.HTTP_ERROR: "The answer is an error, not a stream.",
-    Cause.NOT_SSE: "What came is no stream of events.",
-    Cause.UNREACHABLE: "No server answers there.",
+    Cause.PROXY_ENDED: "A layer in front of the server ended the answer.",
+    Cause.CLIENT_ENDED: "The client disconnected.",
+    Cause.NEVER_ENDS: "It was still open when the watch was over: "
+    "nothing on the path bounds the whole.",
+    Cause.KEEPALIVE_ONLY: "Only comments or empty deltas arrive: bytes flow, the answer does not.",
+    Cause.SLOW_FIRST_TOKEN: "The first token takes long; after it, the stream is healthy.",
+    Cause.BAD_FRAMING: "The bytes that arrive break the protocol.",
+    Cause.MISSING_DONE: "The stream ends without its end marker.",
+    Cause.LOOP_BLOCKED: "Concurrent streams stop together: one of them blocks the event loop.",
+    Cause.GENERATES_AFTER_LEAVE: "The server keeps generating after its client has disconnected.",
+    Cause.HTTP_ERROR: "The answer is an error and not a stream.",
+    Cause.NOT_SSE: "The answer is not a stream of events.",
+    Cause.UNREACHABLE: "No server answers at this address.",
 }
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """One cause.
+    """One cause, with the evidence for it.
 
     Attributes:
-        layer: the first layer at which it is seen: "direct", "proxied", "in-process"; empty: only one was looked at.
-        confidence: from 0 to 1, how sure; 0.9 and more: it would take a coincidence to be wrong.
-        evidence: what was seen, a sentence each.
+        layer: the first layer that shows it: "direct", "proxied", "in-process". Empty: only one
+            layer was examined.
+        confidence: from 0 to 1. From 0.9 on, only a coincidence would make it wrong.
+        evidence: the observations, one sentence each.
         next: what to do now.
-        refuted_by: what would show that it is something else.
-        also: what else is wrong.
+        refuted_by: an observation that would point to another cause.
+        also: further faults.
     """
 
     cause: Cause
@@ -78,14 +80,12 @@ class Diagnosis:
         return MEANING[self.cause]
 
     def as_dict(self) -> dict[str, Any]:
-        """As `--json` prints it."""
+        """Return the object that `--json` prints."""
         return asdict(self)
 
 
 def schema() -> dict[str, Any]:
-    """What `--json` prints, as a JSON schema."""
+    """Return the JSON schema of what `--json` prints."""
     found = TypeAdapter(Diagnosis).json_schema()
-    found.pop(
-        "description", None
-    )  # some versions of pydantic put the class's own in, others do not
+    found.pop("description", None)  # only some versions of pydantic add the class's docstring
     return found

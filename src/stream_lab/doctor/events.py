@@ -1,7 +1,8 @@
-"""A body as Server-Sent Events with their times, and what each says of the answer.
+"""The Server-Sent Events of a body, with their times and meanings.
 
-Source of the format: https://html.spec.whatwg.org/multipage/server-sent-events.html (lines end in LF, CR LF or CR; an empty line ends
-an event; a line that begins with a colon is a comment; fields that are not known are skipped).
+Source of the format: https://html.spec.whatwg.org/multipage/server-sent-events.html. Lines end in
+LF, CR LF or CR; an empty line ends an event; a line that begins with a colon is a comment; unknown
+fields are skipped.
 """
 
 import json
@@ -14,39 +15,50 @@ FIELDS = {"data", "event", "id", "retry"}
 
 
 class Says(StrEnum):
-    """What an event means for the answer."""
+    """The meaning of an event for the answer."""
 
-    TOKEN = "token"  # text, a tool's call, a thought: something new
+    TOKEN = "token"  # text, a tool call, reasoning: something new
     NOTHING = "nothing"  # an empty delta, a role, a count of tokens
-    FINISHED = "finished"  # the model's reason for its end
+    FINISHED = "finished"  # the model's finish reason
     DONE = "done"  # the end of the stream: [DONE], or an event of that name
     ERROR = "error"
     COMMENT = "comment"
-    FAULT = "fault"  # what should not be there
-    HALF = "half"  # an event without its end; `at` is when it began
+    FAULT = "fault"  # a violation of the protocol
+    HALF = "half"  # an incomplete event; `at` is its beginning
 
 
 @dataclass(frozen=True)
 class Event:
-    """One event or comment. `at`: when its last byte came, in seconds. `text`: of a token; else what is worth quoting."""
+    """An event or a comment.
+
+    Attributes:
+        at: when its last byte arrived, in seconds since the request.
+        says: its meaning.
+        text: the text of a token; otherwise a text worth quoting.
+        name: the name of the event. Empty: it has none.
+        answer: the id of the answer that a chunk belongs to.
+        model: the name of the model in a chunk.
+    """
 
     at: float
     says: Says
     text: str = ""
     name: str = ""
-    answer: str = ""  # the id of the answer that a chunk says it belongs to
+    answer: str = ""
     model: str = ""
 
 
 def events_of(pieces: Iterable[tuple[float, bytes]], *, chat: bool) -> list[Event]:
     """Return the events of a body.
 
-    `chat`: it is OpenAI's protocol, so that data which is not JSON is a fault and not a text.
+    Args:
+        pieces: the pieces of the body, each with its time in seconds.
+        chat: whether the protocol is OpenAI's, in which data must be JSON.
     """
     found: list[Event] = []
     lines: list[str] = []
     rest, at, after_cr = b"", 0.0, False
-    began = 0.0  # when the first byte of the event came that is being read
+    began = 0.0  # when the current event's first byte arrived
     for came, data in pieces:
         at = came
         if after_cr and data.startswith(b"\n"):
@@ -138,6 +150,6 @@ def _message(body: Any) -> str:
 
 
 def quote(text: str) -> str:
-    """Short, and without anything that a terminal would act upon."""
+    """Return a text shortened, and without characters that control a terminal."""
     shown = "".join(each if each.isprintable() else "·" for each in text)
     return shown if len(shown) <= 120 else f"{shown[:119]}…"

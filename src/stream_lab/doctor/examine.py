@@ -1,4 +1,4 @@
-"""The examination: which streams are asked for, in what order, and what is made of them at each layer."""
+"""The examination: which streams are requested, in what order, and what each layer shows."""
 
 import time
 from collections.abc import Callable
@@ -20,23 +20,22 @@ from stream_lab.experiment.witness import Witness
 from stream_lab.http.capture import End
 
 HELD = 0.7  # seconds by which a repeated request comes later than its connection
-AFTER_DONE = 2.0  # seconds to wait for the end of a body whose end was said
-PAUSE = 0.8  # seconds without a token, in a stream that has a pace, that make one look at its neighbours
-STAY = 3.0  # seconds in a stream that is left, if little comes
-FREE_WITHIN = 0.5  # seconds that a model's server may take to see that its client has left; a real vLLM on a busy CPU took 0.2
-APART = 0.35  # seconds between the starts of neighbouring streams
-SAME = 0.2  # seconds; less than that, so that a pause of each stream's own does not look like one of all
-OPEN = (
-    Cause.NEVER_ENDS,
-    Cause.KEEPALIVE_ONLY,
-    Cause.SLOW_FIRST_TOKEN,
-)  # what something before the server may turn into a cut, or repair
+AFTER_DONE = 2.0  # seconds to wait for the end of a body after the stream's last event
+PAUSE = 0.8  # seconds without a token, in a steady stream, that call for streams side by side
+STAY = 3.0  # seconds in a stream before disconnecting, if little arrives
+FREE_WITHIN = 0.5
+"""Seconds a model's server may take to notice a disconnect; a real vLLM on a busy CPU took 0.2."""
+APART = 0.35  # seconds between the starts of streams side by side
+SAME = 0.2
+"""Seconds between moments that count as one; less than `APART`, to tell pauses apart."""
+OPEN = (Cause.NEVER_ENDS, Cause.KEEPALIVE_ONLY, Cause.SLOW_FIRST_TOKEN)
+"""What a layer in front of the server may turn into a cut, or repair."""
 
 PLACES = {
     "direct": "Asked directly,",
     "in-process": "In this process,",
     "proxied": "Through the proxy,",
-    "": "Nearer,",
+    "": "Closer to the model,",
 }
 
 Tell = Callable[[str], None]
@@ -44,7 +43,12 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Examination:
-    """A diagnosis and what it was made from: the streams by layer."""
+    """A diagnosis and its basis.
+
+    Attributes:
+        diagnosis: the cause, with evidence and advice.
+        heard: the transcripts of the streams, by layer.
+    """
 
     diagnosis: Diagnosis
     heard: dict[str, list[Transcript]]
@@ -58,10 +62,17 @@ def examine(
     watch: float = 30.0,
     tell: Tell = lambda _: None,
 ) -> Examination:
-    """Ask, listen, and find the cause.
+    """Request streams, listen, and find the cause.
 
-    `direct`: the same, past everything that stands before it. `within`: the same without a proxy, from a server of this process. The
-    first layer that differs is named. `watch`: seconds to listen to a stream, at most. `tell`: is told what is being done.
+    Args:
+        target: the request to examine.
+        direct: the same request to the model's server, past every proxy. None: not examined.
+        within: the same request to a server in this process, without a proxy. None: not examined.
+        watch: how long to listen to a stream at most, in seconds.
+        tell: receives a sentence before each step.
+
+    Returns:
+        The diagnosis, which names the first layer that differs, and the transcripts.
     """
     layers = {"direct": direct, "in-process": within, "proxied": target}
     heard: dict[str, list[Transcript]] = {}
@@ -86,15 +97,15 @@ def _nearer(near: Diagnosis, far: Diagnosis) -> Diagnosis:
     if far.cause is Cause.HEALTHY and near.cause is Cause.HEALTHY:
         return replace(far, layer="")
     if far.cause is Cause.HEALTHY and near.cause in OPEN:
-        care = f"{nearer} it shows {near.cause}; what stands before it takes care of that."
+        care = f"{nearer} it shows {near.cause}; a layer in front of it takes care of that."
         return replace(far, layer="", evidence=[*far.evidence, care])
     if near.cause is far.cause:
-        return replace(near, evidence=[*near.evidence, f"{PLACES[far.layer]} the same is seen."])
+        return replace(near, evidence=[*near.evidence, f"{PLACES[far.layer]} it is the same."])
     if near.cause is not Cause.HEALTHY and near.cause not in OPEN:
         return replace(
             near, evidence=[*near.evidence, f"{PLACES[far.layer]} it looks like {far.cause}."]
         )
-    said = (
+    finding = (
         "is healthy." if near.cause is Cause.HEALTHY else f"shows {near.cause}: {near.evidence[0]}"
     )
     ended = (
@@ -105,19 +116,19 @@ def _nearer(near: Diagnosis, far: Diagnosis) -> Diagnosis:
     return replace(
         far,
         cause=Cause.PROXY_ENDED if ended else far.cause,
-        evidence=[*far.evidence, f"{nearer} it {said}"],
+        evidence=[*far.evidence, f"{nearer} it {finding}"],
         confidence=min(0.97, far.confidence + 0.1),
     )
 
 
 def _after_leaving(diagnosis: Diagnosis, target: Target, model: Target, tell: Tell) -> Diagnosis:
-    """Leave a stream, and see whether the model's server is free afterwards."""
+    """Disconnect from a stream, and check that the model's server becomes free."""
     if not model.chat:
         return diagnosis
     with Witness(model.url.removesuffix("/v1/chat/completions"), every=0.02) as witness:
         if not witness.samples:
             return diagnosis
-        tell("leaving a stream, and watching the model's server")
+        tell("disconnecting from a stream, and watching the model's server")
         running = witness.samples[0].running
         heard = listen(target, STAY, on_piece=lambda heard: 0.5 if len(heard.pieces) > 2 else None)
         left = time.monotonic()
@@ -131,15 +142,21 @@ def _after_leaving(diagnosis: Diagnosis, target: Target, model: Target, tell: Te
             diagnosis,
             evidence=[
                 *diagnosis.evidence,
-                "When a client leaves, the model's server is free at once.",
+                "When a client disconnects, the model's server is free at once.",
             ],
         )
-    said = f"{FREE_WITHIN:g} s after its client had left, the model's server still ran the request, and made {release.tokens} tokens."
-    evidence = [*diagnosis.evidence, said]
+    unfreed = (
+        f"{FREE_WITHIN:g} s after its client had disconnected, the model's server still ran the "
+        f"request, and made {release.tokens} tokens."
+    )
+    evidence = [*diagnosis.evidence, unfreed]
     if diagnosis.cause is not Cause.HEALTHY:
         return replace(diagnosis, evidence=evidence, also=[Cause.GENERATES_AFTER_LEAVE])
-    advice = "Let the disconnect reach the model: DeadlineMiddleware in the application, ChatVllm in place of ChatOpenAI."
-    refuted = "other callers of the same server, whose requests were counted"
+    advice = (
+        "Pass the disconnect on to the model: "
+        "DeadlineMiddleware in the application, ChatVllm in place of ChatOpenAI."
+    )
+    refuted = "other clients of the same server, whose requests were counted"
     return Diagnosis(Cause.GENERATES_AFTER_LEAVE, 0.85, evidence, advice, refuted, diagnosis.layer)
 
 
@@ -147,26 +164,20 @@ def _at_one_layer(target: Target, watch: float, tell: Tell) -> tuple[Diagnosis, 
     first = Facts(listen(target, watch, on_piece=_until_done))
     diagnosis = judge.once(first)
     if diagnosis is None:
-        tell(f"it was cut after {first.transcript.ended:.1f} s; asking twice more")
+        tell(f"the stream was cut after {first.transcript.ended:.1f} s; asking twice more")
         again = _again(target, max(watch, first.transcript.ended + 2))
         for run in again:
-            told = judge.unanswered(run)
-            if told is not None and told.cause is Cause.UNREACHABLE:
+            failure = judge.unanswered(run)
+            if failure is not None and failure.cause is Cause.UNREACHABLE:
                 evidence = [
-                    f"The connection ended after {first.transcript.ended:.1f} s, and then no server answered any more."
+                    f"The connection ended after {first.transcript.ended:.1f} s, "
+                    "and after that no server answered."
                 ]
-                return Diagnosis(
-                    Cause.SERVER_ENDED,
-                    0.8,
-                    evidence,
-                    "The server died or was restarted; read its log.",
-                ), [
-                    first,
-                    *again,
-                ]
+                advice = "The server died or was restarted; read its log."
+                return Diagnosis(Cause.SERVER_ENDED, 0.8, evidence, advice), [first, *again]
         return judge.cut([first, *again], HELD), [first, *again]
     if diagnosis.cause in (Cause.HEALTHY, Cause.BUFFERED, Cause.NEVER_ENDS) and _stood_still(first):
-        tell("it stood still for a while; listening to three at once")
+        tell("the stream stood still for a while; listening to three at once")
         beside = _side_by_side(target, watch)
         together = _together(beside)
         if together is not None:
@@ -175,10 +186,9 @@ def _at_one_layer(target: Target, watch: float, tell: Tell) -> tuple[Diagnosis, 
 
 
 def _until_done(heard: Transcript) -> float | None:
-    """Watch a stream for a little longer once its end was sent."""
-    tail = b"".join(data for _, data in heard.pieces[-20:])[
-        -200:
-    ]  # a proxy may cut it in any place
+    """Watch a stream for a little longer after its last event."""
+    # A proxy may cut the body in any place, so the last pieces are joined.
+    tail = b"".join(data for _, data in heard.pieces[-20:])[-200:]
     return heard.pieces[-1][0] + AFTER_DONE if b"[DONE]" in tail or b"event: done" in tail else None
 
 
@@ -216,21 +226,26 @@ def _together(runs: list[Facts]) -> Diagnosis | None:
     if not shared:
         return None
     evidence = [
-        f"Streams that began {APART:g} s apart stood still at the same time, for up to {max(shared):.1f} s.",
-        "A pause of the model's own would come at the same place in each stream, not at the same time.",
+        f"Streams that began {APART:g} s apart stood still at the same time, "
+        f"for up to {max(shared):.1f} s.",
+        "A pause of the model's own would come at the same place in each stream, "
+        "and not at the same time.",
     ]
-    advice = "Find what blocks the event loop: a synchronous call in an async handler or callback. Await it, or use asyncio.to_thread."
+    advice = (
+        "Find the call that blocks the event loop: a synchronous call in an async handler or "
+        "callback. Await it, or use asyncio.to_thread."
+    )
     return Diagnosis(
         Cause.LOOP_BLOCKED,
         0.85,
         evidence,
         advice,
-        "a machine or a model's server that stood still itself: ask --direct",
+        "a machine or a model's server that itself stood still: ask --direct",
     )
 
 
 def _pauses(facts: Facts) -> list[tuple[float, float]]:
-    """Return when it stood still, on the clock of this machine."""
+    """Return when the stream stood still, on the clock of this machine."""
     came = [facts.transcript.began + at for at in facts.at(Says.TOKEN, Says.FINISHED)]
     least = max(PAUSE, 8 * facts.gap)
     return [(earlier, later) for earlier, later in pairwise(came) if later - earlier > least]

@@ -1,4 +1,4 @@
-"""What a transcript says, without an opinion."""
+"""The facts of a transcript, without a judgement."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -9,12 +9,12 @@ from stream_lab.doctor.events import Event, Says, events_of
 from stream_lab.doctor.probe import Transcript
 from stream_lab.http.capture import Capture, End
 
-TOGETHER = 0.004  # seconds; tokens that come within this came in one piece
+TOGETHER = 0.004  # seconds; tokens within this time arrived in one piece
 
 
 @dataclass(frozen=True)
 class Facts:
-    """Facts of one transcript. Times in seconds since the request was sent."""
+    """The facts of one transcript. Times are seconds since the request was sent."""
 
     transcript: Transcript
 
@@ -28,7 +28,7 @@ class Facts:
 
     @cached_property
     def events(self) -> list[Event]:
-        """The events; of any other stream, each piece as a token."""
+        """Return the events; for a stream of another kind, each piece as a token."""
         if self.is_events:
             return events_of(self.transcript.pieces, chat=self.transcript.target.chat)
         return [
@@ -39,19 +39,19 @@ class Facts:
 
     @property
     def in_tokens(self) -> Capture:
-        """The same answer with a piece for each token, also where several came together or one came in parts."""
-        told = [event for event in self.events if event.says in (Says.TOKEN, Says.FINISHED)]
-        return replace(self.transcript, pieces=[(event.at, event.text.encode()) for event in told])
+        """Return the same answer with one piece for each token, however the bytes arrived."""
+        parts = [event for event in self.events if event.says in (Says.TOKEN, Says.FINISHED)]
+        return replace(self.transcript, pieces=[(event.at, event.text.encode()) for event in parts])
 
     def at(self, *what: Says) -> list[float]:
-        """When events came that say this."""
+        """Return the times of the events with one of these meanings."""
         return [event.at for event in self.events if event.says in what]
 
     @cached_property
     def tokens(self) -> list[float]:
-        """When tokens came.
+        """Return the times of the tokens.
 
-        The chunk with the model's reason for its end counts: the model made it, too.
+        The chunk with the finish reason counts, since the model made it, too.
         """
         return self.at(Says.TOKEN, Says.FINISHED)
 
@@ -61,17 +61,17 @@ class Facts:
 
     @cached_property
     def error(self) -> str:
-        """The first error in the stream; empty: there is none."""
+        """Return the first error in the stream. Empty: there is none."""
         return next((event.text for event in self.events if event.says is Says.ERROR), "")
 
     @cached_property
     def faults(self) -> list[str]:
-        """What breaks the protocol.
+        """Return what breaks the protocol.
 
-        An event that a cut has halved does not, nor one that is still coming.
+        An event that a cut has halved does not, nor an event that is still arriving.
         """
         found = (
-            [f"no HTTP: {self.transcript.error}"] if self.transcript.ending is End.BROKEN else []
+            [f"not HTTP: {self.transcript.error}"] if self.transcript.ending is End.BROKEN else []
         )
         found += [event.text for event in self.events if event.says is Says.FAULT]
         for half in (event for event in self.events if event.says is Says.HALF):
@@ -94,7 +94,7 @@ class Facts:
 
     @cached_property
     def clusters(self) -> list[list[float]]:
-        """Tokens that came together."""
+        """Return groups of tokens that arrived together."""
         found: list[list[float]] = []
         for at in self.tokens:
             if found and at - found[-1][-1] < TOGETHER:
@@ -105,7 +105,7 @@ class Facts:
 
     @cached_property
     def gap(self) -> float:
-        """The median time between two clusters; 0.0: there are not two."""
+        """Return the median seconds between two clusters. 0.0: there are fewer than two."""
         starts = [cluster[0] for cluster in self.clusters]
         return (
             median([later - earlier for earlier, later in pairwise(starts)])
@@ -119,7 +119,7 @@ class Facts:
 
     @cached_property
     def silence(self) -> float:
-        """Seconds between the last byte of the body, or the head, and the end."""
+        """Return the seconds between the last byte and the end."""
         last = (
             self.transcript.pieces[-1][0]
             if self.transcript.pieces
@@ -129,5 +129,5 @@ class Facts:
 
     @cached_property
     def without_tokens(self) -> float:
-        """Seconds between the last token, or the request, and the end."""
+        """Return the seconds between the last token, or the request, and the end."""
         return self.transcript.ended - (self.tokens[-1] if self.tokens else 0.0)

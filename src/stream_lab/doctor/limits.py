@@ -1,6 +1,7 @@
-"""Known limits: which product cuts a connection by itself, after how long, and what is seen then.
+"""Known limits: which product cuts a connection by default, and after how long.
 
-The knowledge is in `limits.yaml`, to be edited by hand; this reads and checks it. `stream_lab.doctor.limits_page` makes a page of them.
+The data is in `limits.yaml`, which is edited by hand; this module reads and checks it.
+`stream_lab.doctor.limits_page` makes a page from it.
 """
 
 import datetime
@@ -28,19 +29,23 @@ Bounds = Literal[
     "shutdown",
     "buffer",
 ]
-"""What a limit bounds, in seconds from … to …
+"""What a limit bounds, as the seconds from one event to another:
 
-`connect`: the attempt to connect to the connection. `request`: the start of a request to its end, as a server receives it. `first_byte`: the
-end of the request to the first byte of the answer. `idle`: one byte to the next, in either direction; before the first one too. `total`: the
-start of the request to the end of the answer. `heartbeat`: one sign of life of a process to the next, also while its requests do nothing. `keep_alive`:
-the end of an answer to the next request on the connection. `shutdown`: the order to stop to the end of the streams that still run. `buffer`:
-not a time; the product keeps bytes back.
+- `connect`: from the attempt to connect to the connection.
+- `request`: from the start of a request to its end, as a server receives it.
+- `first_byte`: from the end of the request to the first byte of the answer.
+- `idle`: from one byte to the next, in either direction, and before the first byte too.
+- `total`: from the start of the request to the end of the answer.
+- `heartbeat`: from one sign of life of a process to the next, even while its requests do nothing.
+- `keep_alive`: from the end of an answer to the next request on the connection.
+- `shutdown`: from the order to stop to the end of the streams that still run.
+- `buffer`: not a time; the product holds bytes back.
 """
 
 Side = Literal["client", "sdk", "proxy", "platform", "server"]
 
 EXPLAINED_BY: dict[Bounds, tuple[Bounds, ...]] = {"first_byte": ("first_byte", "idle", "total")}
-"""A silence before the first byte is also a silence, and a time since the start. Others are explained by their own kind only."""
+"""A silence before the first byte can also be explained by a limit on silence or in all."""
 
 Text = Annotated[str, Field(min_length=1, pattern=r"^\S(.*\S)?$")]
 
@@ -50,7 +55,13 @@ class _Part(BaseModel):
 
 
 class Measured(_Part):
-    """It was run. `version`: of the product. `how`: one sentence."""
+    """Proof by a run.
+
+    Attributes:
+        version: the version of the product.
+        date: the day of the run.
+        how: one sentence that describes the run.
+    """
 
     version: Text
     date: datetime.date
@@ -58,7 +69,13 @@ class Measured(_Part):
 
 
 class Source(_Part):
-    """It was read. `date`: when. `quote`: a few of its words."""
+    """Proof by a document.
+
+    Attributes:
+        url: the address of the document.
+        date: the day on which it was read.
+        quote: a few of its words. None: no quotation.
+    """
 
     url: Annotated[Text, Field(pattern=r"^https://\S+$")]
     date: datetime.date
@@ -66,7 +83,7 @@ class Source(_Part):
 
 
 class Proof(_Part):
-    """Exactly one of the two."""
+    """Proof of a default: exactly one of the two."""
 
     measured: Measured | None = None
     source: Source | None = None
@@ -79,17 +96,18 @@ class Proof(_Part):
 
 
 class Limit(_Part):
-    """One default.
+    """A product's default limit.
 
     Attributes:
-        product: whose.
+        product: the product's name.
         knob: the setting's name, as its documentation spells it.
         where: where it is set: a file, a command line, a console, an argument.
-        default: seconds; None: there is no such limit until it is set.
+        default: seconds. None: there is no such limit until it is set.
         bounds: what it bounds; see `Bounds`.
-        side: where on the way from client to model the product stands.
-        message: what its client sees when it fires, and its log; None: nothing, or its documentation does not tell.
-        note: where the truth is not what one would think.
+        side: where the product stands on the way from client to model.
+        message: what its client sees when the limit is hit, and what its log says. None: nothing,
+            or its documentation does not say.
+        note: a fact that readers would not expect. None: there is none.
         proof: how this is known.
     """
 
@@ -109,14 +127,14 @@ class Limit(_Part):
 
 
 class LimitsError(LabError):
-    """Raised when the file cannot be used; one sentence that names the entry and the field."""
+    """Raised when the file cannot be used; the text names the entry and the field."""
 
 
 def load(path: Path = FILE) -> list[Limit]:
     """Return all known limits, in the order of the file.
 
     Raises:
-        LimitsError: the file is not as it should be.
+        LimitsError: the file cannot be read, or an entry is wrong.
     """
     return list(_read(path))
 
@@ -130,8 +148,12 @@ def matching(
 ) -> list[Limit]:
     """Return the known defaults that explain an end after N seconds, the closest first.
 
-    `bounds`: what these seconds were: a silence before the first byte, one in the middle (`idle`), the whole, and so on; None: not known.
-    `tolerance`: how far off a default may be, as a part of it, and at least half a second. `limits`: those to search; None: all known.
+    Args:
+        seconds: how long it took until the end.
+        bounds: what these seconds were: a silence before the first byte, a silence later (`idle`),
+            the whole, and so on. None: unknown.
+        tolerance: how far off a default may be, as a fraction of it; at least half a second.
+        limits: the limits to search. None: all known ones.
     """
     kinds = get_args(Bounds) if bounds is None else EXPLAINED_BY.get(bounds, (bounds,))
     found = [
@@ -166,5 +188,5 @@ def _limit(path: Path, number: int, entry: object) -> Limit:
     except ValidationError as error:
         first = error.errors()[0]
         named = f" ({entry.get('product')}, {entry.get('knob')})" if isinstance(entry, dict) else ""
-        field = ".".join(str(part) for part in first["loc"]) or "the whole"
+        field = ".".join(str(part) for part in first["loc"]) or "the entry as a whole"
         raise LimitsError(f"{path.name}, entry {number}{named}, {field}: {first['msg']}.") from None

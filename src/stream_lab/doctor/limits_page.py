@@ -1,4 +1,4 @@
-"""The known limits as a page: `python -m stream_lab.doctor.limits_page > docs/limits.md`."""
+"""The page of known limits, docs/limits.md; `python -m` this module prints it."""
 
 import sys
 from urllib.parse import urlsplit
@@ -14,18 +14,24 @@ HEADINGS: dict[Side, str] = {
 }
 
 INTRODUCTION = """\
-# Who cuts, and after how long
+# Which layer cuts, and after how long
 
-Made from [limits.yaml](../src/stream_lab/doctor/limits.yaml) by `python -m stream_lab.doctor.limits_page > docs/limits.md`; edit that file, not this
-page. A default that could be run was run, by `python tools/measure_limits.py`, and says with which version; the others say where they were
-read. Most of them can be changed where the product runs: a cut after another time proves nothing in its favour.
+This page is made from [limits.yaml](../src/stream_lab/doctor/limits.yaml) by
+`python -m stream_lab.doctor.limits_page > docs/limits.md`. Edit that file and not this page.
+Where a default could be run, `python tools/measure_limits.py` ran it, and the row names the
+version. The other rows name their source. Most defaults can be changed where the product runs, so a
+cut after another time does not rule the product out.
 
-What a limit bounds: *connect*, the attempt to connect; *request*, the time that a request takes to arrive; *first byte*, the request to the
-first byte of the answer; *idle*, one byte to the next; *total*, the start of the request to the end of the answer; *heartbeat*, one sign of
-life of a process to the next, also while its requests do nothing; *keep-alive*, the end of an answer to the next request; *shutdown*, the order to stop
-to the end of the streams that still run; *buffer* is not a time: bytes are kept back.
+What a limit bounds: *connect*, the attempt to connect; *request*, the time that a request takes
+to arrive; *first byte*, the time from the request to the first byte of the answer; *idle*, the time
+from one byte to the next; *total*, the time from the start of the request to the end of the answer;
+*heartbeat*, the time from one sign of life of a process to the next, even while its requests do
+nothing; *keep-alive*, the time from the end of an answer to the next request; *shutdown*, the time
+from the order to stop to the end of the streams that still run. *Buffer* is not a time: the product
+holds bytes back.
 
-*None*: there is no such limit until it is set. A dash: nothing is said when it fires, or the documentation does not tell what.
+*None*: there is no such limit until it is set. A dash: there is no message, or the documentation
+does not give it.
 """
 
 
@@ -38,7 +44,9 @@ def page() -> str:
         if not rows:
             continue
         parts.append(
-            f"## {heading}\n\n| product | setting | default | bounds | when it fires | known from |\n|---|---|---|---|---|---|"
+            f"## {heading}\n\n"
+            "| product | setting | default | bounds | message | source |\n"
+            "|---|---|---|---|---|---|"
         )
         parts[-1] += "".join(f"\n{_row(limit)}" for limit in rows) + "\n"
         if notes := [

@@ -1,4 +1,4 @@
-"""Lines of logs that say who ended a stream: nginx, gunicorn, uvicorn, hypercorn, and this kit's own middleware."""
+"""Log lines that show what ended a stream: nginx, gunicorn, uvicorn, hypercorn, this kit."""
 
 import re
 from collections import Counter
@@ -13,7 +13,7 @@ from stream_lab.doctor.events import quote
 
 
 class Who(StrEnum):
-    """Whose doing it was."""
+    """The party that ended a stream."""
 
     CLIENT = "client"
     PROXY = "proxy"
@@ -22,7 +22,15 @@ class Who(StrEnum):
 
 @dataclass(frozen=True)
 class Line:
-    """A line that tells of an end. `at`: when, in this machine's local time; None: it does not say. `meaning`: in a sentence."""
+    """A log line about the end of a stream.
+
+    Attributes:
+        who: the party that ended it.
+        meaning: what the line means, as a sentence.
+        text: the line itself, shortened and printable.
+        at: its local time on this machine. None: the line has no time.
+        blocked: whether the line shows that something blocked an event loop.
+    """
 
     who: Who
     meaning: str
@@ -31,58 +39,111 @@ class Line:
     blocked: bool = False
 
 
-# What is looked for, whose doing it is, and what it means; the first that fits counts. As these programs write it, measured: nginx 1.22,
-# gunicorn 27, uvicorn 0.54.
+# A pattern, the party, and the meaning; the first match counts. The wording was measured with
+# nginx 1.22, gunicorn 27 and uvicorn 0.54.
 KNOWN = [
-    (r"WORKER TIMEOUT", Who.SERVER, "gunicorn killed a worker that gave no sign of life: something blocked its event loop."),
+    (
+        r"WORKER TIMEOUT",
+        Who.SERVER,
+        "gunicorn killed a worker that gave no sign of life: something blocked its event loop.",
+    ),
     (r"was sent SIG(ABRT|KILL)", Who.SERVER, "A worker was killed."),
-    (r"upstream timed out .* while reading (upstream|response header)", Who.PROXY, "nginx waited for proxy_read_timeout and gave up."),
-    (r"upstream prematurely closed connection", Who.SERVER, "The server behind nginx closed the connection before the answer was complete."),
-    (r"recv\(\) failed \(104: Connection reset by peer\) while reading", Who.SERVER, "The server behind nginx reset the connection."),
-    (r"connect\(\) failed .* while connecting to upstream", Who.SERVER, "nginx could not reach its server."),
-    (r"client prematurely closed connection|client closed connection while", Who.CLIENT, "The client closed its connection to nginx."),
-    (r'" 499 ', Who.CLIENT, "nginx notes 499: the client left before the answer was there."),
-    (r'" 504 ', Who.PROXY, "nginx notes 504: it gave up waiting for its server."),
-    (r"the caller left", Who.CLIENT, "The caller left, and the work for it was ended."),
-    (r"StreamDeadlineExceeded|was not done within|was used up", Who.SERVER, "A deadline of the application's own ended it."),
-    (r"Response content (shorter|longer) than Content-Length", Who.SERVER, "The application promised a length that it did not keep."),
-    (r"ClientDisconnect", Who.CLIENT, "The client left while its request was read."),
-    (r"BrokenPipeError|ConnectionResetError", Who.CLIENT, "The server wrote to a client that had left."),
-    (r"Cancel \d+ running task\(s\), timeout graceful shutdown exceeded", Who.SERVER, "The server was stopped and did not wait for the stream."),
-    (r"Handling signal: (term|hup|int)|Worker exiting|Shutting down", Who.SERVER, "The server was stopped or restarted."),
-    (r"Exception in ASGI application|Error in ASGI Framework", Who.SERVER, "The application raised an error."),
+    (
+        r"upstream timed out .* while reading (upstream|response header)",
+        Who.PROXY,
+        "nginx waited for proxy_read_timeout and gave up.",
+    ),
+    (
+        r"upstream prematurely closed connection",
+        Who.SERVER,
+        "The server behind nginx closed the connection before the answer was complete.",
+    ),
+    (
+        r"recv\(\) failed \(104: Connection reset by peer\) while reading",
+        Who.SERVER,
+        "The server behind nginx reset the connection.",
+    ),
+    (
+        r"connect\(\) failed .* while connecting to upstream",
+        Who.SERVER,
+        "nginx could not reach its server.",
+    ),
+    (
+        r"client prematurely closed connection|client closed connection while",
+        Who.CLIENT,
+        "The client closed its connection to nginx.",
+    ),
+    (
+        r'" 499 ',
+        Who.CLIENT,
+        "nginx logged 499: the client disconnected before the answer was complete.",
+    ),
+    (r'" 504 ', Who.PROXY, "nginx logged 504: it gave up waiting for its server."),
+    (
+        r"the client disconnected|the caller left",  # in this version, and before it
+        Who.CLIENT,
+        "The client disconnected, and the work for it was ended.",
+    ),
+    (
+        r"StreamDeadlineExceeded|was not done within|was used up",
+        Who.SERVER,
+        "A deadline of the application's own ended the stream.",
+    ),
+    (
+        r"Response content (shorter|longer) than Content-Length",
+        Who.SERVER,
+        "The application declared a length that it did not keep.",
+    ),
+    (r"ClientDisconnect", Who.CLIENT, "The client disconnected while its request was read."),
+    (
+        r"BrokenPipeError|ConnectionResetError",
+        Who.CLIENT,
+        "The server wrote to a client that had disconnected.",
+    ),
+    (
+        r"Cancel \d+ running task\(s\), timeout graceful shutdown exceeded",
+        Who.SERVER,
+        "The server was stopped and did not wait for the stream.",
+    ),
+    (
+        r"Handling signal: (term|hup|int)|Worker exiting|Shutting down",
+        Who.SERVER,
+        "The server was stopped or restarted.",
+    ),
+    (
+        r"Exception in ASGI application|Error in ASGI Framework",
+        Who.SERVER,
+        "The application raised an error.",
+    ),
     (r"CancelledError", Who.SERVER, "The request's task was cancelled."),
-]  # fmt: skip
+]
 ORDERLY = {
     meaning
     for pattern, _, meaning in KNOWN
     if "Handling signal" in pattern or pattern == "CancelledError"
 }
-"""What also happens to a service that is well."""
+"""Meanings of lines that a healthy service logs too."""
 CUTS = {Cause.SERVER_ENDED, Cause.PROXY_ENDED, Cause.IDLE_CUT, Cause.TOTAL_CUT}
 ENDED_BY = {
     Who.CLIENT: Cause.CLIENT_ENDED,
     Who.PROXY: Cause.PROXY_ENDED,
     Who.SERVER: Cause.SERVER_ENDED,
 }
-SLACK = timedelta(seconds=2)  # by which a clock may be off
+SLACK = timedelta(seconds=2)  # how far two clocks may differ
 _KNOWN = [(re.compile(pattern), who, meaning) for pattern, who, meaning in KNOWN]
 _TIMES = [
-    (re.compile(r"(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d)"), "%Y/%m/%d %H:%M:%S"),  # nginx's errors
-    (
-        re.compile(r"\[(\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\]"),
-        "%d/%b/%Y:%H:%M:%S %z",
-    ),  # accesses
-    (
-        re.compile(r"\[(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4})\]"),
-        "%Y-%m-%d %H:%M:%S %z",
-    ),  # gunicorn, hypercorn
+    # nginx's error log
+    (re.compile(r"(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d)"), "%Y/%m/%d %H:%M:%S"),
+    # nginx's access log
+    (re.compile(r"\[(\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\]"), "%d/%b/%Y:%H:%M:%S %z"),
+    # gunicorn, hypercorn
+    (re.compile(r"\[(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4})\]"), "%Y-%m-%d %H:%M:%S %z"),
     (re.compile(r"(\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d)"), "%Y-%m-%d %H:%M:%S"),
 ]
 
 
 def lines_of(files: Iterable[Path]) -> list[Line]:
-    """What files say of ends.
+    """Return the lines of some log files that tell how a stream ended.
 
     Raises:
         OSError: a file cannot be read.
@@ -97,9 +158,16 @@ def lines_of(files: Iterable[Path]) -> list[Line]:
 def consider(
     diagnosis: Diagnosis, lines: list[Line], *, since: datetime, until: datetime
 ) -> Diagnosis:
-    """The diagnosis in the light of logs. `since`, `until`: the local time of the examination.
+    """Return the diagnosis in the light of the logs.
 
-    A line of that time is about the streams that were asked for; if none of them was cut, the others tell of the streams of others.
+    Lines from the time of the examination are about its own streams. If none of these was cut, the
+    other lines are about streams of other clients.
+
+    Args:
+        diagnosis: the result of the examination.
+        lines: lines of the logs.
+        since: the local time at which the examination began.
+        until: the local time at which it ended.
     """
     now = [
         line for line in lines if line.at is not None and since - SLACK <= line.at <= until + SLACK
@@ -109,19 +177,22 @@ def consider(
     telling = [line for line in lines if line.meaning not in ORDERLY]
     if diagnosis.cause is Cause.HEALTHY and telling:
         return _of_others(diagnosis, telling)
-    return replace(diagnosis, evidence=[*diagnosis.evidence, *_told(now)])
+    return replace(diagnosis, evidence=[*diagnosis.evidence, *_sentences(now)])
 
 
 def _of_these(diagnosis: Diagnosis, now: list[Line]) -> Diagnosis:
-    evidence = [*diagnosis.evidence, *_told(now)]
+    evidence = [*diagnosis.evidence, *_sentences(now)]
     who = {line.who for line in now}
     if any(line.blocked for line in now):
-        advice = "Find the blocking call: a synchronous call in an async handler or callback. Await it, or use asyncio.to_thread."
+        advice = (
+            "Find the blocking call: a synchronous call in an async handler or callback. "
+            "Await it, or use asyncio.to_thread."
+        )
         return replace(
             diagnosis, cause=Cause.LOOP_BLOCKED, confidence=0.9, evidence=evidence, next=advice
         )
     if diagnosis.cause is Cause.SERVER_ENDED and Who.SERVER not in who:
-        # We did not leave; the client that the server's side saw stands between it and us.
+        # The doctor did not disconnect, so the client in the log is between server and doctor.
         return replace(diagnosis, cause=Cause.PROXY_ENDED, confidence=0.85, evidence=evidence)
     return replace(diagnosis, evidence=evidence, confidence=min(0.97, diagnosis.confidence + 0.1))
 
@@ -132,11 +203,12 @@ def _of_others(diagnosis: Diagnosis, telling: list[Line]) -> Diagnosis:
     kept = [line for line in telling if line.who is who or line.blocked]
     evidence = [
         *diagnosis.evidence,
-        f"The stream asked for now is healthy; of {len(telling)} ends in the logs {times} are the {who}'s.",
-        *_told(kept),
+        f"The stream is healthy now; of {len(telling)} ends in the logs, the {who} caused {times}.",
+        *_sentences(kept),
     ]
     advice = {
-        Cause.CLIENT_ENDED: "Ask the client's side: navigation, retries, a time-out of its own. Here, see that the work ends with it.",
+        Cause.CLIENT_ENDED: "Look at the client: navigation, retries, a time-out of its own. "
+        "On the server, check that the work ends when the client disconnects.",
         Cause.PROXY_ENDED: "Look at the proxy's limits for the times that its log names.",
     }.get(cause, "Read the server's log around these lines.")
     return replace(
@@ -149,8 +221,8 @@ def _of_others(diagnosis: Diagnosis, telling: list[Line]) -> Diagnosis:
     )
 
 
-def _told(lines: list[Line]) -> list[str]:
-    """Each meaning once, with the first line that has it."""
+def _sentences(lines: list[Line]) -> list[str]:
+    """Return each meaning once, with the first line that has it."""
     first = {line.meaning: line for line in reversed(lines)}
     return [f"Log: {line.text} ({line.meaning.rstrip('.')}.)" for line in reversed(first.values())][
         :6

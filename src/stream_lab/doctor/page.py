@@ -1,4 +1,4 @@
-"""The diagnosis as one HTML page with the arrivals as a picture; it needs no other file."""
+"""The diagnosis as one self-contained HTML page, with a picture of the arrivals."""
 
 import base64
 from datetime import datetime
@@ -10,7 +10,7 @@ from stream_lab.http.pages import render
 
 
 def page(examination: Examination, url: str) -> str:
-    """The page's text. Nothing of what a server said is rendered as anything but text."""
+    """Return the page. Whatever a server sent is escaped and shown as text."""
     rows = {
         f"{layer or 'asked'}{f', {number}' if len(heard) > 1 else ''}": Facts(transcript).in_tokens
         for layer, heard in examination.heard.items()

@@ -1,6 +1,6 @@
-"""One request over a raw socket: each piece of the answer with its time, and how the connection ended.
+"""One request over a raw socket, with timed pieces and the connection's end.
 
-HTTP clients hide what is looked for here: whether an end was the protocol's, a closed connection or a reset one.
+HTTP clients hide whether the answer ended by the protocol, by a closed connection or by a reset.
 """
 
 import socket
@@ -23,7 +23,7 @@ MOST = 20_000_000  # bytes of one answer that are kept
 
 @dataclass
 class Transcript(Capture):
-    """The capture of one request of the doctor's, and the request."""
+    """The capture of one request, and the request."""
 
     target: Target = field(kw_only=True)
 
@@ -35,10 +35,15 @@ def listen(
     on_piece: Callable[[Transcript], float | None] | None = None,
     hold: float = 0.0,
 ) -> Transcript:
-    """Ask, and listen until it is over, at most `watch` seconds.
+    """Send a request, and listen until the answer ends, for at most `watch` seconds.
 
-    `on_piece`: is shown the transcript after each piece, and may say how many seconds to watch in all from now on; None: as before.
-    `hold`: seconds to wait between the connection and the last byte of the request; times are counted from that byte.
+    Args:
+        target: the request.
+        watch: how long to listen, in seconds.
+        on_piece: called with the transcript after each piece. It may return a new, shorter `watch`.
+            None: `watch` stays.
+        hold: how long to wait, in seconds, between the connection and the last byte of the request.
+            Times are counted from that byte.
     """
     transcript = Transcript(target=target)
     try:
@@ -70,10 +75,7 @@ def _exchange(
     headers = [
         ("host", target.authority),
         ("accept", "text/event-stream, */*"),
-        (
-            "accept-encoding",
-            "gzip",
-        ),  # as clients do: a proxy that compresses may hold back what it is given
+        ("accept-encoding", "gzip"),  # as clients do, since a proxy that compresses may buffer
         ("user-agent", "stream-lab-doctor"),
         *target.headers,
     ]
@@ -126,7 +128,7 @@ def _exchange(
         return over(End.RESET, error.strerror or str(error))
     except h11.RemoteProtocolError as error:
         text = str(error)
-        # What h11 says when the connection ends inside a message; all else is something that no HTTP server says.
+        # h11's words for a connection that ends inside a message; any other error is not HTTP.
         closed = "peer closed connection" in text or "ConnectionClosed" in text
         return over(End.CLOSED if closed else End.BROKEN, text)
     except zlib.error as error:

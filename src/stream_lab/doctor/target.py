@@ -1,4 +1,4 @@
-"""What is asked: an address, and what to send there."""
+"""The request that the doctor sends: an address, a method, headers and a body."""
 
 import json
 import os
@@ -13,17 +13,29 @@ from stream_lab.errors import LabError
 from stream_lab.experiment.endpoint import KEY_VARIABLE, chosen_model
 from stream_lab.http.client import direct_client
 
-# A short answer, and no `max_tokens`: whether anything else ends a model that babbles is one of the questions.
+# A short answer, and no `max_tokens`, to see whether anything else ends an endless answer.
 QUESTION = "Count from one to forty, in words."
 
 
 class TargetError(LabError):
-    """Raised when this cannot be asked at all; the text says what to write instead."""
+    """Raised when no request can be made; the text says what to write."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """One request. `chat`: whether it asks a model by OpenAI's protocol, so that its answer is known to be one of events."""
+    """One request.
+
+    Attributes:
+        url: the address.
+        method: the HTTP method.
+        body: the bytes to send.
+        headers: names and values.
+        chat: whether it requests a chat completion, so that the answer must be a stream of events.
+        tls: whether the address begins with https.
+        host: the host's name or address.
+        port: the port, from the address or by default.
+        path: the path, with the query.
+    """
 
     url: str
     method: str
@@ -40,13 +52,13 @@ class Target:
         try:
             port = parts.port
         except ValueError:
-            raise TargetError(f"'{self.url}' has no port that is a number.") from None
+            raise TargetError(f"The port in '{self.url}' must be a number up to 65535.") from None
         if (
             parts.scheme not in ("http", "https")
             or not parts.hostname
             or re.search(r"[\s\x00-\x1f]", self.url)
         ):
-            raise TargetError(f"'{self.url}' is no address; write it as http://host:8000/v1.")
+            raise TargetError(f"'{self.url}' is not an address; write it as http://host:8000/v1.")
         if parts.username or parts.password:
             raise TargetError(
                 f"An address must not hold a password; give the key in {KEY_VARIABLE}."
@@ -64,18 +76,22 @@ class Target:
         return host if self.port == (443 if self.tls else 80) else f"{host}:{self.port}"
 
     def at(self, root: str) -> "Target":
-        """Return the same request to another server. `root`: its address, without a path."""
+        """Return the same request to another server; `root` is its address without a path."""
         return replace(self, url=root.rstrip("/") + self.path)
 
     @classmethod
     def of(cls, url: str, *, post: str | None = None, model: str | None = None) -> "Target":
-        """Make the request for an address: a model's if it ends in /v1, else a plain one.
+        """Make the request for an address: a chat completion if it ends in /v1.
 
-        `post`: JSON to send there by POST; None: GET. `model`: the model's name; it must be given or found before a model is asked.
-        The key comes from the environment variable OPENAI_API_KEY and goes nowhere else than to an address of that kind.
+        The key in the variable OPENAI_API_KEY is sent only to addresses that end in /v1.
+
+        Args:
+            url: the address.
+            post: JSON to send by POST. None: send GET. Not for addresses that end in /v1.
+            model: the name of the model, required where the address ends in /v1.
 
         Raises:
-            TargetError: it is no address, or `post` is no JSON.
+            TargetError: `url` is not an address, or `post` is not JSON.
         """
         if not url.rstrip("/").endswith("/v1"):
             if post is None:
@@ -83,13 +99,14 @@ class Target:
             try:
                 json.loads(post)
             except ValueError as error:
-                raise TargetError(f"What to post is no JSON: {error}.") from None
+                raise TargetError(f"The body to post is not JSON: {error}.") from None
             return cls(url, "POST", post.encode(), (("content-type", "application/json"),))
         if post is not None:
             raise TargetError(
-                "An address that ends in /v1 is asked for a chat completion; leave out what to post."
+                "The doctor requests a chat completion from an address that ends in /v1; "
+                "leave out the JSON to post."
             )
-        asked: dict[str, Any] = {
+        request: dict[str, Any] = {
             "model": model or "",
             "messages": [{"role": "user", "content": QUESTION}],
             "stream": True,
@@ -100,20 +117,20 @@ class Target:
         return cls(
             f"{url.rstrip('/')}/chat/completions",
             "POST",
-            json.dumps(asked).encode(),
+            json.dumps(request).encode(),
             headers,
             chat=True,
         )
 
 
 def only_model(url: str) -> str:
-    """Return the name of a server's only model; empty: it does not answer, or wants a key.
+    """Return the name of a server's only model. Empty: no answer, or a refusal.
 
     Args:
-        url: ends in /v1.
+        url: the address, which ends in /v1.
 
     Raises:
-        EndpointError: it has none or several, or does not say; the text says what to do.
+        EndpointError: the server does not list exactly one model; the text says what to do.
     """
     key = os.environ.get(KEY_VARIABLE)
     try:

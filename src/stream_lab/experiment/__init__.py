@@ -1,1 +1,1 @@
-"""The experiment: a server under test, the story's attempts, the witnesses of a call, and what a call proves."""
+"""The experiment: a server under test, the story's attempts, witnesses of a call, verdicts."""

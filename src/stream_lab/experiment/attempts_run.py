@@ -1,4 +1,4 @@
-"""The incident's attempts against any server, with every witness there is: what its caller saw, what its metrics say, how busy its GPU was."""
+"""The incident's attempts against any server, seen by every witness: client, metrics, GPU."""
 
 import asyncio
 import time
@@ -24,18 +24,28 @@ HOLD = {
     CHAIN: {"ElapsedChatVllm", "ChatVllm"},
     DIRECT: {"ScopedChatVllm", "ElapsedChatVllm", "ChatVllm"},
 }
-"""By way of calling: the attempts that end an endless stream."""
-# A model that may stop by itself is asked for something without an end.
+"""For each way of calling, the attempts that end an endless stream."""
+# A model that may stop by itself is asked for an endless answer.
 QUESTION = "Count upwards from one, one number on each line. Never stop, and say nothing else."
 
 GPU_LAG = 1.1
-"""Seconds after which nvidia-smi's utilisation tells of the time after the deadline alone: it is a mean over up to a second."""
+"""Seconds after the deadline from which nvidia-smi's utilisation is about that time alone.
+
+The utilisation is a mean over up to a second.
+"""
 GPU_WATCHED = GPU_LAG + 0.5  # seconds past the deadline
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One attempt at cutting an endless answer. way: how it was called. gpu: the busiest GPU meanwhile, `at` in seconds since the call."""
+    """One attempt to end an endless answer.
+
+    Attributes:
+        attempt: the name of the model's class.
+        way: how it was called, `CHAIN` or `DIRECT`.
+        call: what the call showed.
+        gpu: samples of the busiest GPU, with `at` in seconds since the call.
+    """
 
     attempt: str
     way: str
@@ -44,7 +54,7 @@ class Trial:
 
     @property
     def rates(self) -> list[tuple[float, float]]:
-        """Tokens a second, over a quarter of a second each; empty without metrics."""
+        """Return (time, tokens per second) for each quarter of a second. Empty: no metrics."""
         found, last = [], None
         for sample in self.call.samples:
             if last is None:
@@ -56,7 +66,7 @@ class Trial:
 
     @property
     def gpu_after(self) -> str:
-        """What the GPU did after the deadline, against before; empty without a GPU."""
+        """Return what the GPU did after the deadline, compared with before. Empty: no GPU."""
         before = [
             s.utilisation
             for s in self.gpu
@@ -69,7 +79,8 @@ class Trial:
         ]
         if not before or not after:
             return ""
-        # The first half: a caller that gives up ends the later samples at rest. A fifth: a GPU that became slower is still at work.
+        # Only the first half counts, since the GPU is at rest after a client has given up. A fifth
+        # of the former utilisation still counts as work, in case the GPU has become slower.
         return (
             "worked on"
             if median(after[: max(1, len(after) // 2)]) > median(before) / 5
@@ -79,7 +90,13 @@ class Trial:
 
 @dataclass(frozen=True)
 class Witnesses:
-    """What there is to see a server's work by. kind: what the server is. gpu: the GPU's name; empty: none could be watched."""
+    """The witnesses of a server's work.
+
+    Attributes:
+        kind: what the server is, in words.
+        metrics: whether it shows vLLM's metrics.
+        gpu: the name of the GPU. Empty: no GPU could be watched.
+    """
 
     kind: str
     metrics: bool
@@ -87,7 +104,7 @@ class Witnesses:
 
     @property
     def seen(self) -> str:
-        """By what, in words."""
+        """Return the witnesses, in words."""
         seen = [
             *(["its /metrics"] if self.metrics else []),
             *([f"nvidia-smi ({self.gpu})"] if self.gpu else []),
@@ -96,12 +113,12 @@ class Witnesses:
 
     @property
     def words(self) -> str:
-        """In one sentence."""
+        """Return the server and its witnesses, in one sentence."""
         return f"{self.kind}; witnesses: {self.seen}"
 
 
 def witnesses_of(server: Endpoint, trials: list[Trial]) -> Witnesses:
-    """Return who saw these trials."""
+    """Return the witnesses of these trials."""
     name = next((sample.name for trial in trials for sample in trial.gpu), "")
     return Witnesses(
         "a fake vLLM" if server.is_fake else "a real server", server.shows_metrics, name
@@ -130,7 +147,7 @@ def told(trials: list[Trial]) -> Outcome:
 
 
 def advice(trials: list[Trial]) -> str:
-    """Return what to do where the model stopped before its deadline; empty: it never did."""
+    """Return what to do if a model stopped before its deadline. Empty: no model did."""
     by_itself = [
         f"{trial.attempt} ({trial.way})"
         for trial in trials
@@ -139,7 +156,8 @@ def advice(trials: list[Trial]) -> str:
     if not by_itself:
         return ""
     return (
-        f"The model stopped by itself before the deadline under {', '.join(by_itself)}, which shows nothing: "
+        "The model stopped by itself before the deadline under "
+        f"{', '.join(by_itself)}, which shows nothing: "
         "use ignore_eos if the server takes it, a prompt that asks for more, or a shorter deadline."
     )
 
@@ -152,9 +170,14 @@ async def try_out(
     gpu: str | None = None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> list[Trial]:
-    """Ask for an endless answer by each attempt, one after the other, each with its deadline.
+    """Request an endless answer with each attempt, one after the other.
 
-    gpu: the command that watches the GPU (see `stream_lab.experiment.gpu`); None: there is none. tell: is given the name of what begins.
+    Args:
+        server: the server under test.
+        deadline: the deadline of each attempt, in seconds.
+        ways: the ways of calling: `CHAIN`, `DIRECT`, or both.
+        gpu: the command that watches the GPU, see `stream_lab.experiment.gpu`. None: no GPU.
+        tell: receives the name of each trial before it begins.
 
     Raises:
         GpuError: the GPU cannot be watched.

@@ -1,4 +1,4 @@
-"""One observed call: the stream as its consumer saw it, the server as its metrics show it, and what to make of both."""
+"""One observed call: the stream as its consumer saw it, and the server's metrics."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -12,15 +12,19 @@ from stream_lab.experiment.trace import Ending, Recording, record
 from stream_lab.experiment.witness import Sample, Witness
 
 LOOKS_EVERY = 0.025  # seconds
-# Seconds the server is watched for after that, so that one can see that it stays as it is.
 AFTERWARDS = 0.3
+"""Seconds for which the server is watched after that, to show that its state stays."""
 
 
 @dataclass
 class Call:
-    """What came of one call with a deadline of `deadline` seconds.
+    """One call with a deadline, as it was observed.
 
-    `samples`: the server's metrics meanwhile, empty when it shows none; their clock starts with the call.
+    Attributes:
+        recording: the stream as its consumer saw it.
+        deadline: the deadline, in seconds since the call.
+        samples: the server's metrics during the call, on a clock that starts with it. Empty: the
+            server shows none.
     """
 
     recording: Recording
@@ -29,12 +33,12 @@ class Call:
 
     @property
     def verdict(self) -> str:
-        """What the stream did about its deadline."""
+        """Return what the stream did about its deadline, in words."""
         return verdict.of_stream(self.recording, self.deadline)
 
     @property
     def server(self) -> str:
-        """What the server did about the deadline, in words."""
+        """Return what the server did about the deadline, in words."""
         if not self.samples:
             return verdict.NO_METRICS
         if self.recording.ending is Ending.FINISHED:
@@ -45,7 +49,7 @@ class Call:
         if not any(sample.running for sample in self.samples if 0 < sample.at < ended):
             return verdict.NOT_BUSY
         if self.recording.ending is Ending.GAVE_UP:
-            # The first half of the time since the deadline is the server's, to let go.
+            # The server has the first half of the time since the deadline to release the request.
             since = (self.deadline + ended) / 2
             busy = any(sample.running for sample in self.samples if since < sample.at < ended)
         else:
@@ -54,7 +58,7 @@ class Call:
 
     @property
     def tokens_after_deadline(self) -> int:
-        """How many tokens the server made after the deadline; 0 without metrics."""
+        """Return how many tokens the server made after the deadline; 0 without metrics."""
         after = [sample.tokens for sample in self.samples if sample.at >= self.deadline]
         return after[-1] - after[0] if after else 0
 
@@ -69,11 +73,11 @@ async def observe(
     """Consume a stream while the server is watched.
 
     Args:
-        stream: what to consume, for example `model.astream(…)`; it starts now.
+        stream: the stream to consume, for example `model.astream(…)`; it starts now.
         deadline: seconds after which it should have been stopped.
-        server: where it comes from.
-        give_up_after: seconds after which the consumer leaves, if nothing has stopped the stream; None: half the deadline past it,
-            and at least 1.5 s.
+        server: the server that the stream comes from.
+        give_up_after: seconds after which the consumer leaves if nothing has stopped the stream.
+            None: half the deadline past it, and at least 1.5 s.
     """
     if give_up_after is None:
         give_up_after = deadline + max(deadline / 2, 1.5)

@@ -15,7 +15,7 @@ from stream_lab.http.client import direct_client, reach_this_machine_directly
 KEY_VARIABLE = "OPENAI_API_KEY"
 NO_KEY = "vllm-only-base-model"
 LONG_ANSWER = 4096
-"""Tokens to ask for where a server cannot be told to ignore the end token."""
+"""Tokens to request where a server does not accept `ignore_eos`."""
 
 
 class EndpointError(LabError):
@@ -23,14 +23,16 @@ class EndpointError(LabError):
 
 
 class Endpoint:
-    """A server that was asked for one token and answered.
+    """A server that answered a request for one token.
 
     Attributes:
-        base_url: ends in /v1.
+        base_url: the address, which ends in /v1.
         model: the model's name.
-        settings: the arguments every model in the notebooks is made with: address, name, key, and `ignore_eos` as in the
-            incident, sent through `extra_body`; where it is refused, a large `max_tokens` instead.
+        settings: the arguments that every model in the notebooks is made with: address, name, key,
+            and `ignore_eos` as in the incident, sent through `extra_body`. A server that refuses
+            `ignore_eos` gets a large `max_tokens` instead.
         is_fake: whether this is a fake-vllm, which can play scenarios and keeps a ledger.
+        shows_metrics: whether it shows vLLM's metrics.
         notes: what a reader should know about this server before believing its results.
     """
 
@@ -42,10 +44,17 @@ class Endpoint:
         fake: Fake | None = None,
         key_variable: str = KEY_VARIABLE,
     ) -> None:
-        """Attach to a server. `key_variable`: the name of the environment variable that holds its key.
+        """Connect to a server.
+
+        Args:
+            base_url: the address, which ends in /v1.
+            model: the model's name. None: the server's only model.
+            fake: the process behind the address, which `close` stops. None: there is none.
+            key_variable: the name of the environment variable that holds the key.
 
         Raises:
-            EndpointError: nothing listens there, the key is missing or wrong, or the model is not known.
+            EndpointError: nothing listens there, the key is missing or wrong, or the model is
+                unknown.
         """
         self.base_url = _checked_url(base_url)
         self.notes: list[str] = []
@@ -63,7 +72,8 @@ class Endpoint:
             )
         if not self.shows_metrics:
             self.notes.append(
-                "It shows no vLLM metrics, so a run cannot show whether the server stops generating."
+                "It shows no vLLM metrics, "
+                "so a run cannot show whether the server stops generating."
             )
         self.settings: dict[str, Any] = {
             "model": self.model,
@@ -75,7 +85,7 @@ class Endpoint:
 
     @property
     def root(self) -> str:
-        """The server's address without /v1: where /metrics is."""
+        """Return the server's address without /v1, where /metrics is."""
         return self.base_url.removesuffix("/v1")
 
     def __repr__(self) -> str:
@@ -83,9 +93,9 @@ class Endpoint:
         return "\n".join([f"{kind}, model '{self.model}'", *self.notes])
 
     def ledger(self) -> list[dict[str, Any]]:
-        """Return what a fake wrote down about each request, oldest first.
+        """Return the ledger of a fake: what it noted for each request, oldest first.
 
-        An entry says when the request `started`, when its `client_left`, its `tokens` …
+        An entry has the times `started` and `client_left`, the number of `tokens`, and more.
         """
         with direct_client(timeout=10) as client:
             requests: list[dict[str, Any]] = client.get(f"{self.root}/ledger").json()["requests"]
@@ -111,20 +121,20 @@ class Endpoint:
         answer = self._ask(client, "GET", "/models")
         if answer.status_code in (401, 403):
             raise EndpointError(
-                f"{self.base_url} wants a key it was not given; set {self._key_variable} in the environment."
+                f"{self.base_url} requires a key; set {self._key_variable} in the environment."
             )
         if answer.status_code == 404:
             raise EndpointError(f"{self.base_url} has no /models; should the address end in /v1?")
         return chosen_model(answer, model, self.base_url)
 
     def _probe(self, client: httpx2.Client) -> dict[str, Any]:
-        """Ask for one token, first with `ignore_eos`; returns the extra body that the server takes."""
+        """Request one token, first with `ignore_eos`; return the extra body that works."""
         body = {
             "model": self.model,
             "messages": [{"role": "user", "content": "Hi"}],
             "max_tokens": 1,
         }
-        # The scenario that the bundled fake was started with may be one that never answers.
+        # The bundled fake may play a scenario that never answers.
         extra = {"ignore_eos": True}
         answer = self._ask(
             client, "POST", "/chat/completions", {**body, **extra, "fake_scenario": "finite"}
@@ -133,11 +143,13 @@ class Endpoint:
             extra = {}
             answer = self._ask(client, "POST", "/chat/completions", body)
             self.notes.append(
-                f"It refuses ignore_eos; calls ask for up to {LONG_ANSWER} tokens instead, and the model may stop by itself before that."
+                f"It refuses ignore_eos; calls ask for up to {LONG_ANSWER} tokens instead, "
+                "and the model may stop by itself before that."
             )
         if answer.status_code != 200:
             raise EndpointError(
-                f"{self.base_url} answered {answer.status_code} to a request for one token: {answer.text[:200]}"
+                f"{self.base_url} answered {answer.status_code} to a request for one token: "
+                f"{answer.text[:200]}"
             )
         return extra
 
@@ -148,23 +160,28 @@ class Endpoint:
             return client.request(method, self.base_url + path, json=body)
         except httpx2.TimeoutException:
             raise EndpointError(
-                f"{self.base_url} did not answer within 30 s; is the server still loading its model?"
+                f"{self.base_url} did not answer within 30 s; "
+                "is the server still loading its model?"
             ) from None
         except httpx2.HTTPError as error:
             if "CERTIFICATE_VERIFY_FAILED" in str(error):
                 raise EndpointError(
-                    f"The certificate of {self.base_url} is not one that this machine trusts; "
+                    f"This machine does not trust the certificate of {self.base_url}; "
                     "if it is yours, name its authority with SSL_CERT_FILE=/path/to/ca.pem."
                 ) from None
             raise EndpointError(
-                f"No server answers at {self.base_url} ({type(error).__name__}); start it, or mend BASE_URL."
+                f"No server answers at {self.base_url} ({type(error).__name__}); "
+                "start it, or correct BASE_URL."
             ) from None
 
 
 def open_endpoint(base_url: str | None = None, model: str | None = None) -> Endpoint:
-    """Open the server a notebook works with: `base_url`, or else the bundled fake.
+    """Open the server that a notebook works with.
 
-    The fake is endless, at twelve tokens a second.
+    Args:
+        base_url: the address, which ends in /v1. None: start the bundled fake, which is endless, at
+            twelve tokens a second.
+        model: the model's name. None: the server's only model.
 
     Raises:
         EndpointError: the server at `base_url` cannot be used.
@@ -178,9 +195,13 @@ def open_endpoint(base_url: str | None = None, model: str | None = None) -> Endp
 def bundled(
     scenario: str, *, gap: float = 0.085, model: str | None = None, **flags: object
 ) -> Endpoint:
-    """Start the bundled fake with a scenario, for things that a real server does not do on request.
+    """Start the bundled fake with a scenario.
 
-    `gap`: seconds between tokens.
+    Args:
+        scenario: the scenario, as `--scenario` takes it.
+        gap: seconds between tokens.
+        model: the model's name. None: the fake's usual one.
+        flags: further options of the fake.
     """
     reach_this_machine_directly()
     fake = Fake(scenario, gap=gap, **({"model": model} if model else {}), **flags)  # type: ignore[arg-type]
@@ -192,15 +213,15 @@ def bundled(
 
 
 def chosen_model(answer: httpx2.Response, wanted: str | None, base_url: str) -> str:
-    """Return the model to ask for: the wanted one, or the only one.
+    """Return the model to use: the wanted one, or the server's only one.
 
     Args:
-        answer: of the server's /models.
-        wanted: the reader's choice; None: there is none.
+        answer: the server's answer to /models.
+        wanted: the reader's choice. None: there is none.
         base_url: the server's address, for the error.
 
     Raises:
-        EndpointError: the server has no such model, or none or several to choose from.
+        EndpointError: the server does not have the wanted model, or not exactly one model.
     """
     try:
         names = (
@@ -211,7 +232,8 @@ def chosen_model(answer: httpx2.Response, wanted: str | None, base_url: str) -> 
     listed = f"it serves: {', '.join(names[:10])}" if names else "it lists none"
     if wanted is None and len(names) != 1:
         raise EndpointError(
-            f"{base_url} does not serve exactly one model; name yours with --model, or MODEL=… ({listed})."
+            f"{base_url} does not serve exactly one model; "
+            f"name yours with --model, or MODEL=… ({listed})."
         )
     if wanted is not None and names and wanted not in names:
         raise EndpointError(f"{base_url} has no model '{wanted}'; {listed}.")

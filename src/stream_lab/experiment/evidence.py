@@ -1,4 +1,4 @@
-"""What a notebook found, as data: a claim of the story, what the run showed, and whether the two agree."""
+"""A notebook's evidence as data: claims of the story and findings of the run."""
 
 import json
 import os
@@ -25,12 +25,19 @@ class Outcome(StrEnum):
 
 
 class Unknown(str):
-    """A finding that neither supports nor refutes a claim, such as a model that stopped before its deadline came."""
+    """A finding that neither supports nor refutes a claim."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """One line of a notebook's table. `expected` and `found` are words such as "stopped at the deadline"."""
+    """One line of a notebook's table.
+
+    Attributes:
+        text: the claim.
+        expected: the story's word, such as "stopped at the deadline".
+        found: the run's word.
+        outcome: whether the two agree.
+    """
 
     text: str
     expected: str
@@ -41,8 +48,8 @@ class Claim:
 class Evidence:
     """The claims of one notebook, and the numbers behind them.
 
-    While the kit runs notebooks, each finding is written at once to a file of its own folder, so that what a broken run had
-    already shown is kept; the runner names the folder in the environment.
+    While the kit runs notebooks, each finding is written at once to a file of its own, so that a
+    broken run keeps its earlier findings. The runner names the folder in the environment.
     """
 
     def __init__(self, notebook: str) -> None:
@@ -55,7 +62,7 @@ class Evidence:
         self._save()
 
     def claim(self, text: str, *, expected: object, found: object) -> Claim:
-        """Hold a finding against the story, and keep the result."""
+        """Compare a finding with the story, and keep the result."""
         if isinstance(found, Unknown):
             outcome = Outcome.NOT_SHOWN
         else:
@@ -96,7 +103,14 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Found:
-    """What a notebook's file of evidence holds; empty where there is none. `imported`: versions by package, and of `python`."""
+    """The content of a notebook's evidence file; empty where there is none.
+
+    Attributes:
+        claims: the lines of the table.
+        numbers: measured values by name.
+        imported: versions by package, and the version of `python`.
+        complete: whether the notebook reached its table.
+    """
 
     claims: list[Claim] = field(default_factory=list)
     numbers: dict[str, float] = field(default_factory=dict)
@@ -105,7 +119,7 @@ class Found:
 
     @property
     def lacking(self) -> str:
-        """Why this is not the evidence of a whole run; empty: it is."""
+        """Return why this is not the evidence of a whole run. Empty: it is."""
         return (
             "it did not get to its table of claims"
             if not self.complete
@@ -116,7 +130,7 @@ class Found:
 
 
 def read(file: Path) -> Found:
-    """Read what a notebook has left; each part that is missing is empty."""
+    """Read a notebook's evidence file; each missing part is empty."""
     try:
         body = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -5,11 +5,14 @@ from stream_lab.errors import LabError
 
 
 class FakeError(LabError, FakeVllmError):
-    """Raised when the bundled fake does not start; the text has its own words."""
+    """Raised when the bundled fake does not start; the text is the fake's own."""
 
 
 class Fake(FakeVllm):
-    """A running `fake-vllm`. `base_url` ends in /v1. Stops with `close()`, at the end of a `with` block, or with this process."""
+    """A running `fake-vllm` with a `base_url` that ends in /v1.
+
+    It stops with `close()`, at the end of a `with` block, or with this process.
+    """
 
     def __init__(
         self,
@@ -19,12 +22,16 @@ class Fake(FakeVllm):
         model: str = "fake-model",
         **flags: object,
     ) -> None:
-        """Start it, able to call tools, and wait until it listens.
+        """Start a fake that can call tools, and wait until it listens.
 
-        `gap`: seconds between two tokens, and before the first. `flags`: further options.
+        Args:
+            scenario: the scenario, as `--scenario` takes it.
+            gap: seconds between two tokens, and before the first.
+            model: the model's name.
+            flags: further options of the fake.
 
         Raises:
-            FakeError: it does not start.
+            FakeError: the fake does not start.
         """
         usual: dict[str, object] = {
             "first_token_ms": gap * 1000,

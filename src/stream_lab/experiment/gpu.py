@@ -1,4 +1,4 @@
-"""What a GPU does, from nvidia-smi: how busy it is, how much memory it uses, how much power it draws, twenty times a second."""
+"""What a GPU does, from nvidia-smi, twenty times a second: utilisation, memory and power."""
 
 import os
 import shlex
@@ -15,7 +15,10 @@ from stream_lab.errors import LabError
 EVERY_MS = 50
 QUERY = "index,name,utilization.gpu,memory.used,power.draw"
 COMMAND = f"nvidia-smi --query-gpu={QUERY} --format=csv,noheader,nounits --loop-ms={EVERY_MS}"
-"""What is run on this machine; on another, give the same through ssh. nvidia-smi's utilisation is a mean over up to a second, as NVML gives it."""
+"""The command for this machine; for another, run the same through ssh.
+
+nvidia-smi's utilisation is a mean over up to a second, as NVML gives it.
+"""
 VARIABLE = "GPU_PROBE"
 FIRST_WITHIN = 10.0
 
@@ -26,9 +29,15 @@ class GpuError(LabError):
 
 @dataclass(frozen=True)
 class GpuSample:
-    """One GPU at one moment. at: `time.monotonic()`. utilisation: percent of the time with work on it. memory: MiB. power: watts.
+    """One GPU at one moment. None: the GPU does not give this value.
 
-    None: the GPU does not say.
+    Attributes:
+        at: the moment, on the clock of `time.monotonic()`.
+        index: the number of the GPU.
+        name: its name.
+        utilisation: percent of the time with work on it.
+        memory: memory in use, in MiB.
+        power: power draw, in watts.
     """
 
     at: float
@@ -40,7 +49,7 @@ class GpuSample:
 
 
 def parse(line: str, at: float) -> GpuSample | None:
-    """A line of nvidia-smi's CSV; None if it is not one."""
+    """Parse a line of nvidia-smi's CSV. None: the line is not one."""
     parts = [part.strip() for part in line.split(",")]
     if len(parts) != 5 or not parts[0].isdigit():
         return None
@@ -49,7 +58,7 @@ def parse(line: str, at: float) -> GpuSample | None:
 
 
 def on_this_machine() -> str | None:
-    """The command that watches this machine's GPUs; None if it has none, or no nvidia-smi."""
+    """Return the command that watches this machine's GPUs. None: no GPU, or no nvidia-smi."""
     if shutil.which("nvidia-smi") is None:
         return None
     listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
@@ -57,18 +66,23 @@ def on_this_machine() -> str | None:
 
 
 def probe_command() -> str | None:
-    """Return the command in GPU_PROBE, else the one for this machine; None: there is neither."""
+    """Return the command in GPU_PROBE, or else the one for this machine. None: neither exists."""
     return os.environ.get(VARIABLE) or on_this_machine()
 
 
 class GpuProbe:
-    """Watches in a thread of its own while the block runs; `samples` is there afterwards.
+    """A watch on a machine's GPUs, in a thread, for the duration of a block.
 
-    Several GPUs: all are in `samples`; `busiest()` picks one.
+    Afterwards `samples` holds the samples of all GPUs; `busiest()` picks those of one.
     """
 
     def __init__(self, command: str = COMMAND) -> None:
-        """command: prints a line of QUERY's columns for each GPU again and again, as `ssh gpu nvidia-smi …` does."""
+        """Prepare the watch; entering the block starts it.
+
+        Args:
+            command: prints a line of QUERY's columns for each GPU again and again, as
+                `ssh gpu nvidia-smi …` does.
+        """
         self.samples: list[GpuSample] = []
         self._command = command
         self._first = threading.Event()
@@ -76,7 +90,7 @@ class GpuProbe:
         self._thread = threading.Thread(target=self._read, name="gpu probe", daemon=True)
 
     def busiest(self) -> list[GpuSample]:
-        """The samples of the GPU that was busiest; empty if there are none."""
+        """Return the samples of the busiest GPU. Empty: there are none."""
         peaks: dict[int, float] = {}
         for sample in self.samples:
             peaks[sample.index] = max(peaks.get(sample.index, 0.0), sample.utilisation or 0.0)
@@ -84,10 +98,10 @@ class GpuProbe:
         return [sample for sample in self.samples if sample.index == chosen]
 
     def __enter__(self) -> Self:
-        """Begin, and wait for the first line.
+        """Start the command, and wait for its first line.
 
         Raises:
-            GpuError: the command cannot be run, or says nothing of a GPU.
+            GpuError: the command cannot be run, or reports no GPU.
         """
         try:
             self._process = subprocess.Popen(
@@ -104,9 +118,10 @@ class GpuProbe:
         self._thread.start()
         if not self._first.wait(FIRST_WITHIN) or not self.samples:
             self.__exit__(None, None, None)
-            said = f"its last words: {self._last}" if self._last else "it said nothing"
+            output = f"its last line: {self._last}" if self._last else "it printed nothing"
             raise GpuError(
-                f"The GPU probe `{self._command}` tells of no GPU ({said}); it must print the columns {QUERY}."
+                f"The GPU probe `{self._command}` reports no GPU ({output}); "
+                f"it must print the columns {QUERY}."
             )
         return self
 

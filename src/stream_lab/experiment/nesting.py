@@ -1,4 +1,4 @@
-"""nest-asyncio, or its successor, whichever is installed and works with this Python."""
+"""Event loops inside event loops, with nest-asyncio or its successor, whichever works here."""
 
 import asyncio
 import importlib
@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from stream_lab.errors import LabError
 
 FORMER, SUCCESSOR = "nest-asyncio", "nest-asyncio2"
-# From here on `asyncio.current_task()` knows nothing of tasks that are written in Python, which is what nest-asyncio makes of them all.
+# From this version on, `asyncio.current_task()` does not know tasks written in Python, and
+# nest-asyncio makes all tasks such tasks.
 TOO_NEW = (3, 14)
 
 
@@ -18,16 +19,16 @@ class NestingError(LabError):
 
 
 def choose(python: tuple[int, int], installed: Mapping[str, str]) -> str:
-    """Choose the package to nest with.
+    """Choose the package to nest with: nest-asyncio, or its successor.
 
-    It is nest-asyncio or, where that is missing or too old for this Python, its successor.
+    The successor is chosen where nest-asyncio is missing, or too old for this Python.
 
     Args:
         python: the version of Python, as (3, 11).
-        installed: package to version; others than these two do not matter.
+        installed: versions by package; packages other than these two do not matter.
 
     Raises:
-        NestingError: neither will do.
+        NestingError: neither package works here.
     """
     if FORMER in installed and python < TOO_NEW:
         return FORMER
@@ -35,20 +36,25 @@ def choose(python: tuple[int, int], installed: Mapping[str, str]) -> str:
         return SUCCESSOR
     if FORMER in installed:
         raise NestingError(
-            f"{FORMER} {installed[FORMER]} is no longer maintained and breaks asyncio.timeout on Python {python[0]}.{python[1]}; "
+            f"{FORMER} {installed[FORMER]} is no longer maintained and breaks asyncio.timeout on "
+            f"Python {python[0]}.{python[1]}; "
             f"install {SUCCESSOR}, which ipykernel itself uses."
         )
-    raise NestingError(f"Nothing is installed that nests event loops; install {SUCCESSOR}.")
+    raise NestingError(f"No package that nests event loops is installed; install {SUCCESSOR}.")
 
 
 def apply(loop: asyncio.AbstractEventLoop | None = None) -> str:
     """Patch asyncio for good, so that `asyncio.run` works inside a running loop.
 
-    `loop`: the loop to patch; None: the running one. Returns the name of the package that did it.
+    Args:
+        loop: the loop to patch. None: the running one.
+
+    Returns:
+        The name of the package that made the patch.
 
     Raises:
-        NestingError: no package that is installed will do; nothing has been changed then.
-        ValueError: the loop is not one of asyncio's own, as uvloop's are not.
+        NestingError: no installed package works here; nothing has been changed.
+        ValueError: the loop is not one of asyncio's own; uvloop's are not.
     """
     package = choose(sys.version_info[:2], installed())
     importlib.import_module(package.replace("-", "_")).apply(loop)
@@ -56,7 +62,7 @@ def apply(loop: asyncio.AbstractEventLoop | None = None) -> str:
 
 
 def installed() -> dict[str, str]:
-    """Return the versions of those of the two packages that are here."""
+    """Return the installed versions of the two packages."""
     found = {}
     for package in (FORMER, SUCCESSOR):
         try:

@@ -1,4 +1,4 @@
-"""The experiments' pictures. Each is drawn from records, and its alternative text says the same in words."""
+"""The experiments' pictures, drawn from records; each alternative text says the same in words."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -8,10 +8,12 @@ from matplotlib.figure import Figure
 
 from stream_lab.experiment.call import Call
 from stream_lab.experiment.release import Release
-from stream_lab.experiment.scope import Event, Log
-from stream_lab.experiment.trace import Ending, Pull
+from stream_lab.experiment.scope import Event
+from stream_lab.experiment.swim_lanes import swim_lanes
+from stream_lab.experiment.trace import Ending
 from stream_lab.experiment.wait import Wait
 from stream_lab.plots import (
+    CLOSE,
     DEADLINE,
     EVENT,
     GOOD,
@@ -25,22 +27,30 @@ from stream_lab.plots import (
     single,
 )
 
-if TYPE_CHECKING:  # it imports LangChain, which not every notebook with a picture needs
+if TYPE_CHECKING:  # that module imports LangChain, which not every notebook needs
     from stream_lab.experiment.attempts_run import Trial
 
-MOST_LANES = 60
-# The call's clock starts a little before the scope's; a chunk this close to the deadline (seconds) is not called late.
-CLOSE = 0.05
-VISIBLE = 0.006  # of the axis, the least a bar is wide
+__all__ = [
+    "at_work",
+    "left_alone",
+    "overdue",
+    "scope_states",
+    "server_load",
+    "swim_lanes",
+    "timeline",
+]
+
 STATES = ["created", "active", "expiring", "expired", "finished"]
 
 
 def timeline(calls: Mapping[str, Call], *, title: str) -> Picture:
     """Draw when chunks reached the consumer, a row for each call.
 
-    A blue dot is a chunk before the deadline, an orange cross one after it.
+    A blue dot is a chunk before the deadline, an orange cross is a chunk after it.
 
-    `title` states the finding. The calls share the deadline of the first.
+    Args:
+        calls: the calls by name; all have the deadline of the first.
+        title: the finding, as a sentence.
     """
     deadline = next(iter(calls.values())).deadline
     figure, axes = single(height=1.5 + 0.75 * len(calls), title=title)
@@ -99,69 +109,6 @@ def timeline(calls: Mapping[str, Call], *, title: str) -> Picture:
     )
 
 
-def swim_lanes(call: Call, log: Log, *, title: str) -> Picture:
-    """Draw one lane for each task that pulled a chunk.
-
-    A cross is where the timer cancelled the task it had remembered.
-
-    `log`: the observed scope of this call. With more than 60 tasks, evenly chosen lanes are shown.
-    """
-    recording, deadline = call.recording, call.deadline
-    every = sorted({pull.task for pull in recording.pulls})
-    shown = every if len(every) <= MOST_LANES else _spread(every, MOST_LANES)
-    lanes = {task: lane for lane, task in enumerate(shown)}
-    figure, axes = single(height=max(2.2, 1.3 + 0.115 * len(shown)), title=title)
-    thin = 0.7 if len(shown) > 3 else 0.5
-    for pull in recording.pulls:
-        if pull.task in lanes:
-            _bar(axes, pull, lanes[pull.task], recording.ended, deadline, thin)
-    if log.find("entered") and recording.pulls:
-        axes.plot(
-            recording.pulls[0].asked,
-            0,
-            marker=">",
-            markersize=9,
-            color=GOOD,
-            zorder=5,
-            linestyle="none",
-            label="opens the scope",
-            clip_on=False,
-        )
-    fired = log.find("timer fired")
-    target = ""
-    if fired is not None and lanes:
-        target = (
-            "which had already finished"
-            if fired.remembered_done
-            else "which was waiting for a chunk"
-        )
-        axes.plot(deadline, 0, marker="X", markersize=12, color=EVENT, zorder=5, linestyle="none")
-        axes.annotate(
-            f"the timer cancels the task that opened the scope,\n{target}",
-            (deadline, 0), xytext=(14, 0), textcoords="offset points", va="center", fontsize=9, color=EVENT,
-        )  # fmt: skip
-    axes.axvline(deadline, color=DEADLINE, linestyle="--", linewidth=1.2)
-    step = max(1, len(shown) // 12)
-    axes.set_yticks(range(0, len(shown), step), [f"task {task}" for task in shown[::step]])
-    axes.set_ylim(len(shown) - 0.4, -1.0)
-    if len(shown) < len(every):
-        axes.set_ylabel(f"{len(shown)} of {len(every)} tasks, evenly chosen", fontsize=9)
-    axes.set_xlim(
-        0,
-        max(recording.ended, deadline) * 1.45
-        if len(shown) <= 3
-        else max(recording.ended, deadline) * 1.05,
-    )
-    seconds(axes)
-    legend(figure, axes)
-    count = f"{len(every)} tasks" if len(every) > 1 else "one task"
-    alt = f"{title}. {count} pulled {recording.chunks} chunks in {recording.ended:.1f} s; the deadline was {deadline:g} s."
-    return Picture(
-        figure,
-        f"{alt} The timer cancelled the task that opened the scope, {target}." if target else alt,
-    )
-
-
 def server_load(calls: Mapping[str, Call], *, title: str) -> Picture:
     """Draw requests running, and tokens made since the call, a column for each call."""
     shown = {name: call for name, call in calls.items() if call.samples}
@@ -204,7 +151,8 @@ def server_load(calls: Mapping[str, Call], *, title: str) -> Picture:
         tokens.set_xlim(0, max(call.samples[-1].at for call in shown.values()))
         seconds(tokens)
         alts.append(
-            f"{name}: {call.server}, {call.tokens_after_deadline} tokens after the deadline of {call.deadline:g} s"
+            f"{name}: {call.server}, "
+            f"{call.tokens_after_deadline} tokens after the deadline of {call.deadline:g} s"
         )
     grid[0][0].set_ylabel("requests\nrunning", fontsize=9)
     grid[1][0].set_ylabel("tokens made", fontsize=9)
@@ -212,20 +160,28 @@ def server_load(calls: Mapping[str, Call], *, title: str) -> Picture:
 
 
 def left_alone(requests: Mapping[str, Release], *, title: str) -> Picture:
-    """Draw how long the GPU works for a caller who leaves, a row for each request.
+    """Draw how long the GPU works for clients that disconnect, a row for each.
 
-    A bar is blue until the caller leaves, orange and hatched after that.
+    A bar is blue until the client disconnects, orange and hatched after that.
     """
     figure, axes = single(height=1.4 + 0.42 * len(requests), title=title)
-    told = []
+    rows = []
     for row, (name, request) in enumerate(requests.items()):
         end = request.watched if request.freed is None else request.freed
         axes.barh(row, request.left, height=0.6, color=OK, label="for its caller")
-        # A bar that is as short as it should be is still to be seen.
-        axes.barh(row, max(end - request.left, 0.004), left=request.left, height=0.6, color=LATE, hatch="///", edgecolor="white",
-                  label="after its caller left")  # fmt: skip
+        # The least width keeps a bar visible that is as short as it should be.
+        axes.barh(
+            row,
+            max(end - request.left, 0.004),
+            left=request.left,
+            height=0.6,
+            color=LATE,
+            hatch="///",
+            edgecolor="white",
+            label="after its caller left",
+        )
         axes.annotate(f" {request.server}", (end, row), va="center", fontsize=9)
-        told.append(f"{name}: {request.server}")
+        rows.append(f"{name}: {request.server}")
     axes.set_yticks(range(len(requests)), list(requests))
     axes.set_ylim(len(requests) - 0.5, -0.5)
     axes.set_xlim(0, max(request.watched for request in requests.values()) * 1.35)
@@ -233,7 +189,7 @@ def left_alone(requests: Mapping[str, Release], *, title: str) -> Picture:
     seconds(axes, "seconds since the request")
     legend(figure, axes)
     return Picture(
-        figure, f"{title}. What the GPU server does after the caller has left. {'. '.join(told)}."
+        figure, f"{title}. What the GPU server does after the caller has left. {'. '.join(rows)}."
     )
 
 
@@ -244,28 +200,36 @@ def overdue(waits: Mapping[str, Wait], *, title: str) -> Picture:
     """
     figure, axes = single(height=1.4 + 0.42 * len(waits), title="")
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
-    told = []
+    rows = []
     for row, (name, wait) in enumerate(waits.items()):
         axes.barh(
             row, min(wait.due, wait.over), height=0.6, color=OK, label="as long as it should last"
         )
-        # A bar that is as short as it should be is still to be seen.
-        axes.barh(row, max(wait.over - wait.due, 0.004), left=wait.due, height=0.6, color=LATE, hatch="///", edgecolor="white",
-                  label="longer than that")  # fmt: skip
+        # The least width keeps a bar visible that is as short as it should be.
+        axes.barh(
+            row,
+            max(wait.over - wait.due, 0.004),
+            left=wait.due,
+            height=0.6,
+            color=LATE,
+            hatch="///",
+            edgecolor="white",
+            label="longer than that",
+        )
         words = f"{wait.verdict}: due at {wait.due:.1f} s, over at {wait.over:.1f} s"
         axes.annotate(f" {words}", (max(wait.over, wait.due), row), va="center", fontsize=9)
-        told.append(f"{' '.join(name.split())}: {words}")
+        rows.append(f"{' '.join(name.split())}: {words}")
     axes.set_yticks(range(len(waits)), list(waits))
     axes.set_ylim(len(waits) - 0.5, -0.5)
     axes.set_xlim(0, max(wait.over for wait in waits.values()) * 1.6)
     axes.tick_params(axis="y", length=0)
     seconds(axes, "seconds since it began")
     legend(figure, axes)
-    return Picture(figure, f"{title}. How long each wait lasted. {'. '.join(told)}.")
+    return Picture(figure, f"{title}. How long each wait lasted. {'. '.join(rows)}.")
 
 
 def at_work(trials: Sequence["Trial"], *, title: str) -> Picture:
-    """Draw tokens a second, and how busy the GPU was, during each trial; and the cut."""
+    """Draw tokens per second, the GPU's utilisation and the cut for each trial."""
     figure = Figure(figsize=(8, 1.0 + 1.25 * len(trials)), layout="constrained")
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
     rows = list(figure.subplots(len(trials), 1, sharex=True, squeeze=False)[:, 0])
@@ -303,16 +267,17 @@ def at_work(trials: Sequence["Trial"], *, title: str) -> Picture:
     rows[-1].set_xlim(0, last)
     seconds(rows[-1])
     legend(figure, rows[0])
-    said = [
-        f"{trial.attempt} in {trial.way}: {trial.call.verdict} after {trial.call.recording.ended:.1f} s, the server: {trial.call.server}"
+    sentences = [
+        f"{trial.attempt} in {trial.way}: {trial.call.verdict} "
+        f"after {trial.call.recording.ended:.1f} s, the server: {trial.call.server}"
         + (f", the GPU {trial.gpu_after}" if trial.gpu_after else "")
         for trial in trials
     ]
-    return Picture(figure, f"{title}. {'. '.join(said)}.")
+    return Picture(figure, f"{title}. {'. '.join(sentences)}.")
 
 
 def scope_states(events: Sequence[Event], *, title: str) -> Picture:
-    """Draw the states of one `asyncio.timeout` over time, with its task's pending cancellations."""
+    """Draw the states of one `asyncio.timeout`, with its task's pending cancellations."""
     figure = Figure(figsize=(8, 3.4), layout="constrained")
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
     states, pending = figure.subplots(2, 1, sharex=True, height_ratios=[2.6, 1])
@@ -352,7 +317,7 @@ def scope_states(events: Sequence[Event], *, title: str) -> Picture:
 
 
 def _gpu_line(axes: Axes, busy: list[tuple[float, float]]) -> None:
-    """How busy the GPU was, on a scale of its own at the right."""
+    """Draw how busy the GPU was, on a scale of its own at the right."""
     label = "GPU busy, %"
     scale = axes.twinx()
     scale.plot(*zip(*busy, strict=True), color=GOOD, linewidth=1.4)
@@ -361,31 +326,6 @@ def _gpu_line(axes: Axes, busy: list[tuple[float, float]]) -> None:
     scale.tick_params(labelsize=8)
     scale.spines["top"].set_visible(False)
     axes.plot([], [], color=GOOD, linewidth=1.4, label=label)
-
-
-def _bar(
-    axes: Axes, pull: Pull, lane: int, ended: float, deadline: float, thickness: float
-) -> None:
-    waiting = pull.got is None
-    until = ended if pull.got is None else pull.got
-    late = until > deadline + CLOSE and not waiting
-    label = (
-        "waiting for a chunk that never came"
-        if waiting
-        else "pulled a chunk late"
-        if late
-        else "pulled a chunk"
-    )
-    colour = LATE if late else OK
-    length, least = until - pull.asked, max(ended, deadline) * VISIBLE
-    edge = (
-        0.8 if waiting else 0.4 if length > least else 0
-    )  # drawn to scale, the pull of a fast server would be invisible
-    axes.barh(
-        lane, max(length, least), left=pull.asked, height=thickness,
-        color="none" if waiting else colour, edgecolor=colour if waiting else "white",
-        hatch="////" if waiting else None, linewidth=edge, label=label,
-    )  # fmt: skip
 
 
 def _ending(call: Call) -> str:
@@ -401,8 +341,3 @@ def _ending(call: Call) -> str:
             return f"the model stopped by itself at {recording.ended:.1f} s"
         case Ending.CUT | Ending.FAILED:
             return f"{recording.error.partition(':')[0]} at {recording.ended:.1f} s"
-
-
-def _spread(items: list[int], most: int) -> list[int]:
-    """`most` items, the first and the last among them, evenly spread."""
-    return [items[round(index * (len(items) - 1) / (most - 1))] for index in range(most)]

@@ -1,7 +1,7 @@
-"""Does the server let go of a request whose client has left?
+"""Whether a server releases a request after its client has disconnected.
 
-Every tool that asks this waits with `wait_while` and reads the answer from the same witnesses: the server's metrics, or its CPU time
-where it shows none.
+Every tool that needs to know waits with `wait_while` and reads the same witnesses: the server's
+metrics, or its CPU time where it shows none.
 """
 
 import time
@@ -16,22 +16,24 @@ from stream_lab.experiment.evidence import Unknown
 from stream_lab.experiment.witness import Sample, Witness
 
 FREES_WITHIN = 1.5  # seconds; a real vLLM on a busy CPU needed up to 0.2
-BEGINS_WITHIN = 3.0  # seconds that a request may take to reach the server, before its client leaves all the same
+BEGINS_WITHIN = (
+    3.0  # seconds for a request to reach the server; after that the client leaves anyway
+)
 WINDOW = 0.2  # seconds over which CPU time is measured
 STOPPED, GOES_ON = "stopped", "still generating"
 UNREAD = Unknown("the server's metrics could not be read")
-NOT_RUNNING = Unknown("it was not running when the caller left")
+NOT_RUNNING = Unknown("it was not running when the client disconnected")
 
 
 @dataclass(frozen=True)
 class Release:
-    """One request whose caller left. Times are in seconds since it was sent.
+    """One request whose client disconnected. Times are in seconds since it was sent.
 
     Attributes:
-        left: when the caller left.
-        freed: when the server no longer ran the request; None: it still ran it when the watch ended.
+        left: when the client disconnected.
+        freed: when the server no longer ran the request. None: it ran it until the watch ended.
         watched: when the watch ended.
-        tokens: what the server made after the caller had left, for all its requests.
+        tokens: what the server made after the disconnect, for all its requests.
         server: what became of the request, in words.
     """
 
@@ -43,7 +45,11 @@ class Release:
 
 
 class Busy(Protocol):
-    """Tells whether a server is at work. `name`: of this witness, in words."""
+    """A witness of a server's work; calling it returns whether the server is busy.
+
+    Attributes:
+        name: the witness, in words.
+    """
 
     name: str
 
@@ -72,9 +78,9 @@ class CpuTime:
         self._most = 0.0
 
     def __call__(self) -> bool:
-        """Return whether the processes work.
+        """Return whether the processes are busy.
 
-        They do if the last fifth of a second took more than a quarter of the most that was ever seen.
+        They are if the last 0.2 s took more than a quarter of the highest rate so far.
         """
         before, began = self._spent(), time.monotonic()
         time.sleep(WINDOW)
@@ -100,12 +106,12 @@ def wait_while(
     """Wait while a condition holds: until a server is at rest, or until it works.
 
     Args:
-        condition: whether there is still something to wait for.
-        patience: seconds after which the wait is given up.
-        every: seconds between two looks.
+        condition: whether to keep waiting.
+        patience: seconds after which to give up.
+        every: seconds between two checks.
 
     Returns:
-        Seconds waited; None: the condition held all the time.
+        Seconds waited. None: the condition held all the time.
     """
     began = time.monotonic()
     while time.monotonic() < began + patience:
@@ -118,19 +124,20 @@ def wait_while(
 def watch_release(
     gpu: Endpoint, ask: Callable[[], Callable[[], object]], *, after: float, watch: float
 ) -> Release:
-    """Send a request, leave, and watch the server until it has stopped.
+    """Send a request, disconnect, and watch the server until it stops.
 
     Args:
-        gpu: the server that is watched.
-        ask: sends the request, does not wait for the answer, and returns a function that makes the client leave.
-        after: seconds after which the client leaves, once the server runs the request.
+        gpu: the server to watch.
+        ask: sends the request without waiting for the answer, and returns a function that
+            disconnects the client.
+        after: seconds after which the client disconnects, once the server runs the request.
         watch: seconds after which the watch ends if the server has not stopped.
     """
     with Witness(gpu.root, every=0.02) as witness:
         running = witness.samples[0].running if witness.samples else 0
         asked = time.monotonic()
         leave = ask()
-        # A busy machine, or a browser that is still starting, may take long to send it.
+        # On a busy machine, or with a browser that is still starting, sending can take long.
         wait_while(lambda: witness.is_idle(running), patience=BEGINS_WITHIN)
         time.sleep(after)
         left = time.monotonic()
@@ -146,10 +153,10 @@ def judge(
     """Judge a release by a server's metrics. Times are those of `time.monotonic()`.
 
     Args:
-        samples: of before and after the client left.
+        samples: samples from before and after the disconnect.
         running: how many requests ran before this one.
         asked: when the request was sent.
-        left: when its client left.
+        left: when its client disconnected.
         ended: when the watch ended.
     """
     before = [sample for sample in samples if asked < sample.at <= left]

@@ -1,4 +1,4 @@
-"""Evidence as `stream-lab evidence` writes it, and what is kept of it in the project's evidence/, often from another machine."""
+"""Evidence that `stream-lab evidence` writes; the project's evidence/ keeps some of it."""
 
 import json
 from datetime import UTC, datetime
@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, PlainSerializer
 
-from stream_lab.data import EVIDENCE, data_folder
+from stream_lab.data_folders import EVIDENCE, data_folder
 from stream_lab.experiment.attempts_run import Trial, Witnesses, told
 from stream_lab.experiment.call import Call
 from stream_lab.experiment.evidence import Outcome
@@ -27,7 +27,7 @@ class _Strict(BaseModel):
 
 
 class Program(BaseModel):
-    """The server, in the words of the program that started it; further keys are versions."""
+    """The server, in the words of the program that started it; extra keys are versions."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -37,16 +37,16 @@ class Program(BaseModel):
 
     @property
     def words(self) -> str:
-        """In a few words, for a title."""
+        """Return program, model and device in a few words, for a title."""
         return f"{self.program} with {self.model} on {self.device}"
 
 
 class SavedTrial(_Strict):
-    """One trial. Times are in seconds since the call.
+    """One trial as the file has it. Times are in seconds since the call.
 
     Attributes:
-        samples: of the server's metrics: when, requests running, tokens made.
-        gpu_samples: of the busiest GPU: when, percent busy, MiB, watts; None: the GPU does not say.
+        samples: the server's metrics: time, requests running, tokens made.
+        gpu_samples: the busiest GPU: time, percent busy, MiB, watts. None: the GPU does not say.
     """
 
     attempt: str
@@ -66,7 +66,7 @@ class SavedTrial(_Strict):
 
     @classmethod
     def of(cls, trial: Trial) -> Self:
-        """Write a trial down."""
+        """Make the record of a trial."""
         call, recording = trial.call, trial.call.recording
         return cls(
             attempt=trial.attempt,
@@ -88,7 +88,7 @@ class SavedTrial(_Strict):
         )
 
     def again(self, deadline: float, gpu: str) -> Trial:
-        """Return the trial that was written down. `gpu`: the name of the GPU."""
+        """Return the trial from its record; `gpu` is the name of the GPU."""
         recording = Recording(
             arrivals=self.first_and_last,
             ending=self.ending,
@@ -102,12 +102,16 @@ class SavedTrial(_Strict):
 
 
 class SavedEvidence(_Strict):
-    """The file. Addresses are left out: a reader needs none of them.
+    """The evidence file. It leaves out addresses, which readers do not need.
 
     Attributes:
-        deadline: of each trial, in seconds; None: there was no trial.
-        outcome: whether it went as the story tells; None in files that do not say.
-        server: what was started; None where that is not known.
+        taken: when the evidence was taken.
+        witnesses: the witnesses of the server's work.
+        deadline: the deadline of each trial, in seconds. None: there was no trial.
+        versions: versions by package.
+        trials: the trials, in order.
+        outcome: whether the trials went as the story says. None in files without this field.
+        server: the program that was started. None: unknown.
     """
 
     taken: Moment
@@ -120,7 +124,7 @@ class SavedEvidence(_Strict):
 
     @classmethod
     def of(cls, trials: list[Trial], witnesses: Witnesses, outcome: Outcome | None = None) -> Self:
-        """Write trials down, as of now and in this process."""
+        """Make the record of some trials, with the time and the versions of this process."""
         return cls(
             taken=datetime.now(UTC),
             witnesses=witnesses,
@@ -132,17 +136,18 @@ class SavedEvidence(_Strict):
 
     @property
     def played(self) -> list[Trial]:
-        """The trials, as they can be judged and drawn again."""
+        """Return the trials, to judge and draw them again."""
         return [trial.again(self.deadline or 0.0, self.witnesses.gpu) for trial in self.trials]
 
     @property
     def title(self) -> str:
-        """What came out, when, and of which server; in a second line by which witnesses."""
+        """Return outcome, date and server, and on a second line the witnesses."""
         outcome = str(told(self.played)).capitalize()
-        return f"{outcome}, on {self.taken.date()}: {self.server.words if self.server else self.witnesses.kind}\n(witnesses: {self.witnesses.seen})"
+        server = self.server.words if self.server else self.witnesses.kind
+        return f"{outcome}, on {self.taken.date()}: {server}\n(witnesses: {self.witnesses.seen})"
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the file as JSON has it."""
+        """Return the content of the file as a JSON object."""
         body = self.model_dump(mode="json")
         return {
             key: value
@@ -158,13 +163,14 @@ class SavedEvidence(_Strict):
 
 
 def load_saved(folder: Path | None = None) -> list[SavedEvidence]:
-    """Load all evidence that is kept, the newest first.
+    """Load all saved evidence, the newest first.
 
     Args:
-        folder: has a folder for each; one that is not there has none. None: the project's own.
+        folder: contains a folder for each record; a missing folder has none. None: the project's
+            own.
 
     Raises:
-        DataError: the project's own is missing from this installation.
+        DataError: the project's own evidence is missing from this installation.
     """
     place = data_folder(EVIDENCE) if folder is None else folder
     found = [

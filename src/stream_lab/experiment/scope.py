@@ -1,4 +1,4 @@
-"""An `asyncio.timeout` that tells what it does, and does nothing else."""
+"""An `asyncio.timeout` that records its steps, and changes nothing else."""
 
 import asyncio
 import time
@@ -16,10 +16,14 @@ from stream_lab.experiment.trace import TaskNumbers
 class Event:
     """One step in the life of a scope.
 
-    `at`: seconds since the log began. `what`: created, entered, rescheduled, timer fired, or left. `state`: the scope's state after
-    it. `task`: the number of the task it happened in; 0 for the timer, which runs in no task. `remembered`: the task that the scope
-    would cancel; 0 before it is entered. `remembered_done`: whether that task has ended. `cancelling`: how many cancellations that
-    task has pending.
+    Attributes:
+        at: seconds since the log began.
+        what: created, entered, rescheduled, timer fired, or left.
+        state: the scope's state after the step.
+        task: the number of the task in which it happened; 0 for the timer, which runs in no task.
+        remembered: the task that the scope would cancel; 0 before it is entered.
+        remembered_done: whether that task has ended.
+        cancelling: how many cancellations that task has pending.
     """
 
     at: float
@@ -32,7 +36,7 @@ class Event:
 
 
 class Log:
-    """What the observed scopes did, in order."""
+    """The steps of the observed scopes, in order."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []
@@ -54,13 +58,13 @@ class Log:
         )
 
     def find(self, what: str) -> Event | None:
-        """The first event of this kind, or None."""
+        """Return the first event of a kind. None: there is none."""
         return next((event for event in self.events if event.what == what), None)
 
 
 def state(scope: asyncio.Timeout) -> str:
-    """The state of a scope in asyncio's own word: created, active, expiring, expired or finished."""
-    # There is no public way to ask; the repr is as close to one as it gets: <Timeout [active] when=12.3>.
+    """Return asyncio's word for a scope's state: created, active, expiring, expired or finished."""
+    # There is no public way to read it; the repr comes closest: <Timeout [active] when=12.3>.
     private = getattr(scope, "_state", None)
     return (
         str(private.value)
@@ -70,7 +74,7 @@ def state(scope: asyncio.Timeout) -> str:
 
 
 def target(log: Log) -> str:
-    """The state of the task that the timer cancelled: "still at work" or "already finished"."""
+    """Return the state of the task that the timer cancelled: at work, or already finished."""
     fired = log.find("timer fired")
     if fired is None:
         return Unknown("the timer never fired")
@@ -78,7 +82,7 @@ def target(log: Log) -> str:
 
 
 class ObservedTimeout(asyncio.Timeout):  # type: ignore[misc]  # final for type checkers only
-    """`asyncio.Timeout` with a note before or after each of its own steps."""
+    """An `asyncio.Timeout` that records each of its steps."""
 
     def __init__(self, when: float | None, log: Log) -> None:
         super().__init__(when)
@@ -112,7 +116,7 @@ class ObservedTimeout(asyncio.Timeout):  # type: ignore[misc]  # final for type 
 
 
 def timeout(delay: float | None, log: Log) -> ObservedTimeout:
-    """`asyncio.timeout(delay)`, observed."""
+    """Return `asyncio.timeout(delay)`, observed."""
     return ObservedTimeout(
         None if delay is None else asyncio.get_running_loop().time() + delay, log
     )
@@ -120,7 +124,7 @@ def timeout(delay: float | None, log: Log) -> ObservedTimeout:
 
 @contextmanager
 def observed() -> Iterator[Log]:
-    """Observe every `asyncio.timeout(…)` that is opened while the body runs, in whichever library."""
+    """Observe every `asyncio.timeout(…)` that any library opens while the body runs."""
     log = Log()
     original = asyncio.timeout
     asyncio.timeout = lambda delay: timeout(delay, log)

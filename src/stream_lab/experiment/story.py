@@ -1,4 +1,4 @@
-"""The attempts of the incident, in order. Each stands in a notebook too, word for word; a test keeps the two equal."""
+"""The attempts of the incident, in order; a test keeps them equal to the notebooks'."""
 
 import asyncio
 import math

@@ -1,4 +1,4 @@
-"""Who pulled which chunk, and when: the evidence for what happens inside a stream."""
+"""A record of which task pulled which chunk of a stream, and when."""
 
 import asyncio
 import time
@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeVar
 
-# Bound here, so that the lab's own bound is never the one that `scope.observed()` reports on.
+# Bound here, so that `scope.observed()` never reports the laboratory's own bound.
 _timeout = asyncio.timeout
 
 
 class Ending(StrEnum):
-    """How a recorded stream came to its end."""
+    """The ways in which a recorded stream ends."""
 
     CUT = "TimeoutError"
     GAVE_UP = "gave up"
@@ -23,9 +23,12 @@ class Ending(StrEnum):
 
 @dataclass
 class Pull:
-    """One request for a chunk, seen from inside the model: which task asked, and when it got the chunk.
+    """One request for a chunk, seen from inside the model, in seconds since the call.
 
-    Times are seconds since the call. `got` is None when no chunk came.
+    Attributes:
+        task: the number of the task that asked.
+        asked: when it asked.
+        got: when it got the chunk. None: no chunk came.
     """
 
     task: int
@@ -34,15 +37,14 @@ class Pull:
 
 
 class TaskNumbers:
-    """Numbers tasks 1, 2, 3 … in the order in which they first appear: asyncio's own names differ from run to run."""
+    """Numbers for tasks, in order of first appearance; asyncio's names differ from run to run."""
 
     def __init__(self) -> None:
-        self._numbers: dict[
-            asyncio.Task[Any], int
-        ] = {}  # keeps them alive, or a new task could get a dead one's identity
+        # The keys keep tasks alive, or a new task could get the identity of a dead one.
+        self._numbers: dict[asyncio.Task[Any], int] = {}
 
     def of(self, task: asyncio.Task[Any] | None) -> int:
-        """Return the number of this task; 0 for None, which is code outside tasks."""
+        """Return the number of a task; 0 for None, which means code outside tasks."""
         return 0 if task is None else self._numbers.setdefault(task, len(self._numbers) + 1)
 
     def current(self) -> int:
@@ -53,10 +55,17 @@ class TaskNumbers:
 class Recording:
     """What one streamed call did. Times are seconds since the call.
 
-    `arrivals`: when each chunk reached the consumer. `pulls`: the same from inside the model, one for each chunk asked for; empty
-    unless the model's class went through `traced`. `error`: the type and text of what ended the stream; empty if nothing did.
-    `stood_still`: the longest time, in seconds, in which the event loop did not turn although this process was not computing: the
-    machine was busy elsewhere, and no time-out could have fired.
+    Attributes:
+        arrivals: when each chunk reached the consumer.
+        pulls: the same from inside the model, one for each request for a chunk. Empty unless the
+            model's class went through `traced`.
+        ending: how the stream ended.
+        ended: when it ended.
+        error: type and text of the error that ended it. Empty: none did.
+        stood_still: the longest time in which the event loop did not turn although this process was
+            not computing. The machine was busy elsewhere, so no time-out could have fired.
+        tasks: the numbers of the tasks.
+        started: the start of the call, on the clock of `time.monotonic()`.
     """
 
     arrivals: list[float] = field(default_factory=list)
@@ -77,12 +86,12 @@ class Recording:
 
     @property
     def pulling_tasks(self) -> int:
-        """How many different tasks pulled at least one chunk."""
+        """Return how many different tasks pulled at least one chunk."""
         return len({pull.task for pull in self.pulls if pull.got is not None})
 
     @property
     def one_task_per_chunk(self) -> bool:
-        """Whether every chunk was pulled by a task that pulled no other."""
+        """Tell whether every chunk was pulled by a task that pulled no other."""
         pulled = [pull.task for pull in self.pulls if pull.got is not None]
         return 1 < len(pulled) == len(set(pulled))
 
@@ -98,14 +107,17 @@ _recording: ContextVar[Recording | None] = ContextVar("recording", default=None)
 async def record(stream: AsyncIterator[Any], *, give_up_after: float) -> Recording:
     """Consume a stream to its end, and record what happens.
 
-    `give_up_after`: seconds after which the consumer leaves, in any case.
+    Args:
+        stream: the stream to consume.
+        give_up_after: seconds after which the consumer leaves in any case.
     """
     recording = Recording()
     token = _recording.set(recording)
     heart = asyncio.create_task(_beat(recording))
     chunks = aiter(stream)
     try:
-        # A bound on each wait and a look at the clock before it: one cancellation alone can get lost on the way (notebook 04).
+        # Each wait has a bound, and the clock is read before it, since one cancellation alone can
+        # get lost (notebook 04).
         while (left := give_up_after - recording.now()) > 0:
             async with _timeout(left) as patience:
                 await anext(chunks)
@@ -116,9 +128,7 @@ async def record(stream: AsyncIterator[Any], *, give_up_after: float) -> Recordi
     except TimeoutError as error:
         recording.ending = Ending.GAVE_UP if patience.expired() else Ending.CUT
         recording.error = "" if patience.expired() else _name(error)
-    except (
-        Exception
-    ) as error:  # an error that ends a stream is the finding, not a fault of the recorder
+    except Exception as error:  # an error that ends a stream is a result
         recording.ending = Ending.FAILED
         recording.error = _name(error)
     finally:
@@ -131,9 +141,12 @@ async def record(stream: AsyncIterator[Any], *, give_up_after: float) -> Recordi
 
 
 def record_sync(stream: Iterable[Any], *, give_up_after: float) -> Recording:
-    """Consume a synchronous stream as `record` does, in the calling thread, without a bound of its own.
+    """Consume a synchronous stream in the calling thread, as `record` does.
 
-    `give_up_after`: seconds after which the consumer leaves, with the next chunk: a thread that is blocked looks at no clock.
+    Args:
+        stream: the stream to consume.
+        give_up_after: seconds after which the consumer leaves, with the next chunk; a blocked
+            thread cannot leave earlier.
     """
     recording = Recording()
     try:
@@ -154,7 +167,7 @@ def record_sync(stream: Iterable[Any], *, give_up_after: float) -> Recording:
 
 
 async def _beat(recording: Recording, every: float = 0.1) -> None:
-    """Turn with the event loop, and notice when it does not."""
+    """Turn with the event loop, and record the longest time without a turn."""
     while True:
         wall, computing = time.monotonic(), time.process_time()
         await asyncio.sleep(every)
@@ -163,11 +176,10 @@ async def _beat(recording: Recording, every: float = 0.1) -> None:
 
 
 def traced(model: Model) -> Model:
-    """Return the same chat model class, which notes the task of each pull.
+    """Return a subclass of a chat model that records the task of each pull.
 
-    The note goes into the current recording, whenever `_astream` is asked for a chunk.
-
-    The note is taken in the task that resumes the generator, which is the task that resumes the class's own generator too.
+    It writes into the current recording whenever `_astream` is asked for a chunk, in the task that
+    resumes the generator. That task resumes the class's own generator too.
     """
 
     async def _astream(self: Any, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
@@ -189,7 +201,8 @@ def traced(model: Model) -> Model:
         finally:
             await chunks.aclose()
 
-    return type(model.__name__, (model,), {"_astream": _astream, "__doc__": model.__doc__})  # type: ignore[return-value]
+    members = {"_astream": _astream, "__doc__": model.__doc__}
+    return type(model.__name__, (model,), members)  # type: ignore[return-value]
 
 
 def _name(error: BaseException) -> str:

@@ -1,6 +1,7 @@
-"""From a recording to a word: what a stream did about its deadline, and what the server did meanwhile.
+"""From a recording to a word: what a stream or server did about a deadline.
 
-The bands are wide on purpose. The question is whether a bound held, not how fast this machine is today.
+The bands are wide on purpose. The question is whether a bound held, and not how fast this machine
+is today.
 """
 
 from enum import StrEnum
@@ -19,7 +20,7 @@ BY_ITSELF = Unknown("the model stopped by itself")
 
 
 class Server(StrEnum):
-    """What the server did once its caller's deadline had passed."""
+    """What the server did after its client's deadline had passed."""
 
     STOPPED = "stopped generating"
     RAN_ON = "still generating"
@@ -36,7 +37,7 @@ def lateness_allowed(deadline: float) -> float:
 
 
 def of_stream(recording: Recording, deadline: float) -> str:
-    """Return what this call did about a deadline `deadline` seconds after it began."""
+    """Return what a call did about a deadline of `deadline` seconds after it began."""
     if recording.stood_still > lateness_allowed(deadline):
         return STARVED
     match recording.ending:
@@ -50,7 +51,7 @@ def of_stream(recording: Recording, deadline: float) -> str:
             return BY_ITSELF
         case Ending.FAILED:
             kind = recording.error.partition(":")[0]
-            # openai 2.x lets httpx's own error through in mid-stream, 3.x wraps it.
+            # openai 2.x passes on httpx's own error in mid-stream, 3.x wraps it.
             if kind in ("ReadTimeout", "APITimeoutError", "OpenAITimeoutError"):
                 return READ_TIMEOUT
             return f"failed with {kind}"

@@ -1,4 +1,4 @@
-"""Which Python, and which versions of the packages that decide how the story goes, this process really imported."""
+"""The versions of Python and of the packages that matter, as this process imported them."""
 
 import platform
 import sys
@@ -15,14 +15,14 @@ PACKAGES = {
     "anyio": "anyio",
     "pydantic": "pydantic",
 }
-"""By distribution: its module."""
+"""The module of each distribution."""
 
 
 def imported() -> dict[str, str]:
-    """Versions by name, `python` among them; a package that was not imported is left out.
+    """Return versions by name, with `python` among them; packages not imported are left out.
 
-    The version is that of the metadata beside the module that was imported, so that a module from elsewhere, which hides the one
-    that is installed, is found out: it has none, and its version is "unknown".
+    The version is that of the metadata beside the imported module. A module from elsewhere that
+    hides the installed one has no such metadata, so its version is "unknown".
     """
     found = {"python": platform.python_version()}
     for name, module in PACKAGES.items():

@@ -1,4 +1,4 @@
-"""A wait that should have been over at some moment, and when it was."""
+"""A wait that was due at some moment, and when it was over."""
 
 from dataclasses import dataclass
 
@@ -9,12 +9,17 @@ ON_TIME, LATE = "on time", "late"
 
 @dataclass(frozen=True)
 class Wait:
-    """Both in seconds since it began. `due`: when it should have been over. `over`: when it was."""
+    """A wait, in seconds since it began.
+
+    Attributes:
+        due: when it should have been over.
+        over: when it was over.
+    """
 
     due: float
     over: float
 
     @property
     def verdict(self) -> str:
-        """On time or late, in a wide band."""
+        """Return on time or late, within a wide band."""
         return ON_TIME if self.over <= self.due + lateness_allowed(self.due) else LATE

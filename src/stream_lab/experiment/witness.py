@@ -1,4 +1,4 @@
-"""The server's side of a call: how many requests it runs and how many tokens it has made, sampled from its /metrics."""
+"""The server's side of a call, sampled from its /metrics: requests running, tokens made."""
 
 import re
 import threading
@@ -18,7 +18,14 @@ TOKENS = "vllm:generation_tokens_total"
 
 @dataclass(frozen=True)
 class Sample:
-    """The server's state at one moment: requests running and waiting, tokens made since it started. `at` is `time.monotonic()`."""
+    """The server's state at one moment.
+
+    Attributes:
+        at: the moment, on the clock of `time.monotonic()`.
+        running: requests that run.
+        waiting: requests that wait.
+        tokens: tokens made since the server started.
+    """
 
     at: float
     running: int
@@ -27,10 +34,7 @@ class Sample:
 
 
 def read_metrics(page: str) -> dict[str, float]:
-    """Return the values of the three series the kit looks at, each summed over its labels.
-
-    A series that is not there is left out.
-    """
+    """Return three metrics, each summed over its labels; missing ones are left out."""
     values: dict[str, float] = {}
     for name, value in re.findall(
         rf"^({RUNNING}|{WAITING}|{TOKENS})(?:{{[^}}]*}})? (\S+)", page, re.MULTILINE
@@ -40,13 +44,19 @@ def read_metrics(page: str) -> dict[str, float]:
 
 
 class Witness:
-    """Samples /metrics from a thread of its own, so that a blocked event loop does not blind it.
+    """A sampler of /metrics in a thread, which a blocked event loop does not stop.
 
-    Use as a context manager around the call; `samples` is there afterwards. A poll that fails is left out, not guessed.
+    Use it as a context manager around the call; `samples` is there afterwards. A failed poll is
+    left out.
     """
 
     def __init__(self, root: str, *, every: float = 0.05) -> None:
-        """`root`: the server's address without /v1. `every`: seconds between two polls."""
+        """Prepare to sample a server; entering the block starts it.
+
+        Args:
+            root: the server's address without /v1.
+            every: seconds between two polls.
+        """
         self.samples: list[Sample] = []
         self._url = f"{root}/metrics"
         self._every = every
@@ -55,7 +65,7 @@ class Witness:
         self._thread = threading.Thread(target=self._watch, name="witness", daemon=True)
 
     def poll(self) -> Sample | None:
-        """Ask once; None when the server does not answer, or shows no such metrics."""
+        """Sample once. None: the server does not answer, or shows no such metrics."""
         try:
             page = self._client.get(self._url)
         except httpx2.HTTPError:
@@ -71,10 +81,10 @@ class Witness:
         )
 
     def is_idle(self, baseline: int, *, since: float = 0.0) -> bool:
-        """Return whether the newest sample shows no more running requests than `baseline`.
+        """Tell whether the newest sample shows no more running requests than `baseline`.
 
         Args:
-            baseline: how many requests of others run.
+            baseline: how many requests of other clients run.
             since: a moment of `time.monotonic()`; an older sample proves nothing.
         """
         newest = self.samples[-1:]

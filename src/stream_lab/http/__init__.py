@@ -1,1 +1,1 @@
-"""HTTP as the laboratory uses it: one client factory with one TLS policy, one record of what came over the wire, HTML pages."""
+"""HTTP for the laboratory: one client factory, one record of an answer, HTML pages."""

@@ -1,4 +1,4 @@
-"""What came over HTTP, and when: the one record of an answer, for every client here."""
+"""The record of an answer over HTTP: its pieces, their times, and its end."""
 
 import threading
 import time
@@ -13,18 +13,18 @@ import httpx2
 
 from stream_lab.http.client import direct_client
 
-PATIENCE = 30.0  # seconds of silence after which a client gives up, so that nothing here can hang
+PATIENCE = 30.0  # seconds of silence after which a client gives up, so that no read can hang
 WHOLE, CUT, REFUSED, OPEN = "whole", "cut", "refused", "still open"
 
 
 class End(StrEnum):
-    """How an exchange was over."""
+    """The ways in which an exchange ends."""
 
-    WHOLE = "whole"  # as HTTP says an answer ends
+    WHOLE = "whole"  # the answer ended as HTTP says
     CLOSED = "closed"  # before that, in an orderly way (FIN)
     RESET = "reset"  # before that (RST)
-    BROKEN = "broken"  # what came is no HTTP
-    WATCHED = "watched"  # it was not; the watch was over, or the client left
+    BROKEN = "broken"  # the bytes are not HTTP
+    WATCHED = "watched"  # the answer did not end; the watch did, or the client disconnected
     NO_CONNECTION = "no connection"
     NO_TLS = "no TLS"
 
@@ -34,14 +34,15 @@ class Capture:
     """One answer. Times are in seconds since the request was sent.
 
     Attributes:
-        status: of HTTP; 0: no answer began.
-        pieces: of the body, when each came and what was in it, in the client's view: chunks are taken out of their frames.
-        ended: when the exchange was over.
-        ending: how it was over.
-        error: the words of the client, the system or the protocol about an end that is none of HTTP's; empty: it was one.
-        headers: of the answer.
+        status: the status code; 0: no answer began.
+        pieces: the pieces of the body, each with its time, without the frames of chunks.
+        ended: when the exchange ended.
+        ending: how it ended.
+        error: the text of the client, the system or the protocol about an end that is not HTTP's.
+            Empty: the end was HTTP's.
+        headers: the headers of the answer.
         began: when the request was sent, on the clock of `time.monotonic()`.
-        head_at: when the head of the answer came; None: it did not, or the client does not say.
+        head_at: when the head of the answer came. None: it did not, or the client does not say.
     """
 
     status: int = 0
@@ -55,38 +56,41 @@ class Capture:
 
     @property
     def body(self) -> bytes:
-        """All pieces as one."""
+        """Return all pieces joined."""
         return b"".join(data for _, data in self.pieces)
 
     @property
     def text(self) -> str:
-        """The body as text; bytes that are none become replacement characters."""
+        """Return the body as text; invalid bytes become replacement characters."""
         return self.body.decode(errors="replace")
 
     @property
     def content_type(self) -> str:
-        """The type of the body, in lower case, without parameters; empty: none."""
+        """Return the body's type in lower case, without parameters. Empty: it has none."""
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
     @property
     def first(self) -> float | None:
-        """When the first byte of the body came; None: none did."""
+        """Return when the first byte of the body came. None: no byte came."""
         return self.pieces[0][0] if self.pieces else None
 
     @property
     def pause(self) -> float:
-        """The longest wait for a piece, or for the end, after the first piece."""
+        """Return the longest wait for a piece, or for the end, after the first piece."""
         times = [at for at, _ in self.pieces] + [self.ended]
         return max((later - earlier for earlier, later in pairwise(times)), default=0.0)
 
     @property
     def was_cut(self) -> bool:
-        """Whether the connection ended before the answer did."""
+        """Tell whether the connection ended before the answer did."""
         return self.ending in (End.CLOSED, End.RESET, End.BROKEN)
 
     @property
     def end(self) -> str:
-        """ "whole", "cut", "still open", or "refused" with its status. Whole means that HTTP says so; the text may still be an error."""
+        """Return "whole", "cut", "still open", or "refused" with the status.
+
+        Whole means that HTTP says so; the text may still be an error.
+        """
         if self.was_cut or self.ending in (End.NO_CONNECTION, End.NO_TLS):
             return CUT if self.status else REFUSED
         if self.ending is End.WATCHED:
@@ -95,9 +99,9 @@ class Capture:
 
     @property
     def manner(self) -> str:
-        """How the body came: "as it is made", "all at once" or "not at all".
+        """Return how the body came: "as it is made", "all at once", "not at all".
 
-        All at once is after a wait for nearly all of the time.
+        All at once means that the first byte came after more than 70 % of the time.
         """
         if self.first is None:
             return "not at all"
@@ -112,13 +116,13 @@ def read(
     leave_after: float | None = None,
     when_it_begins: Callable[[], object] | None = None,
 ) -> Capture:
-    """Ask, and read the answer to its end.
+    """Send a request, and read the answer to its end.
 
     Args:
-        url: where.
-        body: sent as JSON by POST; None: GET.
-        headers: of the request; None: those of the client.
-        leave_after: seconds after which this client closes the connection; None: it stays.
+        url: the address.
+        body: the body to send as JSON by POST. None: send GET.
+        headers: the headers of the request. None: the client's own.
+        leave_after: seconds after which this client closes the connection. None: it stays.
         when_it_begins: called when the first piece has come.
     """
     capture = Capture(began=time.monotonic())
@@ -149,8 +153,8 @@ def read_all(urls: Mapping[str, str], **options: Any) -> dict[str, Capture]:
     """Read several answers side by side.
 
     Args:
-        urls: by name, which the captures keep.
-        options: of `read`.
+        urls: the addresses by name; the captures have the same names.
+        options: further arguments of `read`.
     """
     with ThreadPoolExecutor(len(urls)) as pool:
         captures = [pool.submit(read, url, **options) for url in urls.values()]
@@ -160,10 +164,10 @@ def read_all(urls: Mapping[str, str], **options: Any) -> dict[str, Capture]:
 def side_by_side(
     *urls: str, apart: float = 0.0, meanwhile: Callable[[], object] | None = None
 ) -> list[Capture]:
-    """Ask several servers at once, each when the answer before has begun.
+    """Send several requests, each once the answer to the previous one has begun.
 
     Args:
-        urls: where.
+        urls: the addresses.
         apart: seconds between the beginning of an answer and the next request.
         meanwhile: called when the last answer has begun, `apart` seconds later.
     """
@@ -172,7 +176,7 @@ def side_by_side(
         for number, url in enumerate(urls, 1):
             begun = threading.Event()
             reads.append(pool.submit(read, url, when_it_begins=begun.set))
-            # Its end counts, too: an answer that is refused never begins.
+            # A refused answer never begins, so its end counts, too.
             reads[-1].add_done_callback(lambda _, begun=begun: begun.set())  # type: ignore[misc]
             if number < len(urls) or meanwhile is not None:
                 begun.wait(PATIENCE)

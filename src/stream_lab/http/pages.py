@@ -1,18 +1,26 @@
-"""HTML pages from templates that lie beside the code."""
+"""HTML pages from templates in the packages."""
 
 from importlib.resources import files
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 
 def render(package: str, name: str, **facts: object) -> str:
     """Render a page.
 
-    Facts are rendered as text. A fact that the template wants and does not get is an error.
+    Facts are escaped. A fact that the template uses and does not get is an error. A template
+    imports another one by its package and name, as "stream_lab.notebooks/parts.html.j2".
     """
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        autoescape=True,
+        loader=FunctionLoader(_load),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    return environment.from_string(
-        files(package).joinpath(name).read_text(encoding="utf-8")
-    ).render(**facts)
+    return environment.get_template(f"{package}/{name}").render(**facts)
+
+
+def _load(place: str) -> str:
+    package, _, name = place.partition("/")
+    return files(package).joinpath(name).read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The picture of what came over HTTP."""
+"""The picture of answers over HTTP."""
 
 from collections.abc import Mapping
 
@@ -24,18 +24,27 @@ _ENDS = {
 
 
 def answers(answers: Mapping[str, Capture], *, title: str) -> Picture:
-    """Draw when the pieces of answers reached their clients, a row for each.
+    """Draw when the pieces of answers reached their clients, a row for each answer.
 
-    A black bar is where an answer came to its end, a cross where it was cut.
+    A black bar shows where an answer ended, a cross where it was cut.
     """
     figure, axes = single(height=1.4 + 0.5 * len(answers), title=title)
-    told = []
+    rows = []
     for row, (name, answer) in enumerate(answers.items()):
         axes.plot([0, answer.ended], [row, row], color=NEUTRAL, linewidth=1, zorder=1)
         dots(axes, [at for at, _ in answer.pieces], row, OK, "o", "a piece comes")
         marker, colour, size, width, label = _ENDS[answer.end if answer.end in _ENDS else WHOLE]
-        axes.plot(answer.ended, row, marker=marker, color=colour, markersize=size, markeredgewidth=width, linestyle="none", zorder=3,
-                  label=label)  # fmt: skip
+        axes.plot(
+            answer.ended,
+            row,
+            marker=marker,
+            color=colour,
+            markersize=size,
+            markeredgewidth=width,
+            linestyle="none",
+            zorder=3,
+            label=label,
+        )
         how = answer.end if answer.end != WHOLE else f"{answer.end}, {answer.manner}"
         axes.annotate(
             how,
@@ -45,7 +54,7 @@ def answers(answers: Mapping[str, Capture], *, title: str) -> Picture:
             va="center",
             fontsize=9,
         )
-        told.append(f"{name}: {how}, {answer.ended:.1f} s")
+        rows.append(f"{name}: {how}, {answer.ended:.1f} s")
     axes.set_yticks(range(len(answers)), list(answers))
     axes.set_ylim(len(answers) - 0.5, -0.5)
     axes.set_xlim(0, max(answer.ended for answer in answers.values()) * 1.35)
@@ -54,5 +63,5 @@ def answers(answers: Mapping[str, Capture], *, title: str) -> Picture:
     seconds(axes, "seconds since the request")
     legend(figure, axes)
     return Picture(
-        figure, f"{title}. When the pieces of each answer reached its client. {'. '.join(told)}."
+        figure, f"{title}. When the pieces of each answer reached its client. {'. '.join(rows)}."
     )

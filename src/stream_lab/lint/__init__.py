@@ -1,7 +1,7 @@
-"""The doctor for code: traps of streaming in Python sources and notebooks, with the place and the remedy.
+"""The doctor for code: streaming traps in Python sources and notebooks, with place and remedy.
 
-`check(paths)` gives the findings, `render` makes text of them. Sources are parsed, never imported or run. A comment
-`# doctor: ignore[rule]` on the line silences one.
+`check(paths)` returns the findings and `render` turns them into text. Sources are parsed, never
+imported or run. A comment `# doctor: ignore[rule]` on the line silences a rule there.
 """
 
 from stream_lab.lint.finding import NOT_READ, Finding

@@ -1,11 +1,11 @@
-"""The table of docs/doctor_code.md: `python -m stream_lab.lint.documentation` prints it."""
+"""The table of rules in docs/doctor_code.md; `python -m` this module prints it."""
 
 from stream_lab.lint.rules import RULES
 
 
 def rules_table() -> str:
-    """All rules, as a table of Markdown."""
-    rows = [("rule", "what happens", "remedy", "where from, and where it is silent"), ("---",) * 4]
+    """Return all rules as a Markdown table."""
+    rows = [("rule", "what happens", "remedy", "source, and limits"), ("---",) * 4]
     rows += [
         (f"`{rule.id}`", rule.says.format(it=rule.example), rule.remedy, rule.reason)
         for rule in RULES

@@ -1,4 +1,4 @@
-"""The Python that lies below some paths, read and never run."""
+"""The Python files below some paths, read and never run."""
 
 import ast
 import io
@@ -15,23 +15,24 @@ from typing import Any, Final
 from stream_lab.lint.finding import NOT_READ, Finding
 
 SKIPPED: Final = frozenset({"node_modules", "__pycache__", "site-packages", "venv", "env"})
-"""Folders of other people's code; hidden ones (.venv, .git, .ipynb_checkpoints) and virtual environments are skipped by what they are."""
+"""Folders of third-party code; hidden folders and virtual environments are skipped as well."""
 LARGEST: Final = 5_000_000
-"""Bytes; what is larger is data."""
+"""In bytes. A larger file is taken for data."""
 
-# A cell in another language, or one that a magic runs as it likes; the others merely run what follows.
+# These magics run the rest of the cell as Python; under any other, the cell is another language.
 _PYTHON_MAGICS = ("%%time", "%%timeit", "%%capture", "%%prun", "%%memit")
 _MAGIC = re.compile(r"^(\s*)(%|!|\?|[\w.]+\?{1,2}\s*$|(pip|conda|mamba) \w)|^\s*[\w, ]+=\s*[%!]")
 
 
 @dataclass(frozen=True)
 class Source:
-    """A file's Python, parsed.
+    """A file's Python code, parsed.
 
     Attributes:
-        tree: in a notebook, all cells that could be read, one below the other.
+        tree: the syntax tree; in a notebook, of all readable cells one below the other.
         lines: the text of `tree`, line by line.
-        cells: in a notebook, the cell, the line in it and the columns cut off before it, for each of `lines`; None: not a notebook.
+        cells: in a notebook, for each of `lines`: the cell, the line within it, and the columns of
+            indentation that were cut. None: the file is not a notebook.
     """
 
     path: Path
@@ -41,8 +42,13 @@ class Source:
     cells: list[tuple[int, int, int]] | None = None
 
     def place(self, line: int, column: int) -> tuple[int | None, int, int]:
-        """The cell, the line and the column as people see them, of a line and a column (in bytes, from 0) of `tree`."""
-        # Python counts columns in bytes of UTF-8; people and editors count characters.
+        """Return cell, line and column as an editor shows them.
+
+        Args:
+            line: a line of `tree`, counted from 1.
+            column: a column of `tree`, in bytes from 0.
+        """
+        # Python counts columns in bytes of UTF-8; editors count characters.
         seen = len(self.lines[line - 1].encode()[:column].decode(errors="ignore")) + 1
         if self.cells is None:
             return None, line, seen
@@ -53,12 +59,12 @@ class Source:
 def not_read(
     path: Path, why: str, *, cell: int | None = None, line: int = 0, column: int = 0
 ) -> Finding:
-    """`why`: a sentence, without its "Not read:"."""
+    """Return the finding for something unreadable; `why` is a sentence without "Not read:"."""
     return Finding(path, cell, line, column, NOT_READ, f"Not read: {why}", "")
 
 
 def find(paths: Iterable[str | os.PathLike[str]]) -> Iterator[Path | Finding]:
-    """Yield the files to read, each once: those named, and `*.py` and `*.ipynb` below the folders named."""
+    """Yield each file to read once: those named, and `*.py` and `*.ipynb` below the folders."""
     seen: set[Path] = set()
     for path in map(Path, paths):
         for found in _below(path) if path.is_dir() else iter([path]):
@@ -87,11 +93,11 @@ def _below(folder: Path) -> Iterator[Path | Finding]:
     for problem in problems:
         yield not_read(Path(problem.filename), f"{problem.strerror}.")
     if not count and not problems:
-        yield not_read(folder, "no file of Python (*.py, *.ipynb) lies here.")
+        yield not_read(folder, "no Python file (*.py, *.ipynb) is in this folder.")
 
 
 def read(path: Path) -> tuple[Source | None, list[Finding]]:
-    """The file, and what could not be read of it."""
+    """Return the parsed file, and findings for what could not be read of it."""
     try:
         if not path.exists():
             return None, [not_read(path, "there is no such file or folder.")]
@@ -101,7 +107,7 @@ def read(path: Path) -> tuple[Source | None, list[Finding]]:
             return None, [
                 not_read(
                     path,
-                    f"it has {size:,} bytes; what has more than {LARGEST:,} is taken for data.",
+                    f"it has {size:,} bytes, and files over {LARGEST:,} are taken for data.",
                 )
             ]
         content = path.read_bytes()
@@ -119,11 +125,11 @@ def read(path: Path) -> tuple[Source | None, list[Finding]]:
 
 
 def _decode(content: bytes) -> str:
-    """As Python does: UTF-8, or what the file's first lines say.
+    """Decode as Python does: as UTF-8, or as the file's first lines say.
 
     Raises:
-        SyntaxError: the encoding that it names is unknown.
-        UnicodeDecodeError: it is in another one.
+        SyntaxError: the file names an unknown encoding.
+        UnicodeDecodeError: the file is in another encoding.
     """
     encoding, _ = tokenize.detect_encoding(io.BytesIO(content).readline)
     return content.decode(encoding).replace("\r\n", "\n").replace("\r", "\n").replace("\f", " ")
@@ -131,7 +137,7 @@ def _decode(content: bytes) -> str:
 
 def _parse(text: str) -> ast.Module:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # invalid escapes and the like are not ours
+        warnings.simplefilter("ignore")  # invalid escapes and the like are not our subject
         return ast.parse(text)
 
 
@@ -139,7 +145,7 @@ def _no_python(path: Path, error: Exception, cell: int | None = None) -> Finding
     if isinstance(error, UnicodeDecodeError):
         return not_read(
             path,
-            f"it is neither {error.encoding} nor says which encoding it is in (byte {error.start}).",
+            f"byte {error.start} is not {error.encoding}, and the file names no other encoding.",
             cell=cell,
         )
     if isinstance(error, SyntaxError):
@@ -147,14 +153,14 @@ def _no_python(path: Path, error: Exception, cell: int | None = None) -> Finding
         # The column of an error at the end of a file can lie before it.
         return not_read(
             path,
-            f"it is no Python of this version: {what}.",
+            f"it is not valid Python for this version: {what}.",
             cell=cell,
             line=error.lineno or 0,
             column=max(0, error.offset or 0),
         )
     if isinstance(error, RecursionError | MemoryError):
         return not_read(path, "it is nested too deeply.", cell=cell)
-    return not_read(path, f"it is no Python: {error}.", cell=cell)
+    return not_read(path, f"it is not valid Python: {error}.", cell=cell)
 
 
 def _notebook(path: Path, content: bytes) -> tuple[Source | None, list[Finding]]:
@@ -163,7 +169,7 @@ def _notebook(path: Path, content: bytes) -> tuple[Source | None, list[Finding]]
         cells = [_text(cell) for cell in notebook["cells"] if cell.get("cell_type") == "code"]
         language = notebook.get("metadata", {}).get("kernelspec", {}).get("language", "python")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return None, [not_read(path, "it is no notebook of format 4.")]
+        return None, [not_read(path, "it is not a notebook of format 4.")]
     if str(language).lower() != "python":
         return None, [not_read(path, f"it is a notebook in {language}.")]
     problems: list[Finding] = []
@@ -190,7 +196,7 @@ def _text(cell: dict[str, Any]) -> str:
 
 
 def _without_magics(cell: str) -> list[str] | None:
-    """Return the lines of a cell, IPython's own left empty; None: none of it is Python."""
+    """Return a cell's lines with IPython's own left empty. None: the cell is not Python."""
     lines = cell.replace("\r\n", "\n").replace("\f", " ").split("\n")
     first = next((line for line in lines if line.strip()), "")
     if first.lstrip().startswith("%%"):
@@ -210,7 +216,7 @@ def _without_magics(cell: str) -> list[str] | None:
 
 
 def _without_indent(lines: list[str]) -> tuple[list[str], int]:
-    """Return the lines without the indentation of the first, and how much that was."""
+    """Return the lines without the indentation of the first, and its width."""
     first = next((line for line in lines if line.strip()), "")
     cut = len(first) - len(first.lstrip())
     if not all(line[:cut].isspace() or not line[:cut] for line in lines):

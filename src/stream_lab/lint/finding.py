@@ -1,25 +1,26 @@
-"""What the doctor finds in code."""
+"""The doctor's findings in code."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
 NOT_READ: Final = "not-read"
-"""In place of a rule's id: a path, file or cell that could not be read; everything else was."""
+"""Stands in for a rule's id where a path, file or cell could not be read; the rest was read."""
 
 
 @dataclass(frozen=True, order=True)
 class Finding:
-    """One place, what happens there and what to do.
+    """A place in the code, what happens there, and the remedy.
 
     Attributes:
-        path: as it was given, or below the folder that was given.
-        cell: in a notebook, the code cell, counted from 1 as a fresh run numbers them; None: not a notebook, or the notebook as a whole.
-        line: from 1, in a notebook within the cell; 0: the file as a whole.
-        column: from 1; 0: the line as a whole.
-        rule: which one speaks; `NOT_READ`: none, something could not be read.
-        message: one sentence, what happens.
-        remedy: what to do; empty for `NOT_READ`.
+        path: the path as given, or a path below the folder that was given.
+        cell: the code cell of a notebook, counted from 1 as a fresh run numbers them. None: the
+            file is not a notebook, or the finding is about the whole notebook.
+        line: the line, counted from 1, within the cell in a notebook. 0: the whole file.
+        column: the column, counted from 1. 0: the whole line.
+        rule: the id of the rule. `NOT_READ`: no rule applies, something could not be read.
+        message: one sentence that says what happens.
+        remedy: what to do about it. Empty for `NOT_READ`.
     """
 
     path: Path
@@ -32,7 +33,7 @@ class Finding:
 
     @property
     def location(self) -> str:
-        """`app.py:12:5`, `story.ipynb:cell 3:2:1`, or the path alone."""
+        """Return `app.py:12:5`, `story.ipynb:cell 3:2:1`, or the path alone."""
         parts = [str(self.path)]
         if self.cell is not None:
             parts.append(f"cell {self.cell}")
@@ -41,9 +42,9 @@ class Finding:
 
     @property
     def is_trap(self) -> bool:
-        """Whether it is about what the code does; otherwise something could not be read."""
+        """Tell whether this is a trap, and not something that could not be read."""
         return self.rule != NOT_READ
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the finding as a JSON object."""
         return asdict(self) | {"path": str(self.path)}

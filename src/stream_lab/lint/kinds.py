@@ -1,6 +1,7 @@
-"""What a name in the code probably is: a chain, a client that blocks, a client that is bound to its loop.
+"""What a name in the code probably is: a chain, a blocking or asynchronous client.
 
-There are no types to ask. What a name was assigned from decides; where that is not in sight, its words do.
+There is no type information. The value that a name was assigned from decides. Where no assignment
+is in sight, the words of the name decide.
 """
 
 import ast
@@ -13,6 +14,8 @@ from stream_lab.lint.module import Module
 
 
 class Kind(Enum):
+    """The kinds of value that the rules care about."""
+
     RUNNABLE = auto()
     """LangChain's: it has `invoke`, `stream`, `batch` and their asynchronous twins."""
     BOUNDED = auto()
@@ -22,19 +25,22 @@ class Kind(Enum):
     ASYNC_CLIENT = auto()
     """Its connections belong to the loop that opened them."""
     OTHER = auto()
-    """Something else, as far as one can see."""
+    """Something else, as far as the code shows."""
 
 
 MODELS: Final = re.compile(r"^(Azure|BaseChat|Chat)[A-Z]\w*$|^init_chat_model$")
 NOT_MODELS: Final = re.compile(
-    r"(Prompt\w*|Message\w*|Template|History|Request|Response|Completion\w*|Memory|Config|Settings|Input|Output|Chunk|Handler)$"
+    r"(Prompt\w*|Message\w*|Template|History|Request|Response|Completion\w*|Memory|Config|Settings"
+    r"|Input|Output|Chunk|Handler)$"
 )
 MAKERS: Final = frozenset(
-    "AgentExecutor LLMChain ConversationChain RetrievalQA RunnableSequence RunnableLambda RunnableParallel create_agent create_react_agent "
-    "create_retrieval_chain create_stuff_documents_chain".split()
+    "AgentExecutor LLMChain ConversationChain RetrievalQA RunnableSequence RunnableLambda "
+    "RunnableParallel create_agent create_react_agent create_retrieval_chain "
+    "create_stuff_documents_chain".split()
 )
 TYPES: Final = frozenset(
-    "BaseChatModel BaseLanguageModel Runnable RunnableSerializable CompiledStateGraph CompiledGraph Pregel".split()
+    "BaseChatModel BaseLanguageModel Runnable RunnableSerializable CompiledStateGraph "
+    "CompiledGraph Pregel".split()
 )
 SYNC_CLIENTS: Final = frozenset(
     {
@@ -58,14 +64,14 @@ ASYNC_CLIENTS: Final = frozenset(
     }
 )
 PASS_ON: Final = re.compile(r"^(bind|bind_tools|with_\w+|assign|pick|pipe|configurable_\w+)$")
-"""Methods of a runnable that give another one."""
+"""Methods of a runnable that return another runnable."""
 WORDS: Final = frozenset(
     {"chain", "model", "llm", "agent", "graph", "subgraph", "runnable", "chatmodel", "retriever"}
 )
 
 
 def kind(module: Module, expression: ast.AST, depth: int = 6) -> Kind | None:
-    """What the expression gives, or None: nothing in sight tells."""
+    """Return the kind of an expression's value. None: nothing in sight tells."""
     if depth == 0:
         return None
     match expression:
@@ -124,7 +130,10 @@ def _made(module: Module, call: ast.Call, depth: int) -> Kind | None:
 
 
 def _values(module: Module, name: ast.Name | ast.Attribute) -> Sequence[ast.AST]:
-    """What a name, or an attribute of `self`, was assigned from, in the nearest scope that does; a parameter's annotation counts as a call."""
+    """Return what a name, or an attribute of `self`, was assigned from.
+
+    The nearest scope that assigns it counts. A parameter's annotation counts as a call.
+    """
     if isinstance(name, ast.Attribute):
         if not _is_own(name):
             return []
@@ -173,7 +182,7 @@ def _annotated(annotation: ast.expr | None) -> Sequence[ast.AST]:
 
 
 def words(expression: ast.AST) -> set[str]:
-    """The words of the name that the expression is known by: {"rag", "chain"} for `self.rag_chain.with_config(…)`."""
+    """Return the words of the name: {"rag", "chain"} for `self.rag_chain.with_config(…)`."""
     match expression:
         case ast.Name():
             name = expression.id
@@ -189,7 +198,7 @@ def words(expression: ast.AST) -> set[str]:
 
 
 def is_runnable(module: Module, expression: ast.AST) -> bool:
-    """Whether it is LangChain's, by where it comes from or, where that is not in sight, by its name."""
+    """Tell whether it is a LangChain runnable, by its origin, or else by its name."""
     found = kind(module, expression)
     return (
         bool(words(expression) & WORDS) if found is None else found in (Kind.RUNNABLE, Kind.BOUNDED)

@@ -1,4 +1,4 @@
-"""One file's tree with the questions that the rules ask of it."""
+"""The syntax tree of one file, with the questions that rules ask of it."""
 
 import ast
 from collections import defaultdict
@@ -13,19 +13,21 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 Node = TypeVar("Node", bound=ast.AST)
 
 _KEPT: Final = (
-    ast.Call, ast.With, ast.AsyncWith, ast.For, ast.AsyncFor, ast.Yield, ast.YieldFrom, ast.Await, ast.FunctionDef, ast.AsyncFunctionDef,
-    ast.ClassDef, ast.Assign, ast.AnnAssign, ast.NamedExpr, ast.Import, ast.ImportFrom, ast.ListComp, ast.SetComp, ast.GeneratorExp, ast.Raise,
+    ast.Call, ast.With, ast.AsyncWith, ast.For, ast.AsyncFor, ast.Yield, ast.YieldFrom, ast.Await,
+    ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign, ast.NamedExpr,
+    ast.Import, ast.ImportFrom, ast.ListComp, ast.SetComp, ast.GeneratorExp, ast.Raise,
 )  # fmt: skip
 _FUNCTIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _WITHOUT_NODES: Final = frozenset({"ctx", "op", "ops", "type_params", "keywords_"})
 
 
 class Module:
-    """A file, with its nodes by kind and the way up from each.
+    """A file, with its nodes by kind and the parent of each.
 
     Attributes:
-        parent: of each node but the outermost; contexts and operators, which trees share, have none.
-        imports: a local name, and what it stands for: {"timeout": "asyncio.timeout"}.
+        parent: the parent of each node but the outermost. Contexts and operators have none, since
+            trees share them.
+        imports: the full name behind each local name: {"timeout": "asyncio.timeout"}.
     """
 
     def __init__(self, source: Source) -> None:
@@ -51,7 +53,7 @@ class Module:
 
     @cached_property
     def is_test(self) -> bool:
-        """Whether it is a test's, where blocking or collecting keeps no other caller waiting."""
+        """Tell whether this is a test, where a blocking call delays no other client."""
         name, here = self.path.name, Path.cwd()
         path = self.path.relative_to(here) if self.path.is_relative_to(here) else self.path
         return (
@@ -63,7 +65,7 @@ class Module:
 
     @cached_property
     def loop_runs(self) -> bool:
-        """Whether an event loop runs where the outermost lines do: in a notebook, or where these await."""
+        """Tell whether a loop runs at module level: in a notebook, or beside an `await`."""
         awaiting = (*self.all(ast.Await), *self.all(ast.AsyncFor), *self.all(ast.AsyncWith))
         return self.source.cells is not None or any(
             self.function(node) is None for node in awaiting
@@ -71,7 +73,7 @@ class Module:
 
     @cached_property
     def assigned(self) -> dict[str, list[tuple[ast.expr, ast.expr]]]:
-        """All that is assigned to a name, or to an attribute of that name: the target and the value."""
+        """Return the (target, value) pairs of each assigned name or attribute."""
         found: dict[str, list[tuple[ast.expr, ast.expr]]] = defaultdict(list)
         pairs = [(target, each.value) for each in self.all(ast.Assign) for target in each.targets]
         pairs += [
@@ -113,10 +115,11 @@ class Module:
                     parent[value] = node
                     pending.append(value)
         for nodes in kept.values():
-            nodes.sort(key=lambda node: (node.lineno, node.col_offset))  # type: ignore[attr-defined]  # all kinds kept have a place
+            # All kinds kept have a place in the text.
+            nodes.sort(key=lambda node: (node.lineno, node.col_offset))  # type: ignore[attr-defined]
 
     def all(self, kind: type[Node]) -> list[Node]:
-        """All nodes of that kind, in the order of the text."""
+        """Return all nodes of one kind, in the order of the text."""
         return self._kept.get(kind, [])  # type: ignore[return-value]  # filled by kind
 
     @cached_property
@@ -136,13 +139,13 @@ class Module:
         return [*self.all(ast.ListComp), *self.all(ast.SetComp), *self.all(ast.GeneratorExp)]
 
     def above(self, node: ast.AST) -> Iterator[ast.AST]:
-        """The way up, from the parent on."""
+        """Yield the parents of a node, the nearest first."""
         while (parent := self.parent.get(node)) is not None:
             yield parent
             node = parent
 
     def function(self, node: ast.AST) -> Function | None:
-        """The function that runs this node; None: it runs where the module is imported."""
+        """Return the function that runs a node. None: it runs when the module is imported."""
         for parent in self.above(node):
             if isinstance(parent, ast.Lambda):
                 if node is parent.body:
@@ -155,20 +158,20 @@ class Module:
         return None
 
     def functions(self, node: ast.AST) -> Iterator[Function]:
-        """The functions around a node, the innermost first."""
+        """Yield the functions around a node, the innermost first."""
         function = self.function(node)
         while function is not None:
             yield function
             function = self.function(function)
 
     def class_of(self, node: ast.AST) -> ast.ClassDef | None:
-        """The class around a node, functions between them or not."""
+        """Return the nearest class around a node, even if a function stands between them."""
         return next(
             (parent for parent in self.above(node) if isinstance(parent, ast.ClassDef)), None
         )
 
     def statement(self, node: ast.AST) -> ast.stmt:
-        """The statement that a node is part of."""
+        """Return the statement that a node is part of."""
         return (
             node
             if isinstance(node, ast.stmt)
@@ -176,13 +179,13 @@ class Module:
         )
 
     def block(self, statement: ast.stmt) -> list[ast.stmt]:
-        """The list of statements that it stands in."""
+        """Return the list of statements that contains a statement."""
         above = self.parent[statement]
         lists = [value for _, value in ast.iter_fields(above) if isinstance(value, list)]
         return next(each for each in lists if any(item is statement for item in each))
 
     def inside(self, outer: ast.AST, kind: type[Node]) -> list[Node]:
-        """All nodes of that kind below `outer`, those in functions defined there left out."""
+        """Return all nodes of one kind below `outer`, except those in functions defined there."""
         function = outer if isinstance(outer, _FUNCTIONS) else self.function(outer)
         return [
             node
@@ -192,7 +195,7 @@ class Module:
         ]
 
     def dotted(self, expression: ast.AST) -> str:
-        """Return the name behind a call, as `asyncio.timeout`; empty: not a plain name."""
+        """Return the full name behind a call, as `asyncio.timeout`. Empty: not a plain name."""
         if isinstance(expression, ast.Name):
             return self.imports.get(expression.id, expression.id)
         if isinstance(expression, ast.Attribute) and (before := self.dotted(expression.value)):
@@ -200,29 +203,29 @@ class Module:
         return ""
 
     def uses(self, *packages: str) -> bool:
-        """Whether anything is imported whose name begins with one of these."""
+        """Tell whether the module imports a name that begins with one of these."""
         return any(name.startswith(packages) for name in self.imports.values())
 
 
 def method(call: ast.Call) -> str:
-    """`invoke` in `chain.invoke(…)`; empty: not a method."""
+    """Return the method's name: `invoke` for `chain.invoke(…)`. Empty: not a method."""
     return call.func.attr if isinstance(call.func, ast.Attribute) else ""
 
 
 def keyword(call: ast.Call, *names: str) -> ast.expr | None:
-    """The value of the first of these that is given by name."""
+    """Return the value of the first of these keyword arguments that is present."""
     return next((each.value for each in call.keywords if each.arg in names), None)
 
 
 def is_constant(expression: ast.AST | None, *values: object) -> bool:
-    """Whether it is one of these, literally."""
+    """Tell whether an expression is literally one of these values."""
     return isinstance(expression, ast.Constant) and any(
         expression.value is value for value in values
     )
 
 
 def written(expression: ast.AST, longest: int = 50) -> str:
-    """The expression as code for a sentence, cut where it gets long."""
+    """Return an expression as code for a sentence, shortened if it is long."""
     try:
         text = " ".join(ast.unparse(expression).split())
     except RecursionError:

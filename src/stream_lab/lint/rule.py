@@ -1,4 +1,4 @@
-"""What a rule is."""
+"""The shape of a rule, and of a place where it applies."""
 
 import ast
 from collections.abc import Callable, Iterable, Sequence
@@ -9,7 +9,12 @@ from stream_lab.lint.module import Module
 
 @dataclass(frozen=True)
 class Hit:
-    """A place that a rule has found. `it`: what stands there, in the sentence of the rule."""
+    """A place where a rule applies.
+
+    Attributes:
+        node: the node to point at.
+        it: what stands there, as the sentence of the rule says it.
+    """
 
     node: ast.expr | ast.stmt
     it: str = ""
@@ -17,18 +22,20 @@ class Hit:
 
 @dataclass(frozen=True)
 class Rule:
-    """A trap.
+    """A trap in code, and how to find it.
 
     Attributes:
-        id: as it is printed, and silenced.
-        says: one sentence, what happens; "{it}" is what stands in the code.
+        id: the name that is printed, and that silences the rule in a comment.
+        says: one sentence that says what happens; "{it}" is what stands in the code.
         example: an `it` for the documentation.
-        remedy: what to do.
+        remedy: what to do about it.
         reason: how this is known, for readers who doubt it.
-        words: a file that has none of these in its text is not looked at.
-        look: finds the places in one module. None: `across` does it.
-        across: finds them in all modules that have one of the words, for what stands in several files.
-        in_tests: whether it speaks of tests too; False: the trap does no harm where no other caller waits.
+        words: a file whose text has none of these is skipped.
+        look: finds the places in one module. None: `across` finds them.
+        across: finds the places in all modules that have one of the words, for traps that span
+            several files.
+        in_tests: whether the rule applies to tests. False: the trap does no harm where no other
+            client waits.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""Read, look, and tell."""
+"""Read the files, apply the rules, and report the findings."""
 
 import os
 import re
@@ -17,12 +17,12 @@ _IGNORE: Final = re.compile(r"#\s*doctor:\s*ignore\[([\w\s,-]*)\]")
 
 @dataclass(frozen=True)
 class Survey:
-    """What was found.
+    """The result of a look at some paths.
 
     Attributes:
-        findings: traps and what could not be read, by place.
-        files: how many were read; a notebook is one.
-        lines: how many lines these have.
+        findings: traps, and files that could not be read, in order of place.
+        files: how many files were read; a notebook counts as one.
+        lines: how many lines these files have.
         silenced: how many traps a comment in the code has silenced.
     """
 
@@ -35,7 +35,7 @@ class Survey:
 def survey(paths: Iterable[str | os.PathLike[str]]) -> Survey:
     """Look for traps in files, and in the Python below folders.
 
-    Nothing is imported or run, and nothing raises on what it reads.
+    Nothing is imported or run, and no content of a file raises an error.
     """
     findings: list[Finding] = []
     kept: dict[str, list[Module]] = {rule.id: [] for rule in RULES if rule.across is not None}
@@ -78,7 +78,7 @@ def survey(paths: Iterable[str | os.PathLike[str]]) -> Survey:
 
 
 def check(paths: Iterable[str | os.PathLike[str]]) -> list[Finding]:
-    """Return the traps in some files and folders, by place.
+    """Return the traps in some files and folders, in order of place.
 
     Files that could not be read are among them, with the rule `NOT_READ`.
     """
@@ -86,7 +86,7 @@ def check(paths: Iterable[str | os.PathLike[str]]) -> list[Finding]:
 
 
 def render(findings: Iterable[Finding]) -> str:
-    """For a terminal: a place and a sentence, and the remedy below it."""
+    """Return text for a terminal: place and sentence, with the remedy on the next line."""
     return "\n".join(_rendered(findings))
 
 
@@ -110,7 +110,7 @@ def _finding(module: Module, rule: Rule, hit: Hit) -> Finding:
 
 
 def _is_silenced(module: Module, rule: Rule, hit: Hit) -> bool:
-    """Return whether a comment on the line, or on the first line of its statement, silences it."""
+    """Tell whether a comment on the line, or on its statement, silences the rule."""
     first = module.statement(hit.node).lineno
     for line in {hit.node.lineno, first}:
         if (match := _IGNORE.search(module.source.lines[line - 1])) and rule.id in re.split(

@@ -1,7 +1,7 @@
-"""The matrix: every way a server can behave, times every way a model can be called or its caller can behave.
+"""The matrix: behaviours of a server, times ways to call a model.
 
-`stream-lab matrix my_module:MyChat` plays it for any `ChatOpenAI`-like class and draws it; `servers`, `calls` and `callers` are its
-rows and columns, `play` plays and judges it.
+`stream-lab matrix my_module:MyChat` plays it for any class like `ChatOpenAI` and draws it.
+`servers`, `calls` and `callers` are its rows and columns; `play` plays and judges them.
 """
 
 from stream_lab.matrix.callers import CALLERS, Caller

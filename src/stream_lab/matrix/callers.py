@@ -1,6 +1,7 @@
-"""What a caller may do to a stream that has no end. Each is a function of a model and the deadline, and says how it went.
+"""What a caller can do with an endless stream.
 
-Each judges for itself what it can see, by `assert`, and returns the moment by which the server has to be released.
+Each way is a function of a model and the deadline. It asserts what it can see itself, and returns
+the moment by which the server must be released.
 """
 
 import asyncio
@@ -17,14 +18,16 @@ from stream_lab.matrix.calls import PAUSE, QUESTION, chain
 
 @dataclass(frozen=True)
 class Caller:
-    """One way to behave.
+    """One behaviour of a caller.
 
     Attributes:
-        run: plays it, and returns the moment, in `time.monotonic()` seconds, by which no generation may be running any more.
+        name: the name of the row.
+        run: plays the behaviour, and returns the moment on the clock of `time.monotonic()` after
+            which no generation may run.
         generations: how many generations it starts.
-        scenario: what the server plays.
-        group: what it has in common with the callers beside it, in a few words.
-        pooled: whether the model has had an answer over the connection that the first call will use.
+        scenario: the scenario of the server.
+        group: what this row has in common with its neighbours, in a few words.
+        pooled: whether the first call uses a connection over which the model has had an answer.
     """
 
     name: str
@@ -51,24 +54,24 @@ async def _pull_once_and_hold(stream: Any, deadline: float) -> float:
 
 
 async def suspended(model: Any, deadline: float) -> float:
-    """Pulls once and then never again: the server has to be released all the same."""
+    """Pull once and then never again: the server must be released all the same."""
     return await _pull_once_and_hold(model.astream(QUESTION), deadline)
 
 
 async def suspended_in_chain(model: Any, deadline: float) -> float:
-    """The same through a chain, in which other tasks pull."""
+    """Do the same through a chain, in which other tasks pull."""
     return await _pull_once_and_hold(chain(model, 2).astream(QUESTION), deadline)
 
 
 async def breaks(model: Any, deadline: float) -> float:
-    """Leaves the loop after a chunk."""
+    """Leave the loop after a chunk."""
     async for _ in model.astream(QUESTION):
         break
     return time.monotonic()
 
 
 async def drops(model: Any, deadline: float) -> float:
-    """Lets go of the stream without a word."""
+    """Drop the only reference to the stream."""
     stream = model.astream(QUESTION)
     await anext(stream)
     del stream
@@ -77,7 +80,7 @@ async def drops(model: Any, deadline: float) -> float:
 
 
 async def closed_elsewhere(model: Any, deadline: float) -> float:
-    """Another task closes the stream."""
+    """Close the stream in another task."""
     stream = model.astream(QUESTION)
     await anext(stream)
     await asyncio.create_task(stream.aclose())
@@ -91,7 +94,7 @@ async def _consume(model: Any, begun: asyncio.Event | None = None) -> None:
 
 
 async def _begin(model: Any, deadline: float) -> "asyncio.Task[None]":
-    """A task that consumes a stream, once the stream has begun."""
+    """Return a task that consumes a stream, once the stream has begun."""
     begun = asyncio.Event()
     task = asyncio.create_task(_consume(model, begun))
     await asyncio.wait_for(begun.wait(), deadline)
@@ -99,7 +102,7 @@ async def _begin(model: Any, deadline: float) -> "asyncio.Task[None]":
 
 
 async def cancelled_before(model: Any, deadline: float) -> float:
-    """Cancelled while it waits for the next chunk."""
+    """Cancel the consumer while it waits for the next chunk."""
     task = await _begin(model, deadline)
     await asyncio.sleep(deadline / 10)
     task.cancel()
@@ -109,7 +112,7 @@ async def cancelled_before(model: Any, deadline: float) -> float:
 
 
 async def cancelled_at(model: Any, deadline: float) -> float:
-    """Cancelled at the very moment of the deadline."""
+    """Cancel the consumer at the very moment of the deadline."""
     loop = asyncio.get_running_loop()
     task = asyncio.create_task(_consume(model))
     by = time.monotonic() + deadline
@@ -122,7 +125,7 @@ async def cancelled_at(model: Any, deadline: float) -> float:
 
 
 async def cancelled_after(model: Any, deadline: float) -> float:
-    """Cancelled while it gets over the time-out: nothing may be left of that."""
+    """Cancel the consumer while it recovers from the time-out, which must leave nothing behind."""
     by = time.monotonic() + deadline
 
     async def recover() -> None:
@@ -143,7 +146,7 @@ async def cancelled_after(model: Any, deadline: float) -> float:
 
 
 async def cancelled_twice(model: Any, deadline: float) -> float:
-    """Cancelled, and again while it cleans up."""
+    """Cancel the consumer, and again while it cleans up."""
     task = await _begin(model, deadline)
     for _ in range(3):
         task.cancel()
@@ -154,7 +157,7 @@ async def cancelled_twice(model: Any, deadline: float) -> float:
 
 
 async def shorter_scope(model: Any, deadline: float) -> float:
-    """Has an `asyncio.timeout` of its own, which ends sooner."""
+    """Use an `asyncio.timeout` that ends sooner."""
     ended: BaseException | None = None
     stream = model.astream(QUESTION)
     await anext(stream)
@@ -171,9 +174,9 @@ async def shorter_scope(model: Any, deadline: float) -> float:
 
 
 async def two_at_once(model: Any, deadline: float) -> float:
-    """Make two calls on one model, the second at half the time of the first.
+    """Make two calls on one model, each with its own deadline.
 
-    Each has a deadline of its own.
+    The second begins at half the time of the first.
     """
 
     async def one(wait: float) -> float:
@@ -191,7 +194,7 @@ async def two_at_once(model: Any, deadline: float) -> float:
 
 
 def two_loops(model: Any, deadline: float) -> float:
-    """One model, called from one event loop and then from another."""
+    """Call one model from one event loop and then from another."""
 
     async def ask() -> str:
         return str((await model.ainvoke(QUESTION)).text)
@@ -202,7 +205,7 @@ def two_loops(model: Any, deadline: float) -> float:
 
 
 def sync_suspended(model: Any, deadline: float) -> float:
-    """`stream`: pulls once and then never again."""
+    """Pull once from `stream` and then never again."""
     by = time.monotonic() + deadline
     stream = model.stream(QUESTION)
     next(stream)
@@ -215,14 +218,14 @@ def sync_suspended(model: Any, deadline: float) -> float:
 
 
 def sync_breaks(model: Any, deadline: float) -> float:
-    """`stream`: leaves the loop after a chunk."""
+    """Leave the loop over `stream` after a chunk."""
     for _ in model.stream(QUESTION):
         break
     return time.monotonic()
 
 
-class _Told(BaseCallbackHandler):
-    """What LangChain tells of a call to its callbacks."""
+class _Record(BaseCallbackHandler):
+    """A record of the callbacks that LangChain makes for a call."""
 
     def __init__(self) -> None:
         self.tokens = 0
@@ -240,60 +243,62 @@ class _Told(BaseCallbackHandler):
     def check(self, by: float, deadline: float, error: TimeoutError) -> None:
         took = time.monotonic() - by + deadline
         assert deadline <= took <= 1.8 * deadline, f"it ended after {took:.2f} s"
-        assert self.tokens, "no token was told of"
-        assert [type(end) for end in self.ends] == [type(error)], f"its end was told as {self.ends}"
+        assert self.tokens, "no token was reported"
+        assert [type(end) for end in self.ends] == [type(error)], (
+            f"its end was reported as {self.ends}"
+        )
 
 
-class _ToldSlowly(AsyncCallbackHandler):
-    """The same in an event loop, where it takes its time for each token."""
+class _SlowRecord(AsyncCallbackHandler):
+    """The same record in an event loop, slower than the server."""
 
-    def __init__(self, told: _Told) -> None:
-        self._told = told
+    def __init__(self, record: _Record) -> None:
+        self._record = record
 
     async def on_llm_new_token(self, token: Any, **more: Any) -> None:
-        self._told.on_llm_new_token(token)
+        self._record.on_llm_new_token(token)
         await asyncio.sleep(PAUSE)
 
     async def on_llm_end(self, response: Any, **more: Any) -> None:
-        self._told.on_llm_end(response)
+        self._record.on_llm_end(response)
 
     async def on_llm_error(self, error: BaseException, **more: Any) -> None:
-        self._told.on_llm_error(error)
+        self._record.on_llm_error(error)
 
 
 async def _listened_to(
-    model: Any, deadline: float, told: _Told, handler: BaseCallbackHandler
+    model: Any, deadline: float, record: _Record, handler: BaseCallbackHandler
 ) -> float:
     by = time.monotonic() + deadline
     try:
         async for _ in model.astream(QUESTION, {"callbacks": [handler]}):
             pass
     except TimeoutError as error:
-        told.check(by, deadline, error)
+        record.check(by, deadline, error)
         return by
     raise AssertionError("an endless stream ended")
 
 
 async def callback(model: Any, deadline: float) -> float:
-    """Has a callback handler, which hears of tokens and of one end: the time-out."""
-    told = _Told()
-    return await _listened_to(model, deadline, told, told)
+    """Use a callback handler, which must receive tokens and one end, the time-out."""
+    record = _Record()
+    return await _listened_to(model, deadline, record, record)
 
 
 async def async_callback(model: Any, deadline: float) -> float:
-    """The same with an asynchronous handler, which is slower than the server."""
-    told = _Told()
-    return await _listened_to(model, deadline, told, _ToldSlowly(told))
+    """Do the same with an asynchronous handler that is slower than the server."""
+    record = _Record()
+    return await _listened_to(model, deadline, record, _SlowRecord(record))
 
 
 def sync_callback(model: Any, deadline: float) -> float:
-    """`stream`: has a callback handler."""
-    by, told = time.monotonic() + deadline, _Told()
+    """Use a callback handler with `stream`."""
+    by, record = time.monotonic() + deadline, _Record()
     try:
-        for _ in model.stream(QUESTION, {"callbacks": [told]}):
+        for _ in model.stream(QUESTION, {"callbacks": [record]}):
             pass
     except TimeoutError as error:
-        told.check(by, deadline, error)
+        record.check(by, deadline, error)
         return by
     raise AssertionError("an endless stream ended")
 
@@ -321,6 +326,6 @@ NEW = [
 POOLED = [
     replace(caller, name=f"{caller.name}, pooled", group=f"{caller.group}, pooled", pooled=True)
     for caller in NEW
-    if caller.run is not two_loops  # a connection belongs to one of them
+    if caller.run is not two_loops  # a connection belongs to one loop
 ]
 CALLERS = [*NEW, *POOLED]

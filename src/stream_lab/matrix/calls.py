@@ -1,4 +1,4 @@
-"""The columns: how a model is called. Each is a function of a model that returns the message it got."""
+"""The columns: ways to call a model, each a function that returns the model's message."""
 
 import asyncio
 import threading
@@ -18,20 +18,19 @@ from langgraph.graph import END, START, StateGraph
 from pydantic import BaseModel
 
 QUESTION = "Why is the sky blue?"
-PAUSE = (
-    0.015  # seconds a slow consumer takes for each chunk: longer than the server takes to make it
-)
+PAUSE = 0.015  # seconds that a slow consumer takes for each chunk, longer than the server
 
 
 @dataclass(frozen=True)
 class Call:
-    """One way to call.
+    """One way to call a model.
 
     Attributes:
-        run: the call itself; a coroutine function, or a plain one for synchronous calls.
-        streamed: whether the server is asked for a stream.
+        name: the name of the column.
+        run: the call itself: a coroutine function, or a plain function for synchronous calls.
+        streamed: whether the request is for a stream.
         generations: how many generations the call starts when nothing goes wrong.
-        tells: whether its result is a message, with usage, so that it can be compared.
+        tells: whether its result is a message with usage, which can be compared.
     """
 
     name: str
@@ -46,7 +45,7 @@ class Call:
 
 
 class Weather(BaseModel):
-    """What the weather is like."""
+    """The weather in a city."""
 
     city: str
     degrees: int
@@ -135,7 +134,7 @@ async def in_parallel(model: Any) -> Any:
 
 
 async def with_fallbacks(model: Any) -> Any:
-    # The fallback is there for another kind of error; a time-out is not handled by asking a second time.
+    # The fallback is for another kind of error, since a second request is no answer to a time-out.
     return await _sum(
         model.with_fallbacks([model], exceptions_to_handle=(LookupError,)).astream(QUESTION)
     )
@@ -186,8 +185,8 @@ async def graph_node(model: Any) -> Any:
     graph.add_edge(START, "ask")
     graph.add_edge("ask", END)
     whole: Any = None
-    asked = State(messages=[HumanMessage(QUESTION)])
-    async for part, _ in graph.compile().astream(asked, stream_mode="messages"):
+    state = State(messages=[HumanMessage(QUESTION)])
+    async for part, _ in graph.compile().astream(state, stream_mode="messages"):
         whole = part if whole is None else whole + part
     return whole
 
@@ -258,7 +257,7 @@ CALLS = [
     Call("stream in a running loop", inside_a_running_loop, True),
 ]
 
-# Enough where the calls are not the question: one for each way in which the client is used.
+# Enough for rows that are not about the calls: one for each way to use the client.
 ONE_OF_A_KIND = frozenset(
     {
         *(
@@ -275,7 +274,7 @@ ONE_OF_A_KIND = frozenset(
 
 
 def text_and_usage(message: Any) -> tuple[str, bool]:
-    """Return a finished call's text and tool arguments, and whether the usage came along."""
+    """Return the text and tool arguments of a message, and whether it has usage."""
     assert isinstance(message, AIMessage | AIMessageChunk), (
         f"a message was expected, not {type(message).__name__}"
     )

@@ -1,4 +1,4 @@
-"""The cells of the matrix, and what comes of one."""
+"""The cells of the matrix, and the result of one."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -33,9 +33,9 @@ class Cell:
         )
 
     def is_for(self, model: Callable[..., Any]) -> bool:
-        """Return whether a class has the parameters that the cell is about.
+        """Tell whether a class has the parameters that the cell is about.
 
-        A function that makes models is taken to know them all.
+        A function that makes models is assumed to have them all.
         """
         fields = getattr(model, "model_fields", None)
         return (
@@ -52,20 +52,26 @@ class Cell:
 
     @property
     def bound(self) -> Bound:
-        """The time-out that ends the call, if one does."""
+        """Return the time-out that ends the call, if one does."""
         assert isinstance(self.row, Server)
         assert self.column is not None
         return self.row.acts if self.column.streamed else "timeout"
 
     def due(self, deadline: float) -> float:
-        """When that is, in seconds after the call began."""
+        """Return when that time-out is due, in seconds after the call began."""
         assert isinstance(self.row, Server)
         return self.row.due(self.bound, deadline)
 
 
 @dataclass(frozen=True)
 class Result:
-    """What came of a cell. `why`: what did not hold, in words; empty when all did. `late`: seconds after the deadline, if it came."""
+    """The result of a cell.
+
+    Attributes:
+        cell: the cell.
+        why: what did not hold, in words. Empty: everything held.
+        late: seconds between the deadline and the time-out. None: there was no time-out.
+    """
 
     cell: Cell
     why: str
@@ -81,6 +87,6 @@ def cells(
     calls: Sequence[Call] = CALLS,
     callers: Sequence[Caller] = CALLERS,
 ) -> list[Cell]:
-    """Every cell that makes sense."""
+    """Return every cell that makes sense."""
     crossed = [Cell(server, call) for server in servers for call in calls]
     return [cell for cell in [*crossed, *map(Cell, callers)] if cell.makes_sense]

@@ -10,21 +10,23 @@ from stream_lab.matrix.cells import Result
 from stream_lab.matrix.servers import Server
 from stream_lab.plots import EVENT, NEUTRAL, OK, Picture
 
-LEAST = 8  # columns, the least a panel is wide: its heading has to fit
+LEAST = 8  # columns; a narrower panel would cut off its heading
 Row = Server | Caller
 
 
 def heat_map(played: Mapping[str, Sequence[Result]], *, title: str) -> Picture:
-    """Draw a panel for each class: servers down, calls across, then callers.
+    """Draw a panel for each class, and a panel of callers.
 
-    A blue square holds, a cross does not.
+    A panel has servers down and calls across. A blue square holds, a cross does not. A missing mark
+    means that the cell makes no sense, or is about a parameter that the class does not have. If
+    there are several groups of rows, each has its name above it.
+    its name above it.
 
-    Where there is neither, the cell makes no sense, or is about a parameter that the class does not have. Rows of several groups have
-    the groups' names between them.
-
-    `played`: the results of the same cells for each class, by its name. `title` states the finding.
+    Args:
+        played: the results of the same cells, by the name of the class.
+        title: the finding, as a sentence.
     """
-    # Those who have all cells come first, since they have the rows in order.
+    # Classes with all cells come first, since they have the rows in order.
     some = [
         result.cell
         for results in sorted(played.values(), key=len, reverse=True)
@@ -73,10 +75,7 @@ def heat_map(played: Mapping[str, Sequence[Result]], *, title: str) -> Picture:
 
 
 def _lines(rows: Iterable[Row]) -> list[Row | str]:
-    """Return the rows, each once and group by group.
-
-    Where there are several groups, each has its name before it.
-    """
+    """Return the rows, each once and group by group; several groups have their names between."""
     groups: dict[str, dict[Row, None]] = {}
     for row in rows:
         groups.setdefault(row.group, {})[row] = None

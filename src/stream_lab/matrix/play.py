@@ -1,53 +1,28 @@
-"""Play cells of the matrix and judge them, with the fake's ledger as witness."""
+"""Play many cells of the matrix, several at a time."""
 
 import asyncio
 import gc
-import inspect
-import itertools
 import logging
 import sys
-import threading
-import time
 import warnings
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from contextlib import contextmanager, nullcontext
+from typing import Any
 
-import httpx2
 from langchain_core._api import LangChainDeprecationWarning
 
 from stream_lab.experiment.fake import Fake
-from stream_lab.http.client import direct_client, reach_this_machine_directly
-from stream_lab.matrix.callers import Caller
-from stream_lab.matrix.calls import QUESTION, Call, text_and_usage
+from stream_lab.http.certificates import one_certificate
+from stream_lab.http.client import reach_this_machine_directly
+from stream_lab.matrix.cell_player import CellPlayer, numbers
 from stream_lab.matrix.cells import Cell, Result, cells
-from stream_lab.matrix.certificates import one_certificate
-from stream_lab.matrix.servers import GAP, SERVERS, Server, hanging_port
-
-T = TypeVar("T")
-
-_numbers = itertools.count()
-_door = threading.Lock()
+from stream_lab.matrix.servers import GAP, Server, hanging_port
 
 DEADLINE = 0.5
-GIVE_UP = 0.4  # seconds after the last moment that is on time, at which a call counts as one that never ends
-LATENESS = 0.25  # seconds a call may be late, with several cells at a time on a small machine; 0.05 on a quiet one
+LATENESS = 0.25
+"""Seconds a call may be late, with many cells on a small machine; 0.05 on a quiet one."""
 JOBS = 6
-APART = 0.02  # seconds between two cells' beginnings, which are most of their work: no cell is to be late for another's sake
-WARM_UP = 30.0  # seconds, for calls before it counts
-
-
-@dataclass
-class _Played:
-    cell: Cell
-    key: str
-    started: float
-    took: float | None  # None: it never ended
-    error: BaseException | None
-    answer: Any
-    left_behind: Sequence[str]
 
 
 def play(
@@ -61,16 +36,17 @@ def play(
     fake: Fake | None = None,
     **settings: Any,
 ) -> Iterator[Result]:
-    """Play cells, several at a time, and yield their results as they come.
+    """Play cells, several at a time, and yield their results as they arrive.
 
     Args:
-        model: a class like `ChatOpenAI`; it is made anew for each cell, with `timeout=deadline`.
-        chosen: None: all of them. Those about parameters that the class does not have are left out.
-        jobs: cells at a time.
+        model: a class like `ChatOpenAI`; each cell makes an instance with `timeout=deadline`.
+        chosen: the cells to play. None: all of them. Cells about parameters that the class does not
+            have are left out.
+        jobs: how many cells to play at a time.
         lateness: seconds a call may be late, and the server may be held after the deadline.
-        deadline: seconds.
-        new_loop: makes the event loops, as `uvloop.new_event_loop`; None: asyncio's own.
-        fake: where to play; None: on a fake of its own.
+        deadline: the deadline of each call, in seconds.
+        new_loop: makes the event loops, for example `uvloop.new_event_loop`. None: asyncio's own.
+        fake: the fake server to use. None: start one.
         settings: further arguments for the model and, where they start with `fake_`, for the fake.
     """
     flags = {
@@ -78,7 +54,8 @@ def play(
         for name in list(settings)
         if name.startswith("fake_")
     }
-    # What a broken class leaves to the garbage collector is told about at length; here it is a cell that does not hold.
+    # asyncio reports at length what a broken class leaves to the garbage collector; the cells show
+    # it already.
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     warnings.simplefilter("ignore", LangChainDeprecationWarning)  # of astream_log
     reach_this_machine_directly()
@@ -89,17 +66,17 @@ def play(
         hanging_port() as nowhere,
         ThreadPoolExecutor(jobs) as pool,
     ):
-        table = _Table(there, nowhere, model, deadline, lateness, new_loop, settings)
-        # What is imported and compiled at the first call of a kind should not count as late.
+        player = CellPlayer(there, nowhere, model, deadline, lateness, new_loop, settings)
+        # The first call of each kind imports and compiles, which should not count as lateness.
         kinds = {
             (cell.column.name, str(cell.row.asks)): cell
             for cell in chosen
             if cell.column and isinstance(cell.row, Server)
         }
-        list(pool.map(table.warm_up, kinds.values()))
-        gc.freeze()  # a collection that looks at all of that takes up to 0.3 s, for which no cell is to blame
+        list(pool.map(player.warm_up, kinds.values()))
+        gc.freeze()  # collecting all of that would take up to 0.3 s, and make cells late
         longest_first = sorted(chosen, key=lambda cell: cell.column is not None)
-        waiting = [pool.submit(table.play, cell, f"cell{next(_numbers)}") for cell in longest_first]
+        waiting = [pool.submit(player.play, cell, f"cell{next(numbers)}") for cell in longest_first]
         try:
             for done in as_completed(waiting):
                 yield done.result()
@@ -111,10 +88,18 @@ def play(
 def side_by_side(
     models: Sequence[Callable[..., Any]], chosen: Sequence[Cell], **settings: Any
 ) -> dict[str, list[Result]]:
-    """Play the same cells for several classes at once; results by class, in the order of the cells.
+    """Play the same cells for several classes at once.
 
-    The last one is played by itself when the others are through, so that none of them can make it late: it is the one that matters.
-    `settings`: as for `play`; `jobs` are those of each class.
+    The last class is the one that matters, so it is played alone after the others, which then
+    cannot make it late.
+
+    Args:
+        models: the classes.
+        chosen: the cells.
+        settings: further arguments of `play`; `jobs` counts for each class.
+
+    Returns:
+        The results by the name of the class, in the order of the cells.
     """
     with (
         leftovers_unheard(),
@@ -134,288 +119,14 @@ def side_by_side(
 
 @contextmanager
 def leftovers_unheard() -> Iterator[None]:
-    """Print nothing of what broken classes leave to the garbage collector.
+    """Silence the reports of what broken classes leave to the garbage collector.
 
-    As in `play`, their cells tell of it.
+    Their cells show it already.
     """
-    told = sys.unraisablehook
+    before = sys.unraisablehook
     sys.unraisablehook = lambda _: None
     try:
         yield
     finally:
         gc.collect()
-        sys.unraisablehook = told
-
-
-class _Table:
-    """Where cells are played: the servers and the settings they share."""
-
-    def __init__(
-        self,
-        fake: Fake,
-        nowhere: str,
-        model: Callable[..., Any],
-        deadline: float,
-        lateness: float,
-        new_loop: Callable[[], asyncio.AbstractEventLoop] | None,
-        settings: dict[str, Any],
-    ) -> None:
-        self._fake = fake
-        self._nowhere = nowhere
-        self._model = model
-        self._deadline = deadline
-        self._lateness = lateness
-        # No cell takes longer. Calls that would never end are ended by the server after that, or they would take all the machine has.
-        self._longest = 5 * deadline + lateness + GIVE_UP
-        self._new_loop = new_loop
-        self._settings = settings
-        # Without connections kept alive: the server may give one up in the moment it is used again.
-        limits = httpx2.Limits(max_keepalive_connections=0)
-        self._client = direct_client(
-            timeout=10, verify=False, limits=limits
-        )  # it only reads a ledger
-
-    def play(self, cell: Cell, key: str) -> Result:
-        model = self._make(cell, key)
-        if cell.column is None:
-            return self._play_caller(cell, model, key)
-        try:
-            played = (
-                self._run(self._watch(cell, cell.column, model, key))
-                if cell.is_async
-                else self._wait(cell, cell.column, model, key)
-            )
-        except Exception as error:  # the call's own is in what was played
-            return Result(cell, f"the answer before it failed: {error!r}")
-        return self._judged(played)
-
-    def _run(self, work: Coroutine[Any, Any, T]) -> T:
-        with asyncio.Runner(loop_factory=self._new_loop) as runner:
-            return runner.run(work)
-
-    def warm_up(self, cell: Cell) -> None:
-        """Call once in the way of this cell, and let it take its time."""
-        assert isinstance(cell.row, Server)
-        assert cell.column is not None
-        call = cell.column
-        model = self._make(
-            Cell(replace(SERVERS[0], asks=cell.row.asks), call),
-            f"warm-up{next(_numbers)}",
-            timeout=WARM_UP,
-        )
-        with suppress(Exception):  # of a broken class; its cells will tell
-            if call.is_async:
-                self._run(call.run(model))
-            else:
-                call.run(model)
-
-    async def _ready_async(self, cell: Cell, model: Any, key: str) -> None:
-        if cell.row.pooled:
-            await model.ainvoke(QUESTION, **_first(key))
-        _take_turn()
-
-    def _ready(self, cell: Cell, model: Any, key: str) -> None:
-        """Have the model hold a connection, if it is to use one again."""
-        if cell.row.pooled:
-            model.invoke(QUESTION, **_first(key))
-        _take_turn()
-
-    def _make(self, cell: Cell, key: str, timeout: float | None = None) -> Any:
-        row = cell.row
-        own: dict[str, Any] = {}
-        timeout = timeout or self._deadline
-        scenario = (row.scenario or "finite").format(key=key, step=self._deadline * 50)
-        if isinstance(row, Server):
-            own = {name: share * self._deadline for name, share in row.parts.items()}
-            own |= {"model_kwargs": dict(row.asks)} if row.asks else {}
-            if cell.bound in row.parts:
-                timeout *= 2  # far enough away to tell which of the two has acted
-        return self._model(
-            model=self._fake.model,
-            # HTTP clients are shared between models with the same address, and a cell is to fail for its own reasons only. What
-            # stands behind the # makes it another address, and is not sent.
-            base_url=f"{self._nowhere if row.scenario is None else self._fake.base_url}#{key}",
-            api_key="none",
-            timeout=timeout,
-            stream_usage=True,
-            extra_body={"fake_scenario": f"{scenario}+time_limit:seconds={self._longest:g}"},
-            default_headers={"x-request-id": key},
-            **own,
-            **self._settings,
-        )
-
-    async def _watch(self, cell: Cell, call: Call, model: Any, key: str) -> _Played:
-        await self._ready_async(cell, model, key)
-        started = time.monotonic()
-        task = asyncio.create_task(call.run(model))
-        await asyncio.wait({task}, timeout=self._give_up(cell))
-        took = time.monotonic() - started if task.done() else None
-        if took is not None:
-            await asyncio.sleep(self._lateness / 5)
-        others = [
-            each.get_name()
-            for each in asyncio.all_tasks() - {asyncio.current_task()}
-            if not each.done() and each is not task
-        ]
-        if took is None:
-            task.cancel()
-            await asyncio.wait({task}, timeout=1)
-            return _Played(cell, key, started, None, None, None, [])
-        error = asyncio.CancelledError() if task.cancelled() else task.exception()
-        return _Played(cell, key, started, took, error, None if error else task.result(), others)
-
-    def _wait(self, cell: Cell, call: Call, model: Any, key: str) -> _Played:
-        self._ready(cell, model, key)
-        started = time.monotonic()
-        ended: list[tuple[float, BaseException | None, Any]] = []
-
-        def work() -> None:
-            try:
-                result = call.run(model)
-            except BaseException as error:
-                ended.append((time.monotonic(), error, None))
-            else:
-                ended.append((time.monotonic(), None, result))
-
-        # A call that never ends keeps its thread until the server ends it; nothing else could.
-        thread = threading.Thread(target=work, daemon=True)
-        thread.start()
-        thread.join(self._give_up(cell))
-        if not ended:
-            return _Played(cell, key, started, None, None, None, [])
-        at, error, result = ended[0]
-        return _Played(cell, key, started, at - started, error, result, [])
-
-    def _give_up(self, cell: Cell) -> float:
-        return cell.due(self._deadline) + self._lateness + GIVE_UP
-
-    def _judged(self, played: _Played) -> Result:
-        cell = played.cell
-        due = cell.due(self._deadline)
-        assert isinstance(cell.row, Server)
-        assert cell.column is not None
-        if played.took is None:
-            return Result(cell, "it did not end")
-        late = played.took - due
-        if isinstance(played.error, AssertionError):
-            return Result(cell, str(played.error) or repr(played.error))
-        faults = list(self._faults(played))
-        if cell.row.scenario is not None:
-            generations = cell.row.generations * cell.column.generations
-            faults += self._witnessed(cell, played.key, generations, played.started + due)
-        faults += [f"left behind: {name}" for name in played.left_behind]
-        return Result(
-            cell, "; ".join(faults), late if isinstance(played.error, TimeoutError) else None
-        )
-
-    def _faults(self, played: _Played) -> Iterator[str]:
-        cell, error = played.cell, played.error
-        assert played.took is not None
-        late = played.took - cell.due(self._deadline)
-        if cell.ends == "answer":
-            if error is not None:
-                yield f"no answer but {type(error).__name__}"
-            elif cell.column is not None and cell.column.tells:
-                text, usage = text_and_usage(played.answer)
-                if len(text.split()) < 8:  # ten tokens; the last may be part of a word
-                    yield f"the answer is not whole: {text!r}"
-                if not usage:
-                    yield "the usage is missing"
-            return
-        if error is None:
-            yield "it ended as if nothing had happened"
-        elif cell.ends == "deadline":
-            if not isinstance(error, TimeoutError):
-                yield f"not a TimeoutError but {type(error).__name__}"
-            if late < 0:
-                yield f"{-late:.3f} s early"
-            if (bound := getattr(error, "bound", cell.bound)) != cell.bound:
-                yield f"ended by {bound}, not by {cell.bound}"
-        if late > self._lateness:
-            yield f"{late:.2f} s late"
-
-    def _witnessed(self, cell: Cell, key: str, generations: int, by: float) -> Iterator[str]:
-        """What the server's ledger says against it."""
-        entries = self._ledger(key)
-        while (
-            any(entry["end"] == "running" for entry in entries)
-            and time.monotonic() < by + self._lateness
-        ):
-            time.sleep(0.03)
-            entries = self._ledger(key)
-        started = [entry for entry in entries if entry["started"] is not None]
-        if len(started) != generations:
-            yield f"{len(started)} generations started"
-        turns = [entry["turn"] for entry in entries]
-        if cell.row.pooled and max(turns, default=1) == 1:
-            yield "no connection was used again"
-        if not cell.row.pooled and turns and turns[0] != 1:
-            yield "a connection of other calls was used"
-        for entry in entries:
-            gone = entry["client_left"] or (
-                None if entry["end"] == "running" else entry["slot_freed"] or by
-            )
-            if gone is None:
-                yield "the server is still held"
-            elif gone > by + self._lateness:
-                yield f"the server was held for {gone - by:.2f} s more"
-
-    def _ledger(self, key: str) -> list[dict[str, Any]]:
-        page = self._client.get(
-            self._fake.base_url.removesuffix("/v1") + "/ledger", params={"id": f"-{key}"}
-        )
-        entries: list[dict[str, Any]] = page.json()["requests"]
-        return entries
-
-    def _play_caller(self, cell: Cell, model: Any, key: str) -> Result:
-        assert isinstance(cell.row, Caller)
-        run, deadline = cell.row.run, self._deadline
-        left_behind: list[str] = []
-
-        async def watch() -> float:
-            await self._ready_async(cell, model, key)
-            async with asyncio.timeout(self._longest):
-                by: float = await run(model, deadline)
-            await asyncio.sleep(self._lateness / 5)
-            here = asyncio.current_task()
-            left_behind.extend(
-                each.get_name()
-                for each in asyncio.all_tasks()
-                if each is not here and not each.done()
-            )
-            return by
-
-        try:
-            if inspect.iscoroutinefunction(run):
-                by = self._run(watch())
-            else:
-                self._ready(cell, model, key)
-                by = run(model, deadline)
-        except asyncio.CancelledError:
-            return Result(cell, "a stray cancellation reached the caller")
-        except Exception as error:
-            return Result(
-                cell,
-                str(error)
-                if isinstance(error, AssertionError)
-                else f"{type(error).__name__}: {error}",
-            )
-        faults = [
-            *self._witnessed(cell, key, cell.row.generations, by),
-            *(f"left behind: {name}" for name in left_behind),
-        ]
-        return Result(cell, "; ".join(faults))
-
-
-def _first(key: str) -> dict[str, Any]:
-    """What makes a call a short answer that comes before the one that counts."""
-    return {
-        "extra_body": {"fake_scenario": "finite:tokens=1"},
-        "extra_headers": {"x-request-id": f"{key}-first"},
-        "timeout": WARM_UP,
-    }
-
-
-def _take_turn() -> None:
-    with _door:
-        time.sleep(APART)
+        sys.unraisablehook = before

@@ -1,4 +1,4 @@
-"""The matrix on the command line: load classes, play them, tell what came out."""
+"""The matrix on the command line: load classes, play them, show the results."""
 
 import json
 import threading
@@ -28,11 +28,11 @@ class ClassError(LabError):
 
 
 def named(names: Sequence[str], load: Callable[[str], Any]) -> dict[str, Any]:
-    """Return classes by their short names, or whole ones where two are the same.
+    """Return classes by their short names, or by their full names where short ones clash.
 
     Args:
-        names: as my_module:MyChat.
-        load: gives the object behind a name.
+        names: names like my_module:MyChat.
+        load: returns the object behind a name.
 
     Raises:
         ClassError: an object cannot be called.
@@ -42,7 +42,7 @@ def named(names: Sequence[str], load: Callable[[str], Any]) -> dict[str, Any]:
         attribute = name.partition(":")[2]
         found = load(name)
         if not callable(found):
-            raise ClassError(f"'{name}' is not a class.")
+            raise ClassError(f"'{name}' is not a class; name one as my_module:MyChat.")
         classes[attribute if attribute not in classes else name] = found
     return classes
 
@@ -52,8 +52,9 @@ def play_all(
 ) -> dict[str, list[Result]]:
     """Play the same cells for each class; results are in the cells' order.
 
-    All classes but the last are played at once, since most of their cells wait for what never ends; the last, which is the one that
-    matters, when they are through. A class has no results for cells about parameters that it does not have.
+    All classes but the last are played at once, since most of their cells only wait. The last class
+    is the one that matters, and is played after them. A class has no results for cells about
+    parameters that it does not have.
     """
     order = {cell: number for number, cell in enumerate(cells)}
     columns = (
@@ -90,7 +91,7 @@ def play_all(
 def show(played: Played, console: Console) -> None:
     """Show how many cells hold for each class, and how late the errors were.
 
-    What did not hold for the last class follows, cell by cell.
+    A list of the cells that did not hold for the last class follows.
     """
     table = Table("class", "cells that hold", "late, median", "late, 95 %", "latest", box=None)
     for name, results in played.items():
@@ -117,11 +118,12 @@ def show(played: Played, console: Console) -> None:
 
 
 def as_json(played: Played) -> str:
-    """`{class: [{"cell", "holds", "why", "late"}, …]}`; `late` in seconds."""
+    """Return `{class: [{"cell", "holds", "why", "late"}, …]}`, with `late` in seconds."""
     rows = {
         name: [
-            {"cell": each.cell.name, "holds": each.holds, "why": each.why, "late": each.late} for each in results
+            {"cell": each.cell.name, "holds": each.holds, "why": each.why, "late": each.late}
+            for each in results
         ]
         for name, results in played.items()
-    }  # fmt: skip
+    }
     return json.dumps(rows, indent=1, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""The rows: what a server may do to a call, as scenarios of the fake, and how a call of `deadline` seconds has to end then."""
+"""The rows: what a server does, and how a call must then end."""
 
 import socket
 from collections.abc import Iterator, Mapping
@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from stream_lab.matrix.calls import ONE_OF_A_KIND, Weather
 
-# "deadline": a TimeoutError at the deadline. "answer": whole, with its usage. "error": an error of the server's making, by the
-# deadline. None: the row makes no sense for such a call.
+# "deadline": a TimeoutError at the deadline. "answer": whole, with its usage. "error": an error
+# that the server causes, by the deadline. None: the row makes no sense for such a call.
 Ends = Literal["deadline", "answer", "error"]
 Bound = Literal["timeout", "first_chunk_timeout", "idle_timeout"]
 
@@ -18,21 +18,22 @@ GAP = 0.01  # seconds between two tokens
 
 @dataclass(frozen=True)
 class Server:
-    """One behaviour.
+    """One behaviour of a server.
 
     Attributes:
-        scenario: for the fake; `{key}` is replaced by the name of the cell, `{step}` by a twentieth of the deadline in milliseconds.
-            None: a port where connecting never ends.
-        streamed: how a streamed call has to end.
-        whole: how a call for an answer in one piece has to end.
+        name: the name of the row.
+        scenario: the fake's scenario. `{key}` becomes the name of the cell, and `{step}` a
+            twentieth of the deadline in milliseconds. None: a port where connecting hangs.
+        streamed: how a streamed call must end.
+        whole: how a call for an answer in one piece must end.
         generations: how many generations each call may start.
-        group: what it has in common with the servers beside it, in a few words.
-        asks: what each call asks for, as `model_kwargs`.
-        parts: further time-outs that the model has, each as a share of the deadline.
-        acts: which time-out ends a streamed call. Answers in one piece know but the one.
-        speaks: how many tokens come before it is silent, from which on `idle_timeout` counts.
-        calls: the names of the calls it is played for; None: all.
-        pooled: whether the model has had an answer over the connection that the call will use.
+        group: what this row has in common with its neighbours, in a few words.
+        asks: further fields of each request, as `model_kwargs`.
+        parts: further time-outs of the model, each as a share of the deadline.
+        acts: the time-out that ends a streamed call; a call for one piece has only `timeout`.
+        speaks: how many tokens come before the silence that `idle_timeout` measures.
+        calls: the names of the calls to play it for. None: all.
+        pooled: whether the call uses a connection over which the model has had an answer.
     """
 
     name: str
@@ -49,7 +50,7 @@ class Server:
     pooled: bool = False
 
     def due(self, bound: Bound, deadline: float) -> float:
-        """When a call that this time-out ends is over, in seconds after it began."""
+        """Return when this time-out ends a call, in seconds after the call began."""
         return self.parts.get(bound, 1.0) * deadline + (
             self.speaks * GAP if bound == "idle_timeout" else 0.0
         )
@@ -79,7 +80,7 @@ DOES = [
         "error",
         generations=0,
     ),
-    Server("reset mid-stream", "endless+reset:after=5", "error", "error"),
+    Server("reset mid-stream", "endless+reset:after=20", "error", "error"),
     Server("trickling body", "finite:tokens=10+trickle:every=0.02", "deadline", "deadline"),
     Server("trickling headers", "endless+trickle_headers:every=0.03", "deadline", "deadline"),
     Server("lingering after [DONE]", "finite:tokens=10+linger", "answer", "deadline"),
@@ -123,7 +124,7 @@ _IDLE: dict[str, Any] = {"parts": {"idle_timeout": 0.5}, "acts": "idle_timeout",
 _BOTH: dict[str, Any] = {"parts": {"first_chunk_timeout": 0.5, "idle_timeout": 0.5}}
 _FEW: dict[str, Any] = {"calls": ONE_OF_A_KIND}
 
-# The answer in eleven steps takes longer than either part, and none of its pauses does.
+# The answer in eleven steps takes longer than either bound, but no pause in it does.
 BOUNDS = [
     replace(server, group="with bounds for parts")
     for server in (
@@ -184,16 +185,16 @@ NEW = [*DOES, *SAYS, *BOUNDS]
 POOLED = [
     replace(server, name=f"{server.name}, pooled", group=f"{server.group}, pooled", pooled=True)
     for server in NEW
-    if server.scenario is not None  # no connection, none to use again
+    if server.scenario is not None  # without a connection, there is no pooled one
 ]
 SERVERS = [*NEW, *POOLED]
 
 
 @contextmanager
 def hanging_port() -> Iterator[str]:
-    """Give the address of a port where connecting hangs.
+    """Yield the address of a port where connecting hangs.
 
-    Its queue is full, and the kernel drops what else comes.
+    Its queue is full, so the kernel drops further attempts.
     """
     with ExitStack() as stack:
         listening = stack.enter_context(socket.socket())

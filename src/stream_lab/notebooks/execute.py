@@ -1,12 +1,13 @@
-"""Execute notebooks with papermill and say how it goes: the inner part of `stream-lab run` and `stream-lab regress`.
+"""Execute notebooks with papermill: the process behind `stream_lab.notebooks.worker.Worker`.
 
-Reads one JSON object a line from standard input (the arguments of `execute`) and writes one a line: `{"cell": 3}` when a cell is done,
-`{"done": "complete", "error": "", "seconds": 9.5}` when the notebook is. It is a process of its own, so that a kernel that hangs or dies takes
-nothing else with it, and it serves several notebooks, since papermill takes seconds to import. It ends when its standard input does, even in
-the middle of a notebook: then no reader of the result is left.
+The process reads one JSON object a line from standard input (the arguments of `execute`). It writes
+one a line: `{"cell": 3}` after each cell, `{"done": "complete", "error": "", "seconds": 9.5}` after
+the notebook. A process of its own means that a kernel that hangs or dies takes nothing else with
+it. The process serves several notebooks, since papermill takes seconds to import. It ends with its
+standard input, even in the middle of a notebook, since nothing reads the result by then.
 
-What came of a notebook is decided from the exception and never from the notebook: papermill marks a cell that ran out of time as
-completed.
+The exception decides how a notebook ended, and never the notebook: papermill marks a cell that ran
+out of time as completed.
 """
 
 # ruff: noqa: E402 - one line must come before papermill is imported
@@ -22,7 +23,7 @@ from queue import Queue
 from threading import Thread
 from typing import Any
 
-# jsonschema, if it can, checks addresses by a grammar that takes two seconds to build; a notebook's schema has none to check.
+# jsonschema would build a grammar of addresses for two seconds; notebooks have no address.
 sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 
 import papermill
@@ -37,7 +38,7 @@ QUIET_KERNEL = ["--IPKernelApp.log_level=40"]
 
 
 class ReportingEngine(NBClientEngine):  # type: ignore[misc]
-    """Papermill's own engine, which tells when a cell is done."""
+    """Papermill's own engine, which reports each cell that is done."""
 
     @classmethod
     def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **kwargs: Any) -> None:
@@ -64,11 +65,22 @@ def execute(
     parameters: dict[str, Any],
     kernel: str = "python3",
     environment: dict[str, str | None] | None = None,
+    folder: str | None = None,
 ) -> tuple[Done, str]:
-    """Run one notebook; returns how it ended, and why if that was early.
+    """Run one notebook.
 
-    cell_limit: seconds. kernel: a name that Jupyter finds. environment: variables of the kernel; None as
-    value: it must not have that one.
+    Args:
+        source: The notebook's file.
+        target: The executed notebook's file.
+        evidence: The folder for the notebook's evidence.
+        cell_limit: Seconds that a cell may take.
+        parameters: Values that papermill injects.
+        kernel: A name that Jupyter knows.
+        environment: Variables of the kernel; None removes one.
+        folder: The kernel's working folder; None: the source's.
+
+    Returns:
+        How the notebook ended, and why if that was early.
     """
     try:
         with _variables({**(environment or {}), FOLDER_VARIABLE: evidence}):
@@ -80,7 +92,7 @@ def execute(
                 kernel_name=kernel,
                 progress_bar=False,
                 execution_timeout=cell_limit,
-                cwd=str(Path(source).parent),
+                cwd=folder or str(Path(source).parent),
             )
     except PapermillExecutionError as error:
         return Done.EXCEPTION, f"{error.ename}: {error.evalue}"
@@ -88,7 +100,9 @@ def execute(
         return Done.TIMEOUT, f"a cell ran for more than {cell_limit:g} s and was stopped"
     except DeadKernelError:
         return Done.LOST, "its kernel died"
-    except Exception as error:  # a notebook that cannot be read, a kernel that does not start: the others may still run
+    except (
+        Exception
+    ) as error:  # an unreadable notebook or a missing kernel must not stop the others
         return Done.LOST, f"{type(error).__name__}: {error}"
     finally:
         _forget_paths(Path(target))
@@ -130,9 +144,7 @@ def _say(**facts: Any) -> None:
 def _read(tasks: "Queue[str]") -> None:
     for line in sys.stdin:
         tasks.put(line)
-    os._exit(
-        1
-    )  # the kernel sees that its parent is gone, and what the kernel started sees that the kernel is
+    os._exit(1)  # the kernel ends with its parent, and what the kernel started ends with the kernel
 
 
 def main() -> None:

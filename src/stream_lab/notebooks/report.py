@@ -1,26 +1,28 @@
-"""One page that holds a whole run: the verdict, every claim, every picture. It needs no other file."""
+"""The result of an investigation, as a table on the terminal and as a page."""
 
 import json
 import platform
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from stream_lab.experiment.evidence import Outcome
 from stream_lab.http.pages import render
-from stream_lab.notebooks.investigation import Result
+from stream_lab.notebooks.folder import RunFolder
+from stream_lab.notebooks.row import ENDED, Row, Status, count_claims
 
 PACKAGES = ("langchain", "langchain-core", "langchain-openai", "openai", "stream-deadline")
+COLOURS = {Outcome.AS_TOLD: "green", Outcome.NOT_AS_TOLD: "red", Outcome.NOT_SHOWN: "yellow"}
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture of an executed notebook: PNG in base64, and what it shows in words."""
+    """A picture of an executed notebook: PNG in base64, and its alt text."""
 
     png: str
     alt: str
@@ -28,43 +30,70 @@ class Picture:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a run was made with and what it came to."""
+    """The result of an investigation.
+
+    Attributes:
+        server: The server and its model, in words.
+        notes: What a reader should know about the server.
+        timeout: The deadline of the notebooks, in seconds.
+        seconds: Duration of the whole.
+        interrupted: Whether the run was broken off.
+        rows: The notebooks, in the order of the story.
+    """
 
     server: str
     notes: list[str]
     timeout: float
     seconds: float
     interrupted: bool
-    results: list[Result]
+    rows: list[Row]
 
     @property
     def as_told(self) -> bool:
-        """Whether every notebook ran and every claim came out as the story says."""
-        return (
-            not self.interrupted
-            and bool(self.results)
-            and all(result.as_told for result in self.results)
-        )
+        """Whether every notebook that can run here ran, and every claim held."""
+        ran = [row for row in self.rows if row.status is not Status.SKIPPED]
+        passed = all(row.status is Status.PASS for row in ran)
+        return passed and bool(ran) and not self.interrupted
 
     @property
     def headline(self) -> str:
-        claims = [claim for result in self.results for claim in result.claims]
-        good = sum(claim.outcome is Outcome.AS_TOLD for claim in claims)
-        told = f"{good} of {len(claims)} claims came out as the story tells"
-        broken = [result.name[:2] for result in self.results if result.error]
-        return (
-            f"{len(broken)} of {len(self.results)} notebooks did not run to their end ({', '.join(broken)}); {told}"
-            if broken
-            else told
-        )
+        held, claims = count_claims(self.rows)
+        parts = [f"{held} of {claims} claims came out as the story tells"]
+        if broken := [row.notebook[:2] for row in self.rows if row.error]:
+            words = f"{len(broken)} of {len(self.rows)} notebooks did not run to their end"
+            parts.insert(0, f"{words} ({', '.join(broken)})")
+        if left := [row.notebook[:2] for row in self.rows if row.status is Status.SKIPPED]:
+            parts.append(f"not run: {', '.join(left)}")
+        return "; ".join(parts)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the content of verdicts.json."""
+        body = asdict(self)
+        results = [
+            {
+                "name": row.notebook,
+                "title": row.title,
+                "status": row.status,
+                "claims": [asdict(claim) for claim in row.claims],
+                "numbers": row.numbers,
+                "error": row.error,
+                "reason": row.reason,
+                "seconds": row.seconds,
+            }
+            for row in self.rows
+        ]
+        del body["rows"]
+        head = {"as_told": self.as_told, "headline": self.headline, "versions": versions()}
+        return {**head, **body, "results": results}
 
 
-def pictures_of(notebook: Path) -> list[Picture]:
-    """Return the pictures an executed notebook shows, in order; none if it was never written."""
-    try:
-        cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
-    except (OSError, ValueError):
-        return []
+def pictures_of(notebook: str) -> list[Picture]:
+    """Return the pictures of an executed notebook, in order.
+
+    Args:
+        notebook: The notebook's text; empty if it was not executed.
+    """
+    cells = json.loads(notebook)["cells"] if notebook else []
     outputs = [
         output
         for cell in cells
@@ -85,33 +114,27 @@ def versions() -> dict[str, str]:
     return {"Python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
 
 
-def write(summary: Summary, folder: Path) -> Path:
-    """Write report.html and verdicts.json into the run's folder; returns the page's path."""
-    sections = [
-        (result, pictures_of(folder / "notebooks" / f"{result.name}.ipynb"))
-        for result in summary.results
-    ]
-    when = datetime.now().strftime("%Y-%m-%d %H:%M")
-    page = folder / "report.html"
-    text = render(
+def write(summary: Summary, folder: RunFolder) -> str:
+    """Write report.html and verdicts.json, and return the page's path.
+
+    Raises:
+        FolderError: There is no room, or no permission.
+    """
+    sections = []
+    for row in summary.rows:
+        executed = folder.path / "notebooks" / f"{row.notebook}.ipynb"
+        text = executed.read_text(encoding="utf-8") if executed.exists() else ""
+        sections.append((row, pictures_of(text), bool(text)))
+    page = render(
         "stream_lab.notebooks",
         "report.html.j2",
         summary=summary,
         sections=sections,
         versions=versions(),
-        when=when,
+        when=datetime.now().strftime("%Y-%m-%d %H:%M"),
     )
-    page.write_text(text, encoding="utf-8")
-    body: dict[str, Any] = {
-        "as_told": summary.as_told,
-        "headline": summary.headline,
-        "versions": versions(),
-        **asdict(summary),
-    }
-    (folder / "verdicts.json").write_text(
-        json.dumps(body, indent=1, ensure_ascii=False), encoding="utf-8"
-    )
-    return page
+    folder.write("verdicts.json", json.dumps(summary.as_dict(), indent=1, ensure_ascii=False))
+    return str(folder.write("report.html", page))
 
 
 def show(summary: Summary, console: Console) -> None:
@@ -121,29 +144,26 @@ def show(summary: Summary, console: Console) -> None:
     table.add_column("claim")
     table.add_column("this run")
     table.add_column("", no_wrap=True)
-    colours = {Outcome.AS_TOLD: "green", Outcome.NOT_AS_TOLD: "red", Outcome.NOT_SHOWN: "yellow"}
-    for result in summary.results:
-        for index, claim in enumerate(result.claims):
-            colour = colours[claim.outcome]
-            table.add_row(
-                "" if index else result.name[:2],
-                claim.text,
-                claim.found,
-                f"[{colour}]{claim.outcome.mark}[/]",
-            )
-        if result.error:
-            table.add_row(
-                "" if result.claims else result.name[:2],
-                "runs to its end",
-                result.error,
-                "[red]✘[/]",
-            )
+    for row in summary.rows:
+        lines = [
+            (claim.text, claim.found, f"[{COLOURS[claim.outcome]}]{claim.outcome.mark}[/]")
+            for claim in row.claims
+        ]
+        if row.error:
+            lines.append((ENDED, row.error, "[red]✘[/]"))
+        if row.status is Status.SKIPPED:
+            mark = f"[{row.status.colour}]{row.status.mark}[/]"
+            lines.append(("not run", row.reason, mark))
+        for index, (claim, found, mark) in enumerate(lines):
+            number = "" if index else row.notebook[:2]
+            table.add_row(number, escape(claim), escape(found), mark)
         table.add_section()
     console.print(table)
     colour = "green" if summary.as_told else "red"
     console.print(
-        f"\n[{colour}]{summary.headline}.[/] {summary.server}, TIMEOUT {summary.timeout:g} s, {summary.seconds:.0f} s in all.",
+        f"\n[{colour}]{escape(summary.headline)}.[/] {escape(summary.server)}, "
+        f"TIMEOUT {summary.timeout:g} s, {summary.seconds:.0f} s in all.",
         highlight=False,
     )
     for note in summary.notes:
-        console.print(f"Note: {note}", highlight=False)
+        console.print(f"Note: {escape(note)}", highlight=False)

@@ -1,4 +1,4 @@
-"""A process that executes notebooks, seen from outside."""
+"""The outside of a process that executes notebooks."""
 
 import json
 import subprocess
@@ -12,7 +12,11 @@ import psutil
 
 
 class Done(StrEnum):
-    """How a notebook ended: at its end, with an exception of its own, by the limit on a cell, or without its kernel."""
+    """How a notebook ended.
+
+    COMPLETE: at its end. EXCEPTION: its code raised one. TIMEOUT: by the limit on a cell. LOST:
+    without its kernel, or it could not begin.
+    """
 
     COMPLETE = "complete"
     EXCEPTION = "exception"
@@ -21,19 +25,20 @@ class Done(StrEnum):
 
 
 class Worker:
-    """A process that executes notebooks one after the other; a new one takes its place if it dies."""
+    """A process that executes notebooks one after the other, and is replaced if it dies."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None
-        self._stopped = False
 
     def run(self, task: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        """Execute one notebook; yields what the process says, the last of it with `done`.
+        """Execute one notebook.
 
-        Ends early if the process dies.
+        Args:
+            task: The arguments of `stream_lab.notebooks.execute.execute`, by name.
+
+        Yields:
+            The messages of the process, the last of them with `done`; none of that kind if it dies.
         """
-        if self._stopped:
-            return
         if self._process is None or self._process.poll() is not None:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "stream_lab.notebooks.execute"],
@@ -41,7 +46,7 @@ class Worker:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 text=True,
-                start_new_session=True,  # Ctrl-C is for us to pass on: a kernel that is interrupted as well leaves no notebook
+                start_new_session=True,  # a kernel that Ctrl-C reaches leaves no notebook
             )
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -56,13 +61,8 @@ class Worker:
             if "done" in facts:
                 return
 
-    def stop(self) -> None:
-        """End the process and its kernel for good; the kernel's fake ends with it."""
-        self._stopped = True
-        self.kill()
-
     def kill(self) -> None:
-        """End what is running now; the next `run` starts a new process."""
+        """End the process and all that it started; the next `run` starts a new one."""
         if self._process is None or self._process.poll() is not None:
             return
         try:

@@ -1,4 +1,4 @@
-"""The parts of a real service, each started for a notebook or a test: nginx, HAProxy, gunicorn, uvicorn, Chromium; and a gateway's stand-in."""
+"""The parts of a real service, started for a notebook or a test."""
 
 from stream_lab.processes.browser import Browser
 from stream_lab.processes.gateway import Gateway

@@ -1,4 +1,4 @@
-"""The system's Chromium, driven by Playwright: what a page does when its user leaves cannot be told from anything else."""
+"""The system's Chromium, driven by Playwright."""
 
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -6,15 +6,19 @@ from typing import TYPE_CHECKING, Any, Self
 from stream_lab.extras import require
 from stream_lab.processes.programs import find
 
-if TYPE_CHECKING:  # Playwright is an extra, and this module is imported by all who start a program
+if TYPE_CHECKING:  # Playwright is an extra, and every program of this package imports this module
     from playwright.sync_api import Page
 
 
 class Browser:
-    """A headless Chromium. Playwright's synchronous interface wants a thread without a running loop: from a notebook, use `to_thread`."""
+    """A headless Chromium.
+
+    Playwright's synchronous interface needs a thread without a running loop; from a notebook, use
+    `to_thread`.
+    """
 
     def __init__(self) -> None:
-        """Start it.
+        """Start the browser.
 
         Raises:
             MissingPart: Chromium is not installed.
@@ -34,9 +38,11 @@ class Browser:
             raise
 
     def page(self, url: str, **options: Any) -> "Page":
-        """Open a page in a context of its own.
+        """Open a page in its own context.
 
-        `options`: of the context, as `color_scheme="dark"`.
+        Args:
+            url: the address of the page.
+            options: options of the context, for example `color_scheme="dark"`.
         """
         page = self._browser.new_context(**options).new_page()
         page.goto(url)

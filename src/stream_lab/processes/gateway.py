@@ -1,8 +1,8 @@
-"""A stand-in for load balancers and platforms: a TCP proxy with the two limits they have. It says so wherever it is shown.
+"""A stand-in for load balancers and platforms: a TCP proxy with their two limits.
 
-Real ones cannot run here. What they have in common is all this does: bytes pass as they come, and the connection ends when
-nothing has passed for so long (an idle limit, as of ALB or an API gateway), or when so much time has passed in all (as of serverless
-platforms).
+Real ones cannot run here. This one does what they have in common: it passes bytes on as they come,
+and ends the connection after a silence (an idle limit, as ALB or an API gateway has), or after a
+time in all (as serverless platforms have).
 """
 
 import asyncio
@@ -13,7 +13,12 @@ from urllib.parse import urlsplit
 
 
 class Gateway:
-    """A TCP proxy. `url`: where it is. `cut`: how many connections it has ended because of a limit."""
+    """A TCP proxy.
+
+    Attributes:
+        url: its address.
+        cut: how many connections it has ended because of a limit.
+    """
 
     def __init__(
         self,
@@ -23,11 +28,14 @@ class Gateway:
         longest: float | None = None,
         largest: int | None = None,
     ) -> None:
-        """Start it, in a thread of this process.
+        """Start the proxy in a thread of this process. None: no limit.
 
-        `upstream`: the server behind it. `idle`: seconds without a byte in either direction after which it ends a connection; None: no
-        limit. `longest`: seconds that a connection may last; None: no limit. `largest`: bytes of an answer after which it ends the
-        connection, as a gateway with a fault does; None: no limit.
+        Args:
+            upstream: the address of the server behind it.
+            idle: seconds without a byte in either direction, after which it ends a connection.
+            longest: seconds that a connection may last.
+            largest: bytes of an answer after which it ends the connection, as a faulty gateway
+                does.
         """
         self.cut = 0
         self._idle, self._longest, self._largest = idle, longest, largest
@@ -40,7 +48,7 @@ class Gateway:
         self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
     def close(self) -> None:
-        """Stop it; connections end."""
+        """Stop the proxy and end its connections."""
         asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()

@@ -1,4 +1,4 @@
-"""A real gunicorn with workers of any class."""
+"""A real gunicorn, with workers of any class."""
 
 import os
 import re
@@ -11,15 +11,23 @@ from stream_lab.processes.process import Process
 
 
 class Gunicorn(Process):
-    """gunicorn with an application of this machine's Python. `url`: where it is. `log`: its own words, and its workers'."""
+    """A gunicorn that serves an application with this Python.
+
+    Attributes:
+        url: its address.
+        log: its output so far, and its workers'.
+    """
 
     def __init__(self, app: str, *options: str, env: dict[str, str] | None = None) -> None:
-        """Start it and wait until a worker answers.
+        """Start gunicorn and wait until a worker answers.
 
-        `app`: as "module:variable". `options`: as "--timeout=2"; the port is chosen here. `env`: variables for the application.
+        Args:
+            app: the application, as "module:variable".
+            options: options like "--timeout=2"; the port is chosen here.
+            env: variables for the application. None: only those of this process.
 
         Raises:
-            ProcessError: it does not start; with its last line.
+            ProcessError: gunicorn does not start; the text has its last line.
         """
         require("gunicorn", extra="relay")
         port = free_port()
@@ -33,13 +41,13 @@ class Gunicorn(Process):
             "--no-control-socket",
             *options,
         ]
-        # A client is dear to make; several gunicorns that start at once would wait for each other's.
+        # Making a client is slow, and gunicorns that start together would delay each other.
         super().__init__("gunicorn", command, lambda: listens(port) and answers(self.url), env=env)
 
     def said(self, *words: str) -> list[str]:
-        """Return the lines of its log that hold one of these words, each once.
+        """Return the log lines that contain one of these words, each once.
 
-        Times and process numbers are left out, since no two runs share them.
+        Times and process numbers are removed, since they differ from run to run.
         """
         lines = [
             re.sub(r"^\[[^]]*\] \[\d+\] ", "", line)
@@ -49,9 +57,9 @@ class Gunicorn(Process):
         return list(dict.fromkeys(re.sub(r"pid:( ?)\d+", r"pid:\1PID", line) for line in lines))
 
     def stop(self) -> None:
-        """Tell it to end, as a deployment does: `kill -TERM`. Returns at once; `close` waits."""
+        """Send TERM, as a deployment does. Returns at once; `close` waits."""
         os.kill(self.pid, signal.SIGTERM)
 
     def restart(self) -> None:
-        """Replace its workers, as a rolling restart does: `kill -HUP`."""
+        """Replace the workers with HUP, as a rolling restart does."""
         os.kill(self.pid, signal.SIGHUP)

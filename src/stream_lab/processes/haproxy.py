@@ -21,18 +21,22 @@ backend back
 
 
 class Haproxy(Proxy):
-    """HAProxy 2.6 or newer. `url`: where it is. It needs the program, Debian's `haproxy`."""
+    """HAProxy 2.6 or newer, from Debian's `haproxy`, with its address in `url`."""
 
     def __init__(
         self, upstream: str, *defaults: str, client: str = "60s", server: str = "60s"
     ) -> None:
-        """Start it.
+        """Start HAProxy.
 
-        `upstream`: the server behind it. `defaults`: further lines of that section, as "option http-no-delay". `client`, `server`: its `timeout client` and `timeout server`, in its own words, as "60s".
+        Args:
+            upstream: the address of the server behind it.
+            defaults: further lines of the section `defaults`, like "option http-no-delay".
+            client: its `timeout client`, like "60s".
+            server: its `timeout server`, like "60s".
 
         Raises:
             MissingPart: HAProxy is not installed.
-            ProcessError: it does not start.
+            ProcessError: HAProxy does not start.
         """
         port, behind = free_port(), urlsplit(upstream).netloc
         lines = CONFIGURATION.format(

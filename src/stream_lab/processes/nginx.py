@@ -1,4 +1,4 @@
-"""A real nginx in front of a server, with the few lines of its configuration that are the subject."""
+"""A real nginx in front of a server, configured by a few lines."""
 
 from stream_lab.processes.ports import free_port
 from stream_lab.processes.proxy import Proxy
@@ -30,17 +30,19 @@ http {{
 
 
 class Nginx(Proxy):
-    """nginx 1.22 or newer. `url`: where it is. It needs the program, Debian's `nginx-light`."""
+    """nginx 1.22 or newer, from Debian's `nginx-light`, with its address in `url`."""
 
     def __init__(self, upstream: str, *location: str, http: tuple[str, ...] = ()) -> None:
-        """Start it.
+        """Start nginx.
 
-        `upstream`: the server behind it. `location`: lines of configuration for it, as "proxy_buffering off;". None: nginx as it comes.
-        `http`: lines for the whole, as "client_header_timeout 1s;".
+        Args:
+            upstream: the address of the server behind it.
+            location: lines for the location, like "proxy_buffering off;". None given: the defaults.
+            http: lines for the section `http`, like "client_header_timeout 1s;".
 
         Raises:
             MissingPart: nginx is not installed.
-            ProcessError: it does not start, for instance because of a line.
+            ProcessError: nginx does not start, for instance because of a wrong line.
         """
         port = free_port()
         lines = CONFIGURATION.format(

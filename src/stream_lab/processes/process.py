@@ -1,4 +1,4 @@
-"""A program that is started, waited for, listened to and stopped."""
+"""A program: started, awaited until it is ready, and stopped."""
 
 import os
 import signal
@@ -16,10 +16,10 @@ from typing import Self
 from stream_lab.errors import LabError
 
 READY_WITHIN = 60.0  # seconds
-END_WITHIN = 4.0  # a handler that blocks its thread would keep its process for as long as it likes
+END_WITHIN = 4.0  # seconds; a handler that blocks its thread would keep its process alive
 
-# Becomes the program, and leaves a watcher behind that ends it when this process is gone without having said goodbye.
-# The watcher is not a child: gunicorn, for one, counts its own.
+# Becomes the program, and leaves a watcher behind, which ends the program if this process is gone
+# without saying goodbye. The watcher is not a child, since gunicorn, for one, counts its children.
 WATCHED = """
 import os, signal, sys
 group = os.getpid()
@@ -39,7 +39,12 @@ class ProcessError(LabError):
 
 
 class Process:
-    """A running program. `log`: what it has printed so far, on both its outputs. Stops with `close()`, or with this process."""
+    """A running program, which stops with `close()`, or with this process.
+
+    Attributes:
+        log: its output so far, standard output and error.
+        pid: its process id.
+    """
 
     def __init__(
         self,
@@ -54,18 +59,26 @@ class Process:
         ends_within: float = END_WITHIN,
         started: Callable[[int], None] = lambda pid: None,
     ) -> None:
-        """Start it and wait until it is ready. `env`: variables besides those of this process. `sockets`: it inherits, by number.
+        """Start the program and wait until it is ready.
 
-        `log`: a file that keeps what it prints; None: nothing does, once it is closed. `within`: seconds it has to get ready.
-        `ends_within`: seconds it has to end when it is asked to. `started`: is called with its process id before it is ready.
+        Args:
+            name: its name, for messages.
+            command: the program and its arguments.
+            ready: tells whether it is ready.
+            env: variables besides those of this process.
+            sockets: sockets that it inherits, by number.
+            log: the file that keeps its output. None: the output is lost with `close`.
+            within: seconds until it must be ready.
+            ends_within: seconds until it must have ended after a request to stop.
+            started: called with its process id before it is ready.
 
         Raises:
-            ProcessError: it ends before that, with its last line; or takes too long.
+            ProcessError: it ends before it is ready, or takes too long; the text has its last line.
         """
         self._name = name
         self._log = TemporaryFile() if log is None else log.open("w+b")  # noqa: SIM115 - it lives as long as the process
         self._ends_within = ends_within
-        # A session of its own: Ctrl-C is for the program that started it, which then stops it in order.
+        # Its own session keeps Ctrl-C away; this process gets it, and stops the program in order.
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", WATCHED, *command],
             env={**os.environ, **(env or {})},
@@ -84,7 +97,7 @@ class Process:
 
     @property
     def log(self) -> str:
-        # The program writes where the file stands, and must not find that moved by a reader.
+        # The program writes at the file's position, which a reader must not move.
         file = self._log.fileno()
         return os.pread(file, os.fstat(file).st_size, 0).decode(errors="replace")
 
@@ -93,16 +106,16 @@ class Process:
         return self._process.pid
 
     def wait(self) -> int:
-        """Wait until it ends by itself; returns its status."""
+        """Wait until the program ends by itself, and return its status."""
         return self._process.wait()
 
     def close(self) -> None:
-        """Stop it and all that it has started, in any state."""
+        """Stop the program and everything that it has started, in any state."""
         if self._process.poll() is None:
             self._process.terminate()
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(self._ends_within)
-        with suppress(ProcessLookupError):  # what has outlived it, and its watcher
+        with suppress(ProcessLookupError):  # its surviving children, and the watcher
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         assert self._process.stdin is not None
@@ -125,7 +138,7 @@ class Process:
         end = time.monotonic() + within
         while time.monotonic() < end:
             if self._process.poll() is not None:
-                last = self.log.strip().splitlines()[-1:] or ["it said nothing"]
+                last = self.log.strip().splitlines()[-1:] or ["it printed nothing"]
                 raise ProcessError(f"{self._name} did not start: {last[0]}")
             if ready():
                 return

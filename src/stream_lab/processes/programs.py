@@ -1,7 +1,11 @@
-"""The programs that some notebooks start, and what to do where one is missing."""
+"""The programs and optional packages that some notebooks need, and what to do without one."""
 
 import shutil
+from collections.abc import Container
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, distribution
 
+from stream_lab.extras import sentence
 from stream_lab.processes.process import ProcessError
 
 PROGRAMS = {
@@ -9,10 +13,25 @@ PROGRAMS = {
     "haproxy": (("haproxy", "/usr/sbin/haproxy"), "haproxy"),
     "chromium": (("chromium", "chromium-browser", "google-chrome"), "chromium"),
 }
-"""By name: what it may be called, and the Debian package that has it."""
+"""By name: the program's files, and the Debian package that has it."""
 
-NEEDED = {"10": ("nginx",), "11": ("chromium",), "13": ("nginx",)}
-"""By the number of a notebook: the programs it starts."""
+
+@dataclass(frozen=True)
+class Needs:
+    """The programs that a notebook starts, and the packages of an extra that it imports."""
+
+    programs: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
+
+
+_SERVED = ("fastapi", "sse-starlette", "uvicorn")
+NEEDED = {
+    "09": Needs(packages=_SERVED),
+    "10": Needs(("nginx",), _SERVED),
+    "11": Needs(("chromium",), (*_SERVED, "gunicorn", "playwright")),
+    "13": Needs(("nginx",), ("fastapi", "uvicorn")),
+}
+"""By the number of a notebook."""
 
 
 class MissingPart(ProcessError):
@@ -20,10 +39,10 @@ class MissingPart(ProcessError):
 
 
 def find(program: str) -> str:
-    """Return where the program is.
+    """Return the path of a program.
 
     Raises:
-        MissingPart: it is not installed.
+        MissingPart: The program is not installed.
     """
     names, package = PROGRAMS[program]
     for name in names:
@@ -34,11 +53,28 @@ def find(program: str) -> str:
     )
 
 
-def missing(notebook: str) -> str:
-    """Return why the notebook of this number cannot run here; empty: it can."""
-    for program in NEEDED.get(notebook, ()):
+def missing(notebook: str, packages: Container[str] | None = None) -> str:
+    """Return why a notebook cannot run; empty if it can.
+
+    Args:
+        notebook: Its number, as "10".
+        packages: The packages of the environment that would run it; None: this environment.
+    """
+    needs = NEEDED.get(notebook, Needs())
+    for program in needs.programs:
         try:
             find(program)
         except MissingPart as error:
             return str(error)
+    for package in needs.packages:
+        if not (_is_here(package) if packages is None else package in packages):
+            return sentence(package, "relay")
     return ""
+
+
+def _is_here(package: str) -> bool:
+    try:
+        distribution(package)
+    except PackageNotFoundError:
+        return False
+    return True

@@ -1,4 +1,4 @@
-"""A proxy that reads a file of configuration and listens on a port of this machine."""
+"""A proxy with a configuration file, on a port of this machine."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,16 +10,20 @@ from stream_lab.processes.programs import find
 
 
 class Proxy(Process):
-    """A running proxy. `url`: where it is. Its folder goes with it."""
+    """A running proxy with its address in `url`; its folder is removed with it."""
 
     def __init__(self, program: str, port: int, configuration: str, command: Sequence[str]) -> None:
-        """Start it.
+        """Start the proxy.
 
-        `command`: its arguments, in which {folder} and {file} stand for where the configuration is.
+        Args:
+            program: its name.
+            port: the port that the configuration names.
+            configuration: the content of its file.
+            command: its arguments, in which {folder} and {file} stand for that file.
 
         Raises:
             MissingPart: the program is not installed.
-            ProcessError: it does not start; with its last line.
+            ProcessError: the program does not start; the text has its last line.
         """
         path = find(program)
         self.url = f"http://127.0.0.1:{port}"

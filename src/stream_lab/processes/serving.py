@@ -1,4 +1,4 @@
-"""A web application of the notebook's own process, served by a real uvicorn, so that a reader can change its handlers."""
+"""A web application in the notebook's own process, behind a real uvicorn."""
 
 import logging
 import socket
@@ -8,16 +8,22 @@ from typing import Any, Self
 
 from stream_lab.extras import require
 
-# At the root, so that nothing reaches a notebook by itself: LangChain's words, the middleware's, and uvicorn's; and at uvicorn's own logger,
-# which hands nothing on once another server of this process has configured it.
+# The handler stands at the root, so that no message of LangChain, the middleware or uvicorn reaches
+# a notebook. It also stands at uvicorn's own logger, which passes nothing on once another server of
+# this process has configured it.
 LOGGERS = (None, "uvicorn")
 
 
 class Serving:
-    """An application that is being served. `url`: where. `log`: what was logged in its thread, a line each. Stops with `close()`."""
+    """An application that is being served until `close()`.
+
+    Attributes:
+        url: its address.
+        log: the messages that were logged in its thread.
+    """
 
     def __init__(self, app: Any, **options: Any) -> None:
-        """Serve it in a thread with an event loop of its own. `options`: uvicorn's.
+        """Serve the application in a thread with its own event loop; `options` are uvicorn's.
 
         Raises:
             MissingExtra: uvicorn is not installed.
@@ -44,7 +50,7 @@ class Serving:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop; a stream that still runs gets a second to end."""
+        """Stop serving; a stream that still runs has a second to end."""
         self._server.should_exit = True
         self._thread.join()
         self._socket.close()
@@ -64,11 +70,13 @@ class Serving:
 
 
 def serve(app: Any, **options: Any) -> Serving:
-    """Serve an ASGI application on a free port of this machine. `options`: uvicorn's."""
+    """Serve an ASGI application on a free port of this machine; `options` are uvicorn's."""
     return Serving(app, **options)
 
 
 class _Keep(logging.Handler):
+    """A handler that keeps the messages of one thread."""
+
     def __init__(self, lines: list[str], thread: threading.Thread) -> None:
         super().__init__(logging.WARNING)
         self._lines, self._thread = lines, thread

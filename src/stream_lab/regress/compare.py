@@ -1,20 +1,25 @@
-"""Hold a run against a baseline: what is worse, what is better, what could not be told."""
+"""Compare a run with a baseline: what is worse, better or unknown."""
 
 from dataclasses import dataclass
 
 from stream_lab.experiment.evidence import Claim, Outcome
-from stream_lab.regress.row import Row, Status
+from stream_lab.notebooks.row import Row, Status
 from stream_lab.regress.summary import Change, Kind, Verdict
 
 SLOW_AT_LEAST = 5.0
-"""Seconds more than before, below which nothing is called slow: machines are noisy."""
+"""Seconds above the baseline, below which nothing counts as slow: machines are noisy."""
 STORY = "the story alone"
 DECIDED = (Status.PASS, Status.FAIL, Status.TIMEOUT)
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """What a run is held against. words: what it is, for people. rows: by cell; none: only the story says what is expected."""
+    """What a run is compared with.
+
+    Attributes:
+        words: What the baseline is, for people.
+        rows: Rows by cell; without any, the story alone says what is expected.
+    """
 
     words: str
     rows: dict[str, Row]
@@ -26,7 +31,10 @@ NO_BASELINE = Baseline(STORY, {})
 def compare(rows: list[Row], baseline: Baseline, slow: float) -> list[Change]:
     """Return every difference, in the order of the rows.
 
-    `slow`: how many times the baseline's seconds are a warning.
+    Args:
+        rows: The run's rows.
+        baseline: The rows to compare with.
+        slow: How many times the baseline's seconds are a warning.
     """
     changes: list[Change] = []
     for row in rows:
@@ -57,7 +65,7 @@ def _slower(row: Row, before: Row, slow: float) -> bool:
 
 
 def verdict(rows: list[Row], changes: list[Change]) -> Verdict:
-    """Return one answer for the whole run. Where nothing was decided, there is none."""
+    """Return one answer for the whole run; unknown if no row is decided."""
     kinds = {change.kind for change in changes}
     if Kind.REGRESSION in kinds:
         return Verdict.REGRESSION
@@ -96,7 +104,7 @@ def _cell(row: Row, before: Row | None) -> list[Change]:
 
 
 def _beyond_claims(row: Row, before: Row | None) -> Change:
-    """An error, a time-out, or something that kept the cell from being told."""
+    """Return the change of a cell with an error, a time-out, or no result."""
     same = before is not None and before.status is row.status and not before.by_claims
     kind = Kind.UNKNOWN if row.status is Status.INFRA else Kind.KNOWN if same else Kind.REGRESSION
     return Change(kind, row.cell, "", str(before.status) if before else "", row.reason)

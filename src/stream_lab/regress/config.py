@@ -1,4 +1,4 @@
-"""What `regress.yaml` says, checked: a mistake is told with its line and key before anything runs."""
+"""Read and check `regress.yaml`, and report a mistake with its line and key."""
 
 import difflib
 import re
@@ -20,13 +20,14 @@ from pydantic import (
 
 from stream_lab.errors import LabError
 from stream_lab.experiment.endpoint import KEY_VARIABLE
+from stream_lab.notebooks.task import Server
 
 SECRET = re.compile(r"key|token|secret|passw|credential", re.IGNORECASE)
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 class ConfigError(LabError):
-    """Raised when a run cannot be planned as asked; the text says where and what to do."""
+    """Raised when a run cannot be planned; the text says where and what to do."""
 
 
 class _Strict(BaseModel):
@@ -34,12 +35,16 @@ class _Strict(BaseModel):
 
 
 class EndpointSpec(_Strict):
-    """A server to run against. Without anything: each notebook starts the bundled fake for itself.
+    """A server to run against; without any field, each notebook starts the bundled fake.
 
-    scenario, options: a fake-vllm started for each notebook with this scenario and these flags, as `on_disconnect: keep`.
-    url, model: a server that runs already; its address ends in /v1. model None: the only one it serves.
-    api_key_env: the name of the variable that holds its key. jobs: notebooks at a time, of any endpoint, while it is asked; None: 1 with `url`,
-    since neighbours bend timings, else no limit.
+    Attributes:
+        scenario: The scenario of a fake-vllm that is started for each notebook.
+        options: Flags of that fake, as `on_disconnect: keep`.
+        url: The address of a running server; ends in /v1.
+        model: The model to ask for; None: the only one that the server has.
+        api_key_env: The name of the variable that holds the server's key.
+        jobs: Notebooks at a time, of any endpoint, while this server is called; None: 1 with `url`,
+            since neighbours bend timings, and no limit otherwise.
     """
 
     scenario: str | None = None
@@ -63,14 +68,25 @@ class EndpointSpec(_Strict):
                 raise ValueError(f"'{self.url}' should look like http://host:8000/v1")
             if parts.username or parts.password or parts.query:
                 raise ValueError(
-                    "an address must not hold a password or a query; name the key's variable with api_key_env"
+                    "an address must not hold a password or a query; name the key's variable with "
+                    "api_key_env"
                 )
         return self
 
     @property
     def limit(self) -> int | None:
-        """How many notebooks may run while it is asked; None: no limit of its own."""
+        """How many notebooks may run while the server is called; None: no limit."""
         return self.jobs if self.jobs is not None or self.url is None else 1
+
+    def server(self, model: str | None) -> Server:
+        """Return the server for a task.
+
+        Args:
+            model: The model to ask for; None: the notebook chooses.
+        """
+        return Server(
+            self.url, model, self.api_key_env, self.limit, self.scenario, dict(self.options)
+        )
 
     @property
     def words(self) -> str:
@@ -86,11 +102,13 @@ class EndpointSpec(_Strict):
 
 
 class WorldSpec(_Strict):
-    """An environment to run in. Without anything: the one that runs this.
+    """An environment to run in; without any field, the one of this process.
 
-    python: the version, as "3.12"; None: the Python that runs this. requirements: a file of pinned packages.
-    on_top: packages installed after them, in place of what the file has; a path to a wheel will do. One that is not pinned with == is
-    resolved anew each day.
+    Attributes:
+        python: The version, as "3.12"; None: this process's.
+        requirements: A file of pinned packages.
+        on_top: Packages, or paths of wheels, that replace those of the file. A package that is not
+            pinned with == is resolved anew each day.
     """
 
     python: Annotated[str | None, BeforeValidator(lambda v: _quoted(v))] = None
@@ -128,9 +146,13 @@ Rule = dict[str, Annotated[list[Value], BeforeValidator(_many)]]
 
 
 class Limits(_Strict):
-    """Seconds one cell and one whole notebook may take before they are stopped, and when a notebook counts as slow.
+    """Limits in time.
 
-    slow: a notebook that takes this many times the baseline's seconds, and at least five seconds more, gets a warning.
+    Attributes:
+        cell: Seconds that one cell may take.
+        notebook: Seconds that a whole notebook may take.
+        slow: A notebook that takes this many times the baseline's seconds, and at least five
+            seconds more, gets a warning.
     """
 
     cell: float = Field(default=60.0, gt=0)
@@ -139,7 +161,10 @@ class Limits(_Strict):
 
 
 class Config(_Strict):
-    """The whole of `regress.yaml`. Paths are taken from the file's own folder; outputs may be any fsspec URL."""
+    """The whole of `regress.yaml`.
+
+    Paths start from the file's own folder. `outputs` may be any fsspec URL.
+    """
 
     endpoints: dict[Name, EndpointSpec] = {"bundled": EndpointSpec()}
     worlds: dict[Name, WorldSpec] = {"here": WorldSpec()}
@@ -157,7 +182,7 @@ class Config(_Strict):
     @model_validator(mode="before")
     @classmethod
     def _empty_is_default(cls, body: Any) -> Any:
-        """`bundled:` with nothing after it is the bundled fake."""
+        """Read `bundled:` with nothing after it as the bundled fake."""
         if isinstance(body, dict):
             for axis in ("endpoints", "worlds"):
                 if isinstance(body.get(axis), dict):
@@ -173,7 +198,8 @@ class Config(_Strict):
         for name, values in self.parameters.items():
             if SECRET.search(name) and not name.lower().endswith("_env"):
                 raise ValueError(
-                    f"the parameter {name} looks like a secret, and papermill writes parameters into what it makes; "
+                    f"the parameter {name} looks like a secret, and papermill writes parameters "
+                    "into what it makes; "
                     "put it into the environment and name its variable with api_key_env"
                 )
             if name == "BASE_URL":
@@ -187,7 +213,7 @@ def load(path: Path) -> Config:
     """Load the configuration from a YAML file.
 
     Raises:
-        ConfigError: it cannot be read, is not YAML, or says something that cannot be; with line and key.
+        ConfigError: The file cannot be read, is not YAML, or has a wrong value; with line and key.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -233,7 +259,7 @@ def _keys() -> list[str]:
 
 
 def _locate(node: yaml.Node | None, where: list[str]) -> tuple[int, list[str]]:
-    """Return the line of a key, and how much of its path is in the file.
+    """Return the line of a key, and the part of its path in the file.
 
     pydantic's paths go on into types.
     """
@@ -254,7 +280,7 @@ def _locate(node: yaml.Node | None, where: list[str]) -> tuple[int, list[str]]:
 
 
 def _twice(node: yaml.Node | None) -> Iterator[tuple[str, int]]:
-    """Keys that a mapping has twice; YAML forbids them, PyYAML takes the last in silence."""
+    """Yield keys that a mapping has twice; YAML forbids them, PyYAML silently takes the last."""
     if isinstance(node, yaml.MappingNode):
         seen = set()
         for key, value in node.value:

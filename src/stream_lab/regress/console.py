@@ -1,32 +1,13 @@
-"""A regression run on a terminal: the running cells, their results, the changes."""
-
-from collections.abc import Iterator
-from contextlib import contextmanager
+"""A regression run on a terminal: its plan, its matrix, its changes and its verdict."""
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-)
 from rich.table import Table
 
+from stream_lab.notebooks.row import Row
 from stream_lab.regress.plan import Plan
-from stream_lab.regress.row import Row, Status
-from stream_lab.regress.run import Watcher
 from stream_lab.regress.summary import Kind, Summary, Verdict, told
 
-COLOURS = {
-    Status.PASS: "green",
-    Status.FAIL: "red",
-    Status.TIMEOUT: "red",
-    Status.INFRA: "yellow",
-    Status.SKIPPED: "bright_black",
-}
 VERDICT_COLOURS = {
     Verdict.AS_EXPECTED: "green",
     Verdict.REGRESSION: "red",
@@ -42,55 +23,19 @@ TITLES = {
 }
 
 
-@contextmanager
-def watching(console: Console) -> Iterator[Watcher]:
-    """Show a live line of the running cells, and one for each ended cell."""
-    progress = Progress(
-        SpinnerColumn(),
-        BarColumn(bar_width=20),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.description}"),
-        console=console,
-        transient=True,
-    )
-    bar = progress.add_task("", total=None)
-
-    def began(cells: int, standing: int) -> None:
-        progress.update(bar, total=cells, completed=standing)
-        if standing:
-            progress.console.print(
-                f"{standing} of {cells} cells stand from before.", highlight=False
-            )
-
-    def ended(row: Row) -> None:
-        progress.advance(bar)
-        seconds = f"{row.seconds:6.1f} s" if row.seconds else " " * 8
-        again = f"  (at attempt {len(row.earlier) + 1})" if row.earlier else ""
-        line = f"[{COLOURS[row.status]}]{row.status.mark}[/] {escape(row.cell):<44} {seconds}  {escape(row.reason[:160])}{again}"
-        progress.console.print(line, highlight=False, soft_wrap=True)
-
-    with progress:
-        yield Watcher(
-            began=began,
-            running=lambda names: progress.update(bar, description=escape("  ".join(names))),
-            ended=ended,
-            busy=lambda what: progress.update(bar, description=escape(f"{what} …")),
-        )
-
-
 def show_plan(plan: Plan, console: Console) -> None:
-    """The cells, and what decides how they are run; nothing is run."""
+    """Print the cells of a plan and how they would be run; run nothing."""
     for cell in plan.cells:
         console.print(cell.name, highlight=False, markup=False, soft_wrap=True)
     console.print(
-        f"\n{len(plan.cells)} cells, {plan.config.jobs} at a time; held against {plan.baseline.words}.",
+        f"\n{len(plan.cells)} cells, {plan.config.jobs} at a time; held against "
+        f"{plan.baseline.words}.",
         highlight=False,
     )
 
 
 def show(summary: Summary, console: Console) -> None:
-    """The matrix, what changed, and the verdict."""
+    """Print the matrix, the changes and the verdict."""
     console.print(_matrix(summary))
     for kind, (title, colour) in TITLES.items():
         if changes := summary.of(kind):
@@ -105,7 +50,8 @@ def show(summary: Summary, console: Console) -> None:
     colour = VERDICT_COLOURS[summary.verdict]
     held = f"Held against {summary.against}. {summary.where}, {summary.seconds:.0f} s."
     console.print(
-        f"\n[{colour}]{summary.verdict.capitalize()}[/]: {escape(summary.headline)}. {escape(held)}",
+        f"\n[{colour}]{summary.verdict.capitalize()}[/]: {escape(summary.headline)}. "
+        f"{escape(held)}",
         highlight=False,
     )
     for note in summary.notes:
@@ -133,4 +79,5 @@ def _square(row: Row | None) -> str:
     if row is None:
         return ""
     seconds = f" {row.seconds:.0f} s" if row.seconds else ""
-    return f"[{COLOURS[row.status]}]{row.status.mark} {row.status}[/]{' twice' if row.flaky else ''}{seconds}"
+    twice = " twice" if row.flaky else ""
+    return f"[{row.status.colour}]{row.status.mark} {row.status}[/]{twice}{seconds}"

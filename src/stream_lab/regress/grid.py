@@ -1,44 +1,24 @@
-"""The cells of the matrix: every endpoint × world × notebook × choice of parameters that the rules leave."""
+"""The cells of the matrix: endpoint × world × notebook × parameters, after the rules."""
 
-import ast
 import difflib
-import hashlib
-import json
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-from stream_lab.notebooks.title import title_of
+from stream_lab.notebooks.notebook import Notebook, NotebookError, read_notebook
 from stream_lab.regress.config import Config, ConfigError, Rule
 
 
 @dataclass(frozen=True)
-class Notebook:
-    """A notebook as it stands in the folder. `name` is the file's without .ipynb; `parameters` are the names it can be given."""
-
-    name: str
-    text: str
-    parameters: frozenset[str]
-
-    @property
-    def title(self) -> str:
-        """Its first heading, without the number."""
-        return title_of(json.loads(self.text)["cells"]) or self.name
-
-    @property
-    def digest(self) -> str:
-        """Names the code, so that another output or sentence makes no new notebook."""
-        code = [
-            cell["source"] for cell in json.loads(self.text)["cells"] if cell["cell_type"] == "code"
-        ]
-        return hashlib.sha256(json.dumps(code).encode()).hexdigest()
-
-
-@dataclass(frozen=True)
 class Cell:
-    """One run of one notebook. `parameters`: those of the matrix, without the endpoint's; `axes`: names of those with several values."""
+    """One run of one notebook.
+
+    Attributes:
+        parameters: The parameters of the matrix, without the endpoint's.
+        axes: Names of the parameters that have several values.
+    """
 
     endpoint: str
     world: str
@@ -48,7 +28,7 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """Unique in the matrix, equal from run to run, fit for a file's path."""
+        """Its name: unique in the matrix, equal in each run, fit for a path."""
         chosen = ",".join(
             f"{name}={_plain(value)}" for name, value in self.parameters if name in self.axes
         )
@@ -60,10 +40,12 @@ class Cell:
 def cells(config: Config, base: Path) -> list[Cell]:
     """Return the cells in the order of the configuration.
 
-    `base`: the folder that its paths start from.
+    Args:
+        config: The configuration.
+        base: The folder that its paths start from.
 
     Raises:
-        ConfigError: a notebook, a parameter or a rule names nothing, or the rules leave no cell.
+        ConfigError: A notebook, a parameter or a rule names nothing, or the rules leave no cell.
     """
     notebooks = _notebooks(config, base)
     _check_parameters(config, notebooks)
@@ -85,7 +67,8 @@ def cells(config: Config, base: Path) -> list[Cell]:
     names = [cell.name for cell in left]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise ConfigError(
-            f"Two cells would both be called {twice}; give each parameter values that differ in letters or digits."
+            f"Two cells would both be called {twice}; give each parameter values that differ in "
+            "letters or digits."
         )
     return left
 
@@ -95,7 +78,7 @@ def _notebooks(config: Config, base: Path) -> list[Notebook]:
     found = {path.stem: path for path in sorted(folder.glob("*.ipynb"))}
     if not found:
         raise ConfigError(
-            f"There are no notebooks in {config.folder}; mend `folder` in the configuration."
+            f"There are no notebooks in {config.folder}; correct `folder` in the configuration."
         )
     chosen: list[str] = []
     for pattern in config.notebooks:
@@ -113,36 +96,9 @@ def _notebooks(config: Config, base: Path) -> list[Notebook]:
 
 def _read(path: Path) -> Notebook:
     try:
-        text = path.read_text(encoding="utf-8")
-        tagged = [
-            cell
-            for cell in json.loads(text)["cells"]
-            if "parameters" in cell["metadata"].get("tags", [])
-        ]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise ConfigError(f"{path.name} is not a notebook that can be read.") from None
-    if not tagged:
-        raise ConfigError(
-            f"{path.name} has no cell tagged `parameters`: what it is given would be overwritten in silence."
-        )
-    try:
-        tree = ast.parse("".join(tagged[0]["source"]))
-    except SyntaxError:
-        raise ConfigError(f"The cell tagged `parameters` of {path.name} is not Python.") from None
-    names = {
-        target.id for node in tree.body for target in _targets(node) if isinstance(target, ast.Name)
-    }
-    return Notebook(path.stem, text, frozenset(names))
-
-
-def _targets(node: ast.stmt) -> list[ast.expr]:
-    return (
-        node.targets
-        if isinstance(node, ast.Assign)
-        else [node.target]
-        if isinstance(node, ast.AnnAssign)
-        else []
-    )
+        return read_notebook(path)
+    except NotebookError as error:
+        raise ConfigError(str(error)) from None
 
 
 def _check_parameters(config: Config, notebooks: list[Notebook]) -> None:
@@ -168,7 +124,8 @@ def _check_rules(config: Config, notebooks: list[Notebook]) -> None:
             for axis, patterns in rule.items():
                 if axis not in axes:
                     raise ConfigError(
-                        f"A rule of {kind} speaks of '{axis}', but there are only {', '.join(axes)}."
+                        f"A rule of {kind} speaks of '{axis}', but there are only "
+                        f"{', '.join(axes)}."
                     )
                 for pattern in patterns:
                     if not any(_is(value, pattern) for value in axes[axis]):
@@ -178,7 +135,7 @@ def _check_rules(config: Config, notebooks: list[Notebook]) -> None:
 
 
 def _choices(config: Config, notebook: Notebook) -> list[tuple[tuple[str, Any], ...]]:
-    """Every combination of the parameters that this notebook has."""
+    """Return every combination of the parameters that this notebook has."""
     axes = [
         [(name, value) for value in values]
         for name, values in config.parameters.items()
@@ -205,5 +162,5 @@ def _is(value: str, pattern: object) -> bool:
 
 
 def _plain(value: object) -> str:
-    """A value as it may stand in a file's name."""
+    """Return a value in letters that fit a file's name."""
     return "".join(letter if letter.isalnum() or letter in ".-_" else "-" for letter in str(value))

@@ -1,4 +1,4 @@
-"""Every finished run, in a SQLite file: what a trend is drawn from, and what the next run is held against."""
+"""Every finished run, in a SQLite file: for trends, and as a baseline."""
 
 import json
 import sqlite3
@@ -11,18 +11,20 @@ from pydantic import TypeAdapter
 
 from stream_lab.errors import LabError
 from stream_lab.experiment.evidence import Claim, Outcome
+from stream_lab.notebooks.row import Attempt, Row, Status
 from stream_lab.regress.compare import Baseline
-from stream_lab.regress.row import Attempt, Row, Status
 from stream_lab.regress.summary import Summary, Verdict
 
 TABLES = """
-CREATE TABLE IF NOT EXISTS runs (run TEXT PRIMARY KEY, started TEXT, seconds REAL, verdict TEXT, headline TEXT, against TEXT, place TEXT,
-  code TEXT, commit_ TEXT, outputs TEXT);
-CREATE TABLE IF NOT EXISTS rows (run TEXT, cell TEXT, endpoint TEXT, world TEXT, notebook TEXT, title TEXT, parameters TEXT, status TEXT,
-  reason TEXT, by_claims INTEGER, seconds REAL, earlier TEXT, load REAL, jobs INTEGER, imported TEXT, PRIMARY KEY (run, cell));
-CREATE TABLE IF NOT EXISTS claims (run TEXT, cell TEXT, place INTEGER, claim TEXT, expected TEXT, found TEXT, outcome TEXT,
-  PRIMARY KEY (run, cell, place));
-CREATE TABLE IF NOT EXISTS numbers (run TEXT, cell TEXT, name TEXT, value REAL, PRIMARY KEY (run, cell, name));
+CREATE TABLE IF NOT EXISTS runs (run TEXT PRIMARY KEY, started TEXT, seconds REAL, verdict TEXT,
+  headline TEXT, against TEXT, place TEXT, code TEXT, commit_ TEXT, outputs TEXT);
+CREATE TABLE IF NOT EXISTS rows (run TEXT, cell TEXT, endpoint TEXT, world TEXT, notebook TEXT,
+  title TEXT, parameters TEXT, status TEXT, reason TEXT, by_claims INTEGER, seconds REAL,
+  earlier TEXT, load REAL, jobs INTEGER, imported TEXT, PRIMARY KEY (run, cell));
+CREATE TABLE IF NOT EXISTS claims (run TEXT, cell TEXT, place INTEGER, claim TEXT, expected TEXT,
+  found TEXT, outcome TEXT, PRIMARY KEY (run, cell, place));
+CREATE TABLE IF NOT EXISTS numbers (run TEXT, cell TEXT, name TEXT, value REAL,
+  PRIMARY KEY (run, cell, name));
 """
 _EARLIER = TypeAdapter(list[Attempt])
 BUSY = 30.0
@@ -50,27 +52,29 @@ class Past:
 
 
 class History:
-    """The file, made when it is first written to."""
+    """The history's file, which the first run makes."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
 
     def add(self, summary: Summary, outputs: str) -> None:
-        """Write a run down, over its earlier entry if it was resumed."""
+        """Add a run; replace its earlier entry if it was resumed."""
         run = summary.run
         with self._open(make=True) as base, base:
             for table in ("runs", "rows", "claims", "numbers"):
                 base.execute(f"DELETE FROM {table} WHERE run = ?", (run,))
             base.execute(
                 "INSERT INTO runs VALUES (?,?,?,?,?,?,?,?,?,?)",
-                (run, summary.started, summary.seconds, summary.verdict, summary.headline, summary.against, summary.where,
-                 summary.code, summary.commit, outputs),
+                (run, summary.started, summary.seconds, summary.verdict, summary.headline,
+                 summary.against, summary.where, summary.code, summary.commit, outputs),
             )  # fmt: skip
             for row in summary.rows:
                 base.execute(
                     "INSERT INTO rows VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-                    (run, row.cell, row.endpoint, row.world, row.notebook, row.title, json.dumps(row.parameters), row.status,
-                     row.reason, row.by_claims, row.seconds, _EARLIER.dump_json(row.earlier).decode(), row.load, row.jobs, json.dumps(row.imported)),
+                    (run, row.cell, row.endpoint, row.world, row.notebook, row.title,
+                     json.dumps(row.parameters), row.status, row.reason, row.by_claims, row.seconds,
+                     _EARLIER.dump_json(row.earlier).decode(), row.load, row.jobs,
+                     json.dumps(row.imported)),
                 )  # fmt: skip
                 base.executemany(
                     "INSERT INTO claims VALUES (?,?,?,?,?,?,?)",
@@ -85,7 +89,7 @@ class History:
                 )
 
     def last(self, most: int = 30) -> list[Past]:
-        """The newest runs, oldest of them first."""
+        """Return the newest runs, the oldest of them first."""
         with self._open() as base:
             found = base.execute(
                 "SELECT * FROM runs ORDER BY started DESC, run DESC LIMIT ?", (most,)
@@ -93,21 +97,28 @@ class History:
             return [self._past(base, run) for run in reversed(found)]
 
     def run(self, name: str) -> Past | None:
-        """A run by its name; None if it is not known."""
+        """Return a run by its name; None if there is none."""
         with self._open() as base:
             found = base.execute("SELECT * FROM runs WHERE run = ?", (name,)).fetchone()
             return self._past(base, found) if found is not None else None
 
     def last_good(self, cells: list[str], but: str = "") -> Baseline | None:
-        """Return each cell's newest row of a good run; None: there is none for any.
+        """Return each cell's newest row of a good run.
 
-        but: a run to leave out.
+        Other runs do not count, so that a regression stays one until it is mended, or accepted as a
+        baseline.
 
-        A run that did not is passed over, so that a regression stays one until it is mended or accepted by naming a baseline.
+        Args:
+            cells: Names of the cells.
+            but: A run to leave out.
+
+        Returns:
+            The baseline; None if no cell has a row.
         """
         with self._open() as base:
             found = base.execute(
-                "SELECT * FROM runs WHERE verdict = ? AND run != ? ORDER BY started DESC, run DESC LIMIT 100",
+                "SELECT * FROM runs WHERE verdict = ? AND run != ? ORDER BY started DESC, run DESC "
+                "LIMIT 100",
                 (Verdict.AS_EXPECTED, but),
             ).fetchall()
             rows: dict[str, Row] = {}
@@ -122,10 +133,11 @@ class History:
         )
 
     def seconds(self) -> dict[str, float]:
-        """How long each cell took when it last passed."""
+        """Return the seconds of each cell's last pass."""
         with self._open() as base:
             found = base.execute(
-                "SELECT cell, rows.seconds FROM rows JOIN runs USING (run) WHERE status = 'pass' ORDER BY started"
+                "SELECT cell, rows.seconds FROM rows JOIN runs USING (run) WHERE status = 'pass' "
+                "ORDER BY started"
             ).fetchall()
         return {row["cell"]: row["seconds"] for row in found}
 
@@ -141,7 +153,8 @@ class History:
                 yield base
         except (sqlite3.Error, OSError) as error:
             raise HistoryError(
-                f"The history {self.file} cannot be used: {error}; name another file with `history`."
+                f"The history {self.file} cannot be used: {error}; name another file with "
+                "`history`."
             ) from None
 
     def _past(self, base: sqlite3.Connection, run: sqlite3.Row) -> Past:
@@ -177,11 +190,11 @@ class History:
             for found in base.execute("SELECT * FROM rows WHERE run = ? ORDER BY rowid", (name,))
         ]
         return Past(
-            name, run["started"], run["seconds"], Verdict(run["verdict"]), run["headline"], run["against"], run["code"], run["commit_"],
-            run["outputs"], rows,
+            name, run["started"], run["seconds"], Verdict(run["verdict"]), run["headline"],
+            run["against"], run["code"], run["commit_"], run["outputs"], rows,
         )  # fmt: skip
 
 
 def baseline_of(past: Past) -> Baseline:
-    """A run of the history as something to hold another against."""
+    """Return a run of the history as a baseline."""
     return Baseline(f"the run {past.run}", {row.cell: row for row in past.rows})

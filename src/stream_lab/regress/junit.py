@@ -1,6 +1,7 @@
-"""A run as JUnit XML, which every CI can show: a suite for each endpoint × world, a case for each claim.
+"""A run as JUnit XML: a suite per endpoint × world, a case per claim.
 
-A case fails only if it is worse than what the run was held against, so that a job's colour says what the exit status says.
+A case fails only if it is worse than the baseline, so that a job's colour agrees with the exit
+status.
 """
 
 import re
@@ -11,7 +12,7 @@ from junitparser import Error, Failure, JUnitXml, Skipped, SystemOut, TestCase, 
 from junitparser.junitparser import FinalResult
 
 from stream_lab.experiment.evidence import Claim, Outcome
-from stream_lab.regress.row import ENDED, Row, Status
+from stream_lab.notebooks.row import ENDED, Row, Status
 from stream_lab.regress.summary import Change, Kind, Summary
 
 DECIDING = (Kind.REGRESSION, Kind.UNKNOWN, Kind.KNOWN)
@@ -20,7 +21,7 @@ NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def junit(summary: Summary) -> str:
-    """The document, for a file in UTF-8."""
+    """Return the document, for a file in UTF-8."""
     document = JUnitXml(_fit(summary.run))
     places = dict.fromkeys((row.endpoint, row.world) for row in summary.rows)
     for endpoint, world in places:
@@ -42,7 +43,7 @@ def junit(summary: Summary) -> str:
 
 
 def _cases(row: Row, summary: Summary) -> Iterator[TestCase]:
-    """One for the cell as a whole, and one for each claim it got to."""
+    """Yield a case for the whole cell, and one for each of its claims."""
     changes = [change for change in summary.changes if change.cell == row.cell]
     classname = ".".join(part.replace(".", "_") for part in (row.endpoint, row.world, row.notebook))
     chosen = row.chosen
@@ -73,7 +74,7 @@ def _case(
 
 
 def _ending(row: Row, changes: list[Change]) -> FinalResult | None:
-    """What keeps the cell as a whole from being a pass; None: nothing."""
+    """Return what keeps the cell as a whole from being a pass; None: nothing."""
     if row.status is Status.SKIPPED:
         lost = next(
             (f" (it was {change.was} before)" for change in changes if change.kind is Kind.UNKNOWN),
@@ -91,7 +92,7 @@ def _ending(row: Row, changes: list[Change]) -> FinalResult | None:
 
 
 def _outcome(claim: Claim, changes: list[Change]) -> FinalResult | None:
-    """The same for a claim."""
+    """Return what keeps a claim from being a pass; None: nothing."""
     if claim.outcome is Outcome.AS_TOLD:
         return None
     change = next(
@@ -119,7 +120,7 @@ def _failure(words: str, kind: str, change: Change | None) -> Failure:
 
 
 def _remarks(row: Row, changes: list[Change]) -> list[str]:
-    """What is worth saying of a cell that passed."""
+    """Return remarks on a cell that passed."""
     flaky = [
         f"flaky: it passed when run once more; at first: {try_.status}, {try_.reason}"
         for try_ in row.earlier
@@ -134,5 +135,5 @@ def _remarks(row: Row, changes: list[Change]) -> list[str]:
 
 
 def _fit(text: str) -> str:
-    """Without colours, and without the characters that no XML document may hold."""
+    """Remove colours, and characters that XML forbids."""
     return NOT_XML.sub("�", COLOURS.sub("", text))

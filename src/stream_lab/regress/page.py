@@ -1,10 +1,13 @@
-"""A run as one HTML page: the verdict, what changed, the matrix as a heat map, and every cell's details. It needs no other file."""
+"""A run as one HTML page that needs no other file.
+
+It has the verdict, the changes, the matrix as a heat map, and every cell's details.
+"""
 
 from dataclasses import dataclass
 from urllib.parse import quote
 
 from stream_lab.http.pages import render
-from stream_lab.regress.row import Row, Status
+from stream_lab.notebooks.row import Row, Status
 from stream_lab.regress.summary import Change, Kind, Summary, Verdict
 
 GROUPS = (
@@ -31,7 +34,7 @@ NOTES = {
     Kind.MENDED: "mended",
     Kind.NEW: "new",
 }
-"""What is said of a cell or a claim that changed, the gravest first; one has only one of them."""
+"""The note on a cell or a claim that changed, the gravest first; each has at most one."""
 PACKAGES = (
     "python",
     "langchain-core",
@@ -44,12 +47,12 @@ PACKAGES = (
 )
 TONES = {Verdict.AS_EXPECTED: "good", Verdict.REGRESSION: "bad", Verdict.UNKNOWN: "open"}
 OPEN_UP_TO = 8
-"""Lines of a group that is no cause for alarm; with more it is collapsed."""
+"""The most lines of an open group that is no cause for alarm."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """A cell of the matrix by where it ran; `link` leads to its details on the page."""
+    """The endpoint and world of a cell; `link` leads to its details on the page."""
 
     link: str
     words: str
@@ -57,7 +60,11 @@ class Place:
 
 @dataclass(frozen=True)
 class Line:
-    """The same change in one or more cells of one notebook. claim empty: it is about the notebook as a whole."""
+    """The same change in one or more cells of one notebook.
+
+    Attributes:
+        claim: The claim; empty if the change is about the notebook as a whole.
+    """
 
     notebook: str
     claim: str
@@ -68,7 +75,12 @@ class Line:
 
 @dataclass(frozen=True)
 class Group:
-    """The changes of one kind. cells: how many cells they are in. grave: never collapsed."""
+    """The changes of one kind.
+
+    Attributes:
+        cells: How many cells have them.
+        grave: Whether the group stays open however long it is.
+    """
 
     title: str
     meaning: str
@@ -79,7 +91,7 @@ class Group:
 
     @property
     def tells_before(self) -> bool:
-        """Whether there is anything to say of what was before."""
+        """Whether any line has an earlier state to show."""
         return any(line.instead for line in self.lines)
 
     @property
@@ -89,10 +101,14 @@ class Group:
 
 @dataclass(frozen=True)
 class Cell:
-    """A row of the run with what the page says about it.
+    """A row of the run, with its notes.
 
-    note: the gravest change, in a word or two; empty: none. notes: the same by claim. notebook: where the executed notebook is, from the
-    page; empty: there is none.
+    Attributes:
+        link: Leads to the cell's details.
+        notebook: The executed notebook, as a link from the page; empty if there is none.
+        note: The gravest change, in a word or two; empty if there is none.
+        notes: The same by claim.
+        name: The notebook's name, for people.
     """
 
     row: Row
@@ -108,10 +124,7 @@ class Cell:
 
 
 def page(summary: Summary) -> str:
-    """Render the page.
-
-    The words of notebooks and servers are rendered as text only.
-    """
+    """Render the page; the words of notebooks and servers become text only."""
     cells = _cells(summary)
     columns: dict[str, list[str]] = {}
     for row in summary.rows:
@@ -145,13 +158,13 @@ def page(summary: Summary) -> str:
 
 
 def moment(started: str) -> str:
-    """Write a time in ISO format and UTC for people; other text stays as it is."""
+    """Return a time in ISO format and UTC for people; leave other text alone."""
     day, t, time = started.partition("T")
     return f"{day} {time[:8]} UTC" if t else started
 
 
 def name_of(row: Row) -> str:
-    """A notebook with its number, its title and the parameters that were chosen, for people."""
+    """Return a notebook's number, title and chosen parameters, for people."""
     number = row.notebook[:2]
     chosen = row.chosen
     title = f"{number} · {row.title}" if number.isdigit() else row.title

@@ -1,4 +1,4 @@
-"""What the history shows in pictures: how late deadlines were kept, and how long notebooks took, from run to run."""
+"""Pictures of the history: how late deadlines were, and how long notebooks took."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -16,18 +16,21 @@ COLOURS = (OK, EVENT, GOOD, LATE, DEADLINE, NEUTRAL)
 MARKERS = "osX^Dv*Phd<>"
 STROKES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (1, 4)))
 SLOWER = 1.5
-"""Times the median of the runs before, from which a notebook is called slower; and seconds more, at the least, below which none is."""
+"""A notebook is slower if it takes this many times the median before, and AT_LEAST seconds more."""
 AT_LEAST = 1.0
 WIDE = 20.0
-"""From this many times the median a greatest value is wide: then a linear axis would hide the small ones."""
+"""From this many times the median, a greatest value would hide the small ones on a linear axis."""
 MOST_TICKS = 16
 
 
 @dataclass(frozen=True)
 class Series:
-    """One line. what: told by its colour and stroke. where: told by its marker; empty: the marker says `what`, too.
+    """One line of a picture.
 
-    values: one for each run, oldest first; None: not measured in that run.
+    Attributes:
+        what: Shown by colour and stroke.
+        where: Shown by the marker; empty: the marker shows `what`, too.
+        values: One for each run, oldest first; None: not measured in that run.
     """
 
     what: str
@@ -48,9 +51,12 @@ class Series:
 
 
 def lateness(pasts: Sequence[Past]) -> Picture | None:
-    """Draw how late each deadline was kept, in milliseconds; None: no number says so.
+    """Draw how late each deadline was, in milliseconds.
 
-    The numbers are those whose name starts with `late_`.
+    The values are the numbers whose name starts with `late_`.
+
+    Returns:
+        The picture; None if no run has such a number.
     """
     found: dict[tuple[str, str], dict[int, float]] = {}
     for index, past in enumerate(pasts):
@@ -58,9 +64,10 @@ def lateness(pasts: Sequence[Past]) -> Picture | None:
             chosen = f" {row.chosen}" if row.chosen else ""
             for name, value in row.numbers.items():
                 if name.startswith("late_") and math.isfinite(value):
-                    # Numbers are in seconds, as everywhere in the kit, unless their name says otherwise.
+                    # In seconds, unless the name says otherwise.
                     key = (
-                        f"{row.notebook[:2]} {name.removeprefix('late_').removesuffix('_s')}{chosen}",
+                        f"{row.notebook[:2]} "
+                        f"{name.removeprefix('late_').removesuffix('_s')}{chosen}",
                         f"{row.endpoint}/{row.world}",
                     )
                     found.setdefault(key, {})[index] = (
@@ -79,9 +86,10 @@ def lateness(pasts: Sequence[Past]) -> Picture | None:
 
 
 def durations(pasts: Sequence[Past]) -> Picture | None:
-    """Draw how long each notebook took; None: none ran to its end.
+    """Draw how long each notebook took: the median of its complete cells.
 
-    That is the median of its cells that ran to their end.
+    Returns:
+        The picture; None if no notebook ran to its end.
     """
     found: dict[tuple[str, str], dict[int, float]] = {}
     for index, past in enumerate(pasts):
@@ -110,7 +118,7 @@ def _series(found: dict[tuple[str, str], dict[int, float]], runs: int) -> list[S
 
 
 def _lateness_told(series: list[Series]) -> str:
-    """The finding: the latest of the last run, against the latest of those before."""
+    """Return the finding: the latest value of the last run, and the latest before."""
     now = [(one.last, one.name) for one in series if one.last is not None]
     before = [value for one in series for value in one.before]
     if not now:
@@ -125,7 +133,7 @@ def _lateness_told(series: list[Series]) -> str:
 
 
 def _durations_told(series: list[Series]) -> str:
-    """The finding: the notebook that grew most, if one did."""
+    """Return the finding: the notebook that grew most, if one did."""
     now = [(one.last, one.what) for one in series if one.last is not None]
     if not now:
         return "No notebook ran to its end in the last run"
@@ -154,14 +162,11 @@ def _over_time(
     label: str,
     words: Callable[[float], str],
 ) -> Picture:
-    """Draw lines from run to run, with gaps where nothing was measured.
-
-    The legend stands at the right.
-    """
+    """Draw lines from run to run, with gaps where nothing was measured."""
     whats, wheres = (
         list(dict.fromkeys(getattr(one, name) for one in series)) for name in ("what", "where")
     )
-    # Both change from one to the next, so that the stroke tells lines apart where their colours do not.
+    # Colour and stroke both change, so that the stroke tells lines apart if colours do not.
     looks = {
         what: (STROKES[index % len(STROKES)], COLOURS[index % len(COLOURS)])
         for index, what in enumerate(whats)
@@ -192,7 +197,7 @@ def _over_time(
     axes.set_ylabel(label, fontsize=9)
     axes.set_xlabel("started (month-day hour:minute, UTC)", fontsize=9)
     step = math.ceil(len(pasts) / MOST_TICKS)
-    ticks = list(at)[::-1][::step][::-1]  # the last run has its tick with any step
+    ticks = list(at)[::-1][::step][::-1]  # the last run always has a tick
     axes.set_xticks(
         ticks,
         [short(pasts[index]) for index in ticks],
@@ -232,11 +237,11 @@ def _over_time(
 
 
 def short(past: Past) -> str:
-    """When a run started, as short as it is still plain."""
+    """Return the start of a run, in short."""
     day, _, time = past.started.partition("T")
     return f"{day[5:]} {time[:5]}"
 
 
 def _plain(text: str) -> str:
-    """Nothing in it is taken for a formula."""
+    """Escape what matplotlib would take for a formula."""
     return text.replace("$", r"\$")

@@ -1,7 +1,8 @@
-"""What a run will be: its cells, where it goes, what it is held against, and what each cell is made from."""
+"""The plan of a run: its cells, its outputs and its baseline."""
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +23,12 @@ LAST = "last"
 
 @dataclass(frozen=True)
 class Plan:
-    """A run that is about to begin or to go on. base: the folder that the configuration's paths start from."""
+    """A run that is about to begin or to go on.
+
+    Attributes:
+        base: The folder that the configuration's paths start from.
+        resumed: Whether the run goes on with an earlier session's rows.
+    """
 
     config: Config
     base: Path
@@ -34,7 +40,7 @@ class Plan:
     resumed: bool
 
     def digests(self) -> dict[str, str]:
-        """By cell: what names everything it is made from."""
+        """Return, by cell, a name for everything that decides its result."""
         config = self.config
         code = snapshot.digest()
         worlds = {name: _world_digest(name, config, self.base) for name in config.worlds}
@@ -64,29 +70,35 @@ def build_plan(
     against: str = LAST,
     resume: bool = False,
     name: str | None = None,
-    only: str = "",
+    select: Callable[[list[str]], list[str]] = list,
 ) -> Plan:
     """Build the plan of a new run, or of one that goes on.
 
-    That one is the run called `name`, or the newest.
-
-    against: `last`, a summary.json, or the name of a run. only: cells whose name contains this.
+    Args:
+        config: The configuration.
+        base: The folder that its paths start from.
+        against: The baseline: `last`, a summary.json, or the name of a run.
+        resume: Whether to go on with an earlier run, called `name` or else the newest.
+        name: The run's name; None: the time, for a new run.
+        select: Chooses among the names of the cells.
 
     Raises:
-        ConfigError, StoreError, HistoryError: it cannot be done as asked.
+        ConfigError: A notebook, a rule, a run or a baseline is not there.
+        StoreError: The outputs cannot be read.
+        HistoryError: The history cannot be read.
     """
-    chosen = [cell for cell in cells(config, base) if only in cell.name]
-    if not chosen:
-        raise ConfigError(f"No cell's name contains '{only}'; see --dry-run.")
+    every = cells(config, base)
+    names = set(select([cell.name for cell in every]))
+    chosen = [cell for cell in every if cell.name in names]
     place = Store(config.outputs if "://" in config.outputs else str(base / config.outputs))
     history = History(base / config.history)
     if resume:
         runs = place.runs()
         if not runs or (name is not None and name not in runs):
+            called = f"run {name}" if name else "run"
             raise ConfigError(
-                f"There is no run {name or ''} to go on with in {config.outputs}; start one without --resume.".replace(
-                    "  ", " "
-                )
+                f"There is no {called} to go on with in {config.outputs}; start one without "
+                "--resume."
             )
         name = name or runs[-1]
     else:
@@ -115,7 +127,8 @@ def _baseline(against: str, history: History, place: Store, names: list[str], bu
             text = Path(against).read_text(encoding="utf-8")
         except OSError:
             raise ConfigError(
-                f"The baseline {against} is neither a run of the history nor a summary.json that can be read."
+                f"The baseline {against} is neither a run of the history nor a summary.json that "
+                "can be read."
             ) from None
     try:
         summary = parse(text)

@@ -1,51 +1,48 @@
-"""A regression run from its plan to its documents, and how one that was broken off goes on."""
+"""Execute a regression run, from its plan to its documents, and resume it."""
 
 import subprocess
 import time
 import uuid
-from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 
 from pydantic import TypeAdapter
 
 from stream_lab.experiment.endpoint import Endpoint, EndpointError
+from stream_lab.notebooks.executor import Executor
+from stream_lab.notebooks.progress import Display
+from stream_lab.notebooks.row import Row, Status, count_claims
+from stream_lab.notebooks.schedule import run_all
+from stream_lab.notebooks.task import CellResult, Task
 from stream_lab.regress import snapshot
 from stream_lab.regress.compare import compare, verdict
-from stream_lab.regress.executors import Executor
 from stream_lab.regress.grid import Cell
 from stream_lab.regress.history import History
 from stream_lab.regress.junit import junit
 from stream_lab.regress.page import page
 from stream_lab.regress.plan import Plan
-from stream_lab.regress.row import Row, Status
-from stream_lab.regress.run_cell import CellResult, Task
-from stream_lab.regress.schedule import run_all
 from stream_lab.regress.store import Store
 from stream_lab.regress.summary import Kind, Summary, Verdict, markdown, parse
-from stream_lab.regress.worlds import World, WorldError
+from stream_lab.regress.worlds import World, WorldError, WorldPlace
 
 RUN_FILE = "run.json"
 _ROW: TypeAdapter[Row] = TypeAdapter(Row)
 
 
 @dataclass(frozen=True)
-class Watcher:
-    """What to call while a run goes on. began: with the cells in all, and those that stand already. running: with those of this moment."""
-
-    began: Callable[[int, int], None]
-    running: Callable[[list[str]], None]
-    ended: Callable[[Row], None]
-    busy: Callable[[str], None]
-
-
-@dataclass(frozen=True)
 class RunContext:
-    """What the cells of a run share. code: the kit's own, as it stood when the run began, and its commit. models: by endpoint that runs already.
+    """What the cells of a run share.
 
-    lost: by world or endpoint, why it is not there.
+    Attributes:
+        code: The kit's own code, as it stood when the run began.
+        commit: The checkout's commit.
+        worlds: The worlds that could be made, by name.
+        models: The model to ask for, by endpoint that runs already.
+        lost: Why a world or an endpoint is not there, by "world NAME" or "endpoint NAME".
+        notes: What a reader should know about the endpoints.
     """
 
     code: snapshot.Snapshot
@@ -56,26 +53,26 @@ class RunContext:
     notes: list[str]
 
     def why_not(self, cell: Cell) -> str:
-        """Return why a cell cannot run; empty: it can."""
+        """Return why a cell cannot run; empty if it can."""
         return (
             self.lost.get(f"world {cell.world}") or self.lost.get(f"endpoint {cell.endpoint}") or ""
         )
 
 
-def execute(plan: Plan, executor: Executor, watcher: Watcher) -> Summary:
+def execute(plan: Plan, executor: Executor, display: Display) -> Summary:
     """Run the cells that have no row yet, and write every document.
 
-    Rows are kept as they come, so this may be interrupted anywhere.
+    Rows are kept as they come, so the run may be interrupted anywhere.
 
     Raises:
-        StoreError: outputs cannot be written; what was written stays.
-        KeyboardInterrupt: after the running cells have been stopped.
+        StoreError: The outputs cannot be written; what was written stays.
+        KeyboardInterrupt: Raised again after the running cells have been stopped.
     """
     started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
     with plan.store.claimed():
         digests = plan.digests()
         rows = _standing(plan, digests) if plan.resumed else {}
-        watcher.began(len(plan.cells), len(rows))
+        display.began({cell.name: cell.notebook.length for cell in plan.cells}, list(rows))
         left = [cell for cell in plan.cells if cell.name not in rows]
         summary = _finished(plan) if not left else None
         if summary is None:
@@ -87,16 +84,15 @@ def execute(plan: Plan, executor: Executor, watcher: Watcher) -> Summary:
                 "commit": context.commit,
             }
             plan.store.write_json(RUN_FILE, {**body, "config": plan.config.model_dump(mode="json")})
-            _prepare(context, plan, watcher)
-            with closing(
-                _run_cells(
-                    plan, context, _longest_first(left, plan.history), digests, executor, watcher
-                )
-            ) as ended:
-                for result in ended:
+            _prepare(context, plan, display)
+            results, tasks = _sorted_out(plan, context, left, digests, executor)
+            with closing(run_all(tasks, executor, display)) as ended:
+                for result in chain(results, ended):
+                    if result.interrupted:
+                        continue  # a resumed run runs it again
                     _keep(plan.store, result)
                     rows[result.row.cell] = result.row
-                    watcher.ended(result.row)
+                    display.ended(result.row)
             in_order = [rows[cell.name] for cell in plan.cells]
             summary = _summary(
                 plan, context, in_order, started, time.monotonic() - clock, executor.words
@@ -106,50 +102,35 @@ def execute(plan: Plan, executor: Executor, watcher: Watcher) -> Summary:
     return summary
 
 
-def _run_cells(
-    plan: Plan,
-    context: RunContext,
-    left: list[Cell],
-    digests: dict[str, str],
-    executor: Executor,
-    watcher: Watcher,
-) -> Generator[CellResult]:
-    """Yield each result as its cell ends; first those that cannot run.
-
-    Stops the running cells if the caller breaks off.
-    """
-    session = (
-        uuid.uuid4().hex
-    )  # of its own, so that a run that goes on is not stopped by what stopped it before
-    tasks = []
-    for cell in left:
+def _sorted_out(
+    plan: Plan, context: RunContext, left: list[Cell], digests: dict[str, str], executor: Executor
+) -> tuple[list[CellResult], list[Task]]:
+    """Return the results of the cells that cannot run, and tasks for all others."""
+    # A session of its own, so that what stopped an earlier one does not stop this.
+    session = uuid.uuid4().hex
+    results, tasks = [], []
+    for cell in _longest_first(left, plan.history):
         spec = plan.config.endpoints[cell.endpoint]
         row = _row(cell, digests[cell.name], min(executor.slots, spec.limit or executor.slots))
         if lost := context.why_not(cell):
-            yield CellResult(replace(row, reason=lost))
+            results.append(CellResult(replace(row, reason=lost)))
             continue
         task = Task(
             session=session,
             row=row,
             notebook=cell.notebook.text,
-            endpoint=spec,
-            model=context.models.get(cell.endpoint),
-            world=context.worlds[cell.world],
-            code=context.code,
+            server=spec.server(context.models.get(cell.endpoint)),
+            place=WorldPlace(context.worlds[cell.world], context.code),
             cell_limit=plan.config.limits.cell,
             notebook_limit=plan.config.limits.notebook,
             retries=plan.config.retries,
         )
         tasks.append(task)
-    try:
-        yield from run_all(tasks, executor, watcher.running)
-    except BaseException:
-        executor.stop(session)
-        raise
+    return results, tasks
 
 
 def commit(folder: Path) -> str:
-    """The checkout's commit, with "+" if it has changes; empty where there is no git."""
+    """Return the checkout's commit, with "+" if it has changes; empty without git."""
     try:
         found = subprocess.run(
             ["git", "describe", "--always", "--abbrev=10", "--dirty=+", "--exclude=*"],
@@ -161,31 +142,28 @@ def commit(folder: Path) -> str:
 
 
 def _standing(plan: Plan, digests: dict[str, str]) -> dict[str, Row]:
-    """Rows of an earlier session that are still made from the same, and told something."""
+    """Return an earlier session's rows that hold: nothing has changed, and they could tell."""
     found: dict[str, Row] = {}
     for name in plan.store.names("cells"):
         row = _ROW.validate_json(plan.store.read(name) or "")
-        if digests.get(row.cell) == row.digest and row.status is not Status.INFRA:
+        told = row.status not in (Status.INFRA, Status.SKIPPED)
+        if told and digests.get(row.cell) == row.digest:
             found[row.cell] = row
     return found
 
 
 def _finished(plan: Plan) -> Summary | None:
-    """What an earlier session concluded, if it came that far with these very cells."""
+    """Return an earlier session's summary, if it has one of these very cells."""
     text = plan.store.read("summary.json")
     summary = parse(text) if text is not None else None
-    return (
-        summary
-        if summary is not None
-        and [row.cell for row in summary.rows] == [cell.name for cell in plan.cells]
-        else None
-    )
+    names = [row.cell for row in summary.rows] if summary is not None else []
+    return summary if names == [cell.name for cell in plan.cells] else None
 
 
-def _prepare(context: RunContext, plan: Plan, watcher: Watcher) -> None:
-    """Make the worlds, before anything is timed, and ask the servers that run already."""
+def _prepare(context: RunContext, plan: Plan, display: Display) -> None:
+    """Make the worlds before anything is timed, and ask the servers that run already."""
     for name in dict.fromkeys(cell.world for cell in plan.cells):
-        watcher.busy(f"the world '{name}'")
+        display.busy(f"the world '{name}'")
         try:
             world = World.of(name, plan.config.worlds[name], plan.base)
             world.environment()
@@ -196,7 +174,7 @@ def _prepare(context: RunContext, plan: Plan, watcher: Watcher) -> None:
         spec = plan.config.endpoints[name]
         if spec.url is None:
             continue
-        watcher.busy(f"the endpoint '{name}'")
+        display.busy(f"the endpoint '{name}'")
         try:
             with Endpoint(spec.url, spec.model, key_variable=spec.api_key_env) as server:
                 context.models[name] = server.model
@@ -238,7 +216,7 @@ def _keep(store: Store, result: CellResult) -> None:
 def _summary(
     plan: Plan, context: RunContext, rows: list[Row], started: str, seconds: float, where: str
 ) -> Summary:
-    """Sum up the rows, not yet held against anything."""
+    """Sum up the rows, before any comparison."""
     worlds = dict.fromkeys(cell.world for cell in plan.cells)
     return Summary(
         run=plan.name,
@@ -265,7 +243,7 @@ def _summary(
 
 
 def _conclude(summary: Summary, plan: Plan) -> Summary:
-    """The same run, held against the plan's baseline."""
+    """Return the same run, compared with the plan's baseline."""
     changes = compare(summary.rows, plan.baseline, plan.config.limits.slow)
     found = verdict(summary.rows, changes)
     concluded = replace(
@@ -279,11 +257,9 @@ def _conclude(summary: Summary, plan: Plan) -> Summary:
 
 
 def _headline(summary: Summary) -> str:
-    rows, claims = summary.rows, [claim for row in summary.rows for claim in row.claims]
-    told = sum(claim.outcome == "as told" for claim in claims)
-    parts = [
-        f"{summary.count(Status.PASS)} of {len(rows)} cells pass, {told} of {len(claims)} claims as told"
-    ]
+    held, claims = count_claims(summary.rows)
+    passed = f"{summary.count(Status.PASS)} of {len(summary.rows)} cells pass"
+    parts = [f"{passed}, {held} of {claims} claims as told"]
     for kind, one, many in (
         (Kind.REGRESSION, "regression", "regressions"),
         (Kind.UNKNOWN, "could not be told", "could not be told"),

@@ -1,4 +1,4 @@
-"""The kit's own code as it stood when a run began, which every cell of the run imports, although the checkout may change."""
+"""A copy of the kit's code when a run begins, which every cell imports."""
 
 import hashlib
 import io
@@ -23,13 +23,13 @@ EPOCH = (1980, 1, 1, 0, 0, 0)
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The packages' files, zipped. `digest` names the content."""
+    """The packages' files, zipped; `digest` names the content."""
 
     digest: str
     packed: bytes
 
     def folder(self) -> Path:
-        """Where it is unpacked on this machine, for PYTHONPATH; unpacked by the first who asks."""
+        """Return the folder of the files, for PYTHONPATH; unpack them if need be."""
         home = cache_folder("code")
         place = home / self.digest[:16]
         with FileLock(home / "lock"):
@@ -43,7 +43,7 @@ class Snapshot:
 
 
 def digest() -> str:
-    """Names the code as it stands now."""
+    """Return a name for the code as it is now."""
     found = hashlib.sha256()
     for name, path in _files():
         found.update(name.encode() + b"\0" + path.read_bytes() + b"\0")
@@ -51,7 +51,7 @@ def digest() -> str:
 
 
 def take() -> Snapshot:
-    """The code as it stands now."""
+    """Copy the code as it is now."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, path in _files():

@@ -1,10 +1,11 @@
-"""Where a run's outputs go: a folder, or anything else that fsspec can write to. Each file appears whole or not at all."""
+"""The outputs of a run, in a folder or anywhere else that fsspec writes to.
 
-import errno
+Each file appears whole or not at all.
+"""
+
 import fcntl
 import json
 import os
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,19 +14,21 @@ from typing import Any
 import fsspec
 
 from stream_lab.errors import LabError
-
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+from stream_lab.notebooks.folder import NO_ROOM, write_whole
 
 
 class StoreError(LabError):
-    """Raised when outputs cannot be read or written; the text says why and what to do."""
+    """Raised when outputs cannot be read or written; the text says what to do."""
 
 
 class Store:
     """The outputs of one run, by name, as "cells/bundled/latest/04.json"."""
 
     def __init__(self, address: str) -> None:
-        """Any fsspec URL, or the path of a folder.
+        """Open the store.
+
+        Args:
+            address: Any fsspec URL, or the path of a folder.
 
         Raises:
             StoreError: fsspec does not know this kind of address, or lacks the package for it.
@@ -38,11 +41,11 @@ class Store:
         self._local = "file" in self._files.protocol
 
     def run(self, name: str) -> "Store":
-        """The outputs of a run below this address."""
+        """Return the outputs of a run below this address."""
         return Store(f"{self.address}/{name}")
 
     def runs(self) -> list[str]:
-        """The names of the runs below this address, oldest first."""
+        """Return the names of the runs below this address, oldest first."""
         try:
             self._files.invalidate_cache()
             found = [Path(place).name for place in self._files.ls(self._root, detail=False)]
@@ -51,10 +54,10 @@ class Store:
         return sorted(name for name in found if self._files.exists(f"{self._root}/{name}/run.json"))
 
     def write(self, name: str, body: str | bytes) -> None:
-        """Write a file, in place of an earlier one of this name.
+        """Write a file, or replace it.
 
         Raises:
-            StoreError: there is no room, or no permission.
+            StoreError: There is no room, or no permission.
         """
         place = f"{self._root}/{name}"
         data = body.encode() if isinstance(body, str) else body
@@ -62,28 +65,20 @@ class Store:
             if not self._local:
                 self._files.pipe_file(place, data)  # an object is there when it is whole
                 return
-            path = Path(place)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_name(f".{uuid.uuid4().hex}.tmp")
-            try:
-                partial.write_bytes(data)
-                partial.replace(path)
-            finally:
-                partial.unlink(missing_ok=True)
+            write_whole(Path(place), data)
         except OSError as error:
-            hint = (
-                "make room there" if error.errno in NO_ROOM else "name another place with --outputs"
-            )
+            hint = "make room there" if error.errno in NO_ROOM else "name another place with --out"
             raise StoreError(
-                f"{self.address} cannot be written to: {error.strerror or error}; {hint}, then go on with --resume."
+                f"{self.address} cannot be written to: {error.strerror or error}; {hint}, then go "
+                "on with --resume."
             ) from None
 
     def write_json(self, name: str, body: Any) -> None:
-        """The same for data."""
+        """Write data as JSON."""
         self.write(name, json.dumps(body, indent=1, ensure_ascii=False) + "\n")
 
     def read(self, name: str) -> str | None:
-        """A file's text; None if there is none."""
+        """Return a file's text; None if there is no such file."""
         try:
             text: str = self._files.cat_file(f"{self._root}/{name}").decode()
         except (FileNotFoundError, NotADirectoryError):
@@ -95,7 +90,7 @@ class Store:
         return text
 
     def names(self, folder: str) -> list[str]:
-        """The files below a folder."""
+        """Return the names of the files below a folder."""
         try:
             self._files.invalidate_cache()
             found = self._files.find(f"{self._root}/{folder}")
@@ -109,12 +104,12 @@ class Store:
 
     @contextmanager
     def claimed(self) -> Iterator[None]:
-        """Keep a second process from going on with the same run.
+        """Keep a second process from working on the same run.
 
-        Object stores have no locks; there it is up to the caller.
+        Object stores have no locks; there the caller must see to it.
 
         Raises:
-            StoreError: another process is at it.
+            StoreError: Another process works on it.
         """
         if not self._local:
             yield
@@ -125,18 +120,20 @@ class Store:
             handle = (folder / ".lock").open("w")
         except OSError as error:
             raise StoreError(
-                f"{self.address} cannot be written to: {error.strerror}; name another place with --outputs."
+                f"{self.address} cannot be written to: {error.strerror}; name another place with "
+                "--out."
             ) from None
         with handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 raise StoreError(
-                    f"{self.address} is being worked on by another process; wait for it, or start a new run."
+                    f"{self.address} is being worked on by another process; wait for it, or start "
+                    "a new run."
                 ) from None
             yield
 
 
 def new_name(when: str) -> str:
-    """A name for a run that no other has, and that sorts by time."""
+    """Return a name for a run that no other has, and that sorts by time."""
     return f"{when}-{os.urandom(2).hex()}"

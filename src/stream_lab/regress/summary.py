@@ -1,4 +1,7 @@
-"""A run as one document: what was run, what came of it, what changed, and the verdict. Its schema is docs/regress.schema.json."""
+"""A run as one document: its rows, its changes and its verdict.
+
+Its schema is docs/regress.schema.json.
+"""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -8,13 +11,17 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from stream_lab.experiment.evidence import Claim
-from stream_lab.regress.row import Attempt, Row, Status
+from stream_lab.notebooks.row import Attempt, Row, Status
 
 VERSION = 1
 
 
 class Verdict(StrEnum):
-    """AS_EXPECTED: nothing is worse than what it was held against. REGRESSION: something is. UNKNOWN: it could not be told."""
+    """The verdict on a whole run.
+
+    AS_EXPECTED: nothing is worse than the baseline. REGRESSION: something is. UNKNOWN: the run
+    could not tell.
+    """
 
     AS_EXPECTED = "as expected"
     REGRESSION = "regression"
@@ -30,7 +37,7 @@ class Verdict(StrEnum):
 
 
 class Kind(StrEnum):
-    """What kind of change a line of the comparison tells."""
+    """The kind of a change."""
 
     REGRESSION = "regression"
     UNKNOWN = "could not tell"
@@ -44,9 +51,12 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Change:
-    """One difference from the baseline, or from the story where there is none.
+    """One difference from the baseline, or from the story if there is none.
 
-    claim: the claim's text; empty: it is about the whole cell. was, now: in words.
+    Attributes:
+        claim: The claim's text; empty if the change is about the whole cell.
+        was: The earlier state, in words.
+        now: The state in this run, in words.
     """
 
     kind: Kind
@@ -61,14 +71,22 @@ class Summary:
     """A run.
 
     Attributes:
-        run: its name. version: of this document's form.
-        verdict: in words; exit_status is the command's.
-        against: what it was held against, in words.
-        started, seconds: when (UTC) and how long; of a resumed run the last session.
-        where: this machine or a cluster, and how many cells at a time.
-        code: names the kit's own code; commit: of its checkout, "+" if it had changes; both empty if unknown.
-        endpoints: in words, by name. worlds: versions by package, by name; empty if a world could not be made.
-        notes: what a reader should know. rows, changes: in the order of the matrix.
+        run: Its name.
+        verdict: The verdict, in words.
+        exit_status: The status of the command.
+        headline: The result in one line.
+        against: The baseline, in words.
+        started: When the last session began, in UTC.
+        seconds: Duration of the last session.
+        where: This machine or a cluster, and how many cells at a time.
+        code: Names the kit's own code; empty if unknown.
+        commit: The checkout's commit, "+" if it had changes; empty if unknown.
+        endpoints: Each endpoint in words, by name.
+        worlds: Versions by package, by the world's name; empty if the world could not be made.
+        rows: The cells, in the order of the matrix.
+        changes: The changes, in the order of the matrix.
+        notes: What a reader should know.
+        version: The version of this document's form.
     """
 
     run: str
@@ -89,15 +107,15 @@ class Summary:
     version: int = VERSION
 
     def of(self, *kinds: Kind) -> list[Change]:
-        """The changes of these kinds."""
+        """Return the changes of these kinds."""
         return [change for change in self.changes if change.kind in kinds]
 
     def count(self, status: Status) -> int:
-        """How many rows came to this."""
+        """Return how many rows have this status."""
         return sum(row.status is status for row in self.rows)
 
     def as_dict(self) -> dict[str, Any]:
-        """As summary.json has it."""
+        """Return the content of summary.json."""
         body: dict[str, Any] = _ADAPTER.dump_python(self, mode="json")
         return body
 
@@ -109,13 +127,13 @@ def parse(text: str) -> Summary:
     """Read a summary.json.
 
     Raises:
-        ValueError: it is not one.
+        ValueError: The text is not one.
     """
     return _ADAPTER.validate_json(text)
 
 
 def schema() -> dict[str, Any]:
-    """What summary.json holds, as a JSON schema."""
+    """Return the JSON schema of summary.json."""
     found = _ADAPTER.json_schema()
     found["description"] = getdoc(Summary)
     for part in (
@@ -129,7 +147,7 @@ def schema() -> dict[str, Any]:
 
 
 def markdown(summary: Summary) -> str:
-    """The run in a few lines, fit for a comment on a pull request."""
+    """Return the run in a few lines, for a comment on a pull request."""
     lines = [
         f"### {summary.verdict.mark} {summary.verdict.capitalize()}: {_plain(summary.headline)}",
         "",
@@ -147,7 +165,8 @@ def markdown(summary: Summary) -> str:
                     str(sum(row.status is status for row in rows) or "") for status in statuses
                 )
                 lines.append(
-                    f"| {endpoint} | {world} | {counts} | {sum(row.seconds for row in rows):.0f} s |"
+                    f"| {endpoint} | {world} | {counts} | {sum(row.seconds for row in rows):.0f} s "
+                    "|"
                 )
     for kinds, title in (
         ((Kind.REGRESSION,), "Regressions"),
@@ -159,18 +178,20 @@ def markdown(summary: Summary) -> str:
         if changes := summary.of(*kinds):
             lines += ["", f"**{title}**", ""]
             lines += [
-                f"- `{change.cell}`{': ' if change.claim else ''}{_plain(change.claim)}: {told(change)}"
+                f"- `{change.cell}`{': ' if change.claim else ''}{_plain(change.claim)}: "
+                f"{told(change)}"
                 for change in changes
             ]
     lines += [
         "",
-        f"Held against {_plain(summary.against)}. {_plain(summary.where)}, {summary.seconds:.0f} s. Run `{summary.run}`.",
+        f"Held against {_plain(summary.against)}. {_plain(summary.where)}, {summary.seconds:.0f} "
+        f"s. Run `{summary.run}`.",
     ]
     return "\n".join(lines) + "\n"
 
 
 def told(change: Change) -> str:
-    """A change in a few words, without its cell and claim."""
+    """Return a change in a few words, without its cell and claim."""
     now = _plain(change.now)
     if change.kind is Kind.FLAKY:
         return f"passed when run once more; at first {now}"
@@ -180,7 +201,7 @@ def told(change: Change) -> str:
 
 
 def _plain(text: str) -> str:
-    """On one line, and nothing in it is Markdown."""
+    """Return text on one line, in which nothing is Markdown."""
     return " ".join(
         text.replace("|", "¦")
         .replace("`", "'")

@@ -1,4 +1,8 @@
-"""The history as one HTML page: which claims did not hold when, how late, how long, and every run's verdict. It needs no other file."""
+"""The history as one HTML page that needs no other file.
+
+It shows which claims did not hold when, how late deadlines were, how long notebooks took, and every
+run's verdict.
+"""
 
 import base64
 from collections.abc import Iterator
@@ -6,10 +10,10 @@ from dataclasses import dataclass
 
 from stream_lab.experiment.evidence import Outcome
 from stream_lab.http.pages import render
+from stream_lab.notebooks.row import ENDED, Row, Status
 from stream_lab.regress import page, pictures
 from stream_lab.regress.history import Past
 from stream_lab.regress.page import moment, name_of
-from stream_lab.regress.row import ENDED, Row, Status
 from stream_lab.regress.summary import Verdict
 
 TONES = {"✔": "good", "✘": "bad", "!": "bad", "?": "open", "–": "none", "·": "none"}
@@ -17,7 +21,12 @@ TONES = {"✔": "good", "✘": "bad", "!": "bad", "?": "open", "–": "none", "�
 
 @dataclass(frozen=True)
 class Point:
-    """A claim in one run. mark: "·" if the run did not get to it. words: what was found, and when."""
+    """A claim in one run.
+
+    Attributes:
+        mark: The outcome; "·" if the run did not get to the claim.
+        words: The time and the outcome, in words.
+    """
 
     mark: str
     words: str
@@ -38,9 +47,11 @@ class Line:
 
 @dataclass(frozen=True)
 class Grid:
-    """One endpoint × world: the claims that were not always as told.
+    """The claims of one endpoint × world that did not hold in every run.
 
-    steady: how many others there are; of these `partly` were not in every run.
+    Attributes:
+        steady: How many other claims there are.
+        partly: How many of those were not in every run.
     """
 
     place: str
@@ -50,7 +61,7 @@ class Grid:
 
     @property
     def others(self) -> str:
-        """The others in a sentence."""
+        """A sentence on the other claims."""
         if not self.steady:
             return "No other claims."
         count = (
@@ -60,11 +71,19 @@ class Grid:
         )
         if not self.partly:
             return f"{count}: as told in every run."
-        return f"{count}: as told in every run that got to them, which for {self.partly} was not every run."
+        return (
+            f"{count}: as told in every run that got to them, which for {self.partly} was not "
+            "every "
+            "run."
+        )
 
 
 def trend(pasts: list[Past]) -> str:
-    """The page's text. `pasts`: oldest first; with none it says so."""
+    """Render the page.
+
+    Args:
+        pasts: The runs, oldest first; without any, the page says so.
+    """
     drawn = [
         picture
         for draw in (pictures.lateness, pictures.durations)
@@ -101,11 +120,11 @@ def _grids(pasts: list[Past]) -> Iterator[Grid]:
             if all(point.mark == "✔" for point in found.values())
         }
         lines = [
-            Line(name, claim, [found.get(index, Point("·", f"{moment(past.started)}: not in this run")) for index, past in enumerate(pasts)])
+            Line(name, claim, _over_runs(found, pasts))
             for (_, name, claim), found in sorted(points.items(), key=lambda item: item[0][0])
             if (_, name, claim) not in told
-        ]  # fmt: skip
-        # Whether a notebook runs to its end is no claim of its own.
+        ]
+        # The ending of a notebook does not count as a claim.
         steady = [found for (_, _, claim), found in told.items() if claim != ENDED]
         yield Grid(
             f"{endpoint} · {world}",
@@ -113,6 +132,14 @@ def _grids(pasts: list[Past]) -> Iterator[Grid]:
             len(steady),
             sum(len(found) < len(pasts) for found in steady),
         )
+
+
+def _over_runs(found: dict[int, Point], pasts: list[Past]) -> list[Point]:
+    """Return a claim's point in each run, also in those that have none."""
+    return [
+        found.get(index, Point("·", f"{moment(past.started)}: not in this run"))
+        for index, past in enumerate(pasts)
+    ]
 
 
 def _points(row: Row, when: str) -> Iterator[tuple[str, Point]]:

@@ -1,4 +1,7 @@
-"""Worlds: a Python and a set of packages, each in an environment of its own that uv makes once and that is kept by its content."""
+"""Worlds: a Python and a set of packages, each in an environment of its own.
+
+uv makes an environment once; its content names it.
+"""
 
 import hashlib
 import json
@@ -11,15 +14,15 @@ import sysconfig
 import time
 from dataclasses import dataclass
 from datetime import date
-from functools import cache
-from importlib.metadata import distributions
 from pathlib import Path
 
 from filelock import FileLock
 
 from stream_lab.cache import cache_folder
 from stream_lab.errors import LabError
+from stream_lab.notebooks.task import Kernel, canonical, versions_here
 from stream_lab.regress.config import WorldSpec
+from stream_lab.regress.snapshot import Snapshot
 
 READY = "world.json"
 KEPT_DAYS = 30
@@ -32,7 +35,14 @@ class WorldError(LabError):
 
 @dataclass(frozen=True)
 class Environment:
-    """A world that was made. kernel: the name of its kernel, which Jupyter finds under `jupyter`. versions: of Python and packages."""
+    """A world on this machine.
+
+    Attributes:
+        python: The path of its Python.
+        kernel: The name of its kernel.
+        jupyter: The folder where Jupyter finds that kernel.
+        versions: Versions of Python and packages, by name.
+    """
 
     python: str
     kernel: str
@@ -42,7 +52,13 @@ class Environment:
 
 @dataclass(frozen=True)
 class World:
-    """What a world is made of; everything that another machine needs to make the same. requirements None: the one that runs this."""
+    """The parts of a world, enough for another machine to make the same.
+
+    Attributes:
+        python: The version.
+        requirements: The text of a file of pins; None: the environment of this process.
+        on_top: Packages or wheels that replace those of the file.
+    """
 
     name: str
     python: str | None
@@ -51,10 +67,15 @@ class World:
 
     @classmethod
     def of(cls, name: str, spec: WorldSpec, base: Path) -> "World":
-        """The world of a configuration whose paths start from `base`.
+        """Return the world of a configuration.
+
+        Args:
+            name: Its name.
+            spec: Its part of the configuration.
+            base: The folder that the configuration's paths start from.
 
         Raises:
-            WorldError: its file of requirements cannot be read.
+            WorldError: Its file of requirements cannot be read.
         """
         if spec.requirements is None:
             return cls(name, None, None)
@@ -71,7 +92,7 @@ class World:
 
     @property
     def digest(self) -> str:
-        """Names the content: equal for equal content, under any name."""
+        """A name for the content: equal for equal content, under any name."""
         parts = [self.python or sys.version, self.requirements or sys.prefix]
         for item in self.on_top:
             path = Path(item)
@@ -81,17 +102,17 @@ class World:
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def environment(self) -> Environment:
-        """Make it if need be, or wait for the process that is making it.
+        """Return the environment; make it if need be, or wait for another process.
 
         Raises:
-            WorldError: uv is missing, this Python is not to be had, or the packages do not resolve.
+            WorldError: uv or this Python is missing, or the packages do not resolve.
         """
         if self.requirements is None:
             return Environment(
                 sys.executable,
                 "python3",
                 str(Path(sysconfig.get_path("data")) / "share" / "jupyter"),
-                _here(),
+                versions_here(),
             )
         home = cache_folder("worlds")
         folder = home / self.digest[:16]
@@ -132,7 +153,7 @@ class World:
             raise
         finally:
             asked.unlink(missing_ok=True)
-        versions = {_canonical(entry["name"]): entry["version"] for entry in json.loads(listed)}
+        versions = {canonical(entry["name"]): entry["version"] for entry in json.loads(listed)}
         told = subprocess.run(
             [python, "-c", "import platform; print(platform.python_version())"],
             capture_output=True,
@@ -162,6 +183,24 @@ class World:
         return done.stdout
 
 
+@dataclass(frozen=True)
+class WorldPlace:
+    """A world together with the code that its notebooks import."""
+
+    world: World
+    code: Snapshot
+
+    def kernel(self) -> Kernel:
+        """Make the world if need be, and return its kernel.
+
+        Raises:
+            WorldError: The world cannot be made on this machine.
+        """
+        made = self.world.environment()
+        variables = {"JUPYTER_PATH": made.jupyter, "PYTHONPATH": str(self.code.folder())}
+        return Kernel(made.kernel, made.versions, variables)
+
+
 def _install_kernel(folder: Path, name: str, title: str) -> None:
     place = folder / "share" / "jupyter" / "kernels" / name
     place.mkdir(parents=True)
@@ -170,14 +209,14 @@ def _install_kernel(folder: Path, name: str, title: str) -> None:
         "argv": [python, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
         "display_name": title,
         "language": "python",
-        # What a notebook starts by name, as gunicorn, is to be this world's.
+        # A program that a notebook starts by name, as gunicorn, must be this world's.
         "env": {"VIRTUAL_ENV": str(folder), "PATH": f"{folder / 'bin'}{os.pathsep}${{PATH}}"},
     }
     (place / "kernel.json").write_text(json.dumps(spec), encoding="utf-8")
 
 
 def _works(folder: Path) -> bool:
-    """Whether it is whole, and still where it was made: environments cannot be moved."""
+    """Return whether an environment is whole and in its first place: it cannot be moved."""
     ready, python = folder / READY, folder / "bin" / "python"
     return (
         ready.exists()
@@ -186,28 +225,18 @@ def _works(folder: Path) -> bool:
     )
 
 
-@cache
-def _here() -> dict[str, str]:
-    found = {_canonical(entry.name): entry.version for entry in distributions()}
-    return {"python": ".".join(map(str, sys.version_info[:3])), **found}
-
-
-def _canonical(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
 def _find_uv() -> str:
     beside = Path(sys.executable).parent / "uv"
     found = os.environ.get("UV") or (str(beside) if beside.exists() else shutil.which("uv"))
     if not found:
-        raise WorldError("uv makes the worlds, and it is not here; install it with: pip install uv")
+        raise WorldError("uv makes the worlds and is not installed; pip install uv")
     return found
 
 
 def _of_pyenv(version: str) -> str | None:
     """Return the newest Python of this version that pyenv has.
 
-    uv sees only those that pyenv was told to show everywhere.
+    uv sees only those that pyenv shows globally.
     """
     roots = [
         Path(place).parent
@@ -239,7 +268,7 @@ def _is_file(path: Path) -> bool:
 
 
 def _forget_the_unused(home: Path) -> None:
-    """Remove worlds that were not used for a month."""
+    """Remove worlds that no run has used for a month."""
     for ready in home.glob(f"*/{READY}"):
         if time.time() - ready.stat().st_mtime > KEPT_DAYS * 86400:
             shutil.rmtree(ready.parent, ignore_errors=True)

@@ -1,6 +1,6 @@
-"""ERP → AI → GPU: the three tiers of the incident as processes, the one in the middle broken or repaired."""
+"""ERP → AI → GPU: the incident's three tiers, with a broken or repaired relay."""
 
-from stream_lab.relay.leaving import leave
+from stream_lab.relay.disconnect import leave
 from stream_lab.relay.process import Caller, Relay
 
 __all__ = ["Caller", "Relay", "leave"]

@@ -1,4 +1,4 @@
-"""The AI server of the incident, as it was and repaired: the same four ways to answer, and two lines of difference."""
+"""The incident's AI server, before and after the repair, which is two lines."""
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -17,14 +17,14 @@ from stream_deadline import ChatVllm
 from stream_deadline.asgi import DeadlineMiddleware
 
 PATHS = ("/answer", "/blocking", "/text", "/sse", "/events")
-"""One body of JSON, as the incident's server had it; the same by a handler that blocks its thread; plain text; Server-Sent Events by
-hand; the same by sse-starlette."""
+"""The ways to answer: one JSON body, as the incident's server did; the same from a handler that
+blocks its thread; plain text; Server-Sent Events by hand; Server-Sent Events by sse-starlette."""
 
 PROMPT = ChatPromptTemplate.from_messages([("user", "{question}")])
 
 
 class Question(BaseModel):
-    """What the ERP server sends."""
+    """The body that the ERP server sends."""
 
     question: str
 

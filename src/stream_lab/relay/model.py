@@ -1,4 +1,4 @@
-"""The model, asked over HTTP without LangChain, whose import costs each worker of a server seconds.
+"""The model over HTTP, without LangChain, whose import takes each worker of a server seconds.
 
 BASE_URL, MODEL and the key come from the environment, as for a service.
 """
@@ -11,11 +11,11 @@ from typing import Any
 from stream_lab.experiment.endpoint import KEY_VARIABLE, NO_KEY
 from stream_lab.http.client import direct_async_client, direct_client
 
-PATIENCE = 60.0  # seconds of silence
+PATIENCE = 60.0  # seconds of silence after which a request fails
 
 
 async def ask(tokens: int) -> AsyncIterator[str]:
-    """Yield the texts of an answer of `tokens` tokens, as they come."""
+    """Yield the pieces of an answer of `tokens` tokens, as they arrive."""
     async with (
         direct_async_client(timeout=PATIENCE) as client,
         client.stream(**_request(tokens)) as answer,
@@ -26,7 +26,7 @@ async def ask(tokens: int) -> AsyncIterator[str]:
 
 
 def ask_blocking(tokens: int) -> Iterator[str]:
-    """Yield the same in a thread, which waits; on an event loop, the loop waits."""
+    """Yield the same, but block the thread, or the event loop that runs in it."""
     with direct_client(timeout=PATIENCE) as client, client.stream(**_request(tokens)) as answer:
         for line in answer.iter_lines():
             if text := _text(line):
@@ -49,7 +49,7 @@ def _request(tokens: int) -> dict[str, Any]:
 
 
 def _text(line: str) -> str:
-    """The text in a line of the stream; empty: there is none."""
+    """Return the text in a line of the stream. Empty: there is none."""
     if not line.startswith("data: {"):
         return ""
     choices = json.loads(line[6:])["choices"]

@@ -1,34 +1,34 @@
-"""`stream-lab new-relay DIR`: the template's files, as they are, in a folder of the reader's own."""
+"""`stream-lab new-relay DIR`: a copy of the template in a folder of the reader's."""
 
 import shutil
 from pathlib import Path
 from typing import Final
 
-from stream_lab.data import TEMPLATE, data_folder
+from stream_lab.data_folders import TEMPLATE, data_folder
 from stream_lab.errors import LabError
 
 _LEFT_BY_TOOLS: Final = ("__pycache__", "*.pyc", ".*_cache", ".venv*", "wheels")
 
 
 class NewRelayError(LabError):
-    """Raised when the folder cannot be written; the text says why, in one sentence."""
+    """Raised when the folder cannot be written; the text says why."""
 
 
 def template() -> Path:
-    """Return the folder that is copied."""
+    """Return the folder of the template."""
     return data_folder(TEMPLATE)
 
 
 def write(folder: Path) -> list[Path]:
-    """Copy the template into an empty or new folder; returns the files, relative to it.
+    """Copy the template into an empty or new folder, and return the relative paths.
 
     Raises:
-        NewRelayError: it is not empty, not a folder, or cannot be written.
+        NewRelayError: the folder is not empty, is a file, or cannot be written.
     """
     try:
         if folder.is_dir() and any(folder.iterdir()):
             raise NewRelayError(
-                f"{folder} is not empty; name a folder that is, or one that is not there yet."
+                f"{folder} is not empty; name an empty folder, or one that does not exist yet."
             )
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copytree(

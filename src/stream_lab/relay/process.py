@@ -1,4 +1,4 @@
-"""The middle tier as a process of its own, between an ERP server and a GPU server."""
+"""The middle tier as a process, between an ERP server and a GPU server."""
 
 import json
 import socket
@@ -13,18 +13,22 @@ from stream_lab.processes.process import Process
 
 
 class Relay(Process):
-    """A running AI server, `before` or `after` the repair. `url`: where it is. Stops with `close()` or with this process.
+    """A running AI server, before or after the repair, with its address in `url`.
 
-    It needs the extra "relay": FastAPI, sse-starlette, uvicorn.
+    It stops with `close()` or with this process, and needs the extra "relay": FastAPI,
+    sse-starlette, uvicorn.
     """
 
     def __init__(self, kind: str, gpu: Endpoint, *, hides: bool = False) -> None:
-        """Start it and wait until it answers.
+        """Start the server and wait until it answers.
 
-        `kind`: "before" or "after". `gpu`: the server of the model. `hides`: with a middleware that hides who has left.
+        Args:
+            kind: "before" or "after".
+            gpu: the server of the model.
+            hides: whether to add a middleware that hides the client's disconnect.
 
         Raises:
-            ProcessError: it does not start; with its own words.
+            ProcessError: the server does not start; the text has its last line.
         """
         require("fastapi", "sse_starlette", "uvicorn", extra="relay")
         with socket.create_server(("127.0.0.1", 0), backlog=2048) as listening:
@@ -40,22 +44,36 @@ class Relay(Process):
 
 
 class Caller:
-    """The ERP server: asks, and may leave in the middle. `left_at`: when it did, on the clock of `time.monotonic()`."""
+    """The ERP server: sends a request, and may disconnect in the middle of the answer.
+
+    Attributes:
+        left_at: when it disconnected, on the clock of `time.monotonic()`. None: it did not.
+    """
 
     def __init__(
         self, relay: Relay, path: str, *, timeout_ms: int | None = None, question: str = "Why?"
     ) -> None:
-        """Ask. `timeout_ms`: what is said in X-Timeout-Ms; None: nothing."""
+        """Send the request.
+
+        Args:
+            relay: the AI server.
+            path: the path of the request.
+            timeout_ms: the value of the header X-Timeout-Ms. None: no such header.
+            question: the question in the body.
+        """
         body = json.dumps({"question": question}).encode()
         header = "" if timeout_ms is None else f"x-timeout-ms: {timeout_ms}\r\n"
-        head = f"POST {path} HTTP/1.1\r\nhost: ai\r\ncontent-type: application/json\r\n{header}content-length: {len(body)}\r\n\r\n"
+        head = (
+            f"POST {path} HTTP/1.1\r\nhost: ai\r\ncontent-type: application/json\r\n{header}"
+            f"content-length: {len(body)}\r\n\r\n"
+        )
         port = int(relay.url.rpartition(":")[2])
         self._connection = socket.create_connection(("127.0.0.1", port), timeout=10)
         self._connection.sendall(head.encode() + body)
         self.left_at: float | None = None
 
     def leave(self) -> float:
-        """Close the connection, as a client does whose patience has ended; returns when."""
+        """Close the connection, as an impatient client does, and return the time."""
         self.left_at = time.monotonic()
         self._connection.close()
         return self.left_at

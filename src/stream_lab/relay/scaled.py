@@ -1,4 +1,4 @@
-"""An AI server for several asynchronous workers, in ASGI: `gunicorn stream_lab.relay.scaled:app`."""
+"""An ASGI server for several asynchronous workers: `gunicorn stream_lab.relay.scaled:app`."""
 
 import json
 import os
@@ -12,7 +12,8 @@ from sse_starlette.sse import EventSourceResponse
 from stream_lab.relay.model import ask, ask_blocking
 
 app = FastAPI()
-turns: Counter[str] = Counter()  # by the name of a conversation; of this worker, and of no other
+turns: Counter[str] = Counter()
+"""Turns by the name of a conversation, in this worker only."""
 
 
 @app.get("/text")

@@ -1,4 +1,4 @@
-"""The same for synchronous workers, in WSGI and without a framework: `gunicorn stream_lab.relay.scaled_sync:app`."""
+"""A WSGI server for synchronous workers: `gunicorn stream_lab.relay.scaled_sync:app`."""
 
 from collections.abc import Callable, Iterable
 from typing import Any

@@ -1,6 +1,6 @@
 """The AI server as a process: `python -m stream_lab.relay.server before|after [hides] FD`.
 
-BASE_URL, MODEL and the key come from the environment; FD is a socket that listens already.
+BASE_URL, MODEL and the key come from the environment; FD is a socket that already listens.
 """
 
 import os
@@ -13,6 +13,7 @@ from stream_lab.relay.app import after, before
 
 
 def main() -> None:
+    """Serve the application that the arguments name."""
     kind, *hides, fd = sys.argv[1:]
     settings = {
         "base_url": os.environ["BASE_URL"],

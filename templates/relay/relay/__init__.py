@@ -1,1 +1,1 @@
-"""The server between your callers and a vLLM."""
+"""The server between your clients and a vLLM."""

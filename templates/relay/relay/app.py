@@ -1,4 +1,4 @@
-"""The application: an answer token by token, or in one piece, and nothing that outlives its caller."""
+"""The application: answers by token or in one piece, within the client's time."""
 
 import asyncio
 import json
@@ -22,14 +22,14 @@ from relay.token_counter import TokenCounter
 
 PAGE: Final = Path(__file__).with_name("page.html")
 READY_WITHIN: Final = 2.0
-"""Seconds that the model's server has to say that it is well."""
+"""Seconds within which the model's server must answer that it is healthy."""
 
 
 def from_environment() -> FastAPI:
-    """What gunicorn and `python -m relay` serve.
+    """Make the application that gunicorn and `python -m relay` serve.
 
     Raises:
-        SettingsError: the environment does not say what it has to.
+        SettingsError: a variable of the environment is missing or wrong.
     """
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for ours in ("relay", "stream_deadline"):
@@ -38,7 +38,12 @@ def from_environment() -> FastAPI:
 
 
 def create_app(settings: Settings, handlers: Iterable[BaseCallbackHandler] = ()) -> FastAPI:
-    """`handlers`: LangChain callbacks that see every answer."""
+    """Make the application.
+
+    Args:
+        settings: its settings.
+        handlers: LangChain callbacks that receive every answer.
+    """
     app = FastAPI(title="relay")
     chain = make_chain(settings, handlers)
 
@@ -47,21 +52,29 @@ def create_app(settings: Settings, handlers: Iterable[BaseCallbackHandler] = ())
         return FileResponse(PAGE)
 
     @app.post("/chat")
-    async def chat(asked: Question) -> EventSourceResponse:
+    async def chat(question: Question) -> EventSourceResponse:
         async def events() -> AsyncIterator[dict[str, str]]:
-            async for piece in answer(chain, asked):
+            async for piece in answer(chain, question):
                 if piece.finish_reason is None:
                     yield {"event": "token", "data": json.dumps(piece.text)}
                 else:
-                    yield {"event": "done", "data": json.dumps({"finish_reason": piece.finish_reason})}
+                    yield {
+                        "event": "done",
+                        "data": json.dumps({"finish_reason": piece.finish_reason}),
+                    }
 
-        # Without a grace period sse-starlette cuts all its streams as soon as the server is told to stop.
-        return EventSourceResponse(events(), shutdown_event=anyio.Event(), shutdown_grace_period=settings.max_timeout)
+        # Without a grace period, sse-starlette cuts all streams as soon as the server is stopped.
+        return EventSourceResponse(
+            events(), shutdown_event=anyio.Event(), shutdown_grace_period=settings.max_timeout
+        )
 
     @app.post("/answer")
-    async def whole(asked: Question) -> dict[str, str | None]:
-        pieces = [piece async for piece in answer(chain, asked)]
-        return {"text": "".join(piece.text for piece in pieces), "finish_reason": pieces[-1].finish_reason}
+    async def whole(question: Question) -> dict[str, str | None]:
+        pieces = [piece async for piece in answer(chain, question)]
+        return {
+            "text": "".join(piece.text for piece in pieces),
+            "finish_reason": pieces[-1].finish_reason,
+        }
 
     @app.websocket("/ws")
     async def ws(socket: WebSocket) -> None:
@@ -69,21 +82,28 @@ def create_app(settings: Settings, handlers: Iterable[BaseCallbackHandler] = ())
 
     @app.get("/health")
     async def health() -> dict[str, str]:
-        """Whether this process lives. It does not ask the model's server: restarting this one would not help that one."""
+        """Tell that this process lives.
+
+        It does not ask the model's server, since restarting this one would not help that one.
+        """
         return {"status": "ok"}
 
     @app.get("/ready")
     async def ready(response: Response) -> dict[str, str]:
-        """Whether it is of use to send requests here: the model's server is well."""
+        """Tell whether the model's server is healthy, so that requests can be sent here."""
         try:
             async with asyncio.timeout(READY_WITHIN), httpx2.AsyncClient() as client:
-                asked = await client.get(settings.base_url.rstrip("/").removesuffix("/v1") + "/health")
-            asked.raise_for_status()
+                model_health = await client.get(
+                    settings.base_url.rstrip("/").removesuffix("/v1") + "/health"
+                )
+            model_health.raise_for_status()
         except (TimeoutError, httpx2.HTTPError) as error:
             response.status_code = 503
-            return {"status": f"the model's server is not well ({type(error).__name__})"}
+            return {"status": f"the model's server is not healthy ({type(error).__name__})"}
         return {"status": "ready"}
 
-    # Last, so that it stands outside of every other middleware.
-    app.add_middleware(DeadlineMiddleware, max_timeout=settings.max_timeout, max_body_bytes=settings.max_body_bytes)
+    # Added last, so that it is outside of every other middleware.
+    app.add_middleware(
+        DeadlineMiddleware, max_timeout=settings.max_timeout, max_body_bytes=settings.max_body_bytes
+    )
     return app

@@ -1,4 +1,4 @@
-"""The model and what stands before it, with every bound that an answer has."""
+"""The model and its prompt, with every bound of an answer."""
 
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
@@ -19,21 +19,32 @@ Chain = Runnable[dict[str, str], AIMessage]
 
 
 class Question(BaseModel):
-    """What a caller sends."""
+    """The body of a request."""
 
     question: str = Field(min_length=1)
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A part of an answer. `finish_reason`: on the last one, why the model stopped ("stop", or "length" at MAX_TOKENS); else None."""
+    """A part of an answer.
+
+    Attributes:
+        text: the text.
+        finish_reason: why the model stopped, "stop", or "length" at MAX_TOKENS. None: this is not
+            the last part.
+    """
 
     text: str
     finish_reason: str | None = None
 
 
 def make_chain(settings: Settings, handlers: Iterable[BaseCallbackHandler] = ()) -> Chain:
-    """`handlers`: LangChain callbacks; none of them can cut a stream or hold it up."""
+    """Make the chain.
+
+    Args:
+        settings: the settings of the server.
+        handlers: LangChain callbacks; none of them can cut or delay a stream.
+    """
     model = ChatVllm(
         model=settings.model,
         base_url=settings.base_url,
@@ -42,21 +53,22 @@ def make_chain(settings: Settings, handlers: Iterable[BaseCallbackHandler] = ())
         first_chunk_timeout=settings.first_chunk_timeout,
         idle_timeout=settings.idle_timeout,
         max_tokens=settings.max_tokens,
-        max_retries=1,  # for a pooled connection that had died; callers try again themselves, and tries multiply
+        # For a pooled connection that had died. Clients retry by themselves, and retries multiply.
+        max_retries=1,
     )
     chain: Chain = PROMPT | model
     return chain.with_config(callbacks=[SafeHandler(handler) for handler in handlers])
 
 
-async def answer(chain: Chain, asked: Question) -> AsyncIterator[Piece]:
-    """The parts of an answer as they come.
+async def answer(chain: Chain, question: Question) -> AsyncIterator[Piece]:
+    """Yield the parts of an answer as they arrive.
 
     Raises:
-        StreamDeadlineExceeded: the time is up.
+        StreamDeadlineExceeded: a bound was reached.
         openai.APIError: the model's server failed.
     """
     finish_reason = None
-    async for chunk in chain.astream({"question": asked.question}):
+    async for chunk in chain.astream({"question": question.question}):
         finish_reason = chunk.response_metadata.get("finish_reason") or finish_reason
         if chunk.text:
             yield Piece(str(chunk.text))

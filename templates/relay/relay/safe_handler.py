@@ -1,4 +1,4 @@
-"""Callbacks that cannot break a stream: whoever observes an answer must never cut it, nor hold it up."""
+"""Callbacks that cannot break a stream: observing an answer must never cut or delay it."""
 
 import logging
 import queue
@@ -9,35 +9,40 @@ from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler
 from langchain_core.messages import get_buffer_string
 
 WAITING: Final = 10_000
-"""Events that may wait for a slow handler; what comes on top is dropped."""
+"""The most events that wait for a slow handler; further ones are dropped."""
 
 _log = logging.getLogger(__name__)
 
 
 class SafeHandler(BaseCallbackHandler):
-    """Hands each event to a thread that calls the handler, one after the other, and goes on at once.
+    """A wrapper that passes each event to a thread, which calls the handler.
 
-    An error of the handler is logged the first time and then only counted; LangChain's `raise_error` of the handler has no effect.
-    A handler that is slower than the stream gets its events late, and loses those that no longer fit. It runs without the context
-    variables of the request.
+    An error of the handler is logged the first time and then only counted; LangChain's
+    `raise_error` has no effect. A handler that is slower than the stream gets its events late, and
+    loses those that no longer fit. It runs without the context variables of the request.
 
     Attributes:
         errors: how many calls of the handler have failed.
-        dropped: how many events it was not told.
+        dropped: how many events were dropped.
 
     Raises:
-        TypeError: the handler is asynchronous; its methods would be called, and never run.
+        TypeError: the handler is asynchronous, so its methods would be called but never run.
     """
 
-    run_inline = True  # putting an event into a queue is quicker than LangChain's change of threads
+    run_inline = True  # a queue is faster than LangChain's change of threads
 
     def __init__(self, handler: BaseCallbackHandler) -> None:
         if isinstance(handler, AsyncCallbackHandler):
-            raise TypeError(f"{type(handler).__name__} is asynchronous; a SafeHandler calls handlers from a thread.")
+            raise TypeError(
+                f"{type(handler).__name__} is asynchronous; "
+                "a SafeHandler calls handlers from a thread."
+            )
         self.errors = 0
         self.dropped = 0
         self._handler = handler
-        self._events: queue.Queue[tuple[str, tuple[Any, ...], dict[str, Any]]] = queue.Queue(WAITING)
+        self._events: queue.Queue[tuple[str, tuple[Any, ...], dict[str, Any]]] = queue.Queue(
+            WAITING
+        )
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
 
@@ -53,7 +58,9 @@ class SafeHandler(BaseCallbackHandler):
         except queue.Full:
             self.dropped += 1
             if self.dropped == 1:
-                _log.error("%s is too slow; events are dropped from now on", type(self._handler).__name__)
+                _log.error(
+                    "%s is too slow; events are dropped from now on", type(self._handler).__name__
+                )
 
     def _run(self) -> None:
         while True:
@@ -63,7 +70,11 @@ class SafeHandler(BaseCallbackHandler):
             except Exception:
                 self.errors += 1
                 if self.errors == 1:
-                    _log.exception("%s failed in %s; its next errors are only counted", type(self._handler).__name__, event)
+                    _log.exception(
+                        "%s failed in %s; its next errors are only counted",
+                        type(self._handler).__name__,
+                        event,
+                    )
 
     def _call(self, event: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         try:
@@ -71,8 +82,12 @@ class SafeHandler(BaseCallbackHandler):
         except NotImplementedError:
             if event != "on_chat_model_start":
                 raise
-            serialized, messages, *rest = args  # as LangChain does for a handler that knows no chat models
-            self._handler.on_llm_start(serialized, [get_buffer_string(each) for each in messages], *rest, **kwargs)
+            serialized, messages, *rest = (
+                args  # as LangChain does for a handler that knows no chat models
+            )
+            self._handler.on_llm_start(
+                serialized, [get_buffer_string(each) for each in messages], *rest, **kwargs
+            )
 
 
 def _pass_on(event: str) -> Any:

@@ -1,4 +1,4 @@
-"""What the environment says; read once, when the server starts."""
+"""The settings from the environment, read once when the server starts."""
 
 import math
 import os
@@ -11,22 +11,29 @@ IDLE_TIMEOUT: Final = 15.0
 
 
 class SettingsError(SystemExit):
-    """Raised when the environment does not say what it has to; left alone, it ends the process with its sentence and status 1."""
+    """Raised when a variable is missing or wrong.
+
+    Left alone, it ends the process with one sentence and status 1.
+    """
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Seconds are float. The names of the variables are those of the fields in capitals.
+    """The settings of the server, with seconds as float.
+
+    The environment variables have the names of the fields, in capitals.
 
     Attributes:
-        base_url: the vLLM, as http://gpu:8000/v1.
-        model: the name under which it serves the model.
-        openai_api_key: its key; None: it asks for none.
-        max_timeout: the most seconds that one answer may take. Every other limit, here and in deploy/, follows from it.
-        first_chunk_timeout: seconds until the model has said something; where not given, 30, or `max_timeout` if that is shorter.
-        idle_timeout: seconds between two tokens; where not given, 15, or `max_timeout` if that is shorter.
-        max_tokens: the model's own bound, which holds even where all clocks fail.
-        max_body_bytes: bytes of a request.
+        base_url: the vLLM's address, for example http://gpu:8000/v1.
+        model: the name of its model.
+        openai_api_key: its key. None: it requires none.
+        max_timeout: the most seconds that one answer may take. Every other limit, here and in
+            deploy/, follows from it.
+        first_chunk_timeout: seconds until the model has said something. None: 30, or `max_timeout`
+            if that is shorter.
+        idle_timeout: seconds between two tokens. None: 15, or `max_timeout` if that is shorter.
+        max_tokens: the model's own bound, which holds even if all clocks fail.
+        max_body_bytes: the most bytes of a request.
     """
 
     base_url: str
@@ -39,40 +46,76 @@ class Settings:
     max_body_bytes: int = 65536
 
     def __post_init__(self) -> None:
-        """Raises SettingsError: a value makes no sense; all that do not are named at once."""
-        for name, usual in (("first_chunk_timeout", FIRST_CHUNK_TIMEOUT), ("idle_timeout", IDLE_TIMEOUT)):
+        """Check the values.
+
+        Raises:
+            SettingsError: values are wrong; the text names all of them.
+        """
+        for name, usual in (
+            ("first_chunk_timeout", FIRST_CHUNK_TIMEOUT),
+            ("idle_timeout", IDLE_TIMEOUT),
+        ):
             if getattr(self, name) is None:
                 object.__setattr__(self, name, min(usual, self.max_timeout))
         wrong = []
         if not self.base_url.startswith(("http://", "https://")):
-            wrong.append(f"BASE_URL is '{self.base_url}', but must be an address such as http://gpu:8000/v1")
+            wrong.append(
+                f"BASE_URL is '{self.base_url}', but must be an address such as http://gpu:8000/v1"
+            )
         if not self.model:
             wrong.append("MODEL must be the name under which the server serves the model")
-        for name in ("max_timeout", "first_chunk_timeout", "idle_timeout", "max_tokens", "max_body_bytes"):
+        for name in (
+            "max_timeout",
+            "first_chunk_timeout",
+            "idle_timeout",
+            "max_tokens",
+            "max_body_bytes",
+        ):
             if not (getattr(self, name) > 0 and math.isfinite(getattr(self, name))):
                 wrong.append(f"{name.upper()} must be a positive number")
         for name in ("first_chunk_timeout", "idle_timeout"):
             if getattr(self, name) > self.max_timeout:
-                wrong.append(f"{name.upper()} is longer than MAX_TIMEOUT, so that it could never act")
+                wrong.append(
+                    f"{name.upper()} is longer than MAX_TIMEOUT, so that it could never act"
+                )
         if wrong:
             raise SettingsError(f"relay: {'; '.join(wrong)}.")
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
-        """Raises SettingsError: a variable is missing, or not what it has to be."""
-        given = {name: environment[name.upper()] for name in cls.__dataclass_fields__ if environment.get(name.upper())}
+        """Read the settings.
+
+        Raises:
+            SettingsError: a variable is missing or wrong.
+        """
+        given = {
+            name: environment[name.upper()]
+            for name in cls.__dataclass_fields__
+            if environment.get(name.upper())
+        }
         missing = [name.upper() for name in ("base_url", "model") if name not in given]
         if missing:
             raise SettingsError(
-                f"relay: {' and '.join(missing)} must be set, as BASE_URL=http://gpu:8000/v1 MODEL=my-model python -m relay."
+                f"relay: {' and '.join(missing)} must be set, "
+                "as BASE_URL=http://gpu:8000/v1 MODEL=my-model python -m relay."
             )
         numbers: dict[str, float] = {}
-        for name in ("max_timeout", "first_chunk_timeout", "idle_timeout", "max_tokens", "max_body_bytes"):
+        for name in (
+            "max_timeout",
+            "first_chunk_timeout",
+            "idle_timeout",
+            "max_tokens",
+            "max_body_bytes",
+        ):
             if name in given:
                 try:
-                    numbers[name] = (int if name in ("max_tokens", "max_body_bytes") else float)(given[name])
+                    numbers[name] = (int if name in ("max_tokens", "max_body_bytes") else float)(
+                        given[name]
+                    )
                 except ValueError:
-                    raise SettingsError(f"relay: {name.upper()} is '{given[name]}', but must be a number.") from None
+                    raise SettingsError(
+                        f"relay: {name.upper()} is '{given[name]}', but must be a number."
+                    ) from None
         return cls(
             base_url=given["base_url"],
             model=given["model"],

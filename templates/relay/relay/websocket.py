@@ -1,13 +1,14 @@
-"""The same answers over a WebSocket: one question for each connection.
+"""The same answers over a WebSocket, with one question for each connection.
 
-    caller:  {"question": "Why?", "timeout_ms": 20000}     at first; timeout_ms may be left out
-             {"type": "stop"}                              at any time later; or it leaves
+    client:  {"question": "Why?", "timeout_ms": 20000}     first; timeout_ms may be left out
+             {"type": "stop"}                              at any later time; or it disconnects
     server:  {"type": "token", "text": "…"}
              {"type": "done", "finish_reason": "stop"}     or
              {"type": "stopped"}                           or
              {"type": "error", "error": {"type": "…", "message": "…"}}
 
-The middleware leaves WebSockets alone, so what it does for requests is done here: one task listens while another one answers.
+The middleware does not handle WebSockets, so this module does its work: one task listens while
+another one answers.
 """
 
 import asyncio
@@ -25,21 +26,25 @@ from relay.chain import Chain, Question, answer
 from relay.settings import Settings
 
 FIRST_MESSAGE_WITHIN: Final = 10.0
-"""Seconds that a caller may take to ask."""
+"""Seconds within which a client must send its question."""
 GRACE: Final = 0.1
-"""Seconds after the deadline in which the model may still say itself what happened; it knows more."""
+"""Seconds after the deadline in which the model may still report the error, since it knows more."""
 
 _log = logging.getLogger(__name__)
 
 
 class FirstMessage(Question):
-    """What a caller says first. `timeout_ms`: how many milliseconds it will wait; None: as long as anybody may."""
+    """The first message of a client.
+
+    Attributes:
+        timeout_ms: how many milliseconds it will wait. None: as long as the settings allow.
+    """
 
     timeout_ms: int | None = Field(default=None, gt=0)
 
 
 async def serve(socket: WebSocket, chain: Chain, settings: Settings) -> None:
-    """From the first message to the last; returns when the connection is over."""
+    """Serve one connection, from the first message to the last."""
     if not _is_from_here(socket):
         await socket.close(1008)
         return
@@ -47,29 +52,36 @@ async def serve(socket: WebSocket, chain: Chain, settings: Settings) -> None:
     try:
         await socket.send_json(await _answer(socket, chain, settings))
         await socket.close()
-    except (WebSocketDisconnect, RuntimeError) as error:  # Starlette's RuntimeError: it was sent to somebody who had left
-        _log.info("the caller of a WebSocket left (%s)", error)
+    # Starlette raises RuntimeError for a message to a client that has disconnected.
+    except (WebSocketDisconnect, RuntimeError) as error:
+        _log.info("the client of a WebSocket disconnected (%s)", error)
 
 
 async def _answer(socket: WebSocket, chain: Chain, settings: Settings) -> dict[str, Any]:
-    """All but the last message, which is returned.
+    """Send all messages but the last, which is returned.
 
     Raises:
-        WebSocketDisconnect: the caller left.
+        WebSocketDisconnect: the client disconnected.
     """
     try:
         async with asyncio.timeout(FIRST_MESSAGE_WITHIN):
             text = await socket.receive_text()
         if len(text.encode()) > settings.max_body_bytes:
             return _error("body_too_large", f"A message may have {settings.max_body_bytes} bytes.")
-        asked = FirstMessage.model_validate_json(text)
+        question = FirstMessage.model_validate_json(text)
     except TimeoutError:
         return _error("no_question", f"No question came within {FIRST_MESSAGE_WITHIN:g} s.")
-    except (ValidationError, KeyError):  # Starlette's KeyError: it was bytes
-        return _error("bad_request", 'The first message must be JSON: {"question": "…", "timeout_ms": 20000}.')
-    limit = settings.max_timeout if asked.timeout_ms is None else min(asked.timeout_ms / 1000, settings.max_timeout)
-    with deadline(limit):  # tasks take it along
-        work = asyncio.create_task(_tokens(socket, chain, asked))
+    except (ValidationError, KeyError):  # Starlette raises KeyError for bytes
+        return _error(
+            "bad_request", 'The first message must be JSON: {"question": "…", "timeout_ms": 20000}.'
+        )
+    limit = (
+        settings.max_timeout
+        if question.timeout_ms is None
+        else min(question.timeout_ms / 1000, settings.max_timeout)
+    )
+    with deadline(limit):  # tasks inherit it
+        work = asyncio.create_task(_tokens(socket, chain, question))
         stop = asyncio.create_task(_until_stopped(socket))
     try:
         await asyncio.wait((work, stop), timeout=limit + GRACE, return_when=asyncio.FIRST_COMPLETED)
@@ -88,13 +100,13 @@ async def _answer(socket: WebSocket, chain: Chain, settings: Settings) -> dict[s
     finally:
         for task in (work, stop):
             task.cancel()
-        # The model's server is free before the caller hears of it.
+        # The model's server is free before the client gets the last message.
         await asyncio.gather(work, stop, return_exceptions=True)
 
 
-async def _tokens(socket: WebSocket, chain: Chain, asked: Question) -> str | None:
+async def _tokens(socket: WebSocket, chain: Chain, question: Question) -> str | None:
     reason = None
-    async for piece in answer(chain, asked):
+    async for piece in answer(chain, question):
         if piece.text:
             await socket.send_json({"type": "token", "text": piece.text})
         reason = piece.finish_reason
@@ -103,7 +115,7 @@ async def _tokens(socket: WebSocket, chain: Chain, asked: Question) -> str | Non
 
 async def _until_stopped(socket: WebSocket) -> None:
     while True:
-        with suppress(ValueError, KeyError):  # whatever else it says means nothing
+        with suppress(ValueError, KeyError):  # other messages have no meaning
             if await socket.receive_json() == {"type": "stop"}:
                 return
 
@@ -113,6 +125,9 @@ def _error(kind: str, text: str) -> dict[str, Any]:
 
 
 def _is_from_here(socket: WebSocket) -> bool:
-    """Whether it comes from our own page, or not from a browser: any page in the world may open a WebSocket to any server."""
+    """Tell whether it comes from our own page, or not from a browser.
+
+    Any page in the world may open a WebSocket to any server.
+    """
     origin = socket.headers.get("origin")
     return origin is None or urlsplit(origin).netloc == socket.headers.get("host")

@@ -1,4 +1,7 @@
-"""One relay for all tests, before one fake vLLM. The fixture `fake_vllm` comes with fake-vllm."""
+"""One relay for all tests, in front of one fake vLLM.
+
+The fixture `fake_vllm` comes with the distribution fake-vllm.
+"""
 
 from collections.abc import Iterator
 
@@ -22,5 +25,8 @@ def one_relay(settings: Settings) -> Iterator[str]:
 
 @pytest.fixture
 def relay(one_relay: str, fake_vllm: FakeVllm) -> str:
-    """The address of the relay. The fake has an empty ledger, and plays what the test's mark says."""
+    """Return the address of the relay.
+
+    The fake has an empty ledger, and plays the scenario in the test's mark.
+    """
     return one_relay

@@ -13,7 +13,9 @@ DEPLOY = Path(__file__).parents[1] / "deploy"
 
 
 def compose(service: str) -> dict[str, Any]:
-    found: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))["services"][service]
+    found: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))[
+        "services"
+    ][service]
     return found
 
 
@@ -24,7 +26,7 @@ def environment() -> dict[str, str]:
 
 
 def gunicorn(**more: str) -> dict[str, Any]:
-    """The settings of gunicorn, as its file computes them in that container. `more`: further variables."""
+    """Return gunicorn's settings in that container, with further variables."""
     with patch.dict(os.environ, {**environment(), **more}, clear=True):
         return runpy.run_path(str(DEPLOY / "gunicorn.conf.py"))
 

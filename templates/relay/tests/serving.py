@@ -21,7 +21,11 @@ QUESTION = {"question": "Why is the sky blue?"}
 @contextmanager
 def serving(settings: Settings, handlers: Iterable[BaseCallbackHandler] = ()) -> Iterator[str]:
     """The address of a relay with these settings."""
-    server = uvicorn.Server(uvicorn.Config(create_app(settings, handlers), log_level="warning", timeout_graceful_shutdown=1))
+    server = uvicorn.Server(
+        uvicorn.Config(
+            create_app(settings, handlers), log_level="warning", timeout_graceful_shutdown=1
+        )
+    )
     with socket.create_server(("127.0.0.1", 0)) as listening:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()
@@ -61,6 +65,9 @@ def events(answer: httpx2.Response) -> Iterator[tuple[str, Any]]:
 def chat(relay: str, timeout_ms: int | None = None) -> list[tuple[str, Any]]:
     """All events of one answer."""
     headers = {} if timeout_ms is None else {"X-Timeout-Ms": str(timeout_ms)}
-    with client() as http, http.stream("POST", f"{relay}/chat", json=QUESTION, headers=headers) as answer:
+    with (
+        client() as http,
+        http.stream("POST", f"{relay}/chat", json=QUESTION, headers=headers) as answer,
+    ):
         assert answer.status_code == 200
         return list(events(answer))

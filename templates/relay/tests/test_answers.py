@@ -45,7 +45,13 @@ def test_the_page(relay: str) -> None:
         page = http.get(relay)
     assert page.headers["content-type"].startswith("text/html")
     assert "Ask the model" in page.text
-    for outside in ("src=", "@import", "url(", "http://", "https://"):  # it works where there is no other server
+    for outside in (
+        "src=",
+        "@import",
+        "url(",
+        "http://",
+        "https://",
+    ):  # it works where there is no other server
         assert outside not in page.text
 
 

@@ -15,7 +15,9 @@ from serving import chat, serving, wait_until
 
 
 class Raising(BaseCallbackHandler):
-    raise_error = True  # LangChain's own way to let a handler's error out, which would cut the stream
+    raise_error = (
+        True  # LangChain's own way to let a handler's error out, which would cut the stream
+    )
 
     def on_llm_new_token(self, *_: Any, **__: Any) -> None:
         raise OSError("the collector is down")
@@ -37,7 +39,9 @@ def test_a_callback_that_raises_does_not_cut_the_stream_and_says_so_once(
         wait_until(lambda: caplog.records)
     assert events[-1][0] == "done"
     told = [record for record in caplog.records if record.name == "relay.safe_handler"]
-    assert [record.message for record in told] == ["Raising failed in on_llm_new_token; its next errors are only counted"]
+    assert [record.message for record in told] == [
+        "Raising failed in on_llm_new_token; its next errors are only counted"
+    ]
 
 
 def test_a_callback_that_blocks_does_not_hold_the_stream_up(fake_vllm: FakeVllm) -> None:
@@ -67,7 +71,9 @@ def test_what_a_handler_does_not_want_it_is_not_told() -> None:
         SafeHandler(AsyncCallbackHandler())
 
 
-def test_a_queue_that_is_full_drops_events_and_not_answers(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_queue_that_is_full_drops_events_and_not_answers(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     blocking = Blocking()
     safe = SafeHandler(blocking)
     for _ in range(10_100):

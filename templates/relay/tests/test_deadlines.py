@@ -13,7 +13,9 @@ def test_before_the_first_byte_it_is_a_status(relay: str, fake_vllm: FakeVllm) -
         answer = http.post(f"{relay}/answer", json=QUESTION, headers={"X-Timeout-Ms": "400"})
     assert answer.status_code == 504
     assert answer.json()["error"]["type"] == "deadline_exceeded"
-    assert fake_vllm.until_freed().tokens < 500  # 100 a second; nobody else would end it before 20 s have passed
+    assert (
+        fake_vllm.until_freed().tokens < 500
+    )  # 100 tokens a second, so nothing else would end it within 20 s
 
 
 @pytest.mark.fake_vllm("endless")

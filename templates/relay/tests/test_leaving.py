@@ -9,9 +9,14 @@ from fake_vllm.testing import FakeVllm
 
 @pytest.mark.fake_vllm("endless")
 @pytest.mark.parametrize("path", ["/chat", "/answer"])
-def test_the_generation_ends_when_its_caller_leaves(relay: str, fake_vllm: FakeVllm, path: str) -> None:
+def test_the_generation_ends_when_its_caller_leaves(
+    relay: str, fake_vllm: FakeVllm, path: str
+) -> None:
     body = b'{"question": "Why?"}'
-    head = f"POST {path} HTTP/1.1\r\nhost: relay\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    head = (
+        f"POST {path} HTTP/1.1\r\nhost: relay\r\ncontent-type: application/json\r\ncontent-length: "
+        f"{len(body)}\r\n\r\n"
+    )
     with socket.create_connection(("127.0.0.1", urlsplit(relay).port or 0)) as caller:
         caller.sendall(head.encode() + body)
         fake_vllm.wait_for(lambda entry: entry.tokens > 3)

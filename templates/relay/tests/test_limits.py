@@ -1,4 +1,7 @@
-"""The limits of all layers, in the order in which they have to come. Change one, and this says which others follow."""
+"""The limits of all layers, in their necessary order.
+
+After a change of one limit, these tests name the others that must follow.
+"""
 
 import re
 
@@ -10,7 +13,11 @@ SETTINGS = Settings.from_environment(environment())
 
 def test_an_answer_has_its_time_before_gunicorn_and_then_the_container_end_it() -> None:
     settings = gunicorn()
-    assert SETTINGS.max_timeout < settings["graceful_timeout"] < seconds(compose("relay")["stop_grace_period"])
+    assert (
+        SETTINGS.max_timeout
+        < settings["graceful_timeout"]
+        < seconds(compose("relay")["stop_grace_period"])
+    )
     assert settings["graceful_timeout"] < seconds(compose("nginx")["stop_grace_period"])
 
 
@@ -34,7 +41,11 @@ def test_nginx_passes_tokens_on_at_once_and_tells_who_has_left() -> None:
 
 
 def test_nginx_lets_in_what_the_relay_would_take_and_little_more() -> None:
-    assert SETTINGS.max_body_bytes <= size(nginx("client_max_body_size")) <= 4 * SETTINGS.max_body_bytes
+    assert (
+        SETTINGS.max_body_bytes
+        <= size(nginx("client_max_body_size"))
+        <= 4 * SETTINGS.max_body_bytes
+    )
 
 
 def test_who_says_nothing_is_not_waited_for() -> None:

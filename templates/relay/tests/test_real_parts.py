@@ -1,4 +1,4 @@
-"""nginx, gunicorn and a model's server for real, as deploy/ has them, on free ports of this machine."""
+"""Real nginx and gunicorn, as deploy/ has them, and a model's server, on free ports."""
 
 import os
 import re
@@ -23,7 +23,9 @@ from websockets.typing import Origin
 from deployed import DEPLOY
 from serving import QUESTION, client, events, wait_until
 
-NGINX = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin:/opt/homebrew/bin")
+NGINX = shutil.which(
+    "nginx", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin:/opt/homebrew/bin"
+)
 REQUIRED = os.environ.get("REQUIRE_REAL_PARTS") == "1"
 
 
@@ -51,10 +53,16 @@ def answers(url: str) -> bool:
 
 
 @contextmanager
-def running(command: list[str], log: Path, **environment: str) -> Iterator["subprocess.Popen[bytes]"]:
+def running(
+    command: list[str], log: Path, **environment: str
+) -> Iterator["subprocess.Popen[bytes]"]:
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command, cwd=DEPLOY.parent, env={**os.environ, **environment}, stdout=output, stderr=subprocess.STDOUT
+            command,
+            cwd=DEPLOY.parent,
+            env={**os.environ, **environment},
+            stdout=output,
+            stderr=subprocess.STDOUT,
         )
     try:
         yield process
@@ -70,8 +78,22 @@ def running(command: list[str], log: Path, **environment: str) -> Iterator["subp
 @contextmanager
 def gunicorn(fake: FakeVllm, folder: Path) -> Iterator[tuple[str, "subprocess.Popen[bytes]", Path]]:
     port, log = free_port(), folder / "gunicorn.log"
-    command = [sys.executable, "-m", "gunicorn", "-c", "deploy/gunicorn.conf.py", "--bind", f"127.0.0.1:{port}"]
-    settings = {"BASE_URL": fake.base_url, "MODEL": fake.model, "MAX_TIMEOUT": "20", "WEB_CONCURRENCY": "1", "OPENAI_API_KEY": ""}
+    command = [
+        sys.executable,
+        "-m",
+        "gunicorn",
+        "-c",
+        "deploy/gunicorn.conf.py",
+        "--bind",
+        f"127.0.0.1:{port}",
+    ]
+    settings = {
+        "BASE_URL": fake.base_url,
+        "MODEL": fake.model,
+        "MAX_TIMEOUT": "20",
+        "WEB_CONCURRENCY": "1",
+        "OPENAI_API_KEY": "",
+    }
     with running(command, log, **settings) as process:
         url = f"http://127.0.0.1:{port}"
         try:
@@ -83,7 +105,10 @@ def gunicorn(fake: FakeVllm, folder: Path) -> Iterator[tuple[str, "subprocess.Po
 
 
 def nginx_for(behind: str, folder: Path) -> tuple[list[str], int]:
-    """deploy/nginx.conf with three things changed: where it listens, where the relay is, and for how long it waits for a head."""
+    """Return the command for nginx with deploy/nginx.conf, and its port.
+
+    Three settings change: where it listens, where the relay is, and how long it waits for a head.
+    """
     port = free_port()
     site = (DEPLOY / "nginx.conf").read_text(encoding="utf-8")
     for pattern, new in (
@@ -96,7 +121,10 @@ def nginx_for(behind: str, folder: Path) -> tuple[list[str], int]:
     (folder / "site.conf").write_text(site, encoding="utf-8")
     kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     paths = "".join(f"{kind}_temp_path {folder}/{kind};" for kind in kinds)
-    main = f"pid {folder}/pid; daemon off; events {{}} http {{ access_log off; {paths} include {folder}/site.conf; }}"
+    main = (
+        f"pid {folder}/pid; daemon off; events {{}} http {{ access_log off; {paths} include "
+        f"{folder}/site.conf; }}"
+    )
     (folder / "nginx.conf").write_text(main, encoding="utf-8")
     return [str(NGINX), "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", "stderr"], port
 
@@ -104,7 +132,10 @@ def nginx_for(behind: str, folder: Path) -> tuple[list[str], int]:
 @pytest.fixture(scope="module")
 def parts(fake_vllm_server: FakeVllm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
     if NGINX is None:
-        reason = "nginx is not installed (Debian: apt-get install nginx-light); REQUIRE_REAL_PARTS=1 makes this a failure"
+        reason = (
+            "nginx is not installed (Debian: apt-get install nginx-light); "
+            "REQUIRE_REAL_PARTS=1 makes this a failure"
+        )
         pytest.fail(reason) if REQUIRED else pytest.skip(reason)
     folder = tmp_path_factory.mktemp("nginx")
     with gunicorn(fake_vllm_server, folder) as (behind, process, log):
@@ -124,14 +155,17 @@ def test_tokens_come_one_by_one_through_nginx(parts: Parts, fake_vllm: FakeVllm)
         for kind, _ in events(answer):
             came.append((kind, time.monotonic()))
     assert [kind for kind, _ in came[-2:]] == ["token", "done"]
-    assert came[-1][1] - came[0][1] > 0.5  # all at once, had somebody kept them
+    assert came[-1][1] - came[0][1] > 0.5  # all at once if a proxy had kept them
 
 
 @pytest.mark.fake_vllm("endless")
 @pytest.mark.parametrize("path", ["/chat", "/answer"])
 def test_who_leaves_nginx_frees_the_model(parts: Parts, fake_vllm: FakeVllm, path: str) -> None:
     body = b'{"question": "Why?"}'
-    head = f"POST {path} HTTP/1.1\r\nhost: relay\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    head = (
+        f"POST {path} HTTP/1.1\r\nhost: relay\r\ncontent-type: application/json\r\ncontent-length: "
+        f"{len(body)}\r\n\r\n"
+    )
     with socket.create_connection(("127.0.0.1", int(parts.url.rpartition(":")[2]))) as caller:
         caller.sendall(head.encode() + body)
         fake_vllm.wait_for(lambda entry: entry.tokens > 3)
@@ -144,12 +178,16 @@ def test_the_callers_deadline_passes_nginx(parts: Parts, fake_vllm: FakeVllm) ->
         answer = http.post(f"{parts.url}/answer", json=QUESTION, headers={"X-Timeout-Ms": "400"})
     assert answer.status_code == 504
     assert answer.json()["error"]["type"] == "deadline_exceeded"  # the relay's words, not nginx's
-    assert fake_vllm.until_freed().tokens < 500  # 100 a second; nobody else would end it before 20 s have passed
+    assert (
+        fake_vllm.until_freed().tokens < 500
+    )  # 100 tokens a second, so nothing else would end it within 20 s
 
 
 @pytest.mark.fake_vllm("endless")
 def test_a_websocket_passes_nginx(parts: Parts, fake_vllm: FakeVllm) -> None:
-    with connect(parts.url.replace("http://", "ws://") + "/ws", proxy=None, origin=Origin(parts.url)) as caller:
+    with connect(
+        parts.url.replace("http://", "ws://") + "/ws", proxy=None, origin=Origin(parts.url)
+    ) as caller:
         caller.send('{"question": "Why?"}')
         assert '"token"' in str(caller.recv())
         caller.send('{"type": "stop"}')
@@ -172,12 +210,16 @@ def test_so_is_a_message_of_a_websocket(parts: Parts, fake_vllm: FakeVllm) -> No
 
 
 def test_who_connects_and_says_nothing_is_sent_away(parts: Parts) -> None:
-    with socket.create_connection(("127.0.0.1", int(parts.url.rpartition(":")[2])), timeout=20) as caller:
+    with socket.create_connection(
+        ("127.0.0.1", int(parts.url.rpartition(":")[2])), timeout=20
+    ) as caller:
         assert caller.recv(1) == b""
 
 
 @pytest.mark.fake_vllm("finite:tokens=30+pace:gap=100")
-def test_a_deployment_lets_streams_end_and_closes_websockets(fake_vllm: FakeVllm, tmp_path: Path) -> None:
+def test_a_deployment_lets_streams_end_and_closes_websockets(
+    fake_vllm: FakeVllm, tmp_path: Path
+) -> None:
     with gunicorn(fake_vllm, tmp_path) as (url, process, log):
         with (
             connect(url.replace("http://", "ws://") + "/ws", proxy=None) as caller,

@@ -18,13 +18,22 @@ BAD = [
     ({**GOOD, "MAX_TIMEOUT": "a minute"}, "MAX_TIMEOUT is 'a minute'"),
     ({**GOOD, "MAX_TIMEOUT": "0"}, "MAX_TIMEOUT must be a positive number"),
     ({**GOOD, "MAX_TIMEOUT": "inf"}, "MAX_TIMEOUT must be a positive number"),
-    ({**GOOD, "MAX_TIMEOUT": "20", "IDLE_TIMEOUT": "30"}, "IDLE_TIMEOUT is longer than MAX_TIMEOUT"),
+    (
+        {**GOOD, "MAX_TIMEOUT": "20", "IDLE_TIMEOUT": "30"},
+        "IDLE_TIMEOUT is longer than MAX_TIMEOUT",
+    ),
 ]
 
 
 def test_what_is_given_is_taken_and_the_rest_has_defaults() -> None:
-    settings = Settings.from_environment({**GOOD, "MAX_TIMEOUT": "20", "MAX_BODY_BYTES": "1000", "OPENAI_API_KEY": "secret"})
-    assert (settings.max_timeout, settings.first_chunk_timeout, settings.idle_timeout) == (20.0, 20.0, 15.0)
+    settings = Settings.from_environment(
+        {**GOOD, "MAX_TIMEOUT": "20", "MAX_BODY_BYTES": "1000", "OPENAI_API_KEY": "secret"}
+    )
+    assert (settings.max_timeout, settings.first_chunk_timeout, settings.idle_timeout) == (
+        20.0,
+        20.0,
+        15.0,
+    )
     assert (settings.max_body_bytes, settings.openai_api_key) == (1000, "secret")
     assert "secret" not in repr(settings)
 
@@ -36,12 +45,22 @@ def test_what_is_wrong_is_named(environment: dict[str, str], words: str) -> None
 
 
 @pytest.mark.parametrize(
-    "command", [["-m", "relay"], ["-m", "gunicorn", "-c", "deploy/gunicorn.conf.py"]], ids=["python", "gunicorn"]
+    "command",
+    [["-m", "relay"], ["-m", "gunicorn", "-c", "deploy/gunicorn.conf.py"]],
+    ids=["python", "gunicorn"],
 )
 def test_either_way_to_start_it_ends_with_one_line_and_a_status(command: list[str]) -> None:
-    environment = {name: value for name, value in os.environ.items() if name not in ("BASE_URL", "MODEL")}
+    environment = {
+        name: value for name, value in os.environ.items() if name not in ("BASE_URL", "MODEL")
+    }
     done = subprocess.run(
-        [sys.executable, *command], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, *command],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert done.returncode != 0
     assert done.stderr.startswith("relay: BASE_URL and MODEL must be set")

@@ -13,7 +13,9 @@ from relay import websocket
 
 
 def connected(relay: str, **options: Any) -> ClientConnection:
-    caller: ClientConnection = connect(relay.replace("http://", "ws://") + "/ws", proxy=None, **options)
+    caller: ClientConnection = connect(
+        relay.replace("http://", "ws://") + "/ws", proxy=None, **options
+    )
     return caller
 
 
@@ -56,7 +58,9 @@ def by_being_cut_off(caller: ClientConnection) -> None:
 
 @pytest.mark.fake_vllm("endless")
 @pytest.mark.parametrize("leave", [by_closing, by_being_cut_off])
-def test_who_leaves_ends_the_generation(relay: str, fake_vllm: FakeVllm, leave: Callable[[ClientConnection], None]) -> None:
+def test_who_leaves_ends_the_generation(
+    relay: str, fake_vllm: FakeVllm, leave: Callable[[ClientConnection], None]
+) -> None:
     with connected(relay) as caller:
         ask(caller)
         assert json.loads(caller.recv())["type"] == "token"
@@ -82,7 +86,9 @@ def test_the_deadline_of_the_first_message_holds(relay: str, fake_vllm: FakeVllm
     assert tokens
     assert last["type"] == "error"
     assert last["error"]["type"] == "deadline_exceeded"
-    assert fake_vllm.until_freed().tokens < 500  # 100 a second; nobody else would end it before 20 s have passed
+    assert (
+        fake_vllm.until_freed().tokens < 500
+    )  # 100 tokens a second, so nothing else would end it within 20 s
 
 
 @pytest.mark.fake_vllm("refuse:status=401,times=0")
@@ -93,8 +99,12 @@ def test_a_server_that_refuses_is_an_error_message(relay: str) -> None:
     assert last["type"] == "error"
 
 
-@pytest.mark.parametrize("first", ["Why?", "{}", json.dumps({"question": "Why?", "timeout_ms": -1}), b"Why?"])
-def test_what_is_no_question_is_told_so(relay: str, fake_vllm: FakeVllm, first: str | bytes) -> None:
+@pytest.mark.parametrize(
+    "first", ["Why?", "{}", json.dumps({"question": "Why?", "timeout_ms": -1}), b"Why?"]
+)
+def test_what_is_no_question_is_told_so(
+    relay: str, fake_vllm: FakeVllm, first: str | bytes
+) -> None:
     with connected(relay) as caller:
         caller.send(first)
         (last,) = said(caller)
@@ -110,7 +120,9 @@ def test_who_asks_nothing_is_not_kept(relay: str, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("size", [70_000, 200_000])
-def test_a_message_that_is_too_large_does_not_reach_the_model(relay: str, fake_vllm: FakeVllm, size: int) -> None:
+def test_a_message_that_is_too_large_does_not_reach_the_model(
+    relay: str, fake_vllm: FakeVllm, size: int
+) -> None:
     with connected(relay) as caller:
         ask(caller, padding="." * size)
         (last,) = said(caller)

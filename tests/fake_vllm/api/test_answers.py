@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fake_vllm import api
-from fake_vllm.model.piece import Piece
+from fake_vllm.model.text_piece import Piece
 from tests.fake_vllm.api.ask import HELLO, PARSER, accept, chat, completion, events, whole
 
 USAGE = {"stream": True, "stream_options": {"include_usage": True}}

@@ -259,7 +259,7 @@ class TestMisbehaviour:
                 "POST",
                 f"{server.base_url}/chat/completions",
                 json={**body, "fake_scenario": "endless"},
-                timeout=0.3,
+                timeout=1.0,
             ) as answer,
         ):
             list(answer.iter_lines())
@@ -301,7 +301,7 @@ class TestMisbehaviour:
                 "POST",
                 f"{server.base_url}/chat/completions",
                 json={**body, "fake_scenario": "stall:after=9"},
-                timeout=0.3,
+                timeout=1.0,
             ) as answer,
         ):
             got.extend(line for line in answer.iter_lines() if line)

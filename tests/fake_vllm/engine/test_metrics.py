@@ -57,7 +57,7 @@ def test_a_finished_answer_moves_counters_and_histograms() -> None:
     ):
         assert value(text, f"{name}_count") == 1
     assert value(text, "inter_token_latency_seconds_count") == 3
-    assert 0.055 < value(text, "time_to_first_token_seconds_sum") < 1
+    assert 0.055 < value(text, "time_to_first_token_seconds_sum") < 5
     assert value(text, "request_params_max_tokens_sum") == 50
     assert value(text, "time_to_first_token_seconds_bucket", le="0.04") == 0
     assert value(text, "e2e_request_latency_seconds_created") > 1.7e9

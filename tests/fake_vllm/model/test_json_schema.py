@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field, TypeAdapter
 
 from fake_vllm.model.json_schema import SchemaError, sample, schema_fault
-from fake_vllm.model.offers import Offers
+from fake_vllm.model.prompt_values import PromptValues
 
 
 class Colour(Enum):
@@ -63,7 +63,7 @@ class Everything(BaseModel):
 
 
 def value(schema: Any, text: str = "", seed: int = 0) -> Any:
-    draft = sample(schema, Offers(text), Random(seed))
+    draft = sample(schema, PromptValues(text), Random(seed))
     return json.loads(draft.head + draft.tail)
 
 
@@ -84,7 +84,7 @@ def test_a_default_stays_as_it_is() -> None:
 @given(filler=st.text(alphabet=" abc", max_size=30))
 def test_more_words_in_the_free_place_leave_it_valid(filler: str) -> None:
     draft = sample(
-        {"type": "object", "properties": {"a": {"type": "string"}}}, Offers(""), Random(0)
+        {"type": "object", "properties": {"a": {"type": "string"}}}, PromptValues(""), Random(0)
     )
     assert json.loads(draft.head + filler + draft.tail)["a"].endswith(filler)
 

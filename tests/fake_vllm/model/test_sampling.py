@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from fake_vllm.model.piece import PLAIN, Finish, Piece, merge
 from fake_vllm.model.plan import Echo, GenerationPlan, Phrase, Recorded
 from fake_vllm.model.sampling import Repetition, Sampling, banned_by, forced_by
 from fake_vllm.model.script import Draft, Script
+from fake_vllm.model.text_piece import PLAIN, Finish, Piece, merge
 from fake_vllm.model.vocabulary import END, IDS
 
 ORDINARY = 300

@@ -137,13 +137,17 @@ class TestTrickleHeaders:
     def test_the_head_comes_byte_by_byte_and_then_the_answer(
         self, stream: bool, server: Fake
     ) -> None:
-        with ask(
-            server, "finite:tokens=2+trickle_headers:every=0.005", stream=stream
-        ) as connection:
-            came = list(arrivals(connection, until=END if stream else b'"metrics":null}'))
+        begins = [bytes([byte]) for byte in b"HTTP/1.1 200"]
+        for _ in range(3):  # a reader that the machine holds up gets several bytes at once
+            with ask(
+                server, "finite:tokens=2+trickle_headers:every=0.005", stream=stream
+            ) as connection:
+                came = list(arrivals(connection, until=END if stream else b'"metrics":null}'))
+            if [data for _, data in came[:12]] == begins:
+                break
         got = b"".join(data for _, data in came)
         head, _, body = got.partition(b"\r\n\r\n")
-        assert [data for _, data in came[:12]] == [bytes([byte]) for byte in b"HTTP/1.1 200"]
+        assert [data for _, data in came[:12]] == begins
         in_head = [at for at, _ in came[: len(head)]]
         assert 0.0045 < usual_gap(in_head) < 0.02
         assert body.endswith(DONE + b"\n\n\r\n" + END) if stream else json.loads(body)

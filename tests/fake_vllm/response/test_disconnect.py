@@ -62,7 +62,7 @@ def test_the_slot_is_free_as_soon_as_the_client_has_left(
     entry = eventually(http, server)
     assert entry["end"] == "client left"
     assert entry["tokens_after_left"] == 0
-    assert 0 <= entry["slot_freed"] - entry["client_left"] < 0.5
+    assert 0 <= entry["slot_freed"] - entry["client_left"] < 2
 
 
 ODD = [
@@ -107,7 +107,7 @@ def test_leaving_is_seen_through_tls_too(scenario: str, certificates: Certificat
             pass
         entry = eventually(client, fake)
         assert entry["end"] == "client left"
-        assert 0 <= entry["slot_freed"] - entry["client_left"] < 0.5
+        assert 0 <= entry["slot_freed"] - entry["client_left"] < 2
 
 
 @pytest.mark.parametrize("how", ["fin", "reset", "half-closed"])

@@ -85,7 +85,7 @@ def test_no_headers_sends_nothing_at_all_while_the_engine_works(
         http.post(
             f"{server.base_url}/chat/completions",
             json={**CHAT, "fake_scenario": "no_headers"},
-            timeout=0.3,
+            timeout=1.0,
         )
     assert ledger(http, server)[-1]["tokens"] > 0
 
@@ -168,4 +168,4 @@ def test_the_pace_does_not_drift(http: httpx2.Client) -> None:
     with Fake("endless", gap=0.005) as fake:
         started = time.monotonic()
         lines(http, fake, "endless", max_tokens=100)
-        assert 0.49 <= time.monotonic() - started < 2.0
+        assert 0.49 <= time.monotonic() - started < 4.0

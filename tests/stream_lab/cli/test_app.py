@@ -1,4 +1,4 @@
-"""The program itself: its version, its help, and the one place where an error becomes a sentence."""
+"""The program: its version, its help, and errors as sentences."""
 
 import ast
 import re

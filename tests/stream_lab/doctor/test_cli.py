@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 from stream_lab import Endpoint, bundled
 from stream_lab.doctor import Diagnosis
 from stream_lab.doctor.diagnosis import schema
+from tests.at_once import at_once
 
 ROOT = Path(__file__).parents[3]
 
@@ -47,6 +48,17 @@ def test_a_cause_is_status_1_and_json_is_what_the_schema_says(
     assert found.cause == "http_error"
     assert {"cause", "layer", "confidence", "evidence", "next"} <= set(json.loads(done.stdout))
     assert "http_error" in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("more", [[], ["--json"]])
+def test_a_refused_port_is_one_sentence_and_status_2(more: list[str]) -> None:
+    done = doctor("http://127.0.0.1:9/v1", "--model", "m", *more)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "stream-lab: No connection to 127.0.0.1:9: Connection refused; "
+        "start the server, or correct the address.\n"
+    )
+    assert bool(done.stdout) == bool(more), "scripts get the diagnosis as JSON"
 
 
 def test_the_published_schema_is_the_one_in_force() -> None:
@@ -95,16 +107,17 @@ def test_code_is_read_for_traps(tmp_path: Path) -> None:
     [
         ([], "Give an address"),
         (["http://127.0.0.1:9/x", "--code", "src"], "not both"),
-        (["nonsense"], "is no address"),
-        (["ftp://host/x"], "is no address"),
+        (["nonsense"], "is not an address"),
+        (["ftp://host/x"], "is not an address"),
         (["http://user:secret@host/v1"], "must not hold a password"),
-        (["http://127.0.0.1:99999/x"], "no port that is a number"),
-        (["http://127.0.0.1:9/x", "--post", "{no"], "is no JSON"),
+        (["http://127.0.0.1:99999/x"], "must be a number up to 65535"),
+        (["http://127.0.0.1:9/x", "--post", "{no"], "is not JSON"),
         (["http://127.0.0.1:9/x", "--app", "nonsense"], "should look like module:app"),
         (["http://127.0.0.1:9/x", "--app", "no.such:app"], "Cannot load 'no.such:app'"),
         (["http://127.0.0.1:9/x", "--logs", "/no/such/file"], "cannot be read"),
     ],
 )
+@at_once
 def test_bad_input_is_one_sentence_and_status_2(arguments: list[str], says: str) -> None:
     done = doctor(*arguments)
     assert done.returncode == 2

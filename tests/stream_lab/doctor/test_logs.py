@@ -14,6 +14,10 @@ DIED = "2026/11/21 13:19:23 [error] 82#82: *4 upstream prematurely closed connec
 LEFT = '127.0.0.1 - - [21/Nov/2026:13:19:23 +0000] "POST /chat HTTP/1.1" 499 0 "-" "python-httpx"'
 KILLED = "[2026-11-21 13:19:23 +0000] [4711] [CRITICAL] WORKER TIMEOUT (pid:4712)"
 STOPPED = "[2026-11-21 13:19:23 +0000] [4711] [INFO] Handling signal: term"
+DISCONNECTED = (
+    "2026-11-21 13:19:23,104 INFO stream_deadline.asgi: "
+    "POST /chat after 4.50 s: the client disconnected; the work was cancelled"
+)
 FINE = (
     '127.0.0.1 - - [21/Nov/2026:13:19:23 +0000] "POST /chat HTTP/1.1" 200 1234 "-" "python-httpx"'
 )
@@ -40,6 +44,7 @@ def after(cause: Cause, tmp_path: Path, *lines: str, minutes: float = 0) -> Diag
         (LEFT, Who.CLIENT),
         (KILLED, Who.SERVER),
         (STOPPED, Who.SERVER),
+        (DISCONNECTED, Who.CLIENT),
         (FINE, None),
     ],
 )

@@ -32,11 +32,13 @@ def sentence(base_url: str, model: str | None = None) -> str:
 
 
 def test_the_bundled_fake_is_started_and_stopped() -> None:
+    before = {child.pid for child in psutil.Process().children()}
     with open_endpoint() as endpoint:
         assert endpoint.is_fake
         assert endpoint.shows_metrics
         assert endpoint.settings["extra_body"] == {"ignore_eos": True}
-        children = {child.pid for child in psutil.Process().children()}
+        children = {child.pid for child in psutil.Process().children()} - before
+        assert children
     assert not children & {child.pid for child in psutil.Process().children()}
 
 

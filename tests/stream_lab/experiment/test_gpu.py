@@ -75,11 +75,11 @@ def test_samples_come_while_the_block_runs_and_the_command_ends_with_it(tmp_path
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("print('No devices were found')", "No devices were found"), ("", "it said nothing")],
+    [("print('No devices were found')", "No devices were found"), ("", "it printed nothing")],
 )
 def test_a_probe_that_tells_of_no_gpu_is_one_sentence(text: str, said: str, tmp_path: Path) -> None:
     with (
-        pytest.raises(GpuError, match=f"tells of no GPU \\(.*{said}"),
+        pytest.raises(GpuError, match=f"reports no GPU \\(.*{said}"),
         GpuProbe(command(tmp_path, text)),
     ):
         pass

@@ -4,6 +4,8 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,6 +24,11 @@ async def ticks(count: int | None, gap: float = 0.001) -> AsyncIterator[str]:
         yield "x"
 
 
+def patience(ending: Ending) -> float:
+    """Short where it is to run out, and long where a machine that stands still must not use it up."""
+    return 0.2 if ending is Ending.GAVE_UP else 20.0
+
+
 async def broken(error: Exception) -> AsyncIterator[str]:
     yield "x"
     raise error
@@ -32,13 +39,13 @@ async def broken(error: Exception) -> AsyncIterator[str]:
     [
         (lambda: ticks(3), Ending.FINISHED, ""),
         (lambda: ticks(None), Ending.GAVE_UP, ""),
-        (lambda: ticks(3, gap=9), Ending.GAVE_UP, ""),
+        (lambda: ticks(3, gap=90), Ending.GAVE_UP, ""),
         (lambda: broken(TimeoutError("late")), Ending.CUT, "TimeoutError: late"),
         (lambda: broken(ValueError("odd")), Ending.FAILED, "ValueError: odd"),
     ],
 )
 def test_every_way_a_stream_can_end_is_told_apart(stream: Any, ending: Ending, error: str) -> None:
-    recording = asyncio.run(record(stream(), give_up_after=0.2))
+    recording = asyncio.run(record(stream(), give_up_after=patience(ending)))
     assert (recording.ending, recording.error) == (ending, error)
     assert recording.ended < 2
 
@@ -65,11 +72,11 @@ def broken_sync(error: Exception) -> Iterator[str]:
         (lambda: broken_sync(ValueError("odd")), Ending.FAILED, "ValueError: odd"),
     ],
 )
-def test_a_synchronous_stream_is_recorded_alike_and_closed(
+def test_a_synchronous_stream_is_recorded_in_the_same_way_and_closed(
     stream: Any, ending: Ending, error: str
 ) -> None:
     items = stream()
-    recording = record_sync(items, give_up_after=0.2)
+    recording = record_sync(items, give_up_after=patience(ending))
     assert (recording.ending, recording.error) == (ending, error)
     assert recording.chunks
     assert recording.ended < 2
@@ -103,8 +110,8 @@ def test_a_chain_pulls_each_chunk_in_a_new_task_and_the_model_alone_in_one(fake:
         model = traced(PlainChatVllm)(**fake.settings)
         chain = ChatPromptTemplate.from_messages([("user", "{q}")]) | model
         return (
-            await record(model.astream("Hi"), give_up_after=0.4),
-            await record(chain.astream({"q": "Hi"}), give_up_after=0.4),
+            await record(model.astream("Hi"), give_up_after=1.5),
+            await record(chain.astream({"q": "Hi"}), give_up_after=1.5),
         )
 
     alone, chained = asyncio.run(play())
@@ -119,7 +126,7 @@ def test_two_recordings_at_once_do_not_mix(fake: Endpoint) -> None:
     async def play() -> list[Any]:
         model = traced(PlainChatVllm)(**fake.settings)
         return await asyncio.gather(
-            *(record(model.astream("Hi"), give_up_after=0.3) for _ in range(2))
+            *(record(model.astream("Hi"), give_up_after=1.5) for _ in range(2))
         )
 
     for recording in asyncio.run(play()):
@@ -136,21 +143,28 @@ def test_a_traced_class_works_outside_a_recording_and_keeps_its_name(fake: Endpo
     assert traced(PlainChatVllm).__name__ == "PlainChatVllm"
 
 
-def test_a_machine_that_stands_still_is_noticed_and_one_that_computes_is_not() -> None:
-    async def blocked(how: Any) -> AsyncIterator[str]:
+@pytest.mark.parametrize("computes", [False, True])
+def test_a_machine_that_stands_still_is_noticed_and_one_that_computes_is_not(
+    computes: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A minute passes at once, on one clock or on both, so that the machine's own pauses are nothing beside it."""
+    ahead = {"monotonic": 0.0, "process_time": 0.0}
+    clocks = {name: partial(_clock, name, ahead) for name in ahead}
+    monkeypatch.setattr("stream_lab.experiment.trace.time", SimpleNamespace(**clocks))
+
+    async def blocked() -> AsyncIterator[str]:
         await asyncio.sleep(0.15)
-        how()
+        for name in ("monotonic", "process_time") if computes else ("monotonic",):
+            ahead[name] += 60
         yield "x"
         await asyncio.sleep(0.15)
 
-    def compute() -> None:
-        until = time.process_time() + 0.5
-        while time.process_time() < until:
-            pass
+    stood_still = asyncio.run(record(blocked(), give_up_after=600)).stood_still
+    assert stood_still < 30 if computes else stood_still > 50
 
-    assert asyncio.run(record(blocked(lambda: time.sleep(0.6)), give_up_after=5)).stood_still > 0.3
-    # Wide: on a busy machine a computing process is set aside at times as well.
-    assert asyncio.run(record(blocked(compute), give_up_after=5)).stood_still < 0.45
+
+def _clock(name: str, ahead: dict[str, float]) -> float:
+    return float(getattr(time, name)()) + ahead[name]
 
 
 def test_tasks_are_numbered_by_first_appearance() -> None:

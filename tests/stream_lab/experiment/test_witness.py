@@ -38,11 +38,11 @@ def test_the_story_in_one_test(fake: Endpoint) -> None:
         calls = []
         for model_class in (PlainChatVllm, ElapsedChatVllm):
             chain = ChatPromptTemplate.from_messages([("user", "{q}")]) | model_class(
-                **fake.settings, timeout=0.6
+                **fake.settings, timeout=1.0
             )
             calls.append(
                 await observe(
-                    chain.astream({"q": "Hi"}), deadline=0.6, server=fake, give_up_after=2.0
+                    chain.astream({"q": "Hi"}), deadline=1.0, server=fake, give_up_after=3.0
                 )
             )
         return [(call.verdict, call.server) for call in calls]

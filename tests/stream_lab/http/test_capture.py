@@ -19,11 +19,11 @@ def served() -> Iterator[Serving]:
 
 class TestAnAnswer:
     def test_tells_when_its_pieces_came(self, served: Serving) -> None:
-        answer = read(f"{served.url}/stream?pause=1")
+        answer = read(f"{served.url}/stream?pause=2")
         assert (answer.status, answer.end, answer.manner) == (200, WHOLE, "as it is made")
         assert answer.text.split()[-1] == "9"
         assert answer.first is not None
-        assert 0 < answer.first < 1 <= answer.pause < answer.ended
+        assert 0 < answer.first < 2 <= answer.pause < answer.ended
 
     def test_that_comes_at_its_end_came_all_at_once(self, served: Serving) -> None:
         assert read(f"{served.url}/openapi.json").manner == "all at once"

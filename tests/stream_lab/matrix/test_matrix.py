@@ -6,9 +6,9 @@ import ssl
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import httpx2
 import openai
@@ -16,9 +16,12 @@ import pytest
 from langchain_openai import ChatOpenAI
 
 from stream_deadline import ChatVllm
+from stream_lab.experiment.fake import Fake
 from stream_lab.experiment.story import ClockedChatVllm, ElapsedChatVllm
+from stream_lab.http.certificates import VARIABLE, one_certificate
 from stream_lab.matrix import CALLS, Cell, Result, cells, picture, play, side_by_side
-from stream_lab.matrix.certificates import VARIABLE, one_certificate
+from stream_lab.matrix.servers import GAP
+from tests.at_once import at_once
 
 WIDE: dict[str, Any] = {"deadline": 1.0, "lateness": 0.8}
 
@@ -27,8 +30,15 @@ def cell(name: str) -> Cell:
     return next(each for each in cells() if each.name == name)
 
 
-def why(model: Any, name: str) -> str:
-    return next(play(model, [cell(name)], **WIDE)).why
+class Why(Protocol):
+    def __call__(self, model: Any, name: str) -> str: ...
+
+
+@pytest.fixture(scope="module")
+def why() -> Iterator[Why]:
+    """Plays a cell, and tells what did not hold."""
+    with Fake("endless", gap=GAP) as fake:
+        yield lambda model, name: next(play(model, [cell(name)], fake=fake, **WIDE)).why
 
 
 class Early(ChatOpenAI):
@@ -66,26 +76,26 @@ class Deaf(ChatVllm):
             yield chunk
 
 
-def test_what_never_ends_does_not_hold() -> None:
+def test_what_never_ends_does_not_hold(why: Why) -> None:
     assert why(ChatOpenAI, "endless × astream") == "it did not end"
     assert why(ChatOpenAI, "endless × stream") == "it did not end"
 
 
-def test_what_ends_early_does_not_hold() -> None:
+def test_what_ends_early_does_not_hold(why: Why) -> None:
     assert "early" in why(Early, "endless × astream")
 
 
-def test_a_generation_too_many_does_not_hold() -> None:
+def test_a_generation_too_many_does_not_hold(why: Why) -> None:
     assert why(Twice, "no headers × ainvoke") == "2 generations started"
 
 
-def test_an_error_of_another_type_does_not_hold() -> None:
+def test_an_error_of_another_type_does_not_hold(why: Why) -> None:
     assert "not a TimeoutError" in why(
         lambda **settings: ChatOpenAI(**settings, max_retries=0), "stall × astream"
     )
 
 
-def test_an_answer_without_its_usage_does_not_hold() -> None:
+def test_an_answer_without_its_usage_does_not_hold(why: Why) -> None:
     assert (
         why(
             lambda **settings: ChatOpenAI(**{**settings, "stream_usage": False}), "finite × astream"
@@ -94,7 +104,7 @@ def test_an_answer_without_its_usage_does_not_hold() -> None:
     )
 
 
-def test_a_server_that_is_held_while_nobody_pulls_does_not_hold() -> None:
+def test_a_server_that_is_held_while_nobody_pulls_does_not_hold(why: Why) -> None:
     assert why(ChatOpenAI, "suspended")
 
 
@@ -107,7 +117,7 @@ def test_a_server_that_is_held_while_nobody_pulls_does_not_hold() -> None:
         "tool call × stream",
     ],
 )
-def test_what_holds_says_nothing(name: str) -> None:
+def test_what_holds_says_nothing(name: str, why: Why) -> None:
     assert why(ChatVllm, name) == ""
     assert why(ChatOpenAI, name) == ""
 
@@ -117,16 +127,16 @@ def unpooled(**settings: Any) -> ChatOpenAI:
     return ChatOpenAI(**settings, http_client=never)
 
 
-def test_a_pooled_call_over_a_new_connection_does_not_hold() -> None:
+def test_a_pooled_call_over_a_new_connection_does_not_hold(why: Why) -> None:
     assert why(unpooled, "finite, pooled × invoke") == "no connection was used again"
 
 
-def test_a_pooled_call_after_no_answer_does_not_hold() -> None:
+def test_a_pooled_call_after_no_answer_does_not_hold(why: Why) -> None:
     assert why(Early, "finite, pooled × stream") == ""
     assert why(Never, "finite, pooled × stream") == "the answer before it failed: LookupError()"
 
 
-def test_an_error_that_names_another_bound_does_not_hold() -> None:
+def test_an_error_that_names_another_bound_does_not_hold(why: Why) -> None:
     def renamed(**settings: Any) -> ChatVllm:
         first = settings.pop("first_chunk_timeout", WIDE["deadline"])
         return ChatVllm(**{**settings, "timeout": first})
@@ -138,7 +148,7 @@ def test_an_error_that_names_another_bound_does_not_hold() -> None:
 
 
 @pytest.mark.parametrize("name", ["first_chunk_timeout × stream", "idle_timeout × astream"])
-def test_parts_end_a_stream_and_are_named(name: str) -> None:
+def test_parts_end_a_stream_and_are_named(name: str, why: Why) -> None:
     assert why(ChatVllm, name) == ""
 
 
@@ -149,9 +159,9 @@ def test_a_class_without_a_parameter_has_no_cells_about_it() -> None:
     assert all(each.is_for(ChatVllm) and each.is_for(unpooled) for each in about)
 
 
-def test_a_listener_that_hears_of_no_end_does_not_hold() -> None:
+def test_a_listener_that_hears_of_no_end_does_not_hold(why: Why) -> None:
     assert why(ChatVllm, "callback") == ""
-    assert why(Deaf, "callback") == "its end was told as []"
+    assert why(Deaf, "callback") == "its end was reported as []"
 
 
 def test_the_picture_says_in_words_what_it_shows() -> None:
@@ -207,6 +217,7 @@ def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
         (["--picture", "no/such/folder/matrix.png"], "There is no folder"),
     ],
 )
+@at_once
 def test_bad_input_is_one_clear_sentence(arguments: list[str], says: str) -> None:
     done = run(*arguments)
     assert (done.returncode, done.stdout) == (2, "")

@@ -1,7 +1,10 @@
-"""`stream-lab run`: what it makes of notebooks that succeed, fail, hang, die or are interrupted."""
+"""`stream-lab run` with notebooks that succeed, fail, hang, die or are interrupted."""
 
+import errno
+import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,11 +14,17 @@ from typing import Any
 
 import psutil
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from stream_lab.cli import app
+from stream_lab.experiment.evidence import Claim, Outcome
+from stream_lab.notebooks import task
+from stream_lab.notebooks.progress import Display
 from stream_lab.notebooks.report import Summary
+from stream_lab.notebooks.row import Row, Status
 from tests.stream_lab.notebooks.tiny_notebooks import BAD, GOOD, UNKNOWN, write
+from tests.stream_lab.regress.reader import Reader
 
 STREAM_LAB = [sys.executable, "-m", "stream_lab", "run"]
 
@@ -23,7 +32,7 @@ STREAM_LAB = [sys.executable, "-m", "stream_lab", "run"]
 def run(
     folder: Path, *arguments: str, **more: str
 ) -> tuple[subprocess.CompletedProcess[str], Path | None]:
-    """Run the investigation over a folder of notebooks; returns the process and the run's folder."""
+    """Run the investigation over a folder; return the process and the run's folder."""
     command = [*STREAM_LAB, "--notebooks", str(folder), "--runs", str(folder / "runs"), *arguments]
     done = subprocess.run(
         command,
@@ -43,7 +52,7 @@ def verdicts(run_folder: Path | None) -> dict[str, Any]:
     return body
 
 
-def test_every_claim_as_told_is_status_0_with_a_report(tmp_path: Path) -> None:
+def test_the_status_is_0_if_every_claim_holds(tmp_path: Path) -> None:
     write(tmp_path, "01", GOOD)
     write(tmp_path, "02", "print(TIMEOUT)", GOOD)
     done, folder = run(tmp_path, "--timeout", "3")
@@ -73,7 +82,7 @@ BROKEN = {
 }
 
 
-def test_whatever_is_not_as_told_is_status_1_and_says_why(tmp_path: Path) -> None:
+def test_the_status_is_1_if_a_notebook_fails_and_the_report_says_why(tmp_path: Path) -> None:
     write(tmp_path, "01", GOOD)
     for number, (cell, _) in BROKEN.items():
         write(tmp_path, number, cell)
@@ -97,24 +106,24 @@ def test_whatever_is_not_as_told_is_status_1_and_says_why(tmp_path: Path) -> Non
     )
 
 
-@pytest.mark.parametrize("number", ["02", "03", "06"])
-def test_one_notebook_that_is_not_as_told_is_enough(number: str) -> None:
-    from stream_lab.experiment.evidence import Claim, Outcome
-    from stream_lab.notebooks.investigation import Result
+def made(number: str, status: Status, *claims: Claim, **more: Any) -> Row:
+    more = {"by_claims": True, **more}
+    name = f"{number}_test"
+    return Row(
+        more.pop("cell", name), "bundled", "here", name, "", {}, status, claims=list(claims), **more
+    )
 
-    good = Result("01_test", "", [Claim("it holds", "yes", "yes", Outcome.AS_TOLD)], ran=True)
+
+@pytest.mark.parametrize("number", ["02", "03", "06"])
+def test_one_notebook_that_fails_is_enough(number: str) -> None:
+    as_told = Claim("it holds", "yes", "yes", Outcome.AS_TOLD)
+    not_as_told = Claim("it holds", "yes", "no", Outcome.NOT_AS_TOLD)
+    not_shown = Claim("it holds", "yes", "?", Outcome.NOT_SHOWN)
+    good = made("01", Status.PASS, as_told)
     bad = {
-        "02": Result(
-            "02_test", "", [Claim("it holds", "yes", "no", Outcome.NOT_AS_TOLD)], ran=True
-        ),
-        "03": Result("03_test", "", [Claim("it holds", "yes", "?", Outcome.NOT_SHOWN)], ran=True),
-        "06": Result(
-            "06_test",
-            "",
-            [Claim("it holds", "yes", "yes", Outcome.AS_TOLD)],
-            ran=True,
-            error="its kernel died",
-        ),
+        "02": made("02", Status.FAIL, not_as_told),
+        "03": made("03", Status.INFRA, not_shown),
+        "06": made("06", Status.INFRA, as_told, by_claims=False, reason="its kernel died"),
     }[number]
     assert Summary("s", [], 2.0, 1.0, False, [good]).as_told
     assert not Summary("s", [], 2.0, 1.0, False, [good, bad]).as_told
@@ -122,7 +131,7 @@ def test_one_notebook_that_is_not_as_told_is_enough(number: str) -> None:
     assert not Summary("s", [], 2.0, 1.0, False, []).as_told
 
 
-def test_a_cell_that_hangs_is_a_failure_and_never_taken_for_success(tmp_path: Path) -> None:
+def test_a_cell_that_hangs_is_a_failure(tmp_path: Path) -> None:
     from stream_lab.notebooks.execute import execute
     from stream_lab.notebooks.worker import Done
 
@@ -141,9 +150,7 @@ def test_a_cell_that_hangs_is_a_failure_and_never_taken_for_success(tmp_path: Pa
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-def test_an_interrupt_keeps_what_was_run_and_leaves_no_process_behind(
-    name: str, tmp_path: Path
-) -> None:
+def test_an_interrupt_keeps_the_results_and_leaves_no_process(name: str, tmp_path: Path) -> None:
     write(tmp_path, "01", GOOD)
     hang = "from stream_lab.experiment.fake import Fake\nfake = Fake()\nimport time, pathlib\npathlib.Path('{mark}').write_text(str(fake.pid))\ntime.sleep(60)"
     mark = tmp_path / "mark"
@@ -177,10 +184,10 @@ def test_an_interrupt_keeps_what_was_run_and_leaves_no_process_behind(
     assert "interrupted" in page
 
 
-def test_a_model_that_stops_by_itself_is_reported_as_that_and_never_as_a_success(
+def test_a_model_that_stops_by_itself_is_reported_as_not_shown(
     tmp_path: Path,
 ) -> None:
-    """The story's own notebooks, against a server whose context is full long before the deadline."""
+    """The server's context is full long before the deadline of the story's notebooks."""
     from stream_lab.experiment.fake import Fake
 
     story = Path(__file__).parents[3] / "notebooks"
@@ -215,7 +222,7 @@ def test_a_model_that_stops_by_itself_is_reported_as_that_and_never_as_a_success
         (["--timeout", "abc"], "must be a number of seconds"),
         (["--timeout", "nan"], "must be a number of seconds"),
         (["--base-url", "http://127.0.0.1:9/v1"], "No server answers"),
-        (["--only", "77"], "names none of the notebooks"),
+        (["--only", "77"], "No notebook's name contains '77'; there are: 01_test."),
         (["--runs", "/proc/nowhere"], "Cannot write"),
         (["--notebooks", "/nowhere"], "There are no notebooks"),
         (["--model", "x", "--base-url", "nonsense"], "should look like"),
@@ -229,7 +236,7 @@ def test_bad_input_is_one_clear_sentence(arguments: list[str], says: str, tmp_pa
     assert done.stderr.count("\n") == 1
 
 
-def test_a_notebook_whose_program_is_not_installed_is_left_out_and_named(
+def test_a_notebook_whose_program_is_not_installed_is_a_row_that_says_why(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(tmp_path, "01", GOOD)
@@ -239,10 +246,85 @@ def test_a_notebook_whose_program_is_not_installed_is_left_out_and_named(
     done = CliRunner().invoke(app, arguments)
     assert done.exit_code == 0, done.output
     assert "1 of 1 claims" in done.output
-    assert "Notebook 10 was left out. nginx is not installed" in done.output
+    (line,) = [line for line in done.output.splitlines() if line.startswith("10 ")]
+    assert re.search(r"not run +│ nginx is not installed; .* │ –$", line), line
+    assert "Note:" not in done.output
+    (page,) = (tmp_path / "runs").glob("*/report.html")
+    text = Reader(page.read_text(encoding="utf-8")).text
+    assert "– 10 · A test not run: nginx is not installed; on Debian: apt-get install" in text
     asked_for = CliRunner().invoke(app, [*arguments, "--only", "10"])
     assert asked_for.exit_code == 2
     assert "apt-get install nginx-light" in asked_for.output
+
+
+def test_a_notebook_whose_extra_is_not_installed_is_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, "01", GOOD)
+    write(tmp_path, "09", GOOD)
+    versions = {name: "1" for name in task.versions_here() if name != "fastapi"}
+    monkeypatch.setattr(task.Here, "kernel", lambda _: task.Kernel("python3", versions))
+    write(tmp_path, "02", "from stream_lab.extras import MissingExtra", "raise MissingExtra('No.')")
+    done = CliRunner().invoke(
+        app, ["run", "--notebooks", str(tmp_path), "--out", str(tmp_path / "runs"), "--json"]
+    )
+    rows = {row["name"][:2]: row for row in json.loads(done.stdout)["results"]}
+    assert (rows["09"]["status"], rows["02"]["status"]) == ("skipped", "skipped")
+    assert re.fullmatch(
+        r"fastapi is not installed; pip install '[a-z-]+\[relay\]'\.", rows["09"]["reason"]
+    )
+    assert rows["02"]["reason"] == "No."
+
+
+def test_a_model_without_an_address_is_one_sentence(tmp_path: Path) -> None:
+    write(tmp_path, "01", GOOD)
+    done = CliRunner().invoke(app, ["run", "--notebooks", str(tmp_path), "--model", "x"])
+    assert done.exit_code == 2
+    assert done.stderr.startswith("stream-lab: --model x names a model of your server, but no addr")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_full_disk_is_one_sentence_and_keeps_what_has_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in ("01", "02"):
+        write(tmp_path, number, GOOD)
+    original = Path.write_bytes
+
+    def full(self: Path, data: bytes) -> int:
+        if b"02 \xc2\xb7" in data:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return original(self, data)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    arguments = ["--notebooks", str(tmp_path), "--out", str(tmp_path / "runs"), "--jobs", "1"]
+    done = CliRunner().invoke(app, ["run", *arguments])
+    assert done.exit_code == 2
+    assert re.fullmatch(
+        r"stream-lab: Cannot write to \S+: No space left on device; make room there, or name "
+        r"another folder with --out \(make run RUNS=…\)\.\n",
+        done.stderr,
+    )
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert [path.name for path in folder.rglob("*.*") if path.is_file()] == [
+        "01_test.ipynb",
+        "01.json",
+    ]
+    assert "it holds" in done.stdout, "the table has what was shown by then"
+
+
+def test_the_display_names_everything_that_runs_and_counts_cells() -> None:
+    screen = Console(width=200, file=io.StringIO(), record=True)
+    display = Display(screen)
+    display.began({"01_a": 4, "02_b": 6, "03_c": 5})
+    display.running(["01_a", "02_b"])
+    display.cell("01_a", 3)
+    display.cell("02_b", 1)
+    screen.print(display)
+    assert re.search(r" 4/15 cells .* 01_a, 02_b\n", screen.export_text())
+    display.ended(made("02", Status.PASS, cell="02_b"))
+    screen.print(display)
+    assert re.search(r"✔ 02_b\n.* 9/15 cells", screen.export_text())
 
 
 def test_the_key_is_in_no_artefact(tmp_path: Path) -> None:

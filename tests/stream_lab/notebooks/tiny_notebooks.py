@@ -13,7 +13,7 @@ UNKNOWN = (
 
 
 def write(folder: Path, number: str, *cells: str) -> None:
-    """A small notebook: the parameters every notebook has, and these cells."""
+    """Write a small notebook: the parameters that every notebook has, and these cells."""
     parameters = nbformat.v4.new_code_cell(
         "BASE_URL = None\nMODEL = None\nTIMEOUT = 2.0", metadata={"tags": ["parameters"]}
     )

@@ -3,7 +3,7 @@
 from typing import Any
 
 from stream_lab import Call, Recording
-from stream_lab.experiment import pictures
+from stream_lab.experiment import pictures, swim_lanes
 from stream_lab.experiment.release import Release
 from stream_lab.experiment.scope import Event, Log
 from stream_lab.experiment.trace import Ending, Pull
@@ -76,7 +76,7 @@ def test_many_tasks_are_thinned_to_readable_lanes_that_keep_the_first_and_the_la
     pulls = [Pull(index + 1, at - 0.01, at) for index, at in enumerate(arrivals)]
     many = Call(Recording(arrivals=arrivals, pulls=pulls, ending=Ending.GAVE_UP, ended=4.0), 2.0)
     picture = pictures.swim_lanes(many, Log(), title="Many")
-    assert len(picture.figure.axes[0].patches) == pictures.MOST_LANES
+    assert len(picture.figure.axes[0].patches) == swim_lanes.MOST_LANES
     assert "400 tasks" in picture.alt
 
 

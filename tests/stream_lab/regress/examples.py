@@ -1,12 +1,12 @@
-"""Rows, runs and histories for tests: made up, but shaped as real ones are."""
+"""Rows, runs and histories for tests, in the shape of real ones."""
 
 from dataclasses import replace
 from typing import Any
 
 from stream_lab.experiment.evidence import Claim, Outcome
+from stream_lab.notebooks.row import Attempt, Row, Status
 from stream_lab.regress.compare import NO_BASELINE, Baseline, compare, verdict
 from stream_lab.regress.history import Past
-from stream_lab.regress.row import Attempt, Row, Status
 from stream_lab.regress.summary import Summary
 
 TITLES = {
@@ -47,7 +47,7 @@ def row(
     world: str = "latest",
     **more: Any,
 ) -> Row:
-    """A row; its status follows from its claims unless it is given."""
+    """Make a row; its status follows from its claims unless it is given."""
     parameters = more.pop("parameters", {})
     chosen = ",".join(f"{name}={value}" for name, value in parameters.items())
     bad = [c for c in claims if c.outcome is not Outcome.AS_TOLD]
@@ -74,7 +74,7 @@ def row(
 
 
 def many() -> list[Row]:
-    """Two worlds with one cell of each kind: pass, fail, time-out, not to be told, skipped, flaky."""
+    """Make two worlds with a cell of each kind, a flaky one among them."""
     late = {"late_model_s": 0.012, "late_chain_s": 0.02}
     return [
         row("04_it_works", claim(), claim("the server is released")),
@@ -113,7 +113,7 @@ def many() -> list[Row]:
 def summary(
     rows: list[Row] | None = None, baseline: Baseline = NO_BASELINE, **more: Any
 ) -> Summary:
-    """A run of these rows, held against the baseline."""
+    """Make a run of these rows, compared with the baseline."""
     rows = many() if rows is None else rows
     changes = compare(rows, baseline, 1.5)
     came = verdict(rows, changes)
@@ -137,7 +137,7 @@ def summary(
 
 
 def past(number: int, rows: list[Row], **more: Any) -> Past:
-    """The run of day `number` (1 to 30) of a month."""
+    """Make the run of day `number` (1 to 30) of a month."""
     made = summary(
         rows,
         run=f"2026-11-{number:02}T01-00-00-ab12",

@@ -4,7 +4,12 @@ from html.parser import HTMLParser
 
 
 class Reader(HTMLParser):
-    """tags: every element with its attributes, in order. text: all that is shown, on one line."""
+    """The elements of a page, and its text.
+
+    Attributes:
+        tags: Every element with its attributes, in order.
+        text: Everything that is shown, on one line.
+    """
 
     def __init__(self, text: str) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Regression runs for tests: a configuration, a process, and what it left."""
+"""Regression runs for tests: a configuration, a process, and its files."""
 
 import json
 import os
@@ -12,14 +12,14 @@ from typing import Any
 import psutil
 import yaml
 
-from stream_lab.regress.row import Row
+from stream_lab.notebooks.row import Row
 from stream_lab.regress.summary import Summary, parse
 
 REGRESS = [sys.executable, "-m", "stream_lab", "regress"]
 
 
 def configure(folder: Path, **body: Any) -> Path:
-    """Write a regress.yaml; without more, this world on the bundled fake, and nothing is run a second time."""
+    """Write a regress.yaml: by default this environment, the bundled fake, no retries."""
     file = folder / "regress.yaml"
     file.write_text(yaml.safe_dump({"retries": 0, **body}), encoding="utf-8")
     return file
@@ -30,7 +30,7 @@ def command(folder: Path, *arguments: str) -> list[str]:
 
 
 def run(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run it to its end."""
+    """Run a regression run to its end."""
     environment = {**os.environ, **variables}
     return subprocess.run(
         command(folder, *arguments),
@@ -43,22 +43,22 @@ def run(folder: Path, *arguments: str, **variables: str) -> subprocess.Completed
 
 
 def folders(folder: Path) -> list[Path]:
-    """Those of the runs, oldest first."""
+    """Return the folders of the runs, oldest first."""
     return sorted(path for path in (folder / "runs" / "regress").glob("*") if path.is_dir())
 
 
 def summary(folder: Path) -> Summary:
-    """That of the newest run."""
+    """Return the summary of the newest run."""
     return parse((folders(folder)[-1] / "summary.json").read_text(encoding="utf-8"))
 
 
 def rows(folder: Path) -> dict[str, Row]:
-    """Those of the newest run, by the notebook's number."""
+    """Return the rows of the newest run, by the notebook's number."""
     return {row.notebook[:2]: row for row in summary(folder).rows}
 
 
 def gist(found: Summary) -> list[Any]:
-    """What must not depend on how, where and when a run was made."""
+    """Return the part of a run that depends on neither machine nor time."""
     return [
         (row.cell, row.status, row.reason, [vars(claim) for claim in row.claims], row.imported)
         for row in found.rows
@@ -66,7 +66,7 @@ def gist(found: Summary) -> list[Any]:
 
 
 def until(true: Callable[[], object], within: float = 60.0) -> None:
-    """Wait for something to come true."""
+    """Wait until a condition holds."""
     end = time.monotonic() + within
     while not true():
         assert time.monotonic() < end, "it did not happen in time"
@@ -74,7 +74,7 @@ def until(true: Callable[[], object], within: float = 60.0) -> None:
 
 
 def gone(processes: list[psutil.Process]) -> bool:
-    """Whether none of them runs any more."""
+    """Return whether none of the processes runs any more."""
     return not [
         process
         for process in processes
@@ -83,7 +83,7 @@ def gone(processes: list[psutil.Process]) -> bool:
 
 
 def everything(folder: Path) -> str:
-    """The text of every file below a folder."""
+    """Return the text of every file below a folder."""
     return "\n".join(
         path.read_bytes().decode("utf-8", "replace") for path in folder.rglob("*") if path.is_file()
     )

@@ -1,4 +1,4 @@
-"""`stream-lab regress`: what it makes of notebooks that pass, fail, hang, die, flicker or cannot be run."""
+"""`stream-lab regress` with notebooks that pass, fail, hang, die, flicker or cannot run."""
 
 import json
 import subprocess
@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 
 from fake_vllm.testing import FakeVllm
 from stream_lab.cli import app
+from stream_lab.notebooks.row import Status
 from stream_lab.regress import snapshot
-from stream_lab.regress.row import Status
 from stream_lab.regress.summary import Kind, Verdict, schema
 from tests.stream_lab.notebooks.tiny_notebooks import BAD, GOOD, UNKNOWN, write
 from tests.stream_lab.regress.runs import (
@@ -34,7 +34,7 @@ ROOT = Path(__file__).parents[3]
 PUBLISHED = ROOT / "docs" / "regress.schema.json"
 
 
-def test_all_as_told_is_status_0_with_every_document(tmp_path: Path) -> None:
+def test_a_good_run_ends_with_0_and_writes_every_document(tmp_path: Path) -> None:
     write(tmp_path / "notebooks", "01", GOOD)
     write(tmp_path / "notebooks", "02", "print(TIMEOUT)", GOOD)
     configure(tmp_path, parameters={"TIMEOUT": [2.5, 3.5]})
@@ -116,7 +116,7 @@ WRONG = {
 }
 
 
-def test_whatever_is_wrong_is_told_apart_and_the_rest_is_run(tmp_path: Path) -> None:
+def test_failures_are_told_apart_and_the_other_cells_run(tmp_path: Path) -> None:
     write(tmp_path / "notebooks", "01", GOOD)
     for number, (cell, _, _) in WRONG.items():
         write(tmp_path / "notebooks", number, cell)
@@ -135,7 +135,7 @@ def test_whatever_is_wrong_is_told_apart_and_the_rest_is_run(tmp_path: Path) -> 
     assert "it holds: no (was yes)" in done.stdout
 
 
-def test_the_limit_on_a_whole_notebook_kills_its_kernel_and_all_that_it_started(
+def test_the_limit_on_a_notebook_kills_its_kernel_and_all_that_it_started(
     tmp_path: Path,
 ) -> None:
     mark = tmp_path / "mark"
@@ -169,16 +169,16 @@ def test_a_regression_stays_one_until_it_is_mended_or_accepted(tmp_path: Path) -
     )
     bad = folders(tmp_path)[-1]
     again = ("--resume", "--run", bad.name)
-    assert run(tmp_path, *again).returncode == 1, "that it was as bad the last time is no excuse"
+    assert run(tmp_path, *again).returncode == 1, "a bad run is not a baseline"
     assert run(tmp_path, *again, "--against", str(bad / "summary.json")).returncode == 0, (
-        "but that somebody accepted it is"
+        "but a baseline that has it is"
     )
     assert [change.kind for change in summary(tmp_path).changes] == [Kind.KNOWN]
-    assert run(tmp_path).returncode == 0, "and what was accepted is the last good run from now on"
+    assert run(tmp_path).returncode == 0, "and the accepted run is the last good one from now on"
     assert [past["verdict"] for past in run_history(tmp_path)] == ["as expected"] * 3
 
 
-def test_a_flaky_cell_is_run_once_more_and_marked(tmp_path: Path) -> None:
+def test_a_flaky_cell_runs_once_more_and_is_marked(tmp_path: Path) -> None:
     mark = tmp_path / "mark"
     flicker = f'import pathlib\nm = pathlib.Path({str(mark)!r}); found = "yes" if m.exists() else "no"; m.touch()\n'
     write(tmp_path / "notebooks", "01", flicker + GOOD.replace('found="yes"', "found=found"))
@@ -196,7 +196,7 @@ def test_a_flaky_cell_is_run_once_more_and_marked(tmp_path: Path) -> None:
     )
 
 
-def test_an_endpoint_or_a_world_that_is_not_there_spoils_its_own_column_only(
+def test_a_missing_endpoint_or_world_spoils_only_its_own_column(
     tmp_path: Path,
 ) -> None:
     write(tmp_path / "notebooks", "01", GOOD)
@@ -231,6 +231,26 @@ def test_a_notebook_whose_program_is_missing_is_skipped_with_its_reason(
         Status.PASS,
     )
     assert "apt-get install nginx-light" in rows(tmp_path)["10"].reason
+    monkeypatch.setattr("stream_lab.processes.programs.PROGRAMS", {"nginx": (("sh",), "")})
+    done = CliRunner().invoke(app, [*command(tmp_path)[3:], "--resume"])
+    assert "1 of 2 cells stand from before" in done.output
+    assert rows(tmp_path)["10"].status is Status.PASS, "a resumed run tries it again"
+
+
+def test_a_missing_extra_is_unknown_and_never_a_regression(tmp_path: Path) -> None:
+    write(tmp_path / "notebooks", "01", GOOD)
+    write(tmp_path / "notebooks", "02", GOOD)
+    configure(tmp_path)
+    assert run(tmp_path).returncode == 0
+    lacks = "from stream_lab.extras import require\nrequire('no_such_module', extra='relay')"
+    write(tmp_path / "notebooks", "02", lacks, GOOD)
+    done = run(tmp_path)
+    assert done.returncode == 2
+    row = rows(tmp_path)["02"]
+    assert row.status is Status.SKIPPED
+    assert row.reason.startswith("no_such_module is not installed; pip install '")
+    assert row.reason.endswith("[relay]'.")
+    assert [change.kind for change in summary(tmp_path).changes] == [Kind.UNKNOWN]
 
 
 KEY = "sk-do-not-tell-9d2f"
@@ -258,15 +278,13 @@ def test_the_key_reaches_its_server_and_no_artefact(tmp_path: Path) -> None:
         )
         done = run(tmp_path, A_KEY_OF_THE_TEST=KEY)
     assert rows(tmp_path)["01"].status is Status.PASS, rows(tmp_path)["01"].reason
-    assert rows(tmp_path)["01"].jobs == 1, (
-        "a server that runs already is asked by one notebook at a time"
-    )
+    assert rows(tmp_path)["01"].jobs == 1, "one notebook at a time calls a running server"
     assert "RuntimeError" in rows(tmp_path)["02"].reason
     assert "[the key]" in everything(folders(tmp_path)[-1])
     assert KEY not in everything(tmp_path / "runs") + done.stdout + done.stderr
 
 
-def test_a_server_that_wants_a_key_says_whose_variable_is_empty(tmp_path: Path) -> None:
+def test_a_missing_key_is_reported_with_the_name_of_its_variable(tmp_path: Path) -> None:
     write(tmp_path / "notebooks", "01", GOOD)
     with FakeVllm(api_key=KEY) as server:
         configure(
@@ -318,7 +336,7 @@ def test_bad_input_is_one_sentence_and_status_2(
     assert "Traceback" not in done.output
 
 
-def test_without_a_history_it_is_said_what_makes_one(tmp_path: Path) -> None:
+def test_without_a_history_the_error_says_what_makes_one(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["history", str(tmp_path / "none.sqlite")])
     assert done.exit_code == 2
     assert "make regress writes one" in done.stderr
@@ -356,7 +374,7 @@ def test_two_runs_at_once_do_not_clash(tmp_path: Path) -> None:
     assert len(run_history(tmp_path)) == 2
 
 
-def test_what_is_run_is_the_code_as_it_stood_when_the_run_began(tmp_path: Path) -> None:
+def test_cells_import_the_code_as_it_was_when_the_run_began(tmp_path: Path) -> None:
     write(
         tmp_path / "notebooks",
         "01",

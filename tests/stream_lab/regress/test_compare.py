@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from stream_lab.experiment.evidence import Claim, Outcome
+from stream_lab.notebooks.row import Attempt, Row, Status
 from stream_lab.regress.compare import NO_BASELINE, Baseline, compare, verdict
-from stream_lab.regress.row import Attempt, Row, Status
 from stream_lab.regress.summary import Kind, Verdict
 
 TOLD = Claim("it is freed", "yes", "yes", Outcome.AS_TOLD)
@@ -67,7 +67,7 @@ CASES: dict[str, tuple[Row, Row | None, list[tuple[Kind, str]], Verdict]] = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_row_is_held_against_the_baseline(case: str) -> None:
+def test_a_row_is_compared_with_the_baseline(case: str) -> None:
     now, before, expected, answer = CASES[case]
     changes = compare(
         [now], Baseline("before", {before.cell: before}) if before else NO_BASELINE, slow=1.5
@@ -76,17 +76,17 @@ def test_a_row_is_held_against_the_baseline(case: str) -> None:
     assert verdict([now], changes) is answer
 
 
-def test_a_skipped_cell_alone_tells_nothing_and_beside_a_pass_it_does_no_harm() -> None:
+def test_a_skipped_cell_alone_is_unknown_and_beside_a_pass_it_does_no_harm() -> None:
     assert verdict([SKIP], compare([SKIP], NO_BASELINE, 1.5)) is Verdict.UNKNOWN
     assert verdict([PASS, SKIP], compare([PASS, SKIP], NO_BASELINE, 1.5)) is Verdict.AS_EXPECTED
 
 
-def test_a_regression_weighs_more_than_what_could_not_be_told() -> None:
+def test_a_regression_weighs_more_than_an_unknown_cell() -> None:
     rows = [FAIL, replace(DOWN, cell="b")]
     assert verdict(rows, compare(rows, NO_BASELINE, 1.5)) is Verdict.REGRESSION
 
 
-def test_the_change_says_what_was_and_what_is() -> None:
+def test_a_change_has_the_earlier_and_the_present_state() -> None:
     (change,) = compare([FAIL], Baseline("b", {PASS.cell: PASS}), 1.5)
     assert (change.was, change.now) == ("yes", "no")
 
@@ -106,14 +106,14 @@ def test_two_seconds_that_became_four_are_not_called_slow() -> None:
     assert compare([now], Baseline("b", {before.cell: before}), 1.5) == []
 
 
-def test_flaky_new_and_gone_are_told_and_change_no_verdict() -> None:
+def test_flaky_new_and_gone_cells_are_listed_and_change_no_verdict() -> None:
     now = replace(PASS, cell="new", earlier=[Attempt(Status.FAIL, "it is freed: no, not yes", 3.0)])
     changes = compare([now], Baseline("b", {PASS.cell: PASS}), 1.5)
     assert [change.kind for change in changes] == [Kind.NEW, Kind.FLAKY, Kind.GONE]
     assert verdict([now], changes) is Verdict.AS_EXPECTED
 
 
-def test_a_claim_that_is_made_no_longer_could_not_be_told() -> None:
+def test_a_claim_that_is_no_longer_made_is_unknown() -> None:
     before = replace(PASS, claims=[TOLD, replace(TOLD, text="and so is the slot")])
     changes = compare([PASS], Baseline("b", {before.cell: before}), 1.5)
     assert [(change.kind, change.claim, change.now) for change in changes] == [

@@ -25,7 +25,7 @@ def test_an_empty_file_is_this_world_on_the_bundled_fake(tmp_path: Path) -> None
     assert (list(config.endpoints), list(config.worlds)) == (["bundled"], ["here"])
 
 
-def test_a_server_that_runs_already_gets_one_notebook_at_a_time_and_a_fake_as_many_as_there_are_jobs(
+def test_a_running_server_gets_one_notebook_at_a_time_and_a_fake_has_no_limit(
     tmp_path: Path,
 ) -> None:
     config = load(
@@ -64,14 +64,14 @@ WRONG = {
 
 
 @pytest.mark.parametrize("text", WRONG)
-def test_a_mistake_is_told_with_its_line_and_key(text: str, tmp_path: Path) -> None:
+def test_a_mistake_is_reported_with_its_line_and_key(text: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as raised:
         load(_written(tmp_path, text))
     assert WRONG[text] in str(raised.value)
     assert len(str(raised.value).splitlines()) == 1
 
 
-def test_a_parameter_that_looks_like_a_secret_is_refused_and_its_value_not_repeated(
+def test_a_parameter_like_a_secret_is_refused_and_its_value_not_repeated(
     tmp_path: Path,
 ) -> None:
     with pytest.raises(ConfigError, match="API_KEY looks like a secret") as raised:
@@ -79,7 +79,7 @@ def test_a_parameter_that_looks_like_a_secret_is_refused_and_its_value_not_repea
     assert "sk-1234567" not in str(raised.value)
 
 
-def test_a_file_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
+def test_a_missing_file_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(
         ConfigError,
         match=r"cannot be read: No such file or directory; name a configuration with --config\.",

@@ -76,7 +76,7 @@ WRONG: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("sentence", WRONG)
-def test_a_name_of_nothing_is_told_before_anything_runs(base: Path, sentence: str) -> None:
+def test_a_name_of_nothing_is_an_error_before_anything_runs(base: Path, sentence: str) -> None:
     with pytest.raises(ConfigError) as raised:
         names(base, **WRONG[sentence])
     assert sentence in str(raised.value)
@@ -91,13 +91,13 @@ def test_a_notebook_without_a_parameters_cell_is_refused(base: Path) -> None:
         names(base)
 
 
-def test_a_file_that_is_no_notebook_is_refused(base: Path) -> None:
+def test_a_file_of_another_kind_is_refused(base: Path) -> None:
     (base / "notebooks" / "09_x.ipynb").write_text("{", encoding="utf-8")
     with pytest.raises(ConfigError, match=r"09_x\.ipynb is not a notebook"):
         names(base)
 
 
-def test_a_notebook_is_another_when_its_code_is_and_not_when_an_output_is(base: Path) -> None:
+def test_the_digest_of_a_notebook_follows_its_code_and_not_its_text(base: Path) -> None:
     file = base / "notebooks" / "01_test.ipynb"
 
     def digest() -> str:

@@ -1,14 +1,17 @@
 """The history: every finished run once, and what the next is held against."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from stream_lab.cli import app
 from stream_lab.experiment.evidence import Claim, Outcome
+from stream_lab.notebooks.row import Attempt, Row, Status
 from stream_lab.regress.history import History, HistoryError
-from stream_lab.regress.row import Attempt, Row, Status
 from stream_lab.regress.summary import Summary, Verdict
 
 GOOD = Claim("it is freed", "yes", "yes", Outcome.AS_TOLD)
@@ -37,7 +40,7 @@ def summary(run: str, verdict: Verdict, *rows: Row) -> Summary:
     )
 
 
-def test_what_is_added_comes_back_whole_and_in_order(tmp_path: Path) -> None:
+def test_runs_come_back_whole_and_in_order(tmp_path: Path) -> None:
     history = History(tmp_path / "deep" / "history.sqlite")
     for run in ("02", "01", "03"):
         history.add(summary(run, Verdict.AS_EXPECTED, ROW), "runs/x")
@@ -48,7 +51,7 @@ def test_what_is_added_comes_back_whole_and_in_order(tmp_path: Path) -> None:
     assert history.run("none") is None
 
 
-def test_a_run_that_was_resumed_stands_there_once(tmp_path: Path) -> None:
+def test_a_resumed_run_has_one_entry(tmp_path: Path) -> None:
     history = History(tmp_path / "h.sqlite")
     history.add(summary("01", Verdict.UNKNOWN, ROW), "runs/x")
     history.add(
@@ -62,7 +65,7 @@ def test_a_run_that_was_resumed_stands_there_once(tmp_path: Path) -> None:
     )
 
 
-def test_the_last_good_run_is_found_cell_by_cell_so_that_a_regression_does_not_become_the_rule(
+def test_each_cell_has_its_own_last_good_run_so_that_a_regression_stays_one(
     tmp_path: Path,
 ) -> None:
     history = History(tmp_path / "h.sqlite")
@@ -83,7 +86,7 @@ def test_the_last_good_run_is_found_cell_by_cell_so_that_a_regression_does_not_b
     assert history.last_good(["a/x/06"]) is None
 
 
-def test_times_are_of_the_last_pass(tmp_path: Path) -> None:
+def test_seconds_are_those_of_the_last_pass(tmp_path: Path) -> None:
     history = History(tmp_path / "h.sqlite")
     history.add(summary("01", Verdict.AS_EXPECTED, ROW), "")
     history.add(
@@ -92,13 +95,13 @@ def test_times_are_of_the_last_pass(tmp_path: Path) -> None:
     assert history.seconds() == {ROW.cell: 9.5}
 
 
-def test_without_a_file_there_is_nothing_and_none_is_made(tmp_path: Path) -> None:
+def test_without_a_file_the_history_is_empty_and_makes_none(tmp_path: Path) -> None:
     history = History(tmp_path / "h.sqlite")
     assert (history.last(), history.last_good(["x"]), history.seconds()) == ([], None, {})
     assert list(tmp_path.iterdir()) == []
 
 
-def test_many_may_write_at_once(tmp_path: Path) -> None:
+def test_many_runs_may_be_added_at_once(tmp_path: Path) -> None:
     def add(number: int) -> None:
         row = replace(ROW, earlier=[Attempt(Status.FAIL, "x", 1.0)])
         History(tmp_path / "h.sqlite").add(summary(f"{number:02}", Verdict.AS_EXPECTED, row), "")
@@ -108,8 +111,50 @@ def test_many_may_write_at_once(tmp_path: Path) -> None:
     assert len(History(tmp_path / "h.sqlite").last()) == 24
 
 
-def test_a_file_that_is_no_history_is_one_sentence(tmp_path: Path) -> None:
+def test_a_file_of_another_kind_is_one_sentence(tmp_path: Path) -> None:
     file = tmp_path / "h.sqlite"
     file.write_text("not a database, but long enough to be taken for one " * 50, encoding="utf-8")
     with pytest.raises(HistoryError, match="cannot be used"):
         History(file).last()
+
+
+WIDE = Summary(
+    "2026-11-21T01-52-08-ab12", Verdict.UNKNOWN, 2, "h", "b", "2026-11-21T01:52:08+00:00", 3521.0, "here",
+    "0123456789abcdef", "0a8854f123+", {"a": ""}, {"x": {}},
+    [replace(ROW, cell=f"a/x/{number:02}", claims=[GOOD] * 16) for number in range(28)],
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("columns", ["80", "20"])
+def test_a_line_fits_into_80_columns_and_no_width_breaks_or_cuts_it(
+    columns: str, tmp_path: Path
+) -> None:
+    History(tmp_path / "h.sqlite").add(WIDE, "")
+    History(tmp_path / "h.sqlite").add(summary("22", Verdict.AS_EXPECTED, ROW), "")
+    done = CliRunner().invoke(
+        app, ["history", str(tmp_path / "h.sqlite")], env={"COLUMNS": columns}
+    )
+    assert done.stdout.splitlines() == [
+        "run                       verdict         cells   claims    time  code",
+        "2026-11-21T01-52-08-ab12  could not tell  28/28  448/448  3521 s  0a8854f123+",
+        "22                        as expected       1/1      2/2    20 s  d",
+    ]
+    assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+def test_the_file_is_the_one_of_the_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "there").mkdir()
+    config = tmp_path / "there" / "regress.yaml"
+    config.write_text("history: kept/my.sqlite\n", encoding="utf-8")
+    History(tmp_path / "there" / "kept" / "my.sqlite").add(WIDE, "")
+    done = CliRunner().invoke(app, ["history", "--config", str(config), "--json"])
+    assert [run["run"] for run in json.loads(done.stdout)] == [WIDE.run]
+    monkeypatch.chdir(tmp_path / "there")
+    assert WIDE.run in CliRunner().invoke(app, ["history"]).stdout, "in the current folder, too"
+    config.unlink()
+    nothing = CliRunner().invoke(app, ["history"])
+    assert nothing.exit_code == 2
+    assert "There is no history runs/history.sqlite" in nothing.stderr
+    assert CliRunner().invoke(app, ["history", "--config", "none.yaml"]).exit_code == 2

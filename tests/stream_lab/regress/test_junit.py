@@ -1,4 +1,4 @@
-"""A run as JUnit XML: what fails, what is skipped, and that every reader can parse it."""
+"""A run as JUnit XML: failures, skips, and a form that every reader can parse."""
 
 from dataclasses import replace
 from xml.etree import ElementTree
@@ -6,9 +6,9 @@ from xml.etree import ElementTree
 import pytest
 
 from stream_lab.experiment.evidence import Outcome
+from stream_lab.notebooks.row import ENDED, Row, Status
 from stream_lab.regress.compare import Baseline
 from stream_lab.regress.junit import junit
-from stream_lab.regress.row import ENDED, Row, Status
 from stream_lab.regress.summary import Kind, Summary
 from tests.stream_lab.regress.examples import RAN_ON, claim, many, row, summary
 
@@ -22,7 +22,7 @@ def case(text: str, name: str, *, suite: str = "bundled/latest") -> ElementTree.
 
 
 def result(text: str, name: str, *, suite: str = "bundled/latest") -> tuple[str, str]:
-    """The element that says how the case went, and its message; "passed" if there is none."""
+    """Return the element with the result of a case, and its message; or "passed"."""
     told = [child for child in case(text, name, suite=suite) if child.tag != "system-out"]
     assert len(told) <= 1
     return (told[0].tag, told[0].get("message", "")) if told else ("passed", "")
@@ -79,7 +79,7 @@ def test_the_document_has_the_form_that_readers_expect() -> None:
     )
 
 
-def test_a_suite_says_what_its_world_is_made_of() -> None:
+def test_a_suite_lists_the_packages_of_its_world() -> None:
     root = ElementTree.fromstring(junit(summary()))
     seed = root.find("testsuite[@name='bundled/seed']")
     assert seed is not None
@@ -88,7 +88,7 @@ def test_a_suite_says_what_its_world_is_made_of() -> None:
     assert told["endpoint"] == "the bundled fake"
 
 
-def test_a_claim_that_is_worse_fails_and_one_that_was_so_before_is_skipped() -> None:
+def test_a_claim_that_got_worse_fails_and_one_as_bad_as_before_is_skipped() -> None:
     good, bad = row("04_it_works", claim()), row("04_it_works", claim(found=RAN_ON))
     name = claim().text
     tag, message = result(held(bad, good), name)
@@ -102,7 +102,7 @@ def test_a_claim_that_is_worse_fails_and_one_that_was_so_before_is_skipped() -> 
     assert result(held(bad, bad), ENDED)[0] == "passed"
 
 
-def test_a_claim_that_was_not_shown_is_an_error_unless_it_never_was() -> None:
+def test_a_claim_that_is_not_shown_is_an_error_unless_it_never_was_shown() -> None:
     good, open_ = (
         row("04_it_works", claim()),
         row("04_it_works", claim(found="no metrics", outcome=Outcome.NOT_SHOWN)),
@@ -128,7 +128,7 @@ def test_a_cell_that_did_not_run_to_its_end_says_so(status: Status, alone: str, 
     assert float(case(junit(summary([now])), ENDED).get("time", "0")) == 12.3
 
 
-def test_a_cell_that_used_to_be_told_and_is_skipped_now_says_what_it_was() -> None:
+def test_a_cell_that_is_skipped_now_says_what_it_was_before() -> None:
     now = row("04_it_works", status=Status.SKIPPED, reason="nginx is not installed")
     told = result(held(now, row("04_it_works", claim())), ENDED)
     assert told == ("skipped", "nginx is not installed (it was pass before)")
@@ -151,7 +151,7 @@ def test_parameters_are_part_of_the_name_and_the_same_claim_twice_is_two_cases()
     assert result(text, f"{claim().text} (2) [TIMEOUT=0.5, N=3]")[0] == "failure"
 
 
-def test_what_no_xml_document_may_hold_does_not_break_it() -> None:
+def test_characters_that_xml_forbids_do_not_break_the_document() -> None:
     bad = "a\x00b\x1b[31mred\x1b[0m\ud800 <script>&]]>\ufffe\nline"
     made = row(
         "04_it_works", claim(bad, found=bad), status=Status.FAIL, reason=bad, by_claims=False
@@ -164,12 +164,12 @@ def test_what_no_xml_document_may_hold_does_not_break_it() -> None:
     assert root.find(".//script") is None
 
 
-def test_a_claim_that_no_comparison_speaks_of_is_not_taken_for_good() -> None:
+def test_a_claim_without_a_change_still_fails() -> None:
     run: Summary = replace(summary([row("04_it_works", claim(found=RAN_ON))]), changes=[])
     assert result(junit(run), claim().text)[0] == "failure"
 
 
-def test_what_fails_is_what_the_comparison_calls_a_regression() -> None:
+def test_exactly_the_regressions_of_the_comparison_fail() -> None:
     run = summary()
     root = ElementTree.fromstring(junit(run))
     assert len(list(root.iter("failure"))) == len(run.of(Kind.REGRESSION)) == 2

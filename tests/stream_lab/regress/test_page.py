@@ -1,20 +1,20 @@
-"""The run's page: what it says, in which order, where its links lead, and that nothing in it is run."""
+"""The page of a run: its words, their order, its links, and no scripts."""
 
 import json
 import time
 from dataclasses import replace
 from urllib.parse import unquote
 
+from stream_lab.notebooks.row import Attempt, Status
 from stream_lab.regress.compare import Baseline
 from stream_lab.regress.page import page
-from stream_lab.regress.row import Attempt, Status
 from stream_lab.regress.summary import Summary, parse
 from tests.stream_lab.regress.examples import RAN_ON, claim, many, row, summary
 from tests.stream_lab.regress.reader import Reader
 
 
 def one_of_each() -> Summary:
-    """A regression, something that could not be told, a warning, an old failure, a mended claim, a new and a gone cell."""
+    """Make a run with a change of each kind."""
     before = [
         row("04_it_works", claim("a"), claim("b", found=RAN_ON), claim("c", found=RAN_ON)),
         row("05_silent", claim(), seconds=1.0),
@@ -34,7 +34,7 @@ def one_of_each() -> Summary:
     )
 
 
-def test_the_page_tells_the_gravest_first() -> None:
+def test_the_page_shows_the_gravest_first() -> None:
     text = Reader(page(one_of_each())).text
     order = [
         "✘ regression: 2 of 4 cells passed", "Held against the run of yesterday.", "A world is not pinned.",
@@ -100,7 +100,7 @@ def test_only_cells_with_a_regression_are_open() -> None:
     ]
 
 
-def test_details_hold_everything_that_is_known_of_a_cell() -> None:
+def test_details_hold_everything_about_a_cell() -> None:
     text = Reader(page(summary())).text
     for words in (
         "the chain ends in time stopped at the deadline ran past the deadline (regression)", "late_model_s 0.012",
@@ -119,7 +119,7 @@ def test_worlds_show_the_packages_that_matter_and_what_differs() -> None:
     assert len([tr for tr in read.all("tr") if tr.get("class") == "differs"]) == 5
 
 
-def test_nothing_that_a_row_says_is_more_than_text() -> None:
+def test_the_words_of_a_row_become_text_only() -> None:
     bad = '"><script>alert(1)</script>'
     made = row(
         "04_it_works", claim(bad, found=bad), title=bad, status=Status.FAIL, reason=bad, numbers={bad: 1.0}, host=bad,
@@ -141,7 +141,7 @@ def test_nothing_that_a_row_says_is_more_than_text() -> None:
     assert body.count("&lt;script&gt;") > 15
 
 
-def test_a_large_run_is_a_page_within_seconds_and_collapses_what_is_no_alarm() -> None:
+def test_the_page_of_a_large_run_takes_seconds_and_collapses_what_is_no_alarm() -> None:
     rows = [
         row(f"{n:02}_notebook", *[claim(f"claim {i} of {n}", found=RAN_ON if i < 2 else claim().found) for i in range(30)], world=f"w{w}")
         for w in range(6)
@@ -159,6 +159,6 @@ def test_a_large_run_is_a_page_within_seconds_and_collapses_what_is_no_alarm() -
     assert body.count('<td class="where">') == 26
 
 
-def test_a_run_that_was_written_down_makes_the_same_page() -> None:
+def test_a_run_read_from_its_file_makes_the_same_page() -> None:
     run = summary()
     assert page(parse(json.dumps(run.as_dict()))) == page(run)

@@ -1,4 +1,4 @@
-"""Planted regressions, in the real notebooks: a LangChain that breaks the fix, and a server that does not hear who leaves."""
+"""Planted regressions in the real notebooks: a LangChain and a server with a fault."""
 
 import sys
 import zipfile
@@ -15,7 +15,7 @@ LOCK = ROOT / "requirements" / ("seed.txt" if sys.prefix.endswith("-seed") else 
 PLANTED = """
 
 def _planted(cls: type, **_: object) -> None:
-    # The hook that streams goes through is no longer what a subclass says it is.
+    # Streams no longer go through the hook that a subclass defines.
     if not cls.__module__.startswith("langchain"):
         for name in ("_astream", "_stream"):
             if name in cls.__dict__:
@@ -27,7 +27,7 @@ BaseChatOpenAI.__pydantic_init_subclass__ = classmethod(_planted)
 
 
 def planted_wheel(folder: Path) -> Path:
-    """The langchain-openai that is installed here as a wheel of a version of its own, with a change that breaks the fix."""
+    """Pack the installed langchain-openai as a wheel, with a change that breaks the fix."""
     original = distribution("langchain-openai")
     version = f"{original.version}+planted"
     wheel = folder / f"langchain_openai-{version}-py3-none-any.whl"
@@ -54,12 +54,12 @@ ENDPOINT = {"scenario": "endless", "options": {"gap": 0.085}}
 
 
 def regressions(folder: Path) -> dict[str, str]:
-    """By claim: what it is now."""
+    """Return the present state of each claim that got worse."""
     return {change.claim: change.now for change in summary(folder).of(Kind.REGRESSION)}
 
 
 @pytest.mark.timeout(300)
-def test_a_langchain_that_breaks_the_fix_is_caught_with_the_claims_named(tmp_path: Path) -> None:
+def test_a_langchain_that_breaks_the_fix_is_a_regression_of_named_claims(tmp_path: Path) -> None:
     (tmp_path / "notebooks").symlink_to(ROOT / "notebooks")
     world = {"requirements": str(LOCK)}
     configure(tmp_path, notebooks=["06"], worlds={"newest": world}, endpoints={"fake": ENDPOINT})
@@ -82,7 +82,7 @@ def test_a_langchain_that_breaks_the_fix_is_caught_with_the_claims_named(tmp_pat
     assert summary(tmp_path).rows[0].imported["langchain-openai"].endswith("+planted")
 
 
-def test_a_server_that_does_not_hear_who_leaves_is_caught_with_the_claim_named(
+def test_a_server_that_ignores_disconnects_is_a_regression_of_a_named_claim(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "notebooks").symlink_to(ROOT / "notebooks")

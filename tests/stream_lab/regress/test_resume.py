@@ -1,4 +1,4 @@
-"""A run that was broken off: nothing it made is lost, nothing it started is left, and it comes to the same as one that was not."""
+"""Interrupted runs lose no result, leave no process, and can be resumed."""
 
 import errno
 import json
@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from stream_lab.cli import app
-from stream_lab.regress.row import Status
+from stream_lab.notebooks.row import Status
 from stream_lab.regress.summary import Summary
 from tests.stream_lab.notebooks.tiny_notebooks import BAD, GOOD, write
 from tests.stream_lab.regress.runs import (
@@ -31,7 +31,7 @@ SLOW = "import pathlib, time\npathlib.Path({mark!r}).touch()\nwhile not pathlib.
 
 
 def three(folder: Path) -> tuple[Path, Path]:
-    """Three notebooks; the third waits until `go` is there, and says by `mark` that it does."""
+    """Write three notebooks; the third makes `mark` and waits for `go`."""
     mark, go = folder / "mark", folder / "go"
     for number, cell in (("01", GOOD), ("02", BAD)):
         write(folder / "notebooks", number, cell)
@@ -40,7 +40,7 @@ def three(folder: Path) -> tuple[Path, Path]:
 
 
 @pytest.mark.parametrize("name", ["SIGKILL", "SIGINT"])
-def test_a_run_that_was_ended_half_way_goes_on_where_it_was(name: str, tmp_path: Path) -> None:
+def test_an_interrupted_run_goes_on_where_it_stopped(name: str, tmp_path: Path) -> None:
     mark, go = three(tmp_path)
     configure(tmp_path, jobs=1)
     process = subprocess.Popen(
@@ -62,17 +62,17 @@ def test_a_run_that_was_ended_half_way_goes_on_where_it_was(name: str, tmp_path:
     assert done.returncode == 1
     assert "2 of 3 cells stand from before" in done.stdout
     assert {path: path.stat().st_mtime_ns for path in kept} == kept, (
-        "what was there was not run again"
+        "the rows that were there did not run again"
     )
     resumed = summary(tmp_path)
     assert len(folders(tmp_path)) == 1
     assert run(tmp_path, "--against", "last").returncode == 1
     assert gist(resumed) == gist(summary(tmp_path)), (
-        "and it comes to the same as a run that was not ended"
+        "the result equals that of an uninterrupted run"
     )
 
 
-def test_a_finished_run_is_told_again_and_nothing_is_started(
+def test_a_resumed_finished_run_starts_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(tmp_path / "notebooks", "01", GOOD)
@@ -89,7 +89,7 @@ def _never(*_: object, **__: object) -> None:
     raise AssertionError("a process was started")
 
 
-def test_a_cell_is_run_again_when_what_it_was_made_from_has_changed_or_it_could_not_be_told(
+def test_a_cell_runs_again_if_its_notebook_changed_or_its_result_is_unknown(
     tmp_path: Path,
 ) -> None:
     for number in ("01", "02"):
@@ -110,7 +110,7 @@ def test_a_cell_is_run_again_when_what_it_was_made_from_has_changed_or_it_could_
     assert again["a/here/02_test"] > began["a/here/02_test"]
 
 
-def test_a_full_disk_is_one_sentence_and_loses_nothing(
+def test_a_full_disk_is_one_sentence_and_loses_no_row(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in ("01", "02"):

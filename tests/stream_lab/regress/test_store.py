@@ -12,7 +12,7 @@ from stream_lab.regress.store import Store, StoreError, new_name
 
 
 @pytest.mark.parametrize("kind", ["folder", "memory"])
-def test_what_is_written_is_read_listed_and_replaced(kind: str, tmp_path: Path) -> None:
+def test_files_are_written_read_listed_and_replaced(kind: str, tmp_path: Path) -> None:
     place = Store(str(tmp_path / "out") if kind == "folder" else "memory://out-of-a-test")
     store = place.run("r1")
     store.write("cells/a/b.json", "1")
@@ -46,7 +46,7 @@ def test_a_reader_never_sees_half_a_file(tmp_path: Path, monkeypatch: pytest.Mon
     assert [file.name for file in tmp_path.iterdir()] == ["a.json"]
 
 
-def test_a_store_without_room_says_so_wherever_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_any_store_without_room_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -58,7 +58,7 @@ def test_a_store_without_room_says_so_wherever_it_is(monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize(
     ("address", "why"), [("s3://bucket/runs", "s3fs"), ("nothing://x", "nothing")]
 )
-def test_an_address_that_needs_more_says_what(address: str, why: str) -> None:
+def test_an_address_that_needs_a_package_names_it(address: str, why: str) -> None:
     with pytest.raises(StoreError, match=why):
         Store(address)
 
@@ -74,5 +74,5 @@ def test_one_process_at_a_time_works_on_a_run(tmp_path: Path) -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_two_runs_of_one_second_have_two_names() -> None:
+def test_two_runs_in_one_second_have_two_names() -> None:
     assert len({new_name("2026-11-21T10-00-00") for _ in range(20)}) > 1

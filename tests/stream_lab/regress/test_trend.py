@@ -7,17 +7,17 @@ from typing import Any
 import pytest
 
 from stream_lab.experiment.evidence import Outcome
+from stream_lab.notebooks.row import Row, Status
 from stream_lab.plots import Picture
 from stream_lab.regress import pictures
 from stream_lab.regress.history import Past
-from stream_lab.regress.row import Row, Status
 from stream_lab.regress.trend import trend
 from tests.stream_lab.regress.examples import RAN_ON, claim, many, past, row
 from tests.stream_lab.regress.reader import Reader
 
 
 def marks(body: str, *, line: int = 0) -> str:
-    """The marks of one line of the first grid, oldest first."""
+    """Return the marks of one line of the first grid, oldest first."""
     grid = body.split('<table class="grid">')[1].split("</table>")[0]
     return "".join(
         one.rpartition(">")[2] for one in grid.split("<tr>")[2 + line].split("</td>")[:-1]
@@ -200,7 +200,7 @@ def test_lines_of_one_picture_differ_by_more_than_colour() -> None:
     assert len({look[2] for look in looks}) == 2
 
 
-def test_nothing_that_the_history_says_is_more_than_text() -> None:
+def test_the_words_of_the_history_become_text_only() -> None:
     bad = '"><script>alert(1)</script>$x'
     made = row(
         "04_it_works", claim(bad, found=bad), title=bad, endpoint=bad, numbers={f"late_{bad}": 0.1}

@@ -1,4 +1,4 @@
-"""Worlds: made once by uv, kept by their content, and told apart from what was asked for."""
+"""Worlds: made once by uv, named by their content, and checked."""
 
 import json
 import os
@@ -18,7 +18,7 @@ PIN = "ipykernel==7.4.0\n"
 
 @pytest.fixture(autouse=True)
 def _cache_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Worlds go into the test's folder; what uv has fetched stays where it is."""
+    """Put worlds into the test's folder, and leave uv's cache where it is."""
     if "UV_CACHE_DIR" not in os.environ:
         found = subprocess.run(
             [_find_uv(), "cache", "dir"], capture_output=True, text=True, check=True
@@ -28,7 +28,7 @@ def _cache_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def python_of_another_version() -> str:
-    """One that is on this machine beside the one that runs this."""
+    """Return the version of another Python on this machine."""
     for minor in ("3.12", "3.13", "3.11"):
         if minor != f"{sys.version_info.major}.{sys.version_info.minor}":
             wanted = _of_pyenv(minor) or minor
@@ -60,9 +60,7 @@ def test_a_world_has_its_python_its_packages_and_a_kernel_of_its_own() -> None:
     assert told.stdout.strip() == "6.31.0"
 
 
-def test_the_same_content_is_made_once_whatever_it_is_called_and_whoever_asks_at_the_same_time() -> (
-    None
-):
+def test_the_same_content_is_made_once_under_any_name_and_by_any_number_of_threads() -> None:
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     with ThreadPoolExecutor(3) as pool:
         made = list(pool.map(lambda name: World(name, version, PIN).environment(), ["a", "b", "c"]))
@@ -93,7 +91,7 @@ def test_a_world_that_was_moved_is_made_again(
     assert Path(again.python).exists()
 
 
-def test_content_tells_worlds_apart(tmp_path: Path) -> None:
+def test_other_content_is_another_world(tmp_path: Path) -> None:
     wheel = tmp_path / "x-1-py3-none-any.whl"
     wheel.write_bytes(b"one")
     worlds = [
@@ -108,7 +106,7 @@ def test_content_tells_worlds_apart(tmp_path: Path) -> None:
     assert worlds[3].digest != before, "a wheel is its content, not its name"
 
 
-def test_what_is_not_pinned_is_resolved_anew_each_day(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unpinned_packages_are_resolved_anew_each_day(monkeypatch: pytest.MonkeyPatch) -> None:
     pinned, loose = World("w", "3.12", PIN), World("w", "3.12", PIN, ("langchain-openai",))
     before = (pinned.digest, loose.digest)
 
@@ -133,7 +131,7 @@ def test_what_is_not_pinned_is_resolved_anew_each_day(monkeypatch: pytest.Monkey
         (World("bad", None, PIN, ("ipykernel==0.0.0",)), "ipykernel==0.0.0"),
     ],
 )
-def test_a_world_that_does_not_resolve_is_told_in_uvs_words_and_leaves_nothing(
+def test_a_world_that_does_not_resolve_is_an_error_in_uvs_words_and_leaves_nothing(
     world: World, why: str, tmp_path: Path
 ) -> None:
     world = World(
@@ -151,7 +149,7 @@ def test_a_world_that_does_not_resolve_is_told_in_uvs_words_and_leaves_nothing(
     ] == []
 
 
-def test_without_uv_it_is_said_how_to_get_it(
+def test_without_uv_the_error_says_how_to_install_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv("UV", raising=False)
@@ -161,12 +159,12 @@ def test_without_uv_it_is_said_how_to_get_it(
         World("w", "3.12", PIN).environment()
 
 
-def test_a_file_of_requirements_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_missing_file_of_requirements_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(WorldError, match=r"the world 'w': none\.txt cannot be read: No such file"):
         World.of("w", WorldSpec(requirements="none.txt"), tmp_path)
 
 
-def test_without_anything_it_is_the_world_that_runs_this() -> None:
+def test_a_world_without_fields_is_this_environment() -> None:
     made = World.of("here", WorldSpec(), Path()).environment()
     assert made.python == sys.executable
     assert made.versions["python"] == ".".join(map(str, sys.version_info[:3]))

@@ -94,7 +94,7 @@ def test_a_folder_that_is_not_empty_is_left_as_it_is(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert (
         done.stderr
-        == f"stream-lab: {tmp_path} is not empty; name a folder that is, or one that is not there yet.\n"
+        == f"stream-lab: {tmp_path} is not empty; name an empty folder, or one that does not exist yet.\n"
     )
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
@@ -135,7 +135,8 @@ def test_an_empty_folder_will_do_and_what_tools_left_behind_is_not_copied(
 
 
 def test_its_requirements_are_those_of_the_project() -> None:
-    stated = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    folders = ("src/stream_deadline", "fake_vllm", "src/stream_lab")
+    stated = "".join((ROOT / each / "pyproject.toml").read_text("utf-8") for each in folders)
     for line in (template() / "requirements.txt").read_text(encoding="utf-8").splitlines():
         name = re.match(r"[\w-]+", line)
         assert name is None or f'"{name[0]}' in stated, line

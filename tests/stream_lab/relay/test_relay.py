@@ -17,15 +17,16 @@ from stream_lab.relay.app import PATHS
 from tests.conftest import ledger, wait
 
 QUESTION = {"question": "Why?"}
-FREED = 1.0  # seconds, wide: the question is whether, not how fast this machine is
+FREED = 5.0  # seconds, wide: the question is whether, not how fast this machine is
 ORPHANED = 1.0
+LIMIT = 8.0  # seconds, after which what is made for nobody ends: it would keep the machine busy
 PIECES = ["/answer", "/blocking"]
 STREAMS = [path for path in PATHS if path not in PIECES]
 
 
 @pytest.fixture(scope="module")
 def gpu() -> Iterator[Endpoint]:
-    with bundled("endless", gap=0.02) as endpoint:
+    with bundled(f"endless+time_limit:seconds={LIMIT}", gap=0.02) as endpoint:
         yield endpoint
 
 
@@ -56,6 +57,7 @@ def freed_after(
     while time.monotonic() - left < within:
         entry = ledger(http, gpu)[known]
         if entry["slot_freed"] is not None:
+            assert entry["end"] == "client left"
             return float(entry["slot_freed"] - left)
         time.sleep(0.01)
     return None
@@ -63,7 +65,7 @@ def freed_after(
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("kind", ["after", "after, hiding"])
-def test_repaired_the_gpu_is_free_as_soon_as_the_caller_has_left(
+def test_after_the_repair_the_gpu_is_free_as_soon_as_the_caller_leaves(
     kind: str, path: str, relays: dict[str, Relay], gpu: Endpoint, http: httpx2.Client
 ) -> None:
     assert freed_after(relays[kind], path, gpu, http) is not None
@@ -71,7 +73,7 @@ def test_repaired_the_gpu_is_free_as_soon_as_the_caller_has_left(
 
 @pytest.mark.parametrize("path", PIECES)
 @pytest.mark.parametrize("kind", ["before", "before, hiding"])
-def test_before_it_an_answer_in_one_piece_was_made_for_nobody(
+def test_before_the_repair_the_gpu_goes_on_with_a_whole_answer_after_the_caller_has_left(
     kind: str, path: str, relays: dict[str, Relay], gpu: Endpoint, http: httpx2.Client
 ) -> None:
     assert freed_after(relays[kind], path, gpu, http, within=ORPHANED) is None
@@ -82,13 +84,13 @@ def test_before_it_an_answer_in_one_piece_was_made_for_nobody(
     reason="openai 2 leaves the connection open under a stream that is cancelled",
 )
 @pytest.mark.parametrize("path", STREAMS)
-def test_a_streaming_response_noticed_by_itself_even_before(
+def test_a_streaming_response_notices_the_disconnect_even_before_the_repair(
     path: str, relays: dict[str, Relay], gpu: Endpoint, http: httpx2.Client
 ) -> None:
     assert freed_after(relays["before"], path, gpu, http) is not None
 
 
-def test_asking_whether_the_caller_is_there_helps_until_a_middleware_hides_it(
+def test_polling_is_disconnected_helps_until_a_middleware_hides_the_disconnect(
     relays: dict[str, Relay], gpu: Endpoint, http: httpx2.Client
 ) -> None:
     assert freed_after(relays["before"], "/polite", gpu, http) is not None
@@ -103,7 +105,7 @@ class TestTheCallersDeadline:
         self, kind: str, path: str, relays: dict[str, Relay], gpu: Endpoint, http: httpx2.Client
     ) -> None:
         answer = http.post(
-            f"{relays[kind].url}{path}", json=QUESTION, headers={"x-timeout-ms": "400"}
+            f"{relays[kind].url}{path}", json=QUESTION, headers={"x-timeout-ms": "1000"}
         )
         assert answer.status_code == 504
         assert answer.json()["error"]["type"] == "deadline_exceeded"
@@ -114,7 +116,7 @@ class TestTheCallersDeadline:
         self, kind: str, path: str, relays: dict[str, Relay], http: httpx2.Client
     ) -> None:
         answer = http.post(
-            f"{relays[kind].url}{path}", json=QUESTION, headers={"x-timeout-ms": "400"}
+            f"{relays[kind].url}{path}", json=QUESTION, headers={"x-timeout-ms": "1000"}
         )
         *tokens, last = answer.text.replace("\r\n", "\n").strip().split("\n\n")
         assert answer.status_code == 200
@@ -122,11 +124,11 @@ class TestTheCallersDeadline:
         assert last.startswith("event: error\ndata: ")
         assert json.loads(last.partition("data: ")[2])["error"]["type"] == "deadline_exceeded"
 
-    def test_a_text_that_has_begun_is_cut_so_that_nobody_takes_it_for_whole(
+    def test_a_text_that_has_begun_is_cut_so_that_it_does_not_look_whole(
         self, kind: str, relays: dict[str, Relay], http: httpx2.Client
     ) -> None:
         with pytest.raises(httpx2.RemoteProtocolError, match="incomplete"):
-            http.post(f"{relays[kind].url}/text", json=QUESTION, headers={"x-timeout-ms": "400"})
+            http.post(f"{relays[kind].url}/text", json=QUESTION, headers={"x-timeout-ms": "1000"})
 
 
 def test_a_middleware_that_hides_a_failure_makes_a_half_look_whole_unless_the_repair_is_outside_of_it(
@@ -164,7 +166,7 @@ def test_a_gpu_that_stopped_by_itself_proves_nothing() -> None:
     with bundled("abort:after=3", gap=0.01) as short, Relay("before", short) as relay:
         request = leave(relay, short, "/answer", after=0.5, watch=0.2)
     assert isinstance(request.server, Unknown)
-    assert "not running when the caller left" in request.server
+    assert "not running when the client disconnected" in request.server
 
 
 @pytest.mark.parametrize("said", ["-5", "0", "abc", "", "99999999999", "1.5"])
@@ -185,7 +187,7 @@ def test_a_relay_that_does_not_start_says_why(
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", "/nowhere")
     monkeypatch.setattr("sys.executable", "/bin/false")
-    with pytest.raises(ProcessError, match="did not start: it said nothing"):
+    with pytest.raises(ProcessError, match="did not start: it printed nothing"):
         Relay("after", gpu)
 
 

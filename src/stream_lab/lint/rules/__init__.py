@@ -1,4 +1,4 @@
-"""All rules. A new one is a function, a `Rule` beside it and a line here."""
+"""All rules. To add one, write a function and a `Rule`, and list it here."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""Calls that hold the event loop, and with it every other stream of the process."""
+"""Calls that block the event loop, and with it every other stream of the process."""
 
 import ast
 from collections.abc import Iterator
@@ -9,8 +9,11 @@ from stream_lab.lint.module import Module, method, written
 from stream_lab.lint.rule import Hit, Rule
 
 BLOCKING: Final = frozenset(
-    "openai.ChatCompletion.create openai.Completion.create openai.Embedding.create openai.Image.create "  # before its version 1
-    "time.sleep urllib.request.urlopen subprocess.run subprocess.call subprocess.check_call subprocess.check_output os.system".split()
+    # OpenAI before its version 1
+    "openai.ChatCompletion.create openai.Completion.create openai.Embedding.create "
+    "openai.Image.create "
+    "time.sleep urllib.request.urlopen subprocess.run subprocess.call subprocess.check_call "
+    "subprocess.check_output os.system".split()
 )
 REQUESTS: Final = ("get", "post", "put", "patch", "delete", "head", "options", "request")
 SYNCHRONOUS: Final = BLOCKING | {
@@ -18,7 +21,8 @@ SYNCHRONOUS: Final = BLOCKING | {
 }
 TWINS: Final = frozenset({"invoke", "batch", "stream"})
 HANDS_ON: Final = frozenset(
-    "asyncio.create_task asyncio.ensure_future asyncio.gather asyncio.wait_for asyncio.shield asyncio.wait".split()
+    "asyncio.create_task asyncio.ensure_future asyncio.gather asyncio.wait_for asyncio.shield "
+    "asyncio.wait".split()
 )
 SENDS: Final = frozenset(
     "create parse stream generate retrieve get post put patch delete request send".split()
@@ -26,7 +30,7 @@ SENDS: Final = frozenset(
 
 
 def blocks(module: Module, call: ast.Call) -> str:
-    """What blocks here, for a sentence; empty: nothing that one can be sure of."""
+    """Return the blocking call, for a sentence. Empty: it does not surely block."""
     name = module.dotted(call.func)
     if name in SYNCHRONOUS:
         return f"`{name}(…)`"
@@ -40,7 +44,7 @@ def blocks(module: Module, call: ast.Call) -> str:
 
 
 def invokes(module: Module, call: ast.Call) -> str:
-    """The synchronous call of a runnable, for a sentence; empty: it is none, or one cannot be sure."""
+    """Return a runnable's synchronous call, for a sentence. Empty: it is not surely one."""
     if (
         method(call) not in TWINS
         or not isinstance(call.func, ast.Attribute)
@@ -50,7 +54,8 @@ def invokes(module: Module, call: ast.Call) -> str:
     receiver = call.func.value
     if not is_runnable(module, receiver):
         return ""
-    # Many things have a `stream` or a `batch`; one that is known only by an everyday name has to be near LangChain.
+    # Many things have a `stream` or a `batch`. A receiver that is known only by an everyday name
+    # counts only in a module that imports LangChain.
     sure = (
         call.func.attr == "invoke"
         or kind(module, receiver) is not None
@@ -62,7 +67,7 @@ def invokes(module: Module, call: ast.Call) -> str:
 
 
 def _is_awaited(module: Module, call: ast.Call) -> bool:
-    """Whether it is another library's asynchronous method of that name, or gives what has to be awaited."""
+    """Tell whether the call returns an awaitable, as other libraries' methods of that name do."""
     above = module.parent.get(call)
     if isinstance(above, ast.Assign) and isinstance(above.targets[0], ast.Name):
         waited: list[ast.expr] = [each.iter for each in module.all(ast.AsyncFor)] + [
@@ -112,7 +117,7 @@ def _blocking(module: Module) -> Iterator[Hit]:
 
 
 def handlers(module: Module) -> Iterator[ast.ClassDef]:
-    """The classes of LangChain's callbacks."""
+    """Yield the classes that handle LangChain's callbacks."""
     for each in module.all(ast.ClassDef):
         if any(
             module.dotted(base).endswith(("CallbackHandler", "AsyncIteratorCallback"))
@@ -122,7 +127,7 @@ def handlers(module: Module) -> Iterator[ast.ClassDef]:
 
 
 def is_callback(module: Module, function: ast.AST) -> bool:
-    """Whether LangChain calls it while a stream flows."""
+    """Tell whether LangChain calls this function while a stream flows."""
     above = module.parent.get(function)
     return (
         isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
@@ -139,37 +144,46 @@ def _in_callbacks(module: Module) -> Iterator[Hit]:
             continue
         assert isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
         if isinstance(function, ast.FunctionDef) and function.name != "on_llm_new_token":
-            continue  # in a thread, once or twice for an answer
+            continue  # runs in a thread, once or twice for each answer
         if it := blocks(module, call):
             yield Hit(call, it)
 
 
 INVOKE_IN_ASYNC: Final = Rule(
     id="invoke-in-async",
-    says="{it} blocks the event loop until the whole answer is there: every other stream of this process stands still meanwhile.",
+    says="{it} blocks the event loop until the whole answer is there: "
+    "every other stream of this process stands still in the meantime.",
     example="`chain.invoke`",
-    remedy="`await` the asynchronous twin (`ainvoke`, `abatch`, `astream`), or give it a thread, `await asyncio.to_thread(…)`.",
-    reason="A loop has one thread. Only what was made by LangChain in the same file, or is called chain, model, llm, agent or graph. Not in tests.",
+    remedy="`await` the asynchronous twin (`ainvoke`, `abatch`, `astream`), "
+    "or run it in a thread: `await asyncio.to_thread(…)`.",
+    reason="An event loop has one thread. The rule covers objects that LangChain made in the same "
+    "file, or that are called chain, model, llm, agent or graph. Not in tests.",
     words=(".invoke", ".batch", ".stream"),
     look=_invoke,
     in_tests=False,
 )
 BLOCKING_IN_ASYNC: Final = Rule(
     id="blocking-in-async",
-    says="{it} blocks the event loop: every stream of this process stands still until it returns, and no time-out fires on time.",
+    says="{it} blocks the event loop: every stream of this process stands still until it returns, "
+    "and no time-out fires on time.",
     example="`time.sleep(…)`",
-    remedy="`await asyncio.sleep(…)`, an asynchronous client (`AsyncOpenAI`, `httpx.AsyncClient`), or `await asyncio.to_thread(…)`.",
-    reason="A loop has one thread. Sleeps, requests, sub-processes and synchronous clients of OpenAI, Anthropic and httpx; files are left alone. Not in tests.",
+    remedy="`await asyncio.sleep(…)`, an asynchronous client (`AsyncOpenAI`, `httpx.AsyncClient`), "
+    "or `await asyncio.to_thread(…)`.",
+    reason="An event loop has one thread. The rule covers sleeps, requests, sub-processes and "
+    "synchronous clients of OpenAI, Anthropic and httpx, but not file access. Not in tests.",
     words=("async def",),
     look=_blocking,
     in_tests=False,
 )
 CALLBACK_BLOCKS: Final = Rule(
     id="callback-blocks",
-    says="{it} holds the stream up: LangChain waits for each callback before it hands the next chunk over.",
+    says="{it} delays the stream: LangChain waits for each callback before it passes on the next "
+    "chunk.",
     example="`requests.post(…)`",
-    remedy="Put the event into a queue and let a thread do the rest, as the `SafeHandler` does that `stream-lab new-relay` writes.",
-    reason="An asynchronous callback blocks the loop as well; a synchronous one runs in a thread, and is looked at where it runs for each token.",
+    remedy="Put the event into a queue and let a thread do the rest, "
+    "as `SafeHandler` does in the project that `stream-lab new-relay` writes.",
+    reason="An asynchronous callback blocks the event loop as well. A synchronous one runs in a "
+    "thread, so only the one that runs for each token is checked.",
     words=("CallbackHandler",),
     look=_in_callbacks,
     in_tests=False,

@@ -1,4 +1,4 @@
-"""Callbacks that cut a stream, and those that only seem to."""
+"""Callbacks that cut a stream, and callbacks whose errors have no effect."""
 
 import ast
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ BASES: Final = ("BaseCallbackHandler", "AsyncCallbackHandler")
 def _can_cut(module: Module) -> Iterator[Hit]:
     for handler in handlers(module):
         if any("AsyncIterator" in module.dotted(base) for base in handler.bases):
-            continue  # it is the stream
+            continue  # this handler is the stream itself
         if (statement := _raises_errors(module, handler)) is not None and not _catches_all(
             module, handler
         ):
@@ -38,7 +38,7 @@ def _raises_errors(module: Module, handler: ast.ClassDef) -> ast.stmt | None:
 
 
 def _catches_all(module: Module, handler: ast.ClassDef) -> bool:
-    """Whether each of its callbacks is one `try` that lets nothing out."""
+    """Tell whether each callback of a handler is one `try` that lets no error out."""
     callbacks = [each for each in handler.body if is_callback(module, each)]
     return bool(callbacks) and all(
         _is_one_try(module, each)
@@ -72,7 +72,7 @@ def _unheard(module: Module) -> Iterator[Hit]:
             or len(handler.bases) != 1
             or not module.dotted(handler.bases[0]).endswith(BASES)
         ):
-            continue  # it, or what it is made from, may have asked for it
+            continue  # the handler, or a base class, may set `raise_error`
         for each in module.all(ast.Raise):
             function = module.function(each)
             if (
@@ -83,7 +83,7 @@ def _unheard(module: Module) -> Iterator[Hit]:
                 continue
             raised = each.exc.func if isinstance(each.exc, ast.Call) else each.exc
             if raised is not None and module.dotted(raised) == "NotImplementedError":
-                continue  # LangChain asks another method then
+                continue  # LangChain then calls another method
             if not _is_caught(module, each, function):
                 assert isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
                 yield Hit(each, f"`raise` in `{function.name}`")
@@ -108,17 +108,22 @@ CALLBACK_CAN_CUT: Final = Rule(
     id="callback-can-cut",
     says="`raise_error = True`: any error of {it} cuts the stream that it watches.",
     example="`Metrics`",
-    remedy="Leave it at False, or wrap what is not part of the answer, as the `SafeHandler` does that `stream-lab new-relay` writes.",
-    reason="Notebook 10, section 6. Not where each callback is one `try` that lets nothing out, nor for an `AsyncIteratorCallbackHandler`, which is the stream.",
+    remedy="Leave it at False, or wrap what is not part of the answer, "
+    "as `SafeHandler` does in the project that `stream-lab new-relay` writes.",
+    reason="Notebook 10, section 6. The rule skips handlers in which each callback is one `try` "
+    "that lets no error out, and `AsyncIteratorCallbackHandler`, which is the stream itself.",
     words=("raise_error",),
     look=_can_cut,
 )
 CALLBACK_UNHEARD: Final = Rule(
     id="callback-unheard",
-    says="{it} stops nothing: LangChain writes a warning and the stream goes on, since this handler does not set `raise_error`.",
+    says="{it} does not stop the stream: LangChain logs a warning and goes on, since this handler "
+    "does not set `raise_error`.",
     example="`raise` in `on_llm_new_token`",
-    remedy="To end a stream, leave the loop that reads it, or bound it: `with deadline(seconds):`, `ChatVllm(timeout=…)`.",
-    reason="LangChain's default is False, for synchronous and asynchronous handlers alike (docs/cutoffs.md).",
+    remedy="To end a stream, leave the loop that reads it, or bound it: "
+    "`with deadline(seconds):`, `ChatVllm(timeout=…)`.",
+    reason="LangChain's default is False, for synchronous and asynchronous handlers alike "
+    "(docs/cutoffs.md).",
     words=("CallbackHandler",),
     look=_unheard,
 )

@@ -1,4 +1,4 @@
-"""Loops inside loops, and what belongs to a loop that is closed."""
+"""Event loops inside event loops, and clients that outlive their loop."""
 
 import ast
 import math
@@ -27,14 +27,14 @@ def _run_in_loop(module: Module) -> Iterator[Hit]:
         if name not in RUNS and method(call) != "run_until_complete":
             continue
         if patched <= call.lineno:
-            continue  # it runs, and what that costs is told once, at the patch
+            continue  # it runs; the finding at the patch says what that costs
         function = module.function(call)
         if isinstance(function, ast.AsyncFunctionDef) or (function is None and module.loop_runs):
             yield Hit(call, f"`{name or 'run_until_complete'}(…)`")
 
 
 def _patched(module: Module) -> float:
-    """The line from which on loops nest; infinite: none, zero: in some function, whenever that is called."""
+    """Return the line from which on loops can nest. Infinite: none. Zero: inside a function."""
     patches = [call for call in module.all(ast.Call) if module.dotted(call.func) in NESTING]
     return min((0 if module.function(call) else call.lineno for call in patches), default=math.inf)
 
@@ -63,10 +63,8 @@ def _client_across_loops(module: Module) -> Iterator[Hit]:
             continue
         repeated = _is_repeated(module, call)
         for name in sorted(_names(module, call.args[0]) & clients):
-            block = (
-                id(module.block(module.statement(call))),
-                name,
-            )  # one after the other; arms of an `if` are not
+            # Statements of one block run one after the other; the arms of an `if` do not.
+            block = (id(module.block(module.statement(call))), name)
             seen[block] = seen.get(block, 0) + (2 if repeated else 1)
             if seen[block] == 2:
                 yield Hit(call, f"`{name}`")
@@ -82,7 +80,7 @@ def _is_repeated(module: Module, call: ast.Call) -> bool:
 
 
 def _names(module: Module, expression: ast.AST, depth: int = 4) -> set[str]:
-    """The names in an expression, and in the functions of this module that it calls."""
+    """Return the names in an expression, and in this module's functions that it calls."""
     names = {each.id for each in ast.walk(expression) if isinstance(each, ast.Name)}
     if depth:
         functions = {each.name: each for each in module.definitions}
@@ -94,29 +92,37 @@ def _names(module: Module, expression: ast.AST, depth: int = 4) -> set[str]:
 
 RUN_IN_LOOP: Final = Rule(
     id="run-in-running-loop",
-    says="{it} stands where a loop is running already: it raises a RuntimeError, and the coroutine that it was given never runs.",
+    says="{it} is called where an event loop is already running: it raises a RuntimeError, and the "
+    "coroutine never runs.",
     example="`asyncio.run(…)`",
-    remedy="`await` the coroutine; what must stay synchronous gets a thread, `await asyncio.to_thread(function)`.",
-    reason="Notebook 12. In functions with `async`, in cells of notebooks, and where the outermost lines await.",
+    remedy="`await` the coroutine. Run what must stay synchronous in a thread: "
+    "`await asyncio.to_thread(function)`.",
+    reason="Notebook 12. The rule covers `async` functions, cells of notebooks, and modules that "
+    "await at the outermost level.",
     words=("asyncio", "anyio", "uvloop", "run_until_complete"),
     look=_run_in_loop,
 )
 NEST_ASYNCIO: Final = Rule(
     id="nest-asyncio",
-    says="{it} changes asyncio for the whole process and for good: a run inside a run makes the time-outs outside of it late, or loses them.",
+    says="{it} changes asyncio for the whole process and for good: a run inside a run delays the "
+    "time-outs outside of it, or loses them.",
     example="`nest_asyncio.apply()`",
-    remedy="`await`, or `await asyncio.to_thread(…)` around what calls `asyncio.run`; where nothing else is left, bound the model: `ChatVllm(timeout=…)`.",
-    reason="Notebook 12. It is no longer maintained, breaks `asyncio.timeout` on Python 3.14 and refuses uvloop.",
+    remedy="`await`, or `await asyncio.to_thread(…)` around the code that calls `asyncio.run`. "
+    "If neither is possible, bound the model: `ChatVllm(timeout=…)`.",
+    reason="Notebook 12. nest_asyncio is no longer maintained, breaks `asyncio.timeout` on "
+    "Python 3.14 and refuses uvloop.",
     words=("nest_asyncio", "nesting"),
     look=_nesting,
 )
 CLIENT_ACROSS_LOOPS: Final = Rule(
     id="client-across-loops",
-    says="{it} is made once and used by several runs: each `asyncio.run` has a loop of its own, and a connection that an earlier one left in "
-    "the pool fails with “Event loop is closed”.",
+    says="{it} is made once and used by several runs: each `asyncio.run` has its own loop, and a "
+    "pooled connection from an earlier loop fails with “Event loop is closed”.",
     example="`model`",
-    remedy="One `asyncio.run` around everything, and `await` inside; or `ChatVllm`, which keeps a client for each loop.",
-    reason="Notebook 12: every second run fails, or sends its request twice. Said for runs one after the other or in a loop, not for the arms of an `if`.",
+    remedy="Use one `asyncio.run` around everything and `await` inside, "
+    "or `ChatVllm`, which keeps a client for each loop.",
+    reason="Notebook 12: every second run fails, or sends its request twice. The rule covers runs "
+    "one after the other or in a loop, but not the arms of an `if`.",
     words=("asyncio", "anyio", "uvloop"),
     look=_client_across_loops,
 )

@@ -1,4 +1,4 @@
-"""Time-outs that do not hold: across `yield`, around a thread, for each read."""
+"""Time-outs that do not hold: across a `yield`, around a thread, or per read."""
 
 import ast
 from collections.abc import Iterator
@@ -9,11 +9,12 @@ from stream_lab.lint.module import Module, is_constant, keyword, method, written
 from stream_lab.lint.rule import Hit, Rule
 
 SCOPES: Final = frozenset(
-    "asyncio.timeout asyncio.timeout_at async_timeout.timeout async_timeout.timeout_at anyio.fail_after anyio.move_on_after "
-    "anyio.CancelScope trio.fail_after trio.fail_at trio.move_on_after trio.move_on_at trio.CancelScope stream_deadline.deadline".split()
+    "asyncio.timeout asyncio.timeout_at async_timeout.timeout async_timeout.timeout_at "
+    "anyio.fail_after anyio.move_on_after anyio.CancelScope trio.fail_after trio.fail_at "
+    "trio.move_on_after trio.move_on_at trio.CancelScope stream_deadline.deadline".split()
 )
 MAKE_CONTEXT_MANAGERS: Final = ("contextmanager", "fixture")
-"""How the names of decorators end that turn a generator into something that one task enters and leaves."""
+"""Endings of decorators that turn a generator into a context manager, which one task uses."""
 
 
 def _across_yield(module: Module) -> Iterator[Hit]:
@@ -35,7 +36,10 @@ def _across_yield(module: Module) -> Iterator[Hit]:
 
 
 def _is_context_manager(module: Module, function: ast.AsyncFunctionDef) -> bool:
-    """By its decorator; or by its shape, one `yield` that is not repeated, as FastAPI's dependencies have it."""
+    """Tell whether one task enters and leaves this generator.
+
+    Its decorator says so, or its shape: one `yield` outside of loops, as in FastAPI's dependencies.
+    """
     for decorator in function.decorator_list:
         name = module.dotted(decorator.func if isinstance(decorator, ast.Call) else decorator)
         if name.endswith(MAKE_CONTEXT_MANAGERS):
@@ -97,7 +101,7 @@ def _is_bounded_here(module: Module, call: ast.Call) -> bool:
 
 
 def _answers(module: Module, work: ast.Attribute) -> bool:
-    """Whether it is a blocking call of a model, without a bound of its own."""
+    """Tell whether it is a blocking call of a model that has no bound."""
     if work.attr in ("invoke", "batch", "stream"):
         return is_runnable(module, work.value) and kind(module, work.value) is not Kind.BOUNDED
     base: ast.expr = work
@@ -127,7 +131,7 @@ def _per_read(module: Module) -> Iterator[Hit]:
             continue
         given = keyword(call, "timeout", "request_timeout")
         if given is None or is_constant(given, None) or isinstance(given, ast.Call | ast.Tuple):
-            continue  # phases, which are not taken for a total
+            continue  # a time-out for each phase is not mistaken for a total
         yield Hit(call, f"`{last}(timeout={written(given, 20).strip('`')})`")
 
 
@@ -137,29 +141,36 @@ def _streams(call: ast.Call) -> bool:
 
 SCOPE_ACROSS_YIELD: Final = Rule(
     id="scope-across-yield",
-    says="{it} is held across a `yield`: when it fires it cancels the task that entered it, which by then is at work elsewhere or, in a chain, "
-    "has ended, and the deadline passes unheard.",
+    says="{it} is held across a `yield`: it cancels the task that entered it, which by then runs "
+    "other code or, in a chain, has ended, so the deadline passes without effect.",
     example="`asyncio.timeout(45)`",
-    remedy="Bound the stream from outside, `bounded(stream, seconds)`, or the model, `ChatVllm(timeout=…)`; or leave the scope before each `yield`.",
-    reason="Notebook 05; PEP 789. Generators with one `yield` outside of loops, `@asynccontextmanager` and fixtures are left alone.",
+    remedy="Bound the stream from outside, `bounded(stream, seconds)`, or the model, "
+    "`ChatVllm(timeout=…)`; or leave the scope before each `yield`.",
+    reason="Notebook 05; PEP 789. The rule skips generators with one `yield` outside of loops, "
+    "`@asynccontextmanager` and fixtures.",
     words=("timeout", "fail_a", "move_on_a", "CancelScope", "deadline"),
     look=_across_yield,
 )
 THREAD_OUTLIVES_TIMEOUT: Final = Rule(
     id="thread-outlives-timeout",
-    says="The time-out ends the wait for {it}, not the thread: the call goes on, and so does the GPU.",
+    says="The time-out ends the wait for {it} but not the thread: "
+    "the call goes on, and so does the GPU.",
     example="`chain.invoke`",
-    remedy="`await chain.ainvoke(…)`, which a time-out can cancel; or `ChatVllm(timeout=…)`, which is bounded in a thread too.",
+    remedy="`await chain.ainvoke(…)`, which a time-out can cancel; "
+    "or `ChatVllm(timeout=…)`, which is bounded in a thread too.",
     reason="Notebook 12: a thread cannot be stopped from outside.",
     words=("to_thread", "run_in_executor", "run_in_threadpool", "run_sync"),
     look=_around_thread,
 )
 TIMEOUT_PER_READ: Final = Rule(
     id="timeout-per-read",
-    says="{it} bounds each read of the socket, not the whole answer: a stream that goes on talking is never cut.",
+    says="{it} bounds each read of the socket and not the whole answer: "
+    "a stream that keeps sending is never cut.",
     example="`ChatOpenAI(timeout=45)`",
-    remedy="`ChatVllm(timeout=…)` bounds the whole; with OpenAI's own client, `bounded(stream, seconds)`, or `bounded_sync`.",
-    reason="Notebook 02. Said only where the same module streams and nothing of stream_deadline is imported. Not in tests.",
+    remedy="`ChatVllm(timeout=…)` bounds the whole answer; with OpenAI's own client, use "
+    "`bounded(stream, seconds)` or `bounded_sync`.",
+    reason="Notebook 02. The rule applies only if the same module streams and imports nothing from "
+    "stream_deadline. Not in tests.",
     words=("timeout",),
     look=_per_read,
     in_tests=False,

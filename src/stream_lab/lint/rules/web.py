@@ -1,4 +1,4 @@
-"""What web handlers do to their streams."""
+"""Mistakes that web handlers make with their streams."""
 
 import ast
 from collections.abc import Iterator, Sequence
@@ -32,7 +32,7 @@ def _is_stream(module: Module, expression: ast.expr) -> bool:
 
 def _collected(module: Module) -> Iterator[Hit]:
     if module.uses("stream_deadline.asgi"):
-        return  # its middleware listens for the caller, so that to collect is a choice
+        return  # its middleware listens for the client, so collecting is a choice
     for comprehension in module.comprehensions:
         stream = comprehension.generators[0].iter
         above = module.parent.get(comprehension)
@@ -60,7 +60,7 @@ def _collected(module: Module) -> Iterator[Hit]:
 
 
 def _is_told_at_once(module: Module, node: ast.AST) -> bool:
-    """Whether a web handler collects, or a generator does before it yields."""
+    """Tell whether a web handler collects, or a generator before its first `yield`."""
     function = module.function(node)
     if function is None or isinstance(function, ast.Lambda):
         return False
@@ -71,7 +71,7 @@ def _is_told_at_once(module: Module, node: ast.AST) -> bool:
 
 
 def _only_collects(module: Module, loop: ast.For | ast.AsyncFor) -> bool:
-    """Whether nothing leaves the loop but at its end."""
+    """Tell whether a loop passes nothing on before its end."""
     for wait in module.inside(loop, ast.Await):
         if not any(parent is loop.iter for parent in module.above(wait)):
             return False
@@ -123,13 +123,13 @@ def _disconnect_hidden(modules: Sequence[Module]) -> Iterator[tuple[Module, Hit]
                     module,
                     Hit(
                         call,
-                        f"`is_disconnected()`, behind the middleware of {where.path.name}:{line},",
+                        f"`is_disconnected()` behind the middleware of {where.path.name}:{line}",
                     ),
                 )
 
 
 def _hides(module: Module) -> int:
-    """The line of a middleware that hides who has left; 0: there is none."""
+    """Return the line of a middleware that hides the client's disconnect. 0: there is none."""
     for each in module.all(ast.ClassDef):
         if any(module.dotted(base).endswith(".BaseHTTPMiddleware") for base in each.bases):
             return each.lineno
@@ -147,7 +147,7 @@ def _hides(module: Module) -> int:
 
 
 def _application(path: Path) -> Path:
-    """The outermost package around a file; its folder, if there is none."""
+    """Return the outermost package around a file, or its folder if there is none."""
     folder = path.resolve().parent
     while (folder / "__init__.py").exists() and (folder.parent / "__init__.py").exists():
         folder = folder.parent
@@ -156,30 +156,37 @@ def _application(path: Path) -> Path:
 
 STREAM_COLLECTED: Final = Rule(
     id="stream-collected",
-    says="The stream is collected before anything is sent: its reader sees nothing until the end, and the handler does not notice a caller "
-    "that leaves.",
+    says="The stream is collected before anything is sent: its reader sees nothing until the end, "
+    "and the handler does not notice a client that disconnects.",
     example="",
-    remedy="A `StreamingResponse` over `chain.astream(…)`; where the whole is meant, `ainvoke` says so, and `DeadlineMiddleware` listens for the caller.",
-    reason="Notebooks 09 and 10, section 1. In web handlers (`@app.post(…)`), and in generators that yield only afterwards. Not in tests.",
+    remedy="Return a `StreamingResponse` over `chain.astream(…)`. If the whole answer is meant, "
+    "`ainvoke` says so, and `DeadlineMiddleware` notices the disconnect.",
+    reason="Notebooks 09 and 10, section 1. The rule covers web handlers (`@app.post(…)`) and "
+    "generators that yield only afterwards. Not in tests.",
     words=("astream", ".stream("),
     look=_collected,
     in_tests=False,
 )
 LENGTH_PROMISED: Final = Rule(
     id="length-promised",
-    says="A stream of events promises its length: if it keeps to less the client sees a broken body, if it says more the server raises.",
+    says="A stream of events declares its length: if it sends less, the client sees a broken body; "
+    "if it sends more, the server raises.",
     example="",
-    remedy="Promise no length.",
-    reason="Notebook 10, section 2. For `text/event-stream` only; the length of a file is known.",
+    remedy="Leave out the `Content-Length` header.",
+    reason="Notebook 10, section 2. The rule covers only `text/event-stream`; "
+    "the length of a file is known.",
     words=("StreamingResponse", "EventSourceResponse"),
     look=_length_promised,
 )
 DISCONNECT_HIDDEN: Final = Rule(
     id="disconnect-hidden",
-    says="{it} does not become true when the caller leaves: a `BaseHTTPMiddleware` keeps it from the handler.",
+    says="{it} does not become true when the client disconnects: a `BaseHTTPMiddleware` keeps that "
+    "from the handler.",
     example="`is_disconnected()`",
-    remedy="`app.add_middleware(DeadlineMiddleware)`, added last but for `CORSMiddleware`, hears first and ends the work; or write the other one as plain ASGI.",
-    reason='Notebook 09. `@app.middleware("http")` makes one too. Looked for in the same package.',
+    remedy="Call `app.add_middleware(DeadlineMiddleware)` last, except for `CORSMiddleware`: it "
+    "notices the disconnect first and ends the work. Or write the other middleware as plain ASGI.",
+    reason='Notebook 09. `@app.middleware("http")` makes a `BaseHTTPMiddleware` too. '
+    "The rule looks for both in the same package.",
     words=("is_disconnected", "BaseHTTPMiddleware", "middleware("),
     across=_disconnect_hidden,
 )

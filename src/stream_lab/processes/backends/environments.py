@@ -1,4 +1,4 @@
-"""Environments for servers that others wrote: made once, in the cache, with pip."""
+"""Environments for servers of other projects, made once in the cache with pip."""
 
 import os
 import shutil
@@ -15,14 +15,14 @@ from stream_lab.processes.backends.recipe import Environment, Place, Recipe
 
 
 class RealServerError(LabError):
-    """Raised when a real server cannot be set up or started; the text says why and what to do."""
+    """Raised when a real server cannot be set up or started; the text says why."""
 
 
 def place_for(recipe: Recipe, port: int, console: Console) -> Place:
-    """Install what is missing, make the model, and return where.
+    """Install what a recipe needs, make its model, and return its place.
 
     Raises:
-        RealServerError: there is no room, or something failed.
+        RealServerError: the disk is full, or a command failed.
     """
     folder = cache_folder(recipe.environment.name)
     with FileLock(folder / "lock"):
@@ -35,12 +35,12 @@ def place_for(recipe: Recipe, port: int, console: Console) -> Place:
 
 
 def install(environment: Environment, console: Console) -> Path:
-    """Return the interpreter of an environment, installed if need be.
+    """Return the interpreter of an environment, and install it if necessary.
 
-    It is installed anew if the last time broke off, or was of other packages.
+    It is installed again if the last installation was interrupted, or had other packages.
 
     Raises:
-        RealServerError: there is no room, or it failed.
+        RealServerError: the disk is full, or the installation failed.
     """
     folder = cache_folder(environment.name)
     venv = folder / "venv"
@@ -51,15 +51,17 @@ def install(environment: Environment, console: Console) -> Path:
     free = shutil.disk_usage(folder).free
     if free < environment.disk:
         raise RealServerError(
-            f"The installation needs {environment.disk / 1e9:.0f} GB on disk and there are {free / 1e9:.1f}; "
+            f"The installation needs {environment.disk / 1e9:.0f} GB on disk, "
+            f"and {free / 1e9:.1f} GB are free; "
             f"make room in {home(folder)}."
         )
     shutil.rmtree(venv, ignore_errors=True)
     with console.status(
-        f"Installing {environment.packages[0]}: {environment.minutes}, this once …"
+        f"Installing {environment.packages[0]} (only once): {environment.minutes} …"
     ):
         _run([sys.executable, "-m", "venv", str(venv)])
-        # pip, not uv: it honours a machine's own store of wheels (PIP_FIND_LINKS), and torch is the large part of this.
+        # pip and not uv, since it honours a machine's own store of wheels (PIP_FIND_LINKS), and
+        # torch is most of the download.
         pip = [str(python), "-m", "pip", "--quiet", "--disable-pip-version-check"]
         _run([*pip, "install", *environment.packages], environment.variables)
         if environment.unwanted:
@@ -69,7 +71,7 @@ def install(environment: Environment, console: Console) -> Path:
 
 
 def home(path: Path) -> str:
-    """Write a path as people do, with ~ for their home."""
+    """Return a path with ~ for the user's home folder."""
     return str(path).replace(str(Path.home()), "~", 1)
 
 
@@ -86,7 +88,7 @@ def _run(command: list[str], variables: dict[str, str] | None = None) -> None:
             "no reason given"
         ]
         hint = (
-            " Tell pip where PyTorch's CPU wheels are, with PIP_EXTRA_INDEX_URL or PIP_FIND_LINKS."
+            " Name an index with PyTorch's CPU wheels in PIP_EXTRA_INDEX_URL or PIP_FIND_LINKS."
             if "torch" in lines[-1]
             else ""
         )

@@ -12,7 +12,10 @@ ENVIRONMENT = Environment("litellm", packages=("litellm[proxy]==1.106.2",), disk
 def litellm(upstream: str, model: str, **settings: Any) -> Recipe:
     """Return the recipe of a LiteLLM proxy.
 
-    `upstream`: the server behind it, ending in /v1. `settings`: of the model, as `timeout=2`.
+    Args:
+        upstream: the address of the server behind it, which ends in /v1.
+        model: the name of that server's model.
+        settings: settings of the model, for example `timeout=2`.
     """
     chosen = {
         "model": f"openai/{model}",
@@ -23,7 +26,7 @@ def litellm(upstream: str, model: str, **settings: Any) -> Recipe:
     }
     configuration = {
         "model_list": [{"model_name": MODEL, "litellm_params": chosen}],
-        # Only this machine reaches it, and all it guards is a fake.
+        # The proxy is reachable only from this machine, and guards a fake.
         "general_settings": {"dangerously_permit_weak_or_unset_master_key": True},
     }
 

@@ -1,4 +1,4 @@
-"""llama.cpp behind llama-cpp-python's server, with a small random-weight model in its own format."""
+"""llama.cpp behind llama-cpp-python's server, with a small random-weight model."""
 
 from pathlib import Path
 
@@ -14,9 +14,10 @@ def _prepare(place: Place) -> dict[Path, list[str]]:
 
 def _command(place: Place) -> list[str]:
     return [
-        str(place.python), "-m", "llama_cpp.server", "--model", str(place.folder / "small.gguf"), "--model_alias", MODEL,
-        "--n_ctx", "16384", "--host", "127.0.0.1", "--port", str(place.port), "--verbose", "False",
-    ]  # fmt: skip
+        *(str(place.python), "-m", "llama_cpp.server", "--model", str(place.folder / "small.gguf")),
+        *("--model_alias", MODEL, "--n_ctx", "16384", "--verbose", "False"),
+        *("--host", "127.0.0.1", "--port", str(place.port)),
+    ]
 
 
 LLAMA_CPP = Recipe(
@@ -26,7 +27,7 @@ LLAMA_CPP = Recipe(
         packages=("llama-cpp-python[server]==0.3.36", "gguf==0.19.0"),
         disk=2e9,
         minutes="it is compiled, ten minutes or more; needs a C++ compiler and cmake",
-        # What a server of text needs, and no more; compiled for any machine.
+        # Only what a server of text needs, compiled for any machine.
         variables={"CMAKE_ARGS": "-DLLAVA_BUILD=OFF -DGGML_NATIVE=OFF -DLLAMA_CURL=OFF"},
     ),
     _command,
@@ -34,7 +35,6 @@ LLAMA_CPP = Recipe(
     prepare=_prepare,
     ready="/v1/models",
     memory=1e9,
-    extra_body={
-        "logit_bias": {"2": -100}
-    },  # it takes ignore_eos, and does nothing with it; 2 is the end token
+    # The server accepts ignore_eos, but without an effect; 2 is the end token.
+    extra_body={"logit_bias": {"2": -100}},
 )

@@ -1,6 +1,6 @@
-"""Write a random-weight Llama as GGUF, with a tokenizer of its own. Nothing is downloaded.
+"""Write a random-weight Llama as GGUF, with its own tokenizer. Nothing is downloaded.
 
-Runs in llama.cpp's own environment, which has gguf: `python random_gguf.py FILE`.
+Run it in llama.cpp's environment, which has gguf: `python random_gguf.py FILE`.
 """
 
 import sys
@@ -17,10 +17,11 @@ TEMPLATE = (
 
 
 def vocabulary() -> tuple[list[str], list[int]]:
-    """The tokens and their kinds: the special ones, a line's end, the letters, and invented words.
+    """Return the tokens and their kinds: special ones, a newline, letters, and invented words.
 
-    No token is half a character. A random model would say one sooner or later, and llama-cpp-python's stream holds back all that follows
-    it, at a cost that grows with the cube of its length.
+    No token is half a character. A random model would produce one sooner or later, and
+    llama-cpp-python's stream would then hold back everything after it, at a cost that grows with
+    the cube of its length.
     """
     letters = ["\u2581", *map(chr, range(0x21, 0x7F))]
     tokens = ["<unk>", "<s>", "</s>", "<0x0A>", *letters]
@@ -35,6 +36,7 @@ def vocabulary() -> tuple[list[str], list[int]]:
 
 
 def write(file: str) -> None:
+    """Write the model and its tokenizer into a file."""
     tokens, kinds = vocabulary()
     chance = np.random.default_rng(20)
 

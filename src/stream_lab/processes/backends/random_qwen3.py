@@ -1,7 +1,8 @@
-"""Write a random-weight Qwen3 of any size: a tokenizer, a chat template, a configuration. Nothing is downloaded.
+"""Write a random-weight Qwen3 of any size, with tokenizer and chat template. Nothing is downloaded.
 
-Runs in a server's own environment, which has transformers: `python random_qwen3.py FOLDER [--size 8b] [--weights]`.
-vLLM makes the weights up itself with `--load-format dummy`.
+Run it in a server's environment, which has transformers:
+`python random_qwen3.py FOLDER [--size 8b] [--weights]`.
+vLLM makes the weights itself with `--load-format dummy`.
 """
 
 import argparse
@@ -59,7 +60,7 @@ SIZES: dict[str, dict[str, Any]] = {
         "num_attention_heads": 64,
     },
 }
-"""The shapes of the Qwen3 that have these sizes; "tiny" is our own."""
+"""The shapes of the Qwen3 of these sizes; "tiny" is this project's own."""
 COMMON = "hello world the model says what its prompt asks for and does not stop".split()
 REAL_VOCABULARY = 151_936
 SYLLABLES = [
@@ -70,22 +71,21 @@ SYLLABLES = [
 CHAT_TEMPLATE = """{%- for message in messages -%}
 {{- '<|im_start|>' + message.role + '\n' -}}
 {%- if message.content is string -%}{{- message.content -}}
-{%- else -%}{%- for part in message.content or [] -%}{{- part.text or '' -}}{%- endfor -%}{%- endif -%}
+{%- else -%}{%- for part in message.content or [] -%}
+{{- part.text or '' -}}
+{%- endfor -%}{%- endif -%}
 {{- '<|im_end|>\n' -}}
 {%- endfor -%}
 {%- if add_generation_prompt -%}{{- '<|im_start|>assistant\n' -}}{%- endif -%}"""
 
 
 def vocabulary(size: str) -> int:
-    """Return how many tokens a Qwen3 of this size computes over.
-
-    That is as many as the real ones know, but for the tiny one.
-    """
+    """Return the size of the vocabulary, which only the tiny model has to itself."""
     return VOCABULARY if size == "tiny" else REAL_VOCABULARY
 
 
 def configuration(size: str, **more: Any) -> Any:
-    """transformers' `Qwen3Config` of a size in SIZES. `more`: further settings, as `eos_token_id`."""
+    """Return transformers' `Qwen3Config` of a size in SIZES, with further settings."""
     from transformers import Qwen3Config
 
     small = size == "tiny"
@@ -103,7 +103,7 @@ def configuration(size: str, **more: Any) -> Any:
 
 
 def sentences(count: int = 3000) -> list[str]:
-    """Invented text to learn the tokenizer's merges from; the same each time."""
+    """Return invented text for learning the tokenizer's merges, the same each time."""
     chance = random.Random(20)
     words = ["".join(chance.choices(SYLLABLES, k=chance.randint(1, 3))) for _ in range(2000)]
     words += COMMON * 20
@@ -115,7 +115,7 @@ def sentences(count: int = 3000) -> list[str]:
 
 
 def tokenizer(size: int) -> Any:
-    """Train a byte-level tokenizer of N tokens on invented text, and add words that it only ever says."""
+    """Train a byte-level tokenizer of N tokens on invented text, and add further words."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -129,14 +129,13 @@ def tokenizer(size: int) -> Any:
         show_progress=False,
     )
     made.train_from_iterator(sentences(), trainer)
-    told = json.loads(made.to_str())
-    words = told["model"]["vocab"]
-    more = (
-        f"\u0120{''.join(parts)}" for parts in product(SYLLABLES, repeat=3)
-    )  # as byte-level tokenizers show a space
+    content = json.loads(made.to_str())
+    words = content["model"]["vocab"]
+    # Byte-level tokenizers write a space as \u0120.
+    more = (f"\u0120{''.join(parts)}" for parts in product(SYLLABLES, repeat=3))
     for word in islice((word for word in more if word not in words), size - made.get_vocab_size()):
         words[word] = len(words)
-    made = Tokenizer.from_str(json.dumps(told))
+    made = Tokenizer.from_str(json.dumps(content))
     fast = PreTrainedTokenizerFast(
         tokenizer_object=made, eos_token=END, pad_token=PAD, model_max_length=CONTEXT
     )
@@ -145,6 +144,7 @@ def tokenizer(size: int) -> Any:
 
 
 def write(folder: str, size: str, *, weights: bool) -> None:
+    """Write tokenizer and configuration into a folder, and the weights if requested."""
     words = tokenizer(vocabulary(size))
     words.save_pretrained(folder)
     made = configuration(size, eos_token_id=words.eos_token_id, pad_token_id=words.pad_token_id)
@@ -154,7 +154,7 @@ def write(folder: str, size: str, *, weights: bool) -> None:
 
         torch.manual_seed(20)
         AutoModelForCausalLM.from_config(made).save_pretrained(folder)
-        # Always the likeliest token would be the same token for ever, and no end token: drawn, it says words.
+        # The likeliest token would always be the same one, and never the end; sampling gives words.
         GenerationConfig(
             do_sample=True, temperature=0.9, pad_token_id=words.pad_token_id
         ).save_pretrained(folder)
@@ -168,5 +168,5 @@ if __name__ == "__main__":
     parser.add_argument("folder")
     parser.add_argument("--size", default="tiny", choices=SIZES)
     parser.add_argument("--weights", action="store_true", help="write random weights as well")
-    asked = parser.parse_args()
-    write(asked.folder, asked.size, weights=asked.weights)
+    arguments = parser.parse_args()
+    write(arguments.folder, arguments.size, weights=arguments.weights)

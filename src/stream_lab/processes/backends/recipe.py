@@ -1,4 +1,4 @@
-"""How a server that others wrote is set up on this machine: what is installed, what is started, and when it is ready."""
+"""Recipes for servers of other projects: what to install, and what to start."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -8,15 +8,15 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Environment:
-    """A Python environment of its own, kept in the cache.
+    """A Python environment, kept in the cache.
 
     Attributes:
-        name: of its folder.
-        packages: for pip, pinned, so that a table names what it measured.
-        unwanted: packages that come along and are taken out again.
-        disk: bytes it takes, with room for the installation.
-        minutes: what people are told that the installation takes.
-        variables: of the environment, for the installation alone.
+        name: the name of its folder.
+        packages: the packages for pip, pinned, so that a table names what it measured.
+        unwanted: packages that are installed with them, and removed again.
+        disk: bytes on disk, with room for the installation.
+        minutes: how long the installation takes, in words.
+        variables: environment variables for the installation.
     """
 
     name: str
@@ -29,7 +29,13 @@ class Environment:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a recipe is carried out. folder: for its models and logs. python: the environment's interpreter. port: to listen on."""
+    """The place where a recipe runs.
+
+    Attributes:
+        folder: the folder for its models and logs.
+        python: the environment's interpreter.
+        port: the port to listen on.
+    """
 
     folder: Path
     python: Path
@@ -38,20 +44,21 @@ class Place:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A server.
+    """A recipe for a server.
 
     Attributes:
-        name: as people write it.
-        environment: where it is installed.
-        command: what starts it on 127.0.0.1.
-        model: the name it serves its model by; {folder} stands for the place's folder, here and in the variables.
-        prepare: commands to run before the first start, by the file that each of them makes.
-        ready: the path that answers 200 once it serves.
-        variables: of its environment.
-        memory: bytes it needs.
-        starts_within: seconds after which a start counts as failed.
-        extra_body: what a request has to say besides, for an answer without an end.
-        usually: what people are told that a start takes.
+        name: the server's name.
+        environment: the environment to install.
+        command: returns the command that starts it on 127.0.0.1.
+        model: the name of the model that it serves; {folder} stands for the place's folder, here
+            and in the variables.
+        prepare: returns the commands to run before the first start, by the file that each makes.
+        ready: the path that answers 200 once the server is ready.
+        variables: its environment variables.
+        memory: bytes of memory that it needs.
+        starts_within: seconds after which a start has failed.
+        extra_body: further fields of a request for an endless answer.
+        usually: how long a start takes, in words.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The table of `stream-lab servers`: each server is asked over a bare connection, which is closed, and watched until it is free."""
+"""The table of `stream-lab servers`: how soon each server is free after its client disconnects."""
 
 import json
 import socket
@@ -15,16 +15,16 @@ from stream_lab.experiment.endpoint import Endpoint
 from stream_lab.experiment.release import Busy, wait_while
 from stream_lab.processes.backends.environments import RealServerError
 
-LET_RUN = 1.5  # seconds an answer is let run before its client leaves
-WATCHED = 10.0  # seconds after which a server that works on counts as not freed
-CALMS_WITHIN = 180.0  # seconds for what was not freed to come to its own end
+LET_RUN = 1.5  # seconds that an answer runs before its client disconnects
+WATCHED = 10.0  # seconds after which a server that is still busy counts as not freed
+CALMS_WITHIN = 180.0  # seconds for a request that was not freed to end by itself
 
 
 @dataclass(frozen=True)
 class Freed:
-    """One row of the table: seconds from the client's leaving to a server at rest, at most.
+    """One row of the table: seconds from each disconnect to a server at rest.
 
-    None: it worked on for WATCHED seconds.
+    None: the server was still busy after WATCHED seconds.
     """
 
     server: str
@@ -35,7 +35,7 @@ class Freed:
 
     @property
     def label(self) -> str:
-        """With its version, which is the proxy's where there are two."""
+        """Return the server's name with its version, or with the proxy's if there is one."""
         first, comma, rest = self.server.partition(",")
         return f"{first} {self.version}".rstrip() + comma + rest
 
@@ -60,12 +60,20 @@ def try_out(
     tokens: int = 5000,
     extra_body: dict[str, Any] | None = None,
 ) -> Freed:
-    """Cut streams and whole answers of a server, and time its release.
+    """Disconnect from streams and whole answers of a server, and time its release.
 
-    `tokens`: what is asked for at most, so that nothing runs for ever. `extra_body`: what requests say besides; None: nothing.
+    Args:
+        server: the server's name.
+        version: its version.
+        url: its address, which ends in /v1.
+        model: the name of its model.
+        busy: the witness of its work.
+        repeats: how often to disconnect, for streams and for whole answers.
+        tokens: the most tokens to request, so that no answer runs for ever.
+        extra_body: further fields of the requests. None: no fields.
 
     Raises:
-        RealServerError: it refuses the request, or was never seen at work.
+        RealServerError: the server refuses the request, or was never busy.
     """
     with Endpoint(url, model) as endpoint:
         settings = endpoint.settings
@@ -82,12 +90,12 @@ def try_out(
             }
             found.append(_cut(server, url, body, busy))
             if found[-1] is None and len(found) == 2:
-                break  # twice is enough to know, and each costs what is left of its answer
+                break  # two are enough to know, and each costs the rest of its answer
     return Freed(server, version, busy.name, ways[True], ways[False])
 
 
-def told(seconds: list[float | None]) -> str:
-    """Return a cell of the table."""
+def cell(seconds: list[float | None]) -> str:
+    """Return the text of a cell of the table."""
     kept = [each for each in seconds if each is not None]
     if not kept:
         return f"**no**, worked on for {WATCHED:.0f} s and more"
@@ -103,7 +111,7 @@ def table(rows: list[Freed]) -> str:
         [
             *head,
             *(
-                f"| {row.label} | {row.witness} | {told(row.stream)} | {told(row.whole)} |"
+                f"| {row.label} | {row.witness} | {cell(row.stream)} | {cell(row.whole)} |"
                 for row in rows
             ),
         ]
@@ -119,7 +127,8 @@ def _cut(server: str, url: str, body: dict[str, Any], busy: Busy) -> float | Non
         while not busy():
             if time.monotonic() > began + WATCHED:
                 raise RealServerError(
-                    f"{server} was not seen at work by {busy.name}, {WATCHED:g} s after it was asked."
+                    f"{server} was not busy according to {busy.name}, "
+                    f"{WATCHED:g} s after the request; look at its log."
                 )
             _read(server, connection, until=time.monotonic() + 0.1)
     return wait_while(busy, patience=WATCHED, every=0.005)
@@ -127,15 +136,16 @@ def _cut(server: str, url: str, body: dict[str, Any], busy: Busy) -> float | Non
 
 @contextmanager
 def bare_chat(url: str, body: dict[str, Any]) -> Iterator[socket.socket]:
-    """Open a connection and ask for a chat; nothing is read.
+    """Open a connection and request a chat completion, without reading the answer.
 
-    Leaving the block is the client's leaving.
+    The client disconnects at the end of the block.
     """
     address = urlsplit(url)
     data = json.dumps(body).encode()
     head = (
-        f"POST {address.path}/chat/completions HTTP/1.1\r\nhost: {address.netloc}\r\nauthorization: Bearer none\r\n"
-        f"content-type: application/json\r\ncontent-length: {len(data)}\r\n\r\n"
+        f"POST {address.path}/chat/completions HTTP/1.1\r\nhost: {address.netloc}\r\n"
+        "authorization: Bearer none\r\ncontent-type: application/json\r\n"
+        f"content-length: {len(data)}\r\n\r\n"
     )
     with socket.create_connection(
         (str(address.hostname), address.port or 80), timeout=30
@@ -145,7 +155,7 @@ def bare_chat(url: str, body: dict[str, Any]) -> Iterator[socket.socket]:
 
 
 def _read(server: str, connection: socket.socket, *, until: float) -> None:
-    """Read what comes, so that the server never waits for this client."""
+    """Read what arrives, so that the server never waits for this client."""
     first = b""
     while (left := until - time.monotonic()) > 0:
         connection.settimeout(left)
@@ -155,9 +165,13 @@ def _read(server: str, connection: socket.socket, *, until: float) -> None:
             return
         first = first or data
         if not data or (first.startswith(b"HTTP/1.1 ") and first[9:12] != b"200"):
-            raise RealServerError(f"{server} refuses: {first.decode(errors='replace')[:300]}")
+            raise RealServerError(
+                f"{server} refuses the request: {first.decode(errors='replace')[:300]}"
+            )
 
 
 def _calm(server: str, busy: Callable[[], bool]) -> None:
     if wait_while(busy, patience=CALMS_WITHIN, every=0.1) is None:
-        raise RealServerError(f"{server} did not come to rest within {CALMS_WITHIN:.0f} s.")
+        raise RealServerError(
+            f"{server} did not come to rest within {CALMS_WITHIN:.0f} s; look at its log."
+        )

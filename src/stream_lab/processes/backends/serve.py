@@ -1,4 +1,4 @@
-"""A real server on this machine, from its start until it is stopped."""
+"""A real server on this machine, from its start to its end."""
 
 import re
 import socket
@@ -24,15 +24,26 @@ ENDS_WITHIN = 15.0  # seconds; vLLM takes about three
 
 
 class RealServer(Process):
-    """A running server. `url`: ends in /v1. `place`: where it was carried out. `file`: where its own words go."""
+    """A running server of another project.
+
+    Attributes:
+        url: its address, which ends in /v1.
+        model: the name of its model.
+        place: the place where it runs.
+        file: the file with its output.
+    """
 
     def __init__(self, recipe: Recipe, console: Console, port: int | None = None) -> None:
-        """Set up what is missing, start it on 127.0.0.1, wait until it answers.
+        """Set up what is missing, start the server on 127.0.0.1, and wait until it answers.
 
-        `port`: None for a free one.
+        Args:
+            recipe: the server's recipe.
+            console: shows the progress.
+            port: the port. None: a free one.
 
         Raises:
-            RealServerError: no room, the port is taken, the installation failed, or it ended before it answered.
+            RealServerError: memory or disk are too small, the port is taken, the installation
+                failed, or the server ended before it answered.
         """
         _check(recipe, port)
         self.place = place = place_for(recipe, port or free_port(), console)
@@ -59,14 +70,15 @@ class RealServer(Process):
 
 
 def stay(port: int, console: Console) -> None:
-    """Run a real vLLM until interrupted.
+    """Run a real vLLM until Ctrl-C.
 
     Raises:
-        RealServerError: it cannot be started, or ended by itself.
+        RealServerError: it does not start, or ends by itself.
     """
     with RealServer(VLLM, console, port) as server:
         console.print(
-            f"A real vLLM serves '{server.model}' at {server.url} (pid {server.pid}). In another terminal:"
+            f"A real vLLM serves '{server.model}' at {server.url} (pid {server.pid}). "
+            "In another terminal:"
         )
         console.print(
             f"\n    make run BASE_URL={server.url} MODEL={server.model}\n", highlight=False
@@ -74,12 +86,12 @@ def stay(port: int, console: Console) -> None:
         console.print("Ctrl-C stops it.")
         status = server.wait()
         raise RealServerError(
-            f"vLLM ended by itself with status {status}; its last words are in {home(server.file)}."
+            f"vLLM ended by itself with status {status}; its output is in {home(server.file)}."
         )
 
 
 def running(port: int = PORT) -> str | None:
-    """Return the address of the real vLLM that `stay` runs here; None: none answers."""
+    """Return the address of the real vLLM that `stay` runs here. None: there is none."""
     root = f"http://127.0.0.1:{port}"
     try:
         with direct_client(timeout=2) as client:
@@ -93,7 +105,7 @@ def running(port: int = PORT) -> str | None:
 
 
 def real_or_bundled(base_url: str | None, model: str | None) -> Endpoint:
-    """Open the server at `base_url`, else a real vLLM of this machine, else the fake.
+    """Open the server at `base_url`, or a real vLLM of this machine, or the fake.
 
     Raises:
         EndpointError: the server at `base_url` cannot be used.
@@ -107,7 +119,8 @@ def _check(recipe: Recipe, port: int | None) -> None:
             raise RealServerError(f"Port {port} is taken; choose another with --port.")
     if (free := psutil.virtual_memory().available) < recipe.memory:
         raise RealServerError(
-            f"{recipe.name} needs about {recipe.memory / 1e9:.0f} GB of free memory and there are {free / 1e9:.1f}; "
+            f"{recipe.name} needs about {recipe.memory / 1e9:.0f} GB of free memory, "
+            f"and {free / 1e9:.1f} GB are free; "
             "close something first."
         )
 
@@ -133,9 +146,10 @@ def _waiting(recipe: Recipe, seconds: float) -> str:
 def _let_clients_run(pid: int) -> None:
     """Give the server's processes the lowest share of the CPU.
 
-    Measured on 2 cores, Linux 6.18: while vLLM generates in a session of its own, a client that only sleeps 20 ms at a time stands
-    still for up to 4 to 7 s, since the scheduler shares the cores between sessions. With this, its longest pause is 20 ms.
+    Measured on 2 cores, Linux 6.18: while vLLM generates in its own session, a client that sleeps
+    for 20 ms at a time stands still for up to 4 to 7 s, since the scheduler shares the cores
+    between sessions. With this function, its longest pause is 20 ms.
     """
     psutil.Process(pid).nice(10)
-    with suppress(OSError):  # no automatic groups on this system: then the line above is enough
+    with suppress(OSError):  # on a system without automatic groups, the line above is enough
         Path(f"/proc/{pid}/autogroup").write_text("19")

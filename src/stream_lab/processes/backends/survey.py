@@ -1,4 +1,4 @@
-"""The servers of the table, one after the other: each is started, cut, and stopped again."""
+"""The servers of the table: each is started, loses its clients, and is stopped again."""
 
 import subprocess
 from collections.abc import Callable
@@ -25,7 +25,15 @@ BEHIND = "the /metrics of the fake behind it"
 
 
 class Subject:
-    """A running server to be cut. `url`: ends in /v1. `model`: to ask for; "": none. `busy`: whether it works."""
+    """A running server whose clients will disconnect.
+
+    Attributes:
+        url: its address, which ends in /v1.
+        model: the model to request. Empty: none.
+        busy: the witness of its work.
+        version: its version. Empty: not shown.
+        extra_body: further fields of its requests. None: no fields.
+    """
 
     def __init__(
         self,
@@ -47,21 +55,16 @@ class Subject:
 Opens = Callable[[Console, ExitStack], Subject]
 
 
-def names(only: str) -> list[str]:
-    """Return the servers whose name contains `only`; upper and lower case are one."""
-    return [name for name in SUBJECTS if only.lower() in name.lower()]
-
-
 def row(name: str, console: Console) -> Freed:
-    """Start a server, cut its clients, stop it.
+    """Start a server, disconnect its clients, and stop it.
 
     Raises:
-        RealServerError: it cannot be set up or started, or refuses.
+        RealServerError: it cannot be set up or started, or refuses the request.
         MissingPart: nginx or HAProxy is missing.
     """
     with ExitStack() as stack:
         subject = SUBJECTS[name](console, stack)
-        with console.status(f"{name}: its clients leave …"):
+        with console.status(f"{name}: its clients disconnect …"):
             return release_table.try_out(
                 name,
                 subject.version,
@@ -153,9 +156,9 @@ def _version(recipe: Recipe) -> str:
 
 
 def _installed(python: Path, package: str) -> str:
-    asked = f"from importlib.metadata import version; print(version({package!r}))"
+    code = f"from importlib.metadata import version; print(version({package!r}))"
     return subprocess.run(
-        [python, "-c", asked], capture_output=True, text=True, check=True
+        [python, "-c", code], capture_output=True, text=True, check=True
     ).stdout.strip()
 
 

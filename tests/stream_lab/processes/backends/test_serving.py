@@ -38,7 +38,7 @@ STAND_IN = Recipe(
         "tiny",
     ],
     model="tiny",
-    starts_within=20.0,
+    starts_within=60.0,
 )
 Ran = list[list[str]]
 
@@ -82,7 +82,7 @@ def test_an_environment_is_installed_once_and_anew_for_other_packages(
     assert [command[-1] for command in ran[3:]] == [str(cache / "e" / "venv"), "a==2", "b"]
 
 
-def test_an_installation_that_broke_off_begins_anew(ran: Ran, cache: Path, quiet: Console) -> None:
+def test_an_interrupted_installation_starts_again(ran: Ran, cache: Path, quiet: Console) -> None:
     left = cache / "e" / "venv" / "left over"
     left.mkdir(parents=True)
     install(Environment("e", packages=("a==1",)), quiet)
@@ -91,7 +91,7 @@ def test_an_installation_that_broke_off_begins_anew(ran: Ran, cache: Path, quiet
 
 def test_too_little_disk_is_one_sentence_before_anything_is_done(ran: Ran, quiet: Console) -> None:
     with pytest.raises(
-        RealServerError, match=r"needs 1000000000 GB on disk and there are .*; make room in "
+        RealServerError, match=r"needs 1000000000 GB on disk, and .* GB are free; make room in "
     ):
         install(Environment("e", packages=("a==1",), disk=1e18), quiet)
     assert ran == []
@@ -131,23 +131,24 @@ def never_ready(place: Place) -> list[str]:
 
 @pytest.mark.usefixtures("ran")
 @pytest.mark.parametrize(
-    ("command", "said"),
+    ("command", "within", "said"),
     [
-        (ends_at_once, r"A stand-in did not start: no such GPU; see .*a-stand-in\.log"),
-        (never_ready, "not ready within 1 s; see "),
+        (ends_at_once, 60.0, r"A stand-in did not start: no such GPU; see .*a-stand-in\.log"),
+        (never_ready, 1.0, "not ready within 1 s; see "),
     ],
+    ids=["ends at once", "never ready"],
 )
 def test_a_start_that_fails_says_why_and_where_to_look(
-    command: Callable[[Place], list[str]], said: str, quiet: Console
+    command: Callable[[Place], list[str]], within: float, said: str, quiet: Console
 ) -> None:
     with pytest.raises(RealServerError, match=said):
-        RealServer(replace(STAND_IN, command=command, starts_within=1.0), quiet)
+        RealServer(replace(STAND_IN, command=command, starts_within=within), quiet)
 
 
 @pytest.mark.usefixtures("ran")
 def test_too_little_memory_or_a_taken_port_is_one_sentence(quiet: Console) -> None:
     with pytest.raises(
-        RealServerError, match=r"needs about 1000000000 GB of free memory and there are"
+        RealServerError, match=r"needs about 1000000000 GB of free memory, and .* GB are free"
     ):
         RealServer(replace(STAND_IN, memory=1e18), quiet)
     with (
@@ -158,16 +159,14 @@ def test_too_little_memory_or_a_taken_port_is_one_sentence(quiet: Console) -> No
 
 
 @pytest.mark.usefixtures("ran")
-def test_one_that_ends_by_itself_is_told_of(
+def test_a_server_that_ends_by_itself_is_reported(
     monkeypatch: pytest.MonkeyPatch, quiet: Console
 ) -> None:
     def short(place: Place) -> list[str]:
         return [*STAND_IN.command(place), "--lifetime", "1"]
 
     monkeypatch.setattr(serve, "VLLM", replace(STAND_IN, command=short))
-    with pytest.raises(
-        RealServerError, match="ended by itself with status 0; its last words are in"
-    ):
+    with pytest.raises(RealServerError, match="ended by itself with status 0; its output is in"):
         serve.stay(free_port(), quiet)
 
 

@@ -1,4 +1,4 @@
-"""Objects that a reader names on the command line, as module:attribute."""
+"""Load an object that the command line names, as module:attribute."""
 
 import importlib
 from typing import Any
@@ -14,11 +14,11 @@ def load(name: str, *, example: str) -> Any:
     """Load the object that is written as module:attribute.
 
     Args:
-        name: what the reader wrote.
-        example: how it should look, for the error.
+        name: The name on the command line.
+        example: How it should look, for the error.
 
     Raises:
-        LoadError: the name has another form, or its module cannot be imported; with the error's own words.
+        LoadError: The name has another form, or its module cannot be imported.
     """
     module, colon, attribute = name.partition(":")
     if not (module and colon and attribute):

@@ -1,4 +1,4 @@
-"""The worker processes that run a machine's cells, and how a session's cells are stopped."""
+"""The worker processes of a machine, and how a session's notebooks are stopped."""
 
 import threading
 import time
@@ -12,7 +12,7 @@ LOOKS_EVERY = 0.05
 
 
 class Workers:
-    """Worker processes that threads share. Each runs one cell at a time and is kept for the next one."""
+    """Worker processes that threads share. Each runs one notebook at a time, then the next."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -22,7 +22,7 @@ class Workers:
 
     @contextmanager
     def borrow(self, session: str) -> Iterator[Worker]:
-        """Lend a worker to a cell of a session."""
+        """Lend a worker to a notebook of a session."""
         with self._lock:
             worker = self._idle.pop() if self._idle else Worker()
             self._busy[worker] = session
@@ -34,12 +34,12 @@ class Workers:
                 self._idle.append(worker)
 
     def is_stopped(self, session: str) -> bool:
-        """Return whether no cell of this session may begin any more."""
+        """Return whether no notebook of this session may begin any more."""
         with self._lock:
             return session in self._stopped
 
     def stop(self, session: str) -> None:
-        """End a session's cells, and let no further one begin."""
+        """End a session's notebooks, and let no further one begin."""
         with self._lock:
             self._stopped.add(session)
         until = time.monotonic() + STOPS_WITHIN
@@ -49,11 +49,11 @@ class Workers:
             time.sleep(LOOKS_EVERY)
 
     def retire(self) -> None:
-        """End the processes that wait for their next cell."""
+        """End the processes that wait for their next notebook."""
         with self._lock:
             idle, self._idle = self._idle, []
         for worker in idle:
-            worker.stop()
+            worker.kill()
 
     def _busy_for(self, session: str) -> list[Worker]:
         with self._lock:

@@ -1,4 +1,4 @@
-"""Folders of the project that the package carries: the template of a relay, and saved evidence.
+"""Folders that the package carries: the template of a relay, and saved evidence.
 
 In a checkout they are links to `templates/relay` and `evidence`; a wheel has the files.
 """

@@ -1,4 +1,4 @@
-"""What the GPU does when the ERP server leaves in the middle, by the GPU server's own metrics."""
+"""How the GPU server reacts when the ERP server disconnects, by the GPU server's metrics."""
 
 from contextlib import ExitStack
 
@@ -8,13 +8,13 @@ from stream_lab.relay.process import Caller, Relay
 
 
 def leave(relay: Relay, gpu: Endpoint, path: str, *, after: float, watch: float) -> Release:
-    """Ask the relay, leave, and watch the GPU server until it has stopped.
+    """Send a request to the relay, disconnect, and watch the GPU server until it stops.
 
     Args:
         relay: the AI server in the middle.
         gpu: the server of its model.
-        path: of the relay, one of `stream_lab.relay.app.PATHS`.
-        after: seconds after which the ERP server leaves.
+        path: the path of the request, one of `stream_lab.relay.app.PATHS`.
+        after: seconds after which the ERP server disconnects.
         watch: seconds after which the watch ends if the GPU server has not stopped.
     """
     with ExitStack() as callers:

@@ -1,4 +1,4 @@
-"""One certificate instead of all of them: what makes a model cheap enough to be made anew for each cell."""
+"""One certificate instead of all, so that a new model for each cell is cheap."""
 
 import os
 import ssl
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-# Where httpx, httpx2 and ssl look for the certificates to trust.
+# httpx, httpx2 and ssl read the certificates to trust from here.
 VARIABLE = "SSL_CERT_FILE"
 
 _folder = tempfile.TemporaryDirectory(prefix="stream-lab-")
@@ -20,12 +20,11 @@ _before: str | None = None
 
 @contextmanager
 def one_certificate() -> Iterator[None]:
-    """Have new HTTP clients load one certificate, not the machine's 150.
+    """Let new HTTP clients load one certificate, and not the machine's 150.
 
-    Loading those takes longer than all else.
-
-    For calls over plain HTTP, or with clients that bring their own certificates. Blocks may overlap, in any threads; when the last
-    has ended, the environment is as it was.
+    Loading 150 takes longer than everything else. Use this for calls over plain HTTP, or with
+    clients that have their own certificates. Blocks may overlap, in any threads; after the last,
+    the environment is as it was.
     """
     global _users, _before
     with _lock:
@@ -47,7 +46,7 @@ def one_certificate() -> Iterator[None]:
 
 @cache
 def _file() -> str | None:
-    """None: this machine's certificates are looked up when they are needed, and cost nothing before."""
+    """Return a file with one certificate. None: this machine loads certificates only on demand."""
     trusted = ssl.create_default_context().get_ca_certs(binary_form=True)
     if not trusted:
         return None

@@ -1,4 +1,4 @@
-"""What an accepted request of any endpoint means: its prompts, its parameters, its plan."""
+"""An accepted request of any endpoint: its prompts, parameters and plan."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -9,29 +9,34 @@ from fake_vllm.api import structured
 from fake_vllm.api.body import Rejected
 from fake_vllm.api.prompts import Prompt, check_ids
 from fake_vllm.api.refused import Refused, bad, unknown_model
-from fake_vllm.api.rules import Rules
 from fake_vllm.api.sampling import Parameters, check_engine, check_with_prompt
+from fake_vllm.api.server_rules import Rules
 from fake_vllm.api.writer import ResponseWriter
 from fake_vllm.model.json_schema import SchemaError
-from fake_vllm.model.offers import Offers
-from fake_vllm.model.piece import Piece
 from fake_vllm.model.plan import GenerationPlan
+from fake_vllm.model.prompt_values import PromptValues
 from fake_vllm.model.sampling import Sampling
 from fake_vllm.model.script import Draft, Script
+from fake_vllm.model.text_piece import Piece
 
 
 @dataclass(frozen=True)
 class AcceptedRequest:
-    """What all kinds of accepted requests have in common.
+    """The common part of all accepted requests.
 
     Attributes:
-        id: The answer's id: the client's, or 16 random hexadecimal digits.
-        max_tokens: The most tokens that the request wants; None: it does not say.
-        seeds: For each prompt, where its free text begins.
-        question: The part of the prompt that an answer refers to.
-        scenario: The body's field `fake_scenario`.
-        failure: What the engine refuses; only a stream is accepted with one.
-        make_writer: Begins the answer, in the shape of its endpoint.
+        rules: the server's rules.
+        id: the answer's id: the client's, or 16 random hexadecimal digits.
+        stream: whether the answer is streamed.
+        prompts: the prompts.
+        parameters: the checked sampling parameters.
+        sampling: what they mean to the model.
+        max_tokens: the most tokens that the request wants. None: it does not say.
+        seeds: the seed of the free text, for each prompt.
+        question: the part of the prompt that an answer refers to.
+        scenario: the body's field `fake_scenario`.
+        failure: the engine's refusal; only a stream is accepted with one.
+        make_writer: begins the answer, in the form of its endpoint.
     """
 
     rules: Rules
@@ -49,12 +54,12 @@ class AcceptedRequest:
 
     @property
     def prompt_tokens(self) -> int:
-        """Tokens of all prompts together."""
+        """Return the number of tokens of all prompts together."""
         return sum(len(prompt.ids) for prompt in self.prompts)
 
     @property
     def prompt_ids(self) -> list[list[int]]:
-        """The prompt of each sequence, in their order."""
+        """Return the prompt of each sequence, in order."""
         return [prompt.ids for prompt in self.prompts for _ in range(self.n)]
 
     @property
@@ -63,7 +68,7 @@ class AcceptedRequest:
 
     @property
     def choices(self) -> int:
-        """How many sequences run: prompts times `n`; 0 if the engine refuses them."""
+        """Return the number of sequences, prompts times `n`; 0 if the engine refuses."""
         return 0 if self.failure else len(self.prompts) * self.n
 
     @property
@@ -71,7 +76,7 @@ class AcceptedRequest:
         return min(len(prompt.ids) for prompt in self.prompts)
 
     def plan(self) -> GenerationPlan:
-        """Return what a healthy server would make; the rest of the context bounds it."""
+        """Return the plan of a healthy server, which the rest of the context bounds."""
         length = self.rules.max_model_len
         eos_after = None if self.sampling.ignore_eos else length
         return GenerationPlan(
@@ -82,23 +87,23 @@ class AcceptedRequest:
         """Begin the answer.
 
         Raises:
-            Refused: No sample can be made for a schema.
+            Refused: no sample can be made for a schema.
         """
         return self.make_writer(self, plan)
 
     def draft(self, random: Random) -> Draft | None:
-        """Return the text whose shape the request sets; None: it is free.
+        """Return the text in a prescribed form. None: the text is free.
 
         Raises:
-            SchemaError: No sample can be made for it.
+            SchemaError: no sample can be made for the schema.
         """
-        return structured.draft(self.parameters.constraint, Offers(self.question), random)
+        return structured.draft(self.parameters.constraint, PromptValues(self.question), random)
 
     def sequences(self, plan: GenerationPlan) -> list[Iterator[Piece]]:
-        """Return the pieces of each choice: `n` for each prompt.
+        """Return the pieces of each choice: `n` choices for each prompt.
 
         Raises:
-            Refused: No sample can be made for a schema.
+            Refused: no sample can be made for a schema.
         """
         try:
             return [
@@ -118,7 +123,7 @@ class AcceptedRequest:
 
 
 def check_model(model: str | None, rules: Rules) -> None:
-    """Raise `Refused` for a model that is not served. None and "" mean the one that is."""
+    """Raise `Refused` for an unknown model; None and "" stand for the served one."""
     if model and model != rules.served_model_name:
         raise unknown_model(model, rules.served_model_name)
 
@@ -126,10 +131,11 @@ def check_model(model: str | None, rules: Rules) -> None:
 def engine_failure(
     parameters: Parameters, prompts: Sequence[Prompt], stream: bool
 ) -> Refused | None:
-    """Return what the engine refuses of a request; None: nothing.
+    """Return the engine's refusal of a request. None: it accepts the request.
 
     Raises:
-        Rejected: The same, unless the answer is a stream, whose status is sent before.
+        Rejected: the engine refuses a request whose answer is not a stream. A stream has sent its
+            status before the engine sees the request.
     """
     try:
         for prompt in prompts:
@@ -144,10 +150,10 @@ def engine_failure(
 
 
 def refusing(accept: Callable[[], Any]) -> Any:
-    """Call `accept` and turn what its checks raise into a refusal.
+    """Call `accept`, and turn an error of its checks into a refusal.
 
     Raises:
-        Refused: With vLLM's status, type and message.
+        Refused: a check failed; status, type and message are vLLM's.
     """
     try:
         return accept()

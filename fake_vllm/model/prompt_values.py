@@ -1,4 +1,4 @@
-"""What a prompt holds that a model would put into its answer: numbers, quoted words, names."""
+"""Values in a prompt that a model would use: numbers, quoted words, names."""
 
 import re
 from collections.abc import Callable
@@ -9,8 +9,8 @@ _QUOTED = re.compile(r"""(?<!\w)(?:'([^'\n]+)'|"([^"\n]+)"|`([^`\n]+)`|“([^”
 _Value = TypeVar("_Value")
 
 
-class Offers:
-    """The numbers and quoted words of a text. Each is given out once, in the order of the text."""
+class PromptValues:
+    """The numbers and quoted words of a prompt, each handed out once, in order."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -20,19 +20,20 @@ class Offers:
         self._quoted = ["".join(groups) for groups in _QUOTED.findall(text)]
 
     def number(self, fits: Callable[[float], bool]) -> float | None:
-        """The next number that fits; integers stay integers."""
+        """Take the next number that fits; integers stay integers. None: no number fits."""
         return _take(self._numbers, fits)
 
     def quoted(self, fits: Callable[[str], bool]) -> str | None:
+        """Take the next quoted word that fits. None: no word fits."""
         return _take(self._quoted, fits)
 
     def all_quoted(self) -> list[str]:
-        """The rest of the quoted words, all at once."""
+        """Take all remaining quoted words."""
         taken, self._quoted = self._quoted, []
         return taken
 
     def position(self, name: str) -> int | None:
-        """Where the text has this name as a word of its own, in upper or lower case; None: nowhere."""
+        """Return where a name stands as a whole word, in any case. None: nowhere."""
         match = re.search(rf"(?<!\w){re.escape(name)}(?!\w)", self._text, re.IGNORECASE)
         return match.start() if match else None
 

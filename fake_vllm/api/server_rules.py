@@ -1,0 +1,22 @@
+"""The flags of a server that decide how it answers requests."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Rules:
+    """One server's rules.
+
+    Attributes:
+        served_model_name: the name of the model.
+        max_model_len: the context length in tokens.
+        tool_calls: whether --enable-auto-tool-choice was given with a --tool-call-parser.
+        prompt_tokens_details: whether --enable-prompt-tokens-details was given.
+        started: when the server started, in seconds since 1970.
+    """
+
+    served_model_name: str
+    max_model_len: int = 32_768
+    tool_calls: bool = False
+    prompt_tokens_details: bool = False
+    started: int = 0

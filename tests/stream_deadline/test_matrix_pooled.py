@@ -1,0 +1,20 @@
+"""The cells of the matrix in which a call uses a connection again."""
+
+from collections.abc import Mapping
+
+import pytest
+
+from stream_deadline import ChatVllm
+from stream_lab.matrix import Cell, Result, cells
+from tests.stream_deadline.played import by_name, played
+
+
+@pytest.fixture(scope="module")
+def results(request: pytest.FixtureRequest) -> Mapping[Cell, Result]:
+    return played(request, ChatVllm)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("cell", [cell for cell in cells() if cell.row.pooled], ids=by_name)
+def test_it_holds(cell: Cell, results: Mapping[Cell, Result]) -> None:
+    assert not results[cell].why

@@ -1,0 +1,63 @@
+"""The doctor for code: each trap is found where it stands, and what only looks like it is left alone."""
+
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from stream_lab.lint import RULES, check
+from tests.stream_lab.lint.cases import cases, found, write
+from tests.stream_lab.lint.near_misses import NEAR_MISSES
+from tests.stream_lab.lint.traps import TRAPS
+
+
+@pytest.mark.parametrize(("rule", "text"), cases(TRAPS))
+def test_a_trap_is_found_where_it_stands(rule: str, text: str, tmp_path: Path) -> None:
+    expected = write(tmp_path / "app.py", text)
+    findings = check([tmp_path])
+    assert expected
+    assert found(findings, rule) == expected
+    assert {each.rule for each in findings} == {rule}, "and nothing else is said of it"
+
+
+@pytest.mark.parametrize(("rule", "text"), cases(NEAR_MISSES))
+def test_what_only_looks_like_it_is_left_alone(rule: str, text: str, tmp_path: Path) -> None:
+    write(tmp_path / "app.py", text)
+    findings = check([tmp_path])
+    assert found(findings, rule) == []
+    assert not [each for each in findings if not each.is_trap], "the case itself has to be Python"
+
+
+def test_every_rule_has_its_cases_and_its_words() -> None:
+    assert set(TRAPS) == set(NEAR_MISSES) == {rule.id for rule in RULES}
+    for rule in RULES:
+        assert len(TRAPS[rule.id]) >= 2
+        assert len(NEAR_MISSES[rule.id]) >= 2
+        assert rule.says.endswith(".")
+        assert rule.remedy.endswith(".")
+        assert rule.reason
+        assert (rule.look is None) != (rule.across is None)
+
+
+@pytest.mark.parametrize("name", ["test_app.py", "app_test.py", "conftest.py", "tests/helpers.py"])
+def test_a_blocking_call_in_a_test_is_not_reported(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(Path(name), TRAPS["invoke-in-async"][0])
+    write(Path("src/app.py"), TRAPS["invoke-in-async"][0])
+    assert [each.path for each in check(["."])] == [Path("src/app.py")]
+
+
+def test_a_middleware_in_another_file_of_the_same_package_hides_too(tmp_path: Path) -> None:
+    middleware, handler = TRAPS["disconnect-hidden"][0].split('@app.get("/chat")')
+    write(tmp_path / "app" / "__init__.py", "")
+    write(tmp_path / "app" / "web" / "__init__.py", "")
+    write(tmp_path / "app" / "web" / "log.py", middleware)
+    expected = write(tmp_path / "app" / "chat.py", dedent(handler))
+    write(tmp_path / "another" / "chat.py", dedent(handler))
+    findings = check([tmp_path])
+    assert [(each.path, each.line, each.column) for each in findings] == [
+        (tmp_path / "app" / "chat.py", *expected[0])
+    ]
+    assert "log.py:1" in findings[0].message

@@ -1,0 +1,42 @@
+"""A comment silences the doctor for code, for the rule that it names and for no other."""
+
+from pathlib import Path
+
+import pytest
+
+from stream_lab.lint import check, survey
+from tests.stream_lab.lint.cases import write
+from tests.stream_lab.lint.traps import TRAPS
+
+
+@pytest.mark.parametrize(
+    ("comment", "silent"),
+    [
+        ("# doctor: ignore[blocking-in-async]", True),
+        ("# why not  # doctor: ignore[nest-asyncio, blocking-in-async]", True),
+        ("# doctor: ignore[nest-asyncio]", False),
+        ("# doctor: ignore", False),
+    ],
+)
+def test_a_comment_on_the_line_silences_the_rule_that_it_names(
+    comment: str, silent: bool, tmp_path: Path
+) -> None:
+    write(
+        tmp_path / "app.py",
+        f"import time\nasync def work():\n    time.sleep(1)  {comment}\n    time.sleep(2)",
+    )
+    result = survey([tmp_path])
+    assert [each.line for each in result.findings] == ([4] if silent else [3, 4])
+    assert result.silenced == silent
+
+
+def test_a_comment_may_stand_on_the_first_line_of_the_statement(tmp_path: Path) -> None:
+    text = "import time\nasync def work():\n    wait(  # doctor: ignore[blocking-in-async]\n        time.sleep(1),\n    )"
+    write(tmp_path / "app.py", text)
+    assert check([tmp_path]) == []
+
+
+def test_a_comment_silences_a_finding_that_takes_several_files(tmp_path: Path) -> None:
+    text = TRAPS["disconnect-hidden"][1].rstrip() + "  # doctor: ignore[disconnect-hidden]"
+    write(tmp_path / "app.py", text)
+    assert check([tmp_path]) == []
