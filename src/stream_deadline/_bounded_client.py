@@ -80,7 +80,7 @@ def bounded_transport(
     from the environment, and not the SDK's limits. `bounded_client` keeps what a client has.
 
     Args:
-        transport: synchronous or asynchronous. It is wrapped, and told by its type to be what it was.
+        transport: synchronous or asynchronous. It is wrapped; type checkers see what it was.
         timeout: see `bounded_client`, as for the other two.
         first_chunk_timeout: likewise.
         idle_timeout: likewise.
@@ -105,6 +105,6 @@ def _http_client(client: Any) -> Any:
         if hasattr(inside, "_transport") and hasattr(inside, "_mounts"):
             return inside
     raise TypeError(
-        f"bounded_client found no client of httpx or httpx2 in this {type(client).__name__}. Pass one "
-        "to the SDK when you make it, as http_client=bounded_client(httpx.Client(), timeout=45)."
+        f"bounded_client found no client of httpx or httpx2 in this {type(client).__name__}. Pass "
+        "one to the SDK when you make it, as http_client=bounded_client(httpx.Client(), timeout=45)."
     )

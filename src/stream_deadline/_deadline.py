@@ -84,8 +84,8 @@ _ambient: contextvars.ContextVar[tuple[Deadline, ...]] = contextvars.ContextVar(
 class Cancellation:
     """Cancels the task that makes it, at a deadline, unless the block is left before.
 
-    It is the way of `asyncio.timeout`: the count of `Task.cancelling` stays right, and a cancellation
-    from outside is never taken for one of its own.
+    As in `asyncio.timeout`, the count of `Task.cancelling` stays right, and a cancellation from
+    outside is never taken for its own.
     """
 
     def __init__(self, due: Deadline) -> None:
@@ -111,8 +111,8 @@ class Cancellation:
             self._arm()  # it was lifted, or the timer came early
         elif self._task.done():
             _log.warning(
-                "A deadline(%g, cancel=True) has passed, and the task that entered it is over: it is "
-                "held across a yield, so it cancels nothing. Bound the stream with `bounded`.",
+                "A deadline(%g, cancel=True) has passed, and the task that entered it has ended: "
+                "it is held across a yield, so it cancels nothing. Bound the stream with `bounded`.",
                 self._due.limit,
             )
         elif self._state == "waiting":
@@ -138,7 +138,7 @@ class deadline:
             answer = await chain.ainvoke(documents)  # has what the retriever left
 
         @deadline(30)
-        async def answer(state: State) -> State: ...  # 30 seconds from each call, as a node of a graph
+        async def answer(state: State) -> State: ...  # 30 seconds for each call
 
     The deadline reaches wherever context variables reach: tasks, chains, `asyncio.to_thread`; not a
     bare `threading.Thread`. Blocks nest. An inner block can shorten the budget but not extend it.
@@ -233,8 +233,8 @@ class deadline:
         """Decorate a function: each call of it has `limit` seconds."""
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
             raise TypeError(
-                f"{function.__qualname__} is a generator: its items may be pulled in other tasks, where "
-                "the deadline is not set. Bound its stream with `bounded` or `bounded_sync`."
+                f"{function.__qualname__} is a generator: its items may be pulled in other tasks, "
+                "where the deadline is not set. Bound its stream with `bounded` or `bounded_sync`."
             )
         limit, cancel = self._limit, self._cancels
         if inspect.iscoroutinefunction(function):
@@ -247,7 +247,8 @@ class deadline:
             return cast(Callable[P, R], call_async)
         if cancel:
             raise TypeError(
-                f"{function.__qualname__} is no `async def`, so it cannot be cancelled; leave cancel=True out."
+                f"{function.__qualname__} is not declared with `async def`, so it cannot be cancelled; "
+                "leave cancel=True out."
             )
 
         @functools.wraps(function)

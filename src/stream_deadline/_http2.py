@@ -1,7 +1,7 @@
 """End one stream of HTTP/2, which httpcore cannot (encode/httpcore#944).
 
-A closed response only stops reading: the server goes on sending. RST_STREAM tells the server to stop
-(RFC 9113, 6.4) and leaves the connection to the other streams.
+A closed response only stops reading: the server goes on sending. RST_STREAM tells the server to
+stop (RFC 9113, 6.4) and leaves the connection to the other streams.
 """
 
 from typing import Any

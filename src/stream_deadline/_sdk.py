@@ -11,8 +11,8 @@ from stream_deadline._budget import Budget
 from stream_deadline._errors import StreamDeadlineExceeded
 from stream_deadline._retry import FIRST_WAIT, LONGEST_WAIT, retry_after
 
-# The errors that these SDKs let through as they are. They turn any other error of a transport into a
-# connection error, and send the request again (openai 2.54, openai 3.57 and anthropic 2.14).
+# The errors that these SDKs let through as they are. They turn any other error of a transport into
+# a connection error, and send the request again (openai 2.54 and anthropic 2.14).
 _LET_THROUGH = (("openai", "OpenAIError"), ("anthropic", "AnthropicError"))
 # SDKs that Stainless generates count their attempts in it, from 0.
 _ATTEMPT = "x-stainless-retry-count"

@@ -3,8 +3,8 @@
 A transport stands between a client and the client's own transport. It makes a call of each request,
 from the moment the request is handed over to the last byte of the response.
 
-The classes are no subclasses of httpx's: one class serves httpx and httpx2, and some SDKs refuse the
-classes of the other one.
+The classes are not subclasses of httpx's: one class serves httpx and httpx2, and some SDKs refuse
+the classes of the other one.
 """
 
 import asyncio
