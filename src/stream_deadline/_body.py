@@ -1,8 +1,8 @@
-"""The body of a response, bounded: what a client of httpx reads in place of its own.
+"""The bounded body of a response, which a client reads in place of its own.
 
 The bytes are read where the client reads them, in any task or thread, so that a chunk costs next to
 nothing. At the deadline the watchdog shuts the connection down. That wakes a reader, and frees the
-server where nobody reads.
+server if the client does not read.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""Bound every request of an HTTP client, or of an SDK that is built on one: `bounded_client`."""
+"""Bound every request of an HTTP client or an SDK: `bounded_client`."""
 
 from typing import Any, TypeVar
 
@@ -18,7 +18,7 @@ def bounded_client(
     first_chunk_timeout: float | None = None,
     idle_timeout: float | None = None,
 ) -> C:
-    """Bound every request of a client, from its start to the last byte of its answer.
+    """Bound every request of a client, to the last byte of its answer.
 
         llm = OpenAI(http_client=bounded_client(DefaultHttpxClient(), timeout=45))
         llm = bounded_client(AsyncAnthropic(), timeout=45)
@@ -105,6 +105,7 @@ def _http_client(client: Any) -> Any:
         if hasattr(inside, "_transport") and hasattr(inside, "_mounts"):
             return inside
     raise TypeError(
-        f"bounded_client found no client of httpx or httpx2 in this {type(client).__name__}. Pass "
-        "one to the SDK when you make it, as http_client=bounded_client(httpx.Client(), timeout=45)."
+        f"bounded_client found no client of httpx or httpx2 in this {type(client).__name__}. "
+        "Pass one to the SDK when you make it, as "
+        "http_client=bounded_client(httpx.Client(), timeout=45)."
     )

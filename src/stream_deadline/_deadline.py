@@ -111,8 +111,9 @@ class Cancellation:
             self._arm()  # it was lifted, or the timer came early
         elif self._task.done():
             _log.warning(
-                "A deadline(%g, cancel=True) has passed, and the task that entered it has ended: "
-                "it is held across a yield, so it cancels nothing. Bound the stream with `bounded`.",
+                "A deadline(%g, cancel=True) has passed, and the task that entered it has "
+                "ended: it is held across a yield, so it cancels nothing. "
+                "Bound the stream with `bounded`.",
                 self._due.limit,
             )
         elif self._state == "waiting":
@@ -247,8 +248,8 @@ class deadline:
             return cast(Callable[P, R], call_async)
         if cancel:
             raise TypeError(
-                f"{function.__qualname__} is not declared with `async def`, so it cannot be cancelled; "
-                "leave cancel=True out."
+                f"{function.__qualname__} is not declared with `async def`, so it cannot be "
+                "cancelled; leave cancel=True out."
             )
 
         @functools.wraps(function)

@@ -1,4 +1,4 @@
-"""How SDKs on httpx treat errors, retries and streams, as far as a transport has to know."""
+"""What a transport has to know of the SDKs above it: errors, retries, streams."""
 
 import json
 import re
@@ -24,7 +24,7 @@ _first_attempt: "ContextVar[tuple[str, str, Budget] | None]" = ContextVar(
 
 
 def as_sdk_error(error: StreamDeadlineExceeded) -> StreamDeadlineExceeded:
-    """Return the same error as one that the loaded SDKs hand on at once and unchanged."""
+    """Return the error as one that the loaded SDKs raise unchanged."""
     bases = tuple(
         getattr(sys.modules[module], name) for module, name in _LET_THROUGH if module in sys.modules
     )

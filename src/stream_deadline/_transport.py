@@ -1,4 +1,4 @@
-"""Bound the requests of a client of httpx or httpx2, whatever is built on the client.
+"""Bound the requests of a client, whatever is built on it.
 
 A transport stands between a client and the client's own transport. It makes a call of each request,
 from the moment the request is handed over to the last byte of the response.
@@ -86,7 +86,7 @@ class _Call:
         budget: its bounds.
         tracker: of its connection.
         response: what the inner transport has returned; None: nothing yet.
-        is_given_up: whether nobody waits for the response any more.
+        is_given_up: whether the client has stopped waiting for the response.
     """
 
     def __init__(self, transport: _Transport, request: Any, budget: Budget) -> None:
