@@ -13,6 +13,7 @@ import warnings
 from typing import Any
 
 from stream_deadline._bounded import BoundedStream, bounded
+from stream_deadline._bounded_client import bounded_client, bounded_transport
 from stream_deadline._bounded_sync import BoundedIterator, bounded_sync
 from stream_deadline._chat_vllm import ChatVllm
 from stream_deadline._deadline import Deadline, deadline, no_deadline
@@ -33,7 +34,9 @@ __all__ = [
     "Deadline",
     "StreamDeadlineExceeded",
     "bounded",
+    "bounded_client",
     "bounded_sync",
+    "bounded_transport",
     "deadline",
     "deadline_headers",
     "no_deadline",

@@ -93,6 +93,12 @@ class ConnectionTracker:
         else:
             end_stream(stream, in_use)
 
+    @property
+    def can_cut(self) -> bool:
+        """Whether the connection is known, and has a socket that can be shut down."""
+        stream = self._stream
+        return stream is not None and stream.get_extra_info("socket") is not None
+
     def pause(self, length: float) -> None:
         """Block the thread for `length` seconds, or until the call is cut."""
         self._pause = threading.Event()

@@ -2,15 +2,23 @@
 
 import asyncio
 import contextvars
+import functools
+import inspect
+import logging
 import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from numbers import Real
 from types import TracebackType
-from typing import Literal
+from typing import Any, Literal, ParamSpec, TypeVar, cast
 
 from stream_deadline._call_group import no_group
+from stream_deadline._errors import StreamDeadlineExceeded
+
+_log = logging.getLogger("stream_deadline")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 NEVER = math.inf
 
@@ -73,6 +81,56 @@ _ambient: contextvars.ContextVar[tuple[Deadline, ...]] = contextvars.ContextVar(
 )
 
 
+class Cancellation:
+    """Cancels the task that makes it, at a deadline, unless the block is left before.
+
+    As in `asyncio.timeout`, the count of `Task.cancelling` stays right, and a cancellation from
+    outside is never taken for its own.
+    """
+
+    def __init__(self, due: Deadline) -> None:
+        self._due = due
+        self._loop = asyncio.get_running_loop()
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("deadline(…, cancel=True) needs a task, and none is running.")
+        self._task = task
+        self._cancelling = task.cancelling()
+        self._state: Literal["waiting", "cancelled", "left"] = "waiting"
+        self._started = clock_of(self._loop)()
+        self._timer: asyncio.TimerHandle | None = None
+        self._arm()
+
+    def _arm(self) -> None:
+        if self._due.at < NEVER:
+            late = clock_of(self._loop)() - self._loop.time()  # nothing, or a turn of a busy loop
+            self._timer = self._loop.call_at(self._due.at - late, self._look)
+
+    def _look(self) -> None:
+        if self._due.at > clock_of(self._loop)():
+            self._arm()  # it was lifted, or the timer came early
+        elif self._task.done():
+            _log.warning(
+                "A deadline(%g, cancel=True) has passed, and the task that entered it has "
+                "ended: it is held across a yield, so it cancels nothing. "
+                "Bound the stream with `bounded`.",
+                self._due.limit,
+            )
+        elif self._state == "waiting":
+            self._state = "cancelled"
+            self._task.cancel()
+
+    def leave(self, error: BaseException | None) -> None:
+        """Call the cancellation off; turn one of its own into the error of the deadline."""
+        if self._timer is not None:
+            self._timer.cancel()
+        cancelled, self._state = self._state == "cancelled", "left"
+        is_ours = cancelled and self._task.uncancel() <= self._cancelling
+        if is_ours and isinstance(error, asyncio.CancelledError):
+            elapsed = clock_of(self._loop)() - self._started
+            raise StreamDeadlineExceeded("deadline", self._due.limit, elapsed) from error
+
+
 class deadline:
     """Bound every call inside a `with` block to what is left of `limit` seconds.
 
@@ -80,31 +138,52 @@ class deadline:
             documents = retriever.invoke(question)
             answer = await chain.ainvoke(documents)  # has what the retriever left
 
+        @deadline(30)
+        async def answer(state: State) -> State: ...  # 30 seconds for each call
+
     The deadline reaches wherever context variables reach: tasks, chains, `asyncio.to_thread`; not a
     bare `threading.Thread`. Blocks nest. An inner block can shorten the budget but not extend it.
-    The block itself is not interrupted: only calls of `ChatVllm`, `bounded` and `bounded_sync` look
-    at the deadline.
+
+    The block itself is not interrupted: calls of `ChatVllm`, `bounded_client`, `bounded` and
+    `bounded_sync` look at the deadline. With `cancel=True` everything else that is awaited in it is
+    cancelled too.
 
     .. note:: Do not hold it across a `yield` of an async generator. The next item may be pulled in
-        another task, where the deadline is not set. `bounded` is made for that.
+        another task, where the deadline is not set. `bounded` is made for that, and the decorator
+        refuses a generator.
 
     Args:
         limit: seconds; zero or less, as left-overs can be: calls inside end at once. None: no
             bound.
+        cancel: whether the block is cancelled at the deadline, wherever it waits. Only for `async
+            with` and for functions declared with `async def`.
 
     Raises:
+        StreamDeadlineExceeded: with `cancel=True`, when the block is left because of that.
         ValueError: `limit` is not a number of seconds.
+        TypeError: it decorates a generator; or `cancel=True` is used with a plain `with` or on a
+            synchronous function.
         RuntimeError: the block is entered twice, or left in another task or thread than it was
             entered in.
     """
 
-    def __init__(self, limit: float | None) -> None:
+    def __init__(self, limit: float | None, *, cancel: bool = False) -> None:
+        self._limit = limit
         self._new = Deadline.after(limit)
+        self._cancels = cancel
+        self._cancelling: Cancellation | None = None
         self._token: contextvars.Token[tuple[Deadline, ...]] | None = None
         self._state: Literal["new", "entered", "left"] = "new"
 
     def __enter__(self) -> Deadline:
         """Return the deadline that holds inside: this one, or an outer one that comes sooner."""
+        if self._cancels:
+            raise TypeError(
+                "deadline(…, cancel=True) needs `async with`: only a task can be cancelled."
+            )
+        return self._enter()
+
+    def _enter(self) -> Deadline:
         if self._state != "new":
             raise RuntimeError(
                 f"This `deadline` was {self._state} already; make a new one for each block."
@@ -130,6 +209,55 @@ class deadline:
                 "`with deadline(…)` was left in another task or thread than it was entered in; do "
                 "not hold it across a yield."
             ) from error
+
+    async def __aenter__(self) -> Deadline:
+        """Do the same as `__enter__`."""
+        due = self._enter()
+        if self._cancels:
+            self._cancelling = Cancellation(due)
+        return due
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        cancelling, self._cancelling = self._cancelling, None
+        try:
+            self.__exit__(kind, error, trace)
+        finally:
+            if cancelling is not None:
+                cancelling.leave(error)
+
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        """Decorate a function: each call of it has `limit` seconds."""
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise TypeError(
+                f"{function.__qualname__} is a generator: its items may be pulled in other tasks, "
+                "where the deadline is not set. Bound its stream with `bounded` or `bounded_sync`."
+            )
+        limit, cancel = self._limit, self._cancels
+        if inspect.iscoroutinefunction(function):
+
+            @functools.wraps(function)
+            async def call_async(*args: P.args, **kwargs: P.kwargs) -> Any:
+                async with deadline(limit, cancel=cancel):
+                    return await function(*args, **kwargs)
+
+            return cast(Callable[P, R], call_async)
+        if cancel:
+            raise TypeError(
+                f"{function.__qualname__} is not declared with `async def`, so it cannot be "
+                "cancelled; leave cancel=True out."
+            )
+
+        @functools.wraps(function)
+        def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            with deadline(limit):
+                return function(*args, **kwargs)
+
+        return call
 
 
 @contextmanager

@@ -66,13 +66,25 @@ def track(client: Any, caller: CurrentCaller) -> bool:
     """
     found = pools(client)
     for pool in found:
-        backend = pool._network_backend
-        if not isinstance(backend, _Backend):
-            kind = _AsyncBackend if hasattr(client, "aclose") else _SyncBackend
-            pool._network_backend = kind(backend, caller)
-            if kind is _SyncBackend:
-                _drop_idle(pool)
+        _track_pool(pool, caller, blocking=not hasattr(client, "aclose"))
     return bool(found)
+
+
+def track_transport(transport: Any, caller: CurrentCaller, *, blocking: bool) -> bool:
+    """Do the same for one transport of a client."""
+    pool = getattr(transport, "_pool", None)
+    if not hasattr(pool, "_network_backend"):
+        return False
+    _track_pool(pool, caller, blocking=blocking)
+    return True
+
+
+def _track_pool(pool: Any, caller: CurrentCaller, *, blocking: bool) -> None:
+    backend = pool._network_backend
+    if not isinstance(backend, _Backend):
+        pool._network_backend = (_SyncBackend if blocking else _AsyncBackend)(backend, caller)
+        if blocking:
+            _drop_idle(pool)
 
 
 def _drop_idle(pool: Any) -> None:

@@ -17,7 +17,7 @@ Source of the pauses: `_calculate_retry_timeout` in openai/_base_client.py, open
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from email.utils import mktime_tz, parsedate_tz
 from typing import TypeVar
 
@@ -137,13 +137,14 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _retry_after(error: openai.APIError) -> float | None:
-    """Return the seconds that the server asks to wait; None: it does not ask.
+    return retry_after(error.response.headers) if isinstance(error, openai.APIStatusError) else None
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds that a server asks to wait; None: it does not ask.
 
     That is `Retry-After-Ms`, or `Retry-After` in seconds or as a date.
     """
-    if not isinstance(error, openai.APIStatusError):
-        return None
-    headers = error.response.headers
     for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
         try:
             wait = float(headers.get(name, "")) / unit

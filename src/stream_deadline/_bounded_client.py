@@ -1,0 +1,111 @@
+"""Bound every request of an HTTP client or an SDK: `bounded_client`."""
+
+from typing import Any, TypeVar
+
+from stream_deadline._transport import AsyncDeadlineTransport, DeadlineTransport
+
+C = TypeVar("C")
+T = TypeVar("T")
+
+# Where SDKs keep their HTTP client: OpenAI, Anthropic, Groq and others that Stainless generates.
+_INSIDE = ("_client",)
+
+
+def bounded_client(
+    client: C,
+    timeout: float | None = None,
+    *,
+    first_chunk_timeout: float | None = None,
+    idle_timeout: float | None = None,
+) -> C:
+    """Bound every request of a client, to the last byte of its answer.
+
+        llm = OpenAI(http_client=bounded_client(DefaultHttpxClient(), timeout=45))
+        llm = bounded_client(AsyncAnthropic(), timeout=45)
+
+    At the deadline the request ends with `StreamDeadlineExceeded` and the connection is closed,
+    whether the answer is read or not. An ambient `deadline` bounds the requests too. Without either
+    a request is left alone.
+
+    The client keeps its own transports, and with them proxies, certificates, limits and mounts. Its
+    retries share one budget if the SDK counts them (`x-stainless-retry-count`); others need a
+    `deadline` around the call.
+
+    Args:
+        client: synchronous or asynchronous; of httpx, of httpx2, or an SDK's that has one of these
+            inside. It is changed in place.
+        timeout: seconds for a whole request; None: only an ambient `deadline` bounds it.
+        first_chunk_timeout: seconds from the start to the first byte that says something; None: no
+            bound. For streams only.
+        idle_timeout: seconds from such bytes to the next, while the client waits for them; None: no
+            bound. For streams only. Comments of an event stream say nothing.
+
+    Returns:
+        The same client.
+
+    Raises:
+        TypeError: no client of httpx or httpx2 is in it.
+        ValueError: a bound is not a positive number of seconds, or a part is longer than the whole.
+    """
+    http = _http_client(client)
+
+    def bound(transport: Any) -> Any:
+        if transport is None:  # a mount that says: no proxy here
+            return None
+        return bounded_transport(
+            transport,
+            timeout,
+            first_chunk_timeout=first_chunk_timeout,
+            idle_timeout=idle_timeout,
+        )
+
+    http._transport = bound(http._transport)
+    for pattern, transport in list(http._mounts.items()):
+        http._mounts[pattern] = bound(transport)
+    return client
+
+
+def bounded_transport(
+    transport: T,
+    timeout: float | None = None,
+    *,
+    first_chunk_timeout: float | None = None,
+    idle_timeout: float | None = None,
+) -> T:
+    """Bound every request over a transport of httpx or httpx2.
+
+        client = httpx.Client(transport=bounded_transport(httpx.HTTPTransport(), timeout=45))
+
+    It uses public names of httpx only, but a client that is made with `transport=` takes no proxies
+    from the environment, and not the SDK's limits. `bounded_client` keeps what a client has.
+
+    Args:
+        transport: synchronous or asynchronous. It is wrapped; type checkers see what it was.
+        timeout: see `bounded_client`, as for the other two.
+        first_chunk_timeout: likewise.
+        idle_timeout: likewise.
+
+    Raises:
+        ValueError: a bound is not a positive number of seconds, or a part is longer than the whole.
+    """
+    kind: Any = (
+        AsyncDeadlineTransport if hasattr(transport, "handle_async_request") else DeadlineTransport
+    )
+    inner = transport.inner if isinstance(transport, kind) else transport
+    bounded: T = kind(
+        inner, timeout, first_chunk_timeout=first_chunk_timeout, idle_timeout=idle_timeout
+    )
+    return bounded
+
+
+def _http_client(client: Any) -> Any:
+    inside = client
+    for name in ("", *_INSIDE):
+        inside = getattr(client, name, None) if name else client
+        if hasattr(inside, "_transport") and hasattr(inside, "_mounts"):
+            return inside
+    raise TypeError(
+        f"bounded_client found no client of httpx or httpx2 in this {type(client).__name__}. "
+        "Pass one to the SDK when you make it, as "
+        "http_client=bounded_client(httpx.Client(), timeout=45)."
+    )

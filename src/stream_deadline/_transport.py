@@ -1,0 +1,212 @@
+"""Bound the requests of a client, whatever is built on it.
+
+A transport stands between a client and the client's own transport. It makes a call of each request,
+from the moment the request is handed over to the last byte of the response.
+
+The classes are not subclasses of httpx's: one class serves httpx and httpx2, and some SDKs refuse
+the classes of the other one.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from types import TracebackType
+from typing import Any, Self
+
+from stream_deadline import _network
+from stream_deadline._accumulate import NullAccumulator
+from stream_deadline._body import bound_async_body, bound_body
+from stream_deadline._bounded import BoundedStream
+from stream_deadline._bounded_sync import BoundedIterator
+from stream_deadline._budget import Bounds, Budget
+from stream_deadline._call_group import current_group
+from stream_deadline._connection import ConnectionTracker, current_tracker
+from stream_deadline._deadline import NEVER, clock_of
+from stream_deadline._errors import StreamDeadlineExceeded
+from stream_deadline._sdk import (
+    as_sdk_error,
+    asks_for_stream,
+    budget_of_first_attempt,
+    forbid_late_retry,
+    note_first_attempt,
+)
+
+
+class _Transport:
+    """What both transports share."""
+
+    _blocking: bool
+
+    def __init__(
+        self,
+        inner: Any,
+        timeout: float | None = None,
+        *,
+        first_chunk_timeout: float | None = None,
+        idle_timeout: float | None = None,
+    ) -> None:
+        """Wrap a transport.
+
+        Args:
+            inner: a transport of httpx or httpx2.
+            timeout: see `bounded_client`, as for the other two.
+            first_chunk_timeout: likewise.
+            idle_timeout: likewise.
+
+        Raises:
+            ValueError: a bound is not a positive number of seconds, or could never act.
+        """
+        self.inner = inner
+        self._whole = Bounds(timeout)  # the parts are for streams only
+        self._bounds = Bounds(timeout, first_chunk_timeout, idle_timeout)
+        self._has_parts = first_chunk_timeout is not None or idle_timeout is not None
+        self._tracked = _network.track_transport(inner, current_tracker, blocking=self._blocking)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "inner":  # a copy asks for it before it has one
+            raise AttributeError(name)
+        return getattr(self.inner, name)
+
+    def _begin(self, request: Any, clock: Any) -> "_Call | None":
+        """Return the call that a request is; None: nothing bounds it."""
+        budget = budget_of_first_attempt(request)
+        if budget is None:
+            streams = self._has_parts and asks_for_stream(request)
+            budget = Budget(self._bounds if streams else self._whole, clock)
+            note_first_attempt(request, budget)
+        if budget.due == NEVER and current_group() is None:
+            return None
+        return _Call(self, request, budget)
+
+
+class _Call:
+    """One request until its response begins.
+
+    Attributes:
+        budget: its bounds.
+        tracker: of its connection.
+        response: what the inner transport has returned; None: nothing yet.
+        is_given_up: whether the client has stopped waiting for the response.
+    """
+
+    def __init__(self, transport: _Transport, request: Any, budget: Budget) -> None:
+        self.budget = budget
+        self.response: Any = None
+        self.is_given_up = False
+        # A `ChatVllm` whose client has bounds of its own tracks the connection already.
+        self.tracker = current_tracker() or ConnectionTracker(budget, blocking=transport._blocking)
+        self._transport = transport
+        self._request = request
+
+    def send(self) -> Iterator[Any]:
+        """Yield the response, once."""
+        self.tracker.sending(self._request, trace=not self._transport._tracked)
+        self.response = self._transport.inner.handle_request(self._request)
+        self.tracker.receiving(self.response)
+        yield self.response
+
+    async def send_async(self) -> AsyncIterator[Any]:
+        """Yield the response, once."""
+        self.tracker.sending(self._request, trace=not self._transport._tracked)
+        response = await self._transport.inner.handle_async_request(self._request)
+        if self.is_given_up:  # it came although it had been cancelled
+            await response.aclose()
+            return
+        self.response = response
+        self.tracker.receiving(response)
+        yield response
+
+
+class DeadlineTransport(_Transport):
+    """Bounds each request of a synchronous client; see `bounded_transport`."""
+
+    _blocking = True
+
+    def __enter__(self) -> Self:
+        self.inner.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        trace: TracebackType | None = None,
+    ) -> None:
+        self.inner.__exit__(kind, error, trace)
+
+    def close(self) -> None:
+        """Close the inner transport."""
+        self.inner.close()
+
+    def handle_request(self, request: Any) -> Any:
+        """Send a request and return the response, whose body is bounded too.
+
+        Raises:
+            StreamDeadlineExceeded: a bound is reached before the response begins.
+        """
+        call = self._begin(request, time.monotonic)
+        if call is None:
+            return self.inner.handle_request(request)
+        tracker = call.tracker
+        try:
+            with BoundedIterator(
+                call.send(), call.budget, NullAccumulator(), tracker.cut, tracker.context()
+            ) as sent:
+                response = next(sent)
+        except BaseException as error:
+            if call.response is not None:
+                call.response.close()
+            if isinstance(error, StreamDeadlineExceeded):
+                raise as_sdk_error(error) from error.__cause__
+            raise
+        forbid_late_retry(request, response, call.budget)
+        bound_body(response, call.budget, tracker)
+        return response
+
+
+class AsyncDeadlineTransport(_Transport):
+    """Bounds each request of an asynchronous client; see `bounded_transport`."""
+
+    _blocking = False
+
+    async def __aenter__(self) -> Self:
+        await self.inner.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        trace: TracebackType | None = None,
+    ) -> None:
+        await self.inner.__aexit__(kind, error, trace)
+
+    async def aclose(self) -> None:
+        """Close the inner transport."""
+        await self.inner.aclose()
+
+    async def handle_async_request(self, request: Any) -> Any:
+        """Send a request and return the response, whose body is bounded too.
+
+        Raises:
+            StreamDeadlineExceeded: a bound is reached before the response begins.
+        """
+        call = self._begin(request, clock_of(asyncio.get_running_loop()))
+        if call is None:
+            return await self.inner.handle_async_request(request)
+        tracker = call.tracker
+        try:
+            async with BoundedStream(
+                call.send_async(), call.budget, NullAccumulator(), tracker.cut, tracker.context()
+            ) as sent:
+                response = await anext(sent)
+        except BaseException as error:
+            call.is_given_up = True
+            if call.response is not None:
+                await call.response.aclose()
+            if isinstance(error, StreamDeadlineExceeded):
+                raise as_sdk_error(error) from error.__cause__
+            raise
+        forbid_late_retry(request, response, call.budget)
+        bound_async_body(response, call.budget, tracker)
+        return response

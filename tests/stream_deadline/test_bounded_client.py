@@ -1,0 +1,544 @@
+"""`bounded_client`: a deadline for whatever is built on httpx or httpx2."""
+
+import asyncio
+import gc
+import itertools
+import pickle
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any, cast
+
+import anthropic
+import httpx
+import httpx2
+import openai
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fake_vllm.engine.ledger import Entry
+from fake_vllm.testing import FakeVllm
+from stream_deadline import (
+    ChatVllm,
+    StreamDeadlineExceeded,
+    bounded_client,
+    bounded_transport,
+    deadline,
+)
+from stream_deadline._body import says_something
+from stream_deadline._call_group import CallGroup
+from stream_deadline._network import pools
+from stream_deadline._sdk import asks_for_stream
+from stream_deadline._transport import DeadlineTransport
+from tests.at_once import at_once
+
+LIMIT = 1.0
+LATEST = 6.0
+MESSAGES = [{"role": "user", "content": "Why?"}]
+BABBLING = [
+    "endless",
+    "stall:after=3",
+    "endless+keep_alive",
+    "no_headers",
+    "trickle_headers:every=0.05",
+    "no_first_token",
+    "half_event",
+]
+FAMILIES: dict[str, Any] = {"httpx": httpx, "httpx2": httpx2}
+
+Ask = Callable[[str, bool], None]
+AskAsync = Callable[[str, bool], Awaitable[None]]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[FakeVllm]:
+    with FakeVllm("endless", gap=0.02, max_num_seqs=1000) as server:
+        yield server
+
+
+def headers(name: str, scenario: str) -> dict[str, str]:
+    return {"x-request-id": name, "x-fake-scenario": scenario}
+
+
+def body(server: FakeVllm, stream: bool) -> dict[str, Any]:
+    return {"model": server.model, "messages": MESSAGES, "stream": stream}
+
+
+def sync_caller(kind: str, server: FakeVllm, name: str, **bounds: float) -> Ask:
+    """Return what asks with a client of a kind, and reads the answer to its end."""
+    if kind in FAMILIES:
+        http = bounded_client(FAMILIES[kind].Client(timeout=60, trust_env=False), **bounds)
+
+        def ask(scenario: str, stream: bool) -> None:
+            url, sent = f"{server.base_url}/chat/completions", headers(name, scenario)
+            with http.stream("POST", url, json=body(server, stream), headers=sent) as answer:
+                for _ in answer.iter_lines():
+                    pass
+
+    elif kind == "openai":
+        llm = bounded_client(openai.OpenAI(api_key="none", base_url=server.base_url), **bounds)
+
+        def ask(scenario: str, stream: bool) -> None:
+            answer: Any = llm.chat.completions.create(
+                **cast(Any, body(server, stream)), extra_headers=headers(name, scenario)
+            )
+            if stream:
+                for _ in answer:
+                    pass
+
+    else:
+        url = server.base_url.removesuffix("/v1")
+        claude = bounded_client(anthropic.Anthropic(api_key="none", base_url=url), **bounds)
+
+        def ask(scenario: str, stream: bool) -> None:
+            # The fake has no messages of Anthropic's; what matters is the SDK's way with a request.
+            claude.post(
+                "/v1/chat/completions",
+                cast_to=httpx2.Response,
+                body=body(server, stream),
+                options={"headers": headers(name, scenario)},
+            )
+
+    return ask
+
+
+def async_caller(kind: str, server: FakeVllm, name: str, **bounds: float) -> AskAsync:
+    """Do the same as `sync_caller` for an asynchronous client, in the running loop."""
+    if kind in FAMILIES:
+        http = bounded_client(FAMILIES[kind].AsyncClient(timeout=60, trust_env=False), **bounds)
+
+        async def ask(scenario: str, stream: bool) -> None:
+            url, sent = f"{server.base_url}/chat/completions", headers(name, scenario)
+            async with http.stream("POST", url, json=body(server, stream), headers=sent) as answer:
+                async for _ in answer.aiter_lines():
+                    pass
+
+    elif kind == "openai":
+        llm = bounded_client(openai.AsyncOpenAI(api_key="none", base_url=server.base_url), **bounds)
+
+        async def ask(scenario: str, stream: bool) -> None:
+            answer: Any = await llm.chat.completions.create(
+                **cast(Any, body(server, stream)), extra_headers=headers(name, scenario)
+            )
+            if stream:
+                async for _ in answer:
+                    pass
+
+    else:
+        url = server.base_url.removesuffix("/v1")
+        claude = bounded_client(anthropic.AsyncAnthropic(api_key="none", base_url=url), **bounds)
+
+        async def ask(scenario: str, stream: bool) -> None:
+            await claude.post(
+                "/v1/chat/completions",
+                cast_to=httpx2.Response,
+                body=body(server, stream),
+                options={"headers": headers(name, scenario)},
+            )
+
+    return ask
+
+
+def entries(server: FakeVllm, name: str) -> list[Entry]:
+    """Return the requests of one caller."""
+    return [each for each in server.requests if name in each.id]
+
+
+def freed(server: FakeVllm, name: str) -> Entry:
+    """Return the caller's last request, once the server has nothing to do for it."""
+    return server.wait_for(
+        lambda entry: name in entry.id and (entry.slot_freed or entry.over) is not None, LATEST
+    )
+
+
+def judge(server: FakeVllm, name: str, started: float, warm: bool) -> None:
+    """Check when the caller and the server were free, and that there was one generation."""
+    assert LIMIT - 0.05 <= time.monotonic() - started < LIMIT + LATEST
+    entry = freed(server, name)
+    assert (entry.slot_freed or entry.over or 0) - started < LIMIT + LATEST
+    assert len(entries(server, name)) == (2 if warm else 1)
+
+
+@pytest.mark.parametrize("warm", [False, True], ids=["new", "pooled"])
+@pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
+@pytest.mark.parametrize("scenario", BABBLING)
+@pytest.mark.parametrize("kind", ["openai", "anthropic", "httpx", "httpx2"])
+@at_once
+def test_a_synchronous_request_ends_at_its_deadline_and_frees_the_server(
+    kind: str, scenario: str, stream: bool, warm: bool, server: FakeVllm
+) -> None:
+    name = uuid.uuid4().hex
+    ask = sync_caller(kind, server, name, timeout=LIMIT)
+    if warm:
+        ask("finite:tokens=2", stream)
+    started = time.monotonic()
+    with pytest.raises(StreamDeadlineExceeded) as caught:
+        ask(scenario, stream)
+    assert (caught.value.bound, caught.value.limit) == ("timeout", LIMIT)
+    judge(server, name, started, warm)
+
+
+@pytest.mark.parametrize("warm", [False, True], ids=["new", "pooled"])
+@pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
+@pytest.mark.parametrize("scenario", BABBLING)
+@pytest.mark.parametrize("kind", ["openai", "anthropic", "httpx", "httpx2"])
+@at_once
+def test_an_asynchronous_request_ends_at_its_deadline_and_frees_the_server(
+    kind: str, scenario: str, stream: bool, warm: bool, server: FakeVllm
+) -> None:
+    name = uuid.uuid4().hex
+
+    async def play() -> None:
+        ask = async_caller(kind, server, name, timeout=LIMIT)
+        if warm:
+            await ask("finite:tokens=2", stream)
+        started = time.monotonic()
+        with pytest.raises(StreamDeadlineExceeded) as caught:
+            await ask(scenario, stream)
+        assert (caught.value.bound, caught.value.limit) == ("timeout", LIMIT)
+        judge(server, name, started, warm)
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_body_that_is_not_read_frees_the_server_too(family: str, server: FakeVllm) -> None:
+    name = uuid.uuid4().hex
+    http = bounded_client(FAMILIES[family].Client(trust_env=False), timeout=0.5)
+    url, sent = f"{server.base_url}/chat/completions", headers(name, "endless")
+    with http.stream("POST", url, json=body(server, True), headers=sent) as answer:
+        entry = freed(server, name)
+        assert entry.slot_freed is not None
+        with pytest.raises(StreamDeadlineExceeded):
+            for _ in answer.iter_bytes():
+                pass
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_suspended_task_frees_the_server_too(family: str, server: FakeVllm) -> None:
+    name = uuid.uuid4().hex
+
+    async def play() -> None:
+        http = bounded_client(FAMILIES[family].AsyncClient(trust_env=False), timeout=0.5)
+        url, sent = f"{server.base_url}/chat/completions", headers(name, "endless")
+        async with http.stream("POST", url, json=body(server, True), headers=sent) as answer:
+            parts = answer.aiter_bytes()
+            await anext(parts)
+            await asyncio.to_thread(freed, server, name)
+            with pytest.raises(StreamDeadlineExceeded):
+                async for _ in parts:
+                    pass
+
+    asyncio.run(play())
+
+
+def test_a_whole_answer_that_comes_in_time_is_the_same_as_without(server: FakeVllm) -> None:
+    url = f"{server.base_url}/chat/completions"
+    for family in FAMILIES.values():
+        asked = {"json": body(server, True), "headers": headers("same", "finite:tokens=20")}
+        plain = family.Client(trust_env=False).post(url, **asked).text
+        bounded = bounded_client(family.Client(trust_env=False), timeout=30).post(url, **asked).text
+        assert _texts(plain) == _texts(bounded)
+        assert len(_texts(plain)) > 20
+
+
+def _texts(events: str) -> list[str]:
+    return [line.partition('"choices"')[2] for line in events.splitlines() if line]
+
+
+@pytest.mark.parametrize("kind", ["openai", "anthropic", "httpx", "httpx2"])
+def test_an_ambient_deadline_bounds_a_client_that_has_no_bound(kind: str, server: FakeVllm) -> None:
+    ask = sync_caller(kind, server, uuid.uuid4().hex)
+    with deadline(0.3), pytest.raises(StreamDeadlineExceeded) as caught:
+        ask("endless", True)
+    assert (caught.value.bound, caught.value.limit) == ("deadline", 0.3)
+
+
+def test_the_shorter_of_a_clients_bound_and_an_ambient_deadline_holds(server: FakeVllm) -> None:
+    ask = sync_caller("openai", server, uuid.uuid4().hex, timeout=0.3)
+    with deadline(60), pytest.raises(StreamDeadlineExceeded) as caught:
+        ask("endless", True)
+    assert caught.value.bound == "timeout"
+
+
+def test_without_any_bound_a_request_keeps_its_own_body() -> None:
+    answer = httpx2.Response(200, stream=httpx2.ByteStream(b"whole"))
+    stream = answer.stream
+    http = bounded_client(httpx2.Client(transport=httpx2.MockTransport(lambda _: answer)))
+    with http.stream("GET", "http://x/") as same:
+        assert getattr(same.stream, "_stream", same.stream) is stream
+    assert same.status_code == 200
+
+
+class TestErrors:
+    """What an SDK does with the error, and what its user gets."""
+
+    def caught(self, kind: str, server: FakeVllm) -> StreamDeadlineExceeded:
+        with pytest.raises(StreamDeadlineExceeded) as caught:
+            sync_caller(kind, server, uuid.uuid4().hex, timeout=0.2)("no_headers", True)
+        return caught.value
+
+    @pytest.mark.parametrize("kind", ["openai", "anthropic"])
+    def test_it_is_one_of_the_sdks_errors_and_a_timeout(self, kind: str, server: FakeVllm) -> None:
+        error = self.caught(kind, server)
+        assert isinstance(error, TimeoutError)
+        assert isinstance(error, openai.OpenAIError)
+        assert isinstance(error, anthropic.AnthropicError)
+
+    def test_it_can_be_pickled(self, server: FakeVllm) -> None:
+        error = self.caught("openai", server)
+        copy = pickle.loads(pickle.dumps(error))
+        assert type(copy) is StreamDeadlineExceeded
+        assert (str(copy), copy.bound) == (str(error), error.bound)
+
+
+class TestRetries:
+    """An SDK's attempts share one budget."""
+
+    @pytest.mark.parametrize("kind", ["openai", "anthropic"])
+    def test_they_cannot_outlive_it(self, kind: str, server: FakeVllm) -> None:
+        started = time.monotonic()
+        with pytest.raises(StreamDeadlineExceeded) as caught:
+            sync_caller(kind, server, uuid.uuid4().hex, timeout=2.0)(
+                "refuse:status=503,times=1", True
+            )
+        assert caught.value.elapsed < time.monotonic() - started + 0.1
+        assert 2.0 <= caught.value.elapsed < 2.0 + LATEST
+
+    @pytest.mark.parametrize("kind", ["openai", "anthropic"])
+    def test_one_that_would_come_too_late_is_not_waited_for(
+        self, kind: str, server: FakeVllm
+    ) -> None:
+        name = uuid.uuid4().hex
+        ask = sync_caller(kind, server, name, timeout=3.0)
+        started = time.monotonic()
+        kinds = (openai.InternalServerError, anthropic.InternalServerError)
+        with pytest.raises((*kinds, openai.APIStatusError, anthropic.APIStatusError)):
+            ask("refuse:status=503,times=9,retry_after=30", True)
+        assert time.monotonic() - started < 3.0
+
+
+class TestParts:
+    """`first_chunk_timeout` and `idle_timeout`."""
+
+    @pytest.mark.parametrize(
+        ("scenario", "bound"),
+        [
+            ("stall:after=3", "idle_timeout"),
+            ("stall:after=3+keep_alive", "idle_timeout"),
+            ("no_first_token", "idle_timeout"),  # the role comes first, and is bytes
+            ("no_headers", "first_chunk_timeout"),
+        ],
+    )
+    @pytest.mark.parametrize("kind", ["openai", "httpx"])
+    def test_a_stream_ends_when_a_part_is_over(
+        self, kind: str, scenario: str, bound: str, server: FakeVllm
+    ) -> None:
+        bounds = {"timeout": 30.0, "first_chunk_timeout": 1.5, "idle_timeout": 1.0}
+        name = uuid.uuid4().hex
+        with pytest.raises(StreamDeadlineExceeded) as caught:
+            sync_caller(kind, server, name, **bounds)(scenario, True)
+        assert caught.value.bound == bound
+
+        async def play() -> None:
+            with pytest.raises(StreamDeadlineExceeded) as caught:
+                await async_caller(kind, server, name, **bounds)(scenario, True)
+            assert caught.value.bound == bound
+
+        asyncio.run(play())
+
+    def test_a_whole_answer_is_not_cut_by_them(self, server: FakeVllm) -> None:
+        bounds = {"timeout": 30.0, "first_chunk_timeout": 0.1, "idle_timeout": 0.1}
+        sync_caller("openai", server, uuid.uuid4().hex, **bounds)("finite:tokens=20", False)
+
+    @given(
+        st.lists(st.sampled_from([b": x", b"", b":", b"data: 1"])),
+        st.sampled_from([b"\n", b"\r\n"]),
+    )
+    def test_bytes_say_something_unless_each_line_is_a_comment(
+        self, lines: list[bytes], end: bytes
+    ) -> None:
+        data = end.join([b": first", *lines])
+        assert says_something(data) == (b"data: 1" in lines)
+
+    @pytest.mark.parametrize(
+        ("content", "accept", "url", "streams"),
+        [
+            (b'{"stream": true}', "*/*", "http://x/", True),
+            (b'{"stream": false}', "*/*", "http://x/", False),
+            (b'{"messages": ["\\"stream\\": true"]}', "*/*", "http://x/", False),
+            (b'{"tool": {"stream": true}}', "*/*", "http://x/", False),
+            (b"", "text/event-stream", "http://x/", True),
+            (b"{}", "*/*", "http://x/v1:streamGenerateContent?alt=sse", True),
+            (b'["stream": true', "*/*", "http://x/", False),
+        ],
+    )
+    def test_a_request_says_whether_it_is_for_a_stream(
+        self, content: bytes, accept: str, url: str, streams: bool
+    ) -> None:
+        request = httpx2.Request("POST", url, content=content, headers={"accept": accept})
+        assert asks_for_stream(request) is streams
+
+
+class TestEnds:
+    """A request that ends otherwise."""
+
+    def test_cancelling_the_task_stays_a_cancellation_and_frees_the_server(
+        self, server: FakeVllm
+    ) -> None:
+        name = uuid.uuid4().hex
+
+        async def play() -> None:
+            task = asyncio.create_task(
+                cast(Any, async_caller("openai", server, name, timeout=60))("endless", True)
+            )
+            await asyncio.to_thread(
+                server.wait_for, lambda entry: name in entry.id and entry.tokens
+            )
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+        asyncio.run(play())
+        assert freed(server, name).end == "client left"
+
+    @pytest.mark.parametrize("scenario", ["endless", "no_headers", "stall:after=2"])
+    def test_the_end_of_its_group_ends_it(self, scenario: str, server: FakeVllm) -> None:
+        name = uuid.uuid4().hex
+
+        async def play() -> None:
+            group = CallGroup()
+            with group:
+                task = asyncio.create_task(
+                    cast(Any, async_caller("openai", server, name, timeout=60))(scenario, True)
+                )
+            await asyncio.to_thread(
+                server.wait_for, lambda entry: name in entry.id and entry.started
+            )
+            group.end()
+            with pytest.raises(StreamDeadlineExceeded) as caught:
+                await task
+            assert caught.value.bound == "caller"
+
+        asyncio.run(play())
+        assert freed(server, name).end == "client left"
+
+    def test_connections_come_back_to_the_pool(self, server: FakeVllm) -> None:
+        kinds = itertools.cycle(["finite:tokens=3", "stall:after=1", "no_headers", "half_event"])
+
+        async def play() -> None:
+            http = bounded_client(httpx2.AsyncClient(trust_env=False), timeout=0.6)
+            url = f"{server.base_url}/chat/completions"
+
+            async def one(scenario: str) -> None:
+                sent = headers("pool", scenario)
+                try:
+                    async with http.stream(
+                        "POST", url, json=body(server, True), headers=sent
+                    ) as answer:
+                        async for _ in answer.aiter_bytes():
+                            pass
+                except StreamDeadlineExceeded:
+                    pass
+
+            await asyncio.gather(*(one(next(kinds)) for _ in range(80)))
+            [pool] = pools(http)
+            assert all(connection.is_idle() for connection in pool.connections)
+            assert not pool._requests
+            await one("finite:tokens=1")
+            await http.aclose()
+
+        asyncio.run(play())
+
+
+class TestClients:
+    """Clients of other kinds, and bounds that are none."""
+
+    @pytest.mark.parametrize("thing", [object(), "http://x", httpx.URL("http://x")])
+    def test_what_has_no_client_is_refused_in_one_sentence(self, thing: Any) -> None:
+        with pytest.raises(TypeError, match="found no client of httpx or httpx2 in this"):
+            bounded_client(thing, timeout=1)
+
+    @pytest.mark.parametrize("bound", [0, -1, float("nan"), "5", True])
+    def test_a_bound_that_is_none_is_refused(self, bound: Any) -> None:
+        with pytest.raises(ValueError, match="timeout must be a"):
+            bounded_client(httpx2.Client(), timeout=bound)
+
+    def test_the_newest_bounds_of_a_client_hold(self, server: FakeVllm) -> None:
+        http = bounded_client(bounded_client(httpx2.Client(trust_env=False), timeout=60), 0.3)
+        assert not isinstance(cast(Any, http._transport).inner, DeadlineTransport)
+        with pytest.raises(StreamDeadlineExceeded, match=r"timeout=0\.3"):
+            http.post(f"{server.base_url}/chat/completions", json=body(server, True))
+
+    def test_the_proxies_of_the_environment_are_kept(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+        http = bounded_client(httpx2.Client(), timeout=1)
+        transport = http._transport_for_url(httpx2.URL("https://x/"))
+        assert isinstance(transport, DeadlineTransport)
+        assert transport is not http._transport
+
+    def test_a_transport_of_ones_own_is_bounded_at_its_own_pace(self) -> None:
+        async def slow() -> AsyncIterator[bytes]:
+            yield b"data: 1\n\n"
+            await asyncio.sleep(60)
+
+        async def answer(_: httpx2.Request) -> httpx2.Response:
+            return httpx2.Response(200, content=slow())
+
+        async def play() -> None:
+            http = bounded_client(
+                httpx2.AsyncClient(transport=httpx2.MockTransport(answer)), timeout=0.3
+            )
+            with pytest.raises(StreamDeadlineExceeded):
+                await http.get("http://x/")
+
+        asyncio.run(play())
+
+    def test_the_transport_alone_is_a_public_way(self, server: FakeVllm) -> None:
+        transport = bounded_transport(httpx.HTTPTransport(), timeout=0.3)
+        with httpx.Client(transport=transport) as http, pytest.raises(StreamDeadlineExceeded):
+            http.post(f"{server.base_url}/chat/completions", json=body(server, True))
+
+        async def play() -> None:
+            transport = bounded_transport(httpx.AsyncHTTPTransport(), timeout=0.3)
+            async with httpx.AsyncClient(transport=transport) as http:
+                with pytest.raises(StreamDeadlineExceeded):
+                    await http.post(f"{server.base_url}/chat/completions", json=body(server, True))
+
+        asyncio.run(play())
+
+    def test_a_bounded_client_inside_a_model_has_its_say(self, server: FakeVllm) -> None:
+        http = bounded_client(openai.DefaultHttpxClient(trust_env=False), timeout=0.3)
+        model = ChatVllm(model=server.model, base_url=server.base_url, timeout=60, http_client=http)
+        with pytest.raises(StreamDeadlineExceeded) as caught:
+            for _ in model.stream("Why?"):
+                pass
+        assert caught.value.limit == 0.3
+
+    def test_a_client_that_has_been_used_is_bounded_on_its_old_connection(
+        self, server: FakeVllm
+    ) -> None:
+        http = httpx2.Client(trust_env=False, timeout=60)
+        http.get(f"{server.base_url}/models")
+        bounded_client(http, timeout=0.3)
+        with pytest.raises(StreamDeadlineExceeded):
+            http.post(
+                f"{server.base_url}/chat/completions",
+                json=body(server, True),
+                headers={"x-fake-scenario": "no_headers"},
+            )
+
+    def test_a_body_that_is_dropped_leaves_nothing_behind(self, server: FakeVllm) -> None:
+        http = bounded_client(httpx2.Client(trust_env=False), timeout=0.4)
+        name = uuid.uuid4().hex
+        request = http.build_request(
+            "POST",
+            f"{server.base_url}/chat/completions",
+            json=body(server, True),
+            headers=headers(name, "endless"),
+        )
+        answer = http.send(request, stream=True)
+        del answer
+        gc.collect()
+        assert freed(server, name).slot_freed is not None
