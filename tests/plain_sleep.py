@@ -5,7 +5,7 @@ import time
 from types import TracebackType
 from typing import Self
 
-STOOD_STILL = 0.4  # seconds that a sleep is late, from which on a measurement says nothing
+STOOD_STILL = 0.15  # seconds that a sleep is late, from which on a measurement says nothing
 
 
 class PlainSleep:

@@ -57,8 +57,8 @@ class CompletionWriter(StreamWriter):
 
         Where ids are shown, the prompt's text is not.
         """
-        said = "" if self._ids else prompt.text
-        return (said if self._only_prompt else said + text), prompt.ids
+        text_of_prompt = "" if self._ids else prompt.text
+        return (text_of_prompt if self._only_prompt else text_of_prompt + text), prompt.ids
 
     @property
     def _only_prompt(self) -> bool:

@@ -44,13 +44,13 @@ def error(status: int, type: str, message: str, param: str | None = None) -> dic
 
 def bad(message: str, param: str | None = None, value: Any = None) -> Refused:
     """Return the error of vLLM's own checks, which repeats the parameter and its value."""
-    said = [
+    details = [
         f"{name}={what}"
         for name, what in (("parameter", param), ("value", value))
         if what is not None
     ]
     return Refused(
-        400, "BadRequestError", f"{message} ({', '.join(said)})" if said else message, param
+        400, "BadRequestError", f"{message} ({', '.join(details)})" if details else message, param
     )
 
 

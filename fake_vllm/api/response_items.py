@@ -135,16 +135,16 @@ def turns(instructions: str | None, given: str | list[Any], model: str) -> list[
     Raises:
         Rejected: an item has content that this model does not read.
     """
-    said = [Turn(role="system", text=instructions)] if instructions else []
+    conversation = [Turn(role="system", text=instructions)] if instructions else []
     if isinstance(given, str):
-        return [*said, Turn(role="user", text=given)]
+        return [*conversation, Turn(role="user", text=given)]
     for item in given:
         match item.get("type", "message"):
             case "message":
-                said.append(Turn(role=item["role"], text=_text(item["content"], model)))
+                conversation.append(Turn(role=item["role"], text=_text(item["content"], model)))
             case "function_call_output" | "custom_tool_call_output":
                 output = item["output"]
-                said.append(
+                conversation.append(
                     Turn(
                         role="tool",
                         text=output if isinstance(output, str) else _text(output, model),
@@ -153,9 +153,9 @@ def turns(instructions: str | None, given: str | list[Any], model: str) -> list[
             case "reasoning" if item.get("encrypted_content"):
                 raise Rejected("Encrypted content is not supported.", "input")
             case "function_call" | "reasoning" | "custom_tool_call":
-                if not said or said[-1]["role"] != "assistant":
-                    said.append(Turn(role="assistant", text=""))
-    return said
+                if not conversation or conversation[-1]["role"] != "assistant":
+                    conversation.append(Turn(role="assistant", text=""))
+    return conversation
 
 
 def _text(content: Any, model: str) -> str:

@@ -40,10 +40,10 @@ def render(
         )
     if continue_final_message and add_generation_prompt:
         raise Rejected(_BOTH)
-    said = "".join(f"<|im_start|>{turn['role']}\n{turn['text']}<|im_end|>\n" for turn in turns)
+    text = "".join(f"<|im_start|>{turn['role']}\n{turn['text']}<|im_end|>\n" for turn in turns)
     if continue_final_message:
-        return said.removesuffix("<|im_end|>\n")
+        return text.removesuffix("<|im_end|>\n")
     if not add_generation_prompt:
-        return said
+        return text
     thought = "<think>\n\n</think>\n\n" if (options or {}).get("enable_thinking") is False else ""
-    return f"{said}<|im_start|>assistant\n{thought}"
+    return f"{text}<|im_start|>assistant\n{thought}"

@@ -185,8 +185,8 @@ async def graph_node(model: Any) -> Any:
     graph.add_edge(START, "ask")
     graph.add_edge("ask", END)
     whole: Any = None
-    asked = State(messages=[HumanMessage(QUESTION)])
-    async for part, _ in graph.compile().astream(asked, stream_mode="messages"):
+    state = State(messages=[HumanMessage(QUESTION)])
+    async for part, _ in graph.compile().astream(state, stream_mode="messages"):
         whole = part if whole is None else whole + part
     return whole
 

@@ -1,7 +1,6 @@
 """Where notebooks run: an executor takes tasks and gives futures. This machine's is `Local`."""
 
 from concurrent.futures import Future, ThreadPoolExecutor
-from types import TracebackType
 from typing import Protocol, Self
 
 from stream_lab.notebooks.run_cell import Tell, run_cell
@@ -38,15 +37,6 @@ class Executor(Protocol):
         """End at once the notebooks of a session."""
         ...
 
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
-
 
 class Local:
     """Processes of this machine; each runs one notebook after the other."""
@@ -69,11 +59,6 @@ class Local:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._pool.shutdown(wait=True)
         self._workers.retire()

@@ -1,7 +1,6 @@
 """Show a run on a terminal: the running notebooks, and a line for each result."""
 
 from collections.abc import Collection, Mapping
-from types import TracebackType
 from typing import Self
 
 from rich.console import Console, RenderableType
@@ -88,10 +87,5 @@ class Display:
         self._progress.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._progress.stop()

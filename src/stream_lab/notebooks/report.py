@@ -14,7 +14,7 @@ from rich.table import Table
 from stream_lab.experiment.evidence import Outcome
 from stream_lab.http.pages import render
 from stream_lab.notebooks.folder import RunFolder
-from stream_lab.notebooks.row import ENDED, Row, Status
+from stream_lab.notebooks.row import ENDED, Row, Status, count_claims
 
 PACKAGES = ("langchain", "langchain-core", "langchain-openai", "openai", "stream-deadline")
 COLOURS = {Outcome.AS_TOLD: "green", Outcome.NOT_AS_TOLD: "red", Outcome.NOT_SHOWN: "yellow"}
@@ -57,9 +57,8 @@ class Summary:
 
     @property
     def headline(self) -> str:
-        claims = [claim for row in self.rows for claim in row.claims]
-        good = sum(claim.outcome is Outcome.AS_TOLD for claim in claims)
-        parts = [f"{good} of {len(claims)} claims came out as the story tells"]
+        held, claims = count_claims(self.rows)
+        parts = [f"{held} of {claims} claims came out as the story tells"]
         if broken := [row.notebook[:2] for row in self.rows if row.error]:
             words = f"{len(broken)} of {len(self.rows)} notebooks did not run to their end"
             parts.insert(0, f"{words} ({', '.join(broken)})")

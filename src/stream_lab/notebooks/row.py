@@ -1,10 +1,11 @@
 """The result of one notebook, as data."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from stream_lab.experiment.evidence import Claim
+from stream_lab.experiment.evidence import Claim, Outcome
 
 ENDED = "runs to its end"
 """How tables and reports name the ending of a notebook, beside its claims."""
@@ -103,3 +104,9 @@ class Row:
     def error(self) -> str:
         """Why the notebook broke off; empty if it ran to its end or was skipped."""
         return "" if self.by_claims or self.status is Status.SKIPPED else self.reason
+
+
+def count_claims(rows: Iterable[Row]) -> tuple[int, int]:
+    """Return how many claims of the rows held, and how many there are."""
+    claims = [claim for row in rows for claim in row.claims]
+    return sum(claim.outcome is Outcome.AS_TOLD for claim in claims), len(claims)

@@ -1,7 +1,6 @@
 """A Dask cluster as an executor: the same tasks, on other machines."""
 
 from concurrent.futures import Future
-from types import TracebackType
 from typing import Self
 
 from stream_lab.errors import LabError
@@ -68,11 +67,6 @@ class Cluster:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._executor.shutdown(wait=False)
         self._client.close()

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 from stream_lab.experiment.endpoint import Endpoint, EndpointError
 from stream_lab.notebooks.executor import Executor
 from stream_lab.notebooks.progress import Display
-from stream_lab.notebooks.row import Row, Status
+from stream_lab.notebooks.row import Row, Status, count_claims
 from stream_lab.notebooks.schedule import run_all
 from stream_lab.notebooks.task import CellResult, Task
 from stream_lab.regress import snapshot
@@ -146,7 +146,8 @@ def _standing(plan: Plan, digests: dict[str, str]) -> dict[str, Row]:
     found: dict[str, Row] = {}
     for name in plan.store.names("cells"):
         row = _ROW.validate_json(plan.store.read(name) or "")
-        if digests.get(row.cell) == row.digest and row.status is not Status.INFRA:
+        told = row.status not in (Status.INFRA, Status.SKIPPED)
+        if told and digests.get(row.cell) == row.digest:
             found[row.cell] = row
     return found
 
@@ -155,12 +156,8 @@ def _finished(plan: Plan) -> Summary | None:
     """Return an earlier session's summary, if it has one of these very cells."""
     text = plan.store.read("summary.json")
     summary = parse(text) if text is not None else None
-    return (
-        summary
-        if summary is not None
-        and [row.cell for row in summary.rows] == [cell.name for cell in plan.cells]
-        else None
-    )
+    names = [row.cell for row in summary.rows] if summary is not None else []
+    return summary if names == [cell.name for cell in plan.cells] else None
 
 
 def _prepare(context: RunContext, plan: Plan, display: Display) -> None:
@@ -260,12 +257,9 @@ def _conclude(summary: Summary, plan: Plan) -> Summary:
 
 
 def _headline(summary: Summary) -> str:
-    rows, claims = summary.rows, [claim for row in summary.rows for claim in row.claims]
-    told = sum(claim.outcome == "as told" for claim in claims)
-    parts = [
-        f"{summary.count(Status.PASS)} of {len(rows)} cells pass, {told} of {len(claims)} claims "
-        "as told"
-    ]
+    held, claims = count_claims(summary.rows)
+    passed = f"{summary.count(Status.PASS)} of {len(summary.rows)} cells pass"
+    parts = [f"{passed}, {held} of {claims} claims as told"]
     for kind, one, many in (
         (Kind.REGRESSION, "regression", "regressions"),
         (Kind.UNKNOWN, "could not be told", "could not be told"),

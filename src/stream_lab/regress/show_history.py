@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from rich.text import Text
 
-from stream_lab.notebooks.row import Status
+from stream_lab.notebooks.row import Status, count_claims
 from stream_lab.regress.console import VERDICT_COLOURS
 from stream_lab.regress.history import Past
 
@@ -59,12 +59,12 @@ def as_json_text(pasts: list[Past]) -> str:
 
 
 def _words(past: Past) -> tuple[str, ...]:
-    claims = [claim for row in past.rows for claim in row.claims]
+    held, claims = count_claims(past.rows)
     return (
         past.run,
         past.verdict,
         f"{sum(row.status is Status.PASS for row in past.rows)}/{len(past.rows)}",
-        f"{sum(claim.outcome == 'as told' for claim in claims)}/{len(claims)}",
+        f"{held}/{claims}",
         f"{past.seconds:.0f} s",
         past.commit or past.code[:SHORT],
     )

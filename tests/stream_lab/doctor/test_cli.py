@@ -56,7 +56,7 @@ def test_a_refused_port_is_one_sentence_and_status_2(more: list[str]) -> None:
     assert done.returncode == 2
     assert done.stderr == (
         "stream-lab: No connection to 127.0.0.1:9: Connection refused; "
-        "start the server, or mend the address.\n"
+        "start the server, or correct the address.\n"
     )
     assert bool(done.stdout) == bool(more), "scripts get the diagnosis as JSON"
 

@@ -41,6 +41,8 @@ while True:
     time.sleep(0.03)
 """
 
+TRIES = 3  # the command says so if the machine stood still, and then shows nothing
+
 
 @pytest.fixture
 def probe(tmp_path: Path, fake: Endpoint) -> str:
@@ -126,21 +128,11 @@ def test_the_command_takes_the_evidence_and_says_what_it_saw(
     fake: Endpoint, probe: str, tmp_path: Path
 ) -> None:
     out = tmp_path / "evidence"
-    done = CliRunner().invoke(
-        app,
-        [
-            "evidence",
-            "--base-url",
-            fake.base_url,
-            "--timeout",
-            "1.0",
-            "--gpu-probe",
-            probe,
-            "--out",
-            str(out),
-            "--direct",
-        ],
-    )
+    command = ["evidence", "--base-url", fake.base_url, "--timeout", "1.0", "--gpu-probe", probe]
+    for _ in range(TRIES):
+        done = CliRunner().invoke(app, [*command, "--out", str(out), "--direct"])
+        if "this machine stood still" not in done.output:
+            break
     assert done.exit_code == 0, done.output
     body = json.loads((out / "evidence.json").read_text(encoding="utf-8"))
     jsonschema.validate(body["trials"], {"type": "array", "minItems": 8, "maxItems": 8})

@@ -5,7 +5,6 @@ import threading
 import time
 from concurrent.futures import Future
 from contextlib import closing
-from typing import Any, Self
 
 import pytest
 
@@ -58,11 +57,6 @@ class OneAfterTheOther:
         self.stopped.append(session)
         for ended, future in self._playing:
             future.set_result(CellResult(ended.row, evidence="half"))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: Any) -> None: ...
 
 
 def play(tasks: list[Task], executor: OneAfterTheOther) -> list[Row]:

@@ -1,92 +1,29 @@
 """The CI recipes of docs/ci: commands, uploads and exit statuses, without any service."""
 
-import fcntl
-import os
 import re
-import shlex
-import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 from typer.main import get_command
 
 from stream_lab.cli import app
 from stream_lab.regress.config import load
 from tests.stream_lab.notebooks.tiny_notebooks import BAD, GOOD, UNKNOWN, write
+from tests.stream_lab.regress.recipes import (
+    GITHUB,
+    GITLAB,
+    ROOT,
+    RUN,
+    body,
+    gitlab_script,
+    on_the_page,
+    scripts,
+    shell,
+    steps,
+)
 from tests.stream_lab.regress.runs import configure
-
-ROOT = Path(__file__).parents[3]
-RECIPES = ROOT / "docs" / "ci"
-PAGE = ROOT / "docs" / "ci.md"
-GITHUB, GITLAB = RECIPES / "github-actions.yml", RECIPES / "gitlab-ci.yml"
-SERVICE, TIMER = RECIPES / "stream-lab-regress.service", RECIPES / "stream-lab-regress.timer"
-CHECKOUT = "/srv/stream-deadline"
-FIELD = re.compile(r"(\*|\d+)(-\d+)?(/\d+)?(,\d+(-\d+)?)*")
-RUN = "test-1"
-
-
-def body(file: Path) -> dict[Any, Any]:
-    found: dict[Any, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
-    return found
-
-
-def steps(job: str = "regress") -> dict[str, dict[str, Any]]:
-    """Return GitHub's steps by name, or by the action that they use."""
-    return {step.get("name", step.get("uses")): step for step in body(GITHUB)["jobs"][job]["steps"]}
-
-
-def gitlab_script() -> str:
-    return "\n".join(body(GITLAB)["regress"]["script"])
-
-
-def cron_line() -> tuple[list[str], str, dict[str, str]]:
-    """Return the five fields, the command, and the variables."""
-    lines = [
-        line
-        for line in (RECIPES / "crontab").read_text(encoding="utf-8").splitlines()
-        if line and line[0] != "#"
-    ]
-    variables = dict(line.split("=", 1) for line in lines if re.match(r"[A-Z_]+=", line))
-    (line,) = [line for line in lines if not re.match(r"[A-Z_]+=", line)]
-    *fields, command = line.split(maxsplit=5)
-    return fields, command, variables
-
-
-def service_lines(key: str) -> list[str]:
-    return re.findall(rf"^{key}=(.*)$", SERVICE.read_text(encoding="utf-8"), re.MULTILINE)
-
-
-def scripts() -> dict[str, str]:
-    """Return every piece of shell in the recipes, by its place."""
-    found = {
-        f"github: {name}": step["run"]
-        for job in body(GITHUB)["jobs"]
-        for name, step in steps(job).items()
-        if "run" in step
-    }
-    found["gitlab: script"] = gitlab_script()
-    found["gitlab: after_script"] = "\n".join(body(GITLAB)["regress"]["after_script"])
-    found["service"] = "\n".join(service_lines("ExecStartPre") + service_lines("ExecStart"))
-    found["crontab"] = cron_line()[1]
-    return found
-
-
-def on_the_page() -> str:
-    """Return the code on the page."""
-    text = PAGE.read_text(encoding="utf-8")
-    blocks = re.findall(r"^```bash\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    return "\n".join(
-        [
-            *blocks,
-            *re.findall(
-                r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
-            ),
-        ]
-    )
 
 
 @pytest.mark.parametrize(
@@ -191,52 +128,6 @@ def test_the_recipes_cache_the_folders_that_the_kit_uses(
     assert cache_folder("worlds").relative_to(tmp_path).as_posix() in gitlabs
     assert githubs.count(history) == 2, "read before the run, kept after it"
     assert history in gitlabs
-
-
-@pytest.fixture
-def checkout(tmp_path: Path) -> Path:
-    """Make a folder with stubs of make and stream-lab, which ends with STUB."""
-    place = tmp_path / "checkout"
-    for name, text in {
-        "stubs/make": "#!/bin/sh\nexit ${STUB_MAKE:-0}\n",
-        ".venv/bin/stream-lab": f"""#!/bin/bash
-echo "$@" >>called
-if [ "$STUB" = real ]; then exec {shlex.quote(sys.executable)} -m stream_lab "$@"; fi
-if [ -n "$STUB_DOCUMENTS" ]; then mkdir -p "runs/regress/$RUN"; echo "### told" >"runs/regress/$RUN/summary.md"; fi
-exit "$STUB"
-""",
-    }.items():
-        file = place / name
-        file.parent.mkdir(parents=True)
-        file.write_text(text, encoding="utf-8")
-        file.chmod(0o755)
-    return place
-
-
-def shell(
-    script: str, folder: Path, *flags: str, **variables: str
-) -> subprocess.CompletedProcess[str]:
-    """Run a script as the services do, with its recipe's variables."""
-    file = folder / "script"
-    file.write_text(script, encoding="utf-8")
-    given = {"CONFIG": "regress.yaml", "AGAINST": "last", "ONLY": "", "RUN": RUN}
-    given |= {"GITHUB_OUTPUT": str(folder / "output"), "GITHUB_STEP_SUMMARY": str(folder / "page")}
-    environment = {
-        **os.environ,
-        **given,
-        "PATH": f"{folder / 'stubs'}:{os.environ['PATH']}",
-        **variables,
-    }
-    command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", *flags, str(file)]
-    return subprocess.run(
-        command,
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=110,
-        check=False,
-    )
 
 
 ENDS = [
@@ -375,138 +266,3 @@ def test_a_recipe_uploads_the_files_that_a_run_makes(
     folder = checkout / "runs" / "regress" / RUN
     for name in ("report.html", "summary.md", "summary.json", "junit.xml", "notebooks", "cells"):
         assert (folder / name).exists(), name
-
-
-@pytest.fixture
-def units(tmp_path: Path, checkout: Path) -> Path:
-    """Copy the units into a folder, for a checkout that exists."""
-    folder = tmp_path / "units"
-    folder.mkdir()
-    for file in (SERVICE, TIMER):
-        (folder / file.name).write_text(
-            file.read_text(encoding="utf-8").replace(CHECKOUT, str(checkout)), encoding="utf-8"
-        )
-    return folder
-
-
-@pytest.mark.skipif(
-    shutil.which("systemd-analyze") is None,
-    reason="systemd-analyze is not installed; on Debian: apt-get install systemd",
-)
-def test_systemd_accepts_the_units(units: Path) -> None:
-    files = [str(units / file.name) for file in (SERVICE, TIMER)]
-    done = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", *files],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    told = [
-        line
-        for line in done.stderr.splitlines()
-        if "stream-lab-regress" in line or str(units) in line
-    ]
-    assert (done.returncode, told) == (0, []), done.stderr
-
-
-def test_the_units_belong_together_and_no_failure_counts_as_success() -> None:
-    assert SERVICE.stem == TIMER.stem
-    assert service_lines("WorkingDirectory") == service_lines("ReadWritePaths") == [CHECKOUT]
-    assert service_lines("ExecStart") == [f"{CHECKOUT}/.venv/bin/stream-lab regress"]
-    assert service_lines("SuccessExitStatus") == []
-    assert not service_lines("ExecStart")[0].startswith("-")
-    assert {"Persistent=yes", "WantedBy=timers.target"} <= set(
-        TIMER.read_text(encoding="utf-8").splitlines()
-    )
-
-
-def cron(checkout: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run the crontab's command as cron does: by sh, in an almost empty environment."""
-    home = checkout.parent
-    if not (home / "stream-deadline").exists():
-        (home / "stream-deadline").symlink_to(checkout)
-    environment = {
-        **cron_line()[2],
-        "HOME": str(home),
-        "PATH": f"{checkout / 'stubs'}:/usr/bin:/bin",
-        **variables,
-    }
-    return subprocess.run(
-        ["/bin/sh", "-c", cron_line()[1]],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
-def test_crontab_has_five_fields_and_a_command_that_cron_reads_whole() -> None:
-    fields, command, _ = cron_line()
-    assert len(fields) == 5
-    assert all(FIELD.fullmatch(field) for field in fields), fields
-    assert "flock -n " in command
-    assert "%" not in command, "cron would end the command there"
-
-
-@pytest.mark.skipif(
-    shutil.which("flock") is None,
-    reason="flock is not installed; on Debian: apt-get install util-linux",
-)
-@pytest.mark.parametrize(("stub", "made"), [("0", "0"), ("1", "0"), ("2", "0"), ("0", "2")])
-def test_cron_mails_only_if_not_all_is_as_expected(stub: str, made: str, checkout: Path) -> None:
-    done = cron(checkout, STUB=stub, STUB_MAKE=made)
-    status = made if made != "0" else stub
-    assert done.stdout.startswith(
-        f"stream-lab regress: exit status {status};" if status != "0" else ""
-    )
-    assert bool(done.stdout) == (status != "0")
-    assert done.stderr == ""
-    assert (checkout / "runs" / "cron.log").exists()
-
-
-@pytest.mark.skipif(
-    shutil.which("flock") is None,
-    reason="flock is not installed; on Debian: apt-get install util-linux",
-)
-def test_cron_does_not_run_two_at_once_and_reads_the_keys(checkout: Path) -> None:
-    keys = checkout.parent / cron_line()[2]["KEYS"]
-    keys.parent.mkdir()
-    keys.write_text("STUB=1\n", encoding="utf-8")
-    assert "exit status 1;" in cron(checkout).stdout, "STUB comes from the file alone"
-    with (checkout / "runs" / ".cron.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        assert "exit status 75;" in cron(checkout).stdout
-    assert (checkout / "called").read_text(encoding="utf-8") == "regress\n"
-
-
-@pytest.mark.parametrize(
-    ("browser", "wanted"), [("google-chrome", False), ("chromium", False), ("another", True)]
-)
-def test_make_parts_accepts_an_installed_browser(
-    browser: str, wanted: bool, tmp_path: Path
-) -> None:
-    asked = tmp_path / "asked"
-    for name, text in {
-        "sudo": 'exec "$@"',
-        "apt-get": f'echo "$@" >>{shlex.quote(str(asked))}',
-        browser: "",
-    }.items():
-        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
-        (tmp_path / name).chmod(0o755)
-    for name in ("id", "env"):
-        (tmp_path / name).symlink_to(shutil.which(name) or name)
-    make = shutil.which("make") or "make"
-    done = subprocess.run(
-        [make, "parts"],
-        cwd=ROOT,
-        env={"PATH": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    update, install = asked.read_text(encoding="utf-8").splitlines()
-    assert update == "update -qq"
-    assert install.endswith("nginx-light haproxy chromium" if wanted else "nginx-light haproxy")

@@ -231,6 +231,10 @@ def test_a_notebook_whose_program_is_missing_is_skipped_with_its_reason(
         Status.PASS,
     )
     assert "apt-get install nginx-light" in rows(tmp_path)["10"].reason
+    monkeypatch.setattr("stream_lab.processes.programs.PROGRAMS", {"nginx": (("sh",), "")})
+    done = CliRunner().invoke(app, [*command(tmp_path)[3:], "--resume"])
+    assert "1 of 2 cells stand from before" in done.output
+    assert rows(tmp_path)["10"].status is Status.PASS, "a resumed run tries it again"
 
 
 def test_a_missing_extra_is_unknown_and_never_a_regression(tmp_path: Path) -> None:

@@ -27,7 +27,9 @@ from tests.stream_lab.regress.runs import (
     until,
 )
 
-pytest.importorskip("distributed", reason="Dask is not installed; pip install 'stream-lab[dask]'")
+distributed = pytest.importorskip(
+    "distributed", reason="Dask is not installed; pip install 'stream-lab[dask]'"
+)
 
 
 class Dask:
@@ -39,9 +41,18 @@ class Dask:
         self._processes = [
             self._start("scheduler", "--port=0", "--no-dashboard", "--host=127.0.0.1")
         ]
-        until(self._file.exists)
-        self.address: str = json.loads(self._file.read_text())["address"]
+        until(self._address)  # the scheduler does not write its file in one step
+        self.address = self._address()
         self.workers = [self._worker() for _ in range(2)]
+        # On a busy machine a worker takes longer to come than the kit waits for one.
+        with distributed.Client(self.address, timeout="60s", set_as_default=False) as client:
+            client.wait_for_workers(2, timeout=60)
+
+    def _address(self) -> str:
+        """Return the scheduler's address; empty while its file is not complete."""
+        with suppress(OSError, ValueError):
+            return str(json.loads(self._file.read_text(encoding="utf-8"))["address"])
+        return ""
 
     def _worker(self) -> subprocess.Popen[bytes]:
         return self._start(
