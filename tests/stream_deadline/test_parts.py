@@ -14,8 +14,8 @@ from tests.at_once import at_once
 from tests.stream_deadline.calls import STREAMS, WHOLES, streaming
 from tests.stream_deadline.scripted import Answer, Request, Scripted, delta, stream, whole
 
-PART = 0.5
-LONGER = 1.2
+PART = 1.0  # long enough for a request to reach the server, however busy the machine is
+LONGER = 2.0
 PARTS = {"first_chunk_timeout": PART, "idle_timeout": PART}
 BOTH = ("first_chunk_timeout", "idle_timeout")
 
@@ -49,6 +49,14 @@ def answer(request: Request) -> Answer:
 def server() -> Iterator[Scripted]:
     with Scripted(answer) as server:
         yield server
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _everything_is_imported() -> None:
+    """The first call of a kind imports and compiles for seconds where the machine is busy."""
+    with Scripted(stream(delta("one"), delta(finish="stop"))) as server:
+        for call in STREAMS.values():
+            call(ChatVllm(**server.settings))
 
 
 GIVEN: dict[str, Callable[..., Any]] = {

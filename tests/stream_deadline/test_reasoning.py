@@ -47,6 +47,17 @@ raw_or_not = pytest.mark.parametrize("raw", [True, False], ids=["raw", "by the S
 by_name = pytest.mark.parametrize("name", NAMES)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _everything_is_imported() -> None:
+    """The first call of a kind imports and compiles for seconds where the machine is busy."""
+    for call in ("stream", "astream"):
+        for raw in (True, False):
+            with Scripted(thinks("reasoning")) as server:
+                STREAMS[call](ChatVllm(**server.settings, raw_chunks=raw))
+        with Scripted(Answer([*BEGINS, *THINKING["text"], ENDS])) as server:
+            STREAMS[call](ChatVllm(**server.settings, use_responses_api=True))
+
+
 def thought(name: str, text: str | None, **more: Any) -> bytes:
     return delta(**dict.fromkeys(NAMES[name], text), **more)
 
