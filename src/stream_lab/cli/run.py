@@ -34,7 +34,7 @@ def run(
     only: Only = "",
     jobs: Annotated[
         int | None,
-        typer.Option(min=1, max=8, help="Notebooks at a time; 2 on the fake, 1 on your server."),
+        typer.Option(min=1, max=8, help="Notebooks at a time; 3 on the fake, 1 on your server."),
     ] = None,
     as_json: AsJson = False,
     no_colour: NoColour = False,
@@ -71,7 +71,7 @@ def run(
         fake = "a fake" if server.is_fake else "a real server"
         kind = "the bundled fake" if base_url is None else f"{fake} at {server.base_url}"
         words, notes = f"{kind}, model '{server.model}'", server.notes
-    at_a_time = jobs or (2 if base_url is None else 1)
+    at_a_time = jobs or (3 if base_url is None else 1)
     tasks = tasks_of(chosen, notebooks, Server(base_url, model), deadline, at_a_time)
     rows = {task.row.cell: task.row for task in tasks}
     stopped: KeyboardInterrupt | FolderError | None = None
