@@ -12,14 +12,16 @@ import threading
 import time
 from collections.abc import Callable
 from contextvars import Context, ContextVar, copy_context
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stream_deadline import _network
 from stream_deadline._budget import Budget
 from stream_deadline._deadline import NEVER
 from stream_deadline._http2 import reset_frame
 from stream_deadline._shutdown import end_stream
-from stream_deadline._text_chunks import Pattern
+
+if TYPE_CHECKING:
+    from stream_deadline._text_chunks import Pattern
 
 # Seconds by which a socket's own time-out comes after the budget's end, so that the budget is
 # first.
