@@ -28,7 +28,7 @@ from stream_deadline import (
 )
 from stream_deadline._body import says_something
 from stream_deadline._call_group import CallGroup
-from stream_deadline._network import pools
+from stream_deadline._http_clients import pools
 from stream_deadline._sdk import asks_for_stream
 from stream_deadline._transport import DeadlineTransport
 from tests.at_once import at_once
