@@ -25,7 +25,9 @@ from stream_deadline._headers import (
 )
 
 if TYPE_CHECKING:
+    from stream_deadline._bounded_model import bounded_model
     from stream_deadline._chat_vllm import ChatVllm
+    from stream_deadline._deadline_mixin import DeadlineMixin
 
 __version__ = "0.1.0"
 
@@ -35,9 +37,11 @@ __all__ = [
     "BoundedStream",
     "ChatVllm",
     "Deadline",
+    "DeadlineMixin",
     "StreamDeadlineExceeded",
     "bounded",
     "bounded_client",
+    "bounded_model",
     "bounded_sync",
     "bounded_transport",
     "deadline",
@@ -48,7 +52,11 @@ __all__ = [
 ]
 
 # Loaded when first used: LangChain takes seconds, and other clients do not need it.
-_WITH_LANGCHAIN = {"ChatVllm": "_chat_vllm"}
+_WITH_LANGCHAIN = {
+    "ChatVllm": "_chat_vllm",
+    "DeadlineMixin": "_deadline_mixin",
+    "bounded_model": "_bounded_model",
+}
 _RENAMED = {
     "pass_deadline_on": "propagate_deadline",
     "apass_deadline_on": "propagate_deadline_async",
