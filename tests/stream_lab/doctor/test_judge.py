@@ -93,5 +93,5 @@ def test_confidence_is_never_certainty() -> None:
 def test_the_page_of_the_doctor_has_every_cause_and_every_stack() -> None:
     page = (Path(__file__).parents[3] / "docs" / "doctor.md").read_text(encoding="utf-8")
     assert all(f"| `{cause}` | {MEANING[cause]} |" in page for cause in Cause)
-    assert f"puts {len(STACKS)} stacks before it" in page
+    assert f"runs the doctor on {len(STACKS)} stacks" in page
     assert f"{len(HEALTHY)} of them are healthy" in page
