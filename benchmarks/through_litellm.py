@@ -106,7 +106,7 @@ def _freed(fake: Fake, since: float) -> str:
 def main() -> None:
     console = Console(stderr=True)
     print(
-        "| who is told | a stream ends after | the server | a whole answer ends after | the server "
+        "| where the limit is set | a stream ends after | the server | a whole answer ends after | the server "
         "|\n|---|---|---|---|---|"
     )
     for way in WAYS:
