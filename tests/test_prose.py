@@ -128,7 +128,7 @@ def test_docstrings_begin_with_a_short_sentence(path: Path) -> None:
     assert not long, "\n".join(long)
 
 
-def test_a_bad_habit_is_found(tmp_path: Path) -> None:
+def test_a_bad_habit_is_reported(tmp_path: Path) -> None:
     module = tmp_path / "module.py"
     module.write_text('"""Wait for whoever comes."""\n', encoding="utf-8")
     with pytest.raises(AssertionError, match="whoever"):

@@ -64,7 +64,7 @@ def at_rest_afterwards(
 
 
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: call.name)
-def test_an_endless_answer_ends_at_the_deadline_and_vllm_rests(
+def test_an_endless_answer_ends_at_the_deadline_and_vllm_is_idle(
     call: Call, tooled: Endpoint
 ) -> None:
     with at_rest_afterwards(tooled, call.generations):
@@ -75,7 +75,7 @@ def test_an_endless_answer_ends_at_the_deadline_and_vllm_rests(
 
 
 @pytest.mark.parametrize("call", [call for call in CALLS if call.tells], ids=lambda call: call.name)
-def test_an_answer_that_ends_in_time_comes_through_with_its_usage(
+def test_an_answer_that_ends_in_time_is_whole_and_has_its_usage(
     call: Call, tooled: Endpoint
 ) -> None:
     _, usage = text_and_usage(called(call, model(tooled, 30.0, max_tokens=8)))
@@ -87,7 +87,9 @@ def test_an_answer_that_ends_in_time_comes_through_with_its_usage(
     [caller for caller in CALLERS if caller.scenario == "endless" and not caller.pooled],
     ids=lambda caller: caller.name,
 )
-def test_whatever_the_caller_does_vllm_rests_soon_after(caller: Caller, tooled: Endpoint) -> None:
+def test_vllm_is_idle_soon_after_anything_that_a_caller_does(
+    caller: Caller, tooled: Endpoint
+) -> None:
     with at_rest_afterwards(tooled, caller.generations):
         mine = model(tooled, LIMIT)
         by = (

@@ -1,4 +1,4 @@
-"""Whatever server and consumer do, in whatever order: Hypothesis plays, the invariants of `bounded` have to hold."""
+"""The invariants of `bounded` hold for servers and consumers that act in any order, as Hypothesis chooses it."""
 
 import asyncio
 from collections.abc import Coroutine

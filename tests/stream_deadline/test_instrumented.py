@@ -1,4 +1,4 @@
-"""Tracing that patches the OpenAI SDK records of `ChatVllm` what it records of `ChatOpenAI`, content and usage included."""
+"""Tracing that patches the OpenAI SDK records the same for `ChatVllm` as for `ChatOpenAI`, with content and usage."""
 
 import json
 import subprocess

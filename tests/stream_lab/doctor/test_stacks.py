@@ -1,4 +1,4 @@
-"""The doctor finds the cause and the layer in stacks whose fault is known, and none in those that have none."""
+"""The doctor finds the cause and the layer in stacks with a known fault, and none in healthy stacks."""
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -60,7 +60,7 @@ def test_the_cause_and_the_layer_are_found(
     assert 0.5 <= diagnosis.confidence < 1
 
 
-def test_the_set_is_large_enough_and_has_every_cause_but_what_only_a_log_can_tell() -> None:
+def test_the_stacks_are_many_and_have_every_cause_except_those_that_only_a_log_shows() -> None:
     assert len(HEALTHY) >= 6
     assert len(BROKEN) >= 24
     assert {stack.cause for stack in STACKS} == set(Cause) - {Cause.CLIENT_ENDED}

@@ -1,4 +1,4 @@
-"""Recordings: who pulled which chunk, and how a stream ended."""
+"""Recordings: the task that pulled each chunk, and the end of a stream."""
 
 import asyncio
 import time
@@ -44,7 +44,9 @@ async def broken(error: Exception) -> AsyncIterator[str]:
         (lambda: broken(ValueError("odd")), Ending.FAILED, "ValueError: odd"),
     ],
 )
-def test_every_way_a_stream_can_end_is_told_apart(stream: Any, ending: Ending, error: str) -> None:
+def test_every_way_that_a_stream_can_end_is_distinguished(
+    stream: Any, ending: Ending, error: str
+) -> None:
     recording = asyncio.run(record(stream(), give_up_after=patience(ending)))
     assert (recording.ending, recording.error) == (ending, error)
     assert recording.ended < 2
@@ -83,7 +85,7 @@ def test_a_synchronous_stream_is_recorded_in_the_same_way_and_closed(
     assert next(items, "closed") == "closed"
 
 
-def test_giving_up_holds_against_a_stream_that_is_always_ready() -> None:
+def test_the_outer_bound_ends_a_stream_that_is_always_ready() -> None:
     """A source that never waits lets no cancellation in; the look at the clock ends it."""
 
     async def ready() -> AsyncIterator[str]:
@@ -93,7 +95,7 @@ def test_giving_up_holds_against_a_stream_that_is_always_ready() -> None:
     assert asyncio.run(record(ready(), give_up_after=0.1)).ending is Ending.GAVE_UP
 
 
-def test_giving_up_holds_against_a_stream_that_swallows_a_cancellation() -> None:
+def test_the_outer_bound_ends_a_stream_that_swallows_a_cancellation() -> None:
     async def deaf() -> AsyncIterator[str]:
         while True:
             with suppress(asyncio.CancelledError):

@@ -1,4 +1,4 @@
-"""What /metrics tells, and the watch that one call is held under."""
+"""The samples of /metrics, and the watch during one call."""
 
 import asyncio
 import os
@@ -53,7 +53,7 @@ def test_the_story_in_one_test(fake: Endpoint) -> None:
     ]
 
 
-def test_a_server_killed_in_the_middle_is_a_failure_and_no_hang() -> None:
+def test_a_server_killed_in_the_middle_is_a_failure_and_not_a_hang() -> None:
     async def play() -> tuple[str, float]:
         with (
             Fake("endless", gap=0.02) as fake,

@@ -1,4 +1,4 @@
-"""What the doctor for code reads, what it passes over, and what it says of files that it cannot read."""
+"""The files that the doctor for code reads, skips, or reports as unreadable."""
 
 import os
 from pathlib import Path
