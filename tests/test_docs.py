@@ -47,7 +47,7 @@ FILES = [path.relative_to(ROOT).as_posix() for path in tracked("*")]
 
 
 def names(line: str) -> Iterator[str]:
-    """Yield the files and folders that a line names; a bare test is in the folder named before."""
+    """Yield the files and folders in a line, bare tests with the last folder."""
     line = re.sub(r"https?://\S+|\]\([^)]*\)", "", line)
     folder = ""
     for name in NAME.findall(line):
@@ -58,7 +58,7 @@ def names(line: str) -> Iterator[str]:
 
 
 def exists(name: str) -> bool:
-    """Tell whether a file has this name or path, or the end of its path; `*` stands for any text."""
+    """Tell whether a file has this name or end of path; `*` is any text."""
     ends = (name, f"*/{name}", f"{name.rstrip('/')}/*", f"*/{name.rstrip('/')}/*")
     return any(fnmatch(file, end) for file in FILES for end in ends)
 

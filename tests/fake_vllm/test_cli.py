@@ -234,7 +234,7 @@ def test_the_model_says_the_text_of_a_file(tmp_path: Path) -> None:
 
 
 def test_it_ends_cleanly_during_its_warm_up() -> None:
-    """A thread that the interpreter gives up while it is in pydantic's Rust takes the process with it."""
+    """A thread that is stopped inside pydantic's Rust would crash the process."""
     code = """
 import sys, time
 from fake_vllm import api, cli

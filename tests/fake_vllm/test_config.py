@@ -1,4 +1,4 @@
-"""Settings on the command line and in YAML: one table, one check, one sentence per error."""
+"""Settings on the command line and in YAML, and their errors."""
 
 import json
 import subprocess

@@ -114,7 +114,7 @@ NOT_FREE = {"n", "fake_scenario"}
 
 @st.composite
 def bodies(draw: st.DrawFn) -> bytes:
-    """A body: mostly an object of known fields with values that fit or do not, sometimes no object, or no JSON."""
+    """A body: mostly an object of known fields, sometimes not an object or not JSON."""
     kind = draw(st.integers(0, 20))
     if kind == 0:
         return draw(st.binary(max_size=40))

@@ -1,4 +1,4 @@
-"""On the wire the fake is vLLM: it reproduces transcripts of vLLM 0.32, as `golden_check` compares them."""
+"""The fake reproduces transcripts of vLLM 0.32, as `golden_check` compares them."""
 
 import json
 from collections.abc import Iterator

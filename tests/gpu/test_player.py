@@ -1,4 +1,4 @@
-"""What gpu/torch_server does with an engine's tokens; the engine here needs no PyTorch. With the real one: tests/real/test_torch_server.py."""
+"""gpu/torch_server with an engine without PyTorch; tests/real/test_torch_server.py has the real one."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ from tests.conftest import wait
 
 
 class Ticking:
-    """An engine that makes a token for each sequence every so many seconds."""
+    """An engine that makes a token for each sequence every N seconds."""
 
     def __init__(self, gap: float = 0.005) -> None:
         self.gap = gap
@@ -146,7 +146,7 @@ def test_a_disconnect_stops_only_the_request_of_that_client(
 
 
 def connection(root: str, stream: bool) -> socket.socket:
-    """A request that has been sent, and whose answer nobody reads."""
+    """A request that has been sent, and whose answer is not read."""
     body = json.dumps(
         {"messages": [{"role": "user", "content": "Why?"}], "stream": stream, "ignore_eos": True}
     ).encode()
@@ -218,7 +218,7 @@ def test_a_dying_server_ends_its_streams_as_on_a_vllm_that_is_shutting_down(gap:
 
 
 def test_a_wrong_model_is_refused_as_vllm_does(root: str, engine: Ticking) -> None:
-    answer = ask(root, model="nobody")
+    answer = ask(root, model="no-model")
     assert answer.status_code == 404
     assert "does not exist" in answer.json()["error"]["message"]
     assert not engine.running

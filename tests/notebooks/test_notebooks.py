@@ -1,4 +1,4 @@
-"""What nbval does not check: unrun notebooks, odd tags, paths, keys and hosts, missing texts, broken links.
+"""What nbval does not check: unrun notebooks, tags, paths, keys, hosts, texts, links.
 
 nbval compares nothing for a cell that was committed without having been run, and says nothing about it; hence this file.
 """

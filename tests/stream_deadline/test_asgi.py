@@ -1,4 +1,4 @@
-"""`DeadlineMiddleware` on a virtual clock, with only ASGI messages on both sides: the budget, a client that disconnects, and the rest unchanged."""
+"""`DeadlineMiddleware` on a virtual clock: the budget, disconnects, and the rest unchanged."""
 
 import asyncio
 import json

@@ -80,7 +80,7 @@ class TestWorkAfterTheAnswer:
     async def test_goes_on_after_a_disconnect_and_after_the_deadline(
         self, leaves: float | None, answer: Any
     ) -> None:
-        """At 0.1 s the answer is complete, though the end of a stream is held back; at 0.5 s the deadline passes."""
+        """The answer is complete at 0.1 s, and the deadline passes at 0.5 s."""
         found: list[Any] = []
         await ask(and_then(answer, found), Caller(leaves=leaves), "500")
         assert found == [[0, 1, 2]]
@@ -165,7 +165,7 @@ class TestWorkAfterTheAnswer:
             except RuntimeError as again:
                 raised.append(again)
         assert found == [[0, 1, 2]]
-        # That a caller has left is no error; what else the server says of the end is told when the work is done.
+        # A disconnect is not an error; another error of the end is raised when the work is done.
         assert raised == ([] if isinstance(error, OSError) else [error])
         assert [record.levelname for record in caplog.records] == ["INFO"] * isinstance(
             error, OSError

@@ -1,4 +1,4 @@
-"""A page of another origin can read the middleware's own answers if it can read the application's."""
+"""A page of another origin can read the middleware's answers if the application's are readable."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -169,7 +169,7 @@ class TestEachAnswer:
 
 
 @pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize("cors", [STAR, ONE], ids=["everybody", "one"])
+@pytest.mark.parametrize("cors", [STAR, ONE], ids=["any origin", "one"])
 def test_a_preflight_passes(cors: dict[str, Any], place: Any) -> None:
     headers = {
         "access-control-request-method": "GET",
@@ -230,7 +230,7 @@ def test_cors_middleware_is_found_in_a_wrapped_application(said: str, place: Any
 
 @virtually
 async def test_the_applications_own_cors_headers_are_kept() -> None:
-    """Where its CORS headers are made cannot always be seen; but when its answer is replaced, they are there."""
+    """They are known when its answer is replaced, even if the middleware is hidden."""
 
     async def app(scope: Any, receive: Receive, send: Send) -> None:
         cors = [

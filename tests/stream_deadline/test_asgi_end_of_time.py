@@ -1,4 +1,4 @@
-"""`DeadlineMiddleware` on a virtual clock, with only ASGI messages on both sides: the answer at the deadline."""
+"""`DeadlineMiddleware` on a virtual clock: the answer at the deadline."""
 
 import asyncio
 import logging
@@ -101,7 +101,7 @@ class TestTheEndOfTheTime:
     async def test_a_stream_that_fails_after_its_end_is_not_taken_for_whole(
         self, headers: Any
     ) -> None:
-        """Starlette's BaseHTTPMiddleware ends a stream properly when the generator under it fails, and raises the error then."""
+        """Starlette's BaseHTTPMiddleware first ends a failed stream properly, and then raises the error."""
 
         async def hiding(scope: Any, receive: Receive, send: Send) -> None:
             await answers(b"data: x\n\n", headers=headers)(scope, receive, send)

@@ -1,4 +1,4 @@
-"""`DeadlineMiddleware` on a virtual clock, with only ASGI messages on both sides: a model that fails, and a body that is too large."""
+"""`DeadlineMiddleware` on a virtual clock: a model that fails, a body that is too large."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Neither a client nor the model's server can forge a line of the log, or a header."""
+"""Neither client nor model server can forge a line of the log, or a header."""
 
 import json
 import logging
@@ -101,7 +101,7 @@ async def test_a_header_cannot_forge_a_line(forged: str, lines: list[str]) -> No
 async def test_a_message_of_the_models_server_cannot_forge_a_line(
     forged: str, lines: list[str], status: int | None
 ) -> None:
-    """It may quote the caller's prompt, and in its answer the caller's page or program may look for lines, too."""
+    """It may quote the client's prompt, and the client may parse lines of the answer."""
 
     async def app(scope: Any, receive: Receive, send: Send) -> None:
         request = httpx2.Request("POST", "http://gpu/")

@@ -39,7 +39,7 @@ WELL_MEANT: dict[str, Callable[[], Iterator[Any]]] = {
     "the body, and then empty parts for ever": then([part(b"abc")], MORE),
     "no keys at all": for_ever({"type": "http.request"}),
     "no body where one is said": for_ever({"type": "http.request", "body": None}),
-    "the body, and then what nobody knows": then([part(b"abc")], {"type": "http.novelty"}),
+    "the body, and then an unknown message": then([part(b"abc")], {"type": "http.novelty"}),
     "the body, and then errors": then([part(b"abc")], IndexError("pop from an empty list")),
     "the body, and then what is no message": then([part(b"abc")], None),
     "the body, and then what has no type": then([part(b"abc")], {}),
@@ -51,7 +51,7 @@ WELL_MEANT: dict[str, Callable[[], Iterator[Any]]] = {
 WITHOUT_END: dict[str, Callable[[], Iterator[Any]]] = {
     "empty parts for ever": for_ever(MORE),
     "parts for ever": for_ever(part(b"abc", True)),
-    "what nobody knows": for_ever({"type": "http.novelty"}),
+    "an unknown message": for_ever({"type": "http.novelty"}),
     "errors": for_ever(OSError("gone")),
     "what is no message": for_ever(None),
     "a cancellation": for_ever(asyncio.CancelledError()),
@@ -60,7 +60,7 @@ ALL = WELL_MEANT | WITHOUT_END
 
 
 class Odd(Caller):
-    """A server that has an answer to every question at once. `unwell`: it was asked so often that a test would never end."""
+    """A server whose `receive` always returns at once; `unwell`: it was called too often."""
 
     def __init__(self, says: Callable[[], Iterator[Any]]) -> None:
         super().__init__()

@@ -64,7 +64,7 @@ async def test_a_stall_in_the_middle_ends_at_the_deadline() -> None:
 
 @virtually
 async def test_a_source_that_never_yields_to_the_loop_ends_at_the_deadline() -> None:
-    """Every item is there at once, so that no pull ever waits and no cancellation could reach one."""
+    """Every item is ready, so no pull waits and no cancellation could reach one."""
     await ends_at(45, bounded(Source(every=0), 45), pause=0.03)
 
 
@@ -306,7 +306,7 @@ async def test_the_connection_is_shut_down_even_if_the_clean_up_fails() -> None:
 
 @virtually
 async def test_a_source_that_swallows_its_cancellation_does_not_delay_the_error() -> None:
-    """As `asyncio.wait_for` does on Python 3.11, when its result comes in the same turn of the loop (cpython#86296)."""
+    """As `asyncio.wait_for` on Python 3.11, if its result comes in the same turn (cpython#86296)."""
     source = Source(every=1e9, first=1, deaf=1)
     await ends_at(45, bounded(source, 45))
     await asyncio.sleep(1)

@@ -66,7 +66,7 @@ def body(server: FakeVllm, stream: bool) -> dict[str, Any]:
 
 
 def sync_caller(kind: str, server: FakeVllm, name: str, **bounds: float) -> Ask:
-    """Return what asks with a client of a kind, and reads the answer to its end."""
+    """Return a function that sends a request by this client and reads the answer."""
     if kind in FAMILIES:
         http = bounded_client(FAMILIES[kind].Client(timeout=60, trust_env=False), **bounds)
 

@@ -1,4 +1,4 @@
-"""Late timers and busy consumers: what `bounded` excuses, and what it hands over before an error. On a virtual clock."""
+"""Late timers, busy consumers, and the items before an error, on a virtual clock."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -213,7 +213,7 @@ async def test_lifting_a_deadline_keeps_the_calls_own_bound() -> None:
 
 
 @virtually
-async def test_no_deadline_holds_inside_no_deadline_and_the_old_one_holds_outside() -> None:
+async def test_a_no_deadline_block_lifts_the_outer_deadline_until_its_end() -> None:
     with deadline(3):
         with no_deadline():
             assert [item async for item in bounded(Source(every=1.0, ends=6))] == list(range(6))

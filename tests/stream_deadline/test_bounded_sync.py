@@ -1,4 +1,4 @@
-"""The contract of `bounded_sync` and its watchdog, on real time with wide bounds: a blocked thread cannot be virtual."""
+"""The contract of `bounded_sync` and its watchdog, in real time with wide bounds."""
 
 import gc
 import os
@@ -32,7 +32,7 @@ def _no_thread_is_left() -> Iterator[None]:
 
 
 class ConnectionTracker:
-    """Items read from a socket, as a response's are: it blocks until something comes or the socket is shut down."""
+    """Items from a socket: a read blocks until data or a shutdown comes."""
 
     def __init__(self) -> None:
         self.near, self.far = socket.socketpair()

@@ -1,4 +1,4 @@
-"""LangChain's cache gives an answer only for the same server and the same user, and stores no secret."""
+"""LangChain's cache separates servers and users, and stores no secret."""
 
 import pickle
 from typing import Any

@@ -1,4 +1,4 @@
-"""The calls of one request end together when their client disconnects, in any task or thread."""
+"""The calls of a request end together at its disconnect, in any task or thread."""
 
 import asyncio
 import threading

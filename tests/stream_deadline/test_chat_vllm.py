@@ -1,4 +1,4 @@
-"""`ChatVllm` has the arguments of the incident's class, and its bound holds in every kind of stream."""
+"""`ChatVllm` has the arguments of the incident's class, and bounds every stream."""
 
 import asyncio
 import math

@@ -1,4 +1,4 @@
-"""The bounds of a `ChatVllm` call, beyond the matrix: the three bounds, the ambient budget, one call's own, retries."""
+"""Three bounds, the ambient budget, one call's own bounds, and retries of `ChatVllm`."""
 
 import asyncio
 import importlib
@@ -295,7 +295,7 @@ def test_the_users_own_clients_are_used_and_keep_their_hooks_and_other_calls(
 
 
 def test_a_pooled_connection_that_serves_another_call_is_not_ended(fake: Endpoint) -> None:
-    """The deadline of a call that is over must not reach the next user of its pooled connection."""
+    """The deadline of a finished call must not reach the next user of its connection."""
     model = chat(fake, "finite:tokens=3", timeout=LIMIT)
     other = chat(fake, "finite:tokens=60", timeout=LONG, http_client=model.root_client._client)
     started = time.monotonic()
@@ -390,7 +390,7 @@ def test_a_subclass_can_extend_the_model(fake: Endpoint) -> None:
 
 @pytest.fixture
 def flood() -> Iterator[Endpoint]:
-    """A server without any pace: what it has not got rid of fills every buffer on the way."""
+    """A server without any pace, which fills every buffer on the way."""
     with bundled("endless", gap=0) as endpoint:
         yield endpoint
 
@@ -420,7 +420,7 @@ def test_a_server_that_is_faster_than_its_consumer_ends_at_the_deadline(
 def test_a_server_that_floods_an_idle_consumer_is_free_at_the_deadline(
     is_async: bool, flood: Endpoint, http: httpx2.Client
 ) -> None:
-    """It has so much left to send that the end of the stream alone would not make it stop: the connection has to be reset."""
+    """It has much left to send, so only a reset of the connection stops it."""
     model = ChatVllm(**{**flood.settings, "timeout": LIMIT})
 
     async def hold() -> None:

@@ -205,7 +205,7 @@ def test_a_connection_that_another_call_has_taken_is_left_alone(wire: Wire) -> N
     working: list[ConnectionTracker | None] = [call]
     stream = _SyncStream(Inner(wire), lambda: working[0], 0.0)
     stream.write(b"POST")
-    working[0] = None  # a request that is bounded by nobody
+    working[0] = None  # a request of other code, without a bound
     stream.write(b"POST")
     call.cut()
     wire.far.recv(100)

@@ -1,4 +1,4 @@
-"""An incomplete answer is never given as a whole one: a stream without a finish reason raises."""
+"""An incomplete answer never looks whole: a stream without a finish reason raises."""
 
 import pickle
 from collections.abc import Callable

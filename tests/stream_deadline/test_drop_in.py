@@ -167,7 +167,7 @@ OPTIONS = [
 
 
 def sockets(kind: type[ChatOpenAI], server: Scripted, **more: Any) -> tuple[list[int], list[int]]:
-    """The options of the connections that a model opens: for synchronous calls, and for asynchronous ones."""
+    """The socket options of a model's synchronous and asynchronous connections."""
     seen: list[Any] = []
     model = kind(**{**server.settings, **more})
     model.invoke("Why?")
@@ -399,9 +399,9 @@ def test_a_refusal_after_a_request_for_a_token_is_retried(status: int, call: str
 
 @by_call
 def test_a_refused_connection_after_a_request_for_a_token_is_retried(call: str) -> None:
-    with Scripted(of_json({"token": "t"})) as tokens, socket.socket() as nobody:
-        nobody.bind(("127.0.0.1", 0))
-        address = f"http://127.0.0.1:{nobody.getsockname()[1]}/v1"
+    with Scripted(of_json({"token": "t"})) as tokens, socket.socket() as unserved:
+        unserved.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{unserved.getsockname()[1]}/v1"
         token = Token(tokens.root + "/token")
         model = ChatVllm(
             **{**tokens.settings, "base_url": address, "max_retries": 1},

@@ -36,7 +36,7 @@ def test_the_error_survives_pickling_with_all_attributes() -> None:
 
 
 def test_langgraph_does_not_retry_it_by_default() -> None:
-    """A budget that is used up stays so; and `TimeoutError` is one of the `OSError`s its policy leaves alone."""
+    """A used-up budget stays so; its policy does not retry `TimeoutError`, an `OSError`."""
     retry_on = RetryPolicy().retry_on
     assert callable(retry_on)
     assert not retry_on(StreamDeadlineExceeded("timeout", 45, 45.0))

@@ -35,7 +35,7 @@ MESSAGE: dict[str, Any] = {
 
 
 def silent(request: Request) -> Answer:
-    """Says a little, in the way of the interface that was asked for, and then nothing more."""
+    """Send a few events of the requested interface, and then nothing."""
     if request.target.endswith("/messages"):
         block = {"type": "text", "text": ""}
         said = [
@@ -84,7 +84,7 @@ def around(stream: Any) -> Iterator[Any]:
 
 
 class Holder:
-    """An iterator of the user's own, that keeps the stream in an attribute of its choice."""
+    """An iterator of the user's own, with the stream in a given attribute."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -278,7 +278,7 @@ async def of_anthropic_text_async(server: Scripted, pull: Any) -> None:
 def ends_on_time(server: Scripted, before: int, started: float) -> None:
     assert LIMIT <= time.monotonic() - started < LATEST
     assert len(server.requests) == before + 1
-    assert server.requests[-1].left.wait(LATEST), "the server still talks to nobody"
+    assert server.requests[-1].left.wait(LATEST), "the server still sends"
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")
@@ -371,7 +371,7 @@ def test_a_consumer_that_does_not_pull_does_not_keep_a_server_busy(
 
 
 class Opaque:
-    """A source under which nothing can be found: it waits for something that is no connection."""
+    """A source without a connection, which waits for something else."""
 
     def __init__(self) -> None:
         self.free = threading.Event()

@@ -40,7 +40,7 @@ def chat(server: FakeVllm, **options: object) -> ChatVllm:
 
 
 def python(script: str, *arguments: str) -> str:
-    """What a script prints, in an interpreter that is given a minute and a half to come to its end."""
+    """Return what a script prints in an interpreter that must end within 90 s."""
     done = subprocess.run(
         [sys.executable, "-W", "error::ResourceWarning", "-c", script, *arguments],
         capture_output=True,
@@ -179,7 +179,7 @@ class TestAFork:
     """A child of a process that has used the model."""
 
     def child(self, work: Callable[[], bool]) -> int:
-        """The status of a forked process that does `work` and ends without what pytest has set up."""
+        """The status of a forked process that does `work`, without pytest's exit handlers."""
         pid = os.fork()
         if pid == 0:
             status = 1

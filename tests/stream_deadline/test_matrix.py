@@ -1,4 +1,4 @@
-"""Every cell of the matrix, for `ChatVllm`: over real sockets, with wide bounds, the fake's ledger as witness.
+"""The matrix for `ChatVllm`, over real sockets, with the fake's ledger as witness.
 
 Over new connections here; `test_matrix_pooled.py` has the others, `test_matrix_uvloop.py` and
 `test_matrix_tls.py` some of both.

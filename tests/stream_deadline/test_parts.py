@@ -32,7 +32,7 @@ def tool(text: str) -> str:
 
 
 def answer(request: Request) -> Answer:
-    """A whole answer that takes its time; a stream that falls silent, at once or after a word."""
+    """A slow whole answer; a stream that falls silent, at once or after a word."""
     if request.body.get("stream"):
         said = [delta("one ")] if request.headers.get("x-says") else []
         return stream(delta("", role="assistant"), *said, done=False, stalls=True)
@@ -53,7 +53,7 @@ def server() -> Iterator[Scripted]:
 
 @pytest.fixture(scope="module", autouse=True)
 def _everything_is_imported() -> None:
-    """The first call of a kind imports and compiles for seconds where the machine is busy."""
+    """The first call of a kind imports and compiles, for seconds on a busy machine."""
     with Scripted(stream(delta("one"), delta(finish="stop"))) as server:
         for call in STREAMS.values():
             call(ChatVllm(**server.settings))

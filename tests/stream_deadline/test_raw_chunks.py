@@ -1,4 +1,4 @@
-"""Raw chunks equal those of the SDK: every chunk and every error, for every split of the bytes."""
+"""Raw chunks and errors equal those of the SDK, for every split of the bytes."""
 
 import functools
 import gzip
@@ -52,7 +52,7 @@ def cut(body: bytes, seed: int, largest: int = 90) -> list[bytes]:
 
 
 def outcome(call: str, model: ChatVllm) -> tuple[list[Any], Any]:
-    """What came, chunk by chunk, and how it ended. Ids of runs are made up by LangChain for each call."""
+    """The chunks and the end, without the run ids, which LangChain invents per call."""
     chunks: list[Any] = []
 
     def keep(each: Any) -> Any:
@@ -74,7 +74,7 @@ def outcome(call: str, model: ChatVllm) -> tuple[list[Any], Any]:
 
 
 class Player:
-    """A server, and models of it, that last for all tests: what is played is changed for each."""
+    """A server and its models for all tests; each test sets its own answers."""
 
     def __init__(self) -> None:
         self.answer = Answer([])
@@ -449,7 +449,7 @@ def test_a_wrapper_around_the_sdks_calls_gets_its_objects(
     server: Scripted,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Put around before the model was made or after, on the class or on this one client."""
+    """The wrapper may be older or newer than the model, on class or client."""
     kind, wrap = CLASSES[call, name], WRAPPERS[wrapper]
     model = None if where == "before" else ChatVllm(**server.settings)
     if where in ("class", "before"):
@@ -483,7 +483,7 @@ def test_calls_of_the_users_own_on_the_client_get_the_sdks_objects(server: Scrip
 
 
 def test_the_fast_decoder_hands_over_once_and_loses_nothing() -> None:
-    """Simple events, then a comment that is none of them, cut at each place there is."""
+    """Simple events, then a comment, split at every place."""
     body = b"data: 1\n\ndata: 2\n\n: x\n\nevent: e\ndata: 3\n\ndata: 4\n\n"
     client = openai.OpenAI(api_key="k")
     for at in range(len(body) + 1):

@@ -49,7 +49,7 @@ by_name = pytest.mark.parametrize("name", NAMES)
 
 @pytest.fixture(scope="module", autouse=True)
 def _everything_is_imported() -> None:
-    """The first call of a kind imports and compiles for seconds where the machine is busy."""
+    """The first call of a kind imports and compiles, for seconds on a busy machine."""
     for call in ("stream", "astream"):
         for raw in (True, False):
             with Scripted(thinks("reasoning")) as server:

@@ -1,4 +1,4 @@
-"""A copied chunk equals the one that LangChain would make, and shares nothing with its original."""
+"""A copied chunk equals LangChain's, and shares nothing with its original."""
 
 import pickle
 from collections.abc import Iterator

@@ -58,7 +58,7 @@ DEFAULTS: dict[type[ChatVllm], dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Set:
-    """A thing to call, and what should bound it: `own` of the model, `bound` per call."""
+    """A runnable and its expected bounds: `own` of the model, `bound` per call."""
 
     thing: Any
     own: dict[str, Any]
@@ -252,7 +252,7 @@ def test_a_wrong_default_of_a_subclass_is_refused_when_the_model_is_made() -> No
 def test_a_bound_in_model_kwargs_holds_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """LangChain warns of it, and hands it to the SDK, which knows one of them only."""
+    """LangChain warns of it and passes it to the SDK, which knows only `timeout`."""
     model = ChatVllm(
         model="m",
         api_key="k",

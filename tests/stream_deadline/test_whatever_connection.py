@@ -1,4 +1,4 @@
-"""A synchronous call ends, and frees its server, on every kind of connection and in every phase."""
+"""A synchronous call ends and frees its server on every connection and in every phase."""
 
 import datetime
 import socket
@@ -71,7 +71,7 @@ def used_before(server: FakeVllm) -> dict[str, Any]:
 
 
 class TestOverAPooledConnection:
-    """The steady state: the connection is there before the request, and is not seen before the answer."""
+    """The steady state: the connection is open before the request."""
 
     @pytest.mark.parametrize("own", [False, True], ids=["the model's client", "the user's client"])
     @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def listening(serve: Callable[[socket.socket], None]) -> Iterator[int]:
 
 
 def shakes_hands_for_ever(connection: socket.socket) -> None:
-    """Begin a record of TLS and send the rest of it a byte at a time, so that no read of the client's ever runs out of time."""
+    """Send a TLS record byte by byte, so that no read times out."""
     try:
         connection.sendall(b"\x16\x03\x03\x40\x00")
         for _ in range(600):
@@ -185,7 +185,7 @@ class TestThroughAProxy:
 
     @pytest.fixture
     def behind(self, tmp_path: Path, authority: trustme.CA) -> Iterator[dict[str, Any]]:
-        """What a model needs to get through the proxy to a server that answers each request with silence, but the first."""
+        """The settings of a model behind a proxy, whose server answers only the first request."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         authority.issue_cert(
             "127.0.0.1", not_after=datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=1)

@@ -56,7 +56,7 @@ def test_the_page(relay: str) -> None:
 
 
 def test_health_makes_no_request_and_ready_asks_the_model(relay: str) -> None:
-    down = Settings("http://127.0.0.1:9/v1", "nobody")
+    down = Settings("http://127.0.0.1:9/v1", "no-model")
     with client() as http, serving(down) as alone:
         assert http.get(f"{alone}/health").status_code == 200
         assert http.get(f"{alone}/ready").status_code == 503

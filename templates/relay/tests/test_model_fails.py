@@ -11,7 +11,7 @@ PATHS = pytest.mark.parametrize("path", ["/answer", "/chat"])
 
 @PATHS
 def test_a_model_server_that_is_down_is_a_502(path: str) -> None:
-    with serving(Settings("http://127.0.0.1:9/v1", "nobody")) as relay, client() as http:
+    with serving(Settings("http://127.0.0.1:9/v1", "no-model")) as relay, client() as http:
         answer = http.post(relay + path, json=QUESTION)
     assert answer.status_code == 502
     assert set(answer.json()["error"]) == {"type", "message"}

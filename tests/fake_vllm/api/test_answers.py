@@ -1,4 +1,4 @@
-"""Optional parts of an answer, and their places in it; a long stream needs no more memory."""
+"""Optional parts of an answer, and their places in it."""
 
 import json
 import tracemalloc

@@ -86,9 +86,7 @@ def test_a_parameter_out_of_range(more: dict[str, Any], param: str | None, says:
         ({"max_tokens": 40_000, "messages": []}, "max_tokens=40000"),
     ],
 )
-def test_of_several_faults_the_error_names_the_one_that_vllm_finds_first(
-    more: dict[str, Any], first: str
-) -> None:
+def test_the_error_names_the_fault_that_vllm_finds_first(more: dict[str, Any], first: str) -> None:
     assert first in refusal(lambda: chat(**more))[3]
 
 

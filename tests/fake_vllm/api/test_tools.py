@@ -1,4 +1,4 @@
-"""Tools: the calls, their arguments, and their form on the wire, on a server with the hermes parser."""
+"""Tools: the calls, their arguments, and their form on the wire, with the hermes parser."""
 
 import json
 from collections.abc import Iterator
@@ -270,7 +270,7 @@ class TestMisbehaviour:
         "scenario",
         ["stall:after=30", "keep_alive:after=30", "no_first_token", "no_headers", "endless"],
     )
-    def test_each_fault_holds_back_a_whole_answer(
+    def test_each_fault_delays_a_whole_answer(
         self, scenario: str, tools: list[Any], server: Fake, http: httpx2.Client
     ) -> None:
         body = {

@@ -1,4 +1,4 @@
-"""Slots, the queue before them, the engine's clocks, and the slot of a client that disconnects."""
+"""Slots, the queue before them, the engine's clocks, and disconnects."""
 
 import json
 import time

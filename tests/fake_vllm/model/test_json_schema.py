@@ -1,4 +1,4 @@
-"""Samples conform to their schema, as Pydantic sees it, which writes the schemas of most clients."""
+"""Samples conform to their schema, as Pydantic validates it."""
 
 import json
 from datetime import date, datetime

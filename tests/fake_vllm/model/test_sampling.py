@@ -1,4 +1,4 @@
-"""The end of a sequence, forced and banned tokens, and the low cost of a plain sequence."""
+"""The end of a sequence, forced and banned tokens, and the cost of a sequence."""
 
 import tracemalloc
 from itertools import islice

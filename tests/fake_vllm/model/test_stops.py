@@ -6,7 +6,7 @@ from fake_vllm.model.stops import StopStrings
 
 
 def told(stops: StopStrings, tokens: list[str], *, early: int = 0) -> list[str]:
-    """What is shown after each token; nothing may end the text in the first `early` of them."""
+    """The text after each token; no stop acts in the first `early` of them."""
     shown = []
     for made, token in enumerate(tokens, start=1):
         stops.feed(token, search=made > early)

@@ -1,4 +1,4 @@
-"""The fake tokenizer loses nothing, has the size that it says, and is fast enough to refuse what is too long."""
+"""The fake tokenizer loses nothing, has its declared size, and counts fast."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""Answers on the wire whose bytes come in odd portions, have no content, or never end."""
+"""Answers whose bytes come in odd portions, have no content, or never end."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""When a client disconnects, its slot is free at once; an endless stream needs no more memory."""
+"""A disconnect frees the slot at once; an endless stream needs no more memory."""
 
 import socket
 import struct
@@ -39,7 +39,7 @@ def eventually(client: httpx2.Client, fake: Fake) -> dict[str, Any]:
 
 
 def leave_after(seconds: float, client: httpx2.Client, url: str, body: dict[str, Any]) -> None:
-    """Ask, and close the connection after so many seconds of silence or of stream."""
+    """Ask, and close the connection after N seconds of silence or of stream."""
     started = time.monotonic()
     with (
         suppress(httpx2.ReadTimeout),

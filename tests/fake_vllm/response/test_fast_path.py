@@ -1,4 +1,4 @@
-"""The fast path sends the same as the steps, at the same times, and hands over cleanly."""
+"""The fast path sends the same as the steps, at the same times."""
 
 import json
 import math
@@ -21,7 +21,7 @@ THEN = 99.0
 
 
 class Exchange:
-    """What a fast path needs of one. `full_after`: writes after which the client no longer reads."""
+    """An exchange for a fast path; the client stops reading after `full_after` writes."""
 
     def __init__(self, full_after: float = math.inf) -> None:
         self.writes: list[bytes] = []

@@ -1,4 +1,4 @@
-"""The states of a player, the moves between them, and the error of an illegal move."""
+"""The states of a player, and the error of an illegal move."""
 
 import pytest
 

@@ -162,7 +162,7 @@ def test_every_scenario_says_what_it_does_in_one_line() -> None:
 
 
 def test_the_pace_does_not_drift(http: httpx2.Client) -> None:
-    """A hundred tokens at 5 ms take about half a second, since each is due at a fixed time after the start."""
+    """A hundred tokens at 5 ms take about half a second."""
     with Fake("endless", gap=0.005) as fake:
         started = time.monotonic()
         lines(http, fake, "endless", max_tokens=100)

@@ -42,7 +42,7 @@ def run(
         ([run(299, 30.0), run(298, 30.0), run(292, 29.3)], 0.7, Cause.TOTAL_CUT),
         ([run(299, 30.0), run(297, 30.0), run(296, 30.0)], 0.7, Cause.TOTAL_CUT),
         ([run(40, 30.0), run(40, 30.0), run(40, 29.3)], 0.7, Cause.TOTAL_CUT),
-        # always after the same token: somebody's own end
+        # always after the same token: the server's own end
         ([run(23, 2.37), run(23, 2.37), run(23, 2.37)], 0.7, Cause.SERVER_ENDED),
         ([run(5, 0.55), run(90, 9.2), run(33, 3.4)], 0.7, Cause.SERVER_ENDED),
         ([run(0, 0.05), run(0, 0.05), run(0, 0.05)], 0.7, Cause.SERVER_ENDED),

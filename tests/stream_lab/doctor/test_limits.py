@@ -1,4 +1,4 @@
-"""The known limits are complete, have a proof, explain a cut, and are true for the libraries of this environment."""
+"""The known limits are complete, have a proof, and match the installed libraries."""
 
 import importlib
 import importlib.metadata

@@ -1,4 +1,4 @@
-"""The doctor finds the cause and the layer in stacks with a known fault, and none in healthy stacks."""
+"""The doctor finds cause and layer in faulty stacks, and none in healthy ones."""
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,7 +19,7 @@ LATE = 0.15  # seconds that a plain sleep is late, from which on the doctor may 
 
 
 def found(stack: Stack) -> Diagnosis:
-    """Examine a stack, and once more if it is misjudged while a plain sleep is late as well."""
+    """Examine a stack, and repeat a wrong diagnosis if a plain sleep is late too."""
     for _ in range(TRIES):
         with PlainSleep() as sleep, stack.made() as (target, direct):
             diagnosis = examine(target, direct=direct, watch=stack.watch).diagnosis

@@ -1,4 +1,4 @@
-"""The attempts with all witnesses: tokens from /metrics, a GPU through its probe, and one story from both."""
+"""The attempts with all witnesses: /metrics, and a GPU through its probe."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Watching a GPU through a command: the meaning of its lines, and the error if there is no GPU."""
+"""Watching a GPU through a command: the meaning of its lines, and its errors."""
 
 import sys
 import time

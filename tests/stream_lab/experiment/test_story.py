@@ -1,4 +1,4 @@
-"""Code that is both in a notebook and in the library is the same, to the letter."""
+"""Code in a notebook equals the same code in the library, to the letter."""
 
 import ast
 import asyncio
@@ -49,7 +49,7 @@ def test_each_attempt_passes_on_an_answer_that_is_in_time(fake: Endpoint) -> Non
 
 
 def test_the_reader_passes_on_errors() -> None:
-    """An error of the server's reaches the consumer as it is, and not as a time-out."""
+    """An error of the server reaches the consumer unchanged, not as a time-out."""
 
     async def ask() -> None:
         with bundled("error_event:after=2", gap=0.01) as broken:

@@ -25,7 +25,7 @@ async def ticks(count: int | None, gap: float = 0.001) -> AsyncIterator[str]:
 
 
 def patience(ending: Ending) -> float:
-    """Short where it is to run out, and long where a machine that stands still must not use it up."""
+    """A short deadline where it should pass, and a long one where it should not."""
     return 0.2 if ending is Ending.GAVE_UP else 20.0
 
 
@@ -86,7 +86,7 @@ def test_a_synchronous_stream_is_recorded_in_the_same_way_and_closed(
 
 
 def test_the_outer_bound_ends_a_stream_that_is_always_ready() -> None:
-    """A source that never waits lets no cancellation in; the look at the clock ends it."""
+    """No cancellation reaches a source that never waits; reading the clock ends it."""
 
     async def ready() -> AsyncIterator[str]:
         while True:
@@ -149,7 +149,7 @@ def test_a_traced_class_works_outside_a_recording_and_keeps_its_name(fake: Endpo
 def test_a_machine_that_stands_still_is_noticed_and_one_that_computes_is_not(
     computes: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A minute passes at once, on one clock or on both, so that the machine's own pauses are nothing beside it."""
+    """A minute passes at once, on one clock or both, far more than real pauses."""
     ahead = {"monotonic": 0.0, "process_time": 0.0}
     clocks = {name: partial(_clock, name, ahead) for name in ahead}
     monkeypatch.setattr("stream_lab.experiment.trace.time", SimpleNamespace(**clocks))

@@ -32,7 +32,7 @@ def test_a_server_without_metrics_gives_no_samples() -> None:
 
 
 def test_the_story_in_one_test(fake: Endpoint) -> None:
-    """Plain and elapsed, in a chain: one runs on and keeps the server busy, the other is cut and frees it."""
+    """In a chain, plain keeps the server busy, and elapsed frees it."""
 
     async def play() -> list[tuple[str, str]]:
         calls = []

@@ -1,4 +1,4 @@
-"""One policy for certificates: each tool that speaks HTTP trusts the file that SSL_CERT_FILE names, and no other."""
+"""One policy for certificates: each HTTP tool trusts the file in SSL_CERT_FILE alone."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

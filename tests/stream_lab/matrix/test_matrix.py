@@ -1,4 +1,4 @@
-"""The matrix: a cell that should not hold does not, and says why; bad input is one sentence."""
+"""The matrix: a cell that should not hold does not, and gives its reason."""
 
 import json
 import os

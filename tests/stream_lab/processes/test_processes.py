@@ -1,4 +1,4 @@
-"""Real parts start, report errors, and leave nothing behind; the stand-in for a gateway has its limits."""
+"""Real parts start, report errors, and leave nothing behind."""
 
 import os
 import socket

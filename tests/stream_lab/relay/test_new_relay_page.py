@@ -1,4 +1,4 @@
-"""The page of `stream-lab new-relay` in a real Chromium: tokens as they arrive, and four ends that a person can distinguish."""
+"""The page of `stream-lab new-relay` in Chromium: tokens as they arrive, and four ends."""
 
 import os
 import subprocess

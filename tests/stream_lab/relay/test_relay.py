@@ -1,4 +1,4 @@
-"""ERP → AI → GPU, three processes: which of them notice a disconnect, before and after the repair."""
+"""ERP → AI → GPU: which process notices a disconnect, before and after the repair."""
 
 import json
 import time
@@ -19,7 +19,7 @@ from tests.conftest import ledger, wait
 QUESTION = {"question": "Why?"}
 FREED = 5.0  # seconds, wide: the question is whether, not how fast this machine is
 ORPHANED = 1.0
-LIMIT = 8.0  # seconds, after which what is made for nobody ends: it would keep the machine busy
+LIMIT = 8.0  # seconds, after which an abandoned answer ends: it would keep the machine busy
 PIECES = ["/answer", "/blocking"]
 STREAMS = [path for path in PATHS if path not in PIECES]
 
@@ -49,7 +49,7 @@ def relays(gpu: Endpoint) -> Iterator[dict[str, Relay]]:
 def freed_after(
     relay: Relay, path: str, gpu: Endpoint, http: httpx2.Client, within: float = FREED
 ) -> float | None:
-    """Seconds from the ERP server's leaving to the free slot; None: it is not free within that time."""
+    """Seconds from the ERP server's disconnect to the free slot; None: not free in time."""
     known = len(ledger(http, gpu))
     with Caller(relay, path) as caller:
         wait(lambda: any(entry["tokens"] > 3 for entry in ledger(http, gpu)[known:]))

@@ -1,4 +1,4 @@
-"""The answers of the repaired AI server to a faulty model server or a faulty client."""
+"""The repaired AI server's answers to a faulty model server or client."""
 
 import socket
 import time
@@ -84,7 +84,7 @@ def test_a_body_that_is_never_complete_has_the_deadline_too(relay: Relay) -> Non
 def test_a_silent_client_costs_one_socket_and_affects_no_other(
     relay: Relay, http: httpx2.Client
 ) -> None:
-    """uvicorn has no limit for that; the server in front of it must have one, see nginx's `client_header_timeout`."""
+    """uvicorn has no limit for that; nginx in front has `client_header_timeout`."""
     silent = [
         socket.create_connection(("127.0.0.1", urlsplit(relay.url).port or 0), timeout=10)
         for _ in range(50)

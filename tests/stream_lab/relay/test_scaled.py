@@ -1,4 +1,4 @@
-"""What cuts a stream when a service is scaled, one cause each, with a real gunicorn and a real Chromium."""
+"""Causes that cut a stream when a service is scaled, with real gunicorn and Chromium."""
 
 import json
 import time
@@ -38,7 +38,7 @@ def gpu() -> Iterator[Endpoint]:
 
 @dataclass(frozen=True)
 class Trial:
-    """A gunicorn, and the requests to it, side by side; a signal when the last has begun; and when all is over, one request more."""
+    """A gunicorn, concurrent requests, a signal after the last has begun, and a last request."""
 
     app: str
     options: tuple[str, ...]
@@ -104,7 +104,7 @@ TRIALS = {
 
 @pytest.fixture(scope="module")
 def trials(gpu: Endpoint) -> Iterator[dict[str, Future[Found]]]:
-    """All of them, some at a time, since most of the time of each is spent waiting."""
+    """All trials, five at a time, since each mostly waits."""
     with ThreadPoolExecutor(5) as pool:
         yield {name: pool.submit(_play, trial, gpu) for name, trial in TRIALS.items()}
 
@@ -215,7 +215,7 @@ class TestARollingRestart:
     ) -> None:
         hasty, patient = trials["end, hasty"].result(), trials["end, patient"].result()
         assert (hasty.ends, patient.ends) == ([CUT], [WHOLE])
-        assert not hasty.gunicorn.said("TIMEOUT", "SIGKILL")  # nobody says so
+        assert not hasty.gunicorn.said("TIMEOUT", "SIGKILL")  # no line says so
 
     def test_sse_starlette_ends_its_streams_at_once_without_a_grace_period(
         self, trials: dict[str, Future[Found]]

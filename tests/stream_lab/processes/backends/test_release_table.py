@@ -1,4 +1,4 @@
-"""Whether a server is free after its client disconnects, from its gauges and from its CPU time."""
+"""Whether a server is free after a disconnect, from its gauges and CPU time."""
 
 import json
 import subprocess
@@ -106,6 +106,6 @@ def test_the_command_prints_rows_and_an_unknown_name_is_one_sentence(
     done = CliRunner().invoke(app, ["servers", "--only", "FAKE", "--json"])
     assert done.exit_code == 0, done.output
     assert [row["server"] for row in json.loads(done.stdout)] == ["fake-vllm"]
-    wrong = CliRunner().invoke(app, ["servers", "--only", "nobody's"])
+    wrong = CliRunner().invoke(app, ["servers", "--only", "unknown"])
     assert wrong.exit_code == 2
-    assert "No server's name contains 'nobody's'; there are: fake-vllm." in wrong.stderr
+    assert "No server's name contains 'unknown'; there are: fake-vllm." in wrong.stderr

@@ -1,4 +1,4 @@
-"""Setting up and starting a third-party server; here it is a fake-vllm. With real ones: tests/real."""
+"""Setting up and starting a third-party server; fake-vllm stands in for it here."""
 
 import sys
 from collections.abc import Callable
@@ -56,7 +56,7 @@ def quiet() -> Console:
 
 @pytest.fixture
 def ran(monkeypatch: pytest.MonkeyPatch) -> Ran:
-    """What would have been run; an environment is a folder in which `python` is this one."""
+    """The commands that would run; an environment is a folder with this `python`."""
     commands: Ran = []
 
     def run(command: list[str], variables: dict[str, str] | None = None) -> None:
