@@ -1,14 +1,13 @@
 """Bound every request of an HTTP client or an SDK: `bounded_client`."""
 
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from stream_deadline._transport import AsyncDeadlineTransport, DeadlineTransport
+from stream_deadline._budget import Bounds
+from stream_deadline._http_clients import http_clients, wrap_transports
+from stream_deadline._transport import wrap
 
 C = TypeVar("C")
 T = TypeVar("T")
-
-# Where SDKs keep their HTTP client: OpenAI, Anthropic, Groq and others that Stainless generates.
-_INSIDE = ("_client",)
 
 
 def bounded_client(
@@ -45,23 +44,19 @@ def bounded_client(
 
     Raises:
         TypeError: no client of httpx or httpx2 is in it.
-        ValueError: a bound is not a positive number of seconds, or a part is longer than the whole.
+        ValueError: a bound is not a positive number of seconds, or a part is longer than the whole;
+            or the client is synchronous and speaks HTTP/2.
     """
-    http = _http_client(client)
-
-    def bound(transport: Any) -> Any:
-        if transport is None:  # a mount that says: no proxy here
-            return None
-        return bounded_transport(
-            transport,
-            timeout,
-            first_chunk_timeout=first_chunk_timeout,
-            idle_timeout=idle_timeout,
+    bounds = Bounds(timeout, first_chunk_timeout, idle_timeout)
+    found = http_clients(client)
+    if not found:
+        raise TypeError(
+            f"bounded_client found no client of httpx or httpx2 in this {type(client).__name__}. "
+            "Pass one to the SDK when you make it, as "
+            "http_client=bounded_client(httpx.Client(), timeout=45)."
         )
-
-    http._transport = bound(http._transport)
-    for pattern, transport in list(http._mounts.items()):
-        http._mounts[pattern] = bound(transport)
+    for http in found:
+        wrap_transports(http, bounds)
     return client
 
 
@@ -86,26 +81,9 @@ def bounded_transport(
         idle_timeout: likewise.
 
     Raises:
-        ValueError: a bound is not a positive number of seconds, or a part is longer than the whole.
+        TypeError: it is no transport.
+        ValueError: a bound is not a positive number of seconds, or a part is longer than the whole;
+            or the transport is synchronous and speaks HTTP/2.
     """
-    kind: Any = (
-        AsyncDeadlineTransport if hasattr(transport, "handle_async_request") else DeadlineTransport
-    )
-    inner = transport.inner if isinstance(transport, kind) else transport
-    bounded: T = kind(
-        inner, timeout, first_chunk_timeout=first_chunk_timeout, idle_timeout=idle_timeout
-    )
+    bounded: T = wrap(transport, Bounds(timeout, first_chunk_timeout, idle_timeout))
     return bounded
-
-
-def _http_client(client: Any) -> Any:
-    inside = client
-    for name in ("", *_INSIDE):
-        inside = getattr(client, name, None) if name else client
-        if hasattr(inside, "_transport") and hasattr(inside, "_mounts"):
-            return inside
-    raise TypeError(
-        f"bounded_client found no client of httpx or httpx2 in this {type(client).__name__}. "
-        "Pass one to the SDK when you make it, as "
-        "http_client=bounded_client(httpx.Client(), timeout=45)."
-    )

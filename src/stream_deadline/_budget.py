@@ -61,6 +61,11 @@ class Bounds:
     first_chunk_timeout: float | None = None
     idle_timeout: float | None = None
 
+    @property
+    def has_parts(self) -> bool:
+        """Whether it matters when a chunk comes, and not only when the last one does."""
+        return self.first_chunk_timeout is not None or self.idle_timeout is not None
+
     def __post_init__(self) -> None:
         for field in fields(self):
             object.__setattr__(self, field.name, seconds(field.name, getattr(self, field.name)))
@@ -127,8 +132,7 @@ class Budget:
     @property
     def watches_chunks(self) -> bool:
         """Whether it matters when a chunk comes, and not only when the last one does."""
-        bounds = self._bounds
-        return bounds.first_chunk_timeout is not None or bounds.idle_timeout is not None
+        return self._bounds.has_parts
 
     def remaining(self) -> float:
         """Return the seconds until `total_at`; infinite without a bound."""

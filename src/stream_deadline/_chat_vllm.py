@@ -12,7 +12,6 @@ from langchain_openai import ChatOpenAI
 from openai import DEFAULT_MAX_RETRIES
 from pydantic import ModelWrapValidatorHandler, PrivateAttr, model_validator
 
-from stream_deadline._accumulate import MessageAccumulator
 from stream_deadline._bounded import BoundedStream
 from stream_deadline._bounded_sync import BoundedIterator
 from stream_deadline._budget import Bounds, Budget, seconds
@@ -23,8 +22,10 @@ from stream_deadline._clients import (
     per_loop_client,
     per_process_client,
 )
-from stream_deadline._connection import ConnectionTracker, install_hooks
+from stream_deadline._connection import ConnectionTracker
 from stream_deadline._deadline import clock_of
+from stream_deadline._http_clients import report_to_calls
+from stream_deadline._message import MessageAccumulator
 from stream_deadline._ownership import (
     KEY_FIELDS,
     KEY_VARIABLE,
@@ -177,7 +178,7 @@ class ChatVllm(ReasoningChatOpenAI):
             self.__dict__["stream_chunk_timeout"] = None
 
     def _take_over_clients(self) -> None:
-        """Install our hooks and clients, and keep the SDK from retrying by itself."""
+        """Install our transports and clients, and keep the SDK from retrying by itself."""
         from stream_deadline import _raw_chunks  # it loads parts of the SDK, which takes long
 
         for root, resource, http_client, make, ours in (
@@ -194,7 +195,7 @@ class ChatVllm(ReasoningChatOpenAI):
             if client is None:
                 client = sdk_client_of(getattr(self, resource))
                 if client is None:
-                    install_hooks(http_client_of(getattr(self, resource)))  # the user's own
+                    report_to_calls(http_client_of(getattr(self, resource)))  # the user's own
                     continue
                 self._users_retries = client.max_retries
             http = client._client
@@ -203,7 +204,7 @@ class ChatVllm(ReasoningChatOpenAI):
                     name in self._given and getattr(self, name) is not None
                     for name in (root, resource, http_client)
                 ):
-                    install_hooks(http)
+                    report_to_calls(http)
                 else:
                     http = make(http, str(client.base_url), self.openai_proxy)
             client = client.with_options(max_retries=0, http_client=http)

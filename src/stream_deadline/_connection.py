@@ -1,23 +1,26 @@
 """Track which connection a call uses, so that it can be ended from outside.
 
-Clients of httpx and httpx2 report through their event hooks when a request leaves and when a
-response begins (https://www.python-httpx.org/advanced/event-hooks/). `_network.py` reports over
-which connection. If a client's transport is not one of httpx's own, httpcore's `trace` extension
-reports new connections at least (https://www.encode.io/httpcore/extensions/). None of that affects
-calls of other code.
+The bounded transport (`_transport.py`) reports when a request leaves and when a response begins.
+`_network.py` reports over which connection. If a client's transport is not one of httpx's own,
+httpcore's `trace` extension reports new connections at least
+(https://www.encode.io/httpcore/extensions/).
 """
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
 from contextvars import Context, ContextVar, copy_context
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stream_deadline import _network
 from stream_deadline._budget import Budget
 from stream_deadline._deadline import NEVER
+from stream_deadline._http2 import reset_frame
 from stream_deadline._shutdown import end_stream
-from stream_deadline._text_chunks import Pattern
+
+if TYPE_CHECKING:
+    from stream_deadline._text_chunks import Pattern
 
 # Seconds by which a socket's own time-out comes after the budget's end, so that the budget is
 # first.
@@ -37,6 +40,7 @@ class ConnectionTracker:
     """What is known about the connection of one call.
 
     Attributes:
+        budget: of the call.
         answered: whether a good response to the last request has begun. From then on, another
             attempt would be another generation.
         token: identifies the call where a reference to the call must not be kept.
@@ -61,9 +65,12 @@ class ConnectionTracker:
         self.token = object()
         self.on_progress: Callable[[], None] = _ignore
         self.on_finish: Callable[[], None] = _ignore
-        self._budget = budget
+        self.budget = budget
         self._blocking = blocking
         self._stream: Any = None
+        # Over HTTP/2 other requests use the connection, so that only a stream of it may be ended.
+        self._shared: Any = None
+        self._stream_id: int | None = None
         self._response: Any = None
         self._is_cut = False
         self._pause: threading.Event | None = None
@@ -92,6 +99,12 @@ class ConnectionTracker:
             stream.end_for(self.token, lambda: end_stream(stream, in_use))
         else:
             end_stream(stream, in_use)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the call has been cut, or has no time left."""
+        budget = self.budget
+        return self._is_cut or (budget.clock() >= budget.due and not budget.was_lifted())
 
     @property
     def can_cut(self) -> bool:
@@ -134,13 +147,13 @@ class ConnectionTracker:
             trace: whether nothing but httpcore's `trace` tells of its connection.
         """
         self.answered = False  # an earlier answer was to another request: a token, a redirect
-        self._stream = self._response = None
+        self._stream = self._response = self._shared = self._stream_id = None
         if trace:
             # httpcore awaits it where httpcore is asynchronous itself.
             kind = _Trace if self._blocking else _AsyncTrace
             request.extensions["trace"] = kind(self, request.extensions.get("trace"))
         if self._blocking:
-            budget, given = self._budget, request.extensions.get("timeout", {})
+            budget, given = self.budget, request.extensions.get("timeout", {})
             now = budget.clock()
             # A part bounds what comes before the answer; reads go on after it.
             request.extensions["timeout"] = {
@@ -155,16 +168,33 @@ class ConnectionTracker:
         self.answered = response.is_success
         self._response = response
         if "stream_id" in response.extensions:
-            self._stream = None  # HTTP/2, where the connection serves other calls too
-        elif self._stream is None:
+            self.shares_connection(response.extensions["stream_id"])
+        if self._stream is None and self._shared is None:
             self.connected(response.extensions.get("network_stream"))
 
     def connected(self, stream: Any) -> None:
         """Note the stream of httpcore that the request uses; None: httpcore does not show it."""
-        if stream is not None:
-            self._stream = stream
-            if self._is_cut:
-                self.cut()
+        if stream is None:
+            return
+        if self._stream_id is not None:
+            self._shared = stream
+            return
+        self._stream = stream
+        if self._is_cut:
+            self.cut()
+
+    def shares_connection(self, stream_id: int) -> None:
+        """Note that the request is a stream of HTTP/2."""
+        self._stream_id = stream_id
+        if self._shared is None:
+            self._shared, self._stream = self._stream, None
+
+    async def reset_stream(self) -> None:
+        """Reset the request's stream at the server, if it is HTTP/2."""
+        stream, stream_id = self._shared, self._stream_id
+        if stream is not None and stream_id is not None:
+            with contextlib.suppress(Exception):  # the connection may have ended
+                await stream.write(reset_frame(stream_id))
 
 
 def _ignore() -> None:
@@ -190,6 +220,7 @@ _CONNECTED = {
     "connection.start_tls.complete",
     "proxy.start_tls.complete",
 }
+_STREAM_OPENS = "http2.send_request_headers.started"
 
 
 class _Trace:
@@ -203,78 +234,19 @@ class _Trace:
         self._others = others
 
     def __call__(self, event: str, details: dict[str, Any]) -> None:
-        if event in _CONNECTED:
-            self._tracker.connected(details["return_value"])
+        self._note(event, details)
         if self._others is not None:
             self._others(event, details)
+
+    def _note(self, event: str, details: dict[str, Any]) -> None:
+        if event in _CONNECTED:
+            self._tracker.connected(details["return_value"])
+        elif event == _STREAM_OPENS:
+            self._tracker.shares_connection(details["stream_id"])
 
 
 class _AsyncTrace(_Trace):
     async def __call__(self, event: str, details: dict[str, Any]) -> None:  # type: ignore[override]
-        if event in _CONNECTED:
-            self._tracker.connected(details["return_value"])
+        self._note(event, details)
         if self._others is not None:
             await self._others(event, details)
-
-
-def install_hooks(client: Any) -> bool:
-    """Let a client of httpx or httpx2 report to the tracker of each call.
-
-    Once per client is enough; a second time changes nothing.
-
-    Args:
-        client: synchronous or asynchronous.
-
-    Returns:
-        Whether it is a client that has event hooks.
-
-    Raises:
-        ValueError: the client speaks HTTP/2, where calls share a connection and httpcore cannot end
-            one of them.
-    """
-    hooks = getattr(client, "event_hooks", None)
-    if hooks is None:
-        return False
-    if any(getattr(pool, "_http2", False) for pool in _network.pools(client)):
-        raise ValueError(
-            "This HTTP client speaks HTTP/2 (http2=True), where calls share a connection and none "
-            "of them can be ended without the others. Make the client with http2=False."
-        )
-    tracked = _network.track(client, current_tracker)
-    if hasattr(client, "aclose"):
-        before: Any = _before_request_async if tracked else _before_request_traced_async
-        ours = [("request", before), ("response", _on_response_async)]
-    else:
-        before = _before_request if tracked else _before_request_traced
-        ours = [("request", before), ("response", _on_response)]
-    for moment, hook in ours:
-        if hook not in hooks[moment]:
-            hooks[moment].append(hook)
-    return True
-
-
-def _before_request(request: Any) -> None:
-    if (tracker := _tracker.get()) is not None:
-        tracker.sending(request, trace=False)
-
-
-def _before_request_traced(request: Any) -> None:
-    if (tracker := _tracker.get()) is not None:
-        tracker.sending(request, trace=True)
-
-
-def _on_response(response: Any) -> None:
-    if (tracker := _tracker.get()) is not None:
-        tracker.receiving(response)
-
-
-async def _before_request_async(request: Any) -> None:
-    _before_request(request)
-
-
-async def _before_request_traced_async(request: Any) -> None:
-    _before_request_traced(request)
-
-
-async def _on_response_async(response: Any) -> None:
-    _on_response(response)

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from stream_deadline._budget import Bounds, Budget
-from stream_deadline._connection import ConnectionTracker, install_hooks
+from stream_deadline._connection import ConnectionTracker
+from stream_deadline._http_clients import report_to_calls
 from stream_deadline._network import _SyncStream
 
 
@@ -151,8 +152,8 @@ def test_only_a_good_response_is_an_answer(status: int, answered: bool, wire: Wi
     assert call.answered is answered
 
 
-def test_a_client_that_is_not_one_of_httpx_is_not_traced() -> None:
-    install_hooks(object())
+def test_a_client_that_is_not_one_of_httpx_is_left_alone() -> None:
+    report_to_calls(object())
 
 
 def test_a_budget_that_is_used_up_still_gives_a_valid_socket_time_out() -> None:

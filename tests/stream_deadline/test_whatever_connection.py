@@ -19,7 +19,8 @@ from fake_vllm.testing import FakeVllm
 from stream_deadline import ChatVllm, StreamDeadlineExceeded
 from stream_deadline._call_group import CallGroup
 from stream_deadline._clients import _httpx
-from stream_deadline._network import TrackedStream, pools
+from stream_deadline._http_clients import pools
+from stream_deadline._network import TrackedStream
 
 LIMIT = 0.5
 LATEST = 5.0
