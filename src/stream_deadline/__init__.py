@@ -64,7 +64,7 @@ _RENAMED = {
 
 
 def __getattr__(name: str) -> Any:
-    """Return what needs LangChain; or what is asked for by its old name, for one version."""
+    """Return a name that needs LangChain, or an old name, for one version."""
     if name in _WITH_LANGCHAIN:
         thing = getattr(import_module(f"stream_deadline.{_WITH_LANGCHAIN[name]}"), name)
         globals()[name] = thing

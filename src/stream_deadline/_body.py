@@ -59,7 +59,7 @@ class _Body:
         self._tracker.cut(in_use)
 
     def _before(self) -> StreamDeadlineExceeded | None:
-        """Return the error to raise in place of a wait for the server; None: there is time left."""
+        """Return the error to raise before a wait. None: there is time left."""
         self._alarm.waiting = True
         if self._alarm.fired():
             return self._expired()
@@ -69,7 +69,7 @@ class _Body:
         return None
 
     def _after(self, data: bytes) -> StreamDeadlineExceeded | None:
-        """Return the error to raise in place of data that came too late; None: it came in time."""
+        """Return the error to raise for late data. None: it came in time."""
         budget = self._budget
         self._alarm.waiting = False
         self._handed_over = now = budget.clock()

@@ -190,7 +190,7 @@ class ConnectionTracker:
             self._shared, self._stream = self._stream, None
 
     async def reset_stream(self) -> None:
-        """Tell the server that the request is given up, if it is a stream of HTTP/2."""
+        """Reset the request's stream at the server, if it is HTTP/2."""
         stream, stream_id = self._shared, self._stream_id
         if stream is not None and stream_id is not None:
             with contextlib.suppress(Exception):  # the connection may have ended

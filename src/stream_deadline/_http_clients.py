@@ -1,4 +1,4 @@
-"""Find the HTTP clients inside an SDK's client or a model, and put transports around theirs.
+"""Find the HTTP clients inside an SDK's client or a model, and wrap their transports.
 
 The names that lead there are private: `_transport` and `_mounts` of httpx, and those of the SDKs.
 Tests check that they exist.
@@ -20,7 +20,7 @@ _DEPTH = 5
 
 
 def http_clients(thing: Any) -> list[Any]:
-    """Return the clients of httpx or httpx2 that a thing is, or has in its attributes."""
+    """Return the httpx or httpx2 clients that an object is or has."""
     found: list[Any] = []
     level, seen = [thing], {id(thing)}
     for _ in range(_DEPTH):
@@ -43,7 +43,7 @@ def is_http_client(thing: Any) -> bool:
 
 
 def _attributes(thing: Any) -> list[Any]:
-    """Return the attributes that may lead to an HTTP client, those made when first read too."""
+    """Return the attributes that may lead to an HTTP client, with cached properties."""
     if isinstance(thing, (type, str, bytes)):
         return []
     private = getattr(thing, "__pydantic_private__", None)
@@ -81,7 +81,7 @@ def wrap_transports(http: Any, bounds: Bounds | None) -> None:
 
 
 def report_to_calls(http: Any) -> None:
-    """Let an HTTP client tell the calls of a model which connection each of them uses.
+    """Let an HTTP client report to a model's calls which connection each uses.
 
     It changes nothing for calls of other code. Once is enough; a second time changes nothing.
 

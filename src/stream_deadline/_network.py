@@ -66,7 +66,7 @@ def track_transport(transport: Any, caller: CurrentCaller, *, blocking: bool) ->
 
 
 def pool_under(transport: Any) -> Any:
-    """Return the pool of httpcore that a transport uses, itself or through one that it wraps.
+    """Return the httpcore pool of a transport, or of one that it wraps.
 
     None: there is none, or it has no network backend.
     """
