@@ -51,7 +51,7 @@ _CLIENTS = ("client", "async_client", "root_client", "root_async_client", *_HTTP
 
 
 class DeadlineMixin(BaseChatOpenAI):
-    """Give a model that LangChain builds on the OpenAI SDK a `timeout` for the whole call.
+    """Bound the whole call of a LangChain model on the OpenAI SDK.
 
         class BoundedAzure(DeadlineMixin, AzureChatOpenAI): ...
 

@@ -1,4 +1,4 @@
-"""Pull a synchronous source in a thread of its own, so that its consumer can stop waiting."""
+"""Pull a source in its own thread, so that its consumer can stop waiting."""
 
 import contextvars
 import queue

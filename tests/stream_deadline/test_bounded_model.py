@@ -35,7 +35,13 @@ BABBLING = ["endless", "stall:after=3", "endless+keep_alive", "no_headers", "hal
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[FakeVllm]:
-    with FakeVllm("endless", gap=0.02, max_num_seqs=1000) as server:
+    with FakeVllm(
+        "endless",
+        gap=0.02,
+        max_num_seqs=1000,
+        enable_auto_tool_choice=True,
+        tool_call_parser="hermes",
+    ) as server:
         yield server
 
 
@@ -166,7 +172,7 @@ def test_a_part_ends_a_stream(call: str, scenario: str, bound: str, server: Fake
     assert caught.value.bound == bound
 
 
-def test_what_had_arrived_is_in_the_error(server: FakeVllm) -> None:
+def test_the_error_has_the_partial_answer(server: FakeVllm) -> None:
     model = bounded_model(chat_openai(server, "stall:after=3", uuid.uuid4().hex), timeout=LIMIT)
     with pytest.raises(StreamDeadlineExceeded) as caught:
         read_stream(model)
@@ -206,7 +212,7 @@ class TestCopies:
             copy.copy,
             lambda model: model.model_copy(update={"temperature": 0.5}),
             lambda model: model.bind(stop=["x"]),
-            lambda model: model.bind_tools([_tool], tool_choice="_tool"),
+            lambda model: model.bind_tools([_tool]),
             lambda model: model.with_retry(stop_after_attempt=1),
             lambda model: model.configurable_fields(
                 temperature=ConfigurableField(id="t")
@@ -267,7 +273,7 @@ class CannedStream(Canned):
 
 
 class TestModelsWithoutHttpx:
-    """boto3, grpc: the caller gets the error on time, and the server's part is not promised."""
+    """Without httpx the caller gets the error on time; the server's part is not promised."""
 
     @pytest.mark.parametrize("call", CALLS)
     @pytest.mark.parametrize("kind", [Canned, CannedStream])
@@ -279,7 +285,7 @@ class TestModelsWithoutHttpx:
         if call in ("invoke", "stream"):
             assert time.monotonic() - started < 4.0
 
-    def test_what_had_arrived_is_in_the_error(self) -> None:
+    def test_the_error_has_the_partial_answer(self) -> None:
         model = bounded_model(CannedStream(), timeout=0.4)
         seen: list[Any] = []
         with pytest.raises(StreamDeadlineExceeded) as caught:
@@ -333,7 +339,7 @@ class TestWhatIsRefused:
         "thing",
         [object(), ChatPromptTemplate.from_template("x") | GenericFakeChatModel(messages=iter([]))],
     )
-    def test_what_is_no_chat_model(self, thing: Any) -> None:
+    def test_other_things_than_chat_models(self, thing: Any) -> None:
         with pytest.raises(TypeError, match="bounded_model bounds chat models of LangChain"):
             bounded_model(thing, timeout=1)
 
