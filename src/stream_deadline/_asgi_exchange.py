@@ -4,17 +4,16 @@ import asyncio
 import copy
 import json
 import logging
-import time
 from collections.abc import Awaitable
 from typing import Any, Final
-from urllib.parse import quote
 
 from stream_deadline._asgi_inbox import Inbox
+from stream_deadline._asgi_log import RequestLog
 from stream_deadline._asgi_outbox import COMPLETE, ENDING, Outbox, headers_of
 from stream_deadline._asgi_types import App, ASGIScope, Receive, Send
 from stream_deadline._call_group import CallGroup, current_group
 from stream_deadline._deadline import NEVER, Deadline, deadline, no_deadline, remaining
-from stream_deadline._error_response import ErrorResponse, error_response_for, one_line
+from stream_deadline._error_response import ErrorResponse, error_response_for
 
 GRACE: Final = 0.05
 """Seconds after the deadline in which the work may still answer by itself; it knows more."""
@@ -26,11 +25,14 @@ LAST_WORDS: Final = 1.0
 _CORS = (b"access-control-", b"vary")
 # In the ASGI scope of a request that another DeadlineMiddleware is handling already.
 _NESTED = "stream_deadline.nested"
-_log = logging.getLogger("stream_deadline.asgi")
 
 
 class Exchange:
-    """One request, between the server and the application."""
+    """One request, between the server and the application.
+
+    Attributes:
+        log: its log.
+    """
 
     def __init__(
         self,
@@ -51,10 +53,7 @@ class Exchange:
         """
         self._app, self._connection = app, connection
         self._receive, self._send = receive, send
-        # Noted now, since an application may change the scope.
-        method, path = connection.get("method", ""), connection.get("path", "")
-        self._name = f"{_escaped(method)} {_escaped(path)}"
-        self._began = time.monotonic()
+        self.log = RequestLog(connection.get("method", ""), connection.get("path", ""))
         self._is_inner = _NESTED in connection  # the outer one holds back what must be held back
         self._inbox = Inbox(receive, max_body_bytes)
         self._due = Deadline.after(None)
@@ -98,7 +97,7 @@ class Exchange:
             if work.done():
                 await self._finish(work)
             elif self._inbox.disconnected:
-                self._log(logging.INFO, "the client disconnected; the work was cancelled")
+                self.log.line(logging.INFO, "the client disconnected; the work was cancelled")
             elif self._refusal is not None:
                 await self._answer(self._refusal)
             else:
@@ -113,10 +112,10 @@ class Exchange:
 
     async def refuse(self, response: ErrorResponse) -> None:
         """Answer in place of the application, of which nothing has been sent."""
-        self._log_response(response)
+        self.log.response(response)
         start = self._outbox.start
         given = [] if start is None else headers_of(start)
-        body = _as_json(response)
+        body = as_json(response)
         headers = [
             (b"content-type", b"application/json"),
             (b"content-length", str(len(body)).encode()),
@@ -136,7 +135,7 @@ class Exchange:
             headers += [each for each in given if each[0].startswith(_CORS)]
         elif (cors := copy.copy(_find_cors(self._app))) is not None:
             cors.app, answering = answer, cors
-        await self._send_own(answering(self._connection, self._receive, self._send))
+        await send_own(answering(self._connection, self._receive, self._send), self.log)
 
     async def _listen(self) -> None:
         self._refusal = await self._inbox.fill()
@@ -170,7 +169,9 @@ class Exchange:
             await asyncio.wait((work,))  # it has done its part, whatever the server says of it
             if not isinstance(error, OSError):
                 raise
-            self._log(logging.INFO, "the client disconnected before the end of its answer was sent")
+            self.log.line(
+                logging.INFO, "the client disconnected before the end of its answer was sent"
+            )
 
     async def _finish(self, work: asyncio.Future[None]) -> None:
         error = None if work.cancelled() else work.exception()
@@ -179,7 +180,7 @@ class Exchange:
             work.result()
         elif self._inbox.disconnected:
             how = "" if error is None else f" with {type(error).__name__}"
-            self._log(logging.INFO, f"the client disconnected; the work ended{how}")
+            self.log.line(logging.INFO, f"the client disconnected; the work ended{how}")
         elif response is not None:
             await self._answer(response)
         else:
@@ -205,24 +206,14 @@ class Exchange:
         if not has_begun:
             await self.refuse(response)
         elif self._outbox.takes_an_event:
-            self._log_response(response)
-            event = b"event: error\ndata: " + _as_json(response) + b"\n\n"
+            self.log.response(response)
+            event = b"event: error\ndata: " + as_json(response) + b"\n\n"
             last = {"type": "http.response.body", "body": event, "more_body": False}
-            await self._send_own(self._send(last))
+            await send_own(self._send(last), self.log)
         else:
             # Returning without an end makes the server close the connection, which no client takes
             # for a whole answer.
-            self._log_response(response, " The answer had begun and is cut.")
-
-    async def _send_own(self, sending: Awaitable[None]) -> None:
-        """Send a message of our own, without waiting for ever."""
-        try:
-            await asyncio.wait_for(sending, LAST_WORDS)
-        except TimeoutError:
-            text = "the client does not read, so the error could not be sent"
-            self._log(logging.WARNING, text)
-        except OSError:
-            self._log(logging.INFO, "the client disconnected before the error was sent")
+            self.log.response(response, " The answer had begun and is cut.")
 
     async def _end(self, work: asyncio.Future[None]) -> None:
         """Cancel the work if it still runs, and wait for its end."""
@@ -230,26 +221,32 @@ class Exchange:
             return
         self._end_calls()  # at once, and also those in threads, which no cancellation reaches
         self._outbox.drop()
-        work.cancel()
-        await asyncio.wait((work,), timeout=CLEAN_UP)
-        if not work.done():
-            text = f"the work did not end within {CLEAN_UP:g} s of its cancellation, and runs on"
-            self._log(logging.ERROR, text)
-        elif (
-            not work.cancelled()
-            and (error := work.exception()) is not None
-            and error_response_for(error) is None
-        ):
-            kind = type(error).__name__
-            self._log(logging.INFO, f"the cancelled work ended with {kind}")
+        await cancel(work, self.log)
 
-    def _log_response(self, response: ErrorResponse, more: str = "") -> None:
-        cause = "" if response.cause is None else f" ({response.cause})"
-        self._log(logging.WARNING, f"{response.text}{cause}{more}")
 
-    def _log(self, level: int, text: str) -> None:
-        elapsed = time.monotonic() - self._began
-        _log.log(level, "%s after %.2f s: %s", self._name, elapsed, one_line(text, 1000))
+async def send_own(sending: Awaitable[None], log: RequestLog) -> None:
+    """Send a message of our own, without waiting for ever."""
+    try:
+        await asyncio.wait_for(sending, LAST_WORDS)
+    except TimeoutError:
+        log.line(logging.WARNING, "the client does not read, so the error could not be sent")
+    except OSError:
+        log.line(logging.INFO, "the client disconnected before the error was sent")
+
+
+async def cancel(work: asyncio.Future[None], log: RequestLog) -> None:
+    """Cancel work, and wait for its end."""
+    work.cancel()
+    await asyncio.wait((work,), timeout=CLEAN_UP)
+    if not work.done():
+        text = f"the work did not end within {CLEAN_UP:g} s of its cancellation, and runs on"
+        log.line(logging.ERROR, text)
+    elif (
+        not work.cancelled()
+        and (error := work.exception()) is not None
+        and error_response_for(error) is None
+    ):
+        log.line(logging.INFO, f"the cancelled work ended with {type(error).__name__}")
 
 
 def _find_cors(app: Any) -> Any:
@@ -263,11 +260,6 @@ def _find_cors(app: Any) -> Any:
     return None
 
 
-def _escaped(text: object) -> str:
-    """Return a client's text as in a URL: one word of bounded length."""
-    most = 200
-    return quote(str(text)[:most], "/:@!$&'()*+,;=~", errors="backslashreplace")[:most]
-
-
-def _as_json(response: ErrorResponse) -> bytes:
+def as_json(response: ErrorResponse) -> bytes:
+    """Return the body of a response."""
     return json.dumps({"error": {"type": response.kind, "message": response.text}}).encode()

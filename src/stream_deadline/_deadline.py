@@ -28,7 +28,7 @@ class Deadline:
 
     Attributes:
         at: seconds on the clock of `time.monotonic()`, or of the running event loop if that has
-            another one; infinite: no bound.
+            another one; infinite: no bound. A WebSocket's is moved with each message.
         limit: the seconds it was made from, for messages.
     """
 
@@ -88,8 +88,13 @@ class Cancellation:
     outside is never taken for its own.
     """
 
-    def __init__(self, due: Deadline) -> None:
-        self._due = due
+    def __init__(self, holding: tuple[Deadline, ...]) -> None:
+        """Set the timer.
+
+        Args:
+            holding: all deadlines that hold. Each may be moved or lifted while the others hold.
+        """
+        self._holding = holding
         self._loop = asyncio.get_running_loop()
         task = asyncio.current_task()
         if task is None:
@@ -101,6 +106,10 @@ class Cancellation:
         self._timer: asyncio.TimerHandle | None = None
         self._arm()
 
+    @property
+    def _due(self) -> Deadline:
+        return min(self._holding, key=lambda each: each.at)
+
     def _arm(self) -> None:
         if self._due.at < NEVER:
             late = clock_of(self._loop)() - self._loop.time()  # nothing, or a turn of a busy loop
@@ -108,7 +117,7 @@ class Cancellation:
 
     def _look(self) -> None:
         if self._due.at > clock_of(self._loop)():
-            self._arm()  # it was lifted, or the timer came early
+            self._arm()  # it was moved, or the timer came early
         elif self._task.done():
             _log.warning(
                 "A deadline(%g, cancel=True) has passed, and the task that entered it has "
@@ -172,6 +181,7 @@ class deadline:
         self._new = Deadline.after(limit)
         self._cancels = cancel
         self._cancelling: Cancellation | None = None
+        self._holding: tuple[Deadline, ...] = ()
         self._token: contextvars.Token[tuple[Deadline, ...]] | None = None
         self._state: Literal["new", "entered", "left"] = "new"
 
@@ -188,10 +198,10 @@ class deadline:
             raise RuntimeError(
                 f"This `deadline` was {self._state} already; make a new one for each block."
             )
-        holding = (*_ambient.get(), self._new)
-        self._token = _ambient.set(holding)
+        self._holding = (*_ambient.get(), self._new)
+        self._token = _ambient.set(self._holding)
         self._state = "entered"
-        return min(holding, key=lambda each: each.at)
+        return min(self._holding, key=lambda each: each.at)
 
     def __exit__(
         self,
@@ -214,7 +224,7 @@ class deadline:
         """Do the same as `__enter__`."""
         due = self._enter()
         if self._cancels:
-            self._cancelling = Cancellation(due)
+            self._cancelling = Cancellation(self._holding)
         return due
 
     async def __aexit__(
@@ -277,6 +287,21 @@ def no_deadline() -> Iterator[None]:
             yield
     finally:
         _ambient.reset(token)
+
+
+@contextmanager
+def holding(due: Deadline) -> Iterator[None]:
+    """Let only one deadline hold inside a `with` block, and no call group.
+
+    Args:
+        due: may be moved later. Calls that begin after that have the new time.
+    """
+    with no_deadline():
+        token = _ambient.set((due,))
+        try:
+            yield
+        finally:
+            _ambient.reset(token)
 
 
 def ambient() -> tuple[Deadline, ...]:

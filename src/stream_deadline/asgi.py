@@ -6,16 +6,16 @@
 It works with any ASGI application and imports no framework.
 """
 
-import re
+import logging
 import warnings
-from collections.abc import Iterable
 from typing import Any, Literal
 
 from stream_deadline._asgi_exchange import Exchange
+from stream_deadline._asgi_socket import Socket
 from stream_deadline._asgi_types import App, ASGIMessage, ASGIScope, Receive, Send
 from stream_deadline._budget import seconds
 from stream_deadline._error_response import ErrorResponse, error_response_for, one_line
-from stream_deadline._headers import HEADER
+from stream_deadline._headers import HEADER, HeaderReader
 
 __all__ = [
     "ASGIMessage",
@@ -28,7 +28,6 @@ __all__ = [
     "error_response_for",
 ]
 
-_MILLISECONDS = re.compile(r"-?[0-9]{1,8}")
 _RENAMED = {
     "default": "default_timeout",
     "longest": "max_timeout",
@@ -43,6 +42,12 @@ class DeadlineMiddleware:
     A client says in `X-Timeout-Ms` how many milliseconds it will wait from now on. The time that
     has passed already is deducted, as in gRPC, so that the clocks of two machines need not agree.
     The rest is an ambient `deadline` for everything the application does, `ChatVllm` included.
+
+    `grpc-timeout` of gRPC, and `x-envoy-expected-rq-timeout-ms` and
+    `x-envoy-upstream-rq-timeout-ms` of Envoy are read too. The shortest time holds. An
+    `X-Timeout-Ms` that is not valid gets status 400. One of the others may come from a proxy on the
+    way, so it is ignored, with a line in the log. All of them are a client's word: a public edge
+    should remove them, or rely on `max_timeout`.
 
     At the deadline the work is cancelled. The client gets status 504 with a JSON body. A stream of
     Server-Sent Events that has begun gets a last event, `error`, with the same JSON. Any other
@@ -84,7 +89,21 @@ class DeadlineMiddleware:
     of a mounted application, or of a handler that has not answered yet, cannot be seen and are not
     guessed.
 
-    A WebSocket passes untouched.
+    A WebSocket has a budget of the same length, by its handshake's headers or `default_timeout`.
+    With `websockets="message"`, it begins with the handshake, and anew with each message that the
+    application receives. Calls that begin after that have the new one, in whichever task. A call
+    under way keeps the one that it began with, and a call that begins when it is used up ends at
+    once. Nothing else is ended: a socket may be idle for hours. With `websockets="connection"`,
+    there is one budget from the handshake to the close. At its end the connection is closed with
+    code 1013 and a reason, or its handshake answered with status 504, and the work is cancelled.
+
+    In both, the calls of a socket are ended when its client disconnects. The application is not
+    cancelled then, and learns of it in `receive`. A `StreamDeadlineExceeded` or an error of the
+    model's server that the application raises closes the connection: with code 1013 if it was late
+    or the server busy, 1008 if the client's request was bad, and 1011 otherwise. After the
+    application's own close nothing is ended any more. The middleware reads at most 16 messages or
+    64 KiB ahead, so it sees a disconnect behind more than that when the application has read them.
+    `max_body_bytes` does not bound messages; servers have a setting for that.
 
     Args:
         app: the application.
@@ -93,7 +112,8 @@ class DeadlineMiddleware:
             does not say. "default": the value of `default_timeout`, so that a client can shorten
             its time and not extend it. None: whatever a client asks for.
         max_body_bytes: the largest body; a larger one gets status 413. None: no bound.
-        header: the name of the header.
+        header: the name of the client's own header, in place of `X-Timeout-Ms`.
+        websockets: for what a WebSocket has one budget; None: WebSockets pass untouched.
         default: the old name of `default_timeout`.
         longest: the old name of `max_timeout`.
         largest_body: the old name of `max_body_bytes`.
@@ -110,6 +130,7 @@ class DeadlineMiddleware:
         max_timeout: float | Literal["default"] | None = "default",
         max_body_bytes: int | None = None,
         header: str = HEADER,
+        websockets: Literal["message", "connection"] | None = "message",
         default: Any = _UNSET,
         longest: Any = _UNSET,
         largest_body: Any = _UNSET,
@@ -126,50 +147,37 @@ class DeadlineMiddleware:
         self._default = seconds("default_timeout", default_timeout)
         is_default = max_timeout == "default"
         self._max = self._default if is_default else seconds("max_timeout", max_timeout)
+        if websockets not in ("message", "connection", None):
+            raise ValueError(
+                f'websockets must be "message", "connection" or None; got {websockets!r}'
+            )
+        self._websockets = websockets
         self._header = header
-        self._header_bytes = header.lower().encode("latin-1")
+        self._reader = HeaderReader(header)
 
     async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        handling: Exchange | Socket
+        if scope["type"] == "http":
+            handling = Exchange(self.app, scope, receive, send, self._max_body_bytes)
+        elif scope["type"] == "websocket" and self._websockets is not None:
+            handling = Socket(self.app, scope, receive, send, self._websockets)
+        else:
             await self.app(scope, receive, send)
             return
-        exchange = Exchange(self.app, scope, receive, send, self._max_body_bytes)
-        try:
-            limit = self._limit(scope["headers"])
-        except ValueError as error:
-            await exchange.refuse(ErrorResponse(400, "bad_deadline", str(error)))
+        soonest, invalid = self._reader.read(scope["headers"])
+        for name, rule, got in invalid:
+            text = f"{name} must be {rule}; got '{one_line(got, 40)}'."
+            if name == self._header:
+                await handling.refuse(ErrorResponse(400, "bad_deadline", text))
+                return
+            handling.log.line(logging.WARNING, f"Ignored: {text}")
+        if soonest is not None and soonest[0] <= 0:
+            text = f"The deadline had passed before the request came ({soonest[1]})."
+            await handling.refuse(ErrorResponse(504, "deadline_exceeded", text))
             return
-        if limit is not None and limit <= 0:
-            text = f"The deadline had passed before the request came ({self._header})."
-            await exchange.refuse(ErrorResponse(504, "deadline_exceeded", text))
-            return
-        await exchange.run(limit)
-
-    def _limit(self, headers: Iterable[tuple[bytes, bytes]]) -> float | None:
-        """Return the seconds that a request may take; zero or less: its deadline has passed.
-
-        Returns:
-            None if there is no bound.
-
-        Raises:
-            ValueError: the header is not valid.
-        """
-        values = [
-            value.decode("latin-1").strip(" \t")
-            for name, value in headers
-            if name.lower() == self._header_bytes
-        ]
-        limit = self._default
-        if values:
-            if len(values) > 1 or not _MILLISECONDS.fullmatch(values[0]):
-                got = one_line(", ".join(values), 40)
-                raise ValueError(
-                    f"{self._header} must be one whole number of milliseconds, of at most 8 "
-                    f"digits; got '{got}'."
-                )
-            limit = int(values[0]) / 1000
+        limit = self._default if soonest is None else soonest[0]
         bounds = [each for each in (limit, self._max) if each is not None]
-        return min(bounds, default=None)
+        await handling.run(min(bounds, default=None))
 
 
 def _renamed(old: str, value: Any, new_value: Any) -> Any:

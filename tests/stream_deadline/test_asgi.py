@@ -276,7 +276,7 @@ class TestUnchanged:
 
     @virtually
     @pytest.mark.parametrize("kind", ["websocket", "lifespan"])
-    async def test_websockets_and_lifespans_pass_untouched(self, kind: str) -> None:
+    async def test_lifespans_pass_untouched_and_websockets_on_request(self, kind: str) -> None:
         got: list[Any] = []
 
         async def app(*arguments: Any) -> None:
@@ -285,7 +285,7 @@ class TestUnchanged:
         caller = Caller()
         receive: Callable[..., Any] = caller.receive
         scope = {"type": kind}
-        await DeadlineMiddleware(app)(scope, receive, caller.send)
+        await DeadlineMiddleware(app, websockets=None)(scope, receive, caller.send)
         assert got == [scope, receive, caller.send]
 
 
