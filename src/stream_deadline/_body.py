@@ -50,7 +50,6 @@ class _Body:
         self._budget = budget
         self._tracker = tracker
         self._watches = budget.watches_chunks
-        self._chunks = 0
         self._is_over = False
         self._handed_over = budget.clock()
         self._alarm = Alarm(budget, self._interrupt)
@@ -75,7 +74,7 @@ class _Body:
         self._handed_over = now = budget.clock()
         if now >= budget.total_at and not budget.was_lifted():
             return self._expired()
-        self._chunks += 1
+        budget.chunks += 1
         if self._watches and says_something(data):
             budget.note_progress()
         return None
@@ -96,7 +95,7 @@ class _Body:
     def _expired(self) -> StreamDeadlineExceeded:
         self._give_up()
         self._tracker.cut()
-        return as_sdk_error(self._budget.error(self._chunks, _nothing))
+        return as_sdk_error(self._budget.error(self._budget.chunks, _nothing))
 
     def _give_up(self) -> None:
         self._is_over = True

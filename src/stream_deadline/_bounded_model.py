@@ -180,6 +180,7 @@ def _lazily(start: Callable[[], Iterable[T]]) -> Iterator[T]:
 def _iterate(model: Any, bounds: Bounds, start: Callable[[], Iterable[T]]) -> BoundedIterator[T]:
     budget = Budget(bounds, time.monotonic)
     tracker = ConnectionTracker(budget, blocking=True)
+    budget.describe = lambda: (_name_of(model), tracker.host)
     context = _context(model, tracker)
     if _reports(model):
         source: Any = _lazily(start)
@@ -199,6 +200,7 @@ def _iterate_async(
 ) -> BoundedStream[T]:
     budget = Budget(bounds, clock_of(asyncio.get_running_loop()))
     tracker = ConnectionTracker(budget, blocking=False)
+    budget.describe = lambda: (_name_of(model), tracker.host)
     context = _context(model, tracker)
     _reports(model)
     return BoundedStream(start(), budget, MessageAccumulator(), tracker.cut, context)
@@ -218,3 +220,9 @@ def _reports(model: Any) -> bool:
             report_to_calls(http)
         model._deadline_reports = bool(found)
     return bool(model._deadline_reports)
+
+
+def _name_of(model: Any) -> str | None:
+    """Return the name of the model behind a model of LangChain; None: not known."""
+    names = (getattr(model, name, None) for name in ("model_name", "model", "model_id"))
+    return next((name for name in names if isinstance(name, str)), None)

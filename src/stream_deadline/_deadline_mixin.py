@@ -271,6 +271,7 @@ class DeadlineMixin(BaseChatOpenAI):
     ) -> BoundedStream[T]:
         budget = Budget(bounds, clock_of(asyncio.get_running_loop()))
         tracker = ConnectionTracker(budget, blocking=False, raw=self.raw_chunks)
+        budget.describe = lambda: (self.model_name, tracker.host)
         retrier = Retrier(self._retries(self.root_async_client), budget, tracker)
         stream = BoundedStream(
             retrier.stream(start), budget, accumulator, tracker.cut, tracker.context()
@@ -283,6 +284,7 @@ class DeadlineMixin(BaseChatOpenAI):
     ) -> BoundedIterator[T]:
         budget = Budget(bounds, time.monotonic)
         tracker = ConnectionTracker(budget, blocking=True, raw=self.raw_chunks)
+        budget.describe = lambda: (self.model_name, tracker.host)
         retrier = Retrier(self._retries(self.root_client), budget, tracker)
         stream = BoundedIterator(
             retrier.stream_sync(start), budget, accumulator, tracker.cut, tracker.context()
