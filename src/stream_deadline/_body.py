@@ -5,11 +5,11 @@ nothing. At the deadline the watchdog shuts the connection down. That wakes a re
 server if the client does not read.
 """
 
-import time
 from collections.abc import AsyncIterator, Iterator
 from functools import lru_cache
 from typing import Any
 
+from stream_deadline import _clock
 from stream_deadline._accumulate import NullAccumulator
 from stream_deadline._bounded import BoundedStream
 from stream_deadline._budget import Budget
@@ -216,7 +216,7 @@ def bound_body(response: Any, budget: Budget, tracker: ConnectionTracker) -> Non
 def bound_async_body(response: Any, budget: Budget, tracker: ConnectionTracker) -> None:
     """Replace the body of an asynchronous client's response by a bounded one."""
     theirs: Any = type(response.stream)
-    can_be_cut = tracker.can_cut and budget.clock is time.monotonic
+    can_be_cut = tracker.can_cut and budget.clock is _clock.monotonic
     ours: Any = _AsyncBody if can_be_cut else _ReadAheadBody
     response.stream = _body_class(ours, theirs, "AsyncByteStream")(response, budget, tracker)
 

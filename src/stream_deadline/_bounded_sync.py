@@ -7,11 +7,11 @@ another thread does not wake a thread that reads from it.
 
 import contextvars
 import inspect
-import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from stream_deadline import _clock
 from stream_deadline._accumulate import Accumulator, NullAccumulator
 from stream_deadline._budget import Bounds, Budget
 from stream_deadline._call_group import CallGroup
@@ -61,7 +61,7 @@ def bounded_sync(
     bounds = Bounds(
         None if isinstance(timeout, Deadline) else timeout, first_chunk_timeout, idle_timeout
     )
-    budget = Budget(bounds, time.monotonic, until)
+    budget = Budget(bounds, _clock.monotonic, until)
     calls = CallGroup()
     ends = (
         interrupter(items, calls, blocking=True)

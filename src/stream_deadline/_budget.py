@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from numbers import Real
 from typing import Any
 
+from stream_deadline import _clock
 from stream_deadline._deadline import NEVER, Deadline, ambient
 from stream_deadline._errors import AnswerCutShort, Bound, StreamDeadlineExceeded, later
 from stream_deadline._expiry import Expiry, report_expiry
@@ -192,7 +193,7 @@ class Budget:
         Args:
             late: seconds by which the timer fired late.
         """
-        if late <= STOOD_STILL or self._forgiven or self.due >= self.total_at:
+        if late <= STOOD_STILL or self._forgiven or self.due >= self.total_at or _clock.is_virtual:
             return False
         self._forgiven = True
         self.exclude(min(late, MOST_FORGIVEN) + STOOD_STILL)

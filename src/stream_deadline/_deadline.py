@@ -13,6 +13,7 @@ from numbers import Real
 from types import TracebackType
 from typing import Any, Literal, ParamSpec, TypeVar, cast
 
+from stream_deadline import _clock
 from stream_deadline._call_group import no_group
 from stream_deadline._errors import StreamDeadlineExceeded
 from stream_deadline._expiry import Expiry, report_expiry
@@ -100,14 +101,23 @@ class Cancellation:
         self._state: Literal["waiting", "cancelled", "left"] = "waiting"
         self._started = clock_of(self._loop)()
         self._timer: asyncio.TimerHandle | None = None
+        _clock.notify_of_jumps(self._jumped)
         self._arm()
 
     def _arm(self) -> None:
         if self._due.at < NEVER:
             late = clock_of(self._loop)() - self._loop.time()  # nothing, or a turn of a busy loop
+            if self._timer is not None:
+                self._timer.cancel()
             self._timer = self._loop.call_at(self._due.at - late, self._look)
 
+    def _jumped(self) -> None:
+        if self._state == "waiting" and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._look)
+
     def _look(self) -> None:
+        if self._state != "waiting":
+            return
         if self._due.at > clock_of(self._loop)():
             self._arm()  # it was lifted, or the timer came early
         elif self._task.done():
@@ -117,7 +127,7 @@ class Cancellation:
                 "Bound the stream with `bounded`.",
                 self._due.limit,
             )
-        elif self._state == "waiting":
+        else:
             self._state = "cancelled"
             self._task.cancel()
 
@@ -296,7 +306,7 @@ def now() -> float:
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:
-        return time.monotonic()
+        return _clock.monotonic()
     return clock_of(loop)()
 
 
@@ -307,4 +317,4 @@ def clock_of(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
     the loop, and a busy consumer can make a turn long. So the monotonic clock itself is read. A
     loop with a time of its own, such as a test's, keeps it.
     """
-    return time.monotonic if abs(loop.time() - time.monotonic()) < 1.0 else loop.time
+    return _clock.monotonic if abs(loop.time() - time.monotonic()) < 1.0 else loop.time

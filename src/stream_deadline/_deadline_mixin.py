@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, Literal, Self, TypeVar
@@ -12,6 +11,7 @@ from langchain_openai.chat_models.base import BaseChatOpenAI
 from openai import DEFAULT_MAX_RETRIES
 from pydantic import ModelWrapValidatorHandler, PrivateAttr, model_validator
 
+from stream_deadline import _clock
 from stream_deadline._bounded import BoundedStream
 from stream_deadline._bounded_sync import BoundedIterator
 from stream_deadline._budget import Bounds, Budget, seconds
@@ -282,7 +282,7 @@ class DeadlineMixin(BaseChatOpenAI):
     def _bounded_sync(
         self, bounds: Bounds, start: Callable[[], Iterable[T]], accumulator: MessageAccumulator
     ) -> BoundedIterator[T]:
-        budget = Budget(bounds, time.monotonic)
+        budget = Budget(bounds, _clock.monotonic)
         tracker = ConnectionTracker(budget, blocking=True, raw=self.raw_chunks)
         budget.describe = lambda: (self.model_name, tracker.host)
         retrier = Retrier(self._retries(self.root_client), budget, tracker)

@@ -8,13 +8,12 @@ the classes of the other one.
 """
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
-from stream_deadline import _network
+from stream_deadline import _clock, _network
 from stream_deadline._accumulate import NullAccumulator
 from stream_deadline._body import bound_async_body, bound_body
 from stream_deadline._bounded import BoundedStream
@@ -174,7 +173,7 @@ class DeadlineTransport(_Transport):
         Raises:
             StreamDeadlineExceeded: a bound is reached before the response begins.
         """
-        call = self._begin(request, time.monotonic, blocking=True)
+        call = self._begin(request, _clock.monotonic, blocking=True)
         if call is None:
             return self._send(request)
         tracker = call.tracker
