@@ -18,6 +18,7 @@ from stream_deadline._bounded_client import bounded_client, bounded_transport
 from stream_deadline._bounded_sync import BoundedIterator, bounded_sync
 from stream_deadline._deadline import Deadline, deadline, no_deadline
 from stream_deadline._errors import AnswerCutShort, StreamDeadlineExceeded
+from stream_deadline._expiry import Expiry, on_expired, prometheus_counter, remove_hook
 from stream_deadline._headers import (
     deadline_headers,
     propagate_deadline,
@@ -38,6 +39,7 @@ __all__ = [
     "ChatVllm",
     "Deadline",
     "DeadlineMixin",
+    "Expiry",
     "StreamDeadlineExceeded",
     "bounded",
     "bounded_client",
@@ -47,8 +49,11 @@ __all__ = [
     "deadline",
     "deadline_headers",
     "no_deadline",
+    "on_expired",
+    "prometheus_counter",
     "propagate_deadline",
     "propagate_deadline_async",
+    "remove_hook",
 ]
 
 # Loaded when first used: LangChain takes seconds, and other clients do not need it.

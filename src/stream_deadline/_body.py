@@ -5,11 +5,11 @@ nothing. At the deadline the watchdog shuts the connection down. That wakes a re
 server if the client does not read.
 """
 
-import time
 from collections.abc import AsyncIterator, Iterator
 from functools import lru_cache
 from typing import Any
 
+from stream_deadline import _clock
 from stream_deadline._accumulate import NullAccumulator
 from stream_deadline._bounded import BoundedStream
 from stream_deadline._budget import Budget
@@ -50,7 +50,6 @@ class _Body:
         self._budget = budget
         self._tracker = tracker
         self._watches = budget.watches_chunks
-        self._chunks = 0
         self._is_over = False
         self._handed_over = budget.clock()
         self._alarm = Alarm(budget, self._interrupt)
@@ -75,7 +74,7 @@ class _Body:
         self._handed_over = now = budget.clock()
         if now >= budget.total_at and not budget.was_lifted():
             return self._expired()
-        self._chunks += 1
+        budget.chunks += 1
         if self._watches and says_something(data):
             budget.note_progress()
         return None
@@ -96,7 +95,7 @@ class _Body:
     def _expired(self) -> StreamDeadlineExceeded:
         self._give_up()
         self._tracker.cut()
-        return as_sdk_error(self._budget.error(self._chunks, _nothing))
+        return as_sdk_error(self._budget.error(self._budget.chunks, _nothing))
 
     def _give_up(self) -> None:
         self._is_over = True
@@ -217,7 +216,7 @@ def bound_body(response: Any, budget: Budget, tracker: ConnectionTracker) -> Non
 def bound_async_body(response: Any, budget: Budget, tracker: ConnectionTracker) -> None:
     """Replace the body of an asynchronous client's response by a bounded one."""
     theirs: Any = type(response.stream)
-    can_be_cut = tracker.can_cut and budget.clock is time.monotonic
+    can_be_cut = tracker.can_cut and budget.clock is _clock.monotonic
     ours: Any = _AsyncBody if can_be_cut else _ReadAheadBody
     response.stream = _body_class(ours, theirs, "AsyncByteStream")(response, budget, tracker)
 

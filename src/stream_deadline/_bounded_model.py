@@ -2,7 +2,6 @@
 
 import asyncio
 import contextvars
-import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from functools import lru_cache, partial
 from typing import Any, ClassVar, TypeVar, cast
@@ -12,6 +11,7 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import RunnableBinding
 from pydantic import PrivateAttr
 
+from stream_deadline import _clock
 from stream_deadline._bounded import BoundedStream
 from stream_deadline._bounded_sync import BoundedIterator
 from stream_deadline._budget import Bounds, Budget
@@ -178,10 +178,11 @@ def _lazily(start: Callable[[], Iterable[T]]) -> Iterator[T]:
 
 
 def _iterate(model: Any, bounds: Bounds, start: Callable[[], Iterable[T]]) -> BoundedIterator[T]:
-    budget = Budget(bounds, time.monotonic)
+    budget = Budget(bounds, _clock.monotonic)
     tracker = ConnectionTracker(budget, blocking=True)
+    budget.describe = lambda: (_name_of(model), tracker.host)
     context = _context(model, tracker)
-    if _reports(model):
+    if _reports(model) or _clock.is_virtual:  # a thread would run ahead of its consumer
         source: Any = _lazily(start)
         interrupt: Any = tracker.cut
     else:
@@ -199,6 +200,7 @@ def _iterate_async(
 ) -> BoundedStream[T]:
     budget = Budget(bounds, clock_of(asyncio.get_running_loop()))
     tracker = ConnectionTracker(budget, blocking=False)
+    budget.describe = lambda: (_name_of(model), tracker.host)
     context = _context(model, tracker)
     _reports(model)
     return BoundedStream(start(), budget, MessageAccumulator(), tracker.cut, context)
@@ -218,3 +220,9 @@ def _reports(model: Any) -> bool:
             report_to_calls(http)
         model._deadline_reports = bool(found)
     return bool(model._deadline_reports)
+
+
+def _name_of(model: Any) -> str | None:
+    """Return the name of the model behind a model of LangChain; None: not known."""
+    names = (getattr(model, name, None) for name in ("model_name", "model", "model_id"))
+    return next((name for name in names if isinstance(name, str)), None)

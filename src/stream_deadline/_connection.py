@@ -43,6 +43,7 @@ class ConnectionTracker:
         budget: of the call.
         answered: whether a good response to the last request has begun. From then on, another
             attempt would be another generation.
+        host: that the last request was for; None: there was none.
         token: identifies the call where a reference to the call must not be kept.
         raw: whether the call takes chunks as the server sent them (`_raw_chunks.py`).
         pattern: the chunk that text chunks are copied from (`_text_chunks.py`); None: there is none
@@ -60,6 +61,7 @@ class ConnectionTracker:
             raw: see the attribute.
         """
         self.raw = raw
+        self.host: str | None = None
         self.pattern: Pattern | None = None
         self.answered = False
         self.token = object()
@@ -148,6 +150,7 @@ class ConnectionTracker:
         """
         self.answered = False  # an earlier answer was to another request: a token, a redirect
         self._stream = self._response = self._shared = self._stream_id = None
+        self.host = request.url.netloc.decode("ascii", "replace") or None
         if trace:
             # httpcore awaits it where httpcore is asynchronous itself.
             kind = _Trace if self._blocking else _AsyncTrace

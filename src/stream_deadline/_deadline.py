@@ -13,8 +13,10 @@ from numbers import Real
 from types import TracebackType
 from typing import Any, Literal, ParamSpec, TypeVar, cast
 
+from stream_deadline import _clock
 from stream_deadline._call_group import no_group
 from stream_deadline._errors import StreamDeadlineExceeded
+from stream_deadline._expiry import Expiry, report_expiry
 
 _log = logging.getLogger("stream_deadline")
 P = ParamSpec("P")
@@ -104,6 +106,7 @@ class Cancellation:
         self._state: Literal["waiting", "cancelled", "left"] = "waiting"
         self._started = clock_of(self._loop)()
         self._timer: asyncio.TimerHandle | None = None
+        _clock.notify_of_jumps(self._jumped)
         self._arm()
 
     @property
@@ -113,9 +116,17 @@ class Cancellation:
     def _arm(self) -> None:
         if self._due.at < NEVER:
             late = clock_of(self._loop)() - self._loop.time()  # nothing, or a turn of a busy loop
+            if self._timer is not None:
+                self._timer.cancel()
             self._timer = self._loop.call_at(self._due.at - late, self._look)
 
+    def _jumped(self) -> None:
+        if self._state == "waiting" and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._look)
+
     def _look(self) -> None:
+        if self._state != "waiting":
+            return
         if self._due.at > clock_of(self._loop)():
             self._arm()  # it was moved, or the timer came early
         elif self._task.done():
@@ -125,7 +136,7 @@ class Cancellation:
                 "Bound the stream with `bounded`.",
                 self._due.limit,
             )
-        elif self._state == "waiting":
+        else:
             self._state = "cancelled"
             self._task.cancel()
 
@@ -137,6 +148,7 @@ class Cancellation:
         is_ours = cancelled and self._task.uncancel() <= self._cancelling
         if is_ours and isinstance(error, asyncio.CancelledError):
             elapsed = clock_of(self._loop)() - self._started
+            report_expiry(Expiry("deadline", self._due.limit, elapsed, 0, None, None))
             raise StreamDeadlineExceeded("deadline", self._due.limit, elapsed) from error
 
 
@@ -319,7 +331,7 @@ def now() -> float:
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:
-        return time.monotonic()
+        return _clock.monotonic()
     return clock_of(loop)()
 
 
@@ -330,4 +342,4 @@ def clock_of(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
     the loop, and a busy consumer can make a turn long. So the monotonic clock itself is read. A
     loop with a time of its own, such as a test's, keeps it.
     """
-    return time.monotonic if abs(loop.time() - time.monotonic()) < 1.0 else loop.time
+    return _clock.monotonic if abs(loop.time() - time.monotonic()) < 1.0 else loop.time

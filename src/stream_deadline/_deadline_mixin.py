@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, Literal, Self, TypeVar
@@ -12,6 +11,7 @@ from langchain_openai.chat_models.base import BaseChatOpenAI
 from openai import DEFAULT_MAX_RETRIES
 from pydantic import ModelWrapValidatorHandler, PrivateAttr, model_validator
 
+from stream_deadline import _clock
 from stream_deadline._bounded import BoundedStream
 from stream_deadline._bounded_sync import BoundedIterator
 from stream_deadline._budget import Bounds, Budget, seconds
@@ -271,6 +271,7 @@ class DeadlineMixin(BaseChatOpenAI):
     ) -> BoundedStream[T]:
         budget = Budget(bounds, clock_of(asyncio.get_running_loop()))
         tracker = ConnectionTracker(budget, blocking=False, raw=self.raw_chunks)
+        budget.describe = lambda: (self.model_name, tracker.host)
         retrier = Retrier(self._retries(self.root_async_client), budget, tracker)
         stream = BoundedStream(
             retrier.stream(start), budget, accumulator, tracker.cut, tracker.context()
@@ -281,8 +282,9 @@ class DeadlineMixin(BaseChatOpenAI):
     def _bounded_sync(
         self, bounds: Bounds, start: Callable[[], Iterable[T]], accumulator: MessageAccumulator
     ) -> BoundedIterator[T]:
-        budget = Budget(bounds, time.monotonic)
+        budget = Budget(bounds, _clock.monotonic)
         tracker = ConnectionTracker(budget, blocking=True, raw=self.raw_chunks)
+        budget.describe = lambda: (self.model_name, tracker.host)
         retrier = Retrier(self._retries(self.root_client), budget, tracker)
         stream = BoundedIterator(
             retrier.stream_sync(start), budget, accumulator, tracker.cut, tracker.context()

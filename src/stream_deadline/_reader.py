@@ -15,7 +15,6 @@ The consumer only waits for what the reader has:
 import asyncio
 import contextvars
 import logging
-import time
 from collections import deque
 from collections.abc import AsyncIterable, Callable
 from inspect import isawaitable
@@ -23,6 +22,7 @@ from typing import Any, Generic, TypeVar
 
 import anyio
 
+from stream_deadline import _clock
 from stream_deadline._accumulate import Accumulator
 from stream_deadline._budget import Budget
 from stream_deadline._call_group import current_group
@@ -83,10 +83,11 @@ class Reader(Generic[T]):
         self._arm()
         self._group = current_group()
         self._alarm: Alarm | None = None
-        if budget.total_at < NEVER and budget.clock is time.monotonic:
+        if budget.total_at < NEVER and budget.clock is _clock.monotonic:
             self._alarm = Alarm(
                 budget, lambda _: interrupt(True), after=LOOP_STANDS_STILL, alone=True
             )
+        _clock.notify_of_jumps(self._jumped)
         self._task = self._loop.create_task(
             self._read(items), name="bounded stream", context=context
         )
@@ -313,6 +314,9 @@ class Reader(Generic[T]):
             self._arm()
         else:
             self.expire()
+
+    def _jumped(self) -> None:
+        self._call_in_loop(self._look)
 
     def _insist(self, tries: int) -> None:
         """Cancel the reader, and again for as long as it has not ended."""

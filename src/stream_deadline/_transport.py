@@ -8,12 +8,12 @@ the classes of the other one.
 """
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
-from stream_deadline import _network
+from stream_deadline import _clock, _network
 from stream_deadline._accumulate import NullAccumulator
 from stream_deadline._body import bound_async_body, bound_body
 from stream_deadline._bounded import BoundedStream
@@ -28,6 +28,7 @@ from stream_deadline._sdk import (
     asks_for_stream,
     budget_of_first_attempt,
     forbid_late_retry,
+    model_and_host,
     note_first_attempt,
 )
 
@@ -75,6 +76,8 @@ class _Transport:
             if bounds.has_parts and not asks_for_stream(request):
                 bounds = Bounds(bounds.timeout)
             budget = Budget(bounds, clock)
+            budget.describe = partial(model_and_host, request)
+            budget.is_inner = current_tracker() is not None
             note_first_attempt(request, budget)
         if budget.due == NEVER and current_group() is None:
             return None
@@ -96,7 +99,7 @@ class _Transport:
 
 
 def _error_of(tracker: ConnectionTracker) -> StreamDeadlineExceeded:
-    return as_sdk_error(tracker.budget.error(0, lambda: None))
+    return as_sdk_error(tracker.budget.quiet_error())
 
 
 class _Call:
@@ -170,7 +173,7 @@ class DeadlineTransport(_Transport):
         Raises:
             StreamDeadlineExceeded: a bound is reached before the response begins.
         """
-        call = self._begin(request, time.monotonic, blocking=True)
+        call = self._begin(request, _clock.monotonic, blocking=True)
         if call is None:
             return self._send(request)
         tracker = call.tracker

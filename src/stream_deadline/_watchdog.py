@@ -10,8 +10,8 @@ import itertools
 import logging
 import os
 import threading
-import time
 
+from stream_deadline import _clock
 from stream_deadline._budget import Budget
 from stream_deadline._call_group import current_group
 from stream_deadline._deadline import NEVER
@@ -38,6 +38,7 @@ class Alarm:
 
     __slots__ = (
         "_after",
+        "_alone",
         "_budget",
         "_fired",
         "_group",
@@ -62,6 +63,7 @@ class Alarm:
         self._budget = budget
         self._interrupt = interrupt
         self._after = after
+        self._alone = alone
         self._fired = self._over = False
         # A garbage collection may close a stream, and so cancel its alarm, at any moment.
         self._lock = threading.RLock()
@@ -84,7 +86,7 @@ class Alarm:
             if self._over or self._fired:
                 return None
             due = self._due()
-            late = time.monotonic() - due
+            late = _clock.monotonic() - due
             budget = self._budget
             if late < 0 or budget.was_lifted() or (self.waiting and budget.forgive(late)):
                 self.set_for = self._due()
@@ -94,7 +96,12 @@ class Alarm:
                 self._interrupt(self.waiting)
             except Exception:  # the call gets its error all the same, as soon as it looks
                 logger.exception("The interrupt of a stream failed, so its connection stays open.")
-            return None
+        if not (self.waiting or self._alone):
+            # The call may never look. A hook that blocks must not delay other alarms.
+            threading.Thread(
+                target=budget.report, name="stream-deadline expiry", daemon=True
+            ).start()
+        return None
 
     def look(self) -> None:
         """Look at the budget again, since a bound may have come nearer."""
@@ -141,6 +148,7 @@ class _Watchdog:
                 return
             self._alarms.add(alarm)
             heapq.heappush(self._queue, (alarm.set_for, next(self._count), alarm))
+            _clock.notify_of_jumps(self.wake)
             if self._thread is None or not self._thread.is_alive():
                 self._start()
             elif alarm.set_for < self._next_look:
@@ -153,6 +161,11 @@ class _Watchdog:
                 # A cancelled alarm would stay in the queue, with all it refers to, until its time.
                 self._queue = [each for each in self._queue if each[2] in self._alarms]
                 heapq.heapify(self._queue)
+
+    def wake(self) -> None:
+        """Look at the clock now."""
+        with self._changed:
+            self._changed.notify_all()
 
     def close(self) -> None:
         """End the thread for good, since it would keep its lock at the interpreter's end."""
@@ -175,7 +188,7 @@ class _Watchdog:
     def _run(self) -> None:
         while True:
             with self._changed:
-                now = time.monotonic()
+                now = _clock.monotonic()
                 due = []
                 while self._queue and self._queue[0][0] <= now:
                     when, _, alarm = heapq.heappop(self._queue)

@@ -11,7 +11,7 @@ import pytest
 import stream_deadline
 from stream_deadline.asgi import DeadlineMiddleware
 
-PUBLIC_MODULES = {"asgi"}
+PUBLIC_MODULES = {"asgi", "testing"}
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -24,7 +24,10 @@ def test_every_other_module_is_private() -> None:
 
 
 def test_every_public_name_exists_and_is_documented() -> None:
-    for module in (stream_deadline, importlib.import_module("stream_deadline.asgi")):
+    for module in (
+        stream_deadline,
+        *map(importlib.import_module, ("stream_deadline.asgi", "stream_deadline.testing")),
+    ):
         for name in module.__all__:
             thing = getattr(module, name)
             if inspect.isclass(thing) or inspect.isfunction(thing):

@@ -1,0 +1,230 @@
+"""`stream_deadline.testing`: tests of what happens at a deadline take milliseconds."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from langchain_core.messages import AIMessageChunk
+from langchain_core.output_parsers import StrOutputParser
+from langchain_core.prompts import ChatPromptTemplate
+
+from fake_vllm.testing import FakeVllm
+from stream_deadline import (
+    ChatVllm,
+    StreamDeadlineExceeded,
+    bounded_model,
+    bounded_sync,
+    deadline,
+)
+from stream_deadline.testing import (
+    BabblingChatModel,
+    VirtualClock,
+    deadline_error,
+    expired_deadline,
+)
+from stream_deadline.testing import virtual_clock as make_clock
+
+pytest_plugins = ["pytester"]
+
+AN_HOUR = 3600.0
+SOON = 20.0
+"""Real seconds that a test of an hour may take on a busy machine."""
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[FakeVllm]:
+    with FakeVllm("stall:after=3", gap=0.01, max_num_seqs=1000) as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def quick() -> Iterator[None]:
+    started = time.monotonic()
+    yield
+    assert time.monotonic() - started < SOON
+
+
+def read(items: Any) -> list[Any]:
+    return list(items)
+
+
+async def read_async(items: Any) -> list[Any]:
+    return [item async for item in items]
+
+
+class TestBabblingChatModel:
+    """It stands for a model that never comes to an end."""
+
+    def test_a_stream_has_the_chunks_that_fit_into_the_budget(
+        self, virtual_clock: VirtualClock
+    ) -> None:
+        model = bounded_model(BabblingChatModel(pace=1.0, text="on "), timeout=45)
+        seen: list[Any] = []
+        with pytest.raises(StreamDeadlineExceeded) as caught:
+            seen.extend(model.stream("Why?"))
+        assert caught.value.bound == "timeout"
+        assert 45 <= caught.value.elapsed < 47
+        assert caught.value.chunks == 44
+        assert caught.value.partial.content == "on " * 44
+
+    def test_an_asynchronous_stream_too(self, virtual_clock: VirtualClock) -> None:
+        model = bounded_model(BabblingChatModel(pace=1.0), timeout=45)
+        with pytest.raises(StreamDeadlineExceeded) as caught:
+            asyncio.run(read_async(model.astream("Why?")))
+        assert 45 <= caught.value.elapsed < 47
+        assert 40 <= caught.value.chunks <= 45
+
+    @pytest.mark.parametrize(
+        "call",
+        [
+            lambda model: model.invoke("Why?"),
+            lambda model: asyncio.run(model.ainvoke("Why?")),
+            lambda model: model.batch(["Why?", "How?"]),
+            lambda model: read(
+                (ChatPromptTemplate.from_template("{why}") | model | StrOutputParser()).stream(
+                    {"why": "?"}
+                )
+            ),
+        ],
+        ids=["invoke", "ainvoke", "batch", "chain"],
+    )
+    def test_other_calls_end_too(
+        self, call: Callable[[Any], Any], virtual_clock: VirtualClock
+    ) -> None:
+        with pytest.raises(StreamDeadlineExceeded):
+            call(bounded_model(BabblingChatModel(pace=1.0), timeout=AN_HOUR / 10))
+
+    def test_it_can_come_to_an_end(self, virtual_clock: VirtualClock) -> None:
+        model = bounded_model(BabblingChatModel(pace=1.0, chunks=10, text="on "), timeout=45)
+        assert model.invoke("Why?").content == "on " * 10
+        assert virtual_clock() - time.monotonic() > 8
+
+    def test_without_a_virtual_clock_it_takes_its_time(self) -> None:
+        model = bounded_model(BabblingChatModel(pace=0.01), timeout=0.3)
+        started = time.monotonic()
+        with pytest.raises(StreamDeadlineExceeded):
+            read(model.stream("Why?"))
+        assert time.monotonic() - started >= 0.3
+
+
+class TestVirtualClock:
+    """Deadlines act when the clock is advanced, and not before."""
+
+    def model(self, server: FakeVllm, **bounds: Any) -> ChatVllm:
+        return ChatVllm(
+            model=server.model, base_url=server.base_url, **{"timeout": AN_HOUR, **bounds}
+        )
+
+    @pytest.mark.parametrize(
+        ("bounds", "bound"),
+        [
+            ({}, "timeout"),
+            ({"idle_timeout": 600.0}, "idle_timeout"),
+        ],
+    )
+    def test_a_synchronous_call_that_waits_ends(
+        self, bounds: dict[str, float], bound: str, server: FakeVllm, virtual_clock: VirtualClock
+    ) -> None:
+        caught: list[BaseException] = []
+
+        def ask() -> None:
+            try:
+                read(self.model(server, **bounds).stream("Why?"))
+            except StreamDeadlineExceeded as error:
+                caught.append(error)
+
+        thread = threading.Thread(target=ask)
+        thread.start()
+        server.wait_for(lambda entry: entry.tokens and not entry.over, SOON)
+        thread.join(0.2)
+        assert thread.is_alive()
+        virtual_clock.advance(AN_HOUR)
+        thread.join(SOON)
+        [error] = caught
+        assert isinstance(error, StreamDeadlineExceeded)
+        assert error.bound == bound
+
+    def test_an_asynchronous_call_that_waits_ends(
+        self, server: FakeVllm, virtual_clock: VirtualClock
+    ) -> None:
+        async def ask() -> None:
+            task = asyncio.create_task(read_async(self.model(server).astream("Why?")))
+            await asyncio.sleep(0.3)
+            assert not task.done()
+            virtual_clock.advance(AN_HOUR)
+            with pytest.raises(StreamDeadlineExceeded) as caught:
+                await task
+            assert isinstance(caught.value.partial, AIMessageChunk)
+
+        asyncio.run(ask())
+
+    def test_a_block_that_is_cancelled_at_its_deadline_ends(
+        self, virtual_clock: VirtualClock
+    ) -> None:
+        async def wait() -> None:
+            async with deadline(AN_HOUR, cancel=True):
+                asyncio.get_running_loop().call_later(
+                    0.05, lambda: virtual_clock.advance(AN_HOUR + 1)
+                )
+                await asyncio.sleep(AN_HOUR)
+
+        with pytest.raises(StreamDeadlineExceeded):
+            asyncio.run(wait())
+
+    def test_an_ambient_deadline_passes(self, virtual_clock: VirtualClock) -> None:
+        with deadline(30) as due:
+            virtual_clock.advance(29)
+            assert not due.expired
+            assert read(bounded_sync([1, 2])) == [1, 2]
+            virtual_clock.advance(2)
+            assert due.expired
+            with pytest.raises(StreamDeadlineExceeded):
+                read(bounded_sync([1, 2]))
+
+    def test_time_does_not_go_back(self, virtual_clock: VirtualClock) -> None:
+        with pytest.raises(ValueError, match="can only be advanced"):
+            virtual_clock.advance(-1)
+
+    def test_afterwards_the_machines_clock_holds_again(self) -> None:
+        with make_clock() as clock:
+            clock.advance(AN_HOUR)
+        with deadline(60) as due:
+            assert 0 < due.remaining() <= 60
+            assert read(bounded_sync([1])) == [1]
+
+
+def test_under_an_expired_deadline_no_request_leaves(server: FakeVllm) -> None:
+    before = len(server.requests)
+    with expired_deadline(), pytest.raises(StreamDeadlineExceeded):
+        ChatVllm(model=server.model, base_url=server.base_url).invoke("Why?")
+    assert len(server.requests) == before
+
+
+def test_the_error_for_a_mock_looks_like_a_real_one() -> None:
+    error = deadline_error("idle_timeout", 10, "The answer is")
+    assert (error.bound, error.limit, error.chunks) == ("idle_timeout", 10, 3)
+    assert error.partial.content == "The answer is"
+    assert "idle_timeout=10" in str(error)
+    assert deadline_error().partial is None
+
+
+def test_the_plugin_gives_the_fixtures(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+        from stream_deadline import StreamDeadlineExceeded, bounded_model, bounded_sync
+        from stream_deadline.testing import BabblingChatModel
+
+        def test_time_passes(virtual_clock):
+            with pytest.raises(StreamDeadlineExceeded):
+                bounded_model(BabblingChatModel(), timeout=45).invoke("Why?")
+
+        def test_it_is_over(expired_deadline):
+            with pytest.raises(StreamDeadlineExceeded):
+                list(bounded_sync([1]))
+        """
+    )
+    pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=2)
