@@ -236,11 +236,17 @@ class TestABudgetForTheConnection:
 
     @virtually
     async def test_a_client_that_does_not_read_delays_the_end_by_a_second_at_most(self) -> None:
-        async def work(found: list[Any]) -> None:
-            await asyncio.Event().wait()
+        cancelled: list[float] = []
+
+        async def work(found: list[float]) -> None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                found.append(elapsed())
 
         client = Client((0.5, "a"), reads=False)
-        await connect(chat([], work), client, "1000", websockets="connection")
+        await connect(chat(cancelled, work), client, "1000", websockets="connection")
+        assert cancelled == [pytest.approx(1 + GRACE)]
         assert elapsed() == pytest.approx(1 + GRACE + LAST_WORDS)
 
     @virtually

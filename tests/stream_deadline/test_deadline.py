@@ -165,6 +165,18 @@ class TestCancel:
 
         in_virtual_time(play())
 
+    def test_a_block_keeps_its_own_end_when_an_outer_deadline_is_lifted(self) -> None:
+        async def play() -> None:
+            with deadline(3) as around:
+                asyncio.get_running_loop().call_later(1, around.lift)
+                with pytest.raises(StreamDeadlineExceeded) as caught:
+                    async with deadline(5, cancel=True):
+                        await asyncio.sleep(100)
+            assert caught.value.elapsed == pytest.approx(5)
+            assert caught.value.limit == 5
+
+        in_virtual_time(play())
+
     @pytest.mark.parametrize("moment", [1, 5])
     def test_a_cancellation_from_outside_wins(self, moment: float) -> None:
         async def work() -> None:

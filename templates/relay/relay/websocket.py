@@ -7,8 +7,8 @@
              {"type": "stopped"}                           or
              {"type": "error", "error": {"type": "…", "message": "…"}}
 
-The middleware does not handle WebSockets, so this module does its work: one task listens while
-another one answers.
+A question has a budget of its own, and its client can stop it. So one task listens while another
+one answers. The middleware ends the model's call when the client disconnects.
 """
 
 import asyncio
