@@ -1,4 +1,4 @@
-"""Run an application for one WebSocket, with a budget for each message or for all of it."""
+"""Run an application for one WebSocket, within a budget."""
 
 import asyncio
 import logging

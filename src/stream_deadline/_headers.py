@@ -158,43 +158,45 @@ async def propagate_deadline_async(request: Any, header: str = HEADER) -> None:
     propagate_deadline(request, header)
 
 
-class HeaderReader:
-    """Reads how long a client will wait, from each header of a known format."""
+def formats_for(own: str) -> dict[bytes, tuple[str, Format]]:
+    """Return the headers to read, by their names in lower case, with name and format.
 
-    def __init__(self, own: str) -> None:
-        """Choose the headers.
+    Args:
+        own: the name that takes the place of `HEADER`.
+    """
+    names = [own, *(name for name in FORMATS if name not in (own.lower(), HEADER.lower()))]
+    return {
+        name.lower().encode("latin-1"): (name, FORMATS.get(name.lower(), _MILLISECONDS))
+        for name in names
+    }
 
-        Args:
-            own: the name that takes the place of `HEADER`.
-        """
-        formats = {own.lower(): _MILLISECONDS, **FORMATS}
-        if own.lower() != HEADER.lower():
-            del formats[HEADER.lower()]
-        self._names = {name.encode("latin-1"): name for name in formats}
-        self._names[own.lower().encode("latin-1")] = self._own = own
-        self._formats = {name: formats[name.lower()] for name in self._names.values()}
 
-    def read(
-        self, headers: Iterable[tuple[bytes, bytes]]
-    ) -> tuple[tuple[float, str] | None, list[tuple[str, str, str]]]:
-        """Return the shortest time with the name of its header, and what cannot be read.
+def read_headers(
+    headers: Iterable[tuple[bytes, bytes]], formats: Mapping[bytes, tuple[str, Format]]
+) -> tuple[tuple[float, str] | None, list[tuple[str, str, str]]]:
+    """Return the shortest time with the name of its header, and what cannot be read.
 
-        Returns:
-            The seconds and the name; None: no header has a bound. Then the headers that are not
-            valid: for each its name, the rule, and the values that came.
-        """
-        values: dict[str, list[str]] = {}
-        for raw, value in headers:
-            if (name := self._names.get(raw.lower())) is not None:
-                values.setdefault(name, []).append(value.decode("latin-1").strip(" \t"))
-        times: list[tuple[float, str]] = []
-        invalid: list[tuple[str, str, str]] = []
-        for name, said in values.items():
-            format = self._formats[name]
-            try:
-                time = format.read(said[0] if len(said) == 1 else ", ".join(said))
-            except ValueError:
-                invalid.append((name, format.rule, ", ".join(said)))
-            else:
-                times += [] if time is None else [(time, name)]
-        return min(times, default=None), invalid
+    Args:
+        headers: of a request.
+        formats: of `formats_for`.
+
+    Returns:
+        The seconds and the name; None: no header has a bound. Then the headers that are not valid:
+        for each its name, the rule, and the values that came.
+    """
+    values: dict[bytes, list[str]] = {}
+    for raw, value in headers:
+        if (known := raw.lower()) in formats:
+            values.setdefault(known, []).append(value.decode("latin-1").strip(" \t"))
+    times: list[tuple[float, str]] = []
+    invalid: list[tuple[str, str, str]] = []
+    for known, said in values.items():
+        name, format = formats[known]
+        joined = ", ".join(said)  # no format allows a comma
+        try:
+            time = format.read(joined)
+        except ValueError:
+            invalid.append((name, format.rule, joined))
+        else:
+            times += [] if time is None else [(time, name)]
+    return min(times, default=None), invalid

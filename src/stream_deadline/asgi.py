@@ -15,7 +15,7 @@ from stream_deadline._asgi_socket import Socket
 from stream_deadline._asgi_types import App, ASGIMessage, ASGIScope, Receive, Send
 from stream_deadline._budget import seconds
 from stream_deadline._error_response import ErrorResponse, error_response_for, one_line
-from stream_deadline._headers import HEADER, HeaderReader
+from stream_deadline._headers import HEADER, formats_for, read_headers
 
 __all__ = [
     "ASGIMessage",
@@ -153,7 +153,7 @@ class DeadlineMiddleware:
             )
         self._websockets = websockets
         self._header = header
-        self._reader = HeaderReader(header)
+        self._formats = formats_for(header)
 
     async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
         handling: Exchange | Socket
@@ -164,7 +164,7 @@ class DeadlineMiddleware:
         else:
             await self.app(scope, receive, send)
             return
-        soonest, invalid = self._reader.read(scope["headers"])
+        soonest, invalid = read_headers(scope["headers"], self._formats)
         for name, rule, got in invalid:
             text = f"{name} must be {rule}; got '{one_line(got, 40)}'."
             if name == self._header:

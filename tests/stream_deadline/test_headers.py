@@ -16,7 +16,7 @@ from stream_deadline import (
     propagate_deadline,
     propagate_deadline_async,
 )
-from stream_deadline._headers import FORMATS, Format, HeaderReader
+from stream_deadline._headers import FORMATS, Format, formats_for, read_headers
 
 MILLISECONDS, GRPC, ENVOY, EXPECTED = FORMATS
 MOST = 99_999_999
@@ -35,7 +35,7 @@ class TestTheFormats:
     @example(left=99.999999)
     @example(left=100.0)
     @example(left=4.35)  # 4.35 * 100 is less than 435, and others round up
-    def test_what_is_written_is_no_longer_and_at_most_one_unit_shorter(
+    def test_a_written_time_is_no_longer_and_at_most_one_unit_shorter(
         self, name: str, left: float
     ) -> None:
         format = FORMATS[name]
@@ -166,13 +166,13 @@ class TestTheHeaders:
             assert "x-timeout-ms" not in request.headers or header == MILLISECONDS
 
     @pytest.mark.parametrize("header", ["X-Our-Budget", *FORMATS])
-    def test_a_reader_reads_what_was_written(self, header: str) -> None:
+    def test_the_reader_reads_the_written_header(self, header: str) -> None:
         with deadline(5):
             raw = [
                 (name.lower().encode(), said.encode())
                 for name, said in deadline_headers(header).items()
             ]
-        soonest, invalid = HeaderReader(header).read(raw)
+        soonest, invalid = read_headers(raw, formats_for(header))
         assert soonest is not None
         assert (soonest[1], invalid) == (header, [])
         assert 4 < soonest[0] <= 5
