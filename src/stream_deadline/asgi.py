@@ -119,7 +119,7 @@ class DeadlineMiddleware:
         largest_body: the old name of `max_body_bytes`.
 
     Raises:
-        ValueError: a number of seconds or bytes is not positive.
+        ValueError: a number of seconds or bytes is not positive, or `websockets` is another word.
     """
 
     def __init__(
