@@ -1,4 +1,4 @@
-"""LangGraph: the deadline of a node, the budget of a graph, its streams, agents with tools."""
+"""LangGraph: deadlines of nodes and graphs, streams of all modes, agents with tools."""
 
 import asyncio
 import itertools
@@ -204,7 +204,7 @@ class CallsATool(ChatVllm):
 
 
 class TestAgents:
-    """An agent's budget covers its model, its tools, and what the model does with their results."""
+    """An agent's budget covers its model and its tools."""
 
     @staticmethod
     def agent(server: FakeVllm, name: str, look_up: Any) -> Any:
@@ -236,7 +236,7 @@ class TestAgents:
     def test_after_a_tool_that_ignores_the_budget_the_error_comes_at_once(
         self, server: FakeVllm
     ) -> None:
-        """A tool that blocks its thread cannot be ended; no further call of the model is made."""
+        """A tool that blocks its thread cannot be ended, but no further call is made."""
         name = uuid.uuid4().hex
 
         @tool
