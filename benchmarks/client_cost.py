@@ -5,6 +5,8 @@
 * chunks: whole streams of 500 tokens from the bundled fake, over a socket, each event by itself or
   fifty in a packet. The bare client and the bounded one play in turns, and the difference is the
   median of the differences within a round. Time is the CPU time of this process per chunk.
+* body: the same without a network and an SDK, which is less noisy: 50,000 packets of a body that
+  are there already, per packet.
 * calls: the same for whole calls with an answer of one token.
 * the pool: 1000 calls that end in different ways, each ten seconds at most, twenty at a time; then
   the connections that are still counted as in use, and the requests that still wait for one.
@@ -14,7 +16,8 @@ import argparse
 import asyncio
 import itertools
 import json
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from importlib.metadata import version
 from statistics import median, quantiles
@@ -24,6 +27,9 @@ import openai
 from deadline_cost import Play, Record, Spent, in_turns, markdown, signs_of_life
 
 from stream_deadline import bounded_client
+from stream_deadline._body import _AsyncBody, _SyncBody
+from stream_deadline._budget import Bounds, Budget
+from stream_deadline._connection import ConnectionTracker
 from stream_deadline._http_clients import http_clients, pools
 from stream_lab.experiment.fake import Fake
 
@@ -34,6 +40,7 @@ BOUNDS: dict[str, dict[str, float]] = {
 }
 ENDS = ["finite:tokens=3", "stall:after=1", "no_headers", "half_event", "refuse:status=503"]
 LIMIT, AT_ONCE = 0.3, 20
+PACKET, PACKETS = b'data: {"choices":[{"delta":{"content":"on"}}]}\n\n', 50_000
 
 
 def clients(make: Callable[[], Any]) -> dict[str, Any]:
@@ -126,6 +133,66 @@ def cost(fake: Fake, rounds: int, tokens: int, done: Callable[[str], None]) -> I
                 done(f"{kind}, {what}")
 
 
+class Ready:
+    """A response whose body is there already."""
+
+    def __init__(self) -> None:
+        self.stream = self
+        self.extensions: dict[str, Any] = {}
+
+    def __iter__(self) -> Iterator[bytes]:
+        return itertools.repeat(PACKET, PACKETS)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for _ in range(PACKETS):
+            yield PACKET
+
+    def close(self) -> None:
+        pass
+
+    async def aclose(self) -> None:
+        pass
+
+
+def read_ready(bounds: Bounds | None) -> int:
+    answer: Any = Ready()
+    if bounds is not None:
+        budget = Budget(bounds, time.monotonic)
+        answer = _SyncBody(answer, budget, ConnectionTracker(budget, blocking=True))
+    return sum(1 for _ in answer)
+
+
+def read_ready_async(runner: asyncio.Runner, bounds: Bounds | None) -> int:
+    async def read() -> int:
+        answer: Any = Ready()
+        if bounds is not None:
+            budget = Budget(bounds, time.monotonic)
+            answer = _AsyncBody(answer, budget, ConnectionTracker(budget, blocking=False))
+        counted = 0
+        async for _ in answer:
+            counted += 1
+        return counted
+
+    return runner.run(read())
+
+
+def bodies(rounds: int) -> Iterator[Record]:
+    kinds = {BARE: None, **{name: Bounds(**bounds) for name, bounds in BOUNDS.items()}}
+    what = "a packet that is there"
+    yield {
+        "client": "the body alone",
+        "what": what,
+        **compared(in_turns({name: partial(read_ready, b) for name, b in kinds.items()}, rounds)),
+    }
+    with asyncio.Runner() as runner:
+        plays = {name: partial(read_ready_async, runner, b) for name, b in kinds.items()}
+        yield {
+            "client": "the body alone, asynchronous",
+            "what": what,
+            **compared(in_turns(plays, rounds)),
+        }
+
+
 def pool_after(fake: Fake, calls: int) -> Record:
     """Make mixed calls, and count what the pool has not got back."""
     scenarios = itertools.islice(itertools.cycle(ENDS), calls)
@@ -170,7 +237,7 @@ def main() -> None:
     options = parser.parse_args()
     rounds, tokens, calls = (4, 100, 100) if options.quick else (24, 500, 1000)
     with Fake("finite", gap=0, max_num_seqs=1000) as fake, signs_of_life() as done:
-        costs = list(cost(fake, rounds, tokens, done))
+        costs = [*bodies(rounds), *cost(fake, rounds, tokens, done)]
         pool = pool_after(fake, calls)
     if options.json:
         print(json.dumps({"cost": costs, "pool": pool}, ensure_ascii=False, indent=1))
