@@ -177,7 +177,10 @@ def read_ready_async(runner: asyncio.Runner, bounds: Bounds | None) -> int:
 
 
 def bodies(rounds: int) -> Iterator[Record]:
-    kinds = {BARE: None, **{name: Bounds(**bounds) for name, bounds in BOUNDS.items()}}
+    kinds: dict[str, Bounds | None] = {
+        BARE: None,
+        **{name: Bounds(**bounds) for name, bounds in BOUNDS.items()},
+    }
     what = "a packet that is there"
     yield {
         "client": "the body alone",
@@ -185,7 +188,9 @@ def bodies(rounds: int) -> Iterator[Record]:
         **compared(in_turns({name: partial(read_ready, b) for name, b in kinds.items()}, rounds)),
     }
     with asyncio.Runner() as runner:
-        plays = {name: partial(read_ready_async, runner, b) for name, b in kinds.items()}
+        plays: dict[str, Play] = {
+            name: partial(read_ready_async, runner, b) for name, b in kinds.items()
+        }
         yield {
             "client": "the body alone, asynchronous",
             "what": what,

@@ -7,12 +7,15 @@ import pickle
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from functools import cached_property
+from types import SimpleNamespace
 from typing import Any, cast
 
 import anthropic
 import httpx
 import httpx2
 import openai
+import pydantic
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,7 +31,7 @@ from stream_deadline import (
 )
 from stream_deadline._body import says_something
 from stream_deadline._call_group import CallGroup
-from stream_deadline._http_clients import pools
+from stream_deadline._http_clients import http_clients, pools
 from stream_deadline._sdk import asks_for_stream
 from stream_deadline._transport import DeadlineTransport
 from tests.at_once import at_once
@@ -589,3 +592,45 @@ class TestClients:
         del answer
         gc.collect()
         assert freed(server, name).slot_freed is not None
+
+
+class TestFindingHttpClients:
+    """The names by which SDKs keep their HTTP client."""
+
+    def test_every_client_of_an_sdk_is_found(self) -> None:
+        class Sdk:  # as Mistral's and Cohere's are made
+            def __init__(self) -> None:
+                self.sdk_configuration = SimpleNamespace(
+                    client=httpx.Client(), async_client=httpx.AsyncClient()
+                )
+                self._client_wrapper = SimpleNamespace(
+                    httpx_client=SimpleNamespace(httpx_client=httpx.Client())
+                )
+
+        assert len(http_clients(Sdk())) == 3
+
+    def test_one_that_is_made_when_it_is_first_used_is_found(self) -> None:
+        class Sdk:  # as LangChain's model of Anthropic is made
+            @cached_property
+            def _client(self) -> Any:
+                return SimpleNamespace(_client=httpx.Client())
+
+            @cached_property
+            def _async_client(self) -> Any:
+                raise LookupError("no key")
+
+        assert len(http_clients(Sdk())) == 1
+
+    def test_one_in_a_private_attribute_of_pydantic_is_found(self) -> None:
+        class Model(pydantic.BaseModel):
+            _client: Any = pydantic.PrivateAttr(default_factory=httpx.Client)
+
+        assert len(http_clients(Model())) == 1
+
+    def test_one_under_another_name_is_left_alone(self) -> None:
+        assert http_clients(SimpleNamespace(tracer=httpx.Client())) == []
+
+    def test_things_that_refer_to_each_other_come_to_an_end(self) -> None:
+        one = SimpleNamespace(client=SimpleNamespace())
+        one.client.client = one
+        assert http_clients(one) == []
