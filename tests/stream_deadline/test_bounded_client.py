@@ -29,11 +29,13 @@ from stream_deadline import (
     bounded_transport,
     deadline,
 )
-from stream_deadline._body import says_something
+from stream_deadline._body import _AsyncBody, bound_body, says_something
+from stream_deadline._budget import Bounds, Budget
 from stream_deadline._call_group import CallGroup
+from stream_deadline._connection import ConnectionTracker
 from stream_deadline._http_clients import http_clients, pools
 from stream_deadline._sdk import asks_for_stream
-from stream_deadline._transport import DeadlineTransport
+from stream_deadline._transport import DeadlineTransport, wrap
 from tests.at_once import at_once
 
 LIMIT = 1.0
@@ -453,6 +455,88 @@ class TestEnds:
             await http.aclose()
 
         asyncio.run(play())
+
+
+class TestTheBody:
+    """What comes after the deadline is not handed over, even if the watchdog is late."""
+
+    @staticmethod
+    def budget(now: list[float]) -> Budget:
+        return Budget(Bounds(5), lambda: now[0])
+
+    def test_a_late_packet_of_a_synchronous_body(self) -> None:
+        now = [0.0]
+
+        def packets() -> Iterator[bytes]:
+            yield b"in time"
+            now[0] = 6.0
+            yield b"too late"
+
+        budget = self.budget(now)
+        answer = httpx2.Response(200, content=packets())
+        bound_body(answer, budget, ConnectionTracker(budget, blocking=True))
+        seen: list[bytes] = []
+        with pytest.raises(StreamDeadlineExceeded):
+            seen.extend(cast(Any, answer.stream))
+        assert seen == [b"in time"]
+
+    def test_a_late_packet_of_an_asynchronous_body(self) -> None:
+        now, seen = [0.0], []
+
+        async def packets() -> AsyncIterator[bytes]:
+            yield b"in time"
+            now[0] = 6.0
+            yield b"too late"
+
+        async def play() -> None:
+            budget = self.budget(now)
+            answer = httpx2.Response(200, content=packets())
+            body = _AsyncBody(answer, budget, ConnectionTracker(budget, blocking=False))
+            async for packet in body:
+                seen.append(packet)
+
+        with pytest.raises(StreamDeadlineExceeded):
+            asyncio.run(play())
+        assert seen == [b"in time"]
+
+
+class TestCallsWithBoundsOfTheirOwn:
+    """A transport without bounds serves the call of a model, which has them."""
+
+    @staticmethod
+    def over() -> ConnectionTracker:
+        tracker = ConnectionTracker(Budget(Bounds(5), time.monotonic), blocking=True)
+        tracker.cut()
+        return tracker
+
+    def test_no_request_of_a_call_that_is_over_leaves(self) -> None:
+        left: list[Any] = []
+
+        def answer(request: httpx2.Request) -> httpx2.Response:
+            left.append(request)
+            return httpx2.Response(200)
+
+        http = httpx2.Client(transport=wrap(httpx2.MockTransport(answer), None))
+        with pytest.raises(StreamDeadlineExceeded):
+            self.over().context().run(http.get, "http://x/")
+        assert left == []
+        assert http.get("http://x/").status_code == 200
+
+    def test_no_asynchronous_one_either(self) -> None:
+        left: list[Any] = []
+
+        async def answer(request: httpx2.Request) -> httpx2.Response:
+            left.append(request)
+            return httpx2.Response(200)
+
+        async def play() -> None:
+            http = httpx2.AsyncClient(transport=wrap(httpx2.MockTransport(answer), None))
+            with pytest.raises(StreamDeadlineExceeded):
+                await asyncio.create_task(http.get("http://x/"), context=self.over().context())
+            assert (await http.get("http://x/")).status_code == 200
+
+        asyncio.run(play())
+        assert len(left) == 1
 
 
 class TestClients:
