@@ -256,7 +256,10 @@ class Budget:
         self._find_due()
 
     def _find_due(self) -> None:
-        self.due = min(self.total_at, self._first_at, self._idle_at)
+        due, first, idle = self.total_at, self._first_at, self._idle_at
+        if first < due:
+            due = first
+        self.due = idle if idle < due else due  # `min` takes three times as long
 
 
 def _unknown() -> tuple[None, None]:

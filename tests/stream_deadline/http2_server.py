@@ -19,12 +19,14 @@ class Http2Server:
         ends: how the stream of each path ended: "whole", "reset", or "connection" with its
             connection.
         connections: how many have been opened.
+        resets: the streams that the client has reset, ended or not.
     """
 
     def __init__(self) -> None:
         self.ends: dict[str, str] = {}
         self._news = asyncio.Condition()
         self.connections = 0
+        self.resets: list[int] = []
         self.url = ""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -41,6 +43,7 @@ class Http2Server:
                         task = asyncio.create_task(self._answer(http, writer, number, path))
                         streams[number] = path, task
                     elif isinstance(event, StreamReset):
+                        self.resets.append(event.stream_id)
                         path, task = streams.pop(event.stream_id)
                         await self._end(path, "reset")
                         task.cancel()

@@ -7,12 +7,15 @@ import pickle
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from functools import cached_property
+from types import SimpleNamespace
 from typing import Any, cast
 
 import anthropic
 import httpx
 import httpx2
 import openai
+import pydantic
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,11 +29,13 @@ from stream_deadline import (
     bounded_transport,
     deadline,
 )
-from stream_deadline._body import says_something
+from stream_deadline._body import _AsyncBody, bound_body, says_something
+from stream_deadline._budget import Bounds, Budget
 from stream_deadline._call_group import CallGroup
-from stream_deadline._http_clients import pools
+from stream_deadline._connection import ConnectionTracker
+from stream_deadline._http_clients import http_clients, pools
 from stream_deadline._sdk import asks_for_stream
-from stream_deadline._transport import DeadlineTransport
+from stream_deadline._transport import DeadlineTransport, wrap
 from tests.at_once import at_once
 
 LIMIT = 1.0
@@ -452,6 +457,88 @@ class TestEnds:
         asyncio.run(play())
 
 
+class TestTheBody:
+    """What comes after the deadline is not handed over, even if the watchdog is late."""
+
+    @staticmethod
+    def budget(now: list[float]) -> Budget:
+        return Budget(Bounds(5), lambda: now[0])
+
+    def test_a_late_packet_of_a_synchronous_body(self) -> None:
+        now = [0.0]
+
+        def packets() -> Iterator[bytes]:
+            yield b"in time"
+            now[0] = 6.0
+            yield b"too late"
+
+        budget = self.budget(now)
+        answer = httpx2.Response(200, content=packets())
+        bound_body(answer, budget, ConnectionTracker(budget, blocking=True))
+        seen: list[bytes] = []
+        with pytest.raises(StreamDeadlineExceeded):
+            seen.extend(cast(Any, answer.stream))
+        assert seen == [b"in time"]
+
+    def test_a_late_packet_of_an_asynchronous_body(self) -> None:
+        now, seen = [0.0], []
+
+        async def packets() -> AsyncIterator[bytes]:
+            yield b"in time"
+            now[0] = 6.0
+            yield b"too late"
+
+        async def play() -> None:
+            budget = self.budget(now)
+            answer = httpx2.Response(200, content=packets())
+            body = _AsyncBody(answer, budget, ConnectionTracker(budget, blocking=False))
+            async for packet in body:
+                seen.append(packet)
+
+        with pytest.raises(StreamDeadlineExceeded):
+            asyncio.run(play())
+        assert seen == [b"in time"]
+
+
+class TestCallsWithBoundsOfTheirOwn:
+    """A transport without bounds serves the call of a model, which has them."""
+
+    @staticmethod
+    def over() -> ConnectionTracker:
+        tracker = ConnectionTracker(Budget(Bounds(5), time.monotonic), blocking=True)
+        tracker.cut()
+        return tracker
+
+    def test_no_request_of_a_call_that_is_over_leaves(self) -> None:
+        left: list[Any] = []
+
+        def answer(request: httpx2.Request) -> httpx2.Response:
+            left.append(request)
+            return httpx2.Response(200)
+
+        http = httpx2.Client(transport=wrap(httpx2.MockTransport(answer), None))
+        with pytest.raises(StreamDeadlineExceeded):
+            self.over().context().run(http.get, "http://x/")
+        assert left == []
+        assert http.get("http://x/").status_code == 200
+
+    def test_no_asynchronous_one_either(self) -> None:
+        left: list[Any] = []
+
+        async def answer(request: httpx2.Request) -> httpx2.Response:
+            left.append(request)
+            return httpx2.Response(200)
+
+        async def play() -> None:
+            http = httpx2.AsyncClient(transport=wrap(httpx2.MockTransport(answer), None))
+            with pytest.raises(StreamDeadlineExceeded):
+                await asyncio.create_task(http.get("http://x/"), context=self.over().context())
+            assert (await http.get("http://x/")).status_code == 200
+
+        asyncio.run(play())
+        assert len(left) == 1
+
+
 class TestClients:
     """Other kinds of clients, and invalid bounds."""
 
@@ -589,3 +676,45 @@ class TestClients:
         del answer
         gc.collect()
         assert freed(server, name).slot_freed is not None
+
+
+class TestFindingHttpClients:
+    """The names by which SDKs keep their HTTP client."""
+
+    def test_every_client_of_an_sdk_is_found(self) -> None:
+        class Sdk:  # as Mistral's and Cohere's are made
+            def __init__(self) -> None:
+                self.sdk_configuration = SimpleNamespace(
+                    client=httpx.Client(), async_client=httpx.AsyncClient()
+                )
+                self._client_wrapper = SimpleNamespace(
+                    httpx_client=SimpleNamespace(httpx_client=httpx.Client())
+                )
+
+        assert len(http_clients(Sdk())) == 3
+
+    def test_one_that_is_made_when_it_is_first_used_is_found(self) -> None:
+        class Sdk:  # as LangChain's model of Anthropic is made
+            @cached_property
+            def _client(self) -> Any:
+                return SimpleNamespace(_client=httpx.Client())
+
+            @cached_property
+            def _async_client(self) -> Any:
+                raise LookupError("no key")
+
+        assert len(http_clients(Sdk())) == 1
+
+    def test_one_in_a_private_attribute_of_pydantic_is_found(self) -> None:
+        class Model(pydantic.BaseModel):
+            _client: Any = pydantic.PrivateAttr(default_factory=httpx.Client)
+
+        assert len(http_clients(Model())) == 1
+
+    def test_one_under_another_name_is_left_alone(self) -> None:
+        assert http_clients(SimpleNamespace(tracer=httpx.Client())) == []
+
+    def test_things_that_refer_to_each_other_come_to_an_end(self) -> None:
+        one = SimpleNamespace(client=SimpleNamespace())
+        one.client.client = one
+        assert http_clients(one) == []

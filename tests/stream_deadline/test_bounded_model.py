@@ -155,6 +155,22 @@ def test_the_sdks_retries_end_with_the_budget(call: str, server: FakeVllm) -> No
     assert time.monotonic() - started < 2.0 + LATEST
 
 
+@pytest.mark.parametrize("bounds", [{"timeout": 0.5}, {"first_chunk_timeout": 0.5}])
+def test_the_sdk_does_not_pause_for_a_retry_after_the_end(
+    bounds: dict[str, float], server: FakeVllm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would sleep where nothing can wake it, and the caller would wait for that."""
+    pauses: list[float] = []
+    monkeypatch.setattr(
+        "openai._base_client.SyncAPIClient._sleep_for_retry",
+        lambda *args, **kwargs: pauses.append(1.0),
+    )
+    model = bounded_model(chat_openai(server, "no_headers", uuid.uuid4().hex), **bounds)
+    with pytest.raises(StreamDeadlineExceeded):
+        read_stream(model)
+    assert pauses == []
+
+
 @pytest.mark.parametrize(
     ("scenario", "bound"),
     [("stall:after=3", "idle_timeout"), ("no_headers", "first_chunk_timeout")],

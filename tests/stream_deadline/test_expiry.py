@@ -128,6 +128,11 @@ CALLS: dict[str, Callable[[FakeVllm], Any]] = {
     "bounded": lambda server: read_async(lambda: bounded(babble(), LIMIT)),
     "deadline(cancel=True)": lambda server: asyncio.run(cancelled()),
 }
+STREAMS = [
+    name
+    for name in CALLS
+    if name not in ("ChatVllm.invoke", "ChatVllm.ainvoke") and not name.startswith("deadline")
+]
 KNOWS_MODEL = ("ChatVllm", "bounded_client", "bounded_model")
 
 
@@ -141,6 +146,8 @@ def test_a_report_comes_once_and_agrees_with_the_error(
     [expiry] = reported
     error = caught.value
     assert (expiry.bound, expiry.limit, expiry.chunks) == (error.bound, error.limit, error.chunks)
+    if call in STREAMS:
+        assert expiry.chunks > 3
     assert LIMIT - 0.05 <= expiry.elapsed <= error.elapsed + 0.5
     if call.startswith(KNOWS_MODEL):
         host = server.base_url.removeprefix("http://").removesuffix("/v1")

@@ -44,6 +44,7 @@ async def test_at_the_deadline_a_stream_is_reset_and_its_neighbour_goes_on(
         assert await server.ended(path) == "reset"
         assert await beside == 10
         assert server.ends["/neighbour"] == "whole"
+        assert len(server.resets) == 1
         assert server.connections == 1
 
 
@@ -68,6 +69,15 @@ async def test_a_consumer_that_does_not_pull_frees_the_server(family: str) -> No
                 with pytest.raises(StreamDeadlineExceeded):
                     async for _ in answer.aiter_bytes():
                         pass
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+async def test_a_whole_answer_is_not_reset(family: str) -> None:
+    async with http2_server() as server, client(family) as http:
+        with deadline(60):
+            for _ in range(2):
+                assert await read(http, f"{server.url}/whole") == 10
+        assert server.resets == []
 
 
 @pytest.mark.parametrize("family", FAMILIES)
