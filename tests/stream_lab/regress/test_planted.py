@@ -10,6 +10,8 @@ import pytest
 from stream_lab.regress.summary import Kind
 from tests.stream_lab.regress.runs import configure, run, summary
 
+pytestmark = pytest.mark.usefixtures("kept_workers")
+
 ROOT = Path(__file__).parents[3]
 LOCK = ROOT / "requirements" / ("seed.txt" if sys.prefix.endswith("-seed") else "latest.txt")
 PLANTED = """
