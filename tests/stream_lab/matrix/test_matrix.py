@@ -21,7 +21,7 @@ from stream_lab.experiment.story import ClockedChatVllm, ElapsedChatVllm
 from stream_lab.http.certificates import VARIABLE, one_certificate
 from stream_lab.matrix import CALLS, Cell, Result, cells, picture, play, side_by_side
 from stream_lab.matrix.servers import GAP
-from tests.at_once import at_once
+from tests.stream_lab.in_process import invoke
 
 WIDE: dict[str, Any] = {"deadline": 1.0, "lateness": 0.8}
 
@@ -217,9 +217,8 @@ def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
         (["--picture", "no/such/folder/matrix.png"], "There is no folder"),
     ],
 )
-@at_once
 def test_bad_input_is_one_clear_sentence(arguments: list[str], says: str) -> None:
-    done = run(*arguments)
+    done = invoke(["matrix", *arguments])
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("stream-lab: ")
     assert says in " ".join(done.stderr.split())
