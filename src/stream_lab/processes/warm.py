@@ -106,7 +106,7 @@ class WarmProcess:
         """Wait for the program's end, and return its status.
 
         Raises:
-            subprocess.TimeoutExpired: it has not ended after so many seconds.
+            subprocess.TimeoutExpired: it has not ended within `timeout` seconds.
         """
         status = self._look(timeout)
         if status is None:
@@ -136,7 +136,7 @@ class WarmProcess:
 
 
 def _says(file: int, timeout: float | None) -> bool:
-    """Wait until there is something to read, or the end of it; return whether there is."""
+    """Wait for a byte to read, or for the end; return whether one came."""
     poll = select.poll()
     poll.register(file, select.POLLIN)
     return bool(poll.poll(None if timeout is None else timeout * 1000))
