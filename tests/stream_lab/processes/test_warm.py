@@ -46,8 +46,11 @@ def said(folder: Path, text: str, *arguments: str, **more: object) -> tuple[int,
 
 def test_it_is_the_module_as_python_would_run_it(tmp_path: Path) -> None:
     text = "import os, sys\nprint(__name__, sys.argv[1:], os.getcwd(), os.environ['IT'], os.getsid(0) == os.getpid(), sys.stdin.read())"
-    status, lines = said(tmp_path, text, "one", "two words")
-    assert (status, lines) == (0, [f"__main__ ['one', 'two words'] {tmp_path} is told True "])
+    for name in ("here", "there"):
+        folder = tmp_path / name
+        folder.mkdir()
+        status, lines = said(folder, text, "one", "two words")
+        assert (status, lines) == (0, [f"__main__ ['one', 'two words'] {folder} is told True "])
 
 
 def test_the_slow_packages_are_there_before_its_first_line(tmp_path: Path) -> None:
