@@ -1,5 +1,6 @@
 """The instrument: a cell that should not hold does not, and says why; the command line tells bad input in a sentence."""
 
+import gc
 import json
 import os
 import ssl
@@ -259,6 +260,17 @@ def test_classes_are_played_side_by_side_and_told_apart() -> None:
     assert held == {"ElapsedChatVllm": NAMES[:1], "ClockedChatVllm": NAMES[:2], "ChatVllm": NAMES}
     assert sys.unraisablehook is hook
     assert "ClockedChatVllm: 2 of 4 cells hold" in picture.heat_map(played, title="Told apart").alt
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_what_the_caller_has_frozen_stays_frozen_and_nothing_else(frozen: bool) -> None:
+    was_frozen = gc.get_freeze_count() > 0
+    (gc.freeze if frozen else gc.unfreeze)()
+    try:
+        assert len(list(play(ChatVllm, chosen()[:1]))) == 1
+        assert (gc.get_freeze_count() > 0) == frozen
+    finally:
+        (gc.freeze if was_frozen else gc.unfreeze)()
 
 
 @pytest.mark.parametrize("before", [None, "/nowhere/all.pem"])
