@@ -23,8 +23,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
 
-collect_ignore = [] if os.environ.get("TEST_REAL") == "1" else ["real"]
-"""What needs a real vLLM has a target of its own, `make test-real`."""
+TARGETS = {"real": "TEST_REAL", "packages": "TEST_PACKAGES"}
+"""Folders with a target of their own, which sets the variable: `make test-real`, `make packages`."""
+collect_ignore = [folder for folder, variable in TARGETS.items() if not os.environ.get(variable)]
 
 REQUIRED = os.environ.get("REQUIRE_REAL_PARTS") == "1"
 """Whether a program that is not installed is a failure; otherwise its tests are skipped, and say which it is."""

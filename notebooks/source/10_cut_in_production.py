@@ -295,20 +295,28 @@ def kind_of(answer):
 
 
 async def investigate(callbacks, pause, proxy):
-    """Where is it cut? `callbacks`: makes them; `pause`: of the answer; `proxy`: what stands before the application."""
+    """Where is it cut? `callbacks`: makes them; `pause`: of the answer; `proxy`: what stands before the application.
+
+    All layers are asked at once; the first that cuts is the one.
+    """
     handler = callbacks()
 
     @app.get(f"/case/{id(handler)}")
     async def case():
         return StreamingResponse(tokens(pause, [callbacks()]), media_type="text/plain")
 
-    if await in_a_script(pause, []) != "whole":
+    alone, called_back, served, answer = await asyncio.gather(
+        in_a_script(pause, []),
+        in_a_script(pause, [handler]),
+        asyncio.to_thread(read, f"{service.url}/case/{id(handler)}"),
+        asyncio.to_thread(read, f"{proxy.url}/case/{id(handler)}"),
+    )
+    if alone != "whole":
         return "the chain itself"
-    if await in_a_script(pause, [handler]) != "whole":
+    if called_back != "whole":
         return "a callback"
-    if (await asyncio.to_thread(read, f"{service.url}/case/{id(handler)}")).end != "whole":
+    if served.end != "whole":
         return "the application"
-    answer = await asyncio.to_thread(read, f"{proxy.url}/case/{id(handler)}")
     return "nothing" if answer.end == "whole" else f"the proxy, {kind_of(answer)}"
 
 

@@ -5,11 +5,15 @@ attempts and `stream_lab.experiment.pictures` the pictures; import both by name,
 Matplotlib take long to load.
 """
 
-from stream_lab.experiment import gpu, nesting, scope, verdict
-from stream_lab.experiment.call import Call, observe
-from stream_lab.experiment.endpoint import Endpoint, EndpointError, bundled, open_endpoint
-from stream_lab.experiment.evidence import Evidence
-from stream_lab.experiment.trace import Recording, TaskNumbers, record, record_sync, traced
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stream_lab.experiment import gpu, nesting, scope, verdict
+    from stream_lab.experiment.call import Call, observe
+    from stream_lab.experiment.endpoint import Endpoint, EndpointError, bundled, open_endpoint
+    from stream_lab.experiment.evidence import Evidence
+    from stream_lab.experiment.trace import Recording, TaskNumbers, record, record_sync, traced
 
 __version__ = "0.1.0"
 
@@ -18,3 +22,24 @@ __all__ = [
     "bundled", "gpu", "nesting", "observe", "open_endpoint", "record", "record_sync", "scope",
     "traced", "verdict",
 ]  # fmt: skip
+
+_HOMES = {
+    "call": "Call observe",
+    "endpoint": "Endpoint EndpointError bundled open_endpoint",
+    "evidence": "Evidence",
+    "trace": "Recording TaskNumbers record record_sync traced",
+    "gpu": "gpu",
+    "nesting": "nesting",
+    "scope": "scope",
+    "verdict": "verdict",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name when it is first used; a command needs few of them."""
+    for home, names in _HOMES.items():
+        if name in names.split():
+            module = import_module(f"{__name__}.experiment.{home}")
+            globals()[name] = found = module if name == home else getattr(module, name)
+            return found
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,7 +11,6 @@ from functools import cached_property
 from types import SimpleNamespace
 from typing import Any, cast
 
-import anthropic
 import httpx
 import httpx2
 import openai
@@ -72,6 +71,8 @@ def body(server: FakeVllm, stream: bool) -> dict[str, Any]:
 
 def sync_caller(kind: str, server: FakeVllm, name: str, **bounds: float) -> Ask:
     """Return a function that sends a request by this client and reads the answer."""
+    import anthropic  # three seconds in each process of the tests
+
     if kind in FAMILIES:
         http = bounded_client(FAMILIES[kind].Client(timeout=60, trust_env=False), **bounds)
 
@@ -110,6 +111,8 @@ def sync_caller(kind: str, server: FakeVllm, name: str, **bounds: float) -> Ask:
 
 def async_caller(kind: str, server: FakeVllm, name: str, **bounds: float) -> AskAsync:
     """Do the same as `sync_caller` for an asynchronous client, in the running loop."""
+    import anthropic  # three seconds in each process of the tests
+
     if kind in FAMILIES:
         http = bounded_client(FAMILIES[kind].AsyncClient(timeout=60, trust_env=False), **bounds)
 
@@ -286,6 +289,8 @@ class TestErrors:
 
     @pytest.mark.parametrize("kind", ["openai", "anthropic"])
     def test_it_is_one_of_the_sdks_errors_and_a_timeout(self, kind: str, server: FakeVllm) -> None:
+        import anthropic  # three seconds in each process of the tests
+
         error = self.caught(kind, server)
         assert isinstance(error, TimeoutError)
         assert isinstance(error, openai.OpenAIError)
@@ -315,6 +320,8 @@ class TestRetries:
     def test_a_retry_that_would_come_too_late_is_not_awaited(
         self, kind: str, server: FakeVllm
     ) -> None:
+        import anthropic  # three seconds in each process of the tests
+
         name = uuid.uuid4().hex
         ask = sync_caller(kind, server, name, timeout=3.0)
         started = time.monotonic()

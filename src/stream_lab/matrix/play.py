@@ -74,7 +74,9 @@ def play(
             if cell.column and isinstance(cell.row, Server)
         }
         list(pool.map(player.warm_up, kinds.values()))
-        gc.freeze()  # collecting all of that would take up to 0.3 s, and make cells late
+        frozen = gc.get_freeze_count() > 0  # by the caller, whose business it stays
+        if not frozen:
+            gc.freeze()  # collecting all of that would take up to 0.3 s, and make cells late
         longest_first = sorted(chosen, key=lambda cell: cell.column is not None)
         waiting = [pool.submit(player.play, cell, f"cell{next(numbers)}") for cell in longest_first]
         try:
@@ -82,7 +84,8 @@ def play(
                 yield done.result()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
-            gc.unfreeze()
+            if not frozen:
+                gc.unfreeze()
 
 
 def side_by_side(

@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import sys
 
 from stream_lab.extras import require
 from stream_lab.processes.ports import answers, free_port, listens
@@ -32,17 +31,13 @@ class Gunicorn(Process):
         require("gunicorn", extra="relay")
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
-        command = [
-            sys.executable,
-            "-m",
-            "gunicorn",
-            app,
-            f"--bind=127.0.0.1:{port}",
-            "--no-control-socket",
-            *options,
-        ]
-        # Making a client is slow, and gunicorns that start together would delay each other.
-        super().__init__("gunicorn", command, lambda: listens(port) and answers(self.url), env=env)
+        command = ["gunicorn", app, f"--bind=127.0.0.1:{port}", "--no-control-socket", *options]
+
+        def ready() -> bool:
+            # Making a client is slow, and gunicorns that start together would delay each other.
+            return listens(port) and answers(self.url)
+
+        super().__init__("gunicorn", command, ready, env=env, warm=True)
 
     def said(self, *words: str) -> list[str]:
         """Return the log lines that contain one of these words, each once.

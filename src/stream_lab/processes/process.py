@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from stream_lab.errors import LabError
+from stream_lab.processes.warm import WarmError, WarmProcess
 
 READY_WITHIN = 60.0  # seconds
 END_WITHIN = 4.0  # seconds; a handler that blocks its thread would keep its process alive
@@ -54,6 +55,7 @@ class Process:
         *,
         env: dict[str, str] | None = None,
         sockets: Sequence[socket.socket] = (),
+        warm: bool = False,
         log: Path | None = None,
         within: float = READY_WITHIN,
         ends_within: float = END_WITHIN,
@@ -63,10 +65,11 @@ class Process:
 
         Args:
             name: its name, for messages.
-            command: the program and its arguments.
+            command: the program and its arguments; with `warm`, a Python module and its arguments.
             ready: tells whether it is ready.
             env: variables besides those of this process.
             sockets: sockets that it inherits, by number.
+            warm: whether the program is a fork of a process that has imported LangChain already.
             log: the file that keeps its output. None: the output is lost with `close`.
             within: seconds until it must be ready.
             ends_within: seconds until it must have ended after a request to stop.
@@ -78,16 +81,10 @@ class Process:
         self._name = name
         self._log = TemporaryFile() if log is None else log.open("w+b")  # noqa: SIM115 - it lives as long as the process
         self._ends_within = ends_within
-        # Its own session keeps Ctrl-C away; this process gets it, and stops the program in order.
-        self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", WATCHED, *command],
-            env={**os.environ, **(env or {})},
-            stdin=subprocess.PIPE,
-            stdout=self._log,
-            stderr=subprocess.STDOUT,
-            pass_fds=[each.fileno() for each in sockets],
-            start_new_session=True,
-        )
+        try:
+            self._process = self._start(command, {**os.environ, **(env or {})}, sockets, warm)
+        except WarmError:
+            raise ProcessError(f"{name} did not start: it printed nothing") from None
         try:
             started(self.pid)
             self._wait(ready, within)
@@ -133,6 +130,27 @@ class Process:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _start(
+        self,
+        command: Sequence[str],
+        env: dict[str, str],
+        sockets: Sequence[socket.socket],
+        warm: bool,
+    ) -> "WarmProcess | subprocess.Popen[bytes]":
+        # Its own session keeps Ctrl-C away; this process gets it, and stops the program in order.
+        if warm:
+            module, *arguments = command
+            return WarmProcess(module, arguments, env=env, output=self._log, sockets=sockets)
+        return subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", WATCHED, *command],
+            env=env,
+            stdin=subprocess.PIPE,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+            pass_fds=[each.fileno() for each in sockets],
+            start_new_session=True,
+        )
 
     def _wait(self, ready: Callable[[], bool], within: float) -> None:
         end = time.monotonic() + within

@@ -38,7 +38,7 @@ class Serving:
             "log_config": None,
             "log_level": "warning",
             "access_log": False,
-            "timeout_graceful_shutdown": 1,
+            "timeout_graceful_shutdown": 0.3,
         }
         self._server = uvicorn.Server(uvicorn.Config(app, **{**usual, **options}))
         self._thread = threading.Thread(
@@ -50,7 +50,7 @@ class Serving:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop serving; a stream that still runs has a second to end."""
+        """Stop serving; a stream that still runs has 0.3 s to end."""
         self._server.should_exit = True
         self._thread.join()
         self._socket.close()

@@ -2,7 +2,6 @@
 
 import json
 import socket
-import sys
 import time
 from typing import Any, Self
 
@@ -36,10 +35,11 @@ class Relay(Process):
             hiding, fd = ["hides"] if hides else [], str(listening.fileno())
             super().__init__(
                 "The AI server",
-                [sys.executable, "-m", "stream_lab.relay.server", kind, *hiding, fd],
+                ["stream_lab.relay.server", kind, *hiding, fd],
                 lambda: answers(f"{self.url}/openapi.json"),
                 env={"BASE_URL": gpu.base_url, "MODEL": gpu.model},
                 sockets=[listening],
+                warm=True,
             )
 
 

@@ -5,14 +5,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
+import typer
 from pydantic import TypeAdapter
 
 from stream_lab import Endpoint, bundled
 from stream_lab.doctor import Diagnosis
 from stream_lab.doctor.diagnosis import schema
-from tests.at_once import at_once
+from tests.stream_lab.in_process import invoke
 
 ROOT = Path(__file__).parents[3]
 
@@ -23,7 +25,22 @@ def healthy() -> Iterator[Endpoint]:
         yield endpoint
 
 
-def doctor(*arguments: str) -> subprocess.CompletedProcess[str]:
+@pytest.fixture(autouse=True)
+def stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a command that would end its process at once only end itself."""
+
+    def leave(status: int) -> NoReturn:
+        raise typer.Exit(status)
+
+    monkeypatch.setattr("stream_lab.cli.doctor.leave", leave)
+    monkeypatch.chdir(ROOT)
+
+
+def doctor(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    return invoke(["doctor", *arguments])
+
+
+def doctor_process(*arguments: str) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "stream_lab", "doctor", *arguments]
     return subprocess.run(
         command, capture_output=True, text=True, timeout=60, check=False, cwd=ROOT
@@ -31,7 +48,7 @@ def doctor(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_healthy_is_status_0_on_one_screen(healthy: Endpoint) -> None:
-    done = doctor(healthy.base_url)
+    done = doctor_process(healthy.base_url)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("healthy (sure).")
     assert "Next:" in done.stdout
@@ -52,7 +69,7 @@ def test_a_cause_is_status_1_and_json_is_what_the_schema_says(
 
 @pytest.mark.parametrize("more", [[], ["--json"]])
 def test_a_refused_port_is_one_sentence_and_status_2(more: list[str]) -> None:
-    done = doctor("http://127.0.0.1:9/v1", "--model", "m", *more)
+    done = doctor_process("http://127.0.0.1:9/v1", "--model", "m", *more)
     assert done.returncode == 2
     assert done.stderr == (
         "stream-lab: No connection to 127.0.0.1:9: Connection refused; "
@@ -117,7 +134,6 @@ def test_code_is_read_for_traps(tmp_path: Path) -> None:
         (["http://127.0.0.1:9/x", "--logs", "/no/such/file"], "cannot be read"),
     ],
 )
-@at_once
 def test_bad_input_is_one_sentence_and_status_2(arguments: list[str], says: str) -> None:
     done = doctor(*arguments)
     assert done.returncode == 2

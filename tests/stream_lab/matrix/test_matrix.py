@@ -1,5 +1,6 @@
 """The matrix: a cell that should not hold does not, and gives its reason."""
 
+import gc
 import json
 import os
 import ssl
@@ -21,7 +22,7 @@ from stream_lab.experiment.story import ClockedChatVllm, ElapsedChatVllm
 from stream_lab.http.certificates import VARIABLE, one_certificate
 from stream_lab.matrix import CALLS, Cell, Result, cells, picture, play, side_by_side
 from stream_lab.matrix.servers import GAP
-from tests.at_once import at_once
+from tests.stream_lab.in_process import invoke
 
 WIDE: dict[str, Any] = {"deadline": 1.0, "lateness": 0.8}
 
@@ -217,9 +218,8 @@ def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
         (["--picture", "no/such/folder/matrix.png"], "There is no folder"),
     ],
 )
-@at_once
 def test_bad_input_is_one_clear_sentence(arguments: list[str], says: str) -> None:
-    done = run(*arguments)
+    done = invoke(["matrix", *arguments])
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("stream-lab: ")
     assert says in " ".join(done.stderr.split())
@@ -260,6 +260,17 @@ def test_classes_are_played_side_by_side_and_kept_apart() -> None:
     assert held == {"ElapsedChatVllm": NAMES[:1], "ClockedChatVllm": NAMES[:2], "ChatVllm": NAMES}
     assert sys.unraisablehook is hook
     assert "ClockedChatVllm: 2 of 4 cells hold" in picture.heat_map(played, title="Told apart").alt
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_what_the_caller_has_frozen_stays_frozen_and_nothing_else(frozen: bool) -> None:
+    was_frozen = gc.get_freeze_count() > 0
+    (gc.freeze if frozen else gc.unfreeze)()
+    try:
+        assert len(list(play(ChatVllm, chosen()[:1]))) == 1
+        assert (gc.get_freeze_count() > 0) == frozen
+    finally:
+        (gc.freeze if was_frozen else gc.unfreeze)()
 
 
 @pytest.mark.parametrize("before", [None, "/nowhere/all.pem"])

@@ -23,25 +23,21 @@ from stream_lab.notebooks import task
 from stream_lab.notebooks.progress import Display
 from stream_lab.notebooks.report import Summary
 from stream_lab.notebooks.row import Row, Status
+from tests.stream_lab.in_process import invoke
 from tests.stream_lab.notebooks.tiny_notebooks import BAD, GOOD, UNKNOWN, write
 from tests.stream_lab.regress.reader import Reader
+
+pytestmark = pytest.mark.usefixtures("kept_workers")
 
 STREAM_LAB = [sys.executable, "-m", "stream_lab", "run"]
 
 
 def run(
-    folder: Path, *arguments: str, **more: str
+    folder: Path, *arguments: str, **variables: str
 ) -> tuple[subprocess.CompletedProcess[str], Path | None]:
-    """Run the investigation over a folder; return the process and the run's folder."""
-    command = [*STREAM_LAB, "--notebooks", str(folder), "--runs", str(folder / "runs"), *arguments]
-    done = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        env={**os.environ, **more},
-        check=False,
-    )
+    """Run the investigation over a folder; return its words and the run's folder."""
+    command = ["run", "--notebooks", str(folder), "--runs", str(folder / "runs"), *arguments]
+    done = invoke(command, **variables)
     runs = sorted((folder / "runs").glob("*")) if (folder / "runs").exists() else []
     return done, runs[-1] if runs else None
 

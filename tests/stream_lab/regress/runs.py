@@ -14,8 +14,9 @@ import yaml
 
 from stream_lab.notebooks.row import Row
 from stream_lab.regress.summary import Summary, parse
+from tests.stream_lab.in_process import invoke
 
-REGRESS = [sys.executable, "-m", "stream_lab", "regress"]
+PYTHON = [sys.executable, "-m", "stream_lab"]
 
 
 def configure(folder: Path, **body: Any) -> Path:
@@ -26,18 +27,24 @@ def configure(folder: Path, **body: Any) -> Path:
 
 
 def command(folder: Path, *arguments: str) -> list[str]:
-    return [*REGRESS, "--config", str(folder / "regress.yaml"), *arguments]
+    return [*PYTHON, "regress", "--config", str(folder / "regress.yaml"), *arguments]
 
 
-def run(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run a regression run to its end."""
-    environment = {**os.environ, **variables}
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a regression run to its end, in this process."""
+    return invoke(command(folder, *arguments)[len(PYTHON) :])
+
+
+def run_process(
+    folder: Path, *arguments: str, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a regression run to its end, in a process with these environment variables."""
     return subprocess.run(
         command(folder, *arguments),
         capture_output=True,
         text=True,
         timeout=110,
-        env=environment,
+        env={**os.environ, **variables},
         check=False,
     )
 

@@ -2,10 +2,10 @@
 
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from typer.main import get_command
 
 from stream_lab.cli import app
@@ -30,9 +30,10 @@ from tests.stream_lab.regress.runs import configure
     ("file", "schema"), [(GITHUB, "vendor.github-workflows"), (GITLAB, "vendor.gitlab-ci")]
 )
 def test_a_recipe_fits_the_schema_of_its_service(file: Path, schema: str) -> None:
-    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", schema, str(file)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    from check_jsonschema import main
+
+    done = CliRunner().invoke(main, ["--builtin-schema", schema, str(file)])
+    assert done.exit_code == 0, done.output
 
 
 @pytest.mark.parametrize("place", sorted(scripts()))

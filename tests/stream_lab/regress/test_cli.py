@@ -26,12 +26,15 @@ from tests.stream_lab.regress.runs import (
     gone,
     rows,
     run,
+    run_process,
     summary,
     until,
 )
 
 ROOT = Path(__file__).parents[3]
 PUBLISHED = ROOT / "docs" / "regress.schema.json"
+
+pytestmark = pytest.mark.usefixtures("kept_workers")
 
 
 def test_a_good_run_ends_with_0_and_writes_every_document(tmp_path: Path) -> None:
@@ -276,7 +279,7 @@ def test_the_key_reaches_its_server_and_no_artefact(tmp_path: Path) -> None:
             tmp_path,
             endpoints={"gpu": {"url": server.base_url, "api_key_env": "A_KEY_OF_THE_TEST"}},
         )
-        done = run(tmp_path, A_KEY_OF_THE_TEST=KEY)
+        done = run_process(tmp_path, A_KEY_OF_THE_TEST=KEY)
     assert rows(tmp_path)["01"].status is Status.PASS, rows(tmp_path)["01"].reason
     assert rows(tmp_path)["01"].jobs == 1, "one notebook at a time calls a running server"
     assert "RuntimeError" in rows(tmp_path)["02"].reason
@@ -382,7 +385,7 @@ def test_cells_import_the_code_as_it_was_when_the_run_began(tmp_path: Path) -> N
         GOOD,
     )
     configure(tmp_path)
-    done = run(tmp_path, PYTHONPATH=str(ROOT / "src"))
+    done = run_process(tmp_path, PYTHONPATH=str(ROOT / "src"))
     assert done.returncode == 0, done.stdout
     text = (folders(tmp_path)[-1] / "notebooks/bundled/here/01_test.ipynb").read_text(
         encoding="utf-8"

@@ -4,11 +4,14 @@ import sys
 import zipfile
 from importlib.metadata import distribution
 from pathlib import Path
+from zipfile import ZipInfo
 
 import pytest
 
 from stream_lab.regress.summary import Kind
 from tests.stream_lab.regress.runs import configure, run, summary
+
+pytestmark = pytest.mark.usefixtures("kept_workers")
 
 ROOT = Path(__file__).parents[3]
 LOCK = ROOT / "requirements" / ("seed.txt" if sys.prefix.endswith("-seed") else "latest.txt")
@@ -27,7 +30,10 @@ BaseChatOpenAI.__pydantic_init_subclass__ = classmethod(_planted)
 
 
 def planted_wheel(folder: Path) -> Path:
-    """Pack the installed langchain-openai as a wheel, with a change that breaks the fix."""
+    """Pack the installed langchain-openai as a wheel, with a change that breaks the fix.
+
+    The files have no time, so the wheel is the same each time, and so is the world that it makes.
+    """
     original = distribution("langchain-openai")
     version = f"{original.version}+planted"
     wheel = folder / f"langchain_openai-{version}-py3-none-any.whl"
@@ -40,13 +46,15 @@ def planted_wheel(folder: Path) -> Path:
             if file.parts[0] == "langchain_openai" and file.suffix != ".pyc":
                 text = Path(str(file.locate())).read_text(encoding="utf-8")
                 archive.writestr(
-                    str(file), text + (PLANTED if str(file).endswith("chat_models/base.py") else "")
+                    ZipInfo(str(file)),
+                    text + (PLANTED if str(file).endswith("chat_models/base.py") else ""),
                 )
-        archive.writestr(f"{info}/METADATA", metadata)
+        archive.writestr(ZipInfo(f"{info}/METADATA"), metadata)
         archive.writestr(
-            f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+            ZipInfo(f"{info}/WHEEL"),
+            "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         )
-        archive.writestr(f"{info}/RECORD", "")
+        archive.writestr(ZipInfo(f"{info}/RECORD"), "")
     return wheel
 
 

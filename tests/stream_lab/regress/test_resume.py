@@ -27,6 +27,8 @@ from tests.stream_lab.regress.runs import (
     until,
 )
 
+pytestmark = pytest.mark.usefixtures("kept_workers")
+
 SLOW = "import pathlib, time\npathlib.Path({mark!r}).touch()\nwhile not pathlib.Path({go!r}).exists(): time.sleep(0.1)\n"
 
 

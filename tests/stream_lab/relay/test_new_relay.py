@@ -10,17 +10,13 @@ from pathlib import Path
 import pytest
 
 from stream_lab.relay.new import NewRelayError, template, write
+from tests.stream_lab.in_process import invoke
 
 ROOT = Path(__file__).parents[3]
 
 
 def command(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "stream_lab", "new-relay", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return invoke(["new-relay", *arguments])
 
 
 def tracked() -> dict[Path, bytes]:

@@ -11,6 +11,7 @@ import pytest
 
 from stream_lab import Endpoint, bundled
 from stream_lab.experiment.evidence import Unknown
+from stream_lab.processes import warm
 from stream_lab.processes.process import ProcessError
 from stream_lab.relay import Caller, Relay, leave
 from stream_lab.relay.app import PATHS
@@ -185,7 +186,7 @@ def test_a_bad_deadline_costs_no_token(
 def test_a_relay_that_does_not_start_says_why(
     gpu: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PYTHONPATH", "/nowhere")
+    monkeypatch.setattr(warm, "_channel", None)  # none has been started before
     monkeypatch.setattr("sys.executable", "/bin/false")
     with pytest.raises(ProcessError, match="did not start: it printed nothing"):
         Relay("after", gpu)
