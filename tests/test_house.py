@@ -101,6 +101,7 @@ BROUGHT_BY = {
     "fake_vllm": "fake-vllm",
     "langchain_core": "langchain-core",
     "langchain_openai": "langchain-openai",
+    "opentelemetry": "opentelemetry-api",
 }
 # Imported in a process that has them: those of the backends' own environments, and pytest by its plugin.
 ELSEWHERE = {"gguf", "pytest", "tokenizers", "torch", "transformers"}

@@ -1,4 +1,4 @@
-"""The Makefile in a checkout of its own, with stubs of the programs that it would call."""
+"""The Makefile in its own checkout, with stubs of the programs that it calls."""
 
 import shutil
 import subprocess
@@ -40,7 +40,7 @@ class Checkout:
         return self._calls.read_text(encoding="utf-8").splitlines() if self._calls.exists() else []
 
     def stub(self, name: str | Path, script: str = "") -> None:
-        """Make a program that notes how it was called; a path is one of the checkout."""
+        """Make a program that notes how it was called, in the checkout if it is a path."""
         file = self.folder / name if isinstance(name, Path) else self._programs / name
         file.parent.mkdir(parents=True, exist_ok=True)
         note = f'echo "{file.name} $*" >>"{self._calls}"'
@@ -135,7 +135,7 @@ class TestTheParts:
         )
         assert debian.calls[-1].strip() == "stream-lab run"
 
-    def test_nobody_is_asked_for_a_password(self, debian: Checkout) -> None:
+    def test_no_password_is_requested(self, debian: Checkout) -> None:
         debian.stub("id", "echo 1000")
         debian.stub("sudo", "exit 1")
         done = debian.make("run")

@@ -263,7 +263,7 @@ def test_classes_are_played_side_by_side_and_kept_apart() -> None:
 
 
 @pytest.mark.parametrize("frozen", [True, False])
-def test_what_the_caller_has_frozen_stays_frozen_and_nothing_else(frozen: bool) -> None:
+def test_only_the_objects_that_the_caller_froze_stay_frozen(frozen: bool) -> None:
     was_frozen = gc.get_freeze_count() > 0
     (gc.freeze if frozen else gc.unfreeze)()
     try:

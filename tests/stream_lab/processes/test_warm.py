@@ -26,7 +26,7 @@ def program(folder: Path, text: str, *arguments: str, **more: object) -> Iterato
     (folder / "program.py").write_text(text, encoding="utf-8")
     with TemporaryFile() as output, pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        options = {"env": {**os.environ, "IT": "is told"}, "output": output, **more}
+        options = {"env": {**os.environ, "IT": "is set"}, "output": output, **more}
         started = WarmProcess("program", arguments, **options)  # type: ignore[arg-type]
         try:
             yield started
@@ -50,7 +50,7 @@ def test_it_is_the_module_as_python_would_run_it(tmp_path: Path) -> None:
         folder = tmp_path / name
         folder.mkdir()
         status, lines = said(folder, text, "one", "two words")
-        assert (status, lines) == (0, [f"__main__ ['one', 'two words'] {folder} is told True "])
+        assert (status, lines) == (0, [f"__main__ ['one', 'two words'] {folder} is set True "])
 
 
 def test_the_slow_packages_are_there_before_its_first_line(tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_another_process_takes_over_when_the_one_that_forks_has_died(tmp_path: P
         assert first.poll() is None, "a program outlives what it was forked from"
 
 
-def test_a_process_that_cannot_start_is_told(
+def test_a_process_that_cannot_start_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(warm, "_channel", None)
