@@ -1,0 +1,133 @@
+"""The survey: play every setting of every chosen framework, two at a time."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from dataclasses import replace as changed
+from datetime import UTC, datetime
+from typing import Any
+
+from stream_lab.frameworks.environments import Environment, InstallError, environment
+from stream_lab.frameworks.judge import Mark, judge
+from stream_lab.frameworks.outcome import Outcome
+from stream_lab.frameworks.playing import Watch, play
+from stream_lab.frameworks.registry import Framework, registry
+from stream_lab.frameworks.servers import Pool
+
+JOBS = 2
+SPOILT = 1.0
+"""Seconds of lateness up to which a busy machine may be the reason, so that a cell is repeated."""
+
+Played = dict[str, dict[str, Outcome]]
+Advance = Callable[[str], None]
+
+
+@dataclass
+class Row:
+    """The results of one framework.
+
+    Attributes:
+        played: outcomes by setting and scenario.
+        versions: of the packages that were played.
+        unplayed: why it could not be played. Empty: it was.
+        day: when it was played.
+    """
+
+    played: Played = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    unplayed: str = ""
+    day: str = ""
+
+    @classmethod
+    def from_json(cls, given: dict[str, Any]) -> "Row":
+        played = {
+            setting: {name: Outcome.from_json(each) for name, each in cells.items()}
+            for setting, cells in given["played"].items()
+        }
+        return cls(played, given["versions"], given["unplayed"], given["day"])
+
+    def as_json(self) -> dict[str, Any]:
+        played = {
+            setting: {name: each.as_json() for name, each in cells.items()}
+            for setting, cells in self.played.items()
+        }
+        return {**vars(self), "played": played}
+
+
+def survey(
+    frameworks: Sequence[str],
+    watch: Watch,
+    advance: Advance = lambda name: None,
+    find: Callable[[Framework], Environment] = environment,
+) -> dict[str, Row]:
+    """Play frameworks, and return their results.
+
+    Args:
+        frameworks: their names in the registry.
+        watch: how cells are watched.
+        advance: called with a framework's name after each of its settings.
+        find: returns the environment of a framework.
+
+    Raises:
+        NoNetwork: packages cannot be downloaded.
+        NoNode: Node.js is missing.
+    """
+    rows = {name: Row(day=datetime.now(UTC).date().isoformat()) for name in frameworks}
+    with Pool() as pool, ThreadPoolExecutor(JOBS) as threads:
+
+        def setting(name: str, each: str, place: Environment) -> tuple[str, str, Any]:
+            try:
+                return name, each, _repeated(registry().frameworks[name], each, place, pool, watch)
+            finally:
+                advance(name)
+
+        waiting = []
+        try:
+            for name in frameworks:
+                framework = registry().frameworks[name]
+                rows[name].unplayed = framework.unplayable
+                try:
+                    if not framework.unplayable:
+                        place = find(framework)
+                        rows[name].versions = place.versions
+                        waiting += [
+                            threads.submit(setting, name, each, place)
+                            for each in framework.settings
+                        ]
+                except InstallError as error:
+                    rows[name].unplayed = str(error)
+            for future in waiting:
+                name, each, outcomes = future.result()
+                rows[name].played[each] = outcomes
+        except BaseException:
+            threads.shutdown(wait=True, cancel_futures=True)
+            raise
+    return rows
+
+
+def _repeated(
+    framework: Framework, setting: str, place: Environment, pool: Pool, watch: Watch
+) -> dict[str, Outcome]:
+    """Play a setting; play once more what may have been late because the machine was busy."""
+    scenarios = [each for each in registry().scenarios if each not in framework.without]
+    outcomes = play(framework, setting, scenarios, place, pool, watch)
+    if framework.settings[setting].kind == "natural":
+        return outcomes
+    late = {
+        each: by
+        for each, outcome in outcomes.items()
+        if (by := _spoilt(outcome, each, watch.timeout)) is not None
+    }
+    for each, by in late.items():
+        again = play(framework, setting, [each], place, pool, watch)[each]
+        outcomes[each] = changed(again, late_before=by)
+    return outcomes
+
+
+def _spoilt(outcome: Outcome, scenario: str, timeout: float) -> float | None:
+    """Return by how many seconds a cell was late, if by little; None: it was not."""
+    if judge(outcome, scenario, timeout).mark not in (Mark.LATE, Mark.BUSY):
+        return None
+    latest = max(outcome.freed or 0.0, outcome.ended or 0.0 if scenario != "suspended" else 0.0)
+    late = latest - timeout
+    return round(late, 3) if outcome.freed is not None and 0 < late < SPOILT else None
