@@ -87,7 +87,7 @@ def _play(
             "scenario": scenario,
             "plays": registry().scenarios[scenario].plays,
             "root": server.root,
-            "timeout": watch.timeout,
+            "timeout": framework.settings[setting].timeout or watch.timeout,
         }
         for scenario, server in zip(scenarios, servers, strict=True)
     ]

@@ -51,6 +51,7 @@ class Setting(_Strict):
         kind: "natural": its usual time-out; "own": a total deadline of its own; "library".
         leaves_open: for a total deadline of its own, what it leaves open.
         variables: environment variables of the player.
+        timeout: the deadline in seconds, where the setting cannot have the usual one.
         known: the cells that do not hold, by scenario.
     """
 
@@ -58,6 +59,7 @@ class Setting(_Strict):
     kind: Literal["natural", "own", "library"]
     leaves_open: str = ""
     variables: dict[str, str] = Field(default_factory=dict)
+    timeout: float | None = None
     known: dict[str, Known] = Field(default_factory=dict)
 
 

@@ -58,7 +58,7 @@ def cells(rows: Rows, timeout: float, kind: str | None = None) -> Iterator[Judge
             if kind not in (None, setting.kind):
                 continue
             for scenario, outcome in row.played.get(key, {}).items():
-                verdict = judge(outcome, scenario, timeout)
+                verdict = judge(outcome, scenario, setting.timeout or timeout)
                 yield Judged(name, key, scenario, outcome, verdict, setting.known.get(scenario))
 
 
@@ -99,7 +99,7 @@ def table(rows: Rows, timeout: float) -> list[list[str]]:
             found = row.played.get(key, {})
             words = [_words(framework, setting, each, found, timeout) for each in scenarios]
             title = framework.title if number == 0 else ""
-            lines.append([title, setting.title, *words, _errors(found, timeout)])
+            lines.append([title, setting.title, *words, _errors(found)])
     return lines
 
 
@@ -112,14 +112,14 @@ def _words(
 ) -> str:
     if scenario in framework.without or scenario not in found:
         return MADE_FOR
-    verdict = judge(found[scenario], scenario, timeout)
+    verdict = judge(found[scenario], scenario, setting.timeout or timeout)
     if verdict.mark is Mark.UNPLAYED:
         return "not played"
     sign = "✔" if verdict.holds else "▲" if scenario in setting.known else "✘"
     return f"{sign} {verdict.words}{', no error' if verdict.silent and verdict.holds else ''}"
 
 
-def _errors(found: Mapping[str, Outcome], timeout: float) -> str:
+def _errors(found: Mapping[str, Outcome]) -> str:
     """Return the exceptions that callers got, each once; in brackets what hides ours."""
     seen: dict[str, None] = {}
     for outcome in found.values():

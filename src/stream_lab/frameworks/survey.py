@@ -111,12 +111,13 @@ def _repeated(
     """Play a setting; play once more what may have been late because the machine was busy."""
     scenarios = [each for each in registry().scenarios if each not in framework.without]
     outcomes = play(framework, setting, scenarios, place, pool, watch)
+    limit = framework.settings[setting].timeout or watch.timeout
     if framework.settings[setting].kind == "natural":
         return outcomes
     late = {
         each: by
         for each, outcome in outcomes.items()
-        if (by := _spoilt(outcome, each, watch.timeout)) is not None
+        if (by := _spoilt(outcome, each, limit)) is not None
     }
     for each, by in late.items():
         again = play(framework, setting, [each], place, pool, watch)[each]
