@@ -43,7 +43,7 @@ class Dialect:
 
 def _anthropic() -> Dialect:
     usage = {"input_tokens": 1, "output_tokens": 1}
-    message = {
+    message: dict[str, Any] = {
         "id": "m",
         "type": "message",
         "role": "assistant",

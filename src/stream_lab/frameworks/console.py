@@ -17,7 +17,7 @@ def survey_all(frameworks: Sequence[str], watch: Watch, console: Console) -> dic
     every = registry().frameworks
     total = sum(len(every[name].settings) for name in frameworks if not every[name].unplayable)
     columns = (
-        TextColumn("{task.description:<20}"),
+        TextColumn("{task.description:<32}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
@@ -25,10 +25,10 @@ def survey_all(frameworks: Sequence[str], watch: Watch, console: Console) -> dic
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("frameworks", total=total)
 
-        def advance(name: str) -> None:
-            progress.update(task, advance=1, description=name)
+        def tell(words: str, settings: int) -> None:
+            progress.update(task, advance=settings, description=words)
 
-        return survey(frameworks, watch, advance)
+        return survey(frameworks, watch, tell)
 
 
 def show(rows: Rows, watch: Watch, console: Console) -> None:

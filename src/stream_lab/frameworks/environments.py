@@ -7,13 +7,14 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-import stream_deadline
 from filelock import FileLock
 
+import stream_deadline
 from stream_lab.cache import cache_folder
 from stream_lab.errors import LabError
 from stream_lab.frameworks.registry import PLAYERS, Framework
@@ -53,6 +54,21 @@ class Environment:
     command: tuple[str, ...]
     folder: Path
     versions: dict[str, str]
+
+
+def check_programs(frameworks: Sequence[Framework]) -> None:
+    """Check that what installs and runs frameworks is here.
+
+    Raises:
+        InstallError: uv is missing.
+        NoNode: Node.js or npm is missing.
+    """
+    for framework in frameworks:
+        if framework.language == "node":
+            _program("node")
+            _program("npm")
+        else:
+            _uv()
 
 
 def environment(framework: Framework) -> Environment:

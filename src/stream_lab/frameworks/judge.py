@@ -42,7 +42,7 @@ class Verdict:
         return self.mark is Mark.HOLDS
 
 
-def judge(outcome: Outcome, scenario: str, timeout: float) -> Verdict:
+def judge(outcome: Outcome, scenario: str, timeout: float, slack: float = SLACK) -> Verdict:
     """Return the verdict on a cell.
 
     It holds if the call ended by the deadline, the server was free by then, and one generation was
@@ -52,8 +52,9 @@ def judge(outcome: Outcome, scenario: str, timeout: float) -> Verdict:
         outcome: what happened.
         scenario: the name of the behaviour.
         timeout: the seconds after which the call should have ended.
+        slack: the seconds by which it may be late.
     """
-    latest = timeout + SLACK
+    latest = timeout + slack
     ended, freed = outcome.ended, outcome.freed
     first = freed if scenario == SUSPENDED else ended
     silent = ended is not None and not outcome.chain

@@ -38,6 +38,9 @@ QUIET = {
 LEFT_OUT = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "OPENAI_BASE_URL")
 
 
+_running: set[subprocess.Popen[str]] = set()
+
+
 @dataclass(frozen=True)
 class Watch:
     """How cells are watched.
@@ -123,21 +126,36 @@ def _run(
             errors="replace",
             start_new_session=True,
         )
+        _running.add(process)
         try:
             printed, _ = process.communicate(timeout=limit)
             why = ""
         except subprocess.TimeoutExpired:
             printed, why = "", f"the player had not ended after {limit:g} s"
         finally:
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, signal.SIGKILL)  # and what it has started
+            _running.discard(process)
+            _kill(process)
             process.wait()
             shutil.rmtree(home, ignore_errors=True)
         errors.seek(0)
         last = errors.read().strip().splitlines()[-1:] or ["it printed nothing"]
-    lines = [json.loads(each[len(LINE) :]) for each in printed.splitlines() if each.startswith(LINE)]
+    lines = [
+        json.loads(each[len(LINE) :]) for each in printed.splitlines() if each.startswith(LINE)
+    ]
     why = why or f"the player ended with status {process.returncode}: {last[0][:300]}"
     return {each["scenario"]: each for each in lines}, why
+
+
+def stop_players() -> None:
+    """End all players, so that those who wait for them go on."""
+    for process in tuple(_running):
+        _kill(process)
+
+
+def _kill(process: "subprocess.Popen[str]") -> None:
+    """End a player and what it has started."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _outcome(said: dict[str, Any], entries: Sequence[dict[str, Any]]) -> Outcome:

@@ -7,10 +7,15 @@ from dataclasses import replace as changed
 from datetime import UTC, datetime
 from typing import Any
 
-from stream_lab.frameworks.environments import Environment, InstallError, environment
+from stream_lab.frameworks.environments import (
+    Environment,
+    InstallError,
+    check_programs,
+    environment,
+)
 from stream_lab.frameworks.judge import Mark, judge
 from stream_lab.frameworks.outcome import Outcome
-from stream_lab.frameworks.playing import Watch, play
+from stream_lab.frameworks.playing import Watch, play, stop_players
 from stream_lab.frameworks.registry import Framework, registry
 from stream_lab.frameworks.servers import Pool
 
@@ -19,7 +24,7 @@ SPOILT = 1.0
 """Seconds of lateness up to which a busy machine may be the reason, so that a cell is repeated."""
 
 Played = dict[str, dict[str, Outcome]]
-Advance = Callable[[str], None]
+Tell = Callable[[str, int], None]
 
 
 @dataclass
@@ -57,7 +62,7 @@ class Row:
 def survey(
     frameworks: Sequence[str],
     watch: Watch,
-    advance: Advance = lambda name: None,
+    tell: Tell = lambda words, settings: None,
     find: Callable[[Framework], Environment] = environment,
 ) -> dict[str, Row]:
     """Play frameworks, and return their results.
@@ -65,13 +70,14 @@ def survey(
     Args:
         frameworks: their names in the registry.
         watch: how cells are watched.
-        advance: called with a framework's name after each of its settings.
+        tell: called with what happens now, and how many settings have just been played.
         find: returns the environment of a framework.
 
     Raises:
         NoNetwork: packages cannot be downloaded.
         NoNode: Node.js is missing.
     """
+    check_programs([registry().frameworks[name] for name in frameworks])
     rows = {name: Row(day=datetime.now(UTC).date().isoformat()) for name in frameworks}
     with Pool() as pool, ThreadPoolExecutor(JOBS) as threads:
 
@@ -79,7 +85,7 @@ def survey(
             try:
                 return name, each, _repeated(registry().frameworks[name], each, place, pool, watch)
             finally:
-                advance(name)
+                tell(name, 1)
 
         waiting = []
         try:
@@ -88,6 +94,7 @@ def survey(
                 rows[name].unplayed = framework.unplayable
                 try:
                     if not framework.unplayable:
+                        tell(f"{name}: installing", 0)
                         place = find(framework)
                         rows[name].versions = place.versions
                         waiting += [
@@ -100,6 +107,7 @@ def survey(
                 name, each, outcomes = future.result()
                 rows[name].played[each] = outcomes
         except BaseException:
+            stop_players()
             threads.shutdown(wait=True, cancel_futures=True)
             raise
     return rows

@@ -7,15 +7,13 @@ from pydantic import BaseModel
 
 
 class Answer(BaseModel):
-    text: str
+    text: str | None = None  # the fake does not say what is asked of it
 
 
 def prepare(cell: Cell) -> Ask:
     client = OpenAI(base_url=cell.base_url, api_key=KEY, timeout=cell.natural())
     structured = instructor.from_openai(cell.bounded(client), mode=instructor.Mode.JSON)
-    return lambda: structured.create_partial(
-        response_model=Answer, model=MODEL, messages=MESSAGES
-    )
+    return lambda: structured.create_partial(response_model=Answer, model=MODEL, messages=MESSAGES)
 
 
 play(prepare)

@@ -32,7 +32,8 @@ async function command(cell, path, method = "GET", body = undefined) {
 function chain(error) {
   const names = [];
   for (let each = error; each !== undefined && each !== null; each = each.cause) {
-    names.push(each.name ?? each.constructor?.name ?? "Error");
+    const own = each.constructor?.name ?? "Error"; // many SDKs leave `name` as it was
+    names.push(each.name === undefined || each.name === "Error" ? own : each.name);
     if (names.length > 8) break;
   }
   return names;
@@ -86,7 +87,7 @@ export async function play(prepare) {
       await command(cell, "/ledger", "DELETE");
       await command(cell, "/scenario", "PUT", cell.plays);
     } catch (error) {
-      note.unplayed = String(error).slice(0, 400);
+      note.unplayed = String(error).replace(/\s+/g, " ").slice(0, 200);
     }
   }
   for (const note of notes) {

@@ -69,15 +69,20 @@ class Cell:
 
     def bounded(self, client: Any) -> Any:
         """Return a client of httpx or an SDK, bounded if that is the setting."""
-        if self.setting not in ("bounded_client", "deadline"):
+        if not (self.setting == "bounded_client" or self.has_budget):
             return client
         from stream_deadline import bounded_client
 
         return bounded_client(client, self.timeout if self.setting == "bounded_client" else None)
 
+    @property
+    def has_budget(self) -> bool:
+        """Whether the caller holds a `deadline` around its call."""
+        return self.setting.startswith("deadline")
+
     def budget(self) -> AbstractContextManager[Any]:
         """Return what the caller holds around its call."""
-        if self.setting != "deadline":
+        if not self.has_budget:
             return nullcontext()
         from stream_deadline import deadline
 
@@ -106,7 +111,9 @@ class Note:
         return f"\n{LINE}{json.dumps(said)}\n".encode()
 
 
-def play(prepare: Callable[[Cell], Any], before: Callable[[list[Cell]], None] | None = None) -> None:
+def play(
+    prepare: Callable[[Cell], Any], before: Callable[[list[Cell]], None] | None = None
+) -> None:
     """Play the cells that the command line names, side by side, and end the process.
 
     Args:
@@ -149,7 +156,8 @@ def _guarded(run: Callable[..., None], prepare: Any, note: Note, *rest: Any) -> 
         run(prepare, note, *rest)
     except BaseException as error:
         if note.started is None:
-            note.unplayed = note.unplayed or f"{type(error).__name__}: {error}"[:400]
+            said = " ".join(f"{type(error).__name__}: {error}".split())
+            note.unplayed = note.unplayed or said[:200]
         else:
             note.ended = time.monotonic()
             note.chain, note.ours = _chain(error)

@@ -19,7 +19,7 @@ async def prepare(cell: Cell) -> Ask:
     async def ask() -> AsyncIterator[str]:
         async with agent.run_stream(QUESTION, timeout=whole) as result:
             async for text in result.stream_text(delta=True, debounce_by=None):
-                yield text
+                yield text  # noqa: ASYNC119 - as its documentation has it
 
     return ask
 
