@@ -10,12 +10,12 @@ has the web application's side.
 """
 
 import warnings
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from stream_deadline._bounded import BoundedStream, bounded
 from stream_deadline._bounded_client import bounded_client, bounded_transport
 from stream_deadline._bounded_sync import BoundedIterator, bounded_sync
-from stream_deadline._chat_vllm import ChatVllm
 from stream_deadline._deadline import Deadline, deadline, no_deadline
 from stream_deadline._errors import AnswerCutShort, StreamDeadlineExceeded
 from stream_deadline._headers import (
@@ -23,6 +23,9 @@ from stream_deadline._headers import (
     propagate_deadline,
     propagate_deadline_async,
 )
+
+if TYPE_CHECKING:
+    from stream_deadline._chat_vllm import ChatVllm
 
 __version__ = "0.1.0"
 
@@ -44,6 +47,8 @@ __all__ = [
     "propagate_deadline_async",
 ]
 
+# Loaded when first used: LangChain takes seconds, and other clients do not need it.
+_WITH_LANGCHAIN = {"ChatVllm": "_chat_vllm"}
 _RENAMED = {
     "pass_deadline_on": "propagate_deadline",
     "apass_deadline_on": "propagate_deadline_async",
@@ -51,7 +56,11 @@ _RENAMED = {
 
 
 def __getattr__(name: str) -> Any:
-    """Return what is asked for by its old name, with a warning, for one version."""
+    """Return what needs LangChain; or what is asked for by its old name, for one version."""
+    if name in _WITH_LANGCHAIN:
+        thing = getattr(import_module(f"stream_deadline.{_WITH_LANGCHAIN[name]}"), name)
+        globals()[name] = thing
+        return thing
     if name not in _RENAMED:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     warnings.warn(
@@ -60,3 +69,7 @@ def __getattr__(name: str) -> Any:
         stacklevel=2,
     )
     return globals()[_RENAMED[name]]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -5,7 +5,6 @@ nothing. At the deadline the watchdog shuts the connection down. That wakes a re
 server if the client does not read.
 """
 
-import contextlib
 import time
 from collections.abc import AsyncIterator, Iterator
 from functools import lru_cache
@@ -16,7 +15,6 @@ from stream_deadline._bounded import BoundedStream
 from stream_deadline._budget import Budget
 from stream_deadline._connection import ConnectionTracker
 from stream_deadline._errors import StreamDeadlineExceeded
-from stream_deadline._http2 import is_http2, reset_frame
 from stream_deadline._sdk import as_sdk_error
 from stream_deadline._watchdog import Alarm
 
@@ -47,52 +45,61 @@ class _Body:
             budget: of the request.
             tracker: of the request; it ends the connection.
         """
-        self._response = response
         self._stream = response.stream
         self._source: Any = None
         self._budget = budget
         self._tracker = tracker
         self._watches = budget.watches_chunks
         self._chunks = 0
-        self._over = False
+        self._is_over = False
         self._handed_over = budget.clock()
         self._alarm = Alarm(budget, self._interrupt)
 
     def _interrupt(self, in_use: bool) -> None:
         self._tracker.cut(in_use)
 
-    def _before(self) -> None:
-        """Check that there is time left, just before a wait for the server."""
+    def _before(self) -> StreamDeadlineExceeded | None:
+        """Return the error to raise in place of a wait for the server; None: there is time left."""
         self._alarm.waiting = True
         if self._alarm.fired():
-            raise self._expired()
+            return self._expired()
         if self._watches:
             self._budget.exclude(self._budget.clock() - self._handed_over)
             self._alarm.look()
+        return None
 
-    def _after(self, data: bytes) -> None:
-        """Check that data came in time."""
+    def _after(self, data: bytes) -> StreamDeadlineExceeded | None:
+        """Return the error to raise in place of data that came too late; None: it came in time."""
         budget = self._budget
         self._alarm.waiting = False
         self._handed_over = now = budget.clock()
         if now >= budget.total_at and not budget.was_lifted():
-            raise self._expired()
+            return self._expired()
         self._chunks += 1
         if self._watches and says_something(data):
             budget.note_progress()
+        return None
 
-    def _ran_out(self) -> bool:
-        """Return whether an end or an error is due to a bound."""
-        return self._alarm.fired() or self._budget.clock() >= self._budget.due
+    def _end_of(self, end: Exception) -> Exception:
+        """Return what to raise for an end or an error of the source."""
+        is_whole = isinstance(end, (StopIteration, StopAsyncIteration))
+        ran_out = not is_whole and self._budget.clock() >= self._budget.due
+        if (
+            ran_out or self._alarm.fired()
+        ):  # at the deadline, our own interrupt may look like an end
+            error = self._expired()
+            error.__cause__ = None if is_whole else end
+            return error
+        self._give_up()
+        return end
 
     def _expired(self) -> StreamDeadlineExceeded:
-        """Give the body up, and return the error to raise."""
-        self._end()
+        self._give_up()
         self._tracker.cut()
         return as_sdk_error(self._budget.error(self._chunks, _nothing))
 
-    def _end(self) -> None:
-        self._over = True
+    def _give_up(self) -> None:
+        self._is_over = True
         self._alarm.cancel()
 
 
@@ -106,34 +113,26 @@ class _SyncBody(_Body):
         return self
 
     def __next__(self) -> bytes:
-        if self._over:
+        if self._is_over:
             raise StopIteration
-        try:
-            self._before()
+        error: Exception | None = self._before()
+        if error is None:
             try:
                 data: bytes = next(self._source)
-            except StopIteration:
-                if self._alarm.fired():  # our own interrupt ended it
-                    raise self._expired() from None
-                self._end()
-                raise
-            except Exception as error:
-                if self._ran_out():
-                    raise self._expired() from error
-                self._end()
-                raise
-            self._after(data)
-        except StreamDeadlineExceeded:
-            self.close()
-            raise
-        return data
+            except Exception as end:
+                error = self._end_of(end)
+                if error is end:
+                    raise
+            else:
+                error = self._after(data)
+                if error is None:
+                    return data
+        self.close()
+        raise error
 
     def close(self) -> None:
         """Close the body, read to its end or not."""
-        if not self._over and is_http2(self._response):
-            with contextlib.suppress(Exception):  # the connection may have ended
-                self._response.extensions["network_stream"].write(reset_frame(self._response))
-        self._end()
+        self._give_up()
         self._stream.close()
 
 
@@ -146,31 +145,26 @@ class _AsyncBody(_Body):
         return self
 
     async def __anext__(self) -> bytes:
-        if self._over:
+        if self._is_over:
             raise StopAsyncIteration
-        try:
-            self._before()
+        error: Exception | None = self._before()
+        if error is None:
             try:
                 data: bytes = await anext(self._source)
-            except StopAsyncIteration:
-                if self._alarm.fired():
-                    raise self._expired() from None
-                self._end()
-                raise
-            except Exception as error:
-                if self._ran_out():
-                    raise self._expired() from error
-                self._end()
-                raise
-            self._after(data)
-        except StreamDeadlineExceeded:
-            await self.aclose()
-            raise
-        return data
+            except Exception as end:
+                error = self._end_of(end)
+                if error is end:
+                    raise
+            else:
+                error = self._after(data)
+                if error is None:
+                    return data
+        await self.aclose()
+        raise error
 
     async def aclose(self) -> None:
         """Close the body, read to its end or not."""
-        self._end()
+        self._give_up()
         await self._stream.aclose()
 
 
@@ -184,7 +178,7 @@ class _ReadAheadBody:
     def __init__(self, response: Any, budget: Budget, tracker: ConnectionTracker) -> None:
         """Take over a response's body; see `_Body`."""
         self._items: BoundedStream[bytes] = BoundedStream(
-            _read(response, response.stream), budget, BodyAccumulator(), tracker.cut
+            _read(response.stream, tracker), budget, BodyAccumulator(), tracker.cut
         )
 
     def __aiter__(self) -> AsyncIterator[bytes]:
@@ -201,16 +195,15 @@ class _ReadAheadBody:
         await self._items.aclose()
 
 
-async def _read(response: Any, stream: Any) -> AsyncIterator[bytes]:
-    whole = False
+async def _read(stream: Any, tracker: ConnectionTracker) -> AsyncIterator[bytes]:
+    is_whole = False
     try:
         async for data in stream:
             yield data
-        whole = True
+        is_whole = True
     finally:
-        if not whole and is_http2(response):
-            with contextlib.suppress(Exception):  # the connection may have ended
-                await response.extensions["network_stream"].write(reset_frame(response))
+        if not is_whole:
+            await tracker.reset_stream()
         await stream.aclose()
 
 

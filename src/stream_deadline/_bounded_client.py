@@ -2,13 +2,13 @@
 
 from typing import Any, TypeVar
 
-from stream_deadline._transport import AsyncDeadlineTransport, DeadlineTransport
+from stream_deadline._transport import wrap
 
 C = TypeVar("C")
 T = TypeVar("T")
 
-# Where SDKs keep their HTTP client: OpenAI, Anthropic, Groq and others that Stainless generates.
-_INSIDE = ("_client",)
+# Where the SDKs that Stainless generates keep their HTTP client: OpenAI, Anthropic, Groq, Cerebras.
+_INSIDE = "_client"
 
 
 def bounded_client(
@@ -45,19 +45,15 @@ def bounded_client(
 
     Raises:
         TypeError: no client of httpx or httpx2 is in it.
-        ValueError: a bound is not a positive number of seconds, or a part is longer than the whole.
+        ValueError: a bound is not a positive number of seconds, or a part is longer than the whole;
+            or the client is synchronous and speaks HTTP/2.
     """
     http = _http_client(client)
 
     def bound(transport: Any) -> Any:
         if transport is None:  # a mount that says: no proxy here
             return None
-        return bounded_transport(
-            transport,
-            timeout,
-            first_chunk_timeout=first_chunk_timeout,
-            idle_timeout=idle_timeout,
-        )
+        return wrap(transport, timeout, first_chunk_timeout, idle_timeout)
 
     http._transport = bound(http._transport)
     for pattern, transport in list(http._mounts.items()):
@@ -86,24 +82,18 @@ def bounded_transport(
         idle_timeout: likewise.
 
     Raises:
-        ValueError: a bound is not a positive number of seconds, or a part is longer than the whole.
+        TypeError: it is no transport.
+        ValueError: a bound is not a positive number of seconds, or a part is longer than the whole;
+            or the transport is synchronous and speaks HTTP/2.
     """
-    kind: Any = (
-        AsyncDeadlineTransport if hasattr(transport, "handle_async_request") else DeadlineTransport
-    )
-    inner = transport.inner if isinstance(transport, kind) else transport
-    bounded: T = kind(
-        inner, timeout, first_chunk_timeout=first_chunk_timeout, idle_timeout=idle_timeout
-    )
+    bounded: T = wrap(transport, timeout, first_chunk_timeout, idle_timeout)
     return bounded
 
 
 def _http_client(client: Any) -> Any:
-    inside = client
-    for name in ("", *_INSIDE):
-        inside = getattr(client, name, None) if name else client
-        if hasattr(inside, "_transport") and hasattr(inside, "_mounts"):
-            return inside
+    for each in (client, getattr(client, _INSIDE, None)):
+        if hasattr(each, "_transport") and hasattr(each, "_mounts"):
+            return each
     raise TypeError(
         f"bounded_client found no client of httpx or httpx2 in this {type(client).__name__}. "
         "Pass one to the SDK when you make it, as "

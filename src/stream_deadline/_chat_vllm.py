@@ -12,7 +12,6 @@ from langchain_openai import ChatOpenAI
 from openai import DEFAULT_MAX_RETRIES
 from pydantic import ModelWrapValidatorHandler, PrivateAttr, model_validator
 
-from stream_deadline._accumulate import MessageAccumulator
 from stream_deadline._bounded import BoundedStream
 from stream_deadline._bounded_sync import BoundedIterator
 from stream_deadline._budget import Bounds, Budget, seconds
@@ -25,6 +24,7 @@ from stream_deadline._clients import (
 )
 from stream_deadline._connection import ConnectionTracker, install_hooks
 from stream_deadline._deadline import clock_of
+from stream_deadline._message import MessageAccumulator
 from stream_deadline._ownership import (
     KEY_FIELDS,
     KEY_VARIABLE,

@@ -7,17 +7,21 @@ reports new connections at least (https://www.encode.io/httpcore/extensions/). N
 calls of other code.
 """
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
 from contextvars import Context, ContextVar, copy_context
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stream_deadline import _network
 from stream_deadline._budget import Budget
 from stream_deadline._deadline import NEVER
+from stream_deadline._http2 import reset_frame
 from stream_deadline._shutdown import end_stream
-from stream_deadline._text_chunks import Pattern
+
+if TYPE_CHECKING:
+    from stream_deadline._text_chunks import Pattern
 
 # Seconds by which a socket's own time-out comes after the budget's end, so that the budget is
 # first.
@@ -64,6 +68,9 @@ class ConnectionTracker:
         self._budget = budget
         self._blocking = blocking
         self._stream: Any = None
+        # Over HTTP/2 other requests use the connection, so that only a stream of it may be ended.
+        self._shared: Any = None
+        self._stream_id: int | None = None
         self._response: Any = None
         self._is_cut = False
         self._pause: threading.Event | None = None
@@ -134,7 +141,7 @@ class ConnectionTracker:
             trace: whether nothing but httpcore's `trace` tells of its connection.
         """
         self.answered = False  # an earlier answer was to another request: a token, a redirect
-        self._stream = self._response = None
+        self._stream = self._response = self._shared = self._stream_id = None
         if trace:
             # httpcore awaits it where httpcore is asynchronous itself.
             kind = _Trace if self._blocking else _AsyncTrace
@@ -155,16 +162,33 @@ class ConnectionTracker:
         self.answered = response.is_success
         self._response = response
         if "stream_id" in response.extensions:
-            self._stream = None  # HTTP/2, where the connection serves other calls too
-        elif self._stream is None:
+            self.shares_connection(response.extensions["stream_id"])
+        if self._stream is None and self._shared is None:
             self.connected(response.extensions.get("network_stream"))
 
     def connected(self, stream: Any) -> None:
         """Note the stream of httpcore that the request uses; None: httpcore does not show it."""
-        if stream is not None:
-            self._stream = stream
-            if self._is_cut:
-                self.cut()
+        if stream is None:
+            return
+        if self._stream_id is not None:
+            self._shared = stream
+            return
+        self._stream = stream
+        if self._is_cut:
+            self.cut()
+
+    def shares_connection(self, stream_id: int) -> None:
+        """Note that the request is a stream of HTTP/2."""
+        self._stream_id = stream_id
+        if self._shared is None:
+            self._shared, self._stream = self._stream, None
+
+    async def reset_stream(self) -> None:
+        """Tell the server that the request is given up, if it is a stream of HTTP/2."""
+        stream, stream_id = self._shared, self._stream_id
+        if stream is not None and stream_id is not None:
+            with contextlib.suppress(Exception):  # the connection may have ended
+                await stream.write(reset_frame(stream_id))
 
 
 def _ignore() -> None:
@@ -190,6 +214,7 @@ _CONNECTED = {
     "connection.start_tls.complete",
     "proxy.start_tls.complete",
 }
+_STREAM_OPENS = "http2.send_request_headers.started"
 
 
 class _Trace:
@@ -203,16 +228,20 @@ class _Trace:
         self._others = others
 
     def __call__(self, event: str, details: dict[str, Any]) -> None:
-        if event in _CONNECTED:
-            self._tracker.connected(details["return_value"])
+        self._note(event, details)
         if self._others is not None:
             self._others(event, details)
+
+    def _note(self, event: str, details: dict[str, Any]) -> None:
+        if event in _CONNECTED:
+            self._tracker.connected(details["return_value"])
+        elif event == _STREAM_OPENS:
+            self._tracker.shares_connection(details["stream_id"])
 
 
 class _AsyncTrace(_Trace):
     async def __call__(self, event: str, details: dict[str, Any]) -> None:  # type: ignore[override]
-        if event in _CONNECTED:
-            self._tracker.connected(details["return_value"])
+        self._note(event, details)
         if self._others is not None:
             await self._others(event, details)
 

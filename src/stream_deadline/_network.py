@@ -10,6 +10,7 @@ the way there are private. A test checks that they exist; a client without them 
 `trace` extension instead (`_connection.py`).
 """
 
+import asyncio
 import os
 import socket
 import threading
@@ -19,6 +20,8 @@ from contextlib import contextmanager, nullcontext
 from typing import Any, Protocol
 
 _PROCESS = os.getpid()
+# How many transports may wrap one another: a cache's, one that signs requests, a bounded one.
+_DEPTH = 5
 
 
 def _forked() -> None:
@@ -72,11 +75,34 @@ def track(client: Any, caller: CurrentCaller) -> bool:
 
 def track_transport(transport: Any, caller: CurrentCaller, *, blocking: bool) -> bool:
     """Do the same for one transport of a client."""
-    pool = getattr(transport, "_pool", None)
-    if not hasattr(pool, "_network_backend"):
+    pool = pool_under(transport)
+    if pool is None:
         return False
     _track_pool(pool, caller, blocking=blocking)
     return True
+
+
+def pool_under(transport: Any) -> Any:
+    """Return the pool of httpcore that a transport uses, itself or through one that it wraps.
+
+    None: there is none, or it has no network backend.
+    """
+    level = [transport]
+    for _ in range(_DEPTH):
+        for each in level:
+            pool = getattr(each, "_pool", None)
+            if hasattr(pool, "_network_backend"):
+                return pool
+        level = [inner for each in level for inner in _attributes(each) if _is_transport(inner)]
+    return None
+
+
+def _attributes(thing: Any) -> list[Any]:
+    return list(getattr(thing, "__dict__", {}).values())
+
+
+def _is_transport(thing: Any) -> bool:
+    return hasattr(thing, "handle_request") or hasattr(thing, "handle_async_request")
 
 
 def _track_pool(pool: Any, caller: CurrentCaller, *, blocking: bool) -> None:
@@ -196,6 +222,10 @@ class _Handshake:
 
 
 class _AsyncStream(TrackedStream):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._writing = asyncio.Lock()  # over HTTP/2 several tasks write
+
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         data: bytes = await self._inner.read(max_bytes, timeout)
         if data:
@@ -204,7 +234,8 @@ class _AsyncStream(TrackedStream):
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self._claim()
-        await self._inner.write(buffer, timeout)
+        async with self._writing:
+            await self._inner.write(buffer, timeout)
 
     async def aclose(self) -> None:
         await self._inner.aclose()

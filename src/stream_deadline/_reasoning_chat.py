@@ -7,8 +7,8 @@ from langchain_core.messages import AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_openai import ChatOpenAI
 
-from stream_deadline._accumulate import REASONING, reasoning_of
 from stream_deadline._connection import current_tracker
+from stream_deadline._message import REASONING, reasoning_of
 from stream_deadline._text_chunks import Pattern, text_of
 
 

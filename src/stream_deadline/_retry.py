@@ -10,26 +10,22 @@ here, with two differences:
   again); the server asks for a retry (`x-should-retry`). A gateway's 502 or 504 does not: the
   server behind it may be at work. Once in a call, a pooled connection may turn out to have been
   closed by the server before a byte came back.
-
-Source of the pauses: `_calculate_retry_timeout` in openai/_base_client.py, openai 3.52.
 """
 
 import asyncio
 import random
-import time
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
-from email.utils import mktime_tz, parsedate_tz
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from typing import TypeVar
 
 import openai
 
 from stream_deadline._budget import Budget
 from stream_deadline._connection import ConnectionTracker
+from stream_deadline._pauses import SHORTEST_SHARE, longest_pause, retry_after
 
 T = TypeVar("T")
 
 LONGEST_RETRY_AFTER = 120.0
-FIRST_WAIT, LONGEST_WAIT = 0.5, 8.0
 # httpx's names for what goes wrong before a request has left.
 NOT_SENT = {
     "ConnectError",
@@ -98,7 +94,7 @@ class Retrier:
         if self._has_met_stale and is_connection_error and self._tracker.was_stale():
             wait = 0.0  # the next attempt opens a new connection
         elif retry_after is None:
-            wait = min(FIRST_WAIT * 2**self._made, LONGEST_WAIT) * random.uniform(0.75, 1)
+            wait = longest_pause(self._made) * random.uniform(SHORTEST_SHARE, 1)
         else:
             wait = retry_after
         if wait >= self._budget.due - self._budget.clock():
@@ -138,19 +134,3 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 def _retry_after(error: openai.APIError) -> float | None:
     return retry_after(error.response.headers) if isinstance(error, openai.APIStatusError) else None
-
-
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds that a server asks to wait; None: it does not ask.
-
-    That is `Retry-After-Ms`, or `Retry-After` in seconds or as a date.
-    """
-    for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
-        try:
-            wait = float(headers.get(name, "")) / unit
-        except ValueError:
-            continue
-        return wait if wait > 0 else None
-    date = parsedate_tz(headers.get("retry-after", ""))
-    wait = 0.0 if date is None else mktime_tz(date) - time.time()
-    return wait if wait > 0 else None

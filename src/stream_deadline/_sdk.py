@@ -9,7 +9,7 @@ from typing import Any
 
 from stream_deadline._budget import Budget
 from stream_deadline._errors import StreamDeadlineExceeded
-from stream_deadline._retry import FIRST_WAIT, LONGEST_WAIT, retry_after
+from stream_deadline._pauses import SHORTEST_SHARE, longest_pause, retry_after
 
 # The errors that these SDKs let through as they are. They turn any other error of a transport into
 # a connection error, and send the request again (openai 2.54 and anthropic 2.14).
@@ -75,7 +75,7 @@ def forbid_late_retry(request: Any, response: Any, budget: Budget) -> None:
     wait = retry_after(response.headers)
     if wait is None:
         made = int(attempt) if attempt.isdecimal() else 0
-        wait = 0.75 * min(FIRST_WAIT * 2**made, LONGEST_WAIT)
+        wait = SHORTEST_SHARE * longest_pause(made)
     if wait >= budget.total_at - budget.clock():
         response.headers["x-should-retry"] = "false"
 

@@ -54,20 +54,29 @@ class _Transport:
             idle_timeout: likewise.
 
         Raises:
-            ValueError: a bound is not a positive number of seconds, or could never act.
+            ValueError: a bound is not a positive number of seconds, or could never act; or the
+                transport is synchronous and speaks HTTP/2.
         """
+        is_multiplexed = getattr(_network.pool_under(inner), "_http2", False)
+        if self._blocking and is_multiplexed:
+            raise ValueError(
+                "This synchronous client speaks HTTP/2 (http2=True), where requests share a "
+                "connection and none of them can be ended without the others. Make it with "
+                "http2=False, or use an asynchronous client."
+            )
         self.inner = inner
         self._whole = Bounds(timeout)  # the parts are for streams only
         self._bounds = Bounds(timeout, first_chunk_timeout, idle_timeout)
         self._has_parts = first_chunk_timeout is not None or idle_timeout is not None
-        self._tracked = _network.track_transport(inner, current_tracker, blocking=self._blocking)
+        tracked = _network.track_transport(inner, current_tracker, blocking=self._blocking)
+        self._traces = is_multiplexed or not tracked
 
     def __getattr__(self, name: str) -> Any:
         if name == "inner":  # a copy asks for it before it has one
             raise AttributeError(name)
         return getattr(self.inner, name)
 
-    def _begin(self, request: Any, clock: Any) -> "_Call | None":
+    def _begin(self, request: Any, clock: Any, *, blocking: bool) -> "_Call | None":
         """Return the call that a request is; None: nothing bounds it."""
         budget = budget_of_first_attempt(request)
         if budget is None:
@@ -76,7 +85,7 @@ class _Transport:
             note_first_attempt(request, budget)
         if budget.due == NEVER and current_group() is None:
             return None
-        return _Call(self, request, budget)
+        return _Call(self, request, budget, blocking=blocking)
 
 
 class _Call:
@@ -89,26 +98,32 @@ class _Call:
         is_given_up: whether the client has stopped waiting for the response.
     """
 
-    def __init__(self, transport: _Transport, request: Any, budget: Budget) -> None:
+    def __init__(
+        self, transport: _Transport, request: Any, budget: Budget, *, blocking: bool
+    ) -> None:
         self.budget = budget
         self.response: Any = None
         self.is_given_up = False
         # A `ChatVllm` whose client has bounds of its own tracks the connection already.
-        self.tracker = current_tracker() or ConnectionTracker(budget, blocking=transport._blocking)
+        self.tracker = current_tracker() or ConnectionTracker(budget, blocking=blocking)
         self._transport = transport
         self._request = request
 
     def send(self) -> Iterator[Any]:
         """Yield the response, once."""
-        self.tracker.sending(self._request, trace=not self._transport._tracked)
+        self.tracker.sending(self._request, trace=self._transport._traces)
         self.response = self._transport.inner.handle_request(self._request)
         self.tracker.receiving(self.response)
         yield self.response
 
     async def send_async(self) -> AsyncIterator[Any]:
         """Yield the response, once."""
-        self.tracker.sending(self._request, trace=not self._transport._tracked)
-        response = await self._transport.inner.handle_async_request(self._request)
+        self.tracker.sending(self._request, trace=self._transport._traces)
+        try:
+            response = await self._transport.inner.handle_async_request(self._request)
+        except BaseException:
+            await self.tracker.reset_stream()
+            raise
         if self.is_given_up:  # it came although it had been cancelled
             await response.aclose()
             return
@@ -144,7 +159,7 @@ class DeadlineTransport(_Transport):
         Raises:
             StreamDeadlineExceeded: a bound is reached before the response begins.
         """
-        call = self._begin(request, time.monotonic)
+        call = self._begin(request, time.monotonic, blocking=True)
         if call is None:
             return self.inner.handle_request(request)
         tracker = call.tracker
@@ -191,7 +206,7 @@ class AsyncDeadlineTransport(_Transport):
         Raises:
             StreamDeadlineExceeded: a bound is reached before the response begins.
         """
-        call = self._begin(request, clock_of(asyncio.get_running_loop()))
+        call = self._begin(request, clock_of(asyncio.get_running_loop()), blocking=False)
         if call is None:
             return await self.inner.handle_async_request(request)
         tracker = call.tracker
@@ -210,3 +225,28 @@ class AsyncDeadlineTransport(_Transport):
         forbid_late_retry(request, response, call.budget)
         bound_async_body(response, call.budget, tracker)
         return response
+
+
+class EitherDeadlineTransport(DeadlineTransport, AsyncDeadlineTransport):
+    """Bounds each request of a transport that serves both kinds of client, as mocks do."""
+
+
+def wrap(transport: Any, *bounds: float | None) -> Any:
+    """Return a bounded transport around another, in place of the bounds it may have already.
+
+    Args:
+        transport: of httpx or httpx2, or what looks like one.
+        bounds: the whole, the first chunk and the idle time; see `bounded_client`.
+
+    Raises:
+        TypeError: it is no transport.
+    """
+    inner = transport.inner if isinstance(transport, _Transport) else transport
+    blocking, waiting = hasattr(inner, "handle_request"), hasattr(inner, "handle_async_request")
+    if not (blocking or waiting):
+        raise TypeError(f"A {type(inner).__name__} is no transport of httpx or httpx2.")
+    kind: Any = EitherDeadlineTransport
+    if not (blocking and waiting):
+        kind = DeadlineTransport if blocking else AsyncDeadlineTransport
+    timeout, first_chunk_timeout, idle_timeout = bounds
+    return kind(inner, timeout, first_chunk_timeout=first_chunk_timeout, idle_timeout=idle_timeout)

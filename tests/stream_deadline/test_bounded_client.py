@@ -495,6 +495,53 @@ class TestClients:
 
         asyncio.run(play())
 
+    @pytest.mark.parametrize("family", FAMILIES)
+    def test_a_mock_transport_serves_both_kinds_of_client_in_time(self, family: str) -> None:
+        def endless() -> Iterator[bytes]:
+            while True:
+                time.sleep(0.01)
+                yield b"data: 1\n\n"
+
+        mock = FAMILIES[family].MockTransport(
+            lambda _: FAMILIES[family].Response(200, content=endless())
+        )
+        http = bounded_client(FAMILIES[family].Client(transport=mock), timeout=0.2)
+        with pytest.raises(StreamDeadlineExceeded):
+            http.get("http://x/")
+
+    @pytest.mark.parametrize("family", FAMILIES)
+    def test_a_transport_around_a_pool_can_be_cut_before_the_headers(
+        self, family: str, server: FakeVllm
+    ) -> None:
+        """A user's own transport, such as one that signs requests, keeps the pool's connections."""
+        library = FAMILIES[family]
+
+        class Signed(library.BaseTransport):  # type: ignore[misc, name-defined]
+            def __init__(self) -> None:
+                self.under = library.HTTPTransport()
+
+            def handle_request(self, request: Any) -> Any:
+                request.headers["x-signature"] = "1"
+                return self.under.handle_request(request)
+
+        name = uuid.uuid4().hex
+        http = bounded_client(library.Client(transport=Signed(), timeout=60), timeout=0.5)
+        url = f"{server.base_url}/chat/completions"
+        http.get(f"{server.base_url}/models")
+        started = time.monotonic()
+        with pytest.raises(StreamDeadlineExceeded):
+            http.post(
+                url,
+                json=body(server, True),
+                headers=headers(name, "trickle_headers:every=0.05"),
+            )
+        assert time.monotonic() - started < 0.5 + LATEST
+        assert freed(server, name).end == "client left"
+
+    def test_what_is_no_transport_is_refused_in_one_sentence(self) -> None:
+        with pytest.raises(TypeError, match="A Client is no transport"):
+            bounded_transport(cast(Any, httpx2.Client()), timeout=1)
+
     def test_the_transport_alone_is_a_public_way(self, server: FakeVllm) -> None:
         transport = bounded_transport(httpx.HTTPTransport(), timeout=0.3)
         with httpx.Client(transport=transport) as http, pytest.raises(StreamDeadlineExceeded):
