@@ -62,8 +62,8 @@ def generated(rows: Rows, watch: Watch, alt: str) -> str:
     parts = [
         f"![{alt}]({Path(PICTURE).name})",
         f"Played {played}, T = {watch.timeout:g} s, each cell watched for {watch.length:g} s. "
-        f"Cells that hold: {counts}. {twice} were a little late at first, as on a busy machine, and "
-        "were played once more.",
+        f"Cells that hold: {counts}. {twice} were a little late at first, as on a busy machine, "
+        "and were played once more.",
         markdown(table(rows, watch.timeout)),
         "## What a framework's own deadline leaves open",
         markdown([["framework", "setting", "open", "shown by"], *_open(rows, watch.timeout)]),

@@ -1,6 +1,7 @@
 """A cell holds if the call ended, the server was free, and there was one generation."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -11,8 +12,8 @@ T = 1.5
 GOOD = Outcome(ended=1.51, chain=("StreamDeadlineExceeded",), ours=True, requests=1, freed=1.52)
 
 
-def mark(scenario: str = "endless", **changes: object) -> Mark:
-    return judge(replace(GOOD, **changes), scenario, T).mark  # type: ignore[arg-type]
+def mark(scenario: str = "endless", **changes: Any) -> Mark:
+    return judge(replace(GOOD, **changes), scenario, T).mark
 
 
 def test_what_ends_on_time_with_one_generation_and_a_free_server_holds() -> None:
@@ -33,7 +34,7 @@ def test_what_ends_on_time_with_one_generation_and_a_free_server_holds() -> None
     ],
     ids=lambda each: str(each),
 )
-def test_each_way_not_to_hold_has_its_mark(changes: dict[str, object], expected: Mark) -> None:
+def test_each_way_not_to_hold_has_its_mark(changes: dict[str, Any], expected: Mark) -> None:
     assert mark(**changes) is expected
 
 

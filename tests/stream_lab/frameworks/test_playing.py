@@ -18,7 +18,7 @@ from stream_lab.frameworks.playing import Watch
 from stream_lab.frameworks.registry import PLAYERS, Framework, registry
 from stream_lab.frameworks.servers import Babbler, Pool, play, requests
 
-WATCH = Watch(timeout=1.0, length=3.5, pause=3.0)
+WATCH = Watch(timeout=1.0, length=3.0, pause=2.8)
 WIDE = 1.2
 HERE = ["httpx", "openai-sdk-async", "anthropic-sdk", "langchain"]
 SCENARIOS = ["endless", "stall", "suspended"]
@@ -58,7 +58,7 @@ def played(pool: Pool) -> dict[tuple[str, str], dict[str, Outcome]]:
         framework = with_this_library(registry().frameworks[cell[0]])
         return playing.play(framework, cell[1], SCENARIOS, here(framework), pool, WATCH)
 
-    with ThreadPoolExecutor(2) as threads:
+    with ThreadPoolExecutor(4) as threads:
         return dict(zip(cells, threads.map(one, cells), strict=True))
 
 
@@ -106,7 +106,8 @@ def test_the_scripted_server_notes_that_its_client_left() -> None:
             httpx2.Client(trust_env=False) as http,
             http.stream("POST", f"{server.root}/v2/chat", json={}) as answer,
         ):
-            assert next(answer.iter_lines()) == "event: message-start"
+            lines = answer.iter_lines()  # kept, since its end would close the response
+            assert next(lines) == "event: message-start"
             assert requests(server)[0]["slot_freed"] is None
         time.sleep(0.3)
         assert requests(server)[0]["slot_freed"] is not None
@@ -146,7 +147,7 @@ def test_a_cell_that_was_a_little_late_is_played_once_more(
 
 class TestEnvironment:
     def test_no_node_is_one_sentence(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(environments.shutil, "which", lambda name: None)
+        monkeypatch.setattr("shutil.which", lambda name: None)
         with pytest.raises(NoNode, match="need Node"):
             environments._program("node")
 

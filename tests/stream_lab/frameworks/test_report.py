@@ -105,12 +105,12 @@ def test_results_survive_a_file_and_a_newer_row_replaces_an_older_one(tmp_path: 
 
 def test_the_page_keeps_its_prose_and_gets_new_tables(tmp_path: Path) -> None:
     (tmp_path / "docs").mkdir()
-    (tmp_path / page.PAGE).write_text(f"before\n{page.BEGIN}\nold\n{page.END}\nafter\n", "utf-8")
+    (tmp_path / page.PAGE).write_text(f"before\n{page.BEGIN}\nstale\n{page.END}\nafter\n", "utf-8")
     page.record(tmp_path, {"httpx": row("httpx", timeout=RUNS)}, Watch())
     text = (tmp_path / page.PAGE).read_text(encoding="utf-8")
     assert text.startswith("before\n")
     assert text.endswith("after\n")
-    assert "old" not in text
+    assert "stale" not in text
     assert "| httpx, no SDK | httpx.Client(timeout=T) | ✘ runs on |" in text
     assert "httpx 1.2" in text
     assert (tmp_path / page.PICTURE).stat().st_size > 1000

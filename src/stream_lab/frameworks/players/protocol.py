@@ -22,7 +22,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import AsyncIterable, Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -80,13 +80,13 @@ class Cell:
         """Whether the caller holds a `deadline` around its call."""
         return self.setting.startswith("deadline")
 
-    def budget(self) -> AbstractContextManager[Any]:
-        """Return what the caller holds around its call."""
+    def budget(self) -> Any:
+        """Return what the caller holds around its call: a context manager of both kinds."""
         if not self.has_budget:
             return nullcontext()
         from stream_deadline import deadline
 
-        return deadline(self.timeout)
+        return deadline(self.timeout, cancel=self.setting == "deadline-cancel")
 
 
 @dataclass
@@ -232,7 +232,7 @@ def _run_async(
         start.wait()
         note.started = time.monotonic()
         try:
-            with note.cell.budget():
+            async with note.cell.budget():
                 await consume(ask, note, pause if note.cell.scenario == SUSPENDED else 0.0)
         except BaseException as error:
             note.chain, note.ours = _chain(error)
