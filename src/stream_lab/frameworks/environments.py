@@ -126,7 +126,7 @@ def _make_python(framework: Framework, folder: Path) -> dict[str, str]:
 def _make_node(framework: Framework, folder: Path) -> dict[str, str]:
     npm = _program("npm")
     (folder / "package.json").write_text('{"private": true}', encoding="utf-8")
-    _run([npm, "install", "--silent", "--no-package-lock", *framework.packages], folder)
+    _run([npm, "install", "--loglevel=error", "--no-package-lock", *framework.packages], folder)
     versions = {}
     for name in framework.packages:
         described = (folder / "node_modules" / name / "package.json").read_text(encoding="utf-8")
