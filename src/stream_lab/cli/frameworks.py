@@ -21,7 +21,7 @@ def frameworks(
 ) -> None:
     """Play frameworks against a babbling server, with their own time-outs and with the library.
 
-    Each framework gets an environment of its own in the cache: 4 GB, and a quarter of an hour the
+    Each framework gets an environment of its own in the cache: 2 GB, and a quarter of an hour the
     first time.
 
     Exit status: 0 if every cell with the library holds, or is known not to hold as it does; 1 if

@@ -1,6 +1,6 @@
-"""A scripted server for the APIs that the fake does not speak; it needs only Python itself.
+"""A scripted server for the APIs that the fake does not speak.
 
-It prints its address, serves until its standard input closes, and takes the fake's own commands:
+It needs only Python itself, so that it starts fast. It prints its address, serves until its standard input closes, and takes the fake's own commands:
 `PUT /scenario`, `GET /ledger` and `DELETE /ledger`. The path of a request selects its dialect.
 """
 

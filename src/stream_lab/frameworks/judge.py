@@ -1,4 +1,4 @@
-"""Judge the outcome of a cell: did the call end on time, and was the server free?"""
+"""Judge a cell: did the call end on time, and was the server free?"""
 
 from dataclasses import dataclass
 from enum import StrEnum

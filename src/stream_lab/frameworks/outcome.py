@@ -6,7 +6,9 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a player and its server saw of one call. Times are seconds since the call began.
+    """What a player and its server saw of one call.
+
+    Times are seconds since the call began.
 
     Attributes:
         ended: when the caller's call ended. None: it was still running when the watch ended.

@@ -9,7 +9,15 @@ from stream_lab.frameworks import results
 from stream_lab.frameworks.picture import draw
 from stream_lab.frameworks.playing import Watch
 from stream_lab.frameworks.registry import registry
-from stream_lab.frameworks.report import NAMES, Rows, cells, markdown, summary, table
+from stream_lab.frameworks.report import (
+    NAMES,
+    Rows,
+    by_scenario,
+    cells,
+    markdown,
+    summary,
+    table,
+)
 from stream_lab.frameworks.survey import Row
 
 PAGE, PICTURE = "docs/frameworks.md", "docs/frameworks.png"
@@ -64,6 +72,8 @@ def generated(rows: Rows, watch: Watch, alt: str) -> str:
         f"Played {played}, T = {watch.timeout:g} s, each cell watched for {watch.length:g} s. "
         f"Cells that hold: {counts}. {twice} were a little late at first, as on a busy machine, "
         "and were played once more.",
+        markdown(by_scenario(rows, watch.timeout)),
+        "## Every cell",
         markdown(table(rows, watch.timeout)),
         "## What a framework's own deadline leaves open",
         markdown([["framework", "setting", "open", "shown by"], *_open(rows, watch.timeout)]),

@@ -1,4 +1,4 @@
-"""Play a setting of a framework: run its player against servers, and read what both saw."""
+"""Play a setting: run a player against servers, and read what both saw."""
 
 import json
 import os

@@ -10,7 +10,11 @@ from stream_lab.frameworks.survey import Row
 
 Rows = Mapping[str, Row]
 MADE_FOR = "–"
-NAMES = {"natural": "its time-out", "own": "its total deadline", "library": "stream-deadline"}
+NAMES = {
+    "natural": "usual time-outs",
+    "own": "total deadlines of their own",
+    "library": "stream-deadline",
+}
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class Judged:
 
     @property
     def complaint(self) -> str:
-        """Return what is wrong with a cell of the library; empty: it is as it should be."""
+        """Return what is wrong with a cell of the library; empty: nothing is."""
         if self.known is None:
             return "" if self.verdict.holds else f"does not hold: {self.verdict.words}"
         if self.verdict.mark is self.known.mark:
@@ -84,6 +88,18 @@ def summary(rows: Rows, timeout: float) -> dict[str, tuple[int, int]]:
         found = [each.verdict.holds for each in cells(rows, timeout, kind)]
         counts[kind] = (sum(found), len(found))
     return counts
+
+
+def by_scenario(rows: Rows, timeout: float) -> list[list[str]]:
+    """Return a table of how many cells hold, for each scenario and kind of setting."""
+    lines = [["scenario", *NAMES.values()]]
+    for name, scenario in registry().scenarios.items():
+        counts = []
+        for kind in NAMES:
+            found = [each for each in cells(rows, timeout, kind) if each.scenario == name]
+            counts.append(f"{sum(each.verdict.holds for each in found)} of {len(found)}")
+        lines.append([scenario.title, *counts])
+    return lines
 
 
 def table(rows: Rows, timeout: float) -> list[list[str]]:

@@ -1,4 +1,4 @@
-"""Servers that misbehave, a fresh one for each cell that is played at the same time."""
+"""Servers that misbehave, one for each cell that is being played."""
 
 import json
 import subprocess

@@ -116,7 +116,7 @@ def survey(
 def _repeated(
     framework: Framework, setting: str, place: Environment, pool: Pool, watch: Watch
 ) -> dict[str, Outcome]:
-    """Play a setting; play once more what may have been late because the machine was busy."""
+    """Play a setting, and once more what a busy machine may have made late."""
     scenarios = [each for each in registry().scenarios if each not in framework.without]
     outcomes = play(framework, setting, scenarios, place, pool, watch)
     limit = framework.settings[setting].timeout or watch.timeout
@@ -134,7 +134,7 @@ def _repeated(
 
 
 def _spoilt(outcome: Outcome, scenario: str, timeout: float) -> float | None:
-    """Return by how many seconds a cell was late, if by little; None: it was not."""
+    """Return how late a cell was in seconds, if it was a little late."""
     if judge(outcome, scenario, timeout).mark not in (Mark.LATE, Mark.BUSY):
         return None
     latest = max(outcome.freed or 0.0, outcome.ended or 0.0 if scenario != "suspended" else 0.0)

@@ -6,9 +6,7 @@ from protocol import KEY, MODEL, QUESTION, Ask, Cell, play
 
 
 async def prepare(cell: Cell) -> Ask:
-    settings = {"stream_chunk_timeout": cell.timeout if cell.setting == "chunk" else None}
-    if cell.setting == "timeout":
-        settings = {}
+    settings = {"stream_chunk_timeout": cell.timeout} if cell.setting == "chunk" else {}
     model = ChatOpenAI(
         model=MODEL,
         base_url=cell.base_url,

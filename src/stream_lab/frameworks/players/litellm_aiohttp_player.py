@@ -1,4 +1,4 @@
-"""LiteLLM's SDK, asynchronous: a stream of a chat by way of aiohttp, which no transport bounds."""
+"""LiteLLM's SDK on aiohttp, which no transport bounds: a stream of a chat."""
 
 import litellm
 from protocol import KEY, MESSAGES, MODEL, Ask, Cell, play

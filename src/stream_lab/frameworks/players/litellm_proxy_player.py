@@ -1,4 +1,7 @@
-"""The LiteLLM proxy: a stream through it with OpenAI's SDK. Each cell is a model of the proxy."""
+"""The LiteLLM proxy: a stream through it with OpenAI's SDK.
+
+Each cell is a model of the proxy.
+"""
 
 import json
 import socket

@@ -1,6 +1,7 @@
-"""Play the cells of one setting and print a line for each: the part that all players share.
+"""Play the cells of one setting, and print a line for each.
 
-A player runs in the environment of its framework, as `python PLAYER JSON`. It calls `play` with a
+All players share this module. A player runs in the environment of its framework, as
+`python PLAYER JSON`. It calls `play` with a
 function that prepares a cell: that makes a client, and returns what asks one question with it.
 
     def prepare(cell: Cell) -> Ask:
@@ -244,7 +245,7 @@ def _run_async(
 
 
 def _chain(error: BaseException) -> tuple[list[str], bool]:
-    """Return the names of an exception and its causes, and whether ours is one of them."""
+    """Return the classes of an error and its causes, and whether ours is among them."""
     ours = getattr(sys.modules.get("stream_deadline"), "StreamDeadlineExceeded", ())
     found: list[BaseException] = []
     waiting = [error]
