@@ -1,7 +1,8 @@
 """A scripted server for the APIs that the fake does not speak.
 
-It needs only Python itself, so that it starts fast. It prints its address, serves until its standard input closes, and takes the fake's own commands:
-`PUT /scenario`, `GET /ledger` and `DELETE /ledger`. The path of a request selects its dialect.
+It needs only Python itself, so that it starts fast. It prints its address, serves until its
+standard input closes, and takes the fake's own commands: `PUT /scenario`, `GET /ledger` and
+`DELETE /ledger`. The path of a request selects its dialect.
 """
 
 import asyncio

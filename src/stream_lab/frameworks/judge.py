@@ -1,4 +1,4 @@
-"""Judge a cell: did the call end on time, and was the server free?"""
+"""Judge whether a call ended on time, and whether its server was free."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -60,6 +60,8 @@ def judge(outcome: Outcome, scenario: str, timeout: float, slack: float = SLACK)
     silent = ended is not None and not outcome.chain
     if outcome.unplayed:
         return Verdict(Mark.UNPLAYED, outcome.unplayed)
+    if scenario == SUSPENDED and not outcome.chunks:
+        return Verdict(Mark.EARLY, "no chunk came, so no consumer was suspended", silent)
     if first is not None and first < timeout - EARLIEST:
         return Verdict(Mark.EARLY, f"{first:.2f} s, {_ending(outcome)}", silent)
     if outcome.requests != 1:

@@ -62,6 +62,8 @@ def cells(rows: Rows, timeout: float, kind: str | None = None) -> Iterator[Judge
             if kind not in (None, setting.kind):
                 continue
             for scenario, outcome in row.played.get(key, {}).items():
+                if scenario in framework.without:
+                    continue  # played before the registry said so
                 verdict = judge(outcome, scenario, setting.timeout or timeout)
                 yield Judged(name, key, scenario, outcome, verdict, setting.known.get(scenario))
 

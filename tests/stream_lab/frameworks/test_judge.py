@@ -9,7 +9,9 @@ from stream_lab.frameworks.judge import SLACK, Mark, judge
 from stream_lab.frameworks.outcome import Outcome
 
 T = 1.5
-GOOD = Outcome(ended=1.51, chain=("StreamDeadlineExceeded",), ours=True, requests=1, freed=1.52)
+GOOD = Outcome(
+    ended=1.51, chain=("StreamDeadlineExceeded",), ours=True, chunks=9, requests=1, freed=1.52
+)
 
 
 def mark(scenario: str = "endless", **changes: Any) -> Mark:
@@ -46,6 +48,11 @@ def test_a_consumer_that_does_not_pull_may_end_late_if_its_server_is_free() -> N
 
 def test_a_server_that_is_free_before_the_time_of_a_suspended_consumer_shows_nothing() -> None:
     assert mark("suspended", ended=4.02, freed=0.3) is Mark.EARLY
+
+
+def test_a_consumer_that_got_no_chunk_was_not_suspended() -> None:
+    assert mark("suspended", chunks=0) is Mark.EARLY
+    assert mark("endless", chunks=0) is Mark.HOLDS
 
 
 def test_an_end_without_an_error_is_told_apart() -> None:

@@ -13,9 +13,11 @@ from stream_lab.frameworks.registry import Known, Setting, registry
 from stream_lab.frameworks.survey import Row
 
 T = 1.5
-GOOD = Outcome(ended=1.5, chain=("StreamDeadlineExceeded",), ours=True, requests=1, freed=1.5)
+GOOD = Outcome(
+    ended=1.5, chain=("StreamDeadlineExceeded",), ours=True, chunks=9, requests=1, freed=1.5
+)
 RUNS = Outcome(requests=1, chunks=400)
-AGAIN = Outcome(ended=5.9, chain=("APITimeoutError",), requests=3)
+AGAIN = Outcome(ended=5.9, chain=("APITimeoutError",), chunks=9, requests=3)
 
 
 def row(name: str, **found: Outcome) -> Row:
@@ -85,7 +87,7 @@ def test_a_setting_may_have_a_deadline_of_its_own(monkeypatch: pytest.MonkeyPatc
     setting = Setting(title="x", kind="library", timeout=2.0)
     changed = framework.model_copy(update={"settings": {"deadline": setting}})
     monkeypatch.setitem(registry().frameworks, "httpx", changed)
-    late = Outcome(ended=2.05, chain=("X",), requests=1, freed=2.05)
+    late = Outcome(ended=2.05, chain=("X",), chunks=9, requests=1, freed=2.05)
     assert report.complaints({"httpx": row("httpx", deadline=late)}, T) == []
 
 

@@ -1,4 +1,4 @@
-"""instructor: a structured answer, as far as it has come."""
+"""instructor: the parts of a structured answer, which it collects before it returns them."""
 
 import instructor
 from openai import OpenAI
@@ -7,12 +7,12 @@ from pydantic import BaseModel
 
 
 class Answer(BaseModel):
-    text: str | None = None  # the fake does not say what is asked of it
+    text: str = ""
 
 
 def prepare(cell: Cell) -> Ask:
     client = OpenAI(base_url=cell.base_url, api_key=KEY, timeout=cell.natural())
-    structured = instructor.from_openai(cell.bounded(client), mode=instructor.Mode.JSON)
+    structured = instructor.from_openai(cell.bounded(client), mode=instructor.Mode.JSON_SCHEMA)
     return lambda: structured.create_partial(response_model=Answer, model=MODEL, messages=MESSAGES)
 
 

@@ -1,8 +1,8 @@
 """Play the cells of one setting, and print a line for each.
 
-All players share this module. A player runs in the environment of its framework, as
-`python PLAYER JSON`. It calls `play` with a
-function that prepares a cell: that makes a client, and returns what asks one question with it.
+All players share this module. A player runs in the environment of its framework, as `python PLAYER
+JSON`. It calls `play` with a function that prepares a cell: that makes a client, and returns what
+asks one question with it.
 
     def prepare(cell: Cell) -> Ask:
         client = cell.bounded(OpenAI(base_url=cell.base_url, api_key=KEY, timeout=cell.natural()))
