@@ -44,10 +44,10 @@ def main() -> None:
                 f"- {stack.name}: {stack.cause} {stack.layer}, found {diagnosis.cause} "
                 f"{diagnosis.layer}: {diagnosis.evidence}"
             )
-    print("| is | found | times |\n|---|---|---|")
-    for (is_, was), times in sorted(found.items()):
-        print(f"| {is_} | {was} | {times} |")
-    print(f"\n{right} of {len(chosen)} right, cause and layer.", *wrong, sep="\n")
+    print("| fault | diagnosis | stacks |\n|---|---|---|")
+    for (fault, diagnosed), stacks in sorted(found.items()):
+        print(f"| {fault} | {diagnosed} | {stacks} |")
+    print(f"\n{right} of {len(chosen)} are right in cause and layer.", *wrong, sep="\n")
     sys.exit(0 if right == len(chosen) else 1)
 
 

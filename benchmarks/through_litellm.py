@@ -106,8 +106,8 @@ def _freed(fake: Fake, since: float) -> str:
 def main() -> None:
     console = Console(stderr=True)
     print(
-        "| who is told | a stream ends after | the server | a whole answer ends after | the server "
-        "|\n|---|---|---|---|---|"
+        "| where the limit is set | a stream ends after | the server | a whole answer ends after "
+        "| the server |\n|---|---|---|---|---|"
     )
     for way in WAYS:
         cells = []

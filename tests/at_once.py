@@ -12,7 +12,7 @@ JOBS = 24
 
 
 def at_once(test: Callable[..., None]) -> Callable[..., None]:
-    """Play all selected cases of a test in threads, together with the first; each fails by itself.
+    """Play all selected cases of a test in threads; each fails by itself.
 
     For tests whose other arguments are fixtures of a module or a session. Such a test must not
     depend on what the others do at the same time, and its bounds should be wide: this makes the

@@ -62,7 +62,7 @@ def ledger(client: httpx2.Client, endpoint: Endpoint | Fake) -> list[dict[str, A
 
 
 def wait(condition: Callable[[], object], seconds: float = 30.0) -> None:
-    """Wait until it holds, at most so many seconds."""
+    """Wait until it holds, at most N seconds."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not come to pass"

@@ -1,4 +1,4 @@
-"""How late a plain sleep is: what a machine does to a measurement that runs beside it."""
+"""Measure how late a plain sleep is, as a sign of a busy machine."""
 
 import threading
 import time
@@ -9,7 +9,7 @@ STOOD_STILL = 0.15  # seconds that a sleep is late, from which on a measurement 
 
 
 class PlainSleep:
-    """Sleeps in a thread of its own, a little at a time, and notes how late it wakes up.
+    """Sleeps in a thread, a little at a time, and records how late it wakes.
 
     Attributes:
         late: seconds that it has been late, at most.

@@ -1,4 +1,4 @@
-"""The house keeps its promises: pins agree, no registry is named, names that others rely on are there."""
+"""The rules of the project hold: pins agree, no registry is named, public commands exist."""
 
 import ast
 import os
@@ -146,13 +146,13 @@ def test_no_file_names_a_package_registry_or_a_path_of_this_machine() -> None:
         assert not registry.search(path.read_bytes()), path
 
 
-def test_no_lock_with_addresses() -> None:
+def test_no_lock_has_addresses() -> None:
     assert not [
         path for path in tracked() if path.name in ("uv.lock", "package-lock.json", "poetry.lock")
     ]
 
 
-def test_the_targets_and_commands_that_others_rely_on_are_there() -> None:
+def test_the_public_targets_and_commands_exist() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
     assert {"setup", "run", "test", "lab", "real-vllm"} <= targets
@@ -192,7 +192,7 @@ def test_an_environment_of_another_python_is_one_clear_sentence(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("name", ["BASE_URL", "MODEL", "TIMEOUT", "RUNS"])
-def test_what_a_reader_sets_reaches_the_command_as_it_is(name: str, tmp_path: Path) -> None:
+def test_a_setting_of_the_reader_reaches_the_command_unchanged(name: str, tmp_path: Path) -> None:
     odd = "a 'b' \"c\" $(touch here) `touch there` $HOME; touch elsewhere"
     make = ["make", "--no-print-directory", "run", "PARTS=no", f"{name}={odd}", f"BIN={tmp_path}"]
     shown = tmp_path / "stream-lab"
@@ -204,7 +204,7 @@ def test_what_a_reader_sets_reaches_the_command_as_it_is(name: str, tmp_path: Pa
     assert not [path for path in ("here", "there", "elsewhere") if (ROOT / path).exists()]
 
 
-def test_ci_runs_what_a_reader_runs() -> None:
+def test_ci_runs_make_test() -> None:
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert "make test" in script
 
@@ -245,7 +245,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("plots/__init__.py", "stream_lab.processes.ports"),
     ],
 )
-def test_an_arrow_against_the_floor_plan_is_caught(copy: Path, file: str, arrow: str) -> None:
+def test_an_import_against_the_layers_is_reported(copy: Path, file: str, arrow: str) -> None:
     planted = copy / "src" / "stream_lab" / file
     before = planted.read_text(encoding="utf-8")
     planted.write_text(f"{before}\nimport {arrow}\n", encoding="utf-8")
@@ -258,7 +258,7 @@ def test_an_arrow_against_the_floor_plan_is_caught(copy: Path, file: str, arrow:
     assert arrow in done.stdout
 
 
-def test_a_room_that_the_floor_plan_does_not_have_is_caught(copy: Path) -> None:
+def test_a_room_that_the_layers_do_not_have_is_reported(copy: Path) -> None:
     room = copy / "src" / "stream_lab" / "attic.py"
     room.write_text("", encoding="utf-8")
     try:
@@ -269,6 +269,6 @@ def test_a_room_that_the_floor_plan_does_not_have_is_caught(copy: Path) -> None:
     assert "attic" in done.stdout
 
 
-def test_the_tree_itself_has_no_such_arrow(copy: Path) -> None:
+def test_the_tree_itself_has_no_such_import(copy: Path) -> None:
     done = arrows(copy)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -18,6 +18,7 @@ from stream_deadline._bounded_client import bounded_client, bounded_transport
 from stream_deadline._bounded_sync import BoundedIterator, bounded_sync
 from stream_deadline._deadline import Deadline, deadline, no_deadline
 from stream_deadline._errors import AnswerCutShort, StreamDeadlineExceeded
+from stream_deadline._expiry import Expiry, on_expired, prometheus_counter, remove_hook
 from stream_deadline._headers import (
     deadline_headers,
     propagate_deadline,
@@ -25,7 +26,9 @@ from stream_deadline._headers import (
 )
 
 if TYPE_CHECKING:
+    from stream_deadline._bounded_model import bounded_model
     from stream_deadline._chat_vllm import ChatVllm
+    from stream_deadline._deadline_mixin import DeadlineMixin
 
 __version__ = "0.1.0"
 
@@ -35,20 +38,30 @@ __all__ = [
     "BoundedStream",
     "ChatVllm",
     "Deadline",
+    "DeadlineMixin",
+    "Expiry",
     "StreamDeadlineExceeded",
     "bounded",
     "bounded_client",
+    "bounded_model",
     "bounded_sync",
     "bounded_transport",
     "deadline",
     "deadline_headers",
     "no_deadline",
+    "on_expired",
+    "prometheus_counter",
     "propagate_deadline",
     "propagate_deadline_async",
+    "remove_hook",
 ]
 
 # Loaded when first used: LangChain takes seconds, and other clients do not need it.
-_WITH_LANGCHAIN = {"ChatVllm": "_chat_vllm"}
+_WITH_LANGCHAIN = {
+    "ChatVllm": "_chat_vllm",
+    "DeadlineMixin": "_deadline_mixin",
+    "bounded_model": "_bounded_model",
+}
 _RENAMED = {
     "pass_deadline_on": "propagate_deadline",
     "apass_deadline_on": "propagate_deadline_async",
@@ -56,7 +69,7 @@ _RENAMED = {
 
 
 def __getattr__(name: str) -> Any:
-    """Return what needs LangChain; or what is asked for by its old name, for one version."""
+    """Return a name that needs LangChain, or an old name, for one version."""
     if name in _WITH_LANGCHAIN:
         thing = getattr(import_module(f"stream_deadline.{_WITH_LANGCHAIN[name]}"), name)
         globals()[name] = thing

@@ -85,7 +85,7 @@ class Outbox:
 
     @property
     def has_begun(self) -> bool:
-        """Whether the server has been told the status."""
+        """Whether the server has the status."""
         return self.stage is not SILENT and self.start is None
 
     @property

@@ -50,7 +50,6 @@ class _Body:
         self._budget = budget
         self._tracker = tracker
         self._watches = budget.watches_chunks
-        self._chunks = 0
         self._is_over = False
         self._handed_over = budget.clock()
         self._alarm = Alarm(budget, self._interrupt)
@@ -59,7 +58,7 @@ class _Body:
         self._tracker.cut(in_use)
 
     def _before(self) -> StreamDeadlineExceeded | None:
-        """Return the error to raise in place of a wait for the server; None: there is time left."""
+        """Return the error to raise before a wait. None: there is time left."""
         self._alarm.waiting = True
         if self._alarm.fired():
             return self._expired()
@@ -69,13 +68,13 @@ class _Body:
         return None
 
     def _after(self, data: bytes) -> StreamDeadlineExceeded | None:
-        """Return the error to raise in place of data that came too late; None: it came in time."""
+        """Return the error to raise for late data. None: it came in time."""
         budget = self._budget
         self._alarm.waiting = False
         self._handed_over = now = budget.clock()
         if now >= budget.total_at and not budget.was_lifted():
             return self._expired()
-        self._chunks += 1
+        budget.chunks += 1
         if self._watches and says_something(data):
             budget.note_progress()
         return None
@@ -96,7 +95,7 @@ class _Body:
     def _expired(self) -> StreamDeadlineExceeded:
         self._give_up()
         self._tracker.cut()
-        return as_sdk_error(self._budget.error(self._chunks, _nothing))
+        return as_sdk_error(self._budget.error(self._budget.chunks, _nothing))
 
     def _give_up(self) -> None:
         self._is_over = True

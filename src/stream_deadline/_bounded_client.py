@@ -1,14 +1,13 @@
 """Bound every request of an HTTP client or an SDK: `bounded_client`."""
 
-from typing import Any, TypeVar
+from typing import TypeVar
 
+from stream_deadline._budget import Bounds
+from stream_deadline._http_clients import http_clients, wrap_transports
 from stream_deadline._transport import wrap
 
 C = TypeVar("C")
 T = TypeVar("T")
-
-# Where the SDKs that Stainless generates keep their HTTP client: OpenAI, Anthropic, Groq, Cerebras.
-_INSIDE = "_client"
 
 
 def bounded_client(
@@ -48,16 +47,16 @@ def bounded_client(
         ValueError: a bound is not a positive number of seconds, or a part is longer than the whole;
             or the client is synchronous and speaks HTTP/2.
     """
-    http = _http_client(client)
-
-    def bound(transport: Any) -> Any:
-        if transport is None:  # a mount that says: no proxy here
-            return None
-        return wrap(transport, timeout, first_chunk_timeout, idle_timeout)
-
-    http._transport = bound(http._transport)
-    for pattern, transport in list(http._mounts.items()):
-        http._mounts[pattern] = bound(transport)
+    bounds = Bounds(timeout, first_chunk_timeout, idle_timeout)
+    found = http_clients(client)
+    if not found:
+        raise TypeError(
+            f"bounded_client found no client of httpx or httpx2 in this {type(client).__name__}. "
+            "Pass one to the SDK when you make it, as "
+            "http_client=bounded_client(httpx.Client(), timeout=45)."
+        )
+    for http in found:
+        wrap_transports(http, bounds)
     return client
 
 
@@ -86,16 +85,5 @@ def bounded_transport(
         ValueError: a bound is not a positive number of seconds, or a part is longer than the whole;
             or the transport is synchronous and speaks HTTP/2.
     """
-    bounded: T = wrap(transport, timeout, first_chunk_timeout, idle_timeout)
+    bounded: T = wrap(transport, Bounds(timeout, first_chunk_timeout, idle_timeout))
     return bounded
-
-
-def _http_client(client: Any) -> Any:
-    for each in (client, getattr(client, _INSIDE, None)):
-        if hasattr(each, "_transport") and hasattr(each, "_mounts"):
-            return each
-    raise TypeError(
-        f"bounded_client found no client of httpx or httpx2 in this {type(client).__name__}. "
-        "Pass one to the SDK when you make it, as "
-        "http_client=bounded_client(httpx.Client(), timeout=45)."
-    )

@@ -166,7 +166,6 @@ def _iterate(
 ) -> Generator[T]:
     source: Iterator[T] = iter(items)
     clock, watches_chunks, run = budget.clock, budget.watches_chunks, context.run
-    chunks = 0
     handed_over = budget.started
     try:
         while clock() < budget.total_at or budget.was_lifted():
@@ -180,9 +179,9 @@ def _iterate(
                 item = run(next, source, _END)
             except Exception as error:
                 if alarm.fired() or clock() >= budget.due:
-                    raise budget.error(chunks, accumulator.partial) from error
+                    raise budget.error(budget.chunks, accumulator.partial) from error
                 if not accumulator.whole and isinstance(error, accumulator.errors_of_halves):
-                    raise budget.cut_short(chunks, accumulator.partial) from error
+                    raise budget.cut_short(budget.chunks, accumulator.partial) from error
                 raise
             alarm.waiting = False
             if (handed_over := clock()) >= budget.total_at and not budget.was_lifted():
@@ -191,13 +190,13 @@ def _iterate(
                 if alarm.fired():  # our interrupt ended it
                     break
                 if not accumulator.whole:
-                    raise budget.cut_short(chunks, accumulator.partial)
+                    raise budget.cut_short(budget.chunks, accumulator.partial)
                 return
             if accumulator.add(item) and watches_chunks:
                 budget.note_progress()
-            chunks += 1
+            budget.chunks += 1
             yield item
-        raise budget.error(chunks, accumulator.partial)
+        raise budget.error(budget.chunks, accumulator.partial)
     finally:
         alarm.cancel()
         _close(source)

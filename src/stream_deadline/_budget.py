@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Callable
+from contextvars import copy_context
 from dataclasses import dataclass, fields
 from numbers import Real
 from typing import Any
 
 from stream_deadline._deadline import NEVER, Deadline, ambient
 from stream_deadline._errors import AnswerCutShort, Bound, StreamDeadlineExceeded, later
+from stream_deadline._expiry import Expiry, report_expiry
 
 # A timer that fires this many seconds late was delayed by its own process, not by the server.
 STOOD_STILL = 0.01
@@ -61,6 +63,11 @@ class Bounds:
     first_chunk_timeout: float | None = None
     idle_timeout: float | None = None
 
+    @property
+    def has_parts(self) -> bool:
+        """Whether it matters when a chunk comes, and not only when the last one does."""
+        return self.first_chunk_timeout is not None or self.idle_timeout is not None
+
     def __post_init__(self) -> None:
         for field in fields(self):
             object.__setattr__(self, field.name, seconds(field.name, getattr(self, field.name)))
@@ -84,18 +91,26 @@ class Budget:
         started: when the call began.
         total_at: when the call ends for good.
         due: when the next bound is reached, if nothing more is heard.
+        chunks: how many have been handed over, as far as the call counts them here.
+        describe: gives the names of the model and of the host; None: not known.
+        is_inner: whether the call is a part of one that has a budget too.
     """
 
     __slots__ = (
         "_bounds",
+        "_context",
         "_deadlines",
         "_first_at",
         "_forgiven",
         "_idle_at",
+        "_is_reported",
         "_revoked",
         "_total",
+        "chunks",
         "clock",
+        "describe",
         "due",
+        "is_inner",
         "started",
         "total_at",
     )
@@ -122,13 +137,17 @@ class Budget:
         self._first_at = NEVER if first is None else self.started + first
         self._idle_at = NEVER
         self._forgiven = False
+        self.chunks = 0
+        self.describe: Callable[[], tuple[str | None, str | None]] = _unknown
+        self.is_inner = False
+        self._is_reported = False
+        self._context = copy_context()  # for the span of OpenTelemetry
         self._find_total()
 
     @property
     def watches_chunks(self) -> bool:
         """Whether it matters when a chunk comes, and not only when the last one does."""
-        bounds = self._bounds
-        return bounds.first_chunk_timeout is not None or bounds.idle_timeout is not None
+        return self._bounds.has_parts
 
     def remaining(self) -> float:
         """Return the seconds until `total_at`; infinite without a bound."""
@@ -184,19 +203,43 @@ class Budget:
         return self.clock() >= self.total_at
 
     def error(self, chunks: int, partial: Callable[[], Any]) -> StreamDeadlineExceeded:
-        """Make the error for the bound that was reached first.
+        """Make the error for the bound that was reached first, and report it once.
 
         Args:
             chunks: how many chunks have arrived.
             partial: gives what has arrived, when the error's `partial` is read.
         """
+        bound, limit = self._reached()
+        self.chunks = chunks
+        self.report()
+        return StreamDeadlineExceeded(
+            bound, limit, self.clock() - self.started, chunks, later(partial)
+        )
+
+    def quiet_error(self) -> StreamDeadlineExceeded:
+        """Make the error for a layer below the call, which reports its end itself."""
+        bound, limit = self._reached()
+        return StreamDeadlineExceeded(bound, limit, self.clock() - self.started)
+
+    def report(self) -> None:
+        """Report once that a bound has been reached; see `_expiry.py`."""
+        bound, limit = self._reached()
+        # The outer call reports what has ended both.
+        if self._is_reported or (self.is_inner and bound in ("deadline", "caller")):
+            return
+        self._is_reported = True
+        elapsed = self.clock() - self.started
+        expiry = Expiry(bound, limit, elapsed, self.chunks, *self.describe())
+        self._context.run(report_expiry, expiry)
+
+    def _reached(self) -> tuple[Bound, float]:
+        """Return the bound that was reached first, and its value."""
         bounds, reached = self._bounds, self._total
         if self._first_at < reached[0]:
             reached = (self._first_at, "first_chunk_timeout", bounds.first_chunk_timeout or NEVER)
         if self._idle_at < reached[0]:
             reached = (self._idle_at, "idle_timeout", bounds.idle_timeout or NEVER)
-        elapsed = self.clock() - self.started
-        return StreamDeadlineExceeded(reached[1], reached[2], elapsed, chunks, later(partial))
+        return reached[1], reached[2]
 
     def cut_short(self, chunks: int, partial: Callable[[], Any]) -> AnswerCutShort:
         """Make the error for a stream that ended without its finish reason; see `error`."""
@@ -213,3 +256,8 @@ class Budget:
 
     def _find_due(self) -> None:
         self.due = min(self.total_at, self._first_at, self._idle_at)
+
+
+def _unknown() -> tuple[None, None]:
+    """Describe a call of which neither the model nor the host is known."""
+    return None, None

@@ -17,8 +17,7 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from openai import DEFAULT_CONNECTION_LIMITS, DefaultAsyncHttpxClient, DefaultHttpxClient
 
-from stream_deadline import _network
-from stream_deadline._connection import install_hooks
+from stream_deadline._http_clients import pools, report_to_calls
 
 
 class PerLoopClient(DefaultAsyncHttpxClient):
@@ -53,7 +52,7 @@ class PerLoopClient(DefaultAsyncHttpxClient):
         if (client := self._clients.get(loop)) is not None:
             return client
         client = DefaultAsyncHttpxClient(**_arguments(self._settings, "AsyncHTTPTransport"))
-        install_hooks(client)
+        report_to_calls(client)
         with self._changing:
             for other in [each for each in list(self._clients) if each.is_closed()]:
                 # A client refers to its loop, so the dictionary alone would keep both for ever.
@@ -103,7 +102,7 @@ class PerProcessClient(DefaultHttpxClient):
         client = self._client
         if client is None or self._process != process:
             client = DefaultHttpxClient(**_arguments(self._settings, "HTTPTransport"))
-            install_hooks(client)
+            report_to_calls(client)
             self._client, self._process = client, process
         return client
 
@@ -136,7 +135,7 @@ def _per_process_client(base_url: str, proxy: str | None, *environment: Any) -> 
 
 def _environment(like: Any) -> tuple[Any, ...]:
     """Return what else a client depends on: LangChain's socket options, and the proxies."""
-    options = next((getattr(pool, "_socket_options", None) for pool in _network.pools(like)), None)
+    options = next((getattr(pool, "_socket_options", None) for pool in pools(like)), None)
     proxies = tuple(os.environ.get(name) for name in _PROXIES)
     return tuple(tuple(each) for each in options or ()), proxies
 

@@ -1,10 +1,9 @@
 """Track which connection a call uses, so that it can be ended from outside.
 
-Clients of httpx and httpx2 report through their event hooks when a request leaves and when a
-response begins (https://www.python-httpx.org/advanced/event-hooks/). `_network.py` reports over
-which connection. If a client's transport is not one of httpx's own, httpcore's `trace` extension
-reports new connections at least (https://www.encode.io/httpcore/extensions/). None of that affects
-calls of other code.
+The bounded transport (`_transport.py`) reports when a request leaves and when a response begins.
+`_network.py` reports over which connection. If a client's transport is not one of httpx's own,
+httpcore's `trace` extension reports new connections at least
+(https://www.encode.io/httpcore/extensions/).
 """
 
 import contextlib
@@ -41,8 +40,10 @@ class ConnectionTracker:
     """What is known about the connection of one call.
 
     Attributes:
+        budget: of the call.
         answered: whether a good response to the last request has begun. From then on, another
             attempt would be another generation.
+        host: that the last request was for; None: there was none.
         token: identifies the call where a reference to the call must not be kept.
         raw: whether the call takes chunks as the server sent them (`_raw_chunks.py`).
         pattern: the chunk that text chunks are copied from (`_text_chunks.py`); None: there is none
@@ -60,12 +61,13 @@ class ConnectionTracker:
             raw: see the attribute.
         """
         self.raw = raw
+        self.host: str | None = None
         self.pattern: Pattern | None = None
         self.answered = False
         self.token = object()
         self.on_progress: Callable[[], None] = _ignore
         self.on_finish: Callable[[], None] = _ignore
-        self._budget = budget
+        self.budget = budget
         self._blocking = blocking
         self._stream: Any = None
         # Over HTTP/2 other requests use the connection, so that only a stream of it may be ended.
@@ -99,6 +101,12 @@ class ConnectionTracker:
             stream.end_for(self.token, lambda: end_stream(stream, in_use))
         else:
             end_stream(stream, in_use)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the call has been cut, or has no time left."""
+        budget = self.budget
+        return self._is_cut or (budget.clock() >= budget.due and not budget.was_lifted())
 
     @property
     def can_cut(self) -> bool:
@@ -142,12 +150,13 @@ class ConnectionTracker:
         """
         self.answered = False  # an earlier answer was to another request: a token, a redirect
         self._stream = self._response = self._shared = self._stream_id = None
+        self.host = request.url.netloc.decode("ascii", "replace") or None
         if trace:
             # httpcore awaits it where httpcore is asynchronous itself.
             kind = _Trace if self._blocking else _AsyncTrace
             request.extensions["trace"] = kind(self, request.extensions.get("trace"))
         if self._blocking:
-            budget, given = self._budget, request.extensions.get("timeout", {})
+            budget, given = self.budget, request.extensions.get("timeout", {})
             now = budget.clock()
             # A part bounds what comes before the answer; reads go on after it.
             request.extensions["timeout"] = {
@@ -184,7 +193,7 @@ class ConnectionTracker:
             self._shared, self._stream = self._stream, None
 
     async def reset_stream(self) -> None:
-        """Tell the server that the request is given up, if it is a stream of HTTP/2."""
+        """Reset the request's stream at the server, if it is HTTP/2."""
         stream, stream_id = self._shared, self._stream_id
         if stream is not None and stream_id is not None:
             with contextlib.suppress(Exception):  # the connection may have ended
@@ -244,66 +253,3 @@ class _AsyncTrace(_Trace):
         self._note(event, details)
         if self._others is not None:
             await self._others(event, details)
-
-
-def install_hooks(client: Any) -> bool:
-    """Let a client of httpx or httpx2 report to the tracker of each call.
-
-    Once per client is enough; a second time changes nothing.
-
-    Args:
-        client: synchronous or asynchronous.
-
-    Returns:
-        Whether it is a client that has event hooks.
-
-    Raises:
-        ValueError: the client speaks HTTP/2, where calls share a connection and httpcore cannot end
-            one of them.
-    """
-    hooks = getattr(client, "event_hooks", None)
-    if hooks is None:
-        return False
-    if any(getattr(pool, "_http2", False) for pool in _network.pools(client)):
-        raise ValueError(
-            "This HTTP client speaks HTTP/2 (http2=True), where calls share a connection and none "
-            "of them can be ended without the others. Make the client with http2=False."
-        )
-    tracked = _network.track(client, current_tracker)
-    if hasattr(client, "aclose"):
-        before: Any = _before_request_async if tracked else _before_request_traced_async
-        ours = [("request", before), ("response", _on_response_async)]
-    else:
-        before = _before_request if tracked else _before_request_traced
-        ours = [("request", before), ("response", _on_response)]
-    for moment, hook in ours:
-        if hook not in hooks[moment]:
-            hooks[moment].append(hook)
-    return True
-
-
-def _before_request(request: Any) -> None:
-    if (tracker := _tracker.get()) is not None:
-        tracker.sending(request, trace=False)
-
-
-def _before_request_traced(request: Any) -> None:
-    if (tracker := _tracker.get()) is not None:
-        tracker.sending(request, trace=True)
-
-
-def _on_response(response: Any) -> None:
-    if (tracker := _tracker.get()) is not None:
-        tracker.receiving(response)
-
-
-async def _before_request_async(request: Any) -> None:
-    _before_request(request)
-
-
-async def _before_request_traced_async(request: Any) -> None:
-    _before_request_traced(request)
-
-
-async def _on_response_async(response: Any) -> None:
-    _on_response(response)

@@ -15,6 +15,7 @@ from typing import Any, Literal, ParamSpec, TypeVar, cast
 
 from stream_deadline._call_group import no_group
 from stream_deadline._errors import StreamDeadlineExceeded
+from stream_deadline._expiry import Expiry, report_expiry
 
 _log = logging.getLogger("stream_deadline")
 P = ParamSpec("P")
@@ -128,6 +129,7 @@ class Cancellation:
         is_ours = cancelled and self._task.uncancel() <= self._cancelling
         if is_ours and isinstance(error, asyncio.CancelledError):
             elapsed = clock_of(self._loop)() - self._started
+            report_expiry(Expiry("deadline", self._due.limit, elapsed, 0, None, None))
             raise StreamDeadlineExceeded("deadline", self._due.limit, elapsed) from error
 
 

@@ -47,34 +47,17 @@ class CurrentCaller(Protocol):
     def __call__(self) -> Caller | None: ...
 
 
-def pools(client: Any) -> list[Any]:
-    """Return the pools of httpcore under a client of httpx or httpx2.
-
-    The list is empty if one of the client's transports is of another kind.
-    """
-    transports = [getattr(client, "_transport", None), *getattr(client, "_mounts", {}).values()]
-    found = [getattr(each, "_pool", None) for each in transports if each is not None]
-    return [] if any(not hasattr(each, "_network_backend") for each in found) else found
-
-
-def track(client: Any, caller: CurrentCaller) -> bool:
-    """Let the connections of a client tell each call which of them it uses.
+def track_transport(transport: Any, caller: CurrentCaller, *, blocking: bool) -> bool:
+    """Let the connections of a transport tell each call which of them it uses.
 
     Args:
-        client: of httpx or httpx2.
+        transport: of httpx or httpx2.
         caller: returns the call that is running.
+        blocking: whether the transport is synchronous.
 
     Returns:
         Whether the connections can be reached.
     """
-    found = pools(client)
-    for pool in found:
-        _track_pool(pool, caller, blocking=not hasattr(client, "aclose"))
-    return bool(found)
-
-
-def track_transport(transport: Any, caller: CurrentCaller, *, blocking: bool) -> bool:
-    """Do the same for one transport of a client."""
     pool = pool_under(transport)
     if pool is None:
         return False
@@ -83,7 +66,7 @@ def track_transport(transport: Any, caller: CurrentCaller, *, blocking: bool) ->
 
 
 def pool_under(transport: Any) -> Any:
-    """Return the pool of httpcore that a transport uses, itself or through one that it wraps.
+    """Return the httpcore pool of a transport, or of one that it wraps.
 
     None: there is none, or it has no network backend.
     """

@@ -1,4 +1,4 @@
-"""Tell how long the OpenAI SDK, and those like it, pause before they send a request again.
+"""Tell how long the OpenAI SDK and similar ones pause before a retry.
 
 Source: `_calculate_retry_timeout` in openai/_base_client.py, openai 3.52.
 """

@@ -80,6 +80,16 @@ def forbid_late_retry(request: Any, response: Any, budget: Budget) -> None:
         response.headers["x-should-retry"] = "false"
 
 
+def model_and_host(request: Any) -> tuple[str | None, str | None]:
+    """Return the model that a request names, and the host that it is for."""
+    host = request.url.netloc.decode("ascii", "replace")
+    try:
+        model = json.loads(request.content).get("model")
+    except Exception:  # a body that is itself streamed, or no JSON
+        model = None
+    return model if isinstance(model, str) else None, host or None
+
+
 def asks_for_stream(request: Any) -> bool:
     """Return whether a request is for an answer in parts.
 

@@ -10,6 +10,7 @@ the classes of the other one.
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -28,6 +29,7 @@ from stream_deadline._sdk import (
     asks_for_stream,
     budget_of_first_attempt,
     forbid_late_retry,
+    model_and_host,
     note_first_attempt,
 )
 
@@ -37,25 +39,16 @@ class _Transport:
 
     _blocking: bool
 
-    def __init__(
-        self,
-        inner: Any,
-        timeout: float | None = None,
-        *,
-        first_chunk_timeout: float | None = None,
-        idle_timeout: float | None = None,
-    ) -> None:
+    def __init__(self, inner: Any, bounds: Bounds | None) -> None:
         """Wrap a transport.
 
         Args:
             inner: a transport of httpx or httpx2.
-            timeout: see `bounded_client`, as for the other two.
-            first_chunk_timeout: likewise.
-            idle_timeout: likewise.
+            bounds: of each request. None: the transport only tells calls that have a tracker which
+                connection they use, and leaves all others alone.
 
         Raises:
-            ValueError: a bound is not a positive number of seconds, or could never act; or the
-                transport is synchronous and speaks HTTP/2.
+            ValueError: the transport is synchronous and speaks HTTP/2.
         """
         is_multiplexed = getattr(_network.pool_under(inner), "_http2", False)
         if self._blocking and is_multiplexed:
@@ -65,9 +58,7 @@ class _Transport:
                 "http2=False, or use an asynchronous client."
             )
         self.inner = inner
-        self._whole = Bounds(timeout)  # the parts are for streams only
-        self._bounds = Bounds(timeout, first_chunk_timeout, idle_timeout)
-        self._has_parts = first_chunk_timeout is not None or idle_timeout is not None
+        self._bounds = bounds
         tracked = _network.track_transport(inner, current_tracker, blocking=self._blocking)
         self._traces = is_multiplexed or not tracked
 
@@ -77,15 +68,39 @@ class _Transport:
         return getattr(self.inner, name)
 
     def _begin(self, request: Any, clock: Any, *, blocking: bool) -> "_Call | None":
-        """Return the call that a request is; None: nothing bounds it."""
+        """Return the call that a request is; None: nothing here bounds it."""
+        bounds = self._bounds
+        if bounds is None:
+            return None
         budget = budget_of_first_attempt(request)
         if budget is None:
-            streams = self._has_parts and asks_for_stream(request)
-            budget = Budget(self._bounds if streams else self._whole, clock)
+            if bounds.has_parts and not asks_for_stream(request):
+                bounds = Bounds(bounds.timeout)
+            budget = Budget(bounds, clock)
+            budget.describe = partial(model_and_host, request)
+            budget.is_inner = current_tracker() is not None
             note_first_attempt(request, budget)
         if budget.due == NEVER and current_group() is None:
             return None
         return _Call(self, request, budget, blocking=blocking)
+
+    def _report(self, tracker: ConnectionTracker, request: Any) -> None:
+        """Tell a call that its request is about to leave.
+
+        Raises:
+            StreamDeadlineExceeded: the call is over. The SDK would try again after another error.
+        """
+        if tracker.is_over:
+            raise _error_of(tracker)
+        tracker.sending(request, trace=self._traces)
+
+    def _has_come(self, tracker: ConnectionTracker, request: Any, response: Any) -> None:
+        tracker.receiving(response)
+        forbid_late_retry(request, response, tracker.budget)
+
+
+def _error_of(tracker: ConnectionTracker) -> StreamDeadlineExceeded:
+    return as_sdk_error(tracker.budget.quiet_error())
 
 
 class _Call:
@@ -161,7 +176,7 @@ class DeadlineTransport(_Transport):
         """
         call = self._begin(request, time.monotonic, blocking=True)
         if call is None:
-            return self.inner.handle_request(request)
+            return self._send(request)
         tracker = call.tracker
         try:
             with BoundedIterator(
@@ -176,6 +191,21 @@ class DeadlineTransport(_Transport):
             raise
         forbid_late_retry(request, response, call.budget)
         bound_body(response, call.budget, tracker)
+        return response
+
+    def _send(self, request: Any) -> Any:
+        """Send a request that belongs to a call with its own bounds, or to none."""
+        tracker = current_tracker()
+        if tracker is None:
+            return self.inner.handle_request(request)
+        self._report(tracker, request)
+        try:
+            response = self.inner.handle_request(request)
+        except Exception as error:
+            if tracker.is_over:
+                raise _error_of(tracker) from error
+            raise
+        self._has_come(tracker, request, response)
         return response
 
 
@@ -208,7 +238,7 @@ class AsyncDeadlineTransport(_Transport):
         """
         call = self._begin(request, clock_of(asyncio.get_running_loop()), blocking=False)
         if call is None:
-            return await self.inner.handle_async_request(request)
+            return await self._send_async(request)
         tracker = call.tracker
         try:
             async with BoundedStream(
@@ -226,27 +256,45 @@ class AsyncDeadlineTransport(_Transport):
         bound_async_body(response, call.budget, tracker)
         return response
 
+    async def _send_async(self, request: Any) -> Any:
+        """Send a request that belongs to a call with its own bounds, or to none."""
+        tracker = current_tracker()
+        if tracker is None:
+            return await self.inner.handle_async_request(request)
+        self._report(tracker, request)
+        try:
+            response = await self.inner.handle_async_request(request)
+        except Exception as error:
+            if tracker.is_over:
+                raise _error_of(tracker) from error
+            raise
+        self._has_come(tracker, request, response)
+        return response
+
 
 class EitherDeadlineTransport(DeadlineTransport, AsyncDeadlineTransport):
     """Bounds each request of a transport that serves both kinds of client, as mocks do."""
 
 
-def wrap(transport: Any, *bounds: float | None) -> Any:
+def wrap(transport: Any, bounds: Bounds | None) -> Any:
     """Return a bounded transport around another, in place of the bounds it may have already.
 
     Args:
         transport: of httpx or httpx2, or what looks like one.
-        bounds: the whole, the first chunk and the idle time; see `bounded_client`.
+        bounds: of each request; None: see `_Transport`.
 
     Raises:
         TypeError: it is no transport.
+        ValueError: it is synchronous and speaks HTTP/2.
     """
-    inner = transport.inner if isinstance(transport, _Transport) else transport
+    inner = transport
+    if isinstance(transport, _Transport):
+        if bounds is None:
+            return transport  # it reports already
+        inner = transport.inner
     blocking, waiting = hasattr(inner, "handle_request"), hasattr(inner, "handle_async_request")
     if not (blocking or waiting):
         raise TypeError(f"A {type(inner).__name__} is no transport of httpx or httpx2.")
-    kind: Any = EitherDeadlineTransport
-    if not (blocking and waiting):
-        kind = DeadlineTransport if blocking else AsyncDeadlineTransport
-    timeout, first_chunk_timeout, idle_timeout = bounds
-    return kind(inner, timeout, first_chunk_timeout=first_chunk_timeout, idle_timeout=idle_timeout)
+    if blocking and waiting:
+        return EitherDeadlineTransport(inner, bounds)
+    return (DeadlineTransport if blocking else AsyncDeadlineTransport)(inner, bounds)

@@ -38,6 +38,7 @@ class Alarm:
 
     __slots__ = (
         "_after",
+        "_alone",
         "_budget",
         "_fired",
         "_group",
@@ -62,6 +63,7 @@ class Alarm:
         self._budget = budget
         self._interrupt = interrupt
         self._after = after
+        self._alone = alone
         self._fired = self._over = False
         # A garbage collection may close a stream, and so cancel its alarm, at any moment.
         self._lock = threading.RLock()
@@ -94,7 +96,12 @@ class Alarm:
                 self._interrupt(self.waiting)
             except Exception:  # the call gets its error all the same, as soon as it looks
                 logger.exception("The interrupt of a stream failed, so its connection stays open.")
-            return None
+        if not (self.waiting or self._alone):
+            # The call may never look. A hook that blocks must not delay other alarms.
+            threading.Thread(
+                target=budget.report, name="stream-deadline expiry", daemon=True
+            ).start()
+        return None
 
     def look(self) -> None:
         """Look at the budget again, since a bound may have come nearer."""

@@ -1,4 +1,4 @@
-"""A headless Chromium, driven by its DevTools: what a page looks like to a person after a while."""
+"""A headless Chromium, driven by its DevTools: the text of a page after a while."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""Holds a server against the transcripts in golden/: the fake in the tests, or a real vLLM, which shows that the check is honest.
+"""Compare a server with the transcripts in golden/: the fake, or a real vLLM.
 
     python -m tests.fake_vllm.golden_check --base-url http://127.0.0.1:8100 [--auth-url URL] [--options-url URL] [--only REGEX]
 
@@ -57,7 +57,7 @@ class Received:
 
 @dataclass
 class Event:
-    """One event of a stream. `kind`: its role in the order of events; `choice`: the choice it belongs to, if any."""
+    """One event of a stream: its role in the order of events, and its choice."""
 
     kind: str
     data: Any = None
@@ -66,7 +66,7 @@ class Event:
 
 
 def send(base_url: str, request: dict[str, Any], timeout: float = 120.0) -> Received:
-    """Send a transcript's request on a connection of its own and keep the HTTP chunks apart."""
+    """Send a transcript's request on a new connection and keep the HTTP chunks apart."""
     request = _filled(base_url, request)
     address = urlsplit(base_url)
     with socket.create_connection(
@@ -129,7 +129,7 @@ def _unfolded(value: Any) -> Any:
 
 
 def _filled(base_url: str, request: dict[str, Any]) -> dict[str, Any]:
-    """`"$piece"` stands for a few characters of what this very server answers, since every server writes other text."""
+    """Replace `"$piece"` by a few characters of this server's own answer."""
     if '"$piece"' not in json.dumps(request):
         return request
     without = ("stop", "stream", "stream_options", "include_stop_str_in_output")
@@ -138,7 +138,7 @@ def _filled(base_url: str, request: dict[str, Any]) -> dict[str, Any]:
     }
     choice = json.loads(send(base_url, {**request, "body": probe}).body)["choices"][0]
     text = choice["message"]["content"] if "message" in choice else choice["text"]
-    # A piece from the middle that does not come up before: then some tokens are told first, and one is cut.
+    # A piece from the middle that does not occur earlier: some tokens are sent before it, and one is cut.
     starts = [
         at for at in range(len(text) // 3, len(text) - 4) if "\ufffd" not in text[at : at + 4]
     ]
@@ -197,7 +197,7 @@ def _body_problems(want: str, got: Received, masks: list[str]) -> list[str]:
 def differences(
     want: Any, got: Any, path: str, key: str, masks: list[str], *, exact: bool = False
 ) -> Iterator[str]:
-    """Where two values differ in shape. `key`: under which they stand. `exact`: in an error, where every value counts."""
+    """Return where two values differ; `exact`: in an error, where every value counts."""
     if type(want) is not type(got):
         yield f"{path}: {type(got).__name__}, expected {type(want).__name__}"
     elif isinstance(want, dict) and (
@@ -268,7 +268,7 @@ def masked(value: Any, masks: list[str]) -> Any:
 
 
 def compact(text: str) -> bool:
-    """Whether JSON is written as vLLM does: no space between tokens, no character escaped that need not be."""
+    """Whether JSON is written as vLLM does: without spaces and unnecessary escapes."""
     return not re.search(r"\s", _QUOTED.sub('""', text)) and not _ESCAPED.search(text)
 
 
@@ -335,7 +335,7 @@ def _event(chunk: str) -> Event:
 
 
 def _order(events: list[Event]) -> dict[int | None, list[str]]:
-    """The kinds of events in order, for each choice by itself since choices come mixed; runs of tokens count as one."""
+    """The kinds of events in order, for each choice; runs of tokens count as one."""
     order: dict[int | None, list[str]] = {}
     for event in events:
         kinds = order.setdefault(event.choice, [])
@@ -358,7 +358,7 @@ def _stream_totals(wanted: list[Event], came: list[Event]) -> list[str]:
 
 
 def _all_cut(bodies: list[Any]) -> bool:
-    """Whether all choices ended by `length`, so that their count of tokens is what the request says."""
+    """Whether all choices ended by `length`, so that the request sets their tokens."""
     reasons = {
         choice.get("finish_reason") for body in bodies for choice in body.get("choices", ())
     } - {None}

@@ -1,4 +1,4 @@
-"""A client that hides nothing: each byte when it came, each HTTP chunk as it was sent."""
+"""A raw client: each byte with its time, each HTTP chunk as it was sent."""
 
 import json
 import socket
@@ -20,7 +20,7 @@ HEAD = (
 def ask(
     fake: FakeVllm, scenario: str, *, path: str = "/v1/chat/completions", stream: bool = True
 ) -> Iterator[socket.socket]:
-    """Send a request on a connection of its own; its answer is still to be read. Leaving the block closes the connection."""
+    """Send a request on a new connection, which the end of the block closes."""
     content: dict[str, object] = (
         {"messages": [{"role": "user", "content": "Hi"}]} if "chat" in path else {"prompt": "Hi"}
     )
@@ -41,7 +41,7 @@ def ask(
 def arrivals(
     connection: socket.socket, *, until: bytes = b"", seconds: float = 5.0
 ) -> Iterator[tuple[float, bytes]]:
-    """What comes and when, until the connection ends, these bytes have come, or it is silent for so many seconds."""
+    """Yield data with its time, until its end, `until`, or a silence of N seconds."""
     connection.settimeout(seconds)
     tail = b""
     try:
@@ -61,7 +61,7 @@ def take(connection: socket.socket, count: int) -> tuple[bytes, list[float]]:
 
 
 def usual_gap(times: list[float]) -> float:
-    """The middle one of the gaps between two arrivals, which one slow moment of the machine does not move."""
+    """The median gap between two arrivals, which one slow moment does not change."""
     return median(later - earlier for earlier, later in pairwise(times))
 
 
@@ -75,7 +75,7 @@ def read(
 
 
 def chunks(body: bytes) -> list[bytes]:
-    """The chunks of a chunked body, as far as they are whole; the last one is empty if the body has ended."""
+    """The complete chunks of a body; the last is empty if the body has ended."""
     found = []
     while (at := body.find(b"\r\n")) >= 0 and len(body) >= (end := at + 2 + int(body[:at], 16)) + 2:
         found.append(body[at + 2 : end])

@@ -1,4 +1,4 @@
-"""`fake-vllm` as people start it: what it says, and how it ends."""
+"""The command `fake-vllm`: its output, its options and its end."""
 
 import signal
 import socket
@@ -35,7 +35,7 @@ def start(*arguments: str) -> tuple[subprocess.Popen[str], str]:
     return process, process.stdout.readline()
 
 
-def test_it_prints_where_it_listens_and_what_it_plays() -> None:
+def test_it_prints_its_address_and_its_scenario() -> None:
     process, line = start("--scenario", "endless", "--served-model-name", "mine")
     try:
         assert "'mine'" in line
@@ -64,7 +64,7 @@ def test_an_unknown_scenario_is_one_clear_sentence() -> None:
     assert "There is no scenario 'babble'" in done.stderr
 
 
-def test_a_reader_that_has_enough_ends_the_list_quietly() -> None:
+def test_a_closed_pipe_ends_the_list_quietly() -> None:
     code = "import sys; from fake_vllm import cli; sys.stdin.read(); cli.main(['scenarios'])"
     process = subprocess.Popen(
         [sys.executable, "-c", code],
@@ -86,7 +86,7 @@ def test_it_prints_its_version() -> None:
     assert done.stdout.startswith("fake-vllm ")
 
 
-def test_scenarios_are_listed_one_a_line() -> None:
+def test_scenarios_are_listed_one_per_line() -> None:
     assert [line.split()[0] for line in run("scenarios").stdout.splitlines()][:2] == [
         "finite",
         "endless",
@@ -106,7 +106,7 @@ def test_it_ends_when_its_standard_input_closes() -> None:
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
-def test_a_signal_ends_streams_as_a_vllm_does_that_is_stopped(name: str) -> None:
+def test_a_signal_ends_streams_as_on_a_vllm_that_is_shutting_down(name: str) -> None:
     process, line = start("--scenario", "endless", "--gap-ms", "100000")
     body = {"messages": [{"role": "user", "content": "Hi"}], "stream": True}
     with httpx2.stream(
@@ -121,7 +121,7 @@ def test_a_signal_ends_streams_as_a_vllm_does_that_is_stopped(name: str) -> None
     assert process.wait(timeout=5) == 0
 
 
-def test_a_signal_ends_it_though_an_answer_will_not_end() -> None:
+def test_a_signal_ends_the_server_during_an_endless_answer() -> None:
     process, line = start("--scenario", "stall:after=1")
     body = {"messages": [{"role": "user", "content": "Hi"}], "stream": True}
     with httpx2.stream(
@@ -211,7 +211,7 @@ def test_it_runs_on_either_event_loop(loop: str) -> None:
         assert fake.until_over().end == "reset"
 
 
-def test_silence_is_filled_with_comments_if_vllms_flag_says_so() -> None:
+def test_vllms_keep_alive_flag_fills_silence_with_comments() -> None:
     with (
         FakeVllm("finite:tokens=2", gap=0.25, sse_keep_alive_interval=0.1) as fake,
         ask(fake, "") as client,
@@ -221,7 +221,7 @@ def test_silence_is_filled_with_comments_if_vllms_flag_says_so() -> None:
     assert body.count(b"data: ") == 1 + 2 + 1 + 1
 
 
-def test_the_model_says_what_a_file_holds(tmp_path: Path) -> None:
+def test_the_model_says_the_text_of_a_file(tmp_path: Path) -> None:
     told = tmp_path / "told.txt"
     told.write_text("Once upon a time\nthere was a  stream.")
     with FakeVllm(gap=0, text=told) as fake:
@@ -233,8 +233,8 @@ def test_the_model_says_what_a_file_holds(tmp_path: Path) -> None:
     assert choice["finish_reason"] == "stop"
 
 
-def test_it_ends_well_in_the_middle_of_its_warm_up() -> None:
-    """A thread that the interpreter gives up while it is in pydantic's Rust takes the process with it."""
+def test_it_ends_cleanly_during_its_warm_up() -> None:
+    """A thread that is stopped inside pydantic's Rust would crash the process."""
     code = """
 import sys, time
 from fake_vllm import api, cli

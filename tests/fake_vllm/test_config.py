@@ -1,4 +1,4 @@
-"""Settings on the command line and in YAML: one table, checked once, told in one sentence."""
+"""Settings on the command line and in YAML, and their errors."""
 
 import json
 import subprocess
@@ -31,7 +31,7 @@ from tests.fake_vllm.test_cli import run
         ("- a\n", 1, "write a mapping of settings"),
     ],
 )
-def test_what_does_not_fit_is_named_with_its_line(
+def test_an_invalid_setting_is_named_with_its_line(
     text: str, line: int, says: str, tmp_path: Path
 ) -> None:
     file = tmp_path / "fake.yaml"
@@ -60,7 +60,7 @@ def test_flags_win_over_the_file(tmp_path: Path) -> None:
     assert (settings.served_model_name, settings.scenario) == ("of-the-flag", "endless")
 
 
-def test_a_rule_picks_the_scenario_by_what_was_asked(tmp_path: Path) -> None:
+def test_a_rule_chooses_the_scenario_by_the_request(tmp_path: Path) -> None:
     file = tmp_path / "fake.yaml"
     file.write_text(
         "rules:\n- {scenario: 'refuse:status=429,times=0', prompt: secret}\n- {scenario: 'finite:tokens=2', stream: false}\n"
@@ -132,5 +132,5 @@ def test_vllms_own_flags_keep_their_names() -> None:
     assert set(names.split()) <= Settings.model_fields.keys()
 
 
-def test_settings_are_made_of_text_too() -> None:
+def test_settings_can_be_given_as_text() -> None:
     assert make({"port": "0", "gap_ms": 3}).gap_ms == "3"

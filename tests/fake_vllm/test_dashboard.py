@@ -1,4 +1,4 @@
-"""The page for people and the events it is made of."""
+"""The dashboard page, and the events that it shows."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ def server() -> Iterator[FakeVllm]:
         yield fake
 
 
-def test_the_page_is_for_browsers_and_everybody_else_gets_vllms_404(server: FakeVllm) -> None:
+def test_browsers_get_the_page_and_all_other_clients_get_vllms_404(server: FakeVllm) -> None:
     with httpx2.Client(trust_env=False) as client:
         page = client.get(server.root + "/", headers={"accept": "text/html,*/*"})
         assert page.headers["content-type"] == "text/html; charset=utf-8"
@@ -37,7 +37,7 @@ def test_the_page_loads_nothing_from_elsewhere(server: FakeVllm) -> None:
     assert "src=" not in page
 
 
-def test_events_tell_each_moment_of_a_request_as_it_happens(server: FakeVllm) -> None:
+def test_events_report_each_step_of_a_request_as_it_happens(server: FakeVllm) -> None:
     server.clear()
     with (
         httpx2.Client(trust_env=False, timeout=5) as client,
@@ -60,7 +60,7 @@ def test_events_tell_each_moment_of_a_request_as_it_happens(server: FakeVllm) ->
     assert (True, False, "running") in seen or (False, False, "running") in seen
 
 
-def test_who_watches_and_leaves_is_forgotten() -> None:
+def test_a_viewer_that_disconnects_is_forgotten() -> None:
     class Watching:
         """Stands in for an exchange."""
 
@@ -93,7 +93,7 @@ def test_who_watches_and_leaves_is_forgotten() -> None:
     CHROMIUM is None,
     reason="needs Chromium, which is not on this machine (Debian: apt-get install chromium)",
 )
-def test_a_browser_shows_what_runs_what_waits_and_what_is_over(tmp_path: Path) -> None:
+def test_a_browser_shows_running_waiting_and_finished_requests(tmp_path: Path) -> None:
     with FakeVllm("endless", gap=0.05, max_num_seqs=1) as fake:
         with ask(fake, "finite:tokens=2") as done:
             read(done, until=b"[DONE]")

@@ -1,4 +1,4 @@
-"""Bodies that nobody thought of: the server answers each in vLLM's form, stays up and keeps nothing.
+"""Random bodies: the server answers each in vLLM's form, stays up and keeps nothing.
 
 `FUZZ_REQUESTS=20000 pytest -n 0 tests/fake_vllm/test_fuzz.py` sends more of them.
 """
@@ -114,7 +114,7 @@ NOT_FREE = {"n", "fake_scenario"}
 
 @st.composite
 def bodies(draw: st.DrawFn) -> bytes:
-    """A body: mostly an object of known fields with values that fit or do not, sometimes no object, or no JSON."""
+    """A body: mostly an object of known fields, sometimes not an object or not JSON."""
     kind = draw(st.integers(0, 20))
     if kind == 0:
         return draw(st.binary(max_size=40))
@@ -138,7 +138,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[FakeVllm]:
 
 
 @pytest.mark.timeout(1200)
-def test_whatever_is_asked_the_server_answers_in_vllms_form_and_keeps_nothing(
+def test_any_request_is_answered_in_vllms_form_and_leaves_nothing_behind(
     server: FakeVllm,
 ) -> None:
     process, statuses = psutil.Process(server.pid), Counter[int]()

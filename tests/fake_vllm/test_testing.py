@@ -35,7 +35,7 @@ def test_the_fixture_gives_a_server_whose_requests_are_objects(fake_vllm: FakeVl
 
 
 @pytest.mark.fake_vllm("stall:after=2")
-def test_a_marker_says_what_it_plays(fake_vllm: FakeVllm) -> None:
+def test_a_marker_chooses_the_scenario(fake_vllm: FakeVllm) -> None:
     with ask(fake_vllm, "") as client:
         read(client, until=b"choices")
         assert fake_vllm.until_started().slot_freed is None
@@ -44,7 +44,7 @@ def test_a_marker_says_what_it_plays(fake_vllm: FakeVllm) -> None:
     assert freed.tokens_after_left == 0
 
 
-def test_a_wait_in_vain_says_what_the_ledger_holds(fake_vllm: FakeVllm) -> None:
+def test_a_wait_that_fails_shows_the_ledger(fake_vllm: FakeVllm) -> None:
     with ask(fake_vllm, "stall") as client:
         read(client, until=b"choices")
         with pytest.raises(
@@ -59,7 +59,7 @@ def test_the_scenario_can_be_changed_while_it_runs(fake_vllm: FakeVllm) -> None:
         assert read(client, until=b"}}")[0].startswith(b"HTTP/1.1 429")
 
 
-def test_clearing_counts_requests_and_attempts_anew(fake_vllm: FakeVllm) -> None:
+def test_clearing_resets_the_counts_of_requests_and_attempts(fake_vllm: FakeVllm) -> None:
     for numbers in ([1, 2], [1, 2]):
         for _ in numbers:
             with ask(fake_vllm, "finite:tokens=1") as client:
@@ -72,7 +72,7 @@ def test_clearing_counts_requests_and_attempts_anew(fake_vllm: FakeVllm) -> None
         fake_vllm.clear()
 
 
-def test_requests_over_one_connection_have_their_turns(fake_vllm: FakeVllm) -> None:
+def test_requests_over_one_connection_have_turn_numbers(fake_vllm: FakeVllm) -> None:
     chat = {"messages": [{"role": "user", "content": "Hi"}]}
     with httpx2.Client(trust_env=False) as client:
         for stream in (False, True, False):

@@ -1,4 +1,4 @@
-"""On the wire the fake is vLLM: held against transcripts of a real vLLM 0.32 in golden/. What is compared is told in `golden_check`."""
+"""The fake reproduces transcripts of vLLM 0.32, as `golden_check` compares them."""
 
 import json
 from collections.abc import Iterator
@@ -48,7 +48,7 @@ def test_answers_as_the_real_vllm_did(path: Path, servers: dict[str, str]) -> No
         "health",
     ],
 )
-def test_headers_stand_in_the_order_of_the_real_one(name: str, servers: dict[str, str]) -> None:
+def test_headers_have_the_order_of_the_real_vllm(name: str, servers: dict[str, str]) -> None:
     case = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
     got = send(servers[case["server"]], case["request"])
     assert list(got.headers) == [header for header, _ in case["response"]["headers"]]
@@ -91,7 +91,7 @@ def test_headers_stand_in_the_order_of_the_real_one(name: str, servers: dict[str
         ),
     ],
 )
-def test_what_no_transcript_holds_is_as_it_was_seen(
+def test_requests_outside_the_transcripts_are_answered_as_a_real_vllm_did(
     method: str,
     path: str,
     headers: dict[str, str],
@@ -105,7 +105,7 @@ def test_what_no_transcript_holds_is_as_it_was_seen(
     assert list(got.headers)[2:] == names
 
 
-def test_an_id_is_on_every_answer_if_asked_for(servers: dict[str, str]) -> None:
+def test_every_answer_has_a_request_id_if_the_flag_is_set(servers: dict[str, str]) -> None:
     for path in ("/health", "/v1/nope", "/v1/models"):
         got = httpx2.get(
             servers["options"] + path, headers={"x-request-id": "mine"}, trust_env=False

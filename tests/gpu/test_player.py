@@ -1,4 +1,4 @@
-"""What gpu/torch_server does with an engine's tokens; the engine here needs no PyTorch. With the real one: tests/real/test_gpu.py."""
+"""gpu/torch_server with an engine without PyTorch; tests/real/test_torch_server.py has the real one."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ from tests.conftest import wait
 
 
 class Ticking:
-    """An engine that makes a token for each sequence every so many seconds."""
+    """An engine that makes a token for each sequence every N seconds."""
 
     def __init__(self, gap: float = 0.005) -> None:
         self.gap = gap
@@ -122,9 +122,7 @@ def test_a_stream_has_the_engines_tokens_and_vllms_events(root: str, engine: Tic
     assert gauge(root, "generation_tokens_total") == 5
 
 
-def test_a_whole_answer_has_as_many_choices_and_tokens_as_asked_for(
-    root: str, engine: Ticking
-) -> None:
+def test_a_whole_answer_has_the_requested_choices_and_tokens(root: str, engine: Ticking) -> None:
     answer = ask(root, max_tokens=7, n=2).json()
     assert [choice["finish_reason"] for choice in answer["choices"]] == ["length", "length"]
     assert answer["usage"]["completion_tokens"] == 14
@@ -132,7 +130,7 @@ def test_a_whole_answer_has_as_many_choices_and_tokens_as_asked_for(
 
 
 @pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
-def test_when_the_client_leaves_the_engine_stops_for_it_and_for_nobody_else(
+def test_a_disconnect_stops_only_the_request_of_that_client(
     root: str, engine: Ticking, stream: bool
 ) -> None:
     leaving = connection(root, stream)
@@ -148,7 +146,7 @@ def test_when_the_client_leaves_the_engine_stops_for_it_and_for_nobody_else(
 
 
 def connection(root: str, stream: bool) -> socket.socket:
-    """A request that has been sent, and whose answer nobody reads."""
+    """A request that has been sent, and whose answer is not read."""
     body = json.dumps(
         {"messages": [{"role": "user", "content": "Why?"}], "stream": stream, "ignore_eos": True}
     ).encode()
@@ -160,7 +158,7 @@ def connection(root: str, stream: bool) -> socket.socket:
     return client
 
 
-def test_a_request_beyond_the_slots_waits_and_one_that_leaves_the_queue_is_never_begun(
+def test_a_request_beyond_the_slots_waits_and_never_starts_if_its_client_disconnects(
     engine: Ticking,
 ) -> None:
     with serving(engine, max_num_seqs=1) as root:
@@ -174,7 +172,7 @@ def test_a_request_beyond_the_slots_waits_and_one_that_leaves_the_queue_is_never
         wait(lambda: not engine.running)
 
 
-def test_a_client_that_reads_late_gets_every_token() -> None:
+def test_a_slow_client_gets_every_token() -> None:
     with serving(Ticking(gap=0.0002)) as root:
         client = socket.socket()
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
@@ -205,7 +203,7 @@ def test_a_client_that_reads_late_gets_every_token() -> None:
 
 
 @pytest.mark.parametrize("gap", [0.005, 60], ids=["at work", "before its first token"])
-def test_a_server_that_dies_ends_its_streams_as_a_vllm_that_is_being_stopped(gap: float) -> None:
+def test_a_dying_server_ends_its_streams_as_on_a_vllm_that_is_shutting_down(gap: float) -> None:
     engine = Ticking(gap)
     with serving(engine) as root:
         client = connection(root, True)
@@ -220,13 +218,13 @@ def test_a_server_that_dies_ends_its_streams_as_a_vllm_that_is_being_stopped(gap
 
 
 def test_a_wrong_model_is_refused_as_vllm_does(root: str, engine: Ticking) -> None:
-    answer = ask(root, model="nobody")
+    answer = ask(root, model="no-model")
     assert answer.status_code == 404
     assert "does not exist" in answer.json()["error"]["message"]
     assert not engine.running
 
 
-def test_it_is_taken_for_a_real_server_with_metrics(root: str) -> None:
+def test_it_counts_as_a_real_server_with_metrics(root: str) -> None:
     with Endpoint(f"{root}/v1") as endpoint:
         assert not endpoint.is_fake
         assert endpoint.shows_metrics

@@ -41,7 +41,7 @@ def closure(names: set[str]) -> set[str]:
     return seen
 
 
-def test_every_import_is_among_what_is_carried_there() -> None:
+def test_every_import_is_among_the_gathered_packages() -> None:
     done = subprocess.run(
         [sys.executable, "-c", IMPORTS], cwd=ROOT, capture_output=True, text=True, check=False
     )

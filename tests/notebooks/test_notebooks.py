@@ -1,4 +1,4 @@
-"""What nbval does not see: notebooks committed unrun, odd tags, stray paths, keys and hosts, missing words, broken links.
+"""What nbval does not check: unrun notebooks, tags, paths, keys, hosts, texts, links.
 
 nbval compares nothing for a cell that was committed without having been run, and says nothing about it; hence this file.
 """
@@ -39,7 +39,7 @@ def test_the_story_is_complete() -> None:
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 class TestEachNotebook:
-    def test_says_the_same_as_its_source(self, path: Path) -> None:
+    def test_equals_its_source(self, path: Path) -> None:
         source = build_notebooks.read(ROOT / "notebooks" / "source" / f"{path.stem}.py")
         committed = json.loads(path.read_text(encoding="utf-8"))
         assert [(cell["cell_type"], "".join(cell["source"])) for cell in committed["cells"]] == [
@@ -65,7 +65,7 @@ class TestEachNotebook:
             PARAMETERS
         )
 
-    def test_says_what_the_reader_will_know_and_ends_with_a_table_an_exercise_and_a_link(
+    def test_states_its_goals_and_ends_with_a_table_an_exercise_and_a_link(
         self, path: Path
     ) -> None:
         text = "\n".join(
@@ -77,7 +77,7 @@ class TestEachNotebook:
         assert any("evidence.table()" in "".join(cell["source"]) for cell in code(path))
         assert re.search(r"(Next|Back to):", "".join(load(path)[-1]["source"]))
 
-    def test_every_claim_came_out_as_told(self, path: Path) -> None:
+    def test_every_claim_is_as_told(self, path: Path) -> None:
         table = next(cell for cell in code(path) if "evidence.table()" in "".join(cell["source"]))
         rows = "".join(table["outputs"][-1]["data"]["text/plain"]).splitlines()
         assert rows
@@ -89,7 +89,7 @@ class TestEachNotebook:
                 assert output["output_type"] != "error" or "raises-exception" in tags(cell)
                 assert output.get("name") != "stderr", "".join(output.get("text", ""))
 
-    def test_gives_every_picture_its_words(self, path: Path) -> None:
+    def test_gives_every_picture_an_alternative_text(self, path: Path) -> None:
         pictures = [
             output
             for cell in code(path)

@@ -1,4 +1,4 @@
-"""Each distribution, installed alone from its wheel, does what it promises and brings nothing of the others."""
+"""Each distribution works alone from its wheel, and has no files of the others."""
 
 import re
 import subprocess
@@ -99,7 +99,7 @@ def test_wheel_and_sdist_have_every_file_of_the_package(name: str, dist: Path) -
 
 
 @pytest.mark.parametrize("name", FOLDERS)
-def test_it_is_imported_alone_and_says_its_version(
+def test_it_can_be_imported_alone_and_has_its_version(
     name: str, installed: Callable[[str], Installed]
 ) -> None:
     package = FOLDERS[name].rpartition("/")[2]
@@ -108,7 +108,7 @@ def test_it_is_imported_alone_and_says_its_version(
 
 
 @pytest.mark.parametrize("name", FOLDERS)
-def test_nothing_of_the_others_comes_along(
+def test_no_other_distribution_is_installed_with_it(
     name: str, installed: Callable[[str], Installed]
 ) -> None:
     assert not FOREIGN[name] & installed(name).packages()

@@ -1,1 +1,1 @@
-"""Everything that is said of a real vLLM, tried on one. `make test-real` starts it; `make test` leaves this folder out."""
+"""Tests against a real vLLM, which `make test-real` starts and `make test` leaves out."""

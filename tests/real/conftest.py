@@ -1,4 +1,4 @@
-"""The real vLLM under test: the one at REAL_VLLM_URL, else one that is started here, on the CPU, with the flags that a test needs."""
+"""The real vLLM under test: at REAL_VLLM_URL, or started here on the CPU."""
 
 import os
 from collections.abc import Iterator
@@ -45,5 +45,5 @@ def url() -> Iterator[str]:
 def server(url: str) -> Iterator[Endpoint]:
     with Endpoint(url, os.environ.get("REAL_VLLM_MODEL") or None) as endpoint:
         assert endpoint.shows_metrics, "the witness needs vLLM's /metrics"
-        assert not endpoint.is_fake, "this is no real vLLM"
+        assert not endpoint.is_fake, "this is not a real vLLM"
         yield endpoint

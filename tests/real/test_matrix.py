@@ -1,4 +1,4 @@
-"""The deadline against a real vLLM, called in every way of the matrix; its own gauges are the witness."""
+"""The deadline against a real vLLM, in every call of the matrix, by its gauges."""
 
 import asyncio
 import inspect
@@ -45,9 +45,9 @@ def called(call: Call, model: ChatVllm) -> Any:
 def at_rest_afterwards(
     server: Endpoint, generations: int, by: float | None = None
 ) -> Iterator[None]:
-    """That vLLM was seen at work on so many answers at most, and runs nothing soon after the block, nor later."""
+    """Check that vLLM ran at most N answers, and runs none after the block."""
     with Witness(server.root) as witness:
-        assert witness.samples[0].running == 0, "somebody else is using this server"
+        assert witness.samples[0].running == 0, "another client is using this server"
         yield
         ended = time.monotonic()
         assert wait_while(lambda: not witness.is_idle(0), patience=FREES_WITHIN) is not None, (
@@ -58,13 +58,13 @@ def at_rest_afterwards(
     assert max(sample.running for sample in samples if sample.at < ended) <= generations, (
         "more was generated than asked for"
     )
-    # A caller that leaves at once may be gone between two looks; what was made for it is counted all the same.
+    # A short call may fit between two samples; its tokens are counted all the same.
     assert samples[-1].tokens > samples[0].tokens, "vLLM was never seen at work"
     assert (samples[-1].running, samples[-1].tokens) == (0, samples[-3].tokens), "vLLM works on"
 
 
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: call.name)
-def test_an_endless_answer_ends_at_the_deadline_and_vllm_rests(
+def test_an_endless_answer_ends_at_the_deadline_and_vllm_is_idle(
     call: Call, tooled: Endpoint
 ) -> None:
     with at_rest_afterwards(tooled, call.generations):
@@ -75,7 +75,7 @@ def test_an_endless_answer_ends_at_the_deadline_and_vllm_rests(
 
 
 @pytest.mark.parametrize("call", [call for call in CALLS if call.tells], ids=lambda call: call.name)
-def test_an_answer_that_ends_in_time_comes_through_with_its_usage(
+def test_an_answer_that_ends_in_time_is_whole_and_has_its_usage(
     call: Call, tooled: Endpoint
 ) -> None:
     _, usage = text_and_usage(called(call, model(tooled, 30.0, max_tokens=8)))
@@ -87,7 +87,9 @@ def test_an_answer_that_ends_in_time_comes_through_with_its_usage(
     [caller for caller in CALLERS if caller.scenario == "endless" and not caller.pooled],
     ids=lambda caller: caller.name,
 )
-def test_whatever_the_caller_does_vllm_rests_soon_after(caller: Caller, tooled: Endpoint) -> None:
+def test_vllm_is_idle_soon_after_anything_that_a_caller_does(
+    caller: Caller, tooled: Endpoint
+) -> None:
     with at_rest_afterwards(tooled, caller.generations):
         mine = model(tooled, LIMIT)
         by = (
@@ -100,4 +102,4 @@ def test_whatever_the_caller_does_vllm_rests_soon_after(caller: Caller, tooled: 
 
 def test_a_wrong_model_is_refused_with_vllms_own_words(server: Endpoint) -> None:
     with pytest.raises(openai.NotFoundError, match="does not exist"):
-        model(server, LIMIT, model="nobody").invoke("Why?")
+        model(server, LIMIT, model="no-model").invoke("Why?")

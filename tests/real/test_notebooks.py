@@ -1,4 +1,4 @@
-"""Notebooks 01 to 08 tell of a real vLLM what they tell of the fake."""
+"""Notebooks 01 to 08 show the same with a real vLLM as with the fake."""
 
 from collections.abc import Mapping
 from pathlib import Path

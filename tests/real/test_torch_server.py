@@ -1,4 +1,4 @@
-"""gpu/torch_server with its real engine, on the CPU, and the way its evidence is taken on a GPU machine."""
+"""gpu/torch_server with its real engine, on the CPU, and the scripts that take its evidence."""
 
 import json
 import os
@@ -80,7 +80,7 @@ def test_the_evidence_is_taken_from_start_to_end(tmp_path: Path) -> None:
     )
 
 
-def test_a_size_that_is_not_known_or_a_device_that_is_not_there_is_one_sentence() -> None:
+def test_an_unknown_size_or_a_missing_device_is_one_sentence() -> None:
     place = place_for(RECIPE, 0, Console(stderr=True))
     for flag, value, said in (
         ("--size", "9b", "invalid choice"),

@@ -1,4 +1,4 @@
-"""The transcripts that the fake is held against are still what a real vLLM says."""
+"""A real vLLM still gives the transcripts that the fake reproduces."""
 
 import json
 from collections.abc import Iterator
@@ -34,15 +34,15 @@ def with_options() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("path", BY_SERVER["default"], ids=lambda path: path.stem)
-def test_without_flags(path: Path, url: str) -> None:
+def test_a_server_without_flags_reproduces_the_transcripts(path: Path, url: str) -> None:
     assert said(path, url) == []
 
 
 @pytest.mark.parametrize("path", BY_SERVER["api-key"], ids=lambda path: path.stem)
-def test_with_a_key(path: Path, keyed: str) -> None:
+def test_a_server_with_a_key_reproduces_the_transcripts(path: Path, keyed: str) -> None:
     assert said(path, keyed) == []
 
 
 @pytest.mark.parametrize("path", BY_SERVER["options"], ids=lambda path: path.stem)
-def test_with_options(path: Path, with_options: str) -> None:
+def test_a_server_with_options_reproduces_the_transcripts(path: Path, with_options: str) -> None:
     assert said(path, with_options) == []

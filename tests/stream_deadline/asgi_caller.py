@@ -15,7 +15,7 @@ DISCONNECT: ASGIMessage = {"type": "http.disconnect"}
 
 
 class Caller:
-    """A server with one caller, who sends a body in so many parts, hears what is answered, and leaves after so many seconds."""
+    """A server with one client that sends a body in parts and disconnects."""
 
     def __init__(
         self, *, leaves: float | None = None, body: list[bytes] | None = None, reads: bool = True
@@ -68,7 +68,7 @@ async def ask(app: Any, caller: Caller, *headers: str, **options: Any) -> None:
 
 
 def answers(*parts: bytes, every: float = 0.0, headers: Any = JSON, end: bool = True) -> Any:
-    """An application that sends these parts, one every so many seconds."""
+    """An application that sends these parts, one every N seconds."""
 
     async def app(scope: Any, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": headers})

@@ -1,4 +1,4 @@
-"""The ways a chat model can be called, each as one function that gives what came."""
+"""The ways to call a chat model, each as one function that returns the answer."""
 
 import asyncio
 from collections.abc import Callable

@@ -9,6 +9,6 @@ from stream_lab.http.certificates import one_certificate
 
 @pytest.fixture(scope="module", autouse=True)
 def _quick_to_make_clients() -> Iterator[None]:
-    """Have clients load one certificate: all of them take 50 ms, and most tests make clients and trust nobody."""
+    """Let clients load one certificate, since all of them take 50 ms."""
     with one_certificate():
         yield

@@ -1,4 +1,4 @@
-"""A program that makes calls under a tracing that patches the SDK, and prints what was traced and what came.
+"""Make calls under a tracer that patches the SDK, and print its records.
 
     python -m tests.stream_deadline.instrumented traceloop
 

@@ -1,4 +1,4 @@
-"""Cells of the matrix, played many at a time for the tests of a module, of which each asserts its own."""
+"""Cells of the matrix, played together for the tests of a module."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -33,7 +33,7 @@ def of_some_calls() -> list[Cell]:
 def played(
     request: pytest.FixtureRequest, model: Callable[..., Any], **settings: Any
 ) -> Mapping[Cell, Result]:
-    """Play the cells that the selected tests of a module ask for, so that `-k` plays no others.
+    """Play the cells of the selected tests of a module, and no others.
 
     A few that do not hold while a plain sleep is late as well are played once more, by themselves.
     """

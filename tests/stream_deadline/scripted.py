@@ -1,4 +1,4 @@
-"""A server in a thread that answers with the bytes it is given, and remembers what it was asked.
+"""A server in a thread that answers with given bytes, and records its requests.
 
 with Scripted(stream(delta("Hello"), delta(finish="stop"))) as server:
     ChatVllm(base_url=server.base_url, …)
@@ -18,7 +18,7 @@ DONE = b"data: [DONE]\n\n"
 
 @dataclass
 class Answer:
-    """One answer. `wait`: seconds before its status line. `gap`: between two pieces. `stalls`: no end comes after them."""
+    """One answer: seconds before the status line and between pieces; `stalls`: no end."""
 
     pieces: Sequence[bytes]
     status: int = 200
@@ -31,7 +31,7 @@ class Answer:
 
 @dataclass
 class Request:
-    """What came. `connection`: which one it came over, counted from 0. `left`: set when the client has hung up."""
+    """A request; its connection counts from 0, `left` is set at the disconnect."""
 
     target: str
     headers: dict[str, str]
@@ -44,7 +44,7 @@ Choose = Callable[[Request], Answer]
 
 
 class Scripted:
-    """Gives the answers in turn, and the last one for ever; or whatever a function of the request gives."""
+    """Give the answers in turn, the last for ever, or the result of a function."""
 
     def __init__(self, *answers: Answer | Choose) -> None:
         self.requests: list[Request] = []

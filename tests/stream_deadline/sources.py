@@ -1,4 +1,4 @@
-"""Streams for tests that tell what was done to them, and a clock on which 45 seconds pass at once."""
+"""Streams that record how they are used, and a virtual clock."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -9,7 +9,7 @@ import looptime
 
 
 def virtually(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """Run a test in an event loop whose time passes only while everybody waits, and check that it leaves no task behind."""
+    """Run a test on a virtual clock, and check that it leaves no task."""
 
     @wraps(test)
     def run(*args: Any, **kwargs: Any) -> None:
@@ -32,7 +32,7 @@ def elapsed() -> float:
 
 
 class Source(AsyncIterator[int]):
-    """Counts up: `first` seconds to the first item, then `every` seconds to the next, `ends` after so many, or stalls for ever.
+    """A counting source: its times, and the number of items before its end or stall.
 
     Attributes:
         sent: the items that were pulled out of it.

@@ -1,4 +1,4 @@
-"""`DeadlineMiddleware` on a virtual clock, with nothing but ASGI messages on both sides: the budget, a caller who leaves, and what stays as it was."""
+"""`DeadlineMiddleware` on a virtual clock: the budget, disconnects, and the rest unchanged."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ from tests.stream_deadline.sources import elapsed, virtually
 
 class TestTheBudget:
     @virtually
-    async def test_what_the_caller_says_is_the_ambient_deadline_of_the_work(self) -> None:
+    async def test_the_clients_header_is_the_ambient_deadline_of_the_work(self) -> None:
         what: dict[str, Any] = {}
         await ask(seen(what, answers(b"{}")), Caller(), "2500")
         assert what["budget"] == pytest.approx(2.5)
@@ -123,7 +123,7 @@ class TestTheBudget:
             DeadlineMiddleware(never, **options)
 
 
-class TestACallerWhoLeaves:
+class TestADisconnect:
     @virtually
     @pytest.mark.parametrize(
         "then",
@@ -141,7 +141,7 @@ class TestACallerWhoLeaves:
         assert "disconnected" in caplog.text
 
     @virtually
-    async def test_the_application_hears_of_the_disconnect_each_time_it_asks(self) -> None:
+    async def test_each_receive_after_the_disconnect_reports_the_disconnect(self) -> None:
         heard: list[str] = []
 
         async def app(scope: Any, receive: Receive, send: Send) -> None:
@@ -176,7 +176,7 @@ class TestACallerWhoLeaves:
         await ask(app, Caller(leaves=0.5))
 
 
-class TestWhatStaysAsItWas:
+class TestUnchanged:
     @virtually
     async def test_a_body_is_read_one_part_ahead_and_comes_whole(self) -> None:
         parts = [b"a", b"b", b"c", b"d"]
@@ -254,7 +254,7 @@ class TestWhatStaysAsItWas:
             await ask(app, Caller(), "1000")
 
     @virtually
-    async def test_a_server_that_is_stopped_cancels_the_work_and_what_it_does_in_threads(
+    async def test_a_server_that_stops_cancels_the_work_and_its_threads(
         self,
     ) -> None:
         what: dict[str, Any] = {}
@@ -289,7 +289,7 @@ class TestWhatStaysAsItWas:
         assert got == [scope, receive, caller.send]
 
 
-def test_two_hooks_put_the_budget_on_requests() -> None:
+def test_two_hooks_add_the_budget_to_requests() -> None:
     import httpx2
 
     from stream_deadline import deadline, propagate_deadline, propagate_deadline_async

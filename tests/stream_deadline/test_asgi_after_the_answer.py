@@ -1,4 +1,4 @@
-"""What an application does after its answer is its own affair: nothing that `DeadlineMiddleware` has to end ends it."""
+"""`DeadlineMiddleware` does not end an application's work after its answer."""
 
 import asyncio
 import logging
@@ -77,10 +77,10 @@ class TestWorkAfterTheAnswer:
     @virtually
     @pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS.keys())
     @pytest.mark.parametrize("leaves", [0.101, 0.1 + GRACE / 2, 0.3, 2.0, None])
-    async def test_goes_on_when_the_caller_leaves_and_when_its_time_is_up(
+    async def test_goes_on_after_a_disconnect_and_after_the_deadline(
         self, leaves: float | None, answer: Any
     ) -> None:
-        """At 0.1 s the answer is complete, though the end of a stream is held back; at 0.5 s the deadline passes."""
+        """The answer is complete at 0.1 s, and the deadline passes at 0.5 s."""
         found: list[Any] = []
         await ask(and_then(answer, found), Caller(leaves=leaves), "500")
         assert found == [[0, 1, 2]]
@@ -88,7 +88,7 @@ class TestWorkAfterTheAnswer:
     @virtually
     @pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS.keys())
     @pytest.mark.parametrize("leaves", [0.101, 0.12, 2.0, None])
-    async def test_begun_before_and_left_to_itself_it_goes_on_too(
+    async def test_background_work_from_before_the_answer_goes_on_too(
         self, leaves: float | None, answer: Any
     ) -> None:
         begun: list[asyncio.Task[list[int]]] = []
@@ -105,7 +105,7 @@ class TestWorkAfterTheAnswer:
 
     @virtually
     @pytest.mark.parametrize("at", [0.099, 0.05])
-    async def test_before_the_answer_is_complete_everything_ends_with_the_caller(
+    async def test_before_the_answer_is_complete_a_disconnect_ends_everything(
         self, at: float
     ) -> None:
         begun: list[asyncio.Task[list[int]]] = []
@@ -121,7 +121,7 @@ class TestWorkAfterTheAnswer:
         assert elapsed() == pytest.approx(at)
 
     @virtually
-    async def test_and_with_the_deadline(self) -> None:
+    async def test_before_the_answer_is_complete_the_deadline_ends_everything(self) -> None:
         begun: list[asyncio.Task[list[int]]] = []
 
         async def app(scope: Any, receive: Receive, send: Send) -> None:
@@ -136,7 +136,7 @@ class TestWorkAfterTheAnswer:
 
     @virtually
     @pytest.mark.parametrize("leaves", [0.101, 1.0, None])
-    async def test_what_goes_wrong_in_it_is_told_to_the_server(self, leaves: float | None) -> None:
+    async def test_an_error_in_it_reaches_the_server(self, leaves: float | None) -> None:
         with pytest.raises(KeyError):
             await ask(and_then(whole, [], fails=True), Caller(leaves=leaves))
 
@@ -165,7 +165,7 @@ class TestWorkAfterTheAnswer:
             except RuntimeError as again:
                 raised.append(again)
         assert found == [[0, 1, 2]]
-        # That a caller has left is no error; what else the server says of the end is told when the work is done.
+        # A disconnect is not an error; another error of the end is raised when the work is done.
         assert raised == ([] if isinstance(error, OSError) else [error])
         assert [record.levelname for record in caplog.records] == ["INFO"] * isinstance(
             error, OSError
@@ -188,9 +188,7 @@ class TestWorkAfterTheAnswer:
 
     @virtually
     @pytest.mark.parametrize("answer", [whole, ANSWERS["events"]], ids=["one piece", "events"])
-    async def test_a_server_that_is_stopped_cancels_it_but_not_what_it_has_begun(
-        self, answer: Any
-    ) -> None:
+    async def test_a_server_that_stops_cancels_it_but_not_its_own_tasks(self, answer: Any) -> None:
         ended: list[str] = []
 
         async def app(scope: Any, receive: Receive, send: Send) -> None:
@@ -212,9 +210,9 @@ class TestWorkAfterTheAnswer:
         assert ended == ["the work"]
 
 
-class TestWhatIsAround:
+class TestOuterDeadlines:
     @virtually
-    async def test_a_deadline_around_is_a_bound_and_is_not_lifted(self) -> None:
+    async def test_an_outer_deadline_still_bounds_the_work(self) -> None:
         given: list[float] = []
 
         async def app(scope: Any, receive: Receive, send: Send) -> None:
@@ -234,7 +232,7 @@ class TestWhatIsAround:
 
     @virtually
     @pytest.mark.parametrize(("at", "ended"), [(0.05, True), (0.2, False)])
-    async def test_calls_end_with_a_group_around_until_the_answer_is_complete(
+    async def test_an_outer_group_ends_calls_until_the_answer_is_complete(
         self, at: float, ended: bool
     ) -> None:
         bounds: list[str] = []
@@ -259,7 +257,7 @@ class TestWhatIsAround:
 
     @virtually
     @pytest.mark.parametrize("leaves", [0.101, 0.1 + GRACE / 2, 0.1 + 1.5 * GRACE, 1.0])
-    async def test_one_middleware_inside_another_holds_nothing_back_that_the_outer_one_waits_for(
+    async def test_an_inner_middleware_does_not_hold_back_what_the_outer_one_waits_for(
         self, leaves: float
     ) -> None:
         found: list[Any] = []
@@ -269,7 +267,7 @@ class TestWhatIsAround:
         assert found == [[0, 1, 2]]
 
     @virtually
-    async def test_and_only_while_it_is_inside(self) -> None:
+    async def test_a_middleware_is_an_inner_one_only_while_it_is_inside(self) -> None:
         """The same ASGI scope may be used a second time, as for a fallback."""
 
         async def hiding(scope: Any, receive: Receive, send: Send) -> None:
@@ -287,7 +285,7 @@ class TestWhatIsAround:
 class TestNoDeadline:
     @virtually
     @pytest.mark.parametrize("leaves", [0.2, None])
-    async def test_what_is_begun_under_it_outlives_the_caller_and_the_deadline(
+    async def test_work_under_it_outlives_the_disconnect_and_the_deadline(
         self, leaves: float | None
     ) -> None:
         begun: list[asyncio.Task[list[int]]] = []
@@ -303,7 +301,7 @@ class TestNoDeadline:
         assert await begun[0] == [0, 1, 2]
 
     @virtually
-    async def test_what_is_begun_beside_it_does_not(self) -> None:
+    async def test_work_outside_of_it_does_not(self) -> None:
         begun: list[asyncio.Task[list[int]]] = []
 
         async def app(scope: Any, receive: Receive, send: Send) -> None:
@@ -318,7 +316,7 @@ class TestNoDeadline:
 
 
 @pytest.mark.parametrize("closes", [True, False])
-def test_a_real_client_may_close_at_the_event_done(closes: bool) -> None:
+def test_a_real_client_may_close_at_the_done_event(closes: bool) -> None:
     """As pages do that read Server-Sent Events; a real uvicorn, and Starlette's background task."""
     found: list[Any] = []
 

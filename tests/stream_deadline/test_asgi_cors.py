@@ -1,4 +1,4 @@
-"""What `DeadlineMiddleware` answers itself can be read by a page of another origin, if what the application answers can."""
+"""A page of another origin can read the middleware's answers if the application's are readable."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -143,14 +143,14 @@ def asked(app: Any, method: str, path: str, origin: str, **more: Any) -> httpx2.
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize(("status", "method", "path", "more"), ANSWERS.values(), ids=ANSWERS.keys())
 class TestEachAnswer:
-    def test_can_be_read_where_everybody_may(
+    def test_can_be_read_if_every_origin_is_allowed(
         self, status: int, method: str, path: str, more: dict[str, Any], place: Any
     ) -> None:
         answer = asked(place(**STAR), method, path, UI, **more)
         assert answer.status_code == status
         assert answer.headers.get_list("access-control-allow-origin") == ["*"]
 
-    def test_can_be_read_by_whom_the_application_lets(
+    def test_can_be_read_by_an_allowed_origin(
         self, status: int, method: str, path: str, more: dict[str, Any], place: Any
     ) -> None:
         answer = asked(place(**ONE), method, path, UI, **more)
@@ -160,7 +160,7 @@ class TestEachAnswer:
         assert answer.headers.get_list("access-control-expose-headers") == ["retry-after"]
         assert "Origin" in answer.headers["vary"]
 
-    def test_and_by_nobody_else(
+    def test_cannot_be_read_by_another_origin(
         self, status: int, method: str, path: str, more: dict[str, Any], place: Any
     ) -> None:
         answer = asked(place(**ONE), method, path, OTHER, **more)
@@ -169,7 +169,7 @@ class TestEachAnswer:
 
 
 @pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize("cors", [STAR, ONE], ids=["everybody", "one"])
+@pytest.mark.parametrize("cors", [STAR, ONE], ids=["any origin", "one"])
 def test_a_preflight_passes(cors: dict[str, Any], place: Any) -> None:
     headers = {
         "access-control-request-method": "GET",
@@ -182,7 +182,7 @@ def test_a_preflight_passes(cors: dict[str, Any], place: Any) -> None:
 
 
 @pytest.mark.parametrize("place", [outside, inside])
-def test_without_an_origin_nothing_is_said_of_it(place: Any) -> None:
+def test_without_an_origin_there_are_no_cors_headers(place: Any) -> None:
     async def one() -> httpx2.Response:
         async with httpx2.AsyncClient(
             transport=httpx2.ASGITransport(place(**ONE)), base_url="http://ai"
@@ -218,9 +218,7 @@ def of_a_router(**cors: Any) -> Any:
 
 @pytest.mark.parametrize("place", [around, of_a_router])
 @pytest.mark.parametrize("said", ["250", "0", "abc"])
-def test_cors_middleware_is_found_in_an_application_that_is_wrapped_as_a_whole(
-    said: str, place: Any
-) -> None:
+def test_cors_middleware_is_found_in_a_wrapped_application(said: str, place: Any) -> None:
     answer = asked(place(**ONE), "GET", "/slow", UI, headers={"x-timeout-ms": said})
     assert answer.status_code == (400 if said == "abc" else 504)
     assert answer.headers["access-control-allow-origin"] == UI
@@ -231,8 +229,8 @@ def test_cors_middleware_is_found_in_an_application_that_is_wrapped_as_a_whole(
 
 
 @virtually
-async def test_what_the_application_has_said_for_other_origins_is_kept() -> None:
-    """Where its CORS headers are made cannot always be seen; but when its answer is replaced, they are there."""
+async def test_the_applications_own_cors_headers_are_kept() -> None:
+    """They are known when its answer is replaced, even if the middleware is hidden."""
 
     async def app(scope: Any, receive: Receive, send: Send) -> None:
         cors = [
@@ -255,7 +253,7 @@ async def test_what_the_application_has_said_for_other_origins_is_kept() -> None
 
 
 @virtually
-async def test_an_application_that_says_that_it_wraps_itself_is_no_riddle() -> None:
+async def test_an_application_that_wraps_itself_gets_the_answer() -> None:
     class Round:
         def __init__(self) -> None:
             self.app = self
@@ -326,18 +324,18 @@ class TestAPageOfAnotherOrigin:
         assert text.startswith("data: 42\n\nevent: error\ndata: ")
         assert error_of(text.rpartition("data: ")[2].encode())["type"] == "deadline_exceeded"
 
-    def test_hears_it_as_an_event(self, served: Serving, page: Page) -> None:
+    def test_receives_the_error_as_an_event(self, served: Serving, page: Page) -> None:
         events = page.evaluate(LISTENS, served.url + "/events")
         assert [kind for kind, _ in events] == ["message", "error"]
         assert error_of(events[-1][1].encode())["type"] == "deadline_exceeded"
 
-    def test_hears_a_stream_to_its_end(self, served: Serving, page: Page) -> None:
+    def test_receives_a_stream_to_its_end(self, served: Serving, page: Page) -> None:
         assert [kind for kind, _ in page.evaluate(LISTENS, served.url + "/events?whole=1")] == [
             "message",
             "done",
         ]
 
-    def test_cannot_read_what_it_may_not(self, page: Page) -> None:
+    def test_cannot_read_an_answer_that_it_must_not_read(self, page: Page) -> None:
         """So that what the other tests show is the headers' work."""
         app = service()
         app.add_middleware(DeadlineMiddleware, **ours)

@@ -1,4 +1,4 @@
-"""`DeadlineMiddleware` on a virtual clock, with nothing but ASGI messages on both sides: what a caller hears at the deadline."""
+"""`DeadlineMiddleware` on a virtual clock: the answer at the deadline."""
 
 import asyncio
 import logging
@@ -69,14 +69,14 @@ class TestTheEndOfTheTime:
         assert not caller.whole
 
     @virtually
-    async def test_half_an_event_is_not_followed_by_one_that_would_complete_it(self) -> None:
+    async def test_an_error_event_does_not_complete_half_an_event(self) -> None:
         caller = Caller()
         await ask(answers(b"data: x\n\n", b"data: ha", headers=EVENTS, end=False), caller, "1000")
         assert not caller.whole
 
     @virtually
     @pytest.mark.parametrize("group", [False, True])
-    async def test_what_the_model_says_of_its_deadline_is_passed_on(self, group: bool) -> None:
+    async def test_the_models_message_about_its_deadline_is_passed_on(self, group: bool) -> None:
         async def app(scope: Any, receive: Receive, send: Send) -> None:
             error = StreamDeadlineExceeded("timeout", 0.5, 0.5, 3)
             raise ExceptionGroup("tasks", [ExceptionGroup("tasks", [error])]) if group else error
@@ -87,7 +87,7 @@ class TestTheEndOfTheTime:
         assert "timeout=0.5" in error_of(caller.said)["message"]
 
     @virtually
-    async def test_the_work_may_answer_the_time_out_itself(self) -> None:
+    async def test_the_application_may_answer_the_time_out_itself(self) -> None:
         async def app(scope: Any, receive: Receive, send: Send) -> None:
             await asyncio.sleep(1 + GRACE / 2)
             await answers(b"my own words")(scope, receive, send)
@@ -101,7 +101,7 @@ class TestTheEndOfTheTime:
     async def test_a_stream_that_fails_after_its_end_is_not_taken_for_whole(
         self, headers: Any
     ) -> None:
-        """Starlette's BaseHTTPMiddleware ends a stream properly when the generator under it fails, and raises the error then."""
+        """Starlette's BaseHTTPMiddleware first ends a failed stream properly, and then raises the error."""
 
         async def hiding(scope: Any, receive: Receive, send: Send) -> None:
             await answers(b"data: x\n\n", headers=headers)(scope, receive, send)
@@ -159,7 +159,7 @@ class TestTheEndOfTheTime:
         stop.set()
 
     @virtually
-    async def test_a_caller_who_does_not_read_does_not_hold_up_the_end(self) -> None:
+    async def test_a_client_that_does_not_read_does_not_delay_the_end(self) -> None:
         caller = Caller(reads=False)
         await ask(answers(b"data: x\n\n", headers=EVENTS, end=False), caller, "1000")
         assert elapsed() <= 1 + GRACE + LAST_WORDS + 0.01
@@ -168,7 +168,7 @@ class TestTheEndOfTheTime:
     @pytest.mark.parametrize(
         "app", [never, answers(b"data: x\n\n", headers=EVENTS, end=False)], ids=["status", "event"]
     )
-    async def test_a_caller_who_left_before_the_deadline_is_not_an_error(
+    async def test_a_disconnect_before_the_deadline_is_not_an_error(
         self, app: Any, caplog: pytest.LogCaptureFixture
     ) -> None:
         """ASGI 2.4 has `send` raise an OSError then."""

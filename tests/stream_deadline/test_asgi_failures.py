@@ -1,4 +1,4 @@
-"""`DeadlineMiddleware` on a virtual clock, with nothing but ASGI messages on both sides: a model that fails, and a body that is too large."""
+"""`DeadlineMiddleware` on a virtual clock: a model that fails, a body that is too large."""
 
 from typing import Any
 
@@ -46,7 +46,7 @@ class TestAModelThatFails:
         assert b"EngineCore" not in caller.said
 
     @virtually
-    async def test_in_a_stream_of_events_it_is_the_last_one(self) -> None:
+    async def test_in_a_stream_of_events_it_is_the_last_event(self) -> None:
         async def app(scope: Any, receive: Receive, send: Send) -> None:
             await send({"type": "http.response.start", "status": 200, "headers": EVENTS})
             await send({"type": "http.response.body", "body": b"data: x\n\n", "more_body": True})
@@ -121,7 +121,7 @@ class TestAModelThatFails:
         assert caller.heard == []  # so that the server can answer 500
 
     @virtually
-    async def test_a_caller_who_has_left_is_told_nothing(self) -> None:
+    async def test_a_client_that_has_disconnected_gets_no_message(self) -> None:
         async def app(scope: Any, receive: Receive, send: Send) -> None:
             try:
                 await never(scope, receive, send)

@@ -1,4 +1,4 @@
-"""Nothing that a caller or the model's server sends can forge a line of the log, or a header."""
+"""Neither client nor model server can forge a line of the log, or a header."""
 
 import json
 import logging
@@ -65,7 +65,7 @@ async def asked(app: Any, caller: Caller, **said: Any) -> None:
 
 @each
 @virtually
-async def test_a_path_cannot(
+async def test_a_path_cannot_forge_a_line(
     forged: str, lines: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     await asked(never, Caller(), path=f"/chat{forged}")
@@ -76,7 +76,7 @@ async def test_a_path_cannot(
 
 @each
 @virtually
-async def test_a_method_cannot(
+async def test_a_method_cannot_forge_a_line(
     forged: str, lines: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     await asked(never, Caller(leaves=0.1), method=f"POST{forged}")
@@ -85,7 +85,7 @@ async def test_a_method_cannot(
 
 @each
 @virtually
-async def test_a_header_cannot(forged: str, lines: list[str]) -> None:
+async def test_a_header_cannot_forge_a_line(forged: str, lines: list[str]) -> None:
     caller = Caller()
     said = forged.encode("utf-8", "surrogatepass")
     await asked(never, caller, headers=[(b"x-timeout-ms", said), (b"x-timeout-ms", b"5")])
@@ -98,10 +98,10 @@ async def test_a_header_cannot(forged: str, lines: list[str]) -> None:
 @each
 @virtually
 @pytest.mark.parametrize("status", [400, 500, 503, None])
-async def test_what_the_models_server_says_cannot(
+async def test_a_message_of_the_models_server_cannot_forge_a_line(
     forged: str, lines: list[str], status: int | None
 ) -> None:
-    """It may quote the caller's prompt, and in its answer the caller's page or program may look for lines, too."""
+    """It may quote the client's prompt, and the client may parse lines of the answer."""
 
     async def app(scope: Any, receive: Receive, send: Send) -> None:
         request = httpx2.Request("POST", "http://gpu/")
@@ -119,7 +119,9 @@ async def test_what_the_models_server_says_cannot(
 
 @each
 @virtually
-async def test_an_error_of_the_applications_own_cannot(forged: str, lines: list[str]) -> None:
+async def test_an_error_of_the_application_cannot_forge_a_line(
+    forged: str, lines: list[str]
+) -> None:
     class Late(StreamDeadlineExceeded):
         def __str__(self) -> str:
             return f"No answer to {forged}"
@@ -135,7 +137,9 @@ async def test_an_error_of_the_applications_own_cannot(forged: str, lines: list[
 
 @each
 @virtually
-async def test_nor_in_a_stream_of_events(forged: str, lines: list[str]) -> None:
+async def test_an_error_in_a_stream_of_events_cannot_forge_a_line(
+    forged: str, lines: list[str]
+) -> None:
     async def app(scope: Any, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": EVENTS})
         await send({"type": "http.response.body", "body": b"data: x\n\n", "more_body": True})
@@ -167,7 +171,7 @@ async def test_nor_in_a_stream_of_events(forged: str, lines: list[str]) -> None:
         (b"", None),
     ],
 )
-async def test_a_header_of_the_models_server_cannot_be_two(
+async def test_a_header_of_the_models_server_cannot_become_two(
     said: bytes, passed_on: bytes | None
 ) -> None:
     async def app(scope: Any, receive: Receive, send: Send) -> None:

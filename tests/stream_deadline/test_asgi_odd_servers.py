@@ -1,4 +1,4 @@
-"""A server, or middleware that plays one, whose `receive` never waits: the event loop goes on, and nothing is piled up."""
+"""A `receive` that never waits: the event loop goes on, and no messages pile up."""
 
 import asyncio
 import gc
@@ -39,7 +39,7 @@ WELL_MEANT: dict[str, Callable[[], Iterator[Any]]] = {
     "the body, and then empty parts for ever": then([part(b"abc")], MORE),
     "no keys at all": for_ever({"type": "http.request"}),
     "no body where one is said": for_ever({"type": "http.request", "body": None}),
-    "the body, and then what nobody knows": then([part(b"abc")], {"type": "http.novelty"}),
+    "the body, and then an unknown message": then([part(b"abc")], {"type": "http.novelty"}),
     "the body, and then errors": then([part(b"abc")], IndexError("pop from an empty list")),
     "the body, and then what is no message": then([part(b"abc")], None),
     "the body, and then what has no type": then([part(b"abc")], {}),
@@ -51,7 +51,7 @@ WELL_MEANT: dict[str, Callable[[], Iterator[Any]]] = {
 WITHOUT_END: dict[str, Callable[[], Iterator[Any]]] = {
     "empty parts for ever": for_ever(MORE),
     "parts for ever": for_ever(part(b"abc", True)),
-    "what nobody knows": for_ever({"type": "http.novelty"}),
+    "an unknown message": for_ever({"type": "http.novelty"}),
     "errors": for_ever(OSError("gone")),
     "what is no message": for_ever(None),
     "a cancellation": for_ever(asyncio.CancelledError()),
@@ -60,7 +60,7 @@ ALL = WELL_MEANT | WITHOUT_END
 
 
 class Odd(Caller):
-    """A server that has an answer to every question at once. `unwell`: it was asked so often that a test would never end."""
+    """A server whose `receive` always returns at once; `unwell`: it was called too often."""
 
     def __init__(self, says: Callable[[], Iterator[Any]]) -> None:
         super().__init__()
@@ -109,9 +109,7 @@ async def late(scope: Any, receive: Receive, send: Send) -> None:
 @virtually
 @pytest.mark.parametrize("says", WELL_MEANT.values(), ids=WELL_MEANT.keys())
 @pytest.mark.parametrize("app", [deaf, reader])
-async def test_an_application_that_is_well_answers(
-    app: Any, says: Callable[[], Iterator[Any]]
-) -> None:
+async def test_a_healthy_application_answers(app: Any, says: Callable[[], Iterator[Any]]) -> None:
     caller = Odd(says)
     await ask(app, caller, "1000", max_body_bytes=10)
     assert (caller.status, caller.said, caller.whole) == (200, b"hello", True)
@@ -120,7 +118,7 @@ async def test_an_application_that_is_well_answers(
 
 @virtually
 @pytest.mark.parametrize("says", WITHOUT_END.values(), ids=WITHOUT_END.keys())
-async def test_also_where_the_body_has_no_end_if_it_does_not_ask(
+async def test_an_application_that_does_not_read_an_endless_body_answers(
     says: Callable[[], Iterator[Any]],
 ) -> None:
     caller = Odd(says)
@@ -140,7 +138,7 @@ async def test_the_deadline_holds(says: Callable[[], Iterator[Any]]) -> None:
 
 
 @virtually
-async def test_it_holds_for_who_reads_empty_parts_for_ever() -> None:
+async def test_the_deadline_holds_for_an_application_that_reads_empty_parts() -> None:
     caller = Odd(WITHOUT_END["empty parts for ever"])
     await ask(reader, caller, "60000")
     assert caller.status == 504
@@ -149,7 +147,7 @@ async def test_it_holds_for_who_reads_empty_parts_for_ever() -> None:
 
 @virtually
 @pytest.mark.parametrize("says", ["the body for ever", "a body in two parts for ever"])
-async def test_a_body_that_is_played_back_can_be_read_twice(says: str) -> None:
+async def test_a_replayed_body_can_be_read_twice(says: str) -> None:
     caller = Odd(WELL_MEANT[says])
     await ask(rereader, caller, "1000", max_body_bytes=3)
     assert caller.said == b"abc"
@@ -162,9 +160,7 @@ async def test_a_body_that_is_played_back_can_be_read_twice(says: str) -> None:
     ids=["at once", "after the body", "later", "in it"],
 )
 @pytest.mark.parametrize("app", [reader, rereader])
-async def test_a_caller_who_has_left_at_once_is_believed(
-    app: Any, first: list[ASGIMessage]
-) -> None:
+async def test_an_immediate_disconnect_counts(app: Any, first: list[ASGIMessage]) -> None:
     caller = Odd(then(first, DISCONNECT))
     await ask(app, caller, "1000")
     assert caller.heard == []
@@ -176,7 +172,7 @@ async def test_a_caller_who_has_left_at_once_is_believed(
 @pytest.mark.parametrize(
     "says", [END, {"type": "http.novelty"}, OSError("not now")], ids=["empty", "unknown", "errors"]
 )
-async def test_one_that_leaves_after_a_while_is_seen_behind_what_says_nothing(says: Any) -> None:
+async def test_a_later_disconnect_is_seen_behind_empty_messages(says: Any) -> None:
     what: list[float] = []
 
     class Chatty(Caller):
@@ -202,7 +198,7 @@ async def test_one_that_leaves_after_a_while_is_seen_behind_what_says_nothing(sa
 
 
 @virtually
-async def test_an_error_of_receive_is_the_applications_that_asks() -> None:
+async def test_an_error_of_receive_reaches_the_application_that_calls_it() -> None:
     caller = Odd(for_ever(OSError("gone")))
     with pytest.raises(OSError, match="gone"):
         await ask(reader, caller)
@@ -210,7 +206,7 @@ async def test_an_error_of_receive_is_the_applications_that_asks() -> None:
 
 
 @virtually
-async def test_an_application_that_asks_again_and_again_can_be_cancelled() -> None:
+async def test_an_application_that_calls_receive_without_end_can_be_cancelled() -> None:
     asked = 0
 
     async def app(scope: Any, receive: Receive, send: Send) -> None:
@@ -223,7 +219,7 @@ async def test_an_application_that_asks_again_and_again_can_be_cancelled() -> No
 
 
 @virtually
-async def test_and_one_that_says_more_and_more_to_nobody() -> None:
+async def test_an_application_that_sends_without_end_after_a_disconnect_can_be_cancelled() -> None:
     said = 0
 
     class Leaves(Caller):
@@ -253,7 +249,7 @@ async def test_and_one_that_says_more_and_more_to_nobody() -> None:
 
 
 @virtually
-async def test_memory_stays_as_it_is() -> None:
+async def test_memory_does_not_grow() -> None:
     """Ten minutes of a server that answers at once."""
     caller = Odd(for_ever(END))
     gc.collect()

@@ -63,8 +63,8 @@ async def test_a_stall_in_the_middle_ends_at_the_deadline() -> None:
 
 
 @virtually
-async def test_a_source_that_never_lets_go_of_the_loop_is_held_to_it_by_a_busy_consumer() -> None:
-    """Every item is there at once, so that no pull ever waits and no cancellation could reach one."""
+async def test_a_source_that_never_yields_to_the_loop_ends_at_the_deadline() -> None:
+    """Every item is ready, so no pull waits and no cancellation could reach one."""
     await ends_at(45, bounded(Source(every=0), 45), pause=0.03)
 
 
@@ -117,7 +117,7 @@ async def test_an_item_that_comes_exactly_at_the_deadline_is_late() -> None:
 
 
 @virtually
-async def test_a_stream_that_is_over_before_the_deadline_is_no_error_however_late_one_looks() -> (
+async def test_a_stream_that_ends_before_the_deadline_raises_no_error_when_it_is_read_late() -> (
     None
 ):
     stream = bounded(Source(every=1, ends=3), 45)
@@ -127,7 +127,7 @@ async def test_a_stream_that_is_over_before_the_deadline_is_no_error_however_lat
 
 
 @virtually
-async def test_an_error_of_the_source_comes_through_after_what_came_before_it() -> None:
+async def test_an_error_of_the_source_comes_after_the_items_before_it() -> None:
     stream = bounded(Source(every=1, fails=3), 45)
     assert [await anext(stream) for _ in range(3)] == [0, 1, 2]
     with pytest.raises(ConnectionResetError):
@@ -143,7 +143,7 @@ async def test_after_the_error_the_stream_is_over() -> None:
 
 
 @virtually
-async def test_no_bound_is_no_bound() -> None:
+async def test_none_means_no_bound() -> None:
     assert len(await drain(bounded(Source(every=100, ends=1000), None))) == 1000
 
 
@@ -219,7 +219,7 @@ async def test_a_cancellation_stays_a_cancellation(when: float) -> None:
 
 
 @virtually
-async def test_a_cancellation_after_the_time_out_finds_nothing_left_of_it() -> None:
+async def test_a_cancellation_after_the_time_out_is_not_affected_by_it() -> None:
     async def consumer() -> None:
         await ends_at(45, bounded(Source(), 45))
         task = asyncio.current_task()
@@ -235,9 +235,7 @@ async def test_a_cancellation_after_the_time_out_finds_nothing_left_of_it() -> N
 
 
 @virtually
-async def test_cancelled_again_while_it_cleans_up_the_clean_up_still_happens_once_and_whole() -> (
-    None
-):
+async def test_a_second_cancellation_does_not_interrupt_or_repeat_the_clean_up() -> None:
     source = Source(closing=0.01)
     task = asyncio.ensure_future(drain(bounded(source, 45)))
     await asyncio.sleep(10)
@@ -259,9 +257,7 @@ async def test_a_cancellation_during_the_clean_up_after_a_time_out_wins() -> Non
 
 
 @virtually
-async def test_anyio_which_cancels_at_every_turn_of_the_loop_does_not_cut_the_clean_up_short() -> (
-    None
-):
+async def test_anyios_repeated_cancellations_do_not_interrupt_the_clean_up() -> None:
     source = Source(closing=0.01)
     with anyio.move_on_after(10) as scope:
         await drain(bounded(source, 45))
@@ -280,7 +276,7 @@ async def test_a_shorter_scope_outside_keeps_its_own_error() -> None:
 
 
 @virtually
-async def test_a_clean_up_that_takes_its_time_does_not_hold_up_the_error() -> None:
+async def test_a_slow_clean_up_does_not_delay_the_error() -> None:
     source = Source(closing=0.2)
     await ends_at(45, bounded(source, 45))
     await asyncio.sleep(1)
@@ -296,7 +292,7 @@ async def test_a_clean_up_that_hangs_is_cut_short() -> None:
 
 
 @virtually
-async def test_the_connection_is_shut_down_however_the_clean_up_goes() -> None:
+async def test_the_connection_is_shut_down_even_if_the_clean_up_fails() -> None:
     near, far = socket.socketpair()
     source = Source(closing=1e9)
     stream = SimpleNamespace(get_extra_info={"socket": near}.get)
@@ -309,8 +305,8 @@ async def test_the_connection_is_shut_down_however_the_clean_up_goes() -> None:
 
 
 @virtually
-async def test_a_source_that_swallows_its_cancellation_does_not_hold_up_the_error() -> None:
-    """As `asyncio.wait_for` does on Python 3.11, when its result comes in the same turn of the loop (cpython#86296)."""
+async def test_a_source_that_swallows_its_cancellation_does_not_delay_the_error() -> None:
+    """As `asyncio.wait_for` on Python 3.11, if its result comes in the same turn (cpython#86296)."""
     source = Source(every=1e9, first=1, deaf=1)
     await ends_at(45, bounded(source, 45))
     await asyncio.sleep(1)
@@ -357,7 +353,7 @@ async def test_the_reader_is_only_a_few_items_ahead() -> None:
 
 
 @virtually
-async def test_context_variables_of_the_caller_are_seen_by_the_source() -> None:
+async def test_the_source_sees_the_callers_context_variables() -> None:
     async def source() -> AsyncIterator[float]:
         yield Deadline.after(0).at
         yield remaining()
@@ -377,7 +373,7 @@ async def test_the_first_item_has_a_bound_of_its_own() -> None:
 
 
 @virtually
-async def test_after_the_first_item_its_bound_is_gone() -> None:
+async def test_the_bound_of_the_first_item_ends_with_it() -> None:
     assert (
         len(await drain(bounded(Source(first=4, every=10, ends=4), 45, first_chunk_timeout=5))) == 4
     )
@@ -395,13 +391,13 @@ async def test_the_wait_for_the_first_item_is_not_idleness() -> None:
 
 
 @virtually
-async def test_a_consumer_that_is_busy_is_not_the_servers_silence() -> None:
+async def test_a_busy_consumer_does_not_count_as_silence_of_the_server() -> None:
     source = Source(every=0.5, ends=60)
     assert len(await drain(bounded(source, 1000, idle_timeout=2), pause=10)) == 60
 
 
 @virtually
-async def test_the_total_holds_whatever_the_others_say() -> None:
+async def test_the_total_bound_holds_beside_the_others() -> None:
     error = await ends_at(45, bounded(Source(every=1), 45, first_chunk_timeout=10, idle_timeout=2))
     assert error.bound == "timeout"
 
@@ -472,7 +468,7 @@ def test_without_an_event_loop_there_is_no_stream() -> None:
 
 
 @virtually
-async def test_what_cannot_be_iterated_is_refused_at_the_first_pull() -> None:
+async def test_an_object_that_is_not_iterable_is_refused_at_the_first_pull() -> None:
     stream: BoundedStream[Any] = bounded(3, 45)  # type: ignore[arg-type]
     with pytest.raises(TypeError):
         await anext(stream)

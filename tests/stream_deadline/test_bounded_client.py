@@ -1,4 +1,4 @@
-"""`bounded_client`: a deadline for whatever is built on httpx or httpx2."""
+"""`bounded_client`: a deadline for every client on httpx or httpx2."""
 
 import asyncio
 import gc
@@ -28,7 +28,7 @@ from stream_deadline import (
 )
 from stream_deadline._body import says_something
 from stream_deadline._call_group import CallGroup
-from stream_deadline._network import pools
+from stream_deadline._http_clients import pools
 from stream_deadline._sdk import asks_for_stream
 from stream_deadline._transport import DeadlineTransport
 from tests.at_once import at_once
@@ -66,7 +66,7 @@ def body(server: FakeVllm, stream: bool) -> dict[str, Any]:
 
 
 def sync_caller(kind: str, server: FakeVllm, name: str, **bounds: float) -> Ask:
-    """Return what asks with a client of a kind, and reads the answer to its end."""
+    """Return a function that sends a request by this client and reads the answer."""
     if kind in FAMILIES:
         http = bounded_client(FAMILIES[kind].Client(timeout=60, trust_env=False), **bounds)
 
@@ -233,7 +233,7 @@ def test_a_suspended_task_frees_the_server_too(family: str, server: FakeVllm) ->
     asyncio.run(play())
 
 
-def test_a_whole_answer_that_comes_in_time_is_the_same_as_without(server: FakeVllm) -> None:
+def test_a_whole_answer_in_time_is_the_same_as_from_the_plain_client(server: FakeVllm) -> None:
     url = f"{server.base_url}/chat/completions"
     for family in FAMILIES.values():
         asked = {"json": body(server, True), "headers": headers("same", "finite:tokens=20")}
@@ -307,7 +307,7 @@ class TestRetries:
         assert 2.0 <= caught.value.elapsed < 2.0 + LATEST
 
     @pytest.mark.parametrize("kind", ["openai", "anthropic"])
-    def test_one_that_would_come_too_late_is_not_waited_for(
+    def test_a_retry_that_would_come_too_late_is_not_awaited(
         self, kind: str, server: FakeVllm
     ) -> None:
         name = uuid.uuid4().hex
@@ -332,7 +332,7 @@ class TestParts:
         ],
     )
     @pytest.mark.parametrize("kind", ["openai", "httpx"])
-    def test_a_stream_ends_when_a_part_is_over(
+    def test_a_stream_ends_at_the_bound_of_a_part(
         self, kind: str, scenario: str, bound: str, server: FakeVllm
     ) -> None:
         bounds = {"timeout": 30.0, "first_chunk_timeout": 1.5, "idle_timeout": 1.0}
@@ -348,7 +348,7 @@ class TestParts:
 
         asyncio.run(play())
 
-    def test_a_whole_answer_is_not_cut_by_them(self, server: FakeVllm) -> None:
+    def test_they_do_not_act_on_a_whole_answer(self, server: FakeVllm) -> None:
         bounds = {"timeout": 30.0, "first_chunk_timeout": 0.1, "idle_timeout": 0.1}
         sync_caller("openai", server, uuid.uuid4().hex, **bounds)("finite:tokens=20", False)
 
@@ -356,7 +356,7 @@ class TestParts:
         st.lists(st.sampled_from([b": x", b"", b":", b"data: 1"])),
         st.sampled_from([b"\n", b"\r\n"]),
     )
-    def test_bytes_say_something_unless_each_line_is_a_comment(
+    def test_bytes_count_as_progress_unless_each_line_is_a_comment(
         self, lines: list[bytes], end: bytes
     ) -> None:
         data = end.join([b": first", *lines])
@@ -374,7 +374,7 @@ class TestParts:
             (b'["stream": true', "*/*", "http://x/", False),
         ],
     )
-    def test_a_request_says_whether_it_is_for_a_stream(
+    def test_the_request_shows_whether_it_is_for_a_stream(
         self, content: bytes, accept: str, url: str, streams: bool
     ) -> None:
         request = httpx2.Request("POST", url, content=content, headers={"accept": accept})
@@ -382,7 +382,7 @@ class TestParts:
 
 
 class TestEnds:
-    """A request that ends otherwise."""
+    """A request that ends in another way."""
 
     def test_cancelling_the_task_stays_a_cancellation_and_frees_the_server(
         self, server: FakeVllm
@@ -404,7 +404,7 @@ class TestEnds:
         assert freed(server, name).end == "client left"
 
     @pytest.mark.parametrize("scenario", ["endless", "no_headers", "stall:after=2"])
-    def test_the_end_of_its_group_ends_it(self, scenario: str, server: FakeVllm) -> None:
+    def test_a_request_ends_with_its_call_group(self, scenario: str, server: FakeVllm) -> None:
         name = uuid.uuid4().hex
 
         async def play() -> None:
@@ -453,19 +453,19 @@ class TestEnds:
 
 
 class TestClients:
-    """Clients of other kinds, and bounds that are none."""
+    """Other kinds of clients, and invalid bounds."""
 
     @pytest.mark.parametrize("thing", [object(), "http://x", httpx.URL("http://x")])
-    def test_what_has_no_client_is_refused_in_one_sentence(self, thing: Any) -> None:
+    def test_an_object_without_a_client_is_refused_in_one_sentence(self, thing: Any) -> None:
         with pytest.raises(TypeError, match="found no client of httpx or httpx2 in this"):
             bounded_client(thing, timeout=1)
 
     @pytest.mark.parametrize("bound", [0, -1, float("nan"), "5", True])
-    def test_a_bound_that_is_none_is_refused(self, bound: Any) -> None:
+    def test_an_invalid_bound_is_refused(self, bound: Any) -> None:
         with pytest.raises(ValueError, match="timeout must be a"):
             bounded_client(httpx2.Client(), timeout=bound)
 
-    def test_the_newest_bounds_of_a_client_hold(self, server: FakeVllm) -> None:
+    def test_the_latest_bounds_of_a_client_hold(self, server: FakeVllm) -> None:
         http = bounded_client(bounded_client(httpx2.Client(trust_env=False), timeout=60), 0.3)
         assert not isinstance(cast(Any, http._transport).inner, DeadlineTransport)
         with pytest.raises(StreamDeadlineExceeded, match=r"timeout=0\.3"):
@@ -478,7 +478,7 @@ class TestClients:
         assert isinstance(transport, DeadlineTransport)
         assert transport is not http._transport
 
-    def test_a_transport_of_ones_own_is_bounded_at_its_own_pace(self) -> None:
+    def test_a_transport_of_the_users_own_is_bounded(self) -> None:
         async def slow() -> AsyncIterator[bytes]:
             yield b"data: 1\n\n"
             await asyncio.sleep(60)
@@ -538,11 +538,11 @@ class TestClients:
         assert time.monotonic() - started < 0.5 + LATEST
         assert freed(server, name).end == "client left"
 
-    def test_what_is_no_transport_is_refused_in_one_sentence(self) -> None:
+    def test_an_object_that_is_not_a_transport_is_refused_in_one_sentence(self) -> None:
         with pytest.raises(TypeError, match="A Client is no transport"):
             bounded_transport(cast(Any, httpx2.Client()), timeout=1)
 
-    def test_the_transport_alone_is_a_public_way(self, server: FakeVllm) -> None:
+    def test_a_bounded_transport_needs_no_private_name(self, server: FakeVllm) -> None:
         transport = bounded_transport(httpx.HTTPTransport(), timeout=0.3)
         with httpx.Client(transport=transport) as http, pytest.raises(StreamDeadlineExceeded):
             http.post(f"{server.base_url}/chat/completions", json=body(server, True))
@@ -555,7 +555,7 @@ class TestClients:
 
         asyncio.run(play())
 
-    def test_a_bounded_client_inside_a_model_has_its_say(self, server: FakeVllm) -> None:
+    def test_a_bounded_client_inside_a_model_keeps_its_bound(self, server: FakeVllm) -> None:
         http = bounded_client(openai.DefaultHttpxClient(trust_env=False), timeout=0.3)
         model = ChatVllm(model=server.model, base_url=server.base_url, timeout=60, http_client=http)
         with pytest.raises(StreamDeadlineExceeded) as caught:
@@ -576,7 +576,7 @@ class TestClients:
                 headers={"x-fake-scenario": "no_headers"},
             )
 
-    def test_a_body_that_is_dropped_leaves_nothing_behind(self, server: FakeVllm) -> None:
+    def test_a_body_that_is_dropped_leaves_no_connection_behind(self, server: FakeVllm) -> None:
         http = bounded_client(httpx2.Client(trust_env=False), timeout=0.4)
         name = uuid.uuid4().hex
         request = http.build_request(

@@ -1,4 +1,4 @@
-"""Whose silence it is: what `bounded` forgives, for how long, and what it hands over before an error. On a virtual clock."""
+"""Late timers, busy consumers, and the items before an error, on a virtual clock."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -36,7 +36,7 @@ async def take(got: list[int], stream: AsyncIterator[int], pause: float = 0.0) -
 
 
 @virtually
-async def test_what_had_arrived_is_handed_over_before_an_idle_error() -> None:
+async def test_items_that_had_arrived_are_handed_over_before_an_idle_error() -> None:
     got: list[int] = []
     with pytest.raises(StreamDeadlineExceeded) as caught:
         await take(
@@ -46,7 +46,7 @@ async def test_what_had_arrived_is_handed_over_before_an_idle_error() -> None:
 
 
 @virtually
-async def test_but_not_after_the_deadline_and_the_error_still_names_what_was_reached_first() -> (
+async def test_no_item_is_handed_over_after_the_deadline_and_the_error_names_the_first_bound() -> (
     None
 ):
     got: list[int] = []
@@ -56,7 +56,7 @@ async def test_but_not_after_the_deadline_and_the_error_still_names_what_was_rea
 
 
 @virtually
-async def test_the_source_is_closed_at_the_bound_and_not_when_the_rest_is_taken() -> None:
+async def test_the_source_is_closed_at_the_bound_and_not_when_the_last_items_are_taken() -> None:
     source = Source(every=0.0, stalls=3)
     stream = bounded(source, 60, idle_timeout=2)
     assert await anext(stream) == 0
@@ -69,13 +69,13 @@ async def test_the_source_is_closed_at_the_bound_and_not_when_the_rest_is_taken(
 
 
 @virtually
-async def test_a_full_read_ahead_is_not_the_servers_silence() -> None:
+async def test_a_full_read_ahead_does_not_count_as_silence_of_the_server() -> None:
     got: list[int] = []
     await take(got, bounded(Source(every=0.0, ends=40), 600, idle_timeout=2), 3)
     assert got == list(range(40))
 
 
-def test_a_late_timer_is_forgiven_once_for_each_silence_and_not_for_long() -> None:
+def test_a_late_timer_postpones_a_bound_once_per_silence_and_briefly() -> None:
     clock = Clock()
     budget = Budget(Bounds(60, first_chunk_timeout=1), clock)
     clock.now = 3.0
@@ -84,7 +84,7 @@ def test_a_late_timer_is_forgiven_once_for_each_silence_and_not_for_long() -> No
     assert not budget.forgive(2.0), "a loop that is late for good would never end"
 
 
-def test_after_something_was_said_the_next_silence_is_a_new_one() -> None:
+def test_an_item_starts_a_new_silence() -> None:
     clock = Clock()
     budget = Budget(Bounds(60, idle_timeout=1), clock)
     budget.note_progress()
@@ -93,7 +93,7 @@ def test_after_something_was_said_the_next_silence_is_a_new_one() -> None:
     assert budget.forgive(0.5)
 
 
-def test_the_deadline_itself_is_never_put_off() -> None:
+def test_the_deadline_itself_is_never_postponed() -> None:
     clock = Clock()
     budget = Budget(Bounds(1), clock)
     clock.now = 3.0
@@ -151,7 +151,7 @@ async def test_a_source_that_hangs_after_its_end_does_not_spoil_a_whole_answer()
 
 
 @virtually
-async def test_a_stream_that_is_not_whole_ends_in_an_error_with_what_had_come() -> None:
+async def test_an_incomplete_stream_ends_in_an_error_with_the_items_so_far() -> None:
     class Half:
         whole = False
         errors_of_halves: ClassVar[tuple[type[Exception], ...]] = ()
@@ -171,7 +171,7 @@ async def test_a_stream_that_is_not_whole_ends_in_an_error_with_what_had_come() 
 
 
 @virtually
-async def test_putting_together_what_had_come_waits_until_it_is_asked_for_and_may_fail() -> None:
+async def test_the_partial_answer_is_made_when_it_is_read_and_may_fail() -> None:
     asked = []
 
     class Awkward(NullAccumulator):
@@ -191,7 +191,7 @@ async def test_putting_together_what_had_come_waits_until_it_is_asked_for_and_ma
 
 
 @virtually
-async def test_a_deadline_that_is_lifted_ends_nothing_any_more() -> None:
+async def test_a_lifted_deadline_ends_nothing() -> None:
     with deadline(3) as due:
         stream = bounded(Source(every=1.0, ends=6))
     assert await anext(stream) == 0
@@ -201,7 +201,7 @@ async def test_a_deadline_that_is_lifted_ends_nothing_any_more() -> None:
 
 
 @virtually
-async def test_lifting_one_leaves_the_calls_own_bound() -> None:
+async def test_lifting_a_deadline_keeps_the_calls_own_bound() -> None:
     with deadline(3) as due:
         stream = bounded(Source(every=1.0), 5)
     due.lift()
@@ -213,7 +213,7 @@ async def test_lifting_one_leaves_the_calls_own_bound() -> None:
 
 
 @virtually
-async def test_inside_no_deadline_there_is_none_and_outside_it_holds_again() -> None:
+async def test_a_no_deadline_block_lifts_the_outer_deadline_until_its_end() -> None:
     with deadline(3):
         with no_deadline():
             assert [item async for item in bounded(Source(every=1.0, ends=6))] == list(range(6))
@@ -225,7 +225,7 @@ async def test_inside_no_deadline_there_is_none_and_outside_it_holds_again() -> 
                 pass
 
 
-def test_a_deadline_is_entered_once_and_says_in_which_state_it_is() -> None:
+def test_a_deadline_is_entered_once_and_shows_its_state() -> None:
     block = deadline(3)
     with block, pytest.raises(RuntimeError, match="entered already"), block:
         pass
@@ -249,7 +249,7 @@ async def test_an_inner_deadline_holds_when_the_nearer_one_around_it_is_lifted()
 
 
 @virtually
-async def test_an_interrupt_that_fails_keeps_neither_the_error_nor_the_others_from_coming() -> None:
+async def test_an_interrupt_that_fails_stops_neither_the_error_nor_the_other_interrupts() -> None:
     def fails(in_use: bool) -> None:
         raise AttributeError("it shows no socket")
 

@@ -1,4 +1,4 @@
-"""Whatever server and consumer do, in whatever order: Hypothesis plays, the invariants of `bounded` have to hold."""
+"""The invariants of `bounded` hold for any order of events, as Hypothesis chooses it."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -68,7 +68,7 @@ class Streams(RuleBasedStateMachine):
         if self.pull is None or not self.pull.done():
             return
         pull, self.pull = self.pull, None
-        assert pull.cancelling() == self.cancels, "somebody else counted our cancellations"
+        assert pull.cancelling() == self.cancels, "other code counted our cancellations"
         self.cancels = 0
         if pull.cancelled():
             self.over = True

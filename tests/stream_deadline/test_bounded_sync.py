@@ -1,4 +1,4 @@
-"""The contract of `bounded_sync` and its watchdog, on real time with wide bounds: a blocked thread cannot be virtual."""
+"""The contract of `bounded_sync` and its watchdog, in real time with wide bounds."""
 
 import gc
 import os
@@ -32,7 +32,7 @@ def _no_thread_is_left() -> Iterator[None]:
 
 
 class ConnectionTracker:
-    """Items read from a socket, as a response's are: it blocks until something comes or the socket is shut down."""
+    """Items from a socket: a read blocks until data or a shutdown comes."""
 
     def __init__(self) -> None:
         self.near, self.far = socket.socketpair()
@@ -122,7 +122,7 @@ def test_the_clock_starts_with_the_call() -> None:
         next(stream)
 
 
-def test_a_source_that_is_always_ready_is_stopped_as_well() -> None:
+def test_a_source_that_is_always_ready_ends_at_the_deadline_too() -> None:
     def ready() -> Iterator[int]:
         while True:
             yield 0
@@ -158,7 +158,7 @@ def test_the_first_item_has_a_bound_of_its_own() -> None:
     assert caught.value.bound == "first_chunk_timeout"
 
 
-def test_a_busy_consumer_is_not_the_servers_silence() -> None:
+def test_a_busy_consumer_does_not_count_as_silence_of_the_server() -> None:
     line = ConnectionTracker()
     line.far.send(b"abc")
     line.far.shutdown(socket.SHUT_WR)
@@ -169,7 +169,7 @@ def test_a_busy_consumer_is_not_the_servers_silence() -> None:
     assert len(got) == 3
 
 
-def test_leaving_the_loop_closes_the_source_and_calls_the_watchdog_off() -> None:
+def test_leaving_the_loop_closes_the_source_and_cancels_the_watchdogs_alarm() -> None:
     line = ConnectionTracker()
     dribble(line, 0.01)
     for _ in bounded_sync(line, 60, interrupt=line.interrupt):
@@ -214,7 +214,7 @@ def test_one_thread_serves_many_streams() -> None:
         stream.close()
 
 
-def test_many_streams_end_each_at_its_own_time() -> None:
+def test_each_of_many_streams_ends_at_its_own_time() -> None:
     limits = [0.1 + 0.05 * number for number in range(8)]
     took: dict[float, float] = {}
 
@@ -232,7 +232,7 @@ def test_many_streams_end_each_at_its_own_time() -> None:
     assert all(limit <= took[limit] < limit + LATEST for limit in limits)
 
 
-def test_an_interrupt_that_fails_does_not_keep_the_others_from_theirs(
+def test_an_interrupt_that_fails_does_not_stop_the_others(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     def fails() -> None:
@@ -254,7 +254,7 @@ def test_a_bound_that_is_not_a_positive_number_of_seconds_is_refused(value: Any)
         bounded_sync([], value)
 
 
-def test_a_fork_gets_a_watchdog_of_its_own_that_knows_nothing_of_the_parents_connections() -> None:
+def test_a_fork_gets_a_watchdog_of_its_own_without_the_parents_connections() -> None:
     line = ConnectionTracker()
     stream = bounded_sync(line, 60, interrupt=line.interrupt)
     line.far.send(b"x")
@@ -308,7 +308,7 @@ class TestFromAnotherThread:
         thread.join()
         assert line.closed
 
-    def test_the_outer_of_two_ends_the_inner_one(self) -> None:
+    def test_an_outer_stream_ends_the_inner_one(self) -> None:
         line = ConnectionTracker()
         inner = bounded_sync(line, 60, interrupt=line.interrupt)
         started = time.monotonic()
@@ -329,7 +329,7 @@ class TestFromAnotherThread:
         assert time.monotonic() - started < LATEST
 
 
-def test_an_alarm_that_is_put_off_while_a_bound_comes_nearer_is_not_lost(
+def test_a_postponed_alarm_is_not_lost_when_a_bound_comes_nearer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The consumer comes back just when the watchdog has found that it is not waiting."""

@@ -35,17 +35,17 @@ def test_a_bound_is_a_positive_number_of_seconds_or_none(name: str, value: Any) 
 
 
 @pytest.mark.parametrize("name", ["first_chunk_timeout", "idle_timeout"])
-def test_a_part_may_be_as_long_as_the_whole_but_not_longer(name: str) -> None:
+def test_a_part_may_be_as_long_as_the_whole_and_not_longer(name: str) -> None:
     assert getattr(Bounds(10, **{name: 10}), name) == 10
     with pytest.raises(ValueError, match="could never act"):
         Bounds(10, **{name: 10.001})
 
 
-def test_a_part_needs_no_whole() -> None:
+def test_a_part_needs_no_total_bound() -> None:
     assert Bounds(None, 5, 1) == Bounds(first_chunk_timeout=5.0, idle_timeout=1.0)
 
 
-def test_what_is_due_next_follows_what_was_heard() -> None:
+def test_the_next_bound_depends_on_the_last_event() -> None:
     clock = Clock()
     budget = Budget(Bounds(45, 10, 2), clock)
     assert budget.due == 1010
@@ -95,14 +95,14 @@ def test_a_block_leaves_nothing_behind() -> None:
 
 
 @pytest.mark.parametrize("value", [0, -5, -0.001])
-def test_left_overs_of_zero_or_less_are_a_budget_that_is_used_up(value: float) -> None:
+def test_a_budget_of_zero_or_less_is_used_up(value: float) -> None:
     with deadline(value) as budget:
         assert budget.expired
         assert budget.remaining() <= 0
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, True, "30"])
-def test_what_is_not_a_number_of_seconds_is_no_deadline(value: Any) -> None:
+def test_a_value_that_is_not_a_number_of_seconds_is_refused_as_a_deadline(value: Any) -> None:
     with pytest.raises(ValueError, match="must be a number of seconds"):
         deadline(value)
 
@@ -113,7 +113,7 @@ def test_none_is_no_bound() -> None:
         assert not budget.expired
 
 
-def test_it_goes_where_context_variables_go() -> None:
+def test_a_deadline_follows_context_variables() -> None:
     def left() -> float:
         return Budget(Bounds(), time.monotonic).remaining()
 
@@ -132,7 +132,7 @@ def test_it_goes_where_context_variables_go() -> None:
     assert found == [math.inf], "if this changed, the docstring of `deadline` may promise more"
 
 
-def test_held_across_a_yield_it_says_so_when_another_task_goes_on() -> None:
+def test_a_deadline_across_a_yield_is_an_error_in_another_task() -> None:
     async def wrong() -> AsyncIterator[int]:
         with deadline(30):
             yield 1  # noqa: ASYNC119 - the mistake is the subject
@@ -148,7 +148,7 @@ def test_held_across_a_yield_it_says_so_when_another_task_goes_on() -> None:
         asyncio.run(main())
 
 
-def test_it_cannot_be_left_in_another_context() -> None:
+def test_a_deadline_cannot_be_left_in_another_context() -> None:
     block = deadline(30)
     contextvars.copy_context().run(block.__enter__)
     with pytest.raises(RuntimeError, match="another task or thread"):
@@ -163,7 +163,7 @@ def test_the_clock_is_the_monotonic_one_on_asyncio_and_uvloop() -> None:
         loop.close()
 
 
-def test_a_deadline_can_be_told_in_seconds_from_now() -> None:
+def test_a_deadline_can_be_set_in_seconds_from_now() -> None:
     until = Deadline.after(20)
     assert 19 < until.remaining() <= 20
     assert until.limit == 20

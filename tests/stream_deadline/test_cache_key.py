@@ -1,4 +1,4 @@
-"""LangChain's cache: an answer is taken for that of the same server and the same user only, and nothing secret is kept."""
+"""LangChain's cache separates servers and users, and stores no secret."""
 
 import pickle
 from typing import Any
@@ -38,11 +38,11 @@ OTHERS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("what", OTHERS)
 @pytest.mark.filterwarnings("ignore:Parameters")
-def test_what_may_change_the_answer_changes_the_key(what: str) -> None:
+def test_every_setting_that_may_change_the_answer_changes_the_key(what: str) -> None:
     assert key(ChatVllm(**SETTINGS)) != key(ChatVllm(**{**SETTINGS, **OTHERS[what]}))
 
 
-def test_so_does_what_one_call_adds() -> None:
+def test_arguments_of_one_call_change_the_key() -> None:
     model = ChatVllm(**SETTINGS)
     keys = {
         key(model),
@@ -53,7 +53,7 @@ def test_so_does_what_one_call_adds() -> None:
     assert len(keys | {key(model, extra_query={"a": "1"}), key(model, extra_body={"a": "1"})}) == 6
 
 
-def test_a_header_is_no_query() -> None:
+def test_headers_and_query_are_kept_apart_in_the_key() -> None:
     one, other = {"default_headers": {"a": "b"}}, {"default_query": {"a": "b"}}
     assert key(ChatVllm(**SETTINGS, **one)) != key(ChatVllm(**SETTINGS, **other))
 
@@ -74,7 +74,7 @@ SECRETS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 
 @pytest.mark.parametrize("what", SECRETS)
 @pytest.mark.filterwarnings("ignore:Parameters")
-def test_nothing_secret_stands_in_the_key(what: str) -> None:
+def test_the_key_has_no_secret(what: str) -> None:
     options, call = SECRETS[what]
     try:
         model = ChatVllm(**{**SETTINGS, **options})
@@ -96,7 +96,7 @@ def test_a_model_made_twice_has_one_key() -> None:
     assert {key(each) for each in copies} == {key(model)}
 
 
-def test_bounds_change_nothing() -> None:
+def test_bounds_do_not_change_the_key() -> None:
     bounds = {"timeout": 5, "stream_timeout": 4, "first_chunk_timeout": 2, "idle_timeout": 1}
     model = ChatVllm(**SETTINGS)
     assert {
@@ -108,7 +108,7 @@ def test_bounds_change_nothing() -> None:
 
 
 @pytest.mark.parametrize("is_async", [True, False])
-async def test_an_answer_is_not_taken_for_another_servers(is_async: bool) -> None:
+async def test_an_answer_is_not_used_for_another_server(is_async: bool) -> None:
     cache = InMemoryCache()
 
     async def ask(server: Scripted, **bound: Any) -> Any:
@@ -127,7 +127,7 @@ async def test_an_answer_is_not_taken_for_another_servers(is_async: bool) -> Non
         assert (len(one.requests), len(two.requests)) == (1, 1)
 
 
-def test_a_cached_message_has_its_thoughts() -> None:
+def test_a_cached_message_has_its_reasoning() -> None:
     with Scripted(whole("one", reasoning="hm")) as server:
         model = ChatVllm(**server.settings, cache=InMemoryCache())
         answers = [model.invoke([HumanMessage("Why?")]) for _ in range(2)]

@@ -1,4 +1,4 @@
-"""The calls of one request end together when their caller has left, wherever they run."""
+"""The calls of a request end together at its disconnect, in any task or thread."""
 
 import asyncio
 import threading
@@ -15,7 +15,7 @@ from tests.stream_deadline.sources import Source, elapsed, virtually
 
 
 @virtually
-async def test_a_stream_ends_where_it_waits_and_its_source_is_closed() -> None:
+async def test_a_waiting_stream_ends_and_its_source_is_closed() -> None:
     source = Source(first=0, every=10)
     with CallGroup() as scope:
         stream = bounded(source, 60)
@@ -28,7 +28,7 @@ async def test_a_stream_ends_where_it_waits_and_its_source_is_closed() -> None:
 
 
 @virtually
-async def test_nobody_needs_to_pull() -> None:
+async def test_a_stream_ends_even_if_it_is_not_pulled() -> None:
     source = Source(every=1)
     with CallGroup() as scope:
         stream = bounded(source)
@@ -41,7 +41,7 @@ async def test_nobody_needs_to_pull() -> None:
 
 
 @virtually
-async def test_calls_of_an_inner_scope_end_with_the_outer_one_and_not_the_other_way_round() -> None:
+async def test_an_outer_group_ends_the_calls_of_an_inner_one_and_not_the_reverse() -> None:
     with CallGroup() as outer:
         before = bounded(Source(every=1))
         with CallGroup() as inner:
@@ -59,7 +59,7 @@ async def test_calls_of_an_inner_scope_end_with_the_outer_one_and_not_the_other_
 
 
 @virtually
-async def test_a_call_that_comes_too_late_does_not_begin() -> None:
+async def test_a_call_after_the_end_of_its_group_does_not_begin() -> None:
     source = Source(every=1)
     with CallGroup() as scope:
         scope.end()
@@ -69,7 +69,7 @@ async def test_a_call_that_comes_too_late_does_not_begin() -> None:
 
 
 @virtually
-async def test_what_is_over_is_forgotten() -> None:
+async def test_finished_calls_are_forgotten() -> None:
     with CallGroup() as outer, CallGroup() as scope:
         stream = bounded(Source(every=1, ends=2))
         assert [item async for item in stream] == [0, 1]
@@ -86,7 +86,7 @@ SYNC: dict[str, Callable[[ChatVllm], object]] = {
 
 @pytest.mark.parametrize("timeout", [30, None])
 @pytest.mark.parametrize("shape", SYNC)
-def test_a_thread_that_is_blocked_is_woken_and_the_server_is_free(
+def test_a_blocked_thread_is_woken_and_the_server_is_free(
     shape: str, timeout: float | None, fake: Endpoint, http: httpx2.Client
 ) -> None:
     model, known = ChatVllm(**fake.settings, timeout=timeout), len(ledger(http, fake))
@@ -113,7 +113,7 @@ def test_a_thread_that_is_blocked_is_woken_and_the_server_is_free(
     assert scope._ends == set()
 
 
-def test_a_call_that_cannot_be_ended_does_not_keep_the_others_from_their_ends() -> None:
+def test_a_call_that_cannot_be_ended_does_not_stop_the_end_of_the_others() -> None:
     ended: list[str] = []
 
     def fails() -> None:

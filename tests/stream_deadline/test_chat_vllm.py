@@ -1,4 +1,4 @@
-"""`ChatVllm`: made as the incident's class was, and its bound holds in every shape of stream."""
+"""`ChatVllm` has the arguments of the incident's class, and bounds every stream."""
 
 import asyncio
 import math
@@ -121,7 +121,7 @@ def test_no_timeout_means_no_bound(fake: Endpoint) -> None:
     assert len(list(model.stream("Why?"))) >= 40
 
 
-def test_stream_timeout_is_the_whole_and_timeout_where_it_is_not_given() -> None:
+def test_stream_timeout_is_the_total_and_timeout_is_its_default() -> None:
     assert whole_of(ChatVllm(model="m", timeout=45)) == 45
     assert whole_of(ChatVllm(model="m", request_timeout=7)) == 7
     assert whole_of(ChatVllm(model="m", timeout=45, stream_timeout=90)) == 90
@@ -137,24 +137,26 @@ def whole_of(model: ChatVllm) -> float | None:
 @pytest.mark.parametrize(
     "name", ["timeout", "stream_timeout", "first_chunk_timeout", "idle_timeout"]
 )
-def test_what_bounds_nothing_is_refused_where_the_model_is_made(name: str, bound: Any) -> None:
+def test_a_value_that_is_not_a_bound_is_refused_when_the_model_is_made(
+    name: str, bound: Any
+) -> None:
     with pytest.raises(ValueError, match=r"must be a (positive )?number of seconds"):
         ChatVllm(model="m", **{name: bound})
 
 
 @pytest.mark.parametrize("name", ["first_chunk_timeout", "idle_timeout"])
-def test_a_part_that_is_longer_than_the_whole_is_refused_where_the_model_is_made(name: str) -> None:
+def test_a_part_that_is_longer_than_the_whole_is_refused_when_the_model_is_made(name: str) -> None:
     with pytest.raises(ValueError, match="could never act"):
         ChatVllm(model="m", timeout=10, **{name: 11})
 
 
-def test_a_timeout_that_is_no_number_asks_for_the_streams_own() -> None:
+def test_a_timeout_that_is_not_a_number_needs_a_stream_timeout() -> None:
     with pytest.raises(ValueError, match="pass stream_timeout"):
         ChatVllm(model="m", timeout=(3.0, 5.0))
     assert ChatVllm(model="m", timeout=(3.0, 5.0), stream_timeout=9).stream_timeout == 9
 
 
-def test_the_key_is_the_environments_or_a_placeholder_and_is_never_shown(
+def test_the_key_is_from_the_environment_or_a_placeholder_and_is_never_shown(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)

@@ -1,11 +1,11 @@
-"""What bounds a call of `ChatVllm`, besides the matrix: the three bounds, the ambient budget, one call's own, retries."""
+"""Three bounds, the ambient budget, one call's own bounds, and retries of `ChatVllm`."""
 
 import asyncio
 import importlib
 import pickle
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import httpx2
 import openai
@@ -13,7 +13,6 @@ import pytest
 from langchain_core.messages import AIMessageChunk
 
 from stream_deadline import ChatVllm, StreamDeadlineExceeded, bounded, bounded_sync, deadline
-from stream_deadline._connection import _before_request, _before_request_async
 from stream_lab import Endpoint, bundled
 from tests.at_once import at_once
 from tests.conftest import ledger
@@ -55,7 +54,7 @@ both = pytest.mark.parametrize("is_async", [True, False], ids=["astream", "strea
     "scenario",
     ["keep_alive:after=3,every=0.05", "empty_deltas:after=3,every=0.05", "stall:after=3"],
 )
-def test_what_says_nothing_does_not_keep_a_stream_from_being_idle(
+def test_chunks_without_content_do_not_reset_idle(
     scenario: str, is_async: bool, fake: Endpoint
 ) -> None:
     started = time.monotonic()
@@ -76,7 +75,7 @@ def test_a_stream_that_keeps_talking_is_not_idle(is_async: bool, fake: Endpoint)
 @pytest.mark.parametrize(
     "scenario", ["no_first_token", "no_headers", "endless+empty_deltas:after=0,every=0.05"]
 )
-def test_the_first_chunk_that_says_something_has_a_bound_of_its_own(
+def test_the_first_chunk_with_content_has_a_bound_of_its_own(
     scenario: str, is_async: bool, fake: Endpoint
 ) -> None:
     started = time.monotonic()
@@ -87,7 +86,7 @@ def test_the_first_chunk_that_says_something_has_a_bound_of_its_own(
 
 
 @both
-def test_the_error_carries_what_had_come(is_async: bool, fake: Endpoint) -> None:
+def test_the_error_has_the_partial_message(is_async: bool, fake: Endpoint) -> None:
     with pytest.raises(StreamDeadlineExceeded) as caught:
         drain(chat(fake, timeout=LIMIT), is_async)
     partial = caught.value.partial
@@ -127,9 +126,7 @@ def test_an_ambient_budget_holds_for_several_calls_together(fake: Endpoint) -> N
     assert 1.0 <= time.monotonic() - started < 1.0 + LATEST
 
 
-def test_with_a_budget_that_is_used_up_no_request_leaves(
-    fake: Endpoint, http: httpx2.Client
-) -> None:
+def test_no_request_is_sent_if_the_budget_is_used_up(fake: Endpoint, http: httpx2.Client) -> None:
     before = len(ledger(http, fake))
     with deadline(0), pytest.raises(StreamDeadlineExceeded):
         chat(fake).invoke("Why?")
@@ -149,19 +146,19 @@ def test_one_call_can_have_bounds_of_its_own(is_async: bool, fake: Endpoint) -> 
     assert caught.value.bound == "idle_timeout"
 
 
-def test_the_bounds_of_a_call_are_checked_as_the_models_are(fake: Endpoint) -> None:
+def test_the_bounds_of_a_call_are_checked_like_those_of_a_model(fake: Endpoint) -> None:
     for wrong in ({"timeout": 0}, {"timeout": "5"}, {"idle_timeout": -1}, {"stream_timeout": True}):
         with pytest.raises(ValueError, match="must be a"):
             chat(fake).invoke("Why?", **wrong)
 
 
-def test_a_part_of_the_models_gives_way_to_a_shorter_whole_of_the_call(fake: Endpoint) -> None:
+def test_a_part_of_the_model_is_ignored_if_the_calls_whole_is_shorter(fake: Endpoint) -> None:
     with pytest.raises(StreamDeadlineExceeded) as caught:
         drain(chat(fake, idle_timeout=20).bind(timeout=LIMIT), False)  # type: ignore[arg-type]
     assert caught.value.bound == "timeout"
 
 
-def test_phases_say_nothing_of_the_whole(fake: Endpoint) -> None:
+def test_a_time_out_for_each_phase_is_not_a_total(fake: Endpoint) -> None:
     for phases in (httpx2.Timeout(5), (3.0, 5.0)):
         with pytest.raises(ValueError, match="pass stream_timeout"):
             chat(fake, timeout=phases)
@@ -173,7 +170,7 @@ def test_phases_say_nothing_of_the_whole(fake: Endpoint) -> None:
 
 
 @both
-def test_a_busy_server_is_asked_again_within_the_budget(
+def test_a_request_to_a_busy_server_is_retried_within_the_budget(
     is_async: bool, fake: Endpoint, http: httpx2.Client
 ) -> None:
     scenario = f"refuse:status=503,retry_after=0.1,times=2,key={is_async}+finite:tokens=3"
@@ -183,7 +180,7 @@ def test_a_busy_server_is_asked_again_within_the_budget(
 
 
 @both
-def test_no_more_often_than_it_was_told(
+def test_a_request_is_retried_at_most_max_retries_times(
     is_async: bool, fake: Endpoint, http: httpx2.Client
 ) -> None:
     for retries in (0, 1):
@@ -197,9 +194,7 @@ def test_no_more_often_than_it_was_told(
 
 
 @both
-def test_a_wait_that_is_longer_than_the_budget_is_not_waited_for(
-    is_async: bool, fake: Endpoint
-) -> None:
+def test_a_pause_that_is_longer_than_the_budget_is_not_made(is_async: bool, fake: Endpoint) -> None:
     started = time.monotonic()
     with pytest.raises(openai.InternalServerError):
         drain(chat(fake, "refuse:status=503,retry_after=25,times=0", timeout=20), is_async)
@@ -208,7 +203,7 @@ def test_a_wait_that_is_longer_than_the_budget_is_not_waited_for(
 
 @both
 @pytest.mark.parametrize("scenario", ["endless+reset:after=3", "endless+error_event:after=3"])
-def test_once_the_answer_has_begun_there_is_no_other_attempt(
+def test_no_request_is_retried_after_the_answer_has_begun(
     scenario: str, is_async: bool, fake: Endpoint, http: httpx2.Client
 ) -> None:
     before = len(ledger(http, fake))
@@ -230,9 +225,7 @@ def test_a_request_that_may_have_started_a_generation_is_not_sent_again(
 
 
 @both
-def test_a_port_where_nobody_listens_is_tried_again_but_not_past_the_budget(
-    is_async: bool, fake: Endpoint
-) -> None:
+def test_a_refused_connection_is_retried_within_the_budget(is_async: bool, fake: Endpoint) -> None:
     started = time.monotonic()
     with pytest.raises(openai.APIConnectionError):
         drain(chat(fake, base_url="http://127.0.0.1:9/v1", timeout=0.3), is_async)
@@ -242,7 +235,7 @@ def test_a_port_where_nobody_listens_is_tried_again_but_not_past_the_budget(
 # Clients
 
 
-def test_a_model_serves_one_event_loop_after_another_without_a_request_too_many(
+def test_a_model_serves_several_event_loops_without_an_extra_request(
     fake: Endpoint, http: httpx2.Client
 ) -> None:
     model, before = chat(fake, "finite:tokens=3"), len(ledger(http, fake))
@@ -273,7 +266,7 @@ def test_a_connection_is_used_again_within_one_event_loop(fake: Endpoint) -> Non
     asyncio.run(two())
 
 
-def test_clients_of_the_users_own_are_used_and_keep_their_hooks_and_their_users(
+def test_the_users_own_clients_are_used_and_keep_their_hooks_and_other_calls(
     fake: Endpoint,
 ) -> None:
     seen: list[str] = []
@@ -285,10 +278,10 @@ def test_clients_of_the_users_own_are_used_and_keep_their_hooks_and_their_users(
         event_hooks={"request": [lambda request: seen.append("sync")]}, headers={"x-team": "a"}
     )
     own_async = openai.DefaultAsyncHttpxClient(event_hooks={"request": [anoted]})
-    for _ in range(3):  # however many models share it, it is listened to once
+    for _ in range(3):  # however many models share it, its transport is wrapped once
         model = chat(fake, "finite:tokens=3", http_client=own, http_async_client=own_async)
-    assert own.event_hooks["request"].count(_before_request) == 1
-    assert own_async.event_hooks["request"].count(_before_request_async) == 1
+    for client in (own, own_async):
+        assert not hasattr(cast(Any, client)._transport.inner, "inner")
     model.invoke("Why?")
     assert own.get(fake.root + "/health").status_code == 200
 
@@ -300,8 +293,8 @@ def test_clients_of_the_users_own_are_used_and_keep_their_hooks_and_their_users(
     assert seen == ["sync", "sync", "async", "async"]
 
 
-def test_a_connection_that_serves_somebody_else_by_then_is_left_alone(fake: Endpoint) -> None:
-    """The deadline of a call that is over must not reach the next user of its pooled connection."""
+def test_a_pooled_connection_that_serves_another_call_is_not_ended(fake: Endpoint) -> None:
+    """The deadline of a finished call must not reach the next user of its connection."""
     model = chat(fake, "finite:tokens=3", timeout=LIMIT)
     other = chat(fake, "finite:tokens=60", timeout=LONG, http_client=model.root_client._client)
     started = time.monotonic()
@@ -365,7 +358,7 @@ def test_with_a_client_of_the_users_own_it_cannot_be_pickled(fake: Endpoint) -> 
         pickle.dumps(chat(fake, http_client=openai.DefaultHttpxClient()))
 
 
-def test_langchains_bound_between_chunks_is_off_unless_it_is_asked_for(
+def test_langchains_bound_between_chunks_is_off_by_default(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if "stream_chunk_timeout" not in ChatVllm.model_fields:
@@ -379,7 +372,7 @@ def test_langchains_bound_between_chunks_is_off_unless_it_is_asked_for(
     assert ChatVllm(model="m", timeout=45).stream_chunk_timeout == 7
 
 
-def test_a_subclass_can_go_on_from_here(fake: Endpoint) -> None:
+def test_a_subclass_can_extend_the_model(fake: Endpoint) -> None:
     class Shouting(ChatVllm):
         def _stream(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
             for chunk in super()._stream(*args, **kwargs):
@@ -396,13 +389,13 @@ def test_a_subclass_can_go_on_from_here(fake: Endpoint) -> None:
 
 @pytest.fixture
 def flood() -> Iterator[Endpoint]:
-    """A server without any pace: what it has not got rid of fills every buffer on the way."""
+    """A server without any pace, which fills every buffer on the way."""
     with bundled("endless", gap=0) as endpoint:
         yield endpoint
 
 
 @both
-def test_a_server_faster_than_its_consumer_is_held_to_the_deadline(
+def test_a_server_that_is_faster_than_its_consumer_ends_at_the_deadline(
     is_async: bool, flood: Endpoint, http: httpx2.Client
 ) -> None:
     started = time.monotonic()
@@ -423,10 +416,10 @@ def test_a_server_faster_than_its_consumer_is_held_to_the_deadline(
 
 
 @both
-def test_a_server_that_floods_a_consumer_that_does_not_pull_is_let_go_at_the_deadline(
+def test_a_server_that_floods_an_idle_consumer_is_free_at_the_deadline(
     is_async: bool, flood: Endpoint, http: httpx2.Client
 ) -> None:
-    """It has so much left to send that the end of the stream alone would not make it stop: the connection has to be reset."""
+    """It has much left to send, so only a reset of the connection stops it."""
     model = ChatVllm(**{**flood.settings, "timeout": LIMIT})
 
     async def hold() -> None:

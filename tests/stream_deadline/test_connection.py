@@ -1,4 +1,4 @@
-"""What is known of a connection, and when it may be ended."""
+"""The record of a call's connection, and when the call may end it."""
 
 import socket
 import time
@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from stream_deadline._budget import Bounds, Budget
-from stream_deadline._connection import ConnectionTracker, install_hooks
+from stream_deadline._connection import ConnectionTracker
+from stream_deadline._http_clients import report_to_calls
 from stream_deadline._network import _SyncStream
 
 
@@ -64,7 +65,7 @@ def a_response(wire: Wire, *, status: int = 200, is_closed: bool = False, **exte
     )
 
 
-def test_it_is_shut_down_but_not_closed_under_somebody_who_uses_it(wire: Wire) -> None:
+def test_a_connection_in_use_is_shut_down_but_not_closed(wire: Wire) -> None:
     call = tracker()
     call.receiving(a_response(wire))
     call.cut(in_use=True)
@@ -72,7 +73,7 @@ def test_it_is_shut_down_but_not_closed_under_somebody_who_uses_it(wire: Wire) -
     assert not wire.is_closed
 
 
-def test_it_is_closed_if_nobody_uses_it(wire: Wire) -> None:
+def test_a_connection_that_is_not_in_use_is_closed(wire: Wire) -> None:
     call = tracker()
     call.receiving(a_response(wire))
     call.cut(in_use=False)
@@ -86,7 +87,7 @@ def test_a_connection_that_went_back_to_the_pool_is_left_alone(wire: Wire) -> No
     assert not wire.is_cut
 
 
-def test_a_connection_of_http_2_is_left_to_those_who_share_it(wire: Wire) -> None:
+def test_an_http_2_connection_is_left_alone_because_calls_share_it(wire: Wire) -> None:
     call = tracker()
     call.connected(wire)
     call.receiving(a_response(wire, stream_id=3))
@@ -94,7 +95,7 @@ def test_a_connection_of_http_2_is_left_to_those_who_share_it(wire: Wire) -> Non
     assert not wire.is_cut
 
 
-def test_a_new_connection_is_known_before_anything_is_answered(wire: Wire) -> None:
+def test_a_new_connection_is_known_before_the_response(wire: Wire) -> None:
     call, request = tracker(), a_request()
     call.sending(request, trace=True)
     request.extensions["trace"]("connection.connect_tcp.complete", {"return_value": wire})
@@ -102,7 +103,7 @@ def test_a_new_connection_is_known_before_anything_is_answered(wire: Wire) -> No
     assert wire.is_cut
 
 
-def test_tls_takes_the_connection_over(wire: Wire) -> None:
+def test_tls_replaces_the_connection(wire: Wire) -> None:
     call, request, plain = tracker(), a_request(), Wire()
     call.sending(request, trace=True)
     request.extensions["trace"]("connection.connect_tcp.complete", {"return_value": plain})
@@ -111,14 +112,14 @@ def test_tls_takes_the_connection_over(wire: Wire) -> None:
     assert wire.is_cut
 
 
-def test_a_connection_that_comes_too_late_is_cut_at_once(wire: Wire) -> None:
+def test_a_connection_that_opens_too_late_is_closed_at_once(wire: Wire) -> None:
     call = tracker()
     call.cut()
     call.connected(wire)
     assert wire.is_cut
 
 
-def test_whoever_traced_the_request_before_still_does(wire: Wire) -> None:
+def test_an_earlier_trace_function_still_works(wire: Wire) -> None:
     seen: list[str] = []
     request = a_request()
     request.extensions["trace"] = lambda event, details: seen.append(event)
@@ -138,7 +139,7 @@ def test_a_blocking_call_gets_time_outs_that_end_a_little_after_its_budget() -> 
 @pytest.mark.parametrize(
     "call", [tracker(20, blocking=False), tracker(None)], ids=["asynchronous", "without a bound"]
 )
-def test_other_calls_keep_theirs(call: ConnectionTracker) -> None:
+def test_other_calls_keep_their_own_time_outs(call: ConnectionTracker) -> None:
     request = a_request()
     call.sending(request)
     assert request.extensions["timeout"] == a_request().extensions["timeout"]
@@ -151,11 +152,11 @@ def test_only_a_good_response_is_an_answer(status: int, answered: bool, wire: Wi
     assert call.answered is answered
 
 
-def test_a_client_that_is_not_httpxs_is_not_listened_to() -> None:
-    install_hooks(object())
+def test_a_client_that_is_not_one_of_httpx_is_left_alone() -> None:
+    report_to_calls(object())
 
 
-def test_a_budget_that_is_used_up_still_gives_sockets_a_time_out_that_they_take() -> None:
+def test_a_budget_that_is_used_up_still_gives_a_valid_socket_time_out() -> None:
     request, now = a_request(), [0.0]
     call = ConnectionTracker(Budget(Bounds(1), lambda: now[0]), blocking=True)
     now[0] = 5.0
@@ -200,12 +201,12 @@ def test_a_connection_is_ended_only_by_the_call_that_wrote_to_it_last(wire: Wire
     assert wire.is_cut
 
 
-def test_a_connection_that_somebody_else_has_taken_is_left_alone(wire: Wire) -> None:
+def test_a_connection_that_another_call_has_taken_is_left_alone(wire: Wire) -> None:
     call = tracker()
     working: list[ConnectionTracker | None] = [call]
     stream = _SyncStream(Inner(wire), lambda: working[0], 0.0)
     stream.write(b"POST")
-    working[0] = None  # a request that is bounded by nobody
+    working[0] = None  # a request of other code, without a bound
     stream.write(b"POST")
     call.cut()
     wire.far.recv(100)

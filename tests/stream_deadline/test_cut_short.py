@@ -1,4 +1,4 @@
-"""A half is never given as a whole: a stream that ends without the reason for its end raises."""
+"""An incomplete answer never looks whole: a stream without a finish reason raises."""
 
 import pickle
 from collections.abc import Callable
@@ -105,7 +105,7 @@ def said(chunks: Any) -> str:
 
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("half", HALVES)
-def test_a_stream_without_a_reason_for_its_end_raises_and_tells_what_came(
+def test_a_stream_without_a_finish_reason_raises_an_error_with_the_partial_message(
     half: str, call: str
 ) -> None:
     with Scripted(HALVES[half]) as server, pytest.raises(AnswerCutShort) as caught:
@@ -117,20 +117,20 @@ def test_a_stream_without_a_reason_for_its_end_raises_and_tells_what_came(
 @pytest.mark.parametrize("raw", [True, False])
 @pytest.mark.parametrize("call", ["stream", "astream"])
 @pytest.mark.parametrize("half", NO_ANSWER)
-def test_no_answer_is_no_whole_one(half: str, call: str, raw: bool) -> None:
+def test_an_empty_answer_is_incomplete(half: str, call: str, raw: bool) -> None:
     with Scripted(NO_ANSWER[half]) as server, pytest.raises(AnswerCutShort):
         CALLS[call](ChatVllm(**server.settings, raw_chunks=raw))
 
 
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("half", HALVES)
-def test_a_server_that_never_gives_a_reason_can_be_taken_at_its_word(half: str, call: str) -> None:
+def test_require_finish_reason_can_be_switched_off(half: str, call: str) -> None:
     with Scripted(HALVES[half]) as server:
         answer = CALLS[call](ChatVllm(**server.settings, require_finish_reason=False))
     assert said(answer) == "one two"
 
 
-def test_that_can_be_said_of_a_copy() -> None:
+def test_require_finish_reason_can_be_switched_off_in_a_copy() -> None:
     with Scripted(HALVES["no end"]) as server:
         model = ChatVllm(**server.settings).model_copy(update={"require_finish_reason": False})
         assert said(list(model.stream("Why?"))) == "one two"
@@ -139,7 +139,7 @@ def test_that_can_be_said_of_a_copy() -> None:
 @pytest.mark.parametrize("call", ["stream", "achain", "invoke", "ainvoke"])
 @pytest.mark.parametrize("raw", [True, False])
 @pytest.mark.parametrize("end", WHOLE)
-def test_an_answer_with_a_reason_is_whole_whatever_comes_after_it(
+def test_an_answer_with_a_finish_reason_is_whole_whatever_follows(
     end: str, raw: bool, call: str
 ) -> None:
     with Scripted(WHOLE[end]) as server:
@@ -157,13 +157,13 @@ def test_several_choices_are_whole(call: str) -> None:
 
 
 @pytest.mark.parametrize("call", ["stream", "astream", "events"])
-def test_half_a_tool_call_is_a_half(call: str) -> None:
+def test_half_a_tool_call_is_incomplete(call: str) -> None:
     with Scripted(TOOLS) as server, pytest.raises(AnswerCutShort) as caught:
         CALLS[call](ChatVllm(**server.settings))
     assert caught.value.partial.tool_call_chunks[0]["args"] == '{"a": 1}'
 
 
-def test_a_tool_call_with_its_reason_is_whole() -> None:
+def test_a_tool_call_with_a_finish_reason_is_whole() -> None:
     with Scripted(stream(*TOOLS.pieces, delta(finish="tool_calls"))) as server:
         answer = streaming(ChatVllm(**server.settings)).invoke("Why?")
     assert answer.tool_calls[0]["args"] == {"a": 1}
@@ -180,7 +180,7 @@ def structured(call: str, server: Scripted) -> list[Any]:
 
 
 @pytest.mark.parametrize("call", ["stream", "astream"])
-def test_half_of_a_text_with_a_schema_is_a_half_and_no_mistake_of_the_model(call: str) -> None:
+def test_half_a_text_with_a_schema_is_incomplete_and_not_an_error_of_the_model(call: str) -> None:
     with (
         Scripted(stream(ROLE, delta('{"name": "A'), delta('da"'))) as server,
         pytest.raises(AnswerCutShort) as caught,
@@ -191,7 +191,7 @@ def test_half_of_a_text_with_a_schema_is_a_half_and_no_mistake_of_the_model(call
 
 
 @pytest.mark.parametrize("call", ["stream", "astream"])
-def test_a_whole_text_that_does_not_fit_its_schema_is_a_mistake_of_the_model(call: str) -> None:
+def test_a_whole_text_that_does_not_fit_its_schema_is_an_error_of_the_model(call: str) -> None:
     with (
         Scripted(stream(ROLE, delta('{"name": "Ada"}'), delta(finish="stop"))) as server,
         pytest.raises(ValidationError),
@@ -200,7 +200,7 @@ def test_a_whole_text_that_does_not_fit_its_schema_is_a_mistake_of_the_model(cal
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_a_response_that_is_not_completed_is_a_half(call: str) -> None:
+def test_a_response_that_is_not_completed_is_incomplete(call: str) -> None:
     with Scripted(Answer(RESPONSE_BEGINS)) as server, pytest.raises(AnswerCutShort) as caught:
         CALLS[call](ChatVllm(**server.settings, use_responses_api=True))
     assert "two" in str(caught.value.partial.content)
@@ -208,21 +208,21 @@ def test_a_response_that_is_not_completed_is_a_half(call: str) -> None:
 
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("end", ["completed", "incomplete"])
-def test_a_response_that_says_how_it_ended_is_whole(end: str, call: str) -> None:
+def test_a_response_with_a_final_status_is_whole(end: str, call: str) -> None:
     more = {"incomplete_details": {"reason": "max_output_tokens"}} if end == "incomplete" else {}
     last = event(f"response.{end}", response=response(end, **more))
     with Scripted(Answer([*RESPONSE_BEGINS, last])) as server:
         assert "two" in str(CALLS[call](ChatVllm(**server.settings, use_responses_api=True)))
 
 
-def test_a_response_may_be_taken_without_its_end() -> None:
+def test_a_response_without_a_final_status_is_accepted_on_request() -> None:
     with Scripted(Answer(RESPONSE_BEGINS)) as server:
         model = ChatVllm(**server.settings, use_responses_api=True, require_finish_reason=False)
         assert "two" in str(list(model.stream("Why?")))
 
 
 @pytest.mark.parametrize("is_async", [True, False])
-def test_the_error_survives_pickling_with_what_came(is_async: bool) -> None:
+def test_the_error_survives_pickling_with_its_partial_message(is_async: bool) -> None:
     with Scripted(HALVES["no end"]) as server, pytest.raises(AnswerCutShort) as caught:
         STREAMS["astream" if is_async else "stream"](ChatVllm(**server.settings))
     again = pickle.loads(pickle.dumps(caught.value))
@@ -234,7 +234,7 @@ def test_the_error_survives_pickling_with_what_came(is_async: bool) -> None:
     assert again.partial.content == "one two"
 
 
-def test_a_whole_answer_is_whole_without_a_reason() -> None:
+def test_a_whole_answer_needs_no_finish_reason() -> None:
     """It came in one piece; a half of it would be no JSON."""
     with Scripted(whole("one two", finish=None)) as server:
         assert ChatVllm(**server.settings).invoke("Why?").content == "one two"

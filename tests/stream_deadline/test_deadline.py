@@ -116,7 +116,7 @@ class TestDecorator:
 
 
 class TestCancel:
-    def test_whatever_is_awaited_ends_at_the_deadline(self) -> None:
+    def test_everything_that_is_awaited_ends_at_the_deadline(self) -> None:
         async def play() -> None:
             loop = asyncio.get_running_loop()
             started = loop.time()
@@ -201,7 +201,7 @@ class TestCancel:
         with pytest.raises(TypeError, match="needs `async with`"), deadline(5, cancel=True):
             pass
 
-    def test_held_across_a_yield_it_says_so(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_a_deadline_across_a_yield_is_an_error(self, caplog: pytest.LogCaptureFixture) -> None:
         async def items() -> AsyncIterator[int]:
             async with deadline(5, cancel=True):
                 for number in range(20):

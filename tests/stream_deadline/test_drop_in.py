@@ -1,4 +1,4 @@
-"""`ChatVllm` can stand wherever `ChatOpenAI` does: its fields, keys, sockets, clients, proxies, cookies."""
+"""`ChatVllm` can replace `ChatOpenAI`: its fields, keys, sockets, clients, proxies, cookies."""
 
 import asyncio
 import copy
@@ -39,7 +39,7 @@ def ask(call: str, model: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", ChatOpenAI.model_fields)
-def test_a_field_is_what_it_is_in_the_parent(name: str) -> None:
+def test_each_field_is_as_in_the_parent(name: str) -> None:
     ours, theirs = ChatVllm.model_fields[name], ChatOpenAI.model_fields[name]
     assert ours.annotation == theirs.annotation
     assert ours.default == theirs.default or ours.default is theirs.default
@@ -51,7 +51,7 @@ def test_a_field_is_what_it_is_in_the_parent(name: str) -> None:
     )
 
 
-def test_nothing_public_is_missing_and_nothing_takes_less() -> None:
+def test_every_public_name_is_there_and_accepts_as_much() -> None:
     assert set(dir(ChatOpenAI)) <= set(dir(ChatVllm))
 
 
@@ -63,7 +63,7 @@ def keys(server: Scripted) -> list[str]:
 
 
 @by_call
-def test_a_key_may_be_asked_for_at_each_call(call: str) -> None:
+def test_a_key_may_come_from_a_function_at_each_call(call: str) -> None:
     if openai.VERSION < "3" and "Callable" not in str(
         ChatOpenAI.model_fields["openai_api_key"].annotation
     ):
@@ -77,7 +77,7 @@ def test_a_key_may_be_asked_for_at_each_call(call: str) -> None:
 
 
 @pytest.mark.parametrize("call", ["ainvoke", "astream"])
-def test_a_key_may_be_waited_for(call: str) -> None:
+def test_a_key_may_come_from_a_coroutine(call: str) -> None:
     if "Callable" not in str(ChatOpenAI.model_fields["openai_api_key"].annotation):
         pytest.skip("langchain-openai 0.3 takes no callable key")
     made = iter("abc")
@@ -95,7 +95,7 @@ def test_a_key_may_be_waited_for(call: str) -> None:
     assert keys(server) == ["a", "b", "c"]
 
 
-def test_a_key_that_is_slow_to_come_counts() -> None:
+def test_the_time_to_get_a_key_counts() -> None:
     if "Callable" not in str(ChatOpenAI.model_fields["openai_api_key"].annotation):
         pytest.skip("langchain-openai 0.3 takes no callable key")
 
@@ -146,7 +146,7 @@ def test_a_key_of_the_environment_is_never_pickled(
     assert model.root_client.api_key == model.root_async_client.api_key == expected
 
 
-def test_a_key_that_was_given_is_pickled() -> None:
+def test_an_explicit_key_is_pickled() -> None:
     again = pickle.loads(pickle.dumps(ChatVllm(model="m", api_key="k")))
     assert again.root_client.api_key == "k"
 
@@ -167,7 +167,7 @@ OPTIONS = [
 
 
 def sockets(kind: type[ChatOpenAI], server: Scripted, **more: Any) -> tuple[list[int], list[int]]:
-    """The options of the connections that a model opens: for synchronous calls, and for asynchronous ones."""
+    """The socket options of a model's synchronous and asynchronous connections."""
     seen: list[Any] = []
     model = kind(**{**server.settings, **more})
     model.invoke("Why?")
@@ -189,7 +189,7 @@ def sockets(kind: type[ChatOpenAI], server: Scripted, **more: Any) -> tuple[list
 @pytest.mark.parametrize(
     "asked", [None, [], [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1), (socket.IPPROTO_TCP, 4, 33)]]
 )
-def test_sockets_are_kept_alive_as_the_parents_are(asked: Any) -> None:
+def test_sockets_are_kept_alive_as_in_the_parent(asked: Any) -> None:
     if asked is not None and not HAS_OPTIONS:
         pytest.skip("this langchain-openai has no http_socket_options")
     more = {} if asked is None else {"http_socket_options": asked}
@@ -257,7 +257,7 @@ def test_its_own_retries_start_no_second_generation(call: str) -> None:
 
 @by_call
 @pytest.mark.parametrize("name", ["http_client", "root_client"])
-def test_an_http_client_with_http2_is_refused_where_the_model_is_made(name: str, call: str) -> None:
+def test_an_http_client_with_http2_is_refused_when_the_model_is_made(name: str, call: str) -> None:
     is_async = call.startswith("a")
     http: Any = openai.DefaultAsyncHttpxClient() if is_async else openai.DefaultHttpxClient()
     http._transport._pool._http2 = True  # as http2=True does, which needs the package h2
@@ -370,9 +370,7 @@ class Token(FAMILY.Auth):  # type: ignore[misc]
 
 @by_call
 @pytest.mark.parametrize("status", [429, 503])
-def test_a_token_is_no_answer_so_that_a_refusal_after_it_is_tried_again(
-    status: int, call: str
-) -> None:
+def test_a_refusal_after_a_request_for_a_token_is_retried(status: int, call: str) -> None:
     tries = iter([status])
 
     def answer(request: Request) -> Answer:
@@ -400,10 +398,10 @@ def test_a_token_is_no_answer_so_that_a_refusal_after_it_is_tried_again(
 
 
 @by_call
-def test_nor_is_a_connection_that_is_refused_after_it(call: str) -> None:
-    with Scripted(of_json({"token": "t"})) as tokens, socket.socket() as nobody:
-        nobody.bind(("127.0.0.1", 0))
-        address = f"http://127.0.0.1:{nobody.getsockname()[1]}/v1"
+def test_a_refused_connection_after_a_request_for_a_token_is_retried(call: str) -> None:
+    with Scripted(of_json({"token": "t"})) as tokens, socket.socket() as unserved:
+        unserved.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{unserved.getsockname()[1]}/v1"
         token = Token(tokens.root + "/token")
         model = ChatVllm(
             **{**tokens.settings, "base_url": address, "max_retries": 1},
@@ -455,7 +453,7 @@ def test_connections_are_used_again_within_a_loop_and_never_across_two() -> None
     assert [request.connection for request in server.requests] == [0, 0, 1, 1, 2, 2, 2]
 
 
-def test_callbacks_hear_each_token_and_the_whole() -> None:
+def test_callbacks_get_each_token_and_the_whole_answer() -> None:
     from langchain_core.callbacks import BaseCallbackHandler
 
     class Heard(BaseCallbackHandler):
@@ -498,7 +496,7 @@ USAGE_TOLD: dict[str, tuple[bool, Callable[[dict[str, Any]], Any]]] = {
 
 @pytest.mark.parametrize("call", ["stream", "astream"])
 @pytest.mark.parametrize("told", USAGE_TOLD)
-def test_a_stream_ends_with_its_usage_unless_it_is_told_not_to(told: str, call: str) -> None:
+def test_a_stream_ends_with_its_usage_by_default(told: str, call: str) -> None:
     asked, make = USAGE_TOLD[told]
     with Scripted(either) as server:
         ask(call, make(server.settings))

@@ -1,4 +1,4 @@
-"""What a caller is told of a model's server that fails."""
+"""The response to a client when the model's server fails."""
 
 import httpx
 import httpx2
@@ -48,31 +48,31 @@ def told(error: BaseException) -> ErrorResponse:
         (503, 503, "model_busy"),
     ],
 )
-def test_a_status_says_whose_affair_it_is(status: int, passed_on: int, kind: str) -> None:
+def test_the_status_shows_which_side_is_at_fault(status: int, passed_on: int, kind: str) -> None:
     failure = told(answered(status))
     assert (failure.status, failure.kind) == (passed_on, kind)
     assert failure.cause is not None
     assert str(status) in failure.cause
 
 
-def test_what_is_wrong_with_a_request_is_passed_on_in_one_line_of_bounded_length() -> None:
+def test_the_error_of_a_bad_request_is_passed_on_in_one_line_of_bounded_length() -> None:
     failure = told(answered(400, "The prompt\n is too long. " + 1000 * "x"))
     assert "The prompt is too long." in failure.text
     assert len(failure.text) < 400
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_what_is_said_of_keys_is_never_passed_on(status: int) -> None:
+def test_messages_about_keys_are_never_passed_on(status: int) -> None:
     failure = told(answered(status, "Incorrect API key provided: s3cret."))
     assert "s3cret" not in f"{failure.text}{failure.cause}"
 
 
-def test_when_to_come_again_is_passed_on() -> None:
+def test_retry_after_is_passed_on() -> None:
     assert told(answered(503, **{"retry-after": "7"})).retry_after == "7"
     assert told(answered(429)).retry_after is None
 
 
-def test_connections_fail_in_three_ways() -> None:
+def test_connection_errors_are_a_502_or_a_504() -> None:
     assert told(openai.APIConnectionError(request=REQUEST)).status == 502
     assert told(openai.APITimeoutError(request=REQUEST)).status == 504
     for library in (httpx, httpx2):
@@ -81,12 +81,12 @@ def test_connections_fail_in_three_ways() -> None:
         assert "peer closed" in str(broken.cause)
 
 
-def test_an_error_in_the_middle_of_a_stream_is_the_models() -> None:
+def test_an_error_in_the_middle_of_a_stream_is_the_model_servers() -> None:
     assert told(openai.APIError("EngineCore died", REQUEST, body=None)).kind == "model_failed"
 
 
 @pytest.mark.parametrize("group", [False, True])
-def test_a_half_that_ends_in_order_is_the_models_failure(group: bool) -> None:
+def test_an_incomplete_answer_that_ends_properly_is_a_failure_of_the_model(group: bool) -> None:
     half = AnswerCutShort(1.5, 7, "what had come")
     failure = told(ExceptionGroup("tasks", [half]) if group else half)
     assert (failure.status, failure.kind) == (502, "model_failed")
@@ -105,18 +105,18 @@ def test_a_quote_is_one_line_of_printable_characters() -> None:
 
 
 @pytest.mark.parametrize("said", ["7\r\nx: y", "7\n", "soon", "-1", "9" * 10, "1.5", ""])
-def test_when_to_come_again_is_a_number_or_a_date_or_nothing(said: str) -> None:
+def test_retry_after_is_a_number_or_a_date_or_nothing(said: str) -> None:
     error = answered(503)
     error.response.headers["retry-after"] = said
     assert told(error).retry_after is None
 
 
-def test_when_to_come_again_may_be_a_date() -> None:
+def test_retry_after_may_be_a_date() -> None:
     date = "Wed, 21 Oct 2026 07:28:00 GMT"
     assert told(answered(503, **{"retry-after": date})).retry_after == date
 
 
-def test_in_a_group_the_deadline_is_what_counts() -> None:
+def test_the_deadline_counts_in_a_group_of_errors() -> None:
     late = StreamDeadlineExceeded("timeout", 0.5, 0.5)
     group = ExceptionGroup("tasks", [KeyError("x"), ExceptionGroup("tasks", [answered(500), late])])
     assert told(group) == ErrorResponse(504, "deadline_exceeded", str(late))
@@ -126,5 +126,5 @@ def test_in_a_group_the_deadline_is_what_counts() -> None:
     "error",
     [KeyError("x"), TimeoutError(), ExceptionGroup("tasks", [ValueError()]), httpx.InvalidURL("x")],
 )
-def test_what_is_neither_is_nobodys_business_here(error: BaseException) -> None:
+def test_other_errors_have_no_response(error: BaseException) -> None:
     assert error_response_for(error) is None

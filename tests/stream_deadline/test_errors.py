@@ -1,4 +1,4 @@
-"""What the error tells."""
+"""The text and the attributes of the errors."""
 
 import copy
 import pickle
@@ -13,7 +13,7 @@ from stream_deadline._errors import Bound
 
 
 @pytest.mark.parametrize("bound", [bound for bound in get_args(Bound) if bound != "caller"])
-def test_the_text_names_the_parameter_its_value_and_what_came(bound: Bound) -> None:
+def test_the_text_names_the_parameter_its_value_and_the_number_of_chunks(bound: Bound) -> None:
     text = str(StreamDeadlineExceeded(bound, 45, 45.003, 17, AIMessageChunk(content="so far")))
     assert f"{bound}=45" in text or "deadline(45)" in text
     assert "Raise" in text
@@ -21,14 +21,14 @@ def test_the_text_names_the_parameter_its_value_and_what_came(bound: Bound) -> N
         assert "17 chunks had arrived" in text
 
 
-def test_a_caller_who_left_is_no_bound_that_could_be_raised() -> None:
+def test_the_error_of_a_disconnect_names_no_bound_to_raise() -> None:
     text = str(StreamDeadlineExceeded("caller", 4.503, 4.503, 17))
     assert "has disconnected, 4.50 s into the call" in text
     assert "17 chunks had arrived" in text
     assert "Raise" not in text
 
 
-def test_it_survives_pickling_with_all_it_knows() -> None:
+def test_the_error_survives_pickling_with_all_attributes() -> None:
     error = StreamDeadlineExceeded("idle_timeout", 2.5, 7.25, 3, AIMessageChunk(content="so far"))
     copy = pickle.loads(pickle.dumps(error))
     assert (type(copy), copy.args, str(copy)) == (type(error), error.args, str(error))
@@ -36,7 +36,7 @@ def test_it_survives_pickling_with_all_it_knows() -> None:
 
 
 def test_langgraph_does_not_retry_it_by_default() -> None:
-    """A budget that is used up stays so; and `TimeoutError` is one of the `OSError`s its policy leaves alone."""
+    """A used-up budget stays so; its policy does not retry `TimeoutError`, an `OSError`."""
     retry_on = RetryPolicy().retry_on
     assert callable(retry_on)
     assert not retry_on(StreamDeadlineExceeded("timeout", 45, 45.0))
@@ -58,7 +58,7 @@ def test_its_arguments_are_not_taken_for_those_of_an_operating_systems_error() -
     "error",
     [StreamDeadlineExceeded("timeout", 45, 45.0, 3, "so far"), AnswerCutShort(2.0, 3, "so far")],
 )
-def test_a_copy_has_all_that_it_was_made_of_and_its_notes(
+def test_a_copy_has_all_attributes_and_notes(
     error: StreamDeadlineExceeded | AnswerCutShort,
 ) -> None:
     error.add_note("asked by the ERP")

@@ -1,4 +1,4 @@
-"""`bounded` and `bounded_sync` end any stream over httpx or httpx2, whichever way it was opened, and its server is free."""
+"""`bounded` and `bounded_sync` end any stream over httpx or httpx2, and free its server."""
 
 import asyncio
 import importlib
@@ -35,7 +35,7 @@ MESSAGE: dict[str, Any] = {
 
 
 def silent(request: Request) -> Answer:
-    """Says a little, in the way of the interface that was asked for, and then nothing more."""
+    """Send a few events of the requested interface, and then nothing."""
     if request.target.endswith("/messages"):
         block = {"type": "text", "text": ""}
         said = [
@@ -84,7 +84,7 @@ def around(stream: Any) -> Iterator[Any]:
 
 
 class Holder:
-    """An iterator of the user's own, that keeps the stream in an attribute of its choice."""
+    """An iterator of the user's own, with the stream in a given attribute."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -278,13 +278,13 @@ async def of_anthropic_text_async(server: Scripted, pull: Any) -> None:
 def ends_on_time(server: Scripted, before: int, started: float) -> None:
     assert LIMIT <= time.monotonic() - started < LATEST
     assert len(server.requests) == before + 1
-    assert server.requests[-1].left.wait(LATEST), "the server still talks to nobody"
+    assert server.requests[-1].left.wait(LATEST), "the server still sends"
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")
 @pytest.mark.parametrize("opened", SYNC)
 @at_once
-def test_a_silent_server_is_left_on_time(opened: str) -> None:
+def test_a_thread_disconnects_from_a_silent_server_on_time(opened: str) -> None:
     """The clock begins with the bounded stream, so it is read there."""
     started = 0.0
     with Scripted(silent) as server:
@@ -303,7 +303,7 @@ def test_a_silent_server_is_left_on_time(opened: str) -> None:
 @pytest.mark.filterwarnings("error::RuntimeWarning")
 @pytest.mark.parametrize("opened", ASYNC)
 @at_once
-def test_a_silent_server_is_left_on_time_by_an_event_loop(opened: str) -> None:
+def test_an_event_loop_disconnects_from_a_silent_server_on_time(opened: str) -> None:
     started = 0.0
     with Scripted(silent) as server:
 
@@ -357,7 +357,9 @@ def test_the_parts_of_a_response_are_bounded(warm: bool, family: Any, part: str)
 
 
 @pytest.mark.parametrize("opened", ["create", "helper", "a_generator", "streaming_response_lines"])
-def test_a_consumer_that_does_not_pull_keeps_no_server_busy(opened: str, server: Scripted) -> None:
+def test_a_consumer_that_does_not_pull_does_not_keep_a_server_busy(
+    opened: str, server: Scripted
+) -> None:
     def pull(stream: Any) -> None:
         items = bounded_sync(stream, LIMIT)
         next(items)
@@ -369,7 +371,7 @@ def test_a_consumer_that_does_not_pull_keeps_no_server_busy(opened: str, server:
 
 
 class Opaque:
-    """A source under which nothing can be found: it waits for something that is no connection."""
+    """A source without a connection, which waits for something else."""
 
     def __init__(self) -> None:
         self.free = threading.Event()
@@ -382,7 +384,7 @@ class Opaque:
         return 1
 
 
-def test_a_source_without_a_connection_is_warned_about_once() -> None:
+def test_a_source_without_a_connection_gives_one_warning() -> None:
     entrances._warned.discard(Opaque)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
@@ -396,7 +398,7 @@ def test_a_source_without_a_connection_is_warned_about_once() -> None:
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")
-def test_a_source_with_an_interrupt_is_not_warned_about() -> None:
+def test_a_source_with_an_interrupt_gives_no_warning() -> None:
     entrances._warned.discard(Opaque)
     source = Opaque()
     with pytest.raises(StreamDeadlineExceeded):
@@ -418,7 +420,7 @@ def test_an_event_loop_needs_no_connection_to_end_a_source() -> None:
     asyncio.run(main())
 
 
-def test_a_stream_that_ends_in_time_is_whole_and_its_client_can_go_on() -> None:
+def test_a_stream_that_ends_in_time_is_whole_and_its_client_stays_usable() -> None:
     with Scripted(Answer([delta("a"), delta("b", finish="stop"), b"data: [DONE]\n\n"])) as server:
         client = sdk(server)
         for _ in range(2):

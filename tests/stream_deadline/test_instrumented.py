@@ -1,4 +1,4 @@
-"""Tracing that patches the OpenAI SDK records of `ChatVllm` what it records of `ChatOpenAI`, content and usage included."""
+"""Tracing that patches the OpenAI SDK records the same for `ChatVllm` as for `ChatOpenAI`."""
 
 import json
 import subprocess
@@ -55,7 +55,7 @@ def traced(tracing: str) -> dict[str, Any]:
 
 
 def steady(spans: list[Any]) -> list[Any]:
-    """Without what differs from run to run, and what tells the two classes' requests apart on purpose."""
+    """Remove what differs between runs, or on purpose between the two classes."""
     return [
         [
             name,

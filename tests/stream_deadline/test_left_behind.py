@@ -1,4 +1,4 @@
-"""Nothing is left behind, whichever way a call, a thread or a process ends: what runs at the end of an interpreter runs in one."""
+"""Calls, threads and processes leave nothing behind, in every way that they end."""
 
 import asyncio
 import contextlib
@@ -40,7 +40,7 @@ def chat(server: FakeVllm, **options: object) -> ChatVllm:
 
 
 def python(script: str, *arguments: str) -> str:
-    """What a script prints, in an interpreter that is given a minute and a half to come to its end."""
+    """Return what a script prints in an interpreter that must end within 90 s."""
     done = subprocess.run(
         [sys.executable, "-W", "error::ResourceWarning", "-c", script, *arguments],
         capture_output=True,
@@ -115,7 +115,9 @@ class TestBeforeItsFirstItem:
         assert server.requests == []
 
 
-def test_after_its_first_item_dropping_it_closes_the_source_and_calls_the_alarm_off() -> None:
+def test_dropping_an_iterator_after_its_first_item_closes_the_source_and_cancels_the_alarm() -> (
+    None
+):
     before, source = alarms(), Source()
     items = bounded_sync(source, LONG)
     next(items)
@@ -125,13 +127,13 @@ def test_after_its_first_item_dropping_it_closes_the_source_and_calls_the_alarm_
     assert (alarms(), source.closed) == (before, 1)
 
 
-def test_alarms_that_were_called_off_do_not_pile_up() -> None:
+def test_cancelled_alarms_do_not_pile_up() -> None:
     for _ in range(2000):
         bounded_sync(Source(), 3600).close()
     assert len(_watchdog._queue) < 1000
 
 
-def test_an_alarm_rings_when_the_one_before_it_was_called_off_meanwhile() -> None:
+def test_an_alarm_goes_off_after_the_one_before_it_was_cancelled() -> None:
     near, far = socket.socketpair()
 
     def reading() -> Iterator[bytes]:
@@ -161,7 +163,7 @@ OPEN_AT_THE_END = {
 
 @pytest.mark.parametrize("code", OPEN_AT_THE_END.values(), ids=OPEN_AT_THE_END)
 @at_once
-def test_an_interpreter_ends_with(code: str, server: FakeVllm) -> None:
+def test_an_interpreter_ends_in_every_state_of_a_call(code: str, server: FakeVllm) -> None:
     script = f"""
 import asyncio, atexit, sys, threading
 from stream_deadline import ChatVllm, bounded_sync
@@ -177,7 +179,7 @@ class TestAFork:
     """A child of a process that has used the model."""
 
     def child(self, work: Callable[[], bool]) -> int:
-        """The status of a forked process that does `work` and ends without what pytest has set up."""
+        """The status of a forked process that does `work`, without pytest's exit handlers."""
         pid = os.fork()
         if pid == 0:
             status = 1
@@ -196,9 +198,7 @@ class TestAFork:
             "the child made a connection, the parent used its own"
         )
 
-    def test_that_reaches_its_deadline_leaves_its_parents_connection_alone(
-        self, server: FakeVllm
-    ) -> None:
+    def test_does_not_end_its_parents_connection_at_its_deadline(self, server: FakeVllm) -> None:
         quick = chat(server, extra_body={"fake_scenario": "finite:tokens=3"})
         quick.invoke("Why?")
 
@@ -213,9 +213,7 @@ class TestAFork:
         assert quick.invoke("Why?").content
 
     @pytest.mark.parametrize("kind", ["default", "the user's own"])
-    def test_gets_its_own_answers_while_its_parent_gets_his(
-        self, kind: str, server: FakeVllm
-    ) -> None:
+    def test_gets_its_own_answers_beside_its_parent(self, kind: str, server: FakeVllm) -> None:
         own = {} if kind == "default" else {"http_client": openai.DefaultHttpxClient()}
         model = chat(server, **own)
 
@@ -251,11 +249,11 @@ def pump(loop: asyncio.AbstractEventLoop, stream: AsyncIterator[object]) -> None
         loop.run_until_complete(anext(stream))
 
 
-class TestALoopThatIsPumped:
+class TestALoopThatRunsInSteps:
     """An asynchronous stream driven by `run_until_complete`, item by item, as synchronous pages do."""
 
     @pytest.mark.parametrize("warm", [False, True], ids=["new connection", "pooled connection"])
-    def test_that_stands_still_frees_the_server_at_the_deadline(
+    def test_a_loop_that_stands_still_frees_the_server_at_the_deadline(
         self, warm: bool, server: FakeVllm
     ) -> None:
         loop, model = asyncio.new_event_loop(), chat(server, timeout=2.0)
@@ -272,7 +270,7 @@ class TestALoopThatIsPumped:
         loop.run_until_complete(loop.shutdown_asyncgens())
         loop.close()
 
-    def test_that_stands_still_before_the_headers_frees_the_server_too(
+    def test_a_loop_that_stands_still_before_the_headers_frees_the_server_too(
         self, server: FakeVllm
     ) -> None:
         loop, model = (
@@ -294,7 +292,7 @@ class TestALoopThatIsPumped:
     @pytest.mark.filterwarnings(
         "ignore::pytest.PytestUnraisableExceptionWarning", "ignore:coroutine"
     )  # LangChain's, whose loop is gone
-    def test_that_is_closed_in_the_middle_frees_the_server_at_the_deadline_at_the_latest(
+    def test_a_loop_that_is_closed_in_the_middle_frees_the_server_by_the_deadline(
         self, server: FakeVllm
     ) -> None:
         server.clear()
@@ -305,7 +303,7 @@ class TestALoopThatIsPumped:
         assert freed_within(server, 10)
         del stream
 
-    def test_whose_caller_leaves_frees_the_server_at_once(self, server: FakeVllm) -> None:
+    def test_a_disconnect_frees_the_server_at_once(self, server: FakeVllm) -> None:
         server.clear()
         loop, model, calls = asyncio.new_event_loop(), chat(server), CallGroup()
         with calls:
@@ -318,7 +316,7 @@ class TestALoopThatIsPumped:
         loop.close()
 
 
-def test_a_chain_left_by_an_outer_time_out_frees_the_server_with_the_collector_off(
+def test_a_chain_that_an_outer_time_out_ends_frees_the_server_without_the_collector(
     server: FakeVllm,
 ) -> None:
     chain = ChatPromptTemplate.from_messages([("human", "{q}")]) | chat(server) | StrOutputParser()

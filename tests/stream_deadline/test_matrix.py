@@ -1,4 +1,4 @@
-"""Every cell of the matrix, for `ChatVllm`: over real sockets, with wide bounds, the fake's ledger as witness.
+"""The matrix for `ChatVllm`, over real sockets, with the fake's ledger as witness.
 
 Over new connections here; `test_matrix_pooled.py` has the others, `test_matrix_uvloop.py` and
 `test_matrix_tls.py` some of both.
@@ -20,5 +20,5 @@ def results(request: pytest.FixtureRequest) -> Mapping[Cell, Result]:
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("cell", [cell for cell in cells() if not cell.row.pooled], ids=by_name)
-def test_it_holds(cell: Cell, results: Mapping[Cell, Result]) -> None:
+def test_a_cell_over_a_new_connection_holds(cell: Cell, results: Mapping[Cell, Result]) -> None:
     assert not results[cell].why

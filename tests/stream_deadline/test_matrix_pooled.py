@@ -16,5 +16,5 @@ def results(request: pytest.FixtureRequest) -> Mapping[Cell, Result]:
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("cell", [cell for cell in cells() if cell.row.pooled], ids=by_name)
-def test_it_holds(cell: Cell, results: Mapping[Cell, Result]) -> None:
+def test_a_cell_over_a_pooled_connection_holds(cell: Cell, results: Mapping[Cell, Result]) -> None:
     assert not results[cell].why

@@ -1,4 +1,4 @@
-"""Cells of the matrix over TLS, with clients of the user's own: some calls of each kind."""
+"""Some cells of each kind over TLS, with clients of the user's own."""
 
 import ssl
 from collections.abc import Mapping
@@ -55,6 +55,6 @@ def results(
 @pytest.mark.parametrize(
     "cell", [cell for cell in of_some_calls() if cell.name != "two loops in turn"], ids=by_name
 )
-def test_it_holds(cell: Cell, results: Mapping[Cell, Result]) -> None:
-    """Not in two event loops in turn: an asynchronous client that the user made belongs to the loop it is first used in."""
+def test_a_cell_over_tls_holds(cell: Cell, results: Mapping[Cell, Result]) -> None:
+    """Not in two event loops: the user's asynchronous client belongs to one loop."""
     assert not results[cell].why

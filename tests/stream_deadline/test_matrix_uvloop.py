@@ -17,5 +17,5 @@ def results(request: pytest.FixtureRequest) -> Mapping[Cell, Result]:
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("cell", [cell for cell in of_some_calls() if cell.is_async], ids=by_name)
-def test_it_holds(cell: Cell, results: Mapping[Cell, Result]) -> None:
+def test_a_cell_on_uvloop_holds(cell: Cell, results: Mapping[Cell, Result]) -> None:
     assert not results[cell].why

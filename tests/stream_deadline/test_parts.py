@@ -1,4 +1,4 @@
-"""`first_chunk_timeout` and `idle_timeout` bound what comes in parts, and nothing else, however they are given."""
+"""`first_chunk_timeout` and `idle_timeout` bound streams, and nothing else, in every way to set them."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -32,7 +32,7 @@ def tool(text: str) -> str:
 
 
 def answer(request: Request) -> Answer:
-    """A whole answer that takes its time; a stream that falls silent, at once or after a word."""
+    """A slow whole answer; a stream that falls silent, at once or after a word."""
     if request.body.get("stream"):
         said = [delta("one ")] if request.headers.get("x-says") else []
         return stream(delta("", role="assistant"), *said, done=False, stalls=True)
@@ -53,7 +53,7 @@ def server() -> Iterator[Scripted]:
 
 @pytest.fixture(scope="module", autouse=True)
 def _everything_is_imported() -> None:
-    """The first call of a kind imports and compiles for seconds where the machine is busy."""
+    """The first call of a kind imports and compiles, for seconds on a busy machine."""
     with Scripted(stream(delta("one"), delta(finish="stop"))) as server:
         for call in STREAMS.values():
             call(ChatVllm(**server.settings))
@@ -120,7 +120,7 @@ def test_bounds_for_parts_do_not_act_on_a_whole_answer(
 
 @pytest.mark.parametrize("call", TOLD_WITH_THE_SCHEMA)
 @at_once
-def test_bounds_for_parts_that_are_given_with_a_schema_do_not_act_on_a_whole_answer(
+def test_bounds_for_parts_with_a_schema_do_not_act_on_a_whole_answer(
     call: str, server: Scripted
 ) -> None:
     """LangChain hands further arguments of `bind_tools` and `with_structured_output` on, as it does those of `bind`."""
@@ -161,7 +161,7 @@ def test_bounds_for_parts_act_on_every_kind_of_stream(part: str, given: str, cal
         assert server.requests[-1].left.wait(5)
 
 
-def test_streaming_can_be_asked_for_with_the_bounds_in_one_call(server: Scripted) -> None:
+def test_one_call_can_set_streaming_and_the_bounds(server: Scripted) -> None:
     model = ChatVllm(**server.settings)
     with pytest.raises(StreamDeadlineExceeded) as caught:
         model.invoke("Why?", stream=True, first_chunk_timeout=PART)

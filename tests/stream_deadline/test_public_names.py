@@ -48,7 +48,7 @@ def test_an_old_function_still_works_and_warns(old: str, new: str) -> None:
         assert getattr(stream_deadline, old) is getattr(stream_deadline, new)
 
 
-def test_a_name_that_never_was_is_an_attribute_error() -> None:
+def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'no_such_name'"):
         _ = stream_deadline.no_such_name
 

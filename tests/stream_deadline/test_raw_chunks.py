@@ -1,4 +1,4 @@
-"""Chunks taken as they were sent are those of the SDK: every chunk, every error, however the bytes are cut."""
+"""Raw chunks and errors equal those of the SDK, for every split of the bytes."""
 
 import functools
 import gzip
@@ -52,7 +52,7 @@ def cut(body: bytes, seed: int, largest: int = 90) -> list[bytes]:
 
 
 def outcome(call: str, model: ChatVllm) -> tuple[list[Any], Any]:
-    """What came, chunk by chunk, and how it ended. Ids of runs are made up by LangChain for each call."""
+    """The chunks and the end, without the run ids, which LangChain invents per call."""
     chunks: list[Any] = []
 
     def keep(each: Any) -> Any:
@@ -74,7 +74,7 @@ def outcome(call: str, model: ChatVllm) -> tuple[list[Any], Any]:
 
 
 class Player:
-    """A server, and models of it, that last for all tests: what is played is changed for each."""
+    """A server and its models for all tests; each test sets its own answers."""
 
     def __init__(self) -> None:
         self.answer = Answer([])
@@ -101,13 +101,13 @@ def player() -> Iterator[Player]:
         yield player
 
 
-def test_there_are_transcripts_to_play() -> None:
+def test_there_are_transcripts_to_replay() -> None:
     assert len(STREAMED) >= 10
 
 
 @pytest.mark.parametrize("call", BOTH)
 @pytest.mark.parametrize("name", STREAMED)
-def test_what_a_real_vllm_streamed_comes_out_the_same(name: str, call: str, player: Player) -> None:
+def test_streams_of_a_real_vllm_come_out_the_same(name: str, call: str, player: Player) -> None:
     chunks, error = player.same(Answer(cut(STREAMED[name], seed=len(name))), call)
     assert chunks
     assert error is None
@@ -333,9 +333,7 @@ PACKED: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.compress, "deflate":
 
 @pytest.mark.parametrize("call", BOTH)
 @pytest.mark.parametrize("packed", PACKED)
-def test_a_stream_that_was_packed_comes_out_the_same(
-    packed: str, call: str, player: Player
-) -> None:
+def test_a_compressed_stream_comes_out_the_same(packed: str, call: str, player: Player) -> None:
     headers = {"content-type": "text/event-stream", "content-encoding": packed}
     chunks, error = player.same(Answer(cut(PACKED[packed](BODY), 4), headers=headers), call)
     assert (len(chunks) > 3, error) == (True, None)
@@ -359,7 +357,9 @@ def test_a_refusal_comes_out_the_same(status: int, call: str, player: Player) ->
 
 @pytest.mark.parametrize("call", BOTH)
 @pytest.mark.parametrize("kind", ["text/html", "application/json"])
-def test_what_is_no_stream_comes_out_the_same(kind: str, call: str, player: Player) -> None:
+def test_an_answer_that_is_not_a_stream_comes_out_the_same(
+    kind: str, call: str, player: Player
+) -> None:
     player.same(Answer([b"<p>Please log in</p>\n\n"], headers={"content-type": kind}), call)
     player.same(Answer([b'{"choices": []}'], headers={"content-type": kind}), call)
 
@@ -431,7 +431,7 @@ def server() -> Iterator[Scripted]:
 
 
 @pytest.mark.parametrize("call", BOTH)
-def test_chunks_are_dicts_where_nobody_watches(
+def test_chunks_are_dicts_if_nothing_wraps_the_sdk(
     call: str, server: Scripted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert not by_sdk(call, ChatVllm(**server.settings), monkeypatch)
@@ -441,7 +441,7 @@ def test_chunks_are_dicts_where_nobody_watches(
 @pytest.mark.parametrize("name", ["create", "post", "request"])
 @pytest.mark.parametrize("call", BOTH)
 @pytest.mark.parametrize("wrapper", WRAPPERS)
-def test_who_watches_the_sdks_calls_finds_its_objects(
+def test_a_wrapper_around_the_sdks_calls_gets_its_objects(
     wrapper: str,
     call: str,
     name: str,
@@ -449,7 +449,7 @@ def test_who_watches_the_sdks_calls_finds_its_objects(
     server: Scripted,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Put around before the model was made or after, on the class or on this one client."""
+    """The wrapper may be older or newer than the model, on class or client."""
     kind, wrap = CLASSES[call, name], WRAPPERS[wrapper]
     model = None if where == "before" else ChatVllm(**server.settings)
     if where in ("class", "before"):
@@ -471,7 +471,7 @@ def test_a_field_switches_it_off(server: Scripted, monkeypatch: pytest.MonkeyPat
     assert by_sdk("stream", ChatVllm(**server.settings, raw_chunks=False), monkeypatch)
 
 
-def test_raw_chunks_are_not_for_calls_that_are_not_ours(server: Scripted) -> None:
+def test_calls_of_the_users_own_on_the_client_get_the_sdks_objects(server: Scripted) -> None:
     """A user of the model's own client gets what the SDK gives."""
     client = ChatVllm(**server.settings).root_client
     messages: Any = [{"role": "user", "content": "Why?"}]
@@ -482,8 +482,8 @@ def test_raw_chunks_are_not_for_calls_that_are_not_ours(server: Scripted) -> Non
         ] == ["ChatCompletionChunk"]
 
 
-def test_the_decoder_hands_over_once_and_loses_nothing() -> None:
-    """Simple events, then a comment that is none of them, cut at each place there is."""
+def test_the_fast_decoder_hands_over_once_and_loses_nothing() -> None:
+    """Simple events, then a comment, split at every place."""
     body = b"data: 1\n\ndata: 2\n\n: x\n\nevent: e\ndata: 3\n\ndata: 4\n\n"
     client = openai.OpenAI(api_key="k")
     for at in range(len(body) + 1):

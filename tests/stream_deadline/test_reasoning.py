@@ -1,4 +1,4 @@
-"""Thinking is speech: thoughts count as progress, and reach the user, once and in order."""
+"""Reasoning counts as progress, and reaches the user once and in order."""
 
 import asyncio
 import json
@@ -49,7 +49,7 @@ by_name = pytest.mark.parametrize("name", NAMES)
 
 @pytest.fixture(scope="module", autouse=True)
 def _everything_is_imported() -> None:
-    """The first call of a kind imports and compiles for seconds where the machine is busy."""
+    """The first call of a kind imports and compiles, for seconds on a busy machine."""
     for call in ("stream", "astream"):
         for raw in (True, False):
             with Scripted(thinks("reasoning")) as server:
@@ -97,7 +97,9 @@ IN_PARTS: dict[str, Callable[[Any], Any]] = {
 @raw_or_not
 @by_name
 @pytest.mark.parametrize("call", IN_PARTS)
-def test_thoughts_come_once_and_in_order_beside_the_answer(call: str, name: str, raw: bool) -> None:
+def test_reasoning_comes_once_and_in_order_beside_the_answer(
+    call: str, name: str, raw: bool
+) -> None:
     with Scripted(thinks(name)) as server:
         answer = merged(IN_PARTS[call](ChatVllm(**server.settings, raw_chunks=raw)))
     assert (thoughts(answer), answer.content) == ("Let me think. Done.", "It is.")
@@ -107,7 +109,7 @@ def test_thoughts_come_once_and_in_order_beside_the_answer(call: str, name: str,
 
 
 @raw_or_not
-def test_thoughts_come_chunk_by_chunk(raw: bool) -> None:
+def test_reasoning_comes_chunk_by_chunk(raw: bool) -> None:
     with Scripted(thinks("reasoning")) as server:
         chunks = list(ChatVllm(**server.settings, raw_chunks=raw).stream("Why?"))
     assert [thoughts(each) for each in chunks if thoughts(each)] == [
@@ -121,13 +123,13 @@ def test_thoughts_come_chunk_by_chunk(raw: bool) -> None:
 
 @by_name
 @pytest.mark.parametrize("call", ["invoke", "ainvoke", "batch"])
-def test_a_whole_answer_has_its_thoughts_too(call: str, name: str) -> None:
+def test_a_whole_answer_has_its_reasoning_too(call: str, name: str) -> None:
     with Scripted(whole("It is.", **dict.fromkeys(NAMES[name], "Let me think."))) as server:
         answer = WHOLES[call](ChatVllm(**server.settings))
     assert (thoughts(answer), answer.content) == ("Let me think.", "It is.")
 
 
-def test_a_whole_answer_without_thoughts_has_no_empty_ones() -> None:
+def test_a_whole_answer_without_reasoning_has_no_empty_field() -> None:
     for empty in (None, ""):
         with Scripted(whole("It is.", reasoning=empty, reasoning_content="")) as server:
             assert (
@@ -139,7 +141,7 @@ def test_a_whole_answer_without_thoughts_has_no_empty_ones() -> None:
 @each_way
 @by_name
 @at_once
-def test_the_partial_message_of_an_error_has_the_thoughts(
+def test_the_partial_message_of_an_error_has_the_reasoning(
     is_async: bool, name: str, raw: bool
 ) -> None:
     answer = Answer(thinks(name).pieces[:4], stalls=True)
@@ -165,7 +167,7 @@ class Reply(BaseModel):
 @by_name
 @pytest.mark.parametrize("method", ["json_schema", "json_mode", "function_calling"])
 @pytest.mark.parametrize("is_async", [True, False])
-def test_a_structured_answer_does_not_have_its_thoughts_twice(
+def test_a_structured_answer_does_not_have_its_reasoning_twice(
     is_async: bool, method: Any, name: str
 ) -> None:
     words = json.dumps({"text": "hi"})
@@ -235,9 +237,7 @@ SILENCE: dict[str, dict[str, Any]] = {
 @each_way
 @pytest.mark.parametrize("said", PROGRESS)
 @at_once
-def test_a_delta_that_says_something_keeps_a_stream_from_being_idle(
-    said: str, is_async: bool, raw: bool
-) -> None:
+def test_a_delta_with_content_resets_idle(said: str, is_async: bool, raw: bool) -> None:
     events = [delta(**PROGRESS[said])] * STEPS
     with Scripted(stream(ROLE, *events, delta(finish="stop"), gap=PAUSE)) as server:
         model = ChatVllm(
@@ -250,7 +250,7 @@ def test_a_delta_that_says_something_keeps_a_stream_from_being_idle(
 @pytest.mark.parametrize("part", ["first_chunk_timeout", "idle_timeout"])
 @pytest.mark.parametrize("said", SILENCE)
 @at_once
-def test_an_empty_delta_does_not_keep_a_stream_from_being_idle(
+def test_an_empty_delta_does_not_reset_idle(
     said: str, part: str, is_async: bool, raw: bool
 ) -> None:
     first = [delta("x")] if part == "idle_timeout" else []
@@ -331,7 +331,7 @@ MESSAGE = {
 @pytest.mark.parametrize("is_async", [True, False])
 @pytest.mark.parametrize("kind", THINKING)
 @at_once
-def test_a_response_that_thinks_is_not_idle(kind: str, is_async: bool) -> None:
+def test_a_response_that_reasons_is_not_idle(kind: str, is_async: bool) -> None:
     with Scripted(Answer([*BEGINS, *THINKING[kind], ENDS], gap=PAUSE)) as server:
         model = ChatVllm(
             **server.settings, use_responses_api=True, idle_timeout=WIDE, first_chunk_timeout=WIDE
@@ -345,7 +345,7 @@ def test_a_response_that_thinks_is_not_idle(kind: str, is_async: bool) -> None:
 
 
 @pytest.mark.parametrize("is_async", [True, False])
-def test_the_creation_of_a_response_is_no_first_chunk(is_async: bool) -> None:
+def test_the_creation_of_a_response_is_not_a_first_chunk(is_async: bool) -> None:
     events = [BEGINS[0], *[BEGINS[1]] * 200]
     with Scripted(Answer(events, gap=0.03)) as server:
         model = ChatVllm(**server.settings, use_responses_api=True, first_chunk_timeout=SHORT)
@@ -355,7 +355,7 @@ def test_the_creation_of_a_response_is_no_first_chunk(is_async: bool) -> None:
 
 
 @pytest.mark.parametrize("is_async", [True, False])
-def test_an_empty_item_or_part_of_a_response_is_no_first_chunk(is_async: bool) -> None:
+def test_an_empty_item_or_part_of_a_response_is_not_a_first_chunk(is_async: bool) -> None:
     """An item or a part that is opened, and stays empty."""
     part = {"type": "output_text", "text": "", "annotations": []}
     frame = [

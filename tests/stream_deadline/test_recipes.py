@@ -71,7 +71,7 @@ def test_every_block_is_a_recipe() -> None:
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_it_ends_at_its_deadline(name: str, ended: dict[str, str]) -> None:
+def test_a_recipe_ends_at_its_deadline(name: str, ended: dict[str, str]) -> None:
     last_words = ended[name]
     assert last_words.startswith("stream_deadline.StreamDeadlineExceeded: ")
     assert f"timeout={LIMIT}" in last_words.replace("timeout=1)", "timeout=1.0)")

@@ -1,4 +1,4 @@
-"""When there is another attempt: the SDK's rules, with the budget in view."""
+"""When a call is retried: the SDK's rules, within the budget."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -68,7 +68,7 @@ class Call:
         return list(self._attempts.stream_sync(self.attempt))
 
 
-def test_a_server_that_is_busy_is_asked_again_with_growing_pauses(
+def test_a_busy_server_gets_retries_with_growing_pauses(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     call = Call(status(429), status(429))
@@ -78,14 +78,14 @@ def test_a_server_that_is_busy_is_asked_again_with_growing_pauses(
 
 
 @pytest.mark.parametrize("code", [400, 401, 403, 404, 408, 409, 422, 500, 502, 503, 504, 524])
-def test_what_will_not_pass_or_may_have_started_a_generation_is_not(
+def test_errors_that_persist_or_may_have_started_a_generation_are_not_retried(
     code: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(openai.APIStatusError):
         Call(status(code)).run(monkeypatch)
 
 
-def test_there_are_as_many_retries_as_were_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_there_are_max_retries_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     call = Call(*[status(429)] * 4, retries=3)
     with pytest.raises(openai.APIStatusError):
         call.run(monkeypatch)
@@ -108,23 +108,21 @@ def test_the_pause_the_server_asks_for_is_made(
     assert call.waits == [seconds]
 
 
-def test_it_may_ask_with_a_date(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_pause_may_be_a_date(monkeypatch: pytest.MonkeyPatch) -> None:
     call = Call(status(503, retry_after=formatdate(time.time() + 20, usegmt=True)))
     call.run(monkeypatch)
     assert 17 < call.waits[0] <= 20
 
 
 @pytest.mark.parametrize("nonsense", ["soon", "-3", "0", ""])
-def test_what_makes_no_sense_is_as_if_it_had_not_asked(
-    nonsense: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_invalid_pause_is_ignored(nonsense: str, monkeypatch: pytest.MonkeyPatch) -> None:
     call = Call(status(503, retry_after=nonsense))
     call.run(monkeypatch)
     assert 0.375 <= call.waits[0] <= 0.5
 
 
 @pytest.mark.parametrize("timeout", [30, None])
-def test_a_pause_beyond_the_budget_or_beyond_reason_is_not_made(
+def test_a_pause_that_is_too_long_is_not_made(
     timeout: float | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     call = Call(status(503, retry_after="121"), timeout=timeout)
@@ -136,7 +134,7 @@ def test_a_pause_beyond_the_budget_or_beyond_reason_is_not_made(
     assert call.waits == []
 
 
-def test_the_server_has_the_last_word(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_servers_x_should_retry_decides(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Call(status(400, x_should_retry="true")).run(monkeypatch) == ["answer"]
     with pytest.raises(openai.APIStatusError):
         Call(status(503, x_should_retry="false")).run(monkeypatch)
@@ -201,7 +199,7 @@ def test_a_request_is_sent_again_only_if_it_cannot_have_started_a_generation(
             call.run(monkeypatch)
 
 
-def test_a_stale_connection_is_met_once_in_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stale_connection_is_retried_once_per_call(monkeypatch: pytest.MonkeyPatch) -> None:
     call = Call(broken(httpx2.ReadError("reset")), broken(httpx2.ReadError("reset")))
     stale(call)
     with pytest.raises(openai.APIConnectionError):
@@ -209,7 +207,7 @@ def test_a_stale_connection_is_met_once_in_a_call(monkeypatch: pytest.MonkeyPatc
     assert call.waits == [0.0]
 
 
-def test_what_was_answered_before_the_last_request_is_no_answer_to_it(
+def test_an_answer_to_an_earlier_request_does_not_count(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     call = Call(broken(httpx2.ConnectError("refused")))
@@ -218,6 +216,6 @@ def test_what_was_answered_before_the_last_request_is_no_answer_to_it(
     assert call.run(monkeypatch) == ["answer"]
 
 
-def test_other_errors_are_none_of_its_business(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_errors_are_not_retried(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(LookupError):
         Call(LookupError()).run(monkeypatch)

@@ -70,7 +70,7 @@ class TestUnit(_Flags, ChatModelUnitTests):
 
 
 class TestIntegration(_Flags, ChatModelIntegrationTests):
-    """What is skipped asks for images, sound or PDFs, which a text model has not, or for recorded sessions."""
+    """Skipped tests need images, sound, PDFs or recorded sessions."""
 
 
 class TestFunctionCalling(_Flags, ChatModelIntegrationTests):

@@ -1,4 +1,4 @@
-"""A chunk that is copied from another one is what LangChain would have made, and shares nothing with it."""
+"""A copied chunk equals LangChain's, and shares nothing with its original."""
 
 import pickle
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ def made(text: str, model: ChatVllm = MODEL) -> ChatGenerationChunk:
 
 
 @given(st.text(min_size=1))
-def test_a_copy_is_what_langchain_makes(text: str) -> None:
+def test_a_copy_equals_langchains_chunk(text: str) -> None:
     copied, other = Pattern(made("first"), "first").copy(text), made(text)
     assert copied == other
     assert copied.message == other.message
@@ -52,7 +52,7 @@ def test_a_copy_is_what_langchain_makes(text: str) -> None:
     assert copied + made("more") == other + made("more")
 
 
-def test_copies_share_nothing_that_can_be_changed() -> None:
+def test_copies_share_nothing_mutable() -> None:
     first = made("first")
     pattern = Pattern(first, "first")
     copied = pattern.copy("second")
@@ -91,7 +91,7 @@ def test_copies_share_nothing_that_can_be_changed() -> None:
     ],
     ids=str,
 )
-def test_what_says_more_or_less_than_a_text_is_left_to_langchain(chunk: dict[str, Any]) -> None:
+def test_a_chunk_that_is_not_plain_text_goes_through_langchain(chunk: dict[str, Any]) -> None:
     assert text_of(said("a")) == "a"
     assert text_of(chunk) is None
 
@@ -106,7 +106,7 @@ def test_what_says_more_or_less_than_a_text_is_left_to_langchain(chunk: dict[str
     ],
     ids=str,
 )
-def test_a_chunk_that_something_has_changed_is_no_pattern(change: dict[str, Any]) -> None:
+def test_a_chunk_that_was_changed_is_not_copied(change: dict[str, Any]) -> None:
     chunk = made("first")
     assert Pattern(chunk, "first")
     for name, value in change.items():
@@ -121,7 +121,7 @@ def server() -> Iterator[Scripted]:
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_langchain_makes_the_first_of_the_texts_only(
+def test_langchain_makes_only_the_first_text_chunk(
     call: str, server: Scripted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     texts, real = [], BaseChatOpenAI._convert_chunk_to_generation_chunk

@@ -1,4 +1,4 @@
-"""A bound that is given acts, however it is given, and the last one holds."""
+"""A bound acts in every way to set it, and the last one holds."""
 
 import copy
 import pickle
@@ -58,7 +58,7 @@ DEFAULTS: dict[type[ChatVllm], dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Set:
-    """A thing to call, and what should bound it: `own` of the model, `bound` per call."""
+    """A runnable and its expected bounds: `own` of the model, `bound` per call."""
 
     thing: Any
     own: dict[str, Any]
@@ -202,7 +202,7 @@ steps = st.one_of(
     max_examples=150,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-def test_the_last_bound_that_was_given_holds(
+def test_the_last_bound_that_was_set_holds(
     cls: type[ChatVllm],
     given_: dict[str, Any],
     by_field: bool,
@@ -229,14 +229,14 @@ def made_and_called(way: Callable[[Set, str, Any], Set], name: str, value: Any, 
 @settings(
     deadline=None, max_examples=14, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-def test_a_wrong_value_is_refused_at_the_latest_at_the_call(name: str, wrong: Any) -> None:
+def test_a_wrong_value_is_refused_by_the_time_of_the_call(name: str, wrong: Any) -> None:
     for way in (updated, updated_by_alias, assigned, configured, bound, bound_with_tools):
         for call in ("invoke", "stream"):
             with pytest.raises(ValueError, match=r"must be a (positive )?number of seconds"):
                 ask(way(made(ChatVllm, {}, True), name, wrong).thing, call, "Why?")
 
 
-def test_a_wrong_default_of_a_subclass_is_refused_where_the_model_is_made() -> None:
+def test_a_wrong_default_of_a_subclass_is_refused_when_the_model_is_made() -> None:
     class Wrong(ChatVllm):
         idle_timeout: float | None = -1
 
@@ -249,10 +249,10 @@ def test_a_wrong_default_of_a_subclass_is_refused_where_the_model_is_made() -> N
 
 
 @pytest.mark.filterwarnings("ignore:Parameters")
-def test_a_bound_among_the_models_other_arguments_holds_too(
+def test_a_bound_in_model_kwargs_holds_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """LangChain warns of it, and hands it to the SDK, which knows one of them only."""
+    """LangChain warns of it and passes it to the SDK, which knows only `timeout`."""
     model = ChatVllm(
         model="m",
         api_key="k",
@@ -266,7 +266,7 @@ def test_a_bound_among_the_models_other_arguments_holds_too(
     assert observe(model.bind(timeout=40), monkeypatch).timeout == 40
 
 
-def test_a_name_that_nothing_reads_is_refused_where_a_subclass_is_made() -> None:
+def test_a_name_that_nothing_reads_is_refused_when_a_subclass_is_made() -> None:
     with pytest.raises(TypeError, match="say `request_timeout"):
 
         class ByAlias(ChatVllm):
@@ -278,7 +278,7 @@ def test_a_name_that_nothing_reads_is_refused_where_a_subclass_is_made() -> None
             timeout: ClassVar[float] = 45
 
 
-def test_a_copy_that_is_made_by_langchain_still_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_copy_by_langchain_still_streams(monkeypatch: pytest.MonkeyPatch) -> None:
     model = ChatVllm(model="m", api_key="k", timeout=100, idle_timeout=7)
     copy = model.configurable_fields(request_timeout=ConfigurableField(id="t")).with_config(
         configurable={"t": 50}
@@ -287,6 +287,6 @@ def test_a_copy_that_is_made_by_langchain_still_streams(monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("number", [numpy.float32(5), Fraction(5)])
-def test_any_number_is_one(number: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_any_kind_of_number_is_accepted(number: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert observe(ChatVllm(model="m", api_key="k", timeout=number), monkeypatch).timeout == 5
     assert observe(ChatVllm(model="m", api_key="k").bind(timeout=number), monkeypatch).timeout == 5

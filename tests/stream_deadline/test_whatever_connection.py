@@ -1,4 +1,4 @@
-"""A synchronous call ends, and frees its server, whichever connection it goes over and whatever it is doing at that moment."""
+"""A synchronous call ends and frees its server on every connection and in every phase."""
 
 import datetime
 import socket
@@ -19,7 +19,8 @@ from fake_vllm.testing import FakeVllm
 from stream_deadline import ChatVllm, StreamDeadlineExceeded
 from stream_deadline._call_group import CallGroup
 from stream_deadline._clients import _httpx
-from stream_deadline._network import TrackedStream, pools
+from stream_deadline._http_clients import pools
+from stream_deadline._network import TrackedStream
 
 LIMIT = 0.5
 LATEST = 5.0
@@ -71,7 +72,7 @@ def used_before(server: FakeVllm) -> dict[str, Any]:
 
 
 class TestOverAPooledConnection:
-    """The steady state: the connection is there before the request, and is not seen before the answer."""
+    """The steady state: the connection is open before the request."""
 
     @pytest.mark.parametrize("own", [False, True], ids=["the model's client", "the user's client"])
     @pytest.mark.parametrize(
@@ -90,12 +91,14 @@ class TestOverAPooledConnection:
         assert seconds(lambda: list(model.stream("Why?"))) < LATEST
 
     @pytest.mark.parametrize("scenario", ["no_headers", "endless"])
-    def test_a_caller_who_leaves_ends_the_call(self, scenario: str, server: FakeVllm) -> None:
+    def test_a_disconnect_ends_the_call(self, scenario: str, server: FakeVllm) -> None:
         model = warm(chat(server, scenario))
         assert left_after(lambda: model.invoke("Why?")) < LATEST
         server.until_freed()
 
-    def test_one_that_was_open_before_is_not_used_blindly(self, server: FakeVllm) -> None:
+    def test_a_connection_from_before_the_tracking_is_not_used_blindly(
+        self, server: FakeVllm
+    ) -> None:
         model = chat(server, "no_headers", **used_before(server))
         assert left_after(lambda: model.invoke("Why?")) < LATEST
 
@@ -120,12 +123,12 @@ def left_after(call: Callable[[], object]) -> float:
     return time.monotonic() - left
 
 
-def test_a_pause_before_another_attempt_ends_when_the_caller_leaves(server: FakeVllm) -> None:
+def test_a_disconnect_ends_the_pause_before_a_retry(server: FakeVllm) -> None:
     model = chat(server, "refuse:status=503,retry_after=20,times=0")
     assert left_after(lambda: model.invoke("Why?")) < LATEST
 
 
-def test_a_pause_that_would_not_end_in_time_is_not_begun(server: FakeVllm) -> None:
+def test_a_pause_that_would_end_too_late_is_not_made(server: FakeVllm) -> None:
     model = chat(server, "refuse:status=503,retry_after=20,times=0", timeout=15)
     started = time.monotonic()
     with pytest.raises(openai.APIStatusError):
@@ -152,7 +155,7 @@ def listening(serve: Callable[[socket.socket], None]) -> Iterator[int]:
 
 
 def shakes_hands_for_ever(connection: socket.socket) -> None:
-    """Begin a record of TLS and send the rest of it a byte at a time, so that no read of the client's ever runs out of time."""
+    """Send a TLS record byte by byte, so that no read times out."""
     try:
         connection.sendall(b"\x16\x03\x03\x40\x00")
         for _ in range(600):
@@ -170,7 +173,7 @@ def test_a_handshake_that_trickles_ends_at_the_deadline() -> None:
         assert seconds(lambda: model.invoke("Why?")) < LATEST
 
 
-def test_and_when_the_caller_leaves() -> None:
+def test_a_handshake_that_trickles_ends_at_a_disconnect() -> None:
     with listening(shakes_hands_for_ever) as port:
         model = ChatVllm(
             model="m", base_url=f"https://127.0.0.1:{port}/v1", timeout=LONG, max_retries=0
@@ -183,7 +186,7 @@ class TestThroughAProxy:
 
     @pytest.fixture
     def behind(self, tmp_path: Path, authority: trustme.CA) -> Iterator[dict[str, Any]]:
-        """What a model needs to get through the proxy to a server that answers each request with silence, but the first."""
+        """The settings of a model behind a proxy, whose server answers only the first request."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         authority.issue_cert(
             "127.0.0.1", not_after=datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=1)
@@ -222,7 +225,7 @@ class TestThroughAProxy:
             }
 
     @pytest.mark.parametrize("pooled", [False, True], ids=["new", "pooled"])
-    def test_the_call_ends_when_the_caller_leaves(
+    def test_a_disconnect_ends_the_call_through_a_proxy(
         self, pooled: bool, behind: dict[str, Any]
     ) -> None:
         model = ChatVllm(**behind, timeout=LONG)
@@ -234,7 +237,7 @@ class TestThroughAProxy:
 
 
 class TestThePrivateNamesOnTheWay:
-    """httpx gives no public way to its pool; these names are what network.py rests on."""
+    """httpx gives no public way to its pool; `_network.py` relies on these names."""
 
     @pytest.mark.parametrize(
         "make",
@@ -245,7 +248,7 @@ class TestThePrivateNamesOnTheWay:
             openai.DefaultAsyncHttpxClient,
         ],
     )
-    def test_are_there(self, make: Callable[..., Any]) -> None:
+    def test_the_private_names_exist(self, make: Callable[..., Any]) -> None:
         found = pools(make(mounts={"http://elsewhere": None}))
         assert found
         assert all(
@@ -254,7 +257,7 @@ class TestThePrivateNamesOnTheWay:
             for name in ("_network_backend", "_http2", "_socket_options", "connections")
         )
 
-    def test_and_a_client_without_them_is_listened_to_all_the_same(self, server: FakeVllm) -> None:
+    def test_a_client_without_the_private_names_is_traced(self, server: FakeVllm) -> None:
         http = _httpx()  # of the SDK, whichever it is
 
         class Wrapped(http.BaseTransport):  # type: ignore[misc, name-defined]
@@ -272,7 +275,7 @@ class TestThePrivateNamesOnTheWay:
             < LATEST
         )
 
-    def test_a_connection_that_is_tracked_still_is_one_of_httpcores(self, server: FakeVllm) -> None:
+    def test_a_tracked_connection_is_still_one_of_httpcore(self, server: FakeVllm) -> None:
         client = openai.DefaultHttpxClient()
         warm(chat(server, http_client=client))
         with client.stream(

@@ -1,4 +1,4 @@
-"""An application with a healthy stream and a broken one, for tests that serve or read it."""
+"""An application with a healthy stream and a broken one."""
 
 import asyncio
 from collections.abc import AsyncIterator

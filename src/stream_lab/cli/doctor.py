@@ -19,7 +19,7 @@ def doctor(
     url: Annotated[
         str | None,
         typer.Argument(
-            help="Ending in /v1: asks a model for a stream. Any other is fetched as it is."
+            help="If it ends in /v1, request a chat stream; otherwise fetch it as it is."
         ),
     ] = None,
     code: Annotated[
@@ -28,17 +28,21 @@ def doctor(
     ] = None,
     direct: Annotated[
         str | None,
-        typer.Option(help="The same, past the proxies; or the model's server, ending in /v1."),
+        typer.Option(
+            help="The same service without its proxies; or the model's server, ending in /v1."
+        ),
     ] = None,
     app: Annotated[
         str | None,
-        typer.Option(help="The application, as module:app; served here and asked without a proxy."),
+        typer.Option(
+            help="The application, as module:app; served in this process, without a proxy."
+        ),
     ] = None,
     post: Annotated[
         str | None, typer.Option(help="JSON to send by POST, if the address does not end in /v1.")
     ] = None,
     model: Annotated[
-        str | None, typer.Option(help="The model's name; without it, the only one the server has.")
+        str | None, typer.Option(help="The model's name; by default the server's only model.")
     ] = None,
     watch: Annotated[
         float, typer.Option(min=1, max=3600, help="Seconds to listen to a stream, at most.")

@@ -97,7 +97,7 @@ def _nearer(near: Diagnosis, far: Diagnosis) -> Diagnosis:
     if far.cause is Cause.HEALTHY and near.cause is Cause.HEALTHY:
         return replace(far, layer="")
     if far.cause is Cause.HEALTHY and near.cause in OPEN:
-        care = f"{nearer} it shows {near.cause}; a layer in front of it takes care of that."
+        care = f"{nearer} it shows {near.cause}; a layer in front of it repairs that."
         return replace(far, layer="", evidence=[*far.evidence, care])
     if near.cause is far.cause:
         return replace(near, evidence=[*near.evidence, f"{PLACES[far.layer]} it is the same."])

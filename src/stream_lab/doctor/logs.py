@@ -45,7 +45,7 @@ KNOWN = [
     (
         r"WORKER TIMEOUT",
         Who.SERVER,
-        "gunicorn killed a worker that gave no sign of life: something blocked its event loop.",
+        "gunicorn killed a worker that sent no heartbeat: something blocked its event loop.",
     ),
     (r"was sent SIG(ABRT|KILL)", Who.SERVER, "A worker was killed."),
     (
@@ -92,7 +92,7 @@ KNOWN = [
     (
         r"Response content (shorter|longer) than Content-Length",
         Who.SERVER,
-        "The application declared a length that it did not keep.",
+        "The application declared a length and sent less or more.",
     ),
     (r"ClientDisconnect", Who.CLIENT, "The client disconnected while its request was read."),
     (
@@ -143,7 +143,7 @@ _TIMES = [
 
 
 def lines_of(files: Iterable[Path]) -> list[Line]:
-    """Return the lines of some log files that tell how a stream ended.
+    """Return the lines of some log files that show how a stream ended.
 
     Raises:
         OSError: a file cannot be read.

@@ -12,7 +12,7 @@ from stream_lab.http.pages import render
 def page(examination: Examination, url: str) -> str:
     """Return the page. Whatever a server sent is escaped and shown as text."""
     rows = {
-        f"{layer or 'asked'}{f', {number}' if len(heard) > 1 else ''}": Facts(transcript).in_tokens
+        f"{layer or 'stream'}{f', {number}' if len(heard) > 1 else ''}": Facts(transcript).in_tokens
         for layer, heard in examination.heard.items()
         for number, transcript in enumerate(heard, 1)
         if transcript.status

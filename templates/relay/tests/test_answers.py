@@ -1,4 +1,4 @@
-"""What a caller gets when all is well."""
+"""The answers to a client when nothing fails."""
 
 import pytest
 from fake_vllm.testing import FakeVllm
@@ -27,7 +27,7 @@ def test_a_stream_is_tokens_and_then_done(relay: str) -> None:
 
 
 @pytest.mark.fake_vllm("endless")
-def test_tokens_come_while_the_model_is_still_talking(relay: str, fake_vllm: FakeVllm) -> None:
+def test_tokens_arrive_while_the_model_still_generates(relay: str, fake_vllm: FakeVllm) -> None:
     with client() as http, http.stream("POST", f"{relay}/chat", json=QUESTION) as answer:
         coming = events(answer)
         assert [next(coming)[0] for _ in range(5)] == ["token"] * 5
@@ -35,7 +35,7 @@ def test_tokens_come_while_the_model_is_still_talking(relay: str, fake_vllm: Fak
 
 
 @pytest.mark.fake_vllm("endless")
-def test_a_model_that_never_ends_is_ended_by_its_limit_of_tokens(fake_vllm: FakeVllm) -> None:
+def test_an_endless_model_ends_at_its_limit_of_tokens(fake_vllm: FakeVllm) -> None:
     with serving(Settings(fake_vllm.base_url, fake_vllm.model, max_tokens=7)) as relay:
         assert chat(relay)[-1] == ("done", {"finish_reason": "length"})
 
@@ -55,8 +55,8 @@ def test_the_page(relay: str) -> None:
         assert outside not in page.text
 
 
-def test_health_asks_nobody_and_ready_asks_the_model(relay: str) -> None:
-    down = Settings("http://127.0.0.1:9/v1", "nobody")
+def test_health_makes_no_request_and_ready_asks_the_model(relay: str) -> None:
+    down = Settings("http://127.0.0.1:9/v1", "no-model")
     with client() as http, serving(down) as alone:
         assert http.get(f"{alone}/health").status_code == 200
         assert http.get(f"{alone}/ready").status_code == 503

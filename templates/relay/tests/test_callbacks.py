@@ -1,4 +1,4 @@
-"""Observing an answer never cuts it, and never holds it up."""
+"""Observing an answer never cuts it, and never delays it."""
 
 import threading
 import time
@@ -31,7 +31,7 @@ class Blocking(BaseCallbackHandler):
         self.go_on.wait(30)
 
 
-def test_a_callback_that_raises_does_not_cut_the_stream_and_says_so_once(
+def test_a_callback_that_raises_does_not_cut_the_stream_and_is_logged_once(
     fake_vllm: FakeVllm, caplog: pytest.LogCaptureFixture
 ) -> None:
     with serving(Settings(fake_vllm.base_url, fake_vllm.model), [Raising()]) as relay:
@@ -44,7 +44,7 @@ def test_a_callback_that_raises_does_not_cut_the_stream_and_says_so_once(
     ]
 
 
-def test_a_callback_that_blocks_does_not_hold_the_stream_up(fake_vllm: FakeVllm) -> None:
+def test_a_callback_that_blocks_does_not_delay_the_stream(fake_vllm: FakeVllm) -> None:
     blocking = Blocking()
     with serving(Settings(fake_vllm.base_url, fake_vllm.model), [blocking]) as relay:
         began = time.monotonic()
@@ -53,7 +53,7 @@ def test_a_callback_that_blocks_does_not_hold_the_stream_up(fake_vllm: FakeVllm)
         blocking.go_on.set()
 
 
-def test_the_example_counts_what_the_caller_got(fake_vllm: FakeVllm) -> None:
+def test_the_example_counts_the_tokens_that_the_client_got(fake_vllm: FakeVllm) -> None:
     counter = TokenCounter()
     with serving(Settings(fake_vllm.base_url, fake_vllm.model), [counter]) as relay:
         *tokens, _ = chat(relay)
@@ -61,7 +61,7 @@ def test_the_example_counts_what_the_caller_got(fake_vllm: FakeVllm) -> None:
     assert counter.chunks == len(tokens)
 
 
-def test_what_a_handler_does_not_want_it_is_not_told() -> None:
+def test_a_handler_gets_only_the_events_that_it_wants() -> None:
     class Picky(TokenCounter):
         ignore_llm = True
 

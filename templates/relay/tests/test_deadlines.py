@@ -1,4 +1,4 @@
-"""What a caller gets when its time is up."""
+"""The answers to a client whose time is up."""
 
 import pytest
 from fake_vllm.testing import FakeVllm
@@ -28,14 +28,14 @@ def test_in_a_stream_it_is_the_last_event(relay: str, fake_vllm: FakeVllm) -> No
 
 
 @pytest.mark.fake_vllm("endless")
-def test_nobody_gets_more_than_the_longest(fake_vllm: FakeVllm) -> None:
+def test_no_client_gets_more_than_the_maximum(fake_vllm: FakeVllm) -> None:
     with serving(Settings(fake_vllm.base_url, fake_vllm.model, max_timeout=1.5)) as relay:
         assert chat(relay, timeout_ms=60_000)[-1][0] == "error"
         assert chat(relay)[-1][0] == "error"
 
 
 @pytest.mark.fake_vllm("stall:after=5")
-def test_a_model_that_falls_silent_is_not_waited_for(fake_vllm: FakeVllm) -> None:
+def test_a_model_that_falls_silent_ends_the_call_early(fake_vllm: FakeVllm) -> None:
     with serving(Settings(fake_vllm.base_url, fake_vllm.model, idle_timeout=1.0)) as relay:
         *tokens, (kind, data) = chat(relay)
     assert len(tokens) == 5

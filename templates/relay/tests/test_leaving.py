@@ -1,4 +1,4 @@
-"""A caller that leaves in the middle frees the GPU: the incident, as a test."""
+"""A client that disconnects in the middle frees the GPU: the incident, as a test."""
 
 import socket
 from urllib.parse import urlsplit
@@ -9,7 +9,7 @@ from fake_vllm.testing import FakeVllm
 
 @pytest.mark.fake_vllm("endless")
 @pytest.mark.parametrize("path", ["/chat", "/answer"])
-def test_the_generation_ends_when_its_caller_leaves(
+def test_the_generation_ends_when_its_client_disconnects(
     relay: str, fake_vllm: FakeVllm, path: str
 ) -> None:
     body = b'{"question": "Why?"}'

@@ -160,7 +160,9 @@ def test_tokens_come_one_by_one_through_nginx(parts: Parts, fake_vllm: FakeVllm)
 
 @pytest.mark.fake_vllm("endless")
 @pytest.mark.parametrize("path", ["/chat", "/answer"])
-def test_who_leaves_nginx_frees_the_model(parts: Parts, fake_vllm: FakeVllm, path: str) -> None:
+def test_a_disconnect_at_nginx_frees_the_model(
+    parts: Parts, fake_vllm: FakeVllm, path: str
+) -> None:
     body = b'{"question": "Why?"}'
     head = (
         f"POST {path} HTTP/1.1\r\nhost: relay\r\ncontent-type: application/json\r\ncontent-length: "
@@ -173,7 +175,7 @@ def test_who_leaves_nginx_frees_the_model(parts: Parts, fake_vllm: FakeVllm, pat
 
 
 @pytest.mark.fake_vllm("endless")
-def test_the_callers_deadline_passes_nginx(parts: Parts, fake_vllm: FakeVllm) -> None:
+def test_the_clients_deadline_passes_nginx(parts: Parts, fake_vllm: FakeVllm) -> None:
     with client() as http:
         answer = http.post(f"{parts.url}/answer", json=QUESTION, headers={"X-Timeout-Ms": "400"})
     assert answer.status_code == 504
@@ -195,13 +197,17 @@ def test_a_websocket_passes_nginx(parts: Parts, fake_vllm: FakeVllm) -> None:
     assert fake_vllm.until_freed().end == "client left"
 
 
-def test_what_is_too_large_is_refused_before_the_model(parts: Parts, fake_vllm: FakeVllm) -> None:
+def test_a_body_that_is_too_large_is_refused_before_the_model(
+    parts: Parts, fake_vllm: FakeVllm
+) -> None:
     with client() as http:
         assert http.post(f"{parts.url}/chat", json={"question": "?" * 100_000}).status_code == 413
     assert not fake_vllm.requests
 
 
-def test_so_is_a_message_of_a_websocket(parts: Parts, fake_vllm: FakeVllm) -> None:
+def test_a_message_that_is_too_large_is_refused_before_the_model(
+    parts: Parts, fake_vllm: FakeVllm
+) -> None:
     with connect(parts.url.replace("http://", "ws://") + "/ws", proxy=None) as caller:
         caller.send("?" * 100_000)
         with pytest.raises(ConnectionClosedError, match="1009"):
@@ -209,7 +215,7 @@ def test_so_is_a_message_of_a_websocket(parts: Parts, fake_vllm: FakeVllm) -> No
     assert not fake_vllm.requests
 
 
-def test_who_connects_and_says_nothing_is_sent_away(parts: Parts) -> None:
+def test_a_silent_client_is_disconnected(parts: Parts) -> None:
     with socket.create_connection(
         ("127.0.0.1", int(parts.url.rpartition(":")[2])), timeout=20
     ) as caller:

@@ -25,7 +25,7 @@ BAD = [
 ]
 
 
-def test_what_is_given_is_taken_and_the_rest_has_defaults() -> None:
+def test_settings_come_from_the_environment_and_have_defaults() -> None:
     settings = Settings.from_environment(
         {**GOOD, "MAX_TIMEOUT": "20", "MAX_BODY_BYTES": "1000", "OPENAI_API_KEY": "secret"}
     )
@@ -39,7 +39,7 @@ def test_what_is_given_is_taken_and_the_rest_has_defaults() -> None:
 
 
 @pytest.mark.parametrize(("environment", "words"), BAD)
-def test_what_is_wrong_is_named(environment: dict[str, str], words: str) -> None:
+def test_an_invalid_setting_is_named(environment: dict[str, str], words: str) -> None:
     with pytest.raises(SettingsError, match=words):
         Settings.from_environment(environment)
 
@@ -49,7 +49,7 @@ def test_what_is_wrong_is_named(environment: dict[str, str], words: str) -> None
     [["-m", "relay"], ["-m", "gunicorn", "-c", "deploy/gunicorn.conf.py"]],
     ids=["python", "gunicorn"],
 )
-def test_either_way_to_start_it_ends_with_one_line_and_a_status(command: list[str]) -> None:
+def test_both_ways_to_start_it_end_with_one_line_and_a_status(command: list[str]) -> None:
     environment = {
         name: value for name, value in os.environ.items() if name not in ("BASE_URL", "MODEL")
     }

@@ -58,7 +58,7 @@ def by_being_cut_off(caller: ClientConnection) -> None:
 
 @pytest.mark.fake_vllm("endless")
 @pytest.mark.parametrize("leave", [by_closing, by_being_cut_off])
-def test_who_leaves_ends_the_generation(
+def test_a_disconnect_ends_the_generation(
     relay: str, fake_vllm: FakeVllm, leave: Callable[[ClientConnection], None]
 ) -> None:
     with connected(relay) as caller:
@@ -71,7 +71,9 @@ def test_who_leaves_ends_the_generation(
 
 
 @pytest.mark.fake_vllm("no_first_token")
-def test_who_leaves_before_the_first_token_does_so_too(relay: str, fake_vllm: FakeVllm) -> None:
+def test_a_disconnect_before_the_first_token_ends_the_generation(
+    relay: str, fake_vllm: FakeVllm
+) -> None:
     with connected(relay) as caller:
         ask(caller)
         fake_vllm.until_started()
@@ -102,7 +104,7 @@ def test_a_server_that_refuses_is_an_error_message(relay: str) -> None:
 @pytest.mark.parametrize(
     "first", ["Why?", "{}", json.dumps({"question": "Why?", "timeout_ms": -1}), b"Why?"]
 )
-def test_what_is_no_question_is_told_so(
+def test_an_invalid_question_gets_an_error_message(
     relay: str, fake_vllm: FakeVllm, first: str | bytes
 ) -> None:
     with connected(relay) as caller:
@@ -112,7 +114,9 @@ def test_what_is_no_question_is_told_so(
     assert not fake_vllm.requests
 
 
-def test_who_asks_nothing_is_not_kept(relay: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_that_sends_nothing_is_disconnected(
+    relay: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(websocket, "FIRST_MESSAGE_WITHIN", 0.3)
     with connected(relay) as caller:
         (last,) = said(caller)

@@ -1,4 +1,4 @@
-"""Asks the semantic half of the fake without a server: what it accepts, streams and answers."""
+"""Call the semantic half of the fake without a server."""
 
 import json
 from collections.abc import Callable

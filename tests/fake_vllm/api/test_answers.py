@@ -1,4 +1,4 @@
-"""What a request asks to be told, and where it stands in the answer; and that a long stream costs no memory."""
+"""Optional parts of an answer, and their places in it."""
 
 import json
 import tracemalloc
@@ -32,7 +32,7 @@ def said(stream: list[Any]) -> str:
     "more",
     [{}, {"stop": ["z"]}, {"stream_interval": 3}, {"logprobs": True}, {"return_token_ids": True}],
 )
-def test_a_stream_says_what_a_whole_answer_says(more: dict[str, Any]) -> None:
+def test_a_stream_has_the_same_content_as_a_whole_answer(more: dict[str, Any]) -> None:
     assert (
         said(events(chat(stream=True, **more)))
         == whole(chat(**more))["choices"][0]["message"]["content"]
@@ -62,7 +62,7 @@ def test_a_response_is_named_by_its_body_alone() -> None:
 
 
 class TestUsage:
-    def test_counts_stand_in_each_event_if_asked_for(self) -> None:
+    def test_each_event_has_the_counts_if_the_request_asks_for_them(self) -> None:
         role, *tokens, total, _ = events(chat(**CONTINUOUS))
         assert list(role)[-3:] == ["usage", "prompt_token_ids", "prompt_text"]
         assert [event["usage"]["completion_tokens"] for event in (role, *tokens, total)] == [
@@ -78,7 +78,7 @@ class TestUsage:
         assert all("completion_tokens_details" in event["usage"] for event in tokens)
         assert "completion_tokens_details" not in total["usage"]
 
-    def test_each_choice_counts_for_itself_and_all_in_the_end(self) -> None:
+    def test_each_choice_has_its_own_count_and_the_last_event_has_the_sum(self) -> None:
         *told, total, _ = events(completion(prompt=["a", "a the"], n=2, **CONTINUOUS))
         assert total["usage"]["completion_tokens"] == 24
         assert total["usage"]["prompt_tokens"] == 3
@@ -93,7 +93,7 @@ class TestUsage:
                 at == len(told) + last for at in range(len(told) - 1)
             ]
 
-    def test_prompt_tokens_are_told_in_detail_by_a_server_that_was_asked_to(self) -> None:
+    def test_details_of_prompt_tokens_appear_if_the_server_is_set_to_send_them(self) -> None:
         rules = api.Rules("tiny", prompt_tokens_details=True)
         request = accept(api.chat, {**HELLO, "max_tokens": 2}, rules=rules)
         assert whole(request)["usage"]["prompt_tokens_details"] == {
@@ -106,7 +106,7 @@ class TestUsage:
 
 
 class TestTokens:
-    def test_ids_and_text_of_the_prompt_come_first_and_those_of_the_answer_with_their_text(
+    def test_prompt_ids_come_first_and_answer_ids_come_with_their_text(
         self,
     ) -> None:
         role, *tokens, _ = events(chat(stream=True, return_token_ids=True, return_prompt_text=True))
@@ -120,13 +120,13 @@ class TestTokens:
     @pytest.mark.parametrize(
         ("interval", "counts"), [(4, [1, 4, 1]), (1, [1] * 6), (100, [1, 5]), (None, [1] * 6)]
     )
-    def test_so_many_tokens_share_an_event_but_for_the_first_and_the_last(
+    def test_n_tokens_share_an_event_except_the_first_and_the_last(
         self, interval: int | None, counts: list[int]
     ) -> None:
         _, *tokens, _ = events(chat(stream=True, return_token_ids=True, stream_interval=interval))
         assert [len(event["choices"][0]["token_ids"]) for event in tokens] == counts
 
-    def test_beams_are_told_of_at_their_end(self) -> None:
+    def test_beams_are_sent_when_they_end(self) -> None:
         told = events(
             chat(stream=True, use_beam_search=True, n=2, temperature=0, return_token_ids=True)
         )
@@ -137,13 +137,13 @@ class TestTokens:
             6,
         ]
 
-    def test_several_tokens_in_a_plain_event_count_as_several(self) -> None:
+    def test_several_tokens_in_a_plain_event_are_counted_as_several(self) -> None:
         request = chat(**USAGE)
         writer = request.writer(request.plan())
         writer.event(0, Piece("a b", (300, 301)))
         assert json.loads(writer.end()[0][6:])["usage"]["completion_tokens"] == 2
 
-    def test_several_tokens_can_be_told_of_at_once(self) -> None:
+    def test_one_event_can_have_the_ids_of_several_tokens(self) -> None:
         writer = chat(
             stream=True, return_token_ids=True, **{"stream_options": {"include_usage": True}}
         ).writer(chat().plan())
@@ -154,7 +154,7 @@ class TestTokens:
 
 
 class TestLogprobs:
-    def test_of_a_chat(self) -> None:
+    def test_a_chat_has_logprobs(self) -> None:
         told = whole(chat(logprobs=True, top_logprobs=3))["choices"][0]
         assert (
             "".join(one["token"] for one in told["logprobs"]["content"])
@@ -173,13 +173,13 @@ class TestLogprobs:
             f"token_id:{id}" for id in told["token_ids"]
         ]
 
-    def test_of_tokens_that_the_client_names(self) -> None:
+    def test_the_client_can_name_the_tokens_of_its_logprobs(self) -> None:
         told = whole(chat(logprobs=True, logprob_token_ids=[300, 301]))["choices"][0]["logprobs"][
             "content"
         ][0]
         assert len(told["top_logprobs"]) == 3
 
-    def test_of_a_completion_with_the_places_of_its_tokens(self) -> None:
+    def test_a_completion_has_logprobs_with_the_offsets_of_its_tokens(self) -> None:
         choice = whole(completion(logprobs=2))["choices"][0]
         told = choice["logprobs"]
         assert [
@@ -188,7 +188,7 @@ class TestLogprobs:
         ] == [True] * 6
         assert [len(one) for one in told["top_logprobs"]] == [2] * 6
 
-    def test_places_go_on_from_event_to_event(self) -> None:
+    def test_offsets_continue_from_event_to_event(self) -> None:
         told = [
             event["choices"][0]["logprobs"]["text_offset"]
             for event in events(completion(logprobs=0, stream=True))[:-1]
@@ -198,13 +198,13 @@ class TestLogprobs:
             == whole(completion(logprobs=0))["choices"][0]["logprobs"]["text_offset"]
         )
 
-    def test_an_echoed_prompt_has_them_too_but_for_its_first_token(self) -> None:
+    def test_an_echoed_prompt_has_logprobs_except_for_its_first_token(self) -> None:
         told = whole(completion(echo=True, logprobs=1))["choices"][0]["logprobs"]
         assert len(told["tokens"]) == 2 + 6
         assert told["token_logprobs"].index(None) == 0
         assert told["token_logprobs"].count(None) == 1
 
-    def test_of_a_prompt(self) -> None:
+    def test_a_prompt_has_logprobs(self) -> None:
         told = whole(chat(prompt_logprobs=2))["prompt_logprobs"]
         assert told[0] is None
         assert all(len(place) == 3 for place in told[1:])
@@ -219,7 +219,7 @@ class TestEcho:
         assert first["choices"][0]["prompt_token_ids"]
         assert all(event["choices"][0]["prompt_token_ids"] is None for event in rest)
 
-    def test_with_no_tokens_asked_for_only_the_prompt_is_shown_though_one_is_made(self) -> None:
+    def test_zero_tokens_show_only_the_prompt_although_one_token_is_made(self) -> None:
         answer = whole(completion(echo=True, max_tokens=0))
         assert (answer["choices"][0]["text"], answer["usage"]["completion_tokens"]) == (
             "Hello world",
@@ -246,14 +246,14 @@ class TestEcho:
         assert "token_ids" not in echoed["choices"][0]
         assert "token_ids" in first["choices"][0]
 
-    def test_who_speaks_is_the_last_one_if_no_answer_is_begun(self) -> None:
+    def test_the_role_is_that_of_the_last_message_if_no_answer_has_begun(self) -> None:
         assert whole(chat(add_generation_prompt=False))["choices"][0]["message"]["role"] == "user"
 
 
 class TestToolServer:
-    """A server with a tool parser tells of nothing that has no text."""
+    """A server with a tool parser sends no event without text."""
 
-    def test_an_empty_token_is_no_event_and_an_empty_end_an_empty_delta(self) -> None:
+    def test_an_empty_token_sends_no_event_and_an_empty_end_sends_an_empty_delta(self) -> None:
         request = {
             **HELLO,
             "max_tokens": 4,
@@ -265,7 +265,7 @@ class TestToolServer:
         _, finish, _ = events(accept(api.chat, request, rules=PARSER))
         assert finish["choices"][0]["delta"] == {}
 
-    def test_unless_its_ids_are_asked_for(self) -> None:
+    def test_an_empty_token_sends_an_event_if_its_ids_are_requested(self) -> None:
         request = {
             **HELLO,
             "max_tokens": 4,
@@ -291,7 +291,7 @@ class TestResponses:
         ]
         assert told[-1]["response"]["output"][0] == told[-2]["item"]
 
-    def test_a_call_is_an_item_of_its_own(self) -> None:
+    def test_a_tool_call_is_an_item_of_its_own(self) -> None:
         tool = {"type": "function", "name": "ping"}
         request = {"input": "ping", "tools": [tool], "stream": True}
         told = events(accept(api.response, request, rules=PARSER))
@@ -300,7 +300,7 @@ class TestResponses:
         [same] = whole(accept(api.response, {**request, "stream": False}, rules=PARSER))["output"]
         assert call == {**same, "id": call["id"], "call_id": call["call_id"]}
 
-    def test_what_went_in_and_came_out_is_shown_if_asked_for(self) -> None:
+    def test_input_and_output_are_shown_if_the_request_asks_for_them(self) -> None:
         told = whole(
             accept(
                 api.response,
@@ -314,7 +314,7 @@ class TestResponses:
 @pytest.mark.parametrize(
     "how", [chat, completion, lambda **more: accept(api.response, {"input": "a", **more})]
 )
-def test_an_endless_stream_keeps_to_its_memory(how: Any) -> None:
+def test_an_endless_stream_needs_no_more_memory(how: Any) -> None:
     request = how(stream=True)
     plan = replace(request.plan(), eos_after=None, context=None, max_tokens=None)
     writer = request.writer(plan)
@@ -339,6 +339,6 @@ def test_the_scenario_is_taken_from_the_body() -> None:
 
 
 @pytest.mark.parametrize("field", ["max_tokens", "max_completion_tokens"])
-def test_what_was_asked_for_is_told(field: str) -> None:
+def test_max_tokens_and_n_are_read_from_the_body(field: str) -> None:
     request = accept(api.chat, {**HELLO, field: 5, "n": 2})
     assert (request.max_tokens, request.n, request.choices, request.prompt_tokens) == (5, 2, 2, 9)

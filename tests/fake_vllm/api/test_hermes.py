@@ -1,4 +1,4 @@
-"""Calls in what the model writes: read from a whole text, and from a stream however it is cut."""
+"""Tool calls in the model's text, whole or streamed in any pieces."""
 
 import json
 from itertools import pairwise
@@ -30,7 +30,7 @@ def read(pieces: list[str]) -> tuple[str, list[tuple[str, str]]]:
 
 
 @given(cuts=st.sets(st.integers(1, len(TWO) - 1)))
-def test_however_a_text_is_cut_the_same_is_read(cuts: set[int]) -> None:
+def test_a_text_gives_the_same_calls_in_any_pieces(cuts: set[int]) -> None:
     places = [0, *sorted(cuts), len(TWO)]
     pieces = [TWO[start:end] for start, end in pairwise(places)]
     text, calls = read(pieces)
@@ -63,7 +63,7 @@ def test_a_whole_text_gives_its_text_and_its_calls() -> None:
         "<tool_call>{}</tool_call>",
     ],
 )
-def test_what_holds_no_whole_call_is_text(text: str) -> None:
+def test_a_text_without_a_whole_call_is_text(text: str) -> None:
     assert parse(text) == (text, [])
 
 
@@ -76,12 +76,12 @@ def test_what_holds_no_whole_call_is_text(text: str) -> None:
         ([""], [None]),
     ],
 )
-def test_what_could_begin_a_call_is_held_back(pieces: list[str], deltas: list[Any]) -> None:
+def test_a_possible_beginning_of_a_call_is_held_back(pieces: list[str], deltas: list[Any]) -> None:
     reader = Reader()
     assert [reader.delta(piece) for piece in pieces] == deltas
 
 
-def test_white_space_in_arguments_is_told_of_only_when_something_follows() -> None:
+def test_white_space_in_arguments_is_sent_only_with_what_follows() -> None:
     reader = Reader()
     reader.delta('<tool_call>{"name": "f", "arguments": ')
     assert [reader.delta(piece) for piece in (" ", "{", " ", " ")][2:] == [None, None]

@@ -1,4 +1,4 @@
-"""What vLLM refuses, in its order and its words. The transcripts hold more of them; here is what they leave out."""
+"""Requests that vLLM refuses, in its order and its words, beyond those of the transcripts."""
 
 import time
 from typing import Any
@@ -86,13 +86,11 @@ def test_a_parameter_out_of_range(more: dict[str, Any], param: str | None, says:
         ({"max_tokens": 40_000, "messages": []}, "max_tokens=40000"),
     ],
 )
-def test_of_several_faults_the_one_is_told_that_vllm_finds_first(
-    more: dict[str, Any], first: str
-) -> None:
+def test_the_error_names_the_fault_that_vllm_finds_first(more: dict[str, Any], first: str) -> None:
     assert first in refusal(lambda: chat(**more))[3]
 
 
-def test_ten_faults_are_told_and_the_rest_counted() -> None:
+def test_an_error_lists_ten_faults_and_counts_the_rest() -> None:
     _, type, param, message = refusal(
         lambda: accept(api.chat, {"messages": [{"role": "user", "content": 5}]})
     )
@@ -105,7 +103,7 @@ def test_ten_faults_are_told_and_the_rest_counted() -> None:
     assert message.count("'loc'") == 10
 
 
-def test_what_is_repeated_of_a_body_is_short() -> None:
+def test_an_error_quotes_a_body_only_in_part() -> None:
     _, _, _, message = refusal(lambda: accept(api.chat, {**HELLO, "n": "x" * 10_000}))
     assert f"'{'x' * 200}...[truncated]'" in message
 
@@ -123,7 +121,9 @@ def test_what_is_repeated_of_a_body_is_short() -> None:
         ("APPLICATION/JSON; charset=utf-8", b"{}", "body.messages"),
     ],
 )
-def test_a_body_that_is_none(content_type: str, body: bytes, says: str) -> None:
+def test_a_body_that_is_not_a_json_object_is_refused(
+    content_type: str, body: bytes, says: str
+) -> None:
     status, type, _, message = refusal(lambda: api.chat(PLAIN, content_type, body, None))
     assert (status, type) == (400, "Bad Request")
     assert says in message
@@ -166,7 +166,7 @@ def test_messages_that_cannot_be_read(messages: Any, says: str) -> None:
     assert says in refusal(lambda: chat(messages=messages))[3]
 
 
-def test_what_vllm_stumbles_over_is_its_own_fault() -> None:
+def test_a_request_that_crashes_vllm_is_a_500() -> None:
     status, type, _, message = refusal(lambda: chat(structured_outputs="x"))
     assert (status, type, message) == (
         500,
@@ -183,7 +183,7 @@ class TestLength:
         assert "more than 425984 characters" in message
         assert time.perf_counter() - start < 5, "it takes 0.1 s; the bound is for slow machines"
 
-    def test_one_that_is_too_long_is_counted_only_so_far(self) -> None:
+    def test_a_prompt_that_is_too_long_is_counted_only_to_the_limit(self) -> None:
         assert (
             "at least 32769 input tokens"
             in refusal(lambda: completion(prompt="Hello " * 60_000))[3]
@@ -192,7 +192,7 @@ class TestLength:
             "contains 40000 input tokens" in refusal(lambda: completion(prompt=[300] * 40_000))[3]
         )
 
-    def test_one_that_fills_the_context_leaves_nothing_to_say(self) -> None:
+    def test_a_prompt_that_fills_the_context_leaves_no_token(self) -> None:
         assert (
             "max_tokens must be at least 1, got 0."
             in refusal(lambda: completion(prompt=[300] * 32_768))[3]
@@ -227,13 +227,13 @@ class TestLength:
         (["a", 5], "validation errors"),
     ],
 )
-def test_prompts_that_are_none(prompt: Any, says: str) -> None:
+def test_values_that_are_not_prompts_are_refused(prompt: Any, says: str) -> None:
     assert says in refusal(lambda: completion(prompt=prompt))[3]
 
 
 class TestStreams:
     @pytest.mark.parametrize("how", [chat, completion])
-    def test_what_the_engine_refuses_is_an_event_once_a_stream_is_asked_for(self, how: Any) -> None:
+    def test_an_engine_error_is_an_event_in_a_stream(self, how: Any) -> None:
         request = how(stream=True, logit_bias={"9999": 1})
         assert request.choices == 0
         error, done = events(request)
@@ -251,7 +251,7 @@ class TestStreams:
             "the one JSON with spaces"
         )
 
-    def test_what_is_found_before_is_an_answer_of_its_own(self) -> None:
+    def test_an_error_before_the_engine_is_an_answer_of_its_own(self) -> None:
         assert refusal(lambda: chat(stream=True, temperature=-1))[0] == 400
 
 
@@ -269,12 +269,12 @@ class TestTools:
             == 1
         )
 
-    def test_tools_that_may_not_be_called_are_no_matter(self) -> None:
+    def test_tools_are_ignored_if_no_call_is_allowed(self) -> None:
         assert whole(chat(tools=[TOOL], tool_choice="none"))["choices"][0]["message"]["content"]
 
 
 class TestResponses:
-    def test_none_is_kept(self) -> None:
+    def test_no_response_is_stored(self) -> None:
         refused = api.unknown_response("resp_1")
         assert (refused.status, refused.body["error"]["message"]) == (
             404,
@@ -287,7 +287,7 @@ class TestResponses:
             "response_id",
         )
 
-    def test_a_query_that_cannot_be_is_told_of_first(self) -> None:
+    def test_an_impossible_query_is_reported_first(self) -> None:
         assert (
             refusal(lambda: api.unknown_response("x", {"starting_after": "y"}))[2]
             == "query.starting_after"
@@ -302,14 +302,16 @@ class TestResponses:
             ({"tool_choice": "required"}, "tool_choice"),
         ],
     )
-    def test_what_only_openai_has(self, more: dict[str, Any], param: str) -> None:
+    def test_features_that_only_openai_has_are_refused(
+        self, more: dict[str, Any], param: str
+    ) -> None:
         assert refusal(lambda: accept(api.response, {"input": "x", **more}))[2] == param
 
 
 @pytest.mark.parametrize(
     "tokens", ["[-1]", '["a"]', "[9223372036854775808]", "[1099511627776]", "[1.5]", "null"]
 )
-def test_numbers_that_are_no_tokens(tokens: str) -> None:
+def test_numbers_that_are_not_tokens_are_refused(tokens: str) -> None:
     assert (
         refusal(
             lambda: api.detokenize(PLAIN, "application/json", f'{{"tokens": {tokens}}}'.encode())

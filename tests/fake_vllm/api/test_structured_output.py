@@ -126,13 +126,13 @@ def test_plain_completions_are_constrained_too(server: Fake, http: httpx2.Client
         ),
     ],
 )
-def test_other_constraints_are_kept_as_far_as_a_text_can_be_made_up(
+def test_other_constraints_are_followed_as_far_as_a_text_can_be_made_up(
     outputs: Any, text: str, server: Fake, http: httpx2.Client
 ) -> None:
     assert ask(http, server, structured_outputs=outputs) == text
 
 
-def test_text_is_no_constraint(server: Fake, http: httpx2.Client) -> None:
+def test_the_format_text_is_no_constraint(server: Fake, http: httpx2.Client) -> None:
     assert ask(http, server, response_format={"type": "text"}) == ask(http, server)
 
 
@@ -185,7 +185,7 @@ def test_max_tokens_cuts_json(server: Fake, http: httpx2.Client) -> None:
         ),
     ],
 )
-def test_what_cannot_be_played_is_refused(
+def test_a_constraint_that_cannot_be_played_is_refused(
     more: dict[str, Any], says: str, server: Fake, http: httpx2.Client
 ) -> None:
     answer = http.post(

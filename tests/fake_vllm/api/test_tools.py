@@ -1,4 +1,4 @@
-"""Tools: which are called, with what arguments, and how the calls travel; on a server with a tool parser of the hermes kind."""
+"""Tools: the calls, their arguments, and their form on the wire, with the hermes parser."""
 
 import json
 from collections.abc import Iterator
@@ -71,7 +71,7 @@ def called(choice: dict[str, Any]) -> list[tuple[str, Any]]:
 
 
 class TestOnTheWire:
-    def test_a_stream_says_what_a_whole_answer_says(
+    def test_a_stream_has_the_same_calls_as_a_whole_answer(
         self, server: Fake, http: httpx2.Client
     ) -> None:
         text = "add 2 and 40"
@@ -116,7 +116,7 @@ class TestOnTheWire:
         ]
         assert len({part["id"] for part in begun}) == 2
 
-    def test_a_call_cut_short_is_length_in_a_stream_and_raw_text_in_a_whole_answer(
+    def test_a_truncated_call_is_length_in_a_stream_and_raw_text_in_a_whole_answer(
         self, server: Fake, http: httpx2.Client
     ) -> None:
         assert (
@@ -154,27 +154,27 @@ class TestWhichTool:
             ("Hello", []),
         ],
     )
-    def test_left_to_itself_the_model_calls_what_the_user_names(
+    def test_without_a_choice_the_model_calls_the_tool_that_the_user_names(
         self, text: str, names: list[str], server: Fake, http: httpx2.Client
     ) -> None:
         answer = ask(http, server, text, tools=[WEATHER, ADD, PING])
         assert [name for name, _ in called(answer)] == names
         assert bool(answer["message"]["content"]) == (not names)
 
-    def test_no_choice_is_auto(self, server: Fake, http: httpx2.Client) -> None:
+    def test_the_default_choice_is_auto(self, server: Fake, http: httpx2.Client) -> None:
         assert called(ask(http, server, "ping", tools=[PING], tool_choice=None)) == [("ping", {})]
 
-    def test_none_calls_none(self, server: Fake, http: httpx2.Client) -> None:
+    def test_the_choice_none_calls_no_tool(self, server: Fake, http: httpx2.Client) -> None:
         assert called(ask(http, server, "ping", tools=[PING], tool_choice="none")) == []
 
-    def test_required_calls_the_first_if_none_is_named(
+    def test_the_choice_required_calls_the_first_tool_if_the_user_names_none(
         self, server: Fake, http: httpx2.Client
     ) -> None:
         assert called(
             ask(http, server, "Hello", tools=[PING, WEATHER], tool_choice="required")
         ) == [("ping", {})]
 
-    def test_one_call_only_if_they_may_not_be_parallel(
+    def test_there_is_one_call_if_parallel_calls_are_off(
         self, server: Fake, http: httpx2.Client
     ) -> None:
         answer = ask(
@@ -182,7 +182,7 @@ class TestWhichTool:
         )
         assert called(answer) == [("add", {"a": 1, "b": 2})]
 
-    def test_after_a_tool_has_spoken_the_model_answers_with_text(
+    def test_after_a_tool_result_the_model_answers_with_text(
         self, server: Fake, http: httpx2.Client
     ) -> None:
         call = {"id": "call_1", "type": "function", "function": {"name": "ping", "arguments": "{}"}}
@@ -221,7 +221,7 @@ class TestWhichTool:
         ),
     ],
 )
-def test_what_cannot_be_called_is_refused(
+def test_a_tool_that_cannot_be_called_is_refused(
     more: dict[str, Any], says: str, server: Fake, http: httpx2.Client
 ) -> None:
     answer = http.post(
@@ -244,7 +244,7 @@ class TestMisbehaviour:
             json.loads(arguments)
 
     @pytest.mark.parametrize("tools", [[ADD], [PING]], ids=["numbers", "no arguments"])
-    def test_endless_white_space_in_arguments_is_silence_as_vllm_tells_it_only_with_what_follows(
+    def test_endless_white_space_in_arguments_is_silence_as_on_vllm(
         self, tools: list[Any], server: Fake, http: httpx2.Client
     ) -> None:
         body = {
@@ -270,7 +270,7 @@ class TestMisbehaviour:
         "scenario",
         ["stall:after=30", "keep_alive:after=30", "no_first_token", "no_headers", "endless"],
     )
-    def test_each_fault_holds_back_a_whole_answer(
+    def test_each_fault_delays_a_whole_answer(
         self, scenario: str, tools: list[Any], server: Fake, http: httpx2.Client
     ) -> None:
         body = {
@@ -285,7 +285,7 @@ class TestMisbehaviour:
                 timeout=0.3,
             )
 
-    def test_stall_counts_tokens_that_are_not_seen_too(
+    def test_stall_also_counts_tokens_that_are_not_sent(
         self, server: Fake, http: httpx2.Client
     ) -> None:
         body = {

@@ -1,4 +1,4 @@
-"""`/metrics` has the families of a vLLM 0.32, and they move as its do."""
+"""`/metrics` has the metric families of vLLM 0.32, and they change as on vLLM."""
 
 import json
 import re
@@ -26,7 +26,7 @@ def value(text: str, name: str, **labels: str) -> float:
     return float(line.split()[-1])
 
 
-def test_every_family_of_the_real_one_is_there_with_its_type_and_labels() -> None:
+def test_every_family_of_the_real_vllm_is_there_with_its_type_and_labels() -> None:
     with FakeVllm(model="tiny") as fake:
         text = page(fake)
     types = dict(re.findall(r"^# TYPE (\S+) (\S+)", text, re.MULTILINE))
@@ -84,7 +84,7 @@ def test_each_way_to_end_has_its_counter(
     assert reasons == {**dict.fromkeys(reasons, 0), reason: 1}
 
 
-def test_an_answer_whose_client_left_is_in_no_counter_and_its_tokens_stand_still() -> None:
+def test_an_answer_whose_client_disconnected_is_in_no_counter_and_makes_no_more_tokens() -> None:
     with FakeVllm("endless", gap=0.002) as fake:
         with ask(fake, "endless") as client:
             read(client, until=b"choices")

@@ -1,4 +1,4 @@
-"""Slots, the queue before them, the engine's clocks, and what a client that leaves sets free."""
+"""Slots, the queue before them, the engine's clocks, and disconnects."""
 
 import json
 import time
@@ -73,7 +73,7 @@ def test_the_queue_keeps_the_order_of_arrival() -> None:
         assert all(later >= earlier for later, earlier in zip(starts[1:], freed, strict=False))  # type: ignore[operator]
 
 
-def test_a_client_that_leaves_the_queue_is_no_longer_waited_for() -> None:
+def test_a_client_that_disconnects_in_the_queue_gets_no_slot() -> None:
     with FakeVllm("endless", max_num_seqs=1) as fake, holding(fake, 1):
         with ask(fake, "endless") as waiting:
             read(waiting, until=b"\r\n\r\n", seconds=0.2)
@@ -161,7 +161,7 @@ def test_gaps_may_be_those_of_a_recorded_trace(tmp_path: Path) -> None:
         assert [sum(gap > 0.04 for gap in gaps), sum(gap < 0.03 for gap in gaps)] >= [3, 3]
 
 
-def test_on_disconnect_keep_generates_on_and_the_ledger_tells() -> None:
+def test_on_disconnect_keep_goes_on_generating_and_the_ledger_shows_it() -> None:
     with FakeVllm("finite:tokens=60", gap=0.01, on_disconnect="keep") as fake:
         with ask(fake, "") as client:
             read(client, until=b"choices")
@@ -176,7 +176,7 @@ def test_on_disconnect_keep_generates_on_and_the_ledger_tells() -> None:
 
 
 @pytest.mark.parametrize("stream", [True, False])
-def test_leaving_during_the_prefill_frees_the_slot(stream: bool) -> None:
+def test_a_disconnect_during_the_prefill_frees_the_slot(stream: bool) -> None:
     with FakeVllm("finite", prefill_ms_per_token=1000) as fake:
         took = []
         for _ in range(3):  # the best of three: the machine may be busy, the server may not

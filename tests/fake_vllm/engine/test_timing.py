@@ -44,13 +44,13 @@ def test_a_trace_is_played_again_and_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text", ["", "fast", "-1", "nan", "inf", "normal:1", "normal:1,2,3", "gamma:1,2", "normal:-1,2"]
 )
-def test_what_is_no_timing_says_which_forms_there_are(text: str) -> None:
+def test_an_invalid_timing_is_an_error_that_lists_the_forms(text: str) -> None:
     with pytest.raises(TimingError, match=r"lognormal:10,0\.5"):
         timing(text)
 
 
 @pytest.mark.parametrize("held", ["[]", "{}", "[1, -2]", "no", '["x"]'])
-def test_what_is_no_trace_says_what_one_is(held: str, tmp_path: Path) -> None:
+def test_an_invalid_trace_is_an_error_that_describes_one(held: str, tmp_path: Path) -> None:
     file = tmp_path / "gaps.json"
     file.write_text(held)
     with pytest.raises(TimingError, match="a JSON list of milliseconds"):

@@ -1,4 +1,4 @@
-"""HTTP below the answers: pipelining, limits, slow and broken requests, what a reader that does not read costs."""
+"""HTTP below the answers: pipelining, limits, slow and broken requests, clients that do not read."""
 
 import json
 import socket
@@ -55,7 +55,7 @@ def test_a_thousand_pipelined_requests_are_no_recursion(server: FakeVllm) -> Non
     assert got.count(b'{"version":"0.32.0"}') == 1000
 
 
-def test_connection_close_is_obeyed_and_said_where_uvicorn_says_it(server: FakeVllm) -> None:
+def test_connection_close_is_obeyed_and_sent_where_uvicorn_sends_it(server: FakeVllm) -> None:
     with connect(server) as connection:
         connection.sendall(GET % b"connection: close\r\n")
         head, _ = read(connection)
@@ -81,7 +81,7 @@ def test_an_idle_connection_is_closed_after_five_seconds(server: FakeVllm) -> No
     assert 4.5 < time.monotonic() - began < 20
 
 
-def test_what_is_no_http_is_refused_as_uvicorn_does(server: FakeVllm) -> None:
+def test_a_request_that_is_not_http_is_refused_as_uvicorn_does(server: FakeVllm) -> None:
     with connect(server) as connection:
         connection.sendall(b"\x16\x03\x01 this is not HTTP\r\n\r\n")
         head, body = read(connection)
@@ -89,13 +89,13 @@ def test_what_is_no_http_is_refused_as_uvicorn_does(server: FakeVllm) -> None:
     assert body == b"Invalid HTTP request received."
 
 
-def test_an_upgrade_is_not_made_and_the_request_answered(server: FakeVllm) -> None:
+def test_an_upgrade_is_ignored_and_the_request_answered(server: FakeVllm) -> None:
     with connect(server) as connection:
         connection.sendall(GET % b"connection: upgrade\r\nupgrade: h2c\r\n")
         assert read(connection, until=b'"}')[1] == b'{"version":"0.32.0"}'
 
 
-def test_a_client_that_asks_whether_to_go_on_is_told_so(server: FakeVllm) -> None:
+def test_expect_100_continue_is_answered(server: FakeVllm) -> None:
     body = json.dumps({"messages": [{"role": "user", "content": "Hi"}]}).encode()
     head, _, _ = (POST % (len(body), b"")).partition(b"\r\n\r\n")
     with connect(server) as connection:
@@ -108,7 +108,7 @@ def test_a_client_that_asks_whether_to_go_on_is_told_so(server: FakeVllm) -> Non
 @pytest.mark.parametrize(
     ("sent", "says"), [(b"", b""), (b"POST /v1/chat", b"408"), (POST % (100, b'{"mess'), b"408")]
 )
-def test_a_request_that_does_not_come_is_not_waited_for(
+def test_an_incomplete_request_is_not_awaited_for_ever(
     sent: bytes, says: bytes, server: FakeVllm
 ) -> None:
     with connect(server) as connection:
@@ -119,7 +119,7 @@ def test_a_request_that_does_not_come_is_not_waited_for(
     assert 0.4 < time.monotonic() - began < 10
 
 
-def test_dripping_does_not_buy_more_time(server: FakeVllm) -> None:
+def test_a_request_that_drips_gets_no_more_time(server: FakeVllm) -> None:
     with connect(server) as connection:
         began = time.monotonic()
         try:
@@ -153,7 +153,7 @@ def test_a_huge_head_is_refused(server: FakeVllm) -> None:
         assert read(connection)[0].startswith(b"HTTP/1.1 431 ")
 
 
-def test_a_client_that_does_not_read_costs_no_memory_and_holds_up_nobody() -> None:
+def test_a_client_that_does_not_read_costs_no_memory_and_delays_no_other() -> None:
     with FakeVllm("endless", gap=0) as fake, ask(fake, "endless"), ask(fake, "endless"):
         process = psutil.Process(fake.pid)
         made = -1
@@ -168,7 +168,7 @@ def test_a_client_that_does_not_read_costs_no_memory_and_holds_up_nobody() -> No
         assert sum(process.cpu_percent(0.3) for _ in range(1)) < 50
 
 
-def test_a_paced_engine_goes_on_for_a_client_that_lags_and_merges_what_it_missed() -> None:
+def test_a_paced_engine_goes_on_for_a_slow_client_and_merges_the_missed_tokens() -> None:
     body = json.dumps({"messages": [{"role": "user", "content": "Hi"}], "stream": True}).encode()
     with FakeVllm("endless", gap=0.0001) as fake, socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

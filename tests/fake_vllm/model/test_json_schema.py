@@ -1,4 +1,4 @@
-"""Samples conform to their schema; Pydantic, which writes the schemas that clients send, is the judge."""
+"""Samples conform to their schema, as Pydantic validates it."""
 
 import json
 from datetime import date, datetime
@@ -105,7 +105,7 @@ def test_more_words_in_the_free_place_leave_it_valid(filler: str) -> None:
         ("the blue one", {"enum": ["red", "blue"]}, "blue"),
     ],
 )
-def test_the_prompt_offers_what_fits(text: str, schema: Any, expected: Any) -> None:
+def test_values_from_the_prompt_are_used_if_they_fit(text: str, schema: Any, expected: Any) -> None:
     assert value(schema, text) == expected
 
 
@@ -144,7 +144,7 @@ def test_keywords(schema: Any, expected: Any) -> None:
         {"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"]},
     ],
 )
-def test_what_has_no_sample_is_one_clear_sentence(schema: Any) -> None:
+def test_a_schema_without_a_sample_is_one_clear_sentence(schema: Any) -> None:
     with pytest.raises(SchemaError) as caught:
         value(schema)
     assert "\n" not in str(caught.value)
@@ -167,5 +167,5 @@ def test_what_has_no_sample_is_one_clear_sentence(schema: Any) -> None:
         (5, None),
     ],
 )
-def test_what_is_plainly_wrong_is_told_in_the_words_of_vllm(schema: Any, says: str | None) -> None:
+def test_an_invalid_schema_is_refused_in_the_words_of_vllm(schema: Any, says: str | None) -> None:
     assert schema_fault(schema) == says

@@ -33,12 +33,12 @@ def test_the_text_matches(pattern: str, seed: int) -> None:
     assert re.fullmatch(pattern, matching(pattern, Random(seed)))
 
 
-def test_what_may_be_left_out_stands_there_once() -> None:
+def test_an_optional_part_appears_once() -> None:
     assert matching("a*b?c{0,0}", Random(0)) == "ab"
 
 
 @pytest.mark.parametrize("pattern", ["(", "[a", "a(?=b)", "*"])
-def test_what_has_no_text_is_one_clear_sentence(pattern: str) -> None:
+def test_a_pattern_without_a_text_is_one_clear_sentence(pattern: str) -> None:
     with pytest.raises(PatternError, match=re.escape(pattern)):
         matching(pattern, Random(0))
 
@@ -51,5 +51,5 @@ def test_what_has_no_text_is_one_clear_sentence(pattern: str) -> None:
         ("nothing", ""),
     ],
 )
-def test_of_a_grammar_the_first_alternative_is_written(grammar: str, text: str) -> None:
+def test_a_grammar_gives_its_first_alternative(grammar: str, text: str) -> None:
     assert by_grammar(grammar, Random(0)).head == text

@@ -1,4 +1,4 @@
-"""What ends a sequence, what is forced and what is ruled out; and that a plain one costs next to nothing."""
+"""The end of a sequence, forced and banned tokens, and the cost of a sequence."""
 
 import tracemalloc
 from itertools import islice
@@ -55,14 +55,14 @@ def test_the_first_limit_reached_ends_the_answer(
     assert end(pieces) == (tokens, reason, None)
 
 
-def test_looking_at_each_token_changes_nothing_of_the_text() -> None:
+def test_inspecting_each_token_does_not_change_the_text() -> None:
     assert text(made(Sampling(), eos_after=9, most=20)) == text(
         made(Sampling(stops=("no such text",)), eos_after=9, most=20)
     )
 
 
 class TestEnds:
-    def test_a_stop_token_ends_it_without_a_text_unless_it_is_to_be_seen(self) -> None:
+    def test_a_stop_token_ends_the_sequence_and_is_shown_only_on_request(self) -> None:
         pieces = made(Sampling(forced=ORDINARY, stop_ids=frozenset({ORDINARY})))
         assert (text(pieces), *end(pieces)) == ("", 1, "stop", ORDINARY)
         assert (
@@ -70,11 +70,11 @@ class TestEnds:
             == NAME
         )
 
-    def test_a_stop_string_ends_it_though_it_is_the_last_token_allowed(self) -> None:
+    def test_a_stop_string_ends_the_sequence_at_the_last_allowed_token(self) -> None:
         pieces = made(Sampling(forced=ORDINARY, stops=(NAME * 3,)), most=3)
         assert (text(pieces), *end(pieces)) == ("", 3, "stop", NAME * 3)
 
-    def test_the_end_token_is_passed_over_if_it_is_to_be_ignored(self) -> None:
+    def test_ignore_eos_skips_the_end_token(self) -> None:
         assert end(made(Sampling(forced=END))) == (1, "stop", None)
         pieces = made(Sampling(forced=END, ignore_eos=True), most=5)
         assert (text(pieces), *end(pieces)) == ("", 5, "length", None)
@@ -84,7 +84,7 @@ class TestEnds:
         )
 
     @pytest.mark.parametrize(("ignore", "stop"), [(True, END), (False, None)])
-    def test_the_end_token_as_a_stop_token_is_told_of_only_if_it_means_nothing_else(
+    def test_the_end_token_is_reported_as_a_stop_token_only_if_it_is_not_the_end(
         self, ignore: bool, stop: int | None
     ) -> None:
         assert end(made(Sampling(forced=END, stop_ids=frozenset({END}), ignore_eos=ignore))) == (
@@ -93,7 +93,7 @@ class TestEnds:
             stop,
         )
 
-    def test_before_min_tokens_neither_end_nor_stop_tokens_come(self) -> None:
+    def test_no_end_or_stop_token_comes_before_min_tokens(self) -> None:
         pieces = made(Sampling(forced=END, min_tokens=6))
         assert end(pieces) == (7, "stop", None)
         assert all(piece.text for piece in pieces[:6])
@@ -101,7 +101,7 @@ class TestEnds:
         assert end(pieces) == (4, "stop", ORDINARY)
         assert ORDINARY not in [piece.ids[0] for piece in pieces[:3]]
 
-    def test_before_min_tokens_no_stop_string_ends_it(self) -> None:
+    def test_no_stop_string_ends_the_sequence_before_min_tokens(self) -> None:
         assert end(made(Sampling(forced=ORDINARY, stops=(NAME,), min_tokens=4))) == (
             5,
             "stop",
@@ -121,12 +121,12 @@ class TestRepetition:
             (Repetition(1, 1, 40), (12, "length", None)),
         ],
     )
-    def test_a_pattern_that_comes_so_often_ends_it(
+    def test_a_pattern_that_repeats_n_times_ends_the_sequence(
         self, repetition: Repetition, expected: Any
     ) -> None:
         assert end(made(Sampling(forced=ORDINARY, repetition=repetition))) == expected
 
-    def test_not_before_min_tokens(self) -> None:
+    def test_no_repetition_ends_the_sequence_before_min_tokens(self) -> None:
         assert end(made(Sampling(forced=ORDINARY, repetition=Repetition(1, 1, 2), min_tokens=5)))[
             :2
         ] == (5, "repetition")
@@ -156,13 +156,13 @@ class TestSteering:
         assert banned not in [piece.ids for piece in pieces]
         assert [piece.ids for piece in pieces[:3]] == [piece.ids for piece in usual[:3]]
 
-    def test_of_a_banned_sequence_only_the_end_never_comes(self) -> None:
+    def test_only_the_last_token_of_a_banned_sequence_is_banned(self) -> None:
         first, second = made(Sampling(), most=2)
         pieces = made(Sampling(banned=((*first.ids, *second.ids),)), most=2)
         assert pieces[0].ids == first.ids
         assert pieces[1].ids != second.ids
 
-    def test_only_what_is_allowed_comes(self) -> None:
+    def test_only_allowed_tokens_come(self) -> None:
         assert {piece.ids[0] for piece in made(Sampling(allowed=(ORDINARY, 301)))} == {
             ORDINARY,
             301,
@@ -183,17 +183,17 @@ class TestSteering:
 
 
 class TestSources:
-    def test_what_was_recorded_is_said_token_for_token(self) -> None:
+    def test_a_recorded_text_is_replayed_token_by_token(self) -> None:
         plan = GenerationPlan(100, None, None, Recorded(("One", " two", "three words here")))
         pieces = list(Sampling().sequence(Script("s", "").pieces(plan), plan))
         assert [piece.text for piece in pieces] == ["One", " two", "three words here", ""]
         assert all(len(piece.ids) == 1 for piece in pieces)
 
-    def test_a_recorded_text_begins_anew_if_it_may_not_end(self) -> None:
+    def test_a_recorded_text_starts_again_if_it_may_not_end(self) -> None:
         plan = GenerationPlan(None, 5, None, Recorded(("a", "b")))
         assert text(list(Sampling().sequence(Script("s", "").pieces(plan), plan))) == "ababa"
 
-    def test_the_prompt_is_said_back(self) -> None:
+    def test_echo_repeats_the_prompt(self) -> None:
         plan = GenerationPlan(100, None, None, Echo())
         assert (
             text(list(Sampling().sequence(Script("s", "héllo there").pieces(plan), plan)))
@@ -201,7 +201,7 @@ class TestSources:
         )
 
 
-def test_an_event_holds_two_steps_if_need_be() -> None:
+def test_an_event_has_two_steps_if_necessary() -> None:
     assert merge(Piece("a", (1,)), Piece("b", (2,), "stop", "x")) == Piece(
         "ab", (1, 2), "stop", "x"
     )
@@ -212,7 +212,7 @@ def test_an_event_holds_two_steps_if_need_be() -> None:
     [Sampling(), Sampling(stops=("zzzz",)), Sampling(forced=ORDINARY)],
     ids=["plain", "stops", "forced"],
 )
-def test_an_endless_sequence_keeps_to_its_memory(sampling: Sampling) -> None:
+def test_an_endless_sequence_needs_no_more_memory(sampling: Sampling) -> None:
     plan = GenerationPlan(None, None, None)
     pieces = sampling.sequence(Script("s", "").pieces(plan), plan)
     sum(1 for _ in islice(pieces, 2_000))

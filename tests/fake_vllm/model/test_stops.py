@@ -6,7 +6,7 @@ from fake_vllm.model.stops import StopStrings
 
 
 def told(stops: StopStrings, tokens: list[str], *, early: int = 0) -> list[str]:
-    """What is shown after each token; nothing may end the text in the first `early` of them."""
+    """The text after each token; no stop acts in the first `early` of them."""
     shown = []
     for made, token in enumerate(tokens, start=1):
         stops.feed(token, search=made > early)
@@ -16,7 +16,7 @@ def told(stops: StopStrings, tokens: list[str], *, early: int = 0) -> list[str]:
     return [*shown, stops.rest()]
 
 
-def test_as_much_is_held_back_as_could_begin_a_stop_string() -> None:
+def test_a_possible_beginning_of_a_stop_string_is_held_back() -> None:
     assert told(StopStrings(["stop"]), ["a st", "o", "ne"]) == ["a", " ", "st", "one"]
 
 
@@ -44,7 +44,7 @@ def test_a_stop_string_may_stay_in_the_text_and_then_nothing_is_held_back() -> N
     assert stops.hit == "bc"
 
 
-def test_what_stands_in_the_first_tokens_ends_nothing() -> None:
+def test_a_stop_string_in_the_first_tokens_ends_nothing() -> None:
     stops = StopStrings(["bc"])
     assert "".join(told(stops, ["bc", "b", "c", "bc", "x"], early=3)) == "bcbc"
     assert stops.hit == "bc"

@@ -1,4 +1,4 @@
-"""The fake tokenizer loses nothing, has the size that it says, and is fast enough to refuse what is too long."""
+"""The fake tokenizer loses nothing, has its declared size, and counts fast."""
 
 import time
 
@@ -17,12 +17,12 @@ TEXT = st.text(st.characters(codec="utf-8"))
     text=TEXT
     | st.lists(st.sampled_from([*VOCABULARY, *SPECIAL, " ", "\n", '{"', "é", "🎉"])).map("".join)
 )
-def test_any_text_comes_back_as_it_was(text: str) -> None:
+def test_any_text_survives_encoding_and_decoding(text: str) -> None:
     assert tokenizer.decode(tokenizer.encode(text)) == text
 
 
 @given(text=TEXT)
-def test_token_by_token_a_text_adds_up(text: str) -> None:
+def test_the_tokens_of_a_text_add_up_to_the_text(text: str) -> None:
     assert "".join(part for _, part in tokenizer.steps(tokenizer.encode(text))) == tokenizer.decode(
         tokenizer.encode(text), skip_special=True
     )
@@ -43,7 +43,7 @@ def test_the_vocabulary_has_2048_different_tokens() -> None:
         ("<|im_start|>user", ["<|im_start|>", "user"]),
     ],
 )
-def test_tokens_show_as_byte_level_tokenizers_show_them(text: str, strings: list[str]) -> None:
+def test_tokens_look_as_in_byte_level_tokenizers(text: str, strings: list[str]) -> None:
     assert [tokenizer.token_string(id) for id in tokenizer.encode(text)] == strings
 
 
@@ -79,5 +79,5 @@ def test_counting_stops_soon_after_there_are_too_many(text: str) -> None:
     assert time.perf_counter() - start < 5, "it takes 0.1 s; the bound is for slow machines"
 
 
-def test_no_token_is_longer_than_it_says() -> None:
+def test_the_longest_token_has_the_declared_length() -> None:
     assert max(len(text.decode("utf-8", "replace")) for text in BYTES) == LONGEST

@@ -1,4 +1,4 @@
-"""Answers whose bytes come in the wrong portions, say nothing, or never end, as they are on the wire."""
+"""Answers whose bytes come in odd portions, have no content, or never end."""
 
 import json
 import time
@@ -44,9 +44,7 @@ def contents(text: str) -> list[Any]:
 
 class TestEmptyDeltas:
     @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions"])
-    def test_after_the_tokens_come_events_of_the_same_form_that_say_nothing(
-        self, path: str, server: Fake
-    ) -> None:
+    def test_empty_deltas_follow_the_tokens(self, path: str, server: Fake) -> None:
         with ask(server, "empty_deltas:after=2,every=0.01", path=path) as connection:
             data, _ = take(connection, 20)
         got = [json.loads(event[6:]) for event in events(data.partition(b"\r\n\r\n")[2])]
@@ -61,16 +59,14 @@ class TestEmptyDeltas:
         assert got[-1].keys() == got[first].keys()
         assert got[-1]["choices"][0].keys() == got[first]["choices"][0].keys()
 
-    def test_one_comes_every_so_many_seconds(self, server: Fake) -> None:
+    def test_an_empty_delta_comes_every_n_seconds(self, server: Fake) -> None:
         with ask(server, "empty_deltas:after=1,every=0.05") as connection:
             _, times = take(connection, 12)
         assert 0.045 < usual_gap(times[3:]) < 0.1
 
 
 class TestHalfEvent:
-    def test_after_the_tokens_comes_an_event_byte_by_byte_and_never_its_end(
-        self, server: Fake
-    ) -> None:
+    def test_half_an_event_follows_the_tokens_byte_by_byte(self, server: Fake) -> None:
         with ask(server, "half_event:after=2,every=0.01") as connection:
             _, body = read(connection, until=b"1\r\n \r\n" * 20)
         *_, token, half = b"".join(chunks(body)).split(b"\n\n")
@@ -81,7 +77,7 @@ class TestHalfEvent:
 
 
 class TestBurst:
-    def test_events_come_in_packets_and_the_last_packet_is_what_is_left(self, server: Fake) -> None:
+    def test_events_come_in_packets_and_the_last_packet_has_the_rest(self, server: Fake) -> None:
         with ask(server, "finite:tokens=23+burst:tokens=10") as connection:
             _, body = read(connection, until=END)
         packets = chunks(body)
@@ -98,7 +94,7 @@ class TestBurst:
             _, times = take(connection, 8)
         assert 45 * GAP < usual_gap(times[1:]) < 100 * GAP
 
-    def test_what_is_not_a_whole_packet_is_kept_back(self, server: Fake) -> None:
+    def test_an_incomplete_packet_is_held_back(self, server: Fake) -> None:
         with ask(server, "stall:after=3+burst:tokens=10") as connection:
             head, body = read(connection, seconds=0.3)
         assert head.startswith(b"HTTP/1.1 200")
@@ -106,7 +102,7 @@ class TestBurst:
 
 
 class TestTrickle:
-    def test_headers_come_at_once_and_the_body_in_drops(self, server: Fake) -> None:
+    def test_headers_come_at_once_and_the_body_trickles(self, server: Fake) -> None:
         with ask(server, "endless+trickle:bytes=3,every=0.01") as connection:
             first = connection.recv(65536)
             data, times = take(connection, 20)
@@ -152,7 +148,7 @@ class TestTrickleHeaders:
         assert 0.0045 < usual_gap(in_head) < 0.02
         assert body.endswith(DONE + b"\n\n\r\n" + END) if stream else json.loads(body)
 
-    def test_nothing_but_the_pace_is_changed(self, server: Fake, http: httpx2.Client) -> None:
+    def test_only_the_pace_changes(self, server: Fake, http: httpx2.Client) -> None:
         slow, plain = (
             post(http, server, scenario)
             for scenario in ("finite+trickle_headers:every=0.0005", "finite")
@@ -178,7 +174,7 @@ class TestTrickleHeaders:
 
 
 class TestLinger:
-    def test_a_stream_is_all_there_but_its_end_and_the_slot_is_free(
+    def test_a_stream_lacks_only_its_end_and_the_slot_is_free(
         self, server: Fake, http: httpx2.Client
     ) -> None:
         with ask(server, "finite:tokens=2+linger") as connection:
@@ -209,7 +205,7 @@ class TestLinger:
         "burst:tokens=7+trickle_headers:every=0.0005+trickle:bytes=64,every=0.0001",
     ],
 )
-def test_however_it_is_delivered_the_answer_stays_the_same(
+def test_delivery_does_not_change_the_answer(
     scenario: str, stream: bool, server: Fake, http: httpx2.Client
 ) -> None:
     odd, plain = (
@@ -223,7 +219,7 @@ def test_however_it_is_delivered_the_answer_stays_the_same(
         assert odd.headers["content-length"] == str(len(odd.content))
 
 
-def test_the_bytes_pass_the_scenarios_in_the_order_of_their_names(server: Fake) -> None:
+def test_the_bytes_pass_through_the_scenarios_in_the_order_of_their_names(server: Fake) -> None:
     def sizes(scenario: str) -> set[int]:
         with ask(server, "finite:tokens=20+" + scenario) as connection:
             return {len(chunk) for chunk in chunks(read(connection, until=END)[1])}
@@ -232,7 +228,7 @@ def test_the_bytes_pass_the_scenarios_in_the_order_of_their_names(server: Fake) 
     assert max(sizes("trickle:bytes=64,every=0.0001+burst:tokens=7")) > 64
 
 
-def test_a_stall_is_a_stall_drop_by_drop(server: Fake) -> None:
+def test_trickle_keeps_a_stall(server: Fake) -> None:
     with ask(server, "stall:after=3+trickle:bytes=16,every=0.0005") as connection:
         _, body = read(connection, seconds=0.3)
     assert len(events(body)) == 1 + 3
@@ -242,6 +238,6 @@ def test_a_stall_is_a_stall_drop_by_drop(server: Fake) -> None:
 @pytest.mark.parametrize(
     "scenario", ["empty_deltas", "half_event", "endless+burst", "endless+trickle", "endless+linger"]
 )
-def test_each_holds_back_a_whole_answer_too(scenario: str, server: Fake) -> None:
+def test_each_delivery_fault_acts_on_a_whole_answer_too(scenario: str, server: Fake) -> None:
     with ask(server, scenario, stream=False) as connection:
         assert read(connection, seconds=0.3) == (b"", b"")

@@ -1,4 +1,4 @@
-"""When the client goes, the slot is free at once and the ledger says so; an endless stream costs no memory."""
+"""A disconnect frees the slot at once; an endless stream needs no more memory."""
 
 import socket
 import struct
@@ -39,7 +39,7 @@ def eventually(client: httpx2.Client, fake: Fake) -> dict[str, Any]:
 
 
 def leave_after(seconds: float, client: httpx2.Client, url: str, body: dict[str, Any]) -> None:
-    """Ask, and close the connection after so many seconds of silence or of stream."""
+    """Ask, and close the connection after N seconds of silence or of stream."""
     started = time.monotonic()
     with (
         suppress(httpx2.ReadTimeout),
@@ -54,7 +54,7 @@ def leave_after(seconds: float, client: httpx2.Client, url: str, body: dict[str,
 @pytest.mark.parametrize(
     "scenario", ["endless", "stall:after=1", "no_first_token", "no_headers", "keep_alive:after=1"]
 )
-def test_the_slot_is_free_as_soon_as_the_client_has_left(
+def test_the_slot_is_free_as_soon_as_the_client_has_disconnected(
     scenario: str, stream: bool, server: Fake, http: httpx2.Client
 ) -> None:
     body = {**CHAT, "stream": stream, "fake_scenario": scenario}
@@ -77,7 +77,7 @@ ENDED = ["finite:tokens=2+linger", "finite:tokens=2+trickle:bytes=64,every=0.001
 
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize("scenario", [*ODD, *ENDED])
-def test_leaving_is_seen_within_20_ms_however_the_answer_comes(
+def test_a_disconnect_is_seen_within_20_ms_for_every_kind_of_answer(
     scenario: str, stream: bool, server: Fake, http: httpx2.Client
 ) -> None:
     seen = []
@@ -96,7 +96,7 @@ def test_leaving_is_seen_within_20_ms_however_the_answer_comes(
 @pytest.mark.parametrize(
     "scenario", ["endless", "half_event", "endless+trickle_headers:every=0.001"]
 )
-def test_leaving_is_seen_through_tls_too(scenario: str, certificates: Certificates) -> None:
+def test_a_disconnect_is_seen_through_tls_too(scenario: str, certificates: Certificates) -> None:
     with (
         Fake(
             scenario, gap=0.005, ssl_certfile=certificates.certificate, ssl_keyfile=certificates.key
@@ -111,7 +111,7 @@ def test_leaving_is_seen_through_tls_too(scenario: str, certificates: Certificat
 
 
 @pytest.mark.parametrize("how", ["fin", "reset", "half-closed"])
-def test_every_way_of_closing_counts(how: str, server: Fake, http: httpx2.Client) -> None:
+def test_every_way_of_closing_is_a_disconnect(how: str, server: Fake, http: httpx2.Client) -> None:
     body = b'{"messages":[{"role":"user","content":"Hi"}],"stream":true}'
     head = (
         b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"

@@ -1,4 +1,4 @@
-"""The fast path says what the steps say, when they would, and hands over cleanly."""
+"""The fast path sends the same as the steps, at the same times."""
 
 import json
 import math
@@ -21,7 +21,7 @@ THEN = 99.0
 
 
 class Exchange:
-    """What a fast path needs of one. `full_after`: writes after which the client no longer reads."""
+    """An exchange for a fast path; the client stops reading after `full_after` writes."""
 
     def __init__(self, full_after: float = math.inf) -> None:
         self.writes: list[bytes] = []
@@ -90,7 +90,7 @@ def test_each_token_comes_at_its_time_and_is_counted() -> None:
     assert play.entry.bytes == sum(map(len, exchange.writes))
 
 
-def test_who_is_woken_for_nothing_sends_nothing() -> None:
+def test_a_stream_that_is_woken_early_sends_nothing() -> None:
     exchange = Exchange()
     play = Play(exchange, pieces(200))
     assert play.turn(9.5) == 10.0
@@ -99,7 +99,7 @@ def test_who_is_woken_for_nothing_sends_nothing() -> None:
     assert len(exchange.writes) == 1
 
 
-def test_who_is_late_sends_what_is_due_in_one_packet_and_keeps_the_schedule() -> None:
+def test_a_late_stream_sends_all_due_tokens_in_one_packet_and_keeps_the_schedule() -> None:
     exchange = Exchange()
     play = Play(exchange, pieces(200))
     assert play.turn(13.5) == 14.0
@@ -108,7 +108,7 @@ def test_who_is_late_sends_what_is_due_in_one_packet_and_keeps_the_schedule() ->
     assert play.engine.made == [4]
 
 
-def test_who_is_as_fast_as_can_be_leaves_the_others_a_turn() -> None:
+def test_an_unpaced_stream_gives_the_others_a_turn() -> None:
     exchange = Exchange()
     play = Play(exchange, pieces(5000), gap=0.0)
     assert play.turn(10.0) == 10.0
@@ -116,7 +116,7 @@ def test_who_is_as_fast_as_can_be_leaves_the_others_a_turn() -> None:
 
 
 @pytest.mark.parametrize("gap", [0.0, 1.0])
-def test_what_differs_is_not_sent_but_handed_on(gap: float) -> None:
+def test_a_step_that_differs_is_not_sent_but_handed_back(gap: float) -> None:
     exchange = Exchange()
     play = Play(exchange, pieces(104), gap=gap)
     now = 10.0
@@ -128,7 +128,7 @@ def test_what_differs_is_not_sent_but_handed_on(gap: float) -> None:
     assert sum(play.engine.made) == 3
 
 
-def test_a_piece_without_a_text_is_handed_on_and_what_follows_stays_in_order() -> None:
+def test_a_piece_without_text_is_handed_back_and_the_order_is_kept() -> None:
     exchange = Exchange()
     play = Play(
         exchange, pieces(108), gap=0.0, ahead=[Piece("b", (2,)), Piece("", (0,)), Piece("a", (1,))]
@@ -147,7 +147,7 @@ def test_it_ends_when_the_client_does_not_read_and_nothing_is_lost() -> None:
     assert play.path.due == 12.0
 
 
-def test_closed_between_two_turns_it_leaves_things_as_they_are() -> None:
+def test_a_stream_that_is_closed_between_two_turns_keeps_its_state() -> None:
     exchange = Exchange()
     play = Play(exchange, pieces(200))
     play.turn(10.0)
@@ -169,7 +169,7 @@ def says(http: httpx2.Client, fake: FakeVllm, path: str, body: dict[str, Any]) -
 )
 @pytest.mark.parametrize("continuous", [None, False, True])
 @pytest.mark.parametrize("path", ["/chat/completions", "/completions"])
-def test_a_stream_says_the_same_either_way(
+def test_a_stream_is_the_same_with_and_without_the_fast_path(
     path: str,
     continuous: bool | None,
     fields: dict[str, Any],
@@ -196,7 +196,7 @@ def test_a_stream_says_the_same_either_way(
     assert len(quick) > 80
 
 
-def test_a_text_with_empty_tokens_says_the_same_either_way(
+def test_a_text_with_empty_tokens_is_the_same_with_and_without_the_fast_path(
     http: httpx2.Client, tmp_path: Any
 ) -> None:
     file = tmp_path / "text.txt"

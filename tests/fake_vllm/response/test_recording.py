@@ -1,4 +1,4 @@
-"""A stream recorded from one server and played by another."""
+"""A stream is recorded from one server and replayed by another."""
 
 import json
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ def made(real: FakeVllm) -> Recording:
     return record(real.base_url, model=None, prompt="Hi", max_tokens=50)
 
 
-def test_a_recording_holds_each_text_and_when_it_came(made: Recording) -> None:
+def test_a_recording_has_each_text_and_its_time(made: Recording) -> None:
     assert made.model == "mine"
     assert made.finish_reason == "stop"
     assert len(made.texts) == len(made.gaps_ms) == 6
@@ -33,7 +33,7 @@ def test_a_recording_holds_each_text_and_when_it_came(made: Recording) -> None:
 
 
 @pytest.mark.parametrize(("speed", "least", "most"), [("1", 0.35, 1.2), ("4", 0.05, 0.3)])
-def test_it_is_played_at_its_pace_or_a_multiple(
+def test_a_recording_is_replayed_at_its_pace_or_a_multiple(
     speed: str, least: float, most: float, made: Recording, tmp_path: Path
 ) -> None:
     file = tmp_path / "made.json"
@@ -52,7 +52,7 @@ def test_it_is_played_at_its_pace_or_a_multiple(
     assert least < entry.last_token - entry.arrived < most
 
 
-def test_a_stream_that_breaks_off_is_kept_as_far_as_it_came(real: FakeVllm) -> None:
+def test_a_stream_that_breaks_off_is_recorded_up_to_there(real: FakeVllm) -> None:
     real.play("close:after=3")
     broken = record(real.base_url, model="mine", prompt="Hi", max_tokens=50)
     real.play("finite:tokens=6")
@@ -77,21 +77,21 @@ def test_the_command_writes_a_file_that_the_server_plays(real: FakeVllm, tmp_pat
         (["http://127.0.0.1:9/v1"], "--out"),
     ],
 )
-def test_what_cannot_be_recorded_is_one_sentence(arguments: list[str], says: str) -> None:
+def test_a_stream_that_cannot_be_recorded_is_one_sentence(arguments: list[str], says: str) -> None:
     done = run("record", *arguments)
     assert done.returncode == 2
     assert says in done.stderr
     assert done.stderr.count("\n") == 1
 
 
-def test_a_refusal_is_told_in_the_servers_words(real: FakeVllm) -> None:
+def test_a_refusal_is_reported_in_the_servers_words(real: FakeVllm) -> None:
     with pytest.raises(
         RecordingError, match=r"answered 404 to /chat/completions: .*`nope` does not exist"
     ):
         record(real.base_url, model="nope", prompt="Hi", max_tokens=5)
 
 
-def test_a_file_that_is_no_recording_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_recording_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "odd.json"
     for text in (
         "{}",

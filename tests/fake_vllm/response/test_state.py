@@ -1,4 +1,4 @@
-"""The states of a player: which may follow which, and what an illegal move says."""
+"""The states of a player, and the error of an illegal move."""
 
 import pytest
 

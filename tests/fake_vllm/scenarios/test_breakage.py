@@ -63,7 +63,7 @@ class TestRefuse:
     @pytest.mark.parametrize(
         ("given", "sent"), [("0.3", "0.3"), ("2", "2"), ("0", "0"), ("86400", "86400")]
     )
-    def test_it_may_say_when_to_come_back(
+    def test_a_refusal_may_have_retry_after(
         self, given: str, sent: str, server: Fake, http: httpx2.Client
     ) -> None:
         answer = post(http, server, f"refuse:status=429,retry_after={given}")
@@ -83,11 +83,11 @@ class TestRefuse:
             entry[name] for name in ("started", "first_token", "slot_freed", "client_left")
         ] == [None] * 4
 
-    def test_so_many_times_or_always(self, server: Fake, http: httpx2.Client) -> None:
+    def test_refuse_acts_n_times_or_always(self, server: Fake, http: httpx2.Client) -> None:
         assert statuses(http, server, *["refuse:times=2"] * 4) == [503, 503, 200, 200]
         assert statuses(http, server, *["refuse:times=0"] * 4) == [503] * 4
 
-    def test_each_text_has_a_count_of_its_own_and_a_key_makes_two_of_one(
+    def test_each_scenario_text_is_counted_alone_and_a_key_makes_two_of_one(
         self, server: Fake, http: httpx2.Client
     ) -> None:
         a, b = "refuse:key=a", "refuse:key=b"
@@ -98,11 +98,11 @@ class TestRefuse:
         http.delete(server.base_url.removesuffix("/v1") + "/ledger")
         assert statuses(http, server, "refuse", "refuse") == [503, 200]
 
-    def test_two_make_a_row_of_errors(self, server: Fake, http: httpx2.Client) -> None:
+    def test_two_refusals_give_two_errors_in_turn(self, server: Fake, http: httpx2.Client) -> None:
         row = "refuse:status=429,times=1+refuse:status=502,times=2"
         assert statuses(http, server, row, row, row) == [429, 502, 200]
 
-    def test_what_comes_after_a_refusal_may_misbehave(
+    def test_the_answer_after_a_refusal_may_have_a_fault(
         self, server: Fake, http: httpx2.Client
     ) -> None:
         text = "refuse:status=429,retry_after=0.3,key=a+endless"
@@ -123,7 +123,7 @@ class TestErrorEvent:
         assert entry["end"] == "failed"
         assert entry["slot_freed"] is not None
 
-    def test_it_may_come_before_any_token(self, server: Fake) -> None:
+    def test_the_error_may_come_before_any_token(self, server: Fake) -> None:
         with ask(server, "error_event:after=0") as connection:
             assert events(read(connection, until=b"0\r\n\r\n")[1]) == [ERROR_EVENT, b"data: [DONE]"]
 
@@ -151,7 +151,7 @@ class TestReset:
         assert entry["client_left"] is None
         assert entry["slot_freed"] is not None
 
-    def test_no_token_before_it_is_lost_however_fast_they_come(self) -> None:
+    def test_no_token_before_the_reset_is_lost_at_any_pace(self) -> None:
         got: list[bytes] = []
         with (
             Fake("finite", gap=0) as fake,
@@ -165,7 +165,7 @@ class TestReset:
         ("scenario", "stream"),
         [("reset:after=0", True), ("reset:after=0", False), ("finite+reset", False)],
     )
-    def test_it_may_come_before_any_header(
+    def test_the_reset_may_come_before_any_header(
         self, scenario: str, stream: bool, server: Fake, http: httpx2.Client
     ) -> None:
         with (

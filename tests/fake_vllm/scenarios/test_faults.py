@@ -1,4 +1,4 @@
-"""Each fault that spoils what is said, or how it ends, as it is on the wire."""
+"""Each fault in the text or the end of an answer, on the wire."""
 
 import json
 import re
@@ -54,13 +54,13 @@ class TestClose:
         assert chunks(body)[-1] != b""
         assert server.until_over().end == "closed"
 
-    def test_it_may_come_before_any_header(self, server: FakeVllm) -> None:
+    def test_the_close_may_come_before_any_header(self, server: FakeVllm) -> None:
         assert stream(server, "close:after=0", until=b"") == (b"", b"")
 
 
 class TestEndsEarly:
     @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions", "/v1/responses"])
-    def test_a_stream_is_over_in_order_and_does_not_say_so(
+    def test_a_stream_ends_properly_without_a_finish_reason(
         self, path: str, server: FakeVllm
     ) -> None:
         with ask(server, "ends_early:after=3", path=path) as connection:
@@ -84,12 +84,12 @@ class TestEndsEarly:
             None,
         )
 
-    def test_it_may_say_nothing_at_all(self, server: FakeVllm) -> None:
+    def test_a_stream_may_end_without_any_content(self, server: FakeVllm) -> None:
         head, body = stream(server, "ends_early:after=0")
         assert head.startswith(b"HTTP/1.1 200 OK")
         assert body == END
 
-    def test_an_answer_that_is_over_before_that_is_whole(self, server: FakeVllm) -> None:
+    def test_an_answer_that_ends_before_the_fault_is_whole(self, server: FakeVllm) -> None:
         assert (
             events(stream(server, "ends_early:after=5+finite:tokens=2")[1])[-1] == b"data: [DONE]"
         )
@@ -98,7 +98,7 @@ class TestEndsEarly:
         )
         assert json.loads(body)["choices"][0]["finish_reason"] == "stop"
 
-    def test_of_a_whole_answer_there_are_a_few_bytes_and_their_right_length(
+    def test_a_whole_answer_is_a_few_bytes_with_their_correct_length(
         self, server: FakeVllm
     ) -> None:
         head, body = stream(server, "ends_early", until=b'{"id":"', stream=False)
@@ -119,7 +119,7 @@ class TestTimeLimit:
             "linger",
         ],
     )
-    def test_whatever_is_under_way_the_connection_ends_then(
+    def test_the_connection_ends_at_the_limit_in_every_phase(
         self, fault: str, server: FakeVllm
     ) -> None:
         started = time.monotonic()
@@ -128,11 +128,11 @@ class TestTimeLimit:
         assert END not in body
         assert server.until_over().end == "closed"
 
-    def test_what_is_over_by_then_is_left_alone(self, server: FakeVllm) -> None:
+    def test_an_answer_that_ends_before_the_limit_is_not_affected(self, server: FakeVllm) -> None:
         assert chunks(stream(server, "time_limit:seconds=5")[1])[-1] == b""
         assert whole(server, "time_limit:seconds=5")["content"]
 
-    def test_who_waits_for_a_slot_gets_it(self) -> None:
+    def test_a_queued_request_gets_a_slot_within_the_limit(self) -> None:
         with FakeVllm("finite:tokens=30", gap=0.01, max_num_seqs=1) as fake, ask(fake, "") as first:
             _, body = stream(fake, "time_limit:seconds=5")
             assert len(events(body)) == 1 + 30 + 2
@@ -148,7 +148,7 @@ class TestThink:
             ("both", ["reasoning", "reasoning_content"]),
         ],
     )
-    def test_the_first_tokens_of_a_stream_are_thoughts_and_the_rest_is_said(
+    def test_the_first_tokens_of_a_stream_are_reasoning_and_the_rest_is_the_answer(
         self, field: str, names: list[str], server: FakeVllm
     ) -> None:
         role, *deltas = deltas_of(server, f"think:tokens=3,field={field}")
@@ -160,13 +160,13 @@ class TestThink:
         ]
         assert all(len(set(delta.values())) == 1 for delta in deltas)
 
-    def test_a_whole_answer_has_them_apart(self, server: FakeVllm) -> None:
+    def test_a_whole_answer_has_reasoning_and_answer_apart(self, server: FakeVllm) -> None:
         message, plain = (whole(server, scenario) for scenario in ("think:tokens=3", ""))
         assert len(message["reasoning"].split()) == 3
         assert message["reasoning"] + message["content"] == plain["content"]
         assert list(message) == list(plain)
 
-    def test_older_vllms_call_them_reasoning_content(self, server: FakeVllm) -> None:
+    def test_older_vllms_call_the_field_reasoning_content(self, server: FakeVllm) -> None:
         both = whole(server, "think:tokens=3,field=both")
         assert (
             both["reasoning"]
@@ -174,7 +174,7 @@ class TestThink:
             == whole(server, "think:tokens=3,field=reasoning_content")["reasoning_content"]
         )
 
-    def test_who_thinks_to_the_end_says_nothing(self, server: FakeVllm) -> None:
+    def test_an_answer_that_is_all_reasoning_has_no_content(self, server: FakeVllm) -> None:
         *thoughts, end = deltas_of(server, "finite:tokens=4+think")[1:]
         assert [list(delta) for delta in thoughts] == [["reasoning"]] * 4
         assert end == {"content": ""}
@@ -185,13 +185,15 @@ class TestThink:
         ("scenario", "thought"),
         [("endless+think:tokens=1000+stall:after=20", 20), ("stall:after=20+think:tokens=9", 9)],
     )
-    def test_it_goes_with_other_faults(self, scenario: str, thought: int, server: FakeVllm) -> None:
+    def test_reasoning_combines_with_other_faults(
+        self, scenario: str, thought: int, server: FakeVllm
+    ) -> None:
         with ask(server, scenario) as connection:
             _, body = read(connection, seconds=0.3)
         thoughts = [event for event in said(body) if "reasoning" in event["choices"][0]["delta"]]
         assert (len(said(body)), len(thoughts)) == (1 + 20, thought)
 
-    def test_as_fast_as_can_be_it_is_in_order_too(self) -> None:
+    def test_reasoning_keeps_its_order_at_full_speed(self) -> None:
         with FakeVllm("finite:tokens=400", gap=0) as fake:
             plain, thought = (
                 words(stream(fake, "")[1]),
@@ -200,21 +202,21 @@ class TestThink:
         assert [delta.get("content", delta.get("reasoning")) for delta in thought] == plain
         assert ["reasoning" in delta for delta in thought] == [False] + [True] * 150 + [False] * 251
 
-    def test_what_is_no_chat_has_no_thoughts(self, server: FakeVllm) -> None:
+    def test_only_a_chat_has_reasoning(self, server: FakeVllm) -> None:
         with ask(server, "think", path="/v1/completions") as connection:
             _, body = read(connection, until=END)
         assert b"reasoning" not in body
 
 
 class TestAbort:
-    def test_a_stream_ends_as_that_of_a_vllm_that_is_stopped(self, server: FakeVllm) -> None:
+    def test_a_stream_ends_as_on_a_vllm_that_is_shutting_down(self, server: FakeVllm) -> None:
         _, body = stream(server, "abort:after=3")
         last = said(body)[-1]["choices"][0]
         assert (last["finish_reason"], last["delta"]["content"]) == ("abort", "")
         assert events(body)[-1] == b"data: [DONE]"
         assert len(events(body)) == 1 + 3 + 1 + 1
 
-    def test_a_whole_answer_holds_the_part_that_was_made(self, server: FakeVllm) -> None:
+    def test_a_whole_answer_has_the_part_that_was_generated(self, server: FakeVllm) -> None:
         _, body = stream(server, "abort:after=3", until=b'"metrics":null}', stream=False)
         choice = json.loads(body)["choices"][0]
         assert choice["finish_reason"] == "abort"
@@ -222,13 +224,13 @@ class TestAbort:
 
 
 class TestMalformed:
-    def test_one_event_is_no_json_and_the_others_are(self, server: FakeVllm) -> None:
+    def test_one_event_is_not_json_and_the_others_are(self, server: FakeVllm) -> None:
         _, body = stream(server, "malformed:after=2")
         broken = [event for event in events(body)[:-1] if not is_json(event[6:])]
         assert broken == [events(body)[1 + 2]]
         assert is_json(broken[0][6:] + b"}")
 
-    def test_a_whole_answer_is_no_json_either(self, server: FakeVllm) -> None:
+    def test_a_whole_answer_is_not_json_either(self, server: FakeVllm) -> None:
         head, body = stream(server, "malformed", until=b'"metrics":null', stream=False)
         assert not is_json(body)
         assert is_json(body.rstrip() + b"}")
@@ -237,7 +239,7 @@ class TestMalformed:
 
 class TestWrongLength:
     @pytest.mark.parametrize("by", [10, -10])
-    def test_a_whole_answer_has_another_length_than_it_says(
+    def test_a_whole_answer_has_another_length_than_it_declares(
         self, by: int, server: FakeVllm
     ) -> None:
         head, body = stream(server, f"wrong_length:by={by}", until=b'"metrics":null}', stream=False)
@@ -249,7 +251,7 @@ class TestWrongLength:
         assert int(size, 16) == rest.index(b"\r\n") + 10
 
 
-def test_no_done_leaves_out_the_done_and_ends_well(server: FakeVllm) -> None:
+def test_no_done_leaves_out_done_and_ends_the_body_properly(server: FakeVllm) -> None:
     _, body = stream(server, "no_done")
     assert b"[DONE]" not in body
     assert said(body)[-1]["choices"][0]["finish_reason"] == "stop"
@@ -280,7 +282,7 @@ def test_wrong_ids_gives_each_later_event_its_own(server: FakeVllm) -> None:
 
 
 @pytest.mark.parametrize("whole", [False, True])
-def test_wrong_model_answers_in_another_name(whole: bool, server: FakeVllm) -> None:
+def test_wrong_model_answers_under_another_name(whole: bool, server: FakeVllm) -> None:
     head, body = stream(
         server,
         "wrong_model:model=other",
@@ -321,14 +323,14 @@ class TestSplit:
         assert sum(data.endswith(b"\r") for data in came) > 10
 
 
-def test_buffer_lets_go_when_it_is_full_and_at_the_end(server: FakeVllm) -> None:
+def test_buffer_sends_when_it_is_full_and_at_the_end(server: FakeVllm) -> None:
     with ask(server, "buffer:bytes=1000+finite:tokens=12") as connection:
         came = [data for _, data in arrivals(connection, until=END)]
     assert {len(data) % 1000 for data in came[:-1]} == {0}
     assert b"".join(came).endswith(END)
 
 
-def test_repeat_says_the_same_again_and_again(server: FakeVllm) -> None:
+def test_repeat_repeats_a_phrase(server: FakeVllm) -> None:
     with ask(server, "repeat:phrase=no more ") as connection:
         data, _ = take(connection, 40)
     _, *said = words(data.partition(b"\r\n\r\n")[2])

@@ -1,4 +1,4 @@
-"""Each way to misbehave, as a client sees it, and the three ways to ask for it."""
+"""Each scenario as a client sees it, and the three ways to choose one."""
 
 import itertools
 import time
@@ -61,7 +61,7 @@ def test_endless_goes_on_past_the_context_but_honours_max_tokens(http: httpx2.Cl
         assert len(lines(http, fake, "endless", max_tokens=5)) == 1 + 5 + 1
 
 
-def test_stall_sends_so_many_tokens_and_then_nothing(server: Fake, http: httpx2.Client) -> None:
+def test_stall_sends_n_tokens_and_then_nothing(server: Fake, http: httpx2.Client) -> None:
     got = lines(http, server, "stall:after=3")
     assert got[-1] == "silence"
     assert len(got) == 1 + 3 + 1  # role, tokens, silence
@@ -93,7 +93,7 @@ def test_no_headers_sends_nothing_at_all_while_the_engine_works(
 @pytest.mark.parametrize(
     "scenario", ["stall", "keep_alive", "no_first_token", "no_headers", "endless"]
 )
-def test_each_fault_holds_back_a_whole_answer_too(
+def test_each_fault_acts_on_a_whole_answer_too(
     scenario: str, server: Fake, http: httpx2.Client
 ) -> None:
     body = {**CHAT, "stream": False, "fake_scenario": scenario}
@@ -111,9 +111,7 @@ def test_scenarios_combine(http: httpx2.Client, server: Fake) -> None:
     ("scenario", "tokens"),
     [("linger", 40), ("burst+finite:tokens=7", 7), ("burst:tokens=3+trickle", 40)],
 )
-def test_what_only_delivers_delivers_a_finite_answer_unless_another_is_named(
-    scenario: str, tokens: int
-) -> None:
+def test_a_delivery_fault_alone_plays_a_finite_answer(scenario: str, tokens: int) -> None:
     assert (
         parse(scenario)
         .select()
@@ -164,7 +162,7 @@ def test_every_scenario_says_what_it_does_in_one_line() -> None:
 
 
 def test_the_pace_does_not_drift(http: httpx2.Client) -> None:
-    """A hundred tokens at 5 ms take about half a second, since each is due at a fixed time after the start."""
+    """A hundred tokens at 5 ms take about half a second."""
     with Fake("endless", gap=0.005) as fake:
         started = time.monotonic()
         lines(http, fake, "endless", max_tokens=100)

@@ -1,4 +1,4 @@
-"""Stacks whose fault is known: what is put before the doctor, and what it should find.
+"""Stacks with a known fault, and the diagnosis that the doctor should give.
 
 `tests/stream_lab/doctor/test_stacks.py` tries each; `benchmarks/doctor_confusion.py` makes the table of docs/doctor.md.
 """
@@ -28,7 +28,7 @@ Patient = tuple[Target, Target | None]
 
 @dataclass(frozen=True)
 class Stack:
-    """A stack and its label. `watch`: seconds that the doctor listens. `layer`: at which it is; empty: only one is looked at."""
+    """A stack and its label; `layer` is empty if only one layer is examined."""
 
     name: str
     cause: Cause
@@ -211,7 +211,7 @@ def untrusted() -> Iterator[Patient]:
 
 @contextmanager
 def no_http() -> Iterator[Patient]:
-    """Somebody answers, but does not speak HTTP."""
+    """A server answers, but does not speak HTTP."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def greet() -> None:
@@ -227,7 +227,7 @@ def no_http() -> Iterator[Patient]:
 
 
 @contextmanager
-def nobody() -> Iterator[Patient]:
+def no_server() -> Iterator[Patient]:
     yield Target.of("http://127.0.0.1:9/v1", model="x"), None
 
 
@@ -389,8 +389,8 @@ BROKEN = [
         5.0,
         "nginx",
     ),
-    Stack("nobody", Cause.UNREACHABLE, lambda: nobody()),
-    Stack("a certificate that nobody trusts", Cause.UNREACHABLE, lambda: untrusted()),
+    Stack("no server", Cause.UNREACHABLE, lambda: no_server()),
+    Stack("a certificate that is not trusted", Cause.UNREACHABLE, lambda: untrusted()),
     Stack("no HTTP", Cause.UNREACHABLE, lambda: no_http()),
     Stack("a handler that blocks the loop", Cause.LOOP_BLOCKED, served("/blocks"), "", 8.0),
     Stack(

@@ -1,4 +1,4 @@
-"""`stream-lab doctor`: what people, scripts and bad input get."""
+"""`stream-lab doctor`: its screen, its JSON, and its errors for bad input."""
 
 import json
 import subprocess
@@ -67,7 +67,7 @@ def test_the_published_schema_is_the_one_in_force() -> None:
     )
 
 
-def test_an_application_is_asked_without_a_proxy_too() -> None:
+def test_an_application_is_examined_without_a_proxy_too() -> None:
     with bundled("finite") as gone:
         pass
     done = doctor(f"{gone.root}/text", "--app", "tests.stream_lab.doctor.stacks:app", "--json")

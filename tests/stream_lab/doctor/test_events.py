@@ -1,4 +1,4 @@
-"""What bytes mean: Server-Sent Events as the standard has them, chunks as OpenAI has them."""
+"""The meaning of bytes: Server-Sent Events by the standard, chunks as OpenAI sends them."""
 
 import json
 from itertools import pairwise
@@ -61,7 +61,7 @@ def test_lines_end_in_three_ways(end: str) -> None:
 
 
 @given(cuts=st.lists(st.integers(0, 400), max_size=12), end=st.sampled_from(["\n", "\r\n", "\r"]))
-def test_wherever_it_is_cut_it_means_the_same(cuts: list[int], end: str) -> None:
+def test_a_stream_means_the_same_for_every_split_of_its_bytes(cuts: list[int], end: str) -> None:
     whole = (
         (chunk(content="Grüße") + ": ping\n\n" + FINISHED + "data: [DONE]\n\n")
         .replace("\n", end)
@@ -74,12 +74,12 @@ def test_wherever_it_is_cut_it_means_the_same(cuts: list[int], end: str) -> None
     assert found[0].text == "Grüße"
 
 
-def test_a_half_event_is_as_old_as_its_first_byte() -> None:
+def test_an_incomplete_event_has_the_time_of_its_first_byte() -> None:
     found = events_of([(1.0, b"data: a\n\n"), (2.0, b"dat"), (3.0, b"a: b")], chat=False)
     assert [(event.says, event.at) for event in found] == [(Says.TOKEN, 1.0), (Says.HALF, 2.0)]
 
 
-def test_what_a_terminal_would_act_upon_is_not_quoted() -> None:
+def test_control_characters_are_not_quoted() -> None:
     [event] = events_of(
         [(0.0, b'data: {"error":{"message":"\\u001b[31mred\\u0007"}}\n\n')], chat=True
     )

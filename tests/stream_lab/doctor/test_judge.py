@@ -1,4 +1,4 @@
-"""The rules, on transcripts that are made up: what a repeated cut means, and what is said of it."""
+"""The rules, on invented transcripts: the meaning of a repeated cut, and its diagnosis."""
 
 from pathlib import Path
 
@@ -42,7 +42,7 @@ def run(
         ([run(299, 30.0), run(298, 30.0), run(292, 29.3)], 0.7, Cause.TOTAL_CUT),
         ([run(299, 30.0), run(297, 30.0), run(296, 30.0)], 0.7, Cause.TOTAL_CUT),
         ([run(40, 30.0), run(40, 30.0), run(40, 29.3)], 0.7, Cause.TOTAL_CUT),
-        # always after the same token: somebody's own end
+        # always after the same token: the server's own end
         ([run(23, 2.37), run(23, 2.37), run(23, 2.37)], 0.7, Cause.SERVER_ENDED),
         ([run(5, 0.55), run(90, 9.2), run(33, 3.4)], 0.7, Cause.SERVER_ENDED),
         ([run(0, 0.05), run(0, 0.05), run(0, 0.05)], 0.7, Cause.SERVER_ENDED),
@@ -54,13 +54,13 @@ def run(
         ),
     ],
 )
-def test_what_is_the_same_in_each_cut_is_the_cause(
+def test_the_cause_of_a_cut_is_what_all_cuts_have_in_common(
     runs: list[Facts], held: float, cause: Cause
 ) -> None:
     assert judge.cut(runs, held).cause is cause
 
 
-def test_a_limit_that_is_somebodys_default_is_named() -> None:
+def test_a_limit_that_is_a_known_default_is_named() -> None:
     sixty = judge.cut([run(5, 60.5), run(15, 61.5), run(9, 60.9)], 0.0)
     assert any("nginx, proxy_read_timeout" in sentence for sentence in sixty.evidence)
     odd = judge.cut([run(5, 37.5), run(15, 38.5), run(9, 37.9)], 0.0)
@@ -68,7 +68,7 @@ def test_a_limit_that_is_somebodys_default_is_named() -> None:
 
 
 @pytest.mark.parametrize("status", [301, 400, 401, 404, 405, 422, 429, 500, 502, 503, 504])
-def test_a_status_is_an_answer_and_no_stream(status: int) -> None:
+def test_an_error_status_is_an_answer_and_not_a_stream(status: int) -> None:
     heard = Transcript(status, [(0.1, b"\x1b[31mno\x1b[0m")], 0.1, End.WHOLE, target=TARGET)
     diagnosis = judge.once(Facts(heard))
     assert diagnosis is not None
@@ -93,5 +93,5 @@ def test_confidence_is_never_certainty() -> None:
 def test_the_page_of_the_doctor_has_every_cause_and_every_stack() -> None:
     page = (Path(__file__).parents[3] / "docs" / "doctor.md").read_text(encoding="utf-8")
     assert all(f"| `{cause}` | {MEANING[cause]} |" in page for cause in Cause)
-    assert f"puts {len(STACKS)} stacks before it" in page
+    assert f"runs the doctor on {len(STACKS)} stacks" in page
     assert f"{len(HEALTHY)} of them are healthy" in page

@@ -1,4 +1,4 @@
-"""The known limits are whole, say how they are known, explain a cut, and still hold for the libraries of this environment."""
+"""The known limits are complete, have a proof, and match the installed libraries."""
 
 import importlib
 import importlib.metadata
@@ -55,7 +55,7 @@ class TestTheFile:
     def test_has_every_product(self) -> None:
         assert {limit.product for limit in load()} >= PRODUCTS
 
-    def test_says_of_each_limit_how_it_is_known_in_exactly_one_way(self) -> None:
+    def test_has_exactly_one_proof_for_each_limit(self) -> None:
         for limit in load():
             assert (limit.proof.measured is None) != (limit.proof.source is None), limit.name
 
@@ -72,7 +72,7 @@ class TestTheFile:
         }
         assert measured == set(CASES)
 
-    def test_is_read_once_and_cannot_be_changed_by_who_reads_it(self) -> None:
+    def test_is_read_once_and_cannot_be_changed_by_its_readers(self) -> None:
         first = load()
         first.clear()
         assert load()[0] is load()[0]
@@ -130,7 +130,7 @@ def test_a_broken_file_is_one_sentence_that_names_the_entry_and_the_field(
     assert all(word in said for word in words), said
 
 
-def test_what_is_no_yaml_or_not_there_is_one_sentence_too(tmp_path: Path) -> None:
+def test_a_missing_file_or_one_that_is_not_yaml_is_one_sentence(tmp_path: Path) -> None:
     path = tmp_path / "limits.yaml"
     with pytest.raises(LimitsError, match=r"limits\.yaml cannot be read"):
         load(path)
@@ -151,7 +151,7 @@ class TestMatching:
         assert {"nginx", "AWS ALB"} <= names(60, "idle")
         assert {"nginx", "AWS ALB"} <= names(61.8, "idle")
 
-    def test_what_nobody_has_is_explained_by_nobody(self) -> None:
+    def test_a_limit_that_no_product_has_matches_nothing(self) -> None:
         assert not matching(37)
         assert not matching(37, "idle")
 
@@ -160,7 +160,7 @@ class TestMatching:
         assert "Envoy" not in names(15, "idle")
         assert {limit.bounds for limit in matching(60, "idle")} == {"idle"}
 
-    def test_a_silence_before_the_first_byte_may_also_be_an_idle_limit_or_one_of_the_whole(
+    def test_a_silence_before_the_first_byte_may_also_be_an_idle_or_a_total_limit(
         self,
     ) -> None:
         assert {limit.bounds for limit in matching(30, "first_byte")} == {
@@ -184,7 +184,7 @@ class TestMatching:
         assert "nginx" not in names(60 * 1.06, "idle")
         assert "nginx" in names(60 * 1.06, "idle", tolerance=0.1)
 
-    def test_what_is_off_explains_nothing(self) -> None:
+    def test_a_limit_that_is_off_matches_nothing(self) -> None:
         assert all(limit.default is not None for limit in matching(0.0, tolerance=1e9))
 
 
@@ -256,7 +256,7 @@ class TestTheTool:
         ("seconds", "said"),
         [(60.1, "as told"), (61, "as told"), (75, "DIFFERS"), (50, "DIFFERS"), (None, "DIFFERS")],
     )
-    def test_sees_what_differs_from_the_file(self, seconds: float | None, said: str) -> None:
+    def test_sees_a_difference_to_the_file(self, seconds: float | None, said: str) -> None:
         limit = next(limit for limit in load() if limit.product == "nginx" and limit.default == 60)
         assert verdict(Found(seconds, "", "1"), limit) == said
 
@@ -268,13 +268,13 @@ class TestTheTool:
 
 
 class TestThePage:
-    def test_is_what_the_file_gives(self) -> None:
+    def test_is_made_from_the_file(self) -> None:
         told = (ROOT / "docs" / "limits.md").read_text(encoding="utf-8")
         assert told == page(), (
             "edit limits.yaml, then: python -m stream_lab.doctor.limits_page > docs/limits.md"
         )
 
-    def test_is_what_the_command_prints(self) -> None:
+    def test_equals_the_output_of_the_command(self) -> None:
         done = subprocess.run(
             [sys.executable, "-m", "stream_lab.doctor.limits_page"], capture_output=True, check=True
         )

@@ -1,4 +1,4 @@
-"""What logs add: lines as the programs write them, and what they change."""
+"""What logs add to a diagnosis: lines as the programs write them, and their effect."""
 
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -48,7 +48,9 @@ def after(cause: Cause, tmp_path: Path, *lines: str, minutes: float = 0) -> Diag
         (FINE, None),
     ],
 )
-def test_a_line_says_who_ended_it_and_when(line: str, who: Who | None, tmp_path: Path) -> None:
+def test_a_line_shows_which_side_ended_the_stream_and_when(
+    line: str, who: Who | None, tmp_path: Path
+) -> None:
     file = tmp_path / "log"
     file.write_text(f"{line}\n", encoding="utf-8")
     found = lines_of([file])
@@ -72,7 +74,7 @@ def test_a_line_says_who_ended_it_and_when(line: str, who: Who | None, tmp_path:
         (Cause.HEALTHY, [KILLED], Cause.LOOP_BLOCKED),
     ],
 )
-def test_what_was_seen_and_what_is_written_together_are_the_cause(
+def test_the_streams_and_the_log_together_give_the_cause(
     seen: Cause, lines: list[str], cause: Cause, tmp_path: Path
 ) -> None:
     found = after(seen, tmp_path, *lines)

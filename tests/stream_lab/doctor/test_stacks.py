@@ -1,4 +1,4 @@
-"""The doctor finds the cause and the layer in stacks whose fault is known, and none in those that have none."""
+"""The doctor finds cause and layer in faulty stacks, and none in healthy ones."""
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,7 +19,7 @@ LATE = 0.15  # seconds that a plain sleep is late, from which on the doctor may 
 
 
 def found(stack: Stack) -> Diagnosis:
-    """Examine a stack, and once more if it is misjudged while a plain sleep is late as well."""
+    """Examine a stack, and repeat a wrong diagnosis if a plain sleep is late too."""
     for _ in range(TRIES):
         with PlainSleep() as sleep, stack.made() as (target, direct):
             diagnosis = examine(target, direct=direct, watch=stack.watch).diagnosis
@@ -60,7 +60,7 @@ def test_the_cause_and_the_layer_are_found(
     assert 0.5 <= diagnosis.confidence < 1
 
 
-def test_the_set_is_large_enough_and_has_every_cause_but_what_only_a_log_can_tell() -> None:
+def test_the_stacks_are_many_and_have_every_cause_except_those_that_only_a_log_shows() -> None:
     assert len(HEALTHY) >= 6
     assert len(BROKEN) >= 24
     assert {stack.cause for stack in STACKS} == set(Cause) - {Cause.CLIENT_ENDED}

@@ -1,4 +1,4 @@
-"""The attempts with every witness there is: tokens from /metrics, a GPU through its probe, and one story from all of them."""
+"""The attempts with all witnesses: /metrics, and a GPU through its probe."""
 
 import asyncio
 import json
@@ -51,7 +51,7 @@ def probe(tmp_path: Path, fake: Endpoint) -> str:
     return f"{sys.executable} {file} {fake.root}"
 
 
-def test_before_the_fix_the_server_works_on_and_after_it_it_rests(
+def test_the_server_works_on_before_the_fix_and_is_idle_after_it(
     fake: Endpoint, probe: str
 ) -> None:
     began: list[str] = []
@@ -101,7 +101,7 @@ def trial(*gpu: tuple[float, float | None], samples: tuple[tuple[float, int], ..
         ([], ""),
     ],
 )
-def test_what_a_gpu_did_after_the_deadline_needs_samples_on_both_sides(
+def test_the_verdict_on_a_gpu_needs_samples_on_both_sides_of_the_deadline(
     gpu: list[tuple[float, float | None]], after: str
 ) -> None:
     assert trial(*gpu).gpu_after == after
@@ -124,7 +124,7 @@ def test_the_witnesses_are_named() -> None:
     )
 
 
-def test_the_command_takes_the_evidence_and_says_what_it_saw(
+def test_the_command_takes_the_evidence_and_prints_the_result(
     fake: Endpoint, probe: str, tmp_path: Path
 ) -> None:
     out = tmp_path / "evidence"
@@ -163,7 +163,7 @@ def test_bad_input_is_one_sentence_and_status_2(
     assert said in done.stderr
 
 
-def test_what_was_written_down_is_told_again_in_the_same_words(
+def test_saved_evidence_is_printed_in_the_same_words(
     fake: Endpoint, probe: str, tmp_path: Path
 ) -> None:
     trials = asyncio.run(try_out(fake, 0.8, ways=(DIRECT,), gpu=probe))
@@ -191,7 +191,7 @@ def test_what_was_written_down_is_told_again_in_the_same_words(
     )
 
 
-def test_the_evidence_that_is_kept_came_out_as_told() -> None:
+def test_the_committed_evidence_is_as_told() -> None:
     found = load_saved()
     assert found, "evidence/ is empty"
     for each in found:
@@ -199,16 +199,16 @@ def test_the_evidence_that_is_kept_came_out_as_told() -> None:
 
 
 @pytest.mark.parametrize("machine", ["cpu", "h100"])
-def test_a_file_that_is_loaded_and_written_is_the_same(machine: str) -> None:
+def test_a_file_stays_the_same_when_it_is_loaded_and_written(machine: str) -> None:
     text = (data_folder(EVIDENCE) / machine / "evidence.json").read_text(encoding="utf-8")
     assert SavedEvidence.model_validate_json(text).as_dict() == json.loads(text)
 
 
-def test_where_nothing_is_kept_there_is_nothing(tmp_path: Path) -> None:
+def test_a_folder_without_evidence_gives_none(tmp_path: Path) -> None:
     assert load_saved(tmp_path / "nowhere") == []
 
 
-def test_a_model_that_stops_by_itself_shows_nothing_and_it_is_said_what_to_do(
+def test_a_model_that_stops_by_itself_shows_nothing_and_the_error_says_what_to_do(
     tmp_path: Path,
 ) -> None:
     with Fake(

@@ -1,4 +1,4 @@
-"""Attaching to a server: what it takes from it, and one clear sentence for everything that can be wrong."""
+"""Attaching to a server, and one clear sentence for everything that can be wrong."""
 
 import json
 import os
@@ -48,7 +48,7 @@ def test_it_attaches_to_a_server_and_leaves_it_running(fake: Endpoint) -> None:
     Endpoint(fake.base_url).close()
 
 
-def test_a_fake_tells_what_became_of_each_request() -> None:
+def test_a_fake_reports_the_end_of_each_request() -> None:
     with bundled("finite:tokens=3", gap=0.001) as endpoint:
         PlainChatVllm(**endpoint.settings, max_tokens=2).invoke("Hi")
         *_, last = endpoint.ledger()
@@ -56,18 +56,18 @@ def test_a_fake_tells_what_became_of_each_request() -> None:
     assert last["arrived"] <= last["started"]
 
 
-def test_nothing_listens_there() -> None:
+def test_an_address_without_a_server_is_one_sentence() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     assert "No server answers" in sentence(f"http://127.0.0.1:{port}/v1")
 
 
 @pytest.mark.parametrize("url", ["localhost:8000/v1", "ftp://host/v1", "http://", "nonsense"])
-def test_an_address_that_is_none(url: str) -> None:
+def test_an_invalid_address_is_one_sentence(url: str) -> None:
     assert "should look like" in sentence(url)
 
 
-def test_an_address_without_v1(fake: Endpoint) -> None:
+def test_an_address_without_v1_is_one_sentence(fake: Endpoint) -> None:
     assert "/v1" in sentence(fake.root)
 
 
@@ -77,11 +77,13 @@ def test_a_password_in_the_address_is_refused_and_not_repeated() -> None:
     assert "hunter2" not in text
 
 
-def test_an_unknown_model_names_those_there_are(fake: Endpoint) -> None:
+def test_an_unknown_model_is_an_error_that_names_the_models(fake: Endpoint) -> None:
     assert "it serves: fake-model" in sentence(fake.base_url, "gpt-nope")
 
 
-def test_a_missing_key_says_where_to_put_it(keyed: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_key_is_an_error_that_says_where_to_put_it(
+    keyed: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     assert "OPENAI_API_KEY" in sentence(keyed.base_url)
     monkeypatch.setenv("OPENAI_API_KEY", "sk-right-key")
@@ -89,7 +91,7 @@ def test_a_missing_key_says_where_to_put_it(keyed: Fake, monkeypatch: pytest.Mon
     assert "sk-right-key" not in repr(endpoint) + repr(endpoint.settings)
 
 
-def test_a_proxy_in_the_environment_does_not_stand_before_this_machine(
+def test_a_proxy_in_the_environment_is_not_used_for_this_machine(
     fake: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
@@ -109,7 +111,7 @@ def test_a_fake_that_cannot_start_says_why() -> None:
         bundled("babble")
 
 
-def test_a_certificate_that_is_not_trusted_says_which_option_and_with_it_the_server_is_used(
+def test_an_untrusted_certificate_is_an_error_that_names_the_option_for_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     authority = tmp_path / "ca.pem"
@@ -145,7 +147,7 @@ class Picky(BaseHTTPRequestHandler):
 
 
 @pytest.mark.parametrize("refusal", [400, 422])
-def test_a_server_that_refuses_ignore_eos_is_asked_for_a_long_answer_instead_and_it_is_said(
+def test_a_server_that_refuses_ignore_eos_gets_a_long_request_and_a_note(
     refusal: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Picky, "refusal", refusal)  # `transformers serve` says 422

@@ -1,4 +1,4 @@
-"""Claims as data: three outcomes, written as they come, and a table at the end."""
+"""Claims as data: three outcomes, written at once, and a table at the end."""
 
 import json
 from pathlib import Path
@@ -40,9 +40,7 @@ def test_each_finding_is_on_disk_at_once_and_the_end_is_marked(
     assert [file.name for file in tmp_path.iterdir()] == ["04.json"]
 
 
-def test_nothing_is_written_when_nobody_asked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_file_is_written_without_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(FOLDER_VARIABLE, raising=False)
     monkeypatch.chdir(tmp_path)
     Evidence("04").table()

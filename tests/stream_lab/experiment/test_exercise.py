@@ -1,4 +1,4 @@
-"""An exercise tells apart: no answer, a right one, a wrong one."""
+"""An exercise distinguishes no answer, a right one and a wrong one."""
 
 import pytest
 
@@ -9,6 +9,8 @@ from stream_lab.experiment.exercise import check
     ("answer", "says"),
     [(..., "No answer yet"), (None, "No answer yet"), (3, "✔"), (4, "✘ Not yet. Count.")],
 )
-def test_check(answer: object, says: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_exercise_checks_an_answer(
+    answer: object, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     check(answer, 3, hint="Count.")
     assert says in capsys.readouterr().out

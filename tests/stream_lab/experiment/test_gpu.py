@@ -1,4 +1,4 @@
-"""Watching a GPU through a command: what its lines mean, and what is said when there is none."""
+"""Watching a GPU through a command: the meaning of its lines, and its errors."""
 
 import sys
 import time
@@ -48,7 +48,7 @@ def test_a_line_of_nvidia_smi_is_read() -> None:
         "index, name, utilization.gpu [%], memory.used [MiB], power.draw [W]",
     ],
 )
-def test_what_is_no_sample_is_passed_over(line: str) -> None:
+def test_a_line_that_is_not_a_sample_is_skipped(line: str) -> None:
     assert parse(line, 0.0) is None
 
 
@@ -77,7 +77,7 @@ def test_samples_come_while_the_block_runs_and_the_command_ends_with_it(tmp_path
     ("text", "said"),
     [("print('No devices were found')", "No devices were found"), ("", "it printed nothing")],
 )
-def test_a_probe_that_tells_of_no_gpu_is_one_sentence(text: str, said: str, tmp_path: Path) -> None:
+def test_a_probe_without_a_gpu_is_one_sentence(text: str, said: str, tmp_path: Path) -> None:
     with (
         pytest.raises(GpuError, match=f"reports no GPU \\(.*{said}"),
         GpuProbe(command(tmp_path, text)),
@@ -85,12 +85,12 @@ def test_a_probe_that_tells_of_no_gpu_is_one_sentence(text: str, said: str, tmp_
         pass
 
 
-def test_a_command_that_is_not_there_is_one_sentence() -> None:
+def test_a_missing_command_is_one_sentence() -> None:
     with pytest.raises(GpuError, match=r"cannot be run"), GpuProbe("no-such-nvidia-smi --loop"):
         pass
 
 
-def test_a_machine_without_nvidia_smi_has_no_gpu_to_watch(
+def test_a_machine_without_nvidia_smi_has_no_gpu(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))

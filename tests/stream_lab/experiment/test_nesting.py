@@ -1,4 +1,4 @@
-"""Which package nests event loops, and what it is told where none can.
+"""Which package nests event loops, and the error if none can.
 
 To apply it is for good and for the whole process, so that happens in a process of its own.
 """
@@ -33,7 +33,7 @@ def test_nest_asyncio_alone_is_refused_on_a_python_that_it_breaks(python: tuple[
         choose(python, {FORMER: "1.6.0"})
 
 
-def test_without_either_the_reader_is_told_what_to_install() -> None:
+def test_without_either_the_error_says_what_to_install() -> None:
     with pytest.raises(NestingError, match="install nest-asyncio2"):
         choose((3, 12), {"jupyterlab": "4.6.6"})
 
@@ -52,11 +52,11 @@ def test_a_refusal_leaves_asyncio_as_it_was(monkeypatch: pytest.MonkeyPatch) -> 
     assert (asyncio.run, asyncio.Task) == before
 
 
-def test_what_is_installed_here_is_found() -> None:
+def test_the_installed_package_is_detected() -> None:
     assert nesting.installed()[FORMER] == importlib.metadata.version(FORMER)
 
 
-def test_applied_it_runs_a_loop_inside_a_running_one() -> None:
+def test_the_patch_runs_a_loop_inside_a_running_one() -> None:
     script = textwrap.dedent("""
         import asyncio
         from stream_lab import nesting

@@ -1,4 +1,4 @@
-"""The observed `asyncio.timeout` tells what it does and behaves as the original, case by case."""
+"""The observed `asyncio.timeout` logs its steps and behaves like the original, case by case."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -134,7 +134,7 @@ def test_it_behaves_as_the_original(case: Callable[[Make], Awaitable[Any]]) -> N
     assert outcome(case, observed) == outcome(case, original)
 
 
-def test_a_scope_that_expires_tells_each_of_its_steps() -> None:
+def test_a_scope_that_expires_logs_each_of_its_steps() -> None:
     async def play() -> scope.Log:
         log = scope.Log()
         with pytest.raises(TimeoutError):

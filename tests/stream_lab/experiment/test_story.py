@@ -1,4 +1,4 @@
-"""What stands both in a notebook and in the library is the same, to the letter."""
+"""Code in a notebook equals the same code in the library, to the letter."""
 
 import ast
 import asyncio
@@ -29,13 +29,13 @@ def classes_in(source: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_each_attempt_stands_in_a_notebook_exactly_as_in_the_library(name: str) -> None:
+def test_each_attempt_is_the_same_in_a_notebook_and_in_the_library(name: str) -> None:
     shown = [classes[name] for classes in map(classes_in, SOURCES) if name in classes]
     assert shown, f"no notebook shows {name}"
     assert set(shown) == {inspect.getsource(getattr(story, name)).rstrip()}
 
 
-def test_each_attempt_hands_over_an_answer_that_is_in_time(fake: Endpoint) -> None:
+def test_each_attempt_passes_on_an_answer_that_is_in_time(fake: Endpoint) -> None:
     async def ask(name: str) -> str:
         model = getattr(story, name)(**fake.settings, timeout=5, max_tokens=8, seed=1)
         return "".join([str(chunk.content) async for chunk in model.astream("Hi")])
@@ -48,8 +48,8 @@ def test_each_attempt_hands_over_an_answer_that_is_in_time(fake: Endpoint) -> No
     assert len(answers.pop().split()) > 4
 
 
-def test_the_reader_passes_on_what_went_wrong() -> None:
-    """An error of the server's reaches the consumer as it is, and not as a time-out."""
+def test_the_reader_passes_on_errors() -> None:
+    """An error of the server reaches the consumer unchanged, not as a time-out."""
 
     async def ask() -> None:
         with bundled("error_event:after=2", gap=0.01) as broken:

@@ -1,4 +1,4 @@
-"""Recordings: who pulled which chunk, and how a stream ended."""
+"""Recordings: the task that pulled each chunk, and the end of a stream."""
 
 import asyncio
 import time
@@ -25,7 +25,7 @@ async def ticks(count: int | None, gap: float = 0.001) -> AsyncIterator[str]:
 
 
 def patience(ending: Ending) -> float:
-    """Short where it is to run out, and long where a machine that stands still must not use it up."""
+    """A short deadline where it should pass, and a long one where it should not."""
     return 0.2 if ending is Ending.GAVE_UP else 20.0
 
 
@@ -44,7 +44,9 @@ async def broken(error: Exception) -> AsyncIterator[str]:
         (lambda: broken(ValueError("odd")), Ending.FAILED, "ValueError: odd"),
     ],
 )
-def test_every_way_a_stream_can_end_is_told_apart(stream: Any, ending: Ending, error: str) -> None:
+def test_every_way_that_a_stream_can_end_is_distinguished(
+    stream: Any, ending: Ending, error: str
+) -> None:
     recording = asyncio.run(record(stream(), give_up_after=patience(ending)))
     assert (recording.ending, recording.error) == (ending, error)
     assert recording.ended < 2
@@ -83,8 +85,8 @@ def test_a_synchronous_stream_is_recorded_in_the_same_way_and_closed(
     assert next(items, "closed") == "closed"
 
 
-def test_giving_up_holds_against_a_stream_that_is_always_ready() -> None:
-    """A source that never waits lets no cancellation in; the look at the clock ends it."""
+def test_the_outer_bound_ends_a_stream_that_is_always_ready() -> None:
+    """No cancellation reaches a source that never waits; reading the clock ends it."""
 
     async def ready() -> AsyncIterator[str]:
         while True:
@@ -93,7 +95,7 @@ def test_giving_up_holds_against_a_stream_that_is_always_ready() -> None:
     assert asyncio.run(record(ready(), give_up_after=0.1)).ending is Ending.GAVE_UP
 
 
-def test_giving_up_holds_against_a_stream_that_swallows_a_cancellation() -> None:
+def test_the_outer_bound_ends_a_stream_that_swallows_a_cancellation() -> None:
     async def deaf() -> AsyncIterator[str]:
         while True:
             with suppress(asyncio.CancelledError):
@@ -147,7 +149,7 @@ def test_a_traced_class_works_outside_a_recording_and_keeps_its_name(fake: Endpo
 def test_a_machine_that_stands_still_is_noticed_and_one_that_computes_is_not(
     computes: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A minute passes at once, on one clock or on both, so that the machine's own pauses are nothing beside it."""
+    """A minute passes at once, on one clock or both, far more than real pauses."""
     ahead = {"monotonic": 0.0, "process_time": 0.0}
     clocks = {name: partial(_clock, name, ahead) for name in ahead}
     monkeypatch.setattr("stream_lab.experiment.trace.time", SimpleNamespace(**clocks))

@@ -1,4 +1,4 @@
-"""From a recording and the server's samples to a word; what proves nothing is never called a success."""
+"""Verdicts from a recording and the server's samples; missing evidence is never a success."""
 
 import pytest
 
@@ -47,7 +47,7 @@ def test_each_ending_has_its_word(made: Recording, word: str) -> None:
     "word",
     [verdict.BY_ITSELF, verdict.STARVED, verdict.NO_METRICS, verdict.SHARED, verdict.NOT_BUSY],
 )
-def test_what_proves_nothing_is_marked_so(word: str) -> None:
+def test_missing_evidence_is_marked_as_unknown(word: str) -> None:
     assert isinstance(word, Unknown)
 
 
@@ -82,7 +82,7 @@ def samples(*running: int) -> list[Sample]:
         (recording(Ending.CUT, 2.0), [], verdict.NO_METRICS),
     ],
 )
-def test_the_servers_part_is_read_from_its_own_metrics(
+def test_the_servers_verdict_is_read_from_its_own_metrics(
     made: Recording, seen: list[Sample], word: str
 ) -> None:
     assert Call(made, 2.0, seen).server == word

@@ -1,4 +1,4 @@
-"""What /metrics tells, and the watch that one call is held under."""
+"""The samples of /metrics, and the watch during one call."""
 
 import asyncio
 import os
@@ -32,7 +32,7 @@ def test_a_server_without_metrics_gives_no_samples() -> None:
 
 
 def test_the_story_in_one_test(fake: Endpoint) -> None:
-    """Plain and elapsed, in a chain: one runs on and keeps the server busy, the other is cut and frees it."""
+    """In a chain, plain keeps the server busy, and elapsed frees it."""
 
     async def play() -> list[tuple[str, str]]:
         calls = []
@@ -53,7 +53,7 @@ def test_the_story_in_one_test(fake: Endpoint) -> None:
     ]
 
 
-def test_a_server_killed_in_the_middle_is_a_failure_and_no_hang() -> None:
+def test_a_server_killed_in_the_middle_is_a_failure_and_not_a_hang() -> None:
     async def play() -> tuple[str, float]:
         with (
             Fake("endless", gap=0.02) as fake,

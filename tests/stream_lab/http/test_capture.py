@@ -1,4 +1,4 @@
-"""A capture tells when the pieces of an answer came, and how it ended."""
+"""A capture records when the chunks of an answer arrived, and how it ended."""
 
 import logging
 from collections.abc import Iterator
@@ -18,23 +18,23 @@ def served() -> Iterator[Serving]:
 
 
 class TestAnAnswer:
-    def test_tells_when_its_pieces_came(self, served: Serving) -> None:
+    def test_has_the_times_of_its_chunks(self, served: Serving) -> None:
         answer = read(f"{served.url}/stream?pause=2")
         assert (answer.status, answer.end, answer.manner) == (200, WHOLE, "as it is made")
         assert answer.text.split()[-1] == "9"
         assert answer.first is not None
         assert 0 < answer.first < 2 <= answer.pause < answer.ended
 
-    def test_that_comes_at_its_end_came_all_at_once(self, served: Serving) -> None:
+    def test_that_arrives_at_its_end_is_all_at_once(self, served: Serving) -> None:
         assert read(f"{served.url}/openapi.json").manner == "all at once"
 
-    def test_that_is_cut_says_so_and_so_does_the_server(self, served: Serving) -> None:
+    def test_that_is_cut_is_reported_by_both_sides(self, served: Serving) -> None:
         answer = read(f"{served.url}/broken")
         assert (answer.status, answer.end, answer.text) == (200, CUT, "half")
         assert "incomplete" in answer.error
         wait(lambda: any("KeyError" in line for line in served.log))
 
-    def test_is_logged_once_whoever_has_configured_uvicorns_log(self, served: Serving) -> None:
+    def test_is_logged_once_for_any_configuration_of_uvicorns_log(self, served: Serving) -> None:
         before = len(served.log)
         logger = logging.getLogger("uvicorn")
         logger.propagate = not logger.propagate
@@ -66,7 +66,7 @@ class TestAnAnswer:
         assert quick.ended < slow.ended
         assert done == [1]
 
-    def test_may_be_left(self, served: Serving) -> None:
+    def test_may_be_left_unread(self, served: Serving) -> None:
         answer = read(f"{served.url}/stream?tokens=1000", leave_after=0.2)
         assert 0.2 <= answer.ended < 10
         assert answer.end == "still open"

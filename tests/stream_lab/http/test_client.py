@@ -1,4 +1,4 @@
-"""One policy for certificates: each tool that speaks HTTP trusts what SSL_CERT_FILE names, and nothing else in its place."""
+"""One policy for certificates: each HTTP tool trusts the file in SSL_CERT_FILE alone."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -43,7 +43,7 @@ REACHES: dict[str, Callable[[Fake], bool]] = {
 
 
 @pytest.mark.parametrize("who", REACHES)
-def test_an_authority_of_ones_own_is_trusted_where_the_environment_names_it(
+def test_an_authority_that_the_environment_names_is_trusted(
     who: str, secure: Fake, authority: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)

@@ -1,4 +1,4 @@
-"""How the doctor for code is tried: a file with marks where something should be found, and what was found."""
+"""Cases for the doctor for code: files with marks where findings should be."""
 
 from pathlib import Path
 from textwrap import dedent

@@ -1,4 +1,4 @@
-"""What only looks like a trap: a few cases of each rule, in which nothing is to be found."""
+"""Near misses: a few cases of each rule without a finding."""
 
 NEAR_MISSES = {
     "scope-across-yield": [
@@ -363,7 +363,7 @@ NEAR_MISSES = {
             return StreamingResponse(events())
         """,
         """
-        async def collected(question):  # no handler: whoever calls it wants the whole
+        async def collected(question):  # not a handler: its caller wants the whole
             return [chunk async for chunk in chain.astream(question)]
         @app.get("/rows")
         async def rows():

@@ -1,4 +1,4 @@
-"""What the doctor for code reads, what it passes over, and what it says of files that it cannot read."""
+"""The files that the doctor for code reads, skips, or reports as unreadable."""
 
 import os
 from pathlib import Path
@@ -26,7 +26,7 @@ def test_files_that_cannot_be_read_are_reported_and_the_others_are_read(
     Path("readme.md").write_text("# Read only because it is named\nno Python\n")
     Path("z.py").write_text("import nest_asyncio\nnest_asyncio.apply()\n")
     findings = check([".", "missing.py", "readme.md"])
-    # Where on its line a syntax error is told depends on Python's version.
+    # The column of a syntax error depends on Python's version.
     told = {
         f"{each.path}{f':{each.line}' if each.line else ''}": each.message
         for each in findings

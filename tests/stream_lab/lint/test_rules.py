@@ -1,4 +1,4 @@
-"""The doctor for code: each trap is found where it stands, and what only looks like it is left alone."""
+"""The doctor for code finds each trap at its place, and reports no near miss."""
 
 from pathlib import Path
 from textwrap import dedent
@@ -12,7 +12,7 @@ from tests.stream_lab.lint.traps import TRAPS
 
 
 @pytest.mark.parametrize(("rule", "text"), cases(TRAPS))
-def test_a_trap_is_found_where_it_stands(rule: str, text: str, tmp_path: Path) -> None:
+def test_a_trap_is_found_at_its_place(rule: str, text: str, tmp_path: Path) -> None:
     expected = write(tmp_path / "app.py", text)
     findings = check([tmp_path])
     assert expected
@@ -21,7 +21,7 @@ def test_a_trap_is_found_where_it_stands(rule: str, text: str, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(("rule", "text"), cases(NEAR_MISSES))
-def test_what_only_looks_like_it_is_left_alone(rule: str, text: str, tmp_path: Path) -> None:
+def test_a_near_miss_is_not_reported(rule: str, text: str, tmp_path: Path) -> None:
     write(tmp_path / "app.py", text)
     findings = check([tmp_path])
     assert found(findings, rule) == []

@@ -1,4 +1,4 @@
-"""A comment silences the doctor for code, for the rule that it names and for no other."""
+"""A comment silences the doctor for code, only for the rule that it names."""
 
 from pathlib import Path
 

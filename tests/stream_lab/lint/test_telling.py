@@ -1,4 +1,4 @@
-"""How findings are told: as text, as JSON, and in the documentation."""
+"""Findings as text, as JSON, and in the documentation."""
 
 import json
 import re
@@ -44,7 +44,7 @@ def test_the_documentation_has_the_rules_of_the_code() -> None:
     assert rules_table() in text, "python -m stream_lab.lint.documentation prints the table"
 
 
-def test_the_exhibits_of_the_story_are_the_ones_that_the_documentation_lists() -> None:
+def test_the_documentation_lists_every_finding_in_the_sources() -> None:
     text = (ROOT / "docs" / "doctor_code.md").read_text(encoding="utf-8")
     listed = re.findall(
         r"^\| `((?:src|notebooks)/\S+)` \| `([\w-]+)` \| (\d+) \|", text, re.MULTILINE

@@ -1,4 +1,4 @@
-"""The instrument: a cell that should not hold does not, and says why; the command line tells bad input in a sentence."""
+"""The matrix: a cell that should not hold does not, and gives its reason."""
 
 import json
 import os
@@ -76,12 +76,12 @@ class Deaf(ChatVllm):
             yield chunk
 
 
-def test_what_never_ends_does_not_hold(why: Why) -> None:
+def test_a_call_that_never_ends_does_not_hold(why: Why) -> None:
     assert why(ChatOpenAI, "endless × astream") == "it did not end"
     assert why(ChatOpenAI, "endless × stream") == "it did not end"
 
 
-def test_what_ends_early_does_not_hold(why: Why) -> None:
+def test_a_call_that_ends_early_does_not_hold(why: Why) -> None:
     assert "early" in why(Early, "endless × astream")
 
 
@@ -104,7 +104,7 @@ def test_an_answer_without_its_usage_does_not_hold(why: Why) -> None:
     )
 
 
-def test_a_server_that_is_held_while_nobody_pulls_does_not_hold(why: Why) -> None:
+def test_a_server_that_stays_busy_without_a_pull_does_not_hold(why: Why) -> None:
     assert why(ChatOpenAI, "suspended")
 
 
@@ -117,7 +117,7 @@ def test_a_server_that_is_held_while_nobody_pulls_does_not_hold(why: Why) -> Non
         "tool call × stream",
     ],
 )
-def test_what_holds_says_nothing(name: str, why: Why) -> None:
+def test_a_cell_that_holds_has_no_reason(name: str, why: Why) -> None:
     assert why(ChatVllm, name) == ""
     assert why(ChatOpenAI, name) == ""
 
@@ -148,7 +148,7 @@ def test_an_error_that_names_another_bound_does_not_hold(why: Why) -> None:
 
 
 @pytest.mark.parametrize("name", ["first_chunk_timeout × stream", "idle_timeout × astream"])
-def test_parts_end_a_stream_and_are_named(name: str, why: Why) -> None:
+def test_bounds_for_parts_end_a_stream_and_are_named(name: str, why: Why) -> None:
     assert why(ChatVllm, name) == ""
 
 
@@ -159,12 +159,12 @@ def test_a_class_without_a_parameter_has_no_cells_about_it() -> None:
     assert all(each.is_for(ChatVllm) and each.is_for(unpooled) for each in about)
 
 
-def test_a_listener_that_hears_of_no_end_does_not_hold(why: Why) -> None:
+def test_a_callback_that_gets_no_end_does_not_hold(why: Why) -> None:
     assert why(ChatVllm, "callback") == ""
     assert why(Deaf, "callback") == "its end was reported as []"
 
 
-def test_the_picture_says_in_words_what_it_shows() -> None:
+def test_the_picture_has_an_alternative_text() -> None:
     chosen = [cell("finite × astream"), cell("endless × astream"), cell("breaks")]
     played = {
         "A": [Result(each, "") for each in chosen],
@@ -247,7 +247,7 @@ def chosen() -> list[Cell]:
     return [cell for cell in cells() if cell.name in NAMES]
 
 
-def test_classes_are_played_side_by_side_and_told_apart() -> None:
+def test_classes_are_played_side_by_side_and_kept_apart() -> None:
     hook = sys.unraisablehook
     played = side_by_side(
         [ElapsedChatVllm, ClockedChatVllm, ChatVllm], chosen(), deadline=0.6, lateness=0.5

@@ -121,7 +121,7 @@ class Waiting(OneAfterTheOther):
             time.sleep(0.01)  # Python handles the signal here at the latest
 
 
-def test_ctrl_c_stops_what_runs_yields_what_it_has_shown_and_is_raised_again() -> None:
+def test_ctrl_c_stops_the_notebooks_yields_their_claims_and_is_raised_again() -> None:
     executor = Waiting(2)
     found: list[CellResult] = []
     with pytest.raises(KeyboardInterrupt):
@@ -135,7 +135,7 @@ def test_ctrl_c_stops_what_runs_yields_what_it_has_shown_and_is_raised_again() -
     )
 
 
-def test_a_consumer_that_breaks_off_stops_what_runs() -> None:
+def test_a_consumer_that_breaks_off_stops_the_notebooks() -> None:
     executor = OneAfterTheOther(2)
     with closing(run_all([task(f"a/x/{n}") for n in range(3)], executor, executor)) as results:
         next(results)

@@ -1,4 +1,4 @@
-"""The pictures: drawn from records, and their words from the same records."""
+"""The pictures: drawn from records, with an alternative text from the same records."""
 
 from typing import Any
 
@@ -98,7 +98,7 @@ def test_the_state_ladder_names_every_step() -> None:
     assert "timer fired (expiring, cancelling 1)" in picture.alt
 
 
-def test_who_is_left_alone_is_orange_until_the_gpu_is_free_or_to_the_end_of_the_watch() -> None:
+def test_an_abandoned_generation_is_orange_until_the_gpu_is_free_or_the_watch_ends() -> None:
     requests = {
         "before": Release(0.5, None, 1.5, 12, "still generating"),
         "after": Release(0.5, 0.52, 0.52, 0, "stopped"),

@@ -1,4 +1,4 @@
-"""Real parts start, say what is wrong, and leave nothing behind; the gateway's stand-in has the limits it says."""
+"""Real parts start, report errors, and leave nothing behind."""
 
 import os
 import socket
@@ -48,20 +48,20 @@ class TestTheGateway:
             assert (answer.end, idle.cut, answer.text.count("token")) == (CUT, 1, 3)
             assert read(f"{longest.url}/stream?pause=2").end == WHOLE
 
-    def test_a_long_answer_is_cut_by_a_limit_in_all(self, served: Serving) -> None:
+    def test_a_long_answer_is_cut_by_a_total_limit(self, served: Serving) -> None:
         with Gateway(served.url, longest=0.5) as longest:
             answer = read(f"{longest.url}/stream?tokens=100")
             assert (answer.end, longest.cut) == (CUT, 1)
             assert answer.text.count("token") < 100
 
-    def test_nobody_behind_it_is_an_end_without_an_answer(self) -> None:
+    def test_without_a_server_behind_it_the_client_gets_an_end_without_an_answer(self) -> None:
         with Gateway("http://127.0.0.1:9") as gateway:
             assert read(gateway.url).end == REFUSED
 
 
 @needs("nginx")
 class TestNginx:
-    def test_it_is_a_real_one_and_passes_on_what_it_gets(self, served: Serving) -> None:
+    def test_nginx_is_a_real_one_and_passes_on_its_answers(self, served: Serving) -> None:
         with Nginx(served.url) as nginx:
             answer = read(f"{nginx.url}/stream")
             assert (answer.end, answer.headers["server"].split("/")[0]) == (WHOLE, "nginx")
@@ -71,7 +71,7 @@ class TestNginx:
             assert read(f"{nginx.url}/stream?pause=2").end == CUT
             wait(lambda: "upstream timed out" in nginx.log)
 
-    def test_a_line_that_it_does_not_know_is_told(self, served: Serving) -> None:
+    def test_an_unknown_line_of_configuration_is_an_error(self, served: Serving) -> None:
         with pytest.raises(
             ProcessError, match=r'nginx did not start: .*unknown directive "proxy_bufering"'
         ):
@@ -79,7 +79,7 @@ class TestNginx:
 
 
 @needs("nginx")
-def test_a_client_that_says_nothing_is_ended_by_the_server_in_front(served: Serving) -> None:
+def test_a_silent_client_is_disconnected_by_the_server_in_front(served: Serving) -> None:
     """uvicorn waits for its request for ever; see test_relay_bad_input.py."""
     with (
         Nginx(served.url, http=("client_header_timeout 1s;",)) as nginx,
@@ -91,7 +91,7 @@ def test_a_client_that_says_nothing_is_ended_by_the_server_in_front(served: Serv
 
 
 @needs("haproxy")
-def test_haproxy_is_a_real_one_with_the_limit_it_is_given(served: Serving) -> None:
+def test_haproxy_is_a_real_one_with_the_given_limit(served: Serving) -> None:
     with Haproxy(served.url, server="1s") as haproxy:
         assert read(f"{haproxy.url}/stream").end == WHOLE
         assert read(f"{haproxy.url}/stream?pause=3").end == CUT
@@ -114,13 +114,13 @@ class TestGunicorn:
         for pid in workers:
             wait(lambda pid=pid: not os.path.exists(f"/proc/{pid}"), 10)  # type: ignore[misc]
 
-    def test_what_it_cannot_serve_is_told(self) -> None:
+    def test_an_application_that_cannot_be_served_is_an_error(self) -> None:
         with pytest.raises(ProcessError, match="gunicorn did not start"):
             Gunicorn("no.such.module:app")
 
 
 @needs("nginx")
-def test_a_part_ends_with_who_started_it_even_if_that_is_killed() -> None:
+def test_a_part_ends_with_its_parent_even_if_that_is_killed() -> None:
     script = "from stream_lab.processes import Nginx; import time; print(Nginx('http://127.0.0.1:9').pid, flush=True); time.sleep(60)"
     with subprocess.Popen(
         [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True
@@ -169,7 +169,7 @@ def test_a_log_that_is_read_while_it_is_written_stays_whole() -> None:
         assert writer.log.splitlines() == [f"line {number}" for number in range(200)]
 
 
-def test_what_a_program_leaves_behind_when_it_ends_is_stopped_too(tmp_path: Path) -> None:
+def test_the_children_of_a_program_are_stopped_when_it_ends(tmp_path: Path) -> None:
     """As vLLM's engine, which outlives a server that was killed."""
     log = tmp_path / "log"
     started: list[int] = []
@@ -186,6 +186,6 @@ def test_what_a_program_leaves_behind_when_it_ends_is_stopped_too(tmp_path: Path
     )
 
 
-def test_how_long_a_program_may_take_is_said_when_it_took_longer() -> None:
+def test_a_program_that_is_too_slow_is_an_error_with_its_limit() -> None:
     with pytest.raises(ProcessError, match=r"A program was not ready within 0\.2 s"):
         Process("A program", ["/bin/sleep", "60"], lambda: False, within=0.2)

@@ -1,4 +1,4 @@
-"""`regress.yaml`: what it may say, and how it is told where it is wrong."""
+"""`regress.yaml`: the settings that it may have, and the errors for wrong ones."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The history: every finished run once, and what the next is held against."""
+"""The history: every finished run once, and the baseline of the next."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor

@@ -102,7 +102,7 @@ def test_a_cell_runs_again_if_its_notebook_changed_or_its_result_is_unknown(
     assert run(tmp_path).returncode == 2
     began = {row.cell: row.started for row in summary(tmp_path).rows}
     write(tmp_path / "notebooks", "02", GOOD, "'more'")
-    time.sleep(1.1)  # `started` is told in whole seconds
+    time.sleep(1.1)  # `started` is in whole seconds
     done = run(tmp_path, "--resume")
     assert "1 of 3 cells stand from before" in done.stdout
     again = {row.cell: row.started for row in summary(tmp_path).rows}

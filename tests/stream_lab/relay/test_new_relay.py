@@ -1,4 +1,4 @@
-"""`stream-lab new-relay`: what it writes works as it is, from a folder of its own."""
+"""`stream-lab new-relay` writes a project that works in a folder of its own."""
 
 import os
 import re
@@ -57,7 +57,7 @@ def test_it_writes_the_files_of_the_template_and_nothing_else(relay: Path) -> No
 
 
 @pytest.mark.timeout(300)
-def test_its_own_tests_pass_there(relay: Path) -> None:
+def test_the_tests_of_the_project_pass_there(relay: Path) -> None:
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")
     }
@@ -100,14 +100,14 @@ def test_a_folder_that_is_not_empty_is_left_as_it_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["file", "file/below"])
-def test_what_cannot_be_a_folder_is_one_sentence(tmp_path: Path, name: str) -> None:
+def test_a_path_that_cannot_be_a_folder_is_one_sentence(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").touch()
     done = command(str(tmp_path / name))
     assert done.returncode == 2
     assert re.fullmatch(r"stream-lab: .* cannot be written: \w[\w ]*\.\n", done.stderr)
 
 
-def test_neither_can_a_folder_without_permission(
+def test_a_folder_without_permission_is_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
@@ -118,7 +118,7 @@ def test_neither_can_a_folder_without_permission(
         write(tmp_path)
 
 
-def test_an_empty_folder_will_do_and_what_tools_left_behind_is_not_copied(
+def test_an_empty_folder_is_accepted_and_caches_of_the_template_are_not_copied(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, folder = tmp_path / "template", tmp_path / "empty"

@@ -1,4 +1,4 @@
-"""The page of `stream-lab new-relay` in a real Chromium: tokens as they come, and four ways to end that a person can tell apart."""
+"""The page of `stream-lab new-relay` in Chromium: tokens as they arrive, and four ends."""
 
 import os
 import subprocess
@@ -77,7 +77,7 @@ def some_tokens(page: Page) -> None:
     page.wait_for_function("document.querySelector('.answer')?.innerText.length > 20")
 
 
-def test_an_answer_that_is_done_and_then_another(page: Page) -> None:
+def test_two_answers_in_turn_are_shown_whole(page: Page) -> None:
     ask(page)
     assert end(page, "done") == "Done · This is the whole answer."
     ask(page)
@@ -108,7 +108,7 @@ def test_stop_stops_the_model(
 
 
 @pytest.mark.fake_vllm("endless")
-def test_who_closes_the_page_stops_the_model(page: Page, fake_vllm: FakeVllm) -> None:
+def test_closing_the_page_stops_the_model(page: Page, fake_vllm: FakeVllm) -> None:
     ask(page)
     some_tokens(page)
     page.close()
@@ -117,20 +117,22 @@ def test_who_closes_the_page_stops_the_model(page: Page, fake_vllm: FakeVllm) ->
 
 
 @pytest.mark.fake_vllm("reset:after=9")
-def test_an_error_in_the_middle_is_told_and_what_had_come_stays(page: Page) -> None:
+def test_an_error_in_the_middle_is_shown_and_the_text_stays(page: Page) -> None:
     ask(page)
     assert end(page, "error").startswith("Error · The model's server")
     assert page.locator(".answer").inner_text()
 
 
 @pytest.mark.fake_vllm("refuse:status=503,times=0")
-def test_so_is_one_before_the_first_token(page: Page) -> None:
+def test_an_error_before_the_first_token_is_shown(page: Page) -> None:
     ask(page)
     assert end(page, "error") == "Error · The model's server is busy; try again later."
 
 
 @pytest.mark.parametrize("rest", ["", 'event: token\r\ndata: " blue"\r\n', ": ping\r\n\r\n"])
-def test_a_stream_that_ends_without_done_is_cut_and_asked_for_once(page: Page, rest: str) -> None:
+def test_a_stream_that_ends_without_done_is_shown_as_cut_and_requested_once(
+    page: Page, rest: str
+) -> None:
     asked = []
 
     def half(route: Route) -> None:
@@ -149,7 +151,7 @@ def test_a_stream_that_ends_without_done_is_cut_and_asked_for_once(page: Page, r
 
 
 @pytest.mark.fake_vllm("stall:after=5")
-def test_a_connection_that_is_dead_is_not_waited_for(page: Page, fake_vllm: FakeVllm) -> None:
+def test_a_dead_connection_is_not_awaited(page: Page, fake_vllm: FakeVllm) -> None:
     page.clock.install()
     ask(page)
     page.wait_for_function("document.querySelector('.answer')?.innerText.length > 5")
@@ -158,7 +160,7 @@ def test_a_connection_that_is_dead_is_not_waited_for(page: Page, fake_vllm: Fake
     assert fake_vllm.until_freed().end == "client left"
 
 
-def test_a_server_that_is_gone_is_told(page: Page) -> None:
+def test_a_server_that_is_gone_is_shown_as_an_error(page: Page) -> None:
     page.route("**/chat", lambda route: route.abort())
     ask(page)
     assert end(page, "error") == "Error · The server cannot be reached."

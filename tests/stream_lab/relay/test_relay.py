@@ -1,4 +1,4 @@
-"""ERP → AI → GPU, three processes: who notices that somebody has left, before the repair and after it."""
+"""ERP → AI → GPU: which process notices a disconnect, before and after the repair."""
 
 import json
 import time
@@ -19,7 +19,7 @@ from tests.conftest import ledger, wait
 QUESTION = {"question": "Why?"}
 FREED = 5.0  # seconds, wide: the question is whether, not how fast this machine is
 ORPHANED = 1.0
-LIMIT = 8.0  # seconds, after which what is made for nobody ends: it would keep the machine busy
+LIMIT = 8.0  # seconds, after which an abandoned answer ends: it would keep the machine busy
 PIECES = ["/answer", "/blocking"]
 STREAMS = [path for path in PATHS if path not in PIECES]
 
@@ -49,7 +49,7 @@ def relays(gpu: Endpoint) -> Iterator[dict[str, Relay]]:
 def freed_after(
     relay: Relay, path: str, gpu: Endpoint, http: httpx2.Client, within: float = FREED
 ) -> float | None:
-    """Seconds from the ERP server's leaving to the free slot; None: it is not free within that time."""
+    """Seconds from the ERP server's disconnect to the free slot; None: not free in time."""
     known = len(ledger(http, gpu))
     with Caller(relay, path) as caller:
         wait(lambda: any(entry["tokens"] > 3 for entry in ledger(http, gpu)[known:]))
@@ -65,7 +65,7 @@ def freed_after(
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("kind", ["after", "after, hiding"])
-def test_after_the_repair_the_gpu_is_free_as_soon_as_the_caller_leaves(
+def test_after_the_repair_the_gpu_is_free_as_soon_as_the_client_disconnects(
     kind: str, path: str, relays: dict[str, Relay], gpu: Endpoint, http: httpx2.Client
 ) -> None:
     assert freed_after(relays[kind], path, gpu, http) is not None
@@ -73,7 +73,7 @@ def test_after_the_repair_the_gpu_is_free_as_soon_as_the_caller_leaves(
 
 @pytest.mark.parametrize("path", PIECES)
 @pytest.mark.parametrize("kind", ["before", "before, hiding"])
-def test_before_the_repair_the_gpu_goes_on_with_a_whole_answer_after_the_caller_has_left(
+def test_before_the_repair_the_gpu_goes_on_with_a_whole_answer_after_the_disconnect(
     kind: str, path: str, relays: dict[str, Relay], gpu: Endpoint, http: httpx2.Client
 ) -> None:
     assert freed_after(relays[kind], path, gpu, http, within=ORPHANED) is None
@@ -99,7 +99,7 @@ def test_polling_is_disconnected_helps_until_a_middleware_hides_the_disconnect(
 
 
 @pytest.mark.parametrize("kind", ["after", "after, hiding"])
-class TestTheCallersDeadline:
+class TestTheClientsDeadline:
     @pytest.mark.parametrize("path", PIECES)
     def test_before_the_first_byte_it_is_a_504(
         self, kind: str, path: str, relays: dict[str, Relay], gpu: Endpoint, http: httpx2.Client
@@ -112,7 +112,7 @@ class TestTheCallersDeadline:
         wait(lambda: ledger(http, gpu)[-1]["slot_freed"] is not None)
 
     @pytest.mark.parametrize("path", ["/sse", "/events"])
-    def test_in_a_stream_of_events_it_is_the_last_one(
+    def test_in_a_stream_of_events_it_is_the_last_event(
         self, kind: str, path: str, relays: dict[str, Relay], http: httpx2.Client
     ) -> None:
         answer = http.post(
@@ -131,7 +131,7 @@ class TestTheCallersDeadline:
             http.post(f"{relays[kind].url}/text", json=QUESTION, headers={"x-timeout-ms": "1000"})
 
 
-def test_a_middleware_that_hides_a_failure_makes_a_half_look_whole_unless_the_repair_is_outside_of_it(
+def test_only_the_repair_stops_a_middleware_from_making_half_an_answer_look_whole(
     relays: dict[str, Relay], http: httpx2.Client
 ) -> None:
     """Starlette's BaseHTTPMiddleware ends a stream properly when the generator under it fails."""
@@ -152,7 +152,7 @@ def test_a_middleware_that_hides_a_failure_makes_a_half_look_whole_unless_the_re
     ("kind", "path", "server"),
     [("before", "/answer", "still generating"), ("after", "/answer", "stopped")],
 )
-def test_the_metrics_tell_what_the_gpu_did(
+def test_the_metrics_show_the_work_of_the_gpu(
     kind: str, path: str, server: str, relays: dict[str, Relay], gpu: Endpoint
 ) -> None:
     request = leave(relays[kind], gpu, path, after=0.5, watch=0.5)
@@ -191,7 +191,7 @@ def test_a_relay_that_does_not_start_says_why(
         Relay("after", gpu)
 
 
-def test_a_relay_ends_with_who_started_it(gpu: Endpoint) -> None:
+def test_a_relay_ends_with_its_parent(gpu: Endpoint) -> None:
     relay = Relay("after", gpu)
     with Caller(relay, "/text"):
         relay.close()

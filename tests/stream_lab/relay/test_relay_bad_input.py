@@ -1,4 +1,4 @@
-"""What the repaired AI server answers when its model server, or its caller, is not as it should be."""
+"""The repaired AI server's answers to a faulty model server or client."""
 
 import socket
 import time
@@ -72,7 +72,7 @@ def test_a_body_that_cannot_be_read_is_refused(
     )
 
 
-def test_a_body_that_never_comes_whole_has_the_deadline_too(relay: Relay) -> None:
+def test_a_body_that_is_never_complete_has_the_deadline_too(relay: Relay) -> None:
     head = b"POST /answer HTTP/1.1\r\nhost: ai\r\ncontent-type: application/json\r\nx-timeout-ms: 300\r\ncontent-length: 100\r\n\r\n"
     with socket.create_connection(
         ("127.0.0.1", urlsplit(relay.url).port or 0), timeout=10
@@ -81,10 +81,10 @@ def test_a_body_that_never_comes_whole_has_the_deadline_too(relay: Relay) -> Non
         assert connection.recv(100).startswith(b"HTTP/1.1 504 ")
 
 
-def test_a_caller_that_connects_and_says_nothing_costs_a_socket_and_nobody_else(
+def test_a_silent_client_costs_one_socket_and_affects_no_other(
     relay: Relay, http: httpx2.Client
 ) -> None:
-    """uvicorn has no limit for that; the server in front of it must have one, see nginx's `client_header_timeout`."""
+    """uvicorn has no limit for that; nginx in front has `client_header_timeout`."""
     silent = [
         socket.create_connection(("127.0.0.1", urlsplit(relay.url).port or 0), timeout=10)
         for _ in range(50)

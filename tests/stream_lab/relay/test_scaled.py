@@ -1,4 +1,4 @@
-"""What cuts a stream when a service is scaled, one cause each, with a real gunicorn and a real Chromium."""
+"""Causes that cut a stream when a service is scaled, with real gunicorn and Chromium."""
 
 import json
 import time
@@ -38,7 +38,7 @@ def gpu() -> Iterator[Endpoint]:
 
 @dataclass(frozen=True)
 class Trial:
-    """A gunicorn, and the requests to it, side by side; a signal when the last has begun; and when all is over, one request more."""
+    """A gunicorn, concurrent requests, a signal after the last has begun, and a last request."""
 
     app: str
     options: tuple[str, ...]
@@ -104,7 +104,7 @@ TRIALS = {
 
 @pytest.fixture(scope="module")
 def trials(gpu: Endpoint) -> Iterator[dict[str, Future[Found]]]:
-    """All of them, some at a time, since most of the time of each is spent waiting."""
+    """All trials, five at a time, since each mostly waits."""
     with ThreadPoolExecutor(5) as pool:
         yield {name: pool.submit(_play, trial, gpu) for name, trial in TRIALS.items()}
 
@@ -131,7 +131,7 @@ KILLED = "[CRITICAL] WORKER TIMEOUT (pid:PID)"
 
 class TestTheWorkersTimeOut:
     @pytest.mark.parametrize("worker", ["uvicorn", "asgi"])
-    def test_an_asynchronous_worker_is_not_ended_for_a_long_stream(
+    def test_an_asynchronous_worker_is_not_killed_for_a_long_stream(
         self, worker: str, trials: dict[str, Future[Found]]
     ) -> None:
         found = trials[f"healthy, {worker}"].result()
@@ -148,7 +148,7 @@ class TestTheWorkersTimeOut:
             ("asgi", "[ERROR] Worker (pid:PID) was sent SIGKILL! Perhaps out of memory?"),
         ],
     )
-    def test_it_is_ended_for_a_loop_that_waits_and_takes_all_its_streams_with_it(
+    def test_an_asynchronous_worker_is_killed_for_a_blocked_loop_with_all_its_streams(
         self, worker: str, words: str, trials: dict[str, Future[Found]]
     ) -> None:
         found = trials[f"blocked, {worker}"].result()
@@ -158,14 +158,14 @@ class TestTheWorkersTimeOut:
             words,
         ]
 
-    def test_more_patience_keeps_the_worker_and_starves_the_neighbour(
+    def test_a_longer_time_out_keeps_the_worker_and_delays_the_concurrent_stream(
         self, trials: dict[str, Future[Found]]
     ) -> None:
         found = trials["blocked, uvicorn, patient"].result()
         assert found.ends == [WHOLE, WHOLE]
         assert found.answers[0].pause > 2 * STANDS_STILL
 
-    def test_a_synchronous_worker_is_ended_for_a_healthy_stream(
+    def test_a_synchronous_worker_is_killed_for_a_healthy_stream(
         self, trials: dict[str, Future[Found]]
     ) -> None:
         found, patient = trials["healthy, sync"].result(), trials["healthy, sync, patient"].result()
@@ -176,7 +176,9 @@ class TestTheWorkersTimeOut:
             "SystemExit: 1",
         ]
 
-    def test_a_worker_with_threads_is_not(self, trials: dict[str, Future[Found]]) -> None:
+    def test_a_worker_with_threads_is_not_killed_for_a_healthy_stream(
+        self, trials: dict[str, Future[Found]]
+    ) -> None:
         found = trials["healthy, gthread"].result()
         assert found.ends == [WHOLE, WHOLE]
         assert found.answers[0].manner == "as it is made"
@@ -198,7 +200,7 @@ class TestARollingRestart:
         # The new worker knows nothing of what the old one had in its memory.
         assert [json.loads(answer.text)["turn"] for answer in (before, after)] == [1, 1]
 
-    def test_a_short_time_out_cuts_it_since_a_worker_that_ends_has_no_heartbeat(
+    def test_a_short_time_out_cuts_it_since_a_stopping_worker_sends_no_heartbeat(
         self, trials: dict[str, Future[Found]]
     ) -> None:
         found = trials["restart, hasty"].result()
@@ -208,14 +210,14 @@ class TestARollingRestart:
             KILLED,
         ]
 
-    def test_an_end_is_where_the_graceful_limit_counts(
+    def test_the_graceful_limit_acts_when_the_server_stops(
         self, trials: dict[str, Future[Found]]
     ) -> None:
         hasty, patient = trials["end, hasty"].result(), trials["end, patient"].result()
         assert (hasty.ends, patient.ends) == ([CUT], [WHOLE])
-        assert not hasty.gunicorn.said("TIMEOUT", "SIGKILL")  # nobody says so
+        assert not hasty.gunicorn.said("TIMEOUT", "SIGKILL")  # no line says so
 
-    def test_sse_starlette_ends_its_streams_at_once_unless_told_to_wait(
+    def test_sse_starlette_ends_its_streams_at_once_without_a_grace_period(
         self, trials: dict[str, Future[Found]]
     ) -> None:
         found = trials["restart, events"].result()
@@ -226,7 +228,7 @@ class TestARollingRestart:
         ]
 
 
-def test_a_conversation_in_a_workers_memory_is_not_found_by_another(gpu: Endpoint) -> None:
+def test_another_worker_does_not_have_the_conversation_in_a_workers_memory(gpu: Endpoint) -> None:
     with started(gpu, ASGI, UVICORN, "--workers=4") as gunicorn:
         wait(lambda: gunicorn.log.count("startup complete") == 4)
         turns: list[int] = []
@@ -245,8 +247,8 @@ def test_a_conversation_in_a_workers_memory_is_not_found_by_another(gpu: Endpoin
         assert len(workers) > 1
 
 
-class TestACaller:
-    def test_that_leaves_a_synchronous_worker_is_a_broken_pipe_that_only_debug_tells(
+class TestADisconnect:
+    def test_is_a_broken_pipe_in_a_synchronous_worker_that_only_debug_logs(
         self, gpu: Endpoint, http: httpx2.Client
     ) -> None:
         with (
@@ -259,7 +261,7 @@ class TestACaller:
             wait(lambda: ledger(http, own)[-1]["slot_freed"])
             assert ledger(http, own)[-1]["tokens"] < LONG
 
-    def test_that_leaves_an_asynchronous_one_is_a_cancellation_that_nobody_tells(
+    def test_is_a_cancellation_in_an_asynchronous_worker_that_is_not_logged(
         self, gpu: Endpoint
     ) -> None:
         seen: list[str] = []
@@ -310,7 +312,7 @@ class _SleepsAsync(AsyncCallbackHandler):
     [(_Sleeps, False), (_SleepsInline, True), (_SleepsAsync, True)],
     ids=["sync", "inline", "async"],
 )
-def test_a_callback_that_waits_starves_the_neighbour_only_on_the_loop(
+def test_a_blocking_callback_delays_the_concurrent_stream_only_on_the_loop(
     handler: type[BaseCallbackHandler], starves: bool, gpu: Endpoint
 ) -> None:
     app = FastAPI()
@@ -383,7 +385,7 @@ def web(model: ChatOpenAI, asked: list[str]) -> FastAPI:
 
 @needs("chromium")
 class TestABrowser:
-    def test_that_aborts_ends_the_generation_only_where_somebody_listens(
+    def test_that_aborts_ends_the_generation_only_if_the_handler_listens(
         self, gpu: Endpoint
     ) -> None:
         before = web(ChatOpenAI(**gpu.settings), [])
@@ -402,7 +404,7 @@ class TestABrowser:
                 assert page.evaluate("why") == "AbortError"
         assert found == {"before": "still generating", "after": "stopped"}
 
-    def test_asks_again_when_a_stream_of_events_ends_unless_it_is_told_not_to(
+    def test_reconnects_after_a_stream_of_events_unless_the_server_stops_that(
         self, gpu: Endpoint
     ) -> None:
         asked: list[str] = []

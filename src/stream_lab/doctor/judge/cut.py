@@ -36,8 +36,7 @@ def cut(runs: list[Facts], held: float) -> Diagnosis:
             Cause.SERVER_ENDED,
             0.5,
             seen,
-            "Repeat the examination; a cut that comes and goes is rarely a limit. "
-            "Read the server's log.",
+            "Repeat the examination; an occasional cut is rarely a limit. Read the server's log.",
         )
     silences = [run.silence for run in broken]
     totals = [run.transcript.ended for run in broken]
@@ -66,7 +65,9 @@ def cut(runs: list[Facts], held: float) -> Diagnosis:
         if len(set(counts)) > 1:
             return _limit(Cause.TOTAL_CUT, 0.8, seen, mean(totals))
         if abs(mean(totals) - round(mean(totals) * 2) / 2) <= 0.04:
-            seen.append("The cut always came at the same token, too, but the time is a round one.")
+            seen.append(
+                "The cut always came at the same token, too, but the time is a round number."
+            )
             return _limit(Cause.TOTAL_CUT, 0.55, seen, mean(totals))
     if len(set(counts)) == 1:
         seen.append(f"The cut always came after {counts[0]} tokens.")

@@ -173,7 +173,7 @@ def _in_bursts(facts: Facts) -> Diagnosis | None:
             0.9,
             evidence,
             advice,
-            "a model that makes them that fast: ask it directly",
+            "a model that makes tokens that fast: ask --direct",
         )
     heaps = [cluster for cluster in clusters if len(cluster) >= HEAP]
     if sum(map(len, heaps)) > 0.6 * len(tokens) and facts.gap > WAIT:

@@ -1,4 +1,4 @@
-"""Whether a server is free when its client has left, told from its gauges and from its CPU time."""
+"""Whether a server is free after a disconnect, from its gauges and CPU time."""
 
 import json
 import subprocess
@@ -29,7 +29,7 @@ def test_a_vllm_is_free_in_both_cases(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(seconds is not None and seconds < 5.0 for seconds in row.stream + row.whole)
 
 
-def test_a_server_that_does_not_notice_is_told_of_and_waited_for() -> None:
+def test_a_server_that_does_not_notice_is_reported_and_awaited() -> None:
     with Fake("endless", gap=0.01, on_disconnect="keep") as fake:
         row = try_out(
             "fake", "1", fake.base_url, fake.model, Gauges(fake.root), repeats=5, tokens=300
@@ -56,7 +56,7 @@ class NeverBusy(Gauges):
         return False
 
 
-def test_cpu_time_tells_a_process_at_work_from_one_at_rest() -> None:
+def test_cpu_time_distinguishes_a_busy_process_from_an_idle_one() -> None:
     code = "import sys, time\nfor line in sys.stdin:\n    end = time.time() + float(line)\n    while time.time() < end: pass\n    print(flush=True)"
     with subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -106,6 +106,6 @@ def test_the_command_prints_rows_and_an_unknown_name_is_one_sentence(
     done = CliRunner().invoke(app, ["servers", "--only", "FAKE", "--json"])
     assert done.exit_code == 0, done.output
     assert [row["server"] for row in json.loads(done.stdout)] == ["fake-vllm"]
-    wrong = CliRunner().invoke(app, ["servers", "--only", "nobody's"])
+    wrong = CliRunner().invoke(app, ["servers", "--only", "unknown"])
     assert wrong.exit_code == 2
-    assert "No server's name contains 'nobody's'; there are: fake-vllm." in wrong.stderr
+    assert "No server's name contains 'unknown'; there are: fake-vllm." in wrong.stderr

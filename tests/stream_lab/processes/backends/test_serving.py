@@ -1,4 +1,4 @@
-"""Setting up and starting a server that others wrote; a fake-vllm plays its part here. With the real ones: tests/real."""
+"""Setting up and starting a third-party server; fake-vllm stands in for it here."""
 
 import sys
 from collections.abc import Callable
@@ -56,7 +56,7 @@ def quiet() -> Console:
 
 @pytest.fixture
 def ran(monkeypatch: pytest.MonkeyPatch) -> Ran:
-    """What would have been run; an environment is a folder in which `python` is this one."""
+    """The commands that would run; an environment is a folder with this `python`."""
     commands: Ran = []
 
     def run(command: list[str], variables: dict[str, str] | None = None) -> None:
@@ -69,7 +69,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> Ran:
     return commands
 
 
-def test_an_environment_is_installed_once_and_anew_for_other_packages(
+def test_an_environment_is_installed_once_and_again_for_other_packages(
     ran: Ran, cache: Path, quiet: Console
 ) -> None:
     environment = Environment("e", packages=("a==1",), unwanted=("b",))
@@ -110,7 +110,7 @@ def test_an_installation_that_fails_says_why(
 
 
 @pytest.mark.usefixtures("ran")
-def test_it_serves_and_is_stopped_with_all_that_it_wrote_kept(quiet: Console) -> None:
+def test_a_server_serves_and_stops_and_its_log_is_kept(quiet: Console) -> None:
     with RealServer(STAND_IN, quiet) as server:
         assert server.url.endswith("/v1")
         port = int(server.url.split(":")[2].removesuffix("/v1"))

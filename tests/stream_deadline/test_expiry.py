@@ -1,0 +1,270 @@
+"""Each call that a bound ends is reported once, without its contents."""
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import httpx2
+import openai
+import prometheus_client
+import pytest
+from langchain_openai import ChatOpenAI
+from opentelemetry import metrics, trace
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from fake_vllm.testing import FakeVllm
+from stream_deadline import (
+    ChatVllm,
+    Expiry,
+    StreamDeadlineExceeded,
+    _expiry,
+    bounded,
+    bounded_client,
+    bounded_model,
+    bounded_sync,
+    deadline,
+    on_expired,
+    prometheus_counter,
+    remove_hook,
+)
+
+KEY = "sk-canary-4711"
+PROMPT = "the canary's question"
+MESSAGES: Any = [{"role": "user", "content": PROMPT}]
+LIMIT = 0.4
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[FakeVllm]:
+    with FakeVllm("endless", gap=0.02, max_num_seqs=1000) as server:
+        yield server
+
+
+@pytest.fixture
+def reported() -> Iterator[list[Expiry]]:
+    expiries: list[Expiry] = []
+    hook = on_expired(expiries.append)
+    yield expiries
+    remove_hook(hook)
+
+
+def chat(server: FakeVllm, scenario: str = "endless", **settings: Any) -> ChatVllm:
+    return ChatVllm(
+        model=server.model,
+        base_url=server.base_url,
+        api_key=KEY,
+        default_headers={"x-fake-scenario": scenario},
+        **{"timeout": LIMIT, **settings},
+    )
+
+
+def read(items: Any) -> None:
+    for _ in items:
+        pass
+
+
+def read_async(make: Callable[[], Any]) -> None:
+    async def go() -> None:
+        async for _ in make():
+            pass
+
+    asyncio.run(go())
+
+
+async def babble() -> AsyncIterator[int]:
+    while True:
+        await asyncio.sleep(0.01)
+        yield 1
+
+
+def babble_sync() -> Iterator[int]:
+    while True:
+        time.sleep(0.01)
+        yield 1
+
+
+def sdk(server: FakeVllm) -> Any:
+    return bounded_client(openai.OpenAI(api_key=KEY, base_url=server.base_url), timeout=LIMIT)
+
+
+def ask_sdk(server: FakeVllm) -> None:
+    read(sdk(server).chat.completions.create(model=server.model, messages=MESSAGES, stream=True))
+
+
+async def ask_sdk_async(server: FakeVllm) -> None:
+    client = bounded_client(openai.AsyncOpenAI(api_key=KEY, base_url=server.base_url), LIMIT)
+    async for _ in await client.chat.completions.create(
+        model=server.model, messages=MESSAGES, stream=True
+    ):
+        pass
+
+
+def other_model(server: FakeVllm) -> ChatOpenAI:
+    model = ChatOpenAI(model=server.model, base_url=server.base_url, api_key=lambda: KEY)
+    return bounded_model(model, timeout=LIMIT)
+
+
+async def cancelled() -> None:
+    async with deadline(LIMIT, cancel=True):
+        await asyncio.sleep(60)
+
+
+CALLS: dict[str, Callable[[FakeVllm], Any]] = {
+    "ChatVllm.stream": lambda server: read(chat(server).stream(PROMPT)),
+    "ChatVllm.astream": lambda server: read_async(lambda: chat(server).astream(PROMPT)),
+    "ChatVllm.invoke": lambda server: chat(server).invoke(PROMPT),
+    "ChatVllm.ainvoke": lambda server: asyncio.run(chat(server).ainvoke(PROMPT)),
+    "bounded_model": lambda server: read(other_model(server).stream(PROMPT)),
+    "bounded_client": ask_sdk,
+    "bounded_client, asynchronous": lambda server: asyncio.run(ask_sdk_async(server)),
+    "bounded_sync": lambda server: read(bounded_sync(babble_sync(), LIMIT)),
+    "bounded": lambda server: read_async(lambda: bounded(babble(), LIMIT)),
+    "deadline(cancel=True)": lambda server: asyncio.run(cancelled()),
+}
+KNOWS_MODEL = ("ChatVllm", "bounded_client", "bounded_model")
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_report_comes_once_and_agrees_with_the_error(
+    call: str, server: FakeVllm, reported: list[Expiry], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "stream_deadline")
+    with pytest.raises(StreamDeadlineExceeded) as caught:
+        CALLS[call](server)
+    [expiry] = reported
+    error = caught.value
+    assert (expiry.bound, expiry.limit, expiry.chunks) == (error.bound, error.limit, error.chunks)
+    assert LIMIT - 0.05 <= expiry.elapsed <= error.elapsed + 0.5
+    if call.startswith(KNOWS_MODEL):
+        host = server.base_url.removeprefix("http://").removesuffix("/v1")
+        assert (expiry.model, expiry.host) == (server.model, host)
+    [record] = [each for each in caplog.records if hasattr(each, "deadline_bound")]
+    assert vars(record)["deadline_limit"] == LIMIT
+    assert record.getMessage() == str(expiry)
+    for secret in (KEY, PROMPT):
+        assert secret not in repr(vars(record))
+
+
+def test_a_call_that_ends_in_time_is_not_reported(server: FakeVllm, reported: list[Expiry]) -> None:
+    chat(server, "finite:tokens=3", timeout=30).invoke(PROMPT)
+    read(chat(server, "finite:tokens=3", timeout=30).stream(PROMPT))
+    assert reported == []
+
+
+def test_a_call_and_the_client_under_it_are_one_expiry(
+    server: FakeVllm, reported: list[Expiry]
+) -> None:
+    http = bounded_client(openai.DefaultHttpxClient(), timeout=30)
+    with deadline(LIMIT), pytest.raises(StreamDeadlineExceeded):
+        read(chat(server, timeout=None, http_client=http).stream(PROMPT))
+    assert [each.bound for each in reported] == ["deadline"]
+
+
+def test_the_sdks_retries_are_one_expiry(server: FakeVllm, reported: list[Expiry]) -> None:
+    client = bounded_client(
+        openai.OpenAI(
+            api_key=KEY,
+            base_url=server.base_url,
+            default_headers={"x-fake-scenario": "refuse:status=503,times=1"},
+        ),
+        timeout=2.0,
+    )
+    with pytest.raises(StreamDeadlineExceeded):
+        read(client.chat.completions.create(model=server.model, messages=MESSAGES, stream=True))
+    assert len(reported) == 1
+
+
+def test_a_consumer_that_does_not_pull_is_reported_too(
+    server: FakeVllm, reported: list[Expiry]
+) -> None:
+    http = bounded_client(httpx2.Client(trust_env=False), timeout=LIMIT)
+    body = {"model": server.model, "messages": [{"role": "user", "content": PROMPT}]}
+    with http.stream(
+        "POST", f"{server.base_url}/chat/completions", json={**body, "stream": True}
+    ) as answer:
+        parts = answer.iter_bytes()
+        next(parts)
+        end = time.monotonic() + 10
+        while not reported:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        with pytest.raises(StreamDeadlineExceeded):
+            read(parts)
+    assert len(reported) == 1
+
+
+def test_a_hook_that_fails_is_logged_and_the_call_gets_its_error(
+    server: FakeVllm, reported: list[Expiry], caplog: pytest.LogCaptureFixture
+) -> None:
+    @on_expired
+    def fail(expiry: Expiry) -> None:
+        raise LookupError("no metrics server")
+
+    try:
+        with pytest.raises(StreamDeadlineExceeded):
+            read(bounded_sync(babble_sync(), 0.1))
+    finally:
+        remove_hook(fail)
+    assert "no metrics server" in caplog.text
+    assert len(reported) == 1
+
+
+def test_a_hook_that_is_not_there_cannot_be_removed() -> None:
+    with pytest.raises(ValueError, match="is no hook of on_expired"):
+        remove_hook(print)
+
+
+def test_prometheus_counts_by_bound_model_and_host(server: FakeVllm) -> None:
+    registry = prometheus_client.CollectorRegistry()
+    prometheus_counter(registry)
+    assert prometheus_counter(registry) is prometheus_counter(registry)
+    for _ in range(2):
+        with pytest.raises(StreamDeadlineExceeded):
+            read(chat(server, timeout=0.2).stream(PROMPT))
+    labels = {
+        "bound": "timeout",
+        "model": server.model,
+        "host": server.base_url.removeprefix("http://").removesuffix("/v1"),
+    }
+    assert registry.get_sample_value("stream_deadline_expired_total", labels) == 2
+
+
+def test_opentelemetry_gets_an_event_of_the_span_and_a_counter(
+    server: FakeVllm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spans, reader = InMemorySpanExporter(), InMemoryMetricReader()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(spans))
+    meters = MeterProvider(metric_readers=[reader])
+    monkeypatch.setattr(metrics, "get_meter", lambda name: meters.get_meter(name))
+    _expiry._opentelemetry_counter.cache_clear()
+    try:
+        tracer = provider.get_tracer(uuid.uuid4().hex)
+        for call in ("ChatVllm.stream", "ChatVllm.astream", "bounded_client"):
+            with (
+                tracer.start_as_current_span(call, record_exception=False),
+                pytest.raises(StreamDeadlineExceeded),
+            ):
+                CALLS[call](server)
+    finally:
+        _expiry._opentelemetry_counter.cache_clear()
+    for span in spans.get_finished_spans():
+        [event] = span.events
+        assert event.name == "deadline.expired"
+        assert event.attributes is not None
+        assert event.attributes["deadline.bound"] == "timeout"
+        assert event.attributes["deadline.model"] == server.model
+    data = reader.get_metrics_data()
+    assert data is not None
+    [metric] = data.resource_metrics[0].scope_metrics[0].metrics
+    assert metric.name == "stream_deadline.expired"
+    points: Any = metric.data.data_points
+    assert sum(point.value for point in points) == 3
+    assert trace.get_current_span().get_span_context().is_valid is False
