@@ -120,8 +120,6 @@ def _repeated(
     scenarios = [each for each in registry().scenarios if each not in framework.without]
     outcomes = play(framework, setting, scenarios, place, pool, watch)
     limit = framework.settings[setting].timeout or watch.timeout
-    if framework.settings[setting].kind == "natural":
-        return outcomes
     late = {
         each: by
         for each, outcome in outcomes.items()

@@ -1,4 +1,4 @@
-"""The command: what it cannot do is one sentence and status 2."""
+"""The command: wrong usage is one sentence and status 2."""
 
 import subprocess
 import sys
@@ -16,9 +16,7 @@ import pytest
     ],
     ids=lambda each: each[-1] if isinstance(each, list) else "",
 )
-def test_what_it_cannot_do_is_one_sentence(
-    arguments: list[str], sentence: str, tmp_path: Path
-) -> None:
+def test_a_wrong_usage_is_one_sentence(arguments: list[str], sentence: str, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "stream_lab", "frameworks", *arguments],
         cwd=tmp_path,

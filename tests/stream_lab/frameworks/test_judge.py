@@ -1,4 +1,4 @@
-"""A cell holds if the call ended, the server was free, and there was one generation."""
+"""A cell holds if call and server ended on time, with one generation."""
 
 from dataclasses import replace
 from typing import Any
@@ -18,7 +18,7 @@ def mark(scenario: str = "endless", **changes: Any) -> Mark:
     return judge(replace(GOOD, **changes), scenario, T).mark
 
 
-def test_what_ends_on_time_with_one_generation_and_a_free_server_holds() -> None:
+def test_a_timely_end_with_one_generation_and_a_free_server_holds() -> None:
     assert judge(GOOD, "endless", T).holds
 
 

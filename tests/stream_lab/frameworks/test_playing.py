@@ -1,4 +1,4 @@
-"""Players of the SDKs that are installed here, against real servers; and what a player may do wrong."""
+"""Players of the SDKs that are installed here, against real servers."""
 
 import sys
 import time

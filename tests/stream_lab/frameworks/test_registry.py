@@ -1,4 +1,4 @@
-"""The registry is whole: each entry has a player, each player an entry, each name a meaning."""
+"""The registry is whole: each entry has a player, and each player an entry."""
 
 import ast
 import sys
@@ -29,7 +29,7 @@ def test_an_entry_has_a_usual_time_out_and_in_python_the_library(name: str) -> N
 
 
 @pytest.mark.parametrize("name", FRAMEWORKS)
-def test_what_an_entry_says_of_scenarios_is_about_scenarios_that_exist(name: str) -> None:
+def test_an_entry_names_only_scenarios_that_exist(name: str) -> None:
     framework = FRAMEWORKS[name]
     named = set(framework.without)
     for setting in framework.settings.values():

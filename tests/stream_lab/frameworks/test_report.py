@@ -1,4 +1,4 @@
-"""The report: what is wrong with the library, the tables, the picture, the page, the file."""
+"""The report: complaints, tables, the picture, the page and the file."""
 
 from pathlib import Path
 
