@@ -100,12 +100,17 @@ def _open(rows: Rows, timeout: float) -> Iterator[list[str]]:
 
 
 def _known(rows: Rows, timeout: float) -> str:
-    lines = []
+    """Return a list of these cells; those of one setting with one reason share a line."""
+    found: dict[tuple[str, str, str], list[str]] = {}
     for each in cells(rows, timeout, "library"):
-        if each.verdict.holds:
-            continue
-        reason = each.known.reason if each.known else "The reason is not known yet."
-        lines.append(f"- {each.name}: {each.verdict.words}. {reason}")
+        if not each.verdict.holds:
+            reason = each.known.reason if each.known else "The reason is not known yet."
+            words = f"{each.scenario} ({each.verdict.words})"
+            found.setdefault((each.framework, each.setting, reason), []).append(words)
+    lines = [
+        f"- {registry().frameworks[name].title}, `{setting}`: {', '.join(words)}. {reason}"
+        for (name, setting, reason), words in found.items()
+    ]
     return "\n".join(lines) or "There are none."
 
 
