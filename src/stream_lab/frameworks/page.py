@@ -100,7 +100,7 @@ def _open(rows: Rows, timeout: float) -> Iterator[list[str]]:
 
 
 def _known(rows: Rows, timeout: float) -> str:
-    """Return a list of these cells; those of one setting with one reason share a line."""
+    """Return a list of these cells, a line for each setting and reason."""
     found: dict[tuple[str, str, str], list[str]] = {}
     for each in cells(rows, timeout, "library"):
         if not each.verdict.holds:
