@@ -28,7 +28,7 @@ PROJECT := requirements/project.in --group pyproject.toml:dev --no-emit-package 
 # Kept compiled whatever the environment says: compiling took half the time of the tests.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup run regress check test test-real packages servers lint parts lab real-vllm notebooks lock clean
+.PHONY: help setup run regress check test test-real packages servers frameworks lint parts lab real-vllm notebooks lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -85,6 +85,9 @@ packages: $(READY) ## build the three distributions into dist/, and try each alo
 
 servers: $(READY) ## does cutting the client free the server? vLLM, transformers, llama.cpp, proxies (6 GB, half an hour the first time); ONLY=vllm
 	@$(BIN)/stream-lab servers $(if $(ONLY),--only "$$ONLY")
+
+frameworks: $(READY) ## who stops a babbling model: 25 SDKs and frameworks, each in its own environment; ONLY=openai-sdk,langgraph
+	@$(BIN)/stream-lab frameworks $(if $(ONLY),--only "$$ONLY",--record .)
 
 lint: $(READY)
 	@$(BIN)/ruff check

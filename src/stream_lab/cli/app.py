@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from stream_lab import __version__
 from stream_lab.cli.doctor import doctor
 from stream_lab.cli.evidence import evidence
+from stream_lab.cli.frameworks import frameworks
 from stream_lab.cli.history import history
 from stream_lab.cli.matrix import matrix
 from stream_lab.cli.new_relay import new_relay
@@ -66,7 +67,7 @@ def stream_lab(
     """Why LLM streams outlive their time-outs, shown and measured."""
 
 
-for command in (run, matrix, regress, history, evidence, doctor, servers):
+for command in (run, matrix, regress, history, evidence, doctor, servers, frameworks):
     app.command(cls=Command)(command)
 app.command("new-relay")(new_relay)
 app.command("real-vllm")(real_vllm)

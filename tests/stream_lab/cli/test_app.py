@@ -27,6 +27,7 @@ COMMANDS = {
     "doctor",
     "real-vllm",
     "servers",
+    "frameworks",
 }
 
 

@@ -1,0 +1,49 @@
+"""Results on disk: one JSON file, in which a framework's newest row replaces its last."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from stream_lab.errors import LabError
+from stream_lab.frameworks.playing import Watch
+from stream_lab.frameworks.registry import registry
+from stream_lab.frameworks.survey import Row
+
+FILE = "evidence/frameworks/results.json"
+
+
+class ResultsError(LabError):
+    """Raised when the file of results cannot be read or written."""
+
+
+def as_json(rows: dict[str, Row], watch: Watch) -> str:
+    """Return the results as JSON."""
+    given: dict[str, Any] = {
+        "timeout": watch.timeout,
+        "watched": watch.length,
+        "pause": watch.pause,
+        "frameworks": {name: row.as_json() for name, row in rows.items()},
+    }
+    return json.dumps(given, indent=1, ensure_ascii=False) + "\n"
+
+
+def read(folder: Path) -> dict[str, Row]:
+    """Return the rows of a checkout's file of results; none, if it has no file.
+
+    Raises:
+        ResultsError: the file is not one of results.
+    """
+    file = folder / FILE
+    if not file.exists():
+        return {}
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))["frameworks"]
+        return {name: Row.from_json(each) for name, each in found.items()}
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise ResultsError(f"{file} cannot be read as results: {error}.") from None
+
+
+def merge(old: dict[str, Row], new: dict[str, Row]) -> dict[str, Row]:
+    """Return all rows in the registry's order; frameworks that left it are left out."""
+    both = {**old, **new}
+    return {name: both[name] for name in registry().frameworks if name in both}
