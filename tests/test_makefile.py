@@ -40,7 +40,7 @@ class Checkout:
         return self._calls.read_text(encoding="utf-8").splitlines() if self._calls.exists() else []
 
     def stub(self, name: str | Path, script: str = "") -> None:
-        """Make a program that notes how it was called, in the checkout if it is a path."""
+        """Make a program that notes its calls, in the checkout if it is a path."""
         file = self.folder / name if isinstance(name, Path) else self._programs / name
         file.parent.mkdir(parents=True, exist_ok=True)
         note = f'echo "{file.name} $*" >>"{self._calls}"'

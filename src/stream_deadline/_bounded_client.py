@@ -52,8 +52,8 @@ def bounded_client(
     if not found:
         raise TypeError(
             f"bounded_client found no client of httpx or httpx2 in this {type(client).__name__}. "
-            "Pass one to the SDK when you make it, as "
-            "http_client=bounded_client(httpx.Client(), timeout=45)."
+            "Make a bounded one, bounded_client(httpx.Client(), timeout=45), and pass it to the "
+            "SDK when you make that; the parameter is often named http_client."
         )
     for http in found:
         wrap_transports(http, bounds)

@@ -28,7 +28,8 @@ class ThreadIterator(Iterator[T], Generic[T]):
         """
         self._start = start
         self._context = context or contextvars.copy_context()
-        self._items: queue.Queue[Any] = queue.Queue(_AHEAD)
+        self._items: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._room = threading.Semaphore(_AHEAD)
         self._thread: threading.Thread | None = None
         self._is_over = False
 
@@ -46,20 +47,14 @@ class ThreadIterator(Iterator[T], Generic[T]):
             if error is None:
                 raise StopIteration
             raise error
+        self._room.release()
         return item  # type: ignore[no-any-return]
 
     def stop(self) -> None:
         """Wake the consumer, and let the source go. Safe from any thread."""
         self._is_over = True
-        while True:  # there must be room for what wakes the consumer
-            try:
-                self._items.put_nowait((_STOPPED, None))
-                return
-            except queue.Full:
-                try:
-                    self._items.get_nowait()
-                except queue.Empty:
-                    continue
+        self._items.put((_STOPPED, None))
+        self._room.release()
 
     def close(self) -> None:
         """Do the same as `stop`."""
@@ -70,6 +65,7 @@ class ThreadIterator(Iterator[T], Generic[T]):
         try:
             source = iter(self._start())
             for item in source:
+                self._room.acquire()
                 if self._is_over:
                     return
                 self._items.put((item, None))

@@ -22,9 +22,12 @@ from fake_vllm.testing import FakeVllm
 from stream_deadline import (
     ChatVllm,
     DeadlineMixin,
+    Expiry,
     StreamDeadlineExceeded,
     bounded_model,
     deadline,
+    on_expired,
+    remove_hook,
 )
 from tests.at_once import at_once
 
@@ -314,6 +317,22 @@ class TestModelsWithoutHttpx:
         assert [c.content for c in model.stream("Why?") if c.content] == ["one ", "two ", "three"]
         assert model.invoke("Why?").content == "done"
 
+    def test_a_call_that_is_made_of_another_is_bounded_and_reported_once(self) -> None:
+        class Joined(CannedStream):
+            def _generate(self, *args: Any, **kwargs: Any) -> ChatResult:
+                text = "".join(chunk.text for chunk in self._stream(*args, **kwargs))
+                return ChatResult(generations=[ChatGeneration(message=AIMessage(content=text))])
+
+        reported: list[Expiry] = []
+        on_expired(reported.append)
+        try:
+            with pytest.raises(StreamDeadlineExceeded):
+                bounded_model(Joined(seconds=1.0), timeout=0.3).invoke("Why?")
+            time.sleep(1.0)  # until the source returns
+        finally:
+            remove_hook(reported.append)
+        assert len(reported) == 1
+
     def test_an_error_of_the_model_stays_what_it_is(self) -> None:
         class Broken(Canned):
             def _generate(self, *args: Any, **kwargs: Any) -> ChatResult:
@@ -334,6 +353,7 @@ class TestModelsWithoutHttpx:
 
     def test_a_source_that_is_faster_than_its_consumer_is_not_read_to_its_end(self) -> None:
         made: list[int] = []
+        before = set(threading.enumerate())
 
         class Babbling(Canned):
             def _stream(self, *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
@@ -346,6 +366,10 @@ class TestModelsWithoutHttpx:
         time.sleep(0.2)
         assert len(made) < 100
         stream.close()  # type: ignore[attr-defined]
+        end = time.monotonic() + LATEST
+        while set(threading.enumerate()) - before:
+            assert time.monotonic() < end
+            time.sleep(0.01)
 
 
 class TestWhatIsRefused:

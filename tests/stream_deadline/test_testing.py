@@ -119,14 +119,20 @@ class TestVirtualClock:
         )
 
     @pytest.mark.parametrize(
-        ("bounds", "bound"),
+        ("bounds", "bound", "later"),
         [
-            ({}, "timeout"),
-            ({"idle_timeout": 600.0}, "idle_timeout"),
+            ({}, "timeout", AN_HOUR),
+            ({"idle_timeout": 600.0}, "idle_timeout", AN_HOUR),
+            ({"idle_timeout": 600.0}, "idle_timeout", 600.1),
         ],
     )
     def test_a_synchronous_call_that_waits_ends(
-        self, bounds: dict[str, float], bound: str, server: FakeVllm, virtual_clock: VirtualClock
+        self,
+        bounds: dict[str, float],
+        bound: str,
+        later: float,
+        server: FakeVllm,
+        virtual_clock: VirtualClock,
     ) -> None:
         caught: list[BaseException] = []
 
@@ -141,7 +147,7 @@ class TestVirtualClock:
         server.wait_for(lambda entry: entry.tokens and not entry.over, SOON)
         thread.join(0.2)
         assert thread.is_alive()
-        virtual_clock.advance(AN_HOUR)
+        virtual_clock.advance(later)
         thread.join(SOON)
         [error] = caught
         assert isinstance(error, StreamDeadlineExceeded)
