@@ -41,8 +41,9 @@ server
 
 # %% [markdown]
 # The trials with gunicorn take some seconds each, and most of that is waiting. So all of them begin now, side by side, and each is looked
-# at in its section below. A trial is an application, gunicorn's options, the requests that are made at the same time, and perhaps signals,
-# each while they are answered anew. A long answer takes more than twice as long as the shortest time-out, two seconds.
+# at in its section below; even so this notebook takes most of a minute, which a dozen servers and a browser need to start. A trial is an
+# application, gunicorn's options, the requests that are made at the same time, and perhaps signals, each while they are answered anew.
+# A long answer takes more than twice as long as the shortest time-out, two seconds.
 
 # %%
 LONG = 55  # tokens, 4.7 seconds
@@ -100,7 +101,7 @@ def play(trial):
     return answers, gunicorn
 
 
-aside = ThreadPoolExecutor(len(TRIALS) + 1)
+aside = ThreadPoolExecutor(4)  # at a time
 playing = {name: aside.submit(play, trial) for name, trial in TRIALS.items()}
 four = aside.submit(start, ASYNC, f"{UVICORN} --workers 4")
 tab = ThreadPoolExecutor(1)  # Playwright wants all of its calls from one thread
@@ -148,8 +149,8 @@ def application(model):
 
 before = application(ChatOpenAI(**server.settings))
 with serve(before) as served:
-    streamed, collected = side_by_side(
-        *(f"{served.url}/{path}?tokens=15" for path in ["events", "buffered"])
+    collected, streamed = (
+        read(f"{served.url}/{path}?tokens=30") for path in ["buffered", "events"]
     )
 
 print("buffered:           ", collected.end, "·", collected.manner)
@@ -203,7 +204,7 @@ def with_callback(handler):
 
     with serve(app) as served:
         neighbour, own = (
-            f"{served.url}/text?{query}" for query in ["tokens=30", "tokens=1&told=1"]
+            f"{served.url}/text?{query}" for query in ["tokens=45", "tokens=2&told=1"]
         )
         return side_by_side(neighbour, own)
 
@@ -248,7 +249,7 @@ def leaves(app, path, leave):
             page.evaluate(ASK, path)
             return lambda: leave(page)
 
-        return watch_release(server, ask, after=TIMEOUT / 8, watch=TIMEOUT / 4)
+        return watch_release(server, ask, after=TIMEOUT / 4, watch=TIMEOUT / 2)
 
 
 def aborts(page):
@@ -483,7 +484,7 @@ for (workers, kept), found in remembered.items():
 # %%
 def accumulating():
     app = FastAPI()
-    model = ChatOpenAI(**paced.settings).bind(max_tokens=6)
+    model = ChatOpenAI(**paced.settings).bind(max_tokens=10)
     collected = []
 
     @app.get("/{name}")
@@ -613,7 +614,7 @@ def leave_sync():
 
 with ThreadPoolExecutor() as pool:
     pipe = pool.submit(leave_sync)
-    stream, upload, ended = pool.map(told_by, [leave_stream, leave_upload, end_server])
+    stream, upload, ended = (told_by(act) for act in [leave_stream, leave_upload, end_server])
 acts = {"a stream is left": stream, "an upload is left": upload, "the server ends": ended}
 for name, (saw, log) in acts.items():
     print(f"{name:18} the code sees {saw}; the log: {' / '.join(log).rstrip(': ') or 'nothing'}")

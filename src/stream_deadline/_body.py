@@ -5,9 +5,11 @@ nothing. At the deadline the watchdog shuts the connection down. That wakes a re
 server if the client does not read.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from functools import lru_cache
 from typing import Any
+from weakref import WeakMethod
 
 from stream_deadline import _clock
 from stream_deadline._accumulate import NullAccumulator
@@ -16,6 +18,7 @@ from stream_deadline._budget import Budget
 from stream_deadline._connection import ConnectionTracker
 from stream_deadline._errors import StreamDeadlineExceeded
 from stream_deadline._sdk import as_sdk_error
+from stream_deadline._shutdown import Interrupt
 from stream_deadline._watchdog import Alarm
 
 
@@ -52,7 +55,15 @@ class _Body:
         self._watches = budget.watches_chunks
         self._is_over = False
         self._handed_over = budget.clock()
-        self._alarm = Alarm(budget, self._interrupt)
+        # A body that is dropped ends then, so the watchdog must not keep it.
+        self._alarm = Alarm(budget, _weakly(WeakMethod(self._interrupt)))
+
+    def __del__(self) -> None:
+        # The garbage collector may run while a lock of the pool is held, so only the connection is
+        # ended here.
+        if hasattr(self, "_alarm") and not self._is_over:
+            self._give_up()
+            self._tracker.cut()
 
     def _interrupt(self, in_use: bool) -> None:
         self._tracker.cut(in_use)
@@ -102,6 +113,16 @@ class _Body:
         self._alarm.cancel()
 
 
+def _weakly(method: "WeakMethod[Interrupt]") -> Interrupt:
+    """Return a function that calls a method for as long as its object is there."""
+
+    def interrupt(in_use: bool) -> None:
+        if (call := method()) is not None:
+            call(in_use)
+
+    return interrupt
+
+
 def _nothing() -> None:
     """Return no partial answer: bytes of a body are none."""
 
@@ -136,8 +157,20 @@ class _SyncBody(_Body):
 
 
 class _AsyncBody(_Body):
+    def __init__(self, response: Any, budget: Budget, tracker: ConnectionTracker) -> None:
+        self._loop = asyncio.get_running_loop()
+        super().__init__(response, budget, tracker)
+
     def _interrupt(self, in_use: bool) -> None:
         self._tracker.cut()  # only the event loop's own thread may close its streams
+        if not in_use and not self._loop.is_closed():
+            # A server whose data nothing has read is told only by a connection that is closed.
+            self._loop.call_soon_threadsafe(self._close_soon)
+
+    def _close_soon(self) -> None:
+        if not self._alarm.waiting:
+            _closing.add(task := self._loop.create_task(self._stream.aclose()))
+            task.add_done_callback(_closing.discard)
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         self._source = aiter(self._stream)
@@ -206,8 +239,15 @@ async def _read(stream: Any, tracker: ConnectionTracker) -> AsyncIterator[bytes]
         await stream.aclose()
 
 
+def _is_there(response: Any) -> bool:
+    """Return whether a response has been read already, as those of mocks and caches have."""
+    return bool(response.is_closed) or hasattr(response, "_content")
+
+
 def bound_body(response: Any, budget: Budget, tracker: ConnectionTracker) -> None:
     """Replace the body of a synchronous client's response by a bounded one."""
+    if _is_there(response):
+        return
     theirs: Any = type(response.stream)
     make = _body_class(_SyncBody, theirs, "SyncByteStream")
     response.stream = make(response, budget, tracker)
@@ -215,10 +255,16 @@ def bound_body(response: Any, budget: Budget, tracker: ConnectionTracker) -> Non
 
 def bound_async_body(response: Any, budget: Budget, tracker: ConnectionTracker) -> None:
     """Replace the body of an asynchronous client's response by a bounded one."""
+    if _is_there(response):
+        return
     theirs: Any = type(response.stream)
     can_be_cut = tracker.can_cut and budget.clock is _clock.monotonic
     ours: Any = _AsyncBody if can_be_cut else _ReadAheadBody
     response.stream = _body_class(ours, theirs, "AsyncByteStream")(response, budget, tracker)
+
+
+# The event loop keeps no reference to its tasks.
+_closing: "set[asyncio.Task[None]]" = set()
 
 
 @lru_cache(maxsize=32)

@@ -70,6 +70,7 @@ class BoundedStream(AsyncIterator[T]):
         accumulator: Accumulator,
         interrupt: Interrupt,
         context: contextvars.Context | None = None,
+        ended: Callable[[], None] | None = None,
     ) -> None:
         """Start to read.
 
@@ -79,8 +80,9 @@ class BoundedStream(AsyncIterator[T]):
             accumulator: sees every item.
             interrupt: shuts the source's connection down.
             context: the context variables of the source; None: a copy of the current ones.
+            ended: called when the source has ended; None: nothing is.
         """
-        self._reader = Reader(items, budget, accumulator, interrupt, context)
+        self._reader = Reader(items, budget, accumulator, interrupt, context, ended)
         self._pulling = False
 
     def __aiter__(self) -> Self:

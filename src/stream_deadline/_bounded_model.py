@@ -81,17 +81,18 @@ def _bound(model: Any, bounds: Bounds) -> Any:
     copy = _plain(model)
     object.__setattr__(copy, "__class__", _bounded_class(type(copy), bounds))
     private = copy.__pydantic_private__
-    object.__setattr__(copy, "__pydantic_private__", {**(private or {}), "_deadline_reports": None})
+    object.__setattr__(copy, "__pydantic_private__", {**(private or {}), "_deadline_clients": None})
     return copy
 
 
 def _plain(model: BaseChatModel) -> BaseChatModel:
     """Return a copy of a model, without the bounds that it may have."""
     copy = model.model_copy()
+    copy.__dict__.pop("_serialized", None)  # LangChain caches it, and it names the class
     if isinstance(model, _Bounded):
         object.__setattr__(copy, "__class__", type(model)._deadline_plain_class)
         private = {**(copy.__pydantic_private__ or {})}
-        private.pop("_deadline_reports", None)
+        private.pop("_deadline_clients", None)
         object.__setattr__(copy, "__pydantic_private__", private or None)
     return copy
 
@@ -108,11 +109,11 @@ def _bounded_class(plain: type[BaseChatModel], bounds: Bounds) -> type[BaseChatM
         "__annotations__": {
             "_deadline_bounds": ClassVar[Bounds],
             "_deadline_plain_class": ClassVar[type[BaseChatModel]],
-            "_deadline_reports": bool | None,
+            "_deadline_clients": tuple[Any, bool] | None,
         },
         "_deadline_bounds": bounds,
         "_deadline_plain_class": plain,
-        "_deadline_reports": PrivateAttr(default=None),
+        "_deadline_clients": PrivateAttr(default=None),
     }
     for name in ("_agenerate", "_stream", "_astream"):
         inherited = getattr(BaseChatModel, name)
@@ -126,8 +127,8 @@ class _Bounded:
 
     _deadline_bounds: ClassVar[Bounds]
     _deadline_plain_class: ClassVar[type[BaseChatModel]]
-    _deadline_reports: bool | None
-    """Whether it has any, which then report to its calls. None: that has not been looked for."""
+    _deadline_clients: tuple[Any, bool] | None
+    """The clients that report to its calls, and whether one of them is synchronous."""
 
     def _generate(self, *args: Any, **kwargs: Any) -> ChatResult:
         generate = partial(super()._generate, *args, **kwargs)  # type: ignore[misc]
@@ -163,6 +164,10 @@ class _Bounded:
             return cast(AsyncIterator[ChatGenerationChunk], start())
         return _iterate_async(self, self._deadline_bounds, start)
 
+    def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
+        """Return what LangChain's cache knows the original by."""
+        return _plain(cast(BaseChatModel, self))._get_llm_string(stop=stop, **kwargs)
+
     @classmethod
     def is_lc_serializable(cls) -> bool:
         """Return False: LangChain's `load` would make a model without the bounds."""
@@ -179,7 +184,7 @@ def _lazily(start: Callable[[], Iterable[T]]) -> Iterator[T]:
 
 def _iterate(model: Any, bounds: Bounds, start: Callable[[], Iterable[T]]) -> BoundedIterator[T]:
     budget = Budget(bounds, _clock.monotonic)
-    tracker = ConnectionTracker(budget, blocking=True)
+    tracker = ConnectionTracker.begin(budget, blocking=True)
     budget.describe = lambda: (_name_of(model), tracker.host)
     context = _context(model, tracker)
     if _reports(model) or _clock.is_virtual:  # a thread would run ahead of its consumer
@@ -192,18 +197,20 @@ def _iterate(model: Any, bounds: Bounds, start: Callable[[], Iterable[T]]) -> Bo
             tracker.cut(in_use)
             source.stop()
 
-    return BoundedIterator(source, budget, MessageAccumulator(), interrupt, context)
+    accumulator = MessageAccumulator()
+    return BoundedIterator(source, budget, accumulator, interrupt, context, tracker.finish)
 
 
 def _iterate_async(
     model: Any, bounds: Bounds, start: Callable[[], AsyncIterable[T]]
 ) -> BoundedStream[T]:
     budget = Budget(bounds, clock_of(asyncio.get_running_loop()))
-    tracker = ConnectionTracker(budget, blocking=False)
+    tracker = ConnectionTracker.begin(budget, blocking=False)
     budget.describe = lambda: (_name_of(model), tracker.host)
     context = _context(model, tracker)
     _reports(model)
-    return BoundedStream(start(), budget, MessageAccumulator(), tracker.cut, context)
+    accumulator = MessageAccumulator()
+    return BoundedStream(start(), budget, accumulator, tracker.cut, context, tracker.finish)
 
 
 def _context(model: Any, tracker: ConnectionTracker) -> contextvars.Context:
@@ -213,13 +220,20 @@ def _context(model: Any, tracker: ConnectionTracker) -> contextvars.Context:
 
 
 def _reports(model: Any) -> bool:
-    """Let the model's HTTP clients report to its calls; return whether it has any."""
-    if model._deadline_reports is None:
+    """Let the model's HTTP clients report to its calls.
+
+    Returns:
+        Whether one of them is synchronous, so that it can end a synchronous call.
+    """
+    attributes = {**model.__dict__, **(model.__pydantic_private__ or {})}
+    attributes.pop("_deadline_clients", None)
+    now = tuple(id(value) for name, value in attributes.items() if "client" in name.lower())
+    if model._deadline_clients is None or model._deadline_clients[0] != now:
         found = http_clients(model)
         for http in found:
             report_to_calls(http)
-        model._deadline_reports = bool(found)
-    return bool(model._deadline_reports)
+        model._deadline_clients = now, any(not hasattr(http, "aclose") for http in found)
+    return bool(model._deadline_clients[1])
 
 
 def _name_of(model: Any) -> str | None:

@@ -85,6 +85,7 @@ class BoundedIterator(Iterator[T]):
         accumulator: Accumulator,
         interrupt: Interrupt,
         context: contextvars.Context | None = None,
+        ended: Callable[[], None] | None = None,
     ) -> None:
         """Start the clock.
 
@@ -94,12 +95,13 @@ class BoundedIterator(Iterator[T]):
             accumulator: sees every item.
             interrupt: shuts the source's connection down.
             context: the context variables of the source; None: a copy of the current ones.
+            ended: called when the source has ended; None: nothing is.
         """
         self._items = items
         self._budget = budget
         self._alarm = Alarm(budget, interrupt)
         self._pulls = _iterate(
-            items, budget, accumulator, self._alarm, context or contextvars.copy_context()
+            items, budget, accumulator, self._alarm, context or contextvars.copy_context(), ended
         )
 
     def __iter__(self) -> Self:
@@ -163,6 +165,7 @@ def _iterate(
     accumulator: Accumulator,
     alarm: Alarm,
     context: contextvars.Context,
+    ended: Callable[[], None] | None,
 ) -> Generator[T]:
     source: Iterator[T] = iter(items)
     clock, watches_chunks, run = budget.clock, budget.watches_chunks, context.run
@@ -202,6 +205,8 @@ def _iterate(
         _close(source)
         if source is not items:
             _close(items)
+        if ended is not None:
+            ended()
 
 
 def _close(stream: Any) -> None:

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from contextvars import copy_context
 from dataclasses import dataclass, fields
 from numbers import Real
 from typing import Any
@@ -10,12 +9,14 @@ from typing import Any
 from stream_deadline import _clock
 from stream_deadline._deadline import NEVER, Deadline, ambient
 from stream_deadline._errors import AnswerCutShort, Bound, StreamDeadlineExceeded, later
-from stream_deadline._expiry import Expiry, report_expiry
+from stream_deadline._expiry import Expiry, current_span, report_expiry
 
 # A timer that fires this many seconds late was delayed by its own process, not by the server.
 STOOD_STILL = 0.01
 # The most seconds by which a bound is postponed for that, once for each silence.
 MOST_FORGIVEN = 0.25
+# Seconds within which the ends of a call and of its part are one.
+SAME_MOMENT = 0.1
 
 
 def seconds(name: str, value: Any) -> float | None:
@@ -94,24 +95,24 @@ class Budget:
         due: when the next bound is reached, if nothing more is heard.
         chunks: how many have been handed over, as far as the call counts them here.
         describe: gives the names of the model and of the host; None: not known.
-        is_inner: whether the call is a part of one that has a budget too.
+        outer: the budget of the call that this one is a part of; None: it is a part of none.
     """
 
     __slots__ = (
         "_bounds",
-        "_context",
         "_deadlines",
         "_first_at",
         "_forgiven",
         "_idle_at",
         "_is_reported",
         "_revoked",
+        "_span",
         "_total",
         "chunks",
         "clock",
         "describe",
         "due",
-        "is_inner",
+        "outer",
         "started",
         "total_at",
     )
@@ -140,9 +141,9 @@ class Budget:
         self._forgiven = False
         self.chunks = 0
         self.describe: Callable[[], tuple[str | None, str | None]] = _unknown
-        self.is_inner = False
+        self.outer: Budget | None = None
         self._is_reported = False
-        self._context = copy_context()  # for the span of OpenTelemetry
+        self._span = current_span()
         self._find_total()
 
     @property
@@ -225,13 +226,16 @@ class Budget:
     def report(self) -> None:
         """Report once that a bound has been reached; see `_expiry.py`."""
         bound, limit = self._reached()
-        # The outer call reports what has ended both.
-        if self._is_reported or (self.is_inner and bound in ("deadline", "caller")):
+        if self._is_reported:
             return
         self._is_reported = True
+        outer = self.outer
+        if outer is not None and self.clock() >= outer.due - SAME_MOMENT:
+            outer.report()  # what has ended both is reported by the outer call
+            return
         elapsed = self.clock() - self.started
         expiry = Expiry(bound, limit, elapsed, self.chunks, *self.describe())
-        self._context.run(report_expiry, expiry)
+        report_expiry(expiry, self._span)
 
     def _reached(self) -> tuple[Bound, float]:
         """Return the bound that was reached first, and its value."""

@@ -24,9 +24,15 @@ def jumped() -> None:
         look()
 
 
-def install(clock: Callable[[], float] | None) -> None:
-    """Measure the deadlines of new calls by another clock; None: by the machine's."""
+def install(clock: Callable[[], float]) -> Callable[[], float]:
+    """Measure the deadlines of new calls by another clock.
+
+    Returns:
+        The clock before.
+    """
     global monotonic, is_virtual
-    is_virtual = clock is not None
-    monotonic = time.monotonic if clock is None else clock
-    _jumps.clear()
+    before, monotonic = monotonic, clock
+    is_virtual = clock is not time.monotonic
+    if not is_virtual:
+        _jumps.clear()
+    return before

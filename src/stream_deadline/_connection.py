@@ -10,8 +10,10 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable
-from contextvars import Context, ContextVar, copy_context
-from typing import TYPE_CHECKING, Any
+from contextvars import Context, ContextVar, Token, copy_context
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self
+from weakref import WeakSet, ref
 
 from stream_deadline import _network
 from stream_deadline._budget import Budget
@@ -69,11 +71,17 @@ class ConnectionTracker:
         self.on_finish: Callable[[], None] = _ignore
         self.budget = budget
         self._blocking = blocking
-        self._stream: Any = None
+        # The connections of this call's requests, each with its response once that has begun. A
+        # request that fetches a token comes before the one for the answer. A response that is
+        # dropped must not live on here.
+        self._open: dict[Any, Callable[[], Any] | None] = {}
+        self._latest: Any = None
+        self._inner: WeakSet[ConnectionTracker] = WeakSet()
+        self._outer: ConnectionTracker | None = None
+        self._is_done = False
         # Over HTTP/2 other requests use the connection, so that only a stream of it may be ended.
         self._shared: Any = None
         self._stream_id: int | None = None
-        self._response: Any = None
         self._is_cut = False
         self._pause: threading.Event | None = None
 
@@ -94,13 +102,35 @@ class ConnectionTracker:
         self._is_cut = True
         if self._pause is not None:
             self._pause.set()
-        stream = self._stream
-        if stream is None or (self._response is not None and self._response.is_closed):
-            return  # a closed response has returned its connection to the pool, for other calls
-        if isinstance(stream, _network.TrackedStream):
-            stream.end_for(self.token, lambda: end_stream(stream, in_use))
-        else:
-            end_stream(stream, in_use)
+        for inner in tuple(self._inner):
+            inner.cut(in_use)
+        for stream, response in tuple(self._open.items()):
+            if _is_closed(response):
+                continue  # it has returned its connection to the pool, for other calls
+            if isinstance(stream, _network.TrackedStream):
+                stream.end_for(self.token, partial(end_stream, stream, in_use))
+            else:
+                end_stream(stream, in_use)
+
+    @classmethod
+    def begin(cls, budget: Budget, *, blocking: bool, raw: bool = False) -> Self:
+        """Track a call that begins here, which ends with the one that it is a part of."""
+        tracker, outer = cls(budget, blocking=blocking, raw=raw), current_tracker()
+        if outer is not None:
+            budget.outer = outer.budget
+            if not outer.is_over:
+                tracker._outer = outer
+                outer._inner.add(tracker)
+        return tracker
+
+    def finish(self) -> None:
+        """Note that the call is over. What it has started in the background has its own bounds."""
+        self._is_done = True
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the call is over, so that requests in its context belong to other work."""
+        return self._is_done
 
     @property
     def is_over(self) -> bool:
@@ -111,7 +141,7 @@ class ConnectionTracker:
     @property
     def can_cut(self) -> bool:
         """Whether the connection is known, and has a socket that can be shut down."""
-        stream = self._stream
+        stream = self._latest
         return stream is not None and stream.get_extra_info("socket") is not None
 
     def pause(self, length: float) -> None:
@@ -132,7 +162,7 @@ class ConnectionTracker:
         Args:
             reset: whether the connection was reset.
         """
-        stream = self._stream
+        stream = self._latest if self._latest is not None else self._shared
         if not getattr(stream, "reused", False) or stream.heard:
             return False
         if reset or stream.secure:
@@ -149,8 +179,13 @@ class ConnectionTracker:
             trace: whether nothing but httpcore's `trace` tells of its connection.
         """
         self.answered = False  # an earlier answer was to another request: a token, a redirect
-        self._stream = self._response = self._shared = self._stream_id = None
+        self._latest = self._shared = self._stream_id = None
+        self._open = {
+            stream: response for stream, response in self._open.items() if not _is_closed(response)
+        }
         self.host = request.url.netloc.decode("ascii", "replace") or None
+        if self._outer is not None:
+            self._outer.sends_to(self.host)
         if trace:
             # httpcore awaits it where httpcore is asynchronous itself.
             kind = _Trace if self._blocking else _AsyncTrace
@@ -166,14 +201,27 @@ class ConnectionTracker:
                 for phase in ("connect", "read", "write", "pool")
             }
 
+    def time_left(self, given: float | None) -> float | None:
+        """Return the time-out of a socket: `given` seconds, or the rest of the budget if less."""
+        return _shorter(self.budget.due - self.budget.clock(), given)
+
+    def sends_to(self, host: str | None) -> None:
+        """Note that a request, of this call or of a part of it, is about to leave."""
+        self.answered, self.host = False, host
+        if self._outer is not None:
+            self._outer.sends_to(host)
+
     def receiving(self, response: Any) -> None:
         """Note that a response has begun, with its headers."""
         self.answered = response.is_success
-        self._response = response
+        if self._outer is not None:
+            self._outer.answered = self.answered
         if "stream_id" in response.extensions:
             self.shares_connection(response.extensions["stream_id"])
-        if self._stream is None and self._shared is None:
+        if self._latest is None and self._shared is None:
             self.connected(response.extensions.get("network_stream"))
+        if self._latest is not None:
+            self._open[self._latest] = _weakly(response)
 
     def connected(self, stream: Any) -> None:
         """Note the stream of httpcore that the request uses; None: httpcore does not show it."""
@@ -182,7 +230,10 @@ class ConnectionTracker:
         if self._stream_id is not None:
             self._shared = stream
             return
-        self._stream = stream
+        if self._latest is not None and self._latest is not stream:
+            self._open.pop(self._latest, None)  # TLS has taken the socket over
+        self._latest = stream
+        self._open[stream] = None
         if self._is_cut:
             self.cut()
 
@@ -190,7 +241,8 @@ class ConnectionTracker:
         """Note that the request is a stream of HTTP/2."""
         self._stream_id = stream_id
         if self._shared is None:
-            self._shared, self._stream = self._stream, None
+            self._shared, self._latest = self._latest, None
+            self._open.pop(self._shared, None)
 
     async def reset_stream(self) -> None:
         """Reset the request's stream at the server, if it is HTTP/2."""
@@ -198,6 +250,18 @@ class ConnectionTracker:
         if stream is not None and stream_id is not None:
             with contextlib.suppress(Exception):  # the connection may have ended
                 await stream.write(reset_frame(stream_id))
+
+
+def _weakly(response: Any) -> Callable[[], Any]:
+    try:
+        return ref(response)
+    except TypeError:  # a stand-in that cannot be referred to weakly
+        return lambda: response
+
+
+def _is_closed(response: Callable[[], Any] | None) -> bool:
+    """Return whether a response has been closed or dropped; one that has not begun is open."""
+    return response is not None and ((there := response()) is None or there.is_closed)
 
 
 def _ignore() -> None:
@@ -214,7 +278,18 @@ def _shorter(left: float, given: float | None) -> float | None:
 
 def current_tracker() -> ConnectionTracker | None:
     """Return the tracker of the call that runs here; None: a call of other code."""
-    return _tracker.get()
+    tracker = _tracker.get()
+    return None if tracker is None or tracker.is_done else tracker
+
+
+def no_tracker() -> Token["ConnectionTracker | None"]:
+    """Let requests from here on belong to no call; the token undoes that."""
+    return _tracker.set(None)
+
+
+def restore_tracker(token: Token["ConnectionTracker | None"]) -> None:
+    """Undo `no_tracker`."""
+    _tracker.reset(token)
 
 
 # TLS takes the socket over from TCP, so that only the newer one can be shut down.

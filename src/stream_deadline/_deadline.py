@@ -16,7 +16,7 @@ from typing import Any, Literal, ParamSpec, TypeVar, cast
 from stream_deadline import _clock
 from stream_deadline._call_group import no_group
 from stream_deadline._errors import StreamDeadlineExceeded
-from stream_deadline._expiry import Expiry, report_expiry
+from stream_deadline._expiry import Expiry, current_span, report_expiry
 
 _log = logging.getLogger("stream_deadline")
 P = ParamSpec("P")
@@ -148,7 +148,9 @@ class Cancellation:
         is_ours = cancelled and self._task.uncancel() <= self._cancelling
         if is_ours and isinstance(error, asyncio.CancelledError):
             elapsed = clock_of(self._loop)() - self._started
-            report_expiry(Expiry("deadline", self._due.limit, elapsed, 0, None, None))
+            report_expiry(
+                Expiry("deadline", self._due.limit, elapsed, 0, None, None), current_span()
+            )
             raise StreamDeadlineExceeded("deadline", self._due.limit, elapsed) from error
 
 
@@ -293,12 +295,15 @@ def no_deadline() -> Iterator[None]:
     This is for work that a request starts and does not wait for. It reaches wherever context
     variables reach, and a `deadline` inside holds again.
     """
-    token = _ambient.set(())
+    from stream_deadline import _connection  # it imports this module
+
+    token, tracked = _ambient.set(()), _connection.no_tracker()
     try:
         with no_group():
             yield
     finally:
         _ambient.reset(token)
+        _connection.restore_tracker(tracked)
 
 
 @contextmanager

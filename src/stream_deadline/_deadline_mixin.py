@@ -4,12 +4,11 @@ import asyncio
 import os
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from functools import partial
-from typing import Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
-from langchain_openai.chat_models.base import BaseChatOpenAI
 from openai import DEFAULT_MAX_RETRIES
-from pydantic import ModelWrapValidatorHandler, PrivateAttr, model_validator
+from pydantic import BaseModel, ModelWrapValidatorHandler, PrivateAttr, model_validator
 
 from stream_deadline import _clock
 from stream_deadline._bounded import BoundedStream
@@ -43,6 +42,12 @@ from stream_deadline._timeouts import (
     take_bounds,
 )
 
+if TYPE_CHECKING:
+    from langchain_openai.chat_models.base import BaseChatOpenAI as _Base
+else:
+    # Not LangChain's class: the fields of that would hide those of the class that is mixed with.
+    _Base = BaseModel
+
 T = TypeVar("T")
 
 _CHUNK_TIMEOUT_VARIABLE = "LANGCHAIN_OPENAI_STREAM_CHUNK_TIMEOUT_S"
@@ -50,7 +55,7 @@ _HTTP_CLIENTS = ("http_client", "http_async_client")
 _CLIENTS = ("client", "async_client", "root_client", "root_async_client", *_HTTP_CLIENTS)
 
 
-class DeadlineMixin(BaseChatOpenAI):
+class DeadlineMixin(_Base):
     """Bound the whole call of a LangChain model on the OpenAI SDK.
 
         class BoundedAzure(DeadlineMixin, AzureChatOpenAI): ...
@@ -270,11 +275,16 @@ class DeadlineMixin(BaseChatOpenAI):
         self, bounds: Bounds, start: Callable[[], AsyncIterable[T]], accumulator: MessageAccumulator
     ) -> BoundedStream[T]:
         budget = Budget(bounds, clock_of(asyncio.get_running_loop()))
-        tracker = ConnectionTracker(budget, blocking=False, raw=self.raw_chunks)
+        tracker = ConnectionTracker.begin(budget, blocking=False, raw=self.raw_chunks)
         budget.describe = lambda: (self.model_name, tracker.host)
         retrier = Retrier(self._retries(self.root_async_client), budget, tracker)
         stream = BoundedStream(
-            retrier.stream(start), budget, accumulator, tracker.cut, tracker.context()
+            retrier.stream(start),
+            budget,
+            accumulator,
+            tracker.cut,
+            tracker.context(),
+            tracker.finish,
         )
         tracker.on_progress, tracker.on_finish = stream.note_progress, accumulator.finish
         return stream
@@ -283,11 +293,16 @@ class DeadlineMixin(BaseChatOpenAI):
         self, bounds: Bounds, start: Callable[[], Iterable[T]], accumulator: MessageAccumulator
     ) -> BoundedIterator[T]:
         budget = Budget(bounds, _clock.monotonic)
-        tracker = ConnectionTracker(budget, blocking=True, raw=self.raw_chunks)
+        tracker = ConnectionTracker.begin(budget, blocking=True, raw=self.raw_chunks)
         budget.describe = lambda: (self.model_name, tracker.host)
         retrier = Retrier(self._retries(self.root_client), budget, tracker)
         stream = BoundedIterator(
-            retrier.stream_sync(start), budget, accumulator, tracker.cut, tracker.context()
+            retrier.stream_sync(start),
+            budget,
+            accumulator,
+            tracker.cut,
+            tracker.context(),
+            tracker.finish,
         )
         tracker.on_progress, tracker.on_finish = stream.note_progress, accumulator.finish
         return stream

@@ -1,9 +1,11 @@
 """Report each call that a bound has ended to a service's operators."""
 
 import logging
+import sys
 from collections.abc import Callable
+from contextvars import Context
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, TypeVar
 
 from stream_deadline._errors import Bound
@@ -74,27 +76,40 @@ def remove_hook(hook: "Callable[[Expiry], object]") -> None:
     _hooks.remove(hook)
 
 
-def report_expiry(expiry: Expiry) -> None:
-    """Report to the log, OpenTelemetry and the hooks."""
+def report_expiry(expiry: Expiry, span: Any = None) -> None:
+    """Report to the log, OpenTelemetry and the hooks.
+
+    Args:
+        expiry: what has happened.
+        span: of OpenTelemetry, in which the call began; None: there was none.
+    """
     fields = {f"deadline_{name}": value for name, value in asdict(expiry).items()}
     _log.info("%s", expiry, extra=fields)
-    for hook in (_report_to_opentelemetry, *_hooks):
+    hooks: list[Callable[[Expiry], object]] = [partial(_report_to_opentelemetry, span), *_hooks]
+    for hook in hooks:
         try:
-            hook(expiry)
+            # The deadline that has passed must not end what a hook does to tell of it.
+            Context().run(hook, expiry)
         except Exception:  # the call gets its error all the same
             _log.exception("A hook for calls that a bound has ended has failed.")
 
 
-def _report_to_opentelemetry(expiry: Expiry) -> None:
+def current_span() -> Any:
+    """Return the span of OpenTelemetry that is current here; None: there is none."""
+    if "opentelemetry.trace" not in sys.modules:
+        return None
+    return sys.modules["opentelemetry.trace"].get_current_span()
+
+
+def _report_to_opentelemetry(span: Any, expiry: Expiry) -> None:
     counter = _opentelemetry_counter()
     if counter is None:
         return
-    from opentelemetry import trace
-
     fields = {
         f"deadline.{name}": value for name, value in asdict(expiry).items() if value is not None
     }
-    trace.get_current_span().add_event("deadline.expired", fields)
+    if span is not None:
+        span.add_event("deadline.expired", fields)
     labels = ("deadline.bound", "deadline.model", "deadline.host")
     counter.add(1, {name: fields[name] for name in labels if name in fields})
 

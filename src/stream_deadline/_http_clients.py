@@ -17,6 +17,7 @@ from stream_deadline._transport import wrap
 # `_api_client._httpx_client` (Google), `_http_client` (LlamaIndex), `provider` (pydantic-ai).
 _LEADS_THERE = re.compile("client|sdk_configuration|provider", re.IGNORECASE)
 _DEPTH = 5
+_LIBRARIES, _CLIENTS = ("httpx", "httpx2"), ("Client", "AsyncClient")
 
 
 def http_clients(thing: Any) -> list[Any]:
@@ -39,7 +40,9 @@ def http_clients(thing: Any) -> list[Any]:
 
 def is_http_client(thing: Any) -> bool:
     """Return whether it is a client of httpx or httpx2, which has transports."""
-    return hasattr(thing, "_transport") and hasattr(thing, "_mounts")
+    bases = {(each.__module__.partition(".")[0], each.__name__) for each in type(thing).__mro__}
+    is_httpxs = any((library, name) in bases for library in _LIBRARIES for name in _CLIENTS)
+    return is_httpxs and hasattr(thing, "_transport") and hasattr(thing, "_mounts")
 
 
 def _attributes(thing: Any) -> list[Any]:

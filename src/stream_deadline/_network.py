@@ -40,6 +40,8 @@ class Caller(Protocol):
 
     def connected(self, stream: Any) -> None: ...
 
+    def time_left(self, given: float | None) -> float | None: ...
+
 
 class CurrentCaller(Protocol):
     """Returns the call whose request is being written; None: a call of other code."""
@@ -238,11 +240,14 @@ class _Backend:
 
 
 class _SyncBackend(_Backend):
-    def connect_tcp(self, *args: Any, **kwargs: Any) -> _SyncStream:
+    def connect_tcp(
+        self, host: str, port: int, timeout: float | None = None, **settings: Any
+    ) -> _SyncStream:
         began = time.monotonic()
-        return _SyncStream(
-            self._inner.connect_tcp(*args, **kwargs), self._caller, time.monotonic() - began
-        )
+        if (caller := self._caller()) is not None:
+            timeout = caller.time_left(timeout)  # this may be one more try of the pool's
+        stream = self._inner.connect_tcp(host, port, timeout, **settings)
+        return _SyncStream(stream, self._caller, time.monotonic() - began)
 
     def connect_unix_socket(self, *args: Any, **kwargs: Any) -> _SyncStream:
         return _SyncStream(self._inner.connect_unix_socket(*args, **kwargs), self._caller, 0.0)

@@ -67,6 +67,7 @@ class Reader(Generic[T]):
         accumulator: Accumulator,
         interrupt: Interrupt,
         context: contextvars.Context | None,
+        ended: Callable[[], None] | None = None,
     ) -> None:
         self.budget = budget
         self.buffer: deque[T] = deque()
@@ -74,6 +75,7 @@ class Reader(Generic[T]):
         self.failure: BaseException | None = None
         self._accumulator = accumulator
         self._interrupt = interrupt
+        self._ended = ended
         self._handed_over = 0
         self._begun = False
         self._news: asyncio.Future[None] | None = None
@@ -252,6 +254,8 @@ class Reader(Generic[T]):
 
     def _finished(self, task: "asyncio.Task[None]") -> None:
         self._cancel_timers()
+        if self._ended is not None:
+            self._ended()
         if self._group is not None:
             self._group.discard(self.revoke)
         if not self.ended:

@@ -9,13 +9,15 @@ from typing import Any
 
 from stream_deadline._budget import Budget
 from stream_deadline._errors import StreamDeadlineExceeded
-from stream_deadline._pauses import SHORTEST_SHARE, longest_pause, retry_after
+from stream_deadline._pauses import longest_pause, retry_after
 
 # The errors that these SDKs let through as they are. They turn any other error of a transport into
 # a connection error, and send the request again (openai 2.54 and anthropic 2.14).
 _LET_THROUGH = (("openai", "OpenAIError"), ("anthropic", "AnthropicError"))
 # SDKs that Stainless generates count their attempts in it, from 0.
 _ATTEMPT = "x-stainless-retry-count"
+# Its user agent names the SDK: `AsyncOpenAI/Python 3.52.0`.
+_SDK = re.compile(r"(?:Async)?(?:Azure)?(OpenAI|Anthropic)/Python ")
 _STREAMS = re.compile(rb'(?<!\\)"stream"\s*:\s*true')
 
 _first_attempt: "ContextVar[tuple[str, str, Budget] | None]" = ContextVar(
@@ -25,9 +27,8 @@ _first_attempt: "ContextVar[tuple[str, str, Budget] | None]" = ContextVar(
 
 def as_sdk_error(error: StreamDeadlineExceeded) -> StreamDeadlineExceeded:
     """Return the error as one that the loaded SDKs raise unchanged."""
-    bases = tuple(
-        getattr(sys.modules[module], name) for module, name in _LET_THROUGH if module in sys.modules
-    )
+    named = (getattr(sys.modules.get(module), name, None) for module, name in _LET_THROUGH)
+    bases = tuple(each for each in named if isinstance(each, type) and issubclass(each, Exception))
     if not bases or isinstance(error, bases):
         return error
     return _error_class(bases)(
@@ -74,10 +75,31 @@ def forbid_late_retry(request: Any, response: Any, budget: Budget) -> None:
         return
     wait = retry_after(response.headers)
     if wait is None:
-        made = int(attempt) if attempt.isdecimal() else 0
-        wait = SHORTEST_SHARE * longest_pause(made)
+        wait = longest_pause(_number(attempt))
     if wait >= budget.total_at - budget.clock():
         response.headers["x-should-retry"] = "false"
+
+
+def final_error(request: Any, error: Exception, budget: Budget) -> Exception:
+    """Return the error to raise for a request that could not be sent, or whose answer broke off.
+
+    If the SDK's pause before another attempt might end after the deadline, that is the SDK's own
+    error for this, which it does not answer with another attempt. Else it is the same error.
+    """
+    attempt = request.headers.get(_ATTEMPT)
+    by = _SDK.match(request.headers.get("user-agent", ""))
+    module = sys.modules.get(by[1].lower()) if by else None
+    if attempt is None or module is None:
+        return error
+    if longest_pause(_number(attempt)) < budget.total_at - budget.clock():
+        return error
+    kind = "APITimeoutError" if "Timeout" in type(error).__name__ else "APIConnectionError"
+    final: Exception = getattr(module, kind)(request=request)
+    return final
+
+
+def _number(attempt: str) -> int:
+    return int(attempt) if attempt.isdecimal() else 0
 
 
 def model_and_host(request: Any) -> tuple[str | None, str | None]:

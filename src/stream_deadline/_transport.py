@@ -9,6 +9,7 @@ the classes of the other one.
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from functools import partial
 from types import TracebackType
 from typing import Any, Self
@@ -27,10 +28,26 @@ from stream_deadline._sdk import (
     as_sdk_error,
     asks_for_stream,
     budget_of_first_attempt,
+    final_error,
     forbid_late_retry,
     model_and_host,
     note_first_attempt,
 )
+
+_BUDGET = "stream_deadline.budget"
+# What httpx answers with another request: redirects, and challenges of an auth flow.
+_FOLLOWED = (301, 302, 303, 307, 308, 401, 407)
+
+
+@contextmanager
+def _own_extensions(request: Any) -> Iterator[None]:
+    """Give a request extensions to change while it is sent, which it loses afterwards."""
+    given = request.extensions
+    request.extensions = dict(given)
+    try:
+        yield
+    finally:
+        request.extensions = given
 
 
 class _Transport:
@@ -71,14 +88,14 @@ class _Transport:
         bounds = self._bounds
         if bounds is None:
             return None
-        budget = budget_of_first_attempt(request)
+        budget = request.extensions.pop(_BUDGET, None) or budget_of_first_attempt(request)
         if budget is None:
             if bounds.has_parts and not asks_for_stream(request):
                 bounds = Bounds(bounds.timeout)
             budget = Budget(bounds, clock)
             budget.describe = partial(model_and_host, request)
-            budget.is_inner = current_tracker() is not None
-            note_first_attempt(request, budget)
+            if budget.due < NEVER:
+                note_first_attempt(request, budget)
         if budget.due == NEVER and current_group() is None:
             return None
         return _Call(self, request, budget, blocking=blocking)
@@ -96,6 +113,14 @@ class _Transport:
     def _has_come(self, tracker: ConnectionTracker, request: Any, response: Any) -> None:
         tracker.receiving(response)
         forbid_late_retry(request, response, tracker.budget)
+
+
+def _raise_final(request: Any, error: BaseException, budget: Budget) -> None:
+    """Raise the SDK's own error if another attempt would come too late; see `final_error`."""
+    if isinstance(error, Exception):
+        final = final_error(request, error, budget)
+        if final is not error:
+            raise final from error
 
 
 def _error_of(tracker: ConnectionTracker) -> StreamDeadlineExceeded:
@@ -118,31 +143,38 @@ class _Call:
         self.budget = budget
         self.response: Any = None
         self.is_given_up = False
-        # A `ChatVllm` whose client has bounds of its own tracks the connection already.
-        self.tracker = current_tracker() or ConnectionTracker(budget, blocking=blocking)
+        self.tracker = ConnectionTracker.begin(budget, blocking=blocking)
         self._transport = transport
         self._request = request
 
     def send(self) -> Iterator[Any]:
         """Yield the response, once."""
-        self.tracker.sending(self._request, trace=self._transport._traces)
-        self.response = self._transport.inner.handle_request(self._request)
-        self.tracker.receiving(self.response)
+        with _own_extensions(self._request):
+            self.tracker.sending(self._request, trace=self._transport._traces)
+            self.response = self._transport.inner.handle_request(self._request)
+        self._has_come(self.response)
         yield self.response
+
+    def _has_come(self, response: Any) -> None:
+        self.tracker.receiving(response)
+        if response.status_code in _FOLLOWED:
+            # httpx gives a request that follows a redirect, or answers a challenge, these too.
+            self._request.extensions[_BUDGET] = self.budget
 
     async def send_async(self) -> AsyncIterator[Any]:
         """Yield the response, once."""
-        self.tracker.sending(self._request, trace=self._transport._traces)
-        try:
-            response = await self._transport.inner.handle_async_request(self._request)
-        except BaseException:
-            await self.tracker.reset_stream()
-            raise
+        with _own_extensions(self._request):
+            self.tracker.sending(self._request, trace=self._transport._traces)
+            try:
+                response = await self._transport.inner.handle_async_request(self._request)
+            except BaseException:
+                await self.tracker.reset_stream()
+                raise
         if self.is_given_up:  # it came although it had been cancelled
             await response.aclose()
             return
         self.response = response
-        self.tracker.receiving(response)
+        self._has_come(response)
         yield response
 
 
@@ -187,6 +219,7 @@ class DeadlineTransport(_Transport):
                 call.response.close()
             if isinstance(error, StreamDeadlineExceeded):
                 raise as_sdk_error(error) from error.__cause__
+            _raise_final(request, error, call.budget)
             raise
         forbid_late_retry(request, response, call.budget)
         bound_body(response, call.budget, tracker)
@@ -197,12 +230,16 @@ class DeadlineTransport(_Transport):
         tracker = current_tracker()
         if tracker is None:
             return self.inner.handle_request(request)
-        self._report(tracker, request)
         try:
-            response = self.inner.handle_request(request)
+            with _own_extensions(request):
+                self._report(tracker, request)
+                response = self.inner.handle_request(request)
+        except StreamDeadlineExceeded:
+            raise
         except Exception as error:
             if tracker.is_over:
                 raise _error_of(tracker) from error
+            _raise_final(request, error, tracker.budget)
             raise
         self._has_come(tracker, request, response)
         return response
@@ -250,6 +287,7 @@ class AsyncDeadlineTransport(_Transport):
                 await call.response.aclose()
             if isinstance(error, StreamDeadlineExceeded):
                 raise as_sdk_error(error) from error.__cause__
+            _raise_final(request, error, call.budget)
             raise
         forbid_late_retry(request, response, call.budget)
         bound_async_body(response, call.budget, tracker)
@@ -260,12 +298,16 @@ class AsyncDeadlineTransport(_Transport):
         tracker = current_tracker()
         if tracker is None:
             return await self.inner.handle_async_request(request)
-        self._report(tracker, request)
         try:
-            response = await self.inner.handle_async_request(request)
+            with _own_extensions(request):
+                self._report(tracker, request)
+                response = await self.inner.handle_async_request(request)
+        except StreamDeadlineExceeded:
+            raise
         except Exception as error:
             if tracker.is_over:
                 raise _error_of(tracker) from error
+            _raise_final(request, error, tracker.budget)
             raise
         self._has_come(tracker, request, response)
         return response

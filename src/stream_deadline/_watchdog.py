@@ -10,6 +10,7 @@ import itertools
 import logging
 import os
 import threading
+from collections.abc import Callable
 
 from stream_deadline import _clock
 from stream_deadline._budget import Budget
@@ -98,9 +99,7 @@ class Alarm:
                 logger.exception("The interrupt of a stream failed, so its connection stays open.")
         if not (self.waiting or self._alone):
             # The call may never look. A hook that blocks must not delay other alarms.
-            threading.Thread(
-                target=budget.report, name="stream-deadline expiry", daemon=True
-            ).start()
+            _in_background(budget.report)
         return None
 
     def look(self) -> None:
@@ -129,6 +128,13 @@ class Alarm:
     def _due(self) -> float:
         budget = self._budget
         return (budget.due if self.waiting else budget.total_at) + self._after
+
+
+def _in_background(report: Callable[[], None]) -> None:
+    try:
+        threading.Thread(target=report, name="stream-deadline expiry", daemon=True).start()
+    except RuntimeError:  # no thread can be started
+        logger.exception("A call that a bound has ended could not be reported.")
 
 
 class _Watchdog:

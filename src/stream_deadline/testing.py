@@ -36,8 +36,8 @@ __all__ = [
 class VirtualClock:
     """A clock of this package that a test moves. Time passes only by `advance`.
 
-    Deadlines of calls that begin under it are measured by it. Sleeps, and the time-outs of sockets,
-    are not.
+    It is the clock of the whole process. Deadlines of calls that begin under it are measured by it.
+    Sleeps, and the time-outs of sockets, are not.
     """
 
     def __init__(self) -> None:
@@ -74,11 +74,11 @@ def virtual_clock() -> Iterator[VirtualClock]:
             model.invoke("Why?")
     """
     clock = VirtualClock()
-    _clock.install(clock)
+    before = _clock.install(clock)
     try:
         yield clock
     finally:
-        _clock.install(None)
+        _clock.install(before)
 
 
 def expired_deadline() -> deadline:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
+import httpx2
 import pytest
 
 from stream_deadline._budget import Bounds, Budget
@@ -53,6 +54,7 @@ def tracker(timeout: float | None = 45, *, blocking: bool = True) -> ConnectionT
 
 def a_request() -> Any:
     return SimpleNamespace(
+        url=httpx2.URL("http://server:8000/v1"),
         extensions={"timeout": {"connect": 5.0, "read": 100.0, "write": None, "pool": None}}
     )
 

@@ -16,7 +16,7 @@ from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import ConfigurableField, Runnable
 
 from stream_deadline import ChatVllm
-from stream_deadline import _chat_vllm as chat_vllm
+from stream_deadline import _deadline_mixin as deadline_mixin
 from stream_deadline._budget import Bounds
 
 NAMES = ("timeout", "stream_timeout", "first_chunk_timeout", "idle_timeout")
@@ -178,7 +178,7 @@ def observe(
 
     chain = PROMPT | thing
     with monkeypatch.context() as patch:
-        patch.setattr(chat_vllm, "Budget", budget)
+        patch.setattr(deadline_mixin, "Budget", budget)
         with pytest.raises(Observed) as caught:
             ask(chain, call, {"question": "Why?"})
     return caught.value.bounds
