@@ -63,7 +63,7 @@ class _Body:
         # ended here.
         if hasattr(self, "_alarm") and not self._is_over:
             self._give_up()
-            self._tracker.cut()
+            self._tracker.end_dropped()
 
     def _interrupt(self, in_use: bool) -> None:
         self._tracker.cut(in_use)
@@ -164,7 +164,7 @@ class _AsyncBody(_Body):
     def _interrupt(self, in_use: bool) -> None:
         self._tracker.cut()  # only the event loop's own thread may close its streams
         if not in_use and not self._loop.is_closed():
-            # A server whose data nothing has read is told only by a connection that is closed.
+            # A server whose data nothing has read notices only that the connection is closed.
             self._loop.call_soon_threadsafe(self._close_soon)
 
     def _close_soon(self) -> None:

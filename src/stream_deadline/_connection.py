@@ -105,16 +105,24 @@ class ConnectionTracker:
         for inner in tuple(self._inner):
             inner.cut(in_use)
         for stream, response in tuple(self._open.items()):
-            if _is_closed(response):
-                continue  # it has returned its connection to the pool, for other calls
-            if isinstance(stream, _network.TrackedStream):
-                stream.end_for(self.token, partial(end_stream, stream, in_use))
-            else:
-                end_stream(stream, in_use)
+            if not _is_closed(response):  # then the pool has the connection, for other calls
+                self._end(stream, in_use)
+
+    def end_dropped(self) -> None:
+        """End the connections of responses that were dropped and not closed."""
+        for stream, response in tuple(self._open.items()):
+            if response is not None and response() is None:
+                self._end(stream, in_use=True)
+
+    def _end(self, stream: Any, in_use: bool) -> None:
+        if isinstance(stream, _network.TrackedStream):
+            stream.end_for(self.token, partial(end_stream, stream, in_use))
+        else:
+            end_stream(stream, in_use)
 
     @classmethod
     def begin(cls, budget: Budget, *, blocking: bool, raw: bool = False) -> Self:
-        """Track a call that begins here, which ends with the one that it is a part of."""
+        """Track a call that begins here, and ends with the call around it."""
         tracker, outer = cls(budget, blocking=blocking, raw=raw), current_tracker()
         if outer is not None:
             budget.outer = outer.budget
@@ -124,7 +132,7 @@ class ConnectionTracker:
         return tracker
 
     def finish(self) -> None:
-        """Note that the call is over. What it has started in the background has its own bounds."""
+        """Note that the call is over, so that background work is not part of it."""
         self._is_done = True
 
     @property
@@ -202,11 +210,11 @@ class ConnectionTracker:
             }
 
     def time_left(self, given: float | None) -> float | None:
-        """Return the time-out of a socket: `given` seconds, or the rest of the budget if less."""
+        """Return a socket's time-out: `given` seconds, or what is left if less."""
         return _shorter(self.budget.due - self.budget.clock(), given)
 
     def sends_to(self, host: str | None) -> None:
-        """Note that a request, of this call or of a part of it, is about to leave."""
+        """Note that a request of this call, or inside it, is about to leave."""
         self.answered, self.host = False, host
         if self._outer is not None:
             self._outer.sends_to(host)
@@ -260,7 +268,7 @@ def _weakly(response: Any) -> Callable[[], Any]:
 
 
 def _is_closed(response: Callable[[], Any] | None) -> bool:
-    """Return whether a response has been closed or dropped; one that has not begun is open."""
+    """Return whether a response that has begun has been closed or dropped."""
     return response is not None and ((there := response()) is None or there.is_closed)
 
 

@@ -81,10 +81,10 @@ def forbid_late_retry(request: Any, response: Any, budget: Budget) -> None:
 
 
 def final_error(request: Any, error: Exception, budget: Budget) -> Exception:
-    """Return the error to raise for a request that could not be sent, or whose answer broke off.
+    """Return the error to raise for a request that got no response.
 
-    If the SDK's pause before another attempt might end after the deadline, that is the SDK's own
-    error for this, which it does not answer with another attempt. Else it is the same error.
+    If the SDK's pause before another attempt might end after the deadline, that is an error of the
+    SDK's, which it does not answer with another attempt. Else it is the same error.
     """
     attempt = request.headers.get(_ATTEMPT)
     by = _SDK.match(request.headers.get("user-agent", ""))
@@ -93,8 +93,12 @@ def final_error(request: Any, error: Exception, budget: Budget) -> Exception:
         return error
     if longest_pause(_number(attempt)) < budget.total_at - budget.clock():
         return error
-    kind = "APITimeoutError" if "Timeout" in type(error).__name__ else "APIConnectionError"
-    final: Exception = getattr(module, kind)(request=request)
+    if module.__name__ == "anthropic":  # it sends the request again after its own error
+        kind = type(type(error).__name__, (type(error), module.AnthropicError), {})
+        mixed: Exception = kind(str(error), request=request)
+        return mixed
+    name = "APITimeoutError" if "Timeout" in type(error).__name__ else "APIConnectionError"
+    final: Exception = getattr(module, name)(request=request)
     return final
 
 

@@ -163,7 +163,7 @@ class _Watchdog:
     def remove(self, alarm: Alarm) -> None:
         with self._changed:
             self._alarms.discard(alarm)
-            if len(self._queue) > 64 and len(self._queue) > 2 * len(self._alarms):
+            if len(self._queue) > 16 and len(self._queue) > 2 * len(self._alarms):
                 # A cancelled alarm would stay in the queue, with all it refers to, until its time.
                 self._queue = [each for each in self._queue if each[2] in self._alarms]
                 heapq.heapify(self._queue)

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from functools import cached_property
 from types import SimpleNamespace
 from typing import Any, cast
+from unittest.mock import MagicMock
 
 import httpx
 import httpx2
@@ -23,10 +24,13 @@ from fake_vllm.engine.ledger import Entry
 from fake_vllm.testing import FakeVllm
 from stream_deadline import (
     ChatVllm,
+    Expiry,
     StreamDeadlineExceeded,
     bounded_client,
     bounded_transport,
     deadline,
+    on_expired,
+    remove_hook,
 )
 from stream_deadline._body import _AsyncBody, bound_body, says_something
 from stream_deadline._budget import Bounds, Budget
@@ -507,6 +511,102 @@ class TestTheBody:
         assert seen == [b"in time"]
 
 
+class TestMoreThanOneRequest:
+    """Redirects, retries and requests that are sent again."""
+
+    @pytest.mark.parametrize("family", FAMILIES)
+    def test_the_hops_of_a_redirect_share_one_budget(self, family: str) -> None:
+        library, hops = FAMILIES[family], []
+
+        def answer(request: Any) -> Any:
+            hops.append(request.url.path)
+            time.sleep(0.2)
+            return library.Response(302, headers={"location": f"/{len(hops)}"})
+
+        http = bounded_client(
+            library.Client(transport=library.MockTransport(answer), follow_redirects=True), 0.5
+        )
+        with pytest.raises(StreamDeadlineExceeded):
+            http.get("http://x/")
+        assert len(hops) <= 3
+
+    def test_a_request_that_is_sent_again_has_a_whole_budget(self, server: FakeVllm) -> None:
+        http = bounded_client(httpx2.Client(trust_env=False), timeout=0.4)
+        request = http.build_request(
+            "POST", f"{server.base_url}/chat/completions", json=body(server, True)
+        )
+        given = dict(request.extensions)
+        for _ in range(2):
+            started = time.monotonic()
+            with pytest.raises(StreamDeadlineExceeded):
+                http.send(request)
+            assert time.monotonic() - started >= 0.35
+            assert request.extensions == given
+
+    @pytest.mark.parametrize("limit", [0.4, 1.5])
+    @pytest.mark.parametrize("kind", ["openai", "anthropic"])
+    def test_after_a_refused_connection_no_pause_outlives_the_budget(
+        self, kind: str, limit: float
+    ) -> None:
+        import anthropic  # three seconds in each process of the tests
+
+        url = "http://127.0.0.1:9"  # where nothing listens
+        make: Any = openai.OpenAI if kind == "openai" else anthropic.Anthropic
+        client = bounded_client(make(api_key="none", base_url=url, max_retries=9), limit)
+        started = time.monotonic()
+        with pytest.raises((openai.APIConnectionError, anthropic.AnthropicError)):
+            client.get("/models", cast_to=httpx2.Response)
+        assert time.monotonic() - started < limit + 0.3
+
+
+class TestWhatIsThereAlready:
+    """Answers that need no connection any more, and those that are dropped."""
+
+    def test_an_answer_of_a_mock_is_not_reported_later(self) -> None:
+        reported: list[Expiry] = []
+        on_expired(reported.append)
+        try:
+            transport = httpx2.MockTransport(lambda _: httpx2.Response(200, text="whole"))
+            http = bounded_client(httpx2.Client(transport=transport), timeout=0.2)
+            assert http.get("http://x/").text == "whole"
+            time.sleep(0.5)
+        finally:
+            remove_hook(reported.append)
+        assert reported == []
+
+    def test_a_suspended_task_frees_a_server_that_is_fast(self) -> None:
+        """Its data fills every buffer, so that only a closed connection stops it."""
+
+        async def play(server: FakeVllm) -> None:
+            http = bounded_client(httpx2.AsyncClient(trust_env=False), timeout=0.5)
+            url, name = f"{server.base_url}/chat/completions", uuid.uuid4().hex
+            async with http.stream(
+                "POST", url, json=body(server, True), headers=headers(name, "endless")
+            ) as answer:
+                await anext(answer.aiter_bytes())
+                await asyncio.to_thread(freed, server, name)
+
+        with FakeVllm("endless", gap=0) as server:
+            asyncio.run(play(server))
+
+    def test_an_answer_that_is_dropped_frees_the_server_before_the_deadline(
+        self, server: FakeVllm
+    ) -> None:
+        name = uuid.uuid4().hex
+        http = bounded_client(httpx2.Client(trust_env=False), timeout=60)
+        request = http.build_request(
+            "POST",
+            f"{server.base_url}/chat/completions",
+            json=body(server, True),
+            headers=headers(name, "endless"),
+        )
+        answer = http.send(request, stream=True)
+        next(answer.iter_bytes())
+        del answer
+        gc.collect()
+        assert freed(server, name).slot_freed is not None
+
+
 class TestCallsWithBoundsOfTheirOwn:
     """A transport without bounds serves the call of a model, which has them."""
 
@@ -720,6 +820,9 @@ class TestFindingHttpClients:
 
     def test_one_under_another_name_is_left_alone(self) -> None:
         assert http_clients(SimpleNamespace(tracer=httpx.Client())) == []
+
+    def test_a_mock_is_no_client(self) -> None:
+        assert http_clients(SimpleNamespace(client=MagicMock())) == []
 
     def test_things_that_refer_to_each_other_come_to_an_end(self) -> None:
         one = SimpleNamespace(client=SimpleNamespace())

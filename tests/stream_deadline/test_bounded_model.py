@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import httpx2
 import openai
 import pytest
 from langchain_core.language_models import BaseChatModel, GenericFakeChatModel
@@ -262,6 +263,18 @@ class TestCopies:
             made(model).invoke("Why?")
         assert caught.value.limit == 0.4
 
+    def test_a_copy_with_another_client_is_bounded_on_that(self, server: FakeVllm) -> None:
+        name = uuid.uuid4().hex
+        model = bounded_model(chat_openai(server, "finite:tokens=2", uuid.uuid4().hex), 0.5)
+        model.invoke("Why?")
+        other = chat_openai(server, "endless", name)
+        fields = {"client": other.client, "root_client": other.root_client}
+        started = time.monotonic()
+        with pytest.raises(StreamDeadlineExceeded):
+            model.model_copy(update=fields).invoke("Why?")
+        assert time.monotonic() - started < 0.5 + LATEST
+        server.wait_for(lambda entry: name in entry.id and entry.slot_freed is not None, LATEST)
+
     def test_the_newest_bounds_hold(self, model: ChatOpenAI) -> None:
         newer = bounded_model(model, timeout=0.2)
         assert type(newer).__mro__[2] is ChatOpenAI
@@ -349,6 +362,16 @@ class TestModelsWithoutHttpx:
         finally:
             remove_hook(reported.append)
         assert len(reported) == 1
+
+    def test_only_a_synchronous_client_counts_for_a_synchronous_call(self) -> None:
+        class Mixed(Canned):
+            async_client: Any = None
+
+        model = bounded_model(Mixed(seconds=8.0, async_client=httpx2.AsyncClient()), timeout=0.4)
+        started = time.monotonic()
+        with pytest.raises(StreamDeadlineExceeded):
+            model.invoke("Why?")
+        assert time.monotonic() - started < 4.0
 
     def test_an_error_of_the_model_stays_what_it_is(self) -> None:
         class Broken(Canned):

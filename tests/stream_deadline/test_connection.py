@@ -55,7 +55,7 @@ def tracker(timeout: float | None = 45, *, blocking: bool = True) -> ConnectionT
 def a_request() -> Any:
     return SimpleNamespace(
         url=httpx2.URL("http://server:8000/v1"),
-        extensions={"timeout": {"connect": 5.0, "read": 100.0, "write": None, "pool": None}}
+        extensions={"timeout": {"connect": 5.0, "read": 100.0, "write": None, "pool": None}},
     )
 
 
