@@ -86,7 +86,7 @@ packages: $(READY) ## build the three distributions into dist/, and try each alo
 servers: $(READY) ## does cutting the client free the server? vLLM, transformers, llama.cpp, proxies (6 GB, half an hour the first time); ONLY=vllm
 	@$(BIN)/stream-lab servers $(if $(ONLY),--only "$$ONLY")
 
-frameworks: $(READY) ## who stops a babbling model: 25 SDKs and frameworks, each in its own environment; ONLY=openai-sdk,langgraph
+frameworks: $(READY) ## who stops a babbling model: 28 SDKs and frameworks, each in its own environment; ONLY=openai-sdk,langgraph
 	@$(BIN)/stream-lab frameworks $(if $(ONLY),--only "$$ONLY",--record .)
 
 lint: $(READY)

@@ -64,7 +64,8 @@ def bounded_model(
 
     Raises:
         TypeError: it is not a chat model.
-        ValueError: a bound is not a positive number of seconds, or a part is longer than the whole.
+        ValueError: a bound is not a positive number of seconds, or a part is longer than the whole;
+            in the first call: the model's HTTP client speaks HTTP/2.
     """
     bounds = Bounds(timeout, first_chunk_timeout, idle_timeout)
     return cast(M, _bound(model, bounds))
