@@ -304,11 +304,13 @@ def test_crlf_ends_lines_as_windows_does(server: FakeVllm) -> None:
 class TestSplit:
     def test_each_byte_may_be_a_packet(self, server: FakeVllm) -> None:
         most = []
-        for _ in range(3):  # a reader that the machine holds up gets several at once
+        for _ in range(10):  # a reader that the machine holds up gets several at once
             with ask(server, "split+finite:tokens=0") as connection:
                 came = [data for _, data in arrivals(connection, until=END)]
             assert len(came) > 100
             most.append(max(map(len, came[1:])))
+            if most[-1] < 8:
+                break
         assert min(most) < 8
 
     def test_a_packet_may_end_inside_a_character(self, server: FakeVllm) -> None:

@@ -18,11 +18,12 @@ LOCK = ROOT / "requirements" / ("seed.txt" if sys.prefix.endswith("-seed") else 
 PLANTED = """
 
 def _planted(cls: type, **_: object) -> None:
-    # Streams no longer go through the hook that a subclass defines.
-    if not cls.__module__.startswith("langchain"):
-        for name in ("_astream", "_stream"):
-            if name in cls.__dict__:
-                delattr(cls, name)
+    # Streams no longer go through the hook that a subclass, or a class mixed into it, defines.
+    for each in cls.__mro__:
+        if not each.__module__.startswith(("langchain", "pydantic", "builtins", "typing", "abc")):
+            for name in ("_astream", "_stream"):
+                if name in each.__dict__:
+                    delattr(each, name)
 
 
 BaseChatOpenAI.__pydantic_init_subclass__ = classmethod(_planted)
