@@ -215,7 +215,7 @@ def test_a_model_that_stops_by_itself_shows_nothing_and_the_error_says_what_to_d
         "finite", gap=0.01, max_model_len=80
     ) as fake:  # its context is full before the deadline
         done = CliRunner().invoke(
-            app, ["evidence", "--base-url", fake.base_url, "--timeout", "1", "--out", str(tmp_path)]
+            app, ["evidence", "--base-url", fake.base_url, "--timeout", "4", "--out", str(tmp_path)]
         )
     assert done.exit_code == 2
     assert done.output.count("the model stopped by itself") == 8, "of the stream, and of the server"
