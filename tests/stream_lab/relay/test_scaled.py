@@ -1,5 +1,6 @@
 """Causes that cut a stream when a service is scaled, with real gunicorn and Chromium."""
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -375,6 +376,7 @@ def web(model: ChatOpenAI, asked: list[str]) -> FastAPI:
                 number += 1
                 yield {"event": "token", "data": "x", "id": str(number), "retry": 200}
                 if cut and number == 2:
+                    await asyncio.sleep(0.2)  # an id that the browser has not read is not sent back
                     raise RuntimeError
             yield {"event": "done", "data": "[DONE]"}
 
