@@ -94,9 +94,8 @@ class _Body:
         """Return what to raise for an end or an error of the source."""
         is_whole = isinstance(end, (StopIteration, StopAsyncIteration))
         ran_out = not is_whole and self._budget.clock() >= self._budget.due
-        if (
-            ran_out or self._alarm.fired()
-        ):  # at the deadline, our own interrupt may look like an end
+        # At the deadline our own interrupt may look like an end.
+        if ran_out or self._alarm.fired():
             error = self._expired()
             error.__cause__ = None if is_whole else end
             return error

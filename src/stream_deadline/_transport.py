@@ -100,23 +100,36 @@ class _Transport:
             return None
         return _Call(self, request, budget, blocking=blocking)
 
-    def _report(self, tracker: ConnectionTracker, request: Any) -> None:
-        """Tell a call that its request is about to leave.
+    @contextmanager
+    def _reporting(self, tracker: ConnectionTracker, request: Any) -> Iterator[None]:
+        """Send a request in a `with` block, for a call with its own bounds.
 
         Raises:
             StreamDeadlineExceeded: the call is over. The SDK would try again after another error.
         """
         if tracker.is_over:
             raise _error_of(tracker)
-        tracker.sending(request, trace=self._traces)
+        try:
+            with _own_extensions(request):
+                tracker.sending(request, trace=self._traces)
+                yield
+        except StreamDeadlineExceeded:
+            raise
+        except Exception as error:
+            if tracker.is_over:
+                raise _error_of(tracker) from error
+            _raise_for_sdk(request, error, tracker.budget)
+            raise
 
     def _has_come(self, tracker: ConnectionTracker, request: Any, response: Any) -> None:
         tracker.receiving(response)
         forbid_late_retry(request, response, tracker.budget)
 
 
-def _raise_final(request: Any, error: BaseException, budget: Budget) -> None:
-    """Raise the SDK's own error if another attempt would come too late; see `final_error`."""
+def _raise_for_sdk(request: Any, error: BaseException, budget: Budget) -> None:
+    """Raise what keeps the SDK from an attempt that would come too late."""
+    if isinstance(error, StreamDeadlineExceeded):
+        raise as_sdk_error(error) from error.__cause__
     if isinstance(error, Exception):
         final = final_error(request, error, budget)
         if final is not error:
@@ -152,10 +165,10 @@ class _Call:
         with _own_extensions(self._request):
             self.tracker.sending(self._request, trace=self._transport._traces)
             self.response = self._transport.inner.handle_request(self._request)
-        self._has_come(self.response)
+        self._note(self.response)
         yield self.response
 
-    def _has_come(self, response: Any) -> None:
+    def _note(self, response: Any) -> None:
         self.tracker.receiving(response)
         if response.status_code in _FOLLOWED:
             # httpx gives a request that follows a redirect, or answers a challenge, these too.
@@ -174,7 +187,7 @@ class _Call:
             await response.aclose()
             return
         self.response = response
-        self._has_come(response)
+        self._note(response)
         yield response
 
 
@@ -217,9 +230,7 @@ class DeadlineTransport(_Transport):
         except BaseException as error:
             if call.response is not None:
                 call.response.close()
-            if isinstance(error, StreamDeadlineExceeded):
-                raise as_sdk_error(error) from error.__cause__
-            _raise_final(request, error, call.budget)
+            _raise_for_sdk(request, error, call.budget)
             raise
         forbid_late_retry(request, response, call.budget)
         bound_body(response, call.budget, tracker)
@@ -230,17 +241,8 @@ class DeadlineTransport(_Transport):
         tracker = current_tracker()
         if tracker is None:
             return self.inner.handle_request(request)
-        try:
-            with _own_extensions(request):
-                self._report(tracker, request)
-                response = self.inner.handle_request(request)
-        except StreamDeadlineExceeded:
-            raise
-        except Exception as error:
-            if tracker.is_over:
-                raise _error_of(tracker) from error
-            _raise_final(request, error, tracker.budget)
-            raise
+        with self._reporting(tracker, request):
+            response = self.inner.handle_request(request)
         self._has_come(tracker, request, response)
         return response
 
@@ -285,9 +287,7 @@ class AsyncDeadlineTransport(_Transport):
             call.is_given_up = True
             if call.response is not None:
                 await call.response.aclose()
-            if isinstance(error, StreamDeadlineExceeded):
-                raise as_sdk_error(error) from error.__cause__
-            _raise_final(request, error, call.budget)
+            _raise_for_sdk(request, error, call.budget)
             raise
         forbid_late_retry(request, response, call.budget)
         bound_async_body(response, call.budget, tracker)
@@ -298,17 +298,8 @@ class AsyncDeadlineTransport(_Transport):
         tracker = current_tracker()
         if tracker is None:
             return await self.inner.handle_async_request(request)
-        try:
-            with _own_extensions(request):
-                self._report(tracker, request)
-                response = await self.inner.handle_async_request(request)
-        except StreamDeadlineExceeded:
-            raise
-        except Exception as error:
-            if tracker.is_over:
-                raise _error_of(tracker) from error
-            _raise_final(request, error, tracker.budget)
-            raise
+        with self._reporting(tracker, request):
+            response = await self.inner.handle_async_request(request)
         self._has_come(tracker, request, response)
         return response
 
