@@ -184,10 +184,7 @@ def _lazily(start: Callable[[], Iterable[T]]) -> Iterator[T]:
 
 
 def _iterate(model: Any, bounds: Bounds, start: Callable[[], Iterable[T]]) -> BoundedIterator[T]:
-    budget = Budget(bounds, _clock.monotonic)
-    tracker = ConnectionTracker.begin(budget, blocking=True)
-    budget.describe = lambda: (_name_of(model), tracker.host)
-    context = _context(model, tracker)
+    budget, tracker, context = _begin(model, bounds, _clock.monotonic, blocking=True)
     if _reports(model) or _clock.is_virtual:  # a thread would run ahead of its consumer
         source: Any = _lazily(start)
         interrupt: Any = tracker.cut
@@ -205,19 +202,23 @@ def _iterate(model: Any, bounds: Bounds, start: Callable[[], Iterable[T]]) -> Bo
 def _iterate_async(
     model: Any, bounds: Bounds, start: Callable[[], AsyncIterable[T]]
 ) -> BoundedStream[T]:
-    budget = Budget(bounds, clock_of(asyncio.get_running_loop()))
-    tracker = ConnectionTracker.begin(budget, blocking=False)
-    budget.describe = lambda: (_name_of(model), tracker.host)
-    context = _context(model, tracker)
+    clock = clock_of(asyncio.get_running_loop())
+    budget, tracker, context = _begin(model, bounds, clock, blocking=False)
     _reports(model)
     accumulator = MessageAccumulator()
     return BoundedStream(start(), budget, accumulator, tracker.cut, context, tracker.finish)
 
 
-def _context(model: Any, tracker: ConnectionTracker) -> contextvars.Context:
+def _begin(
+    model: Any, bounds: Bounds, clock: Callable[[], float], *, blocking: bool
+) -> tuple[Budget, ConnectionTracker, contextvars.Context]:
+    """Begin a call: its budget, the tracker of its connections, and its source's context."""
+    budget = Budget(bounds, clock)
+    budget.name_model = partial(_name_of, model)
+    tracker = ConnectionTracker.begin(budget, blocking=blocking)
     context = tracker.context()
     context.run(_calling.set, model)
-    return context
+    return budget, tracker, context
 
 
 def _reports(model: Any) -> bool:

@@ -94,7 +94,8 @@ class Budget:
         total_at: when the call ends for good.
         due: when the next bound is reached, if nothing more is heard.
         chunks: how many have been handed over, as far as the call counts them here.
-        describe: gives the names of the model and of the host; None: not known.
+        name_model: gives the name of the model, for the report; None: not known.
+        host: that the latest request was for; None: there was none.
         outer: the budget of the call that this one is a part of; None: it is a part of none.
     """
 
@@ -110,8 +111,9 @@ class Budget:
         "_total",
         "chunks",
         "clock",
-        "describe",
         "due",
+        "host",
+        "name_model",
         "outer",
         "started",
         "total_at",
@@ -140,7 +142,8 @@ class Budget:
         self._idle_at = NEVER
         self._forgiven = False
         self.chunks = 0
-        self.describe: Callable[[], tuple[str | None, str | None]] = _unknown
+        self.name_model: Callable[[], str | None] = _unknown
+        self.host: str | None = None
         self.outer: Budget | None = None
         self._is_reported = False
         self._span = current_span()
@@ -234,7 +237,7 @@ class Budget:
             outer.report()  # what has ended both is reported by the outer call
             return
         elapsed = self.clock() - self.started
-        expiry = Expiry(bound, limit, elapsed, self.chunks, *self.describe())
+        expiry = Expiry(bound, limit, elapsed, self.chunks, self.name_model(), self.host)
         report_expiry(expiry, self._span)
 
     def _reached(self) -> tuple[Bound, float]:
@@ -266,6 +269,5 @@ class Budget:
         self.due = idle if idle < due else due  # `min` takes three times as long
 
 
-def _unknown() -> tuple[None, None]:
-    """Describe a call of which neither the model nor the host is known."""
-    return None, None
+def _unknown() -> None:
+    """Name no model."""

@@ -45,7 +45,6 @@ class ConnectionTracker:
         budget: of the call.
         answered: whether a good response to the last request has begun. From then on, another
             attempt would be another generation.
-        host: that the last request was for; None: there was none.
         token: identifies the call where a reference to the call must not be kept.
         raw: whether the call takes chunks as the server sent them (`_raw_chunks.py`).
         pattern: the chunk that text chunks are copied from (`_text_chunks.py`); None: there is none
@@ -63,7 +62,6 @@ class ConnectionTracker:
             raw: see the attribute.
         """
         self.raw = raw
-        self.host: str | None = None
         self.pattern: Pattern | None = None
         self.answered = False
         self.token = object()
@@ -186,14 +184,11 @@ class ConnectionTracker:
             request: of httpx.
             trace: whether nothing but httpcore's `trace` tells of its connection.
         """
-        self.answered = False  # an earlier answer was to another request: a token, a redirect
         self._latest = self._shared = self._stream_id = None
         self._open = {
             stream: response for stream, response in self._open.items() if not _is_closed(response)
         }
-        self.host = request.url.netloc.decode("ascii", "replace") or None
-        if self._outer is not None:
-            self._outer.sends_to(self.host)
+        self._note_sending(host_of(request))
         if trace:
             # httpcore awaits it where httpcore is asynchronous itself.
             kind = _Trace if self._blocking else _AsyncTrace
@@ -213,11 +208,12 @@ class ConnectionTracker:
         """Return a socket's time-out: `given` seconds, or what is left if less."""
         return _shorter(self.budget.due - self.budget.clock(), given)
 
-    def sends_to(self, host: str | None) -> None:
+    def _note_sending(self, host: str | None) -> None:
         """Note that a request of this call, or inside it, is about to leave."""
-        self.answered, self.host = False, host
+        self.answered = False  # an earlier answer was to another request: a token, a redirect
+        self.budget.host = host
         if self._outer is not None:
-            self._outer.sends_to(host)
+            self._outer._note_sending(host)
 
     def receiving(self, response: Any) -> None:
         """Note that a response has begun, with its headers."""
@@ -270,6 +266,11 @@ def _weakly(response: Any) -> Callable[[], Any]:
 def _is_closed(response: Callable[[], Any] | None) -> bool:
     """Return whether a response that has begun has been closed or dropped."""
     return response is not None and ((there := response()) is None or there.is_closed)
+
+
+def host_of(request: Any) -> str | None:
+    """Return the host of a request, with its port if that is unusual."""
+    return request.url.netloc.decode("ascii", "replace") or None
 
 
 def _ignore() -> None:

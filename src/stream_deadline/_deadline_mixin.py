@@ -271,12 +271,19 @@ class DeadlineMixin(_Base):
             return kwargs  # the user's own client has one
         return {**kwargs, "timeout": socket_timeout(self.request_timeout)}
 
+    def _begin(
+        self, bounds: Bounds, clock: Callable[[], float], *, blocking: bool
+    ) -> tuple[Budget, ConnectionTracker]:
+        """Begin a call: its budget, and the tracker of its connections."""
+        budget = Budget(bounds, clock)
+        budget.name_model = lambda: self.model_name
+        return budget, ConnectionTracker.begin(budget, blocking=blocking, raw=self.raw_chunks)
+
     def _bounded(
         self, bounds: Bounds, start: Callable[[], AsyncIterable[T]], accumulator: MessageAccumulator
     ) -> BoundedStream[T]:
-        budget = Budget(bounds, clock_of(asyncio.get_running_loop()))
-        tracker = ConnectionTracker.begin(budget, blocking=False, raw=self.raw_chunks)
-        budget.describe = lambda: (self.model_name, tracker.host)
+        clock = clock_of(asyncio.get_running_loop())
+        budget, tracker = self._begin(bounds, clock, blocking=False)
         retrier = Retrier(self._retries(self.root_async_client), budget, tracker)
         stream = BoundedStream(
             retrier.stream(start),
@@ -292,9 +299,7 @@ class DeadlineMixin(_Base):
     def _bounded_sync(
         self, bounds: Bounds, start: Callable[[], Iterable[T]], accumulator: MessageAccumulator
     ) -> BoundedIterator[T]:
-        budget = Budget(bounds, _clock.monotonic)
-        tracker = ConnectionTracker.begin(budget, blocking=True, raw=self.raw_chunks)
-        budget.describe = lambda: (self.model_name, tracker.host)
+        budget, tracker = self._begin(bounds, _clock.monotonic, blocking=True)
         retrier = Retrier(self._retries(self.root_client), budget, tracker)
         stream = BoundedIterator(
             retrier.stream_sync(start),

@@ -106,14 +106,13 @@ def _number(attempt: str) -> int:
     return int(attempt) if attempt.isdecimal() else 0
 
 
-def model_and_host(request: Any) -> tuple[str | None, str | None]:
-    """Return the model that a request names, and the host that it is for."""
-    host = request.url.netloc.decode("ascii", "replace")
+def model_of(request: Any) -> str | None:
+    """Return the model that a request names; None: it names none."""
     try:
         model = json.loads(request.content).get("model")
     except Exception:  # a body that is itself streamed, or no JSON
         model = None
-    return model if isinstance(model, str) else None, host or None
+    return model if isinstance(model, str) else None
 
 
 def asks_for_stream(request: Any) -> bool:

@@ -21,7 +21,7 @@ from stream_deadline._bounded import BoundedStream
 from stream_deadline._bounded_sync import BoundedIterator
 from stream_deadline._budget import Bounds, Budget
 from stream_deadline._call_group import current_group
-from stream_deadline._connection import ConnectionTracker, current_tracker
+from stream_deadline._connection import ConnectionTracker, current_tracker, host_of
 from stream_deadline._deadline import NEVER, clock_of
 from stream_deadline._errors import StreamDeadlineExceeded
 from stream_deadline._sdk import (
@@ -30,7 +30,7 @@ from stream_deadline._sdk import (
     budget_of_first_attempt,
     final_error,
     forbid_late_retry,
-    model_and_host,
+    model_of,
     note_first_attempt,
 )
 
@@ -93,7 +93,7 @@ class _Transport:
             if bounds.has_parts and not asks_for_stream(request):
                 bounds = Bounds(bounds.timeout)
             budget = Budget(bounds, clock)
-            budget.describe = partial(model_and_host, request)
+            budget.name_model, budget.host = partial(model_of, request), host_of(request)
             if budget.due < NEVER:
                 note_first_attempt(request, budget)
         if budget.due == NEVER and current_group() is None:
