@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from fake_vllm.testing import FakeVllm
+from stream_deadline import Expiry, on_expired, remove_hook
 from stream_lab.http.certificates import one_certificate
 
 
@@ -12,3 +14,25 @@ def _quick_to_make_clients() -> Iterator[None]:
     """Let clients load one certificate, since all of them take 50 ms."""
     with one_certificate():
         yield
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[FakeVllm]:
+    """An endless fake with tools, for many callers at once."""
+    with FakeVllm(
+        "endless",
+        gap=0.02,
+        max_num_seqs=1000,
+        enable_auto_tool_choice=True,
+        tool_call_parser="hermes",
+    ) as server:
+        yield server
+
+
+@pytest.fixture
+def reported() -> Iterator[list[Expiry]]:
+    """What is reported of calls that a bound has ended during a test."""
+    expiries: list[Expiry] = []
+    hook = on_expired(expiries.append)
+    yield expiries
+    remove_hook(hook)

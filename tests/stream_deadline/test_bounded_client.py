@@ -29,8 +29,6 @@ from stream_deadline import (
     bounded_client,
     bounded_transport,
     deadline,
-    on_expired,
-    remove_hook,
 )
 from stream_deadline._body import _AsyncBody, bound_body, says_something
 from stream_deadline._budget import Bounds, Budget
@@ -57,12 +55,6 @@ FAMILIES: dict[str, Any] = {"httpx": httpx, "httpx2": httpx2}
 
 Ask = Callable[[str, bool], None]
 AskAsync = Callable[[str, bool], Awaitable[None]]
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[FakeVllm]:
-    with FakeVllm("endless", gap=0.02, max_num_seqs=1000) as server:
-        yield server
 
 
 def headers(name: str, scenario: str) -> dict[str, str]:
@@ -562,16 +554,11 @@ class TestMoreThanOneRequest:
 class TestWhatIsThereAlready:
     """Answers that need no connection any more, and those that are dropped."""
 
-    def test_an_answer_of_a_mock_is_not_reported_later(self) -> None:
-        reported: list[Expiry] = []
-        on_expired(reported.append)
-        try:
-            transport = httpx2.MockTransport(lambda _: httpx2.Response(200, text="whole"))
-            http = bounded_client(httpx2.Client(transport=transport), timeout=0.2)
-            assert http.get("http://x/").text == "whole"
-            time.sleep(0.5)
-        finally:
-            remove_hook(reported.append)
+    def test_an_answer_of_a_mock_is_not_reported_later(self, reported: list[Expiry]) -> None:
+        transport = httpx2.MockTransport(lambda _: httpx2.Response(200, text="whole"))
+        http = bounded_client(httpx2.Client(transport=transport), timeout=0.2)
+        assert http.get("http://x/").text == "whole"
+        time.sleep(0.5)
         assert reported == []
 
     def test_a_suspended_task_frees_a_server_that_is_fast(self) -> None:

@@ -27,26 +27,12 @@ from stream_deadline import (
     StreamDeadlineExceeded,
     bounded_model,
     deadline,
-    on_expired,
-    remove_hook,
 )
 from tests.at_once import at_once
 
 LIMIT = 2.0  # many models and event loops begin at once
 LATEST = 6.0
 BABBLING = ["endless", "stall:after=3", "endless+keep_alive", "no_headers", "half_event"]
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[FakeVllm]:
-    with FakeVllm(
-        "endless",
-        gap=0.02,
-        max_num_seqs=1000,
-        enable_auto_tool_choice=True,
-        tool_call_parser="hermes",
-    ) as server:
-        yield server
 
 
 def chat_openai(server: FakeVllm, scenario: str, name: str) -> ChatOpenAI:
@@ -347,20 +333,17 @@ class TestModelsWithoutHttpx:
         assert [c.content for c in model.stream("Why?") if c.content] == ["one ", "two ", "three"]
         assert model.invoke("Why?").content == "done"
 
-    def test_a_call_that_is_made_of_another_is_bounded_and_reported_once(self) -> None:
+    def test_a_call_that_is_made_of_another_is_bounded_and_reported_once(
+        self, reported: list[Expiry]
+    ) -> None:
         class Joined(CannedStream):
             def _generate(self, *args: Any, **kwargs: Any) -> ChatResult:
                 text = "".join(chunk.text for chunk in self._stream(*args, **kwargs))
                 return ChatResult(generations=[ChatGeneration(message=AIMessage(content=text))])
 
-        reported: list[Expiry] = []
-        on_expired(reported.append)
-        try:
-            with pytest.raises(StreamDeadlineExceeded):
-                bounded_model(Joined(seconds=1.0), timeout=0.3).invoke("Why?")
-            time.sleep(1.0)  # until the source returns
-        finally:
-            remove_hook(reported.append)
+        with pytest.raises(StreamDeadlineExceeded):
+            bounded_model(Joined(seconds=1.0), timeout=0.3).invoke("Why?")
+        time.sleep(1.0)  # until the source returns
         assert len(reported) == 1
 
     def test_only_a_synchronous_client_counts_for_a_synchronous_call(self) -> None:

@@ -41,20 +41,6 @@ MESSAGES: Any = [{"role": "user", "content": PROMPT}]
 LIMIT = 0.4
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[FakeVllm]:
-    with FakeVllm("endless", gap=0.02, max_num_seqs=1000) as server:
-        yield server
-
-
-@pytest.fixture
-def reported() -> Iterator[list[Expiry]]:
-    expiries: list[Expiry] = []
-    hook = on_expired(expiries.append)
-    yield expiries
-    remove_hook(hook)
-
-
 def chat(server: FakeVllm, scenario: str = "endless", **settings: Any) -> ChatVllm:
     return ChatVllm(
         model=server.model,

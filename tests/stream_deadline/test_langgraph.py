@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Annotated, Any, TypedDict
 
 import pytest
@@ -28,18 +28,6 @@ class State(TypedDict):
 
 
 QUESTION: Any = {"messages": [HumanMessage("Why?")]}
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[FakeVllm]:
-    with FakeVllm(
-        "endless",
-        gap=0.02,
-        max_num_seqs=1000,
-        enable_auto_tool_choice=True,
-        tool_call_parser="hermes",
-    ) as server:
-        yield server
 
 
 def chat(server: FakeVllm, name: str, scenario: str = "endless", **bounds: Any) -> ChatVllm:

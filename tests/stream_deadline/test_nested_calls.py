@@ -32,20 +32,6 @@ LATEST = 6.0
 MESSAGES: Any = [{"role": "user", "content": "Why?"}]
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[FakeVllm]:
-    with FakeVllm("endless", gap=0.02, max_num_seqs=1000) as server:
-        yield server
-
-
-@pytest.fixture
-def reported() -> Iterator[list[Expiry]]:
-    expiries: list[Expiry] = []
-    hook = on_expired(expiries.append)
-    yield expiries
-    remove_hook(hook)
-
-
 def freed(server: FakeVllm, name: str) -> None:
     server.wait_for(lambda entry: name in entry.id and entry.slot_freed is not None, LATEST)
 
