@@ -1,9 +1,7 @@
 """Servers that misbehave, one for each cell that is being played."""
 
-import json
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Any, Protocol, Self
 
 from stream_lab.errors import LabError
 from stream_lab.experiment.fake import Fake
+from stream_lab.http.client import direct_client
 
 FINE = "finite:tokens=2"
 """What a server plays until the player has warmed up."""
@@ -129,9 +128,7 @@ def requests(server: Server) -> list[dict[str, Any]]:
 
 
 def _ask(server: Server, path: str, method: str = "GET", body: bytes | None = None) -> Any:
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    request = urllib.request.Request(
-        server.root + path, body, {"content-type": "text/plain"}, method=method
-    )
-    with opener.open(request, timeout=10) as answer:
-        return json.load(answer)
+    headers = {"content-type": "text/plain"}
+    with direct_client(timeout=10) as http:
+        answer = http.request(method, server.root + path, content=body, headers=headers)
+    return answer.raise_for_status().json()
