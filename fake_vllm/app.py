@@ -1,39 +1,40 @@
-"""The routes of vLLM, and the fake's own: page, ledger and scenario."""
+"""The routes of vLLM, and the way of a request to its answer."""
 
 import asyncio
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from random import Random
 from time import monotonic
 
-from fake_vllm import api, dashboard
+from fake_vllm import api
 from fake_vllm.api import AcceptedRequest, Refused, Rules, dumps
+from fake_vllm.asked import AskedRequests
+from fake_vllm.behaviour import Behaviour, text_source
+from fake_vllm.control import ROUTES, Control
 from fake_vllm.engine.ledger import Entry, Ledger
 from fake_vllm.engine.metrics import Metrics
 from fake_vllm.engine.pacer import Pacer
 from fake_vllm.engine.slots import Engine, Overloaded
 from fake_vllm.engine.timing import Pace, timing
-from fake_vllm.http.connection import Exchange, Headers
+from fake_vllm.http.cors import Cors
+from fake_vllm.http.exchange import Exchange, Headers
 from fake_vllm.http.headers import TYPE_JSON, VARY
-from fake_vllm.model import Phrase, Recorded, Source
-from fake_vllm.response.context import PlayerFactory, ResponseContext, ServerContext
+from fake_vllm.response.context import (
+    PlayerFactory,
+    ResponseContext,
+    ResponsePlayer,
+    ServerContext,
+)
 from fake_vllm.response.player import Player
-from fake_vllm.scenarios import ScenarioError, ScenarioSpec, parse
-from fake_vllm.settings import Settings, SettingsError
+from fake_vllm.rules import ScriptedAnswer, retry_of
+from fake_vllm.scenarios import Scenario, ScenarioError, parse
+from fake_vllm.settings import Settings
 
 SCENARIO_FIELD = "fake_scenario"
 SCENARIO_HEADER = "x-fake-scenario"
-PREFLIGHT: Headers = [
-    (
-        b"vary",
-        b"Origin, Access-Control-Request-Method, Access-Control-Request-Headers, "
-        b"Access-Control-Request-Private-Network",
-    ),
-    (b"access-control-allow-methods", b"DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT, QUERY"),
-    (b"access-control-max-age", b"600"),
-    (b"content-type", b"text/plain; charset=utf-8"),
-]
+NOT_RECORDED = ("/", "/favicon.ico")
 RESPONSE_BY_ID = re.compile(r"/v1/responses/(?P<id>[^/]+)(?P<cancel>/cancel)?")
 Handler = Callable[[Exchange], None]
 Accept = Callable[[Rules, str, bytes, str | None], AcceptedRequest]
@@ -59,10 +60,13 @@ class App:
         self._make_player, self.plain = make_player, plain
         self.ledger = Ledger()
         self.metrics = Metrics(settings.max_model_len)
-        self._spec = parse(settings.scenario)
-        self._rule_specs = [(rule, parse(rule.scenario)) for rule in settings.rules]
+        self._asked = AskedRequests()
+        self._cors = Cors(settings.allowed_origins)
+        self._behaviour = Behaviour(settings.scenario, settings.rules)
         self._rules = Rules(
-            served_model_name=settings.served_model_name,
+            served_model_name=settings.model,
+            aliases=settings.served_model_name[1:],
+            force_usage=settings.enable_force_include_usage,
             max_model_len=settings.max_model_len,
             tool_calls=settings.tool_calls,
             prompt_tokens_details=settings.enable_prompt_tokens_details,
@@ -89,7 +93,7 @@ class App:
             pace=pace,
             keep_generating=settings.on_disconnect == "keep",
             extra_headers=self._request_id,
-            source=_source(settings),
+            source=text_source(settings.text, settings.phrase),
         )
         self._routes: dict[str, dict[str, Handler]] = {
             "/v1/chat/completions": {"POST": lambda exchange: self._complete(exchange, api.chat)},
@@ -109,23 +113,36 @@ class App:
             "/metrics": {"GET": self._metrics_page},
             "/openapi.json": {"GET": self._openapi},
         }
-        if not plain:
-            self._routes |= {
-                "/ledger": {"GET": self._show_ledger, "DELETE": self._clear_ledger},
-                "/ledger/events": {
-                    "GET": lambda exchange: dashboard.stream(exchange, self.ledger, self.metrics)
-                },
-                "/scenario": {"GET": self._show_scenario, "PUT": self._set_scenario},
-            }
+        self._control = Control(
+            self._behaviour,
+            self.ledger,
+            self._asked,
+            self._context.players,
+            self.metrics,
+            self._reply,
+        )
 
     @property
     def reads_requests(self) -> bool:
         """Tell whether the server reads from its connections at all."""
-        return self._spec.reads_requests
+        return self._behaviour.spec.reads_requests
+
+    @property
+    def always_read(self) -> tuple[str, ...]:
+        """Return the paths of requests that it reads in any case."""
+        return () if self.plain else ROUTES
 
     def handle(self, exchange: Exchange) -> None:
         """Begin to answer a request; a stream goes on by itself."""
+        exchange.allow_origin = self._cors.allowed(exchange)
         try:
+            if (answer := self._cors.preflight(exchange)) is not None:
+                exchange.allow_origin = None  # the answer has it in another place
+                self._reply(exchange, *answer)
+                return
+            if not self.plain and (route := self._control.route(exchange)) is not None:
+                self._call(exchange, route)
+                return
             if exchange.refusal is not None:
                 self._too_large(exchange)
             elif not self._may_enter(exchange):
@@ -169,30 +186,23 @@ class App:
 
     def _route(self, exchange: Exchange) -> None:
         path = exchange.path
-        if (route := self._routes.get(path)) is None:
-            if path == "/" and not self.plain and "text/html" in exchange.headers.get("accept", ""):
-                self._reply(
-                    exchange,
-                    200,
-                    dashboard.page(),
-                    [(b"content-type", b"text/html; charset=utf-8"), VARY],
-                )
-            elif by_id := RESPONSE_BY_ID.fullmatch(path):
-                if exchange.method != (allowed := "POST" if by_id["cancel"] else "GET"):
-                    self._not_allowed(exchange, [allowed])
-                    return
-                raise api.unknown_response(by_id["id"], {} if by_id["cancel"] else exchange.query)
-            elif path.endswith("/") and path.rstrip("/") in self._routes:
-                self._redirect(exchange, path.rstrip("/"))
-            else:
-                self._json(exchange, {"detail": "Not Found"}, 404)
-        elif (handler := route.get(exchange.method)) is not None:
+        if (route := self._routes.get(path)) is not None:
+            self._call(exchange, route)
+        elif path == "/" and not self.plain and "accept" in exchange.headers:
+            self._control.welcome(exchange, self._root(exchange), api.VERSION)
+        elif by_id := RESPONSE_BY_ID.fullmatch(path):
+            if exchange.method != (allowed := "POST" if by_id["cancel"] else "GET"):
+                self._not_allowed(exchange, [allowed])
+                return
+            raise api.unknown_response(by_id["id"], {} if by_id["cancel"] else exchange.query)
+        elif path.endswith("/") and path.rstrip("/") in self._routes:
+            self._redirect(exchange, path.rstrip("/"))
+        else:
+            self._json(exchange, {"detail": "Not Found"}, 404)
+
+    def _call(self, exchange: Exchange, route: Mapping[str, Handler]) -> None:
+        if (handler := route.get(exchange.method)) is not None:
             handler(exchange)
-        elif (
-            exchange.method == "OPTIONS"
-            and {"origin", "access-control-request-method"} <= exchange.headers.keys()
-        ):
-            self._reply(exchange, 400, b"Disallowed CORS origin", PREFLIGHT)
         else:
             self._not_allowed(exchange, route)
 
@@ -204,17 +214,26 @@ class App:
 
     # vLLM's routes.
 
+    @property
+    def _rules_now(self) -> Rules:
+        """Return the server's rules; one whose answers call tools reads tool calls."""
+        if self._rules.tool_calls or not self._behaviour.rulebook.calls_tools:
+            return self._rules
+        return replace(self._rules, tool_calls=True)
+
     def _complete(self, exchange: Exchange, accept: Accept) -> None:
         arrived = monotonic()
         request = accept(
-            self._rules,
+            self._rules_now,
             exchange.headers.get("content-type", ""),
             exchange.body,
             exchange.headers.get("x-request-id"),
         )
         named = request.scenario or exchange.headers.get(SCENARIO_HEADER)
+        ruled, answer = self._behaviour.rulebook.find(exchange, request)
+        usual = self._behaviour.spec
         try:
-            spec = parse(named) if named else self._usual(exchange, request)
+            spec = parse(named) if named else ruled or usual
         except ScenarioError as error:
             raise Refused(400, "BadRequestError", str(error), SCENARIO_FIELD) from None
         entry = self.ledger.open(
@@ -225,38 +244,44 @@ class App:
             prompt_tokens=request.prompt_tokens,
             arrived=arrived,
             turn=exchange.turn,
+            retry=retry_of(exchange),
+        )
+        exchange.number = entry.number
+        self._asked.keep(entry.number, exchange)
+        scenario = spec.select(
+            entry.attempt, entry.number, self.settings.seed, usual if named else None
         )
         try:
-            self._context.engine.admit(request.choices)
-            scenario = spec.select(
-                entry.attempt, entry.number, self.settings.seed, self._spec if named else None
-            )
-            seed = f"{self.settings.seed} {entry.number}"
-            model = self.settings.served_model_name
-            player = self._make_player(
-                ResponseContext(self._context, exchange, request, entry, scenario, model, seed)
-            )
-        except Overloaded as overloaded:
-            self._refuse(entry, 503)
-            raise Refused(503, "Service Unavailable", str(overloaded)) from None
+            player = self._admitted(exchange, request, entry, scenario, answer)
         except Refused as refused:
-            self._refuse(entry, refused.status)
-            raise
-        player.start()
+            entry.end, entry.status, entry.over = "refused", refused.status, monotonic()
+            self.ledger.tell(entry)
+            self._json(exchange, refused.body, refused.status)
+        else:
+            player.start()
 
-    def _usual(self, exchange: Exchange, request: AcceptedRequest) -> ScenarioSpec:
-        for rule, spec in self._rule_specs:
-            if (
-                rule.path in (None, exchange.path)
-                and rule.stream in (None, request.stream)
-                and (rule.prompt is None or rule.prompt.encode() in exchange.body)
-            ):
-                return spec
-        return self._spec
+    def _admitted(
+        self,
+        exchange: Exchange,
+        request: AcceptedRequest,
+        entry: Entry,
+        scenario: Scenario,
+        answer: ScriptedAnswer | None,
+    ) -> ResponsePlayer:
+        """Return the player of a response.
 
-    def _refuse(self, entry: Entry, status: int) -> None:
-        entry.end, entry.status, entry.over = "refused", status, monotonic()
-        self.ledger.tell(entry)
+        Raises:
+            Refused: the queue is full, or no text can be made for a schema.
+        """
+        try:
+            self._context.engine.admit(request.choices)
+        except Overloaded as overloaded:
+            raise Refused(503, "Service Unavailable", str(overloaded)) from None
+        seed = f"{self.settings.seed} {entry.number}"
+        model = self.settings.model
+        return self._make_player(
+            ResponseContext(self._context, exchange, request, entry, scenario, model, seed, answer)
+        )
 
     def _tokenize(self, exchange: Exchange) -> None:
         self._json(
@@ -277,7 +302,7 @@ class App:
         from fake_vllm.engine import metrics_page  # loads a library that most servers do not need
 
         page = metrics_page.render(
-            self.metrics, model=self.settings.served_model_name, slots=self.settings.max_num_seqs
+            self.metrics, model=self.settings.model, slots=self.settings.max_num_seqs
         )
         self._reply(exchange, 200, page, [(b"content-type", metrics_page.CONTENT_TYPE), VARY])
 
@@ -290,36 +315,17 @@ class App:
             {"openapi": "3.1.0", "info": {"title": "FastAPI", "version": "0.1.0"}, "paths": paths},
         )
 
-    # Routes of the fake alone.
-
-    def _show_ledger(self, exchange: Exchange) -> None:
-        self._json(exchange, self.ledger.as_json(exchange.query.get("id", "")))
-
-    def _clear_ledger(self, exchange: Exchange) -> None:
-        self.ledger.clear()
-        self._json(exchange, {"requests": []})
-
-    def _show_scenario(self, exchange: Exchange) -> None:
-        self._json(exchange, {"scenario": self._spec.text})
-
-    def _set_scenario(self, exchange: Exchange) -> None:
-        try:
-            self._spec = parse(exchange.body.decode())
-        except (ScenarioError, UnicodeDecodeError) as error:
-            raise Refused(400, "BadRequestError", str(error), "scenario") from None
-        self._show_scenario(exchange)
-
     # HTTP
 
     def _may_enter(self, exchange: Exchange) -> bool:
         if (
-            self.settings.api_key is None
+            not self.settings.api_key
             or not exchange.path.startswith("/v1")
             or exchange.method == "OPTIONS"
         ):
             return True
         scheme, _, token = exchange.headers.get("authorization", "").partition(" ")
-        return scheme.lower() == "bearer" and token == self.settings.api_key
+        return scheme.lower() == "bearer" and token in self.settings.api_key
 
     def _request_id(self, exchange: Exchange) -> Headers:
         if not self.settings.enable_request_id_headers:
@@ -337,8 +343,13 @@ class App:
         self._reply(exchange, status, dumps(value), [TYPE_JSON, VARY])
 
     def _redirect(self, exchange: Exchange, path: str) -> None:
-        to = f"http://{exchange.headers.get('host', '')}{path}".encode()
+        query = f"?{exchange.query_string}" if exchange.query_string else ""
+        to = f"{self._root(exchange)}{path}{query}".encode()
         self._reply(exchange, 307, b"", [(b"location", to), VARY])
+
+    def _root(self, exchange: Exchange) -> str:
+        """Return the server's address as its client knows it."""
+        return f"{exchange.scheme}://{exchange.headers.get('host', '')}"
 
     def _too_large(self, exchange: Exchange) -> None:
         text = (
@@ -347,26 +358,25 @@ class App:
         )
         self._json(exchange, api.error(413, "Request Entity Too Large", text), 413)
 
+    def _record(self, exchange: Exchange, status: int) -> None:
+        """Enter a request into the ledger that was refused before it had a scenario."""
+        if not self.plain and self._control.route(exchange) is not None:
+            return
+        entry = self.ledger.refused(
+            exchange.path, exchange.method, status, exchange.turn, retry_of(exchange)
+        )
+        exchange.number = entry.number
+        self._asked.keep(entry.number, exchange)
+
     def _reply(self, exchange: Exchange, status: int, body: bytes, headers: Headers) -> None:
         """Send a response of known length at once."""
         length = (b"content-length", str(len(body)).encode())
         # Starlette's order.
         place = next((at for at, (name, _) in enumerate(headers) if name == b"content-type"), 0)
         ordered = [*headers[:place], length, *headers[place:], *self._request_id(exchange)]
+        if status >= 400 and exchange.number is None and exchange.path not in NOT_RECORDED:
+            self._record(exchange, status)
         exchange.write(
             exchange.head(status, ordered) + (b"" if exchange.method == "HEAD" else body)
         )
         exchange.done(close=exchange.refusal is not None)
-
-
-def _source(settings: Settings) -> Source | None:
-    if settings.phrase is not None:
-        return Phrase(settings.phrase)
-    if settings.text is None:
-        return None
-    try:
-        text = settings.text.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise SettingsError(f"Cannot read {settings.text}: {reason}.") from None
-    return Recorded(tuple(re.findall(r"\s*\S+|\s+", text)))

@@ -9,6 +9,7 @@ from typing import Any, NoReturn, get_args
 
 from fake_vllm import __version__
 from fake_vllm.settings import Settings, SettingsError, make
+from fake_vllm.vllm_flags import translate
 
 BROKEN_PIPE = 141  # the status that a shell shows for a program that SIGPIPE ended
 
@@ -16,9 +17,17 @@ BROKEN_PIPE = 141  # the status that a shell shows for a program that SIGPIPE en
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; `arguments` are the process's own if None."""
     parser = _parser()
-    _check_names(parser, sys.argv[1:] if arguments is None else arguments)
-    options = vars(parser.parse_args(arguments))
+    known = [option for action in parser._actions for option in action.option_strings]
+    several = [action.option_strings[0] for action in parser._actions if _is_list(action)]
+    line = translate(sys.argv[1:] if arguments is None else arguments, known, several)
+    _check_names(known, line.arguments)
+    options = vars(parser.parse_args(line.arguments))
     command = options.pop("command", None)
+    if line.model is not None:
+        options.setdefault("served_model_name", [line.model])
+    if line.ignored:
+        names = " and ".join(filter(None, [", ".join(line.ignored[:-1]), line.ignored[-1]]))
+        print(f"fake-vllm: {names} has no effect here.", file=sys.stderr)
     try:
         if command is None:
             _serve(options)
@@ -36,8 +45,13 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _serve(options: dict[str, Any]) -> None:
     file = options.pop("config", None)
-    if "api_key" not in options and (key := os.environ.get("FAKE_VLLM_API_KEY")):
-        options["api_key"] = key
+    if "rules" in options:
+        options["rules"] = _rules(options["rules"])
+    for variable in ("FAKE_VLLM_API_KEY", "VLLM_API_KEY"):
+        if key := os.environ.get(variable):
+            options.setdefault("api_key", [key])
+    if seconds := os.environ.get("VLLM_HTTP_TIMEOUT_KEEP_ALIVE"):
+        options.setdefault("keep_alive_seconds", seconds)
     if file is None:
         settings = make(options)
     else:
@@ -46,11 +60,22 @@ def _serve(options: dict[str, Any]) -> None:
         settings = config.read(file, options)
     from fake_vllm.app import App
     from fake_vllm.http import server
+    from fake_vllm.http.listening import CannotListen
 
     try:
         server.run(settings, App)
-    except server.CannotListen as error:
+    except CannotListen as error:
         _fail(str(error))
+
+
+def _rules(text: str) -> Any:
+    import json
+
+    try:
+        given = json.loads(text)
+    except ValueError as error:
+        _fail(f"--rules: not valid JSON: {error}.")
+    return given if isinstance(given, list) else [given]
 
 
 def _scenarios(options: dict[str, Any]) -> None:
@@ -92,9 +117,12 @@ def _record(options: dict[str, Any]) -> None:
 COMMANDS = {"record": _record, "scenarios": _scenarios, "schema": _schema}
 
 
-def _check_names(parser: argparse.ArgumentParser, arguments: list[str]) -> None:
+def _is_list(action: argparse.Action) -> bool:
+    return isinstance(action, argparse._AppendAction)
+
+
+def _check_names(known: list[str], arguments: list[str]) -> None:
     """Refuse an unknown option, whose value argparse would take for a command."""
-    known = [option for action in parser._actions for option in action.option_strings]
     for argument in arguments:
         name = argument.partition("=")[0]
         if argument in COMMANDS:
@@ -119,7 +147,8 @@ def _parser() -> argparse.ArgumentParser:
     """
     parser = _Parser(
         prog="fake-vllm",
-        description="A vLLM that misbehaves on request. Without a command, it starts the server.",
+        description="A vLLM that misbehaves on request. Without a command, it starts the server; "
+        "`fake-vllm serve MODEL …` takes vLLM's command line.",
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
     )
@@ -136,19 +165,22 @@ def _parser() -> argparse.ArgumentParser:
         help="Print the version.",
     )
     for name, field in Settings.model_fields.items():
-        if name == "rules":
-            continue
         flag = f"--{name.replace('_', '-')}"
         text = (field.description or "").replace("%", "%%")
         if field.annotation is bool:
             parser.add_argument(flag, action="store_true", help=text)
         else:
-            usual = "" if field.default is None else f" Default: {field.default}."
+            default = field.default
+            shown = " ".join(default) if isinstance(default, tuple) else default
+            usual = "" if shown in (None, "") else f" Default: {shown}."
             choices = "|".join(
                 str(choice) for choice in get_args(field.annotation) if isinstance(choice, str)
             )
             parser.add_argument(
-                flag, metavar=choices or name.rpartition("_")[2].upper(), help=text + usual
+                flag,
+                metavar=choices or name.rpartition("_")[2].upper(),
+                action="append" if field.annotation == tuple[str, ...] else "store",
+                help=text + usual,
             )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     recorder = commands.add_parser(

@@ -8,7 +8,7 @@ from time import monotonic
 from fake_vllm.api import dumps
 from fake_vllm.engine.ledger import Entry, Ledger
 from fake_vllm.engine.metrics import Metrics
-from fake_vllm.http.connection import CHUNK, Exchange
+from fake_vllm.http.exchange import CHUNK, Exchange
 from fake_vllm.http.headers import STREAM_HEADERS
 
 EVERY = 0.5  # seconds between two updates of running requests

@@ -27,11 +27,26 @@ def fake_vllm_server() -> "Iterator[FakeVllm]":
 
 @pytest.fixture
 def fake_vllm(fake_vllm_server: "FakeVllm", request: pytest.FixtureRequest) -> "FakeVllm":
-    """Return a fake-vllm with an empty ledger.
+    """Return a fake-vllm as it was started, with an empty ledger and nothing that runs.
 
-    It plays `finite`, or the scenario in `@pytest.mark.fake_vllm("scenario")`.
+    It plays the scenario in `@pytest.mark.fake_vllm("scenario")`, if there is one.
     """
-    marker = request.node.get_closest_marker("fake_vllm")
-    fake_vllm_server.clear()
-    fake_vllm_server.play(marker.args[0] if marker else "finite")
+    from fake_vllm.testing import FakeVllmError
+
+    fake_vllm_server.reset()
+    if (marker := request.node.get_closest_marker("fake_vllm")) is not None:
+        if len(marker.args) != 1 or not isinstance(marker.args[0], str) or marker.kwargs:
+            raise pytest.UsageError(
+                'The marker takes one scenario, as @pytest.mark.fake_vllm("stall:after=3"); '
+                f"{request.node.nodeid} has {_shown(marker)}."
+            )
+        try:
+            fake_vllm_server.play(marker.args[0])
+        except FakeVllmError as error:
+            raise pytest.UsageError(f"{request.node.nodeid}: {error}") from None
     return fake_vllm_server
+
+
+def _shown(marker: pytest.Mark) -> str:
+    named = [f"{name}={value!r}" for name, value in marker.kwargs.items()]
+    return f"fake_vllm({', '.join([*map(repr, marker.args), *named])})"

@@ -1,25 +1,26 @@
 """The settings of a server, for the command line and for YAML files."""
 
+import json
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from fake_vllm.engine.timing import FORMS, TimingError, timing
-from fake_vllm.scenarios import ScenarioError, parse
+from fake_vllm.rules import Rule, ScenarioText
 
 
 class SettingsError(ValueError):
     """Raised when a setting is unknown or wrong; the text says where."""
-
-
-def _scenario(text: str) -> str:
-    try:
-        parse(text)
-    except ScenarioError as error:
-        raise ValueError(str(error)) from None
-    return text
 
 
 def _timing(text: str) -> str:
@@ -30,20 +31,24 @@ def _timing(text: str) -> str:
     return text
 
 
-Scenario = Annotated[str, AfterValidator(_scenario)]
+def _listed(value: object) -> object:
+    """Return a list from one text, several, or a JSON list."""
+    given = value if isinstance(value, list | tuple) else [value]
+    listed: list[object] = []
+    for one in given:
+        if isinstance(one, str) and one.startswith("["):
+            try:
+                listed += json.loads(one)
+            except ValueError:
+                raise ValueError(f"'{one}' is not a JSON list") from None
+        else:
+            listed.append(one)
+    return listed
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 Timing = Annotated[str, AfterValidator(_timing)]
 Count = Annotated[int, Field(ge=1)]
-
-
-class Rule(BaseModel):
-    """Requests that get another scenario, unless they name one; all conditions must match."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    scenario: Scenario
-    path: str | None = Field(None, description="The request's path, e.g. /v1/chat/completions.")
-    stream: bool | None = Field(None, description="Whether the answer is streamed.")
-    prompt: str | None = Field(None, description="Words that the body contains.")
 
 
 class Settings(BaseModel):
@@ -51,7 +56,9 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
 
-    host: str = Field("127.0.0.1", description="Address to listen on.")
+    host: Names = Field(
+        ("127.0.0.1",), min_length=1, description="Addresses to listen on, e.g. ::1 or localhost."
+    )
     port: int = Field(8000, ge=0, le=65535, description="Port; 0 picks a free one and prints it.")
     uds: Path | None = Field(None, description="Listen on this Unix socket instead.")
     ssl_certfile: Path | None = Field(None, description="Speak TLS with this certificate (PEM).")
@@ -66,9 +73,12 @@ class Settings(BaseModel):
         None,
         description="With --tls-self-signed: write the certificate to trust to this file (PEM).",
     )
-    workers: int = Field(1, ge=1, description="Must be 1: workers would not share the ledger.")
 
-    served_model_name: str = Field("fake-model", description="The one model's name.")
+    served_model_name: Names = Field(
+        ("fake-model",),
+        min_length=1,
+        description="The model's names; answers have the first.",
+    )
     max_model_len: int = Field(32_768, ge=16, description="Context length in tokens.")
     max_num_seqs: Count = Field(256, description="Sequences that run at once; the others wait.")
     max_num_queued_reqs: int | None = Field(
@@ -77,12 +87,20 @@ class Settings(BaseModel):
     max_num_queued_tokens: int | None = Field(
         None, ge=0, description="Prompt tokens that may wait for their first token; more are a 503."
     )
-    api_key: str | None = Field(None, description="Demand this key (or from FAKE_VLLM_API_KEY).")
+    api_key: Names = Field(
+        (), description="Demand one of these keys (or from FAKE_VLLM_API_KEY or VLLM_API_KEY)."
+    )
+    allowed_origins: Names = Field(
+        (), description="Origins whose pages in a browser may use the server; '[\"*\"]': all."
+    )
     enable_auto_tool_choice: bool = Field(
         False, description="Let requests use tools; needs --tool-call-parser."
     )
     tool_call_parser: Literal["hermes"] | None = Field(
         None, description="How the model writes its tool calls."
+    )
+    enable_force_include_usage: bool = Field(
+        False, description="Send token counts in every stream, asked for or not."
     )
     enable_request_id_headers: bool = Field(False, description="Send the header x-request-id.")
     enable_prompt_tokens_details: bool = Field(False, description="Show cached tokens in `usage`.")
@@ -92,11 +110,13 @@ class Settings(BaseModel):
         description="Seconds of silence in a stream after which a comment is sent; 0: never.",
     )
 
-    scenario: Scenario = Field(
+    scenario: ScenarioText = Field(
         "finite", description="How to behave, e.g. stall:after=5; see `fake-vllm scenarios`."
     )
     rules: tuple[Rule, ...] = Field(
-        (), description="Other scenarios for some requests; the first matching rule counts."
+        (),
+        description="Other scenarios or answers for some requests, as JSON on the command line; "
+        "the first rule that matches counts.",
     )
     seed: int = Field(
         0, description="Changes all chances and timings; the same seed gives the same run."
@@ -124,6 +144,15 @@ class Settings(BaseModel):
     loop: Literal["auto", "asyncio", "uvloop"] = Field(
         "auto", description="Event loop; auto: uvloop where it is installed."
     )
+    keep_alive_seconds: float = Field(
+        5.0,
+        ge=0,
+        description="Seconds after which an idle connection is closed (or from "
+        "VLLM_HTTP_TIMEOUT_KEEP_ALIVE).",
+    )
+    access_log: Path | None = Field(
+        None, description="Log each answer to this file, as uvicorn does; - is standard error."
+    )
     request_seconds: float = Field(
         30.0, gt=0, description="Seconds within which a request must be complete."
     )
@@ -133,11 +162,6 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if self.workers != 1:
-            raise ValueError(
-                "workers: must be 1, since workers would not share the ledger; start several "
-                "servers on several ports instead"
-            )
         if self.ssl_keyfile is not None and self.ssl_certfile is None:
             raise ValueError("--ssl-keyfile needs --ssl-certfile")
         if self.tls_self_signed and self.ssl_certfile is not None:
@@ -149,6 +173,11 @@ class Settings(BaseModel):
         if self.text is not None and self.phrase is not None:
             raise ValueError("--text and --phrase exclude each other")
         return self
+
+    @property
+    def model(self) -> str:
+        """Return the name that answers have."""
+        return self.served_model_name[0]
 
     @property
     def tool_calls(self) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 from fake_vllm.api import structured
 from fake_vllm.api.body import Rejected
+from fake_vllm.api.conversation import Turn
 from fake_vllm.api.prompts import Prompt, check_ids
 from fake_vllm.api.refused import Refused, bad, unknown_model
 from fake_vllm.api.sampling import Parameters, check_engine, check_with_prompt
@@ -33,7 +34,10 @@ class AcceptedRequest:
         sampling: what they mean to the model.
         max_tokens: the most tokens that the request wants. None: it does not say.
         seeds: the seed of the free text, for each prompt.
-        question: the part of the prompt that an answer refers to.
+        question: the part of the prompt that an answer refers to, which is the last message of the
+            user.
+        model: the model that the request names.
+        turns: the conversation so far; a completion has none.
         scenario: the body's field `fake_scenario`.
         failure: the engine's refusal; only a stream is accepted with one.
         make_writer: begins the answer, in the form of its endpoint.
@@ -48,6 +52,8 @@ class AcceptedRequest:
     max_tokens: int | None
     seeds: Sequence[str]
     question: str
+    model: str
+    turns: Sequence[Turn]
     scenario: str | None
     failure: Refused | None
     make_writer: Callable[[Any, GenerationPlan], ResponseWriter]
@@ -61,6 +67,17 @@ class AcceptedRequest:
     def prompt_ids(self) -> list[list[int]]:
         """Return the prompt of each sequence, in order."""
         return [prompt.ids for prompt in self.prompts for _ in range(self.n)]
+
+    @property
+    def turn(self) -> int:
+        """Return the number of user messages in the conversation, at least 1."""
+        return max(1, sum(turn["role"] == "user" for turn in self.turns))
+
+    @property
+    def tool_result(self) -> str | None:
+        """Return the last message if it is a tool's result. None: it is not."""
+        last = self.turns[-1] if self.turns else None
+        return last["text"] if last is not None and last["role"] == "tool" else None
 
     @property
     def n(self) -> int:
@@ -117,15 +134,16 @@ class AcceptedRequest:
     def _sequence(self, prompt: Prompt, seed: str, plan: GenerationPlan) -> Iterator[Piece]:
         if plan.context is not None and len(prompt.ids) > self._shortest:
             plan = replace(plan, context=plan.context + self._shortest - len(prompt.ids))
-        draft = self.draft(Random(seed))
+        draft = None if plan.scripted else self.draft(Random(seed))
         script = Script(seed, prompt.text, draft)
-        return self.sampling.sequence(script.pieces(plan), plan, steered=draft is None)
+        free = draft is None and not plan.scripted
+        return self.sampling.sequence(script.pieces(plan), plan, steered=free)
 
 
 def check_model(model: str | None, rules: Rules) -> None:
     """Raise `Refused` for an unknown model; None and "" stand for the served one."""
-    if model and model != rules.served_model_name:
-        raise unknown_model(model, rules.served_model_name)
+    if model and model not in rules.names:
+        raise unknown_model(model, rules.names)
 
 
 def engine_failure(

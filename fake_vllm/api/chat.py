@@ -69,6 +69,7 @@ def _accept(rules: Rules, body: ChatRequest, request_id: str | None) -> Accepted
         max_tokens=max_tokens,
         seeds=[f"{body.seed or 0} {conversed}"],
         question=next(questions, ""),
+        model=body.model or rules.served_model_name,
         scenario=body.fake_scenario,
         failure=engine_failure(made, [prompt], bool(body.stream)),
         make_writer=_writer,

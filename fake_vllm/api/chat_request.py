@@ -16,7 +16,6 @@ from fake_vllm.api.checks import (
     check_logprobs,
     check_stream_options,
 )
-from fake_vllm.api.conversation import Turn
 from fake_vllm.api.messages import ChatMessage
 from fake_vllm.api.sampling import INT64, MOST_STOPS, RepetitionDetectionParams, ThinkingTokenBudget
 from fake_vllm.api.wire import hex16
@@ -170,11 +169,9 @@ class AcceptedChatRequest(AcceptedRequest):
 
     Attributes:
         body: the body of the request.
-        turns: the conversation so far.
     """
 
     body: ChatRequest
-    turns: list[Turn]
 
     @property
     def role(self) -> str:

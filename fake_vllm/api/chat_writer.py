@@ -28,6 +28,7 @@ class ChatWriter(StreamWriter):
             request.n,
             [len(prompt.ids) for prompt in request.prompts],
             body,
+            force_usage=request.rules.force_usage,
             plain=not (self._ids or self._logprobs or self._active),
         )
         self.sequences = request.sequences(plan)

@@ -83,6 +83,8 @@ def _accept(
         max_tokens=max_tokens,
         seeds=[f"{body.seed or 0} {prompt.text}" for prompt in prompts],
         question=prompts[0].text,
+        model=body.model or rules.served_model_name,
+        turns=(),
         scenario=body.fake_scenario,
         failure=engine_failure(made, prompts, bool(body.stream)),
         make_writer=_writer,

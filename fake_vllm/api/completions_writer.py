@@ -23,6 +23,7 @@ class CompletionWriter(StreamWriter):
             len(request.prompts) * request.n,
             [len(prompt.ids) for prompt in request.prompts],
             body,
+            force_usage=request.rules.force_usage,
             plain=not (self._ids or self._echo or body.logprobs is not None),
         )
         self.sequences = request.sequences(plan)

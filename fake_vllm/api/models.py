@@ -6,7 +6,7 @@ from fake_vllm.api.server_rules import Rules
 
 
 def models(rules: Rules, permission_id: str) -> dict[str, Any]:
-    """Return a list of one card.
+    """Return a list with a card for each name of the model.
 
     Args:
         rules: the server's rules.
@@ -27,7 +27,6 @@ def models(rules: Rules, permission_id: str) -> dict[str, Any]:
         "is_blocking": False,
     }
     card = {
-        "id": rules.served_model_name,
         "object": "model",
         "created": rules.started,
         "owned_by": "vllm",
@@ -36,4 +35,4 @@ def models(rules: Rules, permission_id: str) -> dict[str, Any]:
         "max_model_len": rules.max_model_len,
         "permission": [allow],
     }
-    return {"object": "list", "data": [card]}
+    return {"object": "list", "data": [{"id": name, **card} for name in rules.names]}

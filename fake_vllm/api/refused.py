@@ -54,11 +54,11 @@ def bad(message: str, param: str | None = None, value: Any = None) -> Refused:
     )
 
 
-def unknown_model(model: str, served: str) -> Refused:
+def unknown_model(model: str, served: Sequence[str]) -> Refused:
     return Refused(
         404,
         "NotFoundError",
-        f"The model `{model}` does not exist. Valid aliases: {served}.",
+        f"The model `{model}` does not exist. Valid aliases: {', '.join(served)}.",
         "model",
     )
 

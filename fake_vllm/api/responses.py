@@ -109,6 +109,7 @@ def _accept(rules: Rules, body: ResponsesRequest) -> AcceptedResponsesRequest:
         question=next(
             (turn["text"] for turn in reversed(conversation) if turn["role"] == "user"), ""
         ),
+        model=body.model or rules.served_model_name,
         scenario=body.fake_scenario,
         failure=engine_failure(made, [prompt], bool(body.stream)),
         make_writer=_writer,

@@ -11,7 +11,6 @@ from fake_vllm.api import tools as tooling
 from fake_vllm.api.accepted_request import AcceptedRequest
 from fake_vllm.api.body import Body, Rejected
 from fake_vllm.api.checks import check_cache_salt
-from fake_vllm.api.conversation import Turn
 from fake_vllm.api.response_items import Item
 from fake_vllm.api.sampling import INT64, MOST_STOPS
 from fake_vllm.api.wire import hex16
@@ -265,11 +264,9 @@ class AcceptedResponsesRequest(AcceptedRequest):
 
     Attributes:
         body: the body of the request.
-        turns: the conversation so far.
     """
 
     body: ResponsesRequest
-    turns: list[Turn]
 
     @property
     def choice(self) -> str | None:

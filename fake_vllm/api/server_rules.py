@@ -13,6 +13,8 @@ class Rules:
         tool_calls: whether --enable-auto-tool-choice was given with a --tool-call-parser.
         prompt_tokens_details: whether --enable-prompt-tokens-details was given.
         started: when the server started, in seconds since 1970.
+        force_usage: whether --enable-force-include-usage was given.
+        aliases: the model's other names.
     """
 
     served_model_name: str
@@ -20,3 +22,10 @@ class Rules:
     tool_calls: bool = False
     prompt_tokens_details: bool = False
     started: int = 0
+    force_usage: bool = False
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return all names of the model."""
+        return (self.served_model_name, *self.aliases)

@@ -60,12 +60,13 @@ class StreamWriter(ABC):
         body: Any,
         *,
         plain: bool,
+        force_usage: bool = False,
     ) -> None:
         options, beams = body.stream_options, body.use_beam_search
         self.head = head
         self.prompt_tokens = prompt_tokens
-        self.usage = bool(options and options.include_usage)
-        self.continuous = self.usage and bool(options.continuous_usage_stats)
+        self.usage = force_usage or bool(options and options.include_usage)
+        self.continuous = force_usage or (self.usage and bool(options.continuous_usage_stats))
         # Beams are known only when all have ended.
         self._interval = sys.maxsize if beams else body.stream_interval or 1
         self._choices = [Choice(begun=beams) for _ in range(choices)]

@@ -1,10 +1,10 @@
 """A record of what happened to each request, which tests can read."""
 
-from collections import deque
+import json
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from time import monotonic
-from typing import Any, Literal
+from typing import Literal
 
 End = Literal["running", "finished", "client left", "refused", "reset", "closed", "failed"]
 
@@ -26,6 +26,9 @@ class Entry:
         arrived: when the whole request had arrived.
         turn: the number of the request over its connection, from 1; from 2 on, the client has
             reused the connection.
+        method: the method of the request.
+        retry: the number of the retry that the client says it is, in `x-stainless-retry-count`. 0:
+            the first attempt, or the client does not say.
         queued: when it began to wait for a slot.
         started: when it got a slot.
         headers: when the response headers were sent.
@@ -38,8 +41,8 @@ class Entry:
         bytes: the bytes written to the connection.
         tokens: the tokens that the engine made.
         tokens_after_left: the tokens that the engine made after the client had disconnected.
-        end: how it ended. "refused", "reset", "closed" and "failed" are due to a scenario or a full
-            queue.
+        end: how it ended. "reset", "closed" and "failed" are due to a scenario; "refused" also to
+            a full queue, or to a request that vLLM answers with an error.
     """
 
     id: str
@@ -51,6 +54,8 @@ class Entry:
     prompt_tokens: int
     arrived: float
     turn: int = 1
+    method: str = "POST"
+    retry: int = 0
     queued: float | None = None
     started: float | None = None
     headers: float | None = None
@@ -66,17 +71,56 @@ class Entry:
     end: End = "running"
 
 
+FIELDS = tuple(field.name for field in fields(Entry))
+
+
+def as_json(entry: Entry) -> bytes:
+    """Return an entry as JSON."""
+    return json.dumps(
+        {name: getattr(entry, name) for name in FIELDS}, separators=(",", ":")
+    ).encode()
+
+
+class _Record:
+    """An entry, the revision of its newest event, and its final JSON."""
+
+    __slots__ = ("entry", "json", "revision")
+
+    def __init__(self, entry: Entry, revision: int) -> None:
+        self.entry, self.revision = entry, revision
+        self.json: bytes | None = None
+
+    @property
+    def settled(self) -> bool:
+        """Tell whether nothing can change in the entry any more."""
+        entry = self.entry
+        return entry.over is not None and (entry.started is None or entry.slot_freed is not None)
+
+    def as_json(self) -> bytes:
+        if self.json is not None:
+            return self.json
+        text = as_json(self.entry)
+        if self.settled:
+            self.json = text
+        return text
+
+
 class Ledger:
     """The newest `keep` requests, oldest first, so that a server can run for ever.
 
     Attributes:
         watchers: functions that are called with an entry after each event but tokens after the
             first.
+        revision: counts these events; a reader that has seen one revision asks for later ones.
+        epoch: counts how often the ledger was cleared.
     """
 
     def __init__(self, keep: int = 10_000) -> None:
         self.watchers: set[Callable[[Entry], None]] = set()
-        self._entries: deque[Entry] = deque(maxlen=keep)
+        self.revision = self.epoch = 0
+        self._keep = keep
+        self._records: dict[int, _Record] = {}  # by number, in order
+        self._unsettled: list[_Record] = []
         self._attempts: dict[str, int] = {}
         self._number = 0
 
@@ -90,38 +134,94 @@ class Ledger:
         prompt_tokens: int,
         arrived: float,
         turn: int = 1,
+        method: str = "POST",
+        retry: int = 0,
     ) -> Entry:
-        if scenario not in self._attempts and len(self._attempts) == self._entries.maxlen:
+        if scenario not in self._attempts and len(self._attempts) == self._keep:
             del self._attempts[next(iter(self._attempts))]
         self._attempts[scenario] = attempt = self._attempts.get(scenario, 0) + 1
-        self._number += 1
-        entry = Entry(
-            id, path, scenario, stream, self._number, attempt, prompt_tokens, arrived, turn
+        return self._add(
+            Entry(
+                id,
+                path,
+                scenario,
+                stream,
+                self._number + 1,
+                attempt,
+                prompt_tokens,
+                arrived,
+                turn,
+                method,
+                retry,
+            )
         )
-        self._entries.append(entry)
+
+    def refused(self, path: str, method: str, status: int, turn: int, retry: int) -> Entry:
+        """Record a request that was answered with an error before it had a scenario."""
+        now = monotonic()
+        entry = Entry("", path, "", False, self._number + 1, 1, 0, now, turn, method, retry)
+        entry.status, entry.end, entry.headers, entry.over = status, "refused", now, now
+        return self._add(entry)
+
+    def _add(self, entry: Entry) -> Entry:
+        self._number += 1
+        if len(self._records) == self._keep:
+            del self._records[next(iter(self._records))]
+        self._records[entry.number] = record = _Record(entry, self.revision)
+        if not record.settled:
+            self._unsettled.append(record)
+            if len(self._unsettled) > self._keep:
+                _ = self.running
         self.tell(entry)
         return entry
 
     def tell(self, entry: Entry) -> None:
         """Notify the watchers of an event of this request."""
+        self.revision += 1
+        # The entry may be older than the newest `keep`.
+        if (record := self._records.get(entry.number)) is not None and record.entry is entry:
+            record.revision, record.json = self.revision, None
         for watcher in tuple(self.watchers):
             watcher(entry)
 
     def clear(self) -> None:
-        """Forget all requests, and count again from 1."""
-        self._entries.clear()
+        """Forget the requests that are over, and count again from 1.
+
+        What still runs is kept, since it holds a slot; the count then goes on from there.
+        """
+        self._records = {
+            number: record for number, record in self._records.items() if not record.settled
+        }
         self._attempts.clear()
-        self._number = 0
+        self._number = max(self._records, default=0)
+        self.epoch += 1
+        self.revision += 1
 
     def __iter__(self) -> Iterator[Entry]:
-        return iter(self._entries)
+        return (record.entry for record in self._records.values())
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._records)
 
-    def as_json(self, id: str = "") -> dict[str, Any]:
-        """Return the entries whose id ends with `id`; `x-request-id` sets a part of the id."""
-        return {
-            "now": monotonic(),
-            "requests": [asdict(entry) for entry in self._entries if entry.id.endswith(id)],
-        }
+    @property
+    def running(self) -> bool:
+        """Tell whether a request is not over; its token counts change without an event."""
+        self._unsettled = [record for record in self._unsettled if not record.settled]
+        return bool(self._unsettled)
+
+    def page(self, *, id: str = "", after: int | None = None) -> bytes:
+        """Return entries as a JSON object, with the time and the revision.
+
+        Args:
+            id: the end of the ids to show; `x-request-id` sets a part of the id.
+            after: the revision that the reader has seen; shown are the requests with later events,
+                and those that run. None: all.
+        """
+        shown = [
+            record.as_json()
+            for record in self._records.values()
+            if (after is None or record.revision > after or not record.settled)
+            and (not id or record.entry.id.endswith(id))
+        ]
+        head = f'{{"now":{monotonic()!r},"revision":{self.revision},"epoch":{self.epoch}'
+        return head.encode() + b',"requests":[' + b",".join(shown) + b"]}"

@@ -9,8 +9,8 @@ from pathlib import Path
 from random import Random
 
 FORMS = (
-    "10, normal:10,2 (mean, deviation), lognormal:10,0.5 (median, sigma) or trace:FILE (a JSON "
-    "list of milliseconds)"
+    "10, normal:10/2 (mean/deviation), lognormal:10/0.5 (median/sigma) or trace:FILE (a JSON list "
+    "of milliseconds)"
 )
 Sampler = Callable[[Random], Iterator[float]]
 
@@ -42,6 +42,8 @@ class Pace:
 def timing(text: str) -> Sampler:
     """Read a timing in milliseconds; its iterators are endless and yield seconds.
 
+    A comma between the numbers of a distribution, `normal:10,2`, means the same as the slash.
+
     Raises:
         TimingError: the text has none of the `FORMS`, a number is negative or not finite, or a
             trace cannot be read.
@@ -52,7 +54,7 @@ def timing(text: str) -> Sampler:
             return _constant(_milliseconds(kind))
         if kind == "trace":
             return _trace(Path(rest))
-        first, second = (_milliseconds(number) for number in rest.split(","))
+        first, second = (_milliseconds(number) for number in rest.replace(",", "/").split("/"))
     except ValueError as error:
         if isinstance(error, TimingError):
             raise

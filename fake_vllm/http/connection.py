@@ -5,30 +5,26 @@ send a reset, half a head or a wrong length.
 """
 
 import asyncio
+import os
 import socket
 import struct
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from http import HTTPStatus
-from typing import cast
-from urllib.parse import parse_qsl, unquote
+from typing import Any, cast
 
 import httptools
 
-Headers = Sequence[tuple[bytes, bytes]]
-KEEP_ALIVE = 5.0  # uvicorn's, and so vLLM's
-CHUNK = b"%x\r\n%b\r\n"  # from a length and the bytes
-LAST_CHUNK = b"0\r\n\r\n"
+from fake_vllm.http.exchange import Exchange, origin_form
+
+PEEK_FIRST, PEEK_LAST = 0.001, 2.0  # seconds after which it looks for a request that it may read
 HEAD_LIMIT = 65_536
-DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 PIPELINE_LIMIT = 64
 _NO_LINGER = struct.pack("ii", 1, 0)
-_STATUS_LINES = {
-    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
-}
+
+
+AccessLog = Callable[[Any, Exchange, int], None]
+"""Is called with the client's address, the request and the status of its answer."""
 
 
 @dataclass(frozen=True)
@@ -38,101 +34,20 @@ class Limits:
     Attributes:
         request_seconds: the time from its first byte to its last.
         body_bytes: the size of its body.
+        idle_seconds: the time between two requests over a connection; vLLM has uvicorn's 5 s.
     """
 
     request_seconds: float = 30.0
     body_bytes: int = 64 * 2**20
-
-
-class Exchange:
-    """One complete request, and the way back to its client.
-
-    Attributes:
-        method: the HTTP method.
-        path: the path, decoded.
-        query: the query string, by name.
-        headers: the headers, with names in lower case.
-        body: the bytes of the body.
-        gone: whether the client has disconnected; `on_gone` is called once when it does.
-        blocked: whether the client reads too slowly; `on_drained` is called each time that this
-            ends.
-        write: sends bytes, with head and framing, and drops them when the client is gone.
-        refusal: the status to refuse the request with. None: it may be handled.
-        turn: the number of the request over its connection, from 1.
-    """
-
-    __slots__ = (
-        *("method", "path", "query", "headers", "body", "refusal"),
-        *(
-            "gone",
-            "blocked",
-            "on_gone",
-            "on_drained",
-            "write",
-            "turn",
-            "_connection",
-            "_keep_alive",
-        ),
-    )
-
-    def __init__(
-        self,
-        connection: "Connection",
-        method: str,
-        target: bytes,
-        headers: dict[str, str],
-        *,
-        keep_alive: bool,
-    ) -> None:
-        path, _, query = target.partition(b"?")
-        self.method = method
-        self.path = unquote(path.decode("latin-1"))
-        self.query = dict(parse_qsl(query.decode("latin-1")))
-        self.headers = headers
-        self.body = b""
-        self.gone = self.blocked = False
-        self.on_gone: Callable[[], None] = _nothing
-        self.on_drained: Callable[[], None] = _nothing
-        self.refusal: int | None = None
-        self.write: Callable[[bytes], None] = connection.write
-        self.turn = connection.requests
-        self._connection = connection
-        self._keep_alive = keep_alive
-
-    def head(self, status: int, headers: Headers, *, chunked: bool = False) -> bytes:
-        """Return the status line and headers as uvicorn writes them."""
-        parts = [
-            _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status,
-            b"date: ",
-            _date(),
-            b"\r\nserver: uvicorn\r\n",
-        ]
-        for name, value in headers:
-            parts += (name, b": ", value, b"\r\n")
-        if not self._keep_alive:
-            parts.append(b"connection: close\r\n")
-        if chunked:
-            parts.append(b"transfer-encoding: chunked\r\n")
-        parts.append(b"\r\n")
-        return b"".join(parts)
-
-    def done(self, *, close: bool = False) -> None:
-        """End the response, and free the connection for the next request, or close it."""
-        self.on_gone = self.on_drained = _nothing
-        if not self.gone:
-            self._connection.answered(close=close or not self._keep_alive)
-
-    def reset(self) -> None:
-        """Close with RST instead of FIN, after the bytes that were written."""
-        self.on_gone = self.on_drained = _nothing
-        self._connection.reset()
+    idle_seconds: float = 5.0
 
 
 class Connection(asyncio.Protocol):
     """The connection of one client.
 
     Each whole request goes to `handle`, one at a time; pipelined requests wait. The connection is
-    in `everyone` while it is open. If `reads` is false, the client's bytes stay in the socket.
+    in `everyone` while it is open. If `reads` is false, the client's bytes stay in the socket,
+    unless the first of them ask for a path in `always_read`.
     """
 
     def __init__(
@@ -142,11 +57,16 @@ class Connection(asyncio.Protocol):
         everyone: set["Connection"],
         *,
         reads: bool = True,
+        always_read: Sequence[str] = (),
+        log: AccessLog | None = None,
     ) -> None:
+        self._log = log
         self._handle = handle
         self._limits = limits
         self._everyone = everyone
         self._reads = reads
+        self._early = b""
+        self._always_read = tuple(path.encode() for path in always_read)
         self._parser = httptools.HttpRequestParser(self)
         self._waiting: deque[Exchange] = deque()
         self.requests = 0
@@ -159,14 +79,32 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop has no such base class
-        self.write = self._transport.write
+        self.write: Callable[[bytes], None] = self._transport.write
         self._loop = asyncio.get_running_loop()
         self._everyone.add(self)
+        self._peer = self._transport.get_extra_info("peername")
         if not self._reads:
             # uvloop begins to read after this call.
             self._loop.call_soon(self._transport.pause_reading)
+            if self._always_read:
+                self._loop.call_later(PEEK_FIRST, self._peek, PEEK_FIRST)
         else:
             self._time(self._limits.request_seconds, self.close)
+
+    def _peek(self, waited: float) -> None:
+        """Look at a request without reading it; read it if `always_read` has its path."""
+        if self._transport.is_closing():
+            return
+        line = _first_line(self._early + _waiting_in(self._transport))
+        if line is None and waited < PEEK_LAST:
+            self._loop.call_later(waited, self._peek, 2 * waited)
+        elif line is not None and len(parts := line.split(b" ")) > 1:
+            path = origin_form(parts[1]).partition(b"?")[0]
+            if any(path == own or path.startswith(own + b"/") for own in self._always_read):
+                self._reads = True
+                self._transport.resume_reading()
+                self._time(self._limits.request_seconds, self.close)
+                self.data_received(self._early)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._everyone.discard(self)
@@ -179,9 +117,14 @@ class Connection(asyncio.Protocol):
         self._current = None
         self._waiting.clear()
 
+    @property
+    def scheme(self) -> str:
+        return "http" if self._transport.get_extra_info("sslcontext") is None else "https"
+
     def data_received(self, data: bytes) -> None:
         if not self._reads:
-            return  # this data came before reading could be paused
+            self._early += data  # this came before reading could be paused
+            return
         if self._current is None and not self._receiving:
             self._receiving = True
             self._time(self._limits.request_seconds, self._too_slow)
@@ -248,6 +191,10 @@ class Connection(asyncio.Protocol):
 
     # Methods for the exchange.
 
+    def tell(self, exchange: Exchange, status: int) -> None:
+        if self._log is not None:
+            self._log(self._peer, exchange, status)
+
     def answered(self, *, close: bool) -> None:
         self._current = None
         if close:
@@ -257,7 +204,7 @@ class Connection(asyncio.Protocol):
             # Not at once, or a thousand pipelined requests would make a thousand stack frames.
             self._loop.call_soon(self._next)
         else:
-            self._time(KEEP_ALIVE, self.close)
+            self._time(self._limits.idle_seconds, self.close)
 
     def reset(self, patience: int = 1000) -> None:
         if self._transport.is_closing():
@@ -322,25 +269,21 @@ class Connection(asyncio.Protocol):
         )
 
 
-def _nothing() -> None:
-    pass
+def _waiting_in(transport: asyncio.Transport) -> bytes:
+    """Return the bytes that wait in a transport's socket, and leave them there."""
+    shared = transport.get_extra_info("socket")
+    with socket.socket(shared.family, shared.type, fileno=os.dup(shared.fileno())) as peeking:
+        try:
+            return peeking.recv(HEAD_LIMIT, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except OSError:
+            return b""
+
+
+def _first_line(data: bytes) -> bytes | None:
+    """Return the first line of some bytes. None: it is not complete."""
+    line, end, _ = data.partition(b"\r\n")
+    return line if end else None
 
 
 def _drop(data: bytes) -> None:
     pass
-
-
-_dated: tuple[int, bytes] = (0, b"")
-
-
-def _date() -> bytes:
-    global _dated
-    now = int(time.time())
-    if _dated[0] != now:
-        day = time.gmtime(now)
-        # strftime's names follow the locale, and email.utils takes long to load.
-        text = time.strftime(
-            f"{DAYS[day.tm_wday]}, %d {MONTHS[day.tm_mon - 1]} %Y %H:%M:%S GMT", day
-        )
-        _dated = (now, text.encode())
-    return _dated[1]

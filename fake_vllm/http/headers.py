@@ -2,10 +2,11 @@
 
 from typing import Final
 
-from fake_vllm.http.connection import Headers
+from fake_vllm.http.exchange import Headers
 
 VARY: Final = (b"vary", b"Origin")
 TYPE_JSON: Final = (b"content-type", b"application/json")
+TYPE_TEXT: Final = (b"content-type", b"text/plain; charset=utf-8")
 STREAM_HEADERS: Final[Headers] = [(b"content-type", b"text/event-stream; charset=utf-8"), VARY]
 
 

@@ -8,16 +8,18 @@ import socket
 import ssl
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from fake_vllm.http.connection import Connection, Exchange, Limits
+from fake_vllm.http.access_log import access_log
+from fake_vllm.http.connection import Connection, Limits
+from fake_vllm.http.exchange import Exchange
+from fake_vllm.http.listening import BACKLOG, CannotListen, listen, root
 from fake_vllm.settings import Settings
 
 GRACE = 0.2  # seconds that a dying server has for the ends of its responses
-BACKLOG = 4096
 WARM_AFTER = 0.2  # seconds; the first answer comes before that
 
 
@@ -30,6 +32,10 @@ class Application(Protocol):
     def reads_requests(self) -> bool:
         """Tell whether to read from new connections at all."""
 
+    @property
+    def always_read(self) -> Sequence[str]:
+        """Return the paths whose requests are read in any case."""
+
     def handle(self, exchange: Exchange) -> None:
         """Begin to answer a request."""
 
@@ -38,10 +44,6 @@ class Application(Protocol):
 
     async def die(self, grace: float) -> None:
         """End all responses within `grace` seconds."""
-
-
-class CannotListen(Exception):
-    """Raised when address, socket or certificate cannot be used; the text says what to do."""
 
 
 def run(
@@ -58,14 +60,14 @@ def run(
         CannotListen: the address, the socket or the certificate cannot be used.
     """
     tls = _tls(settings)
-    listening = _listen(settings)
+    listening = listen(settings)
     with asyncio.Runner(loop_factory=_loop(settings.loop)) as runner:
         runner.run(_serve(settings, listening, tls, make_app, name))
 
 
 async def _serve(
     settings: Settings,
-    listening: socket.socket,
+    listening: list[socket.socket],
     tls: ssl.SSLContext | None,
     make_app: Callable[[Settings], Application],
     name: str,
@@ -75,8 +77,11 @@ async def _serve(
     # Loaded modules stay, and a full collection over thousands of streams would delay them all.
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
-    limits = Limits(settings.request_seconds, int(settings.max_body_mb * 2**20))
+    limits = Limits(
+        settings.request_seconds, int(settings.max_body_mb * 2**20), settings.keep_alive_seconds
+    )
     connections: set[Connection] = set()
+    log = None if settings.access_log is None else access_log(settings.access_log)
     end = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, end.set)
@@ -86,20 +91,24 @@ async def _serve(
         threading.Thread(target=_watch_stdin, args=(loop, end), daemon=True).start()
 
     def connect() -> Connection:
-        return Connection(app.handle, limits, connections, reads=app.reads_requests)
+        return Connection(
+            app.handle,
+            limits,
+            connections,
+            reads=app.reads_requests,
+            always_read=app.always_read,
+            log=log,
+        )
 
     options: dict[str, Any] = {"ssl": tls, "backlog": BACKLOG}
     create = loop.create_unix_server if settings.uds else loop.create_server
-    server = await create(connect, sock=listening, **options)
-    print(
-        f"{name}: {_address(settings, listening)} serves '{settings.served_model_name}'"
-        + ("" if app.plain else f", scenario {settings.scenario}"),
-        flush=True,
-    )
+    servers = [await create(connect, sock=one, **options) for one in listening]
+    print(_announced(name, settings, listening, plain=app.plain), flush=True)
     # Not a daemon: if the interpreter ends during its native code, the process aborts (SIGABRT).
     loop.call_later(WARM_AFTER, threading.Thread(target=app.warm_up).start)
     await end.wait()
-    server.close()
+    for server in servers:
+        server.close()
     await app.die(GRACE)
     for connection in tuple(connections):
         connection.close()
@@ -128,37 +137,18 @@ def _loop(name: str) -> Any:
     return uvloop.new_event_loop
 
 
-def _listen(settings: Settings) -> socket.socket:
-    if settings.uds is not None:
-        listening = socket.socket(socket.AF_UNIX)
-        try:
-            listening.bind(str(settings.uds))
-        except OSError as error:
-            raise CannotListen(
-                f"Cannot listen on {settings.uds}: {error.strerror}. Choose another path, or "
-                "remove the file."
-            ) from None
-        return listening
-    try:
-        return socket.create_server((settings.host, settings.port), backlog=BACKLOG)
-    except (OSError, OverflowError) as error:
-        reason = (
-            os.strerror(error.errno)
-            if isinstance(error, OSError) and error.errno and error.errno > 0
-            else str(error)
-        )
-        where = f"{settings.host}:{settings.port}"
-        raise CannotListen(
-            f"Cannot listen on {where}: {reason}. Choose another port, or --port 0 for a free one."
-        ) from None
-
-
-def _address(settings: Settings, listening: socket.socket) -> str:
-    if settings.uds is not None:
-        return f"unix:{settings.uds}"
-    scheme = "https" if settings.ssl_certfile or settings.tls_self_signed else "http"
-    host, port = listening.getsockname()[:2]
-    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}/v1"
+def _announced(
+    name: str, settings: Settings, listening: list[socket.socket], *, plain: bool
+) -> str:
+    """Return the line that says where the server is, which programs read too."""
+    roots = [root(settings, one) for one in listening]
+    text = f"{name}: {roots[0]}/v1 serves '{settings.model}'"
+    if plain:
+        return text
+    text += f", scenario {settings.scenario}"
+    if len(roots) > 1:
+        text += f"; also at {', '.join(f'{other}/v1' for other in roots[1:])}"
+    return text if settings.uds else f"{text}; open {roots[0]}/ to watch it"
 
 
 def _tls(settings: Settings) -> ssl.SSLContext | None:

@@ -1,6 +1,6 @@
 """The pretended model: what it says, token by token."""
 
-from fake_vllm.model.plan import Babble, Echo, GenerationPlan, Phrase, Recorded, Source
+from fake_vllm.model.plan import Babble, Echo, GenerationPlan, Phrase, Recorded, Source, Spoken
 from fake_vllm.model.text_piece import Finish, Piece, merge
 
 __all__ = [
@@ -12,5 +12,6 @@ __all__ = [
     "Piece",
     "Recorded",
     "Source",
+    "Spoken",
     "merge",
 ]

@@ -50,6 +50,22 @@ class Recorded:
 
 
 @dataclass(frozen=True)
+class Spoken:
+    """A given text, tokenized as the model's own."""
+
+    text: str
+
+    @property
+    def tokens(self) -> int:
+        """Return the number of its tokens."""
+        return len(_spelled(self.text))
+
+    def pieces(self, seed: str, prompt: str, *, endless: bool) -> Iterator[Piece]:
+        made = _spelled(self.text)
+        return cycle(made) if endless else iter(made)
+
+
+@dataclass(frozen=True)
 class Echo:
     """The prompt itself."""
 
@@ -68,13 +84,15 @@ class GenerationPlan:
         max_tokens: the most tokens that the request wants. None: it does not say.
         context: the tokens left in the model's context. None: it never fills.
         source: the source of free text. It has no effect on texts in a prescribed form, such as
-            JSON.
+            JSON, unless the plan is scripted.
+        scripted: whether the source's text is the answer, whatever form the request prescribes.
     """
 
     eos_after: int | None
     max_tokens: int | None
     context: int | None
     source: Source = field(default_factory=Babble)
+    scripted: bool = False
 
     @property
     def limit(self) -> int | None:

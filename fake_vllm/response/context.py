@@ -11,8 +11,9 @@ from fake_vllm.engine.ledger import Entry, Ledger
 from fake_vllm.engine.pacer import Pacer
 from fake_vllm.engine.slots import Engine
 from fake_vllm.engine.timing import Pace
-from fake_vllm.http.connection import Exchange, Headers
+from fake_vllm.http.exchange import Exchange, Headers
 from fake_vllm.model import GenerationPlan, Source
+from fake_vllm.rules import ScriptedAnswer
 from fake_vllm.scenarios.base import Scenario
 
 
@@ -24,6 +25,9 @@ class ResponsePlayer(Protocol):
 
     def hurry(self) -> None:
         """End at once with `finish_reason` "abort", since the engine is dying."""
+
+    def cut(self) -> None:
+        """End at once, and reset the connection."""
 
 
 class ActivePlayers:
@@ -41,6 +45,11 @@ class ActivePlayers:
         self._players.discard(player)
         if not self._players:
             self._all_over.set()
+
+    def cut(self) -> None:
+        """End all responses at once, and reset their connections."""
+        for player in tuple(self._players):
+            player.cut()
 
     async def end(self, grace: float) -> None:
         """Hurry all players and wait until they are over, for at most `grace` seconds."""
@@ -90,6 +99,7 @@ class ResponseContext:
         request: the accepted request.
         entry: its entry in the ledger.
         scenario: how to behave.
+        answer: the words that a rule prescribes. None: the model chooses them.
         model: the name of the model in the response.
         seed: the seed of its random times.
     """
@@ -101,6 +111,12 @@ class ResponseContext:
     scenario: Scenario
     model: str
     seed: str
+    answer: ScriptedAnswer | None = None
+
+    def plan(self) -> GenerationPlan:
+        """Return the plan of the generation."""
+        plan = self.scenario.shape(self.server.shape(self.request.plan()))
+        return plan if self.answer is None else self.answer.shape(plan)
 
 
 PlayerFactory = Callable[[ResponseContext], ResponsePlayer]

@@ -9,7 +9,7 @@ from itertools import islice
 
 from fake_vllm.api import quoted
 from fake_vllm.engine.ledger import Entry
-from fake_vllm.http.connection import Exchange
+from fake_vllm.http.exchange import Exchange
 from fake_vllm.model import Piece
 
 AHEAD = 16  # pieces that are drawn together, which costs little more than drawing one

@@ -4,7 +4,7 @@ from random import Random
 
 from fake_vllm.api import DONE, dumps, error_event
 from fake_vllm.engine.timing import Pace
-from fake_vllm.http.connection import CHUNK, LAST_CHUNK, Headers
+from fake_vllm.http.exchange import CHUNK, LAST_CHUNK, Headers
 from fake_vllm.http.headers import STREAM_HEADERS, json_headers
 from fake_vllm.response.context import ResponseContext
 from fake_vllm.response.response import Response

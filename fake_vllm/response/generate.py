@@ -7,7 +7,7 @@ from typing import Final
 from fake_vllm.api import dumps, events
 from fake_vllm.engine.slots import Engine
 from fake_vllm.engine.timing import Pace
-from fake_vllm.http.connection import Exchange
+from fake_vllm.http.exchange import Exchange
 from fake_vllm.model import Piece, merge
 from fake_vllm.response.fast_path import FastPath
 from fake_vllm.response.response import Response

@@ -49,11 +49,11 @@ class Player:
         Raises:
             Refused: no text can be made for a schema of the request.
         """
-        server, request, scenario = context.server, context.request, context.scenario
+        server, request = context.server, context.request
         self._context, self._server = context, server
         self._state = State.NEW
         self._alarm = Alarm(self._step)
-        writer = request.writer(scenario.shape(server.shape(request.plan())))
+        writer = request.writer(context.plan())
         self._response = Response(request, writer, context.entry, context.model)
         self._layers: list[Steps] = []
         self._next = NOTHING
@@ -85,6 +85,11 @@ class Player:
             self._next = (0.0, data, tokens)
         self._leave_fast_path()
         self._wake()
+
+    def cut(self) -> None:
+        """End now, with a reset of the connection."""
+        self._leave_fast_path()
+        self._over("reset", Cut())
 
     # The layers, each of which takes the steps of the one before.
 

@@ -8,7 +8,7 @@ from pydantic import ConfigDict
 from fake_vllm.api import error
 from fake_vllm.engine.ledger import End
 from fake_vllm.engine.timing import Pace
-from fake_vllm.http.connection import Headers
+from fake_vllm.http.exchange import Headers
 from fake_vllm.model import GenerationPlan
 from fake_vllm.response.response import Response
 from fake_vllm.response.steps import Steps, before_token

@@ -29,9 +29,4 @@ class SetPace(Scenario):
     @cached_property
     def _samplers(self) -> dict[str, Any]:
         stated = {"headers": self.headers, "first_token": self.first_token, "gap": self.gap}
-        # A comma would end the parameter, so a slash separates the numbers of a distribution.
-        return {
-            name: timing(text.replace("/", ",") if "trace" not in text else text)
-            for name, text in stated.items()
-            if text
-        }
+        return {name: timing(text) for name, text in stated.items() if text}

@@ -1,5 +1,6 @@
 """Scenarios as users write them: `stall:after=3`, `endless+stall:after=3,attempts=1`."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
@@ -60,12 +61,13 @@ class ScenarioSpec:
 def parse(text: str) -> ScenarioSpec:
     """Read `name`, `name:parameter=value,parameter=value`, or several joined by `+`.
 
-    Besides its own parameters, each scenario takes those of `Trigger`: attempts, requests, chance.
+    A value in double quotes may contain `,` and `+`; in it, `\\"` is a quote. Besides its own
+    parameters, each scenario takes those of `Trigger`: attempts, requests, chance.
 
     Raises:
         ScenarioError: a name or a parameter is unknown, or a value is wrong.
     """
-    return ScenarioSpec(text, [_part(part) for part in text.split("+")])
+    return ScenarioSpec(text, [_part(part) for part in _split(text, "+")])
 
 
 def _part(text: str) -> Part:
@@ -76,7 +78,7 @@ def _part(text: str) -> Part:
             f"There is no scenario '{name}'. {_instead(name, CLASSES, 'There are')}"
         )
     scenario = load(name)
-    pairs = dict(pair.partition("=")[::2] for pair in rest.split(",") if pair)
+    pairs = dict(_pair(pair) for pair in _split(rest, ",") if pair)
     try:
         when = Trigger.parse(pairs)
     except ValueError as error:
@@ -89,6 +91,35 @@ def _part(text: str) -> Part:
                 f"Scenario '{name}' has no parameter '{key}'. {_instead(key, known, 'It has')}"
             )
     return Part(when, _make(name, scenario, pairs))
+
+
+def _split(text: str, mark: str) -> list[str]:
+    """Split a text at a mark, except inside of quotes.
+
+    Raises:
+        ScenarioError: a quote is open at the end.
+    """
+    if '"' not in text:
+        return text.split(mark)
+    parts, quoted, escaped = [""], False, False
+    for letter in text:
+        if letter == mark and not quoted:
+            parts.append("")
+            continue
+        parts[-1] += letter
+        quoted ^= letter == '"' and not escaped
+        escaped = letter == "\\" and not escaped and quoted
+    if quoted:
+        raise ScenarioError(f"In the scenario '{text}', a quote is opened and not closed.")
+    return parts
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, _, value = text.partition("=")
+    value = value.strip() if value.lstrip().startswith('"') else value
+    if len(value) > 1 and value[0] == value[-1] == '"':
+        value = re.sub(r"\\(.)", r"\1", value[1:-1])
+    return key.strip(), value
 
 
 def _make(name: str, scenario: type[Scenario], pairs: dict[str, Any]) -> Scenario:

@@ -12,6 +12,7 @@ import torch
 
 from fake_vllm.app import App
 from fake_vllm.http import server
+from fake_vllm.http.listening import CannotListen
 from fake_vllm.model.vocabulary import FIRST_WORD, SIZE
 from fake_vllm.settings import Settings, SettingsError, make
 from gpu.torch_server.engine import TorchEngine
@@ -54,7 +55,7 @@ def main() -> None:
             server.run(settings, partial(_app, engine), name="torch-server")
         finally:
             engine.close()
-    except (SettingsError, server.CannotListen) as error:
+    except (SettingsError, CannotListen) as error:
         _fail(str(error))
 
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from fake_vllm.api import dumps, events
 from fake_vllm.engine.ledger import End
 from fake_vllm.engine.slots import Slot
-from fake_vllm.http.connection import CHUNK, LAST_CHUNK
+from fake_vllm.http.exchange import CHUNK, LAST_CHUNK
 from fake_vllm.http.headers import STREAM_HEADERS, json_headers
 from fake_vllm.model import Piece, merge
 from fake_vllm.model.text_piece import PLAIN
@@ -91,6 +91,11 @@ class TorchPlayer:
         """End each sequence with `finish_reason` "abort", as a vLLM that is being stopped."""
         for index in tuple(self._running):
             self._take(index, ABORTED)
+
+    def cut(self) -> None:
+        """End now, with a reset of the connection."""
+        self._drop("reset")
+        self._exchange.reset()
 
     def _begin(self) -> None:
         # The call that waits for the slot may grant it, before `start` has it.

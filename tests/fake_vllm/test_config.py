@@ -11,6 +11,7 @@ import pytest
 from fake_vllm import config
 from fake_vllm.settings import Settings, SettingsError, make
 from fake_vllm.testing import FakeVllm
+from fake_vllm.vllm_flags import translate
 from tests.fake_vllm.test_cli import run
 
 
@@ -26,7 +27,11 @@ from tests.fake_vllm.test_cli import run
         ("max_num_seqs: 0\n", 1, "max_num_seqs: Input should be greater than or equal to 1"),
         ("gap_ms: fast\n", 1, "'fast' is not a timing in milliseconds"),
         ("rules:\n  - scenario: endless\n    strem: true\n", 3, "rules.0.strem"),
-        ("rules:\n  - scenario: endless\n  - path: /v1\n", 3, "rules.1.scenario: Field required"),
+        (
+            "rules:\n  - scenario: endless\n  - path: /v1\n",
+            3,
+            "rules.1: a rule needs an effect: scenario, say",
+        ),
         ("scenario: [\n", 2, "not valid YAML"),
         ("- a\n", 1, "write a mapping of settings"),
     ],
@@ -53,11 +58,23 @@ def test_a_missing_file_is_one_sentence(tmp_path: Path) -> None:
     )
 
 
+def test_a_file_keeps_what_python_does_not_set(tmp_path: Path) -> None:
+    file = tmp_path / "fake.yaml"
+    file.write_text("scenario: finite:tokens=3\nserved_model_name: of-the-file\ngap_ms: 1\n")
+    with FakeVllm(config=file) as fake, httpx2.Client(trust_env=False) as client:
+        assert fake.model == "of-the-file"
+        body = {"model": fake.model, "messages": [{"role": "user", "content": "Hi"}]}
+        answer = client.post(f"{fake.base_url}/chat/completions", json=body).json()
+        assert answer["usage"]["completion_tokens"] == 4
+    with FakeVllm("finite:tokens=1", model="mine", config=file) as fake:
+        assert fake.model == "mine"
+
+
 def test_flags_win_over_the_file(tmp_path: Path) -> None:
     file = tmp_path / "fake.yaml"
     file.write_text("served_model_name: of-the-file\nscenario: endless\n")
     settings = config.read(file, {"served_model_name": "of-the-flag"})
-    assert (settings.served_model_name, settings.scenario) == ("of-the-flag", "endless")
+    assert (settings.model, settings.scenario) == ("of-the-flag", "endless")
 
 
 def test_a_rule_chooses_the_scenario_by_the_request(tmp_path: Path) -> None:
@@ -86,15 +103,17 @@ def test_a_rule_chooses_the_scenario_by_the_request(tmp_path: Path) -> None:
         (["--port", "x"], "--port: Input should be a valid integer"),
         (["--port", "70000"], "--port: Input should be less than or equal to 65535"),
         (["--scenario", "stall:aftr=2"], "has no parameter 'aftr'. Did you mean after"),
-        (["--workers", "2"], "workers would not share the ledger"),
+        (["--allowed-origins", "[1"], "'[1' is not a JSON list"),
         (["--enable-auto-tool-choice"], "needs --tool-call-parser"),
         (["--tool-call-parser", "mistral"], "Input should be 'hermes'"),
-        (["--gap-ms", "normal:3"], "normal:10,2"),
+        (["--gap-ms", "normal:3"], "normal:10/2"),
         (["--gap-ms", "trace:/nowhere.json"], "Cannot read the trace '/nowhere.json'"),
         (["--text", "/nowhere.txt"], "Cannot read /nowhere.txt"),
         (["--scenario", "replay:file=/nowhere.json"], "Cannot read /nowhere.json"),
         (["--uds", "/nowhere/socket"], "Cannot listen on /nowhere/socket"),
         (["--on-disconnect", "maybe"], "Input should be 'abort' or 'keep'"),
+        (["--rules", "[{]"], "--rules: not valid JSON"),
+        (["--rules", '{"say": "x", "promt": "y"}'], "rules.0.promt"),
         (["fly"], "'fly'"),
     ],
 )
@@ -121,16 +140,56 @@ def test_the_schema_is_published_and_is_that_of_the_settings() -> None:
 
 def test_every_flag_is_in_the_help() -> None:
     text = run("--help").stdout
-    assert all(
-        f"--{name.replace('_', '-')}" in text for name in Settings.model_fields if name != "rules"
-    )
+    assert all(f"--{name.replace('_', '-')}" in text for name in Settings.model_fields)
 
 
 def test_vllms_own_flags_keep_their_names() -> None:
-    names = "host port uds ssl_certfile ssl_keyfile served_model_name max_model_len max_num_seqs max_num_queued_reqs max_num_queued_tokens api_key"
+    names = "host port uds ssl_certfile allowed_origins enable_force_include_usage ssl_keyfile served_model_name max_model_len max_num_seqs max_num_queued_reqs max_num_queued_tokens api_key"
     names += " enable_auto_tool_choice tool_call_parser enable_request_id_headers enable_prompt_tokens_details sse_keep_alive_interval"
     assert set(names.split()) <= Settings.model_fields.keys()
 
 
 def test_settings_can_be_given_as_text() -> None:
     assert make({"port": "0", "gap_ms": 3}).gap_ms == "3"
+
+
+def test_a_command_line_of_vllms_is_understood() -> None:
+    words = "serve org/model -tp 2 --dtype=bfloat16 --gpu_memory_utilization 0.9 --workers 2"
+    words += " --lora-modules a b --enforce-eager --compilation-config.level 3 --port 1 --seed 7"
+    known = ["--port", "--seed"]
+    line = translate(words.split(), known)
+    assert line.model == "org/model"
+    assert line.arguments == ["--port", "1", "--seed", "7"]
+    assert line.ignored == [
+        "-tp",
+        "--dtype",
+        "--gpu-memory-utilization",
+        "--workers",
+        "--lora-modules",
+        "--enforce-eager",
+        "--compilation-config.level",
+    ]
+    assert translate(["--model", "m", "--fly", "x"], known).arguments == ["--fly", "x"]
+    assert translate(["scenarios"], known).arguments == ["scenarios"]
+
+
+def test_vllms_flags_and_variables_make_the_server_that_they_describe(tmp_path: Path) -> None:
+    with (
+        FakeVllm(
+            served_model_name=["first", "second"],
+            api_key=["one", "two"],
+            enable_force_include_usage=True,
+            workers=4,
+        ) as fake,
+        httpx2.Client(trust_env=False, base_url=fake.base_url) as client,
+    ):
+        assert client.get("/models").status_code == 401
+        for key, model in (("one", "first"), ("two", "second")):
+            client.headers["authorization"] = f"Bearer {key}"
+            body = {"model": model, "messages": [{"role": "user", "content": "Hi"}], "stream": True}
+            events = client.post("/chat/completions", json=body).text.split("\n\n")
+            assert json.loads(events[1][6:])["model"] == "first"
+            assert json.loads(events[-3][6:])["usage"]["completion_tokens"] == 41
+        assert [card["id"] for card in client.get("/models").json()["data"]] == ["first", "second"]
+        wrong = client.post("/chat/completions", json={**body, "model": "third"}).json()
+        assert "Valid aliases: first, second." in wrong["error"]["message"]

@@ -22,12 +22,17 @@ def server() -> Iterator[FakeVllm]:
         yield fake
 
 
-def test_browsers_get_the_page_and_all_other_clients_get_vllms_404(server: FakeVllm) -> None:
+def test_browsers_get_the_page_curl_a_text_and_a_bare_request_vllms_404(server: FakeVllm) -> None:
     with httpx2.Client(trust_env=False) as client:
         page = client.get(server.root + "/", headers={"accept": "text/html,*/*"})
         assert page.headers["content-type"] == "text/html; charset=utf-8"
         assert "EventSource" in page.text
-        assert client.get(server.root + "/").json() == {"detail": "Not Found"}
+        text = client.get(server.root + "/")  # httpx accepts anything, as curl does
+        assert text.headers["content-type"] == "text/plain; charset=utf-8"
+        assert f"curl {server.root}/ledger" in text.text
+        bare = client.build_request("GET", server.root + "/")
+        del bare.headers["accept"]
+        assert client.send(bare).json() == {"detail": "Not Found"}
 
 
 def test_the_page_loads_nothing_from_elsewhere(server: FakeVllm) -> None:

@@ -132,7 +132,8 @@ def bodies(draw: st.DrawFn) -> bytes:
 
 @pytest.fixture(scope="module", params=[False, True], ids=["plain", "with a tool parser"])
 def server(request: pytest.FixtureRequest) -> Iterator[FakeVllm]:
-    tools = {"enable_auto_tool_choice": True, "tool_call_parser": "hermes"} if request.param else {}
+    parser = {"enable_auto_tool_choice": True, "tool_call_parser": "hermes"}
+    tools: dict[str, Any] = parser if request.param else {}
     with FakeVllm("finite:tokens=6", gap=0, model="tiny", max_model_len=256, **tools) as fake:
         yield fake
 

@@ -1,9 +1,14 @@
 """The pytest fixture and the ledger as Python objects."""
 
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
 import httpx2
 import pytest
 
 from fake_vllm.testing import FakeVllm, FakeVllmError
+from fake_vllm.testing._requests import LedgerView
 from tests.fake_vllm.raw import ask, read
 
 pytest_plugins = ["pytester"]
@@ -48,7 +53,7 @@ def test_a_wait_that_fails_shows_the_ledger(fake_vllm: FakeVllm) -> None:
     with ask(fake_vllm, "stall") as client:
         read(client, until=b"choices")
         with pytest.raises(
-            FakeVllmError, match=r"within 0.1 s. The ledger: \[Entry\(id='chatcmpl-"
+            FakeVllmError, match=r"within 0.1 s. The ledger: \[Request\(id='chatcmpl-"
         ):
             fake_vllm.until_freed(timeout=0.1)
 
@@ -93,3 +98,151 @@ def test_the_plugin_is_installed_with_the_distribution(pytester: pytest.Pytester
     pytester.makepyfile("def test_it(fake_vllm):\n    assert fake_vllm.requests == []\n")
     done = pytester.runpytest_subprocess("-p", "no:nbval", "-p", "no:xdist")
     done.assert_outcomes(passed=1)
+
+
+CHAT = {"messages": [{"role": "user", "content": "Grüße"}], "max_tokens": 2}
+
+
+def test_a_test_sees_what_the_client_sent(fake_vllm: FakeVllm) -> None:
+    with httpx2.Client(trust_env=False) as client:
+        client.post(
+            f"{fake_vllm.base_url}/chat/completions",
+            json=CHAT,
+            headers={"X-Tenant": "red", "x-stainless-retry-count": "2"},
+        )
+        client.post(f"{fake_vllm.base_url}/chat/completions", content=b"{")
+    first, second = fake_vllm.requests
+    assert first.json == CHAT
+    assert first.request_headers["x-tenant"] == "red"
+    assert (first.retry, second.retry) == (2, 0)
+    assert second.body == "{"
+
+
+def test_refused_requests_are_in_the_ledger_too(fake_vllm: FakeVllm) -> None:
+    with httpx2.Client(trust_env=False, base_url=fake_vllm.base_url) as client:
+        client.post("/chat/completions", json={"messages": "none"})
+        client.post("/chat/completions", json={**CHAT, "model": "other"})
+        client.get("/chat/completions")
+        client.post("/embeddings", json={})
+        client.post("/chat/completions", json=CHAT)
+    kept = [(entry.number, entry.method, entry.status, entry.end) for entry in fake_vllm.requests]
+    assert kept == [
+        (1, "POST", 400, "refused"),
+        (2, "POST", 404, "refused"),
+        (3, "GET", 405, "refused"),
+        (4, "POST", 404, "refused"),
+        (5, "POST", 200, "finished"),
+    ]
+
+
+def test_a_missing_key_is_in_the_ledger_and_the_ledger_needs_none() -> None:
+    with FakeVllm(api_key="secret") as fake, httpx2.Client(trust_env=False) as client:
+        assert client.post(f"{fake.base_url}/chat/completions", json=CHAT).status_code == 401
+        assert [entry.status for entry in fake.requests] == [401]
+
+
+def test_running_requests_are_never_hidden_and_a_reset_ends_them() -> None:
+    with FakeVllm("stall", max_num_seqs=1) as fake, ask(fake, "stall") as leaked:
+        read(leaked, until=b"choices")
+        fake.clear()
+        [entry] = fake.requests
+        assert entry.slot_freed is None
+        fake.play("endless")
+        fake.reset()
+        assert fake.requests == []
+        with pytest.raises(ConnectionResetError):
+            read(leaked)
+        with ask(fake, "finite:tokens=1") as client:
+            read(client, until=b"[DONE]")
+        assert [entry.number for entry in fake.requests] == [1]
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_a_server_that_reads_nothing_still_takes_commands(loop: str) -> None:
+    with FakeVllm("never_read", loop=loop) as fake, httpx2.Client(trust_env=False) as client:
+        with pytest.raises(httpx2.ReadTimeout):
+            client.post(f"{fake.base_url}/chat/completions", json=CHAT, timeout=0.3)
+        assert fake.requests == []
+        fake.play("finite:tokens=1")
+        client.post(f"{fake.base_url}/chat/completions", json=CHAT)
+        assert fake.until_over().end == "finished"
+
+
+@pytest.mark.fake_vllm("never_read")
+def test_a_marker_with_never_read_leaves_the_shared_server_usable(fake_vllm: FakeVllm) -> None:
+    assert fake_vllm.requests == []
+
+
+async def test_waits_do_not_block_the_loop_that_closes_the_connection(fake_vllm: FakeVllm) -> None:
+    fake_vllm.play("endless")
+    async with httpx2.AsyncClient(trust_env=False) as client:
+
+        async def leave() -> None:
+            body = {**CHAT, "stream": True, "max_tokens": 10_000}
+            async with client.stream("POST", f"{fake_vllm.base_url}/chat/completions", json=body):
+                await fake_vllm.aio.until_started()
+
+        leaving = asyncio.create_task(leave())
+        entry = await fake_vllm.aio.until_freed()
+        await leaving
+    assert entry.end == "client left"
+    assert await fake_vllm.aio.requests() == fake_vllm.requests
+
+
+def test_a_wrong_scenario_is_reported_in_the_servers_words(fake_vllm: FakeVllm) -> None:
+    with pytest.raises(FakeVllmError, match=r"There is no scenario 'stal'\. Did you mean stall"):
+        fake_vllm.play("stal:after=1")
+
+
+def test_a_wrong_marker_is_a_usage_error(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.fake_vllm("stal")
+        def test_typo(fake_vllm): ...
+
+        @pytest.mark.fake_vllm
+        def test_bare(fake_vllm): ...
+
+        @pytest.mark.fake_vllm("stall", after=3)
+        def test_named(fake_vllm): ...
+        """
+    )
+    done = pytester.runpytest_subprocess("-p", "no:nbval", "-p", "no:xdist")
+    done.assert_outcomes(errors=3)
+    done.stdout.fnmatch_lines_random(
+        [
+            "*test_typo: There is no scenario 'stal'. Did you mean stall*",
+            "*test_bare has fake_vllm()*",
+            "*test_named has fake_vllm('stall', after=3)*",
+        ]
+    )
+
+
+def test_a_look_fetches_only_what_has_changed(fake_vllm: FakeVllm) -> None:
+    fetched: list[int] = []
+    asking = fake_vllm._ask
+
+    def counting(path: str, **more: Any) -> Any:
+        page = asking(path, **more)
+        fetched.append(len(page["requests"]))
+        return page
+
+    view = LedgerView(counting)
+    with httpx2.Client(trust_env=False) as client:
+        for _ in range(5):
+            client.post(f"{fake_vllm.base_url}/chat/completions", json=CHAT)
+        assert len(view.look()) == 5
+        client.post(f"{fake_vllm.base_url}/chat/completions", json=CHAT)
+        assert len(view.look()) == 6
+        fake_vllm.clear()
+        assert view.look() == []
+    assert fetched[:2] == [5, 1]
+
+
+def test_a_wait_ends_with_the_event_and_not_with_its_time(fake_vllm: FakeVllm) -> None:
+    with ThreadPoolExecutor(1) as pool, httpx2.Client(trust_env=False) as client:
+        waiting = pool.submit(fake_vllm.until_over, 30.0)
+        client.post(f"{fake_vllm.base_url}/chat/completions", json=CHAT)
+        assert waiting.result(timeout=5).end == "finished"

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from fake_vllm.testing import FakeVllm
 from tests.fake_vllm.golden_check import CASES, FOLDER, problems, send
 
-OPTIONS = {
+OPTIONS: dict[str, Any] = {
     "enable_auto_tool_choice": True,
     "tool_call_parser": "hermes",
     "enable_prompt_tokens_details": True,

@@ -1,5 +1,7 @@
 """The bundled fake as the laboratory starts it: endless, at the pace of the incident."""
 
+from typing import Any
+
 from fake_vllm.testing import FakeVllm, FakeVllmError
 from stream_lab.errors import LabError
 
@@ -20,7 +22,7 @@ class Fake(FakeVllm):
         *,
         gap: float = 0.085,
         model: str = "fake-model",
-        **flags: object,
+        **flags: Any,
     ) -> None:
         """Start a fake that can call tools, and wait until it listens.
 
@@ -33,7 +35,7 @@ class Fake(FakeVllm):
         Raises:
             FakeError: the fake does not start.
         """
-        usual: dict[str, object] = {
+        usual: dict[str, Any] = {
             "first_token_ms": gap * 1000,
             "enable_auto_tool_choice": True,
             "tool_call_parser": "hermes",

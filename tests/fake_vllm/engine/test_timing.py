@@ -22,7 +22,7 @@ def test_a_number_is_milliseconds_and_constant() -> None:
 def test_normal_has_its_mean_and_deviation_and_is_never_negative() -> None:
     assert fmean(drawn("normal:20,4")) == pytest.approx(0.020, rel=0.02)
     assert pstdev(drawn("normal:20,4")) == pytest.approx(0.004, rel=0.05)
-    assert min(drawn("normal:1,5")) == 0
+    assert min(drawn("normal:1/5")) == 0
 
 
 def test_lognormal_has_its_median_and_sigma() -> None:
@@ -32,7 +32,7 @@ def test_lognormal_has_its_median_and_sigma() -> None:
 
 
 def test_the_same_seed_draws_the_same() -> None:
-    assert drawn("normal:20,4") == drawn("normal:20,4") != drawn("normal:20,4", seed=2)
+    assert drawn("normal:20/4") == drawn("normal:20,4") != drawn("normal:20,4", seed=2)
 
 
 def test_a_trace_is_played_again_and_again(tmp_path: Path) -> None:
@@ -42,10 +42,10 @@ def test_a_trace_is_played_again_and_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "fast", "-1", "nan", "inf", "normal:1", "normal:1,2,3", "gamma:1,2", "normal:-1,2"]
+    "text", ["", "fast", "-1", "nan", "inf", "normal:1", "normal:1/2/3", "gamma:1/2", "normal:-1/2"]
 )
 def test_an_invalid_timing_is_an_error_that_lists_the_forms(text: str) -> None:
-    with pytest.raises(TimingError, match=r"lognormal:10,0\.5"):
+    with pytest.raises(TimingError, match=r"lognormal:10/0\.5"):
         timing(text)
 
 

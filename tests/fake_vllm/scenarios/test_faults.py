@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import httpx2
 import pytest
 
 from fake_vllm.testing import FakeVllm
@@ -345,9 +346,8 @@ def test_repetition_detection_ends_a_repeat(server: FakeVllm) -> None:
         "repetition_detection": {"max_pattern_size": 20, "min_pattern_size": 1, "min_count": 4},
         "fake_scenario": "repeat:phrase=no ",
     }
-    choice = server._ask(
-        "/v1/chat/completions", "POST", json.dumps(body).encode(), "application/json"
-    )["choices"][0]
+    answer = httpx2.post(f"{server.base_url}/chat/completions", json=body, trust_env=False)
+    choice = answer.json()["choices"][0]
     assert (choice["finish_reason"], choice["stop_reason"]) == ("repetition", "repetition_detected")
 
 

@@ -1,0 +1,63 @@
+"""What the clients sent, so that a test can look at it."""
+
+from typing import Any, NamedTuple
+
+from fake_vllm.http.exchange import Exchange
+
+MOST_BYTES = 64 * 2**20
+"""The bytes of bodies that are kept; the oldest requests are forgotten first."""
+MOST_REQUESTS = 10_000
+
+
+class Asked(NamedTuple):
+    """A request as it came.
+
+    Attributes:
+        method: the HTTP method.
+        path: the path, decoded.
+        query: the query string, by name.
+        headers: the headers, with names in lower case; with the key, if the client sent one.
+        body: the bytes of the body.
+    """
+
+    method: str
+    path: str
+    query: dict[str, str]
+    headers: dict[str, str]
+    body: bytes
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the request with its body as text."""
+        return {**self._asdict(), "body": self.body.decode("utf-8", "replace")}
+
+
+class AskedRequests:
+    """The newest requests, by their number in the ledger, within a bound of memory."""
+
+    def __init__(self, most_bytes: int = MOST_BYTES, most_requests: int = MOST_REQUESTS) -> None:
+        self._most_bytes, self._most_requests = most_bytes, most_requests
+        self._asked: dict[int, Asked] = {}
+        self._bytes = 0
+
+    def keep(self, number: int, exchange: Exchange) -> None:
+        """Keep a request under the number of its entry."""
+        self._forget(number)
+        self._asked[number] = Asked(
+            exchange.method, exchange.path, exchange.query, exchange.headers, exchange.body
+        )
+        self._bytes += len(exchange.body)
+        while self._bytes > self._most_bytes or len(self._asked) > self._most_requests:
+            self._forget(next(iter(self._asked)))
+
+    def find(self, number: int) -> Asked | None:
+        """Return a request. None: it was forgotten, or there was none."""
+        return self._asked.get(number)
+
+    def clear(self, keep: set[int]) -> None:
+        """Forget all but the requests with these numbers."""
+        for number in self._asked.keys() - keep:
+            self._forget(number)
+
+    def _forget(self, number: int) -> None:
+        if (asked := self._asked.pop(number, None)) is not None:
+            self._bytes -= len(asked.body)

@@ -1,0 +1,81 @@
+"""The sockets that a server listens on."""
+
+import os
+import socket
+
+from fake_vllm.settings import Settings
+
+BACKLOG = 4096
+WHOLE_MACHINE = ("::", "0.0.0.0")
+
+
+class CannotListen(Exception):
+    """Raised when address, socket or certificate cannot be used; the text says what to do."""
+
+
+def listen(settings: Settings) -> list[socket.socket]:
+    """Return a listening socket for each address, all with the same port.
+
+    Raises:
+        CannotListen: an address cannot be used.
+    """
+    if settings.uds is not None:
+        return [_unix(settings)]
+    sockets: list[socket.socket] = []
+    port = settings.port
+    try:
+        for host in settings.host:
+            sockets.append(_tcp(host, port))
+            port = sockets[0].getsockname()[1]
+    except CannotListen:
+        for one in sockets:
+            one.close()
+        raise
+    return sockets
+
+
+def root(settings: Settings, listening: socket.socket) -> str:
+    """Return the address of a socket as a client writes it."""
+    if settings.uds is not None:
+        return f"unix:{settings.uds}"
+    scheme = "https" if settings.ssl_certfile or settings.tls_self_signed else "http"
+    host, port = listening.getsockname()[:2]
+    if host in WHOLE_MACHINE:
+        host = "::1" if host == "::" else "127.0.0.1"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _tcp(host: str, port: int) -> socket.socket:
+    try:
+        family = _family(host, port)
+        # `::` takes IPv4 too, as on vLLM, where the machine allows it.
+        both = host == "::" and socket.has_dualstack_ipv6()
+        return socket.create_server(
+            (host, port), family=family, backlog=BACKLOG, dualstack_ipv6=both
+        )
+    except (OSError, OverflowError) as error:
+        reason = (
+            os.strerror(error.errno)
+            if isinstance(error, OSError) and error.errno and error.errno > 0
+            else str(error)
+        )
+        raise CannotListen(
+            f"Cannot listen on {host}:{port}: {reason}. Choose another port, or --port 0 for a "
+            "free one."
+        ) from None
+
+
+def _family(host: str, port: int) -> int:
+    return int(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0])
+
+
+def _unix(settings: Settings) -> socket.socket:
+    listening = socket.socket(socket.AF_UNIX)
+    try:
+        listening.bind(str(settings.uds))
+    except OSError as error:
+        raise CannotListen(
+            f"Cannot listen on {settings.uds}: {error.strerror}. Choose another path, or remove "
+            "the file."
+        ) from None
+    return listening

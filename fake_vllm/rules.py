@@ -1,0 +1,215 @@
+"""Rules: which requests get which scenario, and which words or tool calls as their answer."""
+
+import json
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from fake_vllm.api import AcceptedRequest
+from fake_vllm.http.exchange import Exchange
+from fake_vllm.model import GenerationPlan, Spoken
+from fake_vllm.scenarios import ScenarioError, ScenarioSpec, parse
+from fake_vllm.scenarios.trigger import Numbers
+
+RETRY_HEADER = "x-stainless-retry-count"  # sent by OpenAI's and Anthropic's clients
+
+
+def scenario_text(text: str) -> str:
+    """Return the text of a scenario.
+
+    Raises:
+        ValueError: it names an unknown scenario, or a wrong parameter.
+    """
+    try:
+        parse(text)
+    except ScenarioError as error:
+        raise ValueError(str(error)) from None
+    return text
+
+
+def _numbers(text: str) -> str:
+    try:
+        Numbers.parse(text)
+    except ValueError:
+        raise ValueError(f"'{text}' is not a number from 1, as 3, or a range, as 2-4") from None
+    return text
+
+
+def _as_text(value: object) -> object:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+ScenarioText = Annotated[str, AfterValidator(scenario_text)]
+Count = Annotated[str, BeforeValidator(_as_text), AfterValidator(_numbers)]
+
+
+class ToolCall(BaseModel):
+    """A call that the model makes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(min_length=1)
+    arguments: dict[str, Any] | str = Field(
+        default_factory=dict, description="An object, or JSON text, which may be broken on purpose."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_openai(cls, value: Any) -> Any:
+        """Accept the form of OpenAI's API too: {"function": {"name", "arguments"}}."""
+        if isinstance(value, dict) and isinstance(value.get("function"), dict):
+            return value["function"]
+        return value
+
+    @property
+    def written(self) -> str:
+        """Return the call as a model writes it for the hermes parser."""
+        given = self.arguments
+        arguments = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
+        name = json.dumps(self.name, ensure_ascii=False)
+        return f'<tool_call>\n{{"name": {name}, "arguments": {arguments}}}\n</tool_call>'
+
+
+class Rule(BaseModel):
+    """Requests that are answered differently; all conditions must match.
+
+    Without a condition, the rule matches all requests.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: str | None = Field(None, description="The request's path, e.g. /v1/chat/completions.")
+    stream: bool | None = Field(None, description="Whether the answer is streamed.")
+    model: str | None = Field(None, description="The model that the request names.")
+    prompt: str | None = Field(None, description="Words that the last user message contains.")
+    headers: dict[str, str] = Field(
+        default_factory=dict, description="Headers, and words that their values contain."
+    )
+    turn: Count | None = Field(
+        None, description="The number of user messages in the conversation: 2, 2-4 or 2-."
+    )
+    tool_result: bool | str | None = Field(
+        None,
+        description="Whether the last message is a tool's result; or words that this contains. "
+        "Default: false for a rule with tool_calls, else no condition.",
+    )
+    attempt: Count | None = Field(
+        None, description="The client's attempt, by its header x-stainless-retry-count: 1, 2-."
+    )
+    call: Count | None = Field(
+        None, description="The number of the request among those that match the other conditions."
+    )
+
+    scenario: ScenarioText | None = Field(
+        None, description="Scenario to play, unless the request names one."
+    )
+    say: str | None = Field(None, description="Text of the answer.")
+    tool_calls: tuple[ToolCall, ...] = Field(
+        (), description="Tools that the answer calls, each with name and arguments."
+    )
+    reasoning: str | None = Field(None, description="What the model thinks before it answers.")
+
+    @model_validator(mode="after")
+    def _does_something(self) -> Self:
+        if self.scenario is None and not self.speaks:
+            raise ValueError("a rule needs an effect: scenario, say, tool_calls or reasoning")
+        return self
+
+    @property
+    def speaks(self) -> bool:
+        """Tell whether the rule sets the words of the answer."""
+        return self.say is not None or bool(self.tool_calls) or self.reasoning is not None
+
+    @property
+    def answer(self) -> "ScriptedAnswer | None":
+        """Return the words of the answer. None: the rule leaves them to the model."""
+        if not self.speaks:
+            return None
+        calls = "\n".join(call.written for call in self.tool_calls)
+        text = "\n".join(part for part in (self.say, calls) if part)
+        return ScriptedAnswer(text, self.reasoning)
+
+    def matches(self, exchange: Exchange, request: AcceptedRequest) -> bool:
+        """Tell whether all conditions but `call` match."""
+        return (
+            self.path in (None, exchange.path)
+            and self.stream in (None, request.stream)
+            and self.model in (None, request.model)
+            and (self.prompt is None or self.prompt in request.question)
+            and all(
+                (value := exchange.headers.get(name.lower())) is not None and words in value
+                for name, words in self.headers.items()
+            )
+            and _within(self.turn, request.turn)
+            and self._result_matches(request.tool_result)
+            and _within(self.attempt, retry_of(exchange) + 1)
+        )
+
+    def _result_matches(self, result: str | None) -> bool:
+        wanted = self.tool_result
+        if wanted is None:
+            return not self.tool_calls or result is None
+        if isinstance(wanted, bool):
+            return wanted is (result is not None)
+        return result is not None and wanted in result
+
+
+@dataclass(frozen=True)
+class ScriptedAnswer:
+    """Words that a rule prescribes.
+
+    Attributes:
+        text: the text, with tool calls in it.
+        reasoning: the thought before it. None: there is none.
+    """
+
+    text: str
+    reasoning: str | None = None
+
+    def shape(self, plan: GenerationPlan) -> GenerationPlan:
+        """Return the plan with these words; a plan without an end repeats them."""
+        source = Spoken(self.text)
+        ends = None if plan.eos_after is None else source.tokens
+        return replace(plan, source=source, eos_after=ends, scripted=True)
+
+
+class Rulebook:
+    """The rules of a server, in order, with the count of requests that matched each.
+
+    Attributes:
+        rules: the rules.
+        calls_tools: whether one of them calls a tool.
+    """
+
+    def __init__(self, rules: tuple[Rule, ...] = ()) -> None:
+        self.rules = rules
+        self._specs = [None if rule.scenario is None else parse(rule.scenario) for rule in rules]
+        self._counts = [0] * len(rules)
+        self.calls_tools = any(rule.tool_calls for rule in rules)
+
+    def find(
+        self, exchange: Exchange, request: AcceptedRequest
+    ) -> tuple[ScenarioSpec | None, ScriptedAnswer | None]:
+        """Return what the first matching rule sets. None: the usual."""
+        for at, rule in enumerate(self.rules):
+            if not rule.matches(exchange, request):
+                continue
+            self._counts[at] += 1
+            if _within(rule.call, self._counts[at]):
+                return self._specs[at], rule.answer
+        return None, None
+
+    def restart(self) -> None:
+        """Count from 1 again."""
+        self._counts = [0] * len(self.rules)
+
+
+def retry_of(exchange: Exchange) -> int:
+    """Return the number of the retry, as the client counts it; 0: the first attempt."""
+    text = exchange.headers.get(RETRY_HEADER, "")
+    return int(text) if text.isascii() and text.isdigit() else 0
+
+
+def _within(range: str | None, number: int) -> bool:
+    return range is None or number in Numbers.parse(range)
