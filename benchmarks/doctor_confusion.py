@@ -40,6 +40,7 @@ class Result:
         found: the diagnosis. None: the doctor raised `error`.
         seconds: how long the diagnosis took.
         error: the type and the text of the exception. Empty: none was raised.
+        without: the cause that the stream shows without the log. None: there is no log.
     """
 
     kind: str
@@ -49,6 +50,7 @@ class Result:
     found: Diagnosis | None
     seconds: float
     error: str = ""
+    without: Cause | None = None
 
     @property
     def right(self) -> bool:
@@ -88,7 +90,7 @@ def of_stacks(chosen: list[stacks.Stack]) -> Iterator[Result]:
 
 
 def of_logs(chosen: list[Excerpt]) -> Iterator[Result]:
-    """Examine one stream of each kind that the excerpts name, and read each excerpt beside it."""
+    """Examine one stream of each kind, and read the excerpts of that kind beside it."""
     for stream, scenario in STREAMS.items():
         beside = [excerpt for excerpt in chosen if excerpt.stream == stream]
         if not beside:
@@ -111,7 +113,9 @@ def of_logs(chosen: list[Excerpt]) -> Iterator[Result]:
                 except Exception as raised:  # one excerpt must not end the table
                     error = f"{type(raised).__name__}: {raised}"
                 took = time.monotonic() - began
-                yield Result("log", excerpt.name, excerpt.expected, "", found, took, error)
+                yield Result(
+                    "log", excerpt.name, excerpt.expected, "", found, took, error, examined.cause
+                )
 
 
 def table(results: list[Result]) -> str:
@@ -148,6 +152,9 @@ def main() -> None:
         print(table(of_kind))
         right = sum(result.right for result in of_kind)
         print(f"\n{right} of {len(of_kind)} {kind}s are right in cause and layer.\n")
+        if kind == "log":
+            alone = sum(result.without in result.expected for result in of_kind)
+            print(f"Without its log, {alone} of the streams would be right.\n")
     for result in wrong:
         expected = " or ".join(result.expected)
         evidence = "" if result.found is None else f": {result.found.evidence}"

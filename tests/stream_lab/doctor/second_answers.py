@@ -204,7 +204,7 @@ def bytes_only(_: int) -> Iterator[Step]:
 
 
 def first_only(number: int) -> Iterator[Step]:
-    """Reset the first stream in its middle, as a worker does that has served its requests."""
+    """Reset the first stream in its middle, and answer the later ones."""
     yield from chunked(*DATA[:9], end=None)(0) if number == 0 else chunked(*DATA, DONE)(0)
 
 

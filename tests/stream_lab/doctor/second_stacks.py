@@ -49,7 +49,7 @@ from tests.stream_lab.doctor.stacks import GAP, Patient, Stack
 
 @dataclass(frozen=True)
 class SecondStack(Stack):
-    """A stack of the second set; `also` are causes that are as true as the first."""
+    """A stack; `also` are causes that are as true as the first."""
 
     also: tuple[Cause, ...] = ()
 
@@ -302,7 +302,7 @@ BROKEN = [
     # No cause names a limit on bytes. The server ends the answer, whatever counts.
     SecondStack("a cut after the same number of bytes", Cause.SERVER_ENDED, raw(bytes_only)),
     SecondStack(
-        "a gateway that cuts Anthropic's events after so many bytes",
+        "a gateway that cuts Anthropic's events after 1200 bytes",
         Cause.PROXY_ENDED,
         raw_through(gateway, chunked(*ANTHROPIC, *ANTHROPIC_END)),
         "proxied",
