@@ -66,6 +66,7 @@ class App:
         self._rules = Rules(
             served_model_name=settings.model,
             aliases=settings.served_model_name[1:],
+            reasoning=settings.reasoning_parser,
             force_usage=settings.enable_force_include_usage,
             max_model_len=settings.max_model_len,
             tool_calls=settings.tool_calls,

@@ -90,6 +90,9 @@ class Settings(BaseModel):
     api_key: Names = Field(
         (), description="Demand one of these keys (or from FAKE_VLLM_API_KEY or VLLM_API_KEY)."
     )
+    reasoning_parser: Literal["qwen3", "deepseek_r1"] | None = Field(
+        None, description="Let the model think, and tell its thoughts apart from its answers."
+    )
     allowed_origins: Names = Field(
         (), description="Origins whose pages in a browser may use the server; '[\"*\"]': all."
     )

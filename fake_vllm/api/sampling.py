@@ -266,7 +266,7 @@ def _check_extra(extra: Any) -> None:
             pending += value
 
 
-def check_engine(made: Parameters) -> None:
+def check_engine(made: Parameters, *, reasons: bool) -> None:
     """Make the checks of vLLM's engine, which come too late for a stream's error status.
 
     Raises:
@@ -293,7 +293,7 @@ def check_engine(made: Parameters) -> None:
                 "allowed_token_ids contains out-of-vocab token id!", "allowed_token_ids", outside
             )
     structured.check_constraint(made.constraint)
-    if made.thinking_budget is not None:
+    if made.thinking_budget is not None and not reasons:
         text = "thinking_token_budget is set but reasoning_config is not configured."
         raise Rejected(
             f"{text} Please set --reasoning-parser and/or --reasoning-config to use "

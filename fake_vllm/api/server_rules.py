@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from fake_vllm.api.reasoning import Parser
+
 
 @dataclass(frozen=True)
 class Rules:
@@ -15,6 +17,7 @@ class Rules:
         started: when the server started, in seconds since 1970.
         force_usage: whether --enable-force-include-usage was given.
         aliases: the model's other names.
+        reasoning: the --reasoning-parser. None: there is none.
     """
 
     served_model_name: str
@@ -24,6 +27,7 @@ class Rules:
     started: int = 0
     force_usage: bool = False
     aliases: tuple[str, ...] = ()
+    reasoning: Parser | None = None
 
     @property
     def names(self) -> tuple[str, ...]:

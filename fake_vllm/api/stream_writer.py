@@ -126,6 +126,10 @@ class StreamWriter(ABC):
         None: the server does not show them.
         """
 
+    def completion_details(self, *, whole: bool) -> dict[str, Any] | None:
+        """Return `completion_tokens_details`. None: the server does not show them."""
+        return None
+
     def choice_tokens(self, index: int) -> int:
         return self._choices[index].tokens
 
@@ -145,6 +149,8 @@ class StreamWriter(ABC):
         usage = wire.usage(sum(self.prompt_tokens), sum(choice.tokens for choice in self._choices))
         if (details := self.prompt_details(whole=False)) is not None:
             usage["prompt_tokens_details"] = details
+        if (details := self.completion_details(whole=False)) is not None:
+            usage["completion_tokens_details"] = details
         return wire.event(
             {**self.head, "choices": [], "usage": usage, "system_fingerprint": wire.FINGERPRINT}
         )
@@ -154,7 +160,7 @@ class StreamWriter(ABC):
         return {
             **usage,
             "prompt_tokens_details": self.prompt_details(whole=True),
-            "completion_tokens_details": None,
+            "completion_tokens_details": self.completion_details(whole=True),
         }
 
 
