@@ -49,7 +49,12 @@ _ESCAPED = re.compile(r"(?<!\\)(?:\\\\)*\\u(?!00[01])")
 class Received:
     """What came back.
 
-    `chunks`: the HTTP chunks of a chunked body, else None. `cut`: the last chunk never came.
+    Attributes:
+        status: the status.
+        headers: the headers, with names in lower case.
+        body: the body of known length.
+        chunks: the HTTP chunks of a chunked body, else None.
+        cut: whether the last chunk never came.
     """
 
     status: int
