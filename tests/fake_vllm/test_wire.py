@@ -32,6 +32,7 @@ SERVERS: dict[str, dict[str, Any]] = {
     "cors": {"allowed_origins": ["http://page.example"]},
     "cors-any": {"allowed_origins": ["*"]},
 }
+OPTIONS = SERVERS["options"]
 
 
 class Servers:
