@@ -281,7 +281,7 @@ class _Writer:
                 self._free = len(self._out) - 1
 
     def _matching(self, pattern: str) -> Iterator[str]:
-        """Yield texts for a pattern, the shortest first; some may be too short or too long."""
+        """Yield texts for a pattern; some may be too short or too long."""
         for longer in range(TRIES):
             with suppress(PatternError):
                 yield matching(pattern, self._random, longer=longer)

@@ -97,7 +97,7 @@ class GenerationPlan:
         source: the source of free text. It has no effect on texts in a prescribed form, such as
             JSON, unless the plan is scripted.
         scripted: whether the source's text is the answer, whatever form the request prescribes.
-        reasons: whether thought and answer are told apart, as with --reasoning-parser.
+        reasons: whether thought and answer are separate, as with --reasoning-parser.
         may_think: whether the request lets the model think.
         thought: what the model thinks before it answers, with the marks around it; its tokens do
             not count for `eos_after`. None: it does not think.

@@ -17,7 +17,7 @@ class Response:
         writer: writes its events, or its body.
         length: the bytes of a whole response's body, for its head.
         status: the status of its head. None: there is no head yet.
-        reasons: whether thoughts are told apart from the answer, as with --reasoning-parser.
+        reasons: whether thoughts are separate from the answer, as with --reasoning-parser.
         aborted: whether it ends before its next token.
         untouched: whether no scenario changes its steps, so that a fast path can play them.
         fast_path: plays the next tokens, from the next turn on. None: the steps do.
