@@ -133,15 +133,15 @@ def test_a_cell_that_hangs_is_a_failure(tmp_path: Path) -> None:
 
     write(tmp_path, "01", "import asyncio; await asyncio.sleep(60)", GOOD)
     started = time.monotonic()
-    done, error = execute(
+    ending = execute(
         str(tmp_path / "01_test.ipynb"),
         str(tmp_path / "out.ipynb"),
         str(tmp_path),
         2,
         {"TIMEOUT": 2.0},
     )
-    assert done is Done.TIMEOUT
-    assert "ran for more than 2 s" in error
+    assert ending.done is Done.TIMEOUT
+    assert "ran for more than 2 s" in ending.error
     assert time.monotonic() - started < 40
 
 
