@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from stream_lab.errors import LabError
+from stream_lab.experiment import goes_on
 from stream_lab.experiment.endpoint import KEY_VARIABLE
 from stream_lab.experiment.evidence import Claim, Found, Outcome, read
 from stream_lab.extras import missing_extra
@@ -131,11 +132,14 @@ def _run(
             "environment": {
                 **kernel.variables,
                 KEY_VARIABLE: (task.server.key or None) if task.server.url else None,
+                goes_on.VARIABLE: " ".join(sorted(workers.goes_on)),
             },
         }
         with workers.borrow(task.session) as worker:
             stopped = workers.is_stopped(task.session)
             run = _Run() if stopped else _watch(worker, order, task.notebook_limit, tell)
+        if (found := evidence / goes_on.FILE).exists():
+            workers.goes_on |= set(found.read_text(encoding="utf-8").split())
         for file in evidence.glob("*.json"):
             run.evidence = _hide(task, file.read_text(encoding="utf-8"))
             file.write_text(run.evidence, encoding="utf-8")

@@ -22,7 +22,7 @@ from pydantic import (
 
 from stream_lab.errors import LabError
 from stream_lab.experiment.endpoint import KEY_VARIABLE
-from stream_lab.notebooks.task import Server
+from stream_lab.notebooks.task import Server, one_at_a_time
 from stream_lab.regress.scalars import Loader, as_text, as_value
 
 SECRET = re.compile(r"key|token|secret|passw|credential", re.IGNORECASE)
@@ -236,6 +236,16 @@ class Config(_Strict):
             if not values:
                 raise ValueError(f"the parameter {name} has no value")
         return self
+
+    def notes(self) -> list[str]:
+        """Return what a reader should know about the number of notebooks at a time, if chosen."""
+        if "jobs" not in self.model_fields_set or self.jobs == 1:
+            return []
+        return [
+            f"{name}: the server gets {one_at_a_time(self.jobs)}; `jobs` of the endpoint allows more."
+            for name, spec in self.endpoints.items()
+            if spec.url is not None and spec.jobs is None
+        ]
 
 
 def load(path: Path) -> Config:

@@ -40,6 +40,8 @@ def show_plan(plan: Plan, console: Console) -> None:
         f"{plan.baseline.words}.",
         highlight=False,
     )
+    for note in plan.config.notes():
+        console.print(f"Note: {note}", highlight=False, markup=False)
 
 
 def show(summary: Summary, console: Console) -> None:

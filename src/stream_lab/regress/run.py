@@ -79,7 +79,7 @@ def execute(plan: Plan, executor: Executor, display: Display) -> Summary:
     if finished is not None and not plan.chosen_baseline:
         return finished
     with plan.store.claimed():
-        context = RunContext(snapshot.take(), commit(plan.base), {}, {}, {}, [])
+        context = RunContext(snapshot.take(), commit(plan.base), {}, {}, {}, plan.config.notes())
         body = {
             "run": plan.name,
             "continues": plan.continues,
