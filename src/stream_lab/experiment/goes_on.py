@@ -1,4 +1,4 @@
-"""Which servers go on after their clients have left, as far as a run has seen.
+"""Which servers, as far as a run knows, go on after their clients have left.
 
 A server that ignores disconnects still runs the requests of earlier calls when the next one begins.
 Its metrics then look as if other clients used it. A fake's ledger tells the two apart. For any

@@ -41,7 +41,7 @@ def adopt_orphans() -> None:
 def reap_adopted(kernel: int | None) -> None:
     """Remove the entries of adopted processes that have ended, as init would.
 
-    Without that, a program that waits until a process id is free would wait in vain.
+    Without that, a program that waits until a process id is free would wait for ever.
 
     Args:
         kernel: The id of the one child that this process has started, whose status Jupyter reads.
@@ -58,7 +58,7 @@ def reap_adopted(kernel: int | None) -> None:
 
 
 def ended_by_the_kernel(kernel: int) -> list[str]:
-    """Return the command lines of the processes that a kernel ends when it is shut down.
+    """Return the command lines of processes that a kernel itself will end.
 
     A kernel of ipykernel ends its children that share its process group.
     """
@@ -94,7 +94,7 @@ def end_descendants(ancestor: psutil.Process, patience: float = 0.0) -> list[str
 
 
 def end_below(pid: int) -> list[str]:
-    """Stop a process that adopts orphans, end all that is below it, and leave it stopped.
+    """End all that is below a process that adopts orphans; leave it stopped.
 
     Returns:
         The command lines of what it had started.

@@ -48,7 +48,7 @@ class _Strict(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _read_words(cls, value: object, info: ValidationInfo) -> object:
-        """Read the plain words of the file by the kind of place that they stand in."""
+        """Read the file's plain words by the kind of place that they stand in."""
         name = str(info.field_name)
         if name in PARTS:
             return value
@@ -238,7 +238,7 @@ class Config(_Strict):
         return self
 
     def notes(self) -> list[str]:
-        """Return what a reader should know about the number of notebooks at a time, if chosen."""
+        """Return notes on `jobs`, if it is set and a server allows less."""
         if "jobs" not in self.model_fields_set or self.jobs == 1:
             return []
         return [

@@ -132,7 +132,7 @@ def build_plan(
 
 
 def _gone_on(name: str, outputs: Store, runs: list[str]) -> tuple[str, str]:
-    """Return the name of a resumed run, and of the finished run that it continues, if it does.
+    """Return a resumed run's name, and that of the finished run that it continues.
 
     A finished run is never rewritten: its verdict is in the history, and may be a baseline.
     """

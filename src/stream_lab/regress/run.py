@@ -113,7 +113,7 @@ def execute(plan: Plan, executor: Executor, display: Display) -> Summary:
 
 
 def _copy(plan: Plan, rows: Iterable[Row]) -> None:
-    """Keep the rows that stand, with their notebooks, in the outputs of the run that goes on."""
+    """Copy rows that stand, with their notebooks, from the finished run."""
     assert plan.earlier is not None
     for row in rows:
         _keep(plan.store, CellResult(row, plan.earlier.read(f"notebooks/{row.cell}.ipynb") or ""))
@@ -170,7 +170,7 @@ def _standing(earlier: Store, digests: dict[str, str]) -> dict[str, Row]:
 
 
 def _finished(plan: Plan) -> Summary | None:
-    """Return the summary of the finished run that the plan continues, if it has the same cells."""
+    """Return the summary of the finished run, if it has the plan's cells."""
     text = plan.earlier.read(SUMMARY_FILE) if plan.earlier is not None else None
     summary = parse(text) if text is not None else None
     names = [row.cell for row in summary.rows] if summary is not None else []

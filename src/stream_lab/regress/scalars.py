@@ -37,7 +37,7 @@ SEXAGESIMAL = re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9]*)?")
 
 
 class Word(str):
-    """A plain scalar as it is written, before it is read as text or as a value."""
+    """A plain scalar as it is written, neither text nor value yet."""
 
     line: int
 
@@ -81,12 +81,12 @@ def _word(node: yaml.Node) -> Word:
 
 
 def as_text(value: object) -> object:
-    """Return what was read for a place for text: each word as it is written."""
+    """Return the content of a place for text: each word as it is written."""
     return _each(value, str)
 
 
 def as_value(value: object) -> object:
-    """Return what was read for any other place: each word as the value that it means.
+    """Return the content of any other place: each word as the value that it means.
 
     Raises:
         TwoReadings: A word has another meaning in each version of YAML.

@@ -1,4 +1,4 @@
-"""A server that ignores disconnects is named so, and is not taken for one that others use."""
+"""A server that ignores disconnects is named so, not one that others use."""
 
 import asyncio
 from pathlib import Path
@@ -81,7 +81,9 @@ def test_others_on_a_fake_are_not_taken_for_clients_that_have_left() -> None:
     assert not goes_on.is_known(fake(over))
 
 
-def test_what_the_runner_hands_over_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_in_the_runners_variable_is_known_to_go_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(goes_on, "_seen", set())
     assert not goes_on.is_known(real())
     monkeypatch.setenv(goes_on.VARIABLE, f"http://other:1 {ROOT}")
