@@ -44,6 +44,9 @@ from stream_lab.notebooks.worker import Done
 
 papermill_engines.register("recording", RecordingEngine)
 
+PORT_TAKEN = "Address already in use"
+"""Jupyter chooses the ports of a kernel before the kernel binds them; on a busy machine one is lost."""
+
 
 @dataclass
 class Ending:
@@ -71,6 +74,7 @@ def execute(
     environment: dict[str, str | None] | None = None,
     folder: str | None = None,
     cell_done: Callable[[int], None] = lambda index: None,
+    again: bool = True,
 ) -> Ending:
     """Run one notebook.
 
@@ -84,6 +88,7 @@ def execute(
         environment: Variables of the kernel; None removes one.
         folder: The kernel's working folder; None: the source's.
         cell_done: Called with the index of each cell that is done.
+        again: Whether to start once more if another program took a port that Jupyter had chosen.
     """
     record = Record(cell_done)
     ending = _ending(
@@ -102,6 +107,11 @@ def execute(
         cell_limit,
         record,
     )
+    if PORT_TAKEN in ending.error and ending.done is Done.LOST and again:
+        return execute(
+            source, target, evidence, cell_limit, parameters, kernel, environment, folder,
+            cell_done, again=False,
+        )  # fmt: skip
     ending.left = record.ended
     _tidy(Path(target), whole=ending.done is Done.COMPLETE)
     return ending

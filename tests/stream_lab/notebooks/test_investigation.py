@@ -336,24 +336,34 @@ def test_a_servers_key_is_in_no_artefact_and_one_notebook_at_a_time_learns_of_th
     assert "sk-very-secret" not in done.stdout + done.stderr
 
 
+TAKEN_ONCE = "[ -e {mark} ] && exec {python} -m ipykernel_launcher -f $0; touch {mark}; echo Address already in use; exit 1"
+
+
 @pytest.mark.parametrize(
     ("start", "why"),
     [
         (["sh", "-c", "echo No licence. >&2; exit 3"], "No licence. (Kernel died"),
         (["no-such-program"], "No such file or directory: 'no-such-program'"),
+        (["sh", "-c", TAKEN_ONCE, "{connection_file}"], ""),
     ],
 )
-def test_a_kernel_that_does_not_start_is_reported_in_its_own_words(
+def test_a_kernel_that_does_not_start_is_reported_in_its_own_words_and_a_lost_port_is_not_the_end(
     start: list[str], why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(tmp_path, "01", GOOD)
     spec = tmp_path / "jupyter" / "kernels" / "broken" / "kernel.json"
     spec.parent.mkdir(parents=True)
+    start = [
+        part.replace("{mark}", str(tmp_path / "mark")).replace("{python}", sys.executable)
+        for part in start
+    ]
     spec.write_text(json.dumps({"argv": start, "display_name": "", "language": "python"}))
-    kernel = task.Kernel("broken", {}, {"JUPYTER_PATH": str(tmp_path / "jupyter")})
+    kernel = task.Kernel(
+        "broken", task.versions_here(), {"JUPYTER_PATH": str(tmp_path / "jupyter")}
+    )
     monkeypatch.setattr(task.Here, "kernel", lambda _: kernel)
     done, folder = run(tmp_path)
-    assert done.returncode == 1
+    assert done.returncode == bool(why)
     error = verdicts(folder)["results"][0]["error"]
-    assert error.startswith("its kernel did not start: ")
+    assert error.startswith("its kernel did not start: " if why else "")
     assert why in error

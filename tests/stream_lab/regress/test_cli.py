@@ -189,6 +189,8 @@ def test_failures_are_told_apart_and_the_other_cells_run(tmp_path: Path) -> None
     text = executed.read_text(encoding="utf-8")
     assert "not JSON" in text, "what children print is in the notebook"
     assert "papermill-error-cell" not in text, "papermill points to no error that was meant"
+    magic = folders(tmp_path)[-1] / "notebooks/bundled/here/20_test.ipynb"
+    assert '"ename": "UsageError"' in magic.read_text(encoding="utf-8")
     assert {number: row.status for number, row in found.items()} == {
         number: status for number, (_, status, _) in WRONG.items()
     }
