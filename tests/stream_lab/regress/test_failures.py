@@ -1,4 +1,4 @@
-"""Notebooks that fail, hang, die, or are odd but good: each is told from the others."""
+"""Notebooks that fail, hang, die, or only look as if they did."""
 
 import os
 import subprocess
