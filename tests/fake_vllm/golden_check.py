@@ -339,7 +339,10 @@ def _event(chunk: str) -> Event:
         return Event("done", lines=names)
     data = json.loads(text)
     if "choices" not in data:
-        return Event("error" if "error" in data else data.get("type", "?"), data, lines=names)
+        kind = "error" if "error" in data else data.get("type", "?")
+        # Anthropic's deltas: of text, of thinking, of a signature, of a tool's input.
+        kind = data["delta"]["type"] if kind == "content_block_delta" else kind
+        return Event(kind, data, lines=names)
     if not data["choices"]:
         return Event("usage", data, lines=names)
     choice = data["choices"][0]
@@ -358,7 +361,7 @@ def _order(events: list[Event]) -> dict[int | None, list[str]]:
     order: dict[int | None, list[str]] = {}
     for event in events:
         kinds = order.setdefault(event.choice, [])
-        runs = event.kind == "token" or event.kind.endswith(".delta")
+        runs = event.kind == "token" or event.kind.endswith((".delta", "_delta"))
         if not (runs and kinds and kinds[-1] == event.kind):
             kinds.append(event.kind)
     return dict(sorted(order.items(), key=lambda item: -1 if item[0] is None else item[0]))
