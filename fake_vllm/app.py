@@ -10,6 +10,7 @@ from time import monotonic
 
 from fake_vllm import api
 from fake_vllm.api import AcceptedRequest, Refused, Rules, dumps
+from fake_vllm.api.release import RELEASES
 from fake_vllm.asked import AskedRequests
 from fake_vllm.behaviour import Behaviour, text_source
 from fake_vllm.control import ROUTES, Control
@@ -67,6 +68,7 @@ class App:
             served_model_name=settings.model,
             aliases=settings.served_model_name[1:],
             reasoning=settings.reasoning_parser,
+            release=RELEASES[settings.vllm_version],
             force_usage=settings.enable_force_include_usage,
             max_model_len=settings.max_model_len,
             tool_calls=settings.tool_calls,
@@ -110,7 +112,11 @@ class App:
             "/health": {"GET": self._empty},
             "/ping": {"GET": self._empty, "POST": self._empty},
             "/load": {"GET": lambda exchange: self._json(exchange, {"server_load": 0})},
-            "/version": {"GET": lambda exchange: self._json(exchange, {"version": api.VERSION})},
+            "/version": {
+                "GET": lambda exchange: self._json(
+                    exchange, {"version": self._rules.release.version}
+                )
+            },
             "/metrics": {"GET": self._metrics_page},
             "/openapi.json": {"GET": self._openapi},
         }
@@ -190,7 +196,7 @@ class App:
         if (route := self._routes.get(path)) is not None:
             self._call(exchange, route)
         elif path == "/" and not self.plain and "accept" in exchange.headers:
-            self._control.welcome(exchange, self._root(exchange), api.VERSION)
+            self._control.welcome(exchange, self._root(exchange), self._rules.release.version)
         elif by_id := RESPONSE_BY_ID.fullmatch(path):
             if exchange.method != (allowed := "POST" if by_id["cancel"] else "GET"):
                 self._not_allowed(exchange, [allowed])
@@ -298,6 +304,9 @@ class App:
 
     def _empty(self, exchange: Exchange) -> None:
         self._reply(exchange, 200, b"", [VARY])
+
+    def _version(self, exchange: Exchange) -> None:
+        self._json(exchange, {"version": self._rules.release.version})
 
     def _metrics_page(self, exchange: Exchange) -> None:
         from fake_vllm.engine import metrics_page  # loads a library that most servers do not need

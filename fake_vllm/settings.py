@@ -113,6 +113,9 @@ class Settings(BaseModel):
         description="Seconds of silence in a stream after which a comment is sent; 0: never.",
     )
 
+    vllm_version: Literal["0.32.0", "0.33.0"] = Field(
+        "0.32.0", description="The version of vLLM whose answers are copied."
+    )
     scenario: ScenarioText = Field(
         "finite", description="How to behave, e.g. stall:after=5; see `fake-vllm scenarios`."
     )

@@ -16,6 +16,7 @@ class Reading:
         calls: whether to look for tool calls.
         parser: the parser of thoughts. None: there are none.
         prompt: the prompt; a thought may have ended in it.
+        looks_back: whether a whole answer minds the prompt, as a stream always does.
         hidden: whether thoughts are left out.
         one_call: whether only the first tool call counts.
     """
@@ -23,6 +24,7 @@ class Reading:
     calls: bool = False
     parser: Parser | None = None
     prompt: str = ""
+    looks_back: bool = False
     hidden: bool = False
     one_call: bool = False
 
@@ -40,7 +42,8 @@ def read_whole(text: str, reading: Reading) -> Whole:
     thought: str | None = None
     content: str | None = text
     if reading.parser is not None:
-        parts = reasoning.parse(text, reading.parser)
+        closed = reading.looks_back and reasoning.ended_in(reading.prompt)
+        parts = reasoning.Parts("", text) if closed else reasoning.parse(text, reading.parser)
         thought = None if reading.hidden else parts.reasoning or None
         content = parts.content or None
     calls: list[hermes.ToolCall] = []

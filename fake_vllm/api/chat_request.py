@@ -227,6 +227,7 @@ class AcceptedChatRequest(AcceptedRequest):
             calls=self.rules.tool_calls and self.choice != "none",
             parser=(self.rules.reasoning or "qwen3") if plan.reasons or always else None,
             prompt=self.prompts[0].text if self.body.continue_final_message else "",
+            looks_back=self.rules.release.reads_prompt,
             hidden=not self.body.include_reasoning,
             one_call=self.body.parallel_tool_calls is False,
         )

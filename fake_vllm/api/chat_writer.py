@@ -35,7 +35,7 @@ class ChatWriter(StreamWriter):
             request.n,
             [len(prompt.ids) for prompt in request.prompts],
             body,
-            force_usage=request.rules.force_usage,
+            rules=request.rules,
             plain=not (self._ids or self._logprobs or self._active or reading.parser),
         )
         self.sequences = request.sequences(plan)
@@ -95,6 +95,8 @@ class ChatWriter(StreamWriter):
             )
             choice["stop_reason"] = piece.stop
         choice["token_ids"] = list(piece.ids) if self._ids else None
+        if piece.finish is not None:
+            choice |= self.more_keys
         usage = self._counts(self.choice_tokens(index)) if self.continuous else None
         return self.wrapped(choice, usage, last=piece.finish is not None)
 
@@ -142,7 +144,7 @@ class ChatWriter(StreamWriter):
                 self._choice(index, collected) for index, collected in enumerate(self._collected)
             ],
             "service_tier": None,
-            "system_fingerprint": wire.FINGERPRINT,
+            "system_fingerprint": self.release.fingerprint,
             "usage": self.whole_usage(sum(len(collected.ids) for collected in self._collected)),
             "prompt_logprobs": logprobs.of_prompt(prompt.ids, request.parameters.prompt_logprobs),
             "prompt_token_ids": prompt.ids if self._prompt_ids else None,
@@ -182,4 +184,5 @@ class ChatWriter(StreamWriter):
             "stop_reason": collected.last.stop,
             "token_ids": collected.ids if self._ids else None,
             "routed_experts": None,
+            **self.more_keys,
         }

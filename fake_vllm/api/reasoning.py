@@ -44,6 +44,11 @@ def parse(text: str, parser: Parser) -> Parts:
     return Parts(thought.removeprefix(_OPEN), rest)
 
 
+def ended_in(prompt: str) -> bool:
+    """Tell whether a thought has ended in the prompt."""
+    return prompt.rfind(_CLOSE) > prompt.rfind(_OPEN)
+
+
 class Reader:
     """A reader of a stream, which tells thought and answer apart piece by piece.
 
@@ -60,7 +65,7 @@ class Reader:
         """
         self._parser = parser
         self._begun = False
-        self.thinking = prompt.rfind(_CLOSE) <= prompt.rfind(_OPEN)
+        self.thinking = not ended_in(prompt)
 
     def read(self, text: str) -> Parts:
         """Return the parts of more text."""

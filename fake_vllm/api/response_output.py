@@ -90,9 +90,9 @@ class Item(ABC):
     def delta(self, text: str, ids: list[int]) -> list[Event]:
         """Return the events for more text, which is kept."""
 
-    def end(self) -> list[Event]:
-        """Return the events after the last text."""
-        return [Event("output_item.done", self._as_output("completed"))]
+    def end(self, status: str) -> list[Event]:
+        """Return the events after the last text; `status` is that of the item."""
+        return [Event("output_item.done", self._as_output(status))]
 
     @abstractmethod
     def as_json(self, status: str | None) -> dict[str, Any]:
@@ -151,7 +151,7 @@ class MessageItem(Item):
         }
         return [Event("output_text.delta", body)]
 
-    def end(self) -> list[Event]:
+    def end(self, status: str) -> list[Event]:
         place = {
             "content_index": 0,
             "item_id": self.id,
@@ -161,7 +161,7 @@ class MessageItem(Item):
         return [
             Event("output_text.done", place, self.text),
             Event("content_part.done", {**self._content_place, "part": self._part()}),
-            *super().end(),
+            *super().end(status),
         ]
 
     def _part(self) -> dict[str, Any]:
@@ -200,11 +200,11 @@ class ReasoningItem(Item):
         body = {"content_index": 0, "delta": text, **self._place}
         return [Event("reasoning_text.delta", body)]
 
-    def end(self) -> list[Event]:
+    def end(self, status: str) -> list[Event]:
         return [
             Event("reasoning_text.done", self._content_place, self.text),
             Event("content_part.done", {**self._content_place, "part": self._part()}),
-            *super().end(),
+            *super().end(status),
         ]
 
     def _part(self) -> dict[str, Any]:
@@ -234,10 +234,10 @@ class CallItem(Item):
         self.add(text)
         return [Event("function_call_arguments.delta", {"delta": text, **self._place})]
 
-    def end(self) -> list[Event]:
+    def end(self, status: str) -> list[Event]:
         body = {"arguments": self.text, **self._place}
         done = Event("function_call_arguments.done", body, tail={"name": self._called.name})
-        return [done, *super().end()]
+        return [done, *super().end(status)]
 
     def as_json(self, status: str | None) -> dict[str, Any]:
         return {
@@ -268,9 +268,9 @@ class CustomCallItem(CallItem):
         self.add(shown)
         return [Event("custom_tool_call_input.delta", {"delta": shown, **self._place})]
 
-    def end(self) -> list[Event]:
+    def end(self, status: str) -> list[Event]:
         body = {"input": self.text, **self._place}
-        return [Event("custom_tool_call_input.done", body), *Item.end(self)]
+        return [Event("custom_tool_call_input.done", body), *Item.end(self, status)]
 
     def as_json(self, status: str | None) -> dict[str, Any]:
         return {

@@ -106,18 +106,21 @@ class ResponsesWriter:
             return []
         return list(map(self._written, self._open.delta(text, list(ids))))
 
-    def _closed(self) -> list[bytes]:
+    def _closed(self, status: str = "completed") -> list[bytes]:
         """End the open item."""
         item, self._open = self._open, None
         if item is None:
             return []
-        self._items.append(item.as_json("completed"))
-        return list(map(self._written, item.end()))
+        self._items.append(item.as_json(status))
+        return list(map(self._written, item.end(status)))
 
     def end(self) -> list[bytes]:
-        closed = self._closed()
-        response = self._response(self._status, self._items, self._tokens)
-        return [*closed, self._written(Event("completed", {"response": response}))]
+        status = self._status
+        marks = status == "incomplete" and self._request.rules.release.marks_cuts
+        closed = self._closed("incomplete" if marks else "completed")
+        response = self._response(status, self._items, self._tokens)
+        kind = "incomplete" if marks else "completed"
+        return [*closed, self._written(Event(kind, {"response": response}))]
 
     @property
     def _status(self) -> str:
@@ -155,8 +158,16 @@ class ResponsesWriter:
             item = call_item(self._names, call.name, hermes.call_id())
             item.delta(call.arguments, [])
             items.append(item)
+        status = self._status if self._request.rules.release.marks_cuts else "completed"
         output = [
-            item.as_json(None if isinstance(item, ReasoningItem) else "completed") for item in items
+            item.as_json(
+                None
+                if isinstance(item, ReasoningItem)
+                else status
+                if item is items[-1]
+                else "completed"
+            )
+            for item in items
         ]
         return self._response(self._status, output, len(self._collected.ids))
 
@@ -188,6 +199,8 @@ class ResponsesWriter:
             else body.temperature
         )
         greedy = temperature < 0.00001
+        more = rules.release.more_keys
+        cache = {"prompt_cache_key": body.prompt_cache_key, "prompt_cache_retention": None}
         return {
             "id": self._request.id,
             "created_at": self._created,
@@ -211,7 +224,9 @@ class ResponsesWriter:
             "max_tool_calls": body.max_tool_calls,
             "previous_response_id": None,
             "prompt": None,
+            **({"prompt_cache_options": None, **cache} if more else {}),
             "reasoning": body.reasoning.model_dump() if body.reasoning else None,
+            **({"safety_identifier": None} if more else {}),
             "service_tier": body.service_tier,
             "status": status,
             "text": body.text.model_dump(by_alias=True) if body.text else None,

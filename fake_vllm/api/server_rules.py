@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from fake_vllm.api.reasoning import Parser
+from fake_vllm.api.release import OLD, Release
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,7 @@ class Rules:
         force_usage: whether --enable-force-include-usage was given.
         aliases: the model's other names.
         reasoning: the --reasoning-parser. None: there is none.
+        release: the version of vLLM.
     """
 
     served_model_name: str
@@ -28,6 +30,7 @@ class Rules:
     force_usage: bool = False
     aliases: tuple[str, ...] = ()
     reasoning: Parser | None = None
+    release: Release = OLD
 
     @property
     def names(self) -> tuple[str, ...]:

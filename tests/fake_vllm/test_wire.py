@@ -15,6 +15,8 @@ NOT_YET = frozenset((FOLDER / "not_yet.txt").read_text(encoding="utf-8").split()
 """Transcripts that the fake does not reproduce. A new feature takes its own out of the list."""
 OTHER_TOKENS = frozenset((FOLDER / "other_tokens.txt").read_text(encoding="utf-8").split())
 """Transcripts that a limit or an interval cuts at a token, which is elsewhere in the fake's text."""
+NEWER = FOLDER.with_name("golden_0_33")
+NOT_YET_NEWER = frozenset((NEWER / "not_yet.txt").read_text(encoding="utf-8").split())
 TOOLS: dict[str, Any] = {"enable_auto_tool_choice": True, "tool_call_parser": "hermes"}
 SERVERS: dict[str, dict[str, Any]] = {
     "default": {},
@@ -38,7 +40,8 @@ OPTIONS = SERVERS["options"]
 class Servers:
     """A fake for each kind of server, started when a transcript needs it."""
 
-    def __init__(self) -> None:
+    def __init__(self, version: str = "0.32.0") -> None:
+        self._version = version
         self._started: dict[str, FakeVllm] = {}
 
     def __getitem__(self, kind: str) -> str:
@@ -46,7 +49,7 @@ class Servers:
 
     def fake(self, kind: str) -> FakeVllm:
         if kind not in self._started:
-            flags = {"served_model_name": "tiny", **SERVERS[kind]}
+            flags = {"served_model_name": "tiny", "vllm_version": self._version, **SERVERS[kind]}
             self._started[kind] = FakeVllm("finite", gap=0, **flags)
         return self._started[kind]
 
@@ -84,6 +87,22 @@ def test_every_transcript_that_is_left_out_exists() -> None:
 )
 def test_answers_as_the_real_vllm_did(path: Path, servers: Servers) -> None:
     assert servers.replay(json.loads(path.read_text(encoding="utf-8"))) == []
+
+
+@pytest.fixture(scope="module")
+def newer() -> Iterator[Servers]:
+    started = Servers("0.33.0")
+    yield started
+    started.close()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in sorted(NEWER.glob("*.json")) if path.stem not in NOT_YET_NEWER],
+    ids=lambda path: path.stem,
+)
+def test_answers_as_a_newer_vllm_did(path: Path, newer: Servers) -> None:
+    assert newer.replay(json.loads(path.read_text(encoding="utf-8"))) == []
 
 
 @pytest.mark.parametrize(
