@@ -2,9 +2,10 @@
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Any, Protocol
 
-from pydantic import BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 from pydantic.dataclasses import dataclass as checked_dataclass
 
 from fake_vllm.api import structured
@@ -161,7 +162,13 @@ def _own(fields: Any, name: str, usual: Any = None) -> Any:
 
     A client may send an undeclared field of that name, which is ignored as all unknown fields are.
     """
-    return getattr(fields, name) if name in type(fields).model_fields else usual
+    return getattr(fields, name) if name in _declared(type(fields)) else usual
+
+
+@cache
+def _declared(kind: type[BaseModel]) -> frozenset[str]:
+    """Return the names of a model's fields, which pydantic makes anew for each look."""
+    return frozenset(kind.model_fields)
 
 
 def _check_count(n: int) -> None:
