@@ -1,0 +1,149 @@
+"""From log files to the lines that show how a stream ended."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from stream_lab.doctor.events import quote
+from stream_lab.doctor.logs import formats, gunicorn, prefixes, probes, tables, tracebacks
+from stream_lab.doctor.logs.line import Line, Record, Who, Worker
+
+LONGEST = 20_000  # characters of a line that are read; more is a payload
+LARGEST = 400  # lines of a traceback that are kept; more is a recursion
+_PRODUCTS = (
+    "nginx",
+    "apache",
+    "httpd",
+    "haproxy",
+    "envoy",
+    "traefik",
+    "caddy",
+    "gunicorn",
+    "uvicorn",
+)
+
+
+@dataclass
+class _Source:
+    """What is known of one container, unit or service in one file.
+
+    Attributes:
+        product: the program that wrote its lines. Empty: unknown.
+        worker: the class of its gunicorn workers.
+        pending: the last record, which a traceback may follow. None: there is none.
+        block: the lines of a traceback so far. Empty: none has begun.
+    """
+
+    product: str
+    worker: Worker = Worker.UNKNOWN
+    pending: Record | None = None
+    block: str = ""
+
+
+def lines_of(files: Iterable[Path]) -> list[Line]:
+    """Return the lines of some log files that show how a stream ended.
+
+    Lines of health checks and of connections without a request are left out.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    found: list[Line] = []
+    for file in files:
+        with file.open(encoding="utf-8", errors="replace") as text:
+            found += _of_one(text, "/".join(file.parts[-2:]))
+    return found
+
+
+def _of_one(raws: Iterable[str], name: str) -> list[Line]:
+    sources: dict[str, _Source] = {}
+    found: list[tuple[Line, _Source]] = []
+    for raw in raws:
+        if not (bare := raw[:LONGEST].rstrip("\r\n")).strip():
+            continue
+        stripped = prefixes.strip(bare)
+        source = sources.get(stripped.source)
+        if source is None:
+            source = sources[stripped.source] = _Source(_product(stripped.source or name))
+        if source.block and tracebacks.continues(stripped.text, source.block):
+            if source.block.count("\n") < LARGEST:
+                source.block += f"{stripped.text}\n"
+            continue
+        if tracebacks.BEGINS.match(stripped.text):
+            if source.pending is not None and (source.block or source.pending.status is not None):
+                found += _finish(source)
+            source.pending = source.pending or Record(bare, "", stripped.at, stripped.source)
+            source.block = f"{stripped.text}\n"
+            continue
+        found += _finish(source)
+        source.pending = formats.of(stripped, bare)
+    for source in sources.values():
+        found += _finish(source)
+    return [_classified(line, source) for line, source in found]
+
+
+def _finish(source: _Source) -> Iterator[tuple[Line, _Source]]:
+    """Judge the pending record of a source, now that it is known to be whole."""
+    record, block = source.pending, source.block
+    source.pending, source.block = None, ""
+    if record is None:
+        return
+    if block:
+        record = replace(record, traceback=record.traceback + block)
+    if record.product == "gunicorn":
+        source.product = "gunicorn"
+    elif not record.product:
+        record = replace(record, product=source.product if record.status is not None else "")
+    _learn_worker(record, source)
+    if (line := _judge(record, source.worker)) is not None:
+        yield line, source
+
+
+def _judge(record: Record, worker: Worker) -> Line | None:
+    if gunicorn.TIMEOUT.search(record.message) and record.status is None:
+        meaning, advice = gunicorn.MEANINGS[worker], gunicorn.ADVICE[worker]
+        return Line(Who.SERVER, meaning, _quoted(record), record.at, advice, worker=worker)
+    rule = tables.rule_of(record)
+    if rule is None or (record.path and probes.is_probe(record)):
+        return None
+    return Line(
+        rule.who,
+        rule.meaning,
+        _quoted(record),
+        record.at,
+        rule.advice,
+        rule.is_orderly,
+        method=record.method,
+        path=record.path,
+        agent=record.agent,
+    )
+
+
+def _learn_worker(record: Record, source: _Source) -> None:
+    """Note the class of gunicorn's workers, from its start or from a traceback."""
+    if match := gunicorn.USING.search(record.message):
+        source.worker = gunicorn.worker_of(match["name"])
+    elif source.worker is Worker.UNKNOWN and record.traceback:
+        for worker, frame in gunicorn.FRAMES.items():
+            if frame.search(record.traceback):
+                source.worker = worker
+
+
+def _classified(line: Line, source: _Source) -> Line:
+    """Name the worker's class in a line that came before the line that shows the class."""
+    if line.worker is not Worker.UNKNOWN or source.worker is Worker.UNKNOWN:
+        return line
+    meaning, advice = gunicorn.MEANINGS[source.worker], gunicorn.ADVICE[source.worker]
+    return replace(line, worker=source.worker, meaning=meaning, advice=advice)
+
+
+def _quoted(record: Record) -> str:
+    if not record.traceback:
+        return quote(record.text.strip())
+    last = record.traceback.strip().rpartition("\n")[2].strip()
+    return f"{quote(record.text.strip())} … {quote(last)}"
+
+
+def _product(name: str) -> str:
+    found = next((each for each in _PRODUCTS if each in name.lower()), "")
+    return "apache" if found == "httpd" else found
