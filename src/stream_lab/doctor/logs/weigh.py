@@ -88,7 +88,7 @@ def _of_these(diagnosis: Diagnosis, now: list[Line], flowed: bool | None) -> Dia
             or "Read the log of the proxy at that time: it ended the connection to the "
             "server, or to the doctor.",
         )
-    sure = min(0.97, diagnosis.confidence + 0.1)
+    sure = round(min(0.97, diagnosis.confidence + 0.1), 2)
     return replace(diagnosis, evidence=evidence, confidence=sure, next=advice)
 
 
@@ -113,7 +113,7 @@ def _perhaps_of_these(diagnosis: Diagnosis, undated: list[Line]) -> Diagnosis:
     supports = ended_by is diagnosis.cause
     return replace(
         diagnosis,
-        confidence=min(0.9, diagnosis.confidence + 0.05) if supports else diagnosis.confidence,
+        confidence=round(min(0.9, diagnosis.confidence + 0.05), 2) if supports else diagnosis.confidence,
         evidence=[*diagnosis.evidence, *_sentences(undated)],
         next=undated[-1].advice if supports and undated[-1].advice else diagnosis.next,
     )
