@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NoReturn
 
@@ -95,8 +96,10 @@ def test_an_application_is_examined_without_a_proxy_too() -> None:
 
 def test_logs_are_read(healthy: Endpoint, tmp_path: Path) -> None:
     log = tmp_path / "access.log"
+    earlier = datetime.now(UTC) - timedelta(days=1)
     log.write_text(
-        '127.0.0.1 - - [21/Nov/2026:13:19:23 +0000] "POST /v1 HTTP/1.1" 499 0 "-" "x"\n' * 3,
+        f'127.0.0.1 - - [{earlier:%d/%b/%Y:%H:%M:%S} +0000] "POST /v1 HTTP/1.1" 499 0 "-" "x"\n'
+        * 3,
         encoding="utf-8",
     )
     found = json.loads(doctor(healthy.base_url, "--json", "--logs", str(log)).stdout)

@@ -51,7 +51,7 @@ def meaning_of(record: Record) -> Rule | None:
     if record.product in SERVERS or _is_passed_on(record):
         return _rule(
             Who.SERVER,
-            f"The application answered with {record.status} itself; the proxy only passed it on.",
+            f"The application answered with {record.status} itself.",
             "Read the application's log: its own deadline, or its call to the model, has failed.",
         )
     if record.status == 504:

@@ -52,8 +52,32 @@ RULES = (
         "Look at the middleware and the generator that make the answer.",
     ),
     Rule(
-        r"ClientDisconnect\b|ClientDisconnected|socket\.send\(\) raised exception"
-        r"|Cannot write to closing transport",
+        r"Aborted request |Request \S+ aborted",
+        Who.CLIENT,
+        "The model's server ended a request because its client had disconnected.",
+    ),
+    Rule(
+        r"Engine(Dead|Core)\w*Error|AsyncEngineDeadError|EngineCore encountered a fatal error"
+        r"|CUDA out of memory|CUDA error",
+        Who.SERVER,
+        "The engine of the model's server failed.",
+        "Read the log of the model's server before that time.",
+    ),
+    Rule(
+        r"HARAKIRI ON WORKER",
+        Who.SERVER,
+        "uWSGI killed a worker whose request took longer than harakiri.",
+        "Raise harakiri above the longest answer.",
+    ),
+    Rule(
+        r"DAMN ! worker \d+|Main process exited, code=(killed|dumped)|segfault at",
+        Who.SERVER,
+        "A worker was killed.",
+        "Look at the memory of the machine, and at crashes.",
+    ),
+    Rule(
+        r"ClientDisconnect\b|ClientDisconnected|WebSocketDisconnect"
+        r"|socket\.send\(\) raised exception|Cannot write to closing transport",
         Who.CLIENT,
         "The client disconnected before its answer was complete.",
     ),
@@ -62,7 +86,8 @@ RULES = (
         r"|Broken pipe|RemoteProtocolError|ReadError|ServerDisconnected|IncompleteRead)"
         r"|\b(APIConnectionError|APITimeoutError|RemoteProtocolError|ServerDisconnectedError"
         r"|ClientOSError|ClientPayloadError|ClientConnectorError|ChunkedEncodingError|ReadTimeout"
-        r"|ConnectTimeout|ProtocolError|IncompleteRead|upstream_error)\b",
+        r"|ConnectTimeout|ProtocolError|IncompleteRead|upstream_error)\b"
+        r"|peer closed connection without sending complete message body",
         Who.SERVER,
         "The application's own call, for instance to its model, failed.",
         _MODEL,
@@ -107,7 +132,7 @@ RULES = (
         _TRACEBACK,
     ),
     Rule(
-        r"Killed process \d+|oom-kill|Out of memory: Kill|OOMKilled",
+        r"Killed process \d+|oom-kill|killed by the OOM killer|Out of memory: Kill|OOMKilled",
         Who.SERVER,
         "The system killed a process because memory was short.",
         "Give the container or the machine more memory, or find what uses it.",

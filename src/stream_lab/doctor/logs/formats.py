@@ -9,6 +9,7 @@ AWS ALB; the access formats of uvicorn, gunicorn and Traefik (CLF).
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 
 from stream_lab.doctor.logs import keyed, times
 from stream_lab.doctor.logs.line import Record
@@ -64,20 +65,28 @@ def read(raw: str) -> Record:
 
 def of(found: Stripped, raw: str) -> Record:
     """Return a line whose prefixes have been removed as a record."""
-    text, at, zoned = found.text.strip(), found.at, found.has_zone
+    text = found.text.strip()
     if (values := keyed.parse(text)) is not None:
         return keyed.record(values, raw, found, read)
     bracketed = _BRACKETED.match(text)
     if bracketed and times.find(bracketed["time"]) is not None:
         text = text[bracketed.end() :]
-    own = times.find(raw[:400]) if at is None or not zoned else None
-    if own is not None and (at is None or own[1]):
-        at = own[0]
-    record = Record(raw, text, at, found.source)
+    record = Record(raw, text, found.at, found.has_zone, found.source)
     for form in _FORMS:
         if (made := form(text, record)) is not None:
             return made
     return record
+
+
+def moment(record: Record) -> datetime | None:
+    """Return the local time of a record, of its prefix or in its text. None: it has none.
+
+    A time with a zone is preferred. Most records are of no interest, so this is not read earlier.
+    """
+    if record.at is not None and record.has_zone:
+        return record.at
+    own = times.find(record.text[:400])
+    return own[0] if own is not None and (record.at is None or own[1]) else record.at
 
 
 def _nginx_error(text: str, record: Record) -> Record | None:
@@ -98,7 +107,7 @@ def _apache_error(text: str, record: Record) -> Record | None:
 
 
 def _haproxy(text: str, record: Record) -> Record | None:
-    if not (match := _HAPROXY.search(text)):
+    if "/" not in text or not (match := _HAPROXY.search(text)):
         return None
     request = re.search(_REQUEST, text[match.end() :])
     flags = "" if "<BADREQ>" in text else match["flags"]
@@ -126,7 +135,11 @@ def _alb(text: str, record: Record) -> Record | None:
 
 
 def _envoy(text: str, record: Record) -> Record | None:
-    if not (match := _ENVOY.search(text)) or not re.match(r"\S+ ", match["rest"]):
+    if (
+        '"' not in text
+        or not (match := _ENVOY.search(text))
+        or not re.match(r"\S+ ", match["rest"])
+    ):
         return None
     rest, quoted = match["rest"], _QUOTED.findall(match["rest"])
     if match["flags"] == "-" and (not rest[:1].isalnum() or rest.count('"') < 8):
@@ -147,6 +160,8 @@ def _envoy(text: str, record: Record) -> Record | None:
 
 
 def _uvicorn_access(text: str, record: Record) -> Record | None:
+    if '"' not in text:
+        return None
     if socket := _UVICORN_SOCKET.match(text):
         status, path = int(socket["status"]), socket["path"]
         return replace(
@@ -159,7 +174,7 @@ def _uvicorn_access(text: str, record: Record) -> Record | None:
 
 
 def _access(text: str, record: Record) -> Record | None:
-    if not (match := _ACCESS.search(text)):
+    if '"' not in text or not (match := _ACCESS.search(text)):
         return None
     rest = match["rest"]
     quoted = _QUOTED.findall(rest)

@@ -14,6 +14,12 @@ _LIMIT = (
 _SERVER = "Read the log of the server behind the proxy at that time."
 
 RULES = (
+    # Connections without a request, and what the proxy does besides serving requests.
+    Rule(
+        r"(?i)TLS handshake error|provider|health.?check|acme|certificate|OCSP|dashboard|plugin",
+        None,
+        "",
+    ),
     Rule(
         rf"{_COPY}.*(context canceled|writing: |broken pipe|client disconnected|stream closed)",
         Who.CLIENT,

@@ -24,7 +24,7 @@ MEANINGS = {
     Worker.SYNC: "gunicorn killed a sync worker whose request took longer than --timeout; "
     "a sync worker sends no heartbeat during a request.",
     Worker.LOOP: "gunicorn killed a worker that sent no heartbeat: something blocked its event "
-    "loop.",
+    "loop, or its main thread.",
     Worker.UNKNOWN: "gunicorn killed a worker that sent no heartbeat for --timeout seconds: either "
     "a sync worker with a long request, or a worker whose event loop was blocked. "
     "The line 'Using worker: …' in its log tells which.",

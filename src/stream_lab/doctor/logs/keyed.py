@@ -75,12 +75,14 @@ def record(values: Values, raw: str, prefix: Stripped, read: Callable[[str], Rec
     at = _time(values)
     if prefix.at is not None and (at is None or prefix.has_zone):
         at = prefix.at
-    base = Record(raw, "", at, prefix.source or _text(values, SOURCE))
+    base = Record(raw, "", at, at is not None, prefix.source or _text(values, SOURCE))
     wrapped = _wrapped(values)
     if wrapped is not None:
         inner = read(wrapped)
         at = base.at or inner.at
-        return replace(inner, text=raw, at=at, source=base.source or inner.source)
+        return replace(
+            inner, text=raw, at=at, has_zone=at is not None, source=base.source or inner.source
+        )
     status, upstream = _number(values, STATUS), _number(values, UPSTREAM)
     method, path = _text(values, METHOD), _text(values, PATH)
     for name in ("request", "requestline", "req"):
@@ -110,7 +112,7 @@ def record(values: Values, raw: str, prefix: Stripped, read: Callable[[str], Rec
         )
     inner = read(message) if message and not message.lstrip().startswith("{") else base
     if inner.status is not None or inner.product:
-        inner = replace(inner, text=raw, at=base.at or inner.at)
+        inner = replace(inner, text=raw, at=base.at or inner.at, has_zone=base.has_zone)
         return replace(inner, source=base.source, traceback=base.traceback)
     return replace(base, message=message)
 

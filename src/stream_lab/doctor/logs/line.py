@@ -29,7 +29,8 @@ class Record:
     Attributes:
         text: the line as it was, for quotation.
         message: the words of the program, without time, level and the client's own text.
-        at: its local time on this machine. None: it has no time.
+        at: its local time on this machine, if a prefix or a field has it. None: neither has.
+        has_zone: whether that time came with a zone.
         source: the container, unit or service that a prefix names. Empty: there is no prefix.
         product: the program that wrote it. Empty: the format does not show it.
         status: the status in an access log. None: it is not a line of an access log.
@@ -46,6 +47,7 @@ class Record:
     text: str
     message: str
     at: datetime | None = None
+    has_zone: bool = False
     source: str = ""
     product: str = ""
     status: int | None = None

@@ -1,8 +1,10 @@
 """From log files to the lines that show how a stream ended."""
 
+import gzip
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import IO
 
 from stream_lab.doctor.events import quote
 from stream_lab.doctor.logs import formats, gunicorn, prefixes, probes, tables, tracebacks
@@ -46,13 +48,22 @@ def lines_of(files: Iterable[Path]) -> list[Line]:
     Lines of health checks and of connections without a request are left out.
 
     Raises:
-        OSError: a file cannot be read.
+        OSError: a file cannot be read, or its compression is broken.
     """
     found: list[Line] = []
     for file in files:
-        with file.open(encoding="utf-8", errors="replace") as text:
+        with _opened(file) as text:
             found += _of_one(text, "/".join(file.parts[-2:]))
     return found
+
+
+def _opened(file: Path) -> IO[str]:
+    """Open a log, also one that a rotation has compressed with gzip."""
+    with file.open("rb") as start:
+        is_packed = start.read(2) == b"\x1f\x8b"
+    if is_packed:
+        return gzip.open(file, "rt", encoding="utf-8", errors="replace")
+    return file.open(encoding="utf-8", errors="replace")
 
 
 def _of_one(raws: Iterable[str], name: str) -> list[Line]:
@@ -72,7 +83,9 @@ def _of_one(raws: Iterable[str], name: str) -> list[Line]:
         if tracebacks.BEGINS.match(stripped.text):
             if source.pending is not None and (source.block or source.pending.status is not None):
                 found += _finish(source)
-            source.pending = source.pending or Record(bare, "", stripped.at, stripped.source)
+            source.pending = source.pending or Record(
+                bare, "", stripped.at, stripped.has_zone, stripped.source
+            )
             source.block = f"{stripped.text}\n"
             continue
         found += _finish(source)
@@ -102,7 +115,9 @@ def _finish(source: _Source) -> Iterator[tuple[Line, _Source]]:
 def _judge(record: Record, worker: Worker) -> Line | None:
     if gunicorn.TIMEOUT.search(record.message) and record.status is None:
         meaning, advice = gunicorn.MEANINGS[worker], gunicorn.ADVICE[worker]
-        return Line(Who.SERVER, meaning, _quoted(record), record.at, advice, worker=worker)
+        return Line(
+            Who.SERVER, meaning, _quoted(record), formats.moment(record), advice, worker=worker
+        )
     rule = tables.rule_of(record)
     if rule is None or (record.path and probes.is_probe(record)):
         return None
@@ -110,7 +125,7 @@ def _judge(record: Record, worker: Worker) -> Line | None:
         rule.who,
         rule.meaning,
         _quoted(record),
-        record.at,
+        formats.moment(record),
         rule.advice,
         rule.is_orderly,
         method=record.method,
@@ -140,7 +155,8 @@ def _classified(line: Line, source: _Source) -> Line:
 def _quoted(record: Record) -> str:
     if not record.traceback:
         return quote(record.text.strip())
-    last = record.traceback.strip().rpartition("\n")[2].strip()
+    lines = [line.strip(" |+-") for line in record.traceback.splitlines()]
+    last = next((line for line in reversed(lines) if line), "")
     return f"{quote(record.text.strip())} … {quote(last)}"
 
 

@@ -24,6 +24,12 @@ RULES = (
         None,
         "",
     ),
+    Rule(  # messages that repeat what a client or a program chose
+        r'^(open|stat|lstat|opendir|mkdir|unlink|rename|access)\w*\(\) "|^"[^"]*" (was not|is )'
+        r"|^(access forbidden|directory index of|FastCGI sent in stderr|rewritten|limiting)",
+        None,
+        "",
+    ),
     Rule(r"closed keepalive connection|using the \"\w+\" event method", None, ""),
     # What the server behind nginx did.
     Rule(

@@ -10,6 +10,8 @@ _RAISED = re.compile(r"^[ |+]*(?P<name>[A-Za-z_][\w.]*)(?:: (?P<text>.*))?$")
 _CONTINUES = re.compile(
     r"^(\s|$|The above exception was|During handling of the above|\+|\||\[Previous line repeated)"
 )
+_GROUP = re.compile(r" *[|+]")
+_LEVEL = re.compile(r"(TRACE|DEBUG|INFO|WARN(ING)?|ERROR|CRITICAL|FATAL)\b")
 _CALLS = re.compile(
     r"/(aiohttp/(client|connector|streams)|httpx2?/|httpcore2?/|requests/|urllib3/|urllib/request"
     r"|http/client|openai/|anthropic/|langchain\w*/|litellm/|grpc/|botocore/|google/genai|ollama/"
@@ -19,16 +21,23 @@ _CALLS = re.compile(
 _SERVES = re.compile(
     r"/(gunicorn/|uvicorn/|uvicorn_worker|hypercorn/|daphne/|granian/|starlette/|waitress/"
     r"|werkzeug/serving|wsgiref/|http/server|socketserver|aiohttp/web|tornado/(web|http1connection)"
-    r"|sanic/|sse_starlette/|django/core/servers|cheroot/|gevent/pywsgi|eventlet/wsgi)"
+    r"|sanic/|sse_starlette/|django/core/servers|cheroot/|gevent/pywsgi|eventlet/wsgi"
+    r"|websockets/(legacy/|asyncio/|sync/)?server)"
 )
 """Files of servers: a connection that breaks there is the client's."""
 _LOST = re.compile(
     r"BrokenPipeError|ConnectionResetError|ConnectionAbortedError|ClientDisconnect"
-    r"|ClientConnectionResetError|Broken pipe|Connection reset by peer"
+    r"|ClientConnectionResetError|Broken pipe|Connection reset by peer|WebSocketDisconnect"
+    r"|ConnectionClosed(OK|Error)?\b|No response returned"
 )
+_LEFT = re.compile(
+    r"BrokenPipe|ClientDisconnect|ClientConnectionReset|Broken pipe|WebSocketDisconnect"
+    r"|No response returned"  # of BaseHTTPMiddleware, whose client disconnects before the answer
+)
+"""Errors that only a client that disconnects causes."""
 _CLIENT_ERRORS = re.compile(
     r"^(httpx2?|httpcore2?|requests|urllib3|openai|anthropic|grpc|botocore|aiohttp\.client_exceptions"
-    r"|aiohttp\.http_exceptions|http\.client|litellm|websockets\.exceptions)\."
+    r"|aiohttp\.http_exceptions|http\.client|litellm)\."
 )
 _OWN_LIMITS = re.compile(r"StreamDeadlineExceeded|(^|\.)TimeoutError$")
 _CANCELLED = re.compile(r"(CancelledError|SystemExit|KeyboardInterrupt|GeneratorExit)$")
@@ -40,7 +49,9 @@ def continues(line: str, block: str) -> bool:
         return True
     # The line that names the exception follows a frame, and ends the traceback.
     last = block.rstrip("\n").rpartition("\n")[2]
-    return last.startswith((" ", "Traceback")) and _RAISED.match(line) is not None
+    if not last.startswith((" ", "Traceback")) or _GROUP.match(last) or _LEVEL.match(line):
+        return False
+    return _RAISED.match(line) is not None
 
 
 def judge(text: str) -> Rule | None:
@@ -55,10 +66,7 @@ def judge(text: str) -> Rule | None:
     name = raised[-1][0]
     lost = any(_LOST.search(f"{each}: {words}") for each, words in raised)
     if lost and not called:
-        writes = any(
-            re.search(r"BrokenPipe|ClientDisconnect|ClientConnectionReset|Broken pipe", f"{a}: {b}")
-            for a, b in raised
-        )
+        writes = any(_LEFT.search(f"{each}: {words}") for each, words in raised)
         if writes or side is Who.CLIENT:
             return _rule(Who.CLIENT, "The server wrote to a client that had disconnected.")
         return _rule(

@@ -113,7 +113,9 @@ def _perhaps_of_these(diagnosis: Diagnosis, undated: list[Line]) -> Diagnosis:
     supports = ended_by is diagnosis.cause
     return replace(
         diagnosis,
-        confidence=round(min(0.9, diagnosis.confidence + 0.05), 2) if supports else diagnosis.confidence,
+        confidence=round(min(0.9, diagnosis.confidence + 0.05), 2)
+        if supports
+        else diagnosis.confidence,
         evidence=[*diagnosis.evidence, *_sentences(undated)],
         next=undated[-1].advice if supports and undated[-1].advice else diagnosis.next,
     )
