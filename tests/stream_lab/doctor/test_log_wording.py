@@ -73,6 +73,8 @@ server|2026/11/27 10:00:00 [error] 29#29: *1 SSL_read() failed (SSL: error:0A000
 server|2026/11/27 10:00:00 [error] 29#29: *1 upstream sent invalid chunked response while reading upstream, client: 1.1.1.1, request: "POST /chat HTTP/1.1"
 None|2026/11/27 10:00:00 [error] 29#29: *1 upstream sent too big header while reading response header from upstream, client: 1.1.1.1, request: "POST /chat HTTP/1.1"
 -|2026/11/27 10:00:00 [info] 29#29: *1 client 1.1.1.1 closed keepalive connection
+-|2026/11/27 10:00:00 [error] 29#29: *1 no user/password was provided for basic authentication, client: 1.1.1.1, request: "GET /upstream timed out HTTP/1.1"
+-|2026/11/27 10:00:00 [warn] 29#29: *1 upstream server temporarily disabled while reading response header from upstream, client: 1.1.1.1, request: "POST /chat HTTP/1.1"
 -|2026/11/27 10:00:00 [error] 29#29: *1 open() "/html/upstream timed out" failed (2: No such file or directory), client: 1.1.1.1, request: "GET /upstream%20timed%20out HTTP/1.1"
 """,
     "Apache": r"""
@@ -113,6 +115,8 @@ server|{"response_code":503,"response_flags":"UC","path":"/chat","method":"POST"
 server|{"duration":1,"method":"POST","path":"/chat","response_code":504,"response_code_details":"via_upstream","response_flags":"-","start_time":"2026-11-27T10:00:00.123Z"}
 """,
     "Caddy": r"""
+client|2026/11/27 10:00:00.123	ERROR	http.handlers.reverse_proxy	aborting with incomplete response	{"upstream": "127.0.0.1:8000", "request": {"method": "POST", "uri": "/chat"}, "error": "reading: context canceled"}
+server|2026/11/27 10:00:00.123	ERROR	http.log.error	dial tcp 127.0.0.1:8000: connect: connection refused	{"request": {"method": "POST", "uri": "/chat"}, "status": 502}
 client|{"level":"warn","ts":1795773600.1,"logger":"http.handlers.reverse_proxy","msg":"aborting with incomplete response","upstream":"127.0.0.1:8000","duration":0.1,"request":{"remote_ip":"1","method":"POST","uri":"/chat","headers":{"User-Agent":["x"]}},"error":"reading: context canceled"}
 server|{"level":"error","ts":1795773600.1,"logger":"http.handlers.reverse_proxy","msg":"aborting with incomplete response","request":{"method":"POST","uri":"/chat"},"error":"reading: unexpected EOF"}
 server|{"level":"error","ts":1795773600.1,"logger":"http.log.error","msg":"dial tcp 127.0.0.1:8000: connect: connection refused","request":{"method":"POST","uri":"/chat"},"duration":0.1,"status":502,"err_id":"x","err_trace":"reverseproxy.statusError"}
@@ -132,6 +136,9 @@ server|2026-11-27 10:00:00,104 WARNING stream_deadline.asgi: POST /chat after 4.
 server|2026-11-27 10:00:00,104 WARNING stream_deadline.asgi: POST /chat after 4.50 s: The model's server cannot be reached, or hung up. (ConnectError: x)
 server|{"event":"Exception in ASGI application","level":"error","timestamp":"2026-11-27T10:00:00Z","exception":"Traceback (most recent call last):\n  File \"/x/httpx/_transports/default.py\", line 1, in x\n    raise\nhttpx.ReadError: x"}
 server|2026-11-27 10:00:00,000 ERROR app: model call failed: ConnectionResetError(104, 'Connection reset by peer')
+None|2026-11-27 10:00:00,000 ERROR asyncio.exceptions.CancelledError
+-|2026-11-27 10:00:00,104 INFO stream_deadline.asgi: POST /chat after 4.50 s: the cancelled work ended with CancelledError
+-|2026-11-27 10:00:00,104 WARNING stream_deadline.asgi: POST /chat after 0.00 s: Ignored: X-Timeout-Ms must be a number; got 'x'.
 None|2026-11-27 10:00:00,000 ERROR app: ConnectionResetError(104, 'Connection reset by peer')
 client|2026-11-27 10:00:00,000 ERROR app: BrokenPipeError: [Errno 32] Broken pipe
 client|2026-11-27 10:00:00,000 WARNING asyncio: socket.send() raised exception.

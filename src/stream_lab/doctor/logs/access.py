@@ -22,6 +22,10 @@ CODES = {
     "google": load_balancers.GOOGLE,
 }
 """Rules for the codes that these products log, by product."""
+_ANY_LIMIT = (
+    "Raise the proxy's time-out for answers, in nginx proxy_read_timeout; "
+    "or send a first byte sooner."
+)
 _LIMITS = {
     "nginx": "Raise proxy_read_timeout in nginx.conf, or send a first byte sooner.",
     "alb": "Raise idle_timeout.timeout_seconds of the load balancer, or send a first byte sooner.",
@@ -37,7 +41,7 @@ def meaning_of(record: Record) -> Rule | None:
         for rule in CODES.get(record.product, ()):
             if flag and rule.regex.search(flag):
                 return rule if rule.meaning else None
-    name = NAMES.get(record.product, "The proxy")
+    name = NAMES.get(record.product, "A proxy")
     if record.status == 499:
         wrote = NAMES.get(record.product, record.product or "nginx")
         return _rule(
@@ -55,11 +59,10 @@ def meaning_of(record: Record) -> Rule | None:
             "Read the application's log: its own deadline, or its call to the model, has failed.",
         )
     if record.status == 504:
-        known = record.product in NAMES
         return _rule(
             Who.PROXY,
-            f"{name if known else 'nginx'} logged 504: it gave up waiting for its server.",
-            _LIMITS.get(record.product, _LIMITS["nginx"]),
+            f"{name} logged 504: it gave up waiting for its server.",
+            _LIMITS.get(record.product, _ANY_LIMIT),
         )
     return _rule(
         Who.SERVER,

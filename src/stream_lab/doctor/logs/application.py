@@ -20,6 +20,7 @@ UPSTREAM_WORDS = (
 """Words with which applications report a failed call of their own."""
 
 RULES = (
+    Rule(r"the cancelled work ended with|the work did not end within", None, ""),  # what followed
     Rule(
         r"the client disconnected|the caller left|The client for which this call was made"
         r"|because its client has disconnected|the client does not read",
@@ -137,5 +138,9 @@ RULES = (
         "The system killed a process because memory was short.",
         "Give the container or the machine more memory, or find what uses it.",
     ),
-    Rule(r"CancelledError", Who.SERVER, "The request's task was cancelled.", is_orderly=True),
+    Rule(
+        r"CancelledError",
+        None,
+        "The request's task was cancelled; the line does not say by which side.",
+    ),
 )

@@ -66,7 +66,7 @@ def read(raw: str) -> Record:
 def of(found: Stripped, raw: str) -> Record:
     """Return a line whose prefixes have been removed as a record."""
     text = found.text.strip()
-    if (values := keyed.parse(text)) is not None:
+    if (values := keyed.parse(text) or keyed.parse_console(text)) is not None:
         return keyed.record(values, raw, found, read)
     bracketed = _BRACKETED.match(text)
     if bracketed and times.find(bracketed["time"]) is not None:

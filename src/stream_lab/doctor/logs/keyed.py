@@ -63,6 +63,18 @@ def parse(text: str) -> Values | None:
     }
 
 
+def parse_console(text: str) -> Values | None:
+    """Return the values of a line of zap's console format, as Caddy writes it to a terminal."""
+    level, *parts = text.split("\t")
+    if not parts or not level.strip().isalpha() or not parts[-1].startswith("{"):
+        return None
+    values = parse(parts[-1])
+    if values is None:
+        return None
+    named = dict(zip(("logger", "msg"), parts[:-1][-2:], strict=False)) if len(parts) > 2 else {}
+    return {**values, **named}
+
+
 def record(values: Values, raw: str, prefix: Stripped, read: Callable[[str], Record]) -> Record:
     """Return the record of a line of named values.
 

@@ -71,7 +71,6 @@ class Rule:
             skipped.
         advice: what to do. Empty: nothing more than reading the log.
         is_orderly: whether a healthy service logs it, too, for instance when it is deployed.
-        is_loud: whether it comes with another line that says more, which then counts alone.
     """
 
     pattern: str
@@ -79,7 +78,6 @@ class Rule:
     meaning: str
     advice: str = ""
     is_orderly: bool = False
-    is_loud: bool = False
     regex: "re.Pattern[str]" = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

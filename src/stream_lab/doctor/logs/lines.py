@@ -103,8 +103,8 @@ def _finish(source: _Source) -> Iterator[tuple[Line, _Source]]:
         return
     if block:
         record = replace(record, traceback=record.traceback + block)
-    if record.product == "gunicorn":
-        source.product = "gunicorn"
+    if record.product and record.status is None:
+        source.product = record.product
     elif not record.product:
         record = replace(record, product=source.product if record.status is not None else "")
     _learn_worker(record, source)

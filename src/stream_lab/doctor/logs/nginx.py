@@ -86,7 +86,7 @@ RULES = (
         "All servers behind nginx had failed, so it did not ask one.",
         "Read nginx's log before that time for the failures that came first.",
     ),
-    Rule(r"upstream server temporarily disabled", Who.SERVER, "A server failed.", is_loud=True),
+    Rule(r"upstream server temporarily disabled", None, ""),  # the line before it says why
     Rule(
         r"upstream sent (invalid chunked|an? invalid|invalid|no valid|unexpected|unsupported"
         r"|more data)|upstream (rejected request|sent frame|sent goaway|returned error)",

@@ -51,5 +51,5 @@ def _by_words(record: Record) -> Rule | None:
             rules = (*rules, *nginx.RULES)
     for rule in rules:
         if rule.regex.search(record.message):
-            return rule if rule.meaning and not rule.is_loud else None
+            return rule if rule.meaning else None
     return None

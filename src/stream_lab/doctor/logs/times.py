@@ -36,7 +36,7 @@ def find(text: str) -> "tuple[datetime, bool] | None":
 def read_match(match: "re.Match[str]") -> "tuple[datetime, bool] | None":
     """Return the time of a match of one of the forms here. None: there is no such date."""
     part = match.groupdict()
-    now = datetime.now()
+    now = _now()
     month = MONTHS.index(part["name"]) + 1 if part.get("name") else int(part["mo"])
     fraction = int((part["f"] or "0")[:6].ljust(6, "0"))
     clock = (int(part["h"]), int(part["mi"]), int(part["s"]), fraction)
@@ -76,6 +76,10 @@ def local(at: datetime) -> datetime:
         return at.astimezone().replace(tzinfo=None)
     except (OverflowError, OSError):
         return at.replace(tzinfo=None)
+
+
+def _now() -> datetime:
+    return datetime.now()
 
 
 def _offset(zone: str) -> timezone:

@@ -11,7 +11,6 @@ _CONTINUES = re.compile(
     r"^(\s|$|The above exception was|During handling of the above|\+|\||\[Previous line repeated)"
 )
 _GROUP = re.compile(r" *[|+]")
-_LEVEL = re.compile(r"(TRACE|DEBUG|INFO|WARN(ING)?|ERROR|CRITICAL|FATAL)\b")
 _CALLS = re.compile(
     r"/(aiohttp/(client|connector|streams)|httpx2?/|httpcore2?/|requests/|urllib3/|urllib/request"
     r"|http/client|openai/|anthropic/|langchain\w*/|litellm/|grpc/|botocore/|google/genai|ollama/"
@@ -49,7 +48,7 @@ def continues(line: str, block: str) -> bool:
         return True
     # The line that names the exception follows a frame, and ends the traceback.
     last = block.rstrip("\n").rpartition("\n")[2]
-    if not last.startswith((" ", "Traceback")) or _GROUP.match(last) or _LEVEL.match(line):
+    if not last.startswith((" ", "Traceback")) or _GROUP.match(last):
         return False
     return _RAISED.match(line) is not None
 
@@ -86,7 +85,7 @@ def judge(text: str) -> Rule | None:
             "Look at the deadlines that the application sets.",
         )
     if all(_CANCELLED.search(each) for each, _ in raised):
-        return Rule("", Who.SERVER, "The request's task was cancelled.", is_orderly=True)
+        return _rule(None, "The request's task was cancelled; the line does not say by which side.")
     return _rule(
         Who.SERVER,
         f"The application raised an error ({name}).",
