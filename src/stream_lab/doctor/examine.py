@@ -227,7 +227,10 @@ def _until_done(heard: Transcript) -> float | None:
     """Watch a stream for a little longer after its last event."""
     # A proxy may cut the body in any place, so the last pieces are joined.
     tail = b"".join(data for _, data in heard.pieces[-20:])[-200:]
-    return heard.pieces[-1][0] + AFTER_DONE if _DONE.search(tail) else None
+    if not _DONE.search(tail):
+        return None
+    # A WebSocket stays open, so there is no end of a body to wait for.
+    return heard.pieces[-1][0] + (0.0 if heard.target.socket else AFTER_DONE)
 
 
 def _again(target: Target, watch: float, ask: Listen, held: float) -> list[Facts]:

@@ -2,12 +2,16 @@
 
 import asyncio
 from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
 
 import pytest
 from fastapi import FastAPI, WebSocket
 
 from stream_lab.doctor import Cause, Target, examine
-from stream_lab.processes import serve
+from stream_lab.doctor.logs import consider, lines_of
+from stream_lab.processes import Nginx, serve
+from tests.conftest import needs
 
 app = FastAPI()
 PAUSE = 0.02
@@ -35,6 +39,13 @@ async def answer(socket: WebSocket, kind: str) -> None:
     await socket.close()
 
 
+UPGRADED = (
+    "proxy_read_timeout 1s;",
+    "proxy_set_header Upgrade $http_upgrade;",
+    "proxy_set_header Connection upgrade;",
+)
+
+
 @pytest.fixture(scope="module")
 def root() -> Iterator[str]:
     with serve(app) as running:
@@ -56,6 +67,23 @@ def test_a_websocket_has_the_same_causes(root: str, kind: str, cause: Cause, wor
     found = examine(Target.of(f"{root}/{kind}", post="Why?"), watch=2.0).diagnosis
     assert found.cause is cause
     assert words in " ".join(found.evidence)
+
+
+@needs("nginx")
+def test_a_proxy_that_closes_a_silent_websocket_has_an_idle_limit(
+    root: str, tmp_path: Path
+) -> None:
+    with Nginx(root.replace("ws", "http"), *UPGRADED) as nginx:
+        target = Target.of(f"{nginx.url.replace('http', 'ws')}/stays_open", post="Why?")
+        began = datetime.now()
+        found = examine(target, direct=Target.of(f"{root}/stays_open", post="Why?"), watch=2.5)
+        log = tmp_path / "error.log"
+        log.write_text(nginx.log, encoding="utf-8")
+    assert (found.diagnosis.cause, found.diagnosis.layer) == (Cause.IDLE_CUT, "proxied")
+    seen = consider(
+        found.diagnosis, lines_of([log]), since=began, until=datetime.now(), targets=[target]
+    )
+    assert "silent WebSocket" in seen.evidence[-1]
 
 
 def test_a_server_without_websockets_is_an_http_error_that_says_what_to_use(root: str) -> None:
