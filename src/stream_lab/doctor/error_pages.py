@@ -139,7 +139,9 @@ def writer_of(status: int, headers: Mapping[str, str], body: bytes) -> Page | No
 
 
 def sentences(page: Page, status: int, seconds: float) -> tuple[list[str], str]:
-    """Return the evidence of a page, and what to do about its limit. Empty: no limit is known.
+    """Return the evidence of a page, and the advice about its limit.
+
+    The advice is empty if no limit is known.
 
     Args:
         page: the product's page.

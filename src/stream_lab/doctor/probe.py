@@ -120,7 +120,10 @@ def _talk(
     on_piece: OnPiece | None,
     hold: float,
 ) -> tuple[End, str]:
-    """Speak HTTP, and return how the answer ended and why; errors of the connection are raised."""
+    """Speak HTTP, and return how the answer ended and why.
+
+    Errors of the connection are raised.
+    """
     target, http = transcript.target, h11.Connection(h11.CLIENT)
     headers = request_headers(target, "text/event-stream, */*")
     if target.body or target.method != "GET":

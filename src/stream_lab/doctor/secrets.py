@@ -1,4 +1,4 @@
-"""Values of headers that must not be shown, wherever a server or a log repeats them."""
+"""Values of headers, hidden wherever a server or a log repeats them."""
 
 import base64
 import binascii
@@ -50,7 +50,7 @@ def hide(diagnosis: Diagnosis, secrets: list[str]) -> Diagnosis:
 
 
 def without(text: str, secrets: list[str]) -> str:
-    """Return a text in which each secret, or the part that a cut has left, is hidden."""
+    """Return a text with each secret hidden, and each part that a cut has left."""
     for secret in secrets:
         text = text.replace(secret, HIDDEN)
     for secret in secrets:

@@ -1,4 +1,4 @@
-"""A WebSocket as a stream of events: each message is one, and a ping is a comment.
+"""A WebSocket as a stream of events: a message is one, a ping a comment.
 
 So the same facts and rules apply as to Server-Sent Events. websockets' protocol without sockets
 (`websockets.client.ClientProtocol`) reads the frames, so that the end of the connection is seen as
@@ -135,7 +135,7 @@ def _as_event(frame: Frame, data: bytes) -> bytes:
 
 
 def _name(text: str) -> str:
-    """Return the line that names the event, if a message of JSON says what it is."""
+    """Return the line that names the event, if a message says what it is."""
     if not text.lstrip().startswith("{"):
         return ""
     try:

@@ -168,7 +168,7 @@ async def echo(request: Request) -> JSONResponse:
 
 
 @pytest.mark.parametrize("more", [[], ["--json"]])
-def test_what_a_header_holds_is_in_no_output(tmp_path: Path, more: list[str]) -> None:
+def test_the_value_of_a_header_is_in_no_output(tmp_path: Path, more: list[str]) -> None:
     page, body, log = tmp_path / "page.html", tmp_path / "body.json", tmp_path / "app.log"
     body.write_text('{"q": 1}', encoding="utf-8")
     log.write_text("ERROR app: BrokenPipeError for key-by-header-5678\n", encoding="utf-8")

@@ -21,7 +21,9 @@ from tests.stream_lab.doctor.stacks import app
         ),
     ],
 )
-def test_what_an_event_source_cannot_send_is_one_clear_sentence(target: Target, says: str) -> None:
+def test_a_request_that_an_event_source_cannot_send_is_one_clear_sentence(
+    target: Target, says: str
+) -> None:
     with pytest.raises(TargetError, match=says) as error:
         check(target)
     assert "secret" not in str(error.value)

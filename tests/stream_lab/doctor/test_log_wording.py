@@ -1,4 +1,4 @@
-"""What products' lines say of the end of a stream: their own wording, in their own formats."""
+"""Products' own lines about the end of a stream, in their own formats."""
 
 import time
 from collections.abc import Iterator

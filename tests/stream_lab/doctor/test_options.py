@@ -98,7 +98,9 @@ def test_a_body_with_a_content_type_of_its_own_need_not_be_json() -> None:
         ("ws://host/x", {"method": "POST"}, "begins with a GET"),
     ],
 )
-def test_what_does_not_fit_is_one_sentence(url: str, options: dict[str, str], says: str) -> None:
+def test_a_request_that_does_not_fit_its_address_is_one_sentence(
+    url: str, options: dict[str, str], says: str
+) -> None:
     with pytest.raises(TargetError, match=says):
         Target.of(url, post=options.get("post"), model="m", method=method_of(options.get("method")))
 

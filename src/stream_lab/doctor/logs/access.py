@@ -36,7 +36,7 @@ _LIMITS = {
 
 
 def meaning_of(record: Record) -> Rule | None:
-    """Return what a line of an access log means. None: nothing about the end of a stream."""
+    """Return the meaning of an access log's line. None: no stream ended."""
     for flag in record.flags.split(","):
         for rule in CODES.get(record.product, ()):
             if flag and rule.regex.search(flag):

@@ -59,7 +59,7 @@ _GUNICORN_PATH = re.compile(r"Error handling request (?:(?P<method>[A-Z]+) )?(?P
 
 
 def read(raw: str) -> Record:
-    """Return a line of a log as a record; its times, fields and words as far as it has them."""
+    """Return a line of a log as a record, with the fields that it has."""
     return of(strip(raw), raw)
 
 
@@ -79,9 +79,9 @@ def of(found: Stripped, raw: str) -> Record:
 
 
 def moment(record: Record) -> datetime | None:
-    """Return the local time of a record, of its prefix or in its text. None: it has none.
+    """Return the local time of a record. None: it has none.
 
-    A time with a zone is preferred. Most records are of no interest, so this is not read earlier.
+    A time with a zone is preferred, be it in a prefix or in the text. Most records are of no interest, so this is not read earlier.
     """
     if record.at is not None and record.has_zone:
         return record.at

@@ -1,4 +1,4 @@
-"""Lines of named values, in JSON or logfmt, with keys in any order and of any product.
+"""Lines of named values: JSON and logfmt of any product, with keys in any order.
 
 A field is found by its name without case and punctuation, as `request_User-Agent` of Traefik,
 `http_user_agent` of nginx and `User-Agent` of Caddy are.
@@ -45,7 +45,7 @@ _OWN_BODIES = (15,)
 
 
 def parse(text: str) -> Values | None:
-    """Return the values of a line by normalised name. None: it is neither JSON nor logfmt."""
+    """Return the values by normalised name. None: it is neither JSON nor logfmt."""
     if text.startswith("{"):
         try:
             body = json.loads(text)
@@ -64,7 +64,7 @@ def parse(text: str) -> Values | None:
 
 
 def parse_console(text: str) -> Values | None:
-    """Return the values of a line of zap's console format, as Caddy writes it to a terminal."""
+    """Return the values of zap's console format, as Caddy writes it."""
     level, *parts = text.split("\t")
     if not parts or not level.strip().isalpha() or not parts[-1].startswith("{"):
         return None
@@ -130,7 +130,7 @@ def record(values: Values, raw: str, prefix: Stripped, read: Callable[[str], Rec
 
 
 def _flat(body: Values, parent: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield nested values, first those that lie deeper, by their own and by their full name."""
+    """Yield nested values, the deeper ones first, by their own and their full name."""
     own = []
     for key, value in body.items():
         name = _name(key)
@@ -164,7 +164,7 @@ def _time(values: Values) -> datetime | None:
 
 
 def _answered(values: Values, details: str) -> bool | None:
-    """Tell whether the server behind the product sent the answer. None: the line does not say."""
+    """Tell whether the server behind the product answered. None: it is not logged."""
     if details:
         return details in ("via_upstream", "response_sent_by_backend")
     if "originstatus" in values:
@@ -196,7 +196,7 @@ def _product(values: Values) -> str:
 
 
 def _wrapped(values: Values) -> str | None:
-    """Return the line that a log driver has wrapped into JSON. None: this is the program's own."""
+    """Return the line that a log driver has wrapped. None: none has."""
     if isinstance(values.get("log"), str) and "message" not in values and "msg" not in values:
         return str(values["log"])
     if isinstance(values.get("message"), str) and "realtimetimestamp" in values:

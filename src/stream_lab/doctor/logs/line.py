@@ -1,4 +1,4 @@
-"""The shapes that a log passes through: a record with fields, a rule, a line of evidence."""
+"""The shapes that a log passes through: record, rule, line of evidence."""
 
 import re
 from dataclasses import dataclass, field

@@ -145,7 +145,7 @@ def _learn_worker(record: Record, source: _Source) -> None:
 
 
 def _classified(line: Line, source: _Source) -> Line:
-    """Name the worker's class in a line that came before the line that shows the class."""
+    """Name the worker's class, also where a later line has shown it."""
     if line.worker is not Worker.UNKNOWN or source.worker is Worker.UNKNOWN:
         return line
     meaning, advice = gunicorn.MEANINGS[source.worker], gunicorn.ADVICE[source.worker]

@@ -23,7 +23,7 @@ PATHS = re.compile(
 
 
 def is_probe(record: Record) -> bool:
-    """Tell whether a request was a health check: by its client's name, or by its path."""
+    """Tell whether a request was a health check, by client, path or method."""
     path = record.path.partition("?")[0]
     return bool(
         AGENTS.search(record.agent)

@@ -31,7 +31,7 @@ _NGINX = re.compile(r"upstream|client (prematurely )?closed")
 
 
 def rule_of(record: Record) -> Rule | None:
-    """Return the rule that a record matches. None: it says nothing about the end of a stream."""
+    """Return the rule that a record matches. None: no stream ended."""
     if record.status is not None:
         found = access.meaning_of(record)
         if found is not None or not record.message:

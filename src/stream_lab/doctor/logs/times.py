@@ -21,7 +21,7 @@ _AHEAD = timedelta(
 
 
 def find(text: str) -> "tuple[datetime, bool] | None":
-    """Return the first time in a text, and whether it has a zone. None: there is none.
+    """Return the first time in a text, and whether it has a zone.
 
     A time without a zone is taken as this machine's.
     """
@@ -34,7 +34,7 @@ def find(text: str) -> "tuple[datetime, bool] | None":
 
 
 def read_match(match: "re.Match[str]") -> "tuple[datetime, bool] | None":
-    """Return the time of a match of one of the forms here. None: there is no such date."""
+    """Return the time of a match and whether it has a zone. None: no such date."""
     part = match.groupdict()
     now = _now()
     month = MONTHS.index(part["name"]) + 1 if part.get("name") else int(part["mo"])
@@ -53,7 +53,10 @@ def read_match(match: "re.Match[str]") -> "tuple[datetime, bool] | None":
 
 
 def of_value(value: object) -> datetime | None:
-    """Return the time in a field of JSON: a text, or seconds, milli-, micro- or nanoseconds."""
+    """Return the time in a field of JSON, a text or a number.
+
+    A number is in seconds, milli-, micro- or nanoseconds; its size tells which.
+    """
     if isinstance(value, str):
         if re.fullmatch(r"\d{9,19}(\.\d+)?", value):
             return of_value(float(value))

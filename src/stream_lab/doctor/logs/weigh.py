@@ -152,7 +152,7 @@ def _of_others(diagnosis: Diagnosis, telling: list[Line]) -> Diagnosis:
 
 
 def _is_about(line: Line, targets: Sequence[Target]) -> bool:
-    """Tell whether a line may be about one of the requests, by its path and method."""
+    """Tell whether a line's path and method are those of a request."""
     if not targets or not line.path:
         return True
     return any(
@@ -163,7 +163,7 @@ def _is_about(line: Line, targets: Sequence[Target]) -> bool:
 
 
 def _paths(target: Target) -> Iterable[str]:
-    """Return the paths of a request: as it is sent, and as its address was given."""
+    """Yield the paths of a request: as sent, and as its address was given."""
     yield target.path
     if target.chat:
         yield target.path.removesuffix("/chat/completions")
