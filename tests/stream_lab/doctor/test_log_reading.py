@@ -22,7 +22,7 @@ NGINX = (
 
 @pytest.fixture(autouse=True)
 def zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A machine two hours ahead of UTC, so that a zone that is not read shows."""
+    """A machine two hours ahead of UTC, where a zone that is ignored shows."""
     monkeypatch.setenv("TZ", "UTC-2")
     time.tzset()
     yield

@@ -81,7 +81,8 @@ def of(found: Stripped, raw: str) -> Record:
 def moment(record: Record) -> datetime | None:
     """Return the local time of a record. None: it has none.
 
-    A time with a zone is preferred, be it in a prefix or in the text. Most records are of no interest, so this is not read earlier.
+    A time with a zone is preferred, be it in a prefix or in the text. Most records are
+    of no interest, so this is not read earlier.
     """
     if record.at is not None and record.has_zone:
         return record.at

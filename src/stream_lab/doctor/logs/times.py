@@ -15,9 +15,8 @@ APACHE = (
 )
 SYSLOG = rf"(?P<name>{_MONTH}) +(?P<d>\d\d?) {_CLOCK}"  # has no year
 _FORMS = [re.compile(form) for form in (ISO, COMMON, APACHE, SYSLOG)]
-_AHEAD = timedelta(
-    days=2
-)  # a clock may be this far ahead before a date without a year is last year's
+_AHEAD = timedelta(days=2)
+"""How far a date without a year may be ahead before it is one of last year."""
 
 
 def find(text: str) -> "tuple[datetime, bool] | None":
@@ -34,7 +33,10 @@ def find(text: str) -> "tuple[datetime, bool] | None":
 
 
 def read_match(match: "re.Match[str]") -> "tuple[datetime, bool] | None":
-    """Return the time of a match and whether it has a zone. None: no such date."""
+    """Return the time of a match, and whether it has a zone.
+
+    None: there is no such date.
+    """
     part = match.groupdict()
     now = _now()
     month = MONTHS.index(part["name"]) + 1 if part.get("name") else int(part["mo"])
