@@ -165,7 +165,7 @@ def _message(body: Any) -> str:
     return quote(str(error.get("message", error) if isinstance(error, dict) else error))
 
 
-def quote(text: str) -> str:
-    """Return a text shortened, and without characters that control a terminal."""
+def quote(text: str, most: int = 120) -> str:
+    """Return a text of at most N characters, without those that control a terminal."""
     shown = "".join(each if each.isprintable() else "·" for each in text)
-    return shown if len(shown) <= 120 else f"{shown[:119]}…"
+    return shown if len(shown) <= most else f"{shown[: most - 1]}…"

@@ -51,6 +51,7 @@ def read(text: str, tmp_path: Path, name: str = "log") -> list[Line]:
         "2026-11-27T10:00:00+0200 web1 nginx[123]: {}",  # journalctl -o short-iso
         "2026-11-27T08:00:00.123456+00:00 app[web.1]: {}",  # Heroku
         "\x1b[36mnginx-1  | \x1b[0m{}",
+        "nginx-7d4 nginx {}",  # stern
     ],
 )
 def test_a_prefix_changes_neither_the_meaning_nor_the_time(form: str, tmp_path: Path) -> None:
@@ -249,6 +250,36 @@ def test_a_killed_worker_has_the_class_that_the_log_shows(
     words = {"sync worker": worker is not Worker.LOOP, "event loop": worker is not Worker.SYNC}
     assert {word: word in line.meaning for word in words} == words
     assert ("--timeout" in line.advice) == (worker is not Worker.LOOP)
+
+
+ASGI = "ERROR:    Exception in ASGI application\n" + TRACEBACK.format(
+    file="app.py", raised="KeyError"
+)
+APACHE = (
+    "[Fri Nov 27 10:00:00.6 2026] [proxy_http:error] [pid 9:tid 1] (70007)The timeout specified has expired: "
+    "[client 10.0.0.1:5] AH01102: error reading status line from remote server localhost:8000\n"
+    "[Fri Nov 27 10:00:00.6 2026] [proxy:error] [pid 9:tid 1] [client 10.0.0.1:5] "
+    "AH00898: Error reading from remote server returned by /other\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("log", "path"),
+    [
+        (TIMEOUT + KILLED.replace("/chat", "/other"), "/other"),
+        (TIMEOUT + KILLED.replace("[9]", "[8]"), ""),  # another worker's
+        (
+            f'INFO:     10.0.0.1:5 - "GET /other HTTP/1.1" 500 Internal Server Error\n{ASGI}',
+            "/other",
+        ),
+        (f'INFO:     10.0.0.1:5 - "GET /other HTTP/1.1" 200 OK\n{ASGI}', ""),
+        (APACHE, "/other"),
+        ("2026-11-27 10:00:00 ERROR django.request: Internal Server Error: /other\n", "/other"),
+        ("2026-11-27 10:00:00 ERROR app: Exception on /other [POST]\n", "/other"),
+    ],
+)
+def test_a_line_has_the_path_that_its_neighbour_names(log: str, path: str, tmp_path: Path) -> None:
+    assert read(log, tmp_path)[0].path == path
 
 
 def test_two_services_in_one_log_have_each_their_own_workers(tmp_path: Path) -> None:

@@ -73,6 +73,8 @@ server|2026/11/27 10:00:00 [error] 29#29: *1 SSL_read() failed (SSL: error:0A000
 server|2026/11/27 10:00:00 [error] 29#29: *1 upstream sent invalid chunked response while reading upstream, client: 1.1.1.1, request: "POST /chat HTTP/1.1"
 None|2026/11/27 10:00:00 [error] 29#29: *1 upstream sent too big header while reading response header from upstream, client: 1.1.1.1, request: "POST /chat HTTP/1.1"
 -|2026/11/27 10:00:00 [info] 29#29: *1 client 1.1.1.1 closed keepalive connection
+-|2026/11/27 10:00:00 [info] 29#29: *1 client prematurely closed connection while reading client pipelined request line, client: 1.1.1.1
+-|2026/11/27 10:00:00 [crit] 29#29: *1 SSL_write() failed (SSL: error:0A00) while SSL shutting down, client: 1.1.1.1
 -|2026/11/27 10:00:00 [error] 29#29: *1 no user/password was provided for basic authentication, client: 1.1.1.1, request: "GET /upstream timed out HTTP/1.1"
 -|2026/11/27 10:00:00 [warn] 29#29: *1 upstream server temporarily disabled while reading response header from upstream, client: 1.1.1.1, request: "POST /chat HTTP/1.1"
 -|2026/11/27 10:00:00 [error] 29#29: *1 open() "/html/upstream timed out" failed (2: No such file or directory), client: 1.1.1.1, request: "GET /upstream%20timed%20out HTTP/1.1"
@@ -144,6 +146,9 @@ client|2026-11-27 10:00:00,000 ERROR app: BrokenPipeError: [Errno 32] Broken pip
 client|2026-11-27 10:00:00,000 WARNING asyncio: socket.send() raised exception.
 client|2026-11-27 10:00:00 uwsgi_response_write_body_do(): Broken pipe [core/writer.c line 429] during GET /chat (10.0.0.1)
 client|2026-11-27 10:00:00 INFO 11-27 10:00:00 [async_llm.py:420] Aborted request chatcmpl-1.
+-|2026-11-27 10:00:00 WARNING app: ReadTimeout, retrying in 2 s
+-|Nov 27 10:00:00 host kernel: Out of memory: Killed process 4242 (chrome) total-vm:1kB
+server|Nov 27 10:00:00 host kernel: Out of memory: Killed process 4242 (gunicorn) total-vm:1kB
 -|2026-11-27 10:00:00 INFO app: the model call took 3 s
 """,
 }

@@ -53,9 +53,12 @@ def meaning_of(record: Record) -> Rule | None:
     if record.status not in (502, 504):
         return None
     if record.product in SERVERS or _is_passed_on(record):
+        # nginx logs this status also for a server that did not answer.
+        is_open = record.product == "nginx" and record.upstream_answered is None
+        hedge = "; or nginx gave up, which its error log would say" if is_open else ""
         return _rule(
             Who.SERVER,
-            f"The application answered with {record.status} itself.",
+            f"The application answered with {record.status} itself{hedge}.",
             "Read the application's log: its own deadline, or its call to the model, has failed.",
         )
     if record.status == 504:

@@ -21,6 +21,7 @@ UPSTREAM_WORDS = (
 
 RULES = (
     Rule(r"the cancelled work ended with|the work did not end within", None, ""),  # what followed
+    Rule(r"(?i)\bretr(y|ying|ied)\b(?!-after)", None, ""),  # not an end: it goes on
     Rule(
         r"the client disconnected|the caller left|The client for which this call was made"
         r"|because its client has disconnected|the client does not read",
@@ -131,6 +132,12 @@ RULES = (
         Who.SERVER,
         "The application raised an error.",
         _TRACEBACK,
+    ),
+    Rule(  # of another program
+        r"Killed process \d+ \((?!gunicorn|uvicorn|python|vllm|VLLM|ray|hypercorn|uwsgi|granian"
+        r"|node|java|ollama|llama|text-gen|sglang)",
+        None,
+        "",
     ),
     Rule(
         r"Killed process \d+|oom-kill|killed by the OOM killer|Out of memory: Kill|OOMKilled",

@@ -55,6 +55,11 @@ _QUOTED = re.compile(r'"([^"]*)"')
 _GUNICORN = re.compile(r"\[\d+\] \[(?:DEBUG|INFO|WARNING|ERROR|CRITICAL)\] (?P<message>.*)")
 _BRACKETED = re.compile(r"\[(?P<time>[^\]]{19,40})\] ?")
 _MIDDLEWARE = re.compile(r"(?P<method>[A-Z]{3,9}) (?P<path>/\S*) after \d+\.\d\d s: ")
+_FAILED = re.compile(
+    r"(?:Internal Server Error: |Exception on )(?P<path>/\S*)(?: \[(?P<method>[A-Z]+)\])?"
+)
+"""Django's and Flask's words for an error in a handler."""
+_UWSGI = re.compile(r" during (?P<method>[A-Z]+) (?P<path>/\S*) \(")
 _GUNICORN_PATH = re.compile(r"Error handling request (?:(?P<method>[A-Z]+) )?(?P<path>/\S*)")
 
 
@@ -91,7 +96,7 @@ def moment(record: Record) -> datetime | None:
 
 
 def _nginx_error(text: str, record: Record) -> Record | None:
-    if not (match := _NGINX_ERROR.match(text)):
+    if "#" not in text or not (match := _NGINX_ERROR.search(text)):
         return None
     # The client chooses what follows, so its words are not the server's.
     message, _, rest = match["message"].partition(", client: ")
@@ -224,6 +229,12 @@ def _middleware(text: str, record: Record) -> Record | None:
     )
 
 
+def _failed(text: str, record: Record) -> Record | None:
+    if not (match := _FAILED.search(text) or _UWSGI.search(text)):
+        return None
+    return _with_request(record, match)
+
+
 def _with_request(record: Record, match: "re.Match[str] | None") -> Record:
     """Return the record with the method and path of a match, if there is one."""
     if match is None:
@@ -242,4 +253,5 @@ _FORMS: tuple[Callable[[str, Record], Record | None], ...] = (
     _uvicorn_access,
     _access,
     _middleware,
+    _failed,
 )

@@ -13,6 +13,7 @@ RULES = (
         Who.SERVER,
         "HAProxy's health check found its server down.",
         "Read the server's log at that time.",
+        is_orderly=True,  # no stream need have been in it
     ),
     Rule(
         r"Stopping (proxy|frontend|backend)|(Proxy|Frontend|Backend) \S+ stopped",

@@ -22,7 +22,7 @@ STATUS = """status statuscode downstreamstatus responsecode elbstatuscode httpst
 UPSTREAM = """upstreamstatus originstatus targetstatuscode upstreamstatuscode
     upstreamresponsestatus""".split()
 LENGTH = "upstreamresponselength upstreambytesreceived".split()
-HEADER_TIME = "upstreamheadertime".split()
+HEADER_TIME = "upstreamheadertime uht".split()
 METHOD = "method requestmethod httpmethod verb httprequestmethod".split()
 PATH = """xenvoyoriginalpath path uri requesturi requestpath url requesturl httppath
     urlpath""".split()

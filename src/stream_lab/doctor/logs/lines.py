@@ -1,16 +1,17 @@
 """From log files to the lines that show how a stream ended."""
 
 import gzip
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
 
 from stream_lab.doctor.events import quote
-from stream_lab.doctor.logs import formats, gunicorn, prefixes, probes, tables, tracebacks
+from stream_lab.doctor.logs import formats, gunicorn, joins, prefixes, probes, tables, tracebacks
 from stream_lab.doctor.logs.line import Line, Record, Who, Worker
 
 LONGEST = 20_000  # characters of a line that are read; more is a payload
+SHOWN = 240  # characters of a line that are quoted
 LARGEST = 400  # lines of a traceback that are kept; more is a recursion
 _PRODUCTS = (
     "nginx",
@@ -34,12 +35,16 @@ class _Source:
         worker: the class of its gunicorn workers.
         pending: the last record, which a traceback may follow. None: there is none.
         block: the lines of a traceback so far. Empty: none has begun.
+        before: the record that was judged last. None: there is none.
+        found: the lines of evidence.
     """
 
     product: str
     worker: Worker = Worker.UNKNOWN
     pending: Record | None = None
     block: str = ""
+    before: Record | None = None
+    found: list[Line] = field(default_factory=list)
 
 
 def lines_of(files: Iterable[Path]) -> list[Line]:
@@ -68,7 +73,6 @@ def _opened(file: Path) -> IO[str]:
 
 def _of_one(raws: Iterable[str], name: str) -> list[Line]:
     sources: dict[str, _Source] = {}
-    found: list[tuple[Line, _Source]] = []
     for raw in raws:
         if not (bare := raw[:LONGEST].rstrip("\r\n")).strip():
             continue
@@ -79,23 +83,21 @@ def _of_one(raws: Iterable[str], name: str) -> list[Line]:
         if source.block and tracebacks.continues(stripped.text, source.block):
             if source.block.count("\n") < LARGEST:
                 source.block += f"{stripped.text}\n"
-            continue
-        if tracebacks.BEGINS.match(stripped.text):
+        elif tracebacks.BEGINS.match(stripped.text):
             if source.pending is not None and (source.block or source.pending.status is not None):
-                found += _finish(source)
-            source.pending = source.pending or Record(
-                bare, "", stripped.at, stripped.has_zone, stripped.source
-            )
+                _finish(source)
+            nameless = Record(bare, "", stripped.at, stripped.has_zone, stripped.source)
+            source.pending = source.pending or nameless
             source.block = f"{stripped.text}\n"
-            continue
-        found += _finish(source)
-        source.pending = formats.of(stripped, bare)
+        else:
+            _finish(source)
+            source.pending = formats.of(stripped, bare)
     for source in sources.values():
-        found += _finish(source)
-    return [_classified(line, source) for line, source in found]
+        _finish(source)
+    return [_classified(line, source) for source in sources.values() for line in source.found]
 
 
-def _finish(source: _Source) -> Iterator[tuple[Line, _Source]]:
+def _finish(source: _Source) -> None:
     """Judge the pending record of a source, now that it is known to be whole."""
     record, block = source.pending, source.block
     source.pending, source.block = None, ""
@@ -107,9 +109,12 @@ def _finish(source: _Source) -> Iterator[tuple[Line, _Source]]:
         source.product = record.product
     elif not record.product:
         record = replace(record, product=source.product if record.status is not None else "")
+    record = joins.with_request(record, source.before)
+    joins.complete(source.found, record)
+    source.before = record
     _learn_worker(record, source)
     if (line := _judge(record, source.worker)) is not None:
-        yield line, source
+        source.found.append(line)
 
 
 def _judge(record: Record, worker: Worker) -> Line | None:
@@ -154,7 +159,7 @@ def _classified(line: Line, source: _Source) -> Line:
 
 def _quoted(record: Record) -> str:
     if not record.traceback:
-        return quote(record.text.strip())
+        return quote(record.text.strip(), SHOWN)
     lines = [line.strip(" |+-") for line in record.traceback.splitlines()]
     last = next((line for line in reversed(lines) if line), "")
     return f"{quote(record.text.strip())} … {quote(last)}"

@@ -18,8 +18,9 @@ _IO = r"(recv|readv|read|recvmsg|SSL_read|send|writev|write|sendfile|SSL_write)\
 RULES = (
     # Connections without a request: no stream was in them.
     Rule(
-        r"while (waiting for request|reading client request (line|headers)|reading PROXY protocol"
-        r"|SSL handshaking(?! to upstream)|in keepalive state|keepalive|idling"
+        r"while (waiting for request|reading client (pipelined )?request (line|headers)"
+        r"|reading PROXY protocol|SSL handshaking(?! to upstream)|keepalive|idling"
+        r"|SSL shutting down|closing request|logging request"
         r"|processing (HTTP/2|SPDY) connection|handling (frames|HTTP/3 connection))",
         None,
         "",
