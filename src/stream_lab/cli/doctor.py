@@ -136,8 +136,10 @@ def doctor(
 
                 check(far)
             asked = [each for each in (far, near, within) if each is not None]
+            sizes = {}
             for log in logs or []:
                 log.open("rb").close()  # before anything is asked
+                sizes[log] = log.stat().st_size
             began = datetime.now()
             with console.status("asking") as status:
                 found = repeated(
@@ -154,7 +156,7 @@ def doctor(
         if logs:
             considered = consider(
                 found.diagnosis,
-                lines_of(logs),
+                lines_of(logs, sizes=sizes),
                 since=began,
                 until=datetime.now(),
                 targets=asked,

@@ -143,6 +143,9 @@ def test_a_rotated_log_is_read_as_it_is(tmp_path: Path) -> None:
     file = tmp_path / "error.log.2.gz"
     file.write_bytes(gzip.compress(f"{NGINX}\n".encode()))
     assert [line.who for line in lines_of([file])] == [Who.SERVER]
+    file.write_bytes(file.read_bytes()[:-9])
+    with pytest.raises(OSError, match="compression is broken"):
+        lines_of([file])
 
 
 TRACEBACK = """\

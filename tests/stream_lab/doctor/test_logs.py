@@ -162,6 +162,19 @@ def test_a_line_of_last_month_is_not_about_today(days: int, cause: Cause, tmp_pa
     assert after(Cause.HEALTHY, tmp_path, LEFT, minutes=days * 24 * 60).cause is cause
 
 
+def test_the_doctor_s_own_disconnect_is_known_by_its_place_in_a_log_without_times(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "uvicorn.log"
+    earlier = "INFO stream_deadline.asgi: POST /chat after 1.00 s: the client disconnected"
+    causes = []
+    for size in (0, 10_000):
+        file.write_text(f"{earlier}\n", encoding="utf-8")
+        lines = lines_of([file], sizes={file: size})
+        causes.append(consider(diagnosis(Cause.HEALTHY), lines, since=NOW, until=NOW).cause)
+    assert causes == [Cause.HEALTHY, Cause.CLIENT_ENDED]
+
+
 def test_a_line_without_a_time_supports_a_cause_and_does_not_change_it(tmp_path: Path) -> None:
     supported = after(Cause.SERVER_ENDED, tmp_path, UNDATED_ERROR)
     assert supported.cause is Cause.SERVER_ENDED

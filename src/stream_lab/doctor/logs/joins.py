@@ -12,7 +12,7 @@ _NEAR = 8  # lines of evidence back, within which a neighbour is sought
 
 
 def with_request(record: Record, before: Record | None) -> Record:
-    """Return a record with the request of the line before it, if that belongs to it.
+    """Return a record with the request that the line before it names.
 
     uvicorn logs an answer of status 500 and then, without its path, the error that caused it.
     """

@@ -100,6 +100,7 @@ class Line:
         method: the method of the request. Empty: the line does not say.
         path: the path of the request. Empty: the line does not say.
         agent: the name of the client's program. Empty: the line does not say.
+        is_new: whether it was written during the examination, by its place in the file.
     """
 
     who: Who | None
@@ -112,3 +113,4 @@ class Line:
     method: str = ""
     path: str = ""
     agent: str = ""
+    is_new: bool = False

@@ -1,10 +1,12 @@
 """From log files to the lines that show how a stream ended."""
 
+import errno
 import gzip
-from collections.abc import Iterable
+import zlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from io import BufferedReader
 from pathlib import Path
-from typing import IO
 
 from stream_lab.doctor.events import quote
 from stream_lab.doctor.logs import formats, gunicorn, joins, prefixes, probes, tables, tracebacks
@@ -35,6 +37,7 @@ class _Source:
         worker: the class of its gunicorn workers.
         pending: the last record, which a traceback may follow. None: there is none.
         block: the lines of a traceback so far. Empty: none has begun.
+        is_new: whether the last record was written during the examination.
         before: the record that was judged last. None: there is none.
         found: the lines of evidence.
     """
@@ -43,38 +46,48 @@ class _Source:
     worker: Worker = Worker.UNKNOWN
     pending: Record | None = None
     block: str = ""
+    is_new: bool = False
     before: Record | None = None
     found: list[Line] = field(default_factory=list)
 
 
-def lines_of(files: Iterable[Path]) -> list[Line]:
+def lines_of(files: Iterable[Path], *, sizes: Mapping[Path, int] | None = None) -> list[Line]:
     """Return the lines of some log files that show how a stream ended.
 
     Lines of health checks and of connections without a request are left out.
+
+    Args:
+        files: the logs, also compressed with gzip, as a rotation leaves them.
+        sizes: the size of each file when the examination began, in bytes; what follows is new.
+            None: no line is new.
 
     Raises:
         OSError: a file cannot be read, or its compression is broken.
     """
     found: list[Line] = []
     for file in files:
-        with _opened(file) as text:
-            found += _of_one(text, "/".join(file.parts[-2:]))
+        old = (sizes or {}).get(file)
+        try:
+            with _opened(file) as raws:
+                found += _of_one(raws, "/".join(file.parts[-2:]), old)
+        except (gzip.BadGzipFile, EOFError, zlib.error):
+            raise OSError(errno.EIO, "its compression is broken", str(file)) from None
     return found
 
 
-def _opened(file: Path) -> IO[str]:
-    """Open a log, also one that a rotation has compressed with gzip."""
+def _opened(file: Path) -> "gzip.GzipFile | BufferedReader":
     with file.open("rb") as start:
         is_packed = start.read(2) == b"\x1f\x8b"
-    if is_packed:
-        return gzip.open(file, "rt", encoding="utf-8", errors="replace")
-    return file.open(encoding="utf-8", errors="replace")
+    return gzip.open(file) if is_packed else file.open("rb")
 
 
-def _of_one(raws: Iterable[str], name: str) -> list[Line]:
+def _of_one(raws: Iterable[bytes], name: str, old: int | None) -> list[Line]:
     sources: dict[str, _Source] = {}
+    place = 0
     for raw in raws:
-        if not (bare := raw[:LONGEST].rstrip("\r\n")).strip():
+        is_new = old is not None and place >= old
+        place += len(raw)
+        if not (bare := raw[:LONGEST].decode(errors="replace").rstrip("\r\n")).strip():
             continue
         stripped = prefixes.strip(bare)
         source = sources.get(stripped.source)
@@ -88,10 +101,11 @@ def _of_one(raws: Iterable[str], name: str) -> list[Line]:
                 _finish(source)
             nameless = Record(bare, "", stripped.at, stripped.has_zone, stripped.source)
             source.pending = source.pending or nameless
+            source.is_new = is_new
             source.block = f"{stripped.text}\n"
         else:
             _finish(source)
-            source.pending = formats.of(stripped, bare)
+            source.pending, source.is_new = formats.of(stripped, bare), is_new
     for source in sources.values():
         _finish(source)
     return [_classified(line, source) for source in sources.values() for line in source.found]
@@ -114,7 +128,7 @@ def _finish(source: _Source) -> None:
     source.before = record
     _learn_worker(record, source)
     if (line := _judge(record, source.worker)) is not None:
-        source.found.append(line)
+        source.found.append(replace(line, is_new=source.is_new))
 
 
 def _judge(record: Record, worker: Worker) -> Line | None:

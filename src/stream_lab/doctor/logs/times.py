@@ -14,7 +14,8 @@ APACHE = (
     rf"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) (?P<name>{_MONTH}) +(?P<d>\d\d?) {_CLOCK} (?P<y>\d{{4}})"
 )
 SYSLOG = rf"(?P<name>{_MONTH}) +(?P<d>\d\d?) {_CLOCK}"  # has no year
-_FORMS = [re.compile(form) for form in (ISO, COMMON, APACHE, SYSLOG)]
+VLLM = rf"(?<![\d/-])(?P<mo>\d\d)-(?P<d>\d\d) {_CLOCK}"  # has no year
+_FORMS = [re.compile(form) for form in (ISO, COMMON, APACHE, SYSLOG, VLLM)]
 _AHEAD = timedelta(days=2)
 """How far a date without a year may be ahead before it is one of last year."""
 

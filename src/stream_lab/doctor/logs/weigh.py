@@ -62,7 +62,7 @@ def consider(
             if line.who is not None
             and not line.is_orderly
             and (line.at is None or until - RECENT <= line.at)
-            and not (line in now and _is_own(line))
+            and not ((line in now or line.is_new) and _is_own(line))
         ]
         return _of_others(diagnosis, telling) if telling else diagnosis
     return replace(diagnosis, evidence=[*diagnosis.evidence, *_sentences(now or undated)])
