@@ -1,5 +1,6 @@
 """What logs add to a diagnosis: lines as the programs write them, and their effect."""
 
+import time
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -160,6 +161,25 @@ def test_a_proxy_may_remove_or_add_the_beginning_of_a_path(path: str, tmp_path: 
 @pytest.mark.parametrize(("days", "cause"), [(13, Cause.CLIENT_ENDED), (33, Cause.HEALTHY)])
 def test_a_line_of_last_month_is_not_about_today(days: int, cause: Cause, tmp_path: Path) -> None:
     assert after(Cause.HEALTHY, tmp_path, LEFT, minutes=days * 24 * 60).cause is cause
+
+
+def test_a_time_without_a_zone_may_be_that_of_a_container_in_utc(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "UTC-9")
+    time.tzset()
+    try:
+        local = f"{NOW:%Y/%m/%d %H:%M:%S}"
+        utc = f"{NOW - timedelta(hours=9):%Y/%m/%d %H:%M:%S}"
+        other = f"{NOW - timedelta(hours=5):%Y/%m/%d %H:%M:%S}"
+        causes = [
+            after(Cause.SERVER_ENDED, tmp_path, UPSTREAM.replace("2026/11/21 13:19:23", each)).cause
+            for each in (local, utc, other)
+        ]
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert causes == [Cause.PROXY_ENDED, Cause.PROXY_ENDED, Cause.SERVER_ENDED]
 
 
 def test_the_doctor_s_own_disconnect_is_known_by_its_place_in_a_log_without_times(

@@ -83,16 +83,18 @@ def of(found: Stripped, raw: str) -> Record:
     return record
 
 
-def moment(record: Record) -> datetime | None:
-    """Return the local time of a record. None: it has none.
+def moment(record: Record) -> "tuple[datetime | None, bool]":
+    """Return the local time of a record, and whether it came with a zone. None: it has none.
 
     A time with a zone is preferred, be it in a prefix or in the text. Most records are
     of no interest, so this is not read earlier.
     """
     if record.at is not None and record.has_zone:
-        return record.at
+        return record.at, True
     own = times.find(record.text[:400])
-    return own[0] if own is not None and (record.at is None or own[1]) else record.at
+    if own is not None and (record.at is None or own[1]):
+        return own
+    return record.at, False
 
 
 def _nginx_error(text: str, record: Record) -> Record | None:

@@ -97,3 +97,8 @@ RULES = (
 def worker_of(name: str) -> Worker:
     """Return the kind of a worker class, from its name in "Using worker: …"."""
     return Worker.SYNC if name.rpartition(".")[2] in ("sync", "SyncWorker") else Worker.LOOP
+
+
+def rule_of(worker: Worker) -> Rule:
+    """Return what WORKER TIMEOUT means for a class of workers."""
+    return Rule(TIMEOUT.pattern, Who.SERVER, MEANINGS[worker], ADVICE[worker])

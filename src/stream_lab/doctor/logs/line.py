@@ -100,6 +100,7 @@ class Line:
         method: the method of the request. Empty: the line does not say.
         path: the path of the request. Empty: the line does not say.
         agent: the name of the client's program. Empty: the line does not say.
+        has_zone: whether its time came with a zone; otherwise it may be UTC, as in a container.
         is_new: whether it was written during the examination, by its place in the file.
     """
 
@@ -113,4 +114,5 @@ class Line:
     method: str = ""
     path: str = ""
     agent: str = ""
+    has_zone: bool = True
     is_new: bool = False

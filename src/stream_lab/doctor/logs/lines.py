@@ -132,24 +132,23 @@ def _finish(source: _Source) -> None:
 
 
 def _judge(record: Record, worker: Worker) -> Line | None:
-    if gunicorn.TIMEOUT.search(record.message) and record.status is None:
-        meaning, advice = gunicorn.MEANINGS[worker], gunicorn.ADVICE[worker]
-        return Line(
-            Who.SERVER, meaning, _quoted(record), formats.moment(record), advice, worker=worker
-        )
-    rule = tables.rule_of(record)
+    is_killed = gunicorn.TIMEOUT.search(record.message) and record.status is None
+    rule = gunicorn.rule_of(worker) if is_killed else tables.rule_of(record)
     if rule is None or (record.path and probes.is_probe(record)):
         return None
+    at, has_zone = formats.moment(record)
     return Line(
         rule.who,
         rule.meaning,
         _quoted(record),
-        formats.moment(record),
+        at,
         rule.advice,
         rule.is_orderly,
+        worker=worker if is_killed else None,
         method=record.method,
         path=record.path,
         agent=record.agent,
+        has_zone=has_zone,
     )
 
 
@@ -167,8 +166,8 @@ def _classified(line: Line, source: _Source) -> Line:
     """Name the worker's class, also where a later line has shown it."""
     if line.worker is not Worker.UNKNOWN or source.worker is Worker.UNKNOWN:
         return line
-    meaning, advice = gunicorn.MEANINGS[source.worker], gunicorn.ADVICE[source.worker]
-    return replace(line, worker=source.worker, meaning=meaning, advice=advice)
+    rule = gunicorn.rule_of(source.worker)
+    return replace(line, worker=source.worker, meaning=rule.meaning, advice=rule.advice)
 
 
 def _quoted(record: Record) -> str:

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from urllib.parse import unquote
 
 from stream_lab.doctor.diagnosis import Cause, Diagnosis
@@ -47,9 +47,7 @@ def consider(
         flowed: whether tokens came until the cut. None: unknown, or there was no cut.
     """
     lines = [line for line in lines if _is_about(line, targets)]
-    now = [
-        line for line in lines if line.at is not None and since - SLACK <= line.at <= until + SLACK
-    ]
+    now = [line for line in lines if _is_now(line, since - SLACK, until + SLACK)]
     undated = [line for line in lines if line.at is None]
     if diagnosis.cause in CUTS and now:
         return _of_these(diagnosis, now, flowed)
@@ -149,6 +147,14 @@ def _of_others(diagnosis: Diagnosis, telling: list[Line]) -> Diagnosis:
         next=named or advice,
         refuted_by="logs of another time",
     )
+
+
+def _is_now(line: Line, since: datetime, until: datetime) -> bool:
+    """Tell whether a line is of this time; a time without a zone may also be UTC."""
+    if line.at is None:
+        return False
+    as_utc = line.at.replace(tzinfo=UTC).astimezone().replace(tzinfo=None)
+    return any(since <= at <= until for at in ([line.at] if line.has_zone else [line.at, as_utc]))
 
 
 def _is_about(line: Line, targets: Sequence[Target]) -> bool:
