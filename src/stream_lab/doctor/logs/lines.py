@@ -10,7 +10,7 @@ from pathlib import Path
 
 from stream_lab.doctor.events import quote
 from stream_lab.doctor.logs import formats, gunicorn, joins, prefixes, probes, tables, tracebacks
-from stream_lab.doctor.logs.line import Line, Record, Who, Worker
+from stream_lab.doctor.logs.line import Line, Record, Worker
 
 LONGEST = 20_000  # characters of a line that are read; more is a payload
 SHOWN = 240  # characters of a line that are quoted
