@@ -130,7 +130,8 @@ def _talk(
         headers.append(("content-length", str(len(target.body))))
     kept = 0
     unpack: Callable[[bytes], bytes] = bytes
-    head = http.send(h11.Request(method=target.method, target=target.path, headers=headers)) or b""
+    encoded = [(name.encode(), value.encode("latin-1")) for name, value in headers]
+    head = http.send(h11.Request(method=target.method, target=target.path, headers=encoded)) or b""
     body = (http.send(h11.Data(data=target.body)) or b"") if target.body else b""
     body += http.send(h11.EndOfMessage()) or b""
     request = head + body

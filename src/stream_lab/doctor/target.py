@@ -184,8 +184,9 @@ def only_model(url: str, *, headers: Sequence[tuple[str, str]] = (), insecure: b
         EndpointError: the server does not list exactly one model; the text says what to do.
     """
     trusted = {"verify": False} if insecure else {}
+    sent = [(name.encode(), value.encode("latin-1")) for name, value in with_key(tuple(headers))]
     try:
-        with direct_client(timeout=10, headers=list(with_key(tuple(headers))), **trusted) as client:
+        with direct_client(timeout=10, headers=sent, **trusted) as client:
             answer = client.get(f"{url.rstrip('/')}/models")
     except httpx2.HTTPError:
         return ""

@@ -173,7 +173,14 @@ def test_the_value_of_a_header_is_in_no_output(tmp_path: Path, more: list[str]) 
     body.write_text('{"q": 1}', encoding="utf-8")
     log.write_text("ERROR app: BrokenPipeError for key-by-header-5678\n", encoding="utf-8")
     secret = ["--header", "Authorization: Bearer token-by-header-1234"]
-    secret += ["--header", "X-Key: key-by-header-5678", "--cookie", "session=cookie-value-9012"]
+    secret += [
+        "--header",
+        "X-Team: gr\u00fcn",
+        "--header",
+        "X-Key: key-by-header-5678",
+        "--cookie",
+        "session=cookie-value-9012",
+    ]
     with serve(echoes) as running:
         done = doctor(
             *(f"{running.url}/echo", "--method", "put", "--post", f"@{body}", *secret),
