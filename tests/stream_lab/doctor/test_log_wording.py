@@ -32,6 +32,13 @@ server|{"levelname":"INFO","message":"10.0.0.1:4444 - \"POST /chat HTTP/1.1\" 50
 server*|INFO:     Shutting down
 """,
     "nginx, access log": r"""
+client|{"@timestamp":"2026-11-27T10:00:00Z","http":{"request":{"method":"POST"},"response":{"status_code":499}},"url":{"path":"/chat"},"user_agent":{"original":"x"}}
+client|{"@timestamp":"2026-11-27T10:00:00Z","http.request.method":"POST","http.response.status_code":499,"url.path":"/chat"}
+client|{"t":"2026-11-27T10:00:00Z","r":"POST /chat HTTP/1.1","s":499}
+proxy|{"t":"2026-11-27T10:00:00Z","http_request":"POST /chat HTTP/1.1","st":"504"}
+client|10.0.0.1 [27/Nov/2026:10:00:00 +0000] status=499 rt=30.0 request="POST /chat HTTP/1.1" ua="x"
+client|{"insertId":"x","httpRequest":{"requestMethod":"POST","requestUrl":"https://host/chat","status":499,"userAgent":"x"},"timestamp":"2026-11-27T10:00:00Z"}
+-|{"insertId":"x","httpRequest":{"requestMethod":"GET","requestUrl":"https://host/chat","status":499,"userAgent":"GoogleHC/1.0"},"timestamp":"2026-11-27T10:00:00Z"}
 proxy|{"status":504,"request":"POST /chat HTTP/1.1","upstream_status":"504","upstream_header_time":"-","time":"2026-11-27T10:00:00+00:00"}
 server|{"upstream_status":"504","time":"2026-11-27T10:00:00+00:00","request_uri":"/chat","request_method":"POST","status":"504"}
 proxy|{"time":"2026-11-27T10:00:00+00:00","request_uri":"/chat","request_method":"POST","status":"504"}
@@ -88,6 +95,7 @@ server|[Fri Nov 27 10:00:00.658760 2026] [proxy:error] [pid 119:tid 1] (111)Conn
 proxy*|[Fri Nov 27 10:00:00.658760 2026] [mpm_event:notice] [pid 1:tid 1] AH00491: caught SIGTERM, shutting down
 """,
     "HAProxy": r"""
+proxy|{"time":"2026-11-27T10:00:00Z","status":504,"termination_state":"sH--","request":"POST /chat HTTP/1.1"}
 proxy|Nov 27 10:00:00 lb haproxy[14389]: 10.0.1.2:33317 [27/Nov/2026:10:00:00.655] http-in static/srv1 10/0/30/69/109 200 2750 - - sD-- 1/1/1/1/0 0/0 "POST /chat HTTP/1.1"
 client|<134>Nov 27 10:00:00 haproxy[14389]: 10.0.1.2:33317 [27/Nov/2026:10:00:00.655] http-in static/srv1 10/0/30/69/109 200 2750 - - CD-- 1/1/1/1/0 0/0 {1wt.eu} {} "POST /chat HTTP/1.1"
 server|10.0.1.2:33317 [27/Nov/2026:10:00:00.655] http-in~ static/srv1 10/0/30/69/109 200 2750 - - SD-- 1/1/1/1/0 0/0 "POST /chat HTTP/1.1"
@@ -126,6 +134,7 @@ client|{"level":"error","ts":1795773600.1,"logger":"http.log.access","msg":"hand
 -|{"level":"error","ts":1795773600.1,"logger":"http.stdlib","msg":"http: TLS handshake error from 10.0.0.1:4444: EOF"}
 """,
     "load balancers": r"""
+proxy|2026-11-27T10:00:00.945958Z my-loadbalancer 192.168.131.39:2817 10.0.0.1:80 0.000073 -1 -1 504 0 0 29 "POST http://www.example.com:80/chat HTTP/1.1" "curl/7.38.0" - -
 proxy|http 2026-11-27T10:00:00.186641Z app/my-lb/50dc6c495c0c9188 192.168.131.39:2817 10.0.0.1:80 0.000 -1 -1 504 - 34 366 "POST http://www.example.com:80/chat HTTP/1.1" "curl/7.46.0" - - arn:aws x "-" "-" "-" 0 2026-11-27T10:00:00.186641Z "forward" "-" "-" "10.0.0.1:80" "-" "-" "-"
 server|h2 2026-11-27T10:00:00.186641Z app/my-lb/50dc6c495c0c9188 192.168.131.39:2817 10.0.0.1:80 0.000 1.1 0 504 504 34 366 "POST http://www.example.com:80/chat HTTP/1.1" "curl/7.46.0" - -
 client|https 2026-11-27T10:00:00.186641Z app/my-lb/50dc6c495c0c9188 192.168.131.39:2817 10.0.0.1:80 0.000 -1 -1 460 - 34 366 "POST http://www.example.com:80/chat HTTP/1.1" "curl/7.46.0" - -
@@ -141,6 +150,7 @@ server|2026-11-27 10:00:00,000 ERROR app: model call failed: ConnectionResetErro
 None|2026-11-27 10:00:00,000 ERROR asyncio.exceptions.CancelledError
 -|2026-11-27 10:00:00,104 INFO stream_deadline.asgi: POST /chat after 4.50 s: the cancelled work ended with CancelledError
 -|2026-11-27 10:00:00,104 WARNING stream_deadline.asgi: POST /chat after 0.00 s: Ignored: X-Timeout-Ms must be a number; got 'x'.
+server|2026-11-27 10:00:00,000 level=error stage=llm detail="model call failed: ConnectionResetError" status=500
 None|2026-11-27 10:00:00,000 ERROR app: ConnectionResetError(104, 'Connection reset by peer')
 client|2026-11-27 10:00:00,000 ERROR app: BrokenPipeError: [Errno 32] Broken pipe
 client|2026-11-27 10:00:00,000 WARNING asyncio: socket.send() raised exception.

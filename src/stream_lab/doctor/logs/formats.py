@@ -30,8 +30,8 @@ _HAPROXY = re.compile(
     r"(?:(?P<status>-?\d+) )?\+?\d+ (?:\S+ \S+ )?(?P<flags>[A-Za-z-]{2,4}) (?:\d+/){4}"
 )
 _ALB = re.compile(
-    r"(?:https?|h2|grpcs?|wss?) \S+ (?:app/)?\S+ \S+:\d+ (?:\S+:\d+|-) -?[\d.]+ (?P<wait>-?[\d.]+) "
-    r"-?[\d.]+ (?P<status>\d{3}|-) (?P<upstream>\d{3}|-) \d+ \d+ "
+    r"(?:(?:https?|h2|grpcs?|wss?) \S+ )?(?:app/)?\S+ \S+:\d+ (?:\S+:\d+|-) "
+    r"-?[\d.]+ -?[\d.]+ -?[\d.]+ (?P<status>\d{3}|-) (?P<upstream>\d{1,3}|-) \d+ \d+ "
     rf'{_REQUEST}(?: "(?P<agent>[^"]*)")?'
 )
 _ENVOY = re.compile(
@@ -128,6 +128,8 @@ def _alb(text: str, record: Record) -> Record | None:
     if not (match := _ALB.match(text)):
         return None
     status, upstream = match["status"], match["upstream"]
+    if upstream == "0":  # as the classic load balancer logs a server that did not answer
+        upstream = "-"
     path = re.sub(r"^\w+://[^/]+", "", match["path"])
     return replace(
         record,

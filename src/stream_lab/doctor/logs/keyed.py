@@ -18,16 +18,16 @@ from stream_lab.doctor.logs.prefixes import Stripped
 Values = dict[str, Any]
 
 STATUS = """status statuscode downstreamstatus responsecode elbstatuscode httpstatus httpstatuscode
-    responsestatus""".split()
+    responsestatus httpresponsestatuscode""".split()
 UPSTREAM = """upstreamstatus originstatus targetstatuscode upstreamstatuscode
     upstreamresponsestatus""".split()
 LENGTH = "upstreamresponselength upstreambytesreceived".split()
 HEADER_TIME = "upstreamheadertime uht".split()
 METHOD = "method requestmethod httpmethod verb httprequestmethod".split()
 PATH = """xenvoyoriginalpath path uri requesturi requestpath url requesturl httppath
-    urlpath""".split()
+    urlpath urloriginal""".split()
 AGENT = """httpuseragent useragent requestuseragent agent ua headersuseragent
-    requestheadersuseragent""".split()
+    requestheadersuseragent useragentoriginal""".split()
 TIME = """time timestamp ts timelocal timeiso8601 msec asctime datetime starttime startutc
     startlocal date eventtime realtimetimestamp t""".split()
 FLAGS = "responseflags terminationstate tsc".split()
@@ -38,7 +38,9 @@ LOGGER = "logger loggername name module".split()
 SOURCE = "syslogidentifier containername systemdunit service".split()
 TRACEBACK = "excinfo exception traceback stacktrace stack exctext errorstack".split()
 _LOGFMT = re.compile(r'([A-Za-z_][\w.@-]*)=("(?:[^"\\]|\\.)*"|[^\s"]*)(?=\s|$)')
-_REQUEST_LINE = re.compile(r"(?P<method>[A-Z]{3,12}) (?P<path>\S+)(?: HTTP/[\d.]+)?$")
+_REQUEST_LINE = re.compile(r"(?P<method>[A-Z]{3,12}) (?P<path>\S+) HTTP/[\d.]+$")
+_STATUS_KEY = re.compile(r"(?<!upstream)(status|code)$|^(sc|st|rc|s)$")
+LONGEST = 4000  # characters of a request line
 _FEWEST_PAIRS = 3  # of logfmt; a sentence may hold one or two
 _OWN_BODIES = (15,)
 """Sizes of the texts that Traefik itself answers with: "Gateway Timeout"."""
@@ -55,7 +57,8 @@ def parse(text: str) -> Values | None:
     if "=" not in text:
         return None
     pairs = _LOGFMT.findall(text)
-    if len(pairs) < _FEWEST_PAIRS or not _LOGFMT.match(text):
+    is_access = any(_REQUEST_LINE.match(value.strip('"')) for _, value in pairs)
+    if len(pairs) < _FEWEST_PAIRS or not (is_access or _LOGFMT.match(text)):
         return None
     return {
         _name(key): value[1:-1].replace('\\"', '"') if value[:1] == '"' else value
@@ -97,15 +100,19 @@ def record(values: Values, raw: str, prefix: Stripped, read: Callable[[str], Rec
         )
     status, upstream = _number(values, STATUS), _number(values, UPSTREAM)
     method, path = _text(values, METHOD), _text(values, PATH)
-    for name in ("request", "requestline", "req"):
-        if (line := values.get(name)) and (match := _REQUEST_LINE.match(str(line))):
-            method, path = match["method"], match["path"]
+    requests = [
+        match for text in values.values() if (match := _REQUEST_LINE.match(str(text)[:LONGEST]))
+    ]
+    if requests:
+        method, path = requests[0]["method"], requests[0]["path"]
+        if status is None:
+            status = _number(values, [name for name in values if _STATUS_KEY.search(name)])
     base = replace(
         base,
         product=_product(values),
         method=method,
         path=re.sub(r"^\w+://[^/]+", "", path),
-        agent=_text(values, AGENT),
+        agent=_text(values, AGENT) or _text(values, [name for name in values if "agent" in name]),
         traceback=_text(values, TRACEBACK) if "Traceback" in _text(values, TRACEBACK) else "",
     )
     message = " ".join(filter(None, (_text(values, MESSAGE), _text(values, ERROR))))
@@ -122,6 +129,8 @@ def record(values: Values, raw: str, prefix: Stripped, read: Callable[[str], Rec
             upstream_answered=_answered(values, details),
             flags="" if flags == "-" else flags or (details if base.product == "google" else ""),
         )
+    if not message and not prefix.text.lstrip().startswith("{"):
+        return replace(base, message=prefix.text)
     inner = read(message) if message and not message.lstrip().startswith("{") else base
     if inner.status is not None or inner.product:
         inner = replace(inner, text=raw, at=base.at or inner.at, has_zone=base.has_zone)
@@ -187,6 +196,8 @@ def _product(values: Values) -> str:
         return "caddy"
     if "responseflags" in values or "responsecodedetails" in values:
         return "envoy"
+    if "terminationstate" in values or "tsc" in values:
+        return "haproxy"
     if "statusdetails" in values:
         return "google"
     if "upstreamstatus" in values or "upstreamresponsetime" in values:
