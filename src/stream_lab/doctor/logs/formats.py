@@ -84,7 +84,7 @@ def of(found: Stripped, raw: str) -> Record:
 
 
 def moment(record: Record) -> "tuple[datetime | None, bool]":
-    """Return the local time of a record, and whether it came with a zone. None: it has none.
+    """Return the local time of a record, and whether it came with a zone.
 
     A time with a zone is preferred, be it in a prefix or in the text. Most records are
     of no interest, so this is not read earlier.

@@ -150,7 +150,7 @@ def _of_others(diagnosis: Diagnosis, telling: list[Line]) -> Diagnosis:
 
 
 def _is_now(line: Line, since: datetime, until: datetime) -> bool:
-    """Tell whether a line is of this time; a time without a zone may also be UTC."""
+    """Tell whether a line is of this time; without a zone it may be UTC."""
     if line.at is None:
         return False
     as_utc = line.at.replace(tzinfo=UTC).astimezone().replace(tzinfo=None)
