@@ -99,6 +99,8 @@ class App:
             "/v1/chat/completions": {"POST": lambda exchange: self._complete(exchange, api.chat)},
             "/v1/completions": {"POST": lambda exchange: self._complete(exchange, api.completion)},
             "/v1/responses": {"POST": lambda exchange: self._complete(exchange, api.response)},
+            "/v1/messages": {"POST": lambda exchange: self._complete(exchange, api.message)},
+            "/v1/messages/count_tokens": {"POST": self._count_tokens},
             "/v1/models": {
                 "GET": lambda exchange: self._json(
                     exchange, api.models(self._rules, f"modelperm-{api.hex16()}")
@@ -256,7 +258,7 @@ class App:
         except Refused as refused:
             entry.end, entry.status, entry.over = "refused", refused.status, monotonic()
             self.ledger.tell(entry)
-            self._json(exchange, refused.body, refused.status)
+            self._json(exchange, request.error_body(refused.body), refused.status)
         else:
             player.start()
 
@@ -281,6 +283,14 @@ class App:
         model = self.settings.model
         return self._make_player(
             ResponseContext(self._context, exchange, request, entry, scenario, model, seed, answer)
+        )
+
+    def _count_tokens(self, exchange: Exchange) -> None:
+        self._json(
+            exchange,
+            api.count_tokens(
+                self._rules_now, exchange.headers.get("content-type", ""), exchange.body
+            ),
         )
 
     def _tokenize(self, exchange: Exchange) -> None:

@@ -17,12 +17,15 @@ from fake_vllm.api.wire import DONE, VERSION, dumps, error_event, events, hex16
 from fake_vllm.api.writer import ResponseWriter
 
 if TYPE_CHECKING:
+    from fake_vllm.api.anthropic import count_tokens, message
     from fake_vllm.api.completions import completion
     from fake_vllm.api.responses import response, unknown_response
     from fake_vllm.api.tokenizing import detokenize, tokenize
 
 # Loaded on first use: most servers only ever chat, and should start fast.
 _LATER = {
+    "message": "anthropic",
+    "count_tokens": "anthropic",
     "completion": "completions",
     "response": "responses",
     "unknown_response": "responses",
@@ -40,12 +43,14 @@ __all__ = [
     "bad",
     "chat",
     "completion",
+    "count_tokens",
     "detokenize",
     "dumps",
     "error",
     "error_event",
     "events",
     "hex16",
+    "message",
     "models",
     "quoted",
     "response",

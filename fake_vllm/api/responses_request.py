@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from random import Random
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -266,7 +266,12 @@ class AcceptedResponsesRequest(AcceptedRequest):
         body: the body of the request.
     """
 
+    keeps_alive: ClassVar[bool] = False
+
     body: ResponsesRequest
+
+    def error_events(self, error: dict[str, Any]) -> None:
+        return None
 
     @property
     def choice(self) -> str | None:
