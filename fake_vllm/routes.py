@@ -115,7 +115,7 @@ def listed(table: Table) -> dict[str, Iterable[str]]:
 
 
 def allowed(handlers: Mapping[str, Handler]) -> Iterable[str]:
-    """Return the methods that a 405 names; a route of FastAPI has one, and a page also HEAD."""
+    """Return the methods that a 405 names: the first, and for pages HEAD."""
     return ("GET", "HEAD") if "HEAD" in handlers else list(handlers)[:1]
 
 
@@ -138,7 +138,7 @@ class StoredResponse(NamedTuple):
 
 
 def stored_response(path: str) -> StoredResponse | None:
-    """Return the request for a stored response that a path stands for. None: it is another."""
+    """Return the stored response that a path names. None: it names another route."""
     match = _STORED.fullmatch(path)
     if match is None:
         return None

@@ -67,7 +67,7 @@ class Blocks:
         return self._delta("text_delta", "text", text)
 
     def closed(self) -> list[bytes]:
-        """Return the events that close the open block, and those of text that waited for it."""
+        """Return the events that close the open block, and of text that waited."""
         events = self._end()
         if self._waiting:
             text, self._waiting = "".join(self._waiting), []

@@ -107,7 +107,7 @@ def _without_billing(content: Content) -> str:
 def _converted(
     message: AnthropicMessage, blocks: list[AnthropicContentBlock]
 ) -> list[dict[str, Any]]:
-    """Return a message as those of a chat: the results of tools become messages before it."""
+    """Return the messages of a chat for one with blocks; results of tools come first."""
     before: list[dict[str, Any]] = []
     parts: list[dict[str, Any]] = []
     calls: list[dict[str, Any]] = []

@@ -9,7 +9,7 @@ from fake_vllm.api.refused import error as worded
 
 
 class ChatCompletionStreamResponse(BaseModel):
-    """The required part of a chat's event; vLLM's error shows the names of class and fields."""
+    """The required part of a chat's event; errors show the names of class and fields."""
 
     model: str
     choices: list[Any]

@@ -10,9 +10,10 @@ MESSAGE = "EngineCore encountered an issue. See stack trace (above) for the root
 
 @dataclass(frozen=True, config=STRICT)
 class ErrorEvent(Scenario):
-    """Sends `after` tokens (5), an error event, and `[DONE]`.
+    """Sends `after` tokens (5), then what a vLLM sends whose engine died.
 
-    A vLLM whose engine died does that. A whole answer is a 500.
+    A chat and a completion get an error event and `[DONE]`, a message an event `error`, a stream
+    of `/v1/responses` is cut, and a whole answer is a 500.
     """
 
     after: int = Field(5, ge=0)
