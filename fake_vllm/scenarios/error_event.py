@@ -10,10 +10,9 @@ MESSAGE = "EngineCore encountered an issue. See stack trace (above) for the root
 
 @dataclass(frozen=True, config=STRICT)
 class ErrorEvent(Scenario):
-    """Sends `after` tokens (5), then what a vLLM sends whose engine died.
+    """Sends `after` tokens (5), then the error of a vLLM whose engine died.
 
-    A chat and a completion get an error event and `[DONE]`, a message an event `error`, a stream
-    of `/v1/responses` is cut, and a whole answer is a 500.
+    A stream of `/v1/responses` is cut instead; a whole answer is a 500.
     """
 
     after: int = Field(5, ge=0)

@@ -107,6 +107,12 @@ def test_an_empty_answer_has_no_block_in_a_stream_and_an_empty_one_in_a_whole_an
             "stop_sequence",
             "Bern",
         ),
+        (
+            f"{CALL}{CALL} END",
+            {"tools": [TOOL], "stop_sequences": ["END"], "rules": PARSER},
+            "tool_use",
+            None,
+        ),
         (CALL, {"tools": [TOOL], "max_tokens": 6, "rules": PARSER}, "max_tokens", None),
     ],
 )

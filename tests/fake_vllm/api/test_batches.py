@@ -28,6 +28,15 @@ def test_a_batch_has_a_choice_for_each_conversation_and_one_usage() -> None:
     assert request.choices == 2
 
 
+def test_each_conversation_has_the_rest_of_the_context() -> None:
+    rules = api.Rules("tiny", max_model_len=30)
+    answer = whole(accept(api.batch, {"messages": TALKS}, rules=rules))
+    alone = [whole(accept(api.chat, {"messages": talk}, rules=rules)) for talk in TALKS]
+    texts = [one["choices"][0]["message"]["content"] for one in alone]
+    assert [choice["message"]["content"] for choice in answer["choices"]] == texts
+    assert len({one["usage"]["completion_tokens"] for one in alone}) == 2
+
+
 def test_a_batch_echoes_each_conversation_s_own_last_message() -> None:
     talks = [[*talk, {"role": "assistant", "content": f"{n}:"}] for n, talk in enumerate(TALKS)]
     more = {"add_generation_prompt": False, "continue_final_message": True, "echo": True}
