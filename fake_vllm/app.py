@@ -9,6 +9,7 @@ from time import monotonic
 
 from fake_vllm import api, routes
 from fake_vllm.api import AcceptedRequest, Refused, Rules, dumps
+from fake_vllm.api.release import RELEASES
 from fake_vllm.asked import AskedRequests
 from fake_vllm.behaviour import Behaviour, text_source
 from fake_vllm.control import ROUTES, Control
@@ -67,6 +68,8 @@ class App:
         self._rules = Rules(
             served_model_name=settings.model,
             aliases=settings.served_model_name[1:],
+            reasoning=settings.reasoning_parser,
+            release=RELEASES[settings.vllm_version],
             force_usage=settings.enable_force_include_usage,
             max_model_len=settings.max_model_len,
             tool_calls=settings.tool_calls,
@@ -97,8 +100,8 @@ class App:
             source=text_source(settings.text, settings.phrase),
         )
         self._root_path = (settings.root_path or "").rstrip("/")
-        documented = not settings.disable_fastapi_docs
-        self._routes = routes.table(self, api.VERSION, documented=documented)
+        pages = not settings.disable_fastapi_docs
+        self._routes = routes.table(self, self._rules.release, documented=pages)
         self._control = Control(
             self._behaviour,
             self.ledger,
@@ -128,7 +131,7 @@ class App:
                 self._reply(exchange, *answer)
                 return
             if not self.plain and (route := self._control.route(exchange)) is not None:
-                self._call(exchange, route)
+                self._call(exchange, route, route)
                 return
             if exchange.refusal is not None:
                 self._too_large(exchange)
@@ -186,7 +189,7 @@ class App:
         if (route := self._routes.get(path)) is not None:
             self._call(exchange, route, routes.allowed(route))
         elif path == "/" and not self.plain and "accept" in exchange.headers:
-            self._control.welcome(exchange, self._root(exchange), api.VERSION)
+            self._control.welcome(exchange, self._root(exchange), self._rules.release.version)
         elif (stored := routes.stored_response(path)) is not None:
             if exchange.method != stored.method:
                 self._not_allowed(exchange, [stored.method])
@@ -210,15 +213,12 @@ class App:
         )
 
     def _call(
-        self,
-        exchange: Exchange,
-        route: Mapping[str, Handler],
-        allowed: Iterable[str] | None = None,
+        self, exchange: Exchange, route: Mapping[str, Handler], allowed: Iterable[str]
     ) -> None:
         if (handler := route.get(exchange.method)) is not None:
             handler(exchange)
         else:
-            self._not_allowed(exchange, route if allowed is None else allowed)
+            self._not_allowed(exchange, allowed)
 
     def _not_allowed(self, exchange: Exchange, methods: Iterable[str]) -> None:
         allow = (b"allow", ", ".join(methods).encode())

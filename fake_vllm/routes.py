@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
+from fake_vllm.api.release import Release
 from fake_vllm.http.exchange import Exchange
 
 GENERATING: Final = {
@@ -63,12 +64,12 @@ class Answers(Protocol):
         """Show a page about the routes."""
 
 
-def table(answers: Answers, version: str, *, documented: bool) -> Table:
+def table(answers: Answers, release: Release, *, documented: bool) -> Table:
     """Return vLLM's routes.
 
     Args:
         answers: the answers.
-        version: vLLM's version.
+        release: the version of vLLM.
         documented: whether there are pages about the routes.
     """
 
@@ -84,6 +85,8 @@ def table(answers: Answers, version: str, *, documented: bool) -> Table:
     def both(handler: Handler) -> Mapping[str, Handler]:
         return {"GET": handler, "HEAD": handler}
 
+    more = ("epoch", "error", "requested_data_parallel_size")
+    scaling = {"phase": "idle", **dict.fromkeys(more)} if release.more_keys else {}
     made: dict[str, Mapping[str, Handler]] = {
         **{path: {"POST": generate(name)} for path, name in GENERATING.items()},
         **{path: {"POST": count(name)} for path, name in COUNTING.items()},
@@ -91,9 +94,9 @@ def table(answers: Answers, version: str, *, documented: bool) -> Table:
         "/health": {"GET": answers.empty},
         "/ping": {"GET": answers.empty, "POST": answers.empty},
         "/load": {"GET": show({"server_load": 0})},
-        "/version": {"GET": show({"version": version})},
+        "/version": {"GET": show({"version": release.version})},
         "/kv_event_sources": {"GET": show({})},
-        "/is_scaling_elastic_ep": {"POST": show({"is_scaling_elastic_ep": False})},
+        "/is_scaling_elastic_ep": {"POST": show({"is_scaling_elastic_ep": False, **scaling})},
         "/metrics": both(answers.metrics_page),
         "/metrics/": both(answers.metrics_page),
     }

@@ -109,26 +109,40 @@ class Rule(BaseModel):
         (), description="Tools that the answer calls, each with name and arguments."
     )
     reasoning: str | None = Field(None, description="What the model thinks before it answers.")
+    writes: str | None = Field(
+        None,
+        description="Instead of these three: what the model writes, with marks such as <think> and "
+        "<tool_call>.",
+    )
 
     @model_validator(mode="after")
     def _does_something(self) -> Self:
         if self.scenario is None and not self.speaks:
             raise ValueError("a rule needs an effect: scenario, say, tool_calls or reasoning")
+        if self.writes is not None and (self.say or self.tool_calls or self.reasoning):
+            raise ValueError("writes stands for all that the model writes; leave out the others")
         return self
 
     @property
     def speaks(self) -> bool:
         """Tell whether the rule sets the words of the answer."""
-        return self.say is not None or bool(self.tool_calls) or self.reasoning is not None
+        words = (self.say, self.reasoning, self.writes)
+        return bool(self.tool_calls) or any(one is not None for one in words)
 
     @property
     def answer(self) -> "ScriptedAnswer | None":
         """Return the words of the answer. None: the rule leaves them to the model."""
         if not self.speaks:
             return None
+        if self.writes is not None:
+            only_thinks = self.writes.startswith("<think>") and self.writes.endswith("</think>")
+            return ScriptedAnswer("", self.writes) if only_thinks else ScriptedAnswer(self.writes)
+        thought = None if self.reasoning is None else f"<think>{self.reasoning}</think>"
+        if self.say is None and not self.tool_calls:
+            return ScriptedAnswer(None, thought)
         calls = "\n".join(call.written for call in self.tool_calls)
         text = "\n".join(part for part in (self.say, calls) if part)
-        return ScriptedAnswer(text, self.reasoning)
+        return ScriptedAnswer(text, thought or "<think></think>", thinks=thought is not None)
 
     def matches(self, exchange: Exchange, request: AcceptedRequest) -> bool:
         """Tell whether all conditions but `call` match."""
@@ -160,18 +174,29 @@ class ScriptedAnswer:
     """Words that a rule prescribes.
 
     Attributes:
-        text: the text, with tool calls in it.
-        reasoning: the thought before it. None: there is none.
+        text: the text, with the marks of tool calls. None: the model chooses its answer.
+        thought: the thought before it, with its marks. None: the text has it, or there is none.
+        thinks: whether the answer is parsed as with --reasoning-parser, on any server.
     """
 
-    text: str
-    reasoning: str | None = None
+    text: str | None
+    thought: str | None = None
+    thinks: bool = False
 
     def shape(self, plan: GenerationPlan) -> GenerationPlan:
-        """Return the plan with these words; a plan without an end repeats them."""
+        """Return the plan with these words; a plan without an end repeats them.
+
+        A request that turns thinking off gets no thought.
+        """
+        reasons = plan.reasons or (plan.may_think and (self.thinks or self.text is None))
+        thought = Spoken(self.thought) if reasons and self.thought is not None else None
+        plan = replace(plan, reasons=reasons, thought=thought)
+        if self.text is None:
+            return plan
         source = Spoken(self.text)
         ends = None if plan.eos_after is None else source.tokens
-        return replace(plan, source=source, eos_after=ends, scripted=True)
+        # A model that writes a thought alone still keeps the form that the request prescribes.
+        return replace(plan, source=source, eos_after=ends, scripted=bool(self.text))
 
 
 class Rulebook:

@@ -90,6 +90,9 @@ class Settings(BaseModel):
     api_key: Names = Field(
         (), description="Demand one of these keys (or from FAKE_VLLM_API_KEY or VLLM_API_KEY)."
     )
+    reasoning_parser: Literal["qwen3", "deepseek_r1"] | None = Field(
+        None, description="Let the model think, and tell its thoughts apart from its answers."
+    )
     allowed_origins: Names = Field(
         (), description="Origins whose pages in a browser may use the server; '[\"*\"]': all."
     )
@@ -116,6 +119,9 @@ class Settings(BaseModel):
         description="Seconds of silence in a stream after which a comment is sent; 0: never.",
     )
 
+    vllm_version: Literal["0.32.0", "0.33.0"] = Field(
+        "0.32.0", description="The version of vLLM whose answers are copied."
+    )
     scenario: ScenarioText = Field(
         "finite", description="How to behave, e.g. stall:after=5; see `fake-vllm scenarios`."
     )

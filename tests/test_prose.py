@@ -22,6 +22,7 @@ CLEAN = [
     "docs/cutoffs.md",
     "docs/doctor.md",
     "docs/doctor_code.md",
+    "docs/doctor_second_set.md",
     "docs/fake_vllm.md",
     "docs/figures.md",
     "docs/limits.md",

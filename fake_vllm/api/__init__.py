@@ -13,7 +13,7 @@ from fake_vllm.api.models import models
 from fake_vllm.api.refused import Refused, bad, error
 from fake_vllm.api.server_rules import Rules
 from fake_vllm.api.stream_writer import quoted
-from fake_vllm.api.wire import DONE, VERSION, dumps, error_event, events, hex16
+from fake_vllm.api.wire import DONE, dumps, error_event, events, hex16
 from fake_vllm.api.writer import ResponseWriter
 
 if TYPE_CHECKING:
@@ -39,7 +39,6 @@ _LATER = {
 
 __all__ = [
     "DONE",
-    "VERSION",
     "AcceptedRequest",
     "Refused",
     "ResponseWriter",

@@ -161,7 +161,7 @@ def check_model(model: str | None, rules: Rules) -> None:
 
 
 def engine_failure(
-    parameters: Parameters, prompts: Sequence[Prompt], stream: bool
+    rules: Rules, parameters: Parameters, prompts: Sequence[Prompt], stream: bool
 ) -> Refused | None:
     """Return the engine's refusal of a request. None: it accepts the request.
 
@@ -171,7 +171,7 @@ def engine_failure(
     """
     try:
         for prompt in prompts:
-            check_engine(parameters)
+            check_engine(parameters, reasons=rules.reasoning is not None)
             check_ids(prompt.ids)
             check_with_prompt(parameters, len(prompt.ids))
     except Rejected as rejected:

@@ -40,7 +40,7 @@ def message(
             anything else Anthropic's.
     """
     request = read(AnthropicMessagesRequest, content_type, body)
-    chat = _reworded(lambda: _accept(rules, request, request_id))
+    chat = _reworded(rules, lambda: _accept(rules, request, request_id))
     fields = {**vars(chat), "make_writer": _writer}
     return AcceptedMessagesRequest(**fields)
 
@@ -52,7 +52,7 @@ def count_tokens(rules: Rules, content_type: str, body: bytes) -> dict[str, Any]
         Refused: as for a message.
     """
     request = read(AnthropicCountTokensRequest, content_type, body)
-    tokens = _reworded(lambda: _accept(rules, request, None)).prompt_tokens
+    tokens = _reworded(rules, lambda: _accept(rules, request, None)).prompt_tokens
     return {"input_tokens": tokens, "context_management": {"original_input_tokens": tokens}}
 
 
@@ -73,7 +73,7 @@ def _check_named(chat: ChatRequest) -> None:
         raise Rejected(f"The tool with name '{name}' is not found in the tools list.")
 
 
-def _reworded(accept: Callable[[], Made]) -> Made:
+def _reworded(rules: Rules, accept: Callable[[], Made]) -> Made:
     """Call `accept`, and give a refusal Anthropic's form.
 
     Raises:
@@ -82,7 +82,7 @@ def _reworded(accept: Callable[[], Made]) -> Made:
     try:
         return accept()
     except Refused as refused:
-        refused.body = anthropic_errors.whole(refused.body)
+        refused.body = anthropic_errors.whole(refused.body, rules.release)
         raise
 
 

@@ -236,7 +236,7 @@ class AcceptedMessagesRequest(AcceptedChatRequest):
     keeps_alive: ClassVar[bool] = False
 
     def error_body(self, error: dict[str, Any]) -> dict[str, Any]:
-        return anthropic_errors.whole(error)
+        return anthropic_errors.whole(error, self.rules.release)
 
     def error_events(self, error: dict[str, Any]) -> list[bytes]:
-        return [anthropic_errors.event(error)]
+        return [anthropic_errors.event(error, self.rules.release)]

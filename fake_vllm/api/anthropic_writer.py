@@ -39,6 +39,9 @@ class AnthropicWriter(ChatWriter):
         opened = self._blocks.opened("text") if plain else b""  # it is not a part of the frame
         return opened + super().event(index, piece)
 
+    def before_error(self) -> list[bytes]:
+        return self._blocks.closed() if self.release.anthropic_errors else []
+
     def text_event(self, text: str) -> bytes:
         return self._blocks.text_delta(text)
 

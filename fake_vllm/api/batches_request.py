@@ -1,6 +1,6 @@
 """The body of `/v1/chat/completions/batch`, its checks, and the accepted request."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -11,6 +11,7 @@ from fake_vllm.api.body import Body, Rejected
 from fake_vllm.api.chat_request import AcceptedChatRequest, ChatRequest
 from fake_vllm.api.messages import ChatMessage
 from fake_vllm.api.sampling import INT64, MOST_STOPS
+from fake_vllm.model.plan import GenerationPlan
 
 
 class BatchChatRequest(Body):
@@ -108,3 +109,7 @@ class AcceptedBatchRequest(AcceptedRequest):
 
     chats: tuple[AcceptedChatRequest, ...]
     last_only: bool
+
+    def plan(self) -> GenerationPlan:
+        """Return the plan of the first chat, which has the others' parameters."""
+        return replace(self.chats[0].plan(), context=super().plan().context)

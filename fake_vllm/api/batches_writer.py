@@ -7,7 +7,7 @@ from fake_vllm.api.batches_request import AcceptedBatchRequest
 from fake_vllm.api.chat_request import AcceptedChatRequest
 from fake_vllm.api.chat_writer import ChatWriter
 from fake_vllm.api.stream_writer import head
-from fake_vllm.api.wire import FINGERPRINT, usage
+from fake_vllm.api.wire import usage
 from fake_vllm.model.plan import GenerationPlan
 from fake_vllm.model.text_piece import Piece
 
@@ -40,7 +40,7 @@ class BatchWriter:
             **whole,
             "choices": choices,
             "service_tier": None,
-            "system_fingerprint": FINGERPRINT,
+            "system_fingerprint": self._request.rules.release.fingerprint,
             "usage": {**counts, "prompt_tokens_details": None, "completion_tokens_details": None},
             **dict.fromkeys((*unknown, "ec_transfer_params", "metrics")),
         }
@@ -59,6 +59,9 @@ class BatchWriter:
 
     def end(self) -> list[bytes]:
         raise NotImplementedError("A batch is answered whole.")
+
+    def before_error(self) -> list[bytes]:
+        return []
 
     def text_event(self, text: str) -> bytes:
         raise NotImplementedError("A batch is answered whole.")

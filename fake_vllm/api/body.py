@@ -2,6 +2,7 @@
 
 import json
 import re
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_validator
@@ -108,6 +109,7 @@ def check_query(kind: Any, name: str, value: str) -> None:
         ) from None
 
 
+@lru_cache(maxsize=64)
 def _says_json(content_type: str) -> bool:
     kind, _, subtype = content_type.split(";")[0].strip().lower().partition("/")
     return (

@@ -54,11 +54,13 @@ def _accept(rules: Rules, body: ChatRequest, request_id: str | None) -> Accepted
     room = _room(rules, body)
     room.check()
     turns = conversation(body.messages, rules.served_model_name)
+    options = dict(body.chat_template_kwargs or {})
+    options.setdefault("enable_thinking", body.reasoning_effort != "none")
     text = render(
         turns,
         add_generation_prompt=body.add_generation_prompt,
         continue_final_message=body.continue_final_message,
-        options=body.chat_template_kwargs,
+        options=options,
     )
     given = _given_ids(body)
     prompt = room.prompt(text) if given is None else Prompt(text, given)
@@ -78,7 +80,7 @@ def _accept(rules: Rules, body: ChatRequest, request_id: str | None) -> Accepted
         question=next(questions, ""),
         model=body.model or rules.served_model_name,
         scenario=body.fake_scenario,
-        failure=engine_failure(made, [prompt], bool(body.stream)),
+        failure=engine_failure(rules, made, [prompt], bool(body.stream)),
         make_writer=_writer,
         body=body,
         turns=turns,

@@ -1,6 +1,6 @@
 """The body of `/v1/chat/completions`, its checks, and the accepted request."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Annotated, Any, Literal
 
@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from fake_vllm.api import structured
 from fake_vllm.api import tools as tooling
 from fake_vllm.api.accepted_request import AcceptedRequest
+from fake_vllm.api.answer_reader import Reading
 from fake_vllm.api.body import Body, Rejected
 from fake_vllm.api.checks import (
     StreamOptions,
@@ -17,8 +18,10 @@ from fake_vllm.api.checks import (
     check_stream_options,
 )
 from fake_vllm.api.messages import ChatMessage
+from fake_vllm.api.reasoning import THOUGHT, thinks
 from fake_vllm.api.sampling import INT64, MOST_STOPS, RepetitionDetectionParams, ThinkingTokenBudget
 from fake_vllm.api.wire import hex16
+from fake_vllm.model.plan import GenerationPlan, Thought
 from fake_vllm.model.prompt_values import PromptValues
 from fake_vllm.model.script import Draft
 
@@ -194,6 +197,39 @@ class AcceptedChatRequest(AcceptedRequest):
             chosen.function.name
             if isinstance(chosen, tooling.ChatCompletionNamedToolChoiceParam)
             else chosen
+        )
+
+    @property
+    def _constrained(self) -> bool:
+        """Tell whether the engine prescribes the form of the text."""
+        forced = self.rules.tool_calls and self.choice not in ("none", "auto", None)
+        return self.parameters.constraint is not None or forced
+
+    def plan(self) -> GenerationPlan:
+        body, parser = self.body, self.rules.reasoning
+        may_think = thinks(body.chat_template_kwargs, body.reasoning_effort)
+        reasons = parser is not None and may_think
+        # A hidden thought does not hold a constraint back, so there is no room for one.
+        silent = self._constrained and not body.include_reasoning
+        budget = body.thinking_token_budget
+        return replace(
+            super().plan(),
+            may_think=may_think,
+            reasons=reasons,
+            thought=Thought(THOUGHT) if reasons and not silent else None,
+            most_thinking=budget if reasons and budget is not None and budget >= 0 else None,
+        )
+
+    def reading(self, plan: GenerationPlan) -> Reading:
+        """Return how to read what the model writes."""
+        always = self.rules.reasoning == "deepseek_r1" and not self.stream
+        return Reading(
+            calls=self.rules.tool_calls and self.choice != "none",
+            parser=(self.rules.reasoning or "qwen3") if plan.reasons or always else None,
+            prompt=self.prompts[0].text if self.body.continue_final_message else "",
+            looks_back=self.rules.release.reads_prompt,
+            hidden=not self.body.include_reasoning,
+            one_call=self.body.parallel_tool_calls is False,
         )
 
     def draft(self, random: Random) -> Draft | None:

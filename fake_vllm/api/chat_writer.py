@@ -3,7 +3,9 @@
 from typing import Any
 
 from fake_vllm.api import hermes, logprobs, wire
+from fake_vllm.api.answer_reader import StreamReader, read_whole
 from fake_vllm.api.chat_request import AcceptedChatRequest
+from fake_vllm.api.reasoning import counted
 from fake_vllm.api.stream_writer import StreamWriter, collects, head
 from fake_vllm.api.writer import CollectedChoice
 from fake_vllm.model.plan import GenerationPlan
@@ -18,21 +20,27 @@ class ChatWriter(StreamWriter):
     def __init__(self, request: AcceptedChatRequest, plan: GenerationPlan) -> None:
         body = request.body
         self._request, self._body = request, body
-        self._ids, self._parses = bool(body.return_token_ids), request.rules.tool_calls
-        self._logprobs = bool(body.logprobs)
-        self._active = self._parses and request.choice != "none"  # the parser looks for calls
+        reads_calls = request.rules.tool_calls
+        self._active = reads_calls and request.choice != "none"  # the parser looks for calls
         self._named = request.choice not in ("none", "auto", "required", None)
+        reading = request.reading(plan)
+        hidden = reading.parser is not None and reading.hidden
+        self._prompt_ids = bool(body.return_token_ids)
+        self._ids = self._prompt_ids and not hidden
+        self._logprobs = bool(body.logprobs) and not hidden
+        self._reads = reads_calls or reading.parser is not None
         name = "chat.completion.chunk" if request.stream else "chat.completion"
         super().__init__(
             head(request.id, name, request.rules.served_model_name),
             request.n,
             [len(prompt.ids) for prompt in request.prompts],
             body,
-            force_usage=request.rules.force_usage,
-            plain=not (self._ids or self._logprobs or self._active),
+            rules=request.rules,
+            plain=not (self._ids or self._logprobs or self._active or reading.parser),
         )
         self.sequences = request.sequences(plan)
-        self._readers = [hermes.Reader() for _ in range(request.n)]
+        self._reading = reading
+        self._readers = [StreamReader(reading) for _ in range(request.n)]
         self._collected = [CollectedChoice() for _ in range(request.n)]
         self._collects = collects(plan, plain=request.sampling.plain)
 
@@ -40,7 +48,7 @@ class ChatWriter(StreamWriter):
         body, prompt, indices = self._body, self._request.prompts[0], range(self._request.n)
         usage = {"usage": self._counts(0)} if self.continuous else {}
         tail = {
-            "prompt_token_ids": prompt.ids if self._ids else None,
+            "prompt_token_ids": prompt.ids if self._prompt_ids else None,
             "prompt_text": prompt.text if body.return_prompt_text else None,
         }
         events = []
@@ -63,23 +71,17 @@ class ChatWriter(StreamWriter):
         return self._event(0, {"content": text}, Piece(text, ()))
 
     def written(self, index: int, piece: Piece) -> bytes:
-        delta = self._delta(index, piece.text)
+        delta = self._delta(index, piece)
         if delta is None:
             if piece.finish is None and not self._ids and not self._logprobs:
                 return b""
-            delta = {}
+            delta = {} if piece.finish is None else self._readers[index].last_delta()
         return self._event(index, delta, piece)
 
-    def _delta(self, index: int, text: str) -> dict[str, Any] | None:
-        if not self._parses:
-            return {"content": text}
-        if not self._active:
-            return {"content": text} if text else None
-        delta = self._readers[index].delta(text)
-        if delta is not None and "tool_calls" in delta and self._body.parallel_tool_calls is False:
-            delta["tool_calls"] = [call for call in delta["tool_calls"] if call["index"] == 0]
-            return delta if delta["tool_calls"] else {"content": delta["content"]}
-        return delta
+    def _delta(self, index: int, piece: Piece) -> dict[str, Any] | None:
+        if not self._reads:
+            return {"content": piece.text}
+        return self._readers[index].delta(piece.text, piece.ids)
 
     def _event(self, index: int, delta: dict[str, Any], piece: Piece) -> bytes:
         chosen = self._logprobs_of(piece.ids) if self._logprobs else None
@@ -88,6 +90,8 @@ class ChatWriter(StreamWriter):
             choice["finish_reason"] = self.finish_reason(index, piece)
             choice["stop_reason"] = piece.stop
         choice["token_ids"] = list(piece.ids) if self._ids else None
+        if piece.finish is not None:
+            choice |= self.more_keys
         usage = self._counts(self.choice_tokens(index)) if self.continuous else None
         return self.wrapped(choice, usage, last=piece.finish is not None)
 
@@ -97,7 +101,22 @@ class ChatWriter(StreamWriter):
         return "tool_calls" if called and piece.finish == "stop" else piece.finish
 
     def _counts(self, tokens: int) -> dict[str, Any]:
-        return {**wire.usage(self.prompt_tokens[0], tokens), "completion_tokens_details": None}
+        usage = wire.usage(self.prompt_tokens[0], tokens)
+        thought = sum(reader.reasoning_tokens for reader in self._readers)
+        return {**usage, "completion_tokens_details": self._details(thought)}
+
+    def _details(self, thought: int) -> dict[str, Any] | None:
+        """Return the details of the tokens; a server without a parser has none."""
+        if self._reading.parser is None and self._request.rules.reasoning is None:
+            return None
+        return {"reasoning_tokens": thought}
+
+    def completion_details(self, *, whole: bool) -> dict[str, Any] | None:
+        if not whole:
+            return self._details(sum(reader.reasoning_tokens for reader in self._readers))
+        parser = self._reading.parser
+        made = [choice.ids for choice in self._collected] if parser else []
+        return self._details(sum(counted(ids, parser) for ids in made if parser))
 
     def _logprobs_of(self, ids: tuple[int, ...] | list[int]) -> dict[str, Any]:
         made = self._request.parameters
@@ -125,10 +144,10 @@ class ChatWriter(StreamWriter):
                 self._choice(index, collected) for index, collected in enumerate(self._collected)
             ],
             "service_tier": None,
-            "system_fingerprint": wire.FINGERPRINT,
+            "system_fingerprint": self.release.fingerprint,
             "usage": self.whole_usage(sum(len(collected.ids) for collected in self._collected)),
             "prompt_logprobs": logprobs.of_prompt(prompt.ids, request.parameters.prompt_logprobs),
-            "prompt_token_ids": prompt.ids if self._ids else None,
+            "prompt_token_ids": prompt.ids if self._prompt_ids else None,
             "prompt_text": prompt.text if body.return_prompt_text else None,
             "kv_transfer_params": None,
             "ec_transfer_params": None,
@@ -137,14 +156,12 @@ class ChatWriter(StreamWriter):
 
     def _choice(self, index: int, collected: CollectedChoice) -> dict[str, Any]:
         choice, finish = self._request.choice, collected.last.finish
-        content, calls = hermes.parse(collected.text) if self._active else (collected.text, [])
+        thought, content, calls = read_whole(collected.text, self._reading)
         # Without tools, which only Anthropic's form allows, it is so too.
         if self._body.tool_choice == "required" and finish == "stop":
             reason: str | None = "tool_calls"
         else:
             reason = "tool_calls" if calls and not self._named and choice != "required" else finish
-        if self._body.parallel_tool_calls is False:
-            calls = calls[:1]
         if self._named or choice == "required":
             content = content or ""
         if self._body.echo:
@@ -158,7 +175,7 @@ class ChatWriter(StreamWriter):
             "content": content,
             **_BLANK,
             **({"tool_calls": made} if made else {}),
-            "reasoning": None,
+            "reasoning": thought,
         }
         return {
             "index": index,
@@ -168,4 +185,5 @@ class ChatWriter(StreamWriter):
             "stop_reason": collected.last.stop,
             "token_ids": collected.ids if self._ids else None,
             "routed_experts": None,
+            **self.more_keys,
         }

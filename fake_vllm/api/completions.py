@@ -85,7 +85,7 @@ def _accept(
         model=body.model or rules.served_model_name,
         turns=(),
         scenario=body.fake_scenario,
-        failure=engine_failure(made, prompts, bool(body.stream)),
+        failure=engine_failure(rules, made, prompts, bool(body.stream)),
         make_writer=_writer,
         body=body,
     )

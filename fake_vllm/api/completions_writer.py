@@ -23,7 +23,7 @@ class CompletionWriter(StreamWriter):
             len(request.prompts) * request.n,
             [len(prompt.ids) for prompt in request.prompts],
             body,
-            force_usage=request.rules.force_usage,
+            rules=request.rules,
             plain=not (self._ids or self._echo or body.logprobs is not None),
         )
         self.sequences = request.sequences(plan)
@@ -46,6 +46,7 @@ class CompletionWriter(StreamWriter):
             "stop_reason": piece.stop,
             "prompt_token_ids": prompt.ids if first and (self._echo or self._ids) else None,
             "token_ids": list(piece.ids) if self._ids else None,
+            **self.more_keys,
         }
         usage = wire.usage(len(prompt.ids), self.choice_tokens(index)) if self.continuous else None
         return self.wrapped(choice, usage, last=piece.finish is not None)
@@ -103,7 +104,7 @@ class CompletionWriter(StreamWriter):
                 self._choice(index, collected) for index, collected in enumerate(self._collected)
             ],
             "service_tier": None,
-            "system_fingerprint": wire.FINGERPRINT,
+            "system_fingerprint": self.release.fingerprint,
             "usage": self.whole_usage(sum(len(collected.ids) for collected in self._collected)),
             "kv_transfer_params": None,
             "ec_transfer_params": None,
@@ -127,4 +128,5 @@ class CompletionWriter(StreamWriter):
             ),
             "prompt_token_ids": prompt.ids if self._ids else None,
             "routed_experts": None,
+            **self.more_keys,
         }

@@ -31,6 +31,9 @@ class FailedWriter:
     def end(self) -> list[bytes]:
         return self._events
 
+    def before_error(self) -> list[bytes]:
+        return []
+
     def text_event(self, text: str) -> bytes:
         return b""
 

@@ -155,6 +155,8 @@ def turns(instructions: str | None, given: str | list[Any], model: str) -> list[
             case "function_call" | "reasoning" | "custom_tool_call":
                 if not conversation or conversation[-1]["role"] != "assistant":
                     conversation.append(Turn(role="assistant", text=""))
+            case other:
+                raise Rejected(f"Unsupported input item type: {other}", "input")
     return conversation
 
 

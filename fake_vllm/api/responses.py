@@ -79,7 +79,10 @@ def _accept(rules: Rules, body: ResponsesRequest) -> AcceptedResponsesRequest:
     room = Room(rules.max_model_len, body.max_output_tokens or 0, "max_output_tokens", keep)
     room.check()
     conversation = turns(body.instructions, body.input, rules.served_model_name)
-    prompt = room.prompt(render(conversation, options=body.chat_template_kwargs))
+    options = dict(body.chat_template_kwargs or {})
+    effort = body.reasoning.effort if body.reasoning else None
+    options.setdefault("enable_thinking", effort != "none")
+    prompt = room.prompt(render(conversation, options=options))
     left = rules.max_model_len - len(prompt.ids)
     if left <= 0:
         text = (
@@ -111,7 +114,7 @@ def _accept(rules: Rules, body: ResponsesRequest) -> AcceptedResponsesRequest:
         ),
         model=body.model or rules.served_model_name,
         scenario=body.fake_scenario,
-        failure=engine_failure(made, [prompt], bool(body.stream)),
+        failure=engine_failure(rules, made, [prompt], bool(body.stream)),
         make_writer=_writer,
         body=body,
         turns=conversation,

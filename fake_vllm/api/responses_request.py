@@ -1,34 +1,34 @@
 """The body of `/v1/responses`, its checks, and the accepted request."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from random import Random
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from fake_vllm.api import structured
 from fake_vllm.api import tools as tooling
 from fake_vllm.api.accepted_request import AcceptedRequest
+from fake_vllm.api.answer_reader import Reading
 from fake_vllm.api.body import Body, Rejected
 from fake_vllm.api.checks import check_cache_salt
+from fake_vllm.api.reasoning import THOUGHT, thinks
 from fake_vllm.api.response_items import Item
+from fake_vllm.api.response_tool_choice import ToolChoice, ToolChoiceCustom, ToolChoiceFunction
+from fake_vllm.api.response_tools import CustomTool, FunctionTool, NamespaceTool, Part, Tool
 from fake_vllm.api.sampling import INT64, MOST_STOPS
 from fake_vllm.api.wire import hex16
+from fake_vllm.model.plan import GenerationPlan, Thought
 from fake_vllm.model.prompt_values import PromptValues
 from fake_vllm.model.script import Draft
 
 
-class _Part(BaseModel):
-    """A part of the body that the answer repeats, with unknown fields."""
-
-    model_config = ConfigDict(extra="allow", defer_build=True, protected_namespaces=())
-
-
-class ResponseFormatText(_Part):
+class ResponseFormatText(Part):
     type: Literal["text"]
 
 
-class ResponseFormatTextJSONSchemaConfig(_Part):
+class ResponseFormatTextJSONSchemaConfig(Part):
     name: str
     schema_: dict[str, object] = Field(alias="schema")
     type: Literal["json_schema"]
@@ -36,109 +36,23 @@ class ResponseFormatTextJSONSchemaConfig(_Part):
     strict: bool | None = None
 
 
-class ResponseFormatJSONObject(_Part):
+class ResponseFormatJSONObject(Part):
     type: Literal["json_object"]
 
 
-class ResponseTextConfig(_Part):
+class ResponseTextConfig(Part):
     format: (
         ResponseFormatText | ResponseFormatTextJSONSchemaConfig | ResponseFormatJSONObject | None
     ) = None
     verbosity: Literal["low", "medium", "high"] | None = None
 
 
-class Reasoning(_Part):
+class Reasoning(Part):
     context: Literal["auto", "current_turn", "all_turns"] | None = None
     effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
     generate_summary: Literal["auto", "concise", "detailed"] | None = None
     mode: str | Literal["standard", "pro"] | None = None
     summary: Literal["auto", "concise", "detailed"] | None = None
-
-
-class FunctionTool(_Part):
-    name: str
-    parameters: dict[str, object] | None = None
-    strict: bool | None = None
-    type: Literal["function"]
-    allowed_callers: list[Literal["direct", "programmatic"]] | None = None
-    async_: bool | None = Field(alias="async", default=None)
-    defer_loading: bool | None = None
-    description: str | None = None
-    output_schema: dict[str, object] | None = None
-
-
-class OtherTool(_Part):
-    """A tool of OpenAI's that no model here can call."""
-
-    type: Literal[
-        "file_search",
-        "computer_use_preview",
-        "web_search",
-        "mcp",
-        "code_interpreter",
-        "image_generation",
-        "custom",
-    ]
-
-
-class ToolChoiceAllowed(_Part):
-    mode: Literal["auto", "required"]
-    tools: list[dict[str, object]]
-    type: Literal["allowed_tools"]
-
-
-class ToolChoiceTypes(_Part):
-    type: Literal[
-        "file_search",
-        "web_search_preview",
-        "computer",
-        "computer_use_preview",
-        "computer_use",
-        "web_search_preview_2025_03_11",
-        "image_generation",
-        "code_interpreter",
-    ]
-
-
-class ToolChoiceFunction(_Part):
-    name: str
-    type: Literal["function"]
-
-
-class ToolChoiceMcp(_Part):
-    server_label: str
-    type: Literal["mcp"]
-    name: str | None = None
-
-
-class ToolChoiceCustom(_Part):
-    name: str
-    type: Literal["custom"]
-
-
-class ToolChoiceSpecificProgrammaticToolCallingParam(_Part):
-    type: Literal["programmatic_tool_calling"]
-
-
-class ToolChoiceApplyPatch(_Part):
-    type: Literal["apply_patch"]
-
-
-class ToolChoiceShell(_Part):
-    type: Literal["shell"]
-
-
-ToolChoice: TypeAlias = (
-    Literal["none", "auto", "required"]
-    | ToolChoiceAllowed
-    | ToolChoiceTypes
-    | ToolChoiceFunction
-    | ToolChoiceMcp
-    | ToolChoiceCustom
-    | ToolChoiceSpecificProgrammaticToolCallingParam
-    | ToolChoiceApplyPatch
-    | ToolChoiceShell
-)
 
 
 class ResponsesRequest(Body):
@@ -176,7 +90,7 @@ class ResponsesRequest(Body):
     temperature: float | None = None
     text: ResponseTextConfig | None = None
     tool_choice: ToolChoice = "auto"
-    tools: list[FunctionTool | OtherTool] = Field(default_factory=list)
+    tools: list[Tool] = Field(default_factory=list)
     top_logprobs: Annotated[int, BeforeValidator(lambda value: 0 if value is None else value)] = 0
     top_p: float | None = None
     top_k: int | None = None
@@ -258,6 +172,14 @@ def _check_tools(data: dict[str, Any]) -> None:
             raise Rejected("Tool choice 'function' not found in 'tools' parameter.", "tool_choice")
 
 
+_CUSTOM: dict[str, Any] = {
+    "type": "object",
+    "properties": {"input": {"type": "string"}},
+    "required": ["input"],
+}
+"""The arguments of a custom tool, as the model sees them."""
+
+
 @dataclass(frozen=True)
 class AcceptedResponsesRequest(AcceptedRequest):
     """An accepted request.
@@ -279,17 +201,36 @@ class AcceptedResponsesRequest(AcceptedRequest):
         chosen = self.body.tool_choice
         if not self.body.tools or not self.rules.tool_calls:
             return "none"
-        if isinstance(chosen, ToolChoiceFunction):
+        if isinstance(chosen, ToolChoiceFunction | ToolChoiceCustom):
             return chosen.name
         return chosen if isinstance(chosen, str) else "auto"
 
+    @property
+    def _constrained(self) -> bool:
+        """Tell whether the engine prescribes the form of the text."""
+        forced = self.rules.tool_calls and self.choice not in ("none", "auto", None)
+        return self.parameters.constraint is not None or forced
+
+    def plan(self) -> GenerationPlan:
+        effort = self.body.reasoning.effort if self.body.reasoning else None
+        may_think = thinks(self.body.chat_template_kwargs, effort)
+        reasons = self.rules.reasoning is not None and may_think
+        silent = self._constrained and not self.body.include_reasoning
+        thought = Thought(THOUGHT) if reasons and not silent else None
+        return replace(super().plan(), may_think=may_think, reasons=reasons, thought=thought)
+
+    def reading(self, plan: GenerationPlan) -> Reading:
+        """Return how to read what the model writes."""
+        return Reading(
+            calls=self.choice != "none",
+            parser=(self.rules.reasoning or "qwen3") if plan.reasons else None,
+            hidden=not self.body.include_reasoning,
+            one_call=self.body.parallel_tool_calls is False,
+        )
+
     def draft(self, random: Random) -> Draft | None:
         prompt_values = PromptValues(self.question)
-        functions = [
-            tooling.Function(tool.name, tool.parameters)
-            for tool in self.body.tools
-            if isinstance(tool, FunctionTool)
-        ]
+        functions = list(_functions(self.body.tools))
         calling = tooling.called(
             functions,
             self.choice,
@@ -302,3 +243,20 @@ class AcceptedResponsesRequest(AcceptedRequest):
             if calling is None
             else tooling.draft(functions, calling, prompt_values, random)
         )
+
+
+def _functions(tools: list[Tool]) -> Iterator[tooling.Function]:
+    """Yield the tools that the model can call, as functions."""
+    for tool in tools:
+        if isinstance(tool, NamespaceTool):
+            for inner in tool.tools:
+                schema = _CUSTOM if isinstance(inner, CustomTool) else _schema(inner.parameters)
+                yield tooling.Function(f"{tool.name}__{inner.name}", schema)
+        elif isinstance(tool, CustomTool):
+            yield tooling.Function(tool.name, _CUSTOM)
+        elif isinstance(tool, FunctionTool):
+            yield tooling.Function(tool.name, tool.parameters)
+
+
+def _schema(parameters: object) -> dict[str, Any] | None:
+    return parameters if isinstance(parameters, dict) else None

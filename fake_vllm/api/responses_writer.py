@@ -1,13 +1,23 @@
 """The answer of `/v1/responses`, streamed or whole."""
 
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from fake_vllm.api import hermes, wire
+from fake_vllm.api.answer_reader import StreamReader, read_whole
 from fake_vllm.api.logprobs import of_chat
+from fake_vllm.api.reasoning import counted
+from fake_vllm.api.response_output import (
+    Event,
+    Item,
+    MessageItem,
+    ReasoningItem,
+    call_item,
+    names_of,
+)
 from fake_vllm.api.responses_request import AcceptedResponsesRequest
 from fake_vllm.api.stream_writer import collects
-from fake_vllm.api.wire import hex16
 from fake_vllm.api.writer import CollectedChoice
 from fake_vllm.model.plan import GenerationPlan
 from fake_vllm.model.text_piece import Piece
@@ -27,17 +37,20 @@ class ResponsesWriter:
         self._tokens = 0
         self._number = 0
         self._items: list[dict[str, Any]] = []
-        self._open: _Item | None = None
-        self._parses = request.choice != "none"
-        self._reader = hermes.Reader()
+        self._open: Item | None = None
+        self._reading = request.reading(plan)
+        self._reader = StreamReader(self._reading)
+        self._names = names_of(request.body.tools)
         self._keeps = collects(plan, plain=request.sampling.plain)
-        self._logprobs = request.parameters.logprobs is not None
+        shown = request.parameters.logprobs is not None
+        hidden = self._reading.parser is not None and self._reading.hidden
+        self._logprobs = shown and not hidden
 
     def begin(self) -> list[bytes]:
         response = self._response("in_progress", [], None)
         return [
-            self._event("response.created", {"response": response}),
-            self._event("response.in_progress", {"response": response}),
+            self._written(Event("created", {"response": response})),
+            self._written(Event("in_progress", {"response": response})),
         ]
 
     def event(self, index: int, piece: Piece) -> bytes:
@@ -46,9 +59,8 @@ class ResponsesWriter:
             self._collected.add(piece)
         elif piece.finish is not None:
             self._collected.last = piece
-        return self._deltas(
-            self._reader.delta(piece.text) if self._parses else {"content": piece.text}, piece.ids
-        )
+        delta = self._reader.delta(piece.text, piece.ids)
+        return b"".join(self._deltas(delta, piece.ids)) if delta else b""
 
     def frame(self, index: int) -> None:
         return None  # events are numbered, so no two are equal
@@ -56,153 +68,115 @@ class ResponsesWriter:
     def count(self, index: int, tokens: int) -> None:
         self._tokens += tokens
 
+    def before_error(self) -> list[bytes]:
+        return []
+
     def text_event(self, text: str) -> bytes:
-        opened = self._shown("message", hex16()) if self._open is None else []
-        return b"".join([*opened, *self._delta(text, ())])
+        opened = [] if self._open else self._opened(MessageItem(self._logprobs_of, self._place))
+        return b"".join([*opened, *self._added(text, ())])
 
-    def _deltas(self, delta: dict[str, Any] | None, ids: tuple[int, ...]) -> bytes:
-        events: list[bytes] = []
-        if delta and delta.get("content"):
-            events += self._shown("message", "")
-            events += self._delta(delta["content"], ids)
-        for call in (delta or {}).get("tool_calls", ()):
+    def _deltas(self, delta: dict[str, Any], ids: tuple[int, ...]) -> Iterator[bytes]:
+        if delta.get("reasoning"):
+            if not isinstance(self._open, ReasoningItem):
+                yield from self._opened(ReasoningItem(self._place, keeps=self._keeps))
+            yield from self._added(delta["reasoning"], ())
+        if delta.get("content"):
+            if not isinstance(self._open, MessageItem):
+                yield from self._opened(
+                    MessageItem(self._logprobs_of, self._place, keeps=self._keeps)
+                )
+            yield from self._added(delta["content"], ids)
+        for call in delta.get("tool_calls", ()):
             if "id" in call:
-                events += self._shown("function_call", call["function"]["name"], call["id"])
+                name, id = call["function"]["name"], call["id"]
+                place, keeps = self._place, self._keeps
+                yield from self._opened(call_item(self._names, name, id, place, keeps=keeps))
             else:
-                events += self._delta(call["function"]["arguments"], ())
-        return b"".join(events)
+                yield from self._added(call["function"]["arguments"], ())
 
-    def _shown(self, kind: str, name: str, call_id: str = "") -> list[bytes]:
-        """Begin an item, unless it is a message and one is open."""
-        if self._open is not None and self._open.kind == kind == "message":
-            return []
+    @property
+    def _place(self) -> int:
+        return len(self._items) + (self._open is not None)
+
+    def _opened(self, item: Item) -> list[bytes]:
+        """End the open item, and begin another."""
         closed = self._closed()
-        self._open = item = _Item(kind, name, call_id, len(self._items))
-        added = [
-            self._event(
-                "response.output_item.added",
-                {"item": item.as_json("in_progress"), "output_index": item.index},
-            )
-        ]
-        if kind == "message":
-            part = {"annotations": [], "text": "", "type": "output_text", "logprobs": []}
-            added.append(
-                self._event("response.content_part.added", {**item.place(), "part": part}, item)
-            )
-        return [*closed, *added]
+        self._open = item
+        return [*closed, *map(self._written, item.begin())]
 
-    def _delta(self, text: str, ids: tuple[int, ...]) -> list[bytes]:
-        item = self._open
-        if item is None:
+    def _added(self, text: str, ids: tuple[int, ...]) -> list[bytes]:
+        if self._open is None:
             return []
-        logprobs = self._logprobs_of(list(ids)) if self._logprobs else []
-        if self._keeps:
-            item.texts.append(text)
-            item.logprobs += logprobs
-        if item.kind == "function_call":
-            body = {"delta": text, "item_id": item.id, "output_index": item.index}
-            return [self._event("response.function_call_arguments.delta", body)]
-        brief = [
-            {
-                "token": one["token"],
-                "logprob": one["logprob"],
-                "top_logprobs": [
-                    {"token": other["token"], "logprob": other["logprob"]}
-                    for other in one["top_logprobs"]
-                ],
-            }
-            for one in logprobs
-        ]
-        body = {
-            "content_index": 0,
-            "delta": text,
-            "item_id": item.id,
-            "logprobs": brief,
-            "output_index": item.index,
-        }
-        return [self._event("response.output_text.delta", body)]
+        return list(map(self._written, self._open.delta(text, list(ids))))
 
-    def _closed(self) -> list[bytes]:
+    def _closed(self, status: str = "completed") -> list[bytes]:
         """End the open item."""
         item, self._open = self._open, None
         if item is None:
             return []
-        events = []
-        if item.kind == "function_call":
-            body = {"arguments": item.text, "item_id": item.id, "output_index": item.index}
-            events.append(
-                self._event("response.function_call_arguments.done", body, tail={"name": item.name})
-            )
-        else:
-            place = {
-                "content_index": 0,
-                "item_id": item.id,
-                "logprobs": [],
-                "output_index": item.index,
-            }
-            events.append(self._event("response.output_text.done", place, tail={}, text=item.text))
-            events.append(
-                self._event("response.content_part.done", {**item.place(), "part": item.part()})
-            )
-        done = item.as_json("completed")
-        self._items.append(done)
-        events.append(
-            self._event("response.output_item.done", {"item": done, "output_index": item.index})
-        )
-        return events
+        self._items.append(item.as_json(status))
+        return list(map(self._written, item.end(status)))
 
     def end(self) -> list[bytes]:
-        closed = self._closed()
-        response = self._response(self._status, self._items, self._tokens)
-        return [*closed, self._event("response.completed", {"response": response})]
+        status = self._status
+        marks = status == "incomplete" and self._request.rules.release.marks_cuts
+        closed = self._closed("incomplete" if marks else "completed")
+        response = self._response(status, self._items, self._tokens)
+        kind = "incomplete" if marks else "completed"
+        return [*closed, self._written(Event(kind, {"response": response}))]
 
     @property
     def _status(self) -> str:
         return "incomplete" if self._collected.last.finish == "length" else "completed"
 
-    def _event(
-        self,
-        kind: str,
-        body: dict[str, Any],
-        item: Any = None,
-        *,
-        tail: dict[str, Any] | None = None,
-        text: str | None = None,
-    ) -> bytes:
+    def _written(self, event: Event) -> bytes:
         numbered = {
-            **body,
+            **event.body,
             "sequence_number": self._number,
-            **({} if text is None else {"text": text}),
-            "type": kind,
-            **(tail or {}),
+            **({} if event.text is None else {"text": event.text}),
+            "type": f"response.{event.kind}",
+            **event.tail,
         }
         self._number += 1
-        return f"event: {kind}\ndata: ".encode() + wire.dumps(numbered) + b"\n\n"
+        return f"event: response.{event.kind}\ndata: ".encode() + wire.dumps(numbered) + b"\n\n"
 
     def collect(self, index: int, piece: Piece) -> None:
         if self._keeps:
             self._collected.add(piece)
 
     def answer(self) -> dict[str, Any]:
-        content, calls = (
-            hermes.parse(self._collected.text) if self._parses else (self._collected.text, [])
-        )
-        if self._body.parallel_tool_calls is False:
-            calls = calls[:1]
-        output = []
+        thought, content, calls = read_whole(self._collected.text, self._reading)
+        items: list[Item] = []
+        if thought:
+            items.append(ReasoningItem())
+            items[-1].add(thought)
         # With a parser, an answer without text has no message.
-        if content or not self._request.rules.tool_calls:
-            message = _Item("message", "", "", 0)
-            message.texts.append(content or "")
-            message.logprobs += self._logprobs_of(self._collected.ids) if self._logprobs else []
-            output.append(message.as_json("completed"))
+        has_parser = self._request.rules.tool_calls or self._reading.parser is not None
+        if (content and (content.strip() or not calls)) or not has_parser:
+            message = MessageItem(self._logprobs_of)
+            message.add(content or "")
+            message.logprobs += self._logprobs_of(self._collected.ids)
+            items.append(message)
         for call in calls:
-            item = _Item("function_call", call.name, hermes.call_id(), 0)
-            item.texts.append(call.arguments)
-            output.append(item.as_json("completed"))
+            item = call_item(self._names, call.name, hermes.call_id())
+            item.delta(call.arguments, [])
+            items.append(item)
+        status = self._status if self._request.rules.release.marks_cuts else "completed"
+        output = [
+            item.as_json(
+                None
+                if isinstance(item, ReasoningItem)
+                else status
+                if item is items[-1]
+                else "completed"
+            )
+            for item in items
+        ]
         return self._response(self._status, output, len(self._collected.ids))
 
     def _logprobs_of(self, ids: list[int]) -> list[dict[str, Any]]:
+        if not self._logprobs:
+            return []
         chosen = of_chat(ids, self._body.top_logprobs, (), as_ids=False)["content"]
         order = ("token", "bytes", "logprob")
         return [
@@ -228,6 +202,8 @@ class ResponsesWriter:
             else body.temperature
         )
         greedy = temperature < 0.00001
+        more = rules.release.more_keys
+        cache = {"prompt_cache_key": body.prompt_cache_key, "prompt_cache_retention": None}
         return {
             "id": self._request.id,
             "created_at": self._created,
@@ -251,7 +227,9 @@ class ResponsesWriter:
             "max_tool_calls": body.max_tool_calls,
             "previous_response_id": None,
             "prompt": None,
+            **({"prompt_cache_options": None, **cache} if more else {}),
             "reasoning": body.reasoning.model_dump() if body.reasoning else None,
+            **({"safety_identifier": None} if more else {}),
             "service_tier": body.service_tier,
             "status": status,
             "text": body.text.model_dump(by_alias=True) if body.text else None,
@@ -280,7 +258,15 @@ class ResponsesWriter:
     def _usage(self, tokens: int) -> dict[str, Any]:
         prompt = self._request.prompt_tokens
         turns: dict[str, Any] = {"input_tokens_per_turn": [], "cached_tokens_per_turn": []}
-        made: dict[str, Any] = {"reasoning_tokens": 0, "tool_output_tokens": 0}
+        parser = self._reading.parser
+        thought = (
+            0
+            if parser is None
+            else self._reader.reasoning_tokens
+            if self._request.stream
+            else counted(self._collected.ids, parser)
+        )
+        made: dict[str, Any] = {"reasoning_tokens": thought, "tool_output_tokens": 0}
         return {
             "input_tokens": prompt,
             "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0, **turns},
@@ -292,48 +278,3 @@ class ResponsesWriter:
             },
             "total_tokens": prompt + tokens,
         }
-
-
-class _Item:
-    """One item of the output: a message, or a tool call."""
-
-    def __init__(self, kind: str, name: str, call_id: str, index: int) -> None:
-        self.kind, self.name, self.call_id, self.index = kind, name, call_id, index
-        self.id = f"{'msg' if kind == 'message' else 'fc'}_{hex16()}"
-        self.texts: list[str] = []
-        self.logprobs: list[dict[str, Any]] = []
-
-    @property
-    def text(self) -> str:
-        return "".join(self.texts)
-
-    def place(self) -> dict[str, Any]:
-        return {"content_index": 0, "item_id": self.id, "output_index": self.index}
-
-    def part(self) -> dict[str, Any]:
-        return {
-            "annotations": [],
-            "text": self.text,
-            "type": "output_text",
-            "logprobs": self.logprobs or None,
-        }
-
-    def as_json(self, status: str) -> dict[str, Any]:
-        if self.kind == "message":
-            content = [self.part()] if self.text else []
-            return {
-                "id": self.id,
-                "content": content,
-                "role": "assistant",
-                "status": status,
-                "type": "message",
-                "phase": None,
-            }
-        call = {
-            "arguments": self.text,
-            "call_id": self.call_id,
-            "name": self.name,
-            "type": "function_call",
-            "id": self.id,
-        }
-        return {**call, "async": None, "caller": None, "namespace": None, "status": status}

@@ -18,6 +18,7 @@ MOST_LOGPROBS = 20
 MOST_STOPS = 4
 _MOST_SEQUENCES, _MOST_BAD_WORDS, _MOST_NAMED_IDS = 16_384, 128, 128
 _GREEDY = 1e-5
+_DECLARED: dict[type, frozenset[str]] = {}
 
 
 @checked_dataclass(config=ConfigDict(defer_build=True))
@@ -161,7 +162,10 @@ def _own(fields: Any, name: str, usual: Any = None) -> Any:
 
     A client may send an undeclared field of that name, which is ignored as all unknown fields are.
     """
-    return getattr(fields, name) if name in type(fields).model_fields else usual
+    kind = type(fields)
+    if (names := _DECLARED.get(kind)) is None:
+        names = _DECLARED[kind] = frozenset(kind.model_fields)  # made anew for each look
+    return getattr(fields, name) if name in names else usual
 
 
 def _check_count(n: int) -> None:
@@ -266,7 +270,7 @@ def _check_extra(extra: Any) -> None:
             pending += value
 
 
-def check_engine(made: Parameters) -> None:
+def check_engine(made: Parameters, *, reasons: bool) -> None:
     """Make the checks of vLLM's engine, which come too late for a stream's error status.
 
     Raises:
@@ -293,7 +297,7 @@ def check_engine(made: Parameters) -> None:
                 "allowed_token_ids contains out-of-vocab token id!", "allowed_token_ids", outside
             )
     structured.check_constraint(made.constraint)
-    if made.thinking_budget is not None:
+    if made.thinking_budget is not None and not reasons:
         text = "thinking_token_budget is set but reasoning_config is not configured."
         raise Rejected(
             f"{text} Please set --reasoning-parser and/or --reasoning-config to use "

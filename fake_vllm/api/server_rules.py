@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+from fake_vllm.api.reasoning import Parser
+from fake_vllm.api.release import OLD, Release
+
 
 @dataclass(frozen=True)
 class Rules:
@@ -15,6 +18,8 @@ class Rules:
         started: when the server started, in seconds since 1970.
         force_usage: whether --enable-force-include-usage was given.
         aliases: the model's other names.
+        reasoning: the --reasoning-parser. None: there is none.
+        release: the version of vLLM.
     """
 
     served_model_name: str
@@ -24,6 +29,8 @@ class Rules:
     started: int = 0
     force_usage: bool = False
     aliases: tuple[str, ...] = ()
+    reasoning: Parser | None = None
+    release: Release = OLD
 
     @property
     def names(self) -> tuple[str, ...]:

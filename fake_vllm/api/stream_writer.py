@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from fake_vllm.api import wire
+from fake_vllm.api.server_rules import Rules
 from fake_vllm.model.plan import GenerationPlan
 from fake_vllm.model.text_piece import Piece, merge
 
@@ -60,13 +61,14 @@ class StreamWriter(ABC):
         body: Any,
         *,
         plain: bool,
-        force_usage: bool = False,
+        rules: Rules,
     ) -> None:
         options, beams = body.stream_options, body.use_beam_search
         self.head = head
+        self.release = rules.release
         self.prompt_tokens = prompt_tokens
-        self.usage = force_usage or bool(options and options.include_usage)
-        self.continuous = force_usage or (self.usage and bool(options.continuous_usage_stats))
+        self.usage = rules.force_usage or bool(options and options.include_usage)
+        self.continuous = rules.force_usage or (self.usage and bool(options.continuous_usage_stats))
         # Beams are known only when all have ended.
         self._interval = sys.maxsize if beams else body.stream_interval or 1
         self._choices = [Choice(begun=beams) for _ in range(choices)]
@@ -112,6 +114,9 @@ class StreamWriter(ABC):
     def end(self) -> list[bytes]:
         return [self._total(), wire.DONE] if self.usage else [wire.DONE]
 
+    def before_error(self) -> list[bytes]:
+        return []
+
     def text_event(self, text: str) -> bytes:
         return self.written(0, Piece(text, ()))
 
@@ -126,6 +131,15 @@ class StreamWriter(ABC):
         None: the server does not show them.
         """
 
+    def completion_details(self, *, whole: bool) -> dict[str, Any] | None:
+        """Return `completion_tokens_details`. None: the server does not show them."""
+        return None
+
+    @property
+    def more_keys(self) -> dict[str, None]:
+        """Return the keys at the end of a choice that newer versions have."""
+        return {"weight_versions": None} if self.release.more_keys else {}
+
     def choice_tokens(self, index: int) -> int:
         return self._choices[index].tokens
 
@@ -138,15 +152,24 @@ class StreamWriter(ABC):
         if usage is not None:
             body["usage"] = usage
         if last and not self.usage:
-            body["system_fingerprint"] = wire.FINGERPRINT
+            body["system_fingerprint"] = self.release.fingerprint
+        if self.release.more_keys:
+            body["kv_transfer_params"] = None
         return wire.event(body)
 
     def _total(self) -> bytes:
         usage = wire.usage(sum(self.prompt_tokens), sum(choice.tokens for choice in self._choices))
         if (details := self.prompt_details(whole=False)) is not None:
             usage["prompt_tokens_details"] = details
+        if (details := self.completion_details(whole=False)) is not None:
+            usage["completion_tokens_details"] = details
         return wire.event(
-            {**self.head, "choices": [], "usage": usage, "system_fingerprint": wire.FINGERPRINT}
+            {
+                **self.head,
+                "choices": [],
+                "usage": usage,
+                "system_fingerprint": self.release.fingerprint,
+            }
         )
 
     def whole_usage(self, completion_tokens: int) -> dict[str, Any]:
@@ -154,7 +177,7 @@ class StreamWriter(ABC):
         return {
             **usage,
             "prompt_tokens_details": self.prompt_details(whole=True),
-            "completion_tokens_details": None,
+            "completion_tokens_details": self.completion_details(whole=True),
         }
 
 

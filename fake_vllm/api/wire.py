@@ -9,8 +9,6 @@ import json
 from typing import Any, Final
 from uuid import uuid4
 
-VERSION: Final = "0.32.0"
-FINGERPRINT: Final = f"vllm-{VERSION}-900574a6"
 DONE: Final = b"data: [DONE]\n\n"
 
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
+from itertools import takewhile
 from time import monotonic
 from typing import Literal
 
@@ -120,6 +121,7 @@ class Ledger:
         self.revision = self.epoch = 0
         self._keep = keep
         self._records: dict[int, _Record] = {}  # by number, in order
+        self._by_event: dict[int, _Record] = {}  # the one with the newest event last
         self._unsettled: list[_Record] = []
         self._attempts: dict[str, int] = {}
         self._number = 0
@@ -166,7 +168,8 @@ class Ledger:
     def _add(self, entry: Entry) -> Entry:
         self._number += 1
         if len(self._records) == self._keep:
-            del self._records[next(iter(self._records))]
+            oldest = next(iter(self._records))
+            del self._records[oldest], self._by_event[oldest]
         self._records[entry.number] = record = _Record(entry, self.revision)
         if not record.settled:
             self._unsettled.append(record)
@@ -181,6 +184,8 @@ class Ledger:
         # The entry may be older than the newest `keep`.
         if (record := self._records.get(entry.number)) is not None and record.entry is entry:
             record.revision, record.json = self.revision, None
+            self._by_event.pop(entry.number, None)
+            self._by_event[entry.number] = record
         for watcher in tuple(self.watchers):
             watcher(entry)
 
@@ -192,6 +197,7 @@ class Ledger:
         self._records = {
             number: record for number, record in self._records.items() if not record.settled
         }
+        self._by_event = dict(self._records)
         self._attempts.clear()
         self._number = max(self._records, default=0)
         self.epoch += 1
@@ -217,11 +223,17 @@ class Ledger:
             after: the revision that the reader has seen; shown are the requests with later events,
                 and those that run. None: all.
         """
-        shown = [
-            record.as_json()
-            for record in self._records.values()
-            if (after is None or record.revision > after or not record.settled)
-            and (not id or record.entry.id.endswith(id))
-        ]
+        records = self._records.values() if after is None else self._since(after)
+        shown = [record.as_json() for record in records if not id or record.entry.id.endswith(id)]
         head = f'{{"now":{monotonic()!r},"revision":{self.revision},"epoch":{self.epoch}'
         return head.encode() + b',"requests":[' + b",".join(shown) + b"]}"
+
+    def _since(self, revision: int) -> list[_Record]:
+        """Return the records with a later event, and those that are not settled, in order."""
+        newest = takewhile(
+            lambda record: record.revision > revision, reversed(self._by_event.values())
+        )
+        changed = {record.entry.number: record for record in newest}
+        if self.running:
+            changed |= {record.entry.number: record for record in self._unsettled}
+        return [changed[number] for number in sorted(changed)]

@@ -1,6 +1,15 @@
 """The pretended model: what it says, token by token."""
 
-from fake_vllm.model.plan import Babble, Echo, GenerationPlan, Phrase, Recorded, Source, Spoken
+from fake_vllm.model.plan import (
+    Babble,
+    Echo,
+    GenerationPlan,
+    Phrase,
+    Recorded,
+    Source,
+    Spoken,
+    Thought,
+)
 from fake_vllm.model.text_piece import Finish, Piece, merge
 
 __all__ = [
@@ -13,5 +22,6 @@ __all__ = [
     "Recorded",
     "Source",
     "Spoken",
+    "Thought",
     "merge",
 ]

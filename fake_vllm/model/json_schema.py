@@ -3,10 +3,14 @@
 import json
 import math
 import re
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import chain
 from random import Random
 from typing import Any
 
 from fake_vllm.model import words
+from fake_vllm.model.patterns import PatternError, matching
 from fake_vllm.model.prompt_values import PromptValues
 from fake_vllm.model.script import Draft
 
@@ -39,6 +43,7 @@ SAMPLES = [
     "ABC-123",
     *FORMATS.values(),
 ]
+TRIES = 60  # texts that are made up for a pattern and bounds of its length
 KINDS = {
     "object": ("properties", "required", "additionalProperties"),
     "array": ("items", "prefixItems", "minItems"),
@@ -54,8 +59,7 @@ def sample(schema: Any, prompt_values: PromptValues, random: Random) -> Draft:
     """Write one value that conforms to a schema.
 
     Supported are the types, `enum`, `const`, `anyOf`, `oneOf`, `allOf`, `$ref` into the schema
-    itself, defaults, bounds of numbers and lengths, `format`, and `pattern` as far as a quoted word
-    of the prompt or a common sample matches it.
+    itself, defaults, bounds of numbers and lengths, `format` and `pattern`.
 
     Args:
         schema: the schema.
@@ -262,7 +266,8 @@ class _Writer:
         elif (quoted := self._prompt_values.quoted(fits)) is not None:
             self._dump(quoted)
         elif pattern is not None:
-            if (match := next(filter(fits, SAMPLES), None)) is None:
+            made = (text for text in self._matching(pattern) if fits(text))
+            if (match := next(chain(filter(fits, SAMPLES), made), None)) is None:
                 raise SchemaError(
                     f"fake-vllm has no text for the pattern '{pattern}'; quote one in the prompt."
                 )
@@ -274,6 +279,12 @@ class _Writer:
             else:
                 self._out += [f'"{text}', '"']
                 self._free = len(self._out) - 1
+
+    def _matching(self, pattern: str) -> Iterator[str]:
+        """Yield texts for a pattern; some may be too short or too long."""
+        for longer in range(TRIES):
+            with suppress(PatternError):
+                yield matching(pattern, self._random, longer=longer)
 
     def _number(self, schema: dict[str, Any], *, whole: bool) -> float:
         low, high = schema.get("minimum", -math.inf), schema.get("maximum", math.inf)

@@ -25,14 +25,19 @@ class PatternError(ValueError):
     """Raised when no text can be made for a pattern; the text says why."""
 
 
-def matching(pattern: str, random: Random) -> str:
+def matching(pattern: str, random: Random, *, longer: int = 0) -> str:
     """Make up a text that matches the whole pattern.
+
+    Args:
+        pattern: the regular expression.
+        random: the source of what the pattern leaves open.
+        longer: how often a part may be repeated beyond the fewest times.
 
     Raises:
         PatternError: the pattern is not a regular expression, or no sample satisfies it.
     """
     try:
-        text = "".join(_sampled(parser.parse(pattern), random, []))
+        text = "".join(_sampled(parser.parse(pattern), random, [], longer))
         if re.fullmatch(pattern, text) is None:
             raise PatternError(f"fake-vllm has no text for the pattern '{pattern}'.")
     except (re.error, RecursionError, OverflowError) as error:
@@ -40,7 +45,9 @@ def matching(pattern: str, random: Random) -> str:
     return text
 
 
-def _sampled(parts: Any, random: Random, groups: list[tuple[int, str]]) -> Sequence[str]:
+def _sampled(
+    parts: Any, random: Random, groups: list[tuple[int, str]], longer: int
+) -> Sequence[str]:
     out: list[str] = []
     for operator, value in parts:
         if operator is code.LITERAL:
@@ -52,19 +59,20 @@ def _sampled(parts: Any, random: Random, groups: list[tuple[int, str]]) -> Seque
         elif operator is code.IN:
             out.append(_one_of(value, random))
         elif operator is code.BRANCH:
-            out += _sampled(random.choice(value[1]), random, groups)
+            out += _sampled(random.choice(value[1]), random, groups, longer)
         elif operator is code.SUBPATTERN:
-            inner = "".join(_sampled(value[3], random, groups))
+            inner = "".join(_sampled(value[3], random, groups, longer))
             groups.append((value[0] or 0, inner))
             out.append(inner)
         elif operator in (code.MAX_REPEAT, code.MIN_REPEAT, code.POSSESSIVE_REPEAT):
             least, most, repeated = value
-            for _ in range(min(max(least, 1), most)):
-                out += _sampled(repeated, random, groups)
+            times = max(least, 1) + (random.randint(0, longer) if longer else 0)
+            for _ in range(min(times, most)):
+                out += _sampled(repeated, random, groups, longer)
         elif operator is code.GROUPREF:
             out.append(next((text for number, text in reversed(groups) if number == value), ""))
         elif operator is code.ATOMIC_GROUP:
-            out += _sampled(value, random, groups)
+            out += _sampled(value, random, groups, longer)
         # Anchors and look-around add no text.
     return out
 

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from fake_vllm.model import tokenizer
 from fake_vllm.model.text_piece import PLAIN, Piece
-from fake_vllm.model.vocabulary import IDS
+from fake_vllm.model.vocabulary import IDS, THINK, THINK_END
 from fake_vllm.model.words import sentence
 
 
@@ -66,6 +66,17 @@ class Spoken:
 
 
 @dataclass(frozen=True)
+class Thought:
+    """Seeded words between the marks of a thought."""
+
+    tokens: int
+
+    def pieces(self, seed: str, prompt: str, *, endless: bool) -> Iterator[Piece]:
+        words = Babble().pieces(f"{seed} thought", prompt, endless=True)
+        return chain([PLAIN[THINK]], islice(words, self.tokens), [PLAIN[THINK_END]])
+
+
+@dataclass(frozen=True)
 class Echo:
     """The prompt itself."""
 
@@ -86,6 +97,12 @@ class GenerationPlan:
         source: the source of free text. It has no effect on texts in a prescribed form, such as
             JSON, unless the plan is scripted.
         scripted: whether the source's text is the answer, whatever form the request prescribes.
+        reasons: whether thought and answer are separate, as with --reasoning-parser.
+        may_think: whether the request lets the model think.
+        thought: what the model thinks before it answers, with the marks around it; its tokens do
+            not count for `eos_after`. None: it does not think.
+        most_thinking: the tokens of thought after which the engine ends it, the request's
+            `thinking_token_budget`. None: never.
     """
 
     eos_after: int | None
@@ -93,6 +110,10 @@ class GenerationPlan:
     context: int | None
     source: Source = field(default_factory=Babble)
     scripted: bool = False
+    reasons: bool = False
+    may_think: bool = False
+    thought: Source | None = None
+    most_thinking: int | None = None
 
     @property
     def limit(self) -> int | None:

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice, repeat
+from itertools import chain, islice, repeat
 from typing import Literal
 
 from fake_vllm.model import tokenizer
 from fake_vllm.model.plan import GenerationPlan
 from fake_vllm.model.text_piece import PLAIN, Piece
-from fake_vllm.model.vocabulary import PAD
+from fake_vllm.model.vocabulary import PAD, THINK, THINK_END
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,15 @@ class Script:
         if the plan is shorter. To reach the plan's length it is extended by words, if it allows
         them. Otherwise it is extended only if the plan runs to the end of the context, or for ever.
         """
-        if self.draft is None:
-            return plan.free_text(self.seed, self.prompt)
-        return self._spell(self.draft, plan)
+        answer = (
+            plan.free_text(self.seed, self.prompt)
+            if self.draft is None
+            else self._spell(self.draft, plan)
+        )
+        if plan.thought is not None:
+            thought = plan.thought.pieces(self.seed, self.prompt, endless=False)
+            answer = chain(thought, answer)
+        return answer if plan.most_thinking is None else _bounded(answer, plan.most_thinking)
 
     def _spell(self, draft: Draft, plan: GenerationPlan) -> Iterator[Piece]:
         text = tokenizer.Incremental().text
@@ -67,3 +73,18 @@ class Script:
         if draft.filler == "words":
             return islice(plan.source.pieces(self.seed, self.prompt, endless=True), 1, None)
         return repeat(PLAIN[PAD]._replace(text=draft.filler))
+
+
+def _bounded(pieces: Iterator[Piece], most: int) -> Iterator[Piece]:
+    """Yield pieces, with the end of the thought in place of its token after `most`."""
+    made = 0
+    for piece in pieces:
+        if piece.ids == (THINK_END,):
+            yield piece
+            break
+        if made == most and piece.ids != (THINK,):
+            yield PLAIN[THINK_END]
+            break
+        made += piece.ids != (THINK,)
+        yield piece
+    yield from pieces

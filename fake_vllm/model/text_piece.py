@@ -2,7 +2,7 @@
 
 from typing import Final, Literal, NamedTuple
 
-from fake_vllm.model.vocabulary import BYTES, END, FIRST_WORD, SIZE
+from fake_vllm.model.vocabulary import BYTES, END, FIRST_WORD, SIZE, THINK, THINK_END
 
 Finish = Literal["stop", "length", "repetition", "abort"]
 
@@ -29,8 +29,9 @@ def merge(earlier: Piece, later: Piece) -> Piece:
     return Piece(earlier.text + later.text, earlier.ids + later.ids, later.finish, later.stop)
 
 
+_SHOWN = (THINK, THINK_END)
 PLAIN: Final = [
-    Piece(BYTES[id].decode("utf-8", "replace") if id >= FIRST_WORD else "", (id,))
+    Piece(BYTES[id].decode("utf-8", "replace") if id >= FIRST_WORD or id in _SHOWN else "", (id,))
     for id in range(SIZE)
 ]
 """The piece of each token, made once. Bytes and special tokens have no text by themselves."""

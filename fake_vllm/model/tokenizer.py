@@ -10,6 +10,7 @@ from zlib import crc32
 from fake_vllm.model.vocabulary import (
     BYTE_IDS,
     BYTES,
+    FIRST_SHOWN,
     FIRST_WORD,
     IDS,
     LONGEST,
@@ -84,7 +85,7 @@ def _spelled(word: str) -> tuple[int, ...]:
 
 def decode(ids: Iterable[int], *, skip_special: bool = False) -> str:
     """Return the text of ids; ids beyond the vocabulary have none."""
-    least = len(SPECIAL) if skip_special else 0
+    least = FIRST_SHOWN if skip_special else 0
     return b"".join(BYTES[id] for id in ids if least <= id < SIZE).decode("utf-8", "replace")
 
 
@@ -111,7 +112,7 @@ class Incremental:
 
     def __init__(self, *, skip_special: bool = True) -> None:
         self._utf8 = getincrementaldecoder("utf-8")("replace")
-        self._least = len(SPECIAL) if skip_special else 0
+        self._least = FIRST_SHOWN if skip_special else 0
 
     def text(self, id: int) -> str:
         return self._utf8.decode(BYTES[id]) if self._least <= id < SIZE else ""

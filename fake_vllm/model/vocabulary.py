@@ -10,8 +10,10 @@ from fake_vllm.model.words import VOCABULARY
 
 SIZE: Final = 2048
 SPECIAL: Final = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<think>", "</think>")
-PAD, BEGIN, END = range(3)
-"""`END` is the end-of-text token, `BEGIN` opens a message in the template, `PAD` has no text."""
+PAD, BEGIN, END, THINK, THINK_END = range(5)
+"""`END` is the end-of-text token, `BEGIN` opens a message in the template, `PAD` has no text. The
+marks around a thought are shown, as with Qwen3; only the tokens before `FIRST_SHOWN` are not."""
+FIRST_SHOWN: Final = THINK
 FIRST_BYTE: Final = len(SPECIAL)
 FIRST_WORD: Final = FIRST_BYTE + 256
 LONGEST: Final = max(map(len, SPECIAL))

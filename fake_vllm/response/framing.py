@@ -56,7 +56,7 @@ def framed(
         events = context.request.error_events(failure.body)
         if events is None:
             raise Cut(clean=True) from None
-        for data in events:
+        for data in (*response.writer.before_error(), *events):
             yield 0, CHUNK % (len(data), data), 0
     if response.stream:
         refused = context.request.failure

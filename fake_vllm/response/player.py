@@ -53,8 +53,9 @@ class Player:
         self._context, self._server = context, server
         self._state = State.NEW
         self._alarm = Alarm(self._step)
-        writer = request.writer(context.plan())
-        self._response = Response(request, writer, context.entry, context.model)
+        plan = context.plan()
+        self._response = Response(request, request.writer(plan), context.entry, context.model)
+        self._response.reasons = plan.reasons
         self._layers: list[Steps] = []
         self._next = NOTHING
         self._held = b""  # a packet that waits until the client reads

@@ -16,7 +16,9 @@ class Response:
         entry: its entry in the ledger.
         writer: writes its events, or its body.
         length: the bytes of a whole response's body, for its head.
+        release: the version of vLLM.
         status: the status of its head. None: there is no head yet.
+        reasons: whether thoughts are separate from the answer, as with --reasoning-parser.
         aborted: whether it ends before its next token.
         untouched: whether no scenario changes its steps, so that a fast path can play them.
         fast_path: plays the next tokens, from the next turn on. None: the steps do.
@@ -29,6 +31,8 @@ class Response:
         "fast_path",
         "length",
         "model",
+        "reasons",
+        "release",
         "status",
         "stream",
         "untouched",
@@ -43,8 +47,9 @@ class Response:
         self.entry = entry
         self.writer = writer
         self.length = 0
+        self.release = request.rules.release
         self.status: int | None = None
-        self.aborted = self.untouched = False
+        self.aborted = self.untouched = self.reasons = False
         self.fast_path: FastPath | None = None
         self._loop = asyncio.get_running_loop()
 

@@ -1,11 +1,13 @@
 import json
 import re
+from dataclasses import replace
 from typing import Literal
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from fake_vllm.api import dumps
+from fake_vllm.model import GenerationPlan, Thought
 from fake_vllm.response.response import Response
 from fake_vllm.response.steps import Steps
 from fake_vllm.scenarios.base import STRICT, Scenario
@@ -20,14 +22,20 @@ WORD = re.compile(r"\s*\S+|\s+")  # about a token; a whole answer does not show 
 class Think(Scenario):
     """Sends the first `tokens` tokens (30) of a chat as reasoning.
 
-    `field` is reasoning (as vLLM 0.32), reasoning_content, or both.
+    `field` is reasoning, reasoning_content or both; a --reasoning-parser knows the first.
     """
 
     only_delivers = True
     tokens: int = Field(30, ge=0)
     field: Literal["reasoning", "reasoning_content", "both"] = "reasoning"
 
+    def shape(self, plan: GenerationPlan) -> GenerationPlan:
+        return replace(plan, thought=Thought(self.tokens)) if plan.reasons else plan
+
     def payloads(self, steps: Steps, response: Response) -> Steps:
+        if response.reasons:
+            yield from steps
+            return
         made = 0
         for at, data, tokens in steps:
             made += tokens

@@ -7,6 +7,7 @@ import select
 import ssl
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -81,11 +82,13 @@ class FakeVllm:
         command = [sys.executable, "-m", "fake_vllm", "--port", "0", "--watch-stdin"]
         for name, value in options.items():
             command += _flag(name, value)
+        # A file and not a pipe: nothing reads it while the server runs, and a full pipe blocks.
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=self._errors,
             text=True,
             # Ctrl-C reaches the whole group of the terminal, and the client may still need the
             # server.
@@ -99,6 +102,14 @@ class FakeVllm:
         self._opener = _direct()
         self._ledger = LedgerView(self._ask)
         self.aio = AsyncCommands(self)
+
+    @property
+    def errors(self) -> str:
+        """Return what the server has written to its standard error."""
+        if not self._errors.closed:
+            self._errors.seek(0)
+            self._said = self._errors.read().decode("utf-8", "replace")
+        return self._said
 
     @property
     def pid(self) -> int:
@@ -198,9 +209,10 @@ class FakeVllm:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
-            if pipe is not None:
-                pipe.close()
+        _ = self.errors
+        for file in (self._process.stdin, self._process.stdout, self._errors):
+            if file is not None:
+                file.close()
 
     def __enter__(self) -> Self:
         return self
@@ -228,7 +240,6 @@ class FakeVllm:
 
     def _first_line(self) -> str:
         assert self._process.stdout is not None
-        assert self._process.stderr is not None
         until = time.monotonic() + STARTS_WITHIN
         while time.monotonic() < until and self._process.poll() is None:
             ready, _, _ = select.select([self._process.stdout], [], [], 0.1)
@@ -240,10 +251,8 @@ class FakeVllm:
                 f"fake-vllm did not start within {STARTS_WITHIN:.0f} s; "
                 "try again on a machine that is less busy."
             )
-        reason = (
-            self._process.stderr.read().strip()
-            or f"it ended with status {self._process.returncode}"
-        )
+        self.close()
+        reason = self.errors.strip() or f"it ended with status {self._process.returncode}"
         raise FakeVllmError(f"fake-vllm did not start: {reason}")
 
 

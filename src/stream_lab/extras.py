@@ -12,8 +12,11 @@ class MissingExtra(LabError):
 
 
 def missing_extra(error: ModuleNotFoundError) -> MissingExtra | None:
-    """Return the error for a failed import; None: no extra brings the module."""
-    module = (error.name or "").partition(".")[0]
+    """Return the error for a failed import; None: no extra brings the module.
+
+    A missing part of a package is another matter: the package itself is installed.
+    """
+    module = error.name or ""
     by_extra: dict[str, list[str]] = {}
     try:
         stated = requires("stream-lab") or []

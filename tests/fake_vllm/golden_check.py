@@ -1,6 +1,6 @@
 """Compare a server with the transcripts in golden/: the fake, or a real vLLM.
 
-    python -m tests.fake_vllm.golden_check --base-url http://127.0.0.1:8100 [--auth-url URL] [--options-url URL] [--only REGEX]
+    python -m tests.fake_vllm.golden_check --base-url http://127.0.0.1:8100 [--server KIND=URL …] [--only REGEX]
 
 Compared are status, the headers that matter, error bodies to the letter, every key and its place, the kind of every value, the values
 that a protocol is made of, the framing, and the order of events. Text, counts and numbers are the server's own affair.
@@ -38,7 +38,7 @@ COUNTED = {"choices", "data", "permission", "output"}
 BY_TOKEN = {"top_logprobs", "prompt_logprobs"}
 """Dictionaries, or lists of such, that have tokens as keys."""
 _ID = re.compile(
-    r"\b(chatcmpl-tool-|chatcmpl-|cmpl-|modelperm-|resp_|msg_|fc_|rs_|item_)[0-9a-fX]{16,32}\b"
+    r"\b(chatcmpl-tool-|chatcmpl-|cmpl-|modelperm-|resp_|msg_|fc_|ctc_|rs_|item_)[0-9a-fX]{16,32}\b"
 )
 _WHOLE_ID = re.compile(r"[0-9a-fX]{32}")
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
@@ -47,12 +47,21 @@ _ESCAPED = re.compile(r"(?<!\\)(?:\\\\)*\\u(?!00[01])")
 
 @dataclass
 class Received:
-    """What came back. `chunks`: the HTTP chunks of a chunked body, else None."""
+    """What came back.
+
+    Attributes:
+        status: the status.
+        headers: the headers, with names in lower case.
+        body: the body of known length.
+        chunks: the HTTP chunks of a chunked body, else None.
+        cut: whether the last chunk never came.
+    """
 
     status: int
     headers: dict[str, str]
     body: str = ""
     chunks: list[str] | None = None
+    cut: bool = False
 
 
 @dataclass
@@ -103,7 +112,12 @@ def _received(stream: BinaryIO, method: str) -> Received:
     }
     answer = Received(status, headers)
     if headers.get("transfer-encoding", "").lower() == "chunked":
-        answer.chunks = [chunk.decode("utf-8", "surrogateescape") for chunk in _chunks(stream)]
+        answer.chunks = []
+        try:
+            for chunk in _chunks(stream):
+                answer.chunks.append(chunk.decode("utf-8", "surrogateescape"))
+        except EOFError:
+            answer.cut = True
     elif method != "HEAD":
         answer.body = stream.read(int(headers.get("content-length", -1))).decode(
             "utf-8", "surrogateescape"
@@ -112,9 +126,12 @@ def _received(stream: BinaryIO, method: str) -> Received:
 
 
 def _chunks(stream: BinaryIO) -> Iterator[bytes]:
-    while length := int(stream.readline().split(b";")[0], 16):
+    while line := stream.readline():
+        if not (length := int(line.split(b";")[0], 16)):
+            return
         yield stream.read(length)
         stream.readline()
+    raise EOFError("the connection ended before the last chunk")
 
 
 def _unfolded(value: Any) -> Any:
@@ -165,6 +182,8 @@ def problems(case: dict[str, Any], got: Received) -> list[str]:
             *found,
             "a stream expected" if "chunks" in want else "a body of known length expected",
         ]
+    if want.get("cut", False) != got.cut:
+        found.append("the end of the body expected" if got.cut else "a cut body expected")
     if got.chunks is not None:
         return found + _stream_problems(want["chunks"], got.chunks, masks)
     if case.get("view") == "metrics":
@@ -320,7 +339,10 @@ def _event(chunk: str) -> Event:
         return Event("done", lines=names)
     data = json.loads(text)
     if "choices" not in data:
-        return Event("error" if "error" in data else data.get("type", "?"), data, lines=names)
+        kind = "error" if "error" in data else data.get("type", "?")
+        # Anthropic's deltas: of text, of thinking, of a signature, of a tool's input.
+        kind = data["delta"]["type"] if kind == "content_block_delta" else kind
+        return Event(kind, data, lines=names)
     if not data["choices"]:
         return Event("usage", data, lines=names)
     choice = data["choices"][0]
@@ -339,7 +361,7 @@ def _order(events: list[Event]) -> dict[int | None, list[str]]:
     order: dict[int | None, list[str]] = {}
     for event in events:
         kinds = order.setdefault(event.choice, [])
-        runs = event.kind == "token" or event.kind.endswith(".delta")
+        runs = event.kind == "token" or event.kind.endswith((".delta", "_delta"))
         if not (runs and kinds and kinds[-1] == event.kind):
             kinds.append(event.kind)
     return dict(sorted(order.items(), key=lambda item: -1 if item[0] is None else item[0]))
@@ -381,7 +403,7 @@ def _metrics_problems(families: dict[str, Any], page: str) -> list[str]:
     kinds = dict(re.findall(r"^# TYPE (\S+) (\S+)", page, re.MULTILINE))
     found = []
     for name, (kind, labels) in families.items():
-        line = re.search(rf"^{re.escape(name)}(?:_bucket)?\{{(.*?)\}} ", page, re.MULTILINE)
+        line = re.search(rf"^{re.escape(name)}(?:_bucket|_count)?\{{(.*?)\}} ", page, re.MULTILINE)
         has = [label for label in re.findall(r'(\w+)="', line[1]) if label != "le"] if line else []
         if [kinds.get(name), has] != [kind, labels]:
             found.append(f"{name}: {kinds.get(name)} {has}, expected {kind} {labels}")
@@ -393,24 +415,30 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--base-url", required=True, help="a server without flags, without /v1")
-    parser.add_argument("--auth-url", help="one with --api-key sk-golden")
     parser.add_argument(
-        "--options-url", help="one with the flags of `options`, see golden/README.md"
+        "--server",
+        action="append",
+        default=[],
+        metavar="KIND=URL",
+        help="one with the flags of this kind, see golden/README.md",
+    )
+    parser.add_argument(
+        "--writes",
+        action="store_true",
+        help="also the cases with `writes`, which a model seldom writes by itself",
     )
     parser.add_argument("--only", default="", help="a regular expression that names of cases match")
     parser.add_argument("folder", nargs="?", type=Path, default=FOLDER)
     arguments = parser.parse_args()
-    urls = {
-        "default": arguments.base_url,
-        "api-key": arguments.auth_url,
-        "options": arguments.options_url,
-    }
+    urls = {"default": arguments.base_url}
+    urls |= dict(pair.split("=", 1) for pair in arguments.server)
     good = total = skipped = 0
     for path in sorted(arguments.folder.glob("*.json")):
         case = json.loads(path.read_text(encoding="utf-8"))
         if not re.search(arguments.only, case["name"]):
             continue
-        if (url := urls[case["server"]]) is None:
+        url = urls.get(case["server"])
+        if url is None or ("writes" in case and not arguments.writes):
             skipped += 1
             continue
         try:
@@ -424,7 +452,7 @@ def main() -> int:
         )
         total += not case.get("advisory")
         good += not said and not case.get("advisory")
-    print(f"{good}/{total} transcripts match, {skipped} skipped for want of a server")
+    print(f"{good}/{total} transcripts match, {skipped} skipped")
     return 0 if total and good == total else 1
 
 

@@ -297,3 +297,53 @@ def test_a_wrong_condition_is_reported_where_it_was_written(fake: FakeVllm) -> N
         fake.when(prompt="x").answer()
     with pytest.raises(FakeVllmError, match="a rule needs an effect"):
         FakeVllm(rules=[{"prompt": "x"}])
+
+
+def test_a_thought_comes_before_the_answer_on_any_server(fake: FakeVllm, client: OpenAI) -> None:
+    fake.when(prompt="deep").answer("Forty-two.", reasoning="Let me think.")
+    message = chat(client, "a deep question").choices[0].message
+    assert (message.reasoning, message.content) == ("Let me think.", "Forty-two.")
+    deltas = [chunk.choices[0].delta for chunk in chat(client, "deep", stream=True)]
+    thought = "".join(getattr(delta, "reasoning", None) or "" for delta in deltas)
+    assert thought == "Let me think."
+    assert "".join(delta.content or "" for delta in deltas) == "Forty-two."
+    output = client.responses.create(model="fake-model", input="deep").output
+    assert [item.type for item in output] == ["reasoning", "message"]
+    assert getattr(chat(client, "shallow").choices[0].message, "reasoning", None) is None
+
+
+def test_a_request_that_turns_thinking_off_gets_the_answer_alone(
+    fake: FakeVllm, client: OpenAI
+) -> None:
+    fake.when().answer("Forty-two.", reasoning="Let me think.")
+    for off in ({"chat_template_kwargs": {"enable_thinking": False}}, {"reasoning_effort": "none"}):
+        message = chat(client, extra_body=off).choices[0].message
+        assert (message.reasoning, message.content) == (None, "Forty-two.")
+
+
+def test_a_thought_and_a_tool_call_in_one_answer(fake: FakeVllm, client: OpenAI) -> None:
+    fake.when().answer(tool_calls=[CITY], reasoning="A tool would help.")
+    choice = chat(client, QUESTION, tools=[WEATHER]).choices[0]
+    assert (choice.message.reasoning, choice.finish_reason) == ("A tool would help.", "tool_calls")
+
+
+def test_a_server_with_a_parser_thinks_before_each_answer() -> None:
+    with (
+        FakeVllm("finite:tokens=8", gap=0, reasoning_parser="qwen3") as fake,
+        OpenAI(base_url=fake.base_url, api_key="-") as client,
+    ):
+        answer = chat(client)
+        assert len(answer.choices[0].message.reasoning.split()) == 30
+        assert len(answer.choices[0].message.content.split()) == 8
+        assert answer.usage.completion_tokens_details.reasoning_tokens == 30
+        fewer = chat(client, extra_body={"thinking_token_budget": 5})
+        assert fewer.usage.completion_tokens_details.reasoning_tokens == 5
+        longer = chat(client, extra_body={"fake_scenario": "think:tokens=50"})
+        assert longer.usage.completion_tokens_details.reasoning_tokens == 50
+        fake.when(prompt="short").answer("Yes.")
+        message = chat(client, "a short question").choices[0].message
+        assert (message.reasoning, message.content) == (None, "Yes.")
+        form = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}}}
+        formed = chat(client, response_format=form).choices[0].message
+        assert json.loads(formed.content) == {}
+        assert formed.reasoning

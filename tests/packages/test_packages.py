@@ -194,3 +194,11 @@ def test_the_relays_template_is_in_the_wheel(
     done = installed("stream-lab").run("stream-lab", "new-relay", str(tmp_path / "mine"))
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "mine" / "relay" / "app.py").is_file()
+
+
+def test_the_dockerfile_has_no_fault_that_a_linter_knows() -> None:
+    hadolint = ROOT / ".venv-packages" / "bin" / "hadolint"
+    done = subprocess.run(
+        [hadolint, ROOT / "fake_vllm" / "Dockerfile"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "")

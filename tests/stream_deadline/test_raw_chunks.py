@@ -109,8 +109,9 @@ def test_there_are_transcripts_to_replay() -> None:
 @pytest.mark.parametrize("name", STREAMED)
 def test_streams_of_a_real_vllm_come_out_the_same(name: str, call: str, player: Player) -> None:
     chunks, error = player.same(Answer(cut(STREAMED[name], seed=len(name))), call)
-    assert chunks
-    assert error is None
+    failed = b'data: {"error"' in STREAMED[name]
+    assert chunks or failed
+    assert (error is not None) == failed
 
 
 def with_lines(end: bytes) -> Callable[[bytes], bytes]:

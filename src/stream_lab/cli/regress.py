@@ -21,7 +21,11 @@ def regress(
         str, typer.Option(help="The baseline: last (good), a run's name, or a summary.json.")
     ] = "last",
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the newest run, or with --run NAME.")
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on with the newest run, or with --run NAME; if that is finished, in a new run.",
+        ),
     ] = False,
     name: Annotated[
         str | None, typer.Option("--run", help="The run's name; without it, the time.")
@@ -74,6 +78,14 @@ def regress(
     if dry_run:
         show_plan(plan, console)
         return
+    if plan.continues:
+        console.print(
+            f"The run {plan.continues} is finished and stays as it is; what is left to do becomes "
+            f"the run {plan.name}.",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
     try:
         with (
             Local(chosen.jobs) if scheduler is None else Cluster(scheduler) as executor,
@@ -88,5 +100,12 @@ def regress(
         print(json.dumps(summary.as_dict(), ensure_ascii=False))
     else:
         show(summary, console)
-        console.print(f"Report: {plan.store.address}/report.html", highlight=False, soft_wrap=True)
+        same = plan.earlier if summary.run != plan.name else None
+        if same is not None:
+            console.print(
+                "Nothing ran: no cell has changed since. --against compares with another baseline.",
+                highlight=False,
+            )
+        report = (same or plan.store).address
+        console.print(f"Report: {report}/report.html", highlight=False, soft_wrap=True)
     raise typer.Exit(summary.exit_status)

@@ -34,7 +34,7 @@ def run(
     only: Only = "",
     jobs: Annotated[
         int | None,
-        typer.Option(min=1, max=8, help="Notebooks at a time; 3 on the fake, 1 on your server."),
+        typer.Option(min=1, max=8, help="Notebooks at a time on the fake; your server gets one."),
     ] = None,
     as_json: AsJson = False,
     no_colour: NoColour = False,
@@ -53,7 +53,7 @@ def run(
     from stream_lab.notebooks.investigation import find_notebooks, tasks_of
     from stream_lab.notebooks.progress import Display
     from stream_lab.notebooks.schedule import run_all
-    from stream_lab.notebooks.task import Server
+    from stream_lab.notebooks.task import Server, one_at_a_time
     from stream_lab.processes.programs import missing
 
     console = screen(as_json=as_json, no_colour=no_colour, width=WIDTH)
@@ -71,7 +71,9 @@ def run(
         fake = "a fake" if server.is_fake else "a real server"
         kind = "the bundled fake" if base_url is None else f"{fake} at {server.base_url}"
         words, notes = f"{kind}, model '{server.model}'", server.notes
-    at_a_time = jobs or (3 if base_url is None else 1)
+    at_a_time = (jobs or 3) if base_url is None else 1
+    if jobs is not None and jobs > at_a_time:
+        notes.append(f"The server gets {one_at_a_time(jobs)}.")
     tasks = tasks_of(chosen, notebooks, Server(base_url, model), deadline, at_a_time)
     rows = {task.row.cell: task.row for task in tasks}
     stopped: KeyboardInterrupt | FolderError | None = None

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from stream_lab.experiment import verdict
+from stream_lab.experiment import goes_on, verdict
 from stream_lab.experiment.endpoint import Endpoint
 from stream_lab.experiment.release import wait_while
 from stream_lab.experiment.trace import Ending, Recording, record
@@ -25,11 +25,13 @@ class Call:
         deadline: the deadline, in seconds since the call.
         samples: the server's metrics during the call, on a clock that starts with it. Empty: the
             server shows none.
+        goes_on: whether the requests that ran when it began are those of clients that had left.
     """
 
     recording: Recording
     deadline: float
     samples: list[Sample] = field(default_factory=list)
+    goes_on: bool = False
 
     @property
     def verdict(self) -> str:
@@ -44,7 +46,7 @@ class Call:
         if self.recording.ending is Ending.FINISHED:
             return verdict.BY_ITSELF
         if self.samples[0].running:
-            return verdict.SHARED
+            return verdict.GOES_ON if self.goes_on else verdict.SHARED
         ended = self.recording.ended
         if not any(sample.running for sample in self.samples if 0 < sample.at < ended):
             return verdict.NOT_BUSY
@@ -85,14 +87,17 @@ async def observe(
         return Call(await record(stream, give_up_after=give_up_after), deadline)
     witness = Witness(server.root)
     with witness:
-        recording = await record(stream, give_up_after=give_up_after)
         baseline = witness.samples[0].running if witness.samples else 0
+        known = baseline > 0 and await asyncio.to_thread(goes_on.is_known, server)
+        recording = await record(stream, give_up_after=give_up_after)
         await asyncio.to_thread(
             wait_while, lambda: not witness.is_idle(baseline), every=LOOKS_EVERY
         )
         await asyncio.sleep(AFTERWARDS)
+    goes_on.note(server, witness.samples, recording.started + recording.ended)
     return Call(
         recording,
         deadline,
         [replace(sample, at=sample.at - recording.started) for sample in witness.samples],
+        known,
     )

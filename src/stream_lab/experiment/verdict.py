@@ -28,6 +28,7 @@ class Server(StrEnum):
 
 NO_METRICS = Unknown("the server shows no metrics")
 SHARED = Unknown("others are using the server")
+GOES_ON = Unknown("the server goes on after its clients have left")
 NOT_BUSY = Unknown("the server was not seen at work")
 
 

@@ -78,7 +78,8 @@ class Display:
         mark = f"[{row.status.colour}]{row.status.mark}[/]"
         reason = escape(" ".join(row.reason.split())[:LONGEST])
         line = f"{mark} {escape(row.cell):<{width}} {seconds}  {reason}{again}"
-        self._progress.console.print(line.rstrip(), highlight=False, soft_wrap=True)
+        for text in filter(None, (line.rstrip(), escape(row.ended_words))):
+            self._progress.console.print(text, highlight=False, soft_wrap=True)
 
     def __rich__(self) -> RenderableType:
         return self._progress

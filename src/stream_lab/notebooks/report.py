@@ -79,6 +79,7 @@ class Summary:
                 "error": row.error,
                 "reason": row.reason,
                 "seconds": row.seconds,
+                "left_behind": row.left_behind,
             }
             for row in self.rows
         ]

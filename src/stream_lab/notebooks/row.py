@@ -66,6 +66,7 @@ class Row:
         host: The machine that ran it.
         load: Processes that wanted a core just before, as the mean of one minute.
         jobs: Notebooks that ran at a time; concurrency bends timings.
+        left_behind: Command lines of processes that it had left running, and that were ended.
         digest: Names everything that decides the result, so that a resumed run knows which rows
             hold.
     """
@@ -88,6 +89,7 @@ class Row:
     host: str = ""
     load: float = 0.0
     jobs: int = 1
+    left_behind: list[str] = field(default_factory=list)
     digest: str = ""
 
     @property
@@ -99,6 +101,13 @@ class Row:
     def flaky(self) -> bool:
         """Whether it passed only at a later attempt."""
         return self.status is Status.PASS and bool(self.earlier)
+
+    @property
+    def ended_words(self) -> str:
+        """A sentence on the processes that it had left running; empty if there are none."""
+        if not self.left_behind:
+            return ""
+        return f"Processes that it left running were ended: {'; '.join(self.left_behind)}."
 
     @property
     def error(self) -> str:

@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -13,8 +14,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from stream_lab.errors import LabError
+from stream_lab.experiment import goes_on
 from stream_lab.experiment.endpoint import KEY_VARIABLE
 from stream_lab.experiment.evidence import Claim, Found, Outcome, read
+from stream_lab.extras import missing_extra
+from stream_lab.notebooks.reason import of_death
 from stream_lab.notebooks.row import Attempt, Row, Status
 from stream_lab.notebooks.task import CellResult, Kernel, Task
 from stream_lab.notebooks.worker import Done, Worker
@@ -25,6 +29,10 @@ OTHERS_FAULT = ("EndpointError", "ProcessError", "FakeError", "FakeVllmError")
 """Errors of a notebook that speak of the server, and not of the subject under test."""
 NOT_INSTALLED = ("MissingExtra", "MissingPart")
 """Errors of a notebook that name a program or a package to install."""
+NO_MODULE = re.compile(
+    r"No module named '(?P<missing>[^']+)'|import of (?P<halted>\S+) halted; None in sys\.modules"
+)
+"""The two texts of Python's own ModuleNotFoundError."""
 HIDDEN = "[the key]"
 SHORTEST_SECRET = 4
 
@@ -59,19 +67,21 @@ def run_cell(task: Task, workers: Workers, tell: Tell = lambda done: None) -> Ce
 
 @dataclass
 class _Run:
-    """One execution of a notebook, seen from outside."""
+    """One execution of a notebook, seen from outside.
+
+    Attributes:
+        kind: The name of the exception's class, if the notebook raised one.
+        left: Command lines of processes that it had started, and that were ended.
+    """
 
     done: Done = Done.LOST
     error: str = "it was stopped"
+    kind: str = ""
+    left: list[str] = field(default_factory=list)
     seconds: float = 0.0
     found: Found = field(default_factory=Found)
     notebook: str = ""
     evidence: str = ""
-
-    @property
-    def kind(self) -> str:
-        """The name of the error's class, if the notebook raised one."""
-        return self.error.partition(":")[0] if self.done is Done.EXCEPTION else ""
 
 
 def _attempt(task: Task, row: Row, workers: Workers, tell: Tell) -> CellResult:
@@ -82,7 +92,8 @@ def _attempt(task: Task, row: Row, workers: Workers, tell: Tell) -> CellResult:
         with task.server.opened() as parameters:
             run = _run(task, kernel, workers, parameters, tell)
     except (LabError, OSError) as error:
-        return CellResult(replace(row, status=Status.INFRA, reason=_hide(task, str(error))))
+        reason = str(error) or type(error).__name__
+        return CellResult(replace(row, status=Status.INFRA, reason=_hide(task, reason)))
     status, reason = _lost(run, kernel)
     by_claims = status is None
     if status is None:
@@ -96,6 +107,7 @@ def _attempt(task: Task, row: Row, workers: Workers, tell: Tell) -> CellResult:
         numbers=run.found.numbers,
         seconds=round(run.seconds, 3),
         imported=run.found.imported,
+        left_behind=[_hide(task, words) for words in run.left],
     )
     return CellResult(row, run.notebook, run.evidence)
 
@@ -120,11 +132,14 @@ def _run(
             "environment": {
                 **kernel.variables,
                 KEY_VARIABLE: (task.server.key or None) if task.server.url else None,
+                goes_on.VARIABLE: " ".join(sorted(workers.goes_on)),
             },
         }
         with workers.borrow(task.session) as worker:
             stopped = workers.is_stopped(task.session)
             run = _Run() if stopped else _watch(worker, order, task.notebook_limit, tell)
+        if (found := evidence / goes_on.FILE).exists():
+            workers.goes_on |= set(found.read_text(encoding="utf-8").split())
         for file in evidence.glob("*.json"):
             run.evidence = _hide(task, file.read_text(encoding="utf-8"))
             file.write_text(run.evidence, encoding="utf-8")
@@ -150,9 +165,14 @@ def _watch(worker: Worker, order: dict[str, Any], limit: float | None, tell: Tel
     run.seconds = last.get("seconds", time.monotonic() - started)
     if "done" in last:
         run.done, run.error = Done(last["done"]), last["error"]
-    elif limit is not None and time.monotonic() - started >= limit:
+        run.kind, run.left = last["kind"], last["left"]
+        return run
+    run.left = worker.ended
+    if limit is not None and time.monotonic() - started >= limit:
         run.done = Done.TIMEOUT
         run.error = f"the notebook ran for more than {limit:g} s and was stopped"
+    elif (status := worker.status()) is not None and not worker.killed:
+        run.error = of_death("the process that executed it", status)
     return run
 
 
@@ -160,8 +180,8 @@ def _lost(run: _Run, kernel: Kernel) -> tuple[Status | None, str]:
     """Return what is wrong with a run apart from its claims, and why; None: nothing."""
     if run.done is Done.TIMEOUT:
         return Status.TIMEOUT, run.error
-    if run.kind in NOT_INSTALLED:
-        return Status.SKIPPED, run.error.partition(": ")[2]
+    if lacking := _not_installed(run):
+        return Status.SKIPPED, lacking
     if run.done is Done.LOST or run.kind in OTHERS_FAULT:
         return Status.INFRA, run.error
     if run.error or run.found.lacking:
@@ -174,6 +194,18 @@ def _lost(run: _Run, kernel: Kernel) -> tuple[Status | None, str]:
     if other:
         return Status.INFRA, f"it imported {', '.join(other)}"
     return None, ""
+
+
+def _not_installed(run: _Run) -> str:
+    """Return what to install, if a notebook broke off for want of it; empty otherwise."""
+    text = run.error.partition(": ")[2]
+    if run.kind in NOT_INSTALLED:
+        return text
+    if run.kind == "ModuleNotFoundError" and (found := NO_MODULE.fullmatch(text)):
+        name = found["missing"] or found["halted"]
+        lacking = missing_extra(ModuleNotFoundError(text, name=name))
+        return str(lacking or "")
+    return ""
 
 
 def _told(claims: list[Claim]) -> tuple[Status, str]:

@@ -134,6 +134,14 @@ class CellResult:
     interrupted: bool = False
 
 
+def one_at_a_time(jobs: int) -> str:
+    """Say that a running server gets one notebook at a time, and why not several."""
+    return (
+        f"one notebook at a time and not {jobs}, since its metrics would show the requests of the "
+        "others, and its timings would suffer from them"
+    )
+
+
 @cache
 def versions_here() -> dict[str, str]:
     """Return the versions of this environment's packages by name, and that of `python`."""

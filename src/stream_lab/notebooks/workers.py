@@ -12,13 +12,18 @@ LOOKS_EVERY = 0.05
 
 
 class Workers:
-    """Worker processes that threads share. Each runs one notebook at a time, then the next."""
+    """Worker processes that threads share. Each runs one notebook at a time, then the next.
+
+    Attributes:
+        goes_on: Addresses of servers that go on after their clients have left, as notebooks found.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._idle: list[Worker] = []
         self._busy: dict[Worker, str] = {}
         self._stopped: set[str] = set()
+        self.goes_on: set[str] = set()
 
     @contextmanager
     def borrow(self, session: str) -> Iterator[Worker]:

@@ -9,6 +9,9 @@ from stream_lab.notebooks.run_cell import Tell, run_cell
 from stream_lab.notebooks.task import CellResult, Task
 from stream_lab.notebooks.workers import Workers
 
+ANSWERS_WITHIN = 10.0
+"""Seconds for a scheduler to answer, and then for a first worker."""
+
 
 class ClusterError(LabError):
     """Raised when a cluster cannot be used; the text says why."""
@@ -43,8 +46,8 @@ class Cluster:
         from distributed import Client
 
         try:
-            self._client = Client(address, timeout="10s", set_as_default=False)
-            self._client.wait_for_workers(1, timeout=10)
+            self._client = Client(address, timeout=ANSWERS_WITHIN, set_as_default=False)
+            self._client.wait_for_workers(1, timeout=ANSWERS_WITHIN)
         except (OSError, TimeoutError, ValueError) as error:
             raise ClusterError(
                 f"No Dask cluster with a worker answers at {address} ({type(error).__name__}); "

@@ -15,15 +15,27 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 
 from stream_lab.errors import LabError
 from stream_lab.experiment.endpoint import KEY_VARIABLE
-from stream_lab.notebooks.task import Server
+from stream_lab.notebooks.task import Server, one_at_a_time
+from stream_lab.regress.scalars import Loader, as_text, as_value
 
 SECRET = re.compile(r"key|token|secret|passw|credential", re.IGNORECASE)
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+PARTS = ("endpoints", "worlds", "limits")
+"""Keys whose parts are models, each of which reads its own words."""
+RULES = ("include", "exclude")
+NAMED = ("endpoint", "world", "notebook")
+"""Axes of a rule whose values are names, and never numbers."""
+TEXTS = (str, str | None, list[str])
+"""The types of places for text, where nothing is read as a number."""
 
 
 class ConfigError(LabError):
@@ -32,6 +44,18 @@ class ConfigError(LabError):
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _read_words(cls, value: object, info: ValidationInfo) -> object:
+        """Read the file's plain words by the kind of place that they stand in."""
+        name = str(info.field_name)
+        if name in PARTS:
+            return value
+        if name in RULES:
+            return _rules(value)
+        is_text = cls.model_fields[name].annotation in TEXTS
+        return as_text(value) if is_text else as_value(value)
 
 
 class EndpointSpec(_Strict):
@@ -111,7 +135,7 @@ class WorldSpec(_Strict):
             pinned with == is resolved anew each day.
     """
 
-    python: Annotated[str | None, BeforeValidator(lambda v: _quoted(v))] = None
+    python: str | None = None
     requirements: str | None = None
     on_top: list[str] = []
 
@@ -122,10 +146,15 @@ class WorldSpec(_Strict):
         return self
 
 
-def _quoted(value: object) -> object:
-    if isinstance(value, float):
-        raise ValueError(f"write the version in quotes, as '{value}': YAML takes 3.10 for 3.1")
-    return value
+def _rules(value: object) -> object:
+    if not isinstance(value, list):
+        return value
+    return [
+        {axis: as_text(part) if axis in NAMED else as_value(part) for axis, part in rule.items()}
+        if isinstance(rule, dict)
+        else rule
+        for rule in value
+    ]
 
 
 def _many(value: object) -> object:
@@ -208,6 +237,16 @@ class Config(_Strict):
                 raise ValueError(f"the parameter {name} has no value")
         return self
 
+    def notes(self) -> list[str]:
+        """Return notes on `jobs`, if it is set and a server allows less."""
+        if "jobs" not in self.model_fields_set or self.jobs == 1:
+            return []
+        return [
+            f"{name}: the server gets {one_at_a_time(self.jobs)}; `jobs` of the endpoint allows more."
+            for name, spec in self.endpoints.items()
+            if spec.url is not None and spec.jobs is None
+        ]
+
 
 def load(path: Path) -> Config:
     """Load the configuration from a YAML file.
@@ -223,7 +262,7 @@ def load(path: Path) -> Config:
         ) from None
     try:
         node = yaml.compose(text)
-        body = yaml.safe_load(text)
+        body = yaml.load(text, Loader)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigError(f"{path}, line {line}: this is not YAML: {error.problem}.") from None
@@ -237,6 +276,7 @@ def load(path: Path) -> Config:
         first = error.errors()[0]
         where = [str(part) for part in first["loc"] if part not in ("[key]",)]
         line, known = _locate(node, where)
+        line = getattr(first.get("ctx", {}).get("error"), "line", line)
         raise ConfigError(
             f"{path}, line {line}: {'.'.join(known) or 'the whole'}: {_problem(first, where)}."
         ) from None

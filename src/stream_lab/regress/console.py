@@ -27,11 +27,21 @@ def show_plan(plan: Plan, console: Console) -> None:
     """Print the cells of a plan and how they would be run; run nothing."""
     for cell in plan.cells:
         console.print(cell.name, highlight=False, markup=False, soft_wrap=True)
+    shared = dict.fromkeys(
+        f"{name}={value}"
+        for cell in plan.cells
+        for name, value in cell.parameters
+        if name not in cell.axes
+    )
+    if shared:
+        console.print(f"\nWith {', '.join(shared)}.", highlight=False, markup=False)
     console.print(
         f"\n{len(plan.cells)} cells, {plan.config.jobs} at a time; held against "
         f"{plan.baseline.words}.",
         highlight=False,
     )
+    for note in plan.config.notes():
+        console.print(f"Note: {note}", highlight=False, markup=False)
 
 
 def show(summary: Summary, console: Console) -> None:

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -19,6 +20,8 @@ from stream_lab.regress.summary import parse
 from stream_lab.regress.worlds import World, WorldError
 
 LAST = "last"
+RUN_FILE = "run.json"
+SUMMARY_FILE = "summary.json"
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,10 @@ class Plan:
 
     Attributes:
         base: The folder that the configuration's paths start from.
-        resumed: Whether the run goes on with an earlier session's rows.
+        earlier: The outputs with the rows of an earlier session; None: there is none. Those of this
+            run, if it was interrupted, or those of a finished run, which stay as they are.
+        continues: The name of the finished run that this one goes on with; empty: none.
+        chosen_baseline: Whether the baseline was named, and is not just the default.
     """
 
     config: Config
@@ -37,7 +43,9 @@ class Plan:
     store: Store
     history: History
     baseline: Baseline
-    resumed: bool
+    earlier: Store | None
+    continues: str = ""
+    chosen_baseline: bool = False
 
     def digests(self) -> dict[str, str]:
         """Return, by cell, a name for everything that decides its result."""
@@ -100,15 +108,38 @@ def build_plan(
                 f"There is no {called} to go on with in {config.outputs}; start one without "
                 "--resume."
             )
-        name = name or runs[-1]
+        earlier = place.run(name or runs[-1])
+        name, continues = _gone_on(name or runs[-1], earlier, runs)
     else:
         if name is not None and name in place.runs():
             raise ConfigError(
                 f"There is a run {name} already; go on with it by --resume, or choose another name."
             )
         name = name or new_name(datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%S"))
-    baseline = _baseline(against, history, place, [cell.name for cell in chosen], but=name)
-    return Plan(config, base, chosen, name, place.run(name), history, baseline, resume)
+        earlier, continues = None, ""
+    return Plan(
+        config,
+        base,
+        chosen,
+        name,
+        place.run(name),
+        history,
+        _baseline(against, history, place, [cell.name for cell in chosen], but=name),
+        earlier,
+        continues,
+        against != LAST,
+    )
+
+
+def _gone_on(name: str, outputs: Store, runs: list[str]) -> tuple[str, str]:
+    """Return a resumed run's name, and that of the finished run that it continues.
+
+    A finished run is never rewritten: its verdict is in the history, and may be a baseline.
+    """
+    if outputs.read(SUMMARY_FILE) is None:
+        return name, str(json.loads(outputs.read(RUN_FILE) or "{}").get("continues", ""))
+    numbered = (f"{name}-{number:02}" for number in count(2))
+    return next(other for other in numbered if other not in runs), name
 
 
 def _baseline(against: str, history: History, place: Store, names: list[str], but: str) -> Baseline:
@@ -118,7 +149,7 @@ def _baseline(against: str, history: History, place: Store, names: list[str], bu
     if past is not None:
         return baseline_of(past)
     text = (
-        place.run(against).read("summary.json")
+        place.run(against).read(SUMMARY_FILE)
         if "/" not in against and against in place.runs()
         else None
     )

@@ -3,6 +3,7 @@
 import subprocess
 import time
 import uuid
+from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -23,12 +24,11 @@ from stream_lab.regress.grid import Cell
 from stream_lab.regress.history import History
 from stream_lab.regress.junit import junit
 from stream_lab.regress.page import page
-from stream_lab.regress.plan import Plan
+from stream_lab.regress.plan import RUN_FILE, SUMMARY_FILE, Plan
 from stream_lab.regress.store import Store
 from stream_lab.regress.summary import Kind, Summary, Verdict, markdown, parse
 from stream_lab.regress.worlds import World, WorldError, WorldPlace
 
-RUN_FILE = "run.json"
 _ROW: TypeAdapter[Row] = TypeAdapter(Row)
 
 
@@ -62,36 +62,46 @@ class RunContext:
 def execute(plan: Plan, executor: Executor, display: Display) -> Summary:
     """Run the cells that have no row yet, and write every document.
 
-    Rows are kept as they come, so the run may be interrupted anywhere.
+    Rows are kept as they come, so the run may be interrupted anywhere. If the plan goes on with a
+    finished run, and neither a cell nor the baseline is another, nothing is run or written, and the
+    result is that run's.
 
     Raises:
         StoreError: The outputs cannot be written; what was written stays.
         KeyboardInterrupt: Raised again after the running cells have been stopped.
     """
     started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
+    digests = plan.digests()
+    rows = _standing(plan.earlier, digests) if plan.earlier is not None else {}
+    display.began({cell.name: cell.notebook.length for cell in plan.cells}, list(rows))
+    left = [cell for cell in plan.cells if cell.name not in rows]
+    finished = _finished(plan) if not left else None
+    if finished is not None and not plan.chosen_baseline:
+        return finished
     with plan.store.claimed():
-        digests = plan.digests()
-        rows = _standing(plan, digests) if plan.resumed else {}
-        display.began({cell.name: cell.notebook.length for cell in plan.cells}, list(rows))
-        left = [cell for cell in plan.cells if cell.name not in rows]
-        summary = _finished(plan) if not left else None
-        if summary is None:
-            context = RunContext(snapshot.take(), commit(plan.base), {}, {}, {}, [])
-            body = {
-                "run": plan.name,
-                "started": started,
-                "code": context.code.digest,
-                "commit": context.commit,
-            }
-            plan.store.write_json(RUN_FILE, {**body, "config": plan.config.model_dump(mode="json")})
+        context = RunContext(snapshot.take(), commit(plan.base), {}, {}, {}, plan.config.notes())
+        body = {
+            "run": plan.name,
+            "continues": plan.continues,
+            "started": started,
+            "code": context.code.digest,
+            "commit": context.commit,
+        }
+        plan.store.write_json(RUN_FILE, {**body, "config": plan.config.model_dump(mode="json")})
+        if plan.continues:
+            _copy(plan, rows.values())
+        if finished is not None:
+            summary = replace(
+                finished, run=plan.name, continues=plan.continues, started=started, seconds=0.0
+            )
+        else:
             _prepare(context, plan, display)
             results, tasks = _sorted_out(plan, context, left, digests, executor)
             with closing(run_all(tasks, executor, display)) as ended:
                 for result in chain(results, ended):
-                    if result.interrupted:
-                        continue  # a resumed run runs it again
-                    _keep(plan.store, result)
-                    rows[result.row.cell] = result.row
+                    if not result.interrupted:  # a resumed run runs it again
+                        _keep(plan.store, result)
+                        rows[result.row.cell] = result.row
                     display.ended(result.row)
             in_order = [rows[cell.name] for cell in plan.cells]
             summary = _summary(
@@ -100,6 +110,13 @@ def execute(plan: Plan, executor: Executor, display: Display) -> Summary:
         summary = _conclude(summary, plan)
         _write(plan, summary)
     return summary
+
+
+def _copy(plan: Plan, rows: Iterable[Row]) -> None:
+    """Copy rows that stand, with their notebooks, from the finished run."""
+    assert plan.earlier is not None
+    for row in rows:
+        _keep(plan.store, CellResult(row, plan.earlier.read(f"notebooks/{row.cell}.ipynb") or ""))
 
 
 def _sorted_out(
@@ -141,11 +158,11 @@ def commit(folder: Path) -> str:
     return found.stdout.strip()
 
 
-def _standing(plan: Plan, digests: dict[str, str]) -> dict[str, Row]:
+def _standing(earlier: Store, digests: dict[str, str]) -> dict[str, Row]:
     """Return an earlier session's rows that hold: nothing has changed, and they could tell."""
     found: dict[str, Row] = {}
-    for name in plan.store.names("cells"):
-        row = _ROW.validate_json(plan.store.read(name) or "")
+    for name in earlier.names("cells"):
+        row = _ROW.validate_json(earlier.read(name) or "")
         told = row.status not in (Status.INFRA, Status.SKIPPED)
         if told and digests.get(row.cell) == row.digest:
             found[row.cell] = row
@@ -153,8 +170,8 @@ def _standing(plan: Plan, digests: dict[str, str]) -> dict[str, Row]:
 
 
 def _finished(plan: Plan) -> Summary | None:
-    """Return an earlier session's summary, if it has one of these very cells."""
-    text = plan.store.read("summary.json")
+    """Return the summary of the finished run, if it has the plan's cells."""
+    text = plan.earlier.read(SUMMARY_FILE) if plan.earlier is not None else None
     summary = parse(text) if text is not None else None
     names = [row.cell for row in summary.rows] if summary is not None else []
     return summary if names == [cell.name for cell in plan.cells] else None
@@ -220,6 +237,7 @@ def _summary(
     worlds = dict.fromkeys(cell.world for cell in plan.cells)
     return Summary(
         run=plan.name,
+        continues=plan.continues,
         verdict=Verdict.UNKNOWN,
         exit_status=Verdict.UNKNOWN.exit_status,
         headline="",
@@ -276,5 +294,5 @@ def _write(plan: Plan, summary: Summary) -> None:
     plan.store.write("report.html", page(summary))
     plan.store.write("junit.xml", junit(summary))
     plan.store.write("summary.md", markdown(summary))
-    plan.store.write_json("summary.json", summary.as_dict())
     plan.history.add(summary, plan.store.address)
+    plan.store.write_json(SUMMARY_FILE, summary.as_dict())  # last: with it, the run is finished

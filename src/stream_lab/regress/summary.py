@@ -86,6 +86,7 @@ class Summary:
         rows: The cells, in the order of the matrix.
         changes: The changes, in the order of the matrix.
         notes: What a reader should know.
+        continues: The name of the finished run whose rows this one goes on with; empty: none.
         version: The version of this document's form.
     """
 
@@ -104,6 +105,7 @@ class Summary:
     rows: list[Row]
     changes: list[Change] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    continues: str = ""
     version: int = VERSION
 
     def of(self, *kinds: Kind) -> list[Change]:
@@ -185,7 +187,7 @@ def markdown(summary: Summary) -> str:
     lines += [
         "",
         f"Held against {_plain(summary.against)}. {_plain(summary.where)}, {summary.seconds:.0f} "
-        f"s. Run `{summary.run}`.",
+        f"s. Run `{summary.run}`{f', which continues `{summary.continues}`' * bool(summary.continues)}.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -8,8 +8,11 @@ import pytest
 from fake_vllm import api
 from fake_vllm.api.anthropic_blocks import Blocks
 from fake_vllm.api.chat_writer import ChatWriter
+from fake_vllm.api.release import NEW
 from fake_vllm.rules import ScriptedAnswer
 from tests.fake_vllm.api.ask import PARSER, PLAIN, accept, plan
+
+NEWER = api.Rules("tiny", release=NEW)
 
 HELLO: dict[str, Any] = {
     "model": "tiny",
@@ -349,3 +352,30 @@ def test_a_stream_that_the_engine_refuses_has_an_error_event() -> None:
     [event] = made.end()
     assert made.sequences == []
     assert event.startswith(b'event: error\ndata: {"type":"error","error":{"type":"internal_error"')
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (400, "invalid_request_error"),
+        (404, "not_found_error"),
+        (418, "invalid_request_error"),
+        (429, "rate_limit_error"),
+        (500, "api_error"),
+        (503, "overloaded_error"),
+    ],
+)
+def test_a_newer_vllm_has_anthropics_types_of_errors(status: int, kind: str) -> None:
+    error = api.error(status, "Any", "text")
+    for accepted in (request(rules=NEWER), request(rules=NEWER, stream=True)):
+        wanted = {"type": "error", "error": {"type": kind, "message": "text"}}
+        assert accepted.error_body(error) == wanted
+        [event] = accepted.error_events(error) or []
+        assert json.loads(event.partition(b"data: ")[2]) == wanted
+
+
+@pytest.mark.parametrize(("rules", "closes"), [(PLAIN, 0), (NEWER, 1)])
+def test_a_newer_vllm_closes_the_block_before_an_error(rules: api.Rules, closes: int) -> None:
+    made = writer(request(rules=rules, stream=True), "hello world")
+    made.event(0, next(made.sequences[0]))
+    assert len(made.before_error()) == closes

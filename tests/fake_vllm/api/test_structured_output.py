@@ -180,7 +180,7 @@ def test_max_tokens_cuts_json(server: Fake, http: httpx2.Client) -> None:
             "Grammar error: properties must be an object",
         ),
         (
-            by_schema({"type": "string", "pattern": "^q{9}$"}),
+            by_schema({"type": "string", "pattern": "^q{9}$", "maxLength": 5}),
             "fake-vllm has no text for the pattern",
         ),
     ],

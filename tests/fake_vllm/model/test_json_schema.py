@@ -1,6 +1,7 @@
 """Samples conform to their schema, as Pydantic validates it."""
 
 import json
+import re
 from datetime import date, datetime
 from enum import Enum
 from random import Random
@@ -128,6 +129,25 @@ def test_keywords(schema: Any, expected: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    ("pattern", "bounds"),
+    [
+        (r"^[A-Z]{3}-\d{4}$", {}),
+        (r"^(red|green)_[0-9a-f]+$", {"minLength": 20}),
+        (r"^\+?\d+$", {"minLength": 7, "maxLength": 9}),
+        (r"\d", {}),
+        (r"^[^@\s]+@[^@\s]+\.[a-z]{2,}$", {"maxLength": 30}),
+        (r"^(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)(?:\.(?!$)|$)){4}$", {}),
+    ],
+)
+def test_a_text_follows_the_schemas_pattern_and_its_bounds(
+    pattern: str, bounds: dict[str, int]
+) -> None:
+    made = value({"type": "string", "pattern": pattern, **bounds})
+    assert re.search(pattern, made)
+    assert bounds.get("minLength", 0) <= len(made) <= bounds.get("maxLength", 1000)
+
+
+@pytest.mark.parametrize(
     "schema",
     [
         False,
@@ -138,7 +158,7 @@ def test_keywords(schema: Any, expected: Any) -> None:
         {"$ref": "https://example.org/schema"},
         {"type": "integer", "minimum": 5, "maximum": 4},
         {"type": "integer", "minimum": float("inf")},
-        {"type": "string", "pattern": "^q{9}$"},
+        {"type": "string", "pattern": "^q{9}$", "maxLength": 5},
         {"type": "string", "pattern": "("},
         {"enum": []},
         {"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"]},

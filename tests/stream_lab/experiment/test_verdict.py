@@ -45,7 +45,14 @@ def test_each_ending_has_its_word(made: Recording, word: str) -> None:
 
 @pytest.mark.parametrize(
     "word",
-    [verdict.BY_ITSELF, verdict.STARVED, verdict.NO_METRICS, verdict.SHARED, verdict.NOT_BUSY],
+    [
+        verdict.BY_ITSELF,
+        verdict.STARVED,
+        verdict.NO_METRICS,
+        verdict.SHARED,
+        verdict.GOES_ON,
+        verdict.NOT_BUSY,
+    ],
 )
 def test_missing_evidence_is_marked_as_unknown(word: str) -> None:
     assert isinstance(word, Unknown)

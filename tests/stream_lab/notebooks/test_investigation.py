@@ -24,7 +24,7 @@ from stream_lab.notebooks.progress import Display
 from stream_lab.notebooks.report import Summary
 from stream_lab.notebooks.row import Row, Status
 from tests.stream_lab.in_process import invoke
-from tests.stream_lab.notebooks.tiny_notebooks import BAD, GOOD, UNKNOWN, write
+from tests.stream_lab.notebooks.tiny_notebooks import BAD, GOOD, LEAVES, UNKNOWN, left_behind, write
 from tests.stream_lab.regress.reader import Reader
 
 pytestmark = pytest.mark.usefixtures("kept_workers")
@@ -127,30 +127,12 @@ def test_one_notebook_that_fails_is_enough(number: str) -> None:
     assert not Summary("s", [], 2.0, 1.0, False, []).as_told
 
 
-def test_a_cell_that_hangs_is_a_failure(tmp_path: Path) -> None:
-    from stream_lab.notebooks.execute import execute
-    from stream_lab.notebooks.worker import Done
-
-    write(tmp_path, "01", "import asyncio; await asyncio.sleep(60)", GOOD)
-    started = time.monotonic()
-    done, error = execute(
-        str(tmp_path / "01_test.ipynb"),
-        str(tmp_path / "out.ipynb"),
-        str(tmp_path),
-        2,
-        {"TIMEOUT": 2.0},
-    )
-    assert done is Done.TIMEOUT
-    assert "ran for more than 2 s" in error
-    assert time.monotonic() - started < 40
-
-
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_an_interrupt_keeps_the_results_and_leaves_no_process(name: str, tmp_path: Path) -> None:
     write(tmp_path, "01", GOOD)
     hang = "from stream_lab.experiment.fake import Fake\nfake = Fake()\nimport time, pathlib\npathlib.Path('{mark}').write_text(str(fake.pid))\ntime.sleep(60)"
-    mark = tmp_path / "mark"
-    write(tmp_path, "02", hang.replace("{mark}", str(mark)))
+    mark, sleeps = tmp_path / "mark", f"6{os.getpid()}.5"
+    write(tmp_path, "02", LEAVES.replace("{mark}", sleeps) + hang.replace("{mark}", str(mark)))
     command = [
         *STREAM_LAB,
         "--notebooks",
@@ -167,7 +149,7 @@ def test_an_interrupt_keeps_the_results_and_leaves_no_process(name: str, tmp_pat
     while not mark.exists() and time.monotonic() < until:
         time.sleep(0.1)
     family = psutil.Process(process.pid).children(recursive=True)
-    assert len(family) >= 3, "worker, kernel and fake are at work"
+    assert len(family) >= 5, "worker, kernel, fake and two processes of the notebook are at work"
     process.send_signal(getattr(signal, name))
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130
@@ -175,6 +157,8 @@ def test_an_interrupt_keeps_the_results_and_leaves_no_process(name: str, tmp_pat
     assert "it holds" in out
     _, alive = psutil.wait_procs(family, timeout=10)
     assert alive == []
+    assert left_behind(sleeps) == []
+    assert f"sleep {sleeps}; sleep {sleeps}" in out
     page = next((tmp_path / "runs").glob("*/report.html")).read_text(encoding="utf-8")
     assert "it holds" in page
     assert "interrupted" in page
@@ -323,7 +307,9 @@ def test_the_display_names_everything_that_runs_and_counts_cells() -> None:
     assert re.search(r"✔ 02_b\n.* 9/15 cells", screen.export_text())
 
 
-def test_the_key_is_in_no_artefact(tmp_path: Path) -> None:
+def test_a_servers_key_is_in_no_artefact_and_one_notebook_at_a_time_learns_of_the_last(
+    tmp_path: Path,
+) -> None:
     from stream_lab.experiment.fake import Fake
 
     write(
@@ -332,11 +318,52 @@ def test_the_key_is_in_no_artefact(tmp_path: Path) -> None:
         "from stream_lab import open_endpoint\nserver = open_endpoint(BASE_URL, MODEL)\nserver.settings",
         GOOD,
     )
+    finds = "import os, pathlib\npathlib.Path(os.environ['STREAM_LAB_EVIDENCE'], 'goes_on.txt').write_text('http://x:1\\n')\n"
+    write(tmp_path, "02", finds + GOOD)
+    knows = GOOD.replace(
+        'found="yes"', "found='yes' if 'http://x:1' in os.environ['STREAM_LAB_GOES_ON'] else 'no'"
+    )
+    write(tmp_path, "03", "import os\n" + knows)
     with Fake("finite", api_key="sk-very-secret") as fake:
-        done, folder = run(tmp_path, "--base-url", fake.base_url, OPENAI_API_KEY="sk-very-secret")
+        arguments = ("--base-url", fake.base_url, "--jobs", "2")
+        done, folder = run(tmp_path, *arguments, OPENAI_API_KEY="sk-very-secret")
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "Note: The server gets one notebook at a time and not 2, since its" in done.stdout
     assert folder is not None
     files = [path for path in folder.rglob("*") if path.is_file()]
     assert len(files) >= 4
     assert not [path for path in files if b"sk-very-secret" in path.read_bytes()]
     assert "sk-very-secret" not in done.stdout + done.stderr
+
+
+TAKEN_ONCE = "[ -e {mark} ] && exec {python} -m ipykernel_launcher -f $0; touch {mark}; echo Address already in use; exit 1"
+
+
+@pytest.mark.parametrize(
+    ("start", "why"),
+    [
+        (["sh", "-c", "echo No licence. >&2; exit 3"], "No licence. (Kernel died"),
+        (["no-such-program"], "No such file or directory: 'no-such-program'"),
+        (["sh", "-c", TAKEN_ONCE, "{connection_file}"], ""),
+    ],
+)
+def test_a_kernel_that_does_not_start_is_reported_in_its_own_words_and_a_lost_port_is_not_the_end(
+    start: list[str], why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, "01", GOOD)
+    spec = tmp_path / "jupyter" / "kernels" / "broken" / "kernel.json"
+    spec.parent.mkdir(parents=True)
+    start = [
+        part.replace("{mark}", str(tmp_path / "mark")).replace("{python}", sys.executable)
+        for part in start
+    ]
+    spec.write_text(json.dumps({"argv": start, "display_name": "", "language": "python"}))
+    kernel = task.Kernel(
+        "broken", task.versions_here(), {"JUPYTER_PATH": str(tmp_path / "jupyter")}
+    )
+    monkeypatch.setattr(task.Here, "kernel", lambda _: kernel)
+    done, folder = run(tmp_path)
+    assert done.returncode == bool(why)
+    error = verdicts(folder)["results"][0]["error"]
+    assert error.startswith("its kernel did not start: " if why else "")
+    assert why in error

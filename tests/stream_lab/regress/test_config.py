@@ -53,13 +53,18 @@ WRONG = {
     "endpoints:\n  x: {url: 'http://gpu/v1', scenario: stall}\n": "line 2: endpoints.x: give either `url`, or",
     "endpoints:\n  x: {options: {seed: 1}}\n": "name its `scenario`",
     "endpoints:\n  ../x: {}\n": "line 2: endpoints.../x: '../x' cannot be a name",
-    "worlds:\n  new:\n    python: 3.12\n    requirements: r.txt\n": "line 3: worlds.new.python: write the version in quotes, as '3.12'",
     "worlds:\n  new: {python: '3.12'}\n": "line 2: worlds.new: a world of its own needs `requirements`",
     "parameters:\n  TIMEOUT: 2\n  API_KEY: abc\n": "line 1: the whole",
     "parameters: {BASE_URL: x}\n": "add the server under endpoints",
     "limits:\n  cell: 0\n": "line 2: limits.cell: Input should be greater than 0",
     "endpoints: {}\n": "at least one endpoint",
     "- 1\n": "line 1: the whole",
+    "parameters:\n  A: 1\n  B:\n  - on\n": "line 4: parameters: 'on' is a truth value or text, by the version of YAML; write true, or \"on\" in quotes for the text.",
+    "parameters: {A: No}\n": "write false, or",
+    "limits:\n  cell: 1:30\n": "line 2: limits.cell: '1:30' is a number to the base of 60 or text, by the version of YAML; write 90, or",
+    "retries: 01\n": "'01' is an octal or a decimal number, by the version of YAML; write 1, or",
+    "exclude: [{TIMEOUT: [08]}]\n": "'08' is an octal or a decimal number, by the version of YAML; write 8, or",
+    "endpoints: {x: {scenario: s, options: {gap: off}}}\n": "endpoints.x.options: 'off' is a truth value",
 }
 
 
@@ -69,6 +74,65 @@ def test_a_mistake_is_reported_with_its_line_and_key(text: str, tmp_path: Path) 
         load(_written(tmp_path, text))
     assert WRONG[text] in str(raised.value)
     assert len(str(raised.value).splitlines()) == 1
+
+
+NUMBERS = {
+    "5e-1": 0.5, "1e3": 1000.0, "1E+3": 1000.0, "-2.5e-3": -0.0025, ".5": 0.5, "5.": 5.0, "12": 12, "+1": 1,
+    "1_000": 1000, "0o17": 15, "0x1F": 31, "0b11": 3, ".inf": float("inf"), "0": 0, "0.0": 0.0,
+}  # fmt: skip
+TEXTS = [
+    "2026-01-01",
+    "2026-01-01T10:00:00Z",
+    "1.2.3",
+    "=",
+    "llama3:8b",
+    "e3",
+    "1e",
+    "y",
+    "0xg",
+    "-",
+    ".",
+]
+OTHERS = {
+    "true": True,
+    "False": False,
+    "~": None,
+    "null": None,
+    "''": "",
+    "'5e-1'": "5e-1",
+    '"no"': "no",
+}
+
+
+@pytest.mark.parametrize(
+    ("word", "value"), [*NUMBERS.items(), *zip(TEXTS, TEXTS, strict=True), *OTHERS.items()]
+)
+def test_a_value_is_a_number_where_it_looks_like_one_and_text_otherwise(
+    word: str, value: object, tmp_path: Path
+) -> None:
+    (read,) = load(_written(tmp_path, f"parameters: {{A: [{word}]}}\n")).parameters["A"]
+    assert (type(read), read) == (type(value), value)
+
+
+def test_names_are_the_text_as_it_stands_even_if_it_looks_like_a_number(tmp_path: Path) -> None:
+    config = load(
+        _written(
+            tmp_path,
+            """
+            endpoints: {no: {}, 2026: {url: "http://x/v1", model: 1e3}}
+            worlds: {3.10: {python: 3.10, requirements: off}}
+            notebooks: [01, 08, 10]
+            exclude: [{notebook: [01, 1:30], world: 3.10, TIMEOUT: 5e-1}]
+            outputs: on
+            """,
+        )
+    )
+    assert list(config.endpoints) == ["no", "2026"]
+    assert config.endpoints["2026"].model == "1e3"
+    assert (config.worlds["3.10"].python, config.worlds["3.10"].requirements) == ("3.10", "off")
+    assert config.notebooks == ["01", "08", "10"]
+    assert config.exclude == [{"notebook": ["01", "1:30"], "world": ["3.10"], "TIMEOUT": [0.5]}]
+    assert config.outputs == "on"
 
 
 def test_a_parameter_like_a_secret_is_refused_and_its_value_not_repeated(

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from stream_lab.cli import app
 from stream_lab.notebooks.row import Status
+from stream_lab.regress.history import History
 from stream_lab.regress.summary import Summary
 from tests.stream_lab.notebooks.tiny_notebooks import BAD, GOOD, write
 from tests.stream_lab.regress.runs import (
@@ -41,8 +42,21 @@ def three(folder: Path) -> tuple[Path, Path]:
     return mark, go
 
 
+@pytest.fixture(scope="module")
+def uninterrupted(kept_workers: None, tmp_path_factory: pytest.TempPathFactory) -> Summary:
+    """Return a run of the same notebooks that nothing has stopped."""
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    _, go = three(folder)
+    go.touch()
+    configure(folder)
+    assert run(folder).returncode == 1
+    return summary(folder)
+
+
 @pytest.mark.parametrize("name", ["SIGKILL", "SIGINT"])
-def test_an_interrupted_run_goes_on_where_it_stopped(name: str, tmp_path: Path) -> None:
+def test_an_interrupted_run_goes_on_where_it_stopped(
+    name: str, uninterrupted: Summary, tmp_path: Path
+) -> None:
     mark, go = three(tmp_path)
     configure(tmp_path, jobs=1)
     process = subprocess.Popen(
@@ -66,25 +80,57 @@ def test_an_interrupted_run_goes_on_where_it_stopped(name: str, tmp_path: Path) 
     assert {path: path.stat().st_mtime_ns for path in kept} == kept, (
         "the rows that were there did not run again"
     )
-    resumed = summary(tmp_path)
     assert len(folders(tmp_path)) == 1
-    assert run(tmp_path, "--against", "last").returncode == 1
-    assert gist(resumed) == gist(summary(tmp_path)), (
+    assert gist(summary(tmp_path)) == gist(uninterrupted), (
         "the result equals that of an uninterrupted run"
     )
 
 
-def test_a_resumed_finished_run_starts_nothing(
+def test_a_finished_run_is_never_rewritten_and_another_one_goes_on_with_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write(tmp_path / "notebooks", "01", GOOD)
+    for number, cell in (("01", GOOD), ("02", BAD), ("03", BAD)):
+        write(tmp_path / "notebooks", number, cell)
     configure(tmp_path)
-    assert run(tmp_path).returncode == 0
-    before = summary(tmp_path)
+    assert run(tmp_path, "--run", "nightly").returncode == 1
+    before = files(folders(tmp_path)[0])
+    for number in ("02", "03"):
+        write(tmp_path / "notebooks", number, GOOD)
+    done = run(tmp_path, "--resume")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (
+        "The run nightly is finished and stays as it is; what is left to do becomes the run nightly-02."
+        in done.stdout
+    )
+    assert "1 of 3 cells stand from before" in done.stdout
+    first, second = folders(tmp_path)
+    assert files(first) == before
+    found = summary(tmp_path)
+    assert (found.run, found.continues, found.verdict) == ("nightly-02", "nightly", "as expected")
+    assert {path.name for path in second.glob("notebooks/**/*.ipynb")} == {
+        f"0{number}_test.ipynb" for number in (1, 2, 3)
+    }, "the run has the notebooks of all its rows"
+    assert "which continues nightly" in (second / "report.html").read_text(encoding="utf-8")
+    assert "which continues `nightly`" in (second / "summary.md").read_text(encoding="utf-8")
+    history = History(tmp_path / "runs" / "history.sqlite")
+    assert {past.run: past.verdict for past in history.last()} == {
+        "nightly": "regression",
+        "nightly-02": "as expected",
+    }
+
     monkeypatch.setattr(subprocess, "Popen", _never)
-    done = CliRunner().invoke(app, [*command(tmp_path)[3:], "--resume"])
-    assert done.exit_code == 0, done.output
-    assert summary(tmp_path) == before
+    for name, status in (("nightly-02", 0), ("nightly", 1)):
+        write(tmp_path / "notebooks", "02", GOOD if status == 0 else BAD)
+        write(tmp_path / "notebooks", "03", GOOD if status == 0 else BAD)
+        done = run(tmp_path, "--resume", "--run", name)
+        assert done.returncode == status, done.stdout
+        assert "Nothing ran: no cell has changed since." in done.stdout
+        assert f"{name}/report.html" in done.stdout
+    assert folders(tmp_path) == [first, second], "without anything to do there is no further run"
+
+
+def files(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def _never(*_: object, **__: object) -> None:
