@@ -72,8 +72,7 @@ def read(kind: type[Some], content_type: str, body: bytes) -> Some:
         Refused: a check failed; status, type and message are vLLM's.
     """
     value = _parse(body) if _says_json(content_type) else body
-    if content_type.lower().split(";")[0] != "application/json":
-        raise invalid(["Unsupported Media Type: Only 'application/json' is allowed"], None)
+    check_content_type(content_type)
     if value is None:
         raise _invalid(
             [{"type": "missing", "loc": ("body",), "msg": "Field required", "input": None}]
@@ -92,6 +91,12 @@ def read(kind: type[Some], content_type: str, body: bytes) -> Some:
         raise Refused(500, "InternalServerError", str(error)) from None
     checked: Some = value
     return checked
+
+
+def check_content_type(content_type: str) -> None:
+    """Raise `Refused` for another type than JSON's."""
+    if content_type.lower().split(";")[0] != "application/json":
+        raise invalid(["Unsupported Media Type: Only 'application/json' is allowed"], None)
 
 
 def check_query(kind: Any, name: str, value: str) -> None:
