@@ -11,15 +11,16 @@ from time import monotonic
 from fake_vllm import api
 from fake_vllm.api import AcceptedRequest, Refused, Rules, dumps
 from fake_vllm.asked import AskedRequests
-from fake_vllm.behaviour import Behaviour, text_source
+from fake_vllm.behaviour import SCENARIO_HEADER, Behaviour, text_source
 from fake_vllm.control import ROUTES, Control
 from fake_vllm.engine.ledger import Entry, Ledger
 from fake_vllm.engine.metrics import Metrics
 from fake_vllm.engine.pacer import Pacer
-from fake_vllm.engine.slots import Engine, Overloaded
+from fake_vllm.engine.slots import Engine, EngineDead, Overloaded
 from fake_vllm.engine.timing import Pace, timing
 from fake_vllm.http.cors import Cors
 from fake_vllm.http.exchange import Exchange, Headers
+from fake_vllm.http.gateway_pages import no_healthy_upstream
 from fake_vllm.http.headers import TYPE_JSON, VARY
 from fake_vllm.response.context import (
     PlayerFactory,
@@ -31,9 +32,9 @@ from fake_vllm.response.player import Player
 from fake_vllm.rules import ScriptedAnswer, retry_of
 from fake_vllm.scenarios import Scenario, ScenarioError, parse
 from fake_vllm.settings import Settings
+from fake_vllm.uploads import Uploads
 
 SCENARIO_FIELD = "fake_scenario"
-SCENARIO_HEADER = "x-fake-scenario"
 NOT_RECORDED = ("/", "/favicon.ico")
 RESPONSE_BY_ID = re.compile(r"/v1/responses/(?P<id>[^/]+)(?P<cancel>/cancel)?")
 Handler = Callable[[Exchange], None]
@@ -106,19 +107,23 @@ class App:
             },
             "/tokenize": {"POST": self._tokenize},
             "/detokenize": {"POST": self._detokenize},
-            "/health": {"GET": self._empty},
+            "/health": {"GET": self._health},
             "/ping": {"GET": self._empty, "POST": self._empty},
             "/load": {"GET": lambda exchange: self._json(exchange, {"server_load": 0})},
             "/version": {"GET": lambda exchange: self._json(exchange, {"version": api.VERSION})},
             "/metrics": {"GET": self._metrics_page},
             "/openapi.json": {"GET": self._openapi},
         }
+        if settings.startup and settings.startup_answer == "503":
+            self._context.life.begin(settings.startup)
+        self.receive = Uploads(self._behaviour, self.ledger, settings.seed).receive
         self._control = Control(
             self._behaviour,
             self.ledger,
             self._asked,
             self._context.players,
             self.metrics,
+            self._context.renew,
             self._reply,
         )
 
@@ -143,7 +148,10 @@ class App:
             if not self.plain and (route := self._control.route(exchange)) is not None:
                 self._call(exchange, route)
                 return
-            if exchange.refusal is not None:
+            if not self._context.life.ready:
+                exchange.write(no_healthy_upstream().bytes_for(exchange))
+                exchange.done()
+            elif exchange.refusal is not None:
                 self._too_large(exchange)
             elif not self._may_enter(exchange):
                 self._reply(exchange, 401, dumps({"error": "Unauthorized"}), [TYPE_JSON])
@@ -271,12 +279,14 @@ class App:
         """Return the player of a response.
 
         Raises:
-            Refused: the queue is full, or no text can be made for a schema.
+            Refused: the queue is full, the engine is dead, or no text can be made for a schema.
         """
         try:
             self._context.engine.admit(request.choices)
         except Overloaded as overloaded:
             raise Refused(503, "Service Unavailable", str(overloaded)) from None
+        except EngineDead as dead:
+            raise Refused(500, "InternalServerError", str(dead)) from None
         seed = f"{self.settings.seed} {entry.number}"
         model = self.settings.model
         return self._make_player(
@@ -294,6 +304,9 @@ class App:
             exchange,
             api.detokenize(self._rules, exchange.headers.get("content-type", ""), exchange.body),
         )
+
+    def _health(self, exchange: Exchange) -> None:
+        self._reply(exchange, 503 if self._context.engine.dead else 200, b"", [VARY])
 
     def _empty(self, exchange: Exchange) -> None:
         self._reply(exchange, 200, b"", [VARY])

@@ -8,6 +8,8 @@ from fake_vllm.rules import Rule, Rulebook
 from fake_vllm.scenarios import ScenarioSpec, parse
 from fake_vllm.settings import SettingsError
 
+SCENARIO_HEADER = "x-fake-scenario"
+
 
 class Behaviour:
     """What the server plays: a scenario and rules, which control routes change.

@@ -50,8 +50,10 @@ class Control:
         asked: AskedRequests,
         players: ActivePlayers,
         metrics: Metrics,
+        renew: Callable[[], None],
         reply: Reply,
     ) -> None:
+        self._renew = renew
         self._behaviour, self._ledger, self._asked = behaviour, ledger, asked
         self._players, self._metrics, self._reply = players, metrics, reply
         self._routes: Mapping[str, Mapping[str, Handler]] = {
@@ -147,6 +149,7 @@ class Control:
 
     def _reset(self, exchange: Exchange) -> None:
         self._players.cut()
+        self._renew()
         self._behaviour.reset()
         self._clear()
         self._send_ledger(exchange, None)

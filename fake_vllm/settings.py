@@ -137,6 +137,14 @@ class Settings(BaseModel):
         "abort", description="When the client disconnects: abort as vLLM does, or keep generating."
     )
 
+    startup: float = Field(
+        0.0, ge=0, description="Seconds until the server is ready, as while a model is loaded."
+    )
+    startup_answer: Literal["refuse", "503"] = Field(
+        "refuse",
+        description="What a client gets until then: refused connections, as from vLLM, or a 503, "
+        "as from a gateway before it.",
+    )
     lifetime: float | None = Field(
         None, ge=0.1, description="End after this many seconds, whatever happens."
     )

@@ -156,6 +156,10 @@ class Ledger:
             )
         )
 
+    def upcoming(self, scenario: str) -> tuple[int, int]:
+        """Return the attempt and the number that the next request with this scenario will have."""
+        return self._attempts.get(scenario, 0) + 1, self._number + 1
+
     def refused(self, path: str, method: str, status: int, turn: int, retry: int) -> Entry:
         """Record a request that was answered with an error before it had a scenario."""
         now = monotonic()

@@ -19,6 +19,13 @@ TOO_MANY_TOKENS = (
 )
 
 
+ENGINE_DEAD = "EngineCore encountered an issue. See stack trace (above) for the root cause."
+
+
+class EngineDead(Exception):
+    """Raised when the engine has died; the text is vLLM's."""
+
+
 class Overloaded(Exception):
     """Raised when the queue is full; the text is vLLM's."""
 
@@ -38,6 +45,7 @@ class Engine:
 
     Attributes:
         dying: whether the server is being stopped; running responses then end with "abort".
+        dead: whether the engine has died; running responses then end with an error.
     """
 
     def __init__(
@@ -62,7 +70,7 @@ class Engine:
         """
         self.metrics = metrics
         self._tell = ledger.tell
-        self.dying = False
+        self.dying = self.dead = False
         self._free = self._slots = slots
         self._max_requests = max_requests
         self._max_tokens = max_tokens
@@ -72,8 +80,11 @@ class Engine:
         """Check that the queue has room for a request.
 
         Raises:
+            EngineDead: the engine has died.
             Overloaded: the queue is full.
         """
+        if self.dead:
+            raise EngineDead(ENGINE_DEAD)
         metrics = self.metrics
         if (
             self._max_requests is not None

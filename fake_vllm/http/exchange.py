@@ -3,8 +3,10 @@
 import time
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
-from typing import Protocol
+from typing import Literal, Protocol
 from urllib.parse import parse_qsl, unquote
+
+from fake_vllm.http.upload import Upload
 
 Headers = Sequence[tuple[bytes, bytes]]
 CHUNK = b"%x\r\n%b\r\n"  # from a length and the bytes
@@ -20,6 +22,7 @@ class Channel(Protocol):
     """The connection, as an exchange uses it."""
 
     requests: int
+    stale: Literal["reset", "close"] | None
     write: Callable[[bytes], None]
 
     @property
@@ -55,11 +58,12 @@ class Exchange:
         turn: the number of the request over its connection, from 1.
         number: its number in the ledger. None: it is not there.
         allow_origin: the origin whose pages may read the answer. None: none.
+        upload: the fault that its body was received with. None: there was none.
     """
 
     __slots__ = (
         *("method", "path", "query", "query_string", "headers", "body", "refusal", "number"),
-        "allow_origin",
+        *("allow_origin", "upload"),
         *(
             "gone",
             "blocked",
@@ -96,6 +100,7 @@ class Exchange:
         self.turn = connection.requests
         self.number: int | None = None
         self.allow_origin: bytes | None = None
+        self.upload: Upload | None = None
         self._connection = connection
         self._keep_alive = keep_alive
 
@@ -110,7 +115,7 @@ class Exchange:
         parts = [
             _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status,
             b"date: ",
-            _date(),
+            date(),
             b"\r\nserver: uvicorn\r\n",
         ]
         for name, value in headers:
@@ -123,6 +128,23 @@ class Exchange:
             parts.append(b"transfer-encoding: chunked\r\n")
         parts.append(b"\r\n")
         return b"".join(parts)
+
+    def foreign_head(self, status: int, reason: str, headers: Headers) -> bytes:
+        """Return a head as another server than uvicorn writes it, with its words and order."""
+        self._connection.tell(self, status)
+        lines = [f"HTTP/1.1 {status} {reason}".encode("latin-1")]
+        lines += [b"%b: %b" % (name, value) for name, value in headers]
+        if not self._keep_alive:
+            lines.append(b"Connection: close")
+        return b"\r\n".join([*lines, b"", b""])
+
+    def close_afterwards(self) -> None:
+        """Announce in the head that the connection is closed after the response."""
+        self._keep_alive = False
+
+    def goes_stale(self, how: Literal["reset", "close"]) -> None:
+        """End the connection when its next request begins to arrive."""
+        self._connection.stale = how
 
     def done(self, *, close: bool = False) -> None:
         """End the response, and free the connection for the next request, or close it."""
@@ -160,7 +182,8 @@ def _nothing() -> None:
 _dated: tuple[int, bytes] = (0, b"")
 
 
-def _date() -> bytes:
+def date() -> bytes:
+    """Return the time now as HTTP writes it."""
     global _dated
     now = int(time.time())
     if _dated[0] != now:

@@ -27,13 +27,13 @@ def framed(
     headers_at = response.now() + next(pace.headers(random))
     try:
         context.scenario.before(response)
+        response.untouched = response.untouched and response.coder is None
         if response.stream:
             # As on vLLM, the head of a stream does not wait for a slot.
             yield headers_at, _head(context, response, 200, STREAM_HEADERS, chunked=True), 0
-            for at, data, tokens in payloads:
-                yield at, CHUNK % (len(data), data) if data else b"", tokens
+            yield from chunked(payloads, response)
         else:
-            for at, data, tokens in payloads:
+            for at, data, tokens in whole(payloads, response):
                 if data and response.status is None:
                     data = _head(context, response, 200, json_headers(response.length)) + data
                 yield max(at, headers_at) if data else at, data, tokens
@@ -50,10 +50,47 @@ def framed(
                 0,
             )
             return
-        for data in (error_event(failure.body), DONE):
-            yield 0, CHUNK % (len(data), data), 0
+        for data in failure.events or (error_event(failure.body), DONE):
+            yield 0, chunk(data, response), 0
     if response.stream:
-        yield 0, LAST_CHUNK, 0
+        yield 0, last_chunk(response), 0
+
+
+def chunked(payloads: Steps, response: Response) -> Steps:
+    """Yield each payload as a chunk."""
+    if response.coder is None:
+        for at, data, tokens in payloads:
+            yield at, CHUNK % (len(data), data) if data else b"", tokens
+        return
+    for at, data, tokens in payloads:
+        yield at, chunk(data, response), tokens
+
+
+def chunk(data: bytes, response: Response) -> bytes:
+    """Return some bytes of a body as a chunk; nothing if the coding holds them back."""
+    if data and response.coder is not None:
+        data = response.coder.encode(data)
+    return CHUNK % (len(data), data) if data else b""
+
+
+def last_chunk(response: Response) -> bytes:
+    """Return the end of a chunked body, with what the coding has held back."""
+    rest = b"" if response.coder is None else response.coder.encode(b"", last=True)
+    return (CHUNK % (len(rest), rest) if rest else b"") + LAST_CHUNK
+
+
+def whole(payloads: Steps, response: Response) -> Steps:
+    """Yield the parts of a body of known length; a coded one is one part."""
+    if response.coder is None:
+        yield from payloads
+        return
+    parts = []
+    for at, data, tokens in payloads:
+        parts.append(data)
+        yield at, b"", tokens
+    coded = response.coder.encode(b"".join(parts), last=True)
+    response.length = len(coded)
+    yield response.now(), coded, 0
 
 
 def _head(
@@ -66,6 +103,9 @@ def _head(
 ) -> bytes:
     response.status = status
     exchange = context.exchange
+    more = response.headers
+    if response.coder is not None and status < 300:
+        more = [(b"content-encoding", response.coder.name), *more]
     return exchange.head(
-        status, [*headers, *context.server.extra_headers(exchange)], chunked=chunked
+        status, [*headers, *more, *context.server.extra_headers(exchange)], chunked=chunked
     )

@@ -1,10 +1,24 @@
 """One response, as the engine, the framing, the scenarios and the player share it."""
 
 import asyncio
+from typing import TYPE_CHECKING, Protocol
 
-from fake_vllm.api import AcceptedRequest, ResponseWriter
+from fake_vllm.api import ResponseWriter
 from fake_vllm.engine.ledger import Entry
+from fake_vllm.http.exchange import Exchange
 from fake_vllm.response.fast_path import FastPath
+
+if TYPE_CHECKING:
+    from fake_vllm.response.context import ServerContext
+
+
+class Coder(Protocol):
+    """A content coding, such as gzip, for the body of one response."""
+
+    name: bytes
+
+    def encode(self, data: bytes, *, last: bool = False) -> bytes:
+        """Return the coded bytes that are ready; with `last`, all that are left."""
 
 
 class Response:
@@ -13,8 +27,13 @@ class Response:
     Attributes:
         stream: whether it is sent event by event.
         model: the name of the model in it.
+        exchange: the request, and the way back to its client.
         entry: its entry in the ledger.
+        server: the parts that all responses share.
         writer: writes its events, or its body.
+        cost: the tokens that a limit of the rate counts: the prompt, and the most for the answer.
+        headers: further headers, which a scenario adds before there is a head.
+        coder: the coding of the body. None: it is sent as it is.
         length: the bytes of a whole response's body, for its head.
         status: the status of its head. None: there is no head yet.
         aborted: whether it ends before its next token.
@@ -25,10 +44,15 @@ class Response:
     __slots__ = (
         "_loop",
         "aborted",
+        "coder",
+        "cost",
         "entry",
+        "exchange",
         "fast_path",
+        "headers",
         "length",
         "model",
+        "server",
         "status",
         "stream",
         "untouched",
@@ -36,12 +60,23 @@ class Response:
     )
 
     def __init__(
-        self, request: AcceptedRequest, writer: ResponseWriter, entry: Entry, model: str
+        self,
+        exchange: Exchange,
+        entry: Entry,
+        server: "ServerContext",
+        writer: ResponseWriter,
+        model: str,
+        cost: int,
     ) -> None:
-        self.stream = request.stream
+        self.stream = entry.stream
         self.model = model
+        self.exchange = exchange
         self.entry = entry
+        self.server = server
         self.writer = writer
+        self.cost = cost
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.coder: Coder | None = None
         self.length = 0
         self.status: int | None = None
         self.aborted = self.untouched = False

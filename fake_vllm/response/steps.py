@@ -16,6 +16,9 @@ Closing the generator frees what the response holds.
 WAIT: Step = (math.inf, b"", 0)
 """A step that waits until the response is woken."""
 
+LOOK = 0.02
+"""Seconds between two checks of a step that waits to be woken, as for a slot."""
+
 COMMENT = b": keep-alive\n\n"
 """The comment that vLLM sends with --sse-keep-alive-interval."""
 

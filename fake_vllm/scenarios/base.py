@@ -9,6 +9,7 @@ from fake_vllm.api import error
 from fake_vllm.engine.ledger import End
 from fake_vllm.engine.timing import Pace
 from fake_vllm.http.exchange import Headers
+from fake_vllm.http.upload import Upload
 from fake_vllm.model import GenerationPlan
 from fake_vllm.response.response import Response
 from fake_vllm.response.steps import Steps, before_token
@@ -23,7 +24,8 @@ class ScenarioError(ValueError):
 class Failure(Exception):
     """Raised by a scenario to send an error in place of the rest.
 
-    The error is an event if a stream has begun, or else a whole response.
+    The error is an event if a stream has begun, or else a whole response. `events` are the events
+    to send; without them, vLLM's usual two.
     """
 
     def __init__(
@@ -35,8 +37,10 @@ class Failure(Exception):
         end: End,
         param: str | None = None,
         headers: Headers = (),
+        events: Sequence[bytes] = (),
     ) -> None:
         super().__init__(message)
+        self.events = events
         self.status = status
         self.headers = headers
         self.body: dict[str, Any] = error(status, type, message, param)
@@ -64,10 +68,22 @@ class Scenario:
         only_delivers: whether it leaves the text of the response alone. Named alone, it delivers
             what the server would have said anyway.
         reads_requests: whether a server that plays it reads from its connections.
+        needs_model: whether it changes what the fake's own model says, or when.
     """
 
     only_delivers: ClassVar[bool] = False
     reads_requests: ClassVar[bool] = True
+    needs_model: ClassVar[bool] = False
+
+    @property
+    def makes_text(self) -> bool:
+        """Tell whether it needs the fake's own model, so that it cannot act before an upstream."""
+        return self.needs_model
+
+    @property
+    def upload(self) -> Upload | None:
+        """Return how the body of the request is received. None: as usual."""
+        return None
 
     def shape(self, plan: GenerationPlan) -> GenerationPlan:
         """Change what the engine will generate, before the request waits for a slot."""

@@ -3,7 +3,7 @@ from http.client import responses
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from fake_vllm.engine.slots import TOO_MANY_REQUESTS
+from fake_vllm.engine.slots import ENGINE_DEAD, TOO_MANY_REQUESTS
 from fake_vllm.response.response import Response
 from fake_vllm.scenarios.base import STRICT, Failure, Scenario
 
@@ -12,11 +12,7 @@ from fake_vllm.scenarios.base import STRICT, Failure, Scenario
 ERRORS = {
     404: ("NotFoundError", "The model `nope` does not exist.", "model"),
     429: ("Too Many Requests", "Rate limit exceeded. Please try again later.", None),
-    500: (
-        "InternalServerError",
-        "EngineCore encountered an issue. See stack trace (above) for the root cause.",
-        None,
-    ),
+    500: ("InternalServerError", ENGINE_DEAD, None),
     503: ("Service Unavailable", TOO_MANY_REQUESTS, None),
 }
 

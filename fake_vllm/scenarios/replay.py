@@ -19,6 +19,7 @@ class Replay(Scenario):
     It is `speed` (1) times as fast.
     """
 
+    needs_model = True
     file: Path
     speed: float = Field(1.0, gt=0)
 
