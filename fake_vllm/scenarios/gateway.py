@@ -13,7 +13,7 @@ from fake_vllm.scenarios.base import STRICT, Scenario
 class Gateway(Scenario):
     """Answers with the error page of a gateway, `after` seconds (0) after the request.
 
-    `product` is nginx, alb, envoy, cloudflare or haproxy; `status` (502) is any error.
+    `product` is nginx, alb, envoy, cloudflare or haproxy; `status` is 502.
     """
 
     only_delivers = True

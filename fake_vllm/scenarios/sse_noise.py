@@ -15,7 +15,7 @@ AFTER_A_COMMA = re.compile(rb',(?=")')
 class SseNoise(Scenario):
     """Adds what Server-Sent Events allow and parsers must skip, such as a BOM.
 
-    Parts: `bom`, `comments`, `fields`, `ids` (true), `retry` (3000), `tight`, `lines` (false).
+    `bom`, `comments`, `fields`, `ids` (true), `retry` (3000), `tight`, `lines` (false).
     """
 
     only_delivers = True
