@@ -30,28 +30,30 @@ def framed(
         response.untouched = response.untouched and response.coder is None
         if response.stream:
             # As on vLLM, the head of a stream does not wait for a slot.
-            yield headers_at, _head(context, response, 200, STREAM_HEADERS, chunked=True), 0
+            yield headers_at, _head(response, 200, STREAM_HEADERS, chunked=True), 0
             yield from chunked(payloads, response)
         else:
             for at, data, tokens in whole(payloads, response):
                 if data and response.status is None:
-                    data = _head(context, response, 200, json_headers(response.length)) + data
+                    data = _head(response, 200, json_headers(response.length)) + data
                 yield max(at, headers_at) if data else at, data, tokens
     except Failure as failure:
-        response.entry.end = failure.end
-        if response.status is None:
-            body = dumps(failure.body)
-            yield (
-                headers_at,
-                _head(
-                    context, response, failure.status, [*json_headers(len(body)), *failure.headers]
-                )
-                + body,
-                0,
-            )
-            return
-        for data in failure.events or (error_event(failure.body), DONE):
-            yield 0, chunk(data, response), 0
+        yield from failed(failure, response, headers_at)
+        return
+    if response.stream:
+        yield 0, last_chunk(response), 0
+
+
+def failed(failure: Failure, response: Response, headers_at: float) -> Steps:
+    """Yield an error: a whole answer, not before `headers_at`, or the last events of a stream."""
+    response.entry.end = failure.end
+    if response.status is None:
+        body = dumps(failure.body)
+        head = _head(response, failure.status, [*json_headers(len(body)), *failure.headers])
+        yield headers_at, head + body, 0
+        return
+    for data in failure.events or (error_event(failure.body), DONE):
+        yield 0, chunk(data, response), 0
     if response.stream:
         yield 0, last_chunk(response), 0
 
@@ -94,7 +96,6 @@ def whole(payloads: Steps, response: Response) -> Steps:
 
 
 def _head(
-    context: ResponseContext,
     response: Response,
     status: int,
     headers: Headers,
@@ -102,10 +103,8 @@ def _head(
     chunked: bool = False,
 ) -> bytes:
     response.status = status
-    exchange = context.exchange
+    exchange, extra = response.exchange, response.server.extra_headers
     more = response.headers
     if response.coder is not None and status < 300:
         more = [(b"content-encoding", response.coder.name), *more]
-    return exchange.head(
-        status, [*headers, *more, *context.server.extra_headers(exchange)], chunked=chunked
-    )
+    return exchange.head(status, [*headers, *more, *extra(exchange)], chunked=chunked)

@@ -1,7 +1,7 @@
 """The base of all scenarios, and what they can do to a response."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from pydantic import ConfigDict
 
@@ -13,6 +13,9 @@ from fake_vllm.http.upload import Upload
 from fake_vllm.model import GenerationPlan
 from fake_vllm.response.response import Response
 from fake_vllm.response.steps import Steps, before_token
+
+if TYPE_CHECKING:
+    from fake_vllm.relay.call import Answers
 
 STRICT: Final = ConfigDict(extra="forbid", defer_build=True)
 
@@ -79,6 +82,11 @@ class Scenario:
     def makes_text(self) -> bool:
         """Tell whether it needs the fake's own model, so that it cannot act before an upstream."""
         return self.needs_model
+
+    @property
+    def answers(self) -> "Answers | None":
+        """Return what answers in place of the fake's own model. None: the model does."""
+        return None
 
     @property
     def upload(self) -> Upload | None:
@@ -148,6 +156,10 @@ class Together(Scenario):
 
     def __init__(self, parts: Sequence[Scenario]) -> None:
         self.parts = parts
+
+    @property
+    def answers(self) -> "Answers | None":
+        return next((part.answers for part in self.parts if part.answers is not None), None)
 
     def shape(self, plan: GenerationPlan) -> GenerationPlan:
         for part in self.parts:

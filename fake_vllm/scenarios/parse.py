@@ -41,6 +41,15 @@ class ScenarioSpec:
         return all(part.scenario.reads_requests for part in self.parts)
 
     @property
+    def needs_model(self) -> str | None:
+        """Return the text of a part that needs the fake's own model. None: there is none."""
+        texts = (text.strip() for text in _split(self.text, "+"))
+        for text, part in zip(texts, self.parts, strict=True):
+            if part.scenario.makes_text:
+                return text
+        return None
+
+    @property
     def uploads(self) -> bool:
         """Tell whether it can change how a body is received."""
         return any(part.scenario.upload is not None for part in self.parts)
