@@ -1,4 +1,4 @@
-"""Which requests have a fault while their body is on its way, and what the ledger says of them."""
+"""Which requests have a fault while their body is on its way."""
 
 from collections.abc import Callable
 from time import monotonic
@@ -17,7 +17,7 @@ EXPECTATION_FAILED = 417
 
 
 class Uploads:
-    """The choice of a fault by the head of a request: by its header, or the server's scenario."""
+    """The choice of a fault by a request's header, or the server's scenario."""
 
     def __init__(self, behaviour: Behaviour, ledger: Ledger, seed: int) -> None:
         self._behaviour, self._ledger, self._seed = behaviour, ledger, seed

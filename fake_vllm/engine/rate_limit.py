@@ -29,7 +29,7 @@ class Bucket:
         self.at = now
 
     def wait(self, units: float) -> float:
-        """Return the seconds until it holds so many units, or is full; 0: it does."""
+        """Return the seconds until it holds these units, or is full; 0: it does."""
         return max(0.0, (min(units, self.size) - self.left) / self.rate)
 
 

@@ -83,7 +83,7 @@ class FaultyReception:
             self._came_enough(size)
 
     def _came_enough(self, size: int) -> bool:
-        """Act if so many bytes were needed; tell whether the request is over."""
+        """Count bytes, and act if they are enough; tell whether the request is over."""
         how, _, after, _ = self._reception.upload
         self._came += size
         if how not in ("answer", "close", "reset") or self._came < after:

@@ -24,7 +24,7 @@ EVENTS: Final = "text/event-stream"
 
 
 class RelayPlayer(StepPlayer):
-    """A player of an answer as it comes from another server, or from a recording of it."""
+    """A player of an answer that comes from another server, or its recording."""
 
     __slots__ = ("_call", "_scenario")
 
@@ -153,13 +153,13 @@ class RelayPlayer(StepPlayer):
 
 
 def _comes_in_pieces(head: Head) -> bool:
-    """Tell whether a body that is not a stream of events is passed on piece by piece."""
+    """Tell whether a body without events is passed on piece by piece."""
     json_body = head.get("content-type").startswith("application/json")
     return "chunked" in head.get("transfer-encoding") and not json_body
 
 
 def _usage(body: bytes) -> int:
-    """Return the tokens that a whole answer says it has; 0 if it does not say."""
+    """Return the tokens of a whole answer, by its usage; 0: unknown."""
     try:
         value: Any = json.loads(body)
         usage = value["usage"]

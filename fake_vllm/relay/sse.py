@@ -32,5 +32,5 @@ class EventSplitter:
 
 
 def tokens_in(event: bytes) -> int:
-    """Return 1 for an event with data, which counts as a token; 0 for comments and [DONE]."""
+    """Return 1 for an event with data; 0 for a comment and [DONE]."""
     return 1 if DATA.search(event.replace(b"\r", b"\n")) else 0

@@ -1,4 +1,4 @@
-"""The ends of answers when the engine dies, as vLLM 0.32 wrote them when its engine was killed."""
+"""The ends of answers when the engine dies, as a vLLM 0.32 wrote them."""
 
 from typing import Final
 

@@ -45,7 +45,7 @@ def framed(
 
 
 def failed(failure: Failure, response: Response, headers_at: float) -> Steps:
-    """Yield an error: a whole answer, not before `headers_at`, or the last events of a stream."""
+    """Yield an error: a whole answer at `headers_at`, or a stream's last events."""
     response.entry.end = failure.end
     if response.status is None:
         body = dumps(failure.body)
@@ -69,7 +69,7 @@ def chunked(payloads: Steps, response: Response) -> Steps:
 
 
 def chunk(data: bytes, response: Response) -> bytes:
-    """Return some bytes of a body as a chunk; nothing if the coding holds them back."""
+    """Return bytes of a body as a chunk; the coding may hold them back."""
     if data and response.coder is not None:
         data = response.coder.encode(data)
     return CHUNK % (len(data), data) if data else b""

@@ -22,7 +22,7 @@ NOTHING: Step = (0.0, b"", 0)
 
 
 class StepPlayer:
-    """A player of steps that works in turns of the pacer, until the response is over.
+    """A player that takes steps in turns of the pacer, until the end.
 
     It also ends when the client disconnects. A subclass makes the response, and its layers.
     """

@@ -80,7 +80,7 @@ class Scenario:
 
     @property
     def makes_text(self) -> bool:
-        """Tell whether it needs the fake's own model, so that it cannot act before an upstream."""
+        """Tell whether it needs the fake's own model, and so excludes --upstream."""
         return self.needs_model
 
     @property

@@ -42,7 +42,7 @@ class ScenarioSpec:
 
     @property
     def needs_model(self) -> str | None:
-        """Return the text of a part that needs the fake's own model. None: there is none."""
+        """Return the part that needs the fake's own model. None: there is none."""
         texts = (text.strip() for text in _split(self.text, "+"))
         for text, part in zip(texts, self.parts, strict=True):
             if part.scenario.makes_text:

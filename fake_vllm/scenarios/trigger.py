@@ -45,7 +45,7 @@ class Trigger:
 
     @classmethod
     def parse(cls, pairs: dict[str, str], own: Collection[str] = ()) -> Self:
-        """Take the trigger's keys out of `pairs`, except those that the scenario has as its own.
+        """Take the trigger's keys out of `pairs`, except the scenario's own.
 
         Raises:
             ValueError: a value is not a number, a range or a chance; the text says which.

@@ -11,7 +11,7 @@ from fake_vllm.scenarios.base import STRICT, Failure, Scenario
 class Upload(Scenario):
     """Acts after `after` bytes (0) of a request's body.
 
-    `how`: answer (`status` 413), close, reset, slow (`rate` 10000 bytes/s),
+    By `how`: answer (`status` 413), close, reset, slow (`rate` 10000 bytes/s),
     refuse_continue, no_continue.
     """
 

@@ -1,4 +1,4 @@
-"""A fake in front of another server: what passes, what the scenario changes, and who is let go."""
+"""A fake in front of another server: what passes, and what changes."""
 
 import json
 import re
@@ -22,7 +22,7 @@ from tests.fake_vllm.raw import arrivals, ask, read
 from tests.fake_vllm.test_cli import run
 
 END = b"0\r\n\r\n"
-KEY = "sk-a-key-that-nobody-may-read"
+KEY = "sk-a-key-that-must-stay-hidden"
 
 
 @pytest.fixture(scope="module")
