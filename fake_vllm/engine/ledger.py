@@ -180,7 +180,9 @@ class Ledger:
         return entry
 
     def tell(self, entry: Entry) -> None:
-        """Notify the watchers of an event of this request."""
+        """Notify the watchers of an event of this request; one with the number 0 is not listed."""
+        if not entry.number:
+            return
         self.revision += 1
         # The entry may be older than the newest `keep`.
         if (record := self._records.get(entry.number)) is not None and record.entry is entry:

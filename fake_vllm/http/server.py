@@ -161,6 +161,8 @@ def _announced(
     if plain:
         return text
     text += f", scenario {settings.scenario}"
+    if settings.upstream or settings.replay:
+        text += f", with the answers of {settings.upstream or settings.replay}"
     if settings.startup:
         text += f", ready in {settings.startup:g} s"
     if len(roots) > 1:

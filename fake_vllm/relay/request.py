@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
 
+from fake_vllm.api import Refused
 from fake_vllm.behaviour import SCENARIO_FIELD, SCENARIO_HEADER
 from fake_vllm.http.exchange import Exchange
 
@@ -41,16 +42,24 @@ class RelayedRequest:
 
     @classmethod
     def read(cls, exchange: Exchange) -> "RelayedRequest":
-        """Return a client's request; any body is accepted."""
+        """Return a client's request; any body is accepted.
+
+        Raises:
+            Refused: its scenario is not a text.
+        """
         body, scenario = exchange.body, None
         try:
             value = json.loads(body) if body else None
-        except ValueError:
+        except (ValueError, RecursionError):
             value = None
         if isinstance(value, dict) and SCENARIO_FIELD in value:
-            named = value.pop(SCENARIO_FIELD)
-            scenario = named if isinstance(named, str) else None
-            body = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+            scenario = value.pop(SCENARIO_FIELD)
+            if not isinstance(scenario, str | None):
+                raise Refused(
+                    400, "BadRequestError", f"{SCENARIO_FIELD} is not a text", SCENARIO_FIELD
+                )
+            # In ASCII, since a text may have half a surrogate pair, which UTF-8 does not have.
+            body = json.dumps(value, separators=(",", ":")).encode()
         headers = {
             name: text
             for name, text in exchange.headers.items()

@@ -31,7 +31,11 @@ def framed(
         if response.stream:
             # As on vLLM, the head of a stream does not wait for a slot.
             yield headers_at, _head(response, 200, STREAM_HEADERS, chunked=True), 0
-            yield from chunked(payloads, response)
+            if response.coder is None:
+                for at, data, tokens in payloads:  # in place, since this runs for each event
+                    yield at, CHUNK % (len(data), data) if data else b"", tokens
+            else:
+                yield from chunked(payloads, response)
         else:
             for at, data, tokens in whole(payloads, response):
                 if data and response.status is None:
@@ -60,10 +64,6 @@ def failed(failure: Failure, response: Response, headers_at: float) -> Steps:
 
 def chunked(payloads: Steps, response: Response) -> Steps:
     """Yield each payload as a chunk."""
-    if response.coder is None:
-        for at, data, tokens in payloads:
-            yield at, CHUNK % (len(data), data) if data else b"", tokens
-        return
     for at, data, tokens in payloads:
         yield at, chunk(data, response), tokens
 

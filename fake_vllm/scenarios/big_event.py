@@ -1,3 +1,4 @@
+import re
 from typing import Literal
 
 from pydantic import Field
@@ -7,7 +8,8 @@ from fake_vllm.response.response import Response
 from fake_vllm.response.steps import Steps
 from fake_vllm.scenarios.base import STRICT, Scenario
 
-OPENING = b"data: {"
+OPENING = re.compile(rb"data: ?\{")
+BRACE = re.compile(rb"\{")
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -24,13 +26,14 @@ class BigEvent(Scenario):
 
     def payloads(self, steps: Steps, response: Response) -> Steps:
         made, done = 0, False
+        opening = OPENING if response.stream else BRACE
         for at, data, tokens in steps:
             made += tokens
-            opening = OPENING if response.stream else b"{"
-            if not done and opening in data and (made > self.after or not response.stream):
+            begun = made > self.after or not response.stream
+            if begun and not done and (found := opening.search(data)):
                 done, length = True, len(data)
-                head, _, tail = data.partition(opening)
-                data = head + opening + _filling(self.part, self.bytes - length) + tail
+                filling = _filling(self.part, self.bytes - length)
+                data = data[: found.end()] + filling + data[found.end() :]
                 response.length += 0 if response.stream else len(data) - length
             yield at, data, tokens
 

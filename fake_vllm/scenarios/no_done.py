@@ -1,8 +1,7 @@
 from pydantic.dataclasses import dataclass
 
-from fake_vllm.api import DONE
 from fake_vllm.response.response import Response
-from fake_vllm.response.steps import Steps
+from fake_vllm.response.steps import Steps, is_done
 from fake_vllm.scenarios.base import STRICT, Scenario
 
 
@@ -14,4 +13,4 @@ class NoDone(Scenario):
 
     def payloads(self, steps: Steps, response: Response) -> Steps:
         for at, data, tokens in steps:
-            yield at, b"" if data == DONE else data, tokens
+            yield at, b"" if is_done(data) else data, tokens

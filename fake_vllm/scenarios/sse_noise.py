@@ -8,6 +8,7 @@ from fake_vllm.response.steps import Steps
 from fake_vllm.scenarios.base import STRICT, Scenario
 
 BOM = b"\xef\xbb\xbf"
+LINE_END = re.compile(rb"\r\n|\r|\n")
 AFTER_A_COMMA = re.compile(rb',(?=")')
 
 
@@ -44,17 +45,20 @@ class SseNoise(Scenario):
             *([b"retry: %d" % self.retry] if self.retry and number == 1 else []),
             *([b"unknown: field", b"fieldwithoutcolon"] if self.fields else []),
         ]
-        own = event.removesuffix(b"\n\n").split(b"\n")
+        *own, _ = LINE_END.split(event)
+        complete = own[-1:] == [b""]
+        own = own[:-1] if complete else own
         lines = [line for each in own for line in self._data_lines(each)]
         comments = [b":"] if self.comments else []
-        blank = [b""] if event.endswith(b"\n\n") else []
+        blank = [b""] if complete else []
         return b"".join(line + b"\n" for line in [*before, *lines, *comments, *blank])
 
     def _data_lines(self, line: bytes) -> list[bytes]:
-        if not line.startswith(b"data: "):
+        if not line.startswith(b"data:"):
             return [line]
-        parts = [line[6:]]
+        text = line[5:].removeprefix(b" ")
+        parts = [text]
         # A line break between two members of an object is white space of JSON.
-        if self.lines and (comma := AFTER_A_COMMA.search(line, 6)) and line[6:7] == b"{":
-            parts = [line[6 : comma.end()], line[comma.end() :]]
+        if self.lines and text[:1] == b"{" and (comma := AFTER_A_COMMA.search(text)):
+            parts = [text[: comma.end()], text[comma.end() :]]
         return [(b"data:" if self.tight else b"data: ") + part for part in parts]

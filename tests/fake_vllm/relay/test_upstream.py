@@ -7,7 +7,7 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import httpx2
@@ -92,6 +92,26 @@ class TestPassingOn:
         assert seen.request_headers["authorization"] == f"Bearer {KEY}"
         assert seen.request_headers["x-mine"] == "1"
         assert "x-fake-scenario" not in seen.request_headers
+
+    @pytest.mark.parametrize(
+        ("text", "status"),
+        [
+            ("[" * 100_000, 400),
+            ('{"fake_scenario": 3}', 400),
+            ('{"fake_scenario": "crlf", "model": "\\ud800", "messages": []}', 404),
+            ("", 400),
+        ],
+    )
+    def test_any_body_gets_an_answer(
+        self, text: str, status: int, front: FakeVllm, http: httpx2.Client
+    ) -> None:
+        answer = http.post(
+            f"{front.base_url}/chat/completions",
+            content=text,
+            headers={"content-type": "application/json"},
+        )
+        assert answer.status_code == status, answer.text
+        assert "has a fault" not in answer.text
 
     def test_the_key_is_neither_in_the_ledger_nor_in_a_log(
         self, front: FakeVllm, http: httpx2.Client
@@ -275,6 +295,33 @@ def ask_with_key(front: FakeVllm, scenario: str) -> Iterator[socket.socket]:
         yield client
 
 
+@pytest.fixture(scope="module")
+def any_form() -> Iterator[FakeVllm]:
+    """In front of a server that sends the body of each request as its events."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    connection, _ = listening.accept()
+                    with connection, connection.makefile("rb") as asked:
+                        size = 0
+                        while (header := asked.readline()) != b"\r\n":
+                            name, _, value = header.lower().partition(b":")
+                            size = int(value) if name == b"content-length" else size
+                        events = asked.read(size)
+                        connection.sendall(
+                            b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n"
+                        )
+                        connection.sendall(events)
+
+        threading.Thread(target=serve, daemon=True).start()
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        with FakeVllm(upstream=url) as front:
+            yield front
+        listening.shutdown(socket.SHUT_RDWR)
+
+
 class TestOddUpstreams:
     @contextmanager
     def answering(self, *parts: bytes, pause: float = 0.0) -> Iterator[str]:
@@ -327,6 +374,42 @@ class TestOddUpstreams:
             answer = post(http, front)
         assert answer.status_code == status
         assert says in answer.content if status == 502 else says == answer.content
+
+    @pytest.mark.parametrize("line", [b"\n", b"\r\n", b"\r"])
+    @pytest.mark.parametrize("colon", [b":", b": "])
+    def test_scenarios_read_events_in_every_form_of_the_standard(
+        self, colon: bytes, line: bytes, any_form: FakeVllm, http: httpx2.Client
+    ) -> None:
+        said = [b'{"id": "chatcmpl-1","model": "m","n":%d}' % number for number in range(3)]
+        stream = b"".join(
+            b"event: e%bdata%b%b%b%b" % (line, colon, data, line, line)
+            for data in [*said, b"[DONE]"]
+        )
+        found = {}
+        for scenario in (
+            *("crlf", "no_done", "malformed:after=1", "wrong_model", "wrong_ids:after=0"),
+            *("big_event:after=1,bytes=900", "sse_noise:lines=true", "close:after=2"),
+        ):
+            try:
+                found[scenario] = http.post(
+                    f"{any_form.base_url}/chat/completions",
+                    content=stream,
+                    headers={"x-fake-scenario": scenario},
+                ).content
+            except httpx2.TransportError:
+                found[scenario] = b"broke off"
+        assert found.pop("close:after=2") == b"broke off"
+        lines = {name: re.split(rb"\r\n|\r|\n", data) for name, data in found.items()}
+        assert found["crlf"].count(b"\r\n") == found["crlf"].count(b"\n") == 4 * 3
+        assert b"[DONE]" not in found["no_done"]
+        assert found["malformed:after=1"].count(b"}") == 2
+        assert found["wrong_model"].count(b'"another-model"') == 3
+        assert b"chatcmpl-1" not in found["wrong_ids:after=0"]
+        assert max(map(len, lines["big_event:after=1,bytes=900"])) > 850
+        assert lines["sse_noise:lines=true"].count(b"event: e") == 4
+        assert (
+            found["sse_noise:lines=true"].count(b"}") == 4 + 3
+        )  # the comments of the noise have braces
 
     def test_an_upstream_that_is_not_there_is_a_502_with_a_sentence(self) -> None:
         with FakeVllm(upstream="http://127.0.0.1:9") as front:
