@@ -180,7 +180,7 @@ class Ledger:
         return entry
 
     def tell(self, entry: Entry) -> None:
-        """Notify the watchers of an event of this request; one with the number 0 is not listed."""
+        """Notify the watchers of an event of a request that is listed (not number 0)."""
         if not entry.number:
             return
         self.revision += 1

@@ -27,7 +27,10 @@ OWN: Final[dict[str, dict[str, Described]]] = {
     },
     "buffer": {"bytes": ("bytes", "Size of the buffer.")},
     "burst": {"tokens": ("events", "Events that are sent as one packet.")},
-    "ends_early": {"done": (None, "Whether a stream has its [DONE].")},
+    "ends_early": {
+        "finish": (None, "Finish reason that a stream has all the same."),
+        "done": (None, "Whether a stream has its [DONE]."),
+    },
     "engine_death": {"exit": (None, "Whether the process ends, as a vLLM does.")},
     "finite": {"tokens": ("tokens", "Tokens before the end token; null: 40, or all of --text.")},
     "gateway": {

@@ -233,6 +233,16 @@ class TestServerSentEvents:
         assert len(answer.content) == 70_000
         assert answer.json()["choices"][0]["message"]["content"]
 
+    @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions"])
+    def test_a_cut_answer_may_look_complete(self, path: str, server: FakeVllm) -> None:
+        with ask(server, "ends_early:after=3,finish=stop,done=true", path=path) as connection:
+            *said, last, done = events(read(connection, until=END)[1])
+        choice = json.loads(last[6:])["choices"][0]
+        assert (choice["finish_reason"], done) == ("stop", b"data: [DONE]")
+        assert not choice.get("delta")
+        assert not choice.get("text")
+        assert len(said) == 3 + ("chat" in path)
+
     @pytest.mark.parametrize("done", [True, False])
     def test_a_stream_without_a_finish_reason_may_have_its_done(
         self, done: bool, server: FakeVllm
