@@ -146,6 +146,9 @@ class RelayPlayer(StepPlayer):
             for name, text in head.headers
             if name.lower() not in NOT_PASSED_ON
         ]
+        origin = self._exchange.allow_origin
+        if origin is not None and not head.get("access-control-allow-origin"):
+            headers.append((b"access-control-allow-origin", origin))
         if response.coder is not None:
             headers.append((b"content-encoding", response.coder.name))
         headers += [*response.headers, (framing.encode(), value.encode())]

@@ -35,7 +35,11 @@ REQUESTS: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="module")
 def http() -> Iterator[httpx2.Client]:
-    headers = {"authorization": f"Bearer {KEY}", "cookie": "session=very-secret-cookie"}
+    headers = {
+        "authorization": f"Bearer {KEY}",
+        "cookie": "session=very-secret-cookie",
+        "x-api-key": "tiny",  # too short to be looked for elsewhere
+    }
     with httpx2.Client(trust_env=False, headers=headers) as client:
         yield client
 
@@ -109,6 +113,7 @@ def test_no_file_has_a_key_or_a_cookie(recorded: tuple[Path, dict[str, Any]]) ->
     assert KEY not in text
     assert "very-secret-cookie" not in text
     assert '"authorization": "removed"' in text
+    assert '"tiny"' not in text
     for name in ("Api-Key", "x-api-key", "Set-Cookie", "X-Amz-Security-Token", "openai-project"):
         assert is_secret(name)
     for name in ("content-type", "x-ratelimit-limit-tokens", "x-request-id"):

@@ -91,6 +91,7 @@ class TestPassingOn:
         assert seen.json == body(user="é")
         assert seen.request_headers["authorization"] == f"Bearer {KEY}"
         assert seen.request_headers["x-mine"] == "1"
+        assert seen.request_headers["accept-encoding"] == "identity"
         assert "x-fake-scenario" not in seen.request_headers
 
     @pytest.mark.parametrize(

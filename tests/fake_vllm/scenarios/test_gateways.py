@@ -360,7 +360,10 @@ class TestUpload:
             data = connection.recv(4096)
             assert data.startswith(b"HTTP/1.1 %d" % status)
             assert b"connection: close" in data
-            connection.sendall(b" " * 500_000)  # is neither refused nor answered again
+            connection.sendall(b" " * 500_000)
+            connection.settimeout(0.1)
+            with pytest.raises(TimeoutError):  # it is neither refused nor answered again
+                connection.recv(1)
         entry = server.until_over()
         assert (entry.end, entry.status, entry.scenario) == ("refused", status, scenario)
 

@@ -63,7 +63,7 @@ class TestStartup:
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[FakeVllm]:
-    with FakeVllm("endless", gap=0.005, max_num_seqs=1) as fake:
+    with FakeVllm("endless", gap=0.005, max_num_seqs=2) as fake:
         yield fake
 
 
@@ -93,24 +93,26 @@ class TestEngineDeath:
         assert (ENGINE_DEAD.encode() in body) == (ends == "failed")
         assert server.until_over().end == ends
 
-    def test_waiting_and_new_requests_get_an_error_until_it_is_reset(
+    def test_running_waiting_and_new_requests_get_an_error_until_it_is_reset(
         self, server: FakeVllm
     ) -> None:
         waiting: list[tuple[bytes, bytes]] = []
 
-        def wait(stream: bool) -> None:
-            with ask(server, "endless", stream=stream) as connection:
+        def wait(stream: bool, scenario: str = "endless") -> None:
+            with ask(server, scenario, stream=stream) as connection:
                 waiting.append(read(connection, until=END if stream else b"500}}"))
 
         with ask(server, "endless+engine_death:after=80,exit=false") as dies:
             dies.recv(1)
-            threads = [threading.Thread(target=wait, args=(each,)) for each in (True, False)]
+            # One runs, with a minute to its next token, and two wait for a slot.
+            requests = ((True, "endless+pace:gap=60000"), (True,), (False,))
+            threads = [threading.Thread(target=wait, args=each) for each in requests]
             for thread in threads:
                 thread.start()
             for thread in threads:
                 thread.join(5)
         heads = sorted(head[:12] for head, _ in waiting)
-        assert heads == [b"HTTP/1.1 200", b"HTTP/1.1 500"]
+        assert heads == [b"HTTP/1.1 200", b"HTTP/1.1 200", b"HTTP/1.1 500"]
         assert all(ENGINE_DEAD.encode() in body for _, body in waiting)
         assert health(server) == 503
         with httpx2.Client(trust_env=False) as client:
