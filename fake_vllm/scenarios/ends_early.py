@@ -21,7 +21,7 @@ class EndsEarly(Scenario):
     With `finish` (none; stop) and `done` (false) it invents an end, as some gateways do.
     """
 
-    # LiteLLM has turned the reset of its upstream into "stop" and [DONE] (its issue 33404).
+    # LiteLLM 1.108.7 sends finish=stop,done=true if its upstream ended so without either.
     after: int = Field(5, ge=0)
     finish: Literal["none", "stop", "length"] = "none"
     done: bool = False

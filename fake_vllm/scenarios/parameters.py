@@ -13,6 +13,7 @@ Described = tuple[str | None, str]
 
 USUAL: Final[dict[str, Described]] = {
     "after": ("tokens", "Tokens that are sent before the fault."),
+    "done": (None, "Whether a stream has its [DONE]."),
     "every": ("seconds", "Time between two packets or events."),
     "bytes": ("bytes", "Size of a piece."),
     "status": (None, "Status code of the answer."),
@@ -27,10 +28,7 @@ OWN: Final[dict[str, dict[str, Described]]] = {
     },
     "buffer": {"bytes": ("bytes", "Size of the buffer.")},
     "burst": {"tokens": ("events", "Events that are sent as one packet.")},
-    "ends_early": {
-        "finish": (None, "Finish reason that a stream has all the same."),
-        "done": (None, "Whether a stream has its [DONE]."),
-    },
+    "ends_early": {"finish": (None, "Finish reason that a stream has all the same.")},
     "engine_death": {"exit": (None, "Whether the process ends, as a vLLM does.")},
     "finite": {"tokens": ("tokens", "Tokens before the end token; null: 40, or all of --text.")},
     "gateway": {

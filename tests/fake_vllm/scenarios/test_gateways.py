@@ -233,6 +233,15 @@ class TestServerSentEvents:
         assert len(answer.content) == 70_000
         assert answer.json()["choices"][0]["message"]["content"]
 
+    @pytest.mark.parametrize(("done", "last"), [(True, b"data: [DONE]"), (False, b"data: {")])
+    def test_an_error_in_a_stream_may_be_its_last_event(
+        self, done: bool, last: bytes, server: FakeVllm
+    ) -> None:
+        with ask(server, f"error_event:after=2,done={done}") as connection:
+            said = events(read(connection, until=END)[1])
+        assert sum(b'"error"' in event for event in said) == 1
+        assert said[-1].startswith(last)
+
     @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions"])
     def test_a_cut_answer_may_look_complete(self, path: str, server: FakeVllm) -> None:
         with ask(server, "ends_early:after=3,finish=stop,done=true", path=path) as connection:
