@@ -14,12 +14,12 @@ import httpx2
 import pytest
 from openai import InternalServerError, OpenAI
 
+from fake_vllm.cli import main
 from fake_vllm.relay.address import Address
 from fake_vllm.relay.sse import EventSplitter, tokens_in
 from fake_vllm.testing import FakeVllm, FakeVllmError
 from tests.fake_vllm.conftest import Certificates
 from tests.fake_vllm.raw import arrivals, ask, read
-from tests.fake_vllm.test_cli import run
 
 END = b"0\r\n\r\n"
 KEY = "sk-a-key-that-must-stay-hidden"
@@ -470,11 +470,15 @@ def test_an_address_may_have_the_v1_of_clients_or_not(
         (["--upstream", "http://gpu", "--rules", '{"say": "x"}'], "Give the rule only a scenario"),
     ],
 )
-def test_settings_that_do_not_fit_are_one_sentence(arguments: list[str], says: str) -> None:
-    done = run("--port", "0", *arguments)
-    assert done.returncode == 2
-    assert says in done.stderr
-    assert done.stderr.count("\n") == 1
+def test_settings_that_do_not_fit_are_one_sentence(
+    arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--port", "0", *arguments])
+    assert ended.value.code == 2
+    errors = capsys.readouterr().err
+    assert says in errors
+    assert errors.count("\n") == 1
 
 
 def test_events_are_split_at_every_kind_of_blank_line_wherever_bytes_are_cut() -> None:
