@@ -74,7 +74,7 @@ def test_a_line_shows_which_side_ended_the_stream_and_when(
 @pytest.mark.parametrize(
     ("seen", "lines", "cause"),
     [
-        (Cause.SERVER_ENDED, [UPSTREAM], Cause.PROXY_ENDED),
+        (Cause.SERVER_ENDED, [UPSTREAM], Cause.IDLE_CUT),
         (Cause.SERVER_ENDED, [DIED], Cause.SERVER_ENDED),
         (Cause.SERVER_ENDED, [LEFT], Cause.PROXY_ENDED),
         (Cause.SERVER_ENDED, [KILLED, DIED], Cause.LOOP_BLOCKED),
@@ -83,7 +83,7 @@ def test_a_line_shows_which_side_ended_the_stream_and_when(
         (Cause.HEALTHY, [FINE], Cause.HEALTHY),
         (Cause.HEALTHY, [STOPPED, FINE], Cause.HEALTHY),
         (Cause.HEALTHY, [LEFT, LEFT, UPSTREAM], Cause.CLIENT_ENDED),
-        (Cause.HEALTHY, [UPSTREAM], Cause.PROXY_ENDED),
+        (Cause.HEALTHY, [UPSTREAM], Cause.IDLE_CUT),
         (Cause.HEALTHY, [KILLED], Cause.LOOP_BLOCKED),
     ],
 )
@@ -179,7 +179,7 @@ def test_a_time_without_a_zone_may_be_that_of_a_container_in_utc(
     finally:
         monkeypatch.undo()
         time.tzset()
-    assert causes == [Cause.PROXY_ENDED, Cause.PROXY_ENDED, Cause.SERVER_ENDED]
+    assert causes == [Cause.IDLE_CUT, Cause.IDLE_CUT, Cause.SERVER_ENDED]
 
 
 def test_the_doctor_s_own_disconnect_is_known_by_its_place_in_a_log_without_times(
@@ -242,11 +242,11 @@ def test_a_killed_worker_is_a_limit_or_a_blocked_loop_by_its_class(
     [
         (OWN_RESET, Cause.SERVER_ENDED),
         (OWN_504, Cause.SERVER_ENDED),
-        (UPSTREAM, Cause.PROXY_ENDED),
+        (UPSTREAM, Cause.IDLE_CUT),
         ("2026-11-21 13:00:00 ERROR app: ConnectionResetError(104)", Cause.HEALTHY),
     ],
 )
-def test_an_end_in_the_past_is_that_of_the_party_in_the_line(
+def test_an_end_in_the_past_has_the_cause_that_the_line_shows(
     line: str, cause: Cause, tmp_path: Path
 ) -> None:
     assert after(Cause.HEALTHY, tmp_path, line).cause is cause

@@ -54,6 +54,8 @@ _EXTRA_HEADER_TIME = re.compile(r'\b(?:uht|upstream_header_time)[=:]"?(?P<time>[
 _QUOTED = re.compile(r'"([^"]*)"')
 _GUNICORN = re.compile(r"\[\d+\] \[(?:DEBUG|INFO|WARNING|ERROR|CRITICAL)\] (?P<message>.*)")
 _BRACKETED = re.compile(r"\[(?P<time>[^\]]{19,40})\] ?")
+_CLOUDFLARED = re.compile(r"\b(cfRay|connIndex|originService)=|\bcloudflared\b")
+_CLOUDFLARED_PATH = re.compile(r"\bdest=\w+://[^/\s]+(?P<path>/[^\s\"]*)")
 _MIDDLEWARE = re.compile(r"(?P<method>[A-Z]{3,9}) (?P<path>/\S*) after \d+\.\d\d s: ")
 _FAILED = re.compile(
     r"(?:Internal Server Error: |Exception on )(?P<path>/\S*)(?: \[(?P<method>[A-Z]+)\])?"
@@ -233,6 +235,13 @@ def _middleware(text: str, record: Record) -> Record | None:
     )
 
 
+def _cloudflared(text: str, record: Record) -> Record | None:
+    if not _CLOUDFLARED.search(text):
+        return None
+    path = _CLOUDFLARED_PATH.search(text)
+    return replace(record, product="cloudflared", path=path["path"] if path else "")
+
+
 def _failed(text: str, record: Record) -> Record | None:
     if not (match := _FAILED.search(text) or _UWSGI.search(text)):
         return None
@@ -256,6 +265,7 @@ _FORMS: tuple[Callable[[str, Record], Record | None], ...] = (
     _envoy,
     _uvicorn_access,
     _access,
+    _cloudflared,
     _middleware,
     _failed,
 )

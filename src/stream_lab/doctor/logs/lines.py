@@ -149,6 +149,7 @@ def _judge(record: Record, worker: Worker) -> Line | None:
         path=record.path,
         agent=record.agent,
         has_zone=has_zone,
+        shown=rule.cause,
     )
 
 
