@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_lab.doctor.events import Says, events_of
+from stream_lab.doctor.dialects import Says
+from stream_lab.doctor.events import events_of
 
 
 def chunk(**delta: Any) -> str:
