@@ -69,7 +69,7 @@ class Facts:
 
     @property
     def broke_off(self) -> bool:
-        """Tell whether a body without a length ended with its connection, and not by an end marker.
+        """Tell whether a body without a length ended without an end marker.
 
         HTTP cannot tell such an end from a complete answer.
         """

@@ -49,9 +49,7 @@ def unanswered(facts: Facts) -> Diagnosis | None:
         return _error(facts)
     if heard.ending is End.WHOLE and _says_error(heard.body):
         evidence = [f"Status {heard.status}, but the whole answer is an error.", *_quoted(facts)]
-        advice = (
-            "Read the server's log; such an answer should have a status of 400 or more."
-        )
+        advice = "Read the server's log; such an answer should have a status of 400 or more."
         return Diagnosis(Cause.HTTP_ERROR, 0.95, evidence, advice)
     if heard.status and not facts.is_events:
         return _no_stream(facts)

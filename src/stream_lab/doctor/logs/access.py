@@ -1,5 +1,7 @@
 """What a status in an access log means: 499, 460, 504, 502."""
 
+from dataclasses import replace
+
 from stream_lab.doctor.diagnosis import Cause
 from stream_lab.doctor.logs import envoy, haproxy, load_balancers
 from stream_lab.doctor.logs.line import Record, Rule, Who
@@ -50,7 +52,7 @@ def meaning_of(record: Record) -> Rule | None:
     flags = [flag for flag in record.flags.split(",") if flag]
     for rule in CODES.get(record.product, ()):
         if any(rule.regex.search(flag) for flag in flags):
-            return rule if rule.meaning else None
+            return _of_answer(rule, record) if rule.meaning else None
     for rule in load_balancers.WORDS if record.message else ():
         if rule.regex.search(record.message):
             return rule
@@ -96,6 +98,12 @@ def meaning_of(record: Record) -> Rule | None:
         "Read the log of the server behind the proxy at that time.",
         Cause.HTTP_ERROR,
     )
+
+
+def _of_answer(rule: Rule, record: Record) -> Rule:
+    """Return a rule for an answer; one that began with 200 is no error."""
+    began = record.status is not None and 200 <= record.status < 300
+    return replace(rule, cause=None) if began and rule.cause is Cause.HTTP_ERROR else rule
 
 
 def _is_passed_on(record: Record) -> bool:

@@ -34,8 +34,9 @@ _ALB = re.compile(
     r"-?[\d.]+ -?[\d.]+ -?[\d.]+ (?P<status>\d{3}|-) (?P<upstream>\d{1,3}|-) \d+ \d+ "
     rf'{_REQUEST}(?: "(?P<agent>[^"]*)")?'
 )
+_FLAG = r"(?:[A-Z]{2,6}|(?:[A-Z][a-z]+){2,})"  # DC, or DownstreamConnectionTermination
 _ENVOY = re.compile(
-    rf"{_REQUEST} (?P<status>\d{{1,3}}) (?P<flags>-|[A-Z]{{2,6}}(?:,[A-Z]{{2,6}})*) (?P<rest>.*)"
+    rf"{_REQUEST} (?P<status>\d{{1,3}}) (?P<flags>-|{_FLAG}(?:,{_FLAG})*) (?P<rest>.*)"
 )
 _ACCESS = re.compile(rf"{_REQUEST} (?P<status>\d{{3}})(?P<rest>(?: .*)?)$")
 _UVICORN = re.compile(

@@ -133,5 +133,8 @@ class Line:
 
     @property
     def cause(self) -> Cause | None:
-        """Return the cause that the line shows, or else the party's. None: it leaves both open."""
+        """Return the cause that the line shows, or else the party's.
+
+        None: the line leaves both open.
+        """
         return self.shown or (ENDED_BY[self.who] if self.who else None)

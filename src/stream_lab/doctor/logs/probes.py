@@ -28,7 +28,7 @@ FILES = re.compile(
 
 
 def is_probe(record: Record) -> bool:
-    """Tell whether a request was a health check or a file's, by client, path or method."""
+    """Tell whether a request was a health check or a file's."""
     path = record.path.partition("?")[0]
     return bool(
         AGENTS.search(record.agent)

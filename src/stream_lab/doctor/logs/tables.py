@@ -47,7 +47,7 @@ def rule_of(record: Record) -> Rule | None:
 
 
 def _is_beside(record: Record) -> bool:
-    """Tell whether a record is about work beside the requests, and not about a dead engine."""
+    """Tell whether a record is about work beside the requests. A dead engine is not."""
     return bool(
         application.BACKGROUND.search(record.message)
         and not re.search(application.ENGINE, record.message + record.traceback)
