@@ -141,6 +141,8 @@ GEMINI = 'data: {"candidates":[{"finishReason":"STOP"}]}\n\n'
         (WORDS + "data: H", True, Cause.SERVER_ENDED),
         (WORDS + "data: [DONE]\n\n", True, Cause.HEALTHY),
         (WORDS + GEMINI, True, Cause.HEALTHY),
+        (WORDS + "event: done\ndata: {}\n\n", True, Cause.HEALTHY),
+        ("no events at all\n" * 3, True, Cause.HEALTHY),
     ],
 )
 def test_a_body_that_ended_in_order_is_whole_if_its_dialect_or_its_length_says_so(
@@ -151,7 +153,7 @@ def test_a_body_that_ended_in_order_is_whole_if_its_dialect_or_its_length_says_s
         [(0.1, body.encode())],
         0.1,
         End.WHOLE,
-        headers={"content-type": "text/event-stream"},
+        headers={"content-type": "text/event-stream" if "data:" in body else "text/plain"},
         target=TARGET,
         until_close=until_close,
     )

@@ -33,6 +33,13 @@ GOOGLE = (
 TUNNEL = '2026-11-27T10:00:00Z ERR Request failed error="{}" connIndex=3 dest=https://x/chat event=0 type=http'
 UVICORN = '2026-11-27 10:00:00 INFO:     1.1.1.1:5 - "POST /chat HTTP/1.1" {}'
 COMMON = '1.1.1.1 - - [27/Nov/2026:10:00:00 +0000] "POST /chat HTTP/1.1" {} 197 "-" "curl"'
+GIN = '[GIN] 2026/11/27 - 10:00:00 | {} |  59.9s |  1.1.1.1 | POST     "/chat"'
+EDGE = (
+    '{{"EdgeStartTimestamp":"2026-11-27T10:00:00Z","ClientRequestMethod":"POST",'
+    '"ClientRequestURI":"/chat","EdgeResponseStatus":{},"OriginResponseStatus":{}}}'
+)
+JSON = '{{"time":"2026-11-27T10:00:00Z","request":"POST /chat HTTP/1.1","status":"{}","upstream_status":"{}"}}'
+SYSTEM = "Nov 27 10:00:00 node-1 {}"
 PYTHON = "2026-11-27 10:00:00 ERROR {}"
 
 FORMS = {
@@ -47,6 +54,10 @@ FORMS = {
     "tunnel": (TUNNEL, 1),
     "uvicorn": (UVICORN, 1),
     "common": (COMMON, 1),
+    "gin": (GIN, 1),
+    "edge": (EDGE, 2),
+    "json": (JSON, 2),
+    "system": (SYSTEM, 1),
     "python": (PYTHON, 1),
 }
 """Forms of lines, and how many fields each has."""
@@ -120,6 +131,23 @@ http_error|common|502
 http_error|common|503
 http_error|common|529
 client_ended|common|499
+client_ended|gin|499
+http_error|gin|500
+-|gin|200
+idle_cut|edge|524|0
+http_error|edge|522|0
+client_ended|edge|499|0
+-|edge|200|200
+http_error|json|504|504
+http_error|json|502|502
+idle_cut|json|504|-
+server_ended|system|systemd[1]: chat.service: State 'stop-sigterm' timed out. Killing.
+server_ended|system|systemd[1]: chat.service: Watchdog timeout (limit 30s)!
+server_ended|system|kubelet[9]: Container chat failed liveness probe, will be restarted
+-|system|systemd[1]: chat.service: Deactivated successfully.
+http_error|python|slowapi: ratelimit 5 per 1 minute (1.1.1.1) exceeded at endpoint: /chat
+http_error|python|Failed to proxy http://127.0.0.1:8/chat Error: connect ECONNREFUSED 127.0.0.1:8
+client_ended|python|source=server.go msg="aborting completion request due to client closing the connection"
 total_cut|python|Task timed out after 29.03 seconds
 total_cut|python|HARAKIRI ON WORKER 1 (pid: 7, try: 1)
 http_error|python|uvicorn: Exceeded concurrency limit.

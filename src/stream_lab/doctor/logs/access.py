@@ -31,7 +31,14 @@ REFUSALS = {
     429: "a limit on requests refused it",
     500: "the server failed before it answered",
     503: "no server was ready for it, or a limit refused it",
+    520: "the server behind it sent no valid answer",
+    521: "the server behind it refused the connection",
+    522: "the server behind it did not accept the connection in time",
+    523: "the server behind it could not be reached",
+    525: "TLS with the server behind it failed",
+    526: "the certificate of the server behind it is not valid",
     529: "the model's server was overloaded",
+    530: "the server behind it could not be found",
 }
 """Statuses of a whole answer that is an error, whichever party it is from."""
 _ANY_LIMIT = (
@@ -72,6 +79,13 @@ def meaning_of(record: Record) -> Rule | None:
             f"{record.status}: {REFUSALS[record.status]}.",
             "Read the log of what answered, and its limits on requests and on connections.",
             Cause.HTTP_ERROR,
+        )
+    if record.status == 524:
+        return _rule(
+            Who.PROXY,
+            "Cloudflare logged 524: its server sent no byte in time.",
+            "Send a first byte sooner: headers and a comment of Server-Sent Events.",
+            Cause.IDLE_CUT,
         )
     if record.status not in (502, 504):
         return None

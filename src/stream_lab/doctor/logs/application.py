@@ -71,7 +71,8 @@ RULES = (
         "Look at the middleware and the generator that make the answer.",
     ),
     Rule(
-        r"Aborted request |Request \S+ aborted",
+        r"Aborted request |Request \S+ aborted|due to client closing the connection"
+        r"|\bstop: cancel task, id_task",
         Who.CLIENT,
         "The model's server ended a request because its client had disconnected.",
     ),
@@ -80,6 +81,28 @@ RULES = (
         Who.SERVER,
         "The engine of the model's server failed.",
         "Read the log of the model's server before that time.",
+    ),
+    Rule(
+        r"failed liveness probe, will be restarted|was low on resource|Watchdog timeout \(limit"
+        r"|State '(stop-sigterm|final-sigterm)' timed out"
+        r"|: Killing process \d+ .* with signal SIGKILL",
+        Who.SERVER,
+        "The system killed or restarted the server.",
+        "Look at the probes, the time to stop, and the resources that the unit or pod has.",
+    ),
+    Rule(
+        r"ratelimit \d+ per .* exceeded at endpoint",  # slowapi
+        Who.SERVER,
+        "A limit on requests in the application refused the request.",
+        "Look at the limits that the application sets.",
+        cause=Cause.HTTP_ERROR,
+    ),
+    Rule(
+        r"Failed to proxy .*ECONNREFUSED|connect ECONNREFUSED",  # Node.js in front of a server
+        Who.SERVER,
+        "The server behind a Node.js proxy refused the connection.",
+        "Start the server behind it, or correct its address.",
+        cause=Cause.HTTP_ERROR,
     ),
     Rule(
         r"HARAKIRI ON WORKER",

@@ -57,6 +57,10 @@ _GUNICORN = re.compile(r"\[\d+\] \[(?:DEBUG|INFO|WARNING|ERROR|CRITICAL)\] (?P<m
 _BRACKETED = re.compile(r"\[(?P<time>[^\]]{19,40})\] ?")
 _CLOUDFLARED = re.compile(r"\b(cfRay|connIndex|originService)=|\bcloudflared\b")
 _CLOUDFLARED_PATH = re.compile(r"\bdest=\w+://[^/\s]+(?P<path>/[^\s\"]*)")
+_GIN = re.compile(
+    r"\[GIN\] (?P<day>\S+) - (?P<clock>[\d:]+) \| +(?P<status>\d{3}) \|.*\| +(?P<method>[A-Z]+) +"
+    r'"(?P<path>[^"]*)"'
+)
 _MIDDLEWARE = re.compile(r"(?P<method>[A-Z]{3,9}) (?P<path>/\S*) after \d+\.\d\d s: ")
 _FAILED = re.compile(
     r"(?:Internal Server Error: |Exception on )(?P<path>/\S*)(?: \[(?P<method>[A-Z]+)\])?"
@@ -236,6 +240,17 @@ def _middleware(text: str, record: Record) -> Record | None:
     )
 
 
+def _gin(text: str, record: Record) -> Record | None:
+    """Read the access log of Gin, with which Ollama serves."""
+    if "[GIN]" not in text or not (match := _GIN.search(text)):
+        return None
+    own = times.find(f"{match['day']} {match['clock']}")
+    if own is not None and record.at is None:
+        record = replace(record, at=own[0], has_zone=own[1])
+    made = replace(record, product="application", message="", status=int(match["status"]))
+    return _with_request(made, match)
+
+
 def _cloudflared(text: str, record: Record) -> Record | None:
     if not _CLOUDFLARED.search(text):
         return None
@@ -266,6 +281,7 @@ _FORMS: tuple[Callable[[str, Record], Record | None], ...] = (
     _envoy,
     _uvicorn_access,
     _access,
+    _gin,
     _cloudflared,
     _middleware,
     _failed,

@@ -18,18 +18,18 @@ from stream_lab.doctor.logs.prefixes import Stripped
 Values = dict[str, Any]
 
 STATUS = """status statuscode downstreamstatus responsecode elbstatuscode httpstatus httpstatuscode
-    responsestatus httpresponsestatuscode""".split()
+    responsestatus httpresponsestatuscode edgeresponsestatus""".split()
 UPSTREAM = """upstreamstatus originstatus targetstatuscode upstreamstatuscode
-    upstreamresponsestatus""".split()
+    upstreamresponsestatus originresponsestatus""".split()
 LENGTH = "upstreamresponselength upstreambytesreceived".split()
 HEADER_TIME = "upstreamheadertime uht".split()
-METHOD = "method requestmethod httpmethod verb httprequestmethod".split()
+METHOD = "method requestmethod httpmethod verb httprequestmethod clientrequestmethod".split()
 PATH = """xenvoyoriginalpath path uri requesturi requestpath url requesturl httppath
-    urlpath urloriginal""".split()
-AGENT = """httpuseragent useragent requestuseragent agent ua headersuseragent
+    urlpath urloriginal clientrequesturi clientrequestpath resourcepath""".split()
+AGENT = """httpuseragent useragent requestuseragent agent ua headersuseragent clientrequestuseragent
     requestheadersuseragent useragentoriginal""".split()
 TIME = """time timestamp ts timelocal timeiso8601 msec asctime datetime starttime startutc
-    startlocal date eventtime realtimetimestamp t""".split()
+    startlocal edgestarttimestamp requesttime date eventtime realtimetimestamp t""".split()
 FLAGS = "responseflags terminationstate tsc".split()
 DETAILS = "responsecodedetails statusdetails".split()
 MESSAGE = "message msg event textpayload text".split()
