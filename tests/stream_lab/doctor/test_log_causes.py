@@ -119,6 +119,10 @@ http_error|google|502|statusDetails|failed_to_connect_to_backend
 server_ended|google|502|statusDetails|backend_connection_closed_before_data_sent_to_client
 http_error|google|429|textPayload|The request was aborted because there was no available instance.
 total_cut|google|504|textPayload|The request has been terminated because it has reached the maximum request timeout.
+client_ended|python|failed to serve incoming request error="Failed to proxy HTTP: Incoming request ended abruptly: context canceled"
+server_ended|system|heroku[web.1]: Process exited with status 137
+-|system|heroku[web.1]: Process exited with status 0
+http_error|nginx|error|client intended to send too large body: 10485761 bytes
 client_ended|tunnel|stream 525 canceled by remote with error code 0
 http_error|tunnel|Unable to reach the origin service. The service may be down: dial tcp 127.0.0.1:8: connect: connection refused
 http_error|uvicorn|503 Service Unavailable

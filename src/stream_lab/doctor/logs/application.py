@@ -112,7 +112,8 @@ RULES = (
         cause=Cause.TOTAL_CUT,
     ),
     Rule(
-        r"DAMN ! worker \d+|Main process exited, code=(killed|dumped)|segfault at",
+        r"DAMN ! worker \d+|Main process exited, code=(killed|dumped)|segfault at"
+        r"|exited with (code|status) 13[479]\b",
         Who.SERVER,
         "A worker was killed.",
         "Look at the memory of the machine, and at crashes.",

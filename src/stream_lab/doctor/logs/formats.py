@@ -55,7 +55,10 @@ _EXTRA_HEADER_TIME = re.compile(r'\b(?:uht|upstream_header_time)[=:]"?(?P<time>[
 _QUOTED = re.compile(r'"([^"]*)"')
 _GUNICORN = re.compile(r"\[\d+\] \[(?:DEBUG|INFO|WARNING|ERROR|CRITICAL)\] (?P<message>.*)")
 _BRACKETED = re.compile(r"\[(?P<time>[^\]]{19,40})\] ?")
-_CLOUDFLARED = re.compile(r"\b(cfRay|connIndex|originService)=|\bcloudflared\b")
+_CLOUDFLARED = re.compile(
+    r"\b(cfRay|connIndex|originService)=|\bcloudflared\b"
+    r"|Incoming request ended abruptly"
+)
 _CLOUDFLARED_PATH = re.compile(r"\bdest=\w+://[^/\s]+(?P<path>/[^\s\"]*)")
 _GIN = re.compile(
     r"\[GIN\] (?P<day>\S+) - (?P<clock>[\d:]+) \| +(?P<status>\d{3}) \|.*\| +(?P<method>[A-Z]+) +"

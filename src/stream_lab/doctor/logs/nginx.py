@@ -40,6 +40,13 @@ RULES = (
         "Raise limit_req or limit_conn in nginx.conf, or the burst that it allows.",
         cause=Cause.HTTP_ERROR,
     ),
+    Rule(
+        r"client intended to send too large (chunked )?body",
+        Who.PROXY,
+        "nginx refused a request whose body was too large.",
+        "Raise client_max_body_size in nginx.conf, or send less.",
+        cause=Cause.HTTP_ERROR,
+    ),
     Rule(r"closed keepalive connection|using the \"\w+\" event method", None, ""),
     # What the server behind nginx did.
     Rule(
