@@ -76,6 +76,8 @@ AG_UI = Dialect(
     ("RUN_FINISHED",),
     r"RUN_ERROR",
 )
+OLLAMA = Dialect("Ollama's API", r"", r"", ('"done": true',), r"")
+"""Lines of JSON, whose objects have no type."""
 DIALECTS = (ANTHROPIC, RESPONSES, COHERE, AG_UI)
 
 _PING = re.compile(r"(?i)(ping|pong|heart-?_?beat|keep-?_?alive)")

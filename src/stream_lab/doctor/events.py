@@ -8,10 +8,10 @@ fields are skipped, and so is a byte order mark at the beginning.
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from stream_lab.doctor.dialects import Dialect, Meaning, Says, meaning_of
+from stream_lab.doctor.dialects import OLLAMA, Dialect, Meaning, Says, meaning_of
 
 FIELDS = {"data", "event", "id", "retry"}
 MARK = b"\xef\xbb\xbf"  # the byte order mark
@@ -85,6 +85,36 @@ def events_of(pieces: Iterable[tuple[float, bytes]], *, chat: bool) -> list[Even
         half = lines[-1] if lines else rest.decode(errors="replace")
         found.append(Event(began, Says.HALF, f"the last event never ended: {quote(half)}"))
     return found
+
+
+def json_lines_of(pieces: Iterable[tuple[float, bytes]]) -> list[Event]:
+    """Return the lines of a body of lines of JSON as events.
+
+    Args:
+        pieces: the pieces of the body, each with its time in seconds.
+    """
+    found, rest, at, began = [], b"", 0.0, 0.0
+    for at, data in pieces:
+        began = began if rest else at
+        *whole, rest = (rest + data).split(b"\n")
+        found += [_line(at, raw) for raw in whole if raw.strip()]
+        began = at if whole else began
+    if rest.strip():  # the last line may lack its end
+        last = _line(at, rest)
+        half = Event(began, Says.HALF, f"the last line never ended: {quote(last.text)}")
+        found.append(half if last.says is Says.FAULT else last)
+    return found
+
+
+def _line(at: float, raw: bytes) -> Event:
+    text = raw.decode(errors="replace").strip()
+    event = _event(at, [f"data: {text}"], chat=False)
+    if event.says is not Says.TOKEN or not text.startswith("{"):
+        return event
+    body = json.loads(text)
+    if isinstance(body.get("done"), bool) and ("response" in body or "message" in body):
+        return replace(event, says=Says.DONE if body["done"] else Says.TOKEN, dialect=OLLAMA)
+    return event
 
 
 def _event(at: float, lines: list[str], chat: bool) -> Event:

@@ -7,11 +7,12 @@ from itertools import pairwise
 from statistics import median
 
 from stream_lab.doctor.dialects import Dialect, Says
-from stream_lab.doctor.events import MARK, Event, events_of
+from stream_lab.doctor.events import MARK, Event, events_of, json_lines_of
 from stream_lab.doctor.probe import Transcript
 from stream_lab.http.capture import Capture, End
 
 TOGETHER = 0.004  # seconds; tokens within this time arrived in one piece
+JSON_LINES = ("application/x-ndjson", "application/jsonl", "application/stream+json")
 _FINISH = re.compile(rb'\[DONE\]|"(finish_?reason|stop_reason)"\s*:\s*"\w', re.IGNORECASE)
 """What a complete answer says at its end, in dialects that have no event for it, too."""
 
@@ -31,9 +32,14 @@ class Facts:
 
     @cached_property
     def events(self) -> list[Event]:
-        """Return the events; for a stream of another kind, each piece as a token."""
+        """Return the events, or lines of JSON.
+
+        Of a stream of another kind, each piece is a token.
+        """
         if self.is_events:
             return events_of(self.transcript.pieces, chat=self.transcript.target.chat)
+        if self.transcript.content_type in JSON_LINES:
+            return json_lines_of(self.transcript.pieces)
         return [
             Event(at, Says.TOKEN, data.decode(errors="replace"))
             for at, data in self.transcript.pieces

@@ -162,6 +162,31 @@ def test_a_body_that_ended_in_order_is_whole_if_its_dialect_or_its_length_says_s
     assert diagnosis.cause is cause, diagnosis.evidence
 
 
+LINES = b'{"response":"Hi","done":false}\n' * 4
+
+
+@pytest.mark.parametrize(
+    ("body", "ending", "cause"),
+    [
+        (LINES + b'{"response":"","done":true,"done_reason":"stop"}\n', End.WHOLE, Cause.HEALTHY),
+        (LINES + b'{"response":"","done":true}', End.WHOLE, Cause.HEALTHY),
+        (LINES, End.WHOLE, Cause.MISSING_DONE),
+        (LINES + b'{"error":"an error was encountered"}\n', End.WHOLE, Cause.SERVER_ENDED),
+        (LINES + b'{"response":"H', End.WHOLE, Cause.BAD_FRAMING),
+        (LINES + b'{"response":"H', End.RESET, None),
+        (b'{"token":"Hi"}\n' * 4, End.WHOLE, Cause.HEALTHY),
+    ],
+)
+def test_lines_of_json_are_events_too(body: bytes, ending: End, cause: Cause | None) -> None:
+    """A cause of None is a cut, which only repetitions can explain."""
+    headers = {"content-type": "application/x-ndjson", "transfer-encoding": "chunked"}
+    pieces = [(0.1, body[:40]), (0.2, body[40:])]
+    diagnosis = judge.once(
+        Facts(Transcript(200, pieces, 0.2, ending, headers=headers, target=TARGET))
+    )
+    assert (diagnosis and diagnosis.cause) == cause
+
+
 @pytest.mark.parametrize(
     ("ending", "cause"), [(End.WATCHED, Cause.KEEPALIVE_ONLY), (End.WHOLE, Cause.KEEPALIVE_ONLY)]
 )

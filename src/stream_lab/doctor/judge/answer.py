@@ -5,19 +5,13 @@ import json
 from stream_lab.doctor import error_pages
 from stream_lab.doctor.diagnosis import Cause, Diagnosis
 from stream_lab.doctor.events import quote
-from stream_lab.doctor.facts import Facts
+from stream_lab.doctor.facts import JSON_LINES, Facts
 from stream_lab.http.capture import End
 
 LARGEST = 100_000  # bytes of a body that may be an error; more is an answer
 ANSWERS = ("choices", "content", "output", "candidates", "response", "answer", "text")
 """Keys of an answer, which may hold an error of a part beside it."""
-STREAMS = (
-    "text/event-stream",
-    "text/plain",
-    "application/x-ndjson",
-    "application/jsonl",
-    "application/stream+json",
-)
+STREAMS = ("text/event-stream", "text/plain", *JSON_LINES)
 
 
 def unanswered(facts: Facts) -> Diagnosis | None:
