@@ -108,7 +108,11 @@ def of_logs(chosen: list[Excerpt]) -> Iterator[Result]:
                 found, error = None, ""
                 try:
                     found = consider(
-                        copy.deepcopy(examined), lines_of([log]), since=since, until=until
+                        copy.deepcopy(examined),
+                        lines_of([log]),
+                        since=since,
+                        until=until,
+                        targets=[target],
                     )
                 except Exception as raised:  # one excerpt must not end the table
                     error = f"{type(raised).__name__}: {raised}"

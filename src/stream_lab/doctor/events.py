@@ -8,9 +8,10 @@ fields are skipped, and so is a byte order mark at the beginning.
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import dataclass, replace
 from typing import Any
+
+from stream_lab.doctor.dialects import OLLAMA, Dialect, Meaning, Says, meaning_of
 
 FIELDS = {"data", "event", "id", "retry"}
 MARK = b"\xef\xbb\xbf"  # the byte order mark
@@ -18,19 +19,6 @@ UNKNOWN = re.compile(r"[A-Za-z][\w.-]*:")
 """A field that readers skip. Text without a colon is more likely half a token with a line break."""
 ALONE = re.compile(r"(?!error:|exception:)[a-z][a-z0-9_.-]*:")
 """The same in an event that has nothing else, where it may be a message that forgot its field."""
-
-
-class Says(StrEnum):
-    """The meaning of an event for the answer."""
-
-    TOKEN = "token"  # text, a tool call, reasoning: something new
-    NOTHING = "nothing"  # an empty delta, a role, a count of tokens
-    FINISHED = "finished"  # the model's finish reason
-    DONE = "done"  # the end of the stream: [DONE], or an event of that name
-    ERROR = "error"
-    COMMENT = "comment"
-    FAULT = "fault"  # a violation of the protocol
-    HALF = "half"  # an incomplete event; `at` is its beginning
 
 
 @dataclass(frozen=True)
@@ -44,6 +32,7 @@ class Event:
         name: the name of the event. Empty: it has none.
         answer: the id of the answer that a chunk belongs to.
         model: the name of the model in a chunk.
+        dialect: the dialect that the event shows. None: it shows none.
     """
 
     at: float
@@ -52,6 +41,7 @@ class Event:
     name: str = ""
     answer: str = ""
     model: str = ""
+    dialect: Dialect | None = None
 
 
 def events_of(pieces: Iterable[tuple[float, bytes]], *, chat: bool) -> list[Event]:
@@ -97,6 +87,36 @@ def events_of(pieces: Iterable[tuple[float, bytes]], *, chat: bool) -> list[Even
     return found
 
 
+def json_lines_of(pieces: Iterable[tuple[float, bytes]]) -> list[Event]:
+    """Return the lines of a body of lines of JSON as events.
+
+    Args:
+        pieces: the pieces of the body, each with its time in seconds.
+    """
+    found, rest, at, began = [], b"", 0.0, 0.0
+    for at, data in pieces:
+        began = began if rest else at
+        *whole, rest = (rest + data).split(b"\n")
+        found += [_line(at, raw) for raw in whole if raw.strip()]
+        began = at if whole else began
+    if rest.strip():  # the last line may lack its end
+        last = _line(at, rest)
+        half = Event(began, Says.HALF, f"the last line never ended: {quote(last.text)}")
+        found.append(half if last.says is Says.FAULT else last)
+    return found
+
+
+def _line(at: float, raw: bytes) -> Event:
+    text = raw.decode(errors="replace").strip()
+    event = _event(at, [f"data: {text}"], chat=False)
+    if event.says is not Says.TOKEN or not text.startswith("{"):
+        return event
+    body = json.loads(text)
+    if isinstance(body.get("done"), bool) and ("response" in body or "message" in body):
+        return replace(event, says=Says.DONE if body["done"] else Says.TOKEN, dialect=OLLAMA)
+    return event
+
+
 def _event(at: float, lines: list[str], chat: bool) -> Event:
     name, data = "", []
     known = any(line.partition(":")[0] in FIELDS for line in lines)
@@ -119,6 +139,8 @@ def _event(at: float, lines: list[str], chat: bool) -> Event:
     try:
         body = json.loads(text)
     except ValueError:
+        if meaning_of(name, None) == Meaning(Says.NOTHING):
+            return Event(at, Says.NOTHING, text, name)
         if chat or text.lstrip().startswith("{"):
             return Event(at, Says.FAULT, f"an event whose JSON is broken: {quote(text)}", name)
         return Event(
@@ -126,6 +148,9 @@ def _event(at: float, lines: list[str], chat: bool) -> Event:
         )
     if name == "error" or (isinstance(body, dict) and body.get("error")):
         return Event(at, Says.ERROR, _message(body), name)
+    if (meaning := meaning_of(name, body)) is not None:
+        said = meaning.text or (_message(body) if meaning.says is Says.ERROR else quote(text))
+        return Event(at, meaning.says, said, name, dialect=meaning.dialect)
     if isinstance(body, dict) and "choices" in body:
         return _chunk(at, body, name)
     if isinstance(body, dict) and not chat:

@@ -10,7 +10,7 @@ from itertools import combinations, pairwise
 
 from stream_lab.doctor import judge
 from stream_lab.doctor.diagnosis import Cause, Diagnosis
-from stream_lab.doctor.events import Says
+from stream_lab.doctor.dialects import Says
 from stream_lab.doctor.facts import Facts
 from stream_lab.doctor.probe import Transcript, listen
 from stream_lab.doctor.secrets import hide, secrets_of
@@ -41,7 +41,9 @@ PLACES = {
     "": "Closer to the model,",
 }
 
-_DONE = re.compile(rb"\[DONE\]|event: ?done[\r\n]")
+_DONE = re.compile(
+    rb"\[DONE\]|event: ?(done|message_stop|response\.(completed|incomplete|failed))[\r\n]"
+)
 
 Tell = Callable[[str], None]
 Listen = Callable[..., Transcript]

@@ -1,15 +1,20 @@
 """The facts of a transcript, without a judgement."""
 
+import re
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from statistics import median
 
-from stream_lab.doctor.events import MARK, Event, Says, events_of
+from stream_lab.doctor.dialects import Dialect, Says
+from stream_lab.doctor.events import MARK, Event, events_of, json_lines_of
 from stream_lab.doctor.probe import Transcript
 from stream_lab.http.capture import Capture, End
 
 TOGETHER = 0.004  # seconds; tokens within this time arrived in one piece
+JSON_LINES = ("application/x-ndjson", "application/jsonl", "application/stream+json")
+_FINISH = re.compile(rb'\[DONE\]|"(finish_?reason|stop_reason)"\s*:\s*"\w', re.IGNORECASE)
+"""What a complete answer says at its end, in dialects that have no event for it, too."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +32,14 @@ class Facts:
 
     @cached_property
     def events(self) -> list[Event]:
-        """Return the events; for a stream of another kind, each piece as a token."""
+        """Return the events, or lines of JSON.
+
+        Of a stream of another kind, each piece is a token.
+        """
         if self.is_events:
             return events_of(self.transcript.pieces, chat=self.transcript.target.chat)
+        if self.transcript.content_type in JSON_LINES:
+            return json_lines_of(self.transcript.pieces)
         return [
             Event(at, Says.TOKEN, data.decode(errors="replace"))
             for at, data in self.transcript.pieces
@@ -59,6 +69,21 @@ class Facts:
         return bool(self.at(Says.DONE))
 
     @cached_property
+    def dialect(self) -> Dialect | None:
+        """Return the dialect of the events. None: they show none."""
+        return next((event.dialect for event in self.events if event.dialect), None)
+
+    @property
+    def broke_off(self) -> bool:
+        """Tell whether a body without a length ended without an end marker.
+
+        HTTP cannot tell such an end from a complete answer.
+        """
+        heard = self.transcript
+        ended = heard.ending is End.WHOLE and heard.until_close
+        return ended and self.is_events and not self.done and not _FINISH.search(heard.body)
+
+    @cached_property
     def error(self) -> str:
         """Return the first error in the stream. Empty: there is none."""
         return next((event.text for event in self.events if event.says is Says.ERROR), "")
@@ -77,7 +102,8 @@ class Facts:
             waits = self.transcript.ending is End.WATCHED and self.transcript.ended - half.at < max(
                 1.5, 6 * self.gap
             )
-            if not waits and self.transcript.ending not in (End.CLOSED, End.RESET):
+            cut = self.transcript.ending in (End.CLOSED, End.RESET) or self.broke_off
+            if not waits and not cut:
                 found.append(half.text)
         answers = {event.answer for event in self.events if event.answer}
         if len(answers) > 1:
@@ -90,7 +116,7 @@ class Facts:
     @property
     def cut_inside(self) -> bool:
         """Tell whether the connection ended inside an event."""
-        return self.transcript.was_cut and bool(self.at(Says.HALF))
+        return (self.transcript.was_cut or self.broke_off) and bool(self.at(Says.HALF))
 
     @cached_property
     def finish_reason(self) -> str:

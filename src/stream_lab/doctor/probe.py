@@ -24,9 +24,14 @@ MOST = 20_000_000  # bytes of one answer that are kept
 
 @dataclass
 class Transcript(Capture):
-    """The capture of one request, and the request."""
+    """The capture of one request, and the request.
+
+    Attributes:
+        until_close: whether only the end of the connection ends the body, which has no length.
+    """
 
     target: Target = field(kw_only=True)
+    until_close: bool = False
 
 
 OnPiece = Callable[[Transcript], float | None]
@@ -152,6 +157,8 @@ def _talk(
             transcript.headers = {
                 name.decode("latin-1"): value.decode("latin-1") for name, value in event.headers
             }
+            bounds = {"content-length", "transfer-encoding"}
+            transcript.until_close = not bounds & transcript.headers.keys()
             if transcript.headers.get("content-encoding") == "gzip":
                 unpack = zlib.decompressobj(wbits=31).decompress
         elif isinstance(event, h11.Data):

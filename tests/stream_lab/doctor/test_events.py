@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_lab.doctor.events import Says, events_of
+from stream_lab.doctor.dialects import Says
+from stream_lab.doctor.events import events_of
 
 
 def chunk(**delta: Any) -> str:
@@ -18,6 +19,10 @@ def chunk(**delta: Any) -> str:
 
 
 FINISHED = 'data: {"id":"a","choices":[{"delta":{},"finish_reason":"stop"}]}\n\n'
+
+
+ANTHROPIC = 'data: {{"type":"content_block_delta","delta":{{"type":"{}","{}":"x"}}}}\n\n'
+INCOMPLETE = 'data: {{"type":"response.incomplete","response":{{"incomplete_details":{{"reason":"{}"}}}}}}\n\n'
 
 
 def says(text: str, *, chat: bool = True) -> list[str]:
@@ -57,6 +62,35 @@ def says(text: str, *, chat: bool = True) -> list[str]:
         ("data: Hi\n\ufeffdata: there\n\n", False, "fault"),
         ("error: no\n\n", False, "fault"),
         ("\ufeff", False, ""),
+        ('event: ping\ndata: {"type": "ping"}\n\n', False, "nothing"),
+        ("event: keepalive\ndata: 2026-11-27T10:00:00Z\n\n", False, "nothing"),
+        ('data: {"type":"heartbeat"}\n\n', False, "nothing"),
+        ('data: {"type":"message_start","message":{"id":"m"}}\n\n', False, "nothing"),
+        ('data: {"type":"content_block_start","index":0}\n\n', False, "nothing"),
+        (ANTHROPIC.format("input_json_delta", "partial_json"), False, "token"),
+        (ANTHROPIC.format("thinking_delta", "thinking"), False, "token"),
+        (
+            'data: {"type":"message_delta","delta":{"stop_reason":"tool_use"}}\n\n',
+            False,
+            "finished",
+        ),
+        ('event: message_stop\ndata: {"type":"message_stop"}\n\n', False, "done"),
+        ('data: {"type":"error","error":{"type":"api_error","message":"no"}}\n\n', False, "error"),
+        ('data: {"type":"error","code":"server_error","message":"no"}\n\n', False, "error"),
+        ('data: {"type":"response.in_progress"}\n\n', False, "nothing"),
+        ('data: {"type":"response.output_item.added"}\n\n', False, "nothing"),
+        ('data: {"type":"response.function_call_arguments.delta","delta":"{"}\n\n', False, "token"),
+        ('data: {"type":"response.reasoning_summary_text.delta","delta":"H"}\n\n', False, "token"),
+        ('data: {"type":"response.output_text.done","text":"Hi"}\n\n', False, "nothing"),
+        ('data: {"type":"response.completed","response":{"error":null}}\n\n', False, "done"),
+        (INCOMPLETE.format("content_filter"), False, "done"),
+        (INCOMPLETE.format("server_shutdown"), False, "error"),
+        ('data: {"type":"response.cancelled"}\n\n', False, "error"),
+        ('data: {"type":"response.chunk","text":"Hi"}\n\n', False, "token"),  # of no dialect
+        ('data: {"type":"content-delta","delta":{}}\n\n', False, "token"),
+        ('data: {"type":"message-end","delta":{"finish_reason":"COMPLETE"}}\n\n', False, "done"),
+        ('data: {"type":"TEXT_MESSAGE_CONTENT","delta":"Hi"}\n\n', False, "token"),
+        ('data: {"type":"RUN_ERROR","message":"no"}\n\n', False, "error"),
     ],
 )
 def test_an_event_means_one_thing(text: str, chat: bool, meaning: str) -> None:

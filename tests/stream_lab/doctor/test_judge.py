@@ -115,6 +115,120 @@ def test_an_error_status_is_an_answer_and_not_a_stream(status: int) -> None:
     assert "\x1b" not in " ".join(diagnosis.evidence)
 
 
+ANSWER = 'data: {"type":"content_block_delta","delta":{"type":"text_delta","text":"x"}}\n\n' * 3
+STOPPED = 'data: {"type":"message_delta","delta":{"stop_reason":"end_turn"}}\n\n'
+STOP = 'event: message_stop\ndata: {"type":"message_stop"}\n\n'
+RESPONSE = 'data: {"type":"response.output_text.delta","delta":"x"}\n\n' * 3
+FAILED = 'data: {"type":"response.failed","response":{"error":{"message":"no GPU"}}}\n\n'
+WORDS = "data: Hi\n\n" * 3
+GEMINI = 'data: {"candidates":[{"finishReason":"STOP"}]}\n\n'
+
+
+@pytest.mark.parametrize(
+    ("body", "until_close", "cause"),
+    [
+        (ANSWER + STOPPED + STOP, False, Cause.HEALTHY),
+        (ANSWER + STOPPED, False, Cause.MISSING_DONE),
+        (ANSWER, False, Cause.MISSING_DONE),
+        (ANSWER, True, Cause.MISSING_DONE),
+        (ANSWER + "data: {", True, Cause.SERVER_ENDED),
+        (ANSWER + "data: {", False, Cause.BAD_FRAMING),
+        (RESPONSE, False, Cause.MISSING_DONE),
+        (RESPONSE + FAILED, False, Cause.SERVER_ENDED),
+        ('data: {"type":"RUN_STARTED"}\n\n' + WORDS, False, Cause.MISSING_DONE),
+        (WORDS, False, Cause.HEALTHY),
+        (WORDS, True, Cause.MISSING_DONE),
+        (WORDS + "data: H", True, Cause.SERVER_ENDED),
+        (WORDS + "data: [DONE]\n\n", True, Cause.HEALTHY),
+        (WORDS + GEMINI, True, Cause.HEALTHY),
+        (WORDS + "event: done\ndata: {}\n\n", True, Cause.HEALTHY),
+        ("no events at all\n" * 3, True, Cause.HEALTHY),
+    ],
+)
+def test_a_body_that_ended_in_order_is_whole_if_its_dialect_or_its_length_says_so(
+    body: str, until_close: bool, cause: Cause
+) -> None:
+    heard = Transcript(
+        200,
+        [(0.1, body.encode())],
+        0.1,
+        End.WHOLE,
+        headers={"content-type": "text/event-stream" if "data:" in body else "text/plain"},
+        target=TARGET,
+        until_close=until_close,
+    )
+    diagnosis = judge.once(Facts(heard))
+    assert diagnosis is not None
+    assert diagnosis.cause is cause, diagnosis.evidence
+
+
+LINES = b'{"response":"Hi","done":false}\n' * 4
+
+
+@pytest.mark.parametrize(
+    ("body", "ending", "cause"),
+    [
+        (LINES + b'{"response":"","done":true,"done_reason":"stop"}\n', End.WHOLE, Cause.HEALTHY),
+        (LINES + b'{"response":"","done":true}', End.WHOLE, Cause.HEALTHY),
+        (LINES, End.WHOLE, Cause.MISSING_DONE),
+        (LINES + b'{"error":"an error was encountered"}\n', End.WHOLE, Cause.SERVER_ENDED),
+        (LINES + b'{"response":"H', End.WHOLE, Cause.BAD_FRAMING),
+        (LINES + b'{"response":"H', End.RESET, None),
+        (b'{"token":"Hi"}\n' * 4, End.WHOLE, Cause.HEALTHY),
+    ],
+)
+def test_lines_of_json_are_events_too(body: bytes, ending: End, cause: Cause | None) -> None:
+    """A cause of None is a cut, which only repetitions can explain."""
+    headers = {"content-type": "application/x-ndjson", "transfer-encoding": "chunked"}
+    pieces = [(0.1, body[:40]), (0.2, body[40:])]
+    diagnosis = judge.once(
+        Facts(Transcript(200, pieces, 0.2, ending, headers=headers, target=TARGET))
+    )
+    assert (diagnosis and diagnosis.cause) == cause
+
+
+@pytest.mark.parametrize(
+    ("ending", "cause"), [(End.WATCHED, Cause.KEEPALIVE_ONLY), (End.WHOLE, Cause.KEEPALIVE_ONLY)]
+)
+@pytest.mark.parametrize(
+    "ping", ['event: ping\ndata: {"type":"ping"}\n\n', "event: ping\ndata: 7\n\n"]
+)
+def test_pings_are_no_answer(ping: str, ending: End, cause: Cause) -> None:
+    pieces = [(0.5 * number, ping.encode()) for number in range(10)]
+    headers = {"content-type": "text/event-stream"}
+    diagnosis = judge.once(
+        Facts(Transcript(200, pieces, 5.0, ending, headers=headers, target=TARGET))
+    )
+    assert diagnosis is not None
+    assert diagnosis.cause is cause
+
+
+@pytest.mark.parametrize("kind", ["application/json", "text/event-stream", "text/plain"])
+@pytest.mark.parametrize(
+    ("body", "is_error"),
+    [
+        ('{"error":{"message":"no GPU"}}', True),
+        ('{"error":"no GPU"}', True),
+        ('[{"error":{"code":503,"message":"no GPU"}}]', True),
+        ('{"object":"error","message":"no GPU"}', True),
+        ('{"type":"error","error":{"type":"overloaded_error"}}', True),
+        ('{"success":false,"message":"no GPU"}', True),
+        ('{"choices":[{"message":{"content":"Hi"}}],"error":null}', False),
+        ('{"answer":"Hi","error":"one source of three"}', False),
+        ('{"message":"Hi"}', False),
+    ],
+)
+def test_an_error_as_the_whole_answer_is_an_error_whatever_its_status_and_type(
+    body: str, is_error: bool, kind: str
+) -> None:
+    headers = {"content-type": kind, "content-length": str(len(body))}
+    heard = Transcript(200, [(0.1, body.encode())], 0.1, End.WHOLE, headers=headers, target=TARGET)
+    diagnosis = judge.once(Facts(heard))
+    assert diagnosis is not None
+    assert (diagnosis.cause is Cause.HTTP_ERROR) == is_error
+    assert not is_error or "200" in diagnosis.evidence[0]
+
+
 def test_a_redirect_says_where_to() -> None:
     heard = Transcript(307, ending=End.WHOLE, headers={"location": "/elsewhere"}, target=TARGET)
     diagnosis = judge.once(Facts(heard))

@@ -13,6 +13,10 @@ NOW = datetime(2026, 11, 21, 13, 19, 23)
 UPSTREAM = "2026/11/21 13:19:23 [error] 81#81: *2 upstream timed out (110: Connection timed out) while reading upstream, client: 127.0.0.1"
 DIED = "2026/11/21 13:19:23 [error] 82#82: *4 upstream prematurely closed connection while reading upstream, client: 127.0.0.1"
 LEFT = '127.0.0.1 - - [21/Nov/2026:13:19:23 +0000] "POST /chat HTTP/1.1" 499 0 "-" "python-httpx"'
+WHOLE = (
+    '[2026-11-21T13:19:23.1] "POST /chat HTTP/1.1" 200 UT 1 2 3 - "-" "x" "id" "host" "10.0.0.1:8"'
+)
+CHUNKS = UPSTREAM.replace("timed out (110: Connection timed out)", "sent invalid chunked response")
 KILLED = "[2026-11-21 13:19:23 +0000] [4711] [CRITICAL] WORKER TIMEOUT (pid:4712)"
 STOPPED = "[2026-11-21 13:19:23 +0000] [4711] [INFO] Handling signal: term"
 DISCONNECTED = (
@@ -74,16 +78,23 @@ def test_a_line_shows_which_side_ended_the_stream_and_when(
 @pytest.mark.parametrize(
     ("seen", "lines", "cause"),
     [
-        (Cause.SERVER_ENDED, [UPSTREAM], Cause.PROXY_ENDED),
+        (Cause.SERVER_ENDED, [UPSTREAM], Cause.IDLE_CUT),
         (Cause.SERVER_ENDED, [DIED], Cause.SERVER_ENDED),
         (Cause.SERVER_ENDED, [LEFT], Cause.PROXY_ENDED),
         (Cause.SERVER_ENDED, [KILLED, DIED], Cause.LOOP_BLOCKED),
         (Cause.IDLE_CUT, [UPSTREAM], Cause.IDLE_CUT),
+        (Cause.IDLE_CUT, [WHOLE], Cause.TOTAL_CUT),
+        (Cause.TOTAL_CUT, [WHOLE, UPSTREAM], Cause.TOTAL_CUT),
+        (Cause.SERVER_ENDED, [CHUNKS], Cause.BAD_FRAMING),
+        (Cause.SERVER_ENDED, [DIED, DIED, UPSTREAM], Cause.SERVER_ENDED),
+        (Cause.SERVER_ENDED, [LEFT.replace("499", "503")], Cause.SERVER_ENDED),
+        (Cause.HEALTHY, [LEFT.replace("499", "503"), FINE], Cause.HTTP_ERROR),
+        (Cause.HEALTHY, [WHOLE], Cause.TOTAL_CUT),
         (Cause.NEVER_ENDS, [LEFT], Cause.NEVER_ENDS),
         (Cause.HEALTHY, [FINE], Cause.HEALTHY),
         (Cause.HEALTHY, [STOPPED, FINE], Cause.HEALTHY),
         (Cause.HEALTHY, [LEFT, LEFT, UPSTREAM], Cause.CLIENT_ENDED),
-        (Cause.HEALTHY, [UPSTREAM], Cause.PROXY_ENDED),
+        (Cause.HEALTHY, [UPSTREAM], Cause.IDLE_CUT),
         (Cause.HEALTHY, [KILLED], Cause.LOOP_BLOCKED),
     ],
 )
@@ -109,6 +120,12 @@ SYNC = "[2026-11-21 13:19:00 +0000] [4711] [INFO] Using worker: sync"
 LOOP = "[2026-11-21 13:19:00 +0000] [4711] [INFO] Using worker: uvicorn_worker.UvicornWorker"
 OWN_RESET = "2026-11-21 13:19:23,000 ERROR app: model call failed: ConnectionResetError(104, 'x')"
 OWN_504 = 'INFO:     127.0.0.1:5 - "POST /chat HTTP/1.1" 504 Gateway Timeout'
+
+
+@pytest.mark.parametrize("file", ["/static/hero.webp", "/app.js?v=3", "/fonts/a.woff2"])
+@pytest.mark.parametrize("seen", [Cause.HEALTHY, Cause.SERVER_ENDED])
+def test_a_file_that_a_page_loads_is_no_stream(seen: Cause, file: str, tmp_path: Path) -> None:
+    assert after(seen, tmp_path, at(file, method="GET")) == diagnosis(seen)
 
 
 def at(path: str, *, method: str = "POST", agent: str = "python-httpx", status: int = 499) -> str:
@@ -179,7 +196,7 @@ def test_a_time_without_a_zone_may_be_that_of_a_container_in_utc(
     finally:
         monkeypatch.undo()
         time.tzset()
-    assert causes == [Cause.PROXY_ENDED, Cause.PROXY_ENDED, Cause.SERVER_ENDED]
+    assert causes == [Cause.IDLE_CUT, Cause.IDLE_CUT, Cause.SERVER_ENDED]
 
 
 def test_the_doctor_s_own_disconnect_is_known_by_its_place_in_a_log_without_times(
@@ -242,11 +259,11 @@ def test_a_killed_worker_is_a_limit_or_a_blocked_loop_by_its_class(
     [
         (OWN_RESET, Cause.SERVER_ENDED),
         (OWN_504, Cause.SERVER_ENDED),
-        (UPSTREAM, Cause.PROXY_ENDED),
+        (UPSTREAM, Cause.IDLE_CUT),
         ("2026-11-21 13:00:00 ERROR app: ConnectionResetError(104)", Cause.HEALTHY),
     ],
 )
-def test_an_end_in_the_past_is_that_of_the_party_in_the_line(
+def test_an_end_in_the_past_has_the_cause_that_the_line_shows(
     line: str, cause: Cause, tmp_path: Path
 ) -> None:
     assert after(Cause.HEALTHY, tmp_path, line).cause is cause

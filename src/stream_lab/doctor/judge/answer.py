@@ -1,18 +1,17 @@
 """Answers that are not streams: no connection, an error, a page, a single body."""
 
+import json
+
 from stream_lab.doctor import error_pages
 from stream_lab.doctor.diagnosis import Cause, Diagnosis
 from stream_lab.doctor.events import quote
-from stream_lab.doctor.facts import Facts
+from stream_lab.doctor.facts import JSON_LINES, Facts
 from stream_lab.http.capture import End
 
-STREAMS = (
-    "text/event-stream",
-    "text/plain",
-    "application/x-ndjson",
-    "application/jsonl",
-    "application/stream+json",
-)
+LARGEST = 100_000  # bytes of a body that may be an error; more is an answer
+ANSWERS = ("choices", "content", "output", "candidates", "response", "answer", "text")
+"""Keys of an answer, which may hold an error of a part beside it."""
+STREAMS = ("text/event-stream", "text/plain", *JSON_LINES)
 
 
 def unanswered(facts: Facts) -> Diagnosis | None:
@@ -42,6 +41,10 @@ def unanswered(facts: Facts) -> Diagnosis | None:
         )
     if heard.status and heard.status != (101 if target.socket else 200):
         return _error(facts)
+    if heard.ending is End.WHOLE and _says_error(heard.body):
+        evidence = [f"Status {heard.status}, but the whole answer is an error.", *_quoted(facts)]
+        advice = "Read the server's log; such an answer should have a status of 400 or more."
+        return Diagnosis(Cause.HTTP_ERROR, 0.95, evidence, advice)
     if heard.status and not facts.is_events:
         return _no_stream(facts)
     return None
@@ -102,6 +105,25 @@ def _no_stream(facts: Facts) -> Diagnosis | None:
             Cause.NOT_STREAMING, 0.9, evidence, "Return a StreamingResponse, which has no length."
         )
     return None
+
+
+def _says_error(body: bytes) -> bool:
+    """Tell whether a whole body is one JSON object that reports an error."""
+    if body.lstrip()[:1] not in (b"{", b"[") or len(body) > LARGEST:
+        return False
+    try:
+        found = json.loads(body)
+    except ValueError:
+        return False
+    if isinstance(found, list):  # as Gemini answers
+        found = found[0] if len(found) == 1 else None
+    if not isinstance(found, dict) or any(found.get(key) for key in ANSWERS):
+        return False
+    return (
+        any(found.get(key) for key in ("error", "errors", "errorMessage"))
+        or any(found.get(key) == "error" for key in ("object", "type", "status"))
+        or any(found.get(key) is False for key in ("success", "ok"))
+    )
 
 
 def _advice(status: int) -> str:

@@ -3,7 +3,7 @@
 from statistics import mean
 
 from stream_lab.doctor.diagnosis import Cause, Diagnosis
-from stream_lab.doctor.events import Says
+from stream_lab.doctor.dialects import Dialect, Says
 from stream_lab.doctor.facts import Facts
 from stream_lab.doctor.judge.answer import unanswered
 from stream_lab.http.capture import End
@@ -64,7 +64,7 @@ def _still_open(facts: Facts) -> Diagnosis:
     if facts.without_tokens > recent and [
         at for at in empty if at > heard.ended - facts.without_tokens + 0.001
     ]:
-        what = "comments" if facts.at(Says.COMMENT) else "empty deltas"
+        what = "comments" if facts.at(Says.COMMENT) else "pings or empty deltas"
         since = (
             f"for the last {facts.without_tokens:.1f} s" if facts.tokens else "from the beginning"
         )
@@ -130,6 +130,10 @@ def _whole(facts: Facts) -> Diagnosis:
             "Starlette's BaseHTTPMiddleware makes a failed stream look whole."
         )
         return Diagnosis(Cause.SERVER_ENDED, 0.8, evidence, advice)
+    if facts.dialect is not None and not facts.done:
+        return _without_end(facts, facts.dialect)
+    if facts.broke_off and tokens:
+        return _broken_off(facts)
     if "token" in names and not facts.done:
         evidence = [f"{len(tokens)} events 'token' came, and no event marks the end."]
         advice = "Send a last event, for instance sse-starlette's {'event': 'done'}."
@@ -163,6 +167,43 @@ def _whole(facts: Facts) -> Diagnosis:
     return Diagnosis(
         Cause.HEALTHY, sure, evidence, "Nothing.", "a longer answer, or a pause, that meets a limit"
     )
+
+
+def _without_end(facts: Facts, dialect: Dialect) -> Diagnosis:
+    """Diagnose a body that ended in order, but without the last event of its dialect."""
+    evidence = [
+        f"{len(facts.tokens)} tokens came and the body ended in order, but without "
+        f"{dialect.done[0]}, with which {dialect.name} end."
+    ]
+    if facts.cut_inside:
+        evidence.append("The last event was not complete.")
+        advice = "Read the server's log of that time: the server failed while it wrote an event."
+        return Diagnosis(Cause.SERVER_ENDED, 0.85, evidence, advice)
+    if facts.finish_reason:
+        evidence.append(f"The model had finished ('{facts.finish_reason}').")
+    advice = (
+        "Read the server's log of that time; either the answer is incomplete, or the server, or a "
+        "proxy, drops the last event."
+    )
+    confidence = 0.95 if facts.finish_reason else 0.75
+    return Diagnosis(Cause.MISSING_DONE, confidence, evidence, advice)
+
+
+def _broken_off(facts: Facts) -> Diagnosis:
+    """Diagnose a body that ended with its connection, with nothing that says it is complete."""
+    heard = facts.transcript
+    evidence = [
+        f"{len(facts.tokens)} tokens came, then the connection was closed after {heard.ended:.1f} "
+        "s. The body has no length, so only an end marker could show that it is complete.",
+    ]
+    advice = (
+        "Send an end marker, such as [DONE], and answer in HTTP/1.1 with chunks; "
+        "then a client sees an answer that breaks off. Read the server's log of that time."
+    )
+    if facts.cut_inside:
+        evidence.append("The last event was not complete.")
+        return Diagnosis(Cause.SERVER_ENDED, 0.85, evidence, advice)
+    return Diagnosis(Cause.MISSING_DONE, 0.6, evidence, advice)
 
 
 def _in_bursts(facts: Facts) -> Diagnosis | None:

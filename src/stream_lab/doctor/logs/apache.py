@@ -4,6 +4,7 @@ Source: the calls of ap_log_rerror in modules/proxy and server/core_filters.c of
 number in front is APR's error: 70007 is a time-out, 70014 an end of file.
 """
 
+from stream_lab.doctor.diagnosis import Cause
 from stream_lab.doctor.logs.line import Rule, Who
 
 _TIMEOUT = r"\((70007|110)\)"
@@ -15,12 +16,21 @@ RULES = (
         Who.SERVER,
         "The server behind Apache did not accept a connection in time.",
         "Start the server behind Apache, or correct ProxyPass.",
+        cause=Cause.HTTP_ERROR,
     ),
     Rule(
         rf"{_TIMEOUT}.*{_READS}",
         Who.PROXY,
         "Apache waited for ProxyTimeout and gave up.",
         "Raise ProxyTimeout, or timeout= of ProxyPass, or send something more often than that.",
+        cause=Cause.IDLE_CUT,
+    ),
+    Rule(
+        r"AH01590|AH02656|bad chunk|Error reading/parsing chunk",
+        Who.SERVER,
+        "The server behind Apache broke the protocol.",
+        "Read the log of the server behind Apache at that time.",
+        cause=Cause.BAD_FRAMING,
     ),
     Rule(
         rf"{_READS}|error reading (status line|response)",
@@ -33,6 +43,7 @@ RULES = (
         Who.SERVER,
         "Apache could not reach its server.",
         "Start the server behind Apache, or correct ProxyPass.",
+        cause=Cause.HTTP_ERROR,
     ),
     Rule(
         r"AH00898",  # comes with AH01102, which says why

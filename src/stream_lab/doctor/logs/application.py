@@ -4,6 +4,9 @@ Sources: the loggers uvicorn.error of uvicorn 0.54 and hypercorn.error of hyperc
 stream_deadline's _asgi_exchange.py, _error_response.py and _errors.py.
 """
 
+import re
+
+from stream_lab.doctor.diagnosis import Cause
 from stream_lab.doctor.logs.line import Rule, Who
 
 _OWN_LIMIT = (
@@ -12,6 +15,13 @@ _OWN_LIMIT = (
 _MODEL = "Look at the model's server, and at what is between it and the application."
 _TRACEBACK = "Read the traceback in the server's log."
 
+BACKGROUND = re.compile(
+    r"(Task|Future) exception was never retrieved|^(future|task): <|Exception in thread "
+    r"|Job \".*\" raised an exception|Task \S+\[[\w-]+\] raised unexpected"
+    r"|(?<!Engine )[Bb]ackground (task|job|thread) (\S+ )?(failed|crashed|raised)"
+)
+"""Errors of work beside the requests: asyncio, threading, APScheduler, Celery."""
+ENGINE = r"Engine(Dead|Core)\w*Error|AsyncEngineDeadError|EngineCore encountered a fatal error"
 UPSTREAM_WORDS = (
     r"(?i:\b(model|upstream|llm|vllm|openai|anthropic|ollama|inference|backend|api|completion"
     r"|provider|remote|fetch\w*|calling)\b.*\b(call|request|failed|failure|error|connection)"
@@ -43,6 +53,13 @@ RULES = (
         _MODEL,
     ),
     Rule(
+        r"Exceeded concurrency limit",
+        Who.SERVER,
+        "uvicorn refused a request: its --limit-concurrency was reached.",
+        "Raise --limit-concurrency, or start more servers.",
+        cause=Cause.HTTP_ERROR,
+    ),
+    Rule(
         r"Response content (shorter|longer) than Content-Length",
         Who.SERVER,
         "The application declared a length and sent less or more.",
@@ -54,25 +71,49 @@ RULES = (
         "Look at the middleware and the generator that make the answer.",
     ),
     Rule(
-        r"Aborted request |Request \S+ aborted",
+        r"Aborted request |Request \S+ aborted|due to client closing the connection"
+        r"|\bstop: cancel task, id_task",
         Who.CLIENT,
         "The model's server ended a request because its client had disconnected.",
     ),
     Rule(
-        r"Engine(Dead|Core)\w*Error|AsyncEngineDeadError|EngineCore encountered a fatal error"
-        r"|CUDA out of memory|CUDA error",
+        rf"{ENGINE}|CUDA out of memory|CUDA error",
         Who.SERVER,
         "The engine of the model's server failed.",
         "Read the log of the model's server before that time.",
+    ),
+    Rule(
+        r"failed liveness probe, will be restarted|was low on resource|Watchdog timeout \(limit"
+        r"|State '(stop-sigterm|final-sigterm)' timed out"
+        r"|: Killing process \d+ .* with signal SIGKILL",
+        Who.SERVER,
+        "The system killed or restarted the server.",
+        "Look at the probes, the time to stop, and the resources that the unit or pod has.",
+    ),
+    Rule(
+        r"ratelimit \d+ per .* exceeded at endpoint",  # slowapi
+        Who.SERVER,
+        "A limit on requests in the application refused the request.",
+        "Look at the limits that the application sets.",
+        cause=Cause.HTTP_ERROR,
+    ),
+    Rule(
+        r"Failed to proxy .*ECONNREFUSED|connect ECONNREFUSED",  # Node.js in front of a server
+        Who.SERVER,
+        "The server behind a Node.js proxy refused the connection.",
+        "Start the server behind it, or correct its address.",
+        cause=Cause.HTTP_ERROR,
     ),
     Rule(
         r"HARAKIRI ON WORKER",
         Who.SERVER,
         "uWSGI killed a worker whose request took longer than harakiri.",
         "Raise harakiri above the longest answer.",
+        cause=Cause.TOTAL_CUT,
     ),
     Rule(
-        r"DAMN ! worker \d+|Main process exited, code=(killed|dumped)|segfault at",
+        r"DAMN ! worker \d+|Main process exited, code=(killed|dumped)|segfault at"
+        r"|exited with (code|status) 13[479]\b",
         Who.SERVER,
         "A worker was killed.",
         "Look at the memory of the machine, and at crashes.",

@@ -3,6 +3,7 @@
 Source: Envoy's documentation of %RESPONSE_FLAGS% (configuration, observability, access logging).
 """
 
+from stream_lab.doctor.diagnosis import Cause
 from stream_lab.doctor.logs.line import Rule, Who
 
 RULES = (
@@ -11,6 +12,7 @@ RULES = (
         Who.SERVER,
         "Envoy could not get an answer from its server.",
         "Read the log of the server behind Envoy at that time.",
+        cause=Cause.HTTP_ERROR,
     ),
 )
 
@@ -26,21 +28,38 @@ FLAGS = (
         Who.PROXY,
         "Envoy's route time-out bounded the whole answer.",
         "Set timeout: 0s on the route, and max_stream_duration or a deadline of the application.",
+        cause=Cause.TOTAL_CUT,
     ),
     Rule(
         r"^(SI|StreamIdleTimeout)$",
         Who.PROXY,
         "Envoy closed a stream that was silent for stream_idle_timeout.",
         "Raise stream_idle_timeout, or send something more often than that.",
+        cause=Cause.IDLE_CUT,
     ),
     Rule(
         r"^(UMSDR|UpstreamMaxStreamDurationReached|DT|DurationTimeout)$",
         Who.PROXY,
         "Envoy's longest duration of a stream or connection was over.",
         "Raise max_stream_duration or max_connection_duration.",
+        cause=Cause.TOTAL_CUT,
     ),
     Rule(
-        r"^(UC|UR|UPE|UpstreamConnectionTermination|UpstreamRemoteReset|UpstreamProtocolError)$",
+        r"^(UPE|UpstreamProtocolError)$",
+        Who.SERVER,
+        "The server behind Envoy broke the protocol.",
+        _SERVER,
+        cause=Cause.BAD_FRAMING,
+    ),
+    Rule(
+        r"^(RL|RLSE|RateLimited|RateLimitServiceError)$",
+        Who.PROXY,
+        "A limit on requests in Envoy refused the request.",
+        "Look at the rate limits of Envoy's routes.",
+        cause=Cause.HTTP_ERROR,
+    ),
+    Rule(
+        r"^(UC|UR|UpstreamConnectionTermination|UpstreamRemoteReset)$",
         Who.SERVER,
         "The server behind Envoy closed or reset the connection.",
         _SERVER,
@@ -51,12 +70,14 @@ FLAGS = (
         Who.SERVER,
         "Envoy could not reach its server.",
         _SERVER,
+        cause=Cause.HTTP_ERROR,
     ),
     Rule(
         r"^(UO|OM|LR|IH|UpstreamOverflow|OverloadManagerTerminated|LocalReset)$",
         Who.PROXY,
         "Envoy ended the request itself.",
         "Look at Envoy's circuit breakers and its overload manager.",
+        cause=Cause.HTTP_ERROR,
     ),
     Rule(r"^(DPE|DownstreamProtocolError)$", Who.CLIENT, "The client broke the protocol."),
 )

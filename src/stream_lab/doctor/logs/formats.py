@@ -34,8 +34,9 @@ _ALB = re.compile(
     r"-?[\d.]+ -?[\d.]+ -?[\d.]+ (?P<status>\d{3}|-) (?P<upstream>\d{1,3}|-) \d+ \d+ "
     rf'{_REQUEST}(?: "(?P<agent>[^"]*)")?'
 )
+_FLAG = r"(?:[A-Z]{2,6}|(?:[A-Z][a-z]+){2,})"  # DC, or DownstreamConnectionTermination
 _ENVOY = re.compile(
-    rf"{_REQUEST} (?P<status>\d{{1,3}}) (?P<flags>-|[A-Z]{{2,6}}(?:,[A-Z]{{2,6}})*) (?P<rest>.*)"
+    rf"{_REQUEST} (?P<status>\d{{1,3}}) (?P<flags>-|{_FLAG}(?:,{_FLAG})*) (?P<rest>.*)"
 )
 _ACCESS = re.compile(rf"{_REQUEST} (?P<status>\d{{3}})(?P<rest>(?: .*)?)$")
 _UVICORN = re.compile(
@@ -54,6 +55,15 @@ _EXTRA_HEADER_TIME = re.compile(r'\b(?:uht|upstream_header_time)[=:]"?(?P<time>[
 _QUOTED = re.compile(r'"([^"]*)"')
 _GUNICORN = re.compile(r"\[\d+\] \[(?:DEBUG|INFO|WARNING|ERROR|CRITICAL)\] (?P<message>.*)")
 _BRACKETED = re.compile(r"\[(?P<time>[^\]]{19,40})\] ?")
+_CLOUDFLARED = re.compile(
+    r"\b(cfRay|connIndex|originService)=|\bcloudflared\b"
+    r"|Incoming request ended abruptly"
+)
+_CLOUDFLARED_PATH = re.compile(r"\bdest=\w+://[^/\s]+(?P<path>/[^\s\"]*)")
+_GIN = re.compile(
+    r"\[GIN\] (?P<day>\S+) - (?P<clock>[\d:]+) \| +(?P<status>\d{3}) \|.*\| +(?P<method>[A-Z]+) +"
+    r'"(?P<path>[^"]*)"'
+)
 _MIDDLEWARE = re.compile(r"(?P<method>[A-Z]{3,9}) (?P<path>/\S*) after \d+\.\d\d s: ")
 _FAILED = re.compile(
     r"(?:Internal Server Error: |Exception on )(?P<path>/\S*)(?: \[(?P<method>[A-Z]+)\])?"
@@ -233,6 +243,24 @@ def _middleware(text: str, record: Record) -> Record | None:
     )
 
 
+def _gin(text: str, record: Record) -> Record | None:
+    """Read the access log of Gin, with which Ollama serves."""
+    if "[GIN]" not in text or not (match := _GIN.search(text)):
+        return None
+    own = times.find(f"{match['day']} {match['clock']}")
+    if own is not None and record.at is None:
+        record = replace(record, at=own[0], has_zone=own[1])
+    made = replace(record, product="application", message="", status=int(match["status"]))
+    return _with_request(made, match)
+
+
+def _cloudflared(text: str, record: Record) -> Record | None:
+    if not _CLOUDFLARED.search(text):
+        return None
+    path = _CLOUDFLARED_PATH.search(text)
+    return replace(record, product="cloudflared", path=path["path"] if path else "")
+
+
 def _failed(text: str, record: Record) -> Record | None:
     if not (match := _FAILED.search(text) or _UWSGI.search(text)):
         return None
@@ -256,6 +284,8 @@ _FORMS: tuple[Callable[[str, Record], Record | None], ...] = (
     _envoy,
     _uvicorn_access,
     _access,
+    _gin,
+    _cloudflared,
     _middleware,
     _failed,
 )

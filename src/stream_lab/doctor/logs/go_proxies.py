@@ -1,9 +1,10 @@
-"""The words of Traefik and Caddy, which both pass streams on with Go's ReverseProxy.
+"""The words of Traefik, Caddy and cloudflared, which pass streams on with Go's net/http.
 
 Sources: pkg/proxy of Traefik 2 and 3, modules/caddyhttp/reverseproxy of Caddy 2, and
-net/http/httputil of Go, which logs a body that cannot be copied.
+net/http/httputil of Go, which logs a body that cannot be copied; proxy and stream of cloudflared.
 """
 
+from stream_lab.doctor.diagnosis import Cause
 from stream_lab.doctor.logs.line import Rule, Who
 
 _COPY = r"(aborting with incomplete response|read error during body copy|copy error|copyResponse)"
@@ -26,10 +27,25 @@ RULES = (
         "The client closed its connection to the proxy.",
     ),
     Rule(
-        rf"{_COPY}.*(i/o timeout|deadline exceeded|timeout)",
+        rf"{_COPY}.*(deadline exceeded|Client\.Timeout)",  # of Go's contexts: they bound the whole
+        Who.PROXY,
+        "The proxy's limit on the whole answer ended it.",
+        "Raise the proxy's time-out for whole requests, or turn it off for streams.",
+        cause=Cause.TOTAL_CUT,
+    ),
+    Rule(
+        rf"{_COPY}.*(i/o timeout|timeout)",
         Who.PROXY,
         "The proxy's read time-out ended the answer.",
         _LIMIT,
+        cause=Cause.IDLE_CUT,
+    ),
+    Rule(
+        rf"{_COPY}.*(malformed chunked|invalid byte in chunk|chunk length|http2: frame)",
+        Who.SERVER,
+        "The server behind the proxy broke the protocol.",
+        _SERVER,
+        cause=Cause.BAD_FRAMING,
     ),
     Rule(
         rf"{_COPY}",
@@ -38,22 +54,25 @@ RULES = (
         _SERVER,
     ),
     Rule(
-        r"499 Client Closed Request|context canceled",
+        r"499 Client Closed Request|context canceled|canceled by remote with error code 0",
         Who.CLIENT,
         "The client closed its connection to the proxy.",
     ),
     Rule(
         r"connection refused|no such host|no route to host|dial tcp.*i/o timeout"
+        r"|Unable to reach the origin service"
         r"|no upstreams available|no available server",
         Who.SERVER,
         "The proxy could not reach its server.",
         "Start the server behind the proxy, or correct its address.",
+        cause=Cause.HTTP_ERROR,
     ),
     Rule(
         r"504 Gateway Timeout|timeout awaiting response headers|context deadline exceeded",
         Who.PROXY,
         "The proxy gave up waiting for its server.",
         _LIMIT,
+        cause=Cause.IDLE_CUT,
     ),
     Rule(
         r"502 Bad Gateway|unexpected EOF|: EOF|\bEOF$|connection reset by peer|server closed idle",

@@ -5,6 +5,7 @@ which side ended the session, or C and c, S and s whether by an end or by a time
 one what the session was doing: Q queue, C connect, H headers, D data, T tarpit, L last.
 """
 
+from stream_lab.doctor.diagnosis import Cause
 from stream_lab.doctor.logs.line import Rule, Who
 
 RULES = (
@@ -31,6 +32,7 @@ STATES = (
         Who.PROXY,
         "HAProxy waited for `timeout server` and gave up.",
         "Raise `timeout server` in haproxy.cfg, or send something more often than that.",
+        cause=Cause.IDLE_CUT,
     ),
     Rule(r"^sT|^.T", None, ""),
     Rule(
@@ -38,14 +40,22 @@ STATES = (
         Who.SERVER,
         "The server behind HAProxy did not accept a connection within `timeout connect`.",
         "Start the server behind HAProxy, or correct its address.",
+        cause=Cause.HTTP_ERROR,
     ),
     Rule(
         r"^sQ",
         Who.PROXY,
         "The request waited for `timeout queue` because HAProxy's server was full.",
         "Raise maxconn of the server, or start more servers.",
+        cause=Cause.HTTP_ERROR,
     ),
-    Rule(r"^SC", Who.SERVER, "The server behind HAProxy refused the connection.", _SERVER),
+    Rule(
+        r"^SC",
+        Who.SERVER,
+        "The server behind HAProxy refused the connection.",
+        _SERVER,
+        cause=Cause.HTTP_ERROR,
+    ),
     Rule(
         r"^S",
         Who.SERVER,
@@ -57,14 +67,23 @@ STATES = (
         Who.PROXY,
         "The client was silent or did not read for `timeout client`, and HAProxy gave up.",
         "Raise `timeout client` in haproxy.cfg to at least `timeout server`.",
+        cause=Cause.IDLE_CUT,
     ),
     Rule(r"^[Cc]", Who.CLIENT, "The client closed its connection to HAProxy."),
     Rule(r"^[DU]", Who.PROXY, "HAProxy ended the session because its server was down or back."),
     Rule(r"^K", Who.PROXY, "An operator ended the session in HAProxy."),
     Rule(
-        r"^P[HD]",
+        r"^PD",
+        Who.SERVER,
+        "HAProxy ended the session: the chunks of the server's answer were broken.",
+        _SERVER,
+        cause=Cause.BAD_FRAMING,
+    ),
+    Rule(
+        r"^PH",
         Who.PROXY,
-        "HAProxy ended the session: the answer was invalid, or a rule denied it.",
+        "HAProxy refused the server's answer: it was invalid, or a rule denied it.",
+        cause=Cause.HTTP_ERROR,
     ),
     Rule(r"^[RI]", Who.PROXY, "HAProxy ran out of resources, or found an error of its own."),
 )

@@ -3,11 +3,26 @@
 import re
 from dataclasses import replace
 
-from stream_lab.doctor.logs.line import Line, Record
+from stream_lab.doctor.logs.line import Line, Record, Rule, Who
 
 _APACHE_WHERE = re.compile(r"AH00898")
 _WORKER = re.compile(r"\[(?P<pid>\d+)\] \[ERROR\] Error handling request")
 _RAISED = re.compile(r"Exception in ASGI application")
+_WAITS = re.compile(r"Waiting for (connections to close|background tasks)")
+_STOPPED = re.compile(
+    r"Waiting for application shutdown|Application shutdown complete|Finished server process"
+    r"|timeout graceful shutdown exceeded|Worker exiting"
+)
+_GONE = re.compile(r"Shutting down: Master|Starting gunicorn")
+_RESTARTED = re.compile(r"Started server process")
+_PID = re.compile(r"\[(\d+)\] \[[A-Z]+\]")
+INTERRUPTED = Rule(
+    "",
+    Who.SERVER,
+    "The server was killed while it still waited for a stream to end.",
+    "Raise the time that it has to stop: --graceful-timeout, terminationGracePeriodSeconds, or "
+    "stop_grace_period.",
+)
 _NEAR = 8  # lines of evidence back, within which a neighbour is sought
 
 
@@ -41,3 +56,26 @@ def complete(found: list[Line], record: Record) -> None:
         if not line.path and (is_worker or is_apache):
             found[number] = replace(line, method=record.method, path=record.path)
             return
+
+
+def killed(waiting: dict[str, Record], record: Record) -> list[Record]:
+    """Return the records of servers that were killed while they waited for a stream.
+
+    A server that stops in order says that its shutdown goes on; one that is killed says nothing
+    more.
+
+    Args:
+        waiting: the last record of each server that waits, by process number; it is updated.
+        record: the next record.
+    """
+    found = _PID.search(record.text)
+    pid = found[1] if found else ""
+    if _WAITS.search(record.message):
+        waiting[pid] = record
+    elif _STOPPED.search(record.message):
+        waiting.pop(pid, None)
+    elif waiting and (_GONE.search(record.message) or (not pid and _RESTARTED.search(record.text))):
+        gone = list(waiting.values())
+        waiting.clear()
+        return gone
+    return []

@@ -18,18 +18,18 @@ from stream_lab.doctor.logs.prefixes import Stripped
 Values = dict[str, Any]
 
 STATUS = """status statuscode downstreamstatus responsecode elbstatuscode httpstatus httpstatuscode
-    responsestatus httpresponsestatuscode""".split()
+    responsestatus httpresponsestatuscode edgeresponsestatus""".split()
 UPSTREAM = """upstreamstatus originstatus targetstatuscode upstreamstatuscode
-    upstreamresponsestatus""".split()
+    upstreamresponsestatus originresponsestatus""".split()
 LENGTH = "upstreamresponselength upstreambytesreceived".split()
 HEADER_TIME = "upstreamheadertime uht".split()
-METHOD = "method requestmethod httpmethod verb httprequestmethod".split()
+METHOD = "method requestmethod httpmethod verb httprequestmethod clientrequestmethod".split()
 PATH = """xenvoyoriginalpath path uri requesturi requestpath url requesturl httppath
-    urlpath urloriginal""".split()
-AGENT = """httpuseragent useragent requestuseragent agent ua headersuseragent
+    urlpath urloriginal clientrequesturi clientrequestpath resourcepath""".split()
+AGENT = """httpuseragent useragent requestuseragent agent ua headersuseragent clientrequestuseragent
     requestheadersuseragent useragentoriginal""".split()
 TIME = """time timestamp ts timelocal timeiso8601 msec asctime datetime starttime startutc
-    startlocal date eventtime realtimetimestamp t""".split()
+    startlocal edgestarttimestamp requesttime date eventtime realtimetimestamp t""".split()
 FLAGS = "responseflags terminationstate tsc".split()
 DETAILS = "responsecodedetails statusdetails".split()
 MESSAGE = "message msg event textpayload text".split()
@@ -41,6 +41,7 @@ _LOGFMT = re.compile(r'([A-Za-z_][\w.@-]*)=("(?:[^"\\]|\\.)*"|[^\s"]*)(?=\s|$)')
 _REQUEST_LINE = re.compile(r"(?P<method>[A-Z]{3,12}) (?P<path>\S+) HTTP/[\d.]+$")
 _STATUS_KEY = re.compile(r"(?<!upstream)(status|code)$|^(sc|st|rc|s)$")
 LONGEST = 4000  # characters of a request line
+_WORDED = ("caddy", "google", "google-run")  # products whose access log has a message, too
 _FEWEST_PAIRS = 3  # of logfmt; a sentence may hold one or two
 _OWN_BODIES = (15,)
 """Sizes of the texts that Traefik itself answers with: "Gateway Timeout"."""
@@ -120,7 +121,7 @@ def record(values: Values, raw: str, prefix: Stripped, read: Callable[[str], Rec
         return replace(base, product="heroku", flags=str(values["code"]), message=message)
     flags, details = _text(values, FLAGS), _text(values, DETAILS)
     if status is not None and (method or path or flags):
-        error = message if base.product in ("caddy", "google") or not _text(values, MESSAGE) else ""
+        error = message if base.product in _WORDED or not _text(values, MESSAGE) else ""
         return replace(
             base,
             message=error,
@@ -196,6 +197,8 @@ def _product(values: Values) -> str:
         return "caddy"
     if "responseflags" in values or "responsecodedetails" in values:
         return "envoy"
+    if "httprequestrequesturl" in values and "textpayload" in values:
+        return "google-run"
     if "terminationstate" in values or "tsc" in values:
         return "haproxy"
     if "statusdetails" in values:

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from stream_lab.doctor.diagnosis import Cause
+
 
 class Who(StrEnum):
     """The party that ended a stream."""
@@ -12,6 +14,14 @@ class Who(StrEnum):
     CLIENT = "client"
     PROXY = "proxy"
     SERVER = "server"
+
+
+ENDED_BY = {
+    Who.CLIENT: Cause.CLIENT_ENDED,
+    Who.PROXY: Cause.PROXY_ENDED,
+    Who.SERVER: Cause.SERVER_ENDED,
+}
+"""What a party's end of a stream is called."""
 
 
 class Worker(StrEnum):
@@ -71,6 +81,7 @@ class Rule:
             skipped.
         advice: what to do. Empty: nothing more than reading the log.
         is_orderly: whether a healthy service logs it, too, for instance when it is deployed.
+        cause: the cause that the wording shows, such as a limit. None: only the party shows.
     """
 
     pattern: str
@@ -78,6 +89,7 @@ class Rule:
     meaning: str
     advice: str = ""
     is_orderly: bool = False
+    cause: Cause | None = None
     regex: "re.Pattern[str]" = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -102,6 +114,7 @@ class Line:
         agent: the name of the client's program. Empty: the line does not say.
         has_zone: whether its time came with a zone; otherwise it may be UTC, as in a container.
         is_new: whether it was written during the examination, by its place in the file.
+        shown: the cause that its wording shows, such as a limit. None: only the party shows.
     """
 
     who: Who | None
@@ -116,3 +129,12 @@ class Line:
     agent: str = ""
     has_zone: bool = True
     is_new: bool = False
+    shown: Cause | None = None
+
+    @property
+    def cause(self) -> Cause | None:
+        """Return the cause that the line shows, or else the party's.
+
+        None: the line leaves both open.
+        """
+        return self.shown or (ENDED_BY[self.who] if self.who else None)

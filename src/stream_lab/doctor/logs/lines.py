@@ -10,7 +10,7 @@ from pathlib import Path
 
 from stream_lab.doctor.events import quote
 from stream_lab.doctor.logs import formats, gunicorn, joins, prefixes, probes, tables, tracebacks
-from stream_lab.doctor.logs.line import Line, Record, Worker
+from stream_lab.doctor.logs.line import Line, Record, Rule, Worker
 
 LONGEST = 20_000  # characters of a line that are read; more is a payload
 SHOWN = 240  # characters of a line that are quoted
@@ -39,6 +39,7 @@ class _Source:
         block: the lines of a traceback so far. Empty: none has begun.
         is_new: whether the last record was written during the examination.
         before: the record that was judged last. None: there is none.
+        waiting: the servers that stop, and still wait for a stream, by process number.
         found: the lines of evidence.
     """
 
@@ -48,6 +49,7 @@ class _Source:
     block: str = ""
     is_new: bool = False
     before: Record | None = None
+    waiting: dict[str, Record] = field(default_factory=dict)
     found: list[Line] = field(default_factory=list)
 
 
@@ -127,6 +129,9 @@ def _finish(source: _Source) -> None:
     joins.complete(source.found, record)
     source.before = record
     _learn_worker(record, source)
+    source.found += [
+        _line(each, joins.INTERRUPTED) for each in joins.killed(source.waiting, record)
+    ]
     if (line := _judge(record, source.worker)) is not None:
         source.found.append(replace(line, is_new=source.is_new))
 
@@ -136,6 +141,10 @@ def _judge(record: Record, worker: Worker) -> Line | None:
     rule = gunicorn.rule_of(worker) if is_killed else tables.rule_of(record)
     if rule is None or (record.path and probes.is_probe(record)):
         return None
+    return _line(record, rule, worker if is_killed else None)
+
+
+def _line(record: Record, rule: Rule, worker: Worker | None = None) -> Line:
     at, has_zone = formats.moment(record)
     return Line(
         rule.who,
@@ -144,11 +153,12 @@ def _judge(record: Record, worker: Worker) -> Line | None:
         at,
         rule.advice,
         rule.is_orderly,
-        worker=worker if is_killed else None,
+        worker=worker,
         method=record.method,
         path=record.path,
         agent=record.agent,
         has_zone=has_zone,
+        shown=rule.cause,
     )
 
 

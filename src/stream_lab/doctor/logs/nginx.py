@@ -4,6 +4,7 @@ Source: the calls of ngx_log_error and ngx_connection_error in nginx's src/http 
 lines of nginx 1.22. The text after "while" is what nginx was doing: `c->log->action`.
 """
 
+from stream_lab.doctor.diagnosis import Cause
 from stream_lab.doctor.logs.line import Rule, Who
 
 _READ_LIMIT = (
@@ -27,9 +28,24 @@ RULES = (
     ),
     Rule(  # messages that repeat what a client or a program chose
         r'^(open|stat|lstat|opendir|mkdir|unlink|rename|access)\w*\(\) "|^"[^"]*" (was not|is )'
-        r"|^(access forbidden|directory index of|FastCGI sent in stderr|rewritten|limiting)",
+        r"|^(access forbidden|directory index of|FastCGI sent in stderr|rewritten"
+        r"|limiting \w+, dry run)",
         None,
         "",
+    ),
+    Rule(
+        r"^limiting (requests|connections)",
+        Who.PROXY,
+        "A limit on requests or connections in nginx refused the request.",
+        "Raise limit_req or limit_conn in nginx.conf, or the burst that it allows.",
+        cause=Cause.HTTP_ERROR,
+    ),
+    Rule(
+        r"client intended to send too large (chunked )?body",
+        Who.PROXY,
+        "nginx refused a request whose body was too large.",
+        "Raise client_max_body_size in nginx.conf, or send less.",
+        cause=Cause.HTTP_ERROR,
     ),
     Rule(r"closed keepalive connection|using the \"\w+\" event method", None, ""),
     # What the server behind nginx did.
@@ -38,24 +54,28 @@ RULES = (
         Who.SERVER,
         "The server behind nginx did not accept a connection within proxy_connect_timeout.",
         _UNREACHABLE,
+        cause=Cause.HTTP_ERROR,
     ),
     Rule(
         r"upstream timed out .*while sending request to upstream",
         Who.PROXY,
         "nginx waited for proxy_send_timeout until its server read the request, and gave up.",
         "Look at the server: it does not read the request. Otherwise raise proxy_send_timeout.",
+        cause=Cause.IDLE_CUT,
     ),
     Rule(
         r"upstream timed out .*while proxying upgraded connection",
         Who.PROXY,
         "nginx closed a silent WebSocket after proxy_read_timeout.",
         "Raise proxy_read_timeout in nginx.conf, or send pings more often than that.",
+        cause=Cause.IDLE_CUT,
     ),
     Rule(
         r"upstream timed out",
         Who.PROXY,
         "nginx waited for proxy_read_timeout and gave up.",
         _READ_LIMIT,
+        cause=Cause.IDLE_CUT,
     ),
     Rule(
         r"upstream prematurely closed|upstream closed (the )?(connection|stream) prematurely",
@@ -80,26 +100,36 @@ RULES = (
         Who.SERVER,
         "nginx could not reach its server.",
         _UNREACHABLE,
+        cause=Cause.HTTP_ERROR,
     ),
     Rule(
         r"no live upstreams",
         Who.SERVER,
         "All servers behind nginx had failed, so it did not ask one.",
         "Read nginx's log before that time for the failures that came first.",
+        cause=Cause.HTTP_ERROR,
     ),
     Rule(r"upstream server temporarily disabled", None, ""),  # the line before it says why
     Rule(
+        r"upstream (rejected request|sent goaway|returned error)",
+        Who.SERVER,
+        "The server behind nginx ended the request.",
+        _SERVER_LOG,
+    ),
+    Rule(
         r"upstream sent (invalid chunked|an? invalid|invalid|no valid|unexpected|unsupported"
-        r"|more data)|upstream (rejected request|sent frame|sent goaway|returned error)",
+        r"|more data|frame)",
         Who.SERVER,
         "The server behind nginx broke the protocol.",
         _SERVER_LOG,
+        cause=Cause.BAD_FRAMING,
     ),
     Rule(
         r"upstream sent too big header",
         None,
         "The headers from the server did not fit in nginx's buffer.",
         "Raise proxy_buffer_size in nginx.conf.",
+        cause=Cause.HTTP_ERROR,
     ),
     # What the client did.
     Rule(
@@ -113,6 +143,7 @@ RULES = (
         Who.PROXY,
         "The client did not read for send_timeout, so nginx closed its connection.",
         "Look at the client: it does not read. Otherwise raise send_timeout in nginx.conf.",
+        cause=Cause.IDLE_CUT,
     ),
     # What nginx itself did.
     Rule(
@@ -126,6 +157,7 @@ RULES = (
         Who.PROXY,
         "nginx had no connections left.",
         "Raise worker_connections in nginx.conf.",
+        cause=Cause.HTTP_ERROR,
     ),
     Rule(
         r"gracefully shutting down|signal (process )?started|signal 1?\d \(SIG(QUIT|TERM|HUP|INT)\)"

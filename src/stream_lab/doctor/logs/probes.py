@@ -1,4 +1,4 @@
-"""Health checks and monitors, whose requests hold no stream."""
+"""Health checks, monitors and files, whose requests hold no stream."""
 
 import re
 
@@ -20,13 +20,19 @@ PATHS = re.compile(
     r"|favicon\.ico|robots\.txt)/?"
 )
 """The last part of the paths that services keep for such checks."""
+FILES = re.compile(
+    r"(?i)\.(png|jpe?g|gif|webp|avif|svg|ico|bmp|css|m?js|map|woff2?|ttf|otf|eot|mp[34]|webm|wasm"
+    r"|pdf|zip|gz|webmanifest)$"
+)
+"""Endings of paths that are a file's, as a page loads them."""
 
 
 def is_probe(record: Record) -> bool:
-    """Tell whether a request was a health check, by client, path or method."""
+    """Tell whether a request was a health check or a file's."""
     path = record.path.partition("?")[0]
     return bool(
         AGENTS.search(record.agent)
+        or (record.method == "GET" and FILES.search(path))
         or PATHS.fullmatch("/" + path.rstrip("/").rpartition("/")[2])
         or record.method in ("HEAD", "OPTIONS", "PRI")
     )

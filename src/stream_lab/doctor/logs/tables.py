@@ -10,6 +10,7 @@ from stream_lab.doctor.logs import (
     go_proxies,
     gunicorn,
     haproxy,
+    load_balancers,
     nginx,
     tracebacks,
 )
@@ -23,7 +24,8 @@ TABLES: dict[str, tuple[Rule, ...]] = {
     "envoy": envoy.RULES,
     "traefik": go_proxies.RULES,
     "caddy": go_proxies.RULES,
-    "": (*_SERVERS, *haproxy.RULES, *envoy.RULES),
+    "cloudflared": go_proxies.RULES,
+    "": (*load_balancers.WORDS, *_SERVERS, *haproxy.RULES, *envoy.RULES),
 }
 """The rules for a product's words. Others are servers of applications."""
 _GO = re.compile(r"caused by: |ReverseProxy|[Tt]raefik|[Cc]addy|http\.(log|handlers)\b|level=\w+ ")
@@ -38,8 +40,18 @@ def rule_of(record: Record) -> Rule | None:
             return found
     if record.flags and record.product in access.CODES:
         return access.meaning_of(record)
+    if _is_beside(record):
+        return None
     shown = tracebacks.judge(record.traceback) if record.traceback else None
     return shown or _by_words(record)
+
+
+def _is_beside(record: Record) -> bool:
+    """Tell whether a record is about work beside the requests. A dead engine is not."""
+    return bool(
+        application.BACKGROUND.search(record.message)
+        and not re.search(application.ENGINE, record.message + record.traceback)
+    )
 
 
 def _by_words(record: Record) -> Rule | None:

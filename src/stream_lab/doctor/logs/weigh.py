@@ -7,15 +7,12 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import unquote
 
 from stream_lab.doctor.diagnosis import Cause, Diagnosis
-from stream_lab.doctor.logs.line import Line, Who, Worker
+from stream_lab.doctor.logs.line import ENDED_BY, Line, Who, Worker
 from stream_lab.doctor.target import Target
 
 CUTS = {Cause.SERVER_ENDED, Cause.PROXY_ENDED, Cause.IDLE_CUT, Cause.TOTAL_CUT}
-ENDED_BY = {
-    Who.CLIENT: Cause.CLIENT_ENDED,
-    Who.PROXY: Cause.PROXY_ENDED,
-    Who.SERVER: Cause.SERVER_ENDED,
-}
+NAMED = {Cause.IDLE_CUT, Cause.TOTAL_CUT, Cause.BAD_FRAMING}
+"""What a line can show of a stream that was cut; an error is an answer of its own."""
 SLACK = timedelta(seconds=2)  # how far two clocks may differ
 RECENT = timedelta(days=14)
 """Age up to which a line may be about what is wrong today; Debian keeps 14 days of nginx's logs."""
@@ -57,7 +54,7 @@ def consider(
         telling = [
             line
             for line in lines
-            if line.who is not None
+            if line.cause is not None
             and not line.is_orderly
             and (line.at is None or until - RECENT <= line.at)
             and not ((line in now or line.is_new) and _is_own(line))
@@ -71,6 +68,13 @@ def _of_these(diagnosis: Diagnosis, now: list[Line], flowed: bool | None) -> Dia
     who = {line.who for line in now if line.who is not None}
     if killed := [line for line in now if line.worker is not None]:
         return _of_worker(replace(diagnosis, evidence=evidence), killed[-1], flowed)
+    named = [line for line in now if line.shown in NAMED]
+    ends = [line for line in now if line.cause is Cause.SERVER_ENDED and not line.is_orderly]
+    if len(named) >= max(1, len(ends)) and diagnosis.cause not in {line.shown for line in named}:
+        cause = named[-1].shown
+        assert cause is not None
+        advice = named[-1].advice or diagnosis.next
+        return replace(diagnosis, cause=cause, confidence=0.85, evidence=evidence, next=advice)
     advice = next((line.advice for line in now if line.advice and line.who in who), diagnosis.next)
     if not who:
         return replace(diagnosis, evidence=evidence)
@@ -107,8 +111,8 @@ def _of_worker(diagnosis: Diagnosis, line: Line, flowed: bool | None) -> Diagnos
 
 def _perhaps_of_these(diagnosis: Diagnosis, undated: list[Line]) -> Diagnosis:
     """Add lines without a time: they support a cause, and never change it."""
-    ended_by = ENDED_BY.get(undated[-1].who) if undated[-1].who else None
-    supports = ended_by is diagnosis.cause
+    who = undated[-1].who
+    supports = diagnosis.cause in (undated[-1].cause, ENDED_BY[who] if who else None)
     return replace(
         diagnosis,
         confidence=round(min(0.9, diagnosis.confidence + 0.05), 2)
@@ -120,17 +124,18 @@ def _perhaps_of_these(diagnosis: Diagnosis, undated: list[Line]) -> Diagnosis:
 
 
 def _of_others(diagnosis: Diagnosis, telling: list[Line]) -> Diagnosis:
-    who, times = Counter(line.who for line in telling).most_common(1)[0]
+    cause, times = Counter(line.cause for line in telling).most_common(1)[0]
     killed = [line for line in telling if line.worker is not None]
-    kept = [line for line in telling if line.who is who or line.worker is not None]
-    assert who is not None
-    cause = ENDED_BY[who]
+    kept = [line for line in telling if line.cause is cause or line.worker is not None]
+    assert cause is not None
+    who = next((line.who for line in kept if line.who is not None), None)
+    by = f"the {who} caused {times}" if who else f"{times} had one cause"
     if killed:
         is_sync = killed[-1].worker is Worker.SYNC
         cause = Cause.TOTAL_CUT if is_sync else Cause.LOOP_BLOCKED
     evidence = [
         *diagnosis.evidence,
-        f"The stream is healthy now; of {len(telling)} ends in the logs, the {who} caused {times}.",
+        f"The stream is healthy now; of {len(telling)} ends in the logs, {by}.",
         *_sentences(kept),
     ]
     advice = {
