@@ -26,7 +26,7 @@ RULES = (
         cause=Cause.IDLE_CUT,
     ),
     Rule(
-        r"AH01590|AH02656|bad chunk|Error reading/parsing chunk",
+        r"AH01590|bad chunk|Error reading/parsing chunk",
         Who.SERVER,
         "The server behind Apache broke the protocol.",
         "Read the log of the server behind Apache at that time.",
