@@ -19,7 +19,7 @@ ELSEWHERE = {
     "adding_a_fault.md": {"fake_vllm/scenarios/hiccup.py"},  # the page's example
     "ci.md": {"runs/regress/NAME/summary.json", "runs/main/summary.json"},
     "contributing.md": {"CREATING_TOXICS.md"},  # toxiproxy's
-    "doctor_code.md": {  # an example, and files of other projects
+    "lint.md": {  # an example, and files of other projects
         "app/chat.py", "story.ipynb", "gateway/services.py", "routers/auth.py", "llm_provider/generic/base.py",
     },
     "fake_vllm.md": {"fake.yaml", "story.json"},  # the reader's own

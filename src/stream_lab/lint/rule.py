@@ -14,10 +14,12 @@ class Hit:
     Attributes:
         node: the node to point at.
         it: what stands there, as the sentence of the rule says it.
+        note: one more sentence about this place. Empty: the rule's sentence says it all.
     """
 
     node: ast.expr | ast.stmt
     it: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True)
