@@ -83,6 +83,6 @@ def _show(seen: Survey, form: Format) -> None:
                 print(render(seen.findings))
             traps = sum(finding.is_trap for finding in seen.findings)
             print(
-                f"{traps} {'trap' if traps == 1 else 'traps'} in {seen.files:,} files, "
-                f"{seen.lines:,} lines."
+                f"{traps} {'trap' if traps == 1 else 'traps'} in {seen.files:,} "
+                f"{'file' if seen.files == 1 else 'files'}, {seen.lines:,} lines."
             )

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from stream_lab.lint import kinds
-from stream_lab.lint.kinds import RUNNABLES, WORDS, Kind
+from stream_lab.lint.kinds import WORDS, Kind
 from stream_lab.lint.module import Function, Module, is_own
 
 DEPTH = 8
@@ -114,6 +114,9 @@ def _agreed(module: Module, values: list[ast.expr], depth: int) -> Kind | None:
 
 def _made(module: Module, call: ast.Call, depth: int) -> Kind | None:
     name = module.dotted(call.func)
+    definition = None if name.startswith(kinds.LANGCHAIN) else define(module, call.func)
+    if definition is not None:
+        return _of_definition(definition, depth)
     if name and (found := _by_name(name)) is not None:
         return found
     if isinstance(call.func, ast.Attribute):
@@ -123,9 +126,6 @@ def _made(module: Module, call: ast.Call, depth: int) -> Kind | None:
             return Kind.RUNNABLE if module.uses("langgraph") else None
         if call.func.attr == "as_retriever":
             return Kind.RUNNABLE
-    definition = define(module, call.func)
-    if definition is not None:
-        return _of_definition(definition, depth)
     if name.startswith(("functools.partial", "typing.cast")) and len(call.args) > 1:
         return kind(module, call.args[1], depth - 1)
     # `get_llm()` of a module that is not here: only the words can tell.
@@ -230,18 +230,11 @@ def _of_class(definition: Definition, depth: int) -> Kind:
     assert isinstance(node, ast.ClassDef)
     for base in node.bases:
         inner = base.value if isinstance(base, ast.Subscript) else base
-        name = module.dotted(inner)
-        last = name.rpartition(".")[2]
-        if last == "DeadlineMixin":
+        if module.dotted(inner).rpartition(".")[2] == "DeadlineMixin":
             return Kind.BOUNDED
-        if last in kinds.TYPES:
-            return Kind.RUNNABLE
-        if (found := _by_name(name)) is not None:
+        found = _of_type(module, inner, depth - 1)
+        if found is not None and found is not Kind.OTHER:
             return found
-        if (above := define(module, inner)) is not None and depth:
-            found = _of_class(above, depth - 1) if isinstance(above.node, ast.ClassDef) else None
-            if found in RUNNABLES:
-                return found
     return Kind.OTHER
 
 
@@ -377,22 +370,32 @@ def _annotated(module: Module, annotation: ast.expr, depth: int) -> Kind | None:
                     sides = sides[:1]
                 return _first(_annotated(module, side, depth - 1) for side in sides)
             return _annotated(module, annotation.value, depth - 1)
-    name = module.dotted(annotation)
+    return _of_type(module, annotation, depth)
+
+
+def _of_type(module: Module, named: ast.expr, depth: int) -> Kind | None:
+    """Return the kind of the instances of a class that is named. None: it may be anything."""
+    name = module.dotted(named)
     last = name.rpartition(".")[2]
-    if not last or last in kinds.UNTYPED or len(last) == 1:
+    if depth <= 0 or not last or last in kinds.UNTYPED or len(last) == 1:
         return None
+    if not name.startswith(kinds.LANGCHAIN):
+        definition = define(module, named)
+        if definition is not None and isinstance(definition.node, ast.ClassDef):
+            return _of_class(definition, depth)
     if last in kinds.TYPES:
         return Kind.RUNNABLE
     if (found := _by_name(name)) is not None:
         return found
-    definition = define(module, annotation)
-    if definition is not None and isinstance(definition.node, ast.ClassDef):
-        return _of_class(definition, depth)
-    if name.startswith(kinds.LANGCHAIN):
-        return None  # a type of LangChain that this file does not know
-    return Kind.OTHER
+    return None if name.startswith(kinds.LANGCHAIN) else Kind.OTHER
 
 
 def _first(found: Iterator[Kind | None]) -> Kind | None:
+    """Return the kind that annotations name; None where they name several, as `A | B` may."""
     known = [each for each in found if each is not None]
-    return next((each for each in known if each is not Kind.OTHER), known[0] if known else None)
+    special = {each for each in known if each is not Kind.OTHER}
+    if special == {Kind.RUNNABLE, Kind.BOUNDED}:
+        return Kind.RUNNABLE
+    if len(special) > 1:
+        return None
+    return special.pop() if special else known[0] if known else None

@@ -26,9 +26,6 @@ class Kind(Enum):
     """Something else."""
 
 
-RUNNABLES: Final = frozenset({Kind.RUNNABLE, Kind.BOUNDED, Kind.INSTANT})
-"""What can be a part of a chain."""
-
 MODELS: Final = re.compile(r"^(Azure|BaseChat|Chat)[A-Z]\w*$|^init_chat_model$")
 NOT_MODELS: Final = re.compile(
     r"(Prompt\w*|Message\w*|Template|History|Request|Response|Completion\w*|Memory|Config|Settings"

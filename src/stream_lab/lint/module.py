@@ -40,6 +40,7 @@ class Module:
         self.source = source
         self.project = project
         self.parent: dict[ast.AST, ast.AST] = {}
+        self._functions: dict[ast.AST, Function | None] = {}
         self._kept: dict[type[ast.AST], list[ast.AST]] = defaultdict(list)
         self._walk()
         self.imports: dict[str, str] = {}
@@ -93,6 +94,14 @@ class Module:
                 for item in block.items
                 if item.optional_vars is not None
             ]
+        pairs += [
+            pair
+            for target, value in pairs
+            if isinstance(target, ast.Tuple)
+            and isinstance(value, ast.Tuple)
+            and len(target.elts) == len(value.elts)
+            for pair in zip(target.elts, value.elts, strict=True)
+        ]
         for target, value in pairs:
             if isinstance(target, ast.Name | ast.Attribute):
                 found[target.id if isinstance(target, ast.Name) else target.attr].append(
@@ -187,6 +196,11 @@ class Module:
 
     def function(self, node: ast.AST) -> Function | None:
         """Return the function that runs a node. None: it runs when the module is imported."""
+        if node not in self._functions:
+            self._functions[node] = self._function(node)
+        return self._functions[node]
+
+    def _function(self, node: ast.AST) -> Function | None:
         for parent in self.above(node):
             if isinstance(parent, ast.Lambda):
                 if node is parent.body:

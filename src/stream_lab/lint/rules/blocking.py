@@ -46,7 +46,7 @@ def blocks(module: Module, call: ast.Call) -> str:
         base: ast.expr = call.func.value
         while isinstance(base, ast.Attribute) and kind(module, base) is None:
             base = base.value
-        if kind(module, base) is Kind.SYNC_CLIENT:
+        if kind(module, base) is Kind.SYNC_CLIENT and not _is_awaited(module, call):
             return f"{written(call.func)}"
     return ""
 
@@ -109,14 +109,18 @@ def _invoke(module: Module) -> Iterator[Hit]:
 
 
 def _blocking(module: Module) -> Iterator[Hit]:
-    for call in module.all(ast.Call):
-        if (
-            _is_in_async(module, call)
-            and (it := blocks(module, call))
-            and not is_callback(module, module.function(call))
-        ):
-            yield Hit(call, it)
-    for call, it in through_functions(module, BLOCKING_NAMES, blocks, generators=True):
+    names = BLOCKING_NAMES | {
+        local for local, full in module.imports.items() if full in SYNCHRONOUS
+    }
+    for name in names:
+        for call in module.calls.get(name, []):
+            if (
+                _is_in_async(module, call)
+                and (it := blocks(module, call))
+                and not is_callback(module, module.function(call))
+            ):
+                yield Hit(call, it)
+    for call, it in through_functions(module, names, blocks, generators=True):
         yield Hit(call, it)
 
 

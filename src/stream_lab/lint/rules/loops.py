@@ -2,6 +2,7 @@
 
 import ast
 import math
+from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
@@ -9,7 +10,7 @@ from stream_lab.lint.inference import define, is_outermost, kind
 from stream_lab.lint.kinds import Kind
 from stream_lab.lint.module import Module, method, written
 from stream_lab.lint.rule import Hit, Rule
-from stream_lab.lint.rules.web import is_route
+from stream_lab.lint.rules.web import ROUTES, is_route
 
 RUNS: Final = frozenset({"asyncio.run", "anyio.run", "uvloop.run"})
 NESTING: Final = frozenset(
@@ -59,18 +60,20 @@ def _nesting(module: Module) -> Iterator[Hit]:
 
 
 def _client_across_loops(module: Module) -> Iterator[Hit]:
-    seen: dict[tuple[int, str], int] = {}
-    for call, work in _runs(module):
-        if module.function(call) is None and module.loop_runs:
+    runs = list(_runs(module))
+    # Statements of one block run one after the other; the arms of an `if` do not.
+    blocks = [id(module.block(module.statement(call))) for call, _ in runs]
+    seen: Counter[tuple[int, str]] = Counter()
+    for (call, work), block in zip(runs, blocks, strict=True):
+        repeated = _repeated(module, call)
+        if (not repeated and blocks.count(block) == 1) or (
+            module.function(call) is None and module.loop_runs
+        ):
             continue
-        clients = _clients(module, work)
-        repeated = _repeated(module, call) if clients else ""
-        for name in clients:
-            # Statements of one block run one after the other; the arms of an `if` do not.
-            block = (id(module.block(module.statement(call))), name)
-            before = seen.get(block, 0)
-            seen[block] = before + (2 if repeated else 1)
-            if before < 2 <= seen[block]:
+        for name in _clients(module, work):
+            before = seen[block, name]
+            seen[block, name] += 2 if repeated else 1
+            if before < 2 <= seen[block, name]:
                 yield Hit(call, f"`{name}`", repeated if repeated != "loop" else "")
 
 
@@ -85,12 +88,16 @@ def _runs(module: Module) -> Iterator[tuple[ast.Call, ast.expr]]:
             and call.func.args
         ):
             yield call, call.func.args[0]
-        elif method(call) == "run_until_complete" and call.args and _is_new_loop(module, call):
+        elif (
+            method(call) in ("run_until_complete", "run")
+            and call.args
+            and _is_new_loop(module, call)
+        ):
             yield call, call.args[0]
 
 
 def _is_new_loop(module: Module, call: ast.Call) -> bool:
-    """Tell whether the loop of `loop.run_until_complete(…)` is made in the same function."""
+    """Tell whether the loop, or the `Runner`, of a run is made in the same function."""
     assert isinstance(call.func, ast.Attribute)
     loop: ast.expr = call.func.value
     values = [loop]
@@ -102,7 +109,8 @@ def _is_new_loop(module: Module, call: ast.Call) -> bool:
             if module.function(target) is function and function is not None
         ]
     return any(
-        isinstance(value, ast.Call) and module.dotted(value.func) == "asyncio.new_event_loop"
+        isinstance(value, ast.Call)
+        and module.dotted(value.func) in ("asyncio.new_event_loop", "asyncio.Runner")
         for value in values
     )
 
@@ -156,7 +164,7 @@ def _repeated(module: Module, call: ast.AST, depth: int = 3) -> str:
         if isinstance(parent, ast.Lambda | ast.AsyncFunctionDef):
             return ""
         if isinstance(parent, ast.FunctionDef):
-            if is_route(module, parent):
+            if is_route(module, parent) or _is_view(module, parent):
                 return f"`{parent.name}` runs for each request."
             if _is_task(module, parent):
                 return f"`{parent.name}` runs for each task."
@@ -168,6 +176,16 @@ def _repeated(module: Module, call: ast.AST, depth: int = 3) -> str:
                     return again
             return ""
     return ""
+
+
+def _is_view(module: Module, function: ast.FunctionDef) -> bool:
+    """Tell whether a function is a method of a view, as in Django and Flask."""
+    inside = module.parent.get(function)
+    return (
+        function.name in ROUTES
+        and isinstance(inside, ast.ClassDef)
+        and any(module.dotted(base).endswith(("View", "Resource")) for base in inside.bases)
+    )
 
 
 def _is_task(module: Module, function: ast.FunctionDef) -> bool:

@@ -101,10 +101,10 @@ def _is_bounded_by_caller(module: Module, call: ast.Call) -> bool:
     if not isinstance(function, ast.AsyncFunctionDef):
         return False
     for outer in module.calls.get(function.name, []):
-        found = define(module, outer.func, depth=0)
-        bounded = _is_waited_for(module, outer) or _scope_around(module, outer) is not None
-        if bounded and found is not None and found.node is function:
-            return True
+        if _is_waited_for(module, outer) or _scope_around(module, outer) is not None:
+            found = define(module, outer.func, depth=0)
+            if found is not None and found.node is function:
+                return True
     return False
 
 
@@ -280,7 +280,9 @@ THREAD_OUTLIVES_TIMEOUT: Final = Rule(
     "or `ChatVllm(timeout=…)`, which is bounded in a thread too.",
     reason="Notebook 12: a thread cannot be stopped from outside. The rule covers `to_thread`, "
     "`run_in_executor`, `run_in_threadpool`, anyio's `run_sync`, `submit` and `map` of a pool, and "
-    "`Thread`; a method of a model, alone or in a `partial`, a lambda or a function of the file.",
+    "`Thread`; a method of a model, alone or in a `partial`, a lambda or a function of the file. "
+    "Not in tests.",
     words=("to_thread", "run_in_executor", "run_in_threadpool", "run_sync", "submit", "Thread"),
     look=_around_thread,
+    in_tests=False,
 )
