@@ -1,10 +1,10 @@
-"""Where the work of a call is done: at once, or where its iterator is read."""
+"""Where a call works: at once, or where its iterator is read."""
 
 import ast
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from stream_lab.lint.inference import define
+from stream_lab.lint.definitions import define
 from stream_lab.lint.module import Module, method
 
 READ: Final = frozenset(
@@ -93,7 +93,7 @@ def is_generator(module: Module, function: ast.FunctionDef) -> bool:
 def through_functions(
     module: Module, names: frozenset[str], finds: Search, *, generators: bool
 ) -> Iterator[tuple[ast.Call, str]]:
-    """Yield the calls that do the work of other calls, through functions of the same module.
+    """Yield the calls of functions of the module that do the work of other calls.
 
     Args:
         module: The module.

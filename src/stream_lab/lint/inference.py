@@ -7,21 +7,14 @@ in the one that it is imported from. The words of a name decide only where nothi
 import ast
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from stream_lab.lint import kinds
+from stream_lab.lint.definitions import Definition, define, imported
 from stream_lab.lint.kinds import WORDS, Kind
 from stream_lab.lint.module import Function, Module, is_own
 
 DEPTH = 8
 """The most steps from a name to its origin."""
-
-
-class Definition(NamedTuple):
-    """A class or function, and the module that it stands in."""
-
-    module: Module
-    node: ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def kind(module: Module, expression: ast.AST, depth: int = DEPTH) -> Kind | None:
@@ -98,7 +91,7 @@ def _chained(module: Module, pipe: ast.BinOp, depth: int) -> Kind | None:
 
 
 def _agreed(module: Module, values: list[ast.expr], depth: int) -> Kind | None:
-    """Return the kind that some values have in common; `None` and unknown values do not count."""
+    """Return the kind that values share; `None` and unknown values do not count."""
     found = {
         kind(module, value, depth - 1)
         for value in values
@@ -161,57 +154,8 @@ def _by_name(name: str) -> Kind | None:
     return None
 
 
-def define(module: Module, called: ast.AST, depth: int = 4) -> Definition | None:
-    """Return the definition behind a name or `self.method`, here or where it is imported from.
-
-    Returns:
-        None: It is defined nowhere in sight, or in several places.
-    """
-    if isinstance(called, ast.Attribute) and is_own(called):
-        inside = module.class_of(called)
-        found: list[ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef] = [
-            each
-            for each in module.defined.get(called.attr, [])
-            if module.parent.get(each) is inside
-        ]
-        return Definition(module, found[0]) if inside is not None and len(found) == 1 else None
-    if isinstance(called, ast.Name):
-        scopes = {*module.functions(called), None}
-        found = [
-            each
-            for each in module.defined.get(called.id, [])
-            if not isinstance(module.parent.get(each), ast.ClassDef)
-            and module.function(each) in scopes
-        ]
-        if found:
-            return Definition(module, found[0]) if len(found) == 1 else None
-    if depth and (there := imported(module, called)) is not None:
-        other, last = there
-        return define(other, other.outermost(last), depth - 1)
-    return None
-
-
-def imported(module: Module, name: ast.AST) -> tuple[Module, str] | None:
-    """Return the module that an imported name comes from, and its name there.
-
-    Returns:
-        None: The name is not imported, or its module is not among the files that are checked.
-    """
-    if not isinstance(name, ast.Name | ast.Attribute):
-        return None
-    root: ast.expr = name
-    while isinstance(root, ast.Attribute):
-        root = root.value
-    if not isinstance(root, ast.Name) or root.id not in module.imports or module.project is None:
-        return None
-    full = module.dotted(name)
-    *parts, last = full.lstrip(".").split(".")
-    other = module.project.find(parts, len(full) - len(full.lstrip(".")), module.path)
-    return None if other is None else (other, last)
-
-
 def _of_definition(definition: Definition, depth: int) -> Kind | None:
-    """Return the kind of what a call of a class or function of the project makes."""
+    """Return the kind that a class or function of the project makes."""
     module, node = definition
     if isinstance(node, ast.ClassDef):
         return _of_class(definition, depth)
@@ -266,7 +210,7 @@ def _of_origins(module: Module, origins: list[ast.AST], depth: int) -> Kind | No
 
 
 def _attribute(definition: Definition, name: str, depth: int) -> Kind | None:
-    """Return the kind of an attribute that a class, or one of its bases, sets on itself."""
+    """Return the kind of an attribute of a class or of its bases."""
     module, node = definition
     if depth <= 0 or not isinstance(node, ast.ClassDef):
         return None
@@ -303,7 +247,7 @@ def _member(module: Module, name: ast.Attribute, depth: int) -> Kind | None:
 
 
 def _origins(module: Module, name: ast.Name) -> list[ast.AST]:
-    """Return what a name was assigned from, and its annotations, in the nearest scope of it."""
+    """Return the values and annotations of a name in its nearest scope."""
     assigned = [
         (target, value)
         for target, value in module.assigned.get(name.id, [])
@@ -326,7 +270,7 @@ def _origins(module: Module, name: ast.Name) -> list[ast.AST]:
 
 
 def is_outermost(module: Module, name: ast.Name) -> bool:
-    """Tell whether a name is one of the module, and not of a function around it."""
+    """Tell whether a name belongs to the module and to no function around it."""
     if name.id in module.globals:
         return True
     targets = [target for target, _ in module.assigned.get(name.id, [])]
@@ -374,7 +318,7 @@ def _annotated(module: Module, annotation: ast.expr, depth: int) -> Kind | None:
 
 
 def _of_type(module: Module, named: ast.expr, depth: int) -> Kind | None:
-    """Return the kind of the instances of a class that is named. None: it may be anything."""
+    """Return the kind of a class's instances. None: they may be anything."""
     name = module.dotted(named)
     last = name.rpartition(".")[2]
     if depth <= 0 or not last or last in kinds.UNTYPED or len(last) == 1:
@@ -391,7 +335,7 @@ def _of_type(module: Module, named: ast.expr, depth: int) -> Kind | None:
 
 
 def _first(found: Iterator[Kind | None]) -> Kind | None:
-    """Return the kind that annotations name; None where they name several, as `A | B` may."""
+    """Return the kind that annotations name. None: they name several, as `A | B`."""
     known = [each for each in found if each is not None]
     special = {each for each in known if each is not Kind.OTHER}
     if special == {Kind.RUNNABLE, Kind.BOUNDED}:

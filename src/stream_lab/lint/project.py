@@ -1,4 +1,4 @@
-"""The files of one look, so that an imported name can be followed into its module."""
+"""The files of one look, in which imported names are followed."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -9,7 +9,9 @@ from stream_lab.lint.module import Module
 
 
 class Project:
-    """The Python files that are checked; each is read again only if a rule follows a name there.
+    """The Python files that are checked.
+
+    A file is read a second time only if a rule follows a name into it.
 
     Args:
         paths: All files of the look.

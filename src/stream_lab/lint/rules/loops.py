@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
-from stream_lab.lint.inference import define, is_outermost, kind
+from stream_lab.lint.definitions import define
+from stream_lab.lint.inference import is_outermost, kind
 from stream_lab.lint.kinds import Kind
 from stream_lab.lint.module import Module, method, written
 from stream_lab.lint.rule import Hit, Rule
@@ -78,7 +79,7 @@ def _client_across_loops(module: Module) -> Iterator[Hit]:
 
 
 def _runs(module: Module) -> Iterator[tuple[ast.Call, ast.expr]]:
-    """Yield the calls that make a loop and run a coroutine in it, each with the coroutine."""
+    """Yield each call that runs a coroutine in a new loop, with the coroutine."""
     for call in module.all(ast.Call):
         if module.dotted(call.func) in RUNS and call.args:
             yield call, call.args[0]
@@ -97,7 +98,7 @@ def _runs(module: Module) -> Iterator[tuple[ast.Call, ast.expr]]:
 
 
 def _is_new_loop(module: Module, call: ast.Call) -> bool:
-    """Tell whether the loop, or the `Runner`, of a run is made in the same function."""
+    """Tell whether the function makes the loop, or the `Runner`, of a run."""
     assert isinstance(call.func, ast.Attribute)
     loop: ast.expr = call.func.value
     values = [loop]
@@ -157,7 +158,7 @@ def _is_cached(module: Module, call: ast.Call) -> bool:
 
 
 def _repeated(module: Module, call: ast.AST, depth: int = 3) -> str:
-    """Return "loop", or a sentence, where a run happens again and again. Empty: it does not."""
+    """Return "loop", or a sentence, if a run is repeated. Empty: it is not."""
     for parent in module.above(call):
         if isinstance(parent, ast.For | ast.While):
             return "loop"
@@ -189,7 +190,7 @@ def _is_view(module: Module, function: ast.FunctionDef) -> bool:
 
 
 def _is_task(module: Module, function: ast.FunctionDef) -> bool:
-    """Tell whether a worker, a scheduler or a platform calls a function once for each task."""
+    """Tell whether a worker or a platform calls a function for each task."""
     for decorator in function.decorator_list:
         maker = decorator.func if isinstance(decorator, ast.Call) else decorator
         if ast.unparse(maker).rpartition(".")[2] in TASKS:

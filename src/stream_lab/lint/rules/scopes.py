@@ -48,7 +48,7 @@ def _entered(module: Module) -> Iterator[tuple[ast.AsyncFunctionDef, ast.Call, a
 
 
 def _scope(module: Module, expression: ast.expr, own: frozenset[str]) -> ast.Call | None:
-    """Return the call that makes a scope, here or where its name was assigned. None: it is none."""
+    """Return the call that made a scope. None: the expression is not a scope."""
     if isinstance(expression, ast.Name):
         function = module.function(expression)
         values = [

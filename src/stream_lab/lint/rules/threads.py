@@ -4,8 +4,9 @@ import ast
 from collections.abc import Iterator
 from typing import Final
 
+from stream_lab.lint.definitions import define
 from stream_lab.lint.flow import runs_here
-from stream_lab.lint.inference import define, is_runnable, kind
+from stream_lab.lint.inference import is_runnable, kind
 from stream_lab.lint.kinds import Kind
 from stream_lab.lint.module import Module, is_constant, keyword, method, written
 from stream_lab.lint.rule import Hit, Rule
@@ -55,7 +56,7 @@ def _around_thread(module: Module) -> Iterator[Hit]:
 
 
 def _given(module: Module, call: ast.Call) -> list[ast.expr]:
-    """Return what a call hands to a thread: the function and its arguments. Empty: it does not."""
+    """Return the arguments that a call hands to a thread. Empty: it does not."""
     name, last = module.dotted(call.func), method(call)
     if name in IN_THREAD or name.endswith((".run_in_threadpool", "to_thread.run_sync")):
         return call.args
@@ -74,7 +75,7 @@ def _is_pool(expression: ast.expr) -> bool:
 
 
 def _bound_of(module: Module, call: ast.Call) -> str | None:
-    """Return what is special about the time-out around a call, or "". None: there is none."""
+    """Return a remark about the time-out around a call, or "". None: no time-out."""
     waits = (method(call) == "map" and not is_endless(keyword(call, "timeout"))) or _is_waited_for(
         module, call
     )
@@ -96,7 +97,7 @@ def _bound_of(module: Module, call: ast.Call) -> str | None:
 
 
 def _is_bounded_by_caller(module: Module, call: ast.Call) -> bool:
-    """Tell whether a call of the function around a call has a time-out, in the same file."""
+    """Tell whether the function around a call is called with a time-out."""
     function = module.function(call)
     if not isinstance(function, ast.AsyncFunctionDef):
         return False
@@ -147,7 +148,7 @@ def _has_timeout(name: str, call: ast.Call) -> bool:
 
 
 def _is_bounded_later(module: Module, target: ast.expr) -> bool:
-    """Tell whether a future that has this name, or is in a list of this name, gets a time-out."""
+    """Tell whether a future, or a list of them, gets a time-out later."""
     if isinstance(target, ast.Subscript):
         target = target.value
     if not isinstance(target, ast.Name | ast.Attribute):
@@ -193,7 +194,7 @@ def _scope_around(module: Module, node: ast.AST) -> str | None:
 
 
 def _pool_around(module: Module, call: ast.Call) -> str:
-    """Return the pool whose `with` block surrounds a call of it, as code. Empty: there is none."""
+    """Return the pool, as code, whose `with` block surrounds a call. Empty: none."""
     if not isinstance(call.func, ast.Attribute):
         return ""
     used = {ast.unparse(each) for each in (call.func.value, *call.args[:1])}
@@ -225,7 +226,7 @@ def _is_joined(module: Module, thread: ast.Call) -> bool:
 
 
 def _answers(module: Module, work: ast.expr, depth: int = 3) -> str:
-    """Return the unbounded call of a model that a thread runs, for a sentence. Empty: none."""
+    """Return the model's unbounded call that a thread runs. Empty: there is none."""
     match work:
         case ast.Lambda():
             return _inside(module, work, depth)
