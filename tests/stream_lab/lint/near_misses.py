@@ -73,6 +73,21 @@ NEAR_MISSES = {
         openai.OpenAI(max_retries=1)
         chunks = client.create(stream=True)
         """,
+        """
+        import requests
+        from openai import OpenAI
+        def describe(image):
+            client = OpenAI(timeout=60)  # its own calls do not stream
+            return client.chat.completions.create(model="m", messages=[image])
+        def chat(model):
+            return model.stream("Why?")
+        """,
+        """
+        import requests
+        from openai import OpenAI
+        client = OpenAI(timeout=60)
+        page = requests.get("http://gpu/", stream=True)
+        """,
     ],
     "thread-outlives-timeout": [
         """

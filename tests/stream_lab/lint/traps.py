@@ -88,6 +88,16 @@ TRAPS = {
         def make():
             return «Azure(request_timeout=45, streaming=True)
         """,
+        """
+        from langchain_openai import ChatOpenAI
+        from openai import OpenAI
+        def chat(messages):
+            client = «OpenAI(timeout=60)
+            yield from client.chat.completions.create(messages=messages, stream=True)
+        def make():
+            model = «ChatOpenAI(timeout=60)
+            return prompt | model
+        """,
     ],
     "thread-outlives-timeout": [
         """

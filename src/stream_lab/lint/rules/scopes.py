@@ -149,7 +149,7 @@ def _per_read(module: Module) -> Iterator[Hit]:
     if module.uses("stream_deadline"):
         return
     calls = module.all(ast.Call)
-    if not any(_streams(call) for call in calls):
+    if not any(_streams(module, call) for call in calls):
         return
     for call in calls:
         name = module.dotted(call.func)
@@ -159,11 +159,42 @@ def _per_read(module: Module) -> Iterator[Hit]:
         given = keyword(call, "timeout", "request_timeout")
         if given is None or is_constant(given, None) or isinstance(given, ast.Call | ast.Tuple):
             continue  # a time-out for each phase is not mistaken for a total
+        if not _may_stream(module, call):
+            continue
         yield Hit(call, f"`{last}(timeout={written(given, 20).strip('`')})`")
 
 
-def _streams(call: ast.Call) -> bool:
-    return method(call) in STREAMS or is_constant(keyword(call, "stream", "streaming"), True)
+def _streams(module: Module, call: ast.Call) -> bool:
+    """Tell whether a call streams an answer, and not a download."""
+    if module.dotted(call.func).startswith(("requests.", "httpx.", "httpx2.")):
+        return False
+    if method(call) in STREAMS:
+        return not (call.args and is_constant(call.args[0], "GET", "POST"))
+    return is_constant(keyword(call, "stream", "streaming"), True)
+
+
+def _may_stream(module: Module, client: ast.Call) -> bool:
+    """Tell whether a client may stream: it does, or other code may hold it.
+
+    A client in a variable of a function is held by no other code if only its methods are called.
+    """
+    assigned, function = module.parent.get(client), module.function(client)
+    if not isinstance(assigned, ast.Assign) or function is None:
+        return True
+    target = assigned.targets[0]
+    if not isinstance(target, ast.Name) or is_constant(keyword(client, "streaming"), True):
+        return True
+    for use in ast.walk(function):
+        if not isinstance(use, ast.Name) or use.id != target.id or use is target:
+            continue
+        node: ast.AST = use
+        while isinstance(above := module.parent.get(node), ast.Attribute):
+            node = above
+        if node is use or not isinstance(above, ast.Call) or above.func is not node:
+            return True
+        if _streams(module, above):
+            return True
+    return False
 
 
 SCOPE_ACROSS_YIELD: Final = Rule(
@@ -186,7 +217,7 @@ TIMEOUT_PER_READ: Final = Rule(
     remedy="`ChatVllm(timeout=…)` bounds the whole answer; with OpenAI's own client, use "
     "`bounded(stream, seconds)` or `bounded_sync`.",
     reason="Notebook 02. The rule applies only if the same module streams and imports nothing from "
-    "stream_deadline. Not in tests.",
+    "stream_deadline, and not to a local client whose own calls do not stream. Not in tests.",
     words=("timeout",),
     look=_per_read,
     in_tests=False,
