@@ -231,6 +231,13 @@ NEAR_MISSES = {
             for each in question:
                 loop.run_until_complete(client.chat.completions.create(messages=[each]))
         """,
+        """
+        import asyncio
+        from openai import AsyncOpenAI, OpenAI
+        client: OpenAI | AsyncOpenAI = make()  # it may be either
+        asyncio.run(ask(client))
+        asyncio.run(ask(client))
+        """,
     ],
     "invoke-in-async": [
         """
@@ -322,6 +329,16 @@ NEAR_MISSES = {
             chain.invoke(question)
             graph.invoke(question)
         """,
+        """
+        from langchain_openai import ChatOpenAI
+        brain = ChatOpenAI()
+        @in_a_thread  # nothing here says where it runs
+        def whole(question):
+            return brain.invoke(question)
+        async def answer(questions):
+            whole(questions[0])
+            return StreamingResponse(brain.invoke(each) for each in questions)
+        """,
     ],
     "blocking-in-async": [
         """
@@ -368,6 +385,15 @@ NEAR_MISSES = {
         async def answer():
             await make().chat.completions.create(model="m")
             return StreamingResponse(slow())
+        """,
+        """
+        import time
+        from openai import AsyncOpenAI, OpenAI
+        def pause():
+            time.sleep(1)  # a plain function may be short, and is not followed
+        async def answer(client: OpenAI | AsyncOpenAI):
+            pause()
+            return await_if_needed(client.chat.completions.create(model="m"))
         """,
     ],
     "callback-blocks": [

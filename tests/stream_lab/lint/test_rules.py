@@ -44,9 +44,10 @@ def test_a_blocking_call_in_a_test_is_not_reported(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    write(Path(name), TRAPS["invoke-in-async"][0])
-    write(Path("src/app.py"), TRAPS["invoke-in-async"][0])
-    assert [each.path for each in check(["."])] == [Path("src/app.py")]
+    for rule in ("invoke-in-async", "thread-outlives-timeout"):
+        write(Path(name), TRAPS[rule][0])
+        write(Path("src/app.py"), TRAPS[rule][0])
+        assert [each.path for each in check(["."])] == [Path("src/app.py")]
 
 
 def test_a_middleware_in_another_file_of_the_same_package_hides_too(tmp_path: Path) -> None:
@@ -79,8 +80,10 @@ ELSEWHERE = {
             return await client.chat.completions.create(messages=[question], model="m")
     """,
     "app/__init__.py": "from .models import brain as thinker",
+    "elsewhere/chains.py": "chain = {}",
     "app/web.py": """
         from app import thinker
+        from .chains import chain
         from app.models import Service, make, model
         from . import models
         made, service = make(), Service()
@@ -89,6 +92,7 @@ ELSEWHERE = {
             «models.brain.invoke(question)
             «make().invoke(question)
             «service.thinker.invoke(question)
+            «chain.invoke(question)
             return model.invoke(question)
     """,
     "app/tasks.py": """

@@ -230,10 +230,7 @@ def _answers(module: Module, work: ast.expr, depth: int = 3) -> str:
     match work:
         case ast.Lambda():
             return _inside(module, work, depth)
-        case ast.Call(func=func, args=[first, *_]) if module.dotted(func) in (
-            "functools.partial",
-            "partial",
-        ):
+        case ast.Call(func=func, args=[first, *_]) if module.dotted(func) == "functools.partial":
             return _answers(module, first, depth)
         case ast.Attribute() if _is_model_call(module, work):
             return written(work)
