@@ -10,11 +10,10 @@ from typing import Annotated
 import typer
 
 from stream_lab.cli.common import UsageError, interrupted, leave, screen, write_page
-from stream_lab.cli.lint import look_at
+from stream_lab.cli.lint import Format, look_at
 from stream_lab.cli.load_object import load
 from stream_lab.cli.options import AsJson, NoColour
 from stream_lab.extras import require
-from stream_lab.lint.formats import Format
 
 
 def doctor(

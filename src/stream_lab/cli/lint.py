@@ -1,14 +1,23 @@
 """`stream-lab lint`: the traps in Python sources and notebooks."""
 
 from collections.abc import Iterable
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from stream_lab.lint.formats import Format, as_github, as_json, as_sarif, render
-from stream_lab.lint.settings import settings_for
-from stream_lab.lint.survey import Survey, survey
+if TYPE_CHECKING:
+    from stream_lab.lint import Survey
+
+
+class Format(StrEnum):
+    """The ways to print findings."""
+
+    TEXT = "text"
+    JSON = "json"
+    SARIF = "sarif"
+    GITHUB = "github"
 
 
 def lint(
@@ -61,6 +70,8 @@ def look_at(
     Raises:
         SettingsError: A rule or a setting does not exist.
     """
+    from stream_lab.lint import settings_for, survey
+
     settings = settings_for(paths).with_options(select=select, ignore=ignore)
     seen = survey(paths, settings)
     _show(seen, form)
@@ -69,7 +80,9 @@ def look_at(
     raise typer.Exit(1 if traps and not exit_zero else 2 if unread else 0)
 
 
-def _show(seen: Survey, form: Format) -> None:
+def _show(seen: "Survey", form: Format) -> None:
+    from stream_lab.lint.formats import as_github, as_json, as_sarif, render
+
     match form:
         case Format.JSON:
             print(as_json(seen.findings))

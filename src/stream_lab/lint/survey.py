@@ -58,7 +58,7 @@ def survey(paths: Iterable[str | os.PathLike[str]], settings: Settings | None = 
             continue
         files += 1
         lines += len(source.lines)
-        speaking = [rule for rule in rules if any(word in source.text for word in rule.words)]
+        speaking = [rule for rule in rules if rule.may_apply(source.text)]
         if not speaking:
             continue
         module = Module(source, project)

@@ -172,7 +172,8 @@ INVOKE_IN_ASYNC: Final = Rule(
     "in another file of the look; only where it cannot, names like chain, model, llm, agent and "
     "graph count. It follows calls of functions in the same file. `StreamingResponse` and "
     "others read a synchronous iterator in a thread. Not in tests.",
-    words=tuple(f".{name}" for name in sorted(CALLED)),
+    words=("async def",),
+    more_words=(".invoke", ".batch", ".stream", "langchain"),
     look=_invoke,
     in_tests=False,
 )

@@ -281,6 +281,16 @@ THREAD_OUTLIVES_TIMEOUT: Final = Rule(
     "`Thread`; a method of a model, alone or in a `partial`, a lambda or a function of the file. "
     "Not in tests.",
     words=("to_thread", "run_in_executor", "run_in_threadpool", "run_sync", "submit", "Thread"),
+    more_words=(
+        ".invoke",
+        ".stream",
+        ".batch",
+        "langchain",
+        "openai",
+        "anthropic",
+        "httpx",
+        "requests",
+    ),
     look=_around_thread,
     in_tests=False,
 )
