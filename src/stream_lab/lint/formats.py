@@ -1,6 +1,7 @@
 """Findings as text, JSON, SARIF 2.1.0, or annotations of GitHub."""
 
 import json
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -97,7 +98,7 @@ def _escaped(text: str, *, more: bool = False) -> str:
 
 def _relative(path: Path) -> str:
     """Return a path as services name it: from the current folder, with slashes."""
-    real, here = path.absolute(), Path.cwd()
+    real, here = Path(os.path.abspath(path)), Path.cwd()
     return (real.relative_to(here) if real.is_relative_to(here) else real).as_posix()
 
 

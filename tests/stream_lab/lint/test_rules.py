@@ -78,6 +78,8 @@ ELSEWHERE = {
             return ChatOpenAI()
         async def ask(question):
             return await client.chat.completions.create(messages=[question], model="m")
+        def whole(question):
+            return brain.invoke(question)
     """,
     "app/__init__.py": "from .models import brain as thinker",
     "elsewhere/chains.py": "chain = {}",
@@ -98,10 +100,12 @@ ELSEWHERE = {
     "app/tasks.py": """
         import asyncio
         from celery import shared_task
-        from .models import ask
+        from .models import ask, whole
         @shared_task
         def task(question):
             return «asyncio.run(ask(question))
+        async def bounded(question):
+            return await asyncio.wait_for(«asyncio.to_thread(whole, question), 30)
     """,
 }
 

@@ -235,9 +235,9 @@ def _answers(module: Module, work: ast.expr, depth: int = 3) -> str:
         case ast.Attribute() if _is_model_call(module, work):
             return written(work)
         case ast.Name() | ast.Attribute():
-            found = define(module, work, depth=0)
+            found = define(module, work)
             if found is not None and isinstance(found.node, ast.FunctionDef):
-                return _inside(module, found.node, depth)
+                return _inside(found.module, found.node, depth)
     return ""
 
 
@@ -278,18 +278,11 @@ THREAD_OUTLIVES_TIMEOUT: Final = Rule(
     "or `ChatVllm(timeout=…)`, which is bounded in a thread too.",
     reason="Notebook 12: a thread cannot be stopped from outside. The rule covers `to_thread`, "
     "`run_in_executor`, `run_in_threadpool`, anyio's `run_sync`, `submit` and `map` of a pool, and "
-    "`Thread`; a method of a model, alone or in a `partial`, a lambda or a function of the file. "
+    "`Thread`; a method of a model, alone or in a `partial`, a lambda or a function. "
     "Not in tests.",
-    words=("to_thread", "run_in_executor", "run_in_threadpool", "run_sync", "submit", "Thread"),
-    more_words=(
-        ".invoke",
-        ".stream",
-        ".batch",
-        "langchain",
-        "openai",
-        "anthropic",
-        "httpx",
-        "requests",
+    words=(
+        *("to_thread", "run_in_executor", "run_in_threadpool", "run_sync"),
+        *("submit(", "Thread(", "ThreadPoolExecutor"),
     ),
     look=_around_thread,
     in_tests=False,
