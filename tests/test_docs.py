@@ -19,8 +19,8 @@ ELSEWHERE = {
     "adding_a_fault.md": {"fake_vllm/scenarios/hiccup.py"},  # the page's example
     "ci.md": {"runs/regress/NAME/summary.json", "runs/main/summary.json"},
     "contributing.md": {"CREATING_TOXICS.md"},  # toxiproxy's
-    "doctor_code.md": {  # an example, and files of other projects
-        "app/chat.py", "story.ipynb", "gateway/services.py", "routers/auth.py", "llm_provider/generic/base.py",
+    "lint.md": {  # an example, and files of other projects
+        "app/chat.py", "story.ipynb", "services/llm_service.py", "src/generated/*.py", "src/generated", "gateway/services.py", "routers/auth.py", "llm_provider/generic/base.py",
     },
     "fake_vllm.md": {"fake.yaml", "story.json"},  # the reader's own
     "limits.md": {"config.yaml", "host.json", "vercel.json"},  # files of the products

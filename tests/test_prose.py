@@ -21,7 +21,7 @@ CLEAN = [
     "docs/clients.md",
     "docs/cutoffs.md",
     "docs/doctor.md",
-    "docs/doctor_code.md",
+    "docs/lint.md",
     "docs/doctor_second_set.md",
     "docs/fake_vllm.md",
     "docs/figures.md",

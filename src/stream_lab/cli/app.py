@@ -14,6 +14,7 @@ from stream_lab.cli.doctor import doctor
 from stream_lab.cli.evidence import evidence
 from stream_lab.cli.frameworks import frameworks
 from stream_lab.cli.history import history
+from stream_lab.cli.lint import lint
 from stream_lab.cli.matrix import matrix
 from stream_lab.cli.new_relay import new_relay
 from stream_lab.cli.options import Command
@@ -67,7 +68,7 @@ def stream_lab(
     """Why LLM streams outlive their time-outs, shown and measured."""
 
 
-for command in (run, matrix, regress, history, evidence, doctor, servers, frameworks):
+for command in (run, matrix, regress, history, evidence, doctor, lint, servers, frameworks):
     app.command(cls=Command)(command)
 app.command("new-relay")(new_relay)
 app.command("real-vllm")(real_vllm)

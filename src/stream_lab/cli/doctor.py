@@ -5,11 +5,12 @@ from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
 from stream_lab.cli.common import UsageError, interrupted, leave, screen, write_page
+from stream_lab.cli.lint import Format, look_at
 from stream_lab.cli.load_object import load
 from stream_lab.cli.options import AsJson, NoColour
 from stream_lab.extras import require
@@ -24,7 +25,9 @@ def doctor(
     ] = None,
     code: Annotated[
         list[Path] | None,
-        typer.Option(help="Read Python sources and notebooks for traps; may be repeated."),
+        typer.Option(
+            help="Read sources for traps, as `stream-lab lint PATH` does; may be repeated."
+        ),
     ] = None,
     direct: Annotated[
         str | None,
@@ -90,7 +93,8 @@ def doctor(
     if code:
         if url is not None and "://" in url:
             raise UsageError("Give an address or --code, not both.")
-        _read_sources([*code, *([Path(url)] if url is not None else [])], as_json)
+        paths = [*code, *([Path(url)] if url is not None else [])]
+        look_at(paths, Format.JSON if as_json else Format.TEXT)
     if url is None:
         raise UsageError("Give an address, as http://host:8000/v1, or sources with --code PATH.")
     require("h11", "jinja2", extra="doctor")
@@ -184,23 +188,3 @@ def doctor(
         why = " ".join(diagnosis.evidence).rstrip(".") or diagnosis.meaning.rstrip(".")
         raise UsageError(f"{why}; {diagnosis.next[:1].lower()}{diagnosis.next[1:]}")
     leave(0 if diagnosis.cause is Cause.HEALTHY else 1)
-
-
-def _read_sources(paths: list[Path], as_json: bool) -> NoReturn:
-    """Print the traps in sources, and end with the status."""
-    from stream_lab.lint import render, survey
-
-    seen = survey(paths)
-    if as_json:
-        print(json.dumps([finding.as_dict() for finding in seen.findings], ensure_ascii=False))
-    else:
-        if seen.findings:
-            print(render(seen.findings))
-        traps = sum(finding.is_trap for finding in seen.findings)
-        print(
-            f"{traps} {'trap' if traps == 1 else 'traps'} in {seen.files:,} files, {seen.lines:,} "
-            "lines."
-        )
-    raise typer.Exit(
-        1 if any(finding.is_trap for finding in seen.findings) else 2 if seen.findings else 0
-    )

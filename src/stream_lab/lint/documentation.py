@@ -1,4 +1,4 @@
-"""The table of rules in docs/doctor_code.md; `python -m` this module prints it."""
+"""The table of rules in docs/lint.md; `python -m` this module prints it."""
 
 from stream_lab.lint.rules import RULES
 

@@ -7,7 +7,7 @@ import os
 import re
 import tokenize
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -63,13 +63,22 @@ def not_read(
     return Finding(path, cell, line, column, NOT_READ, f"Not read: {why}", "")
 
 
-def find(paths: Iterable[str | os.PathLike[str]]) -> Iterator[Path | Finding]:
-    """Yield each file to read once: those named, and `*.py` and `*.ipynb` below the folders."""
+def find(
+    paths: Iterable[str | os.PathLike[str]], leave_out: Callable[[Path], bool] = lambda path: False
+) -> Iterator[Path | Finding]:
+    """Yield each file to read once: those named, and `*.py` and `*.ipynb` below the folders.
+
+    Args:
+        paths: files and folders.
+        leave_out: tells whether a file is not to be read.
+    """
     seen: set[Path] = set()
     for path in map(Path, paths):
         for found in _below(path) if path.is_dir() else iter([path]):
             if isinstance(found, Finding):
                 yield found
+            elif leave_out(found):
+                continue
             elif (real := found.resolve()) not in seen:
                 seen.add(real)
                 yield found

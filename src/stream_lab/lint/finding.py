@@ -1,4 +1,4 @@
-"""The doctor's findings in code."""
+"""The findings in code."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path

@@ -5,17 +5,22 @@ from collections import defaultdict
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from stream_lab.lint.files import Source
 
+if TYPE_CHECKING:
+    from stream_lab.lint.project import Project
+
 Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 Node = TypeVar("Node", bound=ast.AST)
 
 _KEPT: Final = (
     ast.Call, ast.With, ast.AsyncWith, ast.For, ast.AsyncFor, ast.Yield, ast.YieldFrom, ast.Await,
     ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign, ast.NamedExpr,
-    ast.Import, ast.ImportFrom, ast.ListComp, ast.SetComp, ast.GeneratorExp, ast.Raise,
+    ast.Import, ast.ImportFrom, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp,
+    ast.Raise, ast.Return, ast.Global,
 )  # fmt: skip
 _FUNCTIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _WITHOUT_NODES: Final = frozenset({"ctx", "op", "ops", "type_params", "keywords_"})
@@ -28,11 +33,14 @@ class Module:
         parent: the parent of each node but the outermost. Contexts and operators have none, since
             trees share them.
         imports: the full name behind each local name: {"timeout": "asyncio.timeout"}.
+        project: the other files of the look, to follow an imported name. None: it is not followed.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, project: "Project | None" = None) -> None:
         self.source = source
+        self.project = project
         self.parent: dict[ast.AST, ast.AST] = {}
+        self._functions: dict[ast.AST, Function | None] = {}
         self._kept: dict[type[ast.AST], list[ast.AST]] = defaultdict(list)
         self._walk()
         self.imports: dict[str, str] = {}
@@ -44,7 +52,7 @@ class Module:
         for each in self.all(ast.ImportFrom):
             for alias in each.names:
                 self.imports[alias.asname or alias.name] = (
-                    f"{'.' * each.level}{each.module or ''}.{alias.name}"
+                    f"{'.' * each.level}{f'{each.module}.' if each.module else ''}{alias.name}"
                 )
 
     @property
@@ -86,12 +94,43 @@ class Module:
                 for item in block.items
                 if item.optional_vars is not None
             ]
+        pairs += [
+            pair
+            for target, value in pairs
+            if isinstance(target, ast.Tuple)
+            and isinstance(value, ast.Tuple)
+            and len(target.elts) == len(value.elts)
+            for pair in zip(target.elts, value.elts, strict=True)
+        ]
         for target, value in pairs:
             if isinstance(target, ast.Name | ast.Attribute):
                 found[target.id if isinstance(target, ast.Name) else target.attr].append(
                     (target, value)
                 )
         return found
+
+    @cached_property
+    def declared(self) -> dict[str, list[ast.AnnAssign]]:
+        """Return the annotated assignments and declarations of each name or attribute."""
+        found: dict[str, list[ast.AnnAssign]] = defaultdict(list)
+        for each in self.all(ast.AnnAssign):
+            if isinstance(each.target, ast.Name | ast.Attribute):
+                name = each.target.id if isinstance(each.target, ast.Name) else each.target.attr
+                found[name].append(each)
+        return found
+
+    @cached_property
+    def defined(self) -> dict[str, list[Definition]]:
+        """Return the classes and functions of each name."""
+        found: dict[str, list[Definition]] = defaultdict(list)
+        for each in (*self.definitions, *self.all(ast.ClassDef)):
+            found[each.name].append(each)
+        return found
+
+    @cached_property
+    def globals(self) -> frozenset[str]:
+        """Return the names that functions assign at module level, by a `global` statement."""
+        return frozenset(name for each in self.all(ast.Global) for name in each.names)
 
     def _walk(self) -> None:
         parent, kept = self.parent, self._kept
@@ -138,6 +177,17 @@ class Module:
     def comprehensions(self) -> list[ast.ListComp | ast.SetComp | ast.GeneratorExp]:
         return [*self.all(ast.ListComp), *self.all(ast.SetComp), *self.all(ast.GeneratorExp)]
 
+    @cached_property
+    def calls(self) -> dict[str, list[ast.Call]]:
+        """Return the calls by the last part of the name that is called."""
+        found: dict[str, list[ast.Call]] = defaultdict(list)
+        for call in self.all(ast.Call):
+            if isinstance(call.func, ast.Name):
+                found[call.func.id].append(call)
+            elif isinstance(call.func, ast.Attribute):
+                found[call.func.attr].append(call)
+        return found
+
     def above(self, node: ast.AST) -> Iterator[ast.AST]:
         """Yield the parents of a node, the nearest first."""
         while (parent := self.parent.get(node)) is not None:
@@ -146,6 +196,11 @@ class Module:
 
     def function(self, node: ast.AST) -> Function | None:
         """Return the function that runs a node. None: it runs when the module is imported."""
+        if node not in self._functions:
+            self._functions[node] = self._function(node)
+        return self._functions[node]
+
+    def _function(self, node: ast.AST) -> Function | None:
         for parent in self.above(node):
             if isinstance(parent, ast.Lambda):
                 if node is parent.body:
@@ -202,6 +257,10 @@ class Module:
             return f"{before}.{expression.attr}"
         return ""
 
+    def outermost(self, name: str) -> ast.Name:
+        """Return a name as the module itself sees it, outside of all functions."""
+        return ast.Name(name)
+
     def uses(self, *packages: str) -> bool:
         """Tell whether the module imports a name that begins with one of these."""
         return any(name.startswith(packages) for name in self.imports.values())
@@ -215,6 +274,15 @@ def method(call: ast.Call) -> str:
 def keyword(call: ast.Call, *names: str) -> ast.expr | None:
     """Return the value of the first of these keyword arguments that is present."""
     return next((each.value for each in call.keywords if each.arg in names), None)
+
+
+def is_own(target: ast.AST) -> bool:
+    """Tell whether an expression is an attribute of `self` or `cls`."""
+    return (
+        isinstance(target, ast.Attribute)
+        and isinstance(target.value, ast.Name)
+        and target.value.id in ("self", "cls")
+    )
 
 
 def is_constant(expression: ast.AST | None, *values: object) -> bool:

@@ -14,10 +14,12 @@ class Hit:
     Attributes:
         node: the node to point at.
         it: what stands there, as the sentence of the rule says it.
+        note: one more sentence about this place. Empty: the rule's sentence says it all.
     """
 
     node: ast.expr | ast.stmt
     it: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Rule:
         remedy: what to do about it.
         reason: how this is known, for readers who doubt it.
         words: a file whose text has none of these is skipped.
+        more_words: likewise, if there are any.
         look: finds the places in one module. None: `across` finds them.
         across: finds the places in all modules that have one of the words, for traps that span
             several files.
@@ -47,3 +50,10 @@ class Rule:
     look: Callable[[Module], Iterable[Hit]] | None = None
     across: Callable[[Sequence[Module]], Iterable[tuple[Module, Hit]]] | None = None
     in_tests: bool = True
+    more_words: tuple[str, ...] = ()
+
+    def may_apply(self, text: str) -> bool:
+        """Tell whether a file with this text can have a finding of this rule."""
+        return any(word in text for word in self.words) and (
+            not self.more_words or any(word in text for word in self.more_words)
+        )

@@ -1,18 +1,18 @@
 """Read the files, apply the rules, and report the findings."""
 
 import os
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from pathlib import Path
 
 from stream_lab.lint.files import find, not_read, read
 from stream_lab.lint.finding import Finding
 from stream_lab.lint.module import Module
+from stream_lab.lint.project import Project
 from stream_lab.lint.rule import Hit, Rule
 from stream_lab.lint.rules import RULES
-
-_IGNORE: Final = re.compile(r"#\s*doctor:\s*ignore\[([\w\s,-]*)\]")
+from stream_lab.lint.settings import Settings
+from stream_lab.lint.silence import silences
 
 
 @dataclass(frozen=True)
@@ -32,15 +32,23 @@ class Survey:
     silenced: int
 
 
-def survey(paths: Iterable[str | os.PathLike[str]]) -> Survey:
+def survey(paths: Iterable[str | os.PathLike[str]], settings: Settings | None = None) -> Survey:
     """Look for traps in files, and in the Python below folders.
 
     Nothing is imported or run, and no content of a file raises an error.
+
+    Args:
+        paths: files and folders.
+        settings: which rules to apply, and which files to leave out. None: every rule, all files.
     """
+    settings = settings or Settings()
+    rules = [rule for rule in RULES if settings.applies(rule.id)]
     findings: list[Finding] = []
-    kept: dict[str, list[Module]] = {rule.id: [] for rule in RULES if rule.across is not None}
+    kept: dict[str, list[Module]] = {rule.id: [] for rule in rules if rule.across is not None}
     files = lines = silenced = 0
-    for path in find(paths):
+    found = list(find(paths, settings.leaves_out))
+    project = Project(path for path in found if isinstance(path, Path))
+    for path in found:
         if isinstance(path, Finding):
             findings.append(path)
             continue
@@ -50,10 +58,10 @@ def survey(paths: Iterable[str | os.PathLike[str]]) -> Survey:
             continue
         files += 1
         lines += len(source.lines)
-        speaking = [rule for rule in RULES if any(word in source.text for word in rule.words)]
+        speaking = [rule for rule in rules if rule.may_apply(source.text)]
         if not speaking:
             continue
-        module = Module(source)
+        module = Module(source, project)
         for rule in speaking:
             if rule.across is not None:
                 kept[rule.id].append(module)
@@ -64,13 +72,13 @@ def survey(paths: Iterable[str | os.PathLike[str]]) -> Survey:
                     findings.append(not_read(path, "it is nested too deeply."))
                     break
                 for hit in hits:
-                    if _is_silenced(module, rule, hit):
+                    if silences(module, rule, hit):
                         silenced += 1
                     else:
                         findings.append(_finding(module, rule, hit))
-    for rule in RULES:
+    for rule in rules:
         for module, hit in rule.across(kept[rule.id]) if rule.across is not None else ():
-            if _is_silenced(module, rule, hit):
+            if silences(module, rule, hit):
                 silenced += 1
             else:
                 findings.append(_finding(module, rule, hit))
@@ -85,36 +93,11 @@ def check(paths: Iterable[str | os.PathLike[str]]) -> list[Finding]:
     return survey(paths).findings
 
 
-def render(findings: Iterable[Finding]) -> str:
-    """Return text for a terminal: place and sentence, with the remedy on the next line."""
-    return "\n".join(_rendered(findings))
-
-
-def _rendered(findings: Iterable[Finding]) -> Iterator[str]:
-    for finding in findings:
-        rule = f" {finding.rule}" if finding.is_trap else ""
-        yield f"{finding.location}:{rule} {finding.message}"
-        if finding.remedy:
-            yield f"    → {finding.remedy}"
-
-
 def _place(finding: Finding) -> tuple[str, int, int, int, str]:
     return str(finding.path), finding.cell or 0, finding.line, finding.column, finding.rule
 
 
 def _finding(module: Module, rule: Rule, hit: Hit) -> Finding:
     cell, line, column = module.source.place(hit.node.lineno, hit.node.col_offset)
-    return Finding(
-        module.path, cell, line, column, rule.id, rule.says.format(it=hit.it), rule.remedy
-    )
-
-
-def _is_silenced(module: Module, rule: Rule, hit: Hit) -> bool:
-    """Tell whether a comment on the line, or on its statement, silences the rule."""
-    first = module.statement(hit.node).lineno
-    for line in {hit.node.lineno, first}:
-        if (match := _IGNORE.search(module.source.lines[line - 1])) and rule.id in re.split(
-            r"[\s,]+", match.group(1)
-        ):
-            return True
-    return False
+    message = f"{rule.says.format(it=hit.it)} {hit.note}".rstrip()
+    return Finding(module.path, cell, line, column, rule.id, message, rule.remedy)

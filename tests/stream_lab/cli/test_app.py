@@ -25,6 +25,7 @@ COMMANDS = {
     "evidence",
     "new-relay",
     "doctor",
+    "lint",
     "real-vllm",
     "servers",
     "frameworks",

@@ -1,4 +1,4 @@
-"""Cases for the doctor for code: files with marks where findings should be."""
+"""Cases for the check of code: files with marks where findings should be."""
 
 from pathlib import Path
 from textwrap import dedent

@@ -73,6 +73,21 @@ NEAR_MISSES = {
         openai.OpenAI(max_retries=1)
         chunks = client.create(stream=True)
         """,
+        """
+        import requests
+        from openai import OpenAI
+        def describe(image):
+            client = OpenAI(timeout=60)  # its own calls do not stream
+            return client.chat.completions.create(model="m", messages=[image])
+        def chat(model):
+            return model.stream("Why?")
+        """,
+        """
+        import requests
+        from openai import OpenAI
+        client = OpenAI(timeout=60)
+        page = requests.get("http://gpu/", stream=True)
+        """,
     ],
     "thread-outlives-timeout": [
         """
@@ -101,6 +116,25 @@ NEAR_MISSES = {
             async with asyncio.timeout(5):
                 async def later():
                     await asyncio.to_thread(chain.invoke, question)
+        """,
+        """
+        import asyncio
+        from concurrent.futures import ThreadPoolExecutor
+        from langchain_core.prompts import ChatPromptTemplate
+        from stream_deadline import ChatVllm
+        prompt = ChatPromptTemplate.from_template("{q}")
+        chain = prompt | ChatVllm(timeout=30)
+        def ask(llm, question):
+            with ThreadPoolExecutor() as pool:
+                pool.submit(chain.invoke, question).result(timeout=60)  # bounded by itself
+                pool.submit(prompt.invoke, question).result(timeout=60)  # waits for nothing
+                pool.submit(read_file, question).result(timeout=60)
+                future = pool.submit(llm.invoke, question)  # no time-out
+                future.result(timeout=None)
+            canvas.map(llm.invoke, question, timeout=60)
+        async def shielded(loop, question):
+            future = loop.run_in_executor(None, chain.invoke, question)
+            return await asyncio.wait_for(future, 30)
         """,
     ],
     "run-in-running-loop": [
@@ -171,6 +205,39 @@ NEAR_MISSES = {
             def later():
                 asyncio.run(model.ainvoke(each))
         """,
+        """
+        import asyncio
+        from celery import shared_task
+        from openai import AsyncOpenAI
+        from stream_deadline import ChatVllm
+        model = ChatVllm(timeout=30)
+        client = AsyncOpenAI()
+        async def ask(question):
+            async with AsyncOpenAI() as client:
+                return await client.chat.completions.create(messages=[question], model="m")
+        @shared_task
+        def own_client(question):
+            return asyncio.run(ask(question))
+        @shared_task
+        def bounded(question):
+            return asyncio.run(model.ainvoke(question))
+        @shared_task
+        async def in_a_loop(question):
+            return await client.chat.completions.create(messages=[question], model="m")
+        @app.command()
+        def once(question):
+            return asyncio.run(client.chat.completions.create(messages=[question], model="m"))
+        def one_loop(loop, question):
+            for each in question:
+                loop.run_until_complete(client.chat.completions.create(messages=[each]))
+        """,
+        """
+        import asyncio
+        from openai import AsyncOpenAI, OpenAI
+        client: OpenAI | AsyncOpenAI = make()  # it may be either
+        asyncio.run(ask(client))
+        asyncio.run(ask(client))
+        """,
     ],
     "invoke-in-async": [
         """
@@ -216,6 +283,62 @@ NEAR_MISSES = {
             brain.invoke(question)
             kept.invoke(question)
         """,
+        """
+        from fastapi.concurrency import iterate_in_threadpool, run_in_threadpool
+        from fastapi.responses import StreamingResponse
+        from langchain_openai import ChatOpenAI
+        brain = ChatOpenAI()
+        def chunks(question):
+            for chunk in brain.stream(question):
+                yield chunk.content
+        @app.get("/a")
+        async def answer(question):
+            stream = brain.stream(question)
+            if question:
+                return StreamingResponse(stream)
+            if question is None:
+                return StreamingResponse((each.content for each in brain.stream(question)))
+            texts = chunks(question)
+            async for chunk in iterate_in_threadpool(chunks(question)):
+                await send(chunk)
+            await run_in_threadpool(brain.invoke, question)
+            await run_in_threadpool(list, brain.stream(question))
+            return StreamingResponse(texts, media_type="text/plain")
+        @app.get("/b")
+        def in_a_thread(question):
+            return brain.invoke(question)
+        """,
+        """
+        import langchain
+        from langchain_core.output_parsers import StrOutputParser
+        from langchain_core.prompts import ChatPromptTemplate
+        from transformers import AutoModel
+        prompt_chain = ChatPromptTemplate.from_template("{q}")
+        model = AutoModel.from_pretrained("m")
+        parser_chain = StrOutputParser()
+        class Agent:
+            async def invoke(self, question):
+                pass
+        agent = Agent()
+        async def answer(question, llm: "Engine", chain: "list[str] | None", graph: Agent):
+            prompt_chain.invoke(question)
+            parser_chain.invoke(question)
+            (prompt_chain | parser_chain).invoke(question)
+            agent.invoke(question)
+            llm.invoke(question)
+            chain.invoke(question)
+            graph.invoke(question)
+        """,
+        """
+        from langchain_openai import ChatOpenAI
+        brain = ChatOpenAI()
+        @in_a_thread  # nothing here says where it runs
+        def whole(question):
+            return brain.invoke(question)
+        async def answer(questions):
+            whole(questions[0])
+            return StreamingResponse(brain.invoke(each) for each in questions)
+        """,
     ],
     "blocking-in-async": [
         """
@@ -249,6 +372,28 @@ NEAR_MISSES = {
         @retry(time.sleep(1))
         async def once(seconds=time.sleep(1)):
             pass
+        """,
+        """
+        import time
+        from openai import AsyncOpenAI, OpenAI
+        def slow():
+            for each in range(3):
+                time.sleep(1)
+                yield each
+        def make() -> OpenAI | AsyncOpenAI:
+            return OpenAI()
+        async def answer():
+            await make().chat.completions.create(model="m")
+            return StreamingResponse(slow())
+        """,
+        """
+        import time
+        from openai import AsyncOpenAI, OpenAI
+        def pause():
+            time.sleep(1)  # a plain function may be short, and is not followed
+        async def answer(client: OpenAI | AsyncOpenAI):
+            pause()
+            return await_if_needed(client.chat.completions.create(model="m"))
         """,
     ],
     "callback-blocks": [

@@ -1,4 +1,4 @@
-"""The doctor for code reads a notebook as IPython runs it."""
+"""The check of code reads a notebook as IPython runs it."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The files that the doctor for code reads, skips, or reports as unreadable."""
+"""The files that the check of code reads, skips, or reports as unreadable."""
 
 import os
 from pathlib import Path

@@ -40,12 +40,12 @@ def test_findings_can_be_written_as_json(tmp_path: Path) -> None:
 
 
 def test_the_documentation_has_the_rules_of_the_code() -> None:
-    text = (ROOT / "docs" / "doctor_code.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "lint.md").read_text(encoding="utf-8")
     assert rules_table() in text, "python -m stream_lab.lint.documentation prints the table"
 
 
 def test_the_documentation_lists_every_finding_in_the_sources() -> None:
-    text = (ROOT / "docs" / "doctor_code.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "lint.md").read_text(encoding="utf-8")
     listed = re.findall(
         r"^\| `((?:src|notebooks)/\S+)` \| `([\w-]+)` \| (\d+) \|", text, re.MULTILINE
     )

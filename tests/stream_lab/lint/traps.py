@@ -37,6 +37,37 @@ TRAPS = {
                 async for chunk in stream:
                     yield chunk
         """,
+        """
+        import asyncio, anyio
+        async def answer(question):
+            async def chunks():  # read by the function that defines it
+                async with «asyncio.timeout_at(later):
+                    yield await first(question)
+            async for chunk in chunks():
+                print(chunk)
+        async def passed_on(question):
+            limit = «anyio.fail_after(5)
+            with limit:
+                async for chunk in source(question):
+                    yield chunk
+        """,
+        """
+        import asyncio
+        from contextlib import AsyncExitStack, asynccontextmanager
+        @asynccontextmanager
+        async def limited(seconds):
+            async with asyncio.timeout(seconds):
+                yield
+        async def chunks(stream):
+            async with «limited(5):
+                async for chunk in stream:
+                    yield chunk
+        async def stacked(stream):
+            async with AsyncExitStack() as stack:
+                await stack.enter_async_context(«asyncio.timeout(5))
+                async for chunk in stream:
+                    yield chunk
+        """,
     ],
     "timeout-per-read": [
         """
@@ -56,6 +87,16 @@ TRAPS = {
         from langchain_openai import AzureChatOpenAI as Azure
         def make():
             return «Azure(request_timeout=45, streaming=True)
+        """,
+        """
+        from langchain_openai import ChatOpenAI
+        from openai import OpenAI
+        def chat(messages):
+            client = «OpenAI(timeout=60)
+            yield from client.chat.completions.create(messages=messages, stream=True)
+        def make():
+            model = «ChatOpenAI(timeout=60)
+            return prompt | model
         """,
     ],
     "thread-outlives-timeout": [
@@ -85,6 +126,60 @@ TRAPS = {
                 self.client = openai.OpenAI()
             async def answer(self):
                 return await asyncio.wait_for(«asyncio.to_thread(self.client.chat.completions.create, model="m"), 5)
+        """,
+        """
+        from concurrent.futures import ThreadPoolExecutor, as_completed, wait
+        from langchain_openai import ChatOpenAI
+        brain = ChatOpenAI()
+        def ask(questions):
+            with ThreadPoolExecutor(2) as workers:
+                return «workers.submit(brain.invoke, questions[0]).result(timeout=60)
+        def later(questions):
+            workers = ThreadPoolExecutor()
+            futures = [«workers.submit(brain.invoke, each) for each in questions]
+            for future in as_completed(futures, timeout=30):
+                print(future.result())
+        def every(questions):
+            workers = ThreadPoolExecutor()
+            futures = {}
+            for each in questions:
+                futures[each] = «workers.submit(lambda: brain.invoke(each))
+            wait(futures.values(), timeout=3)
+        def mapped(questions):
+            with ThreadPoolExecutor() as workers:
+                return list(«workers.map(brain.invoke, questions, timeout=60))
+        class Service:
+            def __init__(self):
+                self.workers = ThreadPoolExecutor()
+            def ask(self, question):
+                future = «self.workers.submit(self._ask, question)
+                return future.result(30)
+            def _ask(self, question):
+                return [chunk for chunk in brain.stream(question)]
+        """,
+        """
+        import asyncio, anyio, functools, threading
+        from langchain_openai import ChatOpenAI
+        brain = ChatOpenAI()
+        async def ask(question):
+            loop = asyncio.get_running_loop()
+            future = «loop.run_in_executor(None, functools.partial(brain.invoke, question))
+            return await asyncio.wait_for(asyncio.shield(future), timeout=30)
+        async def every(questions):
+            work = [«asyncio.to_thread(brain.invoke, each) for each in questions]
+            return await asyncio.wait_for(asyncio.gather(*work), 30)
+        async def scoped(question):
+            with anyio.fail_after(5):
+                return await «anyio.to_thread.run_sync(brain.invoke, question)
+        async def helper(question):
+            return await «asyncio.to_thread(brain.invoke, question)
+        async def bounded_by_its_caller(question):
+            async with asyncio.timeout(3):
+                return await helper(question)
+        def threaded(question):
+            thread = «threading.Thread(target=brain.invoke, args=(question,))
+            thread.start()
+            thread.join(5)
         """,
     ],
     "run-in-running-loop": [
@@ -136,6 +231,58 @@ TRAPS = {
         def main():
             for question in questions:
                 «asyncio.run(both(question))
+        """,
+        """
+        import asyncio, dramatiq
+        from celery import shared_task
+        from openai import AsyncOpenAI
+        from huey import RedisHuey
+        client = AsyncOpenAI()
+        huey = RedisHuey()
+        async def ask(question):
+            return await client.chat.completions.create(messages=[question], model="m")
+        @shared_task(bind=True)
+        def celery(self, question):
+            return «asyncio.run(ask(question))
+        @dramatiq.actor
+        def dramatic(question):
+            async def inner():
+                return await ask(question)
+            return «asyncio.run(inner())
+        @huey.task(retries=2)
+        def hooey(question):
+            loop = asyncio.new_event_loop()
+            try:
+                return «loop.run_until_complete(ask(question))
+            finally:
+                loop.close()
+        """,
+        """
+        import asyncio
+        from functools import lru_cache
+        from asgiref.sync import async_to_sync
+        from langchain_openai import ChatOpenAI
+        brain = ChatOpenAI()
+        @lru_cache
+        def get_model():
+            return ChatOpenAI()
+        def queued(question):
+            return «asyncio.run(brain.ainvoke(question))
+        queue.enqueue(queued, "Why?")
+        def run(question):
+            return «asyncio.run(get_model().ainvoke(question))
+        @app.get("/")
+        def handler_of_flask(question):
+            return run(question)
+        @app.post("/sync")
+        def handler_of_fastapi(question):
+            return «async_to_sync(brain.ainvoke)(question)
+        class Answer(APIView):
+            def post(self, request):
+                with asyncio.Runner() as runner:
+                    return «runner.run(brain.ainvoke(request.data))
+        def lambda_handler(event, context):
+            return «asyncio.run(brain.ainvoke(event["question"]))
         """,
     ],
     "invoke-in-async": [
@@ -189,6 +336,51 @@ TRAPS = {
         async def answer(question):
             return «app.invoke(question)
         """,
+        """
+        from langchain.agents import create_react_agent
+        from langchain_core.runnables import Runnable
+        from langchain_core.retrievers import BaseRetriever
+        from langchain_openai import ChatOpenAI
+        brain = ChatOpenAI().with_retry().bind(stop=["."])
+        helper = create_react_agent(brain, [])
+        robust = brain if helper else brain.with_fallbacks([brain])
+        class Service:
+            finder: BaseRetriever
+            def __init__(self, thinker: "Runnable | None" = None):
+                self.thinker = thinker
+                self.other: Runnable = make()
+            async def answer(self, question):
+                «self.finder.invoke(question)
+                «self.thinker.invoke(question)
+                «self.other.batch([question])
+                «robust.invoke(question)
+                return «helper.invoke(question)
+        def make_brain() -> Runnable:
+            return build()
+        class Mine(ChatOpenAI):
+            pass
+        async def made(question):
+            first = «make_brain().invoke(question)
+            return first, «Mine().invoke(question)
+        """,
+        """
+        from langchain_core.prompts import ChatPromptTemplate
+        from langchain_openai import ChatOpenAI
+        thinker = ChatPromptTemplate.from_template("{q}") | ChatOpenAI()
+        def chunks(question):
+            for chunk in thinker.stream(question):
+                yield chunk.content
+        def whole(question):
+            return thinker.invoke(question)
+        async def answer(question):
+            for chunk in «chunks(question):
+                print(chunk)
+            stream = «thinker.stream(question)
+            print(next(stream))
+            text = "".join(chunk.content for chunk in «thinker.stream(question))
+            numbered = list(enumerate(«thinker.stream(question)))
+            return «whole(question), text, numbered
+        """,
     ],
     "blocking-in-async": [
         """
@@ -214,6 +406,15 @@ TRAPS = {
         import openai
         async def answer():
             return «openai.ChatCompletion.create(model="m")
+        """,
+        """
+        import time
+        def slow():
+            for each in range(3):
+                time.sleep(1)
+                yield each
+        async def answer():
+            return [each for each in «slow()]
         """,
     ],
     "callback-blocks": [

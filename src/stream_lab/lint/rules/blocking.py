@@ -4,7 +4,9 @@ import ast
 from collections.abc import Iterator
 from typing import Final
 
-from stream_lab.lint.kinds import Kind, is_runnable, kind, words
+from stream_lab.lint.flow import is_read_here, runs_here, through_functions
+from stream_lab.lint.inference import is_runnable, kind, words
+from stream_lab.lint.kinds import Kind
 from stream_lab.lint.module import Module, method, written
 from stream_lab.lint.rule import Hit, Rule
 
@@ -20,6 +22,11 @@ SYNCHRONOUS: Final = BLOCKING | {
     f"{package}.{verb}" for package in ("requests", "httpx", "httpx2") for verb in REQUESTS
 }
 TWINS: Final = frozenset({"invoke", "batch", "stream"})
+LAZY: Final = frozenset({"stream", "batch_as_completed"})
+"""Methods that return an iterator: they block where it is read."""
+LEGACY: Final = frozenset({"run", "predict", "predict_messages", "get_relevant_documents"})
+"""Methods of old chains. Other things have methods of these names, so the kind must be known."""
+CALLED: Final = TWINS | LAZY | LEGACY
 HANDS_ON: Final = frozenset(
     "asyncio.create_task asyncio.ensure_future asyncio.gather asyncio.wait_for asyncio.shield "
     "asyncio.wait".split()
@@ -27,6 +34,7 @@ HANDS_ON: Final = frozenset(
 SENDS: Final = frozenset(
     "create parse stream generate retrieve get post put patch delete request send".split()
 )
+BLOCKING_NAMES: Final = SENDS | {name.rpartition(".")[2] for name in SYNCHRONOUS}
 
 
 def blocks(module: Module, call: ast.Call) -> str:
@@ -38,31 +46,26 @@ def blocks(module: Module, call: ast.Call) -> str:
         base: ast.expr = call.func.value
         while isinstance(base, ast.Attribute) and kind(module, base) is None:
             base = base.value
-        if kind(module, base) is Kind.SYNC_CLIENT:
+        if kind(module, base) is Kind.SYNC_CLIENT and not _is_awaited(module, call):
             return f"{written(call.func)}"
     return ""
 
 
 def invokes(module: Module, call: ast.Call) -> str:
     """Return a runnable's synchronous call, for a sentence. Empty: it is not surely one."""
-    if (
-        method(call) not in TWINS
-        or not isinstance(call.func, ast.Attribute)
-        or _is_awaited(module, call)
-    ):
+    if not isinstance(call.func, ast.Attribute) or call.func.attr not in CALLED:
         return ""
-    receiver = call.func.value
-    if not is_runnable(module, receiver):
+    name, receiver = call.func.attr, call.func.value
+    if not is_runnable(module, receiver) or _is_awaited(module, call):
         return ""
-    # Many things have a `stream` or a `batch`. A receiver that is known only by an everyday name
-    # counts only in a module that imports LangChain.
-    sure = (
-        call.func.attr == "invoke"
-        or kind(module, receiver) is not None
-        or not words(receiver).isdisjoint(("chain", "llm", "runnable"))
-    )
-    if not sure and not module.uses("langchain", "langgraph", "stream_deadline"):
+    if name in LAZY and not is_read_here(module, call):
         return ""
+    if kind(module, receiver) is None:
+        # Only the name says so. Many things have a `stream` or a `batch`, so a receiver with an
+        # everyday name counts only in a module that imports LangChain.
+        sure = name == "invoke" or not words(receiver).isdisjoint(("chain", "llm", "runnable"))
+        if name in LEGACY or not (sure or module.uses("langchain", "langgraph", "stream_deadline")):
+            return ""
     return written(call.func)
 
 
@@ -96,24 +99,33 @@ def _is_awaited(module: Module, call: ast.Call) -> bool:
 
 
 def _invoke(module: Module) -> Iterator[Hit]:
-    for call in module.all(ast.Call):
-        if (
-            method(call) in TWINS
-            and isinstance(module.function(call), ast.AsyncFunctionDef)
-            and (it := invokes(module, call))
-        ):
+    for name in CALLED:
+        for call in module.calls.get(name, []):
+            if _is_in_async(module, call) and (it := invokes(module, call)):
+                yield Hit(call, it)
+    for call, it in through_functions(module, CALLED, invokes, generators=False):
+        if not _is_awaited(module, call):
             yield Hit(call, it)
 
 
 def _blocking(module: Module) -> Iterator[Hit]:
-    for call in module.all(ast.Call):
-        function = module.function(call)
-        if (
-            isinstance(function, ast.AsyncFunctionDef)
-            and (it := blocks(module, call))
-            and not is_callback(module, function)
-        ):
-            yield Hit(call, it)
+    names = BLOCKING_NAMES | {
+        local for local, full in module.imports.items() if full in SYNCHRONOUS
+    }
+    for name in names:
+        for call in module.calls.get(name, []):
+            if (
+                _is_in_async(module, call)
+                and (it := blocks(module, call))
+                and not is_callback(module, module.function(call))
+            ):
+                yield Hit(call, it)
+    for call, it in through_functions(module, names, blocks, generators=True):
+        yield Hit(call, it)
+
+
+def _is_in_async(module: Module, call: ast.Call) -> bool:
+    return isinstance(module.function(call), ast.AsyncFunctionDef) and runs_here(module, call)
 
 
 def handlers(module: Module) -> Iterator[ast.ClassDef]:
@@ -126,9 +138,9 @@ def handlers(module: Module) -> Iterator[ast.ClassDef]:
             yield each
 
 
-def is_callback(module: Module, function: ast.AST) -> bool:
+def is_callback(module: Module, function: ast.AST | None) -> bool:
     """Tell whether LangChain calls this function while a stream flows."""
-    above = module.parent.get(function)
+    above = module.parent.get(function) if function is not None else None
     return (
         isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
         and function.name.startswith("on_")
@@ -156,9 +168,12 @@ INVOKE_IN_ASYNC: Final = Rule(
     example="`chain.invoke`",
     remedy="`await` the asynchronous twin (`ainvoke`, `abatch`, `astream`), "
     "or run it in a thread: `await asyncio.to_thread(…)`.",
-    reason="An event loop has one thread. The rule covers objects that LangChain made in the same "
-    "file, or that are called chain, model, llm, agent or graph. Not in tests.",
-    words=(".invoke", ".batch", ".stream"),
+    reason="An event loop has one thread. The rule follows a name to what LangChain made, here or "
+    "in another file of the look; only where it cannot, names like chain, model, llm, agent and "
+    "graph count. It follows calls of functions in the same file. `StreamingResponse` and "
+    "others read a synchronous iterator in a thread. Not in tests.",
+    words=("async def",),
+    more_words=(".invoke", ".batch", ".stream", "langchain"),
     look=_invoke,
     in_tests=False,
 )
@@ -170,7 +185,8 @@ BLOCKING_IN_ASYNC: Final = Rule(
     remedy="`await asyncio.sleep(…)`, an asynchronous client (`AsyncOpenAI`, `httpx.AsyncClient`), "
     "or `await asyncio.to_thread(…)`.",
     reason="An event loop has one thread. The rule covers sleeps, requests, sub-processes and "
-    "synchronous clients of OpenAI, Anthropic and httpx, but not file access. Not in tests.",
+    "synchronous clients of OpenAI, Anthropic and httpx, but not file access; also in a generator "
+    "that the function reads. Not in tests.",
     words=("async def",),
     look=_blocking,
     in_tests=False,

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from stream_lab.lint.kinds import is_runnable
+from stream_lab.lint.inference import is_runnable
 from stream_lab.lint.module import Function, Module, keyword, method
 from stream_lab.lint.rule import Hit, Rule
 
@@ -13,7 +13,8 @@ ROUTES: Final = frozenset("get post put patch delete api_route route".split())
 ASYNC_STREAMS: Final = frozenset("astream astream_events astream_log".split())
 
 
-def _is_route(module: Module, function: Function | None) -> bool:
+def is_route(module: Module, function: Function | None) -> bool:
+    """Tell whether a function is a web handler, `@app.get("/…")`."""
     if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
         return False
     for decorator in function.decorator_list:
@@ -53,7 +54,7 @@ def _collected(module: Module) -> Iterator[Hit]:
     for loop in module.loops:
         if (
             _is_stream(module, loop.iter)
-            and _is_route(module, module.function(loop))
+            and is_route(module, module.function(loop))
             and _only_collects(module, loop)
         ):
             yield Hit(loop)
@@ -64,7 +65,7 @@ def _is_told_at_once(module: Module, node: ast.AST) -> bool:
     function = module.function(node)
     if function is None or isinstance(function, ast.Lambda):
         return False
-    if _is_route(module, function):
+    if is_route(module, function):
         return True
     line = getattr(node, "end_lineno", 0)
     return any(each.lineno > line for each in module.inside(function, ast.Yield))

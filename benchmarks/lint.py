@@ -1,4 +1,4 @@
-"""The speed of the doctor for code: `python benchmarks/doctor_code.py [FOLDER]`.
+"""The speed of the check of code: `python benchmarks/lint.py [FOLDER]`.
 
 It reads a folder of Python as `check` does, or else the installed packages. It prints lines,
 seconds of this process's CPU time and lines per second, and the time of parsing alone, which is the
