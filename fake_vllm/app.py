@@ -1,14 +1,13 @@
 """The routes of vLLM, and the way of a request to its answer."""
 
 import asyncio
-import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from random import Random
 from time import monotonic
 
-from fake_vllm import api
+from fake_vllm import api, routes
 from fake_vllm.api import AcceptedRequest, Refused, Rules, dumps
 from fake_vllm.api.release import RELEASES
 from fake_vllm.asked import AskedRequests
@@ -21,7 +20,7 @@ from fake_vllm.engine.slots import Engine, Overloaded
 from fake_vllm.engine.timing import Pace, timing
 from fake_vllm.http.cors import Cors
 from fake_vllm.http.exchange import Exchange, Headers
-from fake_vllm.http.headers import TYPE_JSON, VARY
+from fake_vllm.http.headers import TYPE_HTML, TYPE_JSON, VARY
 from fake_vllm.response.context import (
     PlayerFactory,
     ResponseContext,
@@ -29,6 +28,7 @@ from fake_vllm.response.context import (
     ServerContext,
 )
 from fake_vllm.response.player import Player
+from fake_vllm.routes import Handler
 from fake_vllm.rules import ScriptedAnswer, retry_of
 from fake_vllm.scenarios import Scenario, ScenarioError, parse
 from fake_vllm.settings import Settings
@@ -36,9 +36,10 @@ from fake_vllm.settings import Settings
 SCENARIO_FIELD = "fake_scenario"
 SCENARIO_HEADER = "x-fake-scenario"
 NOT_RECORDED = ("/", "/favicon.ico")
-RESPONSE_BY_ID = re.compile(r"/v1/responses/(?P<id>[^/]+)(?P<cancel>/cancel)?")
-Handler = Callable[[Exchange], None]
+GUARDED = ("/v1", "/v2", "/inference", "/cohere")
+"""The beginnings of the paths that demand a key."""
 Accept = Callable[[Rules, str, bytes, str | None], AcceptedRequest]
+Reader = Callable[[Rules, str, bytes], object]
 
 
 class App:
@@ -98,28 +99,9 @@ class App:
             extra_headers=self._request_id,
             source=text_source(settings.text, settings.phrase),
         )
-        self._routes: dict[str, dict[str, Handler]] = {
-            "/v1/chat/completions": {"POST": lambda exchange: self._complete(exchange, api.chat)},
-            "/v1/completions": {"POST": lambda exchange: self._complete(exchange, api.completion)},
-            "/v1/responses": {"POST": lambda exchange: self._complete(exchange, api.response)},
-            "/v1/models": {
-                "GET": lambda exchange: self._json(
-                    exchange, api.models(self._rules, f"modelperm-{api.hex16()}")
-                )
-            },
-            "/tokenize": {"POST": self._tokenize},
-            "/detokenize": {"POST": self._detokenize},
-            "/health": {"GET": self._empty},
-            "/ping": {"GET": self._empty, "POST": self._empty},
-            "/load": {"GET": lambda exchange: self._json(exchange, {"server_load": 0})},
-            "/version": {
-                "GET": lambda exchange: self._json(
-                    exchange, {"version": self._rules.release.version}
-                )
-            },
-            "/metrics": {"GET": self._metrics_page},
-            "/openapi.json": {"GET": self._openapi},
-        }
+        self._root_path = (settings.root_path or "").rstrip("/")
+        pages = not settings.disable_fastapi_docs
+        self._routes = routes.table(self, self._rules.release, documented=pages)
         self._control = Control(
             self._behaviour,
             self.ledger,
@@ -141,6 +123,7 @@ class App:
 
     def handle(self, exchange: Exchange) -> None:
         """Begin to answer a request; a stream goes on by itself."""
+        self._strip(exchange)
         exchange.allow_origin = self._cors.allowed(exchange)
         try:
             if (answer := self._cors.preflight(exchange)) is not None:
@@ -148,22 +131,25 @@ class App:
                 self._reply(exchange, *answer)
                 return
             if not self.plain and (route := self._control.route(exchange)) is not None:
-                self._call(exchange, route)
+                self._call(exchange, route, route)
                 return
             if exchange.refusal is not None:
                 self._too_large(exchange)
+            elif exchange.asks_for_websocket:
+                self._record(exchange, 403)
+                exchange.refuse_websocket()
             elif not self._may_enter(exchange):
                 self._reply(exchange, 401, dumps({"error": "Unauthorized"}), [TYPE_JSON])
             else:
                 self._route(exchange)
         except Refused as refused:
-            self._json(exchange, refused.body, refused.status)
+            self.show(exchange, refused.body, refused.status)
         # A fault of the fake is sent as vLLM sends its own, and shown on standard error.
         except Exception as error:
             asyncio.get_running_loop().call_exception_handler(
                 {"message": f"{exchange.method} {exchange.path}", "exception": error}
             )
-            self._json(
+            self.show(
                 exchange,
                 api.error(500, "InternalServerError", f"fake-vllm has a fault: {error!r}"),
                 500,
@@ -191,27 +177,48 @@ class App:
         self._context.engine.dying = True
         await self._context.players.end(grace)
 
+    def _strip(self, exchange: Exchange) -> None:
+        """Take the path of --root-path from that of a request."""
+        path = routes.without(self._root_path, exchange.path)
+        if path != exchange.path:
+            exchange.path, exchange.base = path, self._root_path
+
     def _route(self, exchange: Exchange) -> None:
         path = exchange.path
+        self._watch(exchange)
         if (route := self._routes.get(path)) is not None:
-            self._call(exchange, route)
+            self._call(exchange, route, routes.allowed(route))
         elif path == "/" and not self.plain and "accept" in exchange.headers:
             self._control.welcome(exchange, self._root(exchange), self._rules.release.version)
-        elif by_id := RESPONSE_BY_ID.fullmatch(path):
-            if exchange.method != (allowed := "POST" if by_id["cancel"] else "GET"):
-                self._not_allowed(exchange, [allowed])
+        elif (stored := routes.stored_response(path)) is not None:
+            if exchange.method != stored.method:
+                self._not_allowed(exchange, [stored.method])
                 return
-            raise api.unknown_response(by_id["id"], {} if by_id["cancel"] else exchange.query)
+            raise api.unknown_response(stored.id, {} if stored.cancels else exchange.query)
         elif path.endswith("/") and path.rstrip("/") in self._routes:
             self._redirect(exchange, path.rstrip("/"))
         else:
-            self._json(exchange, {"detail": "Not Found"}, 404)
+            self.show(exchange, {"detail": "Not Found"}, 404)
 
-    def _call(self, exchange: Exchange, route: Mapping[str, Handler]) -> None:
+    def _watch(self, exchange: Exchange) -> None:
+        """Count the request when its answer has ended."""
+        handler, http = routes.label(exchange.path, self._routes), self.metrics.http
+        if not http.counts(exchange.path, handler):
+            return
+        length = exchange.headers.get("content-length", "")
+        received = int(length) if length.isascii() and length.isdigit() else 0
+        began = monotonic()
+        exchange.on_over = lambda: http.over(
+            handler, exchange.method, exchange.status, began, received, exchange.length
+        )
+
+    def _call(
+        self, exchange: Exchange, route: Mapping[str, Handler], allowed: Iterable[str]
+    ) -> None:
         if (handler := route.get(exchange.method)) is not None:
             handler(exchange)
         else:
-            self._not_allowed(exchange, route)
+            self._not_allowed(exchange, allowed)
 
     def _not_allowed(self, exchange: Exchange, methods: Iterable[str]) -> None:
         allow = (b"allow", ", ".join(methods).encode())
@@ -228,9 +235,10 @@ class App:
             return self._rules
         return replace(self._rules, tool_calls=True)
 
-    def _complete(self, exchange: Exchange, accept: Accept) -> None:
+    def generate(self, exchange: Exchange, accept: str) -> None:
         arrived = monotonic()
-        request = accept(
+        accepting: Accept = getattr(api, accept)
+        request = accepting(
             self._rules_now,
             exchange.headers.get("content-type", ""),
             exchange.body,
@@ -263,7 +271,7 @@ class App:
         except Refused as refused:
             entry.end, entry.status, entry.over = "refused", refused.status, monotonic()
             self.ledger.tell(entry)
-            self._json(exchange, refused.body, refused.status)
+            self.show(exchange, request.error_body(refused.body), refused.status)
         else:
             player.start()
 
@@ -290,47 +298,48 @@ class App:
             ResponseContext(self._context, exchange, request, entry, scenario, model, seed, answer)
         )
 
-    def _tokenize(self, exchange: Exchange) -> None:
-        self._json(
-            exchange,
-            api.tokenize(self._rules, exchange.headers.get("content-type", ""), exchange.body),
-        )
+    def count(self, exchange: Exchange, reader: str) -> None:
+        read: Reader = getattr(api, reader)
+        content_type = exchange.headers.get("content-type", "")
+        self.show(exchange, read(self._rules_now, content_type, exchange.body))
 
-    def _detokenize(self, exchange: Exchange) -> None:
-        self._json(
-            exchange,
-            api.detokenize(self._rules, exchange.headers.get("content-type", ""), exchange.body),
-        )
+    def models(self, exchange: Exchange) -> None:
+        self.show(exchange, api.models(self._rules, f"modelperm-{api.hex16()}"))
 
-    def _empty(self, exchange: Exchange) -> None:
+    def empty(self, exchange: Exchange) -> None:
         self._reply(exchange, 200, b"", [VARY])
 
-    def _version(self, exchange: Exchange) -> None:
-        self._json(exchange, {"version": self._rules.release.version})
-
-    def _metrics_page(self, exchange: Exchange) -> None:
+    def metrics_page(self, exchange: Exchange) -> None:
         from fake_vllm.engine import metrics_page  # loads a library that most servers do not need
 
         page = metrics_page.render(
             self.metrics, model=self.settings.model, slots=self.settings.max_num_seqs
         )
-        self._reply(exchange, 200, page, [(b"content-type", metrics_page.CONTENT_TYPE), VARY])
+        own = exchange.method == "GET" and exchange.path == "/metrics"
+        kind = metrics_page.CONTENT_TYPE if own else metrics_page.MOUNTED_CONTENT_TYPE
+        self._reply(exchange, 200, page, [(b"content-type", kind), VARY])
 
-    def _openapi(self, exchange: Exchange) -> None:
-        paths: dict[str, dict[str, object]] = {
-            path: {method.lower(): {} for method in route} for path, route in self._routes.items()
-        }
-        self._json(
-            exchange,
-            {"openapi": "3.1.0", "info": {"title": "FastAPI", "version": "0.1.0"}, "paths": paths},
-        )
+    def openapi(self, exchange: Exchange) -> None:
+        from fake_vllm import documents  # most servers are never asked for them
+
+        listed = routes.listed(self._routes)
+        self.show(exchange, documents.openapi(listed, self._root_path))
+
+    def page(self, exchange: Exchange) -> None:
+        from fake_vllm import documents
+
+        page = documents.page(exchange.path, self._root_path)
+        self._reply(exchange, 200, page, [TYPE_HTML, VARY])
+
+    def show(self, exchange: Exchange, value: object, status: int = 200) -> None:
+        self._reply(exchange, status, dumps(value), [TYPE_JSON, VARY])
 
     # HTTP
 
     def _may_enter(self, exchange: Exchange) -> bool:
         if (
             not self.settings.api_key
-            or not exchange.path.startswith("/v1")
+            or not exchange.path.startswith(GUARDED)
             or exchange.method == "OPTIONS"
         ):
             return True
@@ -349,12 +358,9 @@ class App:
             )
         ]
 
-    def _json(self, exchange: Exchange, value: object, status: int = 200) -> None:
-        self._reply(exchange, status, dumps(value), [TYPE_JSON, VARY])
-
     def _redirect(self, exchange: Exchange, path: str) -> None:
         query = f"?{exchange.query_string}" if exchange.query_string else ""
-        to = f"{self._root(exchange)}{path}{query}".encode()
+        to = f"{self._root(exchange)}{exchange.base}{path}{query}".encode()
         self._reply(exchange, 307, b"", [(b"location", to), VARY])
 
     def _root(self, exchange: Exchange) -> str:
@@ -366,7 +372,7 @@ class App:
             f"The body is larger than {self.settings.max_body_mb:g} MiB; raise --max-body-mb to "
             "send it."
         )
-        self._json(exchange, api.error(413, "Request Entity Too Large", text), 413)
+        self.show(exchange, api.error(413, "Request Entity Too Large", text), 413)
 
     def _record(self, exchange: Exchange, status: int) -> None:
         """Enter a request into the ledger that was refused before it had a scenario."""

@@ -14,7 +14,7 @@ from fake_vllm.behaviour import Behaviour
 from fake_vllm.engine.ledger import Entry, Ledger
 from fake_vllm.engine.metrics import Metrics
 from fake_vllm.http.exchange import Exchange, Headers
-from fake_vllm.http.headers import TYPE_JSON, TYPE_TEXT, VARY
+from fake_vllm.http.headers import TYPE_HTML, TYPE_JSON, TYPE_TEXT, VARY
 from fake_vllm.response.context import ActivePlayers
 from fake_vllm.rules import Rule
 from fake_vllm.scenarios import ScenarioError, parse
@@ -76,8 +76,7 @@ class Control:
     def welcome(self, exchange: Exchange, root: str, version: str) -> None:
         """Answer to `/`: a page for a browser, and a text for other clients."""
         if "text/html" in exchange.headers.get("accept", ""):
-            page = [(b"content-type", b"text/html; charset=utf-8"), VARY]
-            self._reply(exchange, 200, dashboard.page(), page)
+            self._reply(exchange, 200, dashboard.page(), [TYPE_HTML, VARY])
         else:
             text = WELCOME.format(
                 root=root, scenario=self._behaviour.spec.text, version=version

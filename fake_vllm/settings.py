@@ -96,6 +96,12 @@ class Settings(BaseModel):
     allowed_origins: Names = Field(
         (), description="Origins whose pages in a browser may use the server; '[\"*\"]': all."
     )
+    root_path: str | None = Field(
+        None, description="A path that requests may have before all others, e.g. /base."
+    )
+    disable_fastapi_docs: bool = Field(
+        False, description="Have no /openapi.json, /docs and /redoc."
+    )
     enable_auto_tool_choice: bool = Field(
         False, description="Let requests use tools; needs --tool-call-parser."
     )

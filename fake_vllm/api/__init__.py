@@ -17,12 +17,19 @@ from fake_vllm.api.wire import DONE, dumps, error_event, events, hex16
 from fake_vllm.api.writer import ResponseWriter
 
 if TYPE_CHECKING:
+    from fake_vllm.api.anthropic import count_tokens, message
+    from fake_vllm.api.batches import batch
     from fake_vllm.api.completions import completion
+    from fake_vllm.api.invocations import invocation
     from fake_vllm.api.responses import response, unknown_response
     from fake_vllm.api.tokenizing import detokenize, tokenize
 
 # Loaded on first use: most servers only ever chat, and should start fast.
 _LATER = {
+    "message": "anthropic",
+    "batch": "batches",
+    "invocation": "invocations",
+    "count_tokens": "anthropic",
     "completion": "completions",
     "response": "responses",
     "unknown_response": "responses",
@@ -37,14 +44,18 @@ __all__ = [
     "ResponseWriter",
     "Rules",
     "bad",
+    "batch",
     "chat",
     "completion",
+    "count_tokens",
     "detokenize",
     "dumps",
     "error",
     "error_event",
     "events",
     "hex16",
+    "invocation",
+    "message",
     "models",
     "quoted",
     "response",

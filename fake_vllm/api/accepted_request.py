@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from random import Random
-from typing import Any
+from typing import Any, ClassVar
 
-from fake_vllm.api import structured
+from fake_vllm.api import structured, wire
 from fake_vllm.api.body import Rejected
 from fake_vllm.api.conversation import Turn
 from fake_vllm.api.prompts import Prompt, check_ids
@@ -41,7 +41,10 @@ class AcceptedRequest:
         scenario: the body's field `fake_scenario`.
         failure: the engine's refusal; only a stream is accepted with one.
         make_writer: begins the answer, in the form of its endpoint.
+        keeps_alive: whether --sse-keep-alive-interval applies to its stream.
     """
+
+    keeps_alive: ClassVar[bool] = True
 
     rules: Rules
     id: str
@@ -107,6 +110,17 @@ class AcceptedRequest:
             Refused: no sample can be made for a schema.
         """
         return self.make_writer(self, plan)
+
+    def error_body(self, error: dict[str, Any]) -> dict[str, Any]:
+        """Return an error as the endpoint words it in a whole answer."""
+        return error
+
+    def error_events(self, error: dict[str, Any]) -> list[bytes] | None:
+        """Return the events that end a stream in which the generation fails.
+
+        None: there are none, and the connection is closed.
+        """
+        return [wire.error_event(error), wire.DONE]
 
     def draft(self, random: Random) -> Draft | None:
         """Return the text in a prescribed form. None: the text is free.

@@ -14,7 +14,6 @@ from fake_vllm.api.prompts import Prompt, Room, check_ids
 from fake_vllm.api.sampling import parameters, sampling
 from fake_vllm.api.server_rules import Rules
 from fake_vllm.api.template import render
-from fake_vllm.api.wire import DONE
 from fake_vllm.api.writer import ResponseWriter
 from fake_vllm.model.plan import GenerationPlan
 
@@ -33,9 +32,17 @@ def chat(
     Raises:
         Refused: a check failed; status, type and message are vLLM's.
     """
-    request = read(ChatRequest, content_type, body)
-    check_model(request.model, rules)
-    accepted: AcceptedChatRequest = refusing(lambda: _accept(rules, request, request_id))
+    return accept(rules, read(ChatRequest, content_type, body), request_id)
+
+
+def accept(rules: Rules, body: ChatRequest, request_id: str | None) -> AcceptedChatRequest:
+    """Accept a chat whose body was read.
+
+    Raises:
+        Refused: a check failed; status, type and message are vLLM's.
+    """
+    check_model(body.model, rules)
+    accepted: AcceptedChatRequest = refusing(lambda: _accept(rules, body, request_id))
     return accepted
 
 
@@ -82,7 +89,7 @@ def _accept(rules: Rules, body: ChatRequest, request_id: str | None) -> Accepted
 
 def _writer(request: AcceptedChatRequest, plan: GenerationPlan) -> ResponseWriter:
     if request.failure:
-        return FailedWriter(request.failure, after=[DONE])
+        return FailedWriter(request.error_events(request.failure.body) or [])
     from fake_vllm.api.chat_writer import ChatWriter  # the server starts faster without it
 
     return ChatWriter(request, plan)

@@ -87,18 +87,18 @@ class ChatWriter(StreamWriter):
         chosen = self._logprobs_of(piece.ids) if self._logprobs else None
         choice = {"index": index, "delta": delta, "logprobs": chosen, "finish_reason": None}
         if piece.finish is not None:
-            calls = self._readers[index].calls
-            choice["finish_reason"] = (
-                "tool_calls"
-                if calls and not self._named and piece.finish == "stop"
-                else piece.finish
-            )
+            choice["finish_reason"] = self.finish_reason(index, piece)
             choice["stop_reason"] = piece.stop
         choice["token_ids"] = list(piece.ids) if self._ids else None
         if piece.finish is not None:
             choice |= self.more_keys
         usage = self._counts(self.choice_tokens(index)) if self.continuous else None
         return self.wrapped(choice, usage, last=piece.finish is not None)
+
+    def finish_reason(self, index: int, piece: Piece) -> str | None:
+        """Return the `finish_reason` of a stream whose last piece this is."""
+        called = self._readers[index].calls and not self._named
+        return "tool_calls" if called and piece.finish == "stop" else piece.finish
 
     def _counts(self, tokens: int) -> dict[str, Any]:
         usage = wire.usage(self.prompt_tokens[0], tokens)
@@ -157,7 +157,8 @@ class ChatWriter(StreamWriter):
     def _choice(self, index: int, collected: CollectedChoice) -> dict[str, Any]:
         choice, finish = self._request.choice, collected.last.finish
         thought, content, calls = read_whole(collected.text, self._reading)
-        if choice == "required" and finish == "stop":
+        # Without tools, which only Anthropic's form allows, it is so too.
+        if self._body.tool_choice == "required" and finish == "stop":
             reason: str | None = "tool_calls"
         else:
             reason = "tool_calls" if calls and not self._named and choice != "required" else finish

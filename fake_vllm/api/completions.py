@@ -15,7 +15,6 @@ from fake_vllm.api.prompts import Prompt, Room
 from fake_vllm.api.refused import Refused
 from fake_vllm.api.sampling import parameters, sampling
 from fake_vllm.api.server_rules import Rules
-from fake_vllm.api.wire import DONE
 from fake_vllm.api.writer import ResponseWriter
 from fake_vllm.model.plan import GenerationPlan
 
@@ -94,7 +93,7 @@ def _accept(
 
 def _writer(request: AcceptedCompletionRequest, plan: GenerationPlan) -> ResponseWriter:
     if request.failure:
-        return FailedWriter(request.failure, after=[DONE])
+        return FailedWriter(request.error_events(request.failure.body) or [])
     from fake_vllm.api.completions_writer import CompletionWriter  # most servers only ever chat
 
     return CompletionWriter(request, plan)

@@ -3,22 +3,18 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from fake_vllm.api import wire
-from fake_vllm.api.refused import Refused
 from fake_vllm.model.text_piece import Piece
 
 
 class FailedWriter:
-    """The writer of an error event between others.
+    """The writer of a stream that only has these events.
 
     It has no sequences, so that the whole stream is its end.
     """
 
-    def __init__(
-        self, failure: Refused, *, before: Sequence[bytes] = (), after: Sequence[bytes] = ()
-    ) -> None:
+    def __init__(self, events: Sequence[bytes]) -> None:
         self.sequences: list[Iterator[Piece]] = []
-        self._events = [*before, wire.error_event(failure.body), *after]
+        self._events = [*events]
 
     def begin(self) -> list[bytes]:
         return []
@@ -34,6 +30,9 @@ class FailedWriter:
 
     def end(self) -> list[bytes]:
         return self._events
+
+    def before_error(self) -> list[bytes]:
+        return []
 
     def text_event(self, text: str) -> bytes:
         return b""

@@ -32,6 +32,13 @@ class Release:
     hides_deaths: bool = False
 
     @property
+    def death(self) -> str:
+        """Return the error of a request during which the engine dies."""
+        if self.hides_deaths:
+            return "The server had an error while processing your request."
+        return "EngineCore encountered an issue. See stack trace (above) for the root cause."
+
+    @property
     def fingerprint(self) -> str:
         """Return the `system_fingerprint` of answers."""
         return f"vllm-{self.version}-{self.build}"

@@ -104,19 +104,14 @@ class McpAllowedToolsMcpToolFilter(Part):
     tool_names: list[str] | None = None
 
 
-class McpRequireApprovalMcpToolApprovalFilterAlways(Part):
-    read_only: bool | None = None
-    tool_names: list[str] | None = None
-
-
-class McpRequireApprovalMcpToolApprovalFilterNever(Part):
+class McpToolFilter(Part):
     read_only: bool | None = None
     tool_names: list[str] | None = None
 
 
 class McpRequireApprovalMcpToolApprovalFilter(Part):
-    always: McpRequireApprovalMcpToolApprovalFilterAlways | None = None
-    never: McpRequireApprovalMcpToolApprovalFilterNever | None = None
+    always: McpToolFilter | None = None
+    never: McpToolFilter | None = None
 
 
 class Mcp(Part):

@@ -125,8 +125,8 @@ def _writer(request: AcceptedResponsesRequest, plan: GenerationPlan) -> Response
     from fake_vllm.api.responses_writer import ResponsesWriter  # most servers only ever chat
 
     writer = ResponsesWriter(request, plan)
-    # vLLM begins the stream, fails, and cuts the connection. This stream only ends early.
-    return FailedWriter(request.failure, before=writer.begin()) if request.failure else writer
+    # The stream begins, and is cut.
+    return FailedWriter(writer.begin()) if request.failure else writer
 
 
 def _constraint(body: ResponsesRequest) -> structured.StructuredOutputsParams | None:

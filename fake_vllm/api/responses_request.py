@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from random import Random
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -188,7 +188,12 @@ class AcceptedResponsesRequest(AcceptedRequest):
         body: the body of the request.
     """
 
+    keeps_alive: ClassVar[bool] = False
+
     body: ResponsesRequest
+
+    def error_events(self, error: dict[str, Any]) -> None:
+        return None
 
     @property
     def choice(self) -> str | None:

@@ -68,6 +68,9 @@ class ResponsesWriter:
     def count(self, index: int, tokens: int) -> None:
         self._tokens += tokens
 
+    def before_error(self) -> list[bytes]:
+        return []
+
     def text_event(self, text: str) -> bytes:
         opened = [] if self._open else self._opened(MessageItem(self._logprobs_of, self._place))
         return b"".join([*opened, *self._added(text, ())])

@@ -18,6 +18,7 @@ MOST_LOGPROBS = 20
 MOST_STOPS = 4
 _MOST_SEQUENCES, _MOST_BAD_WORDS, _MOST_NAMED_IDS = 16_384, 128, 128
 _GREEDY = 1e-5
+_DECLARED: dict[type, frozenset[str]] = {}
 
 
 @checked_dataclass(config=ConfigDict(defer_build=True))
@@ -161,7 +162,10 @@ def _own(fields: Any, name: str, usual: Any = None) -> Any:
 
     A client may send an undeclared field of that name, which is ignored as all unknown fields are.
     """
-    return getattr(fields, name) if name in type(fields).model_fields else usual
+    kind = type(fields)
+    if (names := _DECLARED.get(kind)) is None:
+        names = _DECLARED[kind] = frozenset(kind.model_fields)  # made anew for each look
+    return getattr(fields, name) if name in names else usual
 
 
 def _check_count(n: int) -> None:

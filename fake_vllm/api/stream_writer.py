@@ -114,6 +114,9 @@ class StreamWriter(ABC):
     def end(self) -> list[bytes]:
         return [self._total(), wire.DONE] if self.usage else [wire.DONE]
 
+    def before_error(self) -> list[bytes]:
+        return []
+
     def text_event(self, text: str) -> bytes:
         return self.written(0, Piece(text, ()))
 

@@ -31,6 +31,11 @@ def hex16() -> str:
     return uuid4().hex[:16]
 
 
+def hex32() -> str:
+    """Return 32 random hexadecimal digits."""
+    return uuid4().hex
+
+
 def usage(prompt: int, completion: int) -> dict[str, Any]:
     """Return the token counts of an answer, as far as a stream has them."""
     return {

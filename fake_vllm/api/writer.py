@@ -40,6 +40,9 @@ class ResponseWriter(Protocol):
     def end(self) -> list[bytes]:
         """Return the events after all choices have finished."""
 
+    def before_error(self) -> list[bytes]:
+        """Return the events that come before an error in the stream."""
+
     def text_event(self, text: str) -> bytes:
         """Return an event like a token's in choice 0; it counts as no token."""
 

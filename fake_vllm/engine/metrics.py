@@ -5,9 +5,11 @@ series, not even `abort`. Watch `num_requests_running`, and whether `generation_
 still.
 """
 
-from bisect import bisect_left
 from time import time
 from typing import Any
+
+from fake_vllm.engine.histogram import Histogram
+from fake_vllm.engine.http_metrics import HttpMetrics
 
 REASONS = ("stop", "length", "abort", "error", "repetition")
 REJECTIONS = ("max_num_queued_reqs", "max_num_queued_tokens")
@@ -83,27 +85,13 @@ LATENCY = (
 )
 
 
-class Histogram:
-    """Counts per bucket, with upper `bounds`; one more bucket takes the rest."""
-
-    __slots__ = ("bounds", "counts", "total")
-
-    def __init__(self, bounds: tuple[float, ...]) -> None:
-        self.bounds = bounds
-        self.counts = [0] * (len(bounds) + 1)
-        self.total = 0.0
-
-    def observe(self, value: float) -> None:
-        self.counts[bisect_left(self.bounds, value)] += 1
-        self.total += value
-
-
 class Metrics:
     """One server's counters, with times in seconds.
 
     Attributes:
         created: when the counters began, in seconds since the epoch.
         prefilling: prompt tokens of the requests that have no first token yet.
+        http: the counters of HTTP requests.
     """
 
     def __init__(self, max_model_len: int) -> None:
@@ -131,6 +119,7 @@ class Metrics:
             Histogram(tokens),
         )
         self.params_n = Histogram((1, 2, 5, 10, 20))
+        self.http = HttpMetrics()
 
     def request_finished(self, entry: Any, reason: str) -> None:
         """Count a response that came to its end."""

@@ -14,9 +14,13 @@ from prometheus_client.core import (
     Metric,
 )
 
-from fake_vllm.engine.metrics import Histogram, Metrics
+from fake_vllm.engine import http_metrics_page
+from fake_vllm.engine.histogram import Histogram
+from fake_vllm.engine.metrics import Metrics
 
 CONTENT_TYPE = b"text/plain; version=1.0.0; charset=utf-8"
+MOUNTED_CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
+"""That of HEAD and of `/metrics/`, which another part of vLLM answers."""
 STEPS = (1, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384)
 SOURCES = ("local_compute", "local_cache_hit", "external_kv_transfer")
 CACHE_SOURCES = ("device", "host", "disk", "p2p", "external_unspecified")
@@ -63,6 +67,7 @@ class _Page:
         yield from self._gauges()
         yield from self._counters()
         yield from self._histograms()
+        yield from http_metrics_page.families(self._metrics.http, self._metrics.created)
 
     def _gauges(self) -> Iterator[Metric]:
         metrics = self._metrics
@@ -178,12 +183,7 @@ class _Page:
     def _histogram(self, name: str, histogram: Histogram) -> Metric:
         text = f"Histogram of {name.replace('_', ' ')}."
         family = HistogramMetricFamily(f"vllm:{name}", text, labels=self._names(None))
-        counts, bounds, below = histogram.counts, [*map(float, histogram.bounds), float("inf")], 0
-        buckets = []
-        for bound, count in zip(bounds, counts, strict=True):
-            below += count
-            buckets.append(("+Inf" if bound == float("inf") else str(bound), below))
-        family.add_metric(self._values(), buckets, histogram.total)
+        family.add_metric(self._values(), histogram.buckets(), histogram.total)
         family.add_sample(f"{family.name}_created", self._labels, self._metrics.created)
         return family
 

@@ -30,7 +30,7 @@ def access_log(file: Path) -> AccessLog:
     def log(peer: Any, exchange: Exchange, status: int) -> None:
         client = f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) else "-"
         query = f"?{exchange.query_string}" if exchange.query_string else ""
-        asked = f"{exchange.method} {quote(exchange.path)}{query} HTTP/1.1"
+        asked = f"{exchange.method} {quote(exchange.base + exchange.path)}{query} HTTP/1.1"
         out.write(f'INFO:     {client} - "{asked}" {status} {phrase(status)}\n')
 
     return log

@@ -55,11 +55,15 @@ class Exchange:
         turn: the number of the request over its connection, from 1.
         number: its number in the ledger. None: it is not there.
         allow_origin: the origin whose pages may read the answer. None: none.
+        base: what --root-path took from the path. Empty: nothing.
+        status: the status of the answer. 0: there is none yet.
+        length: its header Content-Length, in bytes. 0: it has none, as a stream.
+        on_over: called once when the answer has ended.
     """
 
     __slots__ = (
         *("method", "path", "query", "query_string", "headers", "body", "refusal", "number"),
-        "allow_origin",
+        *("allow_origin", "base", "status", "length", "on_over"),
         *(
             "gone",
             "blocked",
@@ -96,6 +100,9 @@ class Exchange:
         self.turn = connection.requests
         self.number: int | None = None
         self.allow_origin: bytes | None = None
+        self.base = ""
+        self.status = self.length = 0
+        self.on_over: Callable[[], None] = _nothing
         self._connection = connection
         self._keep_alive = keep_alive
 
@@ -104,9 +111,18 @@ class Exchange:
         forwarded = self.headers.get("x-forwarded-proto", "")
         return forwarded if forwarded in ("http", "https") else self._connection.scheme
 
+    @property
+    def asks_for_websocket(self) -> bool:
+        return (
+            self.method == "GET"
+            and self.headers.get("upgrade", "").lower() == "websocket"
+            and "upgrade" in self.headers.get("connection", "").lower()
+        )
+
     def head(self, status: int, headers: Headers, *, chunked: bool = False) -> bytes:
         """Return the status line and headers as uvicorn writes them."""
         self._connection.tell(self, status)
+        self.status = status
         parts = [
             _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status,
             b"date: ",
@@ -116,6 +132,8 @@ class Exchange:
         for name, value in headers:
             if name == b"vary" and self.allow_origin is not None:
                 parts += (b"access-control-allow-origin: ", self.allow_origin, b"\r\n")
+            elif name == b"content-length":
+                self.length = int(value)
             parts += (name, b": ", value, b"\r\n")
         if not self._keep_alive:
             parts.append(b"connection: close\r\n")
@@ -126,14 +144,28 @@ class Exchange:
 
     def done(self, *, close: bool = False) -> None:
         """End the response, and free the connection for the next request, or close it."""
-        self.on_gone = self.on_drained = _nothing
+        self._over()
         if not self.gone:
             self._connection.answered(close=close or not self._keep_alive)
 
     def reset(self) -> None:
         """Close with RST instead of FIN, after the bytes that were written."""
-        self.on_gone = self.on_drained = _nothing
+        self._over()
         self._connection.reset()
+
+    def refuse_websocket(self) -> None:
+        """Refuse a WebSocket with the head that the library websockets writes for vLLM."""
+        self._connection.tell(self, 403)
+        self.write(
+            b"HTTP/1.1 403 Forbidden\r\nDate: %b\r\nConnection: close\r\nContent-Length: 0\r\n"
+            b"Content-Type: text/plain; charset=utf-8\r\n\r\n" % _date()
+        )
+        self.done(close=True)
+
+    def _over(self) -> None:
+        self.on_gone = self.on_drained = _nothing
+        over, self.on_over = self.on_over, _nothing
+        over()
 
 
 def origin_form(target: bytes) -> bytes:

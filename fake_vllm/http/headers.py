@@ -6,6 +6,7 @@ from fake_vllm.http.exchange import Headers
 
 VARY: Final = (b"vary", b"Origin")
 TYPE_JSON: Final = (b"content-type", b"application/json")
+TYPE_HTML: Final = (b"content-type", b"text/html; charset=utf-8")
 TYPE_TEXT: Final = (b"content-type", b"text/plain; charset=utf-8")
 STREAM_HEADERS: Final[Headers] = [(b"content-type", b"text/event-stream; charset=utf-8"), VARY]
 

@@ -2,14 +2,14 @@
 
 from random import Random
 
-from fake_vllm.api import DONE, dumps, error_event
+from fake_vllm.api import dumps
 from fake_vllm.engine.timing import Pace
 from fake_vllm.http.exchange import CHUNK, LAST_CHUNK, Headers
 from fake_vllm.http.headers import STREAM_HEADERS, json_headers
 from fake_vllm.response.context import ResponseContext
 from fake_vllm.response.response import Response
 from fake_vllm.response.steps import Steps
-from fake_vllm.scenarios.base import Failure
+from fake_vllm.scenarios.base import Cut, Failure
 
 
 def framed(
@@ -23,6 +23,9 @@ def framed(
         response: the response.
         pace: the times that the engine takes, with that of the head.
         random: the source of random times.
+
+    Raises:
+        Cut: the generation fails in a stream that cannot hold an error.
     """
     headers_at = response.now() + next(pace.headers(random))
     try:
@@ -40,7 +43,7 @@ def framed(
     except Failure as failure:
         response.entry.end = failure.end
         if response.status is None:
-            body = dumps(failure.body)
+            body = dumps(context.request.error_body(failure.body))
             yield (
                 headers_at,
                 _head(
@@ -50,9 +53,15 @@ def framed(
                 0,
             )
             return
-        for data in (error_event(failure.body), DONE):
+        events = context.request.error_events(failure.body)
+        if events is None:
+            raise Cut(clean=True) from None
+        for data in (*response.writer.before_error(), *events):
             yield 0, CHUNK % (len(data), data), 0
     if response.stream:
+        refused = context.request.failure
+        if refused is not None and context.request.error_events(refused.body) is None:
+            raise Cut(clean=True)
         yield 0, LAST_CHUNK, 0
 
 

@@ -101,7 +101,7 @@ class Player:
             response, context.exchange, self._server.engine, pace, random, self._wake
         )
         generated = payloads = self._layer(generation.steps())
-        if response.stream and pace.keep_alive:
+        if response.stream and pace.keep_alive and context.request.keeps_alive:
             payloads = self._layer(kept_alive(payloads, pace.keep_alive, response))
         payloads = self._layer(scenario.payloads(payloads, response))
         with_head = self._layer(framed(payloads, context, response, pace, random))

@@ -16,6 +16,7 @@ class Response:
         entry: its entry in the ledger.
         writer: writes its events, or its body.
         length: the bytes of a whole response's body, for its head.
+        release: the version of vLLM.
         status: the status of its head. None: there is no head yet.
         reasons: whether thoughts are separate from the answer, as with --reasoning-parser.
         aborted: whether it ends before its next token.
@@ -31,6 +32,7 @@ class Response:
         "length",
         "model",
         "reasons",
+        "release",
         "status",
         "stream",
         "untouched",
@@ -45,6 +47,7 @@ class Response:
         self.entry = entry
         self.writer = writer
         self.length = 0
+        self.release = request.rules.release
         self.status: int | None = None
         self.aborted = self.untouched = self.reasons = False
         self.fast_path: FastPath | None = None

@@ -20,7 +20,7 @@ class Malformed(Scenario):
         made = 0
         for at, data, tokens in steps:
             made += tokens
-            if data.startswith(b"data: {") and made > self.after and tokens:
+            if b"data: {" in data and made > self.after and tokens:
                 data, made = data.rstrip(b"\n")[:-1] + b"\n\n", -(2**63)
             elif data and not response.stream:
                 data = data[:-1] + b" "

@@ -1,17 +1,21 @@
 from pydantic.dataclasses import dataclass
 
-from fake_vllm.api import DONE
 from fake_vllm.response.response import Response
 from fake_vllm.response.steps import Steps
 from fake_vllm.scenarios.base import STRICT, Scenario
 
+LAST = (b"data: [DONE]", b"event: response.completed\n", b"event: message_stop\n")
+
 
 @dataclass(frozen=True, config=STRICT)
 class NoDone(Scenario):
-    """Leaves out the `[DONE]`; the body ends as it should."""
+    """Leaves out the last event; the body ends as it should.
+
+    The last event is `[DONE]`, `response.completed` or `message_stop`.
+    """
 
     only_delivers = True
 
     def payloads(self, steps: Steps, response: Response) -> Steps:
         for at, data, tokens in steps:
-            yield at, b"" if data == DONE else data, tokens
+            yield at, b"" if data.startswith(LAST) else data, tokens

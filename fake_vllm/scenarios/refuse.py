@@ -12,11 +12,7 @@ from fake_vllm.scenarios.base import STRICT, Failure, Scenario
 ERRORS = {
     404: ("NotFoundError", "The model `nope` does not exist.", "model"),
     429: ("Too Many Requests", "Rate limit exceeded. Please try again later.", None),
-    500: (
-        "InternalServerError",
-        "EngineCore encountered an issue. See stack trace (above) for the root cause.",
-        None,
-    ),
+    500: ("InternalServerError", "", None),  # the words depend on the version
     503: ("Service Unavailable", TOO_MANY_REQUESTS, None),
 }
 
@@ -41,6 +37,7 @@ class Refuse(Scenario):
         type, text, param = ERRORS.get(
             self.status, (phrase := responses.get(self.status, "Error"), phrase, None)
         )
+        text = text or response.release.death
         wait = (
             []
             if self.retry_after is None

@@ -26,6 +26,8 @@ def ask(
     )
     if "responses" in path:
         content = {"input": "Hi"}
+    if "messages" in path:
+        content = {"model": "fake-model", "messages": [{"role": "user", "content": "Hi"}]}
     limit = "max_output_tokens" if "responses" in path else "max_tokens"
     body = json.dumps(
         {**content, "stream": stream, limit: 30_000, "fake_scenario": scenario}

@@ -33,6 +33,7 @@ SERVERS: dict[str, dict[str, Any]] = {
     "names": {"served_model_name": ["tiny", "second", "third"], "enable_force_include_usage": True},
     "cors": {"allowed_origins": ["http://page.example"]},
     "cors-any": {"allowed_origins": ["*"]},
+    "root-path": {"root_path": "/base"},
 }
 OPTIONS = SERVERS["options"]
 
@@ -87,6 +88,21 @@ def test_every_transcript_that_is_left_out_exists() -> None:
 )
 def test_answers_as_the_real_vllm_did(path: Path, servers: Servers) -> None:
     assert servers.replay(json.loads(path.read_text(encoding="utf-8"))) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("chat", "chat_stream_later", "completions", "completions_stream"),
+        *("messages", "responses", "responses_stream"),
+    ],
+)
+def test_a_generation_that_fails_ends_as_on_the_real_vllm(name: str, servers: Servers) -> None:
+    path = FOLDER / f"error_in_generation_{name}.json"
+    case = json.loads(path.read_text(encoding="utf-8"))
+    scenario = 'error_event:after=2,message="Internal server error"'
+    case["request"]["headers"]["x-fake-scenario"] = scenario
+    assert servers.replay(case) == []
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ def doctor(
     url: Annotated[
         str | None,
         typer.Argument(
-            help="If it ends in /v1, request a chat stream; otherwise fetch it as it is."
+            help="If it ends in /v1, request a chat stream; ws:// and wss:// are WebSockets."
         ),
     ] = None,
     code: Annotated[
@@ -39,8 +39,33 @@ def doctor(
         ),
     ] = None,
     post: Annotated[
-        str | None, typer.Option(help="JSON to send by POST, if the address does not end in /v1.")
+        str | None,
+        typer.Option(
+            metavar="JSON|@FILE|-",
+            help="The body to send, if the address does not end in /v1; - is standard input.",
+        ),
     ] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(help="The HTTP method; by default POST with a body, otherwise GET."),
+    ] = None,
+    header: Annotated[
+        list[str] | None,
+        typer.Option(metavar="'NAME: VALUE'", help="A header to send; may be repeated."),
+    ] = None,
+    cookie: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="A cookie to send; may be repeated."),
+    ] = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Accept any certificate of the server.")
+    ] = False,
+    browser: Annotated[
+        bool, typer.Option("--browser", help="Listen in Chromium, too, with an EventSource.")
+    ] = False,
+    repeat: Annotated[
+        int, typer.Option(min=1, max=100, help="Examinations, for faults that come sometimes.")
+    ] = 1,
     model: Annotated[
         str | None, typer.Option(help="The model's name; by default the server's only model.")
     ] = None,
@@ -49,7 +74,7 @@ def doctor(
     ] = 20.0,
     logs: Annotated[
         list[Path] | None,
-        typer.Option(help="Logs of nginx, gunicorn, uvicorn, hypercorn; may be repeated."),
+        typer.Option(help="Logs of proxies, servers and the application; may be repeated."),
     ] = None,
     html: Annotated[
         Path | None, typer.Option(help="Where to write a page with the arrivals as a picture.")
@@ -73,39 +98,71 @@ def doctor(
     from stream_lab.doctor.console import show
     from stream_lab.doctor.diagnosis import Cause
     from stream_lab.doctor.logs import consider, lines_of
-    from stream_lab.doctor.target import only_model
+    from stream_lab.doctor.options import body_of, headers_of, method_of
+    from stream_lab.doctor.repeat import repeated
+    from stream_lab.doctor.secrets import hide, secrets_of
+    from stream_lab.doctor.target import is_chat, only_model
 
     console = screen(as_json=as_json, no_colour=no_colour)
 
-    def target(address: str) -> Target:
-        chat = address.rstrip("/").endswith("/v1")
-        return Target.of(
-            address,
-            post=None if chat else post,
-            model=(model or only_model(address)) if chat else None,
-        )
-
     try:
+        body, verb = body_of(post), method_of(method)
+        headers = headers_of(header or [], cookie or [])
+
+        def target(address: str) -> Target:
+            # A model's server behind the service does not get what was meant for the service.
+            is_other = is_chat(address) and not is_chat(url)
+            given = () if is_other else headers
+            if not is_chat(address):
+                return Target.of(address, post=body, method=verb, headers=given, insecure=insecure)
+            named = model or only_model(address, headers=given, insecure=insecure)
+            return Target.of(
+                address,
+                post=None if is_other else body,
+                model=named,
+                method=None if is_other else verb,
+                headers=given,
+                insecure=insecure,
+            )
+
         with ExitStack() as stack:
             far, near, within = target(url), None if direct is None else target(direct), None
             if app is not None:
                 from stream_lab.processes import serve
 
                 within = far.at(stack.enter_context(serve(load(app, example="module:app"))).url)
+            if browser:
+                from stream_lab.doctor.in_browser import check
+
+                check(far)
+            asked = [each for each in (far, near, within) if each is not None]
+            sizes = {}
             for log in logs or []:
                 log.open("rb").close()  # before anything is asked
+                sizes[log] = log.stat().st_size
             began = datetime.now()
             with console.status("asking") as status:
-                found = examine(
-                    far,
-                    direct=near,
-                    within=within,
-                    watch=watch,
-                    tell=lambda what: status.update(f"{what} …"),
+                found = repeated(
+                    lambda: examine(
+                        far,
+                        direct=near,
+                        within=within,
+                        browser=browser,
+                        watch=watch,
+                        tell=lambda what: status.update(f"{what} …"),
+                    ),
+                    repeat,
                 )
         if logs:
-            told = consider(found.diagnosis, lines_of(logs), since=began, until=datetime.now())
-            found = replace(found, diagnosis=told)
+            considered = consider(
+                found.diagnosis,
+                lines_of(logs, sizes=sizes),
+                since=began,
+                until=datetime.now(),
+                targets=asked,
+                flowed=found.flowed,
+            )
+            found = replace(found, diagnosis=hide(considered, secrets_of(asked)))
     except OSError as error:
         raise UsageError(f"{error.filename} cannot be read: {error.strerror}.") from None
     except KeyboardInterrupt:

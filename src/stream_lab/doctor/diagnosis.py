@@ -58,8 +58,8 @@ class Diagnosis:
     """One cause, with the evidence for it.
 
     Attributes:
-        layer: the first layer that shows it: "direct", "proxied", "in-process". Empty: only one
-            layer was examined.
+        layer: the first layer that shows it: "direct", "proxied", "in-process",
+            "browser". Empty: only one layer was examined.
         confidence: from 0 to 1. From 0.9 on, only a coincidence would make it wrong.
         evidence: the observations, one sentence each.
         next: what to do now.

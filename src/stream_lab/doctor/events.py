@@ -2,16 +2,22 @@
 
 Source of the format: https://html.spec.whatwg.org/multipage/server-sent-events.html. Lines end in
 LF, CR LF or CR; an empty line ends an event; a line that begins with a colon is a comment; unknown
-fields are skipped.
+fields are skipped, and so is a byte order mark at the beginning.
 """
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 FIELDS = {"data", "event", "id", "retry"}
+MARK = b"\xef\xbb\xbf"  # the byte order mark
+UNKNOWN = re.compile(r"[A-Za-z][\w.-]*:")
+"""A field that readers skip. Text without a colon is more likely half a token with a line break."""
+ALONE = re.compile(r"(?!error:|exception:)[a-z][a-z0-9_.-]*:")
+"""The same in an event that has nothing else, where it may be a message that forgot its field."""
 
 
 class Says(StrEnum):
@@ -59,8 +65,14 @@ def events_of(pieces: Iterable[tuple[float, bytes]], *, chat: bool) -> list[Even
     lines: list[str] = []
     rest, at, after_cr = b"", 0.0, False
     began = 0.0  # when the current event's first byte arrived
+    head: bytes | None = b""  # the first bytes, while they may be a byte order mark; None: decided
     for came, data in pieces:
         at = came
+        if head is not None:
+            head += data
+            if len(head) < len(MARK) and MARK.startswith(head):
+                continue
+            data, head = head.removeprefix(MARK), None
         if after_cr and data.startswith(b"\n"):
             data = data[1:]
         after_cr = data.endswith(b"\r")
@@ -78,6 +90,7 @@ def events_of(pieces: Iterable[tuple[float, bytes]], *, chat: bool) -> list[Even
             elif lines:
                 found.append(_event(at, lines, chat))
                 lines, began = [], at
+    rest = (head or b"") + rest
     if rest or lines:
         half = lines[-1] if lines else rest.decode(errors="replace")
         found.append(Event(began, Says.HALF, f"the last event never ended: {quote(half)}"))
@@ -86,9 +99,12 @@ def events_of(pieces: Iterable[tuple[float, bytes]], *, chat: bool) -> list[Even
 
 def _event(at: float, lines: list[str], chat: bool) -> Event:
     name, data = "", []
+    known = any(line.partition(":")[0] in FIELDS for line in lines)
     for line in lines:
         field, _, value = line.partition(":")
         if field not in FIELDS:
+            if (UNKNOWN if known else ALONE).match(line):
+                continue
             return Event(at, Says.FAULT, f"a line that belongs to no event: {quote(line)}")
         value = value.removeprefix(" ")
         if field == "event":
@@ -149,7 +165,7 @@ def _message(body: Any) -> str:
     return quote(str(error.get("message", error) if isinstance(error, dict) else error))
 
 
-def quote(text: str) -> str:
-    """Return a text shortened, and without characters that control a terminal."""
+def quote(text: str, most: int = 120) -> str:
+    """Return a text of at most N characters, without those that control a terminal."""
     shown = "".join(each if each.isprintable() else "·" for each in text)
-    return shown if len(shown) <= 120 else f"{shown[:119]}…"
+    return shown if len(shown) <= most else f"{shown[: most - 1]}…"

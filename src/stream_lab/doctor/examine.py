@@ -1,5 +1,6 @@
 """The examination: which streams are requested, in what order, and what each layer shows."""
 
+import re
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ from stream_lab.doctor.diagnosis import Cause, Diagnosis
 from stream_lab.doctor.events import Says
 from stream_lab.doctor.facts import Facts
 from stream_lab.doctor.probe import Transcript, listen
+from stream_lab.doctor.secrets import hide, secrets_of
 from stream_lab.doctor.target import Target
 from stream_lab.experiment.evidence import Unknown
 from stream_lab.experiment.release import judge as judge_release
@@ -35,10 +37,15 @@ PLACES = {
     "direct": "Asked directly,",
     "in-process": "In this process,",
     "proxied": "Through the proxy,",
+    "browser": "In a browser,",
     "": "Closer to the model,",
 }
 
+_DONE = re.compile(rb"\[DONE\]|event: ?done[\r\n]")
+
 Tell = Callable[[str], None]
+Listen = Callable[..., Transcript]
+"""`probe.listen`, or what has its arguments."""
 
 
 @dataclass(frozen=True)
@@ -53,12 +60,23 @@ class Examination:
     diagnosis: Diagnosis
     heard: dict[str, list[Transcript]]
 
+    @property
+    def flowed(self) -> bool | None:
+        """Tell whether tokens came until a stream was cut. None: none was cut."""
+        cut = [Facts(each) for each in self.heard.get(self.diagnosis.layer, []) if each.was_cut]
+        if not cut:
+            return None
+        return all(
+            len(each.tokens) > 2 and each.without_tokens < max(PAUSE, 4 * each.gap) for each in cut
+        )
+
 
 def examine(
     target: Target,
     *,
     direct: Target | None = None,
     within: Target | None = None,
+    browser: bool = False,
     watch: float = 30.0,
     tell: Tell = lambda _: None,
 ) -> Examination:
@@ -68,19 +86,27 @@ def examine(
         target: the request to examine.
         direct: the same request to the model's server, past every proxy. None: not examined.
         within: the same request to a server in this process, without a proxy. None: not examined.
+        browser: whether to send the request from a browser, too.
         watch: how long to listen to a stream at most, in seconds.
         tell: receives a sentence before each step.
 
     Returns:
         The diagnosis, which names the first layer that differs, and the transcripts.
+
+    Raises:
+        TargetError: a browser cannot send the request.
+        ProcessError: the browser does not start, or is not installed.
+        MissingExtra: a package for a browser or a WebSocket is not installed.
     """
     layers = {"direct": direct, "in-process": within, "proxied": target}
+    if browser:
+        layers["browser"] = target
     heard: dict[str, list[Transcript]] = {}
     found: list[Diagnosis] = []
     for layer, each in layers.items():
         if each is not None:
-            tell(f"asking {each.url}")
-            diagnosis, runs = _at_one_layer(each, watch, tell)
+            tell(f"asking {each.url}{' in a browser' * (layer == 'browser')}")
+            diagnosis, runs = _at_one_layer(each, watch, tell, _listener(layer))
             found.append(replace(diagnosis, layer=layer))
             heard[layer] = [run.transcript for run in runs]
     diagnosis = reduce(_nearer, found)
@@ -88,7 +114,16 @@ def examine(
         diagnosis, heard = replace(diagnosis, layer=""), {"": heard["proxied"]}
     if diagnosis.cause in (Cause.HEALTHY, Cause.NEVER_ENDS, Cause.NOT_STREAMING):
         diagnosis = _after_leaving(diagnosis, target, direct or target, tell)
-    return Examination(diagnosis, heard)
+    asked = [each for each in layers.values() if each is not None]
+    return Examination(hide(diagnosis, secrets_of(asked)), heard)
+
+
+def _listener(layer: str) -> Listen:
+    if layer != "browser":
+        return listen
+    from stream_lab.doctor.in_browser import listen_in_browser
+
+    return listen_in_browser
 
 
 def _nearer(near: Diagnosis, far: Diagnosis) -> Diagnosis:
@@ -160,12 +195,15 @@ def _after_leaving(diagnosis: Diagnosis, target: Target, model: Target, tell: Te
     return Diagnosis(Cause.GENERATES_AFTER_LEAVE, 0.85, evidence, advice, refuted, diagnosis.layer)
 
 
-def _at_one_layer(target: Target, watch: float, tell: Tell) -> tuple[Diagnosis, list[Facts]]:
-    first = Facts(listen(target, watch, on_piece=_until_done))
+def _at_one_layer(
+    target: Target, watch: float, tell: Tell, ask: Listen
+) -> tuple[Diagnosis, list[Facts]]:
+    first = Facts(ask(target, watch, on_piece=_until_done))
     diagnosis = judge.once(first)
     if diagnosis is None:
         tell(f"the stream was cut after {first.transcript.ended:.1f} s; asking twice more")
-        again = _again(target, max(watch, first.transcript.ended + 2))
+        held = HELD if ask is listen else 0.0
+        again = _again(target, max(watch, first.transcript.ended + 2), ask, held)
         for run in again:
             failure = judge.unanswered(run)
             if failure is not None and failure.cause is Cause.UNREACHABLE:
@@ -175,10 +213,10 @@ def _at_one_layer(target: Target, watch: float, tell: Tell) -> tuple[Diagnosis, 
                 ]
                 advice = "The server died or was restarted; read its log."
                 return Diagnosis(Cause.SERVER_ENDED, 0.8, evidence, advice), [first, *again]
-        return judge.cut([first, *again], HELD), [first, *again]
+        return judge.cut([first, *again], held), [first, *again]
     if diagnosis.cause in (Cause.HEALTHY, Cause.BUFFERED, Cause.NEVER_ENDS) and _stood_still(first):
         tell("the stream stood still for a while; listening to three at once")
-        beside = _side_by_side(target, watch)
+        beside = _side_by_side(target, watch, ask)
         together = _together(beside)
         if together is not None:
             return together, [first, *beside]
@@ -189,15 +227,17 @@ def _until_done(heard: Transcript) -> float | None:
     """Watch a stream for a little longer after its last event."""
     # A proxy may cut the body in any place, so the last pieces are joined.
     tail = b"".join(data for _, data in heard.pieces[-20:])[-200:]
-    return heard.pieces[-1][0] + AFTER_DONE if b"[DONE]" in tail or b"event: done" in tail else None
+    if not _DONE.search(tail):
+        return None
+    # A WebSocket stays open, so there is no end of a body to wait for.
+    return heard.pieces[-1][0] + (0.0 if heard.target.socket else AFTER_DONE)
 
 
-def _again(target: Target, watch: float) -> list[Facts]:
+def _again(target: Target, watch: float, ask: Listen, held: float) -> list[Facts]:
     """Ask twice more, side by side; the second request is held back."""
     with ThreadPoolExecutor(2) as pool:
         runs = [
-            pool.submit(listen, target, watch, on_piece=_until_done, hold=hold)
-            for hold in (0.0, HELD)
+            pool.submit(ask, target, watch, on_piece=_until_done, hold=hold) for hold in (0.0, held)
         ]
         return [Facts(run.result()) for run in runs]
 
@@ -206,10 +246,10 @@ def _stood_still(facts: Facts) -> bool:
     return len(facts.tokens) > 4 and facts.longest_gap > max(PAUSE, 8 * facts.gap)
 
 
-def _side_by_side(target: Target, watch: float) -> list[Facts]:
+def _side_by_side(target: Target, watch: float, ask: Listen) -> list[Facts]:
     def one(number: int) -> Facts:
         time.sleep(number * APART)
-        return Facts(listen(target, watch, on_piece=_until_done))
+        return Facts(ask(target, watch, on_piece=_until_done))
 
     with ThreadPoolExecutor(3) as pool:
         return list(pool.map(one, range(3)))

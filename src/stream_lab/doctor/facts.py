@@ -5,7 +5,7 @@ from functools import cached_property
 from itertools import pairwise
 from statistics import median
 
-from stream_lab.doctor.events import Event, Says, events_of
+from stream_lab.doctor.events import MARK, Event, Says, events_of
 from stream_lab.doctor.probe import Transcript
 from stream_lab.http.capture import Capture, End
 
@@ -20,10 +20,9 @@ class Facts:
 
     @cached_property
     def is_events(self) -> bool:
-        body = self.transcript.body.lstrip()
-        return self.transcript.content_type == "text/event-stream" or body[:6] in (
-            b"data: ",
-            b"event:",
+        body = self.transcript.body.removeprefix(MARK).lstrip()
+        return self.transcript.content_type == "text/event-stream" or body.startswith(
+            (b"data:", b"event:", b"id: ", b"retry: ")
         )
 
     @cached_property
@@ -87,6 +86,11 @@ class Facts:
         if len(names) > 1:
             found.append(f"chunks of {len(names)} models in one stream")
         return found
+
+    @property
+    def cut_inside(self) -> bool:
+        """Tell whether the connection ended inside an event."""
+        return self.transcript.was_cut and bool(self.at(Says.HALF))
 
     @cached_property
     def finish_reason(self) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import h11
 
 from stream_lab.doctor.target import Target
+from stream_lab.extras import require
 from stream_lab.http.capture import Capture, End
 from stream_lab.http.client import trust
 
@@ -28,11 +29,14 @@ class Transcript(Capture):
     target: Target = field(kw_only=True)
 
 
+OnPiece = Callable[[Transcript], float | None]
+
+
 def listen(
     target: Target,
     watch: float,
     *,
-    on_piece: Callable[[Transcript], float | None] | None = None,
+    on_piece: OnPiece | None = None,
     hold: float = 0.0,
 ) -> Transcript:
     """Send a request, and listen until the answer ends, for at most `watch` seconds.
@@ -44,99 +48,121 @@ def listen(
             None: `watch` stays.
         hold: how long to wait, in seconds, between the connection and the last byte of the request.
             Times are counted from that byte.
+
+    Raises:
+        MissingExtra: the address is a WebSocket's, and the package for these is not installed.
     """
     transcript = Transcript(target=target)
+    if target.socket:
+        require("websockets", extra="doctor")
+        from stream_lab.doctor.websocket import talk
+    else:
+        talk = _talk
     try:
         connection = _connect(target)
     except ssl.SSLError as error:
         return _over(transcript, End.NO_TLS, str(error.reason or error), 0.0)
     except OSError as error:
         return _over(transcript, End.NO_CONNECTION, error.strerror or str(error), 0.0)
+    transcript.began = time.monotonic()
     with connection:
-        _exchange(connection, transcript, watch, on_piece, hold)
-    return transcript
+        try:
+            end, why = talk(connection, transcript, watch, on_piece, hold)
+        except TimeoutError:
+            end, why = End.WATCHED, ""
+        except (ConnectionResetError, BrokenPipeError) as error:
+            end, why = End.RESET, error.strerror or str(error)
+        except h11.RemoteProtocolError as error:
+            why = str(error)
+            # h11's words for a connection that ends inside a message; any other error is not HTTP.
+            closed = "peer closed connection" in why or "ConnectionClosed" in why
+            end = End.CLOSED if closed else End.BROKEN
+        except zlib.error as error:
+            end, why = End.BROKEN, str(error)
+        except ssl.SSLError as error:
+            end, why = End.RESET, str(error.reason or error)
+        except OSError as error:
+            end, why = End.RESET, error.strerror or str(error)
+        return _over(transcript, end, why, time.monotonic() - transcript.began)
+
+
+def request_headers(target: Target, accept: str) -> list[tuple[str, str]]:
+    """Return the headers to send; those of the target replace the doctor's own."""
+    own = [
+        ("host", target.authority),
+        ("accept", accept),
+        ("accept-encoding", "gzip"),  # as clients do, since a proxy that compresses may buffer
+        ("user-agent", "stream-lab-doctor"),
+    ]
+    given = {name for name, _ in target.headers}
+    return [*(each for each in own if each[0] not in given), *target.headers]
 
 
 def _connect(target: Target) -> socket.socket:
     connection = socket.create_connection((target.host, target.port), CONNECT_WITHIN)
-    if target.tls:
-        connection = trust().wrap_socket(connection, server_hostname=target.host)
-    return connection
+    if not target.tls:
+        return connection
+    context = trust()
+    if target.insecure:
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        return context.wrap_socket(connection, server_hostname=target.host)
+    except BaseException:
+        connection.close()
+        raise
 
 
-def _exchange(
+def _talk(
     connection: socket.socket,
     transcript: Transcript,
     watch: float,
-    on_piece: Callable[[Transcript], float | None] | None,
+    on_piece: OnPiece | None,
     hold: float,
-) -> None:
+) -> tuple[End, str]:
+    """Speak HTTP, and return how the answer ended and why.
+
+    Errors of the connection are raised.
+    """
     target, http = transcript.target, h11.Connection(h11.CLIENT)
-    headers = [
-        ("host", target.authority),
-        ("accept", "text/event-stream, */*"),
-        ("accept-encoding", "gzip"),  # as clients do, since a proxy that compresses may buffer
-        ("user-agent", "stream-lab-doctor"),
-        *target.headers,
-    ]
-    if target.method != "GET":
+    headers = request_headers(target, "text/event-stream, */*")
+    if target.body or target.method != "GET":
         headers.append(("content-length", str(len(target.body))))
-    began, kept = time.monotonic(), 0
+    kept = 0
     unpack: Callable[[bytes], bytes] = bytes
-
-    def over(end: End, why: str = "") -> None:
-        _over(transcript, end, why, time.monotonic() - began)
-
-    try:
-        head = (
-            http.send(h11.Request(method=target.method, target=target.path, headers=headers)) or b""
-        )
-        body = (http.send(h11.Data(data=target.body)) or b"") if target.body else b""
-        body += http.send(h11.EndOfMessage()) or b""
-        request = head + body
-        connection.sendall(request[:-1])
-        time.sleep(hold)
-        began = transcript.began = time.monotonic()
-        connection.sendall(request[-1:])
-        while True:
-            event = http.next_event()
-            if event is h11.NEED_DATA:
-                left = began + watch - time.monotonic()
-                if left <= 0:
-                    return over(End.WATCHED)
-                connection.settimeout(left)
-                http.receive_data(connection.recv(AT_ONCE))
-            elif isinstance(event, h11.Response):
-                transcript.status, transcript.head_at = event.status_code, time.monotonic() - began
-                transcript.headers = {
-                    name.decode("latin-1"): value.decode("latin-1") for name, value in event.headers
-                }
-                if transcript.headers.get("content-encoding") == "gzip":
-                    unpack = zlib.decompressobj(wbits=31).decompress
-            elif isinstance(event, h11.Data):
-                transcript.pieces.append((time.monotonic() - began, unpack(bytes(event.data))))
-                if on_piece is not None and (enough := on_piece(transcript)) is not None:
-                    watch = min(watch, enough)
-                kept += len(event.data)
-                if kept > MOST:
-                    return over(End.WATCHED, f"more than {MOST:,} bytes came")
-            elif isinstance(event, h11.EndOfMessage):
-                return over(End.WHOLE)
-    except TimeoutError:
-        return over(End.WATCHED)
-    except (ConnectionResetError, BrokenPipeError) as error:
-        return over(End.RESET, error.strerror or str(error))
-    except h11.RemoteProtocolError as error:
-        text = str(error)
-        # h11's words for a connection that ends inside a message; any other error is not HTTP.
-        closed = "peer closed connection" in text or "ConnectionClosed" in text
-        return over(End.CLOSED if closed else End.BROKEN, text)
-    except zlib.error as error:
-        return over(End.BROKEN, str(error))
-    except ssl.SSLError as error:
-        return over(End.RESET, str(error.reason or error))
-    except OSError as error:
-        return over(End.RESET, error.strerror or str(error))
+    encoded = [(name.encode(), value.encode("latin-1")) for name, value in headers]
+    head = http.send(h11.Request(method=target.method, target=target.path, headers=encoded)) or b""
+    body = (http.send(h11.Data(data=target.body)) or b"") if target.body else b""
+    body += http.send(h11.EndOfMessage()) or b""
+    request = head + body
+    connection.sendall(request[:-1])
+    time.sleep(hold)
+    began = transcript.began = time.monotonic()
+    connection.sendall(request[-1:])
+    while True:
+        event = http.next_event()
+        if event is h11.NEED_DATA:
+            left = began + watch - time.monotonic()
+            if left <= 0:
+                return End.WATCHED, ""
+            connection.settimeout(left)
+            http.receive_data(connection.recv(AT_ONCE))
+        elif isinstance(event, h11.Response):
+            transcript.status, transcript.head_at = event.status_code, time.monotonic() - began
+            transcript.headers = {
+                name.decode("latin-1"): value.decode("latin-1") for name, value in event.headers
+            }
+            if transcript.headers.get("content-encoding") == "gzip":
+                unpack = zlib.decompressobj(wbits=31).decompress
+        elif isinstance(event, h11.Data):
+            transcript.pieces.append((time.monotonic() - began, unpack(bytes(event.data))))
+            if on_piece is not None and (enough := on_piece(transcript)) is not None:
+                watch = min(watch, enough)
+            kept += len(event.data)
+            if kept > MOST:
+                return End.WATCHED, f"more than {MOST:,} bytes came"
+        elif isinstance(event, h11.EndOfMessage):
+            return End.WHOLE, ""
 
 
 def _over(transcript: Transcript, end: End, why: str, at: float) -> Transcript:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,6 +17,10 @@ from stream_lab.http.client import direct_client
 # A short answer, and no `max_tokens`, to see whether anything else ends an endless answer.
 QUESTION = "Count from one to forty, in words."
 
+Headers = tuple[tuple[str, str], ...]
+PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
+"""The default port of each scheme."""
+
 
 class TargetError(LabError):
     """Raised when no request can be made; the text says what to write."""
@@ -27,11 +32,13 @@ class Target:
 
     Attributes:
         url: the address.
-        method: the HTTP method.
-        body: the bytes to send.
-        headers: names and values.
+        method: the HTTP method. A WebSocket's handshake is a GET.
+        body: the bytes to send; over a WebSocket, the first message. Empty: none.
+        headers: names in lower case, and values. They may be secret.
         chat: whether it requests a chat completion, so that the answer must be a stream of events.
-        tls: whether the address begins with https.
+        insecure: whether any certificate is accepted.
+        tls: whether the address begins with https or wss.
+        socket: whether the address is a WebSocket's.
         host: the host's name or address.
         port: the port, from the address or by default.
         path: the path, with the query.
@@ -40,32 +47,32 @@ class Target:
     url: str
     method: str
     body: bytes = b""
-    headers: tuple[tuple[str, str], ...] = ()
+    headers: Headers = field(default=(), repr=False)
     chat: bool = False
+    insecure: bool = False
     tls: bool = field(init=False)
+    socket: bool = field(init=False)
     host: str = field(init=False)
     port: int = field(init=False)
     path: str = field(init=False)
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.url)
         try:
+            parts = urlsplit(self.url)
             port = parts.port
         except ValueError:
             raise TargetError(f"The port in '{self.url}' must be a number up to 65535.") from None
-        if (
-            parts.scheme not in ("http", "https")
-            or not parts.hostname
-            or re.search(r"[\s\x00-\x1f]", self.url)
-        ):
+        if parts.scheme not in PORTS or not parts.hostname or re.search(r"[\s\x00-\x1f]", self.url):
             raise TargetError(f"'{self.url}' is not an address; write it as http://host:8000/v1.")
         if parts.username or parts.password:
             raise TargetError(
-                f"An address must not hold a password; give the key in {KEY_VARIABLE}."
+                f"An address must not hold a password; give the key in {KEY_VARIABLE}, "
+                "or another one with --header."
             )
-        object.__setattr__(self, "tls", parts.scheme == "https")
+        object.__setattr__(self, "tls", parts.scheme in ("https", "wss"))
+        object.__setattr__(self, "socket", parts.scheme in ("ws", "wss"))
         object.__setattr__(self, "host", parts.hostname)
-        object.__setattr__(self, "port", port or (443 if parts.scheme == "https" else 80))
+        object.__setattr__(self, "port", port or PORTS[parts.scheme])
         object.__setattr__(
             self, "path", (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         )
@@ -77,66 +84,109 @@ class Target:
 
     def at(self, root: str) -> "Target":
         """Return the same request to another server; `root` is its address without a path."""
-        return replace(self, url=root.rstrip("/") + self.path)
+        root = root.rstrip("/")
+        if self.socket:
+            root = "ws" + root.removeprefix("http")
+        return replace(self, url=root + self.path)
 
     @classmethod
-    def of(cls, url: str, *, post: str | None = None, model: str | None = None) -> "Target":
+    def of(
+        cls,
+        url: str,
+        *,
+        post: str | bytes | None = None,
+        model: str | None = None,
+        method: str | None = None,
+        headers: Headers = (),
+        insecure: bool = False,
+    ) -> "Target":
         """Make the request for an address: a chat completion if it ends in /v1.
 
         The key in the variable OPENAI_API_KEY is sent only to addresses that end in /v1.
 
         Args:
             url: the address.
-            post: JSON to send by POST. None: send GET. Not for addresses that end in /v1.
+            post: the body to send, JSON unless `headers` have another content type; to a WebSocket,
+                the first message, of any form. None: no body. Not for addresses that end in /v1.
             model: the name of the model, required where the address ends in /v1.
+            method: the HTTP method. None: POST if there is a body, otherwise GET.
+            headers: headers of the request, names in lower case. They replace the doctor's own.
+            insecure: whether to accept any certificate.
 
         Raises:
-            TargetError: `url` is not an address, or `post` is not JSON.
+            TargetError: `url` is not an address, `post` is not JSON, or `method` does not fit.
         """
-        if not url.rstrip("/").endswith("/v1"):
-            if post is None:
-                return cls(url, "GET")
-            try:
-                json.loads(post)
-            except ValueError as error:
-                raise TargetError(f"The body to post is not JSON: {error}.") from None
-            return cls(url, "POST", post.encode(), (("content-type", "application/json"),))
-        if post is not None:
+        body = post.encode() if isinstance(post, str) else post
+        named = {name for name, _ in headers}
+        if is_socket(url):
+            if method not in (None, "GET"):
+                raise TargetError("A WebSocket begins with a GET; leave --method out.")
+            return cls(url, "GET", body or b"", headers, insecure=insecure)
+        if not is_chat(url):
+            if body is None:
+                return cls(url, method or "GET", b"", headers, insecure=insecure)
+            if "content-type" not in named:
+                try:
+                    json.loads(body)
+                except ValueError as error:
+                    raise TargetError(f"The body to post is not JSON: {error}.") from None
+                headers = (("content-type", "application/json"), *headers)
+            return cls(url, method or "POST", body, headers, insecure=insecure)
+        if body is not None:
             raise TargetError(
                 "The doctor requests a chat completion from an address that ends in /v1; "
                 "leave out the JSON to post."
             )
+        if method not in (None, "POST"):
+            raise TargetError("A chat completion is requested by POST; leave --method out.")
         request: dict[str, Any] = {
             "model": model or "",
             "messages": [{"role": "user", "content": QUESTION}],
             "stream": True,
         }
-        key = os.environ.get(KEY_VARIABLE)
-        authorization = (("authorization", f"Bearer {key}"),) if key else ()
-        headers = (("content-type", "application/json"), *authorization)
         return cls(
             f"{url.rstrip('/')}/chat/completions",
             "POST",
             json.dumps(request).encode(),
-            headers,
+            (("content-type", "application/json"), *with_key(headers)),
             chat=True,
+            insecure=insecure,
         )
 
 
-def only_model(url: str) -> str:
+def is_socket(url: str) -> bool:
+    """Tell whether an address is a WebSocket's."""
+    return url.lower().startswith(("ws://", "wss://"))
+
+
+def is_chat(url: str) -> bool:
+    """Tell whether an address is that of a model's server."""
+    return url.rstrip("/").endswith("/v1") and not is_socket(url)
+
+
+def with_key(headers: Headers) -> Headers:
+    """Return the headers with the key of the environment, unless they have one."""
+    key = os.environ.get(KEY_VARIABLE)
+    if not key or any(name == "authorization" for name, _ in headers):
+        return headers
+    return (("authorization", f"Bearer {key}"), *headers)
+
+
+def only_model(url: str, *, headers: Sequence[tuple[str, str]] = (), insecure: bool = False) -> str:
     """Return the name of a server's only model. Empty: no answer, or a refusal.
 
     Args:
         url: the address, which ends in /v1.
+        headers: headers of the request.
+        insecure: whether to accept any certificate.
 
     Raises:
         EndpointError: the server does not list exactly one model; the text says what to do.
     """
-    key = os.environ.get(KEY_VARIABLE)
+    trusted = {"verify": False} if insecure else {}
+    sent = [(name.encode(), value.encode("latin-1")) for name, value in with_key(tuple(headers))]
     try:
-        with direct_client(
-            timeout=10, headers={"authorization": f"Bearer {key}"} if key else {}
-        ) as client:
+        with direct_client(timeout=10, headers=sent, **trusted) as client:
             answer = client.get(f"{url.rstrip('/')}/models")
     except httpx2.HTTPError:
         return ""

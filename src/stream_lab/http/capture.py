@@ -95,7 +95,7 @@ class Capture:
             return CUT if self.status else REFUSED
         if self.ending is End.WATCHED:
             return OPEN
-        return WHOLE if self.status == 200 else f"{REFUSED} with {self.status}"
+        return WHOLE if self.status in (101, 200) else f"{REFUSED} with {self.status}"
 
     @property
     def manner(self) -> str:

@@ -15,6 +15,7 @@ from nbclient.exceptions import CellExecutionError
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine
 
+from stream_lab.errors import LabError
 from stream_lab.notebooks import left_behind
 
 QUIET_KERNEL = ["--IPKernelApp.log_level=40"]
@@ -22,7 +23,7 @@ LAST_LINES = 3
 """How many lines of what a kernel printed explain that it did not start."""
 
 
-class KernelNotStarted(Exception):
+class KernelNotStarted(LabError):
     """Raised when a kernel does not start; the text has its own words."""
 
 

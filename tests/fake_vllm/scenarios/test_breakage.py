@@ -123,6 +123,19 @@ class TestErrorEvent:
         assert entry["end"] == "failed"
         assert entry["slot_freed"] is not None
 
+    def test_a_newer_vllm_says_less_and_the_text_may_be_another(self, http: httpx2.Client) -> None:
+        with Fake("finite", vllm_version="0.33.0") as newer:
+            said = [
+                post(http, newer, scenario, stream=False).json()["error"]["message"]
+                for scenario in (
+                    "error_event",
+                    "refuse:status=500",
+                    'error_event:message="a, b + c"',
+                )
+            ]
+        death = "The server had an error while processing your request."
+        assert said == [death, death, "a, b + c"]
+
     def test_the_error_may_come_before_any_token(self, server: Fake) -> None:
         with ask(server, "error_event:after=0") as connection:
             assert events(read(connection, until=b"0\r\n\r\n")[1]) == [ERROR_EVENT, b"data: [DONE]"]

@@ -4,16 +4,21 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 import typer
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
 from pydantic import TypeAdapter
 
 from stream_lab import Endpoint, bundled
 from stream_lab.doctor import Diagnosis
 from stream_lab.doctor.diagnosis import schema
+from stream_lab.experiment.fake import Fake
+from stream_lab.processes import serve
 from tests.stream_lab.in_process import invoke
 
 ROOT = Path(__file__).parents[3]
@@ -95,8 +100,10 @@ def test_an_application_is_examined_without_a_proxy_too() -> None:
 
 def test_logs_are_read(healthy: Endpoint, tmp_path: Path) -> None:
     log = tmp_path / "access.log"
+    earlier = datetime.now(UTC) - timedelta(days=1)
     log.write_text(
-        '127.0.0.1 - - [21/Nov/2026:13:19:23 +0000] "POST /v1 HTTP/1.1" 499 0 "-" "x"\n' * 3,
+        f'127.0.0.1 - - [{earlier:%d/%b/%Y:%H:%M:%S} +0000] "POST /v1 HTTP/1.1" 499 0 "-" "x"\n'
+        * 3,
         encoding="utf-8",
     )
     found = json.loads(doctor(healthy.base_url, "--json", "--logs", str(log)).stdout)
@@ -129,6 +136,11 @@ def test_code_is_read_for_traps(tmp_path: Path) -> None:
         (["http://user:secret@host/v1"], "must not hold a password"),
         (["http://127.0.0.1:99999/x"], "must be a number up to 65535"),
         (["http://127.0.0.1:9/x", "--post", "{no"], "is not JSON"),
+        (["http://127.0.0.1:9/x", "--post", "@/no/such/file"], "cannot be read"),
+        (["http://127.0.0.1:9/x", "--header", "secret"], "NAME: VALUE"),
+        (["http://127.0.0.1:9/x", "--cookie", "secret"], "NAME=VALUE"),
+        (["http://127.0.0.1:9/x", "--method", "DELETE"], "must be one of"),
+        (["http://127.0.0.1:9/v1", "--model", "m", "--browser"], "sends only GET"),
         (["http://127.0.0.1:9/x", "--app", "nonsense"], "should look like module:app"),
         (["http://127.0.0.1:9/x", "--app", "no.such:app"], "Cannot load 'no.such:app'"),
         (["http://127.0.0.1:9/x", "--logs", "/no/such/file"], "cannot be read"),
@@ -140,6 +152,72 @@ def test_bad_input_is_one_sentence_and_status_2(arguments: list[str], says: str)
     assert says in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert "secret" not in done.stderr
+
+
+echoes = FastAPI()
+
+
+@echoes.post("/v1/chat/completions")
+@echoes.api_route("/echo", methods=["GET", "POST", "PUT"])
+async def echo(request: Request) -> JSONResponse:
+    """Repeat what must not be shown at the very beginning, where the doctor quotes it."""
+    sent = {name: request.headers.get(name) for name in ("authorization", "cookie", "x-key")}
+    return JSONResponse(
+        {**sent, "method": request.method, "body": (await request.body()).decode()}, 500
+    )
+
+
+@pytest.mark.parametrize("more", [[], ["--json"]])
+def test_the_value_of_a_header_is_in_no_output(tmp_path: Path, more: list[str]) -> None:
+    page, body, log = tmp_path / "page.html", tmp_path / "body.json", tmp_path / "app.log"
+    body.write_text('{"q": 1}', encoding="utf-8")
+    log.write_text("ERROR app: BrokenPipeError for key-by-header-5678\n", encoding="utf-8")
+    secret = ["--header", "Authorization: Bearer token-by-header-1234"]
+    secret += [
+        "--header",
+        "X-Team: gr\u00fcn",
+        "--header",
+        "X-Key: key-by-header-5678",
+        "--cookie",
+        "session=cookie-value-9012",
+    ]
+    with serve(echoes) as running:
+        done = doctor(
+            *(f"{running.url}/echo", "--method", "put", "--post", f"@{body}", *secret),
+            *("--html", str(page), "--logs", str(log), "--repeat", "2", *more),
+        )
+    shown = done.stdout + done.stderr + page.read_text(encoding="utf-8")
+    assert done.returncode == 1
+    assert "•••" in shown
+    for part in ("token-by", "key-by", "cookie-value"):
+        assert part not in shown
+    assert "2 times http_error" in shown
+
+
+def test_headers_for_a_service_are_not_sent_to_the_model_s_server_behind_it(
+    healthy: Endpoint,
+) -> None:
+    with serve(echoes) as running:
+        done = doctor(
+            *(f"{running.url}/echo", "--direct", f"{running.url}/v1", "--model", "m"),
+            *("--header", "X-Key: key-by-header-5678", "--json"),
+        )
+    found = json.loads(done.stdout)
+    assert found["layer"] == "direct"
+    assert '"x-key":null' in found["evidence"][1]
+
+
+@pytest.mark.parametrize("way", ["--insecure", "SSL_CERT_FILE"])
+def test_a_certificate_is_trusted_by_either_way(way: str, tmp_path: Path) -> None:
+    authority = tmp_path / "ca.pem"
+    with Fake("finite:tokens=5", gap=0.001, tls_self_signed=True, tls_ca=authority) as fake:
+        flags, variables = ([way], {}) if way[0] == "-" else ([], {way: str(authority)})
+        done = invoke(["doctor", fake.base_url, "--json", *flags], **variables)
+        refused = invoke(["doctor", fake.base_url, "--model", "m"])
+    assert json.loads(done.stdout)["cause"] == "healthy", done.stdout
+    assert refused.returncode == 2
+    assert "SSL_CERT_FILE" in refused.stderr
+    assert "--insecure" in refused.stderr
 
 
 def test_a_key_is_shown_nowhere(

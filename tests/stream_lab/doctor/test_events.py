@@ -48,10 +48,19 @@ def says(text: str, *, chat: bool = True) -> list[str]:
         ("id: 3\nretry: 100\n\n", False, "nothing"),
         ("data: hal", False, "half"),
         ("data: half\n", False, "half"),
+        ("x-trace: 1\ndata: Hi\n\n", False, "token"),
+        ("data: Hi\nx-trace: 1\n\n", False, "token"),
+        ("x-trace: 1\n\n", False, "nothing"),
+        ("\ufeffdata: Hi\n\n", False, "token"),
+        ("\ufeffevent: done\ndata:\n\n", False, "done"),
+        ("data: Hi\nthere\n\n", False, "fault"),
+        ("data: Hi\n\ufeffdata: there\n\n", False, "fault"),
+        ("error: no\n\n", False, "fault"),
+        ("\ufeff", False, ""),
     ],
 )
 def test_an_event_means_one_thing(text: str, chat: bool, meaning: str) -> None:
-    assert says(text, chat=chat) == [meaning]
+    assert says(text, chat=chat) == ([meaning] if meaning else [])
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
@@ -62,11 +71,8 @@ def test_lines_end_in_three_ways(end: str) -> None:
 
 @given(cuts=st.lists(st.integers(0, 400), max_size=12), end=st.sampled_from(["\n", "\r\n", "\r"]))
 def test_a_stream_means_the_same_for_every_split_of_its_bytes(cuts: list[int], end: str) -> None:
-    whole = (
-        (chunk(content="Grüße") + ": ping\n\n" + FINISHED + "data: [DONE]\n\n")
-        .replace("\n", end)
-        .encode()
-    )
+    text = f"\ufeffx-trace: 1\n{chunk(content='Grüße')}: ping\n\n{FINISHED}data: [DONE]\n\n"
+    whole = text.replace("\n", end).encode()
     places = sorted({0, len(whole), *(cut for cut in cuts if cut < len(whole))})
     pieces = [(float(n), whole[a:b]) for n, (a, b) in enumerate(pairwise(places))]
     found = events_of(pieces, chat=True)

@@ -67,6 +67,44 @@ def test_a_limit_that_is_a_known_default_is_named() -> None:
     assert not any("Known defaults" in sentence for sentence in odd.evidence)
 
 
+def half(tokens: int, ended: float) -> Facts:
+    """A stream of events that is cut inside the last one."""
+    pieces = [(0.1 + 0.1 * number, b"data: x\n\n") for number in range(tokens)]
+    heard = Transcript(
+        200,
+        [*pieces, (ended - 0.01, b"data: ha")],
+        ended,
+        End.CLOSED,
+        headers={"content-type": "text/event-stream"},
+        target=TARGET,
+    )
+    return Facts(heard)
+
+
+@pytest.mark.parametrize("seconds", [30.0, 27.3])
+def test_a_cut_inside_the_same_event_is_the_server_s_and_both_causes_are_named(
+    seconds: float,
+) -> None:
+    found = judge.cut([half(40, seconds), half(40, seconds), half(40, seconds)], 0.7)
+    assert found.cause is Cause.SERVER_ENDED
+    text = " ".join(found.evidence)
+    assert "inside an event" in text
+    assert "a limit" in text
+    assert "another pace" in text
+    assert found.confidence < 0.7
+
+
+@pytest.mark.parametrize(
+    "runs",
+    [
+        [half(40, 30.0), half(38, 30.0), half(41, 30.0)],  # another pace, the same time
+        [half(40, 30.0), half(40, 30.0), half(33, 29.3)],  # counted from the connection
+    ],
+)
+def test_a_limit_may_cut_inside_an_event_too(runs: list[Facts]) -> None:
+    assert judge.cut(runs, 0.7).cause is Cause.TOTAL_CUT
+
+
 @pytest.mark.parametrize("status", [301, 400, 401, 404, 405, 422, 429, 500, 502, 503, 504])
 def test_an_error_status_is_an_answer_and_not_a_stream(status: int) -> None:
     heard = Transcript(status, [(0.1, b"\x1b[31mno\x1b[0m")], 0.1, End.WHOLE, target=TARGET)

@@ -1,6 +1,8 @@
 """Claims as data: three outcomes, written at once, and a table at the end."""
 
+import importlib
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -55,3 +57,10 @@ def test_the_table_marks_every_claim_in_words_and_in_markdown() -> None:
     table = evidence.table()
     assert repr(table).splitlines() == ["✔ one: a", "✘ two: b", "? three: who knows"]
     assert "| ✘ | two | b |" in table._repr_markdown_()
+
+
+def test_the_former_place_of_evidence_warns_and_still_works() -> None:
+    sys.modules.pop("stream_lab.evidence", None)
+    with pytest.warns(DeprecationWarning, match=r"stream_lab\.experiment\.evidence now"):
+        former = importlib.import_module("stream_lab.evidence")
+    assert former.Evidence is Evidence

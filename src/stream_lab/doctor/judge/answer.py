@@ -1,5 +1,6 @@
 """Answers that are not streams: no connection, an error, a page, a single body."""
 
+from stream_lab.doctor import error_pages
 from stream_lab.doctor.diagnosis import Cause, Diagnosis
 from stream_lab.doctor.events import quote
 from stream_lab.doctor.facts import Facts
@@ -29,7 +30,8 @@ def unanswered(facts: Facts) -> Diagnosis | None:
             Cause.UNREACHABLE,
             0.99,
             [f"{target.authority} was reached, but TLS failed: {heard.error}."],
-            "Correct the certificate, or write http:// if the server does not use TLS.",
+            "Name the authority that signed it in SSL_CERT_FILE, accept any certificate with "
+            "--insecure, or write http:// if the server does not use TLS.",
         )
     if heard.ending is End.BROKEN and not heard.status:
         return Diagnosis(
@@ -38,21 +40,25 @@ def unanswered(facts: Facts) -> Diagnosis | None:
             [f"The answer from {target.authority} is not HTTP: {heard.error}."],
             "Use the port of a web server.",
         )
-    if heard.status and heard.status != 200:
-        where = (
-            f" It redirects to {heard.headers['location'][:200]}."
-            if "location" in heard.headers
-            else ""
-        )
-        return Diagnosis(
-            Cause.HTTP_ERROR,
-            0.99,
-            [f"Status {heard.status}.{where}", *_quoted(facts)],
-            _advice(heard.status),
-        )
+    if heard.status and heard.status != (101 if target.socket else 200):
+        return _error(facts)
     if heard.status and not facts.is_events:
         return _no_stream(facts)
     return None
+
+
+def _error(facts: Facts) -> Diagnosis:
+    heard = facts.transcript
+    location = heard.headers.get("location")
+    where = f" It redirects to {quote(location)}." if location else ""
+    evidence, advice = [f"Status {heard.status}.{where}", *_quoted(facts)], _advice(heard.status)
+    page = error_pages.writer_of(heard.status, heard.headers, heard.body)
+    if page is not None:
+        more, limit = error_pages.sentences(page, heard.status, heard.ended)
+        evidence, advice = [*evidence, *more], f"{advice} {limit}".strip()
+    elif heard.target.socket and heard.status in (200, 400, 404, 405, 426):
+        advice = "Use the address of a WebSocket; a proxy in front of it must pass on Upgrade."
+    return Diagnosis(Cause.HTTP_ERROR, 0.99, evidence, advice)
 
 
 def _no_stream(facts: Facts) -> Diagnosis | None:
@@ -105,15 +111,23 @@ def _advice(status: int) -> str:
         302: redirect,
         307: redirect,
         308: redirect,
-        401: "Set OPENAI_API_KEY in the environment; it goes only to addresses that end in /v1.",
+        401: "Set OPENAI_API_KEY in the environment, which goes only to addresses that end in /v1; "
+        "or give the key with --header.",
         403: "The key is valid but has no permission for this; ask its issuer.",
         404: "Correct the address, or the model's name: --model.",
-        405: "The server expects another method: --post '{…}' sends JSON.",
+        405: "The server expects another method: --method, or --post '{…}', which sends JSON.",
+        408: "The server or a proxy waited for the request and gave up.",
         422: "The server expects another body: --post '{…}'.",
+        426: "The server expects a WebSocket here: write the address with ws:// or wss://.",
         429: "Wait as long as Retry-After says.",
         502: "The proxy cannot reach its server; ask it directly with --direct.",
         503: "The server is starting, full or stopped; read its log.",
         504: "A proxy gave up before the first byte; its limit is shorter than the wait.",
+        520: "Read the log of the server behind Cloudflare.",
+        521: "Start the server behind Cloudflare, and let Cloudflare's addresses reach it.",
+        522: "Let Cloudflare's addresses reach the server, and look at its load.",
+        523: "Correct the server's address at Cloudflare.",
+        524: "Cloudflare gave up before the first byte; its limit is shorter than the wait.",
     }
     return known.get(status, "Read the server's log.")
 

@@ -61,9 +61,12 @@ def cut(runs: list[Facts], held: float) -> Diagnosis:
     if min(silences) >= pause and same_silence:
         return _limit(Cause.IDLE_CUT, 0.9, seen, mean(silences))
     spread = max(totals) - min(totals)
+    inside = all(run.cut_inside for run in broken)
     if mean(totals) > SHORTEST_LIMIT and spread <= max(0.15, 0.04 * mean(totals)):
         if len(set(counts)) > 1:
             return _limit(Cause.TOTAL_CUT, 0.8, seen, mean(totals))
+        if inside:
+            return _inside(seen, counts[0], mean(totals))
         if abs(mean(totals) - round(mean(totals) * 2) / 2) <= 0.04:
             seen.append(
                 "The cut always came at the same token, too, but the time is a round number."
@@ -77,6 +80,24 @@ def cut(runs: list[Facts], held: float) -> Diagnosis:
         seen,
         "Read the server's log of that time; --direct shows whether the server or a proxy cuts.",
         "the same silence, or the same time, before each of several cuts",
+    )
+
+
+def _inside(seen: list[str], tokens: int, seconds: float) -> Diagnosis:
+    """Diagnose streams that were cut inside the same event, at the same time."""
+    return Diagnosis(
+        Cause.SERVER_ENDED,
+        0.6,
+        [
+            *seen,
+            f"Each cut came inside an event, after {tokens} tokens and {seconds:.1f} s: the server "
+            "failed while it wrote that event, or a limit in all was hit by chance at that event.",
+            "A stream with another pace tells the two apart: a limit cuts it after the same "
+            f"{seconds:.1f} s, a server that fails cuts it after the same {tokens} tokens.",
+        ],
+        "Read the server's log of that time. Ask again with a question that has another pace; "
+        "--direct shows whether the server or a proxy cuts.",
+        f"a stream with another pace that is also cut after {seconds:.1f} s",
     )
 
 

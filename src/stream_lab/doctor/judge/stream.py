@@ -50,6 +50,8 @@ def _still_open(facts: Facts) -> Diagnosis:
     bound = (
         "Bound the whole: ChatVllm(timeout=…) at the client, DeadlineMiddleware in the application."
     )
+    if facts.done and heard.target.socket:
+        return _whole(facts)  # a WebSocket stays open for the next question
     if facts.done:
         evidence = [
             f"The stream announced its end at {facts.at(Says.DONE)[0]:.1f} s, "
@@ -84,8 +86,16 @@ def _still_open(facts: Facts) -> Diagnosis:
             else "nothing came at all"
         )
         evidence = [f"{watched}; {silence}, after {len(facts.tokens)} tokens."]
+        if heard.target.socket and facts.tokens:
+            evidence.append(
+                "A WebSocket may stay open between answers, and no message marks an end."
+            )
         return Diagnosis(
-            Cause.NEVER_ENDS, 0.7, evidence, bound, "a longer --watch in which it ends"
+            Cause.NEVER_ENDS,
+            0.5 if len(evidence) > 1 else 0.7,
+            evidence,
+            bound,
+            "a longer --watch in which it ends",
         )
     evidence = [
         f"{watched}, and tokens still came: "
@@ -142,11 +152,13 @@ def _whole(facts: Facts) -> Diagnosis:
             advice,
             "a proxy that collects tokens on the way: ask --direct",
         )
+    # A WebSocket stays open, so its answer ends with the message that says so.
+    ended = facts.at(Says.DONE)[-1] if heard.target.socket and facts.done else heard.ended
     pace = f", one every {facts.gap * 1000:.0f} ms" if facts.gap else ""
     sure = 0.95 if facts.done else 0.7
     evidence = [
         f"{len(tokens)} {'tokens' if facts.is_events else 'pieces'}{pace}, "
-        f"then the end, after {heard.ended:.1f} s."
+        f"then the end, after {ended:.1f} s."
     ]
     return Diagnosis(
         Cause.HEALTHY, sure, evidence, "Nothing.", "a longer answer, or a pause, that meets a limit"

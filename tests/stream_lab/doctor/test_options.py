@@ -1,0 +1,153 @@
+"""What is sent, and what is never shown: headers, cookies, bodies, secrets."""
+
+import base64
+import io
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from stream_lab.doctor import Cause, Diagnosis, Target, TargetError
+from stream_lab.doctor.options import body_of, headers_of, method_of
+from stream_lab.doctor.probe import request_headers
+from stream_lab.doctor.secrets import HIDDEN, hide, secrets_of
+
+KEY = "topsecret-value-1234567890"
+
+
+def test_headers_and_cookies_become_headers() -> None:
+    assert headers_of(["X-Team:  blue ", "Accept: text/event-stream"], ["a=1; b=2", "c=3"]) == (
+        ("x-team", "blue"),
+        ("accept", "text/event-stream"),
+        ("cookie", "a=1; b=2; c=3"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("headers", "cookies"),
+    [
+        ([KEY], []),
+        ([f": {KEY}"], []),
+        ([f"a b: {KEY}"], []),
+        ([f"X-Key: {KEY}\r\nX-Other: 1"], []),
+        ([f"X-Key: {KEY}☃"], []),
+        ([f"Content-Length: {KEY}"], []),
+        ([], [KEY]),
+        ([], [f"a={KEY}\n"]),
+    ],
+)
+def test_an_error_names_the_option_and_not_its_value(
+    headers: list[str], cookies: list[str]
+) -> None:
+    with pytest.raises(TargetError) as error:
+        headers_of(headers, cookies)
+    assert KEY not in str(error.value)
+
+
+def test_a_header_replaces_the_doctor_s_own() -> None:
+    target = Target.of("http://host/x", headers=headers_of(["User-Agent: mine", "Host: other"], []))
+    sent = request_headers(target, "*/*")
+    assert [value for name, value in sent if name == "user-agent"] == ["mine"]
+    assert [value for name, value in sent if name == "host"] == ["other"]
+
+
+def test_a_body_is_a_text_a_file_or_standard_input(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "body.json"
+    file.write_bytes(b'{"q": "\xc3\xbc"}')
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(b'{"a": 1}')))
+    assert body_of(None) is None
+    assert body_of('{"b": 2}') == b'{"b": 2}'
+    assert body_of(f"@{file}") == file.read_bytes()
+    assert body_of("-") == b'{"a": 1}'
+    with pytest.raises(TargetError, match="nothing came"):
+        body_of("-")
+
+
+@pytest.mark.parametrize(
+    ("method", "post", "sent"),
+    [
+        (None, None, "GET"),
+        (None, "{}", "POST"),
+        ("put", "{}", "PUT"),
+        ("POST", None, "POST"),
+        ("GET", "{}", "GET"),
+    ],
+)
+def test_the_method_follows_the_body_unless_it_is_given(
+    method: str | None, post: str | None, sent: str
+) -> None:
+    assert Target.of("http://host/x", post=post, method=method_of(method)).method == sent
+
+
+def test_a_body_with_a_content_type_of_its_own_need_not_be_json() -> None:
+    headers = headers_of(["Content-Type: application/x-www-form-urlencoded"], [])
+    assert Target.of("http://host/x", post="a=1", headers=headers).body == b"a=1"
+    with pytest.raises(TargetError, match="not JSON"):
+        Target.of("http://host/x", post="a=1")
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "says"),
+    [
+        ("http://host/x", {"method": "DELETE"}, "must be one of"),
+        ("http://host/v1", {"method": "GET"}, "by POST"),
+        ("http://host/v1", {"post": "{}"}, "leave out the JSON"),
+        ("ws://host/x", {"method": "POST"}, "begins with a GET"),
+    ],
+)
+def test_a_request_that_does_not_fit_its_address_is_one_sentence(
+    url: str, options: dict[str, str], says: str
+) -> None:
+    with pytest.raises(TargetError, match=says):
+        Target.of(url, post=options.get("post"), model="m", method=method_of(options.get("method")))
+
+
+def test_a_given_key_replaces_that_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "from-the-environment")
+    given = Target.of("http://host/v1", model="m", headers=(("authorization", f"Bearer {KEY}"),))
+    assert [value for name, value in given.headers if name == "authorization"] == [f"Bearer {KEY}"]
+    assert "from-the-environment" not in repr(Target.of("http://host/v1", model="m"))
+
+
+BASIC = base64.b64encode(f"user:{KEY}".encode()).decode()
+
+
+@pytest.mark.parametrize(
+    "echoed",
+    [
+        KEY,
+        f"Bearer {KEY}",
+        json.dumps({"authorization": f"Bearer {KEY}"}),
+        f"…{KEY[:12]}…",  # a quotation that was cut inside it
+        f"The answer says: {KEY[:9]}",
+        BASIC,
+        "cookie: session=cookie-secret; theme=dark",
+        "cookie%2Fsecret",
+        'quo\\"ted-secret',
+    ],
+)
+def test_a_secret_is_hidden_in_whatever_form_it_comes_back(echoed: str) -> None:
+    headers = (
+        ("authorization", f"Bearer {KEY}"),
+        ("x-basic", f"Basic {BASIC}"),
+        ("cookie", "session=cookie-secret; theme=dark; path=cookie/secret"),
+        ("x-quoted", 'quo"ted-secret'),
+        ("accept", "text/event-stream"),
+    )
+    secrets = secrets_of([Target.of("http://host/x", headers=headers)])
+    found = hide(Diagnosis(Cause.HTTP_ERROR, 0.9, [echoed], echoed, echoed), secrets)
+    text = json.dumps(found.as_dict(), ensure_ascii=False)
+    assert HIDDEN in text
+    for part in (KEY[:9], BASIC[:9], "cookie-secret", "cookie%2F", "quo"):
+        assert part not in text
+
+
+def test_headers_that_are_not_secret_stay_readable() -> None:
+    target = Target.of("http://host/x", headers=(("accept", "text/event-stream"), ("x-n", "1")))
+    found = hide(
+        Diagnosis(Cause.NOT_SSE, 0.9, ["It is text/event-stream, 1."], "x"), secrets_of([target])
+    )
+    assert found.evidence == ["It is text/event-stream, 1."]

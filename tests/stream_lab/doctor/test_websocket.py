@@ -1,0 +1,93 @@
+"""A WebSocket is examined as a stream of messages, with the same causes."""
+
+import asyncio
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from fastapi import FastAPI, WebSocket
+
+from stream_lab.doctor import Cause, Target, examine
+from stream_lab.doctor.logs import consider, lines_of
+from stream_lab.processes import Nginx, serve
+from tests.conftest import needs
+
+app = FastAPI()
+PAUSE = 0.02
+
+
+@app.websocket("/{kind}")
+async def answer(socket: WebSocket, kind: str) -> None:
+    if kind == "refuses":
+        await socket.close()
+        return
+    await socket.accept()
+    question = await socket.receive_text()
+    for number in range(20):
+        await socket.send_json({"type": "token", "text": f"{question} {number}"})
+        await asyncio.sleep(PAUSE)
+        if number == 9 and kind == "raises":
+            raise KeyError("the fault")
+        if number == 9 and kind == "busy":
+            await socket.close(1013, "try later")
+            return
+    if kind in ("marks_its_end", "stays_open"):
+        if kind == "marks_its_end":
+            await socket.send_json({"type": "done"})
+        await asyncio.sleep(60)
+    await socket.close()
+
+
+UPGRADED = (
+    "proxy_read_timeout 1s;",
+    "proxy_set_header Upgrade $http_upgrade;",
+    "proxy_set_header Connection upgrade;",
+)
+
+
+@pytest.fixture(scope="module")
+def root() -> Iterator[str]:
+    with serve(app) as running:
+        yield running.url.replace("http", "ws")
+
+
+@pytest.mark.parametrize(
+    ("kind", "cause", "words"),
+    [
+        ("closes", Cause.HEALTHY, "20 tokens"),
+        ("marks_its_end", Cause.HEALTHY, "20 tokens"),
+        ("stays_open", Cause.NEVER_ENDS, "may stay open between answers"),
+        ("raises", Cause.SERVER_ENDED, "after 10 tokens"),
+        ("busy", Cause.SERVER_ENDED, "1013, the server is busy: try later"),
+        ("refuses", Cause.HTTP_ERROR, "Status 403"),
+    ],
+)
+def test_a_websocket_has_the_same_causes(root: str, kind: str, cause: Cause, words: str) -> None:
+    found = examine(Target.of(f"{root}/{kind}", post="Why?"), watch=2.0).diagnosis
+    assert found.cause is cause
+    assert words in " ".join(found.evidence)
+
+
+@needs("nginx")
+def test_a_proxy_that_closes_a_silent_websocket_has_an_idle_limit(
+    root: str, tmp_path: Path
+) -> None:
+    with Nginx(root.replace("ws", "http"), *UPGRADED) as nginx:
+        target = Target.of(f"{nginx.url.replace('http', 'ws')}/stays_open", post="Why?")
+        began = datetime.now()
+        found = examine(target, direct=Target.of(f"{root}/stays_open", post="Why?"), watch=2.5)
+        log = tmp_path / "error.log"
+        log.write_text(nginx.log, encoding="utf-8")
+    assert (found.diagnosis.cause, found.diagnosis.layer) == (Cause.IDLE_CUT, "proxied")
+    seen = consider(
+        found.diagnosis, lines_of([log]), since=began, until=datetime.now(), targets=[target]
+    )
+    assert "silent WebSocket" in seen.evidence[-1]
+
+
+def test_a_server_without_websockets_is_an_http_error_that_says_what_to_use(root: str) -> None:
+    found = examine(Target.of(f"{root}/nowhere/at/all")).diagnosis
+    assert found.cause is Cause.HTTP_ERROR
+    refused = examine(Target.of("ws://127.0.0.1:9/x")).diagnosis
+    assert refused.cause is Cause.UNREACHABLE
