@@ -127,10 +127,13 @@ async def _play(ways: Mapping[str, Way]) -> None:
             call = next(
                 way[kind] for kind in (server.kind, *INSTEAD.get(server.kind, [])) if kind in way
             )
-            if inspect.iscoroutinefunction(call):
-                result = await asyncio.wait_for(call(server), LONG)
-            else:
-                result = await asyncio.to_thread(call, server)
+            is_async = inspect.iscoroutinefunction(call)
+            task = asyncio.ensure_future(
+                call(server) if is_async else asyncio.to_thread(call, server)
+            )
+            if not (await asyncio.wait([task], timeout=LONG))[0]:
+                raise RuntimeError("The client did not come to an end.")
+            result = task.result()
         except Exception as error:
             result = {"error": _described(error)}
         _say(result)
