@@ -91,7 +91,7 @@ clients: $(READY) ## real clients against the fake: SDKs and frameworks in Pytho
 	done) 2>.venv/setup.log || $(NO_PACKAGES)
 	@mkdir -p .node-clients && cp tests/clients/programs/package.json .node-clients
 	@PATH="$(CURDIR)/.venv-clients/bin:$$PATH" npm install --prefix .node-clients --loglevel=error --no-package-lock --no-audit --no-fund >/dev/null 2>.venv/setup.log || $(NO_PACKAGES)
-	@TEST_CLIENTS=1 $(BIN)/pytest -n 0 tests/clients --json evidence/clients/results.json; ended=$$?; $(BIN)/python tools/clients_page.py && exit $$ended
+	@TEST_CLIENTS=1 $(BIN)/pytest -n 0 tests/clients --json evidence/clients/results.json; ended=$$?; $(BIN)/python -m tests.clients.page && exit $$ended
 
 servers: $(READY) ## does cutting the client free the server? vLLM, transformers, llama.cpp, proxies (6 GB, half an hour the first time); ONLY=vllm
 	@$(BIN)/stream-lab servers $(if $(ONLY),--only "$$ONLY")

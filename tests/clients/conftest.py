@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 
 from fake_vllm.testing import FakeVllm
-from tests.clients.registry import HERE, Case, Client
+from tests.clients.registry import HERE, ROOT, Case, Client
 
-ROOT = HERE.parents[1]
 LINE = "@result "
 ENDS_WITHIN = 90.0
 """Seconds after which a program that says nothing is ended; some take ten to import their client."""
@@ -151,7 +150,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.fixture(scope="session")
 def play(pytestconfig: pytest.Config) -> Iterator[Play]:
-    """Play a case in the process of its client, which starts when it is first needed."""
+    """Play a case in the process of its client, which starts when needed."""
     record, programs = pytestconfig.stash[RECORD], dict[str, Program]()
 
     def play(case: Case, fake: FakeVllm) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The clients, the ways to call them, and the kinds of case that each way plays."""
+"""The clients, the ways to call them, and what each way plays."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
 KINDS = (
     "whole",
     "stream",

@@ -1,4 +1,4 @@
-"""Real clients of other projects work with the fake, and its ledger shows what they sent."""
+"""Real clients of other projects work with the fake; its ledger is the witness."""
 
 import json
 import re

@@ -46,7 +46,7 @@ def whole(server: Server) -> Any:
 
 
 def read(chunks: Any, most: int | None = None) -> Any:
-    """Read a stream of a chat; no more than `most` pieces of it, if that is given."""
+    """Read a stream of a chat; None: to its end."""
     texts, thoughts = [], []
     for chunk in chunks:
         for choice in chunk.choices:

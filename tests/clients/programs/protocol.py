@@ -88,7 +88,7 @@ _kept: list[Any] = []
 
 
 def keep(client: Any) -> Any:
-    """Return a client that lives as long as the process, so that no clean-up ends its calls."""
+    """Keep a client as long as the process, so that no clean-up ends its calls."""
     _kept.append(client)
     return client
 
@@ -99,7 +99,7 @@ def weather(city: str) -> str:
 
 
 def call_result(call: Any) -> Any:
-    """Return the message with the result of a tool call, in the form of OpenAI's chats."""
+    """Return the message with a tool's result, in the form of OpenAI's chats."""
     given = json.loads(call.function.arguments)
     return {"role": "tool", "tool_call_id": call.id, "content": weather(**given)}
 
@@ -113,7 +113,7 @@ Way = Mapping[str, Callable[[Server], Any]]
 
 
 def play(packages: list[str], ways: Mapping[str, Way]) -> None:
-    """Print the versions of the packages, and then a result for each case of the input."""
+    """Print the versions of the packages, then a result for each case."""
     _say({name: version(name) for name in packages})
     asyncio.run(_play(ways))
 

@@ -20,7 +20,7 @@ def _agent(model: Any, server: Server, **given: Any) -> Any:
 
 
 def _thoughts(messages: list[Any]) -> str:
-    """Return the reasoning; that of a response is no summary, so it is among the details."""
+    """Return the reasoning, which a response has among its details, not as a summary."""
     return "".join(
         part.content or "".join((part.provider_details or {}).get("raw_content", ()))
         for message in messages

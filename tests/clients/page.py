@@ -1,17 +1,13 @@
-"""Write the tables of docs/fake_clients.md from what `make clients` has noted.
-
-    python tools/clients_page.py
-"""
+"""Write the tables of docs/fake_clients.md, which show the last run of `make clients`."""
 
 import json
 import sys
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from stream_lab.frameworks.report import markdown
+from tests.clients.registry import ROOT
 
-ROOT = Path(__file__).parents[1]
 RESULTS, PAGE = "evidence/clients/results.json", "docs/fake_clients.md"
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 COLUMNS = {
@@ -74,20 +70,21 @@ def _cell(case: Mapping[str, Any] | None) -> str:
 def _versions(clients: Mapping[str, Any]) -> Iterator[list[str]]:
     for client in clients.values():
         named = ", ".join(f"{name} {version}" for name, version in client["versions"].items())
-        # A name such as @scope/name would be a mention on some sites.
         yield [client["title"], f"`{named}`"]
 
 
 def _notes(clients: Mapping[str, Any]) -> Iterator[str]:
+    """Yield each note and reason once, for all ways that have it."""
     for client in clients.values():
+        notes: dict[str, list[str]] = {}
         for name, way in client["ways"].items():
             if way["note"]:
-                yield f"- {client['title']}, `{name}`: {way['note']}"
-            reasons: dict[str, list[str]] = {}
-            for kind, reason in way["without"].items():
-                reasons.setdefault(reason, []).append(COLUMNS[kind])
-            for reason, kinds in reasons.items():
-                yield f"- {client['title']}, `{name}`, without {', '.join(kinds)}: {reason}"
+                notes.setdefault(way["note"], []).append(f"`{name}`")
+            for reason in dict.fromkeys(way["without"].values()):
+                kinds = [COLUMNS[kind] for kind, why in way["without"].items() if why == reason]
+                notes.setdefault(reason, []).append(f"`{name}` without {' and '.join(kinds)}")
+        for text, names in notes.items():
+            yield f"- {client['title']}, {'; '.join(names)}: {text}"
 
 
 def main() -> None:
