@@ -1,40 +1,40 @@
 """The routes of vLLM, and the way of a request to its answer."""
 
 import asyncio
-import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from random import Random
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from fake_vllm import api, routes
 from fake_vllm.api import AcceptedRequest, Refused, Rules, dumps
-from fake_vllm.api.release import RELEASES
 from fake_vllm.asked import AskedRequests
-from fake_vllm.behaviour import Behaviour, text_source
+from fake_vllm.assembly import behaviour, server_context, server_rules
+from fake_vllm.behaviour import SCENARIO_FIELD, SCENARIO_HEADER
 from fake_vllm.control import ROUTES, Control
 from fake_vllm.engine.ledger import Entry, Ledger
 from fake_vllm.engine.metrics import Metrics
-from fake_vllm.engine.pacer import Pacer
-from fake_vllm.engine.slots import Engine, Overloaded
-from fake_vllm.engine.timing import Pace, timing
+from fake_vllm.engine.slots import EngineDead, Overloaded
 from fake_vllm.http.cors import Cors
 from fake_vllm.http.exchange import Exchange, Headers
+from fake_vllm.http.gateway_pages import no_healthy_upstream
 from fake_vllm.http.headers import TYPE_HTML, TYPE_JSON, VARY
 from fake_vllm.response.context import (
     PlayerFactory,
     ResponseContext,
     ResponsePlayer,
-    ServerContext,
 )
 from fake_vllm.response.player import Player
 from fake_vllm.routes import Handler
 from fake_vllm.rules import ScriptedAnswer, retry_of
-from fake_vllm.scenarios import Scenario, ScenarioError, parse
+from fake_vllm.scenarios import Scenario, ScenarioError
 from fake_vllm.settings import Settings
+from fake_vllm.uploads import Uploads
 
-SCENARIO_FIELD = "fake_scenario"
-SCENARIO_HEADER = "x-fake-scenario"
+if TYPE_CHECKING:
+    from fake_vllm.relay.routes import RelayRoutes
+
 NOT_RECORDED = ("/", "/favicon.ico")
 GUARDED = ("/v1", "/v2", "/inference", "/cohere")
 """The beginnings of the paths that demand a key."""
@@ -56,7 +56,7 @@ class App:
             plain: whether to have only vLLM's routes: no page, no ledger, no scenario.
 
         Raises:
-            SettingsError: the file with the text cannot be read.
+            SettingsError: a file or folder cannot be used, or a scenario needs the fake's model.
         """
         self.settings = settings
         self._make_player, self.plain = make_player, plain
@@ -64,50 +64,23 @@ class App:
         self.metrics = Metrics(settings.max_model_len)
         self._asked = AskedRequests()
         self._cors = Cors(settings.allowed_origins)
-        self._behaviour = Behaviour(settings.scenario, settings.rules)
-        self._rules = Rules(
-            served_model_name=settings.model,
-            aliases=settings.served_model_name[1:],
-            reasoning=settings.reasoning_parser,
-            release=RELEASES[settings.vllm_version],
-            force_usage=settings.enable_force_include_usage,
-            max_model_len=settings.max_model_len,
-            tool_calls=settings.tool_calls,
-            prompt_tokens_details=settings.enable_prompt_tokens_details,
-            started=int(time.time()),
-        )
-        engine = Engine(
-            self.ledger,
-            self.metrics,
-            slots=settings.max_num_seqs,
-            max_requests=settings.max_num_queued_reqs,
-            max_tokens=settings.max_num_queued_tokens,
-        )
-        pace = Pace(
-            headers=timing(settings.headers_ms),
-            first_token=timing(settings.first_token_ms),
-            gap=timing(settings.gap_ms),
-            prefill=settings.prefill_ms_per_token / 1000,
-            keep_alive=settings.sse_keep_alive_interval,
-        )
-        self._context = ServerContext(
-            engine=engine,
-            ledger=self.ledger,
-            pacer=Pacer(),
-            pace=pace,
-            keep_generating=settings.on_disconnect == "keep",
-            extra_headers=self._request_id,
-            source=text_source(settings.text, settings.phrase),
-        )
+        self._behaviour = behaviour(settings)
+        self._rules = server_rules(settings)
+        self._context = server_context(settings, self.ledger, self.metrics, self._request_id)
         self._root_path = (settings.root_path or "").rstrip("/")
         pages = not settings.disable_fastapi_docs
         self._routes = routes.table(self, self._rules.release, documented=pages)
+        self._relay = self._other_server()
+        if settings.startup and settings.startup_answer == "503":
+            self._context.life.begin(settings.startup)
+        self.receive = Uploads(self._behaviour, self.ledger, settings.seed).receive
         self._control = Control(
             self._behaviour,
             self.ledger,
             self._asked,
             self._context.players,
             self.metrics,
+            self._context.renew,
             self._reply,
         )
 
@@ -133,13 +106,18 @@ class App:
             if not self.plain and (route := self._control.route(exchange)) is not None:
                 self._call(exchange, route, route)
                 return
-            if exchange.refusal is not None:
+            if not self._context.life.ready:
+                exchange.write(no_healthy_upstream().bytes_for(exchange))
+                exchange.done()
+            elif exchange.refusal is not None:
                 self._too_large(exchange)
             elif exchange.asks_for_websocket:
                 self._record(exchange, 403)
                 exchange.refuse_websocket()
             elif not self._may_enter(exchange):
                 self._reply(exchange, 401, dumps({"error": "Unauthorized"}), [TYPE_JSON])
+            elif self._relay is not None and exchange.path != "/":
+                self._relay.handle(exchange)
             else:
                 self._route(exchange)
         except Refused as refused:
@@ -182,6 +160,20 @@ class App:
         path = routes.without(self._root_path, exchange.path)
         if path != exchange.path:
             exchange.path, exchange.base = path, self._root_path
+
+    def _other_server(self) -> "RelayRoutes | None":
+        """Return the routes to another server. None: the fake answers itself."""
+        if not self.settings.relays:
+            return None
+        from fake_vllm.relay.routes import RelayRoutes, answers_of  # most servers do not need them
+
+        return RelayRoutes(
+            answers_of(self.settings),
+            self._behaviour,
+            self._asked,
+            self._context,
+            self.settings.seed,
+        )
 
     def _route(self, exchange: Exchange) -> None:
         path = exchange.path
@@ -248,7 +240,7 @@ class App:
         ruled, answer = self._behaviour.rulebook.find(exchange, request)
         usual = self._behaviour.spec
         try:
-            spec = parse(named) if named else ruled or usual
+            spec = self._behaviour.parse(named) if named else ruled or usual
         except ScenarioError as error:
             raise Refused(400, "BadRequestError", str(error), SCENARIO_FIELD) from None
         entry = self.ledger.open(
@@ -286,12 +278,18 @@ class App:
         """Return the player of a response.
 
         Raises:
-            Refused: the queue is full, or no text can be made for a schema.
+            Refused: the queue is full, the engine is dead, or no text can be made for a schema.
         """
         try:
             self._context.engine.admit(request.choices)
         except Overloaded as overloaded:
             raise Refused(503, "Service Unavailable", str(overloaded)) from None
+        except EngineDead:
+            raise Refused(500, "InternalServerError", self._rules.release.death) from None
+        if (answers := scenario.answers) is not None:
+            from fake_vllm.relay.routes import relayed
+
+            return relayed(self._context, exchange, entry, scenario, answers)
         seed = f"{self.settings.seed} {entry.number}"
         model = self.settings.model
         return self._make_player(
@@ -305,6 +303,9 @@ class App:
 
     def models(self, exchange: Exchange) -> None:
         self.show(exchange, api.models(self._rules, f"modelperm-{api.hex16()}"))
+
+    def health(self, exchange: Exchange) -> None:
+        self._reply(exchange, 503 if self._context.engine.dead else 200, b"", [VARY])
 
     def empty(self, exchange: Exchange) -> None:
         self._reply(exchange, 200, b"", [VARY])

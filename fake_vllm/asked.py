@@ -39,11 +39,21 @@ class AskedRequests:
         self._asked: dict[int, Asked] = {}
         self._bytes = 0
 
-    def keep(self, number: int, exchange: Exchange) -> None:
-        """Keep a request under the number of its entry."""
+    def keep(self, number: int, exchange: Exchange, headers: dict[str, str] | None = None) -> None:
+        """Keep a request under the number of its entry.
+
+        Args:
+            number: the number.
+            exchange: the request.
+            headers: the headers to keep in place of its own. None: its own.
+        """
         self._forget(number)
         self._asked[number] = Asked(
-            exchange.method, exchange.path, exchange.query, exchange.headers, exchange.body
+            exchange.method,
+            exchange.path,
+            exchange.query,
+            exchange.headers if headers is None else headers,
+            exchange.body,
         )
         self._bytes += len(exchange.body)
         while self._bytes > self._most_bytes or len(self._asked) > self._most_requests:

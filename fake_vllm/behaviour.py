@@ -5,8 +5,22 @@ from pathlib import Path
 
 from fake_vllm.model import Phrase, Recorded, Source
 from fake_vllm.rules import Rule, Rulebook
-from fake_vllm.scenarios import ScenarioSpec, parse
+from fake_vllm.scenarios import ScenarioError, ScenarioSpec, parse
 from fake_vllm.settings import SettingsError
+
+SCENARIO_FIELD = "fake_scenario"
+SCENARIO_HEADER = "x-fake-scenario"
+
+
+NEEDS_MODEL = (
+    "The scenario '{name}' needs the fake's own model, and here another server answers. Choose one "
+    "that changes how an answer is delivered; `fake-vllm scenarios --json` marks those with "
+    "before_upstream."
+)
+NO_WORDS = (
+    "A rule with say, tool_calls or reasoning needs the fake's own model, and here another server "
+    "answers. Give the rule only a scenario."
+)
 
 
 class Behaviour:
@@ -17,17 +31,47 @@ class Behaviour:
         rulebook: the rules for some requests.
     """
 
-    def __init__(self, scenario: str, rules: tuple[Rule, ...]) -> None:
-        self._scenario, self._rules = scenario, rules
+    def __init__(self, scenario: str, rules: tuple[Rule, ...], *, has_model: bool = True) -> None:
+        """Begin with a scenario and rules.
+
+        Args:
+            scenario: the scenario's text.
+            rules: the rules.
+            has_model: whether the fake's own model answers, and not another server.
+
+        Raises:
+            ScenarioError: a scenario needs the fake's own model.
+        """
+        self._scenario, self._rules, self._has_model = scenario, rules, has_model
         self.reset()
+
+    def parse(self, text: str) -> ScenarioSpec:
+        """Return the scenario of a text.
+
+        Raises:
+            ScenarioError: it is unknown or wrong, or needs the fake's own model.
+        """
+        spec = parse(text)
+        if not self._has_model and (name := spec.needs_model):
+            raise ScenarioError(NEEDS_MODEL.format(name=name))
+        return spec
 
     def reset(self) -> None:
         """Go back to the scenario and the rules that the server was started with."""
-        self.spec: ScenarioSpec = parse(self._scenario)
-        self.rulebook = Rulebook(self._rules)
+        self.spec: ScenarioSpec = self.parse(self._scenario)
+        self.set_rules(self._rules)
 
     def set_rules(self, rules: tuple[Rule, ...]) -> None:
-        """Replace the rules."""
+        """Replace the rules.
+
+        Raises:
+            ScenarioError: a rule needs the fake's own model.
+        """
+        for rule in rules:
+            if rule.scenario is not None:
+                self.parse(rule.scenario)
+            if rule.speaks and not self._has_model:
+                raise ScenarioError(NO_WORDS)
         self.rulebook = Rulebook(rules)
 
 

@@ -79,6 +79,13 @@ def _rules(text: str) -> Any:
 
 
 def _scenarios(options: dict[str, Any]) -> None:
+    if options["json"]:
+        import json
+
+        from fake_vllm.scenarios.parameters import described
+
+        print(json.dumps(described(), indent=1, ensure_ascii=False))
+        return
     from fake_vllm.scenarios import catalogue
 
     scenarios = catalogue()
@@ -197,7 +204,10 @@ def _parser() -> argparse.ArgumentParser:
     recorder.add_argument(
         "--max-tokens", type=int, default=200, metavar="N", help="Default: %(default)s."
     )
-    commands.add_parser("scenarios", help="List the scenarios, one line each.")
+    lister = commands.add_parser("scenarios", help="List the scenarios, one line each.")
+    lister.add_argument(
+        "--json", action="store_true", default=False, help="With all parameters, as JSON."
+    )
     commands.add_parser("schema", help="Print the JSON schema of the configuration file.")
     return parser
 

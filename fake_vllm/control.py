@@ -17,7 +17,7 @@ from fake_vllm.http.exchange import Exchange, Headers
 from fake_vllm.http.headers import TYPE_HTML, TYPE_JSON, TYPE_TEXT, VARY
 from fake_vllm.response.context import ActivePlayers
 from fake_vllm.rules import Rule
-from fake_vllm.scenarios import ScenarioError, parse
+from fake_vllm.scenarios import ScenarioError
 
 LONGEST_WAIT = 60.0  # seconds
 ROUTES = ("/ledger", "/ledger/events", "/reset", "/rules", "/scenario")
@@ -50,8 +50,10 @@ class Control:
         asked: AskedRequests,
         players: ActivePlayers,
         metrics: Metrics,
+        renew: Callable[[], None],
         reply: Reply,
     ) -> None:
+        self._renew = renew
         self._behaviour, self._ledger, self._asked = behaviour, ledger, asked
         self._players, self._metrics, self._reply = players, metrics, reply
         self._routes: Mapping[str, Mapping[str, Handler]] = {
@@ -125,7 +127,7 @@ class Control:
 
     def _set_scenario(self, exchange: Exchange) -> None:
         try:
-            self._behaviour.spec = parse(exchange.body.decode())
+            self._behaviour.spec = self._behaviour.parse(exchange.body.decode())
         except (ScenarioError, UnicodeDecodeError) as error:
             raise Refused(400, "BadRequestError", str(error), "scenario") from None
         self._show_scenario(exchange)
@@ -135,7 +137,10 @@ class Control:
         self._json(exchange, {"rules": rules})
 
     def _set_rules(self, exchange: Exchange, before: tuple[Rule, ...]) -> None:
-        self._behaviour.set_rules((*before, *read_rules(exchange.body)))
+        try:
+            self._behaviour.set_rules((*before, *read_rules(exchange.body)))
+        except ScenarioError as error:
+            raise Refused(400, "BadRequestError", str(error), "rules") from None
         self._show_rules(exchange)
 
     def _restore_rules(self, exchange: Exchange) -> None:
@@ -146,6 +151,7 @@ class Control:
 
     def _reset(self, exchange: Exchange) -> None:
         self._players.cut()
+        self._renew()
         self._behaviour.reset()
         self._clear()
         self._send_ledger(exchange, None)

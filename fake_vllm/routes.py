@@ -48,6 +48,9 @@ class Answers(Protocol):
     def show(self, exchange: Exchange, value: object) -> None:
         """Answer with a value as JSON."""
 
+    def health(self, exchange: Exchange) -> None:
+        """Answer whether the engine lives."""
+
     def empty(self, exchange: Exchange) -> None:
         """Answer without a body."""
 
@@ -91,7 +94,7 @@ def table(answers: Answers, release: Release, *, documented: bool) -> Table:
         **{path: {"POST": generate(name)} for path, name in GENERATING.items()},
         **{path: {"POST": count(name)} for path, name in COUNTING.items()},
         "/v1/models": {"GET": answers.models},
-        "/health": {"GET": answers.empty},
+        "/health": {"GET": answers.health},
         "/ping": {"GET": answers.empty, "POST": answers.empty},
         "/load": {"GET": show({"server_load": 0})},
         "/version": {"GET": show({"version": release.version})},

@@ -2,11 +2,10 @@
 
 import json
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Protocol, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from fake_vllm.api import AcceptedRequest
 from fake_vllm.http.exchange import Exchange
 from fake_vllm.model import GenerationPlan, Spoken
 from fake_vllm.scenarios import ScenarioError, ScenarioSpec, parse
@@ -42,6 +41,30 @@ def _as_text(value: object) -> object:
 
 ScenarioText = Annotated[str, AfterValidator(scenario_text)]
 Count = Annotated[str, BeforeValidator(_as_text), AfterValidator(_numbers)]
+
+
+class RuledRequest(Protocol):
+    """A request, as rules look at it."""
+
+    @property
+    def stream(self) -> bool:
+        """Tell whether the answer is streamed."""
+
+    @property
+    def model(self) -> str:
+        """Return the model that it names."""
+
+    @property
+    def question(self) -> str:
+        """Return the last message of the user."""
+
+    @property
+    def turn(self) -> int:
+        """Return the number of user messages in the conversation."""
+
+    @property
+    def tool_result(self) -> str | None:
+        """Return the last message if it is a tool's result. None: it is not."""
 
 
 class ToolCall(BaseModel):
@@ -144,7 +167,7 @@ class Rule(BaseModel):
         text = "\n".join(part for part in (self.say, calls) if part)
         return ScriptedAnswer(text, thought or "<think></think>", thinks=thought is not None)
 
-    def matches(self, exchange: Exchange, request: AcceptedRequest) -> bool:
+    def matches(self, exchange: Exchange, request: RuledRequest) -> bool:
         """Tell whether all conditions but `call` match."""
         return (
             self.path in (None, exchange.path)
@@ -214,7 +237,7 @@ class Rulebook:
         self.calls_tools = any(rule.tool_calls for rule in rules)
 
     def find(
-        self, exchange: Exchange, request: AcceptedRequest
+        self, exchange: Exchange, request: RuledRequest
     ) -> tuple[ScenarioSpec | None, ScriptedAnswer | None]:
         """Return what the first matching rule sets. None: the usual."""
         for at, rule in enumerate(self.rules):

@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from fake_vllm.engine.timing import FORMS, TimingError, timing
+from fake_vllm.relay.address import Address
 from fake_vllm.rules import Rule, ScenarioText
 
 
@@ -149,6 +150,25 @@ class Settings(BaseModel):
         "abort", description="When the client disconnects: abort as vLLM does, or keep generating."
     )
 
+    startup: float = Field(
+        0.0, ge=0, description="Seconds until the server is ready, as while a model is loaded."
+    )
+    startup_answer: Literal["refuse", "503"] = Field(
+        "refuse",
+        description="What a client gets until then: refused connections, as from vLLM, or a 503, "
+        "as from a gateway before it.",
+    )
+    upstream: str | None = Field(
+        None,
+        description="Let this OpenAI-compatible server answer, and play the scenario in front of "
+        "it, e.g. http://127.0.0.1:8000.",
+    )
+    record: Path | None = Field(
+        None, description="With --upstream: write each exchange into this folder, without keys."
+    )
+    replay: Path | None = Field(
+        None, description="Answer with the recordings in this folder, by method, path and body."
+    )
     lifetime: float | None = Field(
         None, ge=0.1, description="End after this many seconds, whatever happens."
     )
@@ -184,7 +204,21 @@ class Settings(BaseModel):
             raise ValueError("--enable-auto-tool-choice needs --tool-call-parser")
         if self.text is not None and self.phrase is not None:
             raise ValueError("--text and --phrase exclude each other")
+        self._check_relay()
         return self
+
+    def _check_relay(self) -> None:
+        if self.upstream is not None:
+            Address.parse(self.upstream)
+            if self.replay is not None:
+                raise ValueError("--upstream and --replay exclude each other")
+        elif self.record is not None:
+            raise ValueError("--record needs --upstream")
+
+    @property
+    def relays(self) -> bool:
+        """Tell whether another server answers, or recordings of one."""
+        return self.upstream is not None or self.replay is not None
 
     @property
     def model(self) -> str:

@@ -158,6 +158,10 @@ class Ledger:
             )
         )
 
+    def upcoming(self, scenario: str) -> tuple[int, int]:
+        """Return the attempt and the number that the next request with this scenario will have."""
+        return self._attempts.get(scenario, 0) + 1, self._number + 1
+
     def refused(self, path: str, method: str, status: int, turn: int, retry: int) -> Entry:
         """Record a request that was answered with an error before it had a scenario."""
         now = monotonic()
@@ -179,7 +183,9 @@ class Ledger:
         return entry
 
     def tell(self, entry: Entry) -> None:
-        """Notify the watchers of an event of this request."""
+        """Notify the watchers of an event of a request that is listed (not number 0)."""
+        if not entry.number:
+            return
         self.revision += 1
         # The entry may be older than the newest `keep`.
         if (record := self._records.get(entry.number)) is not None and record.entry is entry:

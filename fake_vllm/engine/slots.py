@@ -19,6 +19,10 @@ TOO_MANY_TOKENS = (
 )
 
 
+class EngineDead(Exception):
+    """Raised when the engine has died."""
+
+
 class Overloaded(Exception):
     """Raised when the queue is full; the text is vLLM's."""
 
@@ -38,6 +42,7 @@ class Engine:
 
     Attributes:
         dying: whether the server is being stopped; running responses then end with "abort".
+        dead: whether the engine has died; running responses then end with an error.
     """
 
     def __init__(
@@ -62,7 +67,7 @@ class Engine:
         """
         self.metrics = metrics
         self._tell = ledger.tell
-        self.dying = False
+        self.dying = self.dead = False
         self._free = self._slots = slots
         self._max_requests = max_requests
         self._max_tokens = max_tokens
@@ -72,8 +77,11 @@ class Engine:
         """Check that the queue has room for a request.
 
         Raises:
+            EngineDead: the engine has died.
             Overloaded: the queue is full.
         """
+        if self.dead:
+            raise EngineDead
         metrics = self.metrics
         if (
             self._max_requests is not None

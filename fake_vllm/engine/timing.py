@@ -30,6 +30,8 @@ class Pace:
         prefill: for each token of the prompt.
         keep_alive: the silence after which a comment is sent, as vLLM's --sse-keep-alive-interval.
             0: never.
+        gap_per_running: added to each gap, for each other sequence that runs then.
+        first_per_running: added to the time to the first token in the same way.
     """
 
     headers: Sampler
@@ -37,6 +39,8 @@ class Pace:
     gap: Sampler
     prefill: float = 0.0
     keep_alive: float = 0.0
+    gap_per_running: float = 0.0
+    first_per_running: float = 0.0
 
 
 def timing(text: str) -> Sampler:

@@ -11,11 +11,12 @@ import struct
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import httptools
 
 from fake_vllm.http.exchange import Exchange, origin_form
+from fake_vllm.http.upload import FaultyReception, Reception, Upload
 
 PEEK_FIRST, PEEK_LAST = 0.001, 2.0  # seconds after which it looks for a request that it may read
 HEAD_LIMIT = 65_536
@@ -25,6 +26,13 @@ _NO_LINGER = struct.pack("ii", 1, 0)
 
 AccessLog = Callable[[Any, Exchange, int], None]
 """Is called with the client's address, the request and the status of its answer."""
+
+
+Receive = Callable[[dict[str, str], Callable[[], Exchange]], Reception | None]
+"""Is called with the headers of a request; returns the fault of its reception. None: there is none.
+
+It may make the exchange, which has no body yet.
+"""
 
 
 @dataclass(frozen=True)
@@ -59,8 +67,13 @@ class Connection(asyncio.Protocol):
         reads: bool = True,
         always_read: Sequence[str] = (),
         log: AccessLog | None = None,
+        receive: Receive | None = None,
     ) -> None:
         self._log = log
+        self._receive = receive
+        self._discards = False
+        self._faulty: FaultyReception | None = None
+        self._upload: Upload | None = None
         self._handle = handle
         self._limits = limits
         self._everyone = everyone
@@ -70,6 +83,7 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._waiting: deque[Exchange] = deque()
         self.requests = 0
+        self.stale: Literal["reset", "close"] | None = None
         self._current: Exchange | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._receiving = self._full = False
@@ -125,7 +139,12 @@ class Connection(asyncio.Protocol):
         if not self._reads:
             self._early += data  # this came before reading could be paused
             return
+        if self._discards:
+            return
         if self._current is None and not self._receiving:
+            if self.stale is not None:
+                self._end_stale()
+                return
             self._receiving = True
             self._time(self._limits.request_seconds, self._too_slow)
         try:
@@ -160,10 +179,19 @@ class Connection(asyncio.Protocol):
         self._grow(len(name) + len(value))
 
     def on_headers_complete(self) -> None:
-        if self._headers.get("expect", "").lower() == "100-continue":
+        asks = self._headers.get("expect", "").lower() == "100-continue"
+        if self._receive is not None:
+            reception = self._receive(self._headers, self._exchange)
+            if reception is not None:
+                self._upload = reception.upload
+                self._faulty = FaultyReception(reception, self)
+                asks = self._faulty.head_complete(asks_to_continue=asks) and asks
+        if asks:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, data: bytes) -> None:
+        if self._faulty is not None:
+            self._faulty.body(len(data))
         self._size += len(data)
         if self._size <= self._limits.body_bytes:
             self._body.append(data)
@@ -171,12 +199,11 @@ class Connection(asyncio.Protocol):
             self._body.clear()
 
     def on_message_complete(self) -> None:
-        parser = self._parser
-        keep_alive = parser.get_http_version() != "1.0" and parser.should_keep_alive()
+        if self._discards or self._transport.is_closing():
+            return
         self.requests += 1
-        exchange = Exchange(
-            self, parser.get_method().decode(), self._target, self._headers, keep_alive=keep_alive
-        )
+        exchange = self._exchange()
+        exchange.upload = self._upload
         exchange.body = b"".join(self._body)
         exchange.refusal = 413 if self._size > self._limits.body_bytes else None
         self._begin_message()
@@ -194,6 +221,14 @@ class Connection(asyncio.Protocol):
     def tell(self, exchange: Exchange, status: int) -> None:
         if self._log is not None:
             self._log(self._peer, exchange, status)
+
+    @property
+    def transport(self) -> asyncio.Transport:
+        return self._transport
+
+    def discard(self, seconds: float) -> None:
+        self._discards = True
+        self._time(seconds, self.close)
 
     def answered(self, *, close: bool) -> None:
         self._current = None
@@ -220,6 +255,19 @@ class Connection(asyncio.Protocol):
     def close(self) -> None:
         self._transport.close()
 
+    def _exchange(self) -> Exchange:
+        parser = self._parser
+        keep_alive = parser.get_http_version() != "1.0" and parser.should_keep_alive()
+        return Exchange(
+            self, parser.get_method().decode(), self._target, self._headers, keep_alive=keep_alive
+        )
+
+    def _end_stale(self) -> None:
+        if self.stale == "reset":
+            self.reset()
+        else:
+            self.close()
+
     def _next(self) -> None:
         if self._current is None and self._waiting:
             self._handle_next(self._waiting.popleft())
@@ -235,6 +283,7 @@ class Connection(asyncio.Protocol):
         self._body: list[bytes] = []
         self._size = 0
         self._head_size = 0
+        self._faulty, self._upload = None, None
 
     def _grow(self, size: int) -> None:
         self._head_size += size

@@ -3,8 +3,10 @@
 import time
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
-from typing import Protocol
+from typing import Literal, Protocol
 from urllib.parse import parse_qsl, unquote
+
+from fake_vllm.http.upload import Upload
 
 Headers = Sequence[tuple[bytes, bytes]]
 CHUNK = b"%x\r\n%b\r\n"  # from a length and the bytes
@@ -20,6 +22,7 @@ class Channel(Protocol):
     """The connection, as an exchange uses it."""
 
     requests: int
+    stale: Literal["reset", "close"] | None
     write: Callable[[bytes], None]
 
     @property
@@ -59,11 +62,12 @@ class Exchange:
         status: the status of the answer. 0: there is none yet.
         length: its header Content-Length, in bytes. 0: it has none, as a stream.
         on_over: called once when the answer has ended.
+        upload: the fault that its body was received with. None: there was none.
     """
 
     __slots__ = (
         *("method", "path", "query", "query_string", "headers", "body", "refusal", "number"),
-        *("allow_origin", "base", "status", "length", "on_over"),
+        *("allow_origin", "base", "status", "length", "on_over", "upload"),
         *(
             "gone",
             "blocked",
@@ -103,6 +107,7 @@ class Exchange:
         self.base = ""
         self.status = self.length = 0
         self.on_over: Callable[[], None] = _nothing
+        self.upload: Upload | None = None
         self._connection = connection
         self._keep_alive = keep_alive
 
@@ -126,7 +131,7 @@ class Exchange:
         parts = [
             _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status,
             b"date: ",
-            _date(),
+            date(),
             b"\r\nserver: uvicorn\r\n",
         ]
         for name, value in headers:
@@ -141,6 +146,23 @@ class Exchange:
             parts.append(b"transfer-encoding: chunked\r\n")
         parts.append(b"\r\n")
         return b"".join(parts)
+
+    def foreign_head(self, status: int, reason: str, headers: Headers) -> bytes:
+        """Return a head as another server than uvicorn writes it, with its words and order."""
+        self._connection.tell(self, status)
+        lines = [f"HTTP/1.1 {status} {reason}".encode("latin-1")]
+        lines += [b"%b: %b" % (name, value) for name, value in headers]
+        if not self._keep_alive:
+            lines.append(b"Connection: close")
+        return b"\r\n".join([*lines, b"", b""])
+
+    def close_afterwards(self) -> None:
+        """Announce in the head that the connection is closed after the response."""
+        self._keep_alive = False
+
+    def goes_stale(self, how: Literal["reset", "close"]) -> None:
+        """End the connection when its next request begins to arrive."""
+        self._connection.stale = how
 
     def done(self, *, close: bool = False) -> None:
         """End the response, and free the connection for the next request, or close it."""
@@ -158,7 +180,7 @@ class Exchange:
         self._connection.tell(self, 403)
         self.write(
             b"HTTP/1.1 403 Forbidden\r\nDate: %b\r\nConnection: close\r\nContent-Length: 0\r\n"
-            b"Content-Type: text/plain; charset=utf-8\r\n\r\n" % _date()
+            b"Content-Type: text/plain; charset=utf-8\r\n\r\n" % date()
         )
         self.done(close=True)
 
@@ -192,7 +214,8 @@ def _nothing() -> None:
 _dated: tuple[int, bytes] = (0, b"")
 
 
-def _date() -> bytes:
+def date() -> bytes:
+    """Return the time now as HTTP writes it."""
     global _dated
     now = int(time.time())
     if _dated[0] != now:

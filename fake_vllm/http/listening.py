@@ -21,11 +21,13 @@ def listen(settings: Settings) -> list[socket.socket]:
     """
     if settings.uds is not None:
         return [_unix(settings)]
+    # As on vLLM, which binds its port first and listens when the model is loaded.
+    deaf = settings.startup > 0 and settings.startup_answer == "refuse"
     sockets: list[socket.socket] = []
     port = settings.port
     try:
         for host in settings.host:
-            sockets.append(_tcp(host, port))
+            sockets.append(_tcp(host, port, deaf=deaf))
             port = sockets[0].getsockname()[1]
     except CannotListen:
         for one in sockets:
@@ -45,11 +47,13 @@ def root(settings: Settings, listening: socket.socket) -> str:
     return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
-def _tcp(host: str, port: int) -> socket.socket:
+def _tcp(host: str, port: int, *, deaf: bool) -> socket.socket:
     try:
         family = _family(host, port)
         # `::` takes IPv4 too, as on vLLM, where the machine allows it.
         both = host == "::" and socket.has_dualstack_ipv6()
+        if deaf:
+            return _bound(host, port, family, both=both)
         return socket.create_server(
             (host, port), family=family, backlog=BACKLOG, dualstack_ipv6=both
         )
@@ -63,6 +67,20 @@ def _tcp(host: str, port: int) -> socket.socket:
             f"Cannot listen on {host}:{port}: {reason}. Choose another port, or --port 0 for a "
             "free one."
         ) from None
+
+
+def _bound(host: str, port: int, family: int, *, both: bool) -> socket.socket:
+    """Return a socket that has its port and refuses connections until it listens."""
+    waiting = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        waiting.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            waiting.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if both else 1)
+        waiting.bind((host, port))
+    except OSError:
+        waiting.close()
+        raise
+    return waiting
 
 
 def _family(host: str, port: int) -> int:

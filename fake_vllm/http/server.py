@@ -17,6 +17,7 @@ from fake_vllm.http.access_log import access_log
 from fake_vllm.http.connection import Connection, Limits
 from fake_vllm.http.exchange import Exchange
 from fake_vllm.http.listening import BACKLOG, CannotListen, listen, root
+from fake_vllm.http.upload import Reception
 from fake_vllm.settings import Settings
 
 GRACE = 0.2  # seconds that a dying server has for the ends of its responses
@@ -38,6 +39,9 @@ class Application(Protocol):
 
     def handle(self, exchange: Exchange) -> None:
         """Begin to answer a request."""
+
+    def receive(self, headers: dict[str, str], make: Callable[[], Exchange]) -> Reception | None:
+        """Return the fault that a request's body is received with. None: there is none."""
 
     def warm_up(self) -> None:
         """Load what the first requests need; called in a thread."""
@@ -98,12 +102,23 @@ async def _serve(
             reads=app.reads_requests,
             always_read=app.always_read,
             log=log,
+            receive=None if app.plain else app.receive,
         )
 
     options: dict[str, Any] = {"ssl": tls, "backlog": BACKLOG}
     create = loop.create_unix_server if settings.uds else loop.create_server
-    servers = [await create(connect, sock=one, **options) for one in listening]
-    print(_announced(name, settings, listening, plain=app.plain), flush=True)
+    deaf = settings.startup if settings.startup_answer == "refuse" else 0.0
+    if deaf:
+        print(_announced(name, settings, listening, plain=app.plain), flush=True)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(end.wait(), deaf)
+            return
+    try:
+        servers = [await create(connect, sock=one, **options) for one in listening]
+    except OSError as error:  # only while it started, another program has taken the port
+        raise CannotListen(f"Cannot listen: {error.strerror}. Choose another port.") from None
+    if not deaf:
+        print(_announced(name, settings, listening, plain=app.plain), flush=True)
     # Not a daemon: if the interpreter ends during its native code, the process aborts (SIGABRT).
     loop.call_later(WARM_AFTER, threading.Thread(target=app.warm_up).start)
     await end.wait()
@@ -146,6 +161,10 @@ def _announced(
     if plain:
         return text
     text += f", scenario {settings.scenario}"
+    if settings.upstream or settings.replay:
+        text += f", with the answers of {settings.upstream or settings.replay}"
+    if settings.startup:
+        text += f", ready in {settings.startup:g} s"
     if len(roots) > 1:
         text += f"; also at {', '.join(f'{other}/v1' for other in roots[1:])}"
     return text if settings.uds else f"{text}; open {roots[0]}/ to watch it"

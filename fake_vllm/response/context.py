@@ -9,9 +9,11 @@ from typing import Protocol
 from fake_vllm.api import AcceptedRequest
 from fake_vllm.engine.ledger import Entry, Ledger
 from fake_vllm.engine.pacer import Pacer
+from fake_vllm.engine.rate_limit import Buckets
 from fake_vllm.engine.slots import Engine
 from fake_vllm.engine.timing import Pace
 from fake_vllm.http.exchange import Exchange, Headers
+from fake_vllm.life import Life
 from fake_vllm.model import GenerationPlan, Source
 from fake_vllm.rules import ScriptedAnswer
 from fake_vllm.scenarios.base import Scenario
@@ -51,10 +53,14 @@ class ActivePlayers:
         for player in tuple(self._players):
             player.cut()
 
-    async def end(self, grace: float) -> None:
-        """Hurry all players and wait until they are over, for at most `grace` seconds."""
+    def hurry(self) -> None:
+        """Let all players notice now that the engine is dying or dead."""
         for player in tuple(self._players):
             player.hurry()
+
+    async def end(self, grace: float) -> None:
+        """Hurry all players and wait until they are over, for at most `grace` seconds."""
+        self.hurry()
         if self._players:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._all_over.wait(), grace)
@@ -73,6 +79,8 @@ class ServerContext:
         extra_headers: returns headers that each response gets in addition.
         source: the source of free text. None: the plan's own.
         players: the players of running responses.
+        buckets: what is left of each limit of the rate; `POST /reset` fills them.
+        life: whether the server is starting, ready or dead.
     """
 
     engine: Engine
@@ -83,6 +91,25 @@ class ServerContext:
     extra_headers: Callable[[Exchange], Headers] = lambda exchange: ()
     source: Source | None = None
     players: ActivePlayers = field(default_factory=ActivePlayers)
+    buckets: Buckets = field(default_factory=Buckets)
+    life: Life = field(default_factory=Life)
+
+    def engine_died(self, *, exits: bool) -> None:
+        """End all responses with an error, and refuse new ones.
+
+        Args:
+            exits: whether the process ends too, as a vLLM does.
+        """
+        self.engine.dead = True
+        self.players.hurry()
+        if exits:
+            self.life.end_soon()
+
+    def renew(self) -> None:
+        """Revive a dead engine, and fill all buckets."""
+        self.engine.dead = False
+        self.life.revive()
+        self.buckets.clear()
 
     def shape(self, plan: GenerationPlan) -> GenerationPlan:
         """Return the plan with the server's source of free text."""

@@ -30,43 +30,85 @@ def framed(
     headers_at = response.now() + next(pace.headers(random))
     try:
         context.scenario.before(response)
+        response.untouched = response.untouched and response.coder is None
         if response.stream:
             # As on vLLM, the head of a stream does not wait for a slot.
-            yield headers_at, _head(context, response, 200, STREAM_HEADERS, chunked=True), 0
-            for at, data, tokens in payloads:
-                yield at, CHUNK % (len(data), data) if data else b"", tokens
+            yield headers_at, _head(response, 200, STREAM_HEADERS, chunked=True), 0
+            if response.coder is None:
+                for at, data, tokens in payloads:  # in place, since this runs for each event
+                    yield at, CHUNK % (len(data), data) if data else b"", tokens
+            else:
+                yield from chunked(payloads, response)
         else:
-            for at, data, tokens in payloads:
+            for at, data, tokens in whole(payloads, response):
                 if data and response.status is None:
-                    data = _head(context, response, 200, json_headers(response.length)) + data
+                    data = _head(response, 200, json_headers(response.length)) + data
                 yield max(at, headers_at) if data else at, data, tokens
     except Failure as failure:
-        response.entry.end = failure.end
-        if response.status is None:
-            body = dumps(context.request.error_body(failure.body))
-            yield (
-                headers_at,
-                _head(
-                    context, response, failure.status, [*json_headers(len(body)), *failure.headers]
-                )
-                + body,
-                0,
-            )
-            return
-        events = context.request.error_events(failure.body)
-        if events is None:
-            raise Cut(clean=True) from None
-        for data in (*response.writer.before_error(), *events):
-            yield 0, CHUNK % (len(data), data), 0
+        yield from failed(failure, response, headers_at)
+        return
     if response.stream:
         refused = context.request.failure
         if refused is not None and context.request.error_events(refused.body) is None:
             raise Cut(clean=True)
-        yield 0, LAST_CHUNK, 0
+        yield 0, last_chunk(response), 0
+
+
+def failed(failure: Failure, response: Response, headers_at: float) -> Steps:
+    """Yield an error: a whole answer at `headers_at`, or a stream's last events.
+
+    Raises:
+        Cut: the endpoint has no events for an error.
+    """
+    response.entry.end = failure.end
+    if response.status is None:
+        body = dumps(response.errors.error_body(failure.body))
+        head = _head(response, failure.status, [*json_headers(len(body)), *failure.headers])
+        yield headers_at, head + body, 0
+        return
+    events = failure.events or response.errors.error_events(failure.body)
+    if events is None:
+        raise Cut(clean=True)
+    for data in (*response.writer.before_error(), *events):
+        yield 0, chunk(data, response), 0
+    if response.stream:
+        yield 0, last_chunk(response), 0
+
+
+def chunked(payloads: Steps, response: Response) -> Steps:
+    """Yield each payload as a chunk."""
+    for at, data, tokens in payloads:
+        yield at, chunk(data, response), tokens
+
+
+def chunk(data: bytes, response: Response) -> bytes:
+    """Return bytes of a body as a chunk; the coding may hold them back."""
+    if data and response.coder is not None:
+        data = response.coder.encode(data)
+    return CHUNK % (len(data), data) if data else b""
+
+
+def last_chunk(response: Response) -> bytes:
+    """Return the end of a chunked body, with what the coding has held back."""
+    rest = b"" if response.coder is None else response.coder.encode(b"", last=True)
+    return (CHUNK % (len(rest), rest) if rest else b"") + LAST_CHUNK
+
+
+def whole(payloads: Steps, response: Response) -> Steps:
+    """Yield the parts of a body of known length; a coded one is one part."""
+    if response.coder is None:
+        yield from payloads
+        return
+    parts = []
+    for at, data, tokens in payloads:
+        parts.append(data)
+        yield at, b"", tokens
+    coded = response.coder.encode(b"".join(parts), last=True)
+    response.length = len(coded)
+    yield response.now(), coded, 0
 
 
 def _head(
-    context: ResponseContext,
     response: Response,
     status: int,
     headers: Headers,
@@ -74,7 +116,8 @@ def _head(
     chunked: bool = False,
 ) -> bytes:
     response.status = status
-    exchange = context.exchange
-    return exchange.head(
-        status, [*headers, *context.server.extra_headers(exchange)], chunked=chunked
-    )
+    exchange, extra = response.exchange, response.server.extra_headers
+    more = response.headers
+    if response.coder is not None and status < 300:
+        more = [(b"content-encoding", response.coder.name), *more]
+    return exchange.head(status, [*headers, *more, *extra(exchange)], chunked=chunked)

@@ -12,6 +12,7 @@ from fake_vllm.model import Piece, merge
 from fake_vllm.response.fast_path import FastPath
 from fake_vllm.response.response import Response
 from fake_vllm.response.steps import WAIT, Steps
+from fake_vllm.scenarios.base import engine_death
 
 MOST_MERGED = 65_536
 """Characters merged into one event for a client that does not read; then the engine waits."""
@@ -61,6 +62,8 @@ class Generation:
         response, writer = self._response, self._response.writer
         with self._engine.slot(response.entry, len(writer.sequences), self._wake) as slot:
             while not slot.granted:
+                if self._engine.dead:
+                    raise engine_death(response)
                 yield WAIT
             yield from self._rounds()
         now = response.now()
@@ -81,7 +84,11 @@ class Generation:
             response.now()
             + next(self._pace.first_token(self._random))
             + self._pace.prefill * entry.prompt_tokens
+            + self._pace.first_per_running * (engine.metrics.running - len(writer.sequences))
         )
+        if more := self._pace.gap_per_running:
+            alone, metrics = len(writer.sequences), engine.metrics
+            gaps = (gap + more * (metrics.running - alone) for gap in gaps)
         ahead: list[Piece] = []  # pieces that a fast path drew but did not send, the next one last
         live = list(enumerate(writer.sequences))
         while live:
@@ -97,6 +104,8 @@ class Generation:
                 due = path.due
             finished = []
             for index, sequence in live:
+                if engine.dead:
+                    raise engine_death(response)
                 if response.aborted or engine.dying:
                     piece, due = ABORTED, 0.0
                 else:

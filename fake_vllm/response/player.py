@@ -7,7 +7,7 @@ from time import monotonic
 
 from fake_vllm.engine.ledger import End
 from fake_vllm.engine.pacer import Alarm, Turn
-from fake_vllm.response.context import ResponseContext
+from fake_vllm.response.context import ResponseContext, ServerContext
 from fake_vllm.response.fast_path import FastPath
 from fake_vllm.response.framing import framed
 from fake_vllm.response.generate import Generation
@@ -21,41 +21,23 @@ MOST_STEPS = 256  # the most steps that it takes
 NOTHING: Step = (0.0, b"", 0)
 
 
-class Player:
-    """A player that works in turns of the pacer, until the response is over.
+class StepPlayer:
+    """A player that takes steps in turns of the pacer, until the end.
 
-    It also ends when the client disconnects.
+    It also ends when the client disconnects. A subclass makes the response, and its layers.
     """
 
     __slots__ = (
-        *(
-            "_alarm",
-            "_batch",
-            "_context",
-            "_fast_path",
-            "_held",
-            "_layers",
-            "_made",
-            "_next",
-            "_response",
-            "_server",
-        ),
-        *("_state", "_steps"),
+        *("_alarm", "_batch", "_entry", "_exchange", "_fast_path", "_held", "_layers", "_made"),
+        *("_next", "_response", "_server", "_state", "_steps"),
     )
 
-    def __init__(self, context: ResponseContext) -> None:
-        """Make the layers of the response; nothing is sent before `start`.
-
-        Raises:
-            Refused: no text can be made for a schema of the request.
-        """
-        server, request = context.server, context.request
-        self._context, self._server = context, server
+    def __init__(self, server: ServerContext, response: Response) -> None:
+        """Prepare to play; nothing is sent before `start`."""
+        self._server, self._response = server, response
+        self._exchange, self._entry = response.exchange, response.entry
         self._state = State.NEW
         self._alarm = Alarm(self._step)
-        plan = context.plan()
-        self._response = Response(request, request.writer(plan), context.entry, context.model)
-        self._response.reasons = plan.reasons
         self._layers: list[Steps] = []
         self._next = NOTHING
         self._held = b""  # a packet that waits until the client reads
@@ -67,15 +49,7 @@ class Player:
     def start(self) -> None:
         """Begin to play; the pacer and the client do the rest."""
         self._move(State.STEPPING, self._step)
-        exchange, request, metrics = (
-            self._context.exchange,
-            self._context.request,
-            self._server.engine.metrics,
-        )
-        exchange.on_gone, exchange.on_drained = self._client_left, self._wake
-        metrics.params_n.observe(request.n)
-        if request.max_tokens is not None:
-            metrics.params_max_tokens.observe(request.max_tokens)
+        self._exchange.on_gone, self._exchange.on_drained = self._client_left, self._wake
         self._server.players.add(self)
         self._wake()
 
@@ -95,19 +69,8 @@ class Player:
     # The layers, each of which takes the steps of the one before.
 
     def _assembled(self) -> Steps:
-        context, response, scenario = self._context, self._response, self._context.scenario
-        random, pace = Random(context.seed), scenario.pace(self._server.pace)
-        generation = Generation(
-            response, context.exchange, self._server.engine, pace, random, self._wake
-        )
-        generated = payloads = self._layer(generation.steps())
-        if response.stream and pace.keep_alive and context.request.keeps_alive:
-            payloads = self._layer(kept_alive(payloads, pace.keep_alive, response))
-        payloads = self._layer(scenario.payloads(payloads, response))
-        with_head = self._layer(framed(payloads, context, response, pace, random))
-        packets = self._layer(scenario.packets(with_head, response))
-        response.untouched = response.stream and payloads is generated and packets is with_head
-        return packets
+        """Return the packets of the response."""
+        raise NotImplementedError
 
     def _layer(self, steps: Steps) -> Steps:
         """Close a layer at the end, the outermost first; closing generation frees the slot."""
@@ -123,7 +86,7 @@ class Player:
 
     def _enter_fast_path(self, path: FastPath) -> None:
         self._fast_path = turns = path.turns(
-            self._context.exchange, self._context.entry, self._made, self._fast_path_over
+            self._exchange, self._entry, self._made, self._fast_path_over
         )
         next(turns)
         self._move(State.FAST, turns.send)
@@ -147,7 +110,7 @@ class Player:
 
     def _step(self, now: float) -> float:
         """Send what is due, and return the loop time of the next step."""
-        exchange = self._context.exchange
+        exchange = self._exchange
         try:
             step = self._next
             if exchange.blocked and not exchange.gone:
@@ -180,14 +143,14 @@ class Player:
                 break
             self._held = self._held or data
             if tokens:
-                self._made(self._context.entry, tokens)
+                self._made(self._entry, tokens)
             step = next(self._steps)
         self._next = step
         return math.inf if step[1] and self._held else max(now, step[0])
 
     def _send(self, step: Step, now: float) -> Step:
         """Send the due steps in one packet, within limits; return the first step not done."""
-        batch, size, entry, response = self._batch, 0, self._context.entry, self._response
+        batch, size, entry, response = self._batch, 0, self._entry, self._response
         for _ in range(MOST_STEPS):
             at, data, tokens = step
             if at > now or size > BATCH or response.fast_path is not None:
@@ -207,7 +170,7 @@ class Player:
             self._write(data)
 
     def _write(self, data: bytes) -> None:
-        entry, exchange = self._context.entry, self._context.exchange
+        entry, exchange = self._entry, self._exchange
         if exchange.gone:
             return
         if entry.headers is None:
@@ -225,15 +188,15 @@ class Player:
 
     def _client_left(self) -> None:
         self._leave_fast_path()
-        self._context.entry.client_left = monotonic()
-        self._server.ledger.tell(self._context.entry)
+        self._entry.client_left = monotonic()
+        self._server.ledger.tell(self._entry)
         if self._server.keep_generating:
             self._wake()
         else:
             self._over("client left")
 
     def _over(self, end: End, cut: Cut | None = None) -> None:
-        entry, exchange = self._context.entry, self._context.exchange
+        entry, exchange = self._entry, self._exchange
         self._move(State.OVER, _nothing_more)
         self._server.pacer.forget(self._alarm)
         self._server.players.discard(self)
@@ -249,6 +212,50 @@ class Player:
         else:
             exchange.reset()
         self._server.ledger.tell(entry)
+
+
+class Player(StepPlayer):
+    """The player of an answer that the fake's own model makes."""
+
+    __slots__ = ("_context",)
+
+    def __init__(self, context: ResponseContext) -> None:
+        """Make the layers of the response; nothing is sent before `start`.
+
+        Raises:
+            Refused: no text can be made for a schema of the request.
+        """
+        self._context = context
+        request, entry = context.request, context.entry
+        plan = context.plan()
+        writer = request.writer(plan)
+        cost = entry.prompt_tokens + (request.max_tokens or 0)
+        response = Response(context.exchange, entry, context.server, writer, context.model, cost)
+        response.errors, response.release = request, request.rules.release
+        response.reasons = plan.reasons
+        super().__init__(context.server, response)
+
+    def start(self) -> None:
+        request, metrics = self._context.request, self._server.engine.metrics
+        metrics.params_n.observe(request.n)
+        if request.max_tokens is not None:
+            metrics.params_max_tokens.observe(request.max_tokens)
+        super().start()
+
+    def _assembled(self) -> Steps:
+        context, response, scenario = self._context, self._response, self._context.scenario
+        random, pace = Random(context.seed), scenario.pace(self._server.pace)
+        generation = Generation(
+            response, context.exchange, self._server.engine, pace, random, self._wake
+        )
+        generated = payloads = self._layer(generation.steps())
+        if response.stream and pace.keep_alive and context.request.keeps_alive:
+            payloads = self._layer(kept_alive(payloads, pace.keep_alive, response))
+        payloads = self._layer(scenario.payloads(payloads, response))
+        with_head = self._layer(framed(payloads, context, response, pace, random))
+        packets = self._layer(scenario.packets(with_head, response))
+        response.untouched = response.stream and payloads is generated and packets is with_head
+        return packets
 
 
 def _nothing_more(now: float) -> float:

@@ -71,6 +71,15 @@ class Recording:
         return recording
 
 
+def is_exchange(file: Path) -> bool:
+    """Tell whether a file is a recording of a whole exchange, which `relay.recorded` reads."""
+    try:
+        value = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(value, dict) and str(value.get("format", "")).startswith("fake-vllm exchange")
+
+
 def record(base_url: str, *, model: str | None, prompt: str, max_tokens: int) -> Recording:
     """Record one streamed chat answer of an endpoint, with the key in OPENAI_API_KEY.
 

@@ -1,10 +1,45 @@
 """One response, as the engine, the framing, the scenarios and the player share it."""
 
 import asyncio
+from typing import TYPE_CHECKING, Any, Protocol
 
-from fake_vllm.api import AcceptedRequest, ResponseWriter
+from fake_vllm.api import DONE, ResponseWriter, error_event
+from fake_vllm.api.release import OLD
 from fake_vllm.engine.ledger import Entry
+from fake_vllm.http.exchange import Exchange
 from fake_vllm.response.fast_path import FastPath
+
+if TYPE_CHECKING:
+    from fake_vllm.response.context import ServerContext
+
+
+class Coder(Protocol):
+    """A content coding, such as gzip, for the body of one response."""
+
+    name: bytes
+
+    def encode(self, data: bytes, *, last: bool = False) -> bytes:
+        """Return the coded bytes that are ready; with `last`, all that are left."""
+
+
+class ErrorForms(Protocol):
+    """How an endpoint sends an error; an accepted request knows it."""
+
+    def error_body(self, error: dict[str, Any]) -> dict[str, Any]:
+        """Return an error as the endpoint words it in a whole answer."""
+
+    def error_events(self, error: dict[str, Any]) -> list[bytes] | None:
+        """Return the events that end a stream. None: the connection is closed."""
+
+
+class OpenAiErrors:
+    """The errors of chats and completions."""
+
+    def error_body(self, error: dict[str, Any]) -> dict[str, Any]:
+        return error
+
+    def error_events(self, error: dict[str, Any]) -> list[bytes] | None:
+        return [error_event(error), DONE]
 
 
 class Response:
@@ -13,8 +48,14 @@ class Response:
     Attributes:
         stream: whether it is sent event by event.
         model: the name of the model in it.
+        exchange: the request, and the way back to its client.
         entry: its entry in the ledger.
+        errors: how its endpoint sends an error.
+        server: the parts that all responses share.
         writer: writes its events, or its body.
+        cost: the tokens that a limit of the rate counts: the prompt, and the most for the answer.
+        headers: further headers, which a scenario adds before there is a head.
+        coder: the coding of the body. None: it is sent as it is.
         length: the bytes of a whole response's body, for its head.
         release: the version of vLLM.
         status: the status of its head. None: there is no head yet.
@@ -27,12 +68,18 @@ class Response:
     __slots__ = (
         "_loop",
         "aborted",
+        "coder",
+        "cost",
         "entry",
+        "errors",
+        "exchange",
         "fast_path",
+        "headers",
         "length",
         "model",
         "reasons",
         "release",
+        "server",
         "status",
         "stream",
         "untouched",
@@ -40,14 +87,26 @@ class Response:
     )
 
     def __init__(
-        self, request: AcceptedRequest, writer: ResponseWriter, entry: Entry, model: str
+        self,
+        exchange: Exchange,
+        entry: Entry,
+        server: "ServerContext",
+        writer: ResponseWriter,
+        model: str,
+        cost: int,
     ) -> None:
-        self.stream = request.stream
+        self.stream = entry.stream
         self.model = model
+        self.exchange = exchange
         self.entry = entry
+        self.server = server
         self.writer = writer
+        self.cost = cost
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.coder: Coder | None = None
         self.length = 0
-        self.release = request.rules.release
+        self.release = OLD
+        self.errors: ErrorForms = OpenAiErrors()
         self.status: int | None = None
         self.aborted = self.untouched = self.reasons = False
         self.fast_path: FastPath | None = None

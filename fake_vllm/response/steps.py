@@ -1,6 +1,7 @@
 """A response as a sequence of timed steps, which scenarios change as they pass."""
 
 import math
+import re
 from collections.abc import Generator
 from typing import Protocol, TypeAlias
 
@@ -16,6 +17,11 @@ Closing the generator frees what the response holds.
 WAIT: Step = (math.inf, b"", 0)
 """A step that waits until the response is woken."""
 
+LOOK = 0.02
+"""Seconds between two checks of a step that waits to be woken, as for a slot."""
+
+DONE_LINE = re.compile(rb"(?:^|[\r\n])data: ?\[DONE\][\r\n]")
+
 COMMENT = b": keep-alive\n\n"
 """The comment that vLLM sends with --sse-keep-alive-interval."""
 
@@ -28,7 +34,7 @@ def before_token(steps: Steps, after: int) -> Steps:
     """
     made = 0
     for at, data, tokens in steps:
-        if made + tokens > after or (after == 0 and data and data != COMMENT):
+        if made + tokens > after or (after == 0 and data and not data.startswith(b":")):
             yield at, b"", tokens
             return
         made += tokens
@@ -39,6 +45,11 @@ def forever() -> Steps:
     """Wait until the client disconnects or the server ends."""
     while True:
         yield WAIT
+
+
+def is_done(data: bytes) -> bool:
+    """Tell whether an event is `[DONE]`, in any form of the standard."""
+    return DONE_LINE.search(data) is not None
 
 
 class Clock(Protocol):

@@ -13,6 +13,7 @@ class Abort(Scenario):
     A vLLM that is being stopped does that. A whole answer has that part.
     """
 
+    needs_model = True
     after: int = Field(5, ge=0)
 
     def payloads(self, steps: Steps, response: Response) -> Steps:

@@ -1,7 +1,7 @@
 """The base of all scenarios, and what they can do to a response."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from pydantic import ConfigDict
 
@@ -9,9 +9,13 @@ from fake_vllm.api import error
 from fake_vllm.engine.ledger import End
 from fake_vllm.engine.timing import Pace
 from fake_vllm.http.exchange import Headers
+from fake_vllm.http.upload import Upload
 from fake_vllm.model import GenerationPlan
 from fake_vllm.response.response import Response
 from fake_vllm.response.steps import Steps, before_token
+
+if TYPE_CHECKING:
+    from fake_vllm.relay.call import Answers
 
 STRICT: Final = ConfigDict(extra="forbid", defer_build=True)
 
@@ -23,7 +27,8 @@ class ScenarioError(ValueError):
 class Failure(Exception):
     """Raised by a scenario to send an error in place of the rest.
 
-    The error is an event if a stream has begun, or else a whole response.
+    The error is an event if a stream has begun, or else a whole response. `events` are the events
+    to send; without them, vLLM's usual two.
     """
 
     def __init__(
@@ -35,12 +40,19 @@ class Failure(Exception):
         end: End,
         param: str | None = None,
         headers: Headers = (),
+        events: Sequence[bytes] = (),
     ) -> None:
         super().__init__(message)
+        self.events = events
         self.status = status
         self.headers = headers
         self.body: dict[str, Any] = error(status, type, message, param)
         self.end: End = end
+
+
+def engine_death(response: Response) -> Failure:
+    """Return the error of a request during which the engine dies, in its version's words."""
+    return Failure(500, "InternalServerError", response.release.death, end="failed")
 
 
 class Cut(Exception):
@@ -64,10 +76,27 @@ class Scenario:
         only_delivers: whether it leaves the text of the response alone. Named alone, it delivers
             what the server would have said anyway.
         reads_requests: whether a server that plays it reads from its connections.
+        needs_model: whether it changes what the fake's own model says, or when.
     """
 
     only_delivers: ClassVar[bool] = False
     reads_requests: ClassVar[bool] = True
+    needs_model: ClassVar[bool] = False
+
+    @property
+    def makes_text(self) -> bool:
+        """Tell whether it needs the fake's own model, and so excludes --upstream."""
+        return self.needs_model
+
+    @property
+    def answers(self) -> "Answers | None":
+        """Return what answers in place of the fake's own model. None: the model does."""
+        return None
+
+    @property
+    def upload(self) -> Upload | None:
+        """Return how the body of the request is received. None: as usual."""
+        return None
 
     def shape(self, plan: GenerationPlan) -> GenerationPlan:
         """Change what the engine will generate, before the request waits for a slot."""
@@ -132,6 +161,10 @@ class Together(Scenario):
 
     def __init__(self, parts: Sequence[Scenario]) -> None:
         self.parts = parts
+
+    @property
+    def answers(self) -> "Answers | None":
+        return next((part.answers for part in self.parts if part.answers is not None), None)
 
     def shape(self, plan: GenerationPlan) -> GenerationPlan:
         for part in self.parts:

@@ -1,8 +1,12 @@
+import re
+
 from pydantic.dataclasses import dataclass
 
 from fake_vllm.response.response import Response
 from fake_vllm.response.steps import Steps
 from fake_vllm.scenarios.base import STRICT, Scenario
+
+LINE_END = re.compile(rb"\r\n|\r|\n")
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -16,4 +20,4 @@ class Crlf(Scenario):
 
     def payloads(self, steps: Steps, response: Response) -> Steps:
         for at, data, tokens in steps:
-            yield at, data.replace(b"\n", b"\r\n") if response.stream else data, tokens
+            yield at, LINE_END.sub(b"\r\n", data) if response.stream else data, tokens

@@ -10,5 +10,7 @@ from fake_vllm.scenarios.base import STRICT, Scenario
 class EchoPrompt(Scenario):
     """Repeats the prompt once, as a model does that only echoes."""
 
+    needs_model = True
+
     def shape(self, plan: GenerationPlan) -> GenerationPlan:
         return replace(plan, source=Echo())

@@ -13,6 +13,7 @@ class EmptyDeltas(Scenario):
     There is an event with `"content":""` every `every` seconds (0.1).
     """
 
+    needs_model = True
     after: int = Field(5, ge=0)
     every: float = Field(0.1, gt=0)
 

@@ -13,5 +13,7 @@ class Endless(Scenario):
     Only `max_tokens`, a stop string or the client ends it.
     """
 
+    needs_model = True
+
     def shape(self, plan: GenerationPlan) -> GenerationPlan:
         return replace(plan, eos_after=None, context=None)

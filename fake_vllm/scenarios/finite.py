@@ -18,6 +18,10 @@ class Finite(Scenario):
 
     tokens: int | None = Field(default=None, ge=0)
 
+    @property
+    def makes_text(self) -> bool:
+        return self.tokens is not None
+
     def shape(self, plan: GenerationPlan) -> GenerationPlan:
         if plan.eos_after is None or (
             self.tokens is None and isinstance(plan.source, Echo | Recorded)

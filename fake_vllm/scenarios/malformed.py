@@ -1,9 +1,14 @@
+import re
+
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from fake_vllm.response.response import Response
 from fake_vllm.response.steps import Steps
 from fake_vllm.scenarios.base import STRICT, Scenario
+
+EVENT = re.compile(rb"((?:.*[\r\n])?data: ?\{.*)\}([\r\n]+)", re.DOTALL)
+"""An event as it is here and on other servers, without its last brace, and its end."""
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -20,8 +25,8 @@ class Malformed(Scenario):
         made = 0
         for at, data, tokens in steps:
             made += tokens
-            if b"data: {" in data and made > self.after and tokens:
-                data, made = data.rstrip(b"\n")[:-1] + b"\n\n", -(2**63)
+            if made > self.after and tokens and (found := EVENT.fullmatch(data)):
+                data, made = found[1] + found[2], -(2**63)
             elif data and not response.stream:
                 data = data[:-1] + b" "
             yield at, data, tokens

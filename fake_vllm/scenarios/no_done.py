@@ -1,10 +1,10 @@
 from pydantic.dataclasses import dataclass
 
 from fake_vllm.response.response import Response
-from fake_vllm.response.steps import Steps
+from fake_vllm.response.steps import Steps, is_done
 from fake_vllm.scenarios.base import STRICT, Scenario
 
-LAST = (b"data: [DONE]", b"event: response.completed\n", b"event: message_stop\n")
+LAST = (b"event: response.completed\n", b"event: message_stop\n")
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -18,4 +18,4 @@ class NoDone(Scenario):
 
     def payloads(self, steps: Steps, response: Response) -> Steps:
         for at, data, tokens in steps:
-            yield at, b"" if data.startswith(LAST) else data, tokens
+            yield at, b"" if is_done(data) or data.startswith(LAST) else data, tokens

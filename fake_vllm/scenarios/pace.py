@@ -16,6 +16,7 @@ class SetPace(Scenario):
     """
 
     only_delivers = True
+    needs_model = True
     headers: str | None = None
     first_token: str | None = None
     gap: str | None = None

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
+from fake_vllm.http.upload import Upload
 from fake_vllm.scenarios import trigger
 from fake_vllm.scenarios.base import Scenario, ScenarioError, Together
 from fake_vllm.scenarios.finite import Finite
@@ -38,6 +39,27 @@ class ScenarioSpec:
     def reads_requests(self) -> bool:
         """Tell whether a server that plays this reads from its connections."""
         return all(part.scenario.reads_requests for part in self.parts)
+
+    @property
+    def needs_model(self) -> str | None:
+        """Return the part that needs the fake's own model. None: there is none."""
+        texts = (text.strip() for text in _split(self.text, "+"))
+        for text, part in zip(texts, self.parts, strict=True):
+            if part.scenario.makes_text:
+                return text
+        return None
+
+    @property
+    def uploads(self) -> bool:
+        """Tell whether it can change how a body is received."""
+        return any(part.scenario.upload is not None for part in self.parts)
+
+    def upload(self, attempt: int, number: int, seed: int) -> Upload | None:
+        """Return the scenario that receives the body of one request. None: there is none."""
+        for part in self.parts:
+            if part.scenario.upload and part.trigger.applies(attempt, number, seed):
+                return part.scenario.upload
+        return None
 
     def select(
         self, attempt: int = 1, number: int = 1, seed: int = 0, usual: "ScenarioSpec | None" = None
@@ -79,11 +101,11 @@ def _part(text: str) -> Part:
         )
     scenario = load(name)
     pairs = dict(_pair(pair) for pair in _split(rest, ",") if pair)
+    own = [field.name for field in fields(scenario)]  # type: ignore[arg-type]
     try:
-        when = Trigger.parse(pairs)
+        when = Trigger.parse(pairs, own)
     except ValueError as error:
         raise ScenarioError(f"Scenario '{name}': {error}.") from None
-    own = [field.name for field in fields(scenario)]  # type: ignore[arg-type]
     for key in pairs:
         if key not in own:
             known = [*own, *trigger.KEYS]

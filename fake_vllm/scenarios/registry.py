@@ -12,6 +12,8 @@ CLASSES: Final[Mapping[str, str]] = {
     "finite": "Finite",
     "endless": "Endless",
     "abort": "Abort",
+    "bandwidth": "Bandwidth",
+    "big_event": "BigEvent",
     "buffer": "Buffer",
     "burst": "Burst",
     "close": "Close",
@@ -20,10 +22,14 @@ CLASSES: Final[Mapping[str, str]] = {
     "echo": "EchoPrompt",
     "empty_deltas": "EmptyDeltas",
     "ends_early": "EndsEarly",
+    "engine_death": "EngineDeath",
     "error_event": "ErrorEvent",
+    "gateway": "Gateway",
+    "gzip": "Gzip",
     "half_event": "HalfEvent",
     "keep_alive": "KeepAlive",
     "linger": "Linger",
+    "load": "Load",
     "malformed": "Malformed",
     "never_read": "NeverRead",
     "no_done": "NoDone",
@@ -31,16 +37,21 @@ CLASSES: Final[Mapping[str, str]] = {
     "no_headers": "NoHeaders",
     "out_of_order": "OutOfOrder",
     "pace": "SetPace",
+    "rate_limit": "RateLimit",
     "refuse": "Refuse",
     "repeat": "Repeat",
     "replay": "Replay",
     "reset": "Reset",
+    "slow_close": "SlowClose",
     "split": "Split",
+    "sse_noise": "SseNoise",
+    "stale": "Stale",
     "stall": "Stall",
     "think": "Think",
     "time_limit": "TimeLimit",
     "trickle": "Trickle",
     "trickle_headers": "TrickleHeaders",
+    "upload": "Upload",
     "wrong_ids": "WrongIds",
     "wrong_length": "WrongLength",
     "wrong_model": "WrongModel",
@@ -59,4 +70,9 @@ def load(name: str) -> type[Scenario]:
 
 def catalogue() -> dict[str, str]:
     """Return the docstring of each scenario, by name and on one line."""
-    return {name: " ".join((load(name).__doc__ or "").split()) for name in CLASSES}
+    return {name: summary(name) for name in CLASSES}
+
+
+def summary(name: str) -> str:
+    """Return the docstring of a scenario on one line."""
+    return " ".join((load(name).__doc__ or "").split())

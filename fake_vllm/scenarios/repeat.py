@@ -14,6 +14,7 @@ class Repeat(Scenario):
     `repetition_detection` ends it.
     """
 
+    needs_model = True
     phrase: str = Field("again and ", min_length=1)
 
     def shape(self, plan: GenerationPlan) -> GenerationPlan:

@@ -2,30 +2,46 @@ from dataclasses import replace
 from functools import cached_property
 from itertools import chain, cycle
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from fake_vllm.engine.timing import Pace, Sampler
 from fake_vllm.model import GenerationPlan, Recorded
-from fake_vllm.response.recording import Recording, RecordingError
+from fake_vllm.response.recording import Recording, RecordingError, is_exchange
 from fake_vllm.scenarios.base import STRICT, Scenario
+
+if TYPE_CHECKING:
+    from fake_vllm.relay.call import Answers
+    from fake_vllm.relay.recorded import RecordedExchange
 
 
 @dataclass(frozen=True, config=STRICT)
 class Replay(Scenario):
-    """Replays `file`, which `fake-vllm record` wrote, with its times.
+    """Replays `file`, from `fake-vllm record` or --record, with its times.
 
     It is `speed` (1) times as fast.
     """
 
+    needs_model = True
     file: Path
     speed: float = Field(1.0, gt=0)
 
     def __post_init__(self) -> None:
         _ = self._recording  # a wrong file is reported when the scenario is parsed
 
+    @property
+    def answers(self) -> "Answers | None":
+        """Return the recording of a whole exchange. None: the model says the recorded text."""
+        from fake_vllm.relay.recorded import OneRecording
+
+        recording = self._recording
+        return None if isinstance(recording, Recording) else OneRecording(recording, self.speed)
+
     def shape(self, plan: GenerationPlan) -> GenerationPlan:
+        if not isinstance(self._recording, Recording):
+            return plan
         texts = self._recording.texts
         return replace(
             plan,
@@ -34,14 +50,20 @@ class Replay(Scenario):
         )
 
     def pace(self, pace: Pace) -> Pace:
+        if not isinstance(self._recording, Recording):
+            return pace
         first, *gaps = (gap / 1000 / self.speed for gap in self._recording.gaps_ms)
         return replace(pace, first_token=_always([first]), gap=_always([*gaps, 0.0]))
 
     @cached_property
-    def _recording(self) -> Recording:
+    def _recording(self) -> "Recording | RecordedExchange":
         try:
+            if is_exchange(self.file):
+                from fake_vllm.relay.recorded import load
+
+                return load(self.file)
             return Recording.load(self.file)
-        except RecordingError as error:
+        except (RecordingError, ValueError) as error:
             raise ValueError(str(error)) from None
 
 

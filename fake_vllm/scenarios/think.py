@@ -26,6 +26,7 @@ class Think(Scenario):
     """
 
     only_delivers = True
+    needs_model = True
     tokens: int = Field(30, ge=0)
     field: Literal["reasoning", "reasoning_content", "both"] = "reasoning"
 

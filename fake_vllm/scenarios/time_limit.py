@@ -4,10 +4,8 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from fake_vllm.response.response import Response
-from fake_vllm.response.steps import Steps
+from fake_vllm.response.steps import LOOK, Steps
 from fake_vllm.scenarios.base import STRICT, Cut, Scenario
-
-LOOK = 0.02  # seconds between two checks of a step that waits to be woken, as for a slot
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -1,5 +1,6 @@
 """When a scenario applies: always, on some attempts or requests, or by seeded chance."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from random import Random
 from typing import Self
@@ -43,14 +44,16 @@ class Trigger:
     chance: float = 1.0
 
     @classmethod
-    def parse(cls, pairs: dict[str, str]) -> Self:
-        """Take the trigger's own keys out of `pairs`.
+    def parse(cls, pairs: dict[str, str], own: Collection[str] = ()) -> Self:
+        """Take the trigger's keys out of `pairs`, except the scenario's own.
 
         Raises:
             ValueError: a value is not a number, a range or a chance; the text says which.
         """
         values: dict[str, Numbers | float] = {}
         for key in KEYS:
+            if key in own:
+                continue
             if (text := pairs.pop(key, None)) is None:
                 continue
             try:

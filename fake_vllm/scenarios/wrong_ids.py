@@ -7,7 +7,7 @@ from fake_vllm.response.response import Response
 from fake_vllm.response.steps import Steps
 from fake_vllm.scenarios.base import STRICT, Scenario
 
-ID = re.compile(rb'("id":"[a-z]+[-_])[^"]+')
+ID = re.compile(rb'("id": ?"[a-z]+[-_])[^"]+')
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -1,9 +1,13 @@
+import re
+
 from pydantic.dataclasses import dataclass
 
 from fake_vllm.api import dumps
 from fake_vllm.response.response import Response
 from fake_vllm.response.steps import Steps
 from fake_vllm.scenarios.base import STRICT, Scenario
+
+MODEL = re.compile(rb'("model": ?)"(?:[^"\\]|\\.)*"')
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -17,8 +21,8 @@ class WrongModel(Scenario):
     model: str = "another-model"
 
     def payloads(self, steps: Steps, response: Response) -> Steps:
-        own, other = (b'"model":' + dumps(name) for name in (response.model, self.model))
+        other = dumps(self.model)
         for at, data, tokens in steps:
-            changed = data.replace(own, other, 1)
+            changed = MODEL.sub(lambda match: match[1] + other, data, count=1)
             response.length += len(changed) - len(data) if not response.stream else 0
             yield at, changed, tokens

@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from fake_vllm.testing._error import FakeVllmError
 from fake_vllm.testing._requests import LedgerView, Request
@@ -25,6 +26,7 @@ LIFETIME = 900.0
 A process that is killed cannot stop its fake.
 """
 STARTS_WITHIN = 30.0
+ENDS_WITHIN = 5.0
 LOOKS_AGAIN = 0.02
 """Seconds after which a wait looks again at running requests, whose counts change all the time."""
 
@@ -79,13 +81,17 @@ class FakeVllm:
             "lifetime": LIFETIME,
             **flags,
         }
-        command = [sys.executable, "-m", "fake_vllm", "--port", "0", "--watch-stdin"]
-        for name, value in options.items():
-            command += _flag(name, value)
+        self._options = [part for each in options.items() for part in _flag(*each)]
+        self._opener = _direct()
+        self.aio = AsyncCommands(self)
+        self._start(port=0)
+
+    def _start(self, port: int) -> None:
+        command = [sys.executable, "-m", "fake_vllm", "--port", str(port), "--watch-stdin"]
         # A file and not a pipe: nothing reads it while the server runs, and a full pipe blocks.
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
-            command,
+            [*command, *self._options],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -99,9 +105,7 @@ class FakeVllm:
         self.base_url = line.split()[1]
         self.root = self.base_url.removesuffix("/v1")
         self.model = line.split("'")[1]
-        self._opener = _direct()
         self._ledger = LedgerView(self._ask)
-        self.aio = AsyncCommands(self)
 
     @property
     def errors(self) -> str:
@@ -158,8 +162,28 @@ class FakeVllm:
         self._ask("/ledger", "DELETE")
 
     def reset(self) -> None:
-        """End all requests, empty the ledger, and go back to the first scenario and rules."""
-        self._ask("/reset", "POST", b"")
+        """End all requests, empty the ledger, and go back to the first scenario and rules.
+
+        A server whose engine has died is revived. If its process has ended, a new one takes its
+        place and its port.
+        """
+        try:
+            self._ask("/reset", "POST", b"")
+        except Unreachable:
+            self.wait_for_exit(ENDS_WITHIN)
+            self.close()
+            self._start(urlsplit(self.root).port or 0)
+
+    def wait_for_exit(self, timeout: float = 10.0) -> int:
+        """Return the exit status of the server's process, once it has ended.
+
+        Raises:
+            FakeVllmError: it was still running after `timeout` seconds.
+        """
+        try:
+            return self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise FakeVllmError(f"The fake was still running after {timeout:g} s.") from None
 
     @property
     def requests(self) -> list[Request]:
@@ -237,6 +261,11 @@ class FakeVllm:
         except urllib.error.HTTPError as refused:
             with refused:
                 raise FakeVllmError(_reason(refused)) from None
+        except (urllib.error.URLError, ConnectionError) as error:
+            raise Unreachable(
+                f"The fake at {self.root} does not answer: {getattr(error, 'reason', error)}. It "
+                "is still starting, or it has ended; `reset()` starts it again."
+            ) from None
 
     def _first_line(self) -> str:
         assert self._process.stdout is not None
@@ -254,6 +283,10 @@ class FakeVllm:
         self.close()
         reason = self.errors.strip() or f"it ended with status {self._process.returncode}"
         raise FakeVllmError(f"fake-vllm did not start: {reason}")
+
+
+class Unreachable(FakeVllmError):
+    """Raised when the fake does not listen, since it is starting or has ended."""
 
 
 class AsyncCommands:

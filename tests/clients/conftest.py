@@ -16,7 +16,14 @@ from tests.clients.registry import HERE, ROOT, Case, Client
 LINE = "@result "
 ENDS_WITHIN = 90.0
 """Seconds after which a program that says nothing is ended; some take ten to import their client."""
-TOOLS: Any = {"enable_auto_tool_choice": True, "tool_call_parser": "hermes"}
+FLAGS: Any = {
+    "gap": 0.01,
+    "enable_auto_tool_choice": True,
+    "tool_call_parser": "hermes",
+    # As vLLM does, the fake closes an idle connection after 5 s. A client that keeps connections
+    # from case to case could just then use one.
+    "keep_alive_seconds": 600,
+}
 
 Play = Callable[[Case, FakeVllm], dict[str, Any]]
 
@@ -126,7 +133,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--json") and config.getoption("numprocesses", None):
+        raise pytest.UsageError("--json needs all cases in one process; add -n 0.")
     config.stash[RECORD] = Record()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if os.environ.get("TEST_CLIENTS"):
+        return
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.skip(reason="needs real clients: run make clients"))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -174,13 +191,13 @@ def play(pytestconfig: pytest.Config) -> Iterator[Play]:
 
 @pytest.fixture(scope="session")
 def _fake() -> Iterator[FakeVllm]:
-    with FakeVllm(gap=0.01, **TOOLS) as fake:
+    with FakeVllm(**FLAGS) as fake:
         yield fake
 
 
 @pytest.fixture(scope="session")
 def _thinking_fake() -> Iterator[FakeVllm]:
-    with FakeVllm(gap=0.01, reasoning_parser="qwen3", **TOOLS) as fake:
+    with FakeVllm(reasoning_parser="qwen3", **FLAGS) as fake:
         yield fake
 
 
