@@ -10,7 +10,7 @@ SETTINGS := PYTHON BASE_URL MODEL TIMEOUT RUNS CONFIG ONLY PARTS NB
 GIVEN_PYTHON := $(filter-out file default undefined,$(origin PYTHON))
 $(foreach name,$(SETTINGS),$(if $(value $(name)),$(eval override $(name) := $$(value $(name)))$(eval export $(name))))
 
-WORLDS  := $(filter-out packages,$(sort $(patsubst requirements/%.txt,%,$(wildcard requirements/*.txt))))
+WORLDS  := $(filter-out packages clients%,$(sort $(patsubst requirements/%.txt,%,$(wildcard requirements/*.txt))))
 ifneq ($(words $(WORLD))$(filter $(WORLD),$(WORLDS)),1$(WORLD))
 $(error No such WORLD: '$(WORLD)'. There are: $(WORLDS))
 endif
@@ -28,7 +28,7 @@ PROJECT := requirements/project.in --group pyproject.toml:dev --no-emit-package 
 # Kept compiled whatever the environment says: compiling took half the time of the tests.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup run regress check test test-real packages servers frameworks lint parts lab real-vllm notebooks lock clean
+.PHONY: help setup run regress check test test-real packages clients servers frameworks lint parts lab real-vllm notebooks lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -83,6 +83,16 @@ packages: $(READY) ## build the three distributions into dist/, and try each alo
 	@.venv-packages/bin/twine check --strict dist/*.whl dist/*.tar.gz
 	@TEST_PACKAGES=dist $(BIN)/pytest tests/packages
 
+# Two environments, since LlamaIndex needs another release of OpenAI's SDK than the others.
+clients: $(READY) ## real clients against the fake: SDKs and frameworks in Python and JavaScript; fills docs/fake_clients.md
+	@(for each in clients clients-llama-index; do \
+	  { test -x .venv-$$each/bin/python || .venv/bin/uv venv --quiet --python .venv/bin/python .venv-$$each; } && \
+	  .venv/bin/uv pip install --quiet --python .venv-$$each/bin/python -r requirements/$$each.txt || exit; \
+	done) 2>.venv/setup.log || $(NO_PACKAGES)
+	@mkdir -p .node-clients && cp tests/clients/programs/package.json .node-clients
+	@PATH="$(CURDIR)/.venv-clients/bin:$$PATH" npm install --prefix .node-clients --loglevel=error --no-package-lock --no-audit --no-fund >/dev/null 2>.venv/setup.log || $(NO_PACKAGES)
+	@TEST_CLIENTS=1 $(BIN)/pytest -n 0 tests/clients --json evidence/clients/results.json; ended=$$?; $(BIN)/python -m tests.clients.page && exit $$ended
+
 servers: $(READY) ## does cutting the client free the server? vLLM, transformers, llama.cpp, proxies (6 GB, half an hour the first time); ONLY=vllm
 	@$(BIN)/stream-lab servers $(if $(ONLY),--only "$$ONLY")
 
@@ -117,6 +127,8 @@ lock: $(READY) ## resolve requirements/*.txt anew
 	@.venv/bin/uv $(COMPILE) $(PROJECT) -o requirements/latest.txt
 	@.venv/bin/uv $(COMPILE) $(PROJECT) --constraint requirements/seed.in -o requirements/seed.txt
 	@.venv/bin/uv $(COMPILE) --group pyproject.toml:packages -o requirements/packages.txt
+	@.venv/bin/uv $(COMPILE) --group pyproject.toml:clients -o requirements/clients.txt
+	@.venv/bin/uv $(COMPILE) --group pyproject.toml:clients-llama-index -o requirements/clients-llama-index.txt
 
 clean: ## remove what setup and runs made
-	rm -rf .venv .venv-* dist runs .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf .venv .venv-* .node-clients dist runs .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

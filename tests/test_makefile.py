@@ -27,7 +27,7 @@ class Checkout:
         self._programs.mkdir()
         files = ["Makefile", "pyproject.toml", "tools/install_parts.sh"]
         files += [f"{each}/pyproject.toml" for each in ("src/stream_deadline", "fake_vllm")]
-        files += ["src/stream_lab/pyproject.toml"]
+        files += ["src/stream_lab/pyproject.toml", "tests/clients/programs/package.json"]
         files += [f"requirements/{path.name}" for path in (ROOT / "requirements").iterdir()]
         for name in files:
             (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -168,6 +168,18 @@ class TestASetUpWithoutANetwork:
         checkout.stub(Path(".venv/bin/python"))
         checkout.stub(Path(".venv/bin/uv"), "echo 'No route to host' >&2; exit 1")
         self.check(checkout, "uv pip install")
+
+    @pytest.mark.parametrize("fails", [".venv/bin/uv", ".venv-clients/bin/npm"])
+    def test_clients_that_do_not_install_are_one_sentence(self, fails: str, tmp_path: Path) -> None:
+        checkout = Checkout(tmp_path)
+        checkout.set_up()
+        for program in (".venv/bin/uv", ".venv-clients/bin/npm"):
+            script = "echo 'No route to host' >&2; exit 1" if program == fails else ""
+            checkout.stub(Path(program), script)
+        done = checkout.make("clients")
+        assert done.returncode == 2
+        assert said(done) == [NO_PACKAGES]
+        assert not [call for call in checkout.calls if call.startswith("pytest")]
 
     def check(self, checkout: Checkout, last: str) -> None:
         done = checkout.make("setup")

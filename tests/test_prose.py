@@ -23,6 +23,7 @@ CLEAN = [
     "docs/doctor.md",
     "docs/lint.md",
     "docs/doctor_second_set.md",
+    "docs/fake_clients.md",
     "docs/fake_vllm.md",
     "docs/figures.md",
     "docs/limits.md",
