@@ -15,6 +15,7 @@ from fake_vllm.scenarios.base import STRICT, Scenario
 # An empty text is the beginning or the end of an answer, and not reasoning.
 DELTA = re.compile(rb'"delta":\{"content":("(?:[^"\\]|\\.)+")')
 MESSAGE = re.compile(rb'"content":("(?:[^"\\]|\\.)+")(,"refusal":.*?)"reasoning":null', re.DOTALL)
+GIVEN = re.compile(rb'"reasoning":("(?:[^"\\]|\\.)*"|null)')
 WORD = re.compile(r"\s*\S+|\s+")  # about a token; a whole answer does not show its tokens
 
 
@@ -22,7 +23,7 @@ WORD = re.compile(r"\s*\S+|\s+")  # about a token; a whole answer does not show 
 class Think(Scenario):
     """Sends the first `tokens` tokens (30) of a chat as reasoning.
 
-    `field` is reasoning, reasoning_content or both; a --reasoning-parser knows the first.
+    `field` is reasoning, reasoning_content (as older servers) or both.
     """
 
     only_delivers = True
@@ -35,7 +36,7 @@ class Think(Scenario):
 
     def payloads(self, steps: Steps, response: Response) -> Steps:
         if response.reasons:
-            yield from steps
+            yield from self._renamed(steps, response)
             return
         made = 0
         for at, data, tokens in steps:
@@ -47,6 +48,17 @@ class Think(Scenario):
             elif tokens and made <= self.tokens:
                 data = DELTA.sub(lambda match: b'"delta":{' + self._thought(match[1]), data)
             yield at, data, tokens
+
+    def _renamed(self, steps: Steps, response: Response) -> Steps:
+        """Yield an answer that has a thought already, under the names of `field`."""
+        if self.field == "reasoning" or "/chat/" not in response.entry.path:
+            yield from steps
+            return
+        for at, data, tokens in steps:
+            changed = GIVEN.sub(lambda match: self._thought(match[1]), data)
+            if not response.stream:
+                response.length += len(changed) - len(data)
+            yield at, changed, tokens
 
     def _in_message(self, match: re.Match[bytes]) -> bytes:
         words = WORD.findall(json.loads(match[1]))

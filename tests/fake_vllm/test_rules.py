@@ -321,6 +321,23 @@ def test_a_request_that_turns_thinking_off_gets_the_answer_alone(
         assert (message.reasoning, message.content) == (None, "Forty-two.")
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_given_thought_can_have_the_name_that_older_servers_use(
+    fake: FakeVllm, client: OpenAI, stream: bool
+) -> None:
+    fake.when().answer("Yes.", reasoning='A "why".', scenario="think:field=reasoning_content")
+    answer = chat(client, stream=stream)
+    if stream:
+        deltas = [chunk.choices[0].delta for chunk in answer]
+        thought = "".join(getattr(delta, "reasoning_content", None) or "" for delta in deltas)
+        assert not any(hasattr(delta, "reasoning") for delta in deltas)
+    else:
+        message = answer.choices[0].message
+        thought = message.reasoning_content
+        assert not hasattr(message, "reasoning")
+    assert thought == 'A "why".'
+
+
 def test_a_thought_and_a_tool_call_in_one_answer(fake: FakeVllm, client: OpenAI) -> None:
     fake.when().answer(tool_calls=[CITY], reasoning="A tool would help.")
     choice = chat(client, QUESTION, tools=[WEATHER]).choices[0]
