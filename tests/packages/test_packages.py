@@ -87,7 +87,7 @@ def test_wheel_and_sdist_have_every_file_of_the_package(name: str, dist: Path) -
         for path in (path.rglob("*") if path.is_dir() else [path])
         if path.is_file() and not re.search(r"__pycache__|\.\w+_cache", str(path))
     }
-    only_source = {"LICENSE", "README.md", "pyproject.toml"}
+    only_source = {"Dockerfile", "LICENSE", "README.md", "pyproject.toml"}
     [wheel] = dist.glob(f"{package}-*.whl")
     with zipfile.ZipFile(wheel) as archive:
         packed = {each for each in archive.namelist() if ".dist-info/" not in each}
