@@ -100,6 +100,16 @@ def test_the_access_log_has_a_line_for_each_answer(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_access_log_is_reported_once_and_costs_no_answer() -> None:
+    with FakeVllm(access_log="/dev/full") as fake, httpx2.Client(trust_env=False) as client:
+        asked = [client.get(f"{fake.base_url}/models").status_code for _ in range(2)]
+        said = fake.errors
+    assert asked == [200, 200]
+    assert said.count("\n") == 1
+    assert "Cannot write /dev/full: No space left on device." in said
+
+
 @pytest.mark.parametrize(
     ("origins", "allowed"),
     [("*", "*"), ("http://app.example", "http://app.example"), ("http://other", None)],
