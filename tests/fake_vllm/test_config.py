@@ -155,9 +155,22 @@ def test_settings_can_be_given_as_text() -> None:
     assert make({"port": "0", "gap_ms": 3}).gap_ms == "3"
 
 
+@pytest.mark.parametrize(
+    ("text", "length"),
+    [("32k", 32_000), ("32K", 32_768), ("25.6k", 25_600), ("1m", 10**6), ("auto", 32_768)],
+)
+def test_a_context_length_is_read_as_vllm_reads_it(text: str, length: int) -> None:
+    assert make({"max_model_len": text}).max_model_len == length
+
+
+def test_a_fraction_of_a_binary_unit_is_refused_as_by_vllm() -> None:
+    with pytest.raises(SettingsError, match=r"--max-model-len: '1.5K' has a fraction; write 1.5k"):
+        make({"max_model_len": "1.5K"})
+
+
 def test_a_command_line_of_vllms_is_understood() -> None:
     words = "serve org/model -tp 2 --dtype=bfloat16 --gpu_memory_utilization 0.9 --workers 2"
-    words += " --lora-modules a b --enforce-eager --compilation-config.level 3 --port 1 --seed 7"
+    words += " -O3 -O 2 -O.mode=3 --lora-modules a b --enforce-eager --compilation-config.level 3 --port 1 --seed 7"
     known = ["--port", "--seed"]
     line = translate(words.split(), known)
     assert line.model == "org/model"
@@ -167,6 +180,7 @@ def test_a_command_line_of_vllms_is_understood() -> None:
         "--dtype",
         "--gpu-memory-utilization",
         "--workers",
+        *("-O", "-O", "-O"),
         "--lora-modules",
         "--enforce-eager",
         "--compilation-config.level",
