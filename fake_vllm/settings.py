@@ -52,9 +52,9 @@ def _listed(value: object) -> object:
 
 
 def _length(value: object) -> object:
-    """Return a length as vLLM reads it: 32k is 32000, 32K is 32768; auto is the default.
+    """Return a length as vLLM reads it: 32k is 32000, 32K is 32768.
 
-    vLLM's auto is what fits into the memory of a GPU.
+    `auto` is the default here; vLLM's is what fits into the memory of a GPU.
     """
     if value in ("auto", "-1", -1):
         return USUAL_LENGTH
