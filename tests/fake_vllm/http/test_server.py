@@ -140,3 +140,10 @@ def test_allowed_origins_are_those_of_starlette(origins: str, allowed: str | Non
             json={"messages": [{"role": "user", "content": "Hi"}], "stream": True},
         ) as stream:
             assert stream.headers.get("access-control-allow-origin") == allowed
+
+
+def test_an_id_that_a_client_sends_comes_back_byte_for_byte() -> None:
+    sent = "é".encode()
+    with FakeVllm(enable_request_id_headers=True) as fake, httpx2.Client(trust_env=False) as client:
+        answer = client.get(f"{fake.base_url}/models", headers={b"x-request-id": sent})
+    assert dict(answer.headers.raw)[b"x-request-id"] == sent
