@@ -355,7 +355,7 @@ class App:
                 b"x-request-id",
                 (
                     exchange.headers.get("x-request-id") or f"{Random().getrandbits(128):032x}"
-                ).encode(),
+                ).encode("latin-1"),
             )
         ]
 

@@ -37,7 +37,8 @@ class AskedRequests:
     def __init__(self, most_bytes: int = MOST_BYTES, most_requests: int = MOST_REQUESTS) -> None:
         self._most_bytes, self._most_requests = most_bytes, most_requests
         self._asked: dict[int, Asked] = {}
-        self._bytes = 0
+        self._epochs: dict[int, int] = {}
+        self._epoch = self._bytes = 0
 
     def keep(self, number: int, exchange: Exchange, headers: dict[str, str] | None = None) -> None:
         """Keep a request under the number of its entry.
@@ -55,19 +56,30 @@ class AskedRequests:
             exchange.headers if headers is None else headers,
             exchange.body,
         )
+        self._epochs[number] = self._epoch
         self._bytes += len(exchange.body)
         while self._bytes > self._most_bytes or len(self._asked) > self._most_requests:
             self._forget(next(iter(self._asked)))
 
-    def find(self, number: int) -> Asked | None:
-        """Return a request. None: it was forgotten, or there was none."""
+    def find(self, number: int, epoch: float | None = None) -> Asked | None:
+        """Return a request. None: it was forgotten, or there was none.
+
+        Args:
+            number: the number.
+            epoch: the epoch of the ledger that had this number; a later request with the same
+                number is another one. None: any.
+        """
+        if epoch is not None and self._epochs.get(number, 0) > epoch:
+            return None
         return self._asked.get(number)
 
     def clear(self, keep: set[int]) -> None:
         """Forget all but the requests with these numbers."""
+        self._epoch += 1
         for number in self._asked.keys() - keep:
             self._forget(number)
 
     def _forget(self, number: int) -> None:
         if (asked := self._asked.pop(number, None)) is not None:
+            del self._epochs[number]
             self._bytes -= len(asked.body)

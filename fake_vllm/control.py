@@ -21,7 +21,7 @@ from fake_vllm.scenarios import ScenarioError
 
 LONGEST_WAIT = 60.0  # seconds
 ROUTES = ("/ledger", "/ledger/events", "/reset", "/rules", "/scenario")
-REQUEST = re.compile(r"/ledger/(?P<number>\d+)/request")
+REQUEST = re.compile(r"/ledger/(?P<number>[0-9]{1,18})/request")
 WELCOME = """\
 This is fake-vllm, a vLLM that misbehaves on request. It plays the scenario {scenario}.
 
@@ -107,7 +107,7 @@ class Control:
     def _show_request(self, exchange: Exchange) -> None:
         match = REQUEST.fullmatch(exchange.path)
         number = int(match["number"]) if match else 0
-        if (asked := self._asked.find(number)) is None:
+        if (asked := self._asked.find(number, _number(exchange.query, "epoch"))) is None:
             raise Refused(404, "NotFoundError", f"Request {number} is not kept.", "number")
         self._json(exchange, asked.as_json())
 

@@ -1,6 +1,7 @@
 """The settings of a server, for the command line and for YAML files."""
 
 import json
+import re
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -18,6 +19,9 @@ from pydantic import (
 from fake_vllm.engine.timing import FORMS, TimingError, timing
 from fake_vllm.relay.address import Address
 from fake_vllm.rules import Rule, ScenarioText
+
+USUAL_LENGTH = 32_768
+LENGTH = re.compile(r"([0-9]+(?:\.[0-9]+)?)([kKmMgGtT])")
 
 
 class SettingsError(ValueError):
@@ -45,6 +49,25 @@ def _listed(value: object) -> object:
         else:
             listed.append(one)
     return listed
+
+
+def _length(value: object) -> object:
+    """Return a length as vLLM reads it: 32k is 32000, 32K is 32768.
+
+    `auto` is the default here; vLLM's is what fits into the memory of a GPU.
+    """
+    if value in ("auto", "-1", -1):
+        return USUAL_LENGTH
+    match = LENGTH.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        return value
+    number, unit = match.groups()
+    power = "kmgt".index(unit.lower()) + 1
+    if unit.isupper():
+        if "." in number:
+            raise ValueError(f"'{value}' has a fraction; write {number}{unit.lower()}")
+        return int(number) * 1024**power
+    return int(float(number) * 1000**power)
 
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
@@ -80,7 +103,9 @@ class Settings(BaseModel):
         min_length=1,
         description="The model's names; answers have the first.",
     )
-    max_model_len: int = Field(32_768, ge=16, description="Context length in tokens.")
+    max_model_len: Annotated[int, BeforeValidator(_length)] = Field(
+        USUAL_LENGTH, ge=16, description="Context length in tokens; 32k is 32000, 32K is 32768."
+    )
     max_num_seqs: Count = Field(256, description="Sequences that run at once; the others wait.")
     max_num_queued_reqs: int | None = Field(
         None, ge=0, description="Sequences that may run or wait; more are a 503."

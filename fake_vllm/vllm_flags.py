@@ -54,6 +54,11 @@ def translate(
             line.arguments.append(argument)
         else:
             table = _table() if table is None else table
+            if name.startswith("-O"):  # as -O3, -O 3 or -O.mode=3
+                line.ignored.append("-O")
+                if not assigned and (name == "-O" or "." in name):
+                    _drop_values(rest, "1")
+                continue
             # A part of an object may be set alone, as in --compilation-config.level.
             count = table.get(name) or ("1" if table.get(name.partition(".")[0]) == "1" else None)
             if count is None:

@@ -1,11 +1,11 @@
 """One clock for all streams, which runs all turns of one millisecond together, without drift."""
 
 import asyncio
-import math
 from collections.abc import Callable
 from heapq import heappop, heappush
 
 IDLE = -1
+LATEST = 1e11  # loop time in seconds; a turn that is due later waits for a `wake`
 Turn = Callable[[float], float]
 """A function of the loop's time that does what is due, and returns when to call it again.
 
@@ -93,7 +93,7 @@ class Pacer:
                         }
                     )
                     continue
-                if due < math.inf and alarm.tick == IDLE:
+                if due < LATEST and alarm.tick == IDLE:
                     if due <= now:
                         at_once.append(alarm)
                         continue

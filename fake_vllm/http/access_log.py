@@ -1,6 +1,7 @@
 """A log of answers, in the words of uvicorn's access log."""
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -9,9 +10,13 @@ from fake_vllm.http.connection import AccessLog
 from fake_vllm.http.exchange import Exchange, phrase
 from fake_vllm.http.listening import CannotListen
 
+STANDARD_ERROR = 2
+
 
 def access_log(file: Path) -> AccessLog:
     """Return a log that appends to a file, a line for each answer.
+
+    A line that cannot be written is lost, and its answer is not; the first is reported.
 
     Args:
         file: the file; `-` is standard error.
@@ -19,18 +24,31 @@ def access_log(file: Path) -> AccessLog:
     Raises:
         CannotListen: the file cannot be written.
     """
-    if str(file) == "-":
-        out = sys.stderr
-    else:
-        try:
-            out = file.open("a", buffering=1, encoding="utf-8")
-        except OSError as error:
-            raise CannotListen(f"Cannot write {file}: {error.strerror}.") from None
+    own = str(file) == "-"
+    try:
+        # Unbuffered, so that a line that could not be written does not return at the end.
+        out = open(STANDARD_ERROR if own else file, "ab", buffering=0, closefd=not own)  # noqa: SIM115
+    except OSError as error:
+        raise CannotListen(f"Cannot write {file}: {error.strerror}.") from None
+    failed = False
 
     def log(peer: Any, exchange: Exchange, status: int) -> None:
+        nonlocal failed
         client = f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) else "-"
         query = f"?{exchange.query_string}" if exchange.query_string else ""
         asked = f"{exchange.method} {quote(exchange.base + exchange.path)}{query} HTTP/1.1"
-        out.write(f'INFO:     {client} - "{asked}" {status} {phrase(status)}\n')
+        line = f'INFO:     {client} - "{asked}" {status} {phrase(status)}\n'
+        try:
+            out.write(line.encode())
+        except OSError as error:
+            if not failed:
+                failed = True
+                with suppress(OSError):
+                    print(
+                        f"fake-vllm: Cannot write {file}: {error.strerror}. The access log has "
+                        "gaps; make room, or choose another --access-log.",
+                        file=sys.stderr,
+                        flush=True,
+                    )
 
     return log

@@ -54,8 +54,8 @@ class Connection(asyncio.Protocol):
     """The connection of one client.
 
     Each whole request goes to `handle`, one at a time; pipelined requests wait. The connection is
-    in `everyone` while it is open. If `reads` is false, the client's bytes stay in the socket,
-    unless the first of them ask for a path in `always_read`.
+    in `everyone` while it is open. While `reads` returns false, the client's bytes stay in the
+    socket, unless the first of them ask for a path in `always_read`.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Connection(asyncio.Protocol):
         limits: Limits,
         everyone: set["Connection"],
         *,
-        reads: bool = True,
+        reads: Callable[[], bool] = lambda: True,
         always_read: Sequence[str] = (),
         log: AccessLog | None = None,
         receive: Receive | None = None,
@@ -77,7 +77,8 @@ class Connection(asyncio.Protocol):
         self._handle = handle
         self._limits = limits
         self._everyone = everyone
-        self._reads = reads
+        self._may_read = reads
+        self._reads = reads()
         self._early = b""
         self._always_read = tuple(path.encode() for path in always_read)
         self._parser = httptools.HttpRequestParser(self)
@@ -86,7 +87,7 @@ class Connection(asyncio.Protocol):
         self.stale: Literal["reset", "close"] | None = None
         self._current: Exchange | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._receiving = self._full = False
+        self._receiving = self._full = self._allowed = False
         self._begin_message()
 
     # Callbacks of asyncio.
@@ -115,10 +116,11 @@ class Connection(asyncio.Protocol):
         elif line is not None and len(parts := line.split(b" ")) > 1:
             path = origin_form(parts[1]).partition(b"?")[0]
             if any(path == own or path.startswith(own + b"/") for own in self._always_read):
-                self._reads = True
+                self._reads = self._allowed = True
                 self._transport.resume_reading()
                 self._time(self._limits.request_seconds, self.close)
-                self.data_received(self._early)
+                early, self._early = self._early, b""
+                self.data_received(early)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._everyone.discard(self)
@@ -142,10 +144,13 @@ class Connection(asyncio.Protocol):
         if self._discards:
             return
         if self._current is None and not self._receiving:
+            if not self._allowed and not self._may_read():
+                self._stop_reading(data)
+                return
             if self.stale is not None:
                 self._end_stale()
                 return
-            self._receiving = True
+            self._receiving, self._allowed = True, False
             self._time(self._limits.request_seconds, self._too_slow)
         try:
             self._parser.feed_data(data)
@@ -153,6 +158,14 @@ class Connection(asyncio.Protocol):
             pass  # the request stands, without the upgrade, as on vLLM
         except httptools.HttpParserError:
             self._refuse(b"HTTP/1.1 400 Bad Request\r\n", b"Invalid HTTP request received.")
+
+    def _stop_reading(self, data: bytes) -> None:
+        """Leave a request over a kept connection unread, as those over new connections."""
+        self._reads, self._early = False, data
+        self._time(None)
+        self._transport.pause_reading()
+        if self._always_read:
+            self._peek(PEEK_FIRST)
 
     def pause_writing(self) -> None:
         self._full = True

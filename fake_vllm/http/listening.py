@@ -57,7 +57,7 @@ def _tcp(host: str, port: int, *, deaf: bool) -> socket.socket:
         return socket.create_server(
             (host, port), family=family, backlog=BACKLOG, dualstack_ipv6=both
         )
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, UnicodeError) as error:
         reason = (
             os.strerror(error.errno)
             if isinstance(error, OSError) and error.errno and error.errno > 0
@@ -93,7 +93,7 @@ def _unix(settings: Settings) -> socket.socket:
         listening.bind(str(settings.uds))
     except OSError as error:
         raise CannotListen(
-            f"Cannot listen on {settings.uds}: {error.strerror}. Choose another path, or remove "
-            "the file."
+            f"Cannot listen on {settings.uds}: {error.strerror or error}. Choose another path, or "
+            "remove the file."
         ) from None
     return listening

@@ -99,7 +99,7 @@ async def _serve(
             app.handle,
             limits,
             connections,
-            reads=app.reads_requests,
+            reads=lambda: app.reads_requests,
             always_read=app.always_read,
             log=log,
             receive=None if app.plain else app.receive,

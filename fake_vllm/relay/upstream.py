@@ -65,8 +65,9 @@ class UpstreamCall(Call):
                 )
         except TimeoutError:
             self._failed(f"{address.url} did not accept a connection in {CONNECTS_WITHIN:g} s.")
-        except (OSError, ssl.SSLError) as error:
-            reason = getattr(error, "verify_message", "") or error.strerror or str(error)
+        except (OSError, UnicodeError) as error:  # the latter: a name that no host can have
+            words = getattr(error, "verify_message", "") or getattr(error, "strerror", "")
+            reason = words or str(error)
             self._failed(f"{address.url} cannot be reached: {reason}. Is the server there?")
         else:
             self._transport = transport

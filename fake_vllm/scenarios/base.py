@@ -17,7 +17,7 @@ from fake_vllm.response.steps import Steps, before_token
 if TYPE_CHECKING:
     from fake_vllm.relay.call import Answers
 
-STRICT: Final = ConfigDict(extra="forbid", defer_build=True)
+STRICT: Final = ConfigDict(extra="forbid", defer_build=True, allow_inf_nan=False)
 
 
 class ScenarioError(ValueError):

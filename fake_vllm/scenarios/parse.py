@@ -149,9 +149,9 @@ def _make(name: str, scenario: type[Scenario], pairs: dict[str, Any]) -> Scenari
         return scenario(**pairs)
     except ValidationError as error:
         first = error.errors()[0]
-        raise ScenarioError(
-            f"Scenario '{name}': {'.'.join(map(str, first['loc']))}: {first['msg']}."
-        ) from None
+        said = first["msg"].removeprefix("Value error, ").rstrip(".")
+        where = "".join(f"{place}: " for place in first["loc"])
+        raise ScenarioError(f"Scenario '{name}': {where}{said}.") from None
 
 
 def _instead(name: str, known: Iterable[str], lead: str) -> str:

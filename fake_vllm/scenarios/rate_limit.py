@@ -18,7 +18,7 @@ class RateLimit(Scenario):
     only_delivers = True
     requests: float = Field(10.0, ge=0)
     tokens: float = Field(0.0, ge=0)
-    per: float = Field(60.0, gt=0)
+    per: float = Field(60.0, gt=0, le=1e9)
     burst: float = Field(0.0, ge=0)
 
     def before(self, response: Response) -> None:

@@ -21,6 +21,7 @@ class Request(Entry):
     """A request to the fake: its entry in the ledger, and what the client sent."""
 
     _ask: Ask = field(default=_unable, repr=False, compare=False)
+    _epoch: int = field(default=0, repr=False, compare=False)
     _fetched: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -45,7 +46,7 @@ class Request(Entry):
     @property
     def _sent(self) -> dict[str, Any]:
         if not self._fetched:
-            self._fetched.update(self._ask(f"/ledger/{self.number}/request"))
+            self._fetched.update(self._ask(f"/ledger/{self.number}/request?epoch={self._epoch}"))
         return self._fetched
 
 
@@ -75,6 +76,8 @@ class LedgerView:
                     page = self._ask("/ledger")
                 self._requests = {}
             for values in page["requests"]:
-                self._requests[values["number"]] = Request(**values, _ask=self._ask)
+                self._requests[values["number"]] = Request(
+                    **values, _ask=self._ask, _epoch=page["epoch"]
+                )
             self._revision, self._epoch = page["revision"], page["epoch"]
             return list(self._requests.values())

@@ -2,6 +2,7 @@
 
 import asyncio
 import atexit
+import http.client
 import json
 import select
 import ssl
@@ -104,7 +105,7 @@ class FakeVllm:
         line = self._first_line()
         self.base_url = line.split()[1]
         self.root = self.base_url.removesuffix("/v1")
-        self.model = line.split("'")[1]
+        self.model = line.partition(" serves '")[2].partition("', scenario ")[0]
         self._ledger = LedgerView(self._ask)
 
     @property
@@ -261,7 +262,7 @@ class FakeVllm:
         except urllib.error.HTTPError as refused:
             with refused:
                 raise FakeVllmError(_reason(refused)) from None
-        except (urllib.error.URLError, ConnectionError) as error:
+        except (OSError, http.client.HTTPException) as error:
             raise Unreachable(
                 f"The fake at {self.root} does not answer: {getattr(error, 'reason', error)}. It "
                 "is still starting, or it has ended; `reset()` starts it again."

@@ -111,6 +111,8 @@ def test_a_rule_chooses_the_scenario_by_the_request(tmp_path: Path) -> None:
         (["--text", "/nowhere.txt"], "Cannot read /nowhere.txt"),
         (["--scenario", "replay:file=/nowhere.json"], "Cannot read /nowhere.json"),
         (["--uds", "/nowhere/socket"], "Cannot listen on /nowhere/socket"),
+        (["--uds", "/tmp/" + "x" * 120], "AF_UNIX path too long. Choose another path"),
+        (["--host", "a" * 80 + ".com"], "Cannot listen on aaaa"),
         (["--on-disconnect", "maybe"], "Input should be 'abort' or 'keep'"),
         (["--rules", "[{]"], "--rules: not valid JSON"),
         (["--rules", '{"say": "x", "promt": "y"}'], "rules.0.promt"),
@@ -153,9 +155,22 @@ def test_settings_can_be_given_as_text() -> None:
     assert make({"port": "0", "gap_ms": 3}).gap_ms == "3"
 
 
+@pytest.mark.parametrize(
+    ("text", "length"),
+    [("32k", 32_000), ("32K", 32_768), ("25.6k", 25_600), ("1m", 10**6), ("auto", 32_768)],
+)
+def test_a_context_length_is_read_as_vllm_reads_it(text: str, length: int) -> None:
+    assert make({"max_model_len": text}).max_model_len == length
+
+
+def test_a_fraction_of_a_binary_unit_is_refused_as_by_vllm() -> None:
+    with pytest.raises(SettingsError, match=r"--max-model-len: '1.5K' has a fraction; write 1.5k"):
+        make({"max_model_len": "1.5K"})
+
+
 def test_a_command_line_of_vllms_is_understood() -> None:
     words = "serve org/model -tp 2 --dtype=bfloat16 --gpu_memory_utilization 0.9 --workers 2"
-    words += " --lora-modules a b --enforce-eager --compilation-config.level 3 --port 1 --seed 7"
+    words += " -O3 -O 2 -O.mode=3 --lora-modules a b --enforce-eager --compilation-config.level 3 --port 1 --seed 7"
     known = ["--port", "--seed"]
     line = translate(words.split(), known)
     assert line.model == "org/model"
@@ -165,6 +180,7 @@ def test_a_command_line_of_vllms_is_understood() -> None:
         "--dtype",
         "--gpu-memory-utilization",
         "--workers",
+        *("-O", "-O", "-O"),
         "--lora-modules",
         "--enforce-eager",
         "--compilation-config.level",
@@ -176,7 +192,7 @@ def test_a_command_line_of_vllms_is_understood() -> None:
 def test_vllms_flags_and_variables_make_the_server_that_they_describe(tmp_path: Path) -> None:
     with (
         FakeVllm(
-            served_model_name=["first", "second"],
+            served_model_name=["first's", "second"],
             api_key=["one", "two"],
             enable_force_include_usage=True,
             workers=4,
@@ -184,12 +200,15 @@ def test_vllms_flags_and_variables_make_the_server_that_they_describe(tmp_path: 
         httpx2.Client(trust_env=False, base_url=fake.base_url) as client,
     ):
         assert client.get("/models").status_code == 401
-        for key, model in (("one", "first"), ("two", "second")):
+        for key, model in (("one", "first's"), ("two", "second")):
             client.headers["authorization"] = f"Bearer {key}"
             body = {"model": model, "messages": [{"role": "user", "content": "Hi"}], "stream": True}
             events = client.post("/chat/completions", json=body).text.split("\n\n")
-            assert json.loads(events[1][6:])["model"] == "first"
+            assert json.loads(events[1][6:])["model"] == fake.model == "first's"
             assert json.loads(events[-3][6:])["usage"]["completion_tokens"] == 41
-        assert [card["id"] for card in client.get("/models").json()["data"]] == ["first", "second"]
+        assert [card["id"] for card in client.get("/models").json()["data"]] == [
+            "first's",
+            "second",
+        ]
         wrong = client.post("/chat/completions", json={**body, "model": "third"}).json()
-        assert "Valid aliases: first, second." in wrong["error"]["message"]
+        assert "Valid aliases: first's, second." in wrong["error"]["message"]

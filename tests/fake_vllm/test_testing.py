@@ -77,6 +77,30 @@ def test_clearing_resets_the_counts_of_requests_and_attempts(fake_vllm: FakeVllm
         fake_vllm.clear()
 
 
+def test_a_request_that_was_cleared_never_shows_the_body_of_a_later_one(
+    fake_vllm: FakeVllm,
+) -> None:
+    with httpx2.Client(trust_env=False) as client:
+        for user in ("one", "two"):
+            client.post(f"{fake_vllm.base_url}/chat/completions", json={**CHAT, "user": user})
+            if user == "one":
+                [held] = fake_vllm.requests
+                fake_vllm.clear()
+    assert fake_vllm.requests[0].json["user"] == "two"
+    with pytest.raises(FakeVllmError, match="Request 1 is not kept"):
+        _ = held.json
+
+
+def test_a_number_of_any_length_is_a_request_that_is_not_there(fake_vllm: FakeVllm) -> None:
+    with pytest.raises(FakeVllmError, match="404"):
+        fake_vllm._ask(f"/ledger/{'9' * 5000}/request")
+
+
+def test_a_server_that_answers_too_late_is_one_clear_error(fake_vllm: FakeVllm) -> None:
+    with pytest.raises(FakeVllmError, match="does not answer: timed out"):
+        fake_vllm._ask("/ledger?after=1000000&wait=1", timeout=0.05)
+
+
 def test_requests_over_one_connection_have_turn_numbers(fake_vllm: FakeVllm) -> None:
     chat = {"messages": [{"role": "user", "content": "Hi"}]}
     with httpx2.Client(trust_env=False) as client:
@@ -166,6 +190,11 @@ def test_a_server_that_reads_nothing_still_takes_commands(loop: str) -> None:
         fake.play("finite:tokens=1")
         client.post(f"{fake.base_url}/chat/completions", json=CHAT)
         assert fake.until_over().end == "finished"
+        fake.play("never_read")
+        with pytest.raises(httpx2.ReadTimeout):  # over the connection that was kept
+            client.post(f"{fake.base_url}/chat/completions", json=CHAT, timeout=0.3)
+        assert client.get(f"{fake.root}/scenario").json() == {"scenario": "never_read"}
+        assert len(fake.requests) == 1
 
 
 @pytest.mark.fake_vllm("never_read")

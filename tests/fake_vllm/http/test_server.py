@@ -100,6 +100,16 @@ def test_the_access_log_has_a_line_for_each_answer(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_access_log_is_reported_once_and_costs_no_answer() -> None:
+    with FakeVllm(access_log="/dev/full") as fake, httpx2.Client(trust_env=False) as client:
+        asked = [client.get(f"{fake.base_url}/models").status_code for _ in range(2)]
+        said = fake.errors
+    assert asked == [200, 200]
+    assert said.count("\n") == 1
+    assert "Cannot write /dev/full: No space left on device." in said
+
+
 @pytest.mark.parametrize(
     ("origins", "allowed"),
     [("*", "*"), ("http://app.example", "http://app.example"), ("http://other", None)],
@@ -130,3 +140,10 @@ def test_allowed_origins_are_those_of_starlette(origins: str, allowed: str | Non
             json={"messages": [{"role": "user", "content": "Hi"}], "stream": True},
         ) as stream:
             assert stream.headers.get("access-control-allow-origin") == allowed
+
+
+def test_an_id_that_a_client_sends_comes_back_byte_for_byte() -> None:
+    sent = "é".encode()
+    with FakeVllm(enable_request_id_headers=True) as fake, httpx2.Client(trust_env=False) as client:
+        answer = client.get(f"{fake.base_url}/models", headers={b"x-request-id": sent})
+    assert dict(answer.headers.raw)[b"x-request-id"] == sent

@@ -412,9 +412,10 @@ class TestOddUpstreams:
             found["sse_noise:lines=true"].count(b"}") == 4 + 3
         )  # the comments of the noise have braces
 
-    def test_an_upstream_that_is_not_there_is_a_502_with_a_sentence(self) -> None:
-        with FakeVllm(upstream="http://127.0.0.1:9") as front:
-            with OpenAI(base_url=front.base_url, api_key=KEY, max_retries=0) as client:
+    @pytest.mark.parametrize("host", ["127.0.0.1:9", f"{'a' * 80}.com"])
+    def test_an_upstream_that_is_not_there_is_a_502_with_a_sentence(self, host: str) -> None:
+        with FakeVllm(upstream=f"http://{host}") as front:
+            with OpenAI(base_url=front.base_url, api_key=KEY, max_retries=0, timeout=5) as client:
                 with pytest.raises(InternalServerError, match="Is the server there"):
                     client.models.list()
                 with pytest.raises(InternalServerError, match="cannot be reached"):

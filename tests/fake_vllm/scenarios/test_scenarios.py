@@ -141,6 +141,11 @@ def test_a_header_chooses_the_scenario_and_a_field_wins_over_it(
         ("stall:before=3", "before"),
         ("stall:after=-1", "after"),
         ("", "There are"),
+        ("time_limit:seconds=inf", "seconds: Input should be a finite number"),
+        ("bandwidth:bytes=1e999", "bytes: Input should be a finite number"),
+        ("rate_limit:per=1e308", "per: Input should be less than"),
+        ("pace:gap=fast", "'pace': 'fast' is not a timing"),
+        ("replay:file=/nowhere.json", r"'replay': Cannot read /nowhere.json: [^.]+\.$"),
     ],
 )
 def test_an_unknown_scenario_or_parameter_is_one_clear_sentence(text: str, says: str) -> None:
