@@ -11,6 +11,7 @@ from fake_vllm import __version__
 from fake_vllm.settings import Settings, SettingsError, make
 from fake_vllm.vllm_flags import translate
 
+INTERRUPTED = 130  # the status that a shell shows for a program that Ctrl-C ended
 BROKEN_PIPE = 141  # the status that a shell shows for a program that SIGPIPE ended
 
 
@@ -36,6 +37,8 @@ def main(arguments: list[str] | None = None) -> None:
         sys.stdout.flush()
     except SettingsError as error:
         _fail(str(error))
+    except KeyboardInterrupt:  # before the server listens, or while it records
+        raise SystemExit(INTERRUPTED) from None
     except BrokenPipeError:
         # The reader, such as `head`, has read enough. Python flushes again at exit, which must not
         # fail either.

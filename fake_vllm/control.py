@@ -171,6 +171,7 @@ class Waiting:
         """Answer at the next event, or after some seconds."""
         self._exchange.on_gone = self._stop
         self._ledger.watchers.add(self._changed)
+        self._ledger.on_clear.add(self._over)
         self._timer = asyncio.get_running_loop().call_later(seconds, self._over)
 
     def _changed(self, entry: Entry) -> None:
@@ -185,6 +186,7 @@ class Waiting:
 
     def _stop(self) -> None:
         self._ledger.watchers.discard(self._changed)
+        self._ledger.on_clear.discard(self._over)
         if self._timer is not None:
             self._timer.cancel()
 

@@ -27,6 +27,24 @@ def scenario_text(text: str) -> str:
     return text
 
 
+def _ruled_scenario(text: str) -> str:
+    """Return the text of a scenario that a rule may name.
+
+    Raises:
+        ValueError: it is wrong, or acts before there is a request that a rule could look at.
+    """
+    try:
+        spec = parse(text)
+    except ScenarioError as error:
+        raise ValueError(str(error)) from None
+    if spec.uploads or not spec.reads_requests:
+        raise ValueError(
+            f"'{text}' acts before there is a request that a rule can look at; start the server "
+            "with it, or use PUT /scenario"
+        )
+    return text
+
+
 def _numbers(text: str) -> str:
     try:
         Numbers.parse(text)
@@ -40,6 +58,7 @@ def _as_text(value: object) -> object:
 
 
 ScenarioText = Annotated[str, AfterValidator(scenario_text)]
+RuledScenario = Annotated[str, AfterValidator(_ruled_scenario)]
 Count = Annotated[str, BeforeValidator(_as_text), AfterValidator(_numbers)]
 
 
@@ -124,7 +143,7 @@ class Rule(BaseModel):
         None, description="The number of the request among those that match the other conditions."
     )
 
-    scenario: ScenarioText | None = Field(
+    scenario: RuledScenario | None = Field(
         None, description="Scenario to play, unless the request names one."
     )
     say: str | None = Field(None, description="Text of the answer.")

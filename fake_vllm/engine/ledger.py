@@ -114,10 +114,12 @@ class Ledger:
             first.
         revision: counts these events; a reader that has seen one revision asks for later ones.
         epoch: counts how often the ledger was cleared.
+        on_clear: functions that are called when it was cleared.
     """
 
     def __init__(self, keep: int = 10_000) -> None:
         self.watchers: set[Callable[[Entry], None]] = set()
+        self.on_clear: set[Callable[[], None]] = set()
         self.revision = self.epoch = 0
         self._keep = keep
         self._records: dict[int, _Record] = {}  # by number, in order
@@ -208,6 +210,8 @@ class Ledger:
         self._number = max(self._records, default=0)
         self.epoch += 1
         self.revision += 1
+        for call in tuple(self.on_clear):
+            call()
 
     def __iter__(self) -> Iterator[Entry]:
         return (record.entry for record in self._records.values())

@@ -14,6 +14,9 @@ from fake_vllm.model import Piece
 
 AHEAD = 16  # pieces that are drawn together, which costs little more than drawing one
 BATCH = 64  # the most events that a stream sends in one packet before others have their turn
+FIRST_BATCH = 4
+"""The most in its first packet, doubled from packet to packet, so that streams that begin at once
+do not wait long for one another."""
 CHUNK = b"%x\r\n%b%b%b\r\n"  # from a length, and the three parts of an event
 
 
@@ -66,6 +69,7 @@ class FastPath:
         before, after = self._frame
         frame, due, gaps, ahead = len(before) + len(after), self.due, self._gaps, self._ahead
         batch: list[bytes] = []
+        most = FIRST_BATCH
         try:
             now = yield math.inf
             while True:
@@ -89,8 +93,9 @@ class FastPath:
                     made(entry, 1)
                     continue
                 batch.append(data)
-                if due > now or len(batch) == BATCH:
+                if due > now or len(batch) == most:
                     _send(batch, exchange, entry, made)
+                    most = min(2 * most, BATCH)
                     now = yield due
         finally:
             self.due = due

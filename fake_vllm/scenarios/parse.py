@@ -100,7 +100,11 @@ def _part(text: str) -> Part:
             f"There is no scenario '{name}'. {_instead(name, CLASSES, 'There are')}"
         )
     scenario = load(name)
-    pairs = dict(_pair(pair) for pair in _split(rest, ",") if pair)
+    given = [_pair(pair) for pair in _split(rest, ",") if pair]
+    pairs = dict(given)
+    if len(pairs) < len(given):
+        twice = next(key for key, _ in given if sum(other == key for other, _ in given) > 1)
+        raise ScenarioError(f"Scenario '{name}': the parameter '{twice}' is given twice.")
     own = [field.name for field in fields(scenario)]  # type: ignore[arg-type]
     try:
         when = Trigger.parse(pairs, own)

@@ -66,18 +66,21 @@ class LedgerView:
             wait: the seconds to wait for a change of what the last look has shown. 0: none.
         """
         with self._lock:
-            after, epoch = self._revision, self._epoch
+            after = self._revision
         page = self._ask(
             f"/ledger?after={after}&wait={wait:.3f}" if after else "/ledger", timeout=wait + 10
         )
         with self._lock:
-            if page["epoch"] != epoch:
-                if after:
-                    page = self._ask("/ledger")
-                self._requests = {}
-            for values in page["requests"]:
-                self._requests[values["number"]] = Request(
-                    **values, _ask=self._ask, _epoch=page["epoch"]
-                )
-            self._revision, self._epoch = page["revision"], page["epoch"]
-            return list(self._requests.values())
+            age = (page["epoch"], page["revision"])
+            if age < (self._epoch, self._revision):
+                return list(self._requests.values())  # another thread has seen later events
+            if page["epoch"] != self._epoch:
+                self._requests, self._epoch, self._revision = {}, page["epoch"], 0
+            if self._revision >= after:
+                for values in page["requests"]:
+                    self._requests[values["number"]] = Request(
+                        **values, _ask=self._ask, _epoch=page["epoch"]
+                    )
+                self._revision = page["revision"]
+                return list(self._requests.values())
+        return self.look()  # the ledger was cleared since, so what is older is missing here

@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from fake_vllm import cli
 from fake_vllm.testing import FakeVllm
 from stream_lab.experiment.fake import Fake
 from tests.fake_vllm.conftest import Certificates
@@ -254,3 +255,16 @@ sys.exit(cli.main(["--port", "0", "--lifetime", "0.3"]))
             [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False
         )
         assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_ctrl_c_before_it_listens_is_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_serve", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        cli.main([])
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == ""

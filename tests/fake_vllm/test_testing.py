@@ -1,12 +1,17 @@
 """The pytest fixture and the ledger as Python objects."""
 
 import asyncio
+import json
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import httpx2
 import pytest
 
+from fake_vllm.engine.ledger import Entry, Ledger
 from fake_vllm.testing import FakeVllm, FakeVllmError
 from fake_vllm.testing._requests import LedgerView
 from tests.fake_vllm.raw import ask, read
@@ -270,8 +275,73 @@ def test_a_look_fetches_only_what_has_changed(fake_vllm: FakeVllm) -> None:
     assert fetched[:2] == [5, 1]
 
 
+def test_a_wait_sees_that_the_ledger_was_cleared(fake_vllm: FakeVllm) -> None:
+    seen = fake_vllm._ask("/ledger")["revision"]
+    with ThreadPoolExecutor(1) as pool:
+        asked = f"/ledger?after={seen}&wait=30"
+        waiting = pool.submit(fake_vllm._ask, asked, timeout=40)
+        time.sleep(0.2)
+        assert not waiting.done()
+        fake_vllm.clear()
+        assert waiting.result(timeout=5)["requests"] == []
+
+
 def test_a_wait_ends_with_the_event_and_not_with_its_time(fake_vllm: FakeVllm) -> None:
     with ThreadPoolExecutor(1) as pool, httpx2.Client(trust_env=False) as client:
         waiting = pool.submit(fake_vllm.until_over, 30.0)
         client.post(f"{fake_vllm.base_url}/chat/completions", json=CHAT)
         assert waiting.result(timeout=5).end == "finished"
+
+
+class Pages:
+    """A server whose pages arrive in the order that a test chooses."""
+
+    def __init__(self) -> None:
+        self.ledger = Ledger()
+        self.held: dict[int, threading.Event] = {}
+        self.asked = 0
+
+    def __call__(self, path: str, **more: Any) -> Any:
+        query = dict(parse_qsl(urlsplit(path).query))
+        page = json.loads(self.ledger.page(after=int(query["after"]) if "after" in query else None))
+        self.asked += 1
+        if (held := self.held.get(self.asked)) is not None:
+            held.wait(5)
+        return page
+
+
+def asked(pages: Pages, times: int) -> None:
+    """Wait until so many pages were asked for."""
+    while pages.asked < times:
+        time.sleep(0.001)
+
+
+def opened(ledger: Ledger) -> Entry:
+    return ledger.open("", "/", "finite", stream=True, prompt_tokens=1, arrived=0.0)
+
+
+@pytest.mark.parametrize("cleared", [False, True])
+def test_a_page_that_arrives_late_does_not_hide_later_events(cleared: bool) -> None:
+    """Several threads look at once, and the oldest page comes last."""
+    pages = Pages()
+    view, entry = LedgerView(pages), opened(pages.ledger)
+    view.look()
+    pages.held = {2: threading.Event(), 4: threading.Event()}
+    with ThreadPoolExecutor(2) as pool:
+        before = pool.submit(view.look)
+        asked(pages, 2)
+        entry.over = entry.slot_freed = 1.0
+        pages.ledger.tell(entry)
+        if cleared:
+            pages.ledger.clear()
+            opened(pages.ledger)
+        seen = view.look()
+        after = pool.submit(view.look)
+        asked(pages, 4)
+        for page, look in ((2, before), (4, after)):
+            pages.held[page].set()
+            look.result(timeout=5)
+    assert [(one.number, one.over) for one in view.look()] == [
+        (one.number, one.over) for one in seen
+    ]
+    assert seen[0].over == (None if cleared else 1.0)
