@@ -18,6 +18,7 @@ MODEL = None  # None: the only model that the server has
 TIMEOUT = 2.0  # seconds
 
 # %%
+import asyncio
 import inspect
 import io
 import json
@@ -309,6 +310,7 @@ def feed():
                 number += 1
                 yield {"event": "token", "data": chunk.text, "id": str(number), "retry": 200}
                 if cut and number == 3:
+                    await asyncio.sleep(0.2)  # an id that the browser has not read is not sent back
                     raise RuntimeError("the model's server went away")
             yield {"event": "done", "data": "[DONE]"}
 
