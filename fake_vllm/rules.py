@@ -33,10 +33,7 @@ def _ruled_scenario(text: str) -> str:
     Raises:
         ValueError: it is wrong, or acts before there is a request that a rule could look at.
     """
-    try:
-        spec = parse(text)
-    except ScenarioError as error:
-        raise ValueError(str(error)) from None
+    spec = parse(scenario_text(text))
     if spec.uploads or not spec.reads_requests:
         raise ValueError(
             f"'{text}' acts before there is a request that a rule can look at; start the server "

@@ -9,12 +9,13 @@ from fake_vllm.api import structured, wire
 from fake_vllm.api.body import Rejected
 from fake_vllm.api.conversation import Turn
 from fake_vllm.api.prompts import Prompt, check_ids
+from fake_vllm.api.reasoning import THOUGHT
 from fake_vllm.api.refused import Refused, bad, unknown_model
 from fake_vllm.api.sampling import Parameters, check_engine, check_with_prompt
 from fake_vllm.api.server_rules import Rules
 from fake_vllm.api.writer import ResponseWriter
 from fake_vllm.model.json_schema import SchemaError
-from fake_vllm.model.plan import GenerationPlan
+from fake_vllm.model.plan import GenerationPlan, Thought
 from fake_vllm.model.prompt_values import PromptValues
 from fake_vllm.model.sampling import Sampling
 from fake_vllm.model.script import Draft, Script
@@ -102,6 +103,24 @@ class AcceptedRequest:
         return GenerationPlan(
             eos_after=eos_after, max_tokens=self.max_tokens, context=length - self._shortest
         )
+
+    def with_thought(
+        self, plan: GenerationPlan, *, may_think: bool, shown: bool, choice: str | None
+    ) -> GenerationPlan:
+        """Return the plan with a thought before the answer, where a parser reads it.
+
+        Args:
+            plan: the plan of the answer.
+            may_think: whether the request lets the model think.
+            shown: whether the client gets the thought.
+            choice: the `tool_choice`, or its tool's name.
+        """
+        reasons = self.rules.reasoning is not None and may_think
+        forced = self.rules.tool_calls and choice not in ("none", "auto", None)
+        # A hidden thought does not hold a constraint back, so there is no room for one.
+        silent = not shown and (forced or self.parameters.constraint is not None)
+        thought = Thought(THOUGHT) if reasons and not silent else None
+        return replace(plan, may_think=may_think, reasons=reasons, thought=thought)
 
     def writer(self, plan: GenerationPlan) -> ResponseWriter:
         """Begin the answer.

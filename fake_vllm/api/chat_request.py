@@ -18,10 +18,10 @@ from fake_vllm.api.checks import (
     check_stream_options,
 )
 from fake_vllm.api.messages import ChatMessage
-from fake_vllm.api.reasoning import THOUGHT, thinks
+from fake_vllm.api.reasoning import thinks
 from fake_vllm.api.sampling import INT64, MOST_STOPS, RepetitionDetectionParams, ThinkingTokenBudget
 from fake_vllm.api.wire import hex16
-from fake_vllm.model.plan import GenerationPlan, Thought
+from fake_vllm.model.plan import GenerationPlan
 from fake_vllm.model.prompt_values import PromptValues
 from fake_vllm.model.script import Draft
 
@@ -199,26 +199,16 @@ class AcceptedChatRequest(AcceptedRequest):
             else chosen
         )
 
-    @property
-    def _constrained(self) -> bool:
-        """Tell whether the engine prescribes the form of the text."""
-        forced = self.rules.tool_calls and self.choice not in ("none", "auto", None)
-        return self.parameters.constraint is not None or forced
-
     def plan(self) -> GenerationPlan:
-        body, parser = self.body, self.rules.reasoning
-        may_think = thinks(body.chat_template_kwargs, body.reasoning_effort)
-        reasons = parser is not None and may_think
-        # A hidden thought does not hold a constraint back, so there is no room for one.
-        silent = self._constrained and not body.include_reasoning
-        budget = body.thinking_token_budget
-        return replace(
+        body, budget = self.body, self.body.thinking_token_budget
+        plan = self.with_thought(
             super().plan(),
-            may_think=may_think,
-            reasons=reasons,
-            thought=Thought(THOUGHT) if reasons and not silent else None,
-            most_thinking=budget if reasons and budget is not None and budget >= 0 else None,
+            may_think=thinks(body.chat_template_kwargs, body.reasoning_effort),
+            shown=body.include_reasoning,
+            choice=self.choice,
         )
+        bounded = plan.reasons and budget is not None and budget >= 0
+        return replace(plan, most_thinking=budget if bounded else None)
 
     def reading(self, plan: GenerationPlan) -> Reading:
         """Return how to read what the model writes."""

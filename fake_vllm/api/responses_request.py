@@ -1,7 +1,7 @@
 """The body of `/v1/responses`, its checks, and the accepted request."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from random import Random
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -13,13 +13,13 @@ from fake_vllm.api.accepted_request import AcceptedRequest
 from fake_vllm.api.answer_reader import Reading
 from fake_vllm.api.body import Body, Rejected
 from fake_vllm.api.checks import check_cache_salt
-from fake_vllm.api.reasoning import THOUGHT, thinks
+from fake_vllm.api.reasoning import thinks
 from fake_vllm.api.response_items import Item
 from fake_vllm.api.response_tool_choice import ToolChoice, ToolChoiceCustom, ToolChoiceFunction
 from fake_vllm.api.response_tools import CustomTool, FunctionTool, NamespaceTool, Part, Tool
 from fake_vllm.api.sampling import INT64, MOST_STOPS
 from fake_vllm.api.wire import hex16
-from fake_vllm.model.plan import GenerationPlan, Thought
+from fake_vllm.model.plan import GenerationPlan
 from fake_vllm.model.prompt_values import PromptValues
 from fake_vllm.model.script import Draft
 
@@ -205,19 +205,14 @@ class AcceptedResponsesRequest(AcceptedRequest):
             return chosen.name
         return chosen if isinstance(chosen, str) else "auto"
 
-    @property
-    def _constrained(self) -> bool:
-        """Tell whether the engine prescribes the form of the text."""
-        forced = self.rules.tool_calls and self.choice not in ("none", "auto", None)
-        return self.parameters.constraint is not None or forced
-
     def plan(self) -> GenerationPlan:
         effort = self.body.reasoning.effort if self.body.reasoning else None
-        may_think = thinks(self.body.chat_template_kwargs, effort)
-        reasons = self.rules.reasoning is not None and may_think
-        silent = self._constrained and not self.body.include_reasoning
-        thought = Thought(THOUGHT) if reasons and not silent else None
-        return replace(super().plan(), may_think=may_think, reasons=reasons, thought=thought)
+        return self.with_thought(
+            super().plan(),
+            may_think=thinks(self.body.chat_template_kwargs, effort),
+            shown=self.body.include_reasoning,
+            choice=self.choice,
+        )
 
     def reading(self, plan: GenerationPlan) -> Reading:
         """Return how to read what the model writes."""
