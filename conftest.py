@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from stream_lab.notebooks.row import number_of
 from stream_lab.processes.programs import missing
 
 # Files are handed to the workers in this order, so that none is left alone with a long one at the
@@ -36,7 +37,7 @@ notebooks/13_the_doctor.ipynb
 tests/stream_deadline/test_instrumented.py
 tests/stream_lab/regress/test_dask.py
 tests/stream_lab/relay/test_relay_bad_input.py
-notebooks/08_a_real_gpu.ipynb
+notebooks/08_a_real_server.ipynb
 tests/stream_deadline/test_recipes.py
 notebooks/10_cut_in_production.ipynb
 tests/test_house.py
@@ -86,5 +87,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return
     for item in items:
         # Under REQUIRE_REAL_PARTS such a notebook fails; here it is skipped, and says why.
-        if item.path.suffix == ".ipynb" and (why := missing(item.path.name[:2])):
+        if item.path.suffix == ".ipynb" and (why := missing(number_of(item.path.stem))):
             item.add_marker(pytest.mark.skip(reason=why))

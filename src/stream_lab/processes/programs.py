@@ -28,7 +28,8 @@ _SERVED = ("fastapi", "sse-starlette", "uvicorn")
 NEEDED = {
     "09": Needs(packages=_SERVED),
     "10": Needs(("nginx",), _SERVED),
-    "11": Needs(("chromium",), (*_SERVED, "gunicorn", "playwright")),
+    "11": Needs((), (*_SERVED, "gunicorn")),
+    "11b": Needs(("chromium",), (*_SERVED, "gunicorn", "playwright")),
     "13": Needs(("nginx",), ("fastapi", "uvicorn")),
 }
 """By the number of a notebook."""
