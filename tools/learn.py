@@ -1,6 +1,6 @@
 """Lay out a copy of the course to work in, and open it in JupyterLab.
 
-`python tools/learn.py [FOLDER] [--no-lab]`. A notebook that the reader has changed is kept as it is.
+`python tools/learn.py [FOLDER] [--no-lab]`. A notebook that the reader has changed is kept.
 """
 
 import argparse
