@@ -28,6 +28,7 @@ class Chapter:
         file: The reference edition's name, without .ipynb.
         learner: The learner edition's name, without .ipynb.
         title: The learner edition's title.
+        question: What it answers.
         minutes: How long a reader needs; 0 where it was not measured.
     """
 
@@ -35,6 +36,7 @@ class Chapter:
     file: str
     learner: str
     title: str
+    question: str = ""
     minutes: int = 0
 
     @property
