@@ -164,16 +164,16 @@ bottom_prediction.reveal(
 #   one.
 # - The cancellation has to start in the task that waits on the socket. In this notebook that is the only task there is.
 #
-# **What it costs.** The scope is one timer for the whole call, and nothing for each chunk. On the machine of the
-# [figures](../docs/figures.md#what-the-deadline-costs), `ChatOpenAI` itself takes about 120 µs of CPU time for a chunk
-# (`python benchmarks/deadline_cost.py`).
+# **What it costs.** Next to nothing: one timer for the whole call, and one more generator that each chunk passes through.
+# `ChatOpenAI` itself takes about 120 µs of CPU time for a chunk ([figures](../docs/figures.md#what-the-deadline-costs),
+# `python benchmarks/deadline_cost.py`).
 
 # %% [markdown]
 # ## What was shown
 
 # %%
 evidence.claim(
-    "asyncio.timeout in _astream cuts model.astream on time",
+    "A scope in `_astream` cuts `model.astream` on time",
     expected="stopped at the deadline",
     found=call.verdict,
 )
@@ -184,10 +184,12 @@ evidence.claim(
 )
 evidence.claim("One task pulled every chunk", expected=1, found=call.recording.pulling_tasks)
 evidence.claim(
-    "The timer cancelled a task that was", expected="still at work", found=scope.target(log)
+    "The timer cancelled a task that was still at work",
+    expected="still at work",
+    found=scope.target(log),
 )
 evidence.claim(
-    "The TimeoutError that came out was made from a",
+    "The TimeoutError was made from a CancelledError",
     expected="CancelledError",
     found=type(timed_out.__cause__).__name__,
 )

@@ -175,31 +175,32 @@ timer_prediction.reveal(
 )
 
 # %%
-STEPPED
+pictures.stepped(log, title="The timer fires on time, and cancels a task that has ended")
 
 # %% [markdown]
 # The scope went on to *expiring*, and waited for a cancellation that could no longer arrive. When we closed the stream it became
 # *expired*: it knew that the time was over, and there was no task left in which to say so. This is the three-task cell of notebook 03,
 # written by a library.
 #
-# ## The two tasks in a debugger
+# ## The two tasks, printed
 #
-# In the incident, this is what gave it away. The class is the same once more, and prints the task that its scope remembers beside the
-# one that runs.
-
+# In the incident, this is what gave it away. The class is the same once more, and notes at the third chunk which task its scope
+# remembers, and which task is running.
 
 # %%
+notes = []
+
+
 class WatchedChatVllm(PlainChatVllm):
-    """Attempt 1, and a look at its tasks at the third chunk."""
+    """Attempt 1, with a look at the two tasks at the third chunk."""
 
     async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
         chunks = 0
-        async with asyncio.timeout(self.stream_timeout) as the_scope:
+        async with asyncio.timeout(self.stream_timeout) as opened:
             async for chunk in super()._astream(*args, **kwargs):
                 chunks += 1
                 if chunks == 3:
-                    print("remembered:", shortened.task(the_scope._task, "Task-1"))
-                    print("current:   ", shortened.task(asyncio.current_task(), "Task-3"))
+                    notes[:] = repr(opened._task), repr(asyncio.current_task())
                 yield chunk
 
 
@@ -208,14 +209,15 @@ watched = WatchedChatVllm(**server.settings, timeout=TIMEOUT)
 await record(
     (prompt | watched).astream({"question": "Tell me everything."}), give_up_after=TIMEOUT / 2
 )
-print()
-print(repr(log.tasks.first)[:74], "…")
+print("remembered:", shortened.task(notes[0], "Task-1"))
+print("running:   ", shortened.task(notes[1], "Task-3"))
 
 # %% [markdown]
-# The names of the first two lines are shortened; asyncio counts all tasks of the process. The last line is the beginning of what
-# Python really shows for the first task of the chain: the coroutine is one step of an async generator. The outputs here are of
-# today's versions. The incident had Python 3.11.4, langchain 1.0.8 and langchain-openai 0.3.34, and `make run WORLD=seed` runs this
-# notebook with those.
+# The two names are ours, since asyncio counts all tasks of the process. The coroutine has no name, because it is a single step of an
+# async generator.
+#
+# The outputs on this page are of today's versions. The incident had Python 3.11.4, langchain 1.0.8 and langchain-openai 0.3.34.
+# `make run WORLD=seed` runs this notebook with those.
 
 # %%
 pictures.server_load({"chain.astream": call}, title="The deadline passes, and the server goes on")

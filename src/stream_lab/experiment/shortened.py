@@ -1,16 +1,15 @@
 """What Python says about an error or a task, without what differs from machine to machine."""
 
-import asyncio
 import re
 import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 from traceback import extract_tb
-from typing import Any
 
 DIRECT = "The above exception was the direct cause of the following exception:"
 DURING = "During handling of the above exception, another exception occurred:"
 HERE = "this notebook"
+TASK = re.compile(r"<(?:\w+\.)?Task (\w+) name='.*?' coro=<(<.*?>|\S*?)\(\)")
 
 PACKAGES = (
     *(Path(sysconfig.get_path(name)) for name in ("purelib", "platlib", "stdlib")),
@@ -26,15 +25,16 @@ def traceback(error: BaseException) -> str:
     return "\n".join(_lines(error))
 
 
-def task(which: asyncio.Task[Any], name: str) -> str:
-    """Return a task's repr under another name, without its coroutine, its result and addresses.
+def task(shown: str, name: str) -> str:
+    """Return a task's repr under another name, without its result, paths and addresses.
 
     Args:
-        which: the task.
+        shown: the repr, taken when it mattered; a task that ends has another one.
         name: the name to show; asyncio's own differs from run to run.
     """
-    state = re.match(r"<(?:\w+\.)?Task (\w+)", repr(which))
-    return f"<Task {state.group(1) if state else '?'} name={name!r} coro=…>"
+    found = TASK.match(shown)
+    state, coroutine = found.groups() if found else ("?", "…")
+    return f"<Task {state} name={name!r} coro=<{coroutine}()> …>"
 
 
 def _lines(error: BaseException) -> Iterator[str]:
