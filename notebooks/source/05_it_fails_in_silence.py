@@ -89,13 +89,48 @@ print("error: ", call.recording.error or "none")
 # %%
 chain_prediction.reveal(
     call.verdict,
-    why="Each chunk is pulled by a new task, and the scope remembers the first one, which has ended.",
+    why="No error came, and the server went on. The following cells show why.",
 )
 
 # %% [markdown]
 # There was no error and no warning. The scope was open and its timer was set, and still the stream went on until *we* left, a
-# second and a half after the deadline. An application that does not leave would read for hours.
+# second and a half after the deadline. An application that does not leave reads on.
 #
+# ## What the timer did
+#
+# The timer was set for the deadline, and the stream went on after it.
+
+# %%
+timer_prediction = lesson.predict(
+    "2",
+    "What did the scope's timer do at the deadline?",
+    {
+        "it did not fire, since its task had ended": "the timer never fired",
+        "it cancelled the task that waited for a chunk, and LangChain caught that": "still at work",
+        "it cancelled a task that had ended": "already finished",
+    },
+)
+timer_prediction
+
+# %%
+fired, left = log.find("timer fired"), log.find("left")
+
+print("the timer fired:               ", fired is not None)
+if fired:
+    print("it cancelled task number:      ", fired.remembered)
+    print("that task had already finished:", fired.remembered_done)
+    print("the scope's state afterwards:  ", fired.state)
+    print("and when the stream was closed:", left.state)
+
+# %%
+timer_prediction.reveal(
+    scope.target(log),
+    why="The scope remembers the task in which it was entered, and that one had ended long before. "
+    "`cancel()` on a task that has ended does nothing and returns False, and the scope does not look "
+    "at that value.",
+)
+
+# %% [markdown]
 # ## Which task pulled which chunk
 
 # %%
@@ -141,38 +176,7 @@ print(inspect.getsource(utils.coro_with_context))
 #   runs, this line makes a task.
 # - On Python 3.10, the LangChain of the incident awaited the step without a task. Newer versions make a task there as well.
 #
-# ## What the timer did
-#
-# The timer was set for the deadline, and the stream went on after it.
-
-# %%
-timer_prediction = lesson.predict(
-    "2",
-    "What did the scope's timer do at the deadline?",
-    {
-        "it did not fire, since its task had ended": "the timer never fired",
-        "it cancelled the task that waited for a chunk, and LangChain caught that": "still at work",
-        "it cancelled a task that had ended": "already finished",
-    },
-)
-timer_prediction
-
-# %%
-fired, left = log.find("timer fired"), log.find("left")
-
-print("the timer fired:               ", fired is not None)
-if fired:
-    print("it cancelled task number:      ", fired.remembered)
-    print("that task had already finished:", fired.remembered_done)
-    print("the scope's state afterwards:  ", fired.state)
-    print("and when the stream was closed:", left.state)
-
-# %%
-timer_prediction.reveal(
-    scope.target(log),
-    why="`cancel()` on a task that has ended returns False and does nothing, and the scope does "
-    "not look at that value.",
-)
+# ## What the scope knew
 
 # %%
 pictures.stepped(log, title="The timer fires on time, and cancels a task that has ended")
@@ -259,9 +263,10 @@ shapes_prediction.reveal(
 )
 
 # %% [markdown]
-# Each row with one task holds, and each other row fails. Three of them are worth a second look.
+# The deadline holds in each row with one task, and in no other. Three cases are worth a second look.
 #
-# - `with_fallbacks` uses a task only for the first chunk. That is enough, since the first chunk is where the scope is opened.
+# - `with_fallbacks` pulls only the first chunk in a task of its own. But that pull opens the scope, so the scope remembers the wrong
+#   task for all the others.
 # - A graph of LangGraph runs each node in a task. What counts is how the node calls the model: `chain.ainvoke` streams inside one
 #   task, and `chain.astream` does not.
 # - `ainvoke`, `abatch` and everything else that does not stream never comes to `_astream`, so the scope is not even opened there.

@@ -21,6 +21,7 @@ FILE = "test_deadline.py"
 MARK = "# Written by exercise 3 of notebook 06 from its cell; change it there."
 LONGEST = 25.0  # seconds for both runs, with the start of Python and of the fake
 RESULTS_VARIABLE = "STREAM_LAB_TEST_RESULTS"
+LIMIT_VARIABLE = "STREAM_LAB_TEST_LIMIT"
 ATTEMPT, FIX = "attempt 1", "the fix"
 
 
@@ -111,7 +112,7 @@ def run_with_attempts(test: Callable[..., Any]) -> Outcome:
         if file.exists() and not file.read_text(encoding="utf-8").startswith(MARK):
             return Outcome(problem=f"There is a {FILE} of yours beside the notebook: rename it.")
         file.write_text(f"{MARK}\n\n{code.strip()}\n", encoding="utf-8")
-        return _run(file, Path(temporary))
+        return outcome_of(*play(file, Path(temporary)))
 
 
 def cell_of(test: Callable[..., Any]) -> str:
@@ -125,7 +126,14 @@ def _skeleton(statement: ast.Raise) -> bool:
     return statement.exc is not None and "NotImplementedError" in ast.unparse(statement.exc)
 
 
-def _run(file: Path, temporary: Path) -> Outcome:
+def play(file: Path, temporary: Path, *, limit: float = 5.0) -> tuple[list[dict[str, Any]], str]:
+    """Run pytest on a file, and return the results of its tests and the output.
+
+    Args:
+        file: The file with the tests.
+        temporary: A folder for what the run needs.
+        limit: Seconds that one test may take.
+    """
     results = temporary / "results.json"
     settings = temporary / "pytest.ini"
     settings.write_text("[pytest]\n", encoding="utf-8")
@@ -139,6 +147,7 @@ def _run(file: Path, temporary: Path) -> Outcome:
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
         RESULTS_VARIABLE: str(results),
+        LIMIT_VARIABLE: str(limit),
     }
     environment.pop("PYTEST_ADDOPTS", None)
     try:
@@ -153,13 +162,23 @@ def _run(file: Path, temporary: Path) -> Outcome:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return Outcome(problem=f"pytest had not ended after {LONGEST:g} seconds.")
+        return [], f"E  pytest had not ended after {LONGEST:g} seconds"
     found = json.loads(results.read_text(encoding="utf-8")) if results.exists() else []
+    return found, ended.stdout + ended.stderr
+
+
+def outcome_of(found: list[dict[str, Any]], output: str) -> Outcome:
+    """Return the outcome of a run.
+
+    Args:
+        found: The results of its tests.
+        output: What pytest printed.
+    """
     by_attempt = {
         name: [each for each in found if each["attempt"] == name] for name in (ATTEMPT, FIX)
     }
     if not all(by_attempt.values()):
-        return Outcome(problem=_no_results(ended.stdout + ended.stderr))
+        return Outcome(problem=_no_results(output))
     return Outcome(_result(by_attempt[ATTEMPT]), _result(by_attempt[FIX]))
 
 
@@ -167,7 +186,7 @@ def _no_results(output: str) -> str:
     """Say why no test ran with a class."""
     errors = [line[2:].strip() for line in output.splitlines() if line.startswith("E  ")]
     if errors:
-        return f"pytest cannot read the file: {errors[-1]}."
+        return f"pytest cannot run the file: {errors[-1]}."
     return "No test ran with the classes: take the fixture `model_class` as a parameter."
 
 

@@ -18,11 +18,11 @@ from typing import Any
 
 import pytest
 
-from stream_lab.course.own_tests import ATTEMPT, FIX, RESULTS_VARIABLE
+from stream_lab.course.own_tests import ATTEMPT, FIX, LIMIT_VARIABLE, RESULTS_VARIABLE
 from stream_lab.experiment.story import ElapsedChatVllm, ScopedChatVllm
 
 CLASSES = {ATTEMPT: ScopedChatVllm, FIX: ElapsedChatVllm}
-LIMIT = 5.0  # seconds for one test
+LIMIT = float(os.environ.get(LIMIT_VARIABLE, "5"))  # seconds for one test
 
 
 class _Notes:
@@ -89,7 +89,7 @@ def pytest_runtest_makereport(
     if _notes is not None and (call.when == "call" or failed_early):
         error = call.excinfo
         said = " ".join(error.exconly().split())[:200] if error and not report.passed else ""
-        _results.append({**_notes.as_dict(), "passed": report.passed, "said": said})
+        _results.append({**_notes.as_dict(), "test": item.name, "passed": report.passed, "said": said})
         _notes = None
     return report  # type: ignore[return-value]
 

@@ -90,12 +90,10 @@ def _too_few(seen: set[Any], pulled: int) -> None:
             "A task that has ended leaves its identity to a later one, so two tasks look like "
             "one. Keep the task itself."
         )
-    if len(seen) == pulled - 1:
+    if pulled == 1:
         raise Wrong(
-            "The task is noted too late: after the `yield`, the code already runs in the task "
-            "that asks for the next chunk."
-            if pulled == 1 or len(seen)
-            else "The first task is missing."
+            "The first chunk came, and `seen` was still empty. After the `yield`, the code already "
+            "runs in the task that asks for the next chunk."
         )
     raise Wrong(
         f"{pulled} tasks have pulled a chunk each, and `seen` holds {len(seen)}: note the current "

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from stream_lab.course.exercise import Wrong, equals, exercise
-from stream_lab.course.own_tests import run_with_attempts
+from stream_lab.course.own_tests import Outcome, run_with_attempts
 from stream_lab.course.pulling import (
     PAUSE,
     Pulled,
@@ -185,14 +185,25 @@ async def own_test(answer: Any) -> None:
         raise Wrong("The answer is the test function itself.")
     if not getattr(answer, "__name__", "").startswith("test_"):
         raise Wrong("pytest only runs functions whose names begin with `test_`.")
-    outcome = await asyncio.to_thread(run_with_attempts, answer)
+    judge(await asyncio.to_thread(run_with_attempts, answer))
+
+
+def judge(outcome: Outcome) -> None:
+    """Accept a run that is red for attempt 1 and green for the fix."""
     if outcome.problem:
         raise Wrong(outcome.problem)
     fix, attempt = outcome.fix, outcome.attempt
     if fix.hung:
-        raise Wrong("Your test does not end with the fix: does its model have a `timeout`?")
+        raise Wrong(
+            "Your test does not end with the fix: does its model have a `timeout`, and does the "
+            "test call `astream`, the only method that both attempts override?"
+        )
     if not fix.passed:
-        raise Wrong(f"The test is red for the fix: {fix.said}")
+        elsewhere = fix.said.startswith("NameError")
+        raise Wrong(
+            f"The test is red for the fix: {fix.said}."
+            + (" The file holds this cell only: import the name there." if elsewhere else "")
+        )
     if attempt.hung:
         raise Wrong(
             "With attempt 1 your test never ends, so it would block your CI: give it a bound of "
