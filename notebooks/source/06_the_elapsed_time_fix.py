@@ -217,9 +217,7 @@ for name, call in {
     "Attempt 2 in a chain": chained,
     "The library's `ChatVllm` in a chain": library,
 }.items():
-    evidence.claim(
-        f"{name} is cut on time", expected="stopped at the deadline", found=call.verdict
-    )
+    evidence.claim(f"{name} is cut on time", expected="stopped at the deadline", found=call.verdict)
     evidence.claim(
         f"{name} frees the server when it is cut", expected="stopped generating", found=call.server
     )

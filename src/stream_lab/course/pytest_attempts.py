@@ -79,9 +79,7 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
-) -> Iterator[None]:
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
     """Keep the result of each test with a class."""
     global _notes
     report: pytest.TestReport = yield  # type: ignore[assignment, misc]
@@ -89,7 +87,9 @@ def pytest_runtest_makereport(
     if _notes is not None and (call.when == "call" or failed_early):
         error = call.excinfo
         said = " ".join(error.exconly().split())[:200] if error and not report.passed else ""
-        _results.append({**_notes.as_dict(), "test": item.name, "passed": report.passed, "said": said})
+        _results.append(
+            {**_notes.as_dict(), "test": item.name, "passed": report.passed, "said": said}
+        )
         _notes = None
     return report  # type: ignore[return-value]
 

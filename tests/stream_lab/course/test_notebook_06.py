@@ -71,7 +71,10 @@ ELAPSED = {
         START + guarded(LOOP + LATE + "                return\n            yield chunk"),
         "half an answer",
     ),
-    "an Exception": (START + guarded(CHECK.replace("TimeoutError", "Exception('late')")), "Raise TimeoutError"),
+    "an Exception": (
+        START + guarded(CHECK.replace("TimeoutError", "Exception('late')")),
+        "Raise TimeoutError",
+    ),
     "closes nothing": (START + CHECK, "stayed open"),
     "closes only at the deadline": (
         START
@@ -127,7 +130,9 @@ def test_the_end_of_the_stalled_call(answer: object, word: str) -> None:
 MODEL = "model_class(base_url=fake_vllm.base_url, model=fake_vllm.model, api_key='-', timeout=0.3)"
 CHAIN = f"(ChatPromptTemplate.from_messages([('user', 'Hi')]) | {MODEL})"
 RAISES = "    with pytest.raises(TimeoutError):\n"
-COUNTED = "        n = 0\n        async for _ in STREAM:\n            n += 1\n            assert n < 80\n"
+COUNTED = (
+    "        n = 0\n        async for _ in STREAM:\n            n += 1\n            assert n < 80\n"
+)
 OWN_TESTS: dict[str, tuple[str, str, str]] = {
     "right": ("endless", RAISES + COUNTED.replace("STREAM", f"{CHAIN}.astream({{}})"), RIGHT),
     "right_by_the_clock": (
@@ -203,9 +208,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[dict[str, An
 
 
 @pytest.mark.parametrize("name", OWN_TESTS)
-def test_a_test_of_the_readers_own(
-    name: str, results: tuple[list[dict[str, Any]], str]
-) -> None:
+def test_a_test_of_the_readers_own(name: str, results: tuple[list[dict[str, Any]], str]) -> None:
     found, output = results
     mine = [each for each in found if each["test"].startswith(f"test_{name}[")]
     said = RIGHT

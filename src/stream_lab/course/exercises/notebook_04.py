@@ -147,7 +147,9 @@ async def _check_class(answer: Any, settings: dict[str, Any]) -> None:
 
 def _ended_by_the_scope(task: "asyncio.Task[Any]") -> None:
     if task.cancelled():
-        raise Wrong("CancelledError came out of `ainvoke`; the scope has to make TimeoutError of it.")
+        raise Wrong(
+            "CancelledError came out of `ainvoke`; the scope has to make TimeoutError of it."
+        )
     error = task.exception()
     if error is None:
         raise Wrong("The call has an end although the model has none: something returns early.")
