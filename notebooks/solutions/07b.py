@@ -1,5 +1,5 @@
 # %% [markdown]
-# # Solutions of notebook 07b
+# # Solutions to 07b · The whole deadline
 
 # %% exercise 1
 async def bounded_by_a_reader(chunks, seconds):
