@@ -340,27 +340,27 @@ pictures.server_load(
 
 # %%
 evidence.claim(
-    "1: With the elapsed-time fix, a call whose server falls silent is stopped by the read time-out.",
+    "(1) With the elapsed-time fix, a call whose server falls silent is stopped by the read time-out.",
     expected="stopped by the read time-out",
     found=silence.verdict,
 )
 evidence.claim(
-    "1: With the elapsed-time fix, a call whose server sends only comments stays silent past the deadline.",
+    "(1) With the elapsed-time fix, a call whose server sends only comments stays silent past the deadline.",
     expected="silent past the deadline",
     found=comments.verdict,
 )
 evidence.claim(
-    "1: A scope around each wait stops a silent call at the deadline.",
+    "(1) A scope around each wait stops a silent call at the deadline.",
     expected="stopped at the deadline",
     found=silence_cut.verdict,
 )
 evidence.claim(
-    "1: A scope around each wait stops a call that gets only comments.",
+    "(1) A scope around each wait stops a call that gets only comments.",
     expected="stopped at the deadline",
     found=comments_cut.verdict,
 )
 evidence.claim(
-    "2: Chunks that are in memory run past the deadline through a scope around each wait.",
+    "(2) Chunks that are in memory run past the deadline through a scope around each wait.",
     expected="ran past the deadline",
     found=buffered.verdict,
 )
@@ -368,17 +368,17 @@ fake.close()
 
 # %%
 evidence.claim(
-    "2: A look at the clock before each pull stops them at the deadline.",
+    "(2) A look at the clock before each pull stops them at the deadline.",
     expected="stopped at the deadline",
     found=buffered_cut.verdict,
 )
 evidence.claim(
-    "3: While the consumer does not pull, a deadline in a generator leaves the server generating.",
+    "(3) While the consumer does not pull, a deadline in a generator leaves the server generating.",
     expected="still generating",
     found=neglected.server,
 )
 evidence.claim(
-    "3: A reader of its own and a timer free the server, though the consumer does not pull.",
+    "(3) A reader of its own and a timer free the server, though the consumer does not pull.",
     expected="stopped generating",
     found=released.server,
 )

@@ -32,7 +32,7 @@ from stream_lab.experiment.story import (
     ScopedChatVllm,
 )
 from stream_lab.matrix import cells, picture, side_by_side
-from stream_lab.matrix.holes import BUFFERED, HOLES, HoleTable, play_holes
+from stream_lab.matrix.holes import BUFFERED, HOLES, SAMPLE, HoleTable, held_only_by, play_holes
 
 evidence = Evidence("07b")
 lesson = Lesson("07b")
@@ -60,19 +60,10 @@ def playing(scenario):
 # while, so they begin now, in the background.
 
 # %%
-rows = {"endless", "stall", "keep-alive comments", "no first token", "no headers"}
-callers = {"suspended", "suspended, chain", "breaks", "stream: suspended"}
-ways = ["astream", "chain.astream", "ainvoke", "stream"]
-chosen = [cell for cell in cells() if cell.column is None and cell.row.name in callers]
-chosen += [
-    cell for cell in cells() if cell.column and cell.row.name in rows and cell.column.name in ways
-]
-chosen += [hole.cell for hole in HOLES if hole.cell not in chosen]
-
 how = {"jobs": 8, "deadline": 0.5, "lateness": 0.4}
 classes = [PlainChatVllm, ScopedChatVllm, ElapsedChatVllm, ReaderChatVllm, ChatVllm]
 comparison = asyncio.gather(
-    asyncio.to_thread(side_by_side, classes, chosen, **how),
+    asyncio.to_thread(side_by_side, classes, [*SAMPLE, BUFFERED], **how),
     asyncio.to_thread(play_holes, [PerPullChatVllm, ClockedChatVllm], **how),
 )
 
@@ -376,14 +367,14 @@ print("status:", response.status_code)
 # %% [markdown]
 # ## All of it, in one picture
 #
-# Five servers, four ways to call, four things that a consumer may do: 24 experiments for each class. One of them *holds* if the call
-# ends on time with a `TimeoutError`, the server is free on time, and the call has started no extra generation. The deadline is half a
-# second.
+# Five servers times four ways to call, and four things that a caller may do: 24 experiments for each class, a cell of the picture each.
+# A cell *holds* if the call ends on time with a `TimeoutError`, the server is free on time, and no extra generation was started. The
+# deadline is half a second.
 
 # %%
 ways_prediction = lesson.predict(
     "5",
-    "Which ways to call hold on some server for no class but `ChatVllm`?",
+    "Four columns, four ways to call. In which of them does only `ChatVllm` hold?",
     {
         "`stream`": "stream",
         "`ainvoke`": "ainvoke",
@@ -405,27 +396,21 @@ picture.heat_map(
 )
 
 # %%
-columns = [
-    (result.cell.column.name, result.holds)
-    for name, results in shown.items()
-    for result in results
-    if name != "ChatVllm" and result.cell.column
-]
 ways_prediction.reveal(
-    ", ".join(way for way in ways if (way, True) not in columns),
+    ", ".join(held_only_by("ChatVllm", shown)),
     why="The attempts override `_astream`. `ainvoke` calls `_agenerate`, and `stream` calls `_stream`.",
 )
 
 # %% [markdown]
-# Two rows deserve a second look.
+# Two results deserve a second look.
 #
 # - **`ainvoke` of the plain class holds nowhere,** although its time-out fires on time. That is hole 5: by then the SDK is at its second
 #   attempt, and the server at its second generation.
 # - **`breaks` holds for every class.** There the consumer leaves its loop after one chunk. Python then closes the generator, and that
-#   closes the connection; no deadline is needed. It is in the picture so that you can see a row which was never broken.
+#   closes the connection; no deadline is needed. It is in the picture so that you see one row which was never broken.
 
 # %% [markdown]
-# These 24 experiments are a sample. The whole matrix has 34 servers, 22 ways to call and 18 things that a consumer may do, most of them
+# These 24 experiments are a sample. The whole matrix has 34 servers, 22 ways to call and 18 things that a caller may do, most of them
 # once more over a connection that is already open. `stream-lab matrix` plays all of it for these classes, and
 # `stream-lab matrix my_module:MyChat` for yours. [The picture in the README](../docs/matrix.png) is such a run, and
 # [docs/figures.md](../docs/figures.md#the-matrix) has its counts: `ChatVllm` holds in all 1109, if the machine is quiet.
@@ -454,22 +439,22 @@ table
 
 # %%
 evidence.claim(
-    "4: In `model.stream()`, the elapsed-time fix lets the stream run past the deadline.",
+    "(4) In `model.stream()`, the elapsed-time fix lets the stream run past the deadline.",
     expected="ran past the deadline",
     found=in_a_thread.verdict,
 )
 evidence.claim(
-    "4: A blocked thread whose response is closed stays blocked until the read time-out.",
+    "(4) A blocked thread whose response is closed stays blocked until the read time-out.",
     expected="blocked until the read time-out",
     found=after_close,
 )
 evidence.claim(
-    "4: A blocked thread whose socket is shut down is awake at the deadline.",
+    "(4) A blocked thread whose socket is shut down is awake at the deadline.",
     expected="awake at the deadline",
     found=after_shutdown,
 )
 evidence.claim(
-    "4: `ChatVllm.stream()` is stopped at the deadline when its server falls silent.",
+    "(4) `ChatVllm.stream()` is stopped at the deadline when its server falls silent.",
     expected="stopped at the deadline",
     found=watched.verdict,
 )
@@ -477,26 +462,26 @@ server.close()
 
 # %%
 evidence.claim(
-    "5: Without headers, a call with the elapsed-time fix starts three generations.",
+    "(5) Without headers, a call with the elapsed-time fix starts three generations.",
     expected=3,
     found=started,
 )
 evidence.claim(
-    "5: `ainvoke` of the plain class starts three generations.", expected=3, found=in_one_piece
+    "(5) `ainvoke` of the plain class starts three generations.", expected=3, found=in_one_piece
 )
 evidence.claim(
-    "5: `ChatVllm` is stopped at the deadline when no headers come.",
+    "(5) `ChatVllm` is stopped at the deadline when no headers come.",
     expected="stopped at the deadline",
     found=headless[0].verdict,
 )
-evidence.claim("5: It starts one generation for that.", expected=1, found=headless[1])
+evidence.claim("(5) It starts one generation for that.", expected=1, found=headless[1])
 evidence.claim(
-    "5: It tries again after a refusal, and is still stopped at the deadline.",
+    "(5) It tries again after a refusal, and is still stopped at the deadline.",
     expected="stopped at the deadline",
     found=refused[0].verdict,
 )
 evidence.claim(
-    "5: It fails at once when the next attempt would begin too late.",
+    "(5) It fails at once when the next attempt would begin too late.",
     expected="at once",
     found=patience,
 )

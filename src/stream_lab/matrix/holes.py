@@ -34,6 +34,17 @@ BUFFERED = Cell(
 )
 """Chunks that are in memory before they are pulled, which the usual cells do not have."""
 
+_ROWS = {"endless", "stall", "keep-alive comments", "no first token", "no headers"}
+_CALLERS = {"suspended", "suspended, chain", "breaks", "stream: suspended"}
+_WAYS = ("astream", "chain.astream", "ainvoke", "stream")
+SAMPLE = [
+    cell
+    for cell in cells()
+    if cell.row.name in (_CALLERS if cell.column is None else _ROWS)
+    and (cell.column is None or cell.column.name in _WAYS)
+]
+"""The cells of notebook 07b's picture: five servers, four ways to call, four callers."""
+
 
 @dataclass(frozen=True)
 class Hole:
@@ -132,6 +143,22 @@ def play_holes(models: Sequence[Callable[..., Any]], **settings: Any) -> dict[st
     return {model.__name__: list(play(model, chosen, **settings)) for model in models}
 
 
+def held_only_by(name: str, played: Mapping[str, Sequence[Result]]) -> list[str]:
+    """Return the ways to call that hold in some cell for this class, and in none for the others.
+
+    Args:
+        name: The name of the class.
+        played: The results by the name of the class.
+    """
+    held = {
+        (each, result.cell.column.name)
+        for each, results in played.items()
+        for result in results
+        if result.cell.column is not None and result.holds
+    }
+    return [way for way in _WAYS if {each for each, of in held if of == way} == {name}]
+
+
 class HoleTable:
     """The table: each hole, what closes it, and which class has that, by its cell."""
 
@@ -156,7 +183,7 @@ class HoleTable:
         return "\n".join(f"{name}: {', '.join(self.holds(name)) or 'none'}" for name in self._names)
 
     def _repr_markdown_(self) -> str:
-        heads = ["hole", "what closes it", *(f"`{name}`" for name in self._names), "the library"]
+        heads = ["hole", "what closes it", *map(_short, self._names), "in the library"]
         rows = [heads, ["---"] * len(heads)]
         rows += [
             [
@@ -168,3 +195,8 @@ class HoleTable:
             for hole in HOLES
         ]
         return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _short(name: str) -> str:
+    """Return what tells the name of an attempt from the others."""
+    return name.removesuffix("ChatVllm") or name

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from stream_deadline import bounded, deadline
+from stream_deadline import StreamDeadlineExceeded, bounded, deadline
+from stream_deadline.testing import VirtualClock
 from stream_lab.course.exercise import Examined
 from tests.stream_lab.course.test_notebook_07 import clocked, forgets_the_end, one_scope
 from tests.stream_lab.course.together import examined
@@ -260,3 +261,33 @@ def test_the_message_names_the_mistake(results: list[Examined], place: int) -> N
 
 def test_an_untouched_skeleton_is_not_an_answer(results: list[Examined]) -> None:
     assert not any(result.given for result in results[-len(UNTOUCHED) :])
+
+
+CALLS = {
+    "a": [40.0],
+    "b": [2.0, *[1.0] * 18, 10.0],
+    "c": [1.0] * 600,
+    "d": [1.0] * 50,
+}
+"""For each call of exercise 3, the seconds before each chunk that says something."""
+
+
+@pytest.mark.parametrize("letter", CALLS)
+def test_the_library_ends_the_calls_of_exercise_3_by_the_bounds_that_are_right(
+    letter: str, virtual_clock: VirtualClock
+) -> None:
+    async def source() -> Items:
+        for seconds in CALLS[letter]:
+            await asyncio.sleep(0.001)  # the consumer gets a chunk before the time of the next one
+            virtual_clock.advance(seconds)
+            yield "a word"
+
+    async def ends() -> str:
+        try:
+            async for _ in bounded(source(), 60, first_chunk_timeout=10, idle_timeout=5):
+                pass
+        except StreamDeadlineExceeded as error:
+            return error.bound
+        return "none"
+
+    assert asyncio.run(ends()) == ENDS[letter]
