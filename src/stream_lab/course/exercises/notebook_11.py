@@ -1,6 +1,7 @@
 """The exercises of notebook 11: unblock a handler, and read four symptoms."""
 
 import asyncio
+import inspect
 import threading
 import time
 from collections.abc import Iterator
@@ -11,8 +12,7 @@ import httpx2
 from stream_lab.course.exercise import Wrong, exercise
 
 PIECES = ("Because ", "the ", "loop ", "is ", "free.")
-GAP = 0.1  # seconds that each piece blocks
-STILL = 0.25  # of the time that an answer takes: a pause that a free loop does not have
+GAP = 0.06  # seconds that each piece blocks
 
 
 class Blocking:
@@ -49,6 +49,9 @@ async def unblocked(make: Any) -> None:
         raise Wrong("Answer with the function that makes the application.")
     blocking = Blocking()
     app = make(blocking.ask)
+    if inspect.iscoroutine(app):
+        app.close()
+        raise Wrong("Answer with a plain function that makes the application.")
     if app is None:
         raise Wrong("The function returns None; it must return the application.")
     longest = 0.0
@@ -65,6 +68,12 @@ async def unblocked(make: Any) -> None:
         await asyncio.sleep(0.05)
         answer = await _request(app)
         await asyncio.sleep(0.02)
+    except TypeError as error:
+        if "generator" not in str(error):
+            raise
+        raise Wrong(
+            "`ask` returns a plain generator, which takes neither `await` nor `async for`."
+        ) from None
     finally:
         streaming.cancel()
     _same_answer(answer)
@@ -154,9 +163,7 @@ def symptoms(repairs: Any) -> None:
     for name, choice in repairs.items():
         said = " ".join(choice.lower().split()) if isinstance(choice, str) else choice
         if said not in CHOICES:
-            raise Wrong(
-                f"{name}: {choice!r} is none of the repairs; they are {', '.join(CHOICES)}."
-            )
+            raise Wrong(f"{name}: {choice!r} is not among the repairs: {', '.join(CHOICES)}.")
         if said not in RIGHT[name]:
             why = MISTAKES.get((name, said), "that does not touch the cause")
             raise Wrong(f"{name}: {why}.")
