@@ -73,6 +73,7 @@ from stream_lab.http import pictures
 from stream_lab.http.capture import read
 from stream_lab.processes import serve
 from stream_lab.relay import neighbours, scaled, who_ended_it
+from stream_lab.relay.neighbours import Conversation
 
 # %% [markdown]
 # ## A handler that blocks
@@ -276,12 +277,10 @@ print(inspect.getsource(scaled.talk), inspect.getsource(scaled.talk_with), sep="
 # %%
 one, four = one_worker.result(), four_workers.result()
 remembered = {
-    "one worker and state in its memory": neighbours.converse(one.url, "/talk/mine"),
-    "four workers and state in their memory": neighbours.converse(
-        four.url, "/talk/mine", workers=2
-    ),
-    "four workers and state with the client": neighbours.converse(
-        four.url, "/talk_with/{turn}", workers=2
+    "one worker and state in its memory": Conversation(one.url, "/talk/mine").go_on(),
+    "four workers and state in their memory": Conversation(four.url, "/talk/mine").go_on(workers=2),
+    "four workers and state with the client": Conversation(four.url, "/talk_with/{turn}").go_on(
+        workers=2
     ),
 }
 for name, found in remembered.items():

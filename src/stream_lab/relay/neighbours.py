@@ -1,7 +1,6 @@
 """Streams beside each other on one event loop, and requests to several workers."""
 
 import io
-import json
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -62,26 +61,43 @@ def beside_callbacks(
         return dict(zip(names, pool.map(stream, handlers), strict=True))
 
 
-def converse(url: str, path: str, *, workers: int = 1) -> str:
-    """Take part in a conversation, and return whether the server remembers each turn.
+class Conversation:
+    """A client that counts the turns of a conversation, and keeps its cookies.
 
-    It goes on for five turns, and until so many workers have answered.
-
-    Args:
-        url: the server's address.
-        path: a path in which {turn} stands for the number of turns so far.
-        workers: how many workers must have answered.
+    Attributes:
+        worker: the worker that answered last; empty before the first turn.
     """
-    turn, seen = 0, set()
-    for number in range(1, OTHERS_WITHIN + 1):
-        answer = json.loads(read(url + path.format(turn=turn)).text)
-        turn = answer["turn"]
-        seen.add(answer["worker"])
-        if turn != number:
-            return "forgets"
-        if number >= 5 and len(seen) >= workers:
-            return "remembers"
-    return Unknown("no other worker answered")
+
+    def __init__(self, url: str, path: str) -> None:
+        """Begin a conversation.
+
+        Args:
+            url: the server's address.
+            path: a path in which {turn} stands for the number of turns so far.
+        """
+        # A kept connection would stay with one worker.
+        self._client = direct_client(timeout=10, headers={"connection": "close"})
+        self._url = url + path
+        self._turn = 0
+        self.worker = ""
+
+    def go_on(self, *, workers: int = 1) -> str:
+        """Take five turns or more, and return whether the server remembers each of them.
+
+        Args:
+            workers: how many workers must have answered before it ends.
+        """
+        seen = set()
+        for number in range(1, OTHERS_WITHIN + 1):
+            answer = self._client.get(self._url.format(turn=self._turn)).json()
+            seen.add(answer["worker"])
+            self.worker = answer["worker"]
+            if answer["turn"] != self._turn + 1:
+                return "forgets"
+            self._turn = answer["turn"]
+            if number >= 5 and len(seen) >= workers:
+                return "remembers"
+        return Unknown("no other worker answered")
 
 
 @contextmanager

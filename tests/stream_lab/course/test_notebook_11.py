@@ -131,7 +131,7 @@ def test_a_handler_that_leaves_the_loop_alone_is_right(handler: Any) -> None:
         (with_handler(half), "not the whole text"),
         (with_handler(a_plain_handler, "/text"), "status 404"),
         (lambda ask: None, "returns None"),
-        (FastAPI(), "plain function that makes"),
+        (FastAPI(), "function that makes"),
     ],
     ids=lambda each: each if isinstance(each, str) else "",
 )
