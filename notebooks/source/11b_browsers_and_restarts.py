@@ -51,6 +51,7 @@ tab = Tab()
 
 # %%
 import asyncio
+import re
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -310,7 +311,7 @@ print(*trials["events"].said("ASGI callable"), sep="\n")
 def counting(worker):
     app, turns = FastAPI(), Counter()
 
-    @app.get("/talk/{name}")
+    @app.api_route("/talk/{name}", methods=["GET", "POST"])
     async def talk(name: str):
         turns[name] += 1
         return {"turn": turns[name], "worker": worker}
@@ -369,19 +370,9 @@ sticky_prediction.reveal(
 
 
 # %%
-def answering():
-    app = FastAPI()
-
-    @app.post("/answer")
-    async def answer():
-        return {"text": "Because."}
-
-    return app
-
-
 def status_of_the_second(keep_alive):
     with (
-        serve(answering(), timeout_keep_alive=keep_alive) as served,
+        serve(counting("C"), timeout_keep_alive=keep_alive) as served,
         Gateway(served.url, delay=0.4) as way,
         Nginx(
             "http://service",
@@ -390,22 +381,16 @@ def status_of_the_second(keep_alive):
         ) as nginx,
         direct_client(timeout=10) as client,
     ):
-        client.post(f"{nginx.url}/answer")
+        client.post(f"{nginx.url}/talk/one")
         time.sleep(0.6)  # the answer took 0.4 s to come, and the next request takes as long
-        return client.post(f"{nginx.url}/answer").status_code, nginx.log
+        return client.post(f"{nginx.url}/talk/one").status_code, nginx.log
 
 
 with ThreadPoolExecutor() as pool:
     (early, log), (late, _) = pool.map(status_of_the_second, [1, 75])
 print("uvicorn closes idle connections after  1 s:", early)
 print("uvicorn closes idle connections after 75 s:", late)
-print(
-    *{
-        line.partition(": *")[2].partition(" ")[2].partition(",")[0]
-        for line in log.splitlines()
-        if "prematurely" in line
-    }
-)
+print(*re.findall("upstream prematurely[^,]*", log))
 
 # %% [markdown]
 # nginx does not repeat a POST, since the service may have begun to work. The rule: **the side that sends requests must close first.** The
@@ -422,17 +407,8 @@ for name, expected in zip(ways, ["still generating", "stopped", "stopped", "stop
         expected=expected,
         found=left[name].server,
     )
-for name, expected in zip(
-    feeds,
-    [
-        "requested again and again",
-        "requested once, then closed",
-        "requested again and again",
-        "requested once, then closed",
-        "requested once, then closed",
-    ],
-    strict=True,
-):
+again, once = "requested again and again", "requested once, then closed"
+for name, expected in zip(feeds, [again, once, again, once, once], strict=True):
     evidence.claim(
         f"A feed of EventSource is {expected}: {name}",
         expected=expected,

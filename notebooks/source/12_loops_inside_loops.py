@@ -25,7 +25,7 @@ from langchain_core.prompts import ChatPromptTemplate
 from langchain_openai import ChatOpenAI
 from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 from stream_deadline import ChatVllm, deadline
-from stream_lab import Evidence, Lesson, nesting, observe, open_endpoint, scope
+from stream_lab import Evidence, Lesson, nesting, observe, open_endpoint, scope, verdict
 from stream_lab.experiment import pictures
 from stream_lab.experiment.loops import cost_of_a_task, ended, repeated_runs, state_of_asyncio
 from stream_lab.experiment.wait import Wait
@@ -315,7 +315,7 @@ nested, silent = left[True], left[False]
 print("the timer fires          ", *timers)
 print("the scope, after the work", *states)
 print("with an await after it   ", nested)
-print("without                  ", silent)
+print("without                  ", silent.outcome)
 
 # %%
 late_prediction.reveal(
@@ -393,7 +393,7 @@ pictures.overdue(
 # and alone, bounded by the model, and by an *ambient* deadline, one that stands outside and reaches every call inside.
 
 # %%
-allowed = TIMEOUT / 4
+allowed = TIMEOUT / 4  # seconds
 bounded_chain = prompt | ChatVllm(**server.settings, timeout=allowed)
 free_chain = prompt | ChatVllm(**server.settings)
 
@@ -412,10 +412,14 @@ async def nested_question():
     their_question()
 
 
+def held(wait):
+    return str(wait) if wait.outcome == "TimeoutError" else verdict.BY_ITSELF
+
+
 alone = asyncio.run(observe(bounded_chain.astream(question), deadline=allowed, server=server))
 ambient = await ended(with_deadline(nested_question), due=allowed)
 print("the model's time-out:", alone.verdict, "· the server:", alone.server)
-print("an ambient deadline: ", ambient)
+print("an ambient deadline: ", held(ambient))
 
 # %% [markdown]
 # Then beside a neighbour whose nested run takes three quarters of `TIMEOUT`.
@@ -453,7 +457,7 @@ async def question_and_neighbour():
 
 
 in_a_thread = await ended(with_deadline(question_and_neighbour), due=allowed)
-print("in a thread, beside a neighbour:", in_a_thread)
+print("in a thread, beside a neighbour:", held(in_a_thread))
 
 # %% [markdown]
 # So try them in this order: `await`; a thread, with the bound inside; and nest-asyncio where neither can be done, with nothing beside it that
@@ -532,7 +536,7 @@ for text, expected, found in [
 # %%
 for text, expected, found in [
     ("ChatVllm's time-out holds in a nested run", "stopped at the deadline", alone.verdict),
-    ("An ambient deadline holds around a nested run", "TimeoutError on time", ambient),
+    ("An ambient deadline holds around a nested run", "TimeoutError on time", held(ambient)),
     (
         "ChatVllm's time-out holds beside a slow neighbour",
         "stopped at the deadline",
@@ -544,7 +548,7 @@ for text, expected, found in [
         "the neighbour is done, the caller gets its error",
         ", ".join(order),
     ),
-    ("In a thread the caller gets it on time", "TimeoutError on time", in_a_thread),
+    ("In a thread the caller gets it on time", "TimeoutError on time", held(in_a_thread)),
 ]:
     evidence.claim(text, expected=expected, found=found)
 
