@@ -13,13 +13,15 @@ from stream_lab.plots.kit import (
     NEUTRAL,
     OK,
     Picture,
+    canvas,
     dots,
     legend,
     seconds,
     single,
+    whole_numbers,
 )
 
 __all__ = [
     "CLOSE", "DEADLINE", "EVENT", "GOOD", "LATE", "NEUTRAL", "OK",
-    "Picture", "dots", "legend", "seconds", "single",
+    "Picture", "canvas", "dots", "legend", "seconds", "single", "whole_numbers",
 ]  # fmt: skip
