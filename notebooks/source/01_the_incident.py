@@ -6,7 +6,7 @@
 # - when the GPU server stops making tokens, and what makes it stop,
 # - how you can see from outside that a GPU server works for a caller that has left.
 #
-# *About 0 minutes. Needs: [00](00_start_here.ipynb).*
+# *About 29 minutes. Needs: [00](00_start_here.ipynb).*
 #
 # Three servers stand in a row:
 #
@@ -190,17 +190,17 @@ deploy_prediction.reveal(
 
 # %%
 evidence.claim(
-    "The ERP server gives up when its own time-out has passed.",
+    "The ERP server gives up when its own time-out has passed",
     expected="ReadTimeout",
     found=gpu.recording.error or gpu.server,
 )
 evidence.claim(
-    "The GPU server goes on after the ERP server has left and the model's timeout= has passed.",
+    "The GPU server goes on after the ERP server has left and the model's timeout= has passed",
     expected="still generating",
     found=stopped,
 )
 evidence.claim(
-    "The GPU server stops when the AI server's connection to it is closed.",
+    "The GPU server stops when the AI server's connection to it is closed",
     expected="stopped generating",
     found=after_deployment,
 )

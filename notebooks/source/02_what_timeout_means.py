@@ -6,7 +6,7 @@
 # - whether it bounds `ainvoke`, which returns the whole answer at once,
 # - whether `max_tokens`, `stop` or vLLM's repetition detection can replace a deadline.
 #
-# *About 0 minutes. Needs: [01](01_the_incident.ipynb).*
+# *About 40 minutes. Needs: [01](01_the_incident.ipynb).*
 
 # %% tags=["parameters"]
 BASE_URL = None  # None: the bundled fake; or your server, as "http://host:8000/v1"
@@ -304,47 +304,47 @@ tokens_prediction.reveal(
 
 # %%
 evidence.claim(
-    "Plain timeout= does not end a stream that keeps sending.",
+    "Plain timeout= does not end a stream that keeps sending",
     expected="ran past the deadline",
     found=endless.verdict,
 )
 evidence.claim(
-    "The server goes on generating.",
+    "The server goes on generating",
     expected="still generating",
     found=endless.server,
 )
 evidence.claim(
-    "Plain timeout= ends a stream that has gone silent (on the fake).",
+    "Plain timeout= ends a stream that has gone silent (on the fake)",
     expected="stopped by the read time-out",
     found=silence.verdict,
 )
 evidence.claim(
-    "Comments are enough to keep timeout= from firing (on the fake).",
+    "Comments are enough to keep timeout= from firing (on the fake)",
     expected="silent past the deadline",
     found=comments.verdict,
 )
 evidence.claim(
-    "A read time-out needs no second task.",
+    "A read time-out needs no second task",
     expected=[1, 1],
     found=tasks,
 )
 evidence.claim(
-    "With its default retries, ainvoke starts three generations before it fails (on the fake).",
+    "With its default retries, ainvoke starts three generations before it fails (on the fake)",
     expected=3,
     found=generations,
 )
 evidence.claim(
-    "A slow line keeps ainvoke from ending (on the fake).",
+    "A slow line keeps ainvoke from ending (on the fake)",
     expected="silent past the deadline",
     found=slow_line.verdict,
 )
 evidence.claim(
-    "With max_tokens, a busy server runs past the deadline (on the fake).",
+    "With max_tokens, a busy server runs past the deadline (on the fake)",
     expected="ran past the deadline",
     found=ended["max_tokens, a busy server"],
 )
 evidence.claim(
-    "Repetition detection ends a loop (on the fake).",
+    "Repetition detection ends a loop (on the fake)",
     expected="finish_reason=repetition",
     found=ended["repetition, in a loop"],
 )

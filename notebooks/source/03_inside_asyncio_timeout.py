@@ -9,7 +9,7 @@
 # - how it stops its body, and how it tells its own cancellation from another one,
 # - which task it cancels, and what happens when another task does the work.
 #
-# *About 0 minutes. Needs no server, no network and no LangChain. `BASE_URL`, `MODEL` and `TIMEOUT` are here because every notebook has
+# *About 41 minutes. Needs no server, no network and no LangChain. `BASE_URL`, `MODEL` and `TIMEOUT` are here because every notebook has
 # them; nothing uses them.*
 
 # %% tags=["parameters"]
@@ -371,34 +371,34 @@ stepped(
 
 # %%
 evidence.claim(
-    "A scope whose time runs out passes through four states.",
+    "A scope whose time runs out passes through four states",
     expected="created → active → expiring → expired",
     found=late,
 )
 evidence.claim(
-    "A body that catches its cancellation runs to its end, and no error comes.",
+    "A body that catches its cancellation runs to its end, and no error comes",
     expected="ran to its end, no error",
     found=caught,
 )
 evidence.claim(
-    "A scope that is left in time has finished.",
+    "A scope that is left in time has finished",
     expected="created → active → finished",
     found=in_time,
 )
 evidence.claim(
-    "A scope that is moved in time has finished, too.", expected="finished", found=rescheduled
+    "A scope that is moved in time has finished, too", expected="finished", found=rescheduled
 )
 evidence.claim(
-    "The body of a late scope runs up to its first await.",
+    "The body of a late scope runs up to its first await",
     expected="up to the first await",
     found=ran,
 )
 evidence.claim(
-    "Another cancellation wins over the scope's own.", expected="CancelledError", found=both
+    "Another cancellation wins over the scope's own", expected="CancelledError", found=both
 )
-evidence.claim("Used by three tasks, the scope expires.", expected=True, found=cm.expired())
+evidence.claim("Used by three tasks, the scope expires", expected=True, found=cm.expired())
 evidence.claim(
-    "Used by three tasks, it stops nothing.", expected="ran to its end, no error", found=outcome
+    "Used by three tasks, it stops nothing", expected="ran to its end, no error", found=outcome
 )
 evidence.table()
 

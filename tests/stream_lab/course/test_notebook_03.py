@@ -171,6 +171,26 @@ WATCHDOG = """
                     raise TimeoutError
             return False
 """
+FUNCTION = """
+    import asyncio
+    from contextlib import asynccontextmanager
+    @asynccontextmanager
+    async def answer(delay):
+        task, fired = asyncio.current_task(), []
+        pending = task.cancelling()
+        def fire():
+            fired.append(True)
+            task.cancel()
+        timer = asyncio.get_running_loop().call_later(delay, fire)
+        try:
+            yield
+        except asyncio.CancelledError as error:
+            if fired and task.uncancel() <= pending:
+                raise TimeoutError from error
+            raise
+        finally:
+            timer.cancel()
+"""
 SUBCLASS = """
     import asyncio
     class answer(asyncio.Timeout):
@@ -180,6 +200,7 @@ SUBCLASS = """
 SCOPES = [
     (MINI, RIGHT),
     (WATCHDOG, RIGHT),
+    (FUNCTION, RIGHT),
     (
         MINI.replace("kind is asyncio.C", "isinstance(error, asyncio.C").replace("ror:", "ror):"),
         RIGHT,

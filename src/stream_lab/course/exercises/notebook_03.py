@@ -156,9 +156,9 @@ async def _called(
 )
 async def mini_timeout(answer: Callable[..., Any]) -> None:
     """Try each way in which a scope is left."""
-    if not isinstance(answer, type):
+    if not callable(answer):
         raise Wrong("Answer with the class `MiniTimeout` itself.")
-    if issubclass(answer, asyncio.Timeout):
+    if isinstance(answer, type) and issubclass(answer, asyncio.Timeout):
         raise Wrong("That is the real one. Write the class without it.")
     await _time_runs_out(answer)
     await _left_in_time(answer)
