@@ -133,7 +133,7 @@ print(f"{gpu.tokens_after_deadline} tokens for a caller that had left")
 
 # %%
 pictures.server_load(
-    {"the ERP server disconnects at the dashed line": gpu},
+    {"the ERP server disconnects at its deadline": gpu},
     title="The ERP server has left; the GPU server goes on making tokens",
 )
 

@@ -323,11 +323,9 @@ evidence.claim(
     expected="silent past the deadline",
     found=comments.verdict,
 )
-evidence.claim(
-    "A read time-out needs no second task",
-    expected=[1, 1],
-    found=tasks,
-)
+evidence.claim("A read time-out needs no second task", expected=[1, 1], found=tasks)
+
+# %%
 evidence.claim(
     "With its default retries, ainvoke starts three generations before it fails (on the fake)",
     expected=3,
