@@ -5,6 +5,7 @@ from the client to the model, and compares their times with those of a stream.
 """
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
@@ -219,7 +220,8 @@ def who_fires_first(path: Stack, stream: Stream) -> Verdict:
         for place, layer in enumerate(path.layers)
         for limit in layer.limits
         if (seconds := path.seconds(limit)) is not None
-        and (at := _fires_at(limit, layer, seconds, _as_heard(path, place, stream))) is not None
+        and (at := _fires_at(limit, layer, seconds, stream, as_heard(path, place, stream)))
+        is not None
     ]
     fired = tuple(each for *_, each in sorted(found, key=lambda each: each[:2]))
     return Verdict(path, stream, fired)
@@ -251,20 +253,68 @@ def what_to_set(verdict: Verdict) -> list[str]:
     return advice
 
 
-def _fires_at(limit: Limit, layer: Layer, seconds: float, heard: Stream) -> float | None:
+def named_in(path: Stack, text: str) -> str:
+    """Return the name of the limit whose message a text holds, or "no limit".
+
+    Args:
+        path: the layers that may have written it.
+        text: a client's error, or lines of a log.
+    """
+    found = [
+        (len(part), limit.name)
+        for layer in path.layers
+        for limit in layer.limits
+        for part in _parts(limit.message or "")
+        if re.search(_pattern(part), text)
+    ]
+    return max(found)[1] if found else "no limit"
+
+
+def _pattern(part: str) -> str:
+    """Return an expression for a message: numbers and what the file leaves out may differ."""
+    pieces = re.split(r"(\d[\d.]*|…)", part)
+    return "".join(
+        re.escape(each) if number % 2 == 0 else ".*?" if each == "…" else r"[\d.]+"
+        for number, each in enumerate(pieces)
+    )
+
+
+def _parts(message: str) -> list[str]:
+    """Return what a message of the file quotes: an error, or a line of a log."""
+    parts = [
+        re.sub(r"^(with \S+|[a-z ]*log( \(\w+\))?): ", "", each) for each in message.split("; ")
+    ]
+    return [
+        re.sub(r"^(\w+\.)+(?=\w+(Error|Timeout|Exceeded)\b)", "", each)
+        for each in parts
+        if ":" in each
+    ]
+
+
+def as_heard(path: Stack, place: int, stream: Stream) -> Stream:
+    """Return a stream as the layer at this place sees it: comments shorten its silences."""
+    if stream.comments is None or not _hears_comments(path, place):
+        return replace(stream, comments=None)
+    return Stream(
+        min(stream.first, stream.comments), min(stream.pause, stream.comments), stream.total
+    )
+
+
+def _fires_at(
+    limit: Limit, layer: Layer, seconds: float, stream: Stream, heard: Stream
+) -> float | None:
     """Return when a limit ends a stream, in seconds since the request. None: never."""
     if limit.counts == "unread":
         return None
     if limit.bounds == "total":
-        return seconds if heard.total > seconds else None
+        return seconds if stream.total > seconds else None
     if limit.bounds == "first_byte":
         return seconds if heard.first > seconds else None
     if limit.counts == "chunks":
-        return heard.first + seconds if heard.pause > seconds else None
+        return stream.first + seconds if stream.pause > seconds else None
     if heard.first > seconds:
         return seconds if _starts_at_once(limit, layer) else None
-    pause = min(heard.pause, heard.comments or math.inf)
-    return heard.first + seconds if pause > seconds else None
+    return heard.first + seconds if heard.pause > seconds else None
 
 
 def _starts_at_once(limit: Limit, layer: Layer) -> bool:
@@ -274,13 +324,6 @@ def _starts_at_once(limit: Limit, layer: Layer) -> bool:
     """
     own = any(each.bounds == "first_byte" for each in layer.limits)
     return limit.bounds == "idle" and limit.counts == "bytes" and not own
-
-
-def _as_heard(path: Stack, place: int, stream: Stream) -> Stream:
-    """Return a stream as the layer at this place sees it."""
-    if stream.comments is None or not _hears_comments(path, place):
-        return replace(stream, comments=None)
-    return replace(stream, first=min(stream.first, stream.comments))
 
 
 def _hears_comments(path: Stack, place: int) -> bool:

@@ -72,7 +72,7 @@ def search(words: str, bounds: Bounds | None = None) -> Table:
 
 
 def explore(examples: Mapping[str, Verdict], *, live: bool) -> Form:
-    """Return a form for a path and a stream, which shows the limit that fires first.
+    """Return a form for paths and streams that shows which limit fires first.
 
     Args:
         examples: what is shown where there is no form.

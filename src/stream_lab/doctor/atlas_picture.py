@@ -4,13 +4,15 @@ import math
 
 from matplotlib.axes import Axes
 
-from stream_lab.doctor.atlas import KINDS, Fired, Stack, Stream, Verdict
+from stream_lab.doctor.atlas import KINDS, Fired, Stack, Stream, Verdict, as_heard
 from stream_lab.doctor.limits import Bounds, Limit
 from stream_lab.plots import DEADLINE, EVENT, NEUTRAL, OK, Picture, legend, seconds, single
 
 MARKERS: dict[Bounds, str] = {"first_byte": ">", "idle": "s", "total": "D"}
 OFFSETS: dict[Bounds, float] = {"first_byte": -0.22, "idle": 0.0, "total": 0.22}
 """Where a marker stands in its row, so that limits of the same length do not hide each other."""
+TOP = -0.8
+"""The row of the stream's own times."""
 SHORTEST, LONGEST = 0.5, 20_000.0
 """The ends of the axis in seconds; beyond them stands what is off, or never comes."""
 OFF = 60_000.0
@@ -32,16 +34,16 @@ def draw(verdict: Verdict, title: str) -> Picture:
                 _limit(axes, row, limit, path.seconds(limit))
     for each in verdict.race:
         _highlight(axes, each, path.layers.index(each.layer))
-    _stream(axes, verdict.stream, rows)
+    _stream(axes, verdict)
     axes.set_xscale("log")
     axes.set_xlim(SHORTEST, OFF * 2.2)
     marks = [1, 10, 60, 600, 3600]
     axes.set_xticks([*marks, OFF], ["1 s", "10 s", "1 min", "10 min", "1 h", "no limit"])
     axes.minorticks_off()
     axes.axvspan(LONGEST, OFF * 2.2, color=NEUTRAL, alpha=0.12, linewidth=0)
-    axes.set_yticks([-0.75, *range(rows)], ["the stream", *(layer.name for layer in path.layers)])
-    axes.set_ylim(rows - 0.4, -1.1)
-    seconds(axes, "a limit left of the stream's own marker of the same shape fires")
+    axes.set_yticks([TOP, *range(rows)], ["the stream", *(layer.name for layer in path.layers)])
+    axes.set_ylim(rows - 0.4, -1.3)
+    seconds(axes, "in each row, a limit fires if it is left of the black marker of its own shape")
     for kind, words in KINDS.items():
         axes.scatter([], [], marker=MARKERS[kind], color=OK, s=50, label=f"limit: {words}")
     axes.scatter(
@@ -62,6 +64,8 @@ def alternative(verdict: Verdict) -> str:
     """Return the map in words: the stream, each layer's limits, and which fires first."""
     stream = verdict.stream
     end = "it never ends" if stream.never_ends else f"{stream.total:g} s in all"
+    if stream.comments is not None:
+        end += f", with a comment every {stream.comments:g} s"
     said = [
         f"A map of {len(verdict.stack.layers)} layers from the client to the model, for a stream "
         f"with {stream.first:g} s to the first byte, a pause of {stream.pause:g} s, and {end}."
@@ -111,19 +115,38 @@ def _highlight(axes: Axes, fired: Fired, row: int) -> None:
     )
 
 
-def _stream(axes: Axes, stream: Stream, rows: int) -> None:
-    """Draw the stream's own times, with the markers of the limits that they exceed."""
-    times: dict[Bounds, float] = {
+def _stream(axes: Axes, verdict: Verdict) -> None:
+    """Draw the stream's own times, in each row as its layer sees them."""
+    for kind, value in _times(verdict.stream).items():
+        axes.scatter([value], [TOP], marker=MARKERS[kind], s=50, color=DEADLINE, zorder=5)
+    if verdict.stream.comments is not None:
+        at = _inside(verdict.stream.comments)
+        axes.scatter([at], [TOP], marker=".", s=60, color=DEADLINE, zorder=5)
+        axes.annotate("comments", (at, TOP), (0, 6), textcoords="offset points", ha="center",
+                      fontsize=8)  # fmt: skip
+    for row in range(len(verdict.stack.layers)):
+        heard = as_heard(verdict.stack, row, verdict.stream)
+        for kind, value in _times(heard).items():
+            axes.vlines(
+                value, row - 0.5, row + 0.5, color=DEADLINE, linewidth=1, linestyle=":", zorder=1
+            )
+            axes.scatter(
+                [value], [row + OFFSETS[kind]], marker=MARKERS[kind], s=14, color=DEADLINE, zorder=2
+            )
+
+
+def _times(stream: Stream) -> dict[Bounds, float]:
+    """Return where the times of a stream stand on the axis, by the limits that bound them."""
+    given: dict[Bounds, float] = {
         "first_byte": stream.first,
         "idle": stream.pause,
         "total": stream.total,
     }
-    for kind, value in times.items():
-        if value <= 0:
-            continue
-        at = OFF if math.isinf(value) else _inside(value)
-        axes.vlines(at, -0.75, rows - 0.4, color=DEADLINE, linewidth=1, linestyle=":", zorder=1)
-        axes.scatter([at], [-0.75], marker=MARKERS[kind], s=50, color=DEADLINE, zorder=5)
+    return {
+        kind: OFF if math.isinf(value) else _inside(value)
+        for kind, value in given.items()
+        if value > 0
+    }
 
 
 def _inside(value: float) -> float:

@@ -31,6 +31,7 @@ NEEDED = {
     "11": Needs((), (*_SERVED, "gunicorn")),
     "11b": Needs(("chromium",), (*_SERVED, "gunicorn", "playwright")),
     "13": Needs(("nginx",), ("fastapi", "uvicorn")),
+    "14": Needs(("nginx",), ("gunicorn",)),
 }
 """By the number of a notebook."""
 
