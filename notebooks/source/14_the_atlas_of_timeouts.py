@@ -178,13 +178,12 @@ patient = Nginx(stalling.root, "proxy_read_timeout 1s;")
 
 def ask(url, endpoint, bound=None):
     """Stream an answer with OpenAI's SDK through a proxy."""
-    key = endpoint.settings["api_key"].get_secret_value()
+    request = dict(endpoint.settings)  # the model and its options
+    key, _ = request.pop("api_key").get_secret_value(), request.pop("base_url")
     client = OpenAI(base_url=f"{url}/v1", api_key=key, timeout=10, max_retries=0)
+    messages = [{"role": "user", "content": "Why?"}]
     return bounded_client(client, bound).chat.completions.create(
-        model=endpoint.model,
-        messages=[{"role": "user", "content": "Why?"}],
-        extra_body=endpoint.settings["extra_body"],
-        stream=True,
+        messages=messages, stream=True, **request
     )
 
 
