@@ -18,7 +18,7 @@ MODEL = None  # None: the only model that the server has
 TIMEOUT = 2.0  # seconds
 
 # %%
-from openai import AsyncOpenAI
+from openai import AsyncOpenAI, OpenAI
 from stream_deadline import bounded_client
 from stream_lab import Evidence, Lesson, observe, open_endpoint
 from stream_lab.frameworks import browse
@@ -244,7 +244,8 @@ lesson.progress()
 # - The inner function takes no arguments, asks for a *streamed* chat completion, and returns an iterator of what arrives. (If `prepare` is an
 #   `async def`, an asynchronous iterator.)
 #
-# The judge plays it against an endless model and against a stall. It accepts a player that it can judge, whether or not its cells hold.
+# The judge plays it against an endless model and against a stall. A right player streams, asks once, and gives up the stall after T. What it does
+# about the endless model is what you find out: `try_player(prepare, ["endless"])`.
 
 
 # %% tags=["exercise"]
@@ -258,19 +259,18 @@ await lesson.check("1", prepare, try_player)
 # %% [markdown]
 # **2.** Here is a player that does not stop. Write one of the same client that does: whatever the server plays and whatever the consumer does, the
 # call ends by `cell.timeout` with an error, and the server is free. `bounded_client` is imported.
-#
-# ```python
-# def prepare(cell):
-#     client = OpenAI(base_url=cell.base_url, api_key="none", timeout=cell.timeout)
-#     messages = [{"role": "user", "content": "Why?"}]
-#     return lambda: client.chat.completions.create(
-#         model="fake-model", messages=messages, stream=True
-#     )
-# ```
+
+
+# %%
+def prepare_babbling(cell):
+    client = OpenAI(base_url=cell.base_url, api_key="none", timeout=cell.timeout)
+    messages = [{"role": "user", "content": "Why?"}]
+    return lambda: client.chat.completions.create(
+        model="fake-model", messages=messages, stream=True
+    )
+
 
 # %% tags=["exercise"]
-
-
 def prepare_bounded(cell):
     raise NotImplementedError  # your code
 

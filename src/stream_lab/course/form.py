@@ -1,7 +1,10 @@
 """Tables, and forms that choose what a table or a picture shows."""
 
+import base64
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
+
+from stream_lab.plots.kit import Picture
 
 Choices = Mapping[str, Any]
 """The choices of a field: what the reader sees, with the value behind it."""
@@ -28,7 +31,7 @@ class Form:
     def __init__(
         self,
         fields: Mapping[str, Choices],
-        show: Callable[..., Sequence[object]],
+        show: Callable[..., Sequence[Table | Picture]],
         *,
         instead: Table,
         live: bool,
@@ -62,8 +65,6 @@ class Form:
             from ipywidgets import Dropdown, Layout, Output, VBox
         except ImportError:
             return {}
-        from IPython.display import display
-
         boxes = {
             name: Dropdown(
                 options=list(choices.items()),
@@ -74,15 +75,26 @@ class Form:
             )
             for name, choices in self._fields.items()
         }
-        shown, put = Output(), cast(Callable[..., object], display)
+        shown = Output()
 
         def redraw(_: object = None) -> None:
-            with shown:
-                shown.clear_output(wait=True)
-                put(*self._show(*(box.value for box in boxes.values())))
+            found = self._show(*(box.value for box in boxes.values()))
+            shown.outputs = tuple(_output(each) for each in found)
 
         for box in boxes.values():
             box.observe(redraw, names="value")
         redraw()
         bundle: dict[str, Any] = VBox([*boxes.values(), shown])._repr_mimebundle_()
         return bundle
+
+
+def _output(shown: Table | Picture) -> dict[str, Any]:
+    """Return a table or a picture as the output of a cell."""
+    data: dict[str, Any] = {"text/plain": repr(shown)}
+    metadata: dict[str, Any] = {}
+    if isinstance(shown, Table):
+        data["text/markdown"] = shown._repr_markdown_()
+    else:
+        data["image/png"] = base64.b64encode(shown.png()).decode()
+        metadata["image/png"] = {"alt": shown.alt}
+    return {"output_type": "display_data", "data": data, "metadata": metadata}

@@ -280,7 +280,7 @@ def _pattern(part: str) -> str:
 
 
 def _parts(message: str) -> list[str]:
-    """Return what a message of the file quotes: an error, or a line of a log."""
+    """Return the errors and lines of logs that a message quotes."""
     parts = [
         re.sub(r"^(with \S+|[a-z ]*log( \(\w+\))?): ", "", each) for each in message.split("; ")
     ]

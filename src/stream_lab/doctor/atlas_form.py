@@ -8,6 +8,7 @@ from stream_lab.doctor import atlas
 from stream_lab.doctor.atlas import KINDS, Layer, Stream, Verdict
 from stream_lab.doctor.atlas_picture import draw
 from stream_lab.doctor.limits import Bounds, Limit, load
+from stream_lab.plots import Picture
 
 NONE = "–"
 MODEL = "vLLM"
@@ -112,7 +113,7 @@ def _shown(
     pause: float,
     total: float,
     comments: float | None,
-) -> Sequence[object]:
+) -> Sequence[Table | Picture]:
     """Return the map, the table and the advice for the values of the form's fields."""
     inner = [*([OWN] if own else []), *([sdk] if sdk else []), MODEL]
     names = [each for each in (client, platform, proxy, worker) if each] + inner

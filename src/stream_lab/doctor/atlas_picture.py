@@ -136,7 +136,7 @@ def _stream(axes: Axes, verdict: Verdict) -> None:
 
 
 def _times(stream: Stream) -> dict[Bounds, float]:
-    """Return where the times of a stream stand on the axis, by the limits that bound them."""
+    """Return the places of a stream's times on the axis, by their bounds."""
     given: dict[Bounds, float] = {
         "first_byte": stream.first,
         "idle": stream.pause,

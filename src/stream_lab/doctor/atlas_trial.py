@@ -11,7 +11,7 @@ PATIENCE = 30.0  # seconds of silence after which a read fails
 
 
 def ended_by(path: Stack, heard: Recording, *logs: str) -> str:
-    """Return the name of the limit that ended a stream, by the messages that it left.
+    """Return the name of the limit whose message an ended stream left.
 
     "no limit" means that the consumer left by itself, or that no message is one of the atlas.
 

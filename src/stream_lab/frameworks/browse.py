@@ -53,7 +53,7 @@ def best(recorded: Recorded, kind: str) -> str:
     shares = {}
     for name, scenario in registry().scenarios.items():
         found, total = held(recorded, kind, name)
-        shares[scenario.title] = found / total
+        shares[scenario.title] = found / total if total else 0.0
     return max(shares, key=lambda title: shares[title])
 
 
@@ -126,7 +126,7 @@ def explore(recorded: Recorded, *, live: bool) -> Form:
         live: whether the form is shown.
     """
 
-    def show(language: str | None, kind: str | None) -> Sequence[object]:
+    def show(language: str | None, kind: str | None) -> Sequence[Table]:
         return [overview(recorded, language, kind)]
 
     fields = {"language": LANGUAGES, "how the time-out is set": KINDS}

@@ -1,4 +1,4 @@
-"""The checkers of notebook 15: a player that can be judged, and one whose cells hold."""
+"""The checkers of notebook 15: a player, and a bounded one."""
 
 import asyncio
 from collections.abc import Callable, Mapping

@@ -133,7 +133,7 @@ def play(
 def watch(
     prepare: Callable[[Cell], Any], cells: list[Cell], length: float, pause: float
 ) -> list[Note]:
-    """Play cells side by side, each in a thread, and return what happened until the watch ended.
+    """Play cells side by side, each in a thread, and return their notes.
 
     Args:
         prepare: as for `play`.
