@@ -1,4 +1,4 @@
-"""The whole matrix on one page: a line for each row, a strip of all ways to call for each class."""
+"""The whole matrix on one page: for each row and class a strip of cells."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
