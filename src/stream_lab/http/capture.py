@@ -106,7 +106,8 @@ class Capture:
     def manner(self) -> str:
         """Return how the body came, in words.
 
-        As it is made, all at once, with a standstill, or not at all. All at once means that the first byte came after more than 70 % of the time.
+        As it is made, all at once, with a standstill, or not at all. All at once means that the
+        first byte came after more than 70 % of the time.
         """
         if self.first is None:
             return NOT_AT_ALL
