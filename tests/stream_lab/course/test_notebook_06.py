@@ -131,7 +131,7 @@ MODEL = "model_class(base_url=fake_vllm.base_url, model=fake_vllm.model, api_key
 CHAIN = f"(ChatPromptTemplate.from_messages([('user', 'Hi')]) | {MODEL})"
 RAISES = "    with pytest.raises(TimeoutError):\n"
 COUNTED = (
-    "        n = 0\n        async for _ in STREAM:\n            n += 1\n            assert n < 80\n"
+    "        n = 0\n        async for _ in STREAM:\n            n += 1\n            assert n < 60\n"
 )
 OWN_TESTS: dict[str, tuple[str, str, str]] = {
     "right": ("endless", RAISES + COUNTED.replace("STREAM", f"{CHAIN}.astream({{}})"), RIGHT),
@@ -160,11 +160,6 @@ OWN_TESTS: dict[str, tuple[str, str, str]] = {
         "finite:tokens=5",
         f"    async for _ in {CHAIN}.astream({{}}):\n        pass\n",
         "which scenario",
-    ),
-    "silent": (
-        "no_first_token",
-        RAISES + COUNTED.replace("STREAM", f"{CHAIN}.astream({{}})"),
-        "red for the fix|let the fake talk",
     ),
     "own_bound": (
         "endless",
@@ -204,7 +199,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[dict[str, An
         )
     file = folder / "test_deadline.py"
     file.write_text("\n\n".join(code), encoding="utf-8")
-    return play(file, folder, limit=1.5)
+    return play(file, folder, limit=4.0)
 
 
 @pytest.mark.parametrize("name", OWN_TESTS)
