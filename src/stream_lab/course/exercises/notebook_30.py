@@ -22,7 +22,8 @@ exercise(
     hints=(
         "Read the stream in a task of its own (`asyncio.create_task`), so that your test goes on "
         "whether the stream ends or not.",
-        "After twice the deadline, `assert fake_vllm.requests[0].slot_freed is not None`; cancel the task.",
+        "After twice the deadline, `assert fake_vllm.requests[0].slot_freed is not None`; "
+        "cancel the task.",
     ),
     idea="A coroutine that reads the chain and ignores its errors, as a task; "
     "`await asyncio.sleep(1)`; the assertion; and a `finally` that cancels the task.",
