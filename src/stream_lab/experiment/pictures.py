@@ -173,9 +173,13 @@ def _load(running: Axes, tokens: Axes, call: Call) -> None:
 
 def _left(call: Call) -> str:
     """Return what ended the exchange, in words."""
-    if call.recording.ending is Ending.FINISHED:
-        return "the answer ended"
-    return "the client disconnected"
+    match call.recording.ending:
+        case Ending.FINISHED:
+            return "the answer ended"
+        case Ending.GAVE_UP:
+            return "the client disconnected"
+        case Ending.CUT | Ending.FAILED:
+            return "the call raised its error"
 
 
 def left_alone(requests: Mapping[str, Release], *, title: str) -> Picture:
@@ -208,7 +212,7 @@ def left_alone(requests: Mapping[str, Release], *, title: str) -> Picture:
         axes.annotate(
             words,
             (end, row),
-            xytext=(10, 0),
+            xytext=(12, 0),
             textcoords="offset points",
             va="center",
             fontsize=9,

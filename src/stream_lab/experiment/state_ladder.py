@@ -19,15 +19,16 @@ def scope_states(events: Sequence[Event], *, title: str) -> Picture:
     end = events[-1].at * 1.12 + 0.01
     at = [*(event.at for event in events), end]
     ladder = list(STATES)
+    alone = len({event.task for event in events} - {0}) < 2
     levels = [ladder.index(event.state) for event in events]
     states.step(at, [*levels, levels[-1]], where="post", color=OK, linewidth=2.5)
     for event, level in zip(events, levels, strict=True):
         states.plot(
             event.at, level, "o", color=EVENT if event.what == "timer fired" else OK, zorder=3
         )
-        near_end = event.at > end * 0.6
+        near_end = event.at / end + 0.013 * len(_step(event, alone)) > 1
         states.annotate(
-            _step(event),
+            _step(event, alone),
             (event.at, level),
             xytext=(-7 if near_end else 7, 4),
             textcoords="offset points",
@@ -47,14 +48,15 @@ def scope_states(events: Sequence[Event], *, title: str) -> Picture:
     pending.set_xlim(0, end)
     seconds(pending, "seconds since the scope was made")
     steps = ", ".join(
-        f"{_step(event)} ({event.state}, cancelling {event.cancelling})" for event in events
+        f"{_step(event, alone)} ({event.state}, cancelling {event.cancelling})" for event in events
     )
     return Picture(figure, f"{title}. The scope remembers task {remembered}. Steps: {steps}.")
 
 
-def _step(event: Event) -> str:
+def _step(event: Event, alone: bool) -> str:
+    """Return the step, with its task unless one task does all steps alone."""
     if event.what != "timer fired":
-        return f"{event.what}, in task {event.task}"
+        return event.what if alone else f"{event.what}, in task {event.task}"
     ended = ", which has ended" if event.remembered_done else ""
     return f"timer fired, cancels task {event.remembered}{ended}"
 

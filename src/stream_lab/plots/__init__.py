@@ -7,6 +7,7 @@ Each room draws its own pictures with it: `stream_lab.experiment.pictures`,
 from stream_lab.plots.kit import (
     CLOSE,
     DEADLINE,
+    DPI,
     EVENT,
     GOOD,
     LATE,
@@ -22,6 +23,6 @@ from stream_lab.plots.kit import (
 )
 
 __all__ = [
-    "CLOSE", "DEADLINE", "EVENT", "GOOD", "LATE", "NEUTRAL", "OK",
+    "CLOSE", "DEADLINE", "DPI", "EVENT", "GOOD", "LATE", "NEUTRAL", "OK",
     "Picture", "canvas", "dots", "legend", "seconds", "single", "whole_numbers",
 ]  # fmt: skip

@@ -19,8 +19,10 @@ OK, LATE, EVENT, GOOD, NEUTRAL, DEADLINE = (
     "#000000",
 )
 PAPER = "#FFFFFF"  # opaque, so that a picture reads the same on a light and on a dark page
+DPI = 110
 WIDTH = 8.0  # inches
 MARGIN = 0.1  # inches
+TITLE_LINE = 0.2  # inches
 CLOSE = 0.05
 """Seconds past the deadline in which a chunk does not count as late.
 
@@ -47,7 +49,7 @@ class Picture:
         self.figure.savefig(
             buffer,
             format="png",
-            dpi=110,
+            dpi=DPI,
             facecolor=PAPER,
             transparent=False,
             metadata={"Software": None},
@@ -73,13 +75,15 @@ def canvas(*, height: float, title: str, width: float = WIDTH) -> Figure:
         width: inches.
     """
     lines = [line for part in title.split("\n") for line in textwrap.wrap(part, int(11.5 * width))]
-    height += 0.2 * max(0, len(lines) - 1)
+    height += TITLE_LINE * (len(lines) - 1)
     figure = Figure(figsize=(width, height), layout="constrained")
     engine = figure.get_layout_engine()
     assert engine is not None
-    across, up = MARGIN / width, MARGIN / height
-    engine.set(rect=(across, up, 1 - 2 * across, 1 - 2 * up))  # type: ignore[call-arg]
-    figure.suptitle("\n".join(lines), x=across, y=1 - up, ha="left", va="top", fontsize=11)
+    across, up, below = MARGIN / width, MARGIN / height, TITLE_LINE * (len(lines) + 0.4) / height
+    engine.set(rect=(across, up, 1 - 2 * across, 1 - 2 * up - below))  # type: ignore[call-arg]
+    figure.suptitle(
+        "\n".join(lines), x=across, y=1 - up, ha="left", va="top", fontsize=11, in_layout=False
+    )
     return figure
 
 
@@ -123,11 +127,12 @@ def legend(figure: Figure, *axes: Axes) -> None:
     for each in axes:
         handles |= dict(zip(*reversed(each.get_legend_handles_labels()), strict=True))
     if handles:
+        long = sum(len(label) + 8 for label in handles) > 110
         figure.legend(
             handles.values(),
             handles.keys(),
             loc="outside lower center",
-            ncols=3,
+            ncols=3 if long else len(handles),
             frameon=False,
             fontsize=9,
         )

@@ -31,7 +31,7 @@ NEEDED = {
     "09": Needs(packages=_SERVED),
     "10": Needs(("nginx",), _SERVED),
     "11": Needs((), (*_SERVED, "gunicorn")),
-    "11b": Needs(("chromium",), (*_SERVED, "gunicorn", "playwright")),
+    "11b": Needs(("chromium", "haproxy", "nginx"), (*_SERVED, "gunicorn", "playwright")),
     "13": Needs(("nginx",), ("fastapi", "uvicorn")),
 }
 """By the number of a notebook."""
