@@ -10,7 +10,7 @@ SETTINGS := PYTHON BASE_URL MODEL TIMEOUT RUNS CONFIG ONLY PARTS NB
 GIVEN_PYTHON := $(filter-out file default undefined,$(origin PYTHON))
 $(foreach name,$(SETTINGS),$(if $(value $(name)),$(eval override $(name) := $$(value $(name)))$(eval export $(name))))
 
-WORLDS  := $(filter-out packages clients%,$(sort $(patsubst requirements/%.txt,%,$(wildcard requirements/*.txt))))
+WORLDS  := $(filter-out packages book clients%,$(sort $(patsubst requirements/%.txt,%,$(wildcard requirements/*.txt))))
 ifneq ($(words $(WORLD))$(filter $(WORLD),$(WORLDS)),1$(WORLD))
 $(error No such WORLD: '$(WORLD)'. There are: $(WORLDS))
 endif
@@ -24,6 +24,8 @@ COMPILE := pip compile --quiet --universal --python-version 3.11 --no-emit-index
            --no-header
 PROJECT := requirements/project.in --group pyproject.toml:dev --no-emit-package stream-deadline --no-emit-package fake-vllm \
            --no-emit-package stream-lab
+BOOK    := requirements/project.in --group pyproject.toml:book --constraint requirements/latest.txt \
+           --no-emit-package stream-deadline --no-emit-package fake-vllm --no-emit-package stream-lab
 
 # Kept compiled whatever the environment says: compiling took half the time of the tests.
 export PYTHONDONTWRITEBYTECODE :=
@@ -127,6 +129,7 @@ lock: $(READY) ## resolve requirements/*.txt anew
 	@.venv/bin/uv $(COMPILE) $(PROJECT) -o requirements/latest.txt
 	@.venv/bin/uv $(COMPILE) $(PROJECT) --constraint requirements/seed.in -o requirements/seed.txt
 	@.venv/bin/uv $(COMPILE) --group pyproject.toml:packages -o requirements/packages.txt
+	@.venv/bin/uv $(COMPILE) $(BOOK) -o requirements/book.txt
 	@.venv/bin/uv $(COMPILE) --group pyproject.toml:clients -o requirements/clients.txt
 	@.venv/bin/uv $(COMPILE) --group pyproject.toml:clients-llama-index -o requirements/clients-llama-index.txt
 
