@@ -30,7 +30,7 @@ BOOK    := requirements/project.in --group pyproject.toml:book --constraint requ
 # Kept compiled whatever the environment says: compiling took half the time of the tests.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup run regress check test test-real packages clients servers frameworks lint parts lab real-vllm notebooks lock clean
+.PHONY: help setup run regress check test test-real packages book clients servers frameworks lint parts lab real-vllm notebooks lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -84,6 +84,12 @@ packages: $(READY) ## build the three distributions into dist/, and try each alo
 	@for folder in $(OURS); do .venv/bin/uv build --quiet --out-dir dist $$folder || exit; done
 	@.venv-packages/bin/twine check --strict dist/*.whl dist/*.tar.gz
 	@TEST_PACKAGES=dist $(BIN)/pytest tests/packages
+
+book: $(READY) ## the course, the how-to pages and the reference as a website in dist/book, and the slides
+	@test -x .venv-book/bin/python || .venv/bin/uv venv --quiet --python .venv/bin/python .venv-book
+	@.venv/bin/uv pip install --quiet --python .venv-book/bin/python -r requirements/book.txt $(OURS:%=--editable %) 2>.venv/setup.log || $(NO_PACKAGES)
+	@.venv-book/bin/python -m book.build
+	@TEST_BOOK=dist/book $(BIN)/pytest -n 0 tests/book
 
 # Two environments, since LlamaIndex needs another release of OpenAI's SDK than the others.
 clients: $(READY) ## real clients against the fake: SDKs and frameworks in Python and JavaScript; fills docs/fake_clients.md
