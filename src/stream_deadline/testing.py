@@ -72,6 +72,8 @@ def virtual_clock() -> Iterator[VirtualClock]:
             clock.advance(31)
             with pytest.raises(StreamDeadlineExceeded):
                 model.invoke("Why?")
+
+    Calls that begin inside the block are measured by it to their end.
     """
     clock = VirtualClock()
     before = _clock.install(clock)
@@ -86,6 +88,8 @@ def expired_deadline() -> deadline:
 
         with expired_deadline():
             assert handler(request).status_code == 504
+
+    Calls that have begun before it keep their own deadline.
     """
     return deadline(0)
 
