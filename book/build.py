@@ -60,7 +60,9 @@ def main() -> int:
     for leftover in (slides / "objects.inv", slides / "_sources", OUT / ".buildinfo"):
         shutil.rmtree(leftover, ignore_errors=True) if leftover.is_dir() else leftover.unlink(True)
     (OUT / "index.html").write_text(FIRST_PAGE, encoding="utf-8")
-    print(f"The book is {OUT.relative_to(ROOT)}/index.html, the slides slides/index.html beside it.")
+    print(
+        f"The book is {OUT.relative_to(ROOT)}/index.html, the slides slides/index.html beside it."
+    )
     return 0
 
 

@@ -31,6 +31,7 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx_copybutton",
     "book.docstrings",
+    "book.lab_api",
     "book.links",
     "book.prose",
     "book.terms",
@@ -38,7 +39,9 @@ extensions = [
 
 nb_execution_mode = "off"  # the notebooks are committed executed
 nb_merge_streams = True
-myst_enable_extensions = ["colon_fence", "deflist"]
+nb_custom_formats = {".ipynb": "book.notebooks.read"}
+nb_ipywidgets_js: dict[str, str] = {}  # by default MyST-NB loads them from a content network
+myst_enable_extensions = ["colon_fence", "tasklist"]
 myst_heading_anchors = 4
 myst_links_external_new_tab = True
 
@@ -46,6 +49,7 @@ autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented_params"
 autodoc_member_order = "bysource"
 autodoc_inherit_docstrings = False
+autodoc_default_options = {"exclude-members": "model_post_init"}  # pydantic's
 default_role = "code"  # docstrings write code in single backticks
 napoleon_numpy_docstring = False
 python_use_unqualified_type_names = True
@@ -58,9 +62,11 @@ html_theme = "furo"
 html_title = "stream-deadline"
 html_static_path = ["static"]
 html_css_files = ["book.css"]
+html_js_files = ["meanings.js"]
 html_copy_source = False
 html_show_sourcelink = False
 html_show_sphinx = False
+html_show_copyright = False
 html_theme_options = {"top_of_page_buttons": [], "navigation_with_keys": True}
 pygments_style = "default"
 pygments_dark_style = "github-dark"

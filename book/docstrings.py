@@ -1,4 +1,7 @@
-"""Examples in docstrings: an indented block after a paragraph is code, as in Markdown."""
+"""How docstrings become pages: examples are code, and a signature has a length that can be read.
+
+An indented block after a paragraph is an example, as in Markdown.
+"""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -6,6 +9,8 @@ from typing import Any
 from sphinx.application import Sphinx
 
 CODE = ".. code-block:: python"
+LONGEST = 500
+"""The most characters of a class's signature."""
 
 
 def with_code_blocks(lines: Iterable[str]) -> Iterator[str]:
@@ -21,12 +26,28 @@ def with_code_blocks(lines: Iterable[str]) -> Iterator[str]:
         paragraph = line if not blank else paragraph
 
 
-def process(_app: Sphinx, _what: str, _name: str, _thing: Any, _options: Any, lines: list[str]) -> None:
+def process(
+    _app: Sphinx, _what: str, _name: str, _thing: Any, _options: Any, lines: list[str]
+) -> None:
     """Replace the lines of a docstring; Sphinx calls this for each."""
     lines[:] = with_code_blocks(lines)
+
+
+def shorten(
+    _app: Sphinx,
+    what: str,
+    _name: str,
+    _thing: Any,
+    _options: Any,
+    signature: str | None,
+    returns: str | None,
+) -> tuple[str, str | None] | None:
+    """Leave out the signature of a class with a field for each setting of LangChain."""
+    return ("(…)", returns) if what == "class" and len(signature or "") > LONGEST else None
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the hook, before the one that reads Google's sections."""
     app.connect("autodoc-process-docstring", process, priority=400)
+    app.connect("autodoc-process-signature", shorten)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

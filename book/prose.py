@@ -16,7 +16,7 @@ class TermLink(nodes.reference):
 
 
 def visit_term(translator: HTML5Translator, node: TermLink) -> None:
-    """Begin the link; the style sheet shows the meaning while it is pointed at or has the focus."""
+    """Begin the link; `meanings.js` shows the meaning."""
     meaning = translator.attval(node["meaning"])
     attributes = {"href": node["refuri"], "data-meaning": meaning, "aria-description": meaning}
     translator.body.append(translator.starttag(node, "a", "", CLASS="term", **attributes))
