@@ -1,11 +1,8 @@
 """Sphinx's settings for the book. The project's folder is the source, so links stay as they are."""
 
-import re
 import sys
 from importlib import import_module
 from pathlib import Path
-
-from sphinx.application import Sphinx
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -72,15 +69,3 @@ pygments_style = "default"
 pygments_dark_style = "github-dark"
 copybutton_prompt_text = r"\$ |>>> |\.\.\. "
 copybutton_prompt_is_regexp = True
-
-
-def without_empty_lists(app: Sphinx, _page: str, source: list[str]) -> None:
-    """Leave a list of pages out while its folder has none, so that it is not a warning."""
-    for block, folder in re.findall(r"(```{toctree}\n(?:[^`]*\n)?([\w/]+)/\*\n```\n)", source[0]):
-        if not any((Path(app.srcdir) / "docs" / folder).glob("*.md")):
-            source[0] = source[0].replace(block, "")
-
-
-def setup(app: Sphinx) -> None:
-    """Register the hook, which Sphinx calls for each page before it is parsed."""
-    app.connect("source-read", without_empty_lists)

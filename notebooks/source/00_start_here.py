@@ -13,19 +13,26 @@
 #
 # | notebook | question | minutes |
 # |---|---|---|
-# | 00 start here | does everything work? | 3 |
-# | [01 the incident](01_the_incident.ipynb) | what happened? | 5 |
-# | [02 what `timeout=45` means](02_what_timeout_means.ipynb) | why did the time-out not fire? | 8 |
-# | [03 inside `asyncio.timeout`](03_inside_asyncio_timeout.ipynb) | how does the obvious repair work? | 20 |
-# | [04 it works](04_it_works.ipynb) | does it work on the model? | 8 |
-# | [05 it fails in silence](05_it_fails_in_silence.ipynb) | why does the same code do nothing in a chain? | 15 |
-# | [06 the elapsed-time fix](06_the_elapsed_time_fix.ipynb) | what holds in both? | 10 |
-# | [07 where it stops](07_where_it_stops.ipynb) | where does that stop, and what holds everywhere? | 20 |
-# | [09 ERP → AI → GPU](09_erp_ai_gpu.ipynb) | who notices that the caller has left? | 15 |
-# | [10 cut in production](10_cut_in_production.ipynb) | why does a stream end too early? | 20 |
-# | [11 cut when scaling](11_cut_when_scaling.ipynb) | and what do more workers and browsers do to it? | 20 |
-# | [12 loops inside loops](12_loops_inside_loops.ipynb) | what does nest-asyncio do to time-outs? | 15 |
-# | [13 the doctor](13_the_doctor.ipynb) | which layer is it? | 15 |
+# | [00 Start here](00_start_here.ipynb) | Does everything work? | 0 |
+# | [01 The incident](01_the_incident.ipynb) | What happened? | 0 |
+# | [02 What `timeout=45` means](02_what_timeout_means.ipynb) | Why did the time-out not fire? | 0 |
+# | [03 Inside `asyncio.timeout`](03_inside_asyncio_timeout.ipynb) | How does the obvious fix work? | 0 |
+# | [04 A scope in the model](04_it_works.ipynb) | Does it work on the model? | 0 |
+# | [05 The same class in a chain](05_it_fails_in_silence.ipynb) | Why does the same code do nothing in a chain? | 0 |
+# | [06 A clock in the generator](06_the_elapsed_time_fix.ipynb) | What holds in both? | 0 |
+# | [07 The clock against harder servers](07_where_it_stops.ipynb) | Against which servers does that fail? | 0 |
+# | [07b The whole deadline](07b_the_whole_deadline.ipynb) | What holds against all of them? | 0 |
+# | [08 Your own server](08_a_real_server.ipynb) | Does it hold on your server, and on a GPU? | 0 |
+# | [09 ERP → AI → GPU](09_erp_ai_gpu.ipynb) | Which web handlers notice that their caller has left? | 0 |
+# | [10 Streams through a proxy](10_cut_in_production.ipynb) | Why does a stream end too early, or come too late? | 0 |
+# | [11 More workers](11_cut_when_scaling.ipynb) | What do workers do to each other's streams? | 0 |
+# | [11b Browsers and restarts](11b_browsers_and_restarts.ipynb) | What do browsers, balancers and restarts do to them? | 0 |
+# | [12 Loops inside loops](12_loops_inside_loops.ipynb) | What does nest-asyncio do to time-outs? | 0 |
+# | [13 The doctor](13_the_doctor.ipynb) | Which layer is it? | 0 |
+# | [14 The atlas of time-outs](14_the_atlas_of_timeouts.ipynb) | Which time-out on your path fires first? | 0 |
+# | [15 Who stops a babbling model](15_who_stops_a_babbling_model.ipynb) | Which SDKs and frameworks stop a model that babbles? | 0 |
+# | [16 Capstone: repair a relay](16_repair_a_relay.ipynb) | Can you repair a service that has all of these faults? | 0 |
+# | [30 The incident in thirty minutes](30_minutes.ipynb) | The whole incident, from the first request to the test | 0 |
 #
 # Read them in order. Each ends with a table of claims, marked ✔ or ✘ by what your own run showed, and with an exercise.
 

@@ -693,4 +693,4 @@ check(names, expected, hint="In which rows of its panel is the second square blu
 # %% [markdown]
 # ---
 # Before: [06 · The elapsed-time fix](06_the_elapsed_time_fix.ipynb) · Next:
-# [08 · A real vLLM, a real GPU](08_a_real_gpu.ipynb)
+# [08 · A real vLLM, a real GPU](08_a_real_server.ipynb)

@@ -235,4 +235,4 @@ check(
 
 # %% [markdown]
 # ---
-# Before: [08 · A real vLLM, a real GPU](08_a_real_gpu.ipynb) · Next: [10 · Cut in production](10_cut_in_production.ipynb)
+# Before: [08 · A real vLLM, a real GPU](08_a_real_server.ipynb) · Next: [10 · Cut in production](10_cut_in_production.ipynb)

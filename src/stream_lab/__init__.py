@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from stream_lab.course.lesson import Lesson
     from stream_lab.experiment import gpu, nesting, scope, verdict
     from stream_lab.experiment.call import Call, observe
     from stream_lab.experiment.endpoint import Endpoint, EndpointError, bundled, open_endpoint
@@ -18,20 +19,21 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "Call", "Endpoint", "EndpointError", "Evidence", "Recording", "TaskNumbers",
+    "Call", "Endpoint", "EndpointError", "Evidence", "Lesson", "Recording", "TaskNumbers",
     "bundled", "gpu", "nesting", "observe", "open_endpoint", "record", "record_sync", "scope",
     "traced", "verdict",
 ]  # fmt: skip
 
 _HOMES = {
-    "call": "Call observe",
-    "endpoint": "Endpoint EndpointError bundled open_endpoint",
-    "evidence": "Evidence",
-    "trace": "Recording TaskNumbers record record_sync traced",
-    "gpu": "gpu",
-    "nesting": "nesting",
-    "scope": "scope",
-    "verdict": "verdict",
+    "course.lesson": "Lesson",
+    "experiment.call": "Call observe",
+    "experiment.endpoint": "Endpoint EndpointError bundled open_endpoint",
+    "experiment.evidence": "Evidence",
+    "experiment.trace": "Recording TaskNumbers record record_sync traced",
+    "experiment.gpu": "gpu",
+    "experiment.nesting": "nesting",
+    "experiment.scope": "scope",
+    "experiment.verdict": "verdict",
 }
 
 
@@ -39,7 +41,8 @@ def __getattr__(name: str) -> Any:
     """Import a name when it is first used; a command needs few of them."""
     for home, names in _HOMES.items():
         if name in names.split():
-            module = import_module(f"{__name__}.experiment.{home}")
-            globals()[name] = found = module if name == home else getattr(module, name)
+            module = import_module(f"{__name__}.{home}")
+            own = name == home.rpartition(".")[2]
+            globals()[name] = found = module if own else getattr(module, name)
             return found
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

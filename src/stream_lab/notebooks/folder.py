@@ -58,7 +58,7 @@ class RunFolder:
         if result.notebook:
             self.write(f"notebooks/{name}.ipynb", result.notebook)
         if result.evidence:
-            self.write(f"evidence/{name[:2]}.json", result.evidence)
+            self.write(f"evidence/{result.row.number}.json", result.evidence)
 
 
 def write_whole(path: Path, data: bytes) -> None:

@@ -25,7 +25,7 @@ def find_notebooks(folder: Path) -> list[Notebook]:
         InvestigationError: There are none.
         NotebookError: One of them cannot be run.
     """
-    found = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
+    found = sorted(folder.glob("[0-9][0-9]*_*.ipynb"))
     if not found:
         raise InvestigationError(
             f"There are no notebooks in {folder}; run this from the project's folder, or name "

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from stream_lab.errors import LabError
+from stream_lab.notebooks.row import number_of
 
 
 class NotebookError(LabError):
@@ -30,8 +31,8 @@ class Notebook:
 
     @property
     def number(self) -> str:
-        """The first two letters of its name, as "04"."""
-        return self.name[:2]
+        """The number in its name, as "04"."""
+        return number_of(self.name)
 
     @property
     def title(self) -> str:

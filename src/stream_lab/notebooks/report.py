@@ -59,10 +59,10 @@ class Summary:
     def headline(self) -> str:
         held, claims = count_claims(self.rows)
         parts = [f"{held} of {claims} claims came out as the story tells"]
-        if broken := [row.notebook[:2] for row in self.rows if row.error]:
+        if broken := [row.number for row in self.rows if row.error]:
             words = f"{len(broken)} of {len(self.rows)} notebooks did not run to their end"
             parts.insert(0, f"{words} ({', '.join(broken)})")
-        if left := [row.notebook[:2] for row in self.rows if row.status is Status.SKIPPED]:
+        if left := [row.number for row in self.rows if row.status is Status.SKIPPED]:
             parts.append(f"not run: {', '.join(left)}")
         return "; ".join(parts)
 
@@ -156,7 +156,7 @@ def show(summary: Summary, console: Console) -> None:
             mark = f"[{row.status.colour}]{row.status.mark}[/]"
             lines.append(("not run", row.reason, mark))
         for index, (claim, found, mark) in enumerate(lines):
-            number = "" if index else row.notebook[:2]
+            number = "" if index else row.number
             table.add_row(number, escape(claim), escape(found), mark)
         table.add_section()
     console.print(table)

@@ -1,5 +1,6 @@
 """The result of one notebook, as data."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -9,6 +10,12 @@ from stream_lab.experiment.evidence import Claim, Outcome
 
 ENDED = "runs to its end"
 """How tables and reports name the ending of a notebook, beside its claims."""
+
+
+def number_of(notebook: str) -> str:
+    """Return the number in a notebook's name, as "07b"; its first two letters if it has none."""
+    found = re.match(r"\d+[a-z]?(?=_)", notebook)
+    return found[0] if found else notebook[:2]
 
 
 class Status(StrEnum):
@@ -91,6 +98,11 @@ class Row:
     jobs: int = 1
     left_behind: list[str] = field(default_factory=list)
     digest: str = ""
+
+    @property
+    def number(self) -> str:
+        """The notebook's number, as "07b"."""
+        return number_of(self.notebook)
 
     @property
     def chosen(self) -> str:

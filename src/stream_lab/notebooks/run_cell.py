@@ -87,7 +87,7 @@ class _Run:
 def _attempt(task: Task, row: Row, workers: Workers, tell: Tell) -> CellResult:
     try:
         kernel = task.place.kernel()
-        if lacking := missing(row.notebook[:2], kernel.versions):
+        if lacking := missing(row.number, kernel.versions):
             return CellResult(replace(row, status=Status.SKIPPED, reason=lacking))
         with task.server.opened() as parameters:
             run = _run(task, kernel, workers, parameters, tell)

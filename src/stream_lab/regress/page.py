@@ -165,9 +165,9 @@ def moment(started: str) -> str:
 
 def name_of(row: Row) -> str:
     """Return a notebook's number, title and chosen parameters, for people."""
-    number = row.notebook[:2]
+    number = row.number
     chosen = row.chosen
-    title = f"{number} · {row.title}" if number.isdigit() else row.title
+    title = f"{number} · {row.title}" if number[0].isdigit() else row.title
     return f"{title} [{chosen}]" if chosen else title
 
 

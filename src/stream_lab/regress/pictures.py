@@ -66,8 +66,7 @@ def lateness(pasts: Sequence[Past]) -> Picture | None:
                 if name.startswith("late_") and math.isfinite(value):
                     # In seconds, unless the name says otherwise.
                     key = (
-                        f"{row.notebook[:2]} "
-                        f"{name.removeprefix('late_').removesuffix('_s')}{chosen}",
+                        f"{row.number} {name.removeprefix('late_').removesuffix('_s')}{chosen}",
                         f"{row.endpoint}/{row.world}",
                     )
                     found.setdefault(key, {})[index] = (
@@ -96,7 +95,7 @@ def durations(pasts: Sequence[Past]) -> Picture | None:
         for notebook in dict.fromkeys(row.notebook for row in past.rows):
             rows = [row for row in past.rows if row.notebook == notebook and row.by_claims]
             if rows:
-                name = f"{notebook[:2]} {rows[0].title}"
+                name = f"{rows[0].number} {rows[0].title}"
                 found.setdefault((name, ""), {})[index] = median(row.seconds for row in rows)
     series = sorted(_series(found, len(pasts)), key=lambda one: one.what)
     if not series:

@@ -1,0 +1,107 @@
+"""What a reader predicted and solved, kept in the course's folder and nowhere else."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+MARKER = ".course"
+"""The folder inside a copy of the course that holds the reader's progress."""
+
+
+class State(StrEnum):
+    """How far a reader has come with an exercise."""
+
+    OPEN = "open"
+    TRIED = "tried"
+    SOLVED = "solved"
+
+
+@dataclass
+class Predicted:
+    """One prediction.
+
+    Attributes:
+        question: The question.
+        chosen: The reader's choice. None: there is none.
+        happened: What the run showed. None: it has not been revealed.
+        right: Whether the two agree. None: there is nothing to compare.
+        why: The reason for what happened.
+    """
+
+    question: str
+    chosen: str | None = None
+    happened: str | None = None
+    right: bool | None = None
+    why: str = ""
+
+
+@dataclass
+class Tried:
+    """One exercise: its state, and how many different wrong answers it has had."""
+
+    state: State = State.OPEN
+    wrong: int = 0
+
+
+@dataclass
+class Progress:
+    """A reader's progress in one notebook, by the numbers of predictions and exercises."""
+
+    predictions: dict[str, Predicted] = field(default_factory=dict)
+    exercises: dict[str, Tried] = field(default_factory=dict)
+
+
+class Store:
+    """The progress in one notebook, with the file that keeps it."""
+
+    def __init__(self, notebook: str, folder: Path | None) -> None:
+        """Read what is there.
+
+        Args:
+            notebook: The notebook's number, such as "05".
+            folder: The course's folder of progress. None: nothing is kept on disk.
+        """
+        self._file = folder / "progress" / f"{notebook}.json" if folder else None
+        self.progress = read(self._file) if self._file else Progress()
+
+    @property
+    def kept(self) -> bool:
+        """Whether the progress outlives this process, because this is a copy of the course."""
+        return self._file is not None
+
+    def save(self) -> None:
+        """Write the progress, if it is kept; a folder that cannot be written changes nothing."""
+        if self._file is None:
+            return
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            partial = self._file.with_suffix(".tmp")
+            text = json.dumps(asdict(self.progress), indent=1, ensure_ascii=False)
+            partial.write_text(text + "\n", encoding="utf-8")
+            partial.replace(self._file)
+        except OSError:
+            self._file = None
+
+
+def find_course(start: Path) -> Path | None:
+    """Return the folder of progress of the course that a folder belongs to. None: of none."""
+    for folder in (start, *start.parents):
+        if (folder / MARKER).is_dir():
+            return folder / MARKER
+    return None
+
+
+def read(file: Path) -> Progress:
+    """Read a file of progress; one that is missing or damaged is a fresh start."""
+    try:
+        body = json.loads(file.read_text(encoding="utf-8"))
+        return Progress(
+            {number: Predicted(**each) for number, each in body["predictions"].items()},
+            {
+                number: Tried(State(each["state"]), int(each["wrong"]))
+                for number, each in body["exercises"].items()
+            },
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return Progress()
