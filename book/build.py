@@ -33,7 +33,7 @@ def sphinx(builder: str, settings: str, source: str, target: Path) -> None:
 
 
 def keep_one_theme(revealjs: Path, theme: str) -> None:
-    """Remove what the slides do not load: other themes and plugins name hosts of the network."""
+    """Remove themes and plugins that the slides do not load; some name foreign hosts."""
     for path in (revealjs / "dist" / "theme").glob("*.css"):
         if path.stem != theme:
             path.unlink()

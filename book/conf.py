@@ -1,4 +1,7 @@
-"""Sphinx's settings for the book. The project's folder is the source, so links stay as they are."""
+"""Sphinx's settings for the book.
+
+The project's folder is the source, so the links of its pages stay as they are.
+"""
 
 import sys
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""How docstrings become pages: examples are code, and a signature has a length that can be read.
+"""Examples in docstrings are code, and endless signatures are left out.
 
 An indented block after a paragraph is an example, as in Markdown.
 """

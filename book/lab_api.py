@@ -23,12 +23,14 @@ def imports(folder: Path) -> Iterator[tuple[str, str]]:
             code = "".join(line for line in cell["source"] if not line.startswith(("%", "!")))
             flags = ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
             for node in ast.walk(compile(code, path.name, "exec", flags)):
-                if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("stream_lab"):
+                if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(
+                    "stream_lab"
+                ):
                     yield from ((str(node.module), alias.name) for alias in node.names)
 
 
 def members(folder: Path) -> dict[str, set[str]]:
-    """Return the names to describe, by the module that defines them; no name: the whole module."""
+    """Return the names to describe by module; no name means the whole module."""
     found: dict[str, set[str]] = defaultdict(set)
     for module, name in imports(folder):
         home_of_name = import_module(module)

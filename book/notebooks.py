@@ -1,10 +1,10 @@
-"""Reads a notebook for the book, with the descriptions of its pictures where MyST looks for them."""
+"""Read notebooks for the book, with the descriptions of their pictures."""
 
 import nbformat
 
 
 def read(text: str) -> nbformat.NotebookNode:
-    """Return a notebook whose cells have the alternative texts of their pictures."""
+    """Return a notebook with alternative texts where MyST-NB reads them: in the cells."""
     notebook: nbformat.NotebookNode = nbformat.reads(text, as_version=4)
     for cell in notebook.cells:
         described = [

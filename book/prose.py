@@ -28,7 +28,7 @@ def depart_term(translator: HTML5Translator, _node: TermLink) -> None:
 
 
 def texts(document: nodes.document) -> Iterator[nodes.Text]:
-    """Yield the texts of a page that are running prose, in no code, link, title or table head."""
+    """Yield the running prose of a page: no code, links, titles or table heads."""
     for text in list(document.findall(nodes.Text)):
         node, in_paragraph = text.parent, False
         while node is not None:

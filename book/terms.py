@@ -1,4 +1,4 @@
-"""Link the first use of a glossary term on each page, with its meaning as a hover text.
+"""Link each page's first use of a glossary term, with a hover text.
 
 The terms are the headings of docs/glossary.md. A page needs no markup for them, so it reads well
 as plain Markdown, too.
@@ -64,7 +64,7 @@ class HoverTexts(SphinxTransform):
             insert(text, self.links(text.astext(), left))
 
     def links(self, said: str, left: list[Term]) -> Iterator[tuple[int, int, TermLink]]:
-        """Yield the places of terms in a text, with their links, and take them off the list."""
+        """Yield the places of terms with their links, and take the terms off the list."""
         done = 0
         while True:
             found = [(match, term) for term in left if (match := term.words.search(said, done))]

@@ -1,4 +1,4 @@
-"""Sphinx's settings for the slides, which are a page of docs and a build of their own."""
+"""Sphinx's settings for the slides, a build of its own from one page."""
 
 import json
 

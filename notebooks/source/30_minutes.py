@@ -109,7 +109,9 @@ both_go_on.reveal(
 
 # %% tags=["nbval-ignore-output"]
 rate = request.tokens_after_deadline / (request.recording.ended - TIMEOUT)
-print(f"{request.tokens_after_deadline} tokens for a caller that had left, in the time that we watched")
+print(
+    f"{request.tokens_after_deadline} tokens for a caller that had left, in the time that we watched"
+)
 print(f"{600 * rate:.0f} at this rate in ten minutes, for one request")
 
 # %%
@@ -226,7 +228,9 @@ release = await asyncio.to_thread(
 )
 print("the server:", release.server)
 if release.freed is not None:
-    print(f"{1000 * (release.freed - release.left):.0f} ms after its client had closed the connection")
+    print(
+        f"{1000 * (release.freed - release.left):.0f} ms after its client had closed the connection"
+    )
 
 # %% [markdown]
 # ## Task, scope, cancel
@@ -330,7 +334,9 @@ with scope.observed() as log:
     )
 
 for name, call in {"model": alone, "chain": chained}.items():
-    print(f"{name}: {call.verdict}; the server: {call.server}; error: {call.recording.error or 'none'}")
+    print(
+        f"{name}: {call.verdict}; the server: {call.server}; error: {call.recording.error or 'none'}"
+    )
 
 # %%
 stopped = {"model": alone.verdict, "chain": chained.verdict}
@@ -367,7 +373,9 @@ if fired:
 
 # %%
 with bundled("no_first_token") as fake:
-    silent = traced(ScopedChatVllm)(**fake.settings, timeout=60, max_retries=0, stream_timeout=TIMEOUT / 4)
+    silent = traced(ScopedChatVllm)(
+        **fake.settings, timeout=60, max_retries=0, stream_timeout=TIMEOUT / 4
+    )
     first = await record((prompt | silent).astream({"question": QUESTION}), give_up_after=TIMEOUT)
 
 print("no first chunk:", first.ending)
@@ -404,7 +412,9 @@ class ElapsedChatVllm(PlainChatVllm):
 
 # %%
 fixed = await observe(
-    (prompt | ElapsedChatVllm(**server.settings, timeout=TIMEOUT / 2)).astream({"question": QUESTION}),
+    (prompt | ElapsedChatVllm(**server.settings, timeout=TIMEOUT / 2)).astream(
+        {"question": QUESTION}
+    ),
     deadline=TIMEOUT / 2,
     server=server,
 )

@@ -1,4 +1,4 @@
-"""What is wrong with a folder of HTML pages: dead links, and addresses that a page would load."""
+"""Dead links in a folder of HTML pages, and what they would load from the network."""
 
 import re
 from collections.abc import Iterator
@@ -44,7 +44,7 @@ def read(path: Path) -> Page:
 
 
 def dead_links(root: Path) -> Iterator[str]:
-    """Yield the links of all pages, and what they load, that lead to no file or no anchor."""
+    """Yield links and loaded addresses that lead to no file or no anchor."""
     for path in sorted(root.rglob("*.html")):
         page = read(path)
         for link in [*page.links, *page.loaded]:
@@ -62,7 +62,7 @@ def dead_links(root: Path) -> Iterator[str]:
 
 
 def foreign_loads(root: Path) -> Iterator[str]:
-    """Yield what pages, style sheets and scripts would fetch from a host of the network."""
+    """Yield what pages, style sheets and scripts would load from the network."""
     for path in sorted(root.rglob("*.html")):
         for address in read(path).loaded:
             if urlsplit(address).netloc:

@@ -1,4 +1,4 @@
-"""The built book, which `make book` names in TEST_BOOK: no dead link, no network, hover texts."""
+"""The built book, whose folder `make book` names in TEST_BOOK."""
 
 import os
 import re
