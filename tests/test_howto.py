@@ -1,4 +1,4 @@
-"""The code of the how-to pages runs: each block is a file, and those with tests are tested."""
+"""The code of the how-to pages runs; each block is a file."""
 
 import re
 import subprocess

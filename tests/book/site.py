@@ -1,4 +1,4 @@
-"""Dead links in a folder of HTML pages, and what they would load from the network."""
+"""Find dead links in HTML pages, and what they load from the network."""
 
 import re
 from collections.abc import Iterator

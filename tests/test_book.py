@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 SLIDES = {"index.md", "slides_90_minutes.md"}
 """The first page has the lists, and the slides are a build of their own."""
