@@ -1,9 +1,11 @@
-"""Build the book and its slides: `python -m book.build` in the environment of `make book`."""
+"""Build the book: `python -m book.build` in the environment of `make book`."""
 
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+from book import browser
 
 ROOT = Path(__file__).parents[1]
 OUT = ROOT / "dist" / "book"
@@ -46,7 +48,7 @@ def keep_one_theme(revealjs: Path, theme: str) -> None:
 
 
 def main() -> int:
-    """Build both, and return the exit status."""
+    """Build all of it, and return the exit status."""
     shutil.rmtree(OUT, ignore_errors=True)
     slides = OUT / "slides"
     try:
@@ -59,6 +61,14 @@ def main() -> int:
     (slides / "slides_90_minutes.html").rename(slides / "index.html")
     for leftover in (slides / "objects.inv", slides / "_sources", OUT / ".buildinfo"):
         shutil.rmtree(leftover, ignore_errors=True) if leftover.is_dir() else leftover.unlink(True)
+    try:
+        browser.build(OUT / "browser", CACHE / "browser")
+    except subprocess.CalledProcessError as error:
+        print(
+            f"The notebook for the browser was not built: {error.cmd[0]} failed.", file=sys.stderr
+        )
+        print(error.stderr or error.stdout, file=sys.stderr)
+        return 1
     (OUT / "index.html").write_text(FIRST_PAGE, encoding="utf-8")
     print(
         f"The book is {OUT.relative_to(ROOT)}/index.html, the slides slides/index.html beside it."

@@ -43,9 +43,16 @@ def read(path: Path) -> Page:
     return Page(path)
 
 
+def files(root: Path, *suffixes: str) -> Iterator[Path]:
+    """Yield the files of the site, without JupyterLite, which a browser tests."""
+    for path in sorted(root.rglob("*")):
+        if path.suffix in suffixes and path.relative_to(root).parts[0] != "browser":
+            yield path
+
+
 def dead_links(root: Path) -> Iterator[str]:
     """Yield links and loaded addresses that lead to no file or no anchor."""
-    for path in sorted(root.rglob("*.html")):
+    for path in files(root, ".html"):
         page = read(path)
         for link in [*page.links, *page.loaded]:
             parts = urlsplit(link)
@@ -63,10 +70,10 @@ def dead_links(root: Path) -> Iterator[str]:
 
 def foreign_loads(root: Path) -> Iterator[str]:
     """Yield what pages, style sheets and scripts would load from the network."""
-    for path in sorted(root.rglob("*.html")):
+    for path in files(root, ".html"):
         for address in read(path).loaded:
             if urlsplit(address).netloc:
                 yield f"{path.relative_to(root)}: {address}"
-    for path in sorted([*root.rglob("*.html"), *root.rglob("*.css"), *root.rglob("*.js")]):
+    for path in files(root, ".html", ".css", ".js"):
         for match in CODE_LOADS.finditer(path.read_text(encoding="utf-8")):
             yield f"{path.relative_to(root)}: {match.group()}"
