@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from book.browser import without_pictures
+
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 SLIDES = {"index.md", "slides_90_minutes.md"}
@@ -49,3 +51,15 @@ def test_each_term_of_the_glossary_has_one_short_paragraph_in_order() -> None:
     assert len(terms) == text.count("\n## ") > 20
     assert [name for name, _ in terms] == sorted((name for name, _ in terms), key=str.lower)
     assert [name for name, meaning in terms if len(meaning.split()) > 45] == []
+
+
+def test_a_notebook_for_the_browser_loses_what_draws_and_nothing_else() -> None:
+    names: set[str] = set()
+    imports = "import asyncio\nfrom stream_lab.experiment import pictures"
+    assert without_pictures(imports, names) == "import asyncio"
+    stepped = "from stream_lab.experiment.stepped import stepped"
+    assert without_pictures(stepped, names) == ""
+    cell = (
+        "await asyncio.sleep(0)\npictures.timeline(\n    {},\n    title='t',\n)\nstepped(log)\nlog"
+    )
+    assert without_pictures(cell, names) == "await asyncio.sleep(0)\nlog"
