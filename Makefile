@@ -86,8 +86,9 @@ packages: $(READY) ## build the three distributions into dist/, and try each alo
 	@TEST_PACKAGES=dist $(BIN)/pytest tests/packages
 
 book: $(READY) ## the course, the how-to pages and the reference as a website in dist/book, and the slides
-	@test -x .venv-book/bin/python || .venv/bin/uv venv --quiet --python .venv/bin/python .venv-book
-	@.venv/bin/uv pip install --quiet --python .venv-book/bin/python -r requirements/book.txt $(OURS:%=--editable %) 2>.venv/setup.log || $(NO_PACKAGES)
+	@({ test -x .venv-book/bin/python || .venv/bin/uv venv --quiet --python .venv/bin/python .venv-book; } && \
+	  .venv/bin/uv pip install --quiet --python .venv-book/bin/python -r requirements/book.txt $(OURS:%=--editable %)) \
+	  2>.venv/setup.log || $(NO_PACKAGES)
 	@.venv-book/bin/python -m book.build
 	@TEST_BOOK=dist/book $(BIN)/pytest -n 0 tests/book
 
