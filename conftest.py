@@ -13,6 +13,7 @@ from stream_lab.processes.programs import missing
 # end. A long file that is not named here costs time and nothing else; `--durations=30` finds it.
 FIRST = """
 tests/stream_lab/regress/test_cli.py
+tests/test_howto.py
 tests/stream_lab/notebooks/test_investigation.py
 tests/stream_lab/doctor/test_stacks.py
 tests/stream_deadline/test_bounded_client.py
