@@ -480,7 +480,7 @@ async def shut_down(service):
     # service.fail_health_probe()             the balancer notices within five seconds
     # await service.sleep(seconds)            wait; streams go on, and requests come
     # service.stop_accepting()                refuse new requests from now on
-    # await service.wait_for_streams(seconds) wait until all streams have ended, or for so many seconds
+    # await service.wait_for_streams(seconds) wait until all streams have ended, or for this many seconds
     # service.exit()                          end the process; what still streams is cut
     raise NotImplementedError  # your code
 
