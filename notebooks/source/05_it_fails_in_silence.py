@@ -255,7 +255,10 @@ with bundled("endless", gap=0.05) as fake:
 shapes
 
 # %%
-retried, parsed = shapes.stopped("model.with_retry().astream"), shapes.stopped("(model | parser).astream")
+retried, parsed = (
+    shapes.stopped("model.with_retry().astream"),
+    shapes.stopped("(model | parser).astream"),
+)
 shapes_prediction.reveal(
     f"{retried} {parsed}",
     why="`with_retry`, `bind` and `with_config` pass the model's stream on as it is. A sequence "

@@ -217,9 +217,7 @@ for name, call in {
     "Attempt 2 in a chain": chained,
     "The library's `ChatVllm` in a chain": library,
 }.items():
-    evidence.claim(
-        f"{name} is cut on time", expected="stopped at the deadline", found=call.verdict
-    )
+    evidence.claim(f"{name} is cut on time", expected="stopped at the deadline", found=call.verdict)
     evidence.claim(
         f"{name} frees the server when it is cut", expected="stopped generating", found=call.server
     )
@@ -282,9 +280,7 @@ import pytest
 
 @pytest.mark.fake_vllm("finite:tokens=5")  # is this the right scenario?
 async def test_the_deadline_holds(model_class, fake_vllm):
-    model = model_class(
-        base_url=fake_vllm.base_url, model=fake_vllm.model, api_key="-", timeout=0.5
-    )
+    # model_class(base_url=fake_vllm.base_url, model=fake_vllm.model, api_key="-", timeout=0.5)
     raise NotImplementedError  # your code: call the model, and expect the right error
 
 

@@ -155,6 +155,4 @@ async def _finish(coroutine: Any, pulled: Pulled, seconds: float) -> None:
         task.cancel()
         await asyncio.wait({task}, timeout=0.5)
         return
-    pulled.error = (
-        asyncio.CancelledError() if task.cancelled() else task.exception()
-    )
+    pulled.error = asyncio.CancelledError() if task.cancelled() else task.exception()

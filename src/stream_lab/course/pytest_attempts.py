@@ -72,24 +72,24 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     before = signal.signal(signal.SIGALRM, too_long)
     signal.setitimer(signal.ITIMER_REAL, LIMIT, 1.0)  # again, if a clean-up hangs too
     try:
-        return (yield)  # type: ignore[return-value]
+        return (yield)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
-) -> Iterator[None]:
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
     """Keep the result of each test with a class."""
     global _notes
-    report: pytest.TestReport = yield  # type: ignore[assignment, misc]
+    report: pytest.TestReport = yield  # type: ignore[assignment]
     failed_early = call.when == "setup" and report.failed
     if _notes is not None and (call.when == "call" or failed_early):
         error = call.excinfo
         said = " ".join(error.exconly().split())[:200] if error and not report.passed else ""
-        _results.append({**_notes.as_dict(), "test": item.name, "passed": report.passed, "said": said})
+        _results.append(
+            {**_notes.as_dict(), "test": item.name, "passed": report.passed, "said": said}
+        )
         _notes = None
     return report  # type: ignore[return-value]
 

@@ -31,21 +31,19 @@ def shapes(model: Any) -> dict[str, Shape]:
         "model.astream": lambda: model.astream(text),
         "model.bind(…).astream": lambda: model.bind(stop=["\0"]).astream(text),
         "model.with_config(…).astream": lambda: model.with_config(tags=["a"]).astream(text),
-        "model.with_retry().astream": lambda: (
-            model.with_retry(stop_after_attempt=1).astream(text)
-        ),
+        "model.with_retry().astream": lambda: model.with_retry(stop_after_attempt=1).astream(text),
         "model.astream_events": lambda: model.astream_events(text, version="v2"),
         "RunnableBranch(…, model).astream": lambda: branch.astream(text),
-        "model.with_fallbacks([…]).astream": lambda: (
-            model.with_fallbacks([model], exceptions_to_handle=(KeyError,)).astream(text)
-        ),
+        "model.with_fallbacks([…]).astream": lambda: model.with_fallbacks(
+            [model], exceptions_to_handle=(KeyError,)
+        ).astream(text),
         "(prompt | model).astream": lambda: chain.astream(question),
         "(model | parser).astream": lambda: (model | StrOutputParser()).astream(text),
         "(prompt | model | parser).astream": lambda: (chain | StrOutputParser()).astream(question),
         "(prompt | model).astream_events": lambda: chain.astream_events(question, version="v2"),
         "RunnableParallel(a=model).astream": lambda: RunnableParallel(a=model).astream(text),
-        "RunnableLambda(lambda _: model).astream": lambda: (
-            RunnableLambda(lambda _: model).astream(text)
+        "RunnableLambda(lambda _: model).astream": lambda: RunnableLambda(lambda _: model).astream(
+            text
         ),
     }
     return {**found, **_graphs(chain, question)}

@@ -33,6 +33,7 @@ NEEDED = {
     "11": Needs((), (*_SERVED, "gunicorn")),
     "11b": Needs(("chromium", "haproxy", "nginx"), (*_SERVED, "gunicorn", "playwright")),
     "13": Needs(("nginx",), ("fastapi", "uvicorn")),
+    "14": Needs(("nginx",), ("gunicorn",)),
 }
 """By the number of a notebook."""
 

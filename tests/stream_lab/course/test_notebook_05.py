@@ -9,7 +9,13 @@ from stream_lab.experiment.trace import Pull, Recording
 from tests.stream_lab.course.checked import OPEN, RIGHT, checked, from_cell
 
 # Task 30 asks before the deadline and gets its chunk after it; the numbers do not count pulls.
-PULLS = [Pull(10, 0.0, 0.5), Pull(20, 0.5, 0.9), Pull(30, 0.9, 1.1), Pull(40, 1.1, 1.3), Pull(50, 1.3)]
+PULLS = [
+    Pull(10, 0.0, 0.5),
+    Pull(20, 0.5, 0.9),
+    Pull(30, 0.9, 1.1),
+    Pull(40, 1.1, 1.3),
+    Pull(50, 1.3),
+]
 CALL = Call(Recording(pulls=PULLS), deadline=1.0)
 
 

@@ -71,7 +71,10 @@ ELAPSED = {
         START + guarded(LOOP + LATE + "                return\n            yield chunk"),
         "half an answer",
     ),
-    "an Exception": (START + guarded(CHECK.replace("TimeoutError", "Exception('late')")), "Raise TimeoutError"),
+    "an Exception": (
+        START + guarded(CHECK.replace("TimeoutError", "Exception('late')")),
+        "Raise TimeoutError",
+    ),
     "closes nothing": (START + CHECK, "stayed open"),
     "closes only at the deadline": (
         START
@@ -127,7 +130,9 @@ def test_the_end_of_the_stalled_call(answer: object, word: str) -> None:
 MODEL = "model_class(base_url=fake_vllm.base_url, model=fake_vllm.model, api_key='-', timeout=0.3)"
 CHAIN = f"(ChatPromptTemplate.from_messages([('user', 'Hi')]) | {MODEL})"
 RAISES = "    with pytest.raises(TimeoutError):\n"
-COUNTED = "        n = 0\n        async for _ in STREAM:\n            n += 1\n            assert n < 80\n"
+COUNTED = (
+    "        n = 0\n        async for _ in STREAM:\n            n += 1\n            assert n < 60\n"
+)
 OWN_TESTS: dict[str, tuple[str, str, str]] = {
     "right": ("endless", RAISES + COUNTED.replace("STREAM", f"{CHAIN}.astream({{}})"), RIGHT),
     "right_by_the_clock": (
@@ -155,11 +160,6 @@ OWN_TESTS: dict[str, tuple[str, str, str]] = {
         "finite:tokens=5",
         f"    async for _ in {CHAIN}.astream({{}}):\n        pass\n",
         "which scenario",
-    ),
-    "silent": (
-        "no_first_token",
-        RAISES + COUNTED.replace("STREAM", f"{CHAIN}.astream({{}})"),
-        "red for the fix|let the fake talk",
     ),
     "own_bound": (
         "endless",
@@ -199,13 +199,11 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[dict[str, An
         )
     file = folder / "test_deadline.py"
     file.write_text("\n\n".join(code), encoding="utf-8")
-    return play(file, folder, limit=1.5)
+    return play(file, folder, limit=4.0)
 
 
 @pytest.mark.parametrize("name", OWN_TESTS)
-def test_a_test_of_the_readers_own(
-    name: str, results: tuple[list[dict[str, Any]], str]
-) -> None:
+def test_a_test_of_the_readers_own(name: str, results: tuple[list[dict[str, Any]], str]) -> None:
     found, output = results
     mine = [each for each in found if each["test"].startswith(f"test_{name}[")]
     said = RIGHT

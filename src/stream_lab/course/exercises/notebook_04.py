@@ -17,7 +17,7 @@ GIVE_UP = 2.0  # seconds
     "04.1",
     hints=(
         "`log.events` lists the steps of the scope in order, and each event has a `state`.",
-        "You want one step only: `log.find(…)` with the words for the moment at which time ran out.",
+        "Only one step matters: `log.find(…)` with the words for the moment at which time ran out.",
     ),
     idea="The timer only asks for a cancellation. The scope waits for it to arrive, and is in a "
     "state of its own until then.",
@@ -110,7 +110,7 @@ def _complete(items: list[int]) -> None:
     "04.3",
     hints=(
         "The body is a scope around one `await`.",
-        "The limit is `self.stream_timeout`, and the work is `super()._agenerate(*args, **kwargs)`.",
+        "The limit is `self.stream_timeout`; the work is `super()._agenerate(*args, **kwargs)`.",
     ),
     idea="Open the scope as in `_astream`, await the method of the parent class inside it, and "
     "return what that returns.",
@@ -147,7 +147,9 @@ async def _check_class(answer: Any, settings: dict[str, Any]) -> None:
 
 def _ended_by_the_scope(task: "asyncio.Task[Any]") -> None:
     if task.cancelled():
-        raise Wrong("CancelledError came out of `ainvoke`; the scope has to make TimeoutError of it.")
+        raise Wrong(
+            "CancelledError came out of `ainvoke`; the scope has to make TimeoutError of it."
+        )
     error = task.exception()
     if error is None:
         raise Wrong("The call has an end although the model has none: something returns early.")
