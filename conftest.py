@@ -26,6 +26,7 @@ tests/stream_lab/regress/test_planted.py
 tests/stream_deadline/test_matrix_pooled.py
 tests/stream_deadline/test_left_behind.py
 notebooks/11_cut_when_scaling.ipynb
+notebooks/11b_browsers_and_restarts.ipynb
 tests/stream_lab/relay/test_relay.py
 tests/stream_deadline/test_chat_vllm_bounds.py
 tests/stream_lab/matrix/test_matrix.py

@@ -62,8 +62,6 @@ QUOTED = [
     "fake_vllm/model/words.py",  # the words that the fake babbles
     "src/stream_lab/experiment/story.py",  # equal to cells of the notebooks
     "src/stream_lab/relay/app.py",  # notebook 09 prints its functions
-    "src/stream_lab/relay/scaled.py",  # notebook 11 prints its functions
-    "src/stream_lab/relay/scaled_sync.py",  # likewise
     "tests/test_prose.py",  # has the bad habits
 ]
 """Modules with texts that must stay as they are."""
