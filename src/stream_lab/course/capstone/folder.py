@@ -5,7 +5,7 @@ import hashlib
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 from types import EllipsisType
 
 from stream_lab.course.exercise import Wrong
@@ -36,9 +36,16 @@ class ServiceFolder:
         path: The folder.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Write the files that are missing; a file that is there stays as it is."""
+    def __init__(self, path: Path, *, removed: TemporaryDirectory[str] | None = None) -> None:
+        """Write the files that are missing; a file that is there stays as it is.
+
+        Args:
+            path: The folder.
+            removed: The temporary folder around it, which is removed with this object. None: the
+                folder is kept.
+        """
         self.path = path
+        self._removed = removed
         path.mkdir(parents=True, exist_ok=True)
         for name, text in shipped().items():
             file = path / name
@@ -102,7 +109,8 @@ def open_folder() -> ServiceFolder:
     """Open the folder `capstone` beside the notebook, or a temporary one outside of a course."""
     if find_course(Path.cwd()) is not None:
         return ServiceFolder(Path(NAME).absolute())
-    return ServiceFolder(Path(mkdtemp(prefix=f"{NAME}-")))
+    temporary = TemporaryDirectory(prefix=f"{NAME}-")
+    return ServiceFolder(Path(temporary.name), removed=temporary)
 
 
 def shipped() -> dict[str, str]:

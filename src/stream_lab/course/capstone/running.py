@@ -53,6 +53,7 @@ http {{
     include {site};
 }}
 """
+LISTENS, SERVES = r"listen\s+[\w.:\[\]*]*8080\b", r"(127\.0\.0\.1|localhost):8000\b"
 STARTS_WITHIN = 20.0
 
 
@@ -105,6 +106,7 @@ class Running:
         Raises:
             Wrong: A part does not start with these files; the text has its last line.
         """
+        _look_at(files)
         self._parts = ExitStack()
         self.without_nginx = ""
         try:
@@ -162,22 +164,34 @@ def variables(text: str) -> dict[str, str]:
     return found
 
 
+def _look_at(files: Mapping[str, str]) -> None:
+    """Find what can be found before anything starts.
+
+    Raises:
+        Wrong: relay.py is no Python, or an address that the checks replace is missing.
+    """
+    try:
+        compile(files["relay.py"], "relay.py", "exec")
+    except (SyntaxError, ValueError) as error:
+        line = f", line {error.lineno}," if isinstance(error, SyntaxError) else ""
+        raise Wrong(f"relay.py{line} is no Python: {error.args[0]}.") from None
+    if not re.search(LISTENS, files["nginx.conf"]) or not re.search(SERVES, files["nginx.conf"]):
+        raise Wrong(
+            "nginx.conf must keep `listen 8080;` and `127.0.0.1:8000`: the checks put free ports "
+            "in their place."
+        )
+
+
 def _nginx(site: str, folder: Path, relay: str) -> Proxy:
     """Start nginx with the reader's site, on a free port and with the relay's address.
 
     Raises:
         MissingPart: nginx is not installed.
         ProcessError: nginx does not start.
-        Wrong: The site does not have the two addresses that are replaced.
     """
     port = free_port()
-    site, listens = re.subn(r"listen\s+[\w.:\[\]*]*8080\b", f"listen 127.0.0.1:{port}", site)
-    site, serves = re.subn(r"(127\.0\.0\.1|localhost):8000\b", relay.removeprefix("http://"), site)
-    if not listens or not serves:
-        raise Wrong(
-            "nginx.conf must keep `listen 8080;` and `127.0.0.1:8000`: the checks put free ports "
-            "in their place."
-        )
+    site = re.sub(LISTENS, f"listen 127.0.0.1:{port}", site)
+    site = re.sub(SERVES, relay.removeprefix("http://"), site)
     file = folder / "nginx.conf"
     file.write_text(site, encoding="utf-8")
     return Proxy(

@@ -82,7 +82,7 @@ def at_night(running: Running) -> None:
             )
     answers = together(
         [
-            partial(ask, running.front, path, "Babble.", within=LIMIT + SLACK)
+            partial(ask, running.relay.url, path, "Babble.", within=LIMIT + SLACK)
             for path in ("/chat", "/answer")
         ]
     )
