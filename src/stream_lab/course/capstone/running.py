@@ -24,7 +24,7 @@ LIMIT = 5.0
 THINKS = 2.6
 """Seconds until the first token of a question with the word "Think"."""
 TEXT = " ".join(["one two three"] * 8)
-LONG = " ".join([TEXT] * 2)
+LONG = " ".join(["one two three"] * 20)
 GAP = 0.06
 RULES: list[dict[str, Any]] = [
     {"prompt": "A title for", "say": "A title that takes a while, as titles do"},

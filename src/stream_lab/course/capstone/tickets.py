@@ -18,6 +18,8 @@ OFFICE = 1.8
 """Seconds of silence after which the balancer of an office closes a connection."""
 STANDSTILL = 0.8
 """Seconds without a token, of a model that makes one each 0.06 s, that a user notices."""
+STOPS_AFTER = 0.4
+"""Seconds after a question at which a deployment stops the relay."""
 AT_A_TIME = 4
 """Users, and titles; more than one, so that more workers do not hide a blocked one."""
 
@@ -176,10 +178,10 @@ def deployment(running: Running) -> None:
         return Answer()
 
     began = time.monotonic()
-    seen, _ = together([reading, deploy], apart=0.8)
+    seen, _ = together([reading, deploy], apart=STOPS_AFTER)
     if not seen.done or seen.shown != LONG:
         raise Wrong(
-            f"The relay was stopped 0.8 s after a question. The page got {_ending(seen)} and "
+            f"The relay was stopped {STOPS_AFTER} s after a question. The page got {_ending(seen)} and "
             f"{len(seen.tokens)} of {len(LONG.split())} tokens, {time.monotonic() - began:.1f} s "
             f"after the question; the model needs {left:.1f} s for all."
         )
