@@ -1,4 +1,4 @@
-"""The capstone: a relay with planted faults, run as in production, and the tickets about it."""
+"""The capstone: a service with planted faults, and the tickets of its users."""
 
 from stream_lab.course.capstone.asking import ask
 from stream_lab.course.capstone.folder import ServiceFolder, open_folder, shipped

@@ -1,4 +1,4 @@
-"""A page's view of the service: an answer in events, with the time of each token."""
+"""A page's view of an answer, with the time of each token."""
 
 import http.client
 import json

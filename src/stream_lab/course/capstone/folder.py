@@ -18,7 +18,7 @@ SHIPPED = {"relay.py": "relay.py.txt", "nginx.conf": "nginx.conf", "relay.env": 
 
 @dataclass(frozen=True)
 class Repair:
-    """The files as they are when a ticket is closed, and the note that closes it."""
+    """The files when a ticket is closed, and the note that closes it."""
 
     note: str
     files: dict[str, str]
@@ -89,10 +89,13 @@ class ServiceFolder:
         (self.path / name).write_text(text, encoding="utf-8")
 
     def repaired(self, note: object) -> Repair | EllipsisType:
-        """Return the files as an answer. `...`: there is no note, or no file has been changed.
+        """Return the files as an answer.
 
         Args:
             note: What was wrong, in a sentence. `...`: the ticket is not closed yet.
+
+        Returns:
+            The answer. `...`: there is no note, or no file has been changed.
         """
         found = {name: file for name in SHIPPED if (file := self.path / name).exists()}
         texts = {name: file.read_text("utf-8", "replace") for name, file in found.items()}

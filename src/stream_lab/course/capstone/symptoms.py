@@ -45,9 +45,9 @@ def doctor(running: Running, *, model: bool = False) -> dict[str, Any]:
 
 
 def leave_a_chat(running: Running) -> str:
-    """Leave a chat with a babbling model after a second, and return what its server does.
+    """Leave a chat in the middle, and return what the model's server does.
 
-    It is watched until the limit of an answer has passed.
+    The model babbles. Its server is watched until the limit of an answer has passed.
     """
     send = leaving(running.front, "/chat", "Babble.")
     return watch_release(running.gpu, send, after=1.0, watch=LIMIT).server
