@@ -25,16 +25,19 @@ AT_A_TIME = 4
 
 def at_once(running: Running) -> None:
     """Check ticket 1: the page shows the tokens as they are made."""
-    for url, way, hint in (
-        (running.relay.url, "Asked directly, past nginx", ""),
-        (running.front, "Through nginx", "The relay alone sends each token as it is made. "),
-    ):
-        seen = ask(url, "/chat", "Count.", within=PATIENCE)
+    ways = {
+        "Asked directly, past nginx": running.relay.url,
+        "The relay alone sends each token as it is made. Through nginx": running.front,
+    }
+    answers = together(
+        [partial(ask, url, "/chat", "Count.", within=PATIENCE) for url in ways.values()]
+    )
+    for way, seen in zip(ways, answers, strict=True):
         _complete(seen, TEXT, way)
         if seen.first > 0.6 * seen.ended:
             raise Wrong(
-                f"{hint}{way}, the first token came after {seen.first:.1f} s, together with all "
-                "the others."
+                f"{way}, the first token came after {seen.first:.1f} s, together with all the "
+                "others."
             )
     _needs_nginx(running)
 
@@ -124,11 +127,12 @@ def titles(running: Running) -> None:
 
 def broken_answers(running: Running) -> None:
     """Check ticket 5: a half answer is not passed off as complete."""
-    seen, whole, late = together(
+    seen, whole, late, other = together(
         [
             partial(ask, running.front, "/chat", "Break.", within=PATIENCE),
             partial(ask, running.front, "/answer", "Break.", within=PATIENCE),
             partial(ask, running.front, "/chat", "Babble.", within=LIMIT + SLACK),
+            partial(ask, running.front, "/chat", "Count.", within=PATIENCE),
         ]
     )
     if seen.ending == OPEN:
@@ -152,7 +156,7 @@ def broken_answers(running: Running) -> None:
             f"The model babbled until the limit of {LIMIT:g} s. The page got {len(late.tokens)} "
             "tokens and then the event `done`, but the model had not finished."
         )
-    _complete(ask(running.front, "/chat", "Count.", within=PATIENCE), TEXT, "After that")
+    _complete(other, TEXT, "Beside it")
 
 
 def model_list(running: Running) -> None:
@@ -193,18 +197,23 @@ def untold(running: Running) -> None:
             f"A user left /chat while the model was thinking. {SLACK} s later the model was still "
             "at it."
         )
-    seen = ask(running.front, "/chat", "Refuse.", within=PATIENCE)
-    if seen.ending == OPEN:
-        raise Wrong(f"The model refused a question, and {PATIENCE:g} s later /chat was still open.")
-    if seen.done or (seen.status == 200 and seen.ending == WHOLE and not seen.failed):
-        raise Wrong(
-            f"The model refused a question. /chat got {_ending(seen)}, "
-            + ("and `done`." if seen.done else "without `done` or an event `error`.")
-        )
     with Gateway(running.front, idle=OFFICE) as office:
-        seen = ask(office.url, "/chat", "Babble.", within=LIMIT + SLACK)
-    if seen.ending == OPEN or seen.done:
-        raise Wrong(f"The model babbled, and from the office /chat got {_ending(seen)}.")
+        refused, babbled = together(
+            [
+                partial(ask, running.front, "/chat", "Refuse.", within=PATIENCE),
+                partial(ask, office.url, "/chat", "Babble.", within=LIMIT + SLACK),
+            ]
+        )
+    if refused.ending == OPEN:
+        raise Wrong(f"The model refused a question, and {PATIENCE:g} s later /chat was still open.")
+    silent = refused.status == 200 and refused.ending == WHOLE and not refused.failed
+    if refused.done or silent:
+        raise Wrong(
+            f"The model refused a question. /chat got {_ending(refused)}, "
+            + ("and `done`." if refused.done else "without `done` or an event `error`.")
+        )
+    if babbled.ending == OPEN or babbled.done:
+        raise Wrong(f"The model babbled, and from the office /chat got {_ending(babbled)}.")
 
 
 def _complete(seen: Answer, text: str, way: str) -> None:
