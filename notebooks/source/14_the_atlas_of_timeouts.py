@@ -7,7 +7,7 @@
 # - which of the three bounds on a stream your stack sets, and which it does not,
 # - what to set, and where.
 #
-# *About 45 minutes. Needs: [10](10_cut_in_production.ipynb), [13](13_the_doctor.ipynb), and nginx (`make parts`).*
+# *About 29 minutes. Needs: [10](10_cut_in_production.ipynb), [13](13_the_doctor.ipynb), and nginx (`make parts`).*
 #
 # A token passes through six or seven programs before a reader sees it. Each has its own time-outs, and their names look alike: `timeout`,
 # `read_timeout`, `idle_timeout`. The doctor of notebook 13 finds the limit that has already cut a stream. This notebook asks in advance: given the

@@ -115,8 +115,8 @@ class Summary:
             "| | prediction | you said | what happened | why |",
             "|---|---|---|---|---|",
             *(
-                f"| {_mark(each)} | {each.question} | {each.chosen or '–'} "
-                f"| {each.happened or 'not revealed'} | {each.why} |"
+                f"| {_mark(each)} | {_cell(each.question)} | {_cell(each.chosen or '–')} "
+                f"| {_cell(each.happened or 'not revealed')} | {_cell(each.why)} |"
                 for _, each in sorted(self._progress.predictions.items())
             ),
         ]
@@ -131,6 +131,11 @@ class Summary:
 
 def _mark(each: Predicted) -> str:
     return {True: "✔", False: "✘", None: "–"}[each.right]
+
+
+def _cell(text: str) -> str:
+    r"""Return a text for a cell of a table, which a `|` would end, also inside of code."""
+    return text.replace("|", r"\|")
 
 
 def _words(task: Exercise, examined: Examined, wrong: int) -> str:

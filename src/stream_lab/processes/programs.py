@@ -26,10 +26,12 @@ class Needs:
 
 _SERVED = ("fastapi", "sse-starlette", "uvicorn")
 NEEDED = {
+    "01": Needs(packages=("fastapi", "uvicorn")),
+    "30": Needs(packages=("fastapi", "uvicorn")),
     "09": Needs(packages=_SERVED),
     "10": Needs(("nginx",), _SERVED),
     "11": Needs((), (*_SERVED, "gunicorn")),
-    "11b": Needs(("chromium",), (*_SERVED, "gunicorn", "playwright")),
+    "11b": Needs(("chromium", "haproxy", "nginx"), (*_SERVED, "gunicorn", "playwright")),
     "13": Needs(("nginx",), ("fastapi", "uvicorn")),
     "14": Needs(("nginx",), ("gunicorn",)),
 }
