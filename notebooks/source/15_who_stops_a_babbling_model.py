@@ -7,7 +7,7 @@
 # - how to put the question to a client of your own,
 # - what to set in yours.
 #
-# *About 45 minutes. Needs: [02](02_what_timeout_means.ipynb) and [14](14_the_atlas_of_timeouts.ipynb).*
+# *About 32 minutes. Needs: [02](02_what_timeout_means.ipynb) and [14](14_the_atlas_of_timeouts.ipynb).*
 #
 # So far we have looked at LangChain, and at a few SDKs along the way. Are other libraries better? This notebook asks the same of 28 SDKs and agent
 # frameworks for Python and JavaScript. A call has T = 1.5 s. Does it end by then, is the server free by then, and was the model asked only once?
