@@ -23,11 +23,11 @@
 # | [01 The incident](01_the_incident.ipynb) | What happened? | 29 |
 # | [02 What `timeout=45` means](02_what_timeout_means.ipynb) | Why did the time-out not fire? | 40 |
 # | [03 Inside `asyncio.timeout`](03_inside_asyncio_timeout.ipynb) | How does the obvious fix work? | 41 |
-# | [04 A scope in the model](04_it_works.ipynb) | Does it work on the model? | 0 |
-# | [05 The same class in a chain](05_it_fails_in_silence.ipynb) | Why does the same code do nothing in a chain? | 0 |
+# | [04 A scope in the model](04_it_works.ipynb) | Does it work on the model? | 39 |
+# | [05 The same class in a chain](05_it_fails_in_silence.ipynb) | Why does the same code do nothing in a chain? | 52 |
 # | [06 A clock in the generator](06_the_elapsed_time_fix.ipynb) | What holds in both? | 0 |
-# | [07 The clock against harder servers](07_where_it_stops.ipynb) | Against which servers does that fail? | 0 |
-# | [07b The whole deadline](07b_the_whole_deadline.ipynb) | What holds against all of them? | 0 |
+# | [07 The clock against harder servers](07_where_it_stops.ipynb) | Against which servers does that fail? | 37 |
+# | [07b The whole deadline](07b_the_whole_deadline.ipynb) | What holds against all of them? | 47 |
 # | [08 Your own server](08_a_real_server.ipynb) | Does it hold on your server, and on a GPU? | 0 |
 # | [09 ERP → AI → GPU](09_erp_ai_gpu.ipynb) | Which web handlers notice that their caller has left? | 0 |
 # | [10 Streams through a proxy](10_cut_in_production.ipynb) | Why does a stream end too early, or come too late? | 0 |
@@ -48,7 +48,7 @@
 # | [On call](../docs/tours/on_call.md) | a stream is cut, or never ends, and you have to find out why | 0 |
 # | [Before an upgrade](../docs/tours/before_an_upgrade.md) | you are about to upgrade LangChain, vLLM or Python | 0 |
 # | [Web services](../docs/tours/web_services.md) | your service calls a model, and others call your service | 0 |
-# | [Half a day](../docs/tours/half_a_day.md) | you join the team that owns this code | 135 |
+# | [Half a day](../docs/tours/half_a_day.md) | you join the team that owns this code | 310 |
 #
 # ## What to do in a notebook
 #

@@ -7,7 +7,7 @@
 # - what changes when a second worker answers: memory, health probes, access logs,
 # - what the log shows when a client disconnects.
 #
-# *About 27 minutes. Needs: [09](09_erp_ai_gpu.ipynb), [10](10_cut_in_production.ipynb).*
+# *About 33 minutes. Needs: [09](09_erp_ai_gpu.ipynb), [10](10_cut_in_production.ipynb).*
 #
 # A service streams well with one user and one worker. With many users its streams pause or break. This notebook looks for the causes,
 # one at a time, with the real server programs. A *worker* is one process that runs your application. gunicorn starts several of them,
@@ -31,29 +31,25 @@ server
 # Each trial below is one gunicorn with one worker, and the requests that it gets. All of them start now, in the background, because each
 # takes seconds and mostly waits. You will see their results section by section.
 #
-# An answer of 55 tokens takes almost five seconds, one of 30 half as long. The shortest `--timeout` is two.
+# An answer of 55 tokens takes almost five seconds. The shortest `--timeout` is two.
 
 
 # %%
-def paths(*handlers, tokens):
-    return tuple(f"/{handler}?tokens={tokens}" for handler in handlers)
-
-
-text = paths("text", tokens=55)
-blocked = paths("text", "blocking", tokens=55)
+text, blocking = "/text?tokens=55", "/blocking?tokens=55"  # almost five seconds
+shorter = "/text?tokens=20"
 UVICORN = "-k uvicorn_worker.UvicornWorker --access-logfile -"
 
 trials = Trials(
     server,
     {
-        "blocked": Trial(f"{UVICORN} --timeout 30", paths("text", "blocking", tokens=30)),
-        "in a thread": Trial(f"{UVICORN} --timeout 30", paths("text", "in_a_thread", tokens=30)),
-        "sync, 2 s": Trial("-k sync --timeout 2 --access-logfile -", text, app=SYNC),
-        "gthread, 2 s": Trial("-k gthread --threads 4 --timeout 2", text, app=SYNC),
-        "uvicorn, 2 s": Trial(f"{UVICORN} --timeout 2", text),
-        "sync, 30 s": Trial("-k sync --timeout 30", text, app=SYNC),
-        "uvicorn, 2 s, blocked": Trial(f"{UVICORN} --timeout 2", blocked),
-        "asgi, 2 s, blocked": Trial("-k asgi --timeout 2", blocked),
+        "blocked": Trial(f"{UVICORN} --timeout 30", (shorter, "/blocking?tokens=30")),
+        "in a thread": Trial(f"{UVICORN} --timeout 30", (shorter, "/in_a_thread?tokens=30")),
+        "sync, 2 s": Trial("-k sync --timeout 2 --access-logfile -", (text,), app=SYNC),
+        "gthread, 2 s": Trial("-k gthread --threads 4 --timeout 2", (text,), app=SYNC),
+        "uvicorn, 2 s": Trial(f"{UVICORN} --timeout 2", (text,)),
+        "sync, 30 s": Trial("-k sync --timeout 30", (text,), app=SYNC),
+        "uvicorn, 2 s, blocked": Trial(f"{UVICORN} --timeout 2", (text, blocking)),
+        "asgi, 2 s, blocked": Trial("-k asgi --timeout 2", (text, blocking)),
     },
 )
 one_worker = trials.start_soon(f"{UVICORN} --timeout 30")
@@ -385,7 +381,7 @@ for name, each in seen.items():
     print(f"{name:26} the code sees {each.in_the_code}; the log: {each.in_the_log}")
 
 with sync_worker.result() as gunicorn:
-    broken_pipe = who_ended_it.seen_by_sync_worker(gunicorn, *text)
+    broken_pipe = who_ended_it.seen_by_sync_worker(gunicorn, text)
 print("a client leaves a stream of a sync worker: the log:", broken_pipe)
 
 # %% [markdown]

@@ -7,7 +7,7 @@
 # - which of gunicorn's limits cuts a stream at a restart,
 # - what a sticky balancer keeps, and where a sudden 502 comes from.
 #
-# *About 27 minutes. Needs: [11](11_cut_when_scaling.ipynb); Chromium, HAProxy and nginx (`make parts`).*
+# *About 41 minutes. Needs: [11](11_cut_when_scaling.ipynb); Chromium, HAProxy and nginx (`make parts`).*
 #
 # An answer can be cut at both ends. At one end is a browser, which leaves and comes back as it likes. At the other end is a service, which
 # you restart with every deploy. The browser here is a real Chromium, and so are gunicorn, nginx and HAProxy.
@@ -115,7 +115,8 @@ left_alone(left, title="Without the repair, the GPU works on for a page that has
 #
 # `EventSource` is the browser's own reader of Server-Sent Events. It was made for feeds that never end, so it reconnects by itself, three
 # seconds or so after its connection ends (here 0.2 s, since each event carries `retry: 200`). The feed below sends five tokens and an event
-# `done`. A request may ask it to fail after three tokens, or at once with status 503.
+# `done`. A request may ask it to fail after three tokens, to fail at once
+# with status 503, or to answer 204 (no content) to a browser that comes back.
 
 
 # %%
@@ -246,8 +247,8 @@ restart_prediction.reveal(
 
 # %% [markdown]
 # Code 1012 means *service restart*; uvicorn sends it when it ends. With a WebSocket, all of this is yours to write: reconnecting, waiting a
-# while before it, and saying where to go on. A proxy between the two must pass the `Upgrade` request on, which nginx does only if it is told
-# to, and its idle limit counts for a silent WebSocket, too.
+# while before it, and saying where to go on. A proxy between the two must pass the `Upgrade` request on, which nginx does only if it is
+# configured to, and its idle limit counts for a silent WebSocket, too.
 #
 # ## A rolling restart
 #
@@ -363,7 +364,7 @@ sticky_prediction.reveal(
 #
 # ## A sudden 502
 #
-# The last cut belongs to no stream. A proxy keeps its connections to the service open and uses them again. The service closes a connection
+# The last cut belongs to no stream. A proxy can keep its connections to the service open and use them again. The service closes a connection
 # that has been idle for a while: uvicorn after 5 s (`--timeout-keep-alive`), gunicorn's `gthread` after 2 s (`--keep-alive`). Sometimes a
 # request is on its way at that very moment. Here the way takes 0.4 s, as across a continent, so that it happens each time: uvicorn closes
 # after one second, and the second request comes a little later, before nginx knows.
@@ -480,7 +481,7 @@ async def shut_down(service):
     # service.fail_health_probe()             the balancer notices within five seconds
     # await service.sleep(seconds)            wait; streams go on, and requests come
     # service.stop_accepting()                refuse new requests from now on
-    # await service.wait_for_streams(seconds) wait until all streams have ended, or for so many seconds
+    # await service.wait_for_streams(seconds) wait until all streams have ended, or for this many seconds
     # service.exit()                          end the process; what still streams is cut
     raise NotImplementedError  # your code
 

@@ -7,7 +7,7 @@
 # - whether a time-out holds in a thread, and in a run inside a run,
 # - how to call a coroutine from a synchronous function without nest-asyncio.
 #
-# *About 30 minutes. Needs: [03](03_inside_asyncio_timeout.ipynb), [05](05_it_fails_in_silence.ipynb). This is the only notebook that
+# *About 34 minutes. Needs: [03](03_inside_asyncio_timeout.ipynb), [05](05_it_fails_in_silence.ipynb). This is the only notebook that
 # applies nest-asyncio. Its kernel is a process of its own, so the other notebooks keep their asyncio.*
 
 # %% tags=["parameters"]
@@ -70,11 +70,9 @@ print("error:  ", refused)
 print("warning:", *never_awaited)
 
 # %%
-came_of_it = (
-    "ran" if refused == "it ran" else "error, not asked" if never_awaited else "error, asked"
-)
+tried = "ran" if refused == "it ran" else "error, not asked" if never_awaited else "error, asked"
 refused_prediction.reveal(
-    came_of_it,
+    tried,
     why="A thread has at most one running loop. The coroutine was made and never started, as the warning says.",
 )
 
@@ -467,89 +465,50 @@ print("in a thread, beside a neighbour:", held(in_a_thread))
 # ## What was shown
 
 # %%
-THREAD = "asyncio.to_thread"
-for text, expected, found in [
-    (
-        "In a running loop asyncio.run raises an error and asks no model",
-        "error, not asked",
-        came_of_it,
-    ),
-    (
-        "`await` and a thread both answer",
-        f"await, {THREAD}",
-        ", ".join(w for w in answers if answers[w].content),
-    ),
-    ("A scope inside a thread fires on time", "TimeoutError on time", inside),
-    (
-        "A scope around a thread fires on time, and the work goes on",
-        "TimeoutError on time, goes on",
-        f"{around}, {work}",
-    ),
-]:
+answered = ", ".join(way for way, answer in answers.items() if answer.content)
+claims = {
+    "In a running loop asyncio.run raises an error and asks no model": ("error, not asked", tried),
+    "`await` and a thread both answer": ("await, asyncio.to_thread", answered),
+    "A scope inside a thread fires on time": ("TimeoutError on time", inside),
+    "A scope around a thread fires on time": ("TimeoutError on time", around),
+    "The work in that thread goes on": ("goes on", work),
+    "With one ChatOpenAI every second run fails": ("ok / failed / ok / failed", shared.outcomes),
+    "The cause is a connection of a closed loop": ("Event loop is closed", shared.cause),
+    "With retries there are more requests than answers": ("more than answers", wasted),
+    "With one ChatVllm each asyncio.run succeeds": ("ok / ok / ok / ok", per_loop.outcomes),
+}
+for text, (expected, found) in claims.items():
     evidence.claim(text, expected=expected, found=found)
 
 # %%
-for text, expected, found in [
-    (
-        "With one ChatOpenAI every second asyncio.run fails",
-        "ok / failed / ok / failed",
-        shared.outcomes,
-    ),
-    ("The cause is a connection of a closed loop", "Event loop is closed", shared.cause),
-    ("With retries there are more requests than answers", "more than answers", wasted),
-    ("With one ChatVllm each asyncio.run succeeds", "ok / ok / ok / ok", per_loop.outcomes),
-]:
+nested_run, task = after["asyncio.run in a running loop"], after["asyncio.Task is written in"]
+claims = {
+    "With nest-asyncio a coroutine runs on the kernel's loop": ("on the kernel's loop", nested_run),
+    "With nest-asyncio tasks are written in Python": ("Python", task),
+    "With nest-asyncio the library's asyncio.run works unchanged": ("answered", unchanged),
+    "On Python 3.14 nest-asyncio is refused": ("refused", limits["nest-asyncio on Python 3.14"]),
+    "A loop of uvloop cannot be nested": ("refused", limits["a loop of uvloop"]),
+    "A scope around a nested run fires late": ("TimeoutError late", nested),
+    "Its timer was on time": ("on time", ", ".join(timers)),
+    "The scope was expiring meanwhile": ("expiring", ", ".join(states)),
+    "Without a later `await` there is no error": ("no error", silent.outcome),
+    "A quick nested run beside a slow one is late": ("late", quick.verdict),
+    "The same two in threads are on time": ("on time", quick_in_a_thread.verdict),
+}
+for text, (expected, found) in claims.items():
     evidence.claim(text, expected=expected, found=found)
 
 # %%
-for text, expected, found in [
-    (
-        "With nest-asyncio a coroutine runs on the kernel's loop",
-        "on the kernel's loop",
-        after["asyncio.run in a running loop"],
-    ),
-    (
-        "With nest-asyncio tasks are written in Python",
-        "Python",
-        after["asyncio.Task is written in"],
-    ),
-    ("With nest-asyncio the library's asyncio.run works unchanged", "answered", unchanged),
-    (
-        "On Python 3.14 nest-asyncio is refused, and uvloop everywhere",
-        "refused, refused",
-        ", ".join(limits.values()),
-    ),
-]:
-    evidence.claim(text, expected=expected, found=found)
-
-# %%
-for text, expected, found in [
-    ("A scope around a nested run fires late", "TimeoutError late", nested),
-    ("Its timer was on time", "on time", ", ".join(timers)),
-    ("The scope was expiring meanwhile", "expiring", ", ".join(states)),
-    ("Without a later `await` there is no error", "no error", silent.outcome),
-    ("A quick nested run beside a slow one is late", "late", quick.verdict),
-    ("The same two in threads are on time", "on time", quick_in_a_thread.verdict),
-]:
-    evidence.claim(text, expected=expected, found=found)
-
-# %%
-for text, expected, found in [
-    ("ChatVllm's time-out holds in a nested run", "stopped at the deadline", alone.verdict),
-    ("An ambient deadline holds around a nested run", "TimeoutError on time", held(ambient)),
-    (
-        "ChatVllm's time-out holds beside a slow neighbour",
-        "stopped at the deadline",
-        beside.verdict,
-    ),
-    ("The server stops generating meanwhile", "stopped generating", beside.server),
-    (
-        "The caller gets its error last",
-        "the neighbour is done, the caller gets its error",
-        ", ".join(order),
-    ),
-    ("In a thread the caller gets it on time", "TimeoutError on time", held(in_a_thread)),
-]:
+last = "the neighbour is done, the caller gets its error"
+claims = {
+    "ChatVllm's time-out holds in a nested run": ("stopped at the deadline", alone.verdict),
+    "An ambient deadline holds around a nested run": ("TimeoutError on time", held(ambient)),
+    "ChatVllm's time-out holds beside a neighbour": ("stopped at the deadline", beside.verdict),
+    "The server stops generating meanwhile": ("stopped generating", beside.server),
+    "The caller gets its error after the neighbour": (last, ", ".join(order)),
+    "In a thread the caller gets it on time": ("TimeoutError on time", held(in_a_thread)),
+}
+for text, (expected, found) in claims.items():
     evidence.claim(text, expected=expected, found=found)
 
 # %%
@@ -578,8 +537,8 @@ def run_sync(coroutine):
 await lesson.check("1", run_sync)
 
 # %% [markdown]
-# **2.** Each function below waits for `inner(…)`: half a second of work in a scope of so many seconds. Around it stands an outer scope. Does
-# the caller's `TimeoutError` come from the `"outer"` scope or from the `"inner"` one? (nest-asyncio is still applied.)
+# **2.** Each function below waits for `inner(n)`: half a second of work in a scope of n seconds. Around it stands an outer scope.
+# Does the caller's `TimeoutError` come from the `"outer"` scope or from the `"inner"` one? (nest-asyncio is still applied.)
 
 
 # %%

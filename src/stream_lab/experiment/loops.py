@@ -28,7 +28,7 @@ class Runs:
 
 
 def repeated_runs(ask: Callable[[], Coroutine[Any, Any, Any]], times: int = 4) -> Runs:
-    """Call asyncio.run several times, as a script does, each time with a loop of its own.
+    """Call asyncio.run several times, as a script does.
 
     Args:
         ask: makes the coroutine of a run.
@@ -74,7 +74,7 @@ async def ended(waiting: Awaitable[object], *, due: float) -> Ended:
 
 
 async def state_of_asyncio() -> dict[str, str]:
-    """Return what asyncio.run does in a running loop, and what tasks and futures are written in."""
+    """Return what asyncio.run does here, and what tasks and futures are written in."""
     return {
         "asyncio.run in a running loop": _run_in_a_running_loop(),
         "asyncio.Task is written in": _language(asyncio.Task),

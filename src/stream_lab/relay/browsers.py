@@ -103,7 +103,7 @@ class Tab:
         return self._run(play)
 
     def listen(self, app: FastAPI, feeds: Mapping[str, tuple[str, bool]]) -> set[str]:
-        """Read feeds with `EventSource`, and return which of them the page has closed in the end.
+        """Read feeds with `EventSource`, and return those that the page has closed.
 
         Args:
             app: the application; its list `state.asked` has the name of each feed it was asked for.

@@ -25,7 +25,7 @@ PROBE_WITHIN = 1.0  # seconds; Kubernetes' default timeoutSeconds
 
 
 class SlowOutput(io.StringIO):
-    """A standard output whose reader is slow, such as a pipe to an overloaded log collector."""
+    """A standard output with a slow reader, such as an overloaded log collector."""
 
     def write(self, words: str) -> int:
         if words:
@@ -34,14 +34,16 @@ class SlowOutput(io.StringIO):
 
 
 def flow(answer: Capture) -> str:
-    """Return whether a stream of a dozen tokens a second flows or stands still for a while."""
+    """Return whether a stream of twelve tokens a second flows or stands still."""
     return STANDS_STILL if answer.pause > 0.8 * STALL else FLOWS
 
 
 def beside_callbacks(
     handlers: Sequence[type[BaseCallbackHandler]], settings: dict[str, Any]
 ) -> dict[str, Capture]:
-    """Stream beside a request with a callback that prints to a slow output, one server for each.
+    """Stream beside a request whose callback prints to a slow output.
+
+    Each callback has a server of its own.
 
     Args:
         handlers: classes of callbacks.
@@ -110,7 +112,7 @@ def blocked(url: str, *, seconds: float) -> Iterator[None]:
 
 
 def probe(url: str, *, times: int) -> str:
-    """Return what a health probe with a time-out of a second finds, as often as it is repeated."""
+    """Return what repeated health probes find, each with a time-out of a second."""
     found = {_probe_once(url) for _ in range(times)}
     return " or ".join(sorted(found))
 

@@ -27,7 +27,9 @@ async def text(tokens: int) -> StreamingResponse:
 async def events(tokens: int, grace: float = 0) -> EventSourceResponse:
     """Stream the same as events.
 
-    `grace`: seconds that a running stream may go on for when the server is told to end.
+    Args:
+        tokens: the number of tokens.
+        grace: seconds that a running stream may go on for after the signal to end.
     """
 
     async def each() -> AsyncIterator[dict[str, str]]:

@@ -17,7 +17,9 @@ LOOKS_AFTER_WORKERS = 1.5  # seconds; gunicorn does so once a second
 
 @dataclass(frozen=True)
 class Trial:
-    """A gunicorn and its requests, each half a second after the answer before it has begun.
+    """A gunicorn and its requests.
+
+    Each request is sent half a second after the answer to the previous one has begun.
 
     Attributes:
         options: gunicorn's options, such as "-k sync --timeout 2".
@@ -35,7 +37,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Played:
-    """The answers of a trial in the order of its requests, and gunicorn with its log."""
+    """The answers of a trial, in the order of its requests, and its gunicorn."""
 
     answers: list[Capture]
     gunicorn: Gunicorn

@@ -1,4 +1,4 @@
-"""What the code and the log show when a client disconnects, or a server ends in the middle."""
+"""What the code and the log show when a client disconnects or a server ends."""
 
 import socket
 import time
@@ -54,7 +54,7 @@ def end_server(served: Serving) -> None:
 def seen_after(
     acts: Mapping[str, Callable[[Serving], None]], settings: dict[str, Any]
 ) -> dict[str, Seen]:
-    """Do some of the above side by side, and return what the code and uvicorn's log show.
+    """Do some of the above, and return what the code and uvicorn's log show.
 
     Args:
         acts: functions above, by name.

@@ -1,4 +1,4 @@
-"""Natural answers to the exercises of notebook 11: right ones pass, a message names each mistake."""
+"""Natural answers to the exercises of 11: right ones pass, a message names each mistake."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -9,13 +9,9 @@ from fastapi import FastAPI
 from fastapi.concurrency import iterate_in_threadpool, run_in_threadpool
 from starlette.responses import StreamingResponse
 
-from stream_lab.course.exercise import Examined, examine, find
+from tests.stream_lab.course.checked import OPEN, RIGHT, checked
 
 Ask = Callable[[int], Iterator[str]]
-
-
-def examined(number: str, answer: object) -> Examined:
-    return asyncio.run(examine(find("11", number), answer, ()))
 
 
 def with_handler(handler: Callable[[Ask], Any], path: str = "/answer") -> Callable[[Ask], FastAPI]:
@@ -111,12 +107,12 @@ def half(ask: Ask) -> Any:
     return answer
 
 
-RIGHT = [a_plain_handler, to_thread, threadpool, piece_by_piece_in_threads]
+WORKS = [a_plain_handler, to_thread, threadpool, piece_by_piece_in_threads]
 
 
-@pytest.mark.parametrize("handler", RIGHT, ids=lambda each: each.__name__)
+@pytest.mark.parametrize("handler", WORKS, ids=lambda each: each.__name__)
 def test_a_handler_that_leaves_the_loop_alone_is_right(handler: Any) -> None:
-    assert examined("1", with_handler(handler)) == Examined(right=True)
+    assert checked("11", "1", with_handler(handler)) == RIGHT
 
 
 @pytest.mark.parametrize(
@@ -136,9 +132,7 @@ def test_a_handler_that_leaves_the_loop_alone_is_right(handler: Any) -> None:
     ids=lambda each: each if isinstance(each, str) else "",
 )
 def test_a_handler_that_blocks_or_changes_the_answer_is_named(answer: Any, word: str) -> None:
-    found = examined("1", answer)
-    assert not found.right
-    assert word in found.message
+    assert word in checked("11", "1", answer)
 
 
 SYMPTOMS = {
@@ -153,7 +147,7 @@ SYMPTOMS = {
     "changed", [{}, {"A": "other worker class"}, {"B": "Unblock the code "}], ids=str
 )
 def test_the_repairs_that_touch_the_cause_are_right(changed: dict[str, str]) -> None:
-    assert examined("2", {**SYMPTOMS, **changed}) == Examined(right=True)
+    assert checked("11", "2", {**SYMPTOMS, **changed}) == RIGHT
 
 
 @pytest.mark.parametrize(
@@ -173,9 +167,7 @@ def test_the_repairs_that_touch_the_cause_are_right(changed: dict[str, str]) -> 
     ids=lambda each: each if isinstance(each, str) else "",
 )
 def test_a_repair_that_misses_the_cause_is_named(answer: Any, word: str) -> None:
-    found = examined("2", answer)
-    assert not found.right
-    assert word in found.message
+    assert word in checked("11", "2", answer)
 
 
 def test_an_untouched_answer_is_not_a_wrong_one() -> None:
@@ -185,5 +177,5 @@ def test_an_untouched_answer_is_not_a_wrong_one() -> None:
 
         return answer
 
-    assert not examined("1", with_handler(untouched)).given
-    assert not examined("2", dict.fromkeys("ABCD", ...)).given
+    assert checked("11", "1", with_handler(untouched)) == OPEN
+    assert checked("11", "2", dict.fromkeys("ABCD", ...)) == OPEN

@@ -10,14 +10,10 @@ from sse_starlette.sse import EventSourceResponse
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from stream_lab.course.exercise import Examined, examine, find
+from tests.stream_lab.course.checked import OPEN, RIGHT, checked
 
 Stored = Callable[[Any], AsyncIterator[tuple[int, str]]]
 DONE = {"event": "done", "data": "[DONE]"}
-
-
-def examined(number: str, answer: object) -> Examined:
-    return asyncio.run(examine(find("11b", number), answer, ()))
 
 
 def last(request: Request) -> int:
@@ -99,7 +95,7 @@ ids_of_its_own = feed(
     ids=["feed", "with_204", "by_hand", "ids_of_its_own"],
 )
 def test_a_feed_that_goes_on_where_the_browser_was_is_right(answer: Any) -> None:
-    assert examined("1", answer) == Examined(right=True)
+    assert checked("11b", "1", answer) == RIGHT
 
 
 @pytest.mark.parametrize(
@@ -124,9 +120,7 @@ def test_a_feed_that_goes_on_where_the_browser_was_is_right(answer: Any) -> None
     ids=lambda each: each if isinstance(each, str) else "",
 )
 def test_a_feed_that_cannot_be_resumed_is_named(answer: Any, word: str) -> None:
-    found = examined("1", answer)
-    assert not found.right
-    assert word in found.message
+    assert word in checked("11b", "1", answer)
 
 
 def steps(*names: str) -> Any:
@@ -161,7 +155,7 @@ PROBE, STOP, EXIT = "fail_health_probe", "stop_accepting", "exit"
     ids=["usual", "without_stop", "sleeps"],
 )
 def test_a_shutdown_that_loses_nothing_is_right(answer: Any) -> None:
-    assert examined("2", answer) == Examined(right=True)
+    assert checked("11b", "2", answer) == RIGHT
 
 
 @pytest.mark.parametrize(
@@ -182,14 +176,12 @@ def test_a_shutdown_that_loses_nothing_is_right(answer: Any) -> None:
     ids=lambda each: each if isinstance(each, str) else "",
 )
 def test_a_shutdown_that_loses_something_is_named(answer: Any, word: str) -> None:
-    found = examined("2", answer)
-    assert not found.right
-    assert word in found.message
+    assert word in checked("11b", "2", answer)
 
 
 def test_an_untouched_answer_is_not_a_wrong_one() -> None:
     async def nothing_yet(service: Any) -> None:
         raise NotImplementedError
 
-    assert not examined("1", untouched).given
-    assert not examined("2", nothing_yet).given
+    assert checked("11b", "1", untouched) == OPEN
+    assert checked("11b", "2", nothing_yet) == OPEN

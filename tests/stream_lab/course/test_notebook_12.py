@@ -1,4 +1,4 @@
-"""Natural answers to the exercises of notebook 12: right ones pass, a message names each mistake."""
+"""Natural answers to the exercises of 12: right ones pass, a message names each mistake."""
 
 import asyncio
 import contextvars
@@ -10,14 +10,10 @@ from typing import Any
 
 import pytest
 
-from stream_lab.course.exercise import Examined, examine, find
 from stream_lab.course.exercises import notebook_12
+from tests.stream_lab.course.checked import OPEN, RIGHT, checked, from_cell
 
 Inner = Callable[[float], Coroutine[Any, Any, None]]
-
-
-def examined(number: str, answer: object, *context: object) -> Examined:
-    return asyncio.run(examine(find("12", number), answer, context))
 
 
 def in_a_thread(coroutine: Any) -> Any:
@@ -125,12 +121,12 @@ async def a_coroutine_function(coroutine: Any) -> Any:
     return await coroutine
 
 
-RIGHT = [in_a_thread, with_a_plain_thread, a_thread_only_where_needed]
+WORKS = [in_a_thread, with_a_plain_thread, a_thread_only_where_needed]
 
 
-@pytest.mark.parametrize("answer", RIGHT, ids=lambda each: each.__name__)
+@pytest.mark.parametrize("answer", WORKS, ids=lambda each: each.__name__)
 def test_a_function_that_gives_the_run_a_thread_is_right(answer: Any) -> None:
-    assert examined("1", answer) == Examined(right=True)
+    assert checked("12", "1", answer) == RIGHT
 
 
 @pytest.mark.parametrize(
@@ -157,9 +153,7 @@ def test_a_function_that_fails_somewhere_is_named(
 ) -> None:
     if answer in (threadsafe, only_the_running_loop):
         monkeypatch.setattr(notebook_12, "HANGS_AFTER", 2.0)
-    found = examined("1", answer)
-    assert not found.right
-    assert word in found.message
+    assert word in checked("12", "1", answer)
 
 
 def test_the_whole_cell_and_the_imports_of_other_cells_go_along() -> None:
@@ -172,12 +166,8 @@ def test_the_whole_cell_and_the_imports_of_other_cells_go_along() -> None:
             context = cv.copy_context()
             return helper(lambda: context.run(asyncio.run, coroutine))
     """)
-    import linecache
-
-    linecache.cache["<a cell>"] = (len(cell), None, cell.splitlines(keepends=True), "<a cell>")
-    names: dict[str, Any] = {"Pool": ThreadPoolExecutor, "cv": contextvars, "asyncio": asyncio}
-    exec(compile(cell, "<a cell>", "exec"), names)
-    assert examined("1", names["run_sync"]) == Examined(right=True)
+    run_sync = from_cell(cell, "run_sync", Pool=ThreadPoolExecutor, cv=contextvars, asyncio=asyncio)
+    assert checked("12", "1", run_sync) == RIGHT
 
 
 async def a(inner: Inner) -> None:
@@ -211,19 +201,17 @@ CASES = {"a": a, "b": b, "c": c}
     ids=lambda each: each if isinstance(each, str) else "",
 )
 def test_the_wrong_scope_is_named(answer: Any, word: str) -> None:
-    found = examined("2", answer, CASES)
-    assert not found.right
-    assert word in found.message
+    assert word in checked("12", "2", answer, CASES)
 
 
 def test_the_scope_that_fires_is_right() -> None:
     answer = {"a": "outer", "b": "inner", "c": "inner"}
-    assert examined("2", answer, CASES) == Examined(right=True)
+    assert checked("12", "2", answer, CASES) == RIGHT
 
 
 def test_an_untouched_answer_is_not_a_wrong_one() -> None:
     def run_sync(coroutine: Any) -> Any:
         raise NotImplementedError
 
-    assert not examined("1", run_sync).given
-    assert not examined("2", dict.fromkeys("abc", ...), CASES).given
+    assert checked("12", "1", run_sync) == OPEN
+    assert checked("12", "2", dict.fromkeys("abc", ...), CASES) == OPEN

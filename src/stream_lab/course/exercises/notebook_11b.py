@@ -1,4 +1,4 @@
-"""The exercises of notebook 11b: a feed that can be resumed, and a shutdown in the right order."""
+"""The exercises of notebook 11b: a feed that can be resumed, and a shutdown."""
 
 import asyncio
 import inspect
@@ -78,7 +78,7 @@ async def resumed(answer: Any) -> None:
 
 
 def _browse(url: str, stored: Stored) -> list[Connection]:
-    """Read a feed as EventSource does: cut twice, then to its end, and once more after that."""
+    """Read a feed as EventSource does: cut twice, to its end, and once more."""
     last = ""
     connections: list[Connection] = []
     for most in (CUTS[0], CUTS[1] - CUTS[0], None, None):
@@ -255,7 +255,7 @@ class Service:
         self._accepts = False
 
     async def wait_for_streams(self, seconds: float) -> None:
-        """Wait until no stream is left, or for so many seconds."""
+        """Wait until no stream is left, or for this many seconds."""
         until = self.now + max(0.0, float(seconds))
         while self.now < until and self._running():
             self._pass(min(until, self.now + 0.5))
@@ -298,7 +298,7 @@ class Service:
     "long as the longest healthy one needs, exit.",
 )
 async def shut_down(answer: Any) -> None:
-    """Check a shutdown on a clock of its own, without and with a stream that never ends."""
+    """Check a shutdown, without and with a stream that never ends."""
     if not callable(answer):
         raise Wrong("Answer with the function.")
     for endless in (False, True):

@@ -118,7 +118,7 @@ def _try(code: str) -> dict[str, str]:
 
 
 def _source(function: Callable[..., Any]) -> str:
-    """Return the code of a function's cell, with the imports that it uses from other cells."""
+    """Return the code of a function's cell, with imports from other cells."""
     function = inspect.unwrap(function)
     file = function.__code__.co_filename if inspect.isfunction(function) else ""
     try:
