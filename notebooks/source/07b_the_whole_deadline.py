@@ -265,7 +265,8 @@ patience_prediction.reveal(
 # %% [markdown]
 # ## The library, one example each
 #
-# All of these have a generous `timeout` of 30 s, and another bound that ends the call. `ended_by` returns the name of that bound.
+# The models here have a generous `timeout` of 30 s, unless `timeout` is the bound to be shown. `ended_by` returns the name of the bound
+# that ended a call.
 
 # %%
 from stream_deadline import StreamDeadlineExceeded

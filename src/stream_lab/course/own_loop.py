@@ -19,7 +19,7 @@ BEAT, BUSY = 0.02, 0.06
 
 
 async def in_own_loop(work: Callable[[], Coroutine[Any, Any, T]], *, limit: float = LIMIT) -> T:
-    """Run work that may block its event loop, so that the kernel's own loop goes on.
+    """Run work that may block its event loop, beside the kernel's own loop.
 
     The thread is a daemon: an answer that never ends does not keep the kernel from ending. Work
     that finds an answer wrong while the machine is busy is tried again, since it measures times.

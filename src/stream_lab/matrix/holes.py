@@ -1,4 +1,4 @@
-"""The holes of notebooks 07 and 07b as cells of the matrix, and the table of what closes them."""
+"""The holes of notebooks 07 and 07b as cells, and what closes each."""
 
 import asyncio
 import inspect
@@ -144,7 +144,7 @@ def play_holes(models: Sequence[Callable[..., Any]], **settings: Any) -> dict[st
 
 
 def held_only_by(name: str, played: Mapping[str, Sequence[Result]]) -> list[str]:
-    """Return the ways to call that hold in some cell for this class, and in none for the others.
+    """Return the ways to call that hold only for this class, in some cell or more.
 
     Args:
         name: The name of the class.
