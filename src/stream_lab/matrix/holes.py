@@ -66,7 +66,7 @@ class Hole:
 
     @property
     def in_the_library(self) -> str:
-        """Return the line of the library that closes it, after the name of its file."""
+        """Return the line of the library that closes it, after its file's name."""
         lines, _ = inspect.getsourcelines(self.where)
         line = next(line.strip() for line in lines if self.line in line)
         return f"{Path(inspect.getsourcefile(self.where) or '').name}: {line}"
@@ -144,7 +144,7 @@ def play_holes(models: Sequence[Callable[..., Any]], **settings: Any) -> dict[st
 
 
 def held_only_by(name: str, played: Mapping[str, Sequence[Result]]) -> list[str]:
-    """Return the ways to call that hold only for this class, in some cell or more.
+    """Return the ways to call in which only this class holds some cell.
 
     Args:
         name: The name of the class.
