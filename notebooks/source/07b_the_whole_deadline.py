@@ -375,7 +375,7 @@ print("status:", response.status_code)
 # %%
 ways_prediction = lesson.predict(
     "5",
-    "Four columns, four ways to call. In which of them does only `ChatVllm` hold?",
+    "Of the four ways to call, `astream`, `chain.astream`, `ainvoke` and `stream`, which hold only with `ChatVllm`?",
     {
         "`stream`": "stream",
         "`ainvoke`": "ainvoke",

@@ -14,7 +14,7 @@ from stream_deadline._shutdown import shut_down
 from stream_lab.matrix.calls import QUESTION, Call, chain
 from stream_lab.matrix.cells import Cell, Result, cells
 from stream_lab.matrix.play import play
-from stream_lab.matrix.servers import Server
+from stream_lab.matrix.servers import SERVERS
 
 SLOW = 0.09
 """Seconds that the slow consumer takes for each chunk."""
@@ -29,10 +29,13 @@ async def _slowly(model: Any) -> Any:
 
 
 BUFFERED = Cell(
-    Server("forty chunks at a time", "endless+burst:tokens=40", "deadline", "deadline"),
+    next(server for server in SERVERS if server.name == "bursts"),
     Call("a slow consumer", _slowly, True),
 )
-"""Chunks that are in memory before they are pulled, which the usual cells do not have."""
+"""Chunks that are in memory before they are pulled.
+
+The matrix's own slow consumer is faster than these bursts, so it waits now and then.
+"""
 
 _ROWS = {"endless", "stall", "keep-alive comments", "no first token", "no headers"}
 _CALLERS = {"suspended", "suspended, chain", "breaks", "stream: suspended"}
