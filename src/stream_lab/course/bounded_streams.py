@@ -8,7 +8,7 @@ from typing import Any
 
 from stream_lab.course.exercise import Wrong
 
-SLACK = 0.25
+SLACK = 0.35
 """Seconds after the deadline that still count as on time, on a busy machine."""
 GIVE_UP = 0.8
 """Seconds after the deadline at which the consumer leaves."""

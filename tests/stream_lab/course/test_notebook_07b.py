@@ -1,4 +1,4 @@
-"""Natural answers to the exercises of notebook 07b: right ones pass, a message names each mistake."""
+"""Natural answers to the exercises of notebook 07b: right ones pass, mistakes are named."""
 
 import asyncio
 import time

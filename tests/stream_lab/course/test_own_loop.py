@@ -22,7 +22,7 @@ def test_an_answer_that_blocks_its_loop_is_given_up() -> None:
         free.set()
 
 
-def test_what_an_answer_raises_is_passed_on() -> None:
+def test_an_error_of_an_answer_is_passed_on() -> None:
     async def fail() -> None:
         raise TimeoutError("of its own")
 

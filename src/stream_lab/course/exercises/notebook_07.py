@@ -1,4 +1,4 @@
-"""The checkers of notebook 07: a clock with a scope, and a source that no scope stops."""
+"""The checkers of notebook 07: a bounded stream, and one that no scope stops."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

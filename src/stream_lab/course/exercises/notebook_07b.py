@@ -1,4 +1,4 @@
-"""The checkers of notebook 07b: a reader of its own, one budget, and which bound ends what."""
+"""The checkers of notebook 07b: a reader, one budget, and three bounds."""
 
 import asyncio
 import inspect
