@@ -28,7 +28,7 @@ PROJECT := requirements/project.in --group pyproject.toml:dev --no-emit-package 
 # Kept compiled whatever the environment says: compiling took half the time of the tests.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup run regress check test test-real packages clients servers frameworks lint parts lab real-vllm notebooks lock clean
+.PHONY: help setup run regress check test test-real packages clients servers frameworks lint parts lab learn real-vllm notebooks lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -116,6 +116,9 @@ parts-here:
 
 lab: $(READY) ## JupyterLab, open at notebook 00
 	@$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks/00_start_here.ipynb
+
+learn: $(READY) ## the course in JupyterLab: a copy in learn/ with exercises to solve; stream-lab progress shows how far you are
+	@$(BIN)/python tools/learn.py
 
 real-vllm: $(READY) ## a real vLLM on this CPU with a tiny random-weight model (3 GB, minutes the first time)
 	@$(BIN)/stream-lab real-vllm

@@ -69,10 +69,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """Collect the sources of the notebooks: each is run as a learner gets it."""
+    if file_path.parent == Path(__file__).parent / "notebooks" / "source" and (
+        file_path.suffix == ".py"
+    ):
+        from tests.notebooks.learner import LearnerFile
+
+        return LearnerFile.from_parent(parent, path=file_path)
+    return None
+
+
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     if not config.getoption("--quick") or collection_path.is_dir():
         return None
-    if collection_path.suffix == ".ipynb":
+    if "notebooks" in collection_path.relative_to(Path(__file__).parent).parts[:1]:
         return True
     if not collection_path.name.startswith("test_"):
         return None
@@ -87,5 +98,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return
     for item in items:
         # Under REQUIRE_REAL_PARTS such a notebook fails; here it is skipped, and says why.
-        if item.path.suffix == ".ipynb" and (why := missing(number_of(item.path.stem))):
+        if item.path.is_relative_to(root / "notebooks") and (
+            why := missing(number_of(item.path.stem))
+        ):
             item.add_marker(pytest.mark.skip(reason=why))

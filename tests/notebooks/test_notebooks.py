@@ -13,11 +13,15 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-TAGS = {"parameters", "solution", "nbval-ignore-output", "raises-exception"}
+TAGS = {"parameters", "exercise", "nbval-ignore-output", "raises-exception"}
+LONGEST_CELL = 40  # lines; a longer one holds machinery
 PARAMETERS = ("BASE_URL = None", "MODEL = None", "TIMEOUT = 2.0")
 
 sys.path.insert(0, str(ROOT / "tools"))
 import build_notebooks  # noqa: E402
+import editions  # noqa: E402
+
+CHAPTERS = editions.chapters()
 
 
 def load(path: Path) -> list[dict[str, Any]]:
@@ -33,8 +37,35 @@ def tags(cell: dict[str, Any]) -> set[str]:
     return set(cell["metadata"].get("tags", []))
 
 
-def test_the_story_is_complete() -> None:
-    assert [path.name[:2] for path in NOTEBOOKS] == [f"{number:02}" for number in range(14)]
+def test_the_course_names_every_notebook_and_every_solution() -> None:
+    assert [path.stem for path in NOTEBOOKS] == sorted(chapter.file for chapter in CHAPTERS)
+    assert {path.stem for path in editions.SOLUTIONS.glob("*.py")} == {
+        chapter.number for chapter in CHAPTERS
+    }
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda chapter: chapter.number)
+class TestEachChapter:
+    def test_links_to_its_neighbours(self, chapter: editions.Chapter) -> None:
+        last = editions.learner(chapter, CHAPTERS).cells[-1].source
+        place = CHAPTERS.index(chapter)
+        neighbours = CHAPTERS[max(place - 1, 0) : place] + CHAPTERS[place + 1 : place + 2]
+        for neighbour in neighbours if chapter.number != "30" else CHAPTERS[:1]:
+            assert f"[{neighbour.number} · {neighbour.title}]({neighbour.learner}.ipynb)" in last
+
+    def test_says_how_long_it_takes(self, chapter: editions.Chapter) -> None:
+        first = editions.learner(chapter, CHAPTERS).cells[0].source
+        assert f"About {chapter.minutes} minutes" in " ".join(first.split())
+
+    def test_has_a_solution_for_each_exercise_and_none_in_the_notebook(
+        self, chapter: editions.Chapter
+    ) -> None:
+        notebook = editions.learner(chapter, CHAPTERS)
+        contents = editions.contents(notebook)
+        solutions = editions.solutions(chapter.number)
+        assert list(solutions) == list(contents.exercises)
+        code = "".join(cell.source for cell in notebook.cells)
+        assert not [name for name, text in solutions.items() if text in code]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -65,17 +96,37 @@ class TestEachNotebook:
             PARAMETERS
         )
 
-    def test_states_its_goals_and_ends_with_a_table_an_exercise_and_a_link(
-        self, path: Path
-    ) -> None:
+    def test_has_goals_predictions_a_table_exercises_and_a_link(self, path: Path) -> None:
         text = "\n".join(
             "".join(cell["source"]) for cell in load(path) if cell["cell_type"] == "markdown"
         )
+        sources = ["".join(cell["source"]) for cell in code(path)]
         assert "**After this notebook you will know**" in text
         assert "## What was shown" in text
-        assert "## Exercise" in text
-        assert any("evidence.table()" in "".join(cell["source"]) for cell in code(path))
+        assert "## Exercises" in text
+        assert any("evidence.table()" in source for source in sources)
+        assert any("lesson.progress()" in source for source in sources)
+        predicted = sum("lesson.predict(" in source for source in sources)
+        revealed = sum(source.count(".reveal(") for source in sources)
+        assert predicted == revealed >= 2
         assert re.search(r"(Next|Back to):", "".join(load(path)[-1]["source"]))
+
+    def test_reveals_something_that_its_prediction_offered(self, path: Path) -> None:
+        for cell in code(path):
+            if "lesson.progress()" in "".join(cell["source"]):
+                (table,) = [o["data"]["text/plain"] for o in cell["outputs"] if "data" in o]
+                assert "not revealed" not in "".join(table)
+
+    def test_holds_an_idea_in_each_cell(self, path: Path) -> None:
+        for cell in code(path):
+            assert len("".join(cell["source"]).splitlines()) <= LONGEST_CELL, cell["source"][0]
+
+    def test_claims_whole_sentences(self, path: Path) -> None:
+        table = next(cell for cell in code(path) if "evidence.table()" in "".join(cell["source"]))
+        for row in "".join(table["outputs"][-1]["data"]["text/plain"]).splitlines():
+            words = row[2:].split(": ")[0].split()
+            assert len(words) >= 4, row
+            assert not words[0][0].islower() or words[0][0] in "`_", row
 
     def test_every_claim_is_as_told(self, path: Path) -> None:
         table = next(cell for cell in code(path) if "evidence.table()" in "".join(cell["source"]))
@@ -113,8 +164,3 @@ class TestEachNotebook:
         )
         for target in re.findall(r"\]\(([^)#]+)\)", text):
             assert target.startswith("https://") or (path.parent / target).exists(), target
-
-    def test_hides_its_solutions_one_click_away(self, path: Path) -> None:
-        for cell in code(path):
-            if "solution" in tags(cell):
-                assert cell["metadata"]["jupyter"]["source_hidden"]

@@ -18,6 +18,7 @@ from stream_lab.cli.lint import lint
 from stream_lab.cli.matrix import matrix
 from stream_lab.cli.new_relay import new_relay
 from stream_lab.cli.options import Command
+from stream_lab.cli.progress import progress
 from stream_lab.cli.real_vllm import real_vllm
 from stream_lab.cli.regress import regress
 from stream_lab.cli.run import run
@@ -68,7 +69,18 @@ def stream_lab(
     """Why LLM streams outlive their time-outs, shown and measured."""
 
 
-for command in (run, matrix, regress, history, evidence, doctor, lint, servers, frameworks):
+for command in (
+    run,
+    matrix,
+    regress,
+    history,
+    evidence,
+    doctor,
+    lint,
+    servers,
+    frameworks,
+    progress,
+):
     app.command(cls=Command)(command)
 app.command("new-relay")(new_relay)
 app.command("real-vllm")(real_vllm)

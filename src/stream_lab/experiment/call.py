@@ -59,6 +59,15 @@ class Call:
         return verdict.Server.RAN_ON if busy else verdict.Server.STOPPED
 
     @property
+    def freed(self) -> float | None:
+        """Return when the server stopped running the request. None: it ran on."""
+        if not self.samples:
+            return None
+        after = [sample for sample in self.samples if sample.at >= self.deadline]
+        free = [sample.at for sample in after if sample.running <= self.samples[0].running]
+        return free[0] if free else None
+
+    @property
     def tokens_after_deadline(self) -> int:
         """Return how many tokens the server made after the deadline; 0 without metrics."""
         after = [sample.tokens for sample in self.samples if sample.at >= self.deadline]

@@ -2,8 +2,11 @@
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +87,7 @@ class Evidence:
         """Return the table that ends a notebook, and declare the notebook complete."""
         self._complete = True
         self._save()
-        return Table(self.claims)
+        return Table(self.claims, seed_world().get(self.notebook, {}))
 
     def _save(self) -> None:
         if self._file is None:
@@ -140,10 +143,15 @@ def read(file: Path) -> Found:
 
 
 class Table:
-    """Claims as a table, in a notebook and in plain text."""
+    """Claims as a table, in a notebook and in plain text.
 
-    def __init__(self, claims: list[Claim]) -> None:
+    Beside this run stands what the notebook showed with the versions of the incident, as it was
+    recorded by `tools/seed_world.py`.
+    """
+
+    def __init__(self, claims: list[Claim], seed: Mapping[str, str]) -> None:
         self._claims = list(claims)
+        self._seed = seed
 
     def __repr__(self) -> str:
         return "\n".join(
@@ -151,7 +159,23 @@ class Table:
         )
 
     def _repr_markdown_(self) -> str:
+        head = ["", "claim", "this run", *(["seed world"] if self._seed else [])]
         rows = [
-            f"| {claim.outcome.mark} | {claim.text} | {claim.found} |" for claim in self._claims
+            [
+                claim.outcome.mark,
+                claim.text,
+                claim.found,
+                *([self._seed.get(claim.text, "–")] if self._seed else []),
+            ]
+            for claim in self._claims
         ]
-        return "\n".join(["| | claim | this run |", "|---|---|---|", *rows])
+        lines = [head, ["---"] * len(head), *rows]
+        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+@cache
+def seed_world() -> dict[str, dict[str, str]]:
+    """Return what the versions of the incident showed: findings by claim, by notebook."""
+    file = files("stream_lab.experiment") / "seed_world.json"
+    found: dict[str, dict[str, str]] = json.loads(file.read_text(encoding="utf-8"))
+    return found

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from stream_lab.experiment.call import Call
 from stream_lab.experiment.release import Release
 from stream_lab.experiment.scope import Event
+from stream_lab.experiment.stepped import stepped
 from stream_lab.experiment.swim_lanes import swim_lanes
 from stream_lab.experiment.trace import Ending
 from stream_lab.experiment.wait import Wait
@@ -36,6 +37,7 @@ __all__ = [
     "overdue",
     "scope_states",
     "server_load",
+    "stepped",
     "swim_lanes",
     "timeline",
 ]

@@ -23,11 +23,18 @@ The clock of a call starts a little before that of its scope.
 
 
 class Picture:
-    """A figure together with its alternative text; a notebook shows both."""
+    """A figure together with its alternative text; a notebook shows both.
 
-    def __init__(self, figure: Figure, alt: str) -> None:
+    Attributes:
+        figure: the figure.
+        alt: the alternative text.
+        html: the same as a page that can be stepped through. Empty: there is none.
+    """
+
+    def __init__(self, figure: Figure, alt: str, html: str = "") -> None:
         self.figure = figure
         self.alt = alt
+        self.html = html
 
     def png(self) -> bytes:
         buffer = io.BytesIO()
@@ -38,7 +45,10 @@ class Picture:
         return "<picture>"
 
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        return {"image/png": self.png(), "text/plain": repr(self)}, {"image/png": {"alt": self.alt}}
+        bundle = {"image/png": self.png(), "text/plain": repr(self)}
+        if self.html:
+            bundle["text/html"] = self.html
+        return bundle, {"image/png": {"alt": self.alt}}
 
 
 def single(*, height: float, title: str) -> tuple[Figure, Axes]:

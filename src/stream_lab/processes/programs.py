@@ -26,6 +26,8 @@ class Needs:
 
 _SERVED = ("fastapi", "sse-starlette", "uvicorn")
 NEEDED = {
+    "01": Needs(packages=("fastapi", "uvicorn")),
+    "30": Needs(packages=("fastapi", "uvicorn")),
     "09": Needs(packages=_SERVED),
     "10": Needs(("nginx",), _SERVED),
     "11": Needs((), (*_SERVED, "gunicorn")),

@@ -1,0 +1,98 @@
+"""A reader's progress through the whole course, read from a copy of it."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from stream_lab.course.store import MARKER, State, find_course, read
+from stream_lab.errors import LabError
+
+
+class NoCourse(LabError):
+    """Raised when a folder is no copy of the course; the text says how to make one."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """The progress in one notebook.
+
+    Attributes:
+        number: The notebook's number.
+        title: Its title in the learner edition.
+        predictions: How many predictions it asks for.
+        predicted: How many were made.
+        right: How many of those came true.
+        exercises: The numbers of its exercises, with the state of each.
+    """
+
+    number: str
+    title: str
+    predictions: int
+    predicted: int
+    right: int
+    exercises: dict[str, State]
+
+    @property
+    def solved(self) -> int:
+        """How many exercises are solved."""
+        return sum(state is State.SOLVED for state in self.exercises.values())
+
+    @property
+    def left(self) -> str:
+        """What is left to do; empty if nothing is."""
+        missing = self.predictions - self.predicted
+        parts = [_count(missing, "prediction")] if missing > 0 else []
+        names = [name for name, state in self.exercises.items() if state is not State.SOLVED]
+        if names:
+            parts.append(f"exercise{'s' if len(names) > 1 else ''} {', '.join(names)}")
+        return "; ".join(parts)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the line as JSON has it."""
+        return {**asdict(self), "solved": self.solved, "left": self.left}
+
+
+def overview(folder: Path) -> list[Line]:
+    """Return the progress in each notebook, in the course's order.
+
+    Args:
+        folder: The copy of the course, a folder inside it, or the folder that `make learn` made it
+            in.
+
+    Raises:
+        NoCourse: There is no copy of the course.
+    """
+    course = find_course(folder.absolute()) or find_course((folder / "learn").absolute())
+    try:
+        if course is None:
+            raise FileNotFoundError
+        table = json.loads((course / "contents.json").read_text(encoding="utf-8"))
+        return [_line(course, chapter) for chapter in table]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise NoCourse(
+            f"There is no copy of the course in {folder} (no folder {MARKER}); make learn makes "
+            "one, or name its folder."
+        ) from None
+
+
+def _line(course: Path, chapter: dict[str, Any]) -> Line:
+    number = chapter["number"]
+    progress = read(course / "progress" / f"{number}.json")
+    made = [progress.predictions.get(each) for each in chapter["predictions"]]
+    states = {
+        each: tried.state if (tried := progress.exercises.get(each)) else State.OPEN
+        for each in chapter["exercises"]
+    }
+    return Line(
+        number,
+        chapter["title"],
+        len(made),
+        sum(each is not None and each.chosen is not None for each in made),
+        sum(each is not None and each.right is True for each in made),
+        states,
+    )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -1,0 +1,74 @@
+"""The server of a model is watched after its caller has given up."""
+
+import time
+from collections.abc import Iterator
+
+import httpx2
+import pytest
+from fastapi import FastAPI
+
+from stream_lab import Endpoint
+from stream_lab.experiment.abandoned import state_now, watch_request
+from stream_lab.experiment.evidence import Unknown
+from stream_lab.experiment.verdict import Server
+from stream_lab.http.client import direct_async_client
+from stream_lab.processes import Serving, serve
+
+PATIENCE = 0.4
+
+
+@pytest.fixture(scope="module")
+def service(fake: Endpoint) -> Iterator[Serving]:
+    """A service that reads its model's whole stream, for as long as its query says."""
+    app = FastAPI()
+
+    @app.post("/answer")
+    async def answer(seconds: float) -> str:
+        body = {"model": fake.model, "messages": [{"role": "user", "content": "Hi"}]}
+        async with (
+            direct_async_client(timeout=seconds) as client,
+            client.stream(
+                "POST", f"{fake.base_url}/chat/completions", json={**body, "stream": True}
+            ) as stream,
+        ):
+            began = time.monotonic()
+            async for _ in stream.aiter_lines():
+                if time.monotonic() - began > seconds:
+                    break
+        return "done"
+
+    with serve(app) as running:
+        yield running
+
+
+def ask(service: Serving, seconds: float) -> object:
+    with httpx2.Client(timeout=PATIENCE, trust_env=False) as client:
+        return client.post(f"{service.url}/answer", params={"seconds": seconds})
+
+
+def test_a_service_with_a_bound_of_its_own_frees_the_server_after_that_bound(
+    service: Serving, fake: Endpoint
+) -> None:
+    call = watch_request(lambda: ask(service, 0.7), server=fake, afterwards=3)
+    assert call.server == Server.STOPPED
+    assert call.freed is not None
+    assert 0.7 <= call.freed < call.recording.ended < 3
+
+
+def test_an_answer_in_time_shows_nothing(service: Serving, fake: Endpoint) -> None:
+    call = watch_request(lambda: ask(service, 0.1), server=fake)
+    assert isinstance(call.server, Unknown)
+    assert call.recording.error == ""
+
+
+def test_a_request_that_its_client_gives_up_on_keeps_the_server_at_work_until_the_service_ends(
+    service: Serving, fake: Endpoint
+) -> None:
+    call = watch_request(lambda: ask(service, 60), server=fake, afterwards=0.6)
+    assert call.recording.error == "ReadTimeout"
+    assert PATIENCE <= call.deadline < call.recording.ended
+    assert call.server == Server.RAN_ON
+    assert call.freed is None
+    assert call.tokens_after_deadline > 3
+    service.close()
+    assert state_now(fake, after=call) == Server.STOPPED

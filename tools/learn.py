@@ -1,0 +1,154 @@
+"""Lay out a copy of the course to work in, and open it in JupyterLab.
+
+`python tools/learn.py [FOLDER] [--no-lab]`. A notebook that the reader has changed is kept.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import editions
+import nbformat
+from jupyterlab_server.workspaces_handler import WORKSPACE_EXTENSION, slugify
+
+from stream_lab.course.store import MARKER
+
+ROOT = Path(__file__).parent.parent
+FIRST = "notebooks/00_start_here.ipynb"
+BESIDE = "docs/glossary.md"
+WORKSPACE = "course"
+
+
+def lay_out(folder: Path) -> list[str]:
+    """Write the learner edition, the solutions and the documentation into a folder.
+
+    Args:
+        folder: The folder; it is made if it is missing.
+
+    Returns:
+        The notebooks that were kept because the reader has changed them.
+    """
+    course = folder / MARKER
+    for each in (course, folder / "notebooks"):
+        each.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(ROOT / "docs", folder / "docs", dirs_exist_ok=True)
+    shutil.copytree(editions.SOLUTIONS, folder / "solutions", dirs_exist_ok=True)
+    made_file = course / "made.json"
+    made = json.loads(made_file.read_text(encoding="utf-8")) if made_file.exists() else {}
+    kept, table = [], []
+    chapters = editions.chapters()
+    for chapter in chapters:
+        notebook = editions.learner(chapter, chapters)
+        contents = editions.contents(notebook)
+        table.append({**asdict(chapter), **asdict(contents)})
+        text = nbformat.writes(notebook) + "\n"
+        target = folder / "notebooks" / f"{chapter.learner}.ipynb"
+        if target.exists():
+            there = _digest(target.read_text(encoding="utf-8"))
+            if there != made.get(target.name):
+                kept.append(target.name)
+            if there != made.get(target.name) or there == _digest(text):
+                continue
+        target.write_text(text, encoding="utf-8")
+        made[target.name] = _digest(text)
+    made_file.write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
+    (course / "contents.json").write_text(
+        json.dumps(table, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
+    _arrange(course)
+    return kept
+
+
+def lab_command(folder: Path, *extra: str) -> tuple[list[str], dict[str, str]]:
+    """Return the command that opens a course in JupyterLab, and its environment."""
+    jupyter = (folder / MARKER / "jupyter").absolute()
+    environment = {
+        **os.environ,
+        "JUPYTERLAB_SETTINGS_DIR": str(jupyter / "settings"),
+        "JUPYTERLAB_WORKSPACES_DIR": str(jupyter / "workspaces"),
+    }
+    root = ["--allow-root"] if hasattr(os, "getuid") and os.getuid() == 0 else []
+    command = [
+        sys.executable, "-m", "jupyterlab", *root,
+        f"--ServerApp.root_dir={folder.absolute()}",
+        f"--LabApp.default_url=/lab/workspaces/{WORKSPACE}",
+        *extra,
+    ]  # fmt: skip
+    return command, environment
+
+
+def _arrange(course: Path) -> None:
+    """Write JupyterLab's settings and its workspace: the first notebook, the glossary beside it."""
+    settings = course / "jupyter" / "settings" / "@jupyterlab" / "apputils-extension"
+    workspaces = course / "jupyter" / "workspaces"
+    for each in (settings, workspaces):
+        each.mkdir(parents=True, exist_ok=True)
+    # Without this JupyterLab begins with a question about news.
+    (settings / "notification.jupyterlab-settings").write_text(
+        json.dumps({"fetchNews": "false", "checkForUpdates": False}), encoding="utf-8"
+    )
+    notebook, page = f"notebook:{FIRST}", f"markdownviewer-widget:{BESIDE}"
+    sides = [
+        {"type": "tab-area", "currentIndex": 0, "widgets": [widget]} for widget in (notebook, page)
+    ]
+    data = {
+        "layout-restorer:data": {
+            "main": {
+                "dock": {
+                    "type": "split-area",
+                    "orientation": "horizontal",
+                    "sizes": [0.66, 0.34],
+                    "children": sides,
+                },
+                "current": notebook,
+            },
+            "left": {
+                "collapsed": False,
+                "visible": True,
+                "current": "filebrowser",
+                "widgets": ["filebrowser", "@jupyterlab/toc:plugin"],
+            },
+            "right": {"collapsed": True, "visible": True, "widgets": []},
+        },
+        "file-browser-filebrowser:cwd": {"path": "notebooks"},
+        notebook: {"data": {"path": FIRST, "factory": "Notebook"}},
+        page: {"data": {"path": BESIDE, "factory": "Markdown Preview"}},
+    }
+    body = {"data": data, "metadata": {"id": WORKSPACE}}
+    file = workspaces / f"{slugify(WORKSPACE)}{WORKSPACE_EXTENSION}"
+    file.write_text(json.dumps(body, indent=1), encoding="utf-8")
+
+
+def _digest(text: str) -> str:
+    """Return what names a notebook's cells, whatever was run or shown in it."""
+    cells = [(cell["cell_type"], "".join(cell["source"])) for cell in json.loads(text)["cells"]]
+    return hashlib.sha256(json.dumps(cells).encode()).hexdigest()
+
+
+def main(arguments: list[str]) -> int:
+    """Lay the course out and open it; return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", nargs="?", type=Path, default=ROOT / "learn")
+    parser.add_argument("--no-lab", action="store_true", help="only lay the course out")
+    options = parser.parse_args(arguments)
+    try:
+        kept = lay_out(options.folder)
+    except OSError as error:
+        print(f"The course cannot be laid out: {error.strerror}: {error.filename}", file=sys.stderr)
+        return 2
+    print(f"The course is in {os.path.relpath(options.folder)}; your progress stays there.")
+    if kept:
+        print(f"Kept as you changed them: {', '.join(kept)}.")
+    if options.no_lab:
+        return 0
+    command, environment = lab_command(options.folder)
+    os.execvpe(command[0], command, environment)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
