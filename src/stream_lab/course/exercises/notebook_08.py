@@ -79,8 +79,8 @@ def alert(answer: object) -> None:
         raise Wrong("Write the expression as a string, in quotes.")
     if "request_success_total" in answer:
         raise Wrong(
-            "That counts requests that have ended. In the incident the requests do not end: "
-            'with finished_reason="abort" it counts the clients whose disconnect did arrive.'
+            "That counts requests that have ended, and those of the incident do not end. "
+            "vLLM does not even count an aborted request there."
         )
     for what, metrics, fires in SITUATIONS:
         found = _value(answer, {**QUIET, **metrics})
@@ -122,7 +122,7 @@ def _judge(found: Any, trial: Trial) -> None:
             (None, "None is for a server that goes on; this one has an idle sample after the cut."),
             (idle, "That counts from the call. Subtract the time of the cut."),
             (idle - trial.call.deadline, "That counts from the deadline, and not from the cut."),
-            (first - ended, "That is the idle sample before the request; take those after the cut"),
+            (first - ended, "That is the idle sample before the request; take those after the cut."),
             (first, "That is the idle sample before the request; take those after the cut."),
             (
                 busy[-1] - ended,
@@ -134,7 +134,7 @@ def _judge(found: Any, trial: Trial) -> None:
 
 def _invented(*samples: tuple[float, int], ended: float) -> Trial:
     """Make a trial in which the server stops well after the cut, or never."""
-    recording = Recording([0.5], Ending.CUT, ended, "TimeoutError", 0.0)
+    recording = Recording(arrivals=[0.5], ending=Ending.CUT, ended=ended, error="TimeoutError")
     return Trial(
         "ChatVllm",
         CHAIN,
