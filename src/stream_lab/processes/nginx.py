@@ -10,7 +10,7 @@ pid nginx.pid;
 error_log stderr info;
 events {{ worker_connections 512; }}
 http {{
-    log_format brief '$request_method $uri $status';
+    log_format brief '$request_method $request_uri $status';
     access_log access.log brief;
     client_body_temp_path body;
     proxy_temp_path proxy;
