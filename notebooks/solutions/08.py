@@ -8,6 +8,7 @@ def stopped_after(trial):
     idle = [sample.at for sample in trial.call.samples if sample.at > cut and sample.running == 0]
     return idle[0] - cut if idle else None
 
+
 # %% exercise 2
 # The model's server sees only connections. The relay knows how many clients still wait, so the
 # difference is what runs without a client. Add `for: 30s` to the rule: a disconnect needs a moment.

@@ -16,6 +16,7 @@ async def answer(request, work):
     finally:
         task.cancel()  # does nothing if the task is done
 
+
 # %% exercise 2
 def repair(app):
     from stream_deadline.asgi import DeadlineMiddleware

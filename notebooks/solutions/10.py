@@ -13,5 +13,5 @@ headers = {
 }
 
 # %% exercise 3
-# From outside: 300 s are the load balancer's. A step of 20 s fits into each margin of 30 s and more.
+# From outside: 300 s are the load balancer's. A step of 20 s fits into each margin.
 limits = {"model": 180, "application": 240, "proxy_read_timeout": 60, "comment_every": 15}

@@ -228,6 +228,7 @@ lesson.progress()
 # **1.** How long after the cut does the server stop? Write a function that reads it from the samples of a trial. The checker calls it with
 # the saved trials, and with one whose server goes on.
 
+
 # %% tags=["exercise"]
 def stopped_after(trial):
     """Return the seconds from the cut until the server has stopped. None: it has not."""

@@ -212,6 +212,10 @@ print(*service.access_log, sep="\n")
 
 
 # %%
+def slow_query():  # stands for chain.invoke, requests.post, a database
+    time.sleep(1)
+
+
 @more.get("/health")
 async def health():
     return "ok"
@@ -219,12 +223,12 @@ async def health():
 
 @more.get("/blocks/loop")
 async def blocks_the_loop():
-    time.sleep(1)  # stands for chain.invoke, requests.post, a slow query
+    slow_query()  # no await
 
 
 @more.get("/blocks/thread")
 def blocks_a_thread():  # without async: FastAPI runs it in a thread
-    time.sleep(1)
+    slow_query()
 
 
 def probe_during(path):
@@ -420,10 +424,8 @@ lesson.progress()
 # **1.** Write the handler that notices its caller by itself, without the middleware. `await work()` makes the whole answer. A caller that stays gets
 # all of it. If the caller disconnects, the work must have ended half a second later. If the work fails, so does your function. The checker plays the caller.
 
+
 # %% tags=["exercise"]
-import asyncio
-
-
 async def answer(request, work):
     """Return what `await work()` returns; end it when the client disconnects."""
     # await request.is_disconnected(): whether the client has gone
@@ -437,6 +439,7 @@ await lesson.check("1", answer)
 # %% [markdown]
 # **2.** Repair an application in two lines: the work ends when the client disconnects, and at the caller's `X-Timeout-Ms`; a request without
 # that header has half a second. The application has a BaseHTTPMiddleware already.
+
 
 # %% tags=["exercise"]
 def repair(app):

@@ -237,7 +237,9 @@ for name, answer in paused.items():
 print(strict.log.partition("[error] ")[2].partition(": *")[2].partition(" ")[2].partition(",")[0])
 
 # %%
-pictures.answers(paused, title="A pause longer than the limit ends the stream unless a comment comes in between")
+pictures.answers(
+    paused, title="A pause longer than the limit ends the stream unless a comment comes in between"
+)
 
 # %% [markdown]
 # Both repairs help against your own proxy. Where somebody else sets the limit, only the comment helps. It costs nothing. (A deadline must not take
@@ -274,10 +276,14 @@ async def large():
 
 
 directives = ("send_timeout", "proxy_send_timeout", "proxy_read_timeout")
-impatient = {name: Nginx(service.url, "proxy_buffering off;", f"{name} 500ms;") for name in directives}
+impatient = {
+    name: Nginx(service.url, "proxy_buffering off;", f"{name} 500ms;") for name in directives
+}
 with ThreadPoolExecutor() as pool:
     urls = [each.url + "/large" for each in impatient.values()]
-    slow = dict(zip(directives, pool.map(lambda url: read_late(url, silent=1.3), urls), strict=True))
+    slow = dict(
+        zip(directives, pool.map(lambda url: read_late(url, silent=1.3), urls), strict=True)
+    )
 for name, end in slow.items():
     print(f"{name:20}", end)
 
@@ -636,7 +642,9 @@ await lesson.check("2", headers)
 # longest step that cannot be interrupted takes 20 s. Your relay has a `DeadlineMiddleware` and an nginx before it. An answer may take two minutes.
 
 # %% tags=["exercise"]
-limits = ...  # {"model": …, "application": …, "proxy_read_timeout": …, "comment_every": …}, in seconds
+limits = (
+    ...
+)  # {"model": …, "application": …, "proxy_read_timeout": …, "comment_every": …}, in seconds
 
 # %%
 await lesson.check("3", limits)

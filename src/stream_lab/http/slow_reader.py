@@ -14,7 +14,7 @@ def read_late(url: str, *, silent: float) -> str:
     """Request a large answer, read nothing for a while, then read the rest.
 
     Args:
-        url: the address; its answer must come in chunks, and be larger than the buffers on the path.
+        url: the address; its answer must come in chunks and exceed the buffers on the path.
         silent: seconds without reading.
 
     Returns:

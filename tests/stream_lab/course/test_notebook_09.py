@@ -31,7 +31,7 @@ async def task_group(request: Any, work: Any) -> Any:
         async with anyio.create_task_group() as group:
 
             async def watch() -> None:
-                while not await request.is_disconnected():
+                while not await request.is_disconnected():  # noqa: ASYNC110
                     await anyio.sleep(0.1)
                 group.cancel_scope.cancel()
 
@@ -58,7 +58,7 @@ async def asks_before(request: Any, work: Any) -> Any:
 
 async def leaves_the_task(request: Any, work: Any) -> Any:
     task = asyncio.create_task(work())
-    while not task.done() and not await request.is_disconnected():
+    while not task.done() and not await request.is_disconnected():  # noqa: ASYNC110
         await asyncio.sleep(0.05)
     return task.result() if task.done() else None
 
@@ -132,9 +132,7 @@ def bounds_the_most(app: FastAPI) -> FastAPI:
     return app
 
 
-@pytest.mark.parametrize(
-    "answer", [solution("09", "repair"), default, wraps, bounds_the_most]
-)
+@pytest.mark.parametrize("answer", [solution("09", "repair"), default, wraps, bounds_the_most])
 def test_each_way_to_add_the_middleware_is_right(answer: Any) -> None:
     is_right("09.2", answer)
 

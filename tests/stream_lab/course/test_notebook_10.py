@@ -56,7 +56,10 @@ RIGHT = solution("10", "headers")
         RIGHT,
         {name.lower(): text for name, text in RIGHT.items()},
         RIGHT
-        | {"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache, private"},
+        | {
+            "Content-Type": "text/event-stream; charset=utf-8",
+            "Cache-Control": "no-cache, private",
+        },
     ],
 )
 def test_each_set_of_headers_that_lets_events_pass_is_right(answer: Any) -> None:

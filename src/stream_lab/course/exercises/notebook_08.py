@@ -122,8 +122,8 @@ def _judge(found: Any, trial: Trial) -> None:
             (None, "None is for a server that goes on; this one has an idle sample after the cut."),
             (idle, "That counts from the call. Subtract the time of the cut."),
             (idle - trial.call.deadline, "That counts from the deadline, and not from the cut."),
-            (first - ended, "That is the idle sample before the request; take those after the cut."),
-            (first, "That is the idle sample before the request; take those after the cut."),
+            (first - ended, "That is the idle sample before the request; look after the cut."),
+            (first, "That is the idle sample before the request; look after the cut."),
             (
                 busy[-1] - ended,
                 "That is the last sample in which it still ran, perhaps before the cut.",

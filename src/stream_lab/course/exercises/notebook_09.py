@@ -121,9 +121,7 @@ async def _leaves(function: Answer) -> None:
             "Your function noticed the disconnect and returned, and the work went on in its task: "
             "cancel that task."
         )
-    raise Wrong(
-        f"The client disconnected, and {NOTICED_WITHIN:g} s later the work still went on."
-    )
+    raise Wrong(f"The client disconnected, and {NOTICED_WITHIN:g} s later the work still went on.")
 
 
 async def _fails(function: Answer) -> None:

@@ -112,7 +112,7 @@ def limits(answer: object) -> None:
     if application >= TOTAL:
         raise Wrong("The load balancer is first: the client gets a broken connection, not a 504.")
     if model >= application:
-        raise Wrong("The model's deadline is the inner one, and must come before the application's.")
+        raise Wrong("The model's deadline is the inner one: it must come before the application's.")
     if application - model <= STEP:
         raise Wrong(
             f"A step of {STEP:g} s can delay the model's deadline beyond the application's: "
