@@ -1,7 +1,9 @@
 """A client of an ASGI application that may disconnect, for checkers of exercises."""
 
 import asyncio
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 TEXT = "the whole answer"
@@ -76,6 +78,17 @@ class Work:
         finally:
             self.over.set()
         return TEXT
+
+
+@contextmanager
+def without_warnings() -> Iterator[None]:
+    """Keep the application's warnings out of the notebook, which shows them as errors."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 async def ends_within(event: asyncio.Event, seconds: float) -> bool:

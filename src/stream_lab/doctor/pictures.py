@@ -1,4 +1,4 @@
-"""The picture of a diagnosis: the layers from the client to the model, and the one to blame."""
+"""The picture of diagnoses: layers from client to model, and the one to blame."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -10,7 +10,7 @@ from stream_lab.processes.programs import find
 
 
 class Proxy(Process):
-    """A running proxy with its address in `url` and its files in `folder`, removed with it."""
+    """A running proxy, with its address in `url` and its files in `folder`."""
 
     def __init__(self, program: str, port: int, configuration: str, command: Sequence[str]) -> None:
         """Start the proxy.

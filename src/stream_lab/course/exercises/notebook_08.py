@@ -1,4 +1,4 @@
-"""The exercises of notebook 08: what samples show, and an alert on work without a client."""
+"""The exercises of notebook 08: reading samples, and an alert."""
 
 import ast
 import re
@@ -43,7 +43,7 @@ SITUATIONS = (
     "cut; None where no sample after the cut is idle.",
 )
 def stopped_after(answer: Callable[[Trial], Any], kept: Sequence[SavedEvidence]) -> None:
-    """Check a function from a trial to the seconds that its server went on after the cut."""
+    """Check a function that reads from a trial when its server stopped."""
     if not callable(answer):
         raise Wrong("Write a function; the checker calls it with each saved trial.")
     saved = [

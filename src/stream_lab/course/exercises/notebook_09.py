@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
-from stream_lab.course.asgi_client import TEXT, Client, Work, ends_within
+from stream_lab.course.asgi_client import TEXT, Client, Work, ends_within, without_warnings
 from stream_lab.course.exercise import Wrong, exercise
 
 STAYS = 0.4  # seconds that the work takes whose client stays
@@ -138,7 +138,7 @@ async def _fails(function: Answer) -> None:
 
 
 def _call(function: Answer, client: Client, work: Callable[[], Any]) -> "asyncio.Task[Any]":
-    from starlette.requests import Request
+    from fastapi import Request
 
     called = function(Request(client.scope, client.receive), work)
     if not isinstance(called, Coroutine):
@@ -177,7 +177,8 @@ def _application(function: Answer) -> tuple[Any, Work]:
 
 
 async def _run(app: Any, client: Client) -> None:
-    await app(client.scope, client.receive, client.send)
+    with without_warnings():
+        await app(client.scope, client.receive, client.send)
 
 
 async def _end(task: "asyncio.Task[Any]") -> None:

@@ -1,4 +1,4 @@
-"""The exercises of notebook 13: findings in code, the layer, and the kind of a limit."""
+"""The exercises of notebook 13: findings in code, layers, and limits."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
