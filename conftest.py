@@ -28,6 +28,7 @@ notebooks/11_cut_when_scaling.ipynb
 tests/stream_lab/relay/test_relay.py
 tests/stream_deadline/test_chat_vllm_bounds.py
 tests/stream_lab/matrix/test_matrix.py
+notebooks/07b_the_whole_deadline.ipynb
 notebooks/07_where_it_stops.ipynb
 tests/stream_deadline/test_raw_chunks.py
 tests/stream_lab/relay/test_new_relay_page.py

@@ -28,6 +28,7 @@ class Chapter:
         file: The reference edition's name, without .ipynb.
         learner: The learner edition's name, without .ipynb.
         title: The learner edition's title.
+        question: What it answers.
         minutes: How long a reader needs; 0 where it was not measured.
     """
 
@@ -35,6 +36,7 @@ class Chapter:
     file: str
     learner: str
     title: str
+    question: str = ""
     minutes: int = 0
 
     @property
@@ -57,12 +59,41 @@ def chapters() -> list[Chapter]:
     return [Chapter(**each) for each in found]
 
 
+@dataclass(frozen=True)
+class Tour:
+    """A way through the course.
+
+    Attributes:
+        name: Its page is docs/tours/NAME.md.
+        title: Its title.
+        reader: The reader it is for, as "you write services".
+        notebooks: The numbers of its notebooks, in order.
+    """
+
+    name: str
+    title: str
+    reader: str
+    notebooks: tuple[str, ...]
+
+    def minutes(self) -> int:
+        """Return how long it takes: the sum of its notebooks."""
+        return sum(each.minutes for each in chapters() if each.number in self.notebooks)
+
+
+def tours() -> list[Tour]:
+    """Return the tours of the course, in order."""
+    found = yaml.safe_load(COURSE.read_text(encoding="utf-8"))["tours"]
+    return [
+        Tour(each["name"], each["title"], each["for"], tuple(each["notebooks"])) for each in found
+    ]
+
+
 def learner(chapter: Chapter, course: list[Chapter]) -> nbformat.NotebookNode:
     """Return a notebook's learner edition: no outputs, neutral titles, links to that edition."""
     notebook = build_notebooks.read(chapter.source)
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            cell.source = _linked(cell.source, course)
+            cell.source = linked(cell.source, course)
     first = notebook.cells[0]
     heading = f"# {chapter.number} · {chapter.title}"
     first.source = re.sub(r"\A# .*", lambda _: heading, first.source)
@@ -123,15 +154,17 @@ def _calls(cell: nbformat.NotebookNode, method: str) -> list[str]:
     ]
 
 
-def _linked(text: str, course: list[Chapter]) -> str:
+def linked(text: str, course: list[Chapter]) -> str:
     """Point links to notebooks at the learner edition, and call them by its titles."""
     for chapter in course:
         text = re.sub(
-            rf"\[{chapter.number}\b[^\]]*\]\({chapter.file}\.ipynb",
-            lambda _, each=chapter: (  # type: ignore[misc]
-                f"[{each.number} · {each.title}]({each.learner}.ipynb"
+            rf"\[{chapter.number}\b[^\]]*\](\([./\w]*?){chapter.file}\.ipynb",
+            lambda found, each=chapter: (  # type: ignore[misc]
+                f"[{each.number} · {each.title}]{found[1]}{each.learner}.ipynb"
             ),
             text,
         )
-        text = text.replace(f"({chapter.file}.ipynb", f"({chapter.learner}.ipynb")
+        text = re.sub(
+            rf"(\]\([./\w]*?)\b{chapter.file}\.ipynb", rf"\g<1>{chapter.learner}.ipynb", text
+        )
     return text

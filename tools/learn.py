@@ -7,6 +7,7 @@ import argparse
 import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 from dataclasses import asdict
@@ -60,6 +61,9 @@ def lay_out(folder: Path) -> list[str]:
     (course / "contents.json").write_text(
         json.dumps(table, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
     )
+    for page in sorted((folder / "docs").rglob("*.md")):
+        text = editions.linked(page.read_text(encoding="utf-8"), chapters)
+        page.write_text(_reachable(text, page.parent), encoding="utf-8")
     _arrange(course)
     return kept
 
@@ -122,6 +126,16 @@ def _arrange(course: Path) -> None:
     body = {"data": data, "metadata": {"id": WORKSPACE}}
     file = workspaces / f"{slugify(WORKSPACE)}{WORKSPACE_EXTENSION}"
     file.write_text(json.dumps(body, indent=1), encoding="utf-8")
+
+
+def _reachable(text: str, folder: Path) -> str:
+    """Turn links to files that this copy does not have into plain text."""
+
+    def there(link: re.Match[str]) -> str:
+        target = link["target"].partition("#")[0]
+        return link[0] if not target or (folder / target).exists() else link["text"]
+
+    return re.sub(r"(?<!!)\[(?P<text>[^\]]*)\]\((?P<target>(?!https?:)[^)\s]+)\)", there, text)
 
 
 def _digest(text: str) -> str:

@@ -2,11 +2,11 @@
 # # 05 · It fails in silence: the chain
 #
 # **After this notebook you will know**
-# - that the class of notebook 04, unchanged, does nothing in `(prompt | model).astream`,
-# - why: a chain pulls every chunk in a new task, and the scope remembers the first,
-# - the one case in which it still fires, which makes it look well tested.
+# - what the class of notebook 04, unchanged, does in `(prompt | model).astream`,
+# - which line of LangChain makes the difference, and which ways to call a model go through it,
+# - which kind of test server would have shown it.
 #
-# *About 15 minutes. Needs: [03](03_inside_asyncio_timeout.ipynb), [04](04_it_works.ipynb).*
+# *About 52 minutes, 23 of them for the exercises. Needs: [03](03_inside_asyncio_timeout.ipynb), [04](04_it_works.ipynb).*
 
 # %% tags=["parameters"]
 BASE_URL = None  # None: the bundled fake; or your server, as "http://host:8000/v1"
@@ -21,7 +21,9 @@ from typing import Any
 from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.prompts import ChatPromptTemplate
 from stream_lab import (
+    Call,
     Evidence,
+    Lesson,
     bundled,
     observe,
     open_endpoint,
@@ -29,18 +31,17 @@ from stream_lab import (
     scope,
     traced,
 )
-from stream_lab.experiment import pictures
-from stream_lab.experiment.call import Call
+from stream_lab.experiment import call_shapes, pictures, shortened
 from stream_lab.experiment.story import PlainChatVllm
 
-evidence = Evidence("05")
+evidence, lesson = Evidence("05"), Lesson("05")
 server = open_endpoint(BASE_URL, MODEL)
 server
 
 # %% [markdown]
 # ## The same class
 #
-# Not a letter differs from notebook 04.
+# This is the class of notebook 04, letter for letter.
 
 
 # %%
@@ -56,7 +57,20 @@ class ScopedChatVllm(PlainChatVllm):
 # %% [markdown]
 # ## In a chain
 #
-# **Predict first.** The only change is a prompt in front of the model, joined with `|`. Does the deadline hold?
+# A chain is what LangChain makes of `prompt | model`: it fills in the prompt and passes it to the model. The application of the
+# incident called its model in this way.
+
+# %%
+chain_prediction = lesson.predict(
+    "1",
+    "The only change is a prompt in front of the model, joined with `|`. When does the stream end?",
+    {
+        "at the deadline, with a `TimeoutError`, as before": "stopped at the deadline",
+        "later, when the socket's read time-out fires": "stopped by the read time-out",
+        "it does not end before we leave": "ran past the deadline",
+    },
+)
+chain_prediction
 
 # %%
 prompt = ChatPromptTemplate.from_messages([("user", "{question}")])
@@ -72,38 +86,31 @@ print("stream:", call.verdict)
 print("server:", call.server)
 print("error: ", call.recording.error or "none")
 
-# %% [markdown]
-# No error, no warning. The scope was there, its timer was set, and the stream went on until *we* left.
-#
-# ## Who pulled which chunk
-
 # %%
-one_each = call.recording.one_task_per_chunk
-print("one task for each chunk" if one_each else "fewer tasks than chunks")
-pictures.swim_lanes(
-    call,
-    log,
-    title="chain.astream: a new task for every chunk; the cancel hits one that has finished",
+chain_prediction.reveal(
+    call.verdict,
+    why="No error came, and the server went on. The following cells show why.",
 )
 
 # %% [markdown]
-# Each lane is a task. A chain does not read its model's stream in the task you called it from; it wraps every step to the next chunk
-# in a task of its own, so that callbacks see the right context. Here is the place, from your own LangChain:
-
-# %% tags=["nbval-ignore-output"]
-import inspect
-
-from langchain_core.runnables import utils
-
-print(inspect.getsource(utils.coro_with_context))
-
-# %% [markdown]
-# The generator `_astream` is one and the same all the time. It is merely *resumed* by a different task for each chunk. Its
-# `async with` was entered while task 1 was at work, so task 1 is what the scope remembers.
+# There was no error and no warning. The scope was open and its timer was set, and still the stream went on until *we* left, a
+# second and a half after the deadline. An application that does not leave reads on.
 #
 # ## What the timer did
 #
-# **Predict first.** Did the timer fire at all? If so: in which state was the task that it cancelled?
+# The timer was set for the deadline, and the stream went on after it.
+
+# %%
+timer_prediction = lesson.predict(
+    "2",
+    "What did the scope's timer do at the deadline?",
+    {
+        "it did not fire, since its task had ended": "the timer never fired",
+        "it cancelled the task that waited for a chunk, and LangChain caught that": "still at work",
+        "it cancelled a task that had ended": "already finished",
+    },
+)
+timer_prediction
 
 # %%
 fired, left = log.find("timer fired"), log.find("left")
@@ -115,27 +122,182 @@ if fired:
     print("the scope's state afterwards:  ", fired.state)
     print("and when the stream was closed:", left.state)
 
+# %%
+timer_prediction.reveal(
+    scope.target(log),
+    why="The scope remembers the task in which it was entered, and that one had ended long before. "
+    "`cancel()` on a task that has ended does nothing and returns False, and the scope does not look "
+    "at that value.",
+)
+
 # %% [markdown]
-# It fired on time, and cancelled task 1, which had ended with the first chunk. `cancel()` on a finished task returns `False` and does
-# nothing, and nobody looks at the value. The scope went on to *expiring* and waited for a cancellation that nobody would ever feel;
-# when we closed the stream it became *expired*. It knew, and had nobody to tell. This is the three-task cell of notebook 03, written
-# by a library.
+# ## Which task pulled which chunk
+
+# %%
+one_each = call.recording.one_task_per_chunk
+print("one task for each chunk" if one_each else "fewer tasks than chunks")
+pictures.swim_lanes(
+    call,
+    log,
+    title="chain.astream: a new task for every chunk; the cancel hits one that has finished",
+)
+
+# %% [markdown]
+# Each lane is a task. The generator `_astream` is the same one all the time, but a different task resumes it for each chunk. Its
+# `async with` was entered while the first task was running, so that is the task which the scope remembers.
+#
+# ## The line that does it
+#
+# The tasks come from this line of your own LangChain:
+
+# %% tags=["nbval-ignore-output"]
+import inspect
+import sys
+
+import langchain_core
+from langchain_core.runnables import Runnable, utils
+
+function = Runnable._atransform_stream_with_config
+lines, first = inspect.getsourcelines(function)
+print(f"langchain-core {langchain_core.__version__}, Python {sys.version.split()[0]}")
+print(f"langchain_core/runnables/base.py, in {function.__name__}:")
+for number, line in enumerate(lines, first):
+    if "coro_with_context" in line:
+        print(f"{number}: {line.strip()}")
+
+print()
+print(inspect.getsource(utils.coro_with_context))
+
+# %% [markdown]
+# It runs one step of the generator, `anext(iterator)`, and hands it to `asyncio.create_task`. The reason is a good one: callbacks find
+# their parent run in context variables, and a task is the way to run one step in a given context.
+#
+# - `create_task(…, context=…)` exists since Python 3.11. That is also the first version with `asyncio.timeout`, so wherever attempt 1
+#   runs, this line makes a task.
+# - On Python 3.10, the LangChain of the incident awaited the step without a task. Newer versions make a task there as well.
+#
+# ## What the scope knew
+
+# %%
+pictures.stepped(log, title="The timer fires on time, and cancels a task that has ended")
+
+# %% [markdown]
+# The scope went on to *expiring*, and waited for a cancellation that could no longer arrive. When we closed the stream it became
+# *expired*: it knew that the time was over, and there was no task left in which to say so. This is the three-task cell of notebook 03,
+# written by a library.
+#
+# ## The two tasks, printed
+#
+# In the incident, this is what gave it away. The class is the same once more, and notes at the third chunk which task its scope
+# remembers, and which task is running.
+
+# %%
+notes = []
+
+
+class WatchedChatVllm(PlainChatVllm):
+    """Attempt 1, with a look at the two tasks at the third chunk."""
+
+    async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
+        chunks = 0
+        async with asyncio.timeout(self.stream_timeout) as opened:
+            async for chunk in super()._astream(*args, **kwargs):
+                chunks += 1
+                if chunks == 3:
+                    notes[:] = repr(opened._task), repr(asyncio.current_task())
+                yield chunk
+
+
+# %% tags=["nbval-ignore-output"]
+watched = WatchedChatVllm(**server.settings, timeout=TIMEOUT)
+await record(
+    (prompt | watched).astream({"question": "Tell me everything."}), give_up_after=TIMEOUT / 2
+)
+print("remembered:", shortened.task(notes[0], "Task-1"))
+print("running:   ", shortened.task(notes[1], "Task-3"))
+
+# %% [markdown]
+# The two names are ours, since asyncio counts all tasks of the process. The coroutine has no name, because it is a single step of an
+# async generator.
+#
+# The outputs on this page are of today's versions. The incident had Python 3.11.4, langchain 1.0.8 and langchain-openai 0.3.34.
+# `make run WORLD=seed` runs this notebook with those.
 
 # %%
 pictures.server_load({"chain.astream": call}, title="The deadline passes, and the server goes on")
 
 # %% [markdown]
-# ## The case that does fire
+# ## Which calls are affected
 #
-# Suppose that no chunk ever comes. Then there is only one task, the first, and it is still waiting when the timer fires. A real server
-# does not do that on request, so this plays on the bundled fake, whichever server you named above.
+# LangChain has many ways to call a model. Some wrap it without a task for each chunk.
+
+# %%
+shapes_prediction = lesson.predict(
+    "3",
+    "`model.with_retry().astream(…)` and `(model | parser).astream(…)`: in which does the deadline hold?",
+    {
+        "in both": "True True",
+        "only in `model.with_retry()`": "True False",
+        "only in `model | parser`": "False True",
+        "in neither": "False False",
+    },
+)
+shapes_prediction
+
+# %% [markdown]
+# The next cell calls the class in every one of these ways at once, with half the deadline. It is about LangChain and not about the
+# server, so it plays on the bundled fake, whichever server you named above.
+
+# %%
+with bundled("endless", gap=0.05) as fake:
+    short = traced(ScopedChatVllm)(**fake.settings, timeout=TIMEOUT / 2, max_retries=0)
+    shapes = await call_shapes.measure(short, give_up_after=TIMEOUT)
+shapes
+
+# %%
+retried, parsed = (
+    shapes.stopped("model.with_retry().astream"),
+    shapes.stopped("(model | parser).astream"),
+)
+shapes_prediction.reveal(
+    f"{retried} {parsed}",
+    why="`with_retry`, `bind` and `with_config` pass the model's stream on as it is. A sequence "
+    "goes through the line above.",
+)
+
+# %% [markdown]
+# The deadline holds in each row with one task, and in no other. Three cases are worth a second look.
 #
-# **Predict first.** Same class, same chain. Does the deadline hold?
+# - `with_fallbacks` pulls only the first chunk in a task of its own. But that pull opens the scope, so the scope remembers the wrong
+#   task for all the others.
+# - A graph of LangGraph runs each node in a task. What counts is how the node calls the model: `chain.ainvoke` streams inside one
+#   task, and `chain.astream` does not.
+# - `ainvoke`, `abatch` and everything else that does not stream never comes to `_astream`, so the scope is not even opened there.
+#
+# **What it costs.** Two tasks and a switch to a thread for each chunk are also most of what a chain costs: about 150 µs of CPU time
+# for a chunk, on top of the model's own ([figures](../docs/figures.md#what-the-deadline-costs), `python benchmarks/deadline_cost.py`).
+#
+# ## A server that is silent
+#
+# Suppose that no chunk ever comes. A real server does not do that on request, so this plays on the bundled fake, too. The class and
+# the chain are the same.
+
+# %%
+silent_prediction = lesson.predict(
+    "4",
+    "The server accepts the request and sends no chunk. Does the deadline hold in the chain?",
+    {
+        "yes, the call ends at the deadline": "stopped at the deadline",
+        "no, the call waits until we leave": "silent past the deadline",
+        "no, but the socket's read time-out ends it later": "stopped by the read time-out",
+    },
+)
+silent_prediction
 
 # %%
 with bundled("no_first_token") as fake:
     silent = traced(ScopedChatVllm)(**fake.settings, timeout=TIMEOUT, max_retries=0)
-    # The socket's own read time-out would fire in the same moment; it is not the subject, so it gets out of the way.
+    # The socket's own read time-out would fire at the same moment, so the scope gets half of it.
     silent = silent.model_copy(update={"stream_timeout": TIMEOUT / 2})
     recording = await record(
         (prompt | silent).astream({"question": "Anything."}), give_up_after=2 * TIMEOUT
@@ -145,36 +307,51 @@ first_chunk = Call(recording, TIMEOUT / 2)
 print("stream:", first_chunk.verdict)
 print("tasks: ", len({pull.task for pull in recording.pulls}))
 
+# %%
+silent_prediction.reveal(
+    first_chunk.verdict,
+    why="Only one task has pulled so far. It is the one that the scope remembers, and it still waits.",
+)
+
 # %% [markdown]
-# It holds. Whoever tests the time-out with a server that hangs will see it work, in a chain too, and ship it. It takes a server that
-# *talks* to see it fail.
+# A test with a server that hangs is the obvious test of a time-out. It is green here, in a chain too, and the class goes to
+# production. It takes a server that *talks* to see it fail.
 
 # %% [markdown]
 # ## What was shown
 
 # %%
-target = scope.target(log)
-final_state = left.state if fired else target
-
 evidence.claim(
-    "the same class in a chain is never cut",
+    "The same class in a chain is never cut",
     expected="ran past the deadline",
     found=call.verdict,
 )
 evidence.claim(
-    "a chain pulls each chunk in a task of its own",
+    "A chain pulls each chunk in a task of its own",
     expected="one task for each chunk",
     found="one task for each chunk" if one_each else "fewer",
 )
-evidence.claim("the task that the timer cancelled was", expected="already finished", found=target)
-evidence.claim("the scope itself ends in the state", expected="expired", found=final_state)
+target = scope.target(log)
 evidence.claim(
-    "the server did not stop, since it was not cut",
+    "The timer cancelled a task that had ended", expected="already finished", found=target
+)
+evidence.claim(
+    "The scope itself ended in the state `expired`",
+    expected="expired",
+    found=left.state if fired else target,
+)
+evidence.claim(
+    "The server did not stop, since the call was not cut",
     expected="still generating",
     found=call.server,
 )
 evidence.claim(
-    "a stall before the first chunk is caught (on the fake)",
+    "The deadline holds exactly in the calls that use one task (on the fake)",
+    expected="in no other",
+    found=", ".join(shapes.disagreeing) or "in no other",
+)
+evidence.claim(
+    "A stall before the first chunk is caught (on the fake)",
     expected="stopped at the deadline",
     found=first_chunk.verdict,
 )
@@ -182,27 +359,25 @@ evidence.number("tokens_after_deadline", call.tokens_after_deadline)
 server.close()
 evidence.table()
 
+# %%
+lesson.progress()
+
 # %% [markdown]
 # ## Exercises
 #
-# **1.** By which number of task was the chunk pulled that arrived first after the deadline? `call.recording.pulls` holds, for each
-# chunk, `task`, `asked` and `got` (seconds since the call).
+# **1.** Which task pulled the first chunk after the deadline? `call.recording.pulls` has an entry for each chunk, with `task` (its
+# number), `asked` and `got` (seconds since the call). The deadline is `TIMEOUT`. Answer with the number.
 
-# %%
-from stream_lab.experiment.exercise import check
-
+# %% tags=["exercise"]
 task_number = ...
 
-# %% jupyter={"source_hidden": true} tags=["solution"]
-expected = next(
-    (pull.task for pull in call.recording.pulls if pull.got is not None and pull.got > TIMEOUT),
-    0,
-)
-check(task_number, expected, hint="The first pull whose `got` is larger than TIMEOUT.")
+# %%
+await lesson.check("1", task_number, call)
+
 
 # %% [markdown]
-# **2.** No LangChain this time. Here is a generator with a scope inside. Write `fresh_tasks(generator)`, an async function that pulls
-# from it as a chain does, each step in a new task, and returns how many items it got before giving up at ten. Replace the dots.
+# **2.** Now without LangChain. `ticking` is a generator with a scope inside. Write `fresh_tasks(generator)`, a coroutine that pulls from
+# it as a chain does, each item in a new task. It returns how many items it got: ten, or fewer if the stream ends before.
 
 
 # %%
@@ -213,21 +388,28 @@ async def ticking():
             yield "tick"
 
 
-async def fresh_tasks(generator): ...
+# %% tags=["exercise"]
+async def fresh_tasks(generator):
+    raise NotImplementedError  # your code: pull at most ten items, each in a task of its own
 
 
-# %% jupyter={"source_hidden": true} tags=["solution"]
-async def solution(generator):
-    items = [await asyncio.create_task(anext(generator)) for _ in range(10)]
-    return len(items)
+# %%
+await lesson.check("2", fresh_tasks)
+
+# %% [markdown]
+# **3.** Make a scope survive a new task for each chunk. `per_pull(chunks, seconds)` is an async generator that passes on the chunks
+# of `chunks`, and raises `TimeoutError` when `seconds` are over, counted from the first pull. It has to hold in one task and in fresh
+# tasks, for a stream that never ends and for one that falls silent. A stream that ends in time comes out whole, and an error of
+# `chunks` passes through.
 
 
-got = await fresh_tasks(ticking())
-check(
-    ... if got is None else got,
-    await solution(ticking()),
-    hint="await asyncio.create_task(anext(generator)), ten times.",
-)
+# %% tags=["exercise"]
+async def per_pull(chunks, seconds):
+    raise NotImplementedError  # your code: where does the scope begin, and where does it end?
+
+
+# %%
+await lesson.check("3", per_pull)
 
 # %% [markdown]
 # ---

@@ -19,6 +19,7 @@ PARAMETERS = ("BASE_URL = None", "MODEL = None", "TIMEOUT = 2.0")
 
 sys.path.insert(0, str(ROOT / "tools"))
 import build_notebooks  # noqa: E402
+import course_tables  # noqa: E402
 import editions  # noqa: E402
 
 CHAPTERS = editions.chapters()
@@ -42,6 +43,25 @@ def test_the_course_names_every_notebook_and_every_solution() -> None:
     assert {path.stem for path in editions.SOLUTIONS.glob("*.py")} == {
         chapter.number for chapter in CHAPTERS
     }
+
+
+@pytest.mark.parametrize("page", course_tables.PAGES, ids=lambda page: page.stem)
+def test_the_tables_are_those_of_the_course(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert course_tables.NOTEBOOKS in text
+    assert course_tables.TOURS in text
+    assert text == course_tables.written(page), "python tools/course_tables.py writes them"
+
+
+def test_every_tour_has_a_page_that_links_to_its_notebooks_and_says_how_long_it_takes() -> None:
+    files = {chapter.number: chapter.file for chapter in CHAPTERS}
+    for tour in editions.tours():
+        page = (ROOT / "docs" / "tours" / f"{tour.name}.md").read_text(encoding="utf-8")
+        linked = re.findall(r"^\d\. .*?notebooks/(\w+)\.ipynb", page, flags=re.MULTILINE)
+        assert linked == [files[number] for number in tour.notebooks]
+        assert f"About {tour.minutes()} minutes" in page
+        assert "## Lessons learned" in page
+        assert page.count("\n- ", page.index("## Lessons"), page.index("## Next")) == 5
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda chapter: chapter.number)

@@ -33,6 +33,10 @@ def matrix(
         bool, typer.Option("--uvloop", help="On uvloop's event loops, not asyncio's.")
     ] = False,
     picture: Annotated[Path | None, typer.Option(help="Where to draw it, as matrix.png.")] = None,
+    results: Annotated[
+        Path | None,
+        typer.Option(help="Play nothing; use the results that --json wrote to this file."),
+    ] = None,
     as_json: AsJson = False,
     no_colour: NoColour = False,
 ) -> None:
@@ -40,31 +44,37 @@ def matrix(
 
     Exit status: 0 if every cell of the last class holds; 1 if one does not; 2 if a class cannot be
     loaded, or the usage is wrong. `--only` selects cells, as stall or "endless × astream".
+    A long run is drawn later, or again, from the results that it wrote: `--json > results.json`,
+    then `--results results.json --picture matrix.png`.
     """
     from stream_lab.matrix import report
     from stream_lab.matrix.cells import cells
 
-    names = set(select((cell.name for cell in cells()), only, "cell"))
-    chosen = [cell for cell in cells() if cell.name in names]
+    if results is not None and (classes or only):
+        raise UsageError("--results has its own classes and cells; leave yours and --only out.")
     if picture is not None and not picture.absolute().parent.is_dir():
         raise UsageError(f"There is no folder {picture.parent} to draw into.")
-    models = report.named(classes or report.STORY, partial(load, example="my_module:MyChat"))
     console = screen(as_json=as_json, no_colour=no_colour)
-    if uvloop:
-        require("uvloop", extra="lab")
-    new_loop = importlib.import_module("uvloop").new_event_loop if uvloop else None
-    try:
-        played = report.play_all(
-            models,
-            chosen,
-            console,
-            jobs=jobs,
-            lateness=late_ms / 1000,
-            deadline=timeout,
-            new_loop=new_loop,
-        )
-    except KeyboardInterrupt:
-        leave(interrupted())
+    if results is not None:
+        played = report.load_results(results)
+    else:
+        names = set(select((cell.name for cell in cells()), only, "cell"))
+        models = report.named(classes or report.STORY, partial(load, example="my_module:MyChat"))
+        if uvloop:
+            require("uvloop", extra="lab")
+        new_loop = importlib.import_module("uvloop").new_event_loop if uvloop else None
+        try:
+            played = report.play_all(
+                models,
+                [cell for cell in cells() if cell.name in names],
+                console,
+                jobs=jobs,
+                lateness=late_ms / 1000,
+                deadline=timeout,
+                new_loop=new_loop,
+            )
+        except KeyboardInterrupt:
+            leave(interrupted())
     if as_json:
         print(report.as_json(played))
     else:
@@ -72,8 +82,6 @@ def matrix(
     if picture is not None:
         from stream_lab.matrix.picture import heat_map
 
-        picture.write_bytes(
-            heat_map(played, title=f"{len(chosen)} cells, a deadline of {timeout:g} s").png()
-        )
+        picture.write_bytes(heat_map(played, title=report.finding(played)).png())
         console.print(f"Picture: {picture}", highlight=False, soft_wrap=True)
     leave(0 if all(result.holds for result in list(played.values())[-1]) else 1)

@@ -30,6 +30,11 @@ class Lesson:
         self._predictions: dict[str, Prediction] = {}
         self._answers: dict[str, str] = {}
 
+    @property
+    def interactive(self) -> bool:
+        """Tell whether this is a copy of the course, where cells may show forms."""
+        return self._store.kept
+
     def predict(self, number: str, question: str, choices: Mapping[str, object]) -> Prediction:
         """Ask for a prediction before the cell that shows what happens.
 
@@ -110,8 +115,8 @@ class Summary:
             "| | prediction | you said | what happened | why |",
             "|---|---|---|---|---|",
             *(
-                f"| {_mark(each)} | {each.question} | {each.chosen or '–'} "
-                f"| {each.happened or 'not revealed'} | {each.why} |"
+                f"| {_mark(each)} | {_cell(each.question)} | {_cell(each.chosen or '–')} "
+                f"| {_cell(each.happened or 'not revealed')} | {_cell(each.why)} |"
                 for _, each in sorted(self._progress.predictions.items())
             ),
         ]
@@ -126,6 +131,11 @@ class Summary:
 
 def _mark(each: Predicted) -> str:
     return {True: "✔", False: "✘", None: "–"}[each.right]
+
+
+def _cell(text: str) -> str:
+    r"""Return a text for a cell of a table, which a `|` would end, also inside of code."""
+    return text.replace("|", r"\|")
 
 
 def _words(task: Exercise, examined: Examined, wrong: int) -> str:

@@ -29,18 +29,16 @@ def watch_request(ask: Callable[[], object], *, server: Endpoint, afterwards: fl
     """
     if not server.shows_metrics:
         recording = _ask(ask)
-        return Call(recording, recording.ended)
+        return Call(recording, round(recording.ended, 2))
     with Witness(server.root) as witness:
         recording = _ask(ask)
-        left = recording.ended
-        if recording.ending is Ending.GAVE_UP:
+        if recording.ending is Ending.CUT:
             baseline = witness.samples[0].running if witness.samples else 0
             free = wait_while(lambda: not witness.is_idle(baseline), patience=afterwards)
             if free is not None:
-                time.sleep(min(AFTERWARDS, afterwards))
-            recording.ended = recording.now()
+                time.sleep(AFTERWARDS)
     samples = [replace(sample, at=sample.at - recording.started) for sample in witness.samples]
-    return Call(recording, left, samples)
+    return Call(recording, round(recording.ended, 2), samples)
 
 
 def state_now(server: Endpoint, *, after: Call) -> str:
@@ -61,7 +59,7 @@ def _ask(ask: Callable[[], object]) -> Recording:
     try:
         ask()
     except httpx2.TimeoutException as error:
-        recording.ending = Ending.GAVE_UP
+        recording.ending = Ending.CUT
         recording.error = type(error).__name__
     recording.ended = recording.now()
     return recording

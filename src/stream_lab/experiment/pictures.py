@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from stream_lab.experiment.call import Call
-from stream_lab.experiment.release import Release
-from stream_lab.experiment.scope import Event
+from stream_lab.experiment.release import GOES_ON, Release
+from stream_lab.experiment.state_ladder import scope_states
 from stream_lab.experiment.stepped import stepped
 from stream_lab.experiment.swim_lanes import swim_lanes
 from stream_lab.experiment.trace import Ending
+from stream_lab.experiment.verdict import Server
 from stream_lab.experiment.wait import Wait
 from stream_lab.plots import (
     CLOSE,
@@ -22,10 +22,12 @@ from stream_lab.plots import (
     NEUTRAL,
     OK,
     Picture,
+    canvas,
     dots,
     legend,
     seconds,
     single,
+    whole_numbers,
 )
 
 if TYPE_CHECKING:  # that module imports LangChain, which not every notebook needs
@@ -41,8 +43,6 @@ __all__ = [
     "swim_lanes",
     "timeline",
 ]
-
-STATES = ["created", "active", "expiring", "expired", "finished"]
 
 
 def timeline(calls: Mapping[str, Call], *, title: str) -> Picture:
@@ -94,7 +94,6 @@ def timeline(calls: Mapping[str, Call], *, title: str) -> Picture:
         fontsize=9,
         annotation_clip=False,
     )
-    axes.set_title(title, loc="left", fontsize=11, pad=20)
     axes.set_yticks(range(len(calls)), list(calls))
     axes.set_ylim(len(calls) - 0.45, -0.6)
     axes.set_xlim(0, end * 1.42)
@@ -119,52 +118,75 @@ def server_load(calls: Mapping[str, Call], *, title: str) -> Picture:
         axes.set_axis_off()
         axes.text(0, 0.5, "The server shows no metrics, so there is nothing to draw.", fontsize=10)
         return Picture(figure, f"{title}. The server shows no metrics.")
-    figure = Figure(figsize=(8, 3.4), layout="constrained")
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    figure = canvas(height=1.0 + 2.6 * len(shown), title=title)
     grid = figure.subplots(
-        2, len(shown), sharex=True, sharey="row", squeeze=False, height_ratios=[1, 1.6]
+        2 * len(shown), 1, sharex=True, squeeze=False, height_ratios=[1, 2] * len(shown)
+    )[:, 0]
+    most = max(
+        sample.tokens - call.samples[0].tokens for call in shown.values() for sample in call.samples
     )
     alts = []
-    for column, (name, call) in enumerate(shown.items()):
-        running, tokens = grid[0][column], grid[1][column]
-        at = [sample.at for sample in call.samples]
-        made = [sample.tokens - call.samples[0].tokens for sample in call.samples]
-        running.fill_between(
-            at, [sample.running for sample in call.samples], step="post", color=OK, alpha=0.35
-        )
-        running.set_ylim(0, 1.3)
-        running.set_yticks([0, 1])
+    for row, (name, call) in enumerate(shown.items()):
+        running, tokens = grid[2 * row], grid[2 * row + 1]
+        _load(running, tokens, call)
+        tokens.set_ylim(-0.03 * max(most, 1), 1.1 * max(most, 1))
         running.set_title(name, fontsize=9, loc="left")
-        for late, style in (
-            (False, {"color": OK}),
-            (True, {"color": LATE, "linestyle": (0, (4, 1))}),
-        ):
-            line = [
-                (moment, count)
-                for moment, count in zip(at, made, strict=True)
-                if (moment > call.deadline) is late
-            ]
-            tokens.plot(
-                [moment for moment, _ in line], [count for _, count in line], linewidth=2, **style
-            )
-        for axes in (running, tokens):
-            axes.axvline(call.deadline, color=DEADLINE, linestyle="--", linewidth=1.2)
-            axes.spines[["top", "right"]].set_visible(False)
-        tokens.set_xlim(0, max(call.samples[-1].at for call in shown.values()))
-        seconds(tokens)
         alts.append(
             f"{name}: {call.server}, "
-            f"{call.tokens_after_deadline} tokens after the deadline of {call.deadline:g} s"
+            f"{call.tokens_after_deadline} tokens after the deadline of {call.deadline:g} s, "
+            f"{_left(call)} at {call.recording.ended:.1f} s"
         )
-    grid[0][0].set_ylabel("requests\nrunning", fontsize=9)
-    grid[1][0].set_ylabel("tokens made", fontsize=9)
+    grid[-1].set_xlim(0, max(call.samples[-1].at for call in shown.values()))
+    seconds(grid[-1])
+    legend(figure, *grid)
     return Picture(figure, f"{title}. {'. '.join(alts)}.")
+
+
+def _load(running: Axes, tokens: Axes, call: Call) -> None:
+    """Draw the requests that run and, below them, the tokens made."""
+    at = [sample.at for sample in call.samples]
+    made = [sample.tokens - call.samples[0].tokens for sample in call.samples]
+    running.fill_between(
+        at, [sample.running for sample in call.samples], step="post", color=OK, alpha=0.35
+    )
+    running.set_ylim(0, 1.1 * max(1, *(sample.running for sample in call.samples)))
+    whole_numbers(running.yaxis)
+    # The lines meet at the last sample before the deadline.
+    turn = sum(moment <= call.deadline for moment in at)
+    tokens.plot(at[:turn], made[:turn], linewidth=2, color=OK, label="before the deadline")
+    tokens.plot(
+        at[max(turn - 1, 0) :],
+        made[max(turn - 1, 0) :],
+        linewidth=2,
+        color=LATE,
+        linestyle=(0, (4, 1)),
+        label="after the deadline",
+    )
+    whole_numbers(tokens.yaxis)
+    for axes in (running, tokens):
+        axes.axvline(call.deadline, color=DEADLINE, linestyle="--", linewidth=1.2, label="deadline")
+        axes.axvline(call.recording.ended, color=EVENT, linewidth=1.6, label=_left(call))
+        axes.spines[["top", "right"]].set_visible(False)
+    running.set_ylabel("requests\nrunning", fontsize=9)
+    tokens.set_ylabel("tokens made", fontsize=9)
+
+
+def _left(call: Call) -> str:
+    """Return what ended the exchange, in words."""
+    match call.recording.ending:
+        case Ending.FINISHED:
+            return "the answer ended"
+        case Ending.GAVE_UP:
+            return "the client disconnected"
+        case Ending.CUT | Ending.FAILED:
+            return "the call raised its error"
 
 
 def left_alone(requests: Mapping[str, Release], *, title: str) -> Picture:
     """Draw how long the GPU works for clients that disconnect, a row for each.
 
-    A bar is blue until the client disconnects, orange and hatched after that.
+    A bar is blue until the client disconnects, orange and hatched after that. An arrow ends a bar
+    where the server was still working when the watch ended.
     """
     figure, axes = single(height=1.4 + 0.42 * len(requests), title=title)
     rows = []
@@ -182,11 +204,23 @@ def left_alone(requests: Mapping[str, Release], *, title: str) -> Picture:
             edgecolor="white",
             label="after its caller left",
         )
-        axes.annotate(f" {request.server}", (end, row), va="center", fontsize=9)
-        rows.append(f"{name}: {request.server}")
+        words = request.server
+        if request.freed is None and request.server == GOES_ON:
+            # The bar has an open end: the watch ended here, and the work did not.
+            axes.plot(end, row, marker=">", markersize=13, color=LATE, clip_on=False, zorder=3)
+            words += "; watched until here"
+        axes.annotate(
+            words,
+            (end, row),
+            xytext=(12, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=9,
+        )
+        rows.append(f"{name}: {words}")
     axes.set_yticks(range(len(requests)), list(requests))
     axes.set_ylim(len(requests) - 0.5, -0.5)
-    axes.set_xlim(0, max(request.watched for request in requests.values()) * 1.35)
+    axes.set_xlim(0, max(request.watched for request in requests.values()) * 1.6)
     axes.tick_params(axis="y", length=0)
     seconds(axes, "seconds since the request")
     legend(figure, axes)
@@ -200,8 +234,7 @@ def overdue(waits: Mapping[str, Wait], *, title: str) -> Picture:
 
     A bar is blue until the wait was due, orange and hatched until it was over.
     """
-    figure, axes = single(height=1.4 + 0.42 * len(waits), title="")
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    figure, axes = single(height=1.4 + 0.42 * len(waits), title=title)
     rows = []
     for row, (name, wait) in enumerate(waits.items()):
         axes.barh(
@@ -231,9 +264,17 @@ def overdue(waits: Mapping[str, Wait], *, title: str) -> Picture:
 
 
 def at_work(trials: Sequence["Trial"], *, title: str) -> Picture:
-    """Draw tokens per second, the GPU's utilisation and the cut for each trial."""
-    figure = Figure(figsize=(8, 1.0 + 1.25 * len(trials)), layout="constrained")
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    """Draw tokens per second, the GPU's utilisation and the cut for each trial.
+
+    Args:
+        trials: the trials.
+        title: further words; the finding, which the trials give, comes before them.
+    """
+    at_work = sum(trial.call.server == Server.RAN_ON for trial in trials)
+    finding = f"Past the deadline the server works on under {at_work} of {len(trials)} attempts"
+    if not title.startswith(finding):
+        title = f"{finding}\n{title}"
+    figure = canvas(height=1.0 + 1.25 * len(trials), title=title)
     rows = list(figure.subplots(len(trials), 1, sharex=True, squeeze=False)[:, 0])
     most = max([1.0, *(rate for trial in trials for _, rate in trial.rates)])
     for axes, trial in zip(rows, trials, strict=True):
@@ -276,46 +317,6 @@ def at_work(trials: Sequence["Trial"], *, title: str) -> Picture:
         for trial in trials
     ]
     return Picture(figure, f"{title}. {'. '.join(sentences)}.")
-
-
-def scope_states(events: Sequence[Event], *, title: str) -> Picture:
-    """Draw the states of one `asyncio.timeout`, with its task's pending cancellations."""
-    figure = Figure(figsize=(8, 3.4), layout="constrained")
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
-    states, pending = figure.subplots(2, 1, sharex=True, height_ratios=[2.6, 1])
-    end = events[-1].at * 1.12 + 0.01
-    at = [*(event.at for event in events), end]
-    levels = [STATES.index(event.state) for event in events]
-    states.step(at, [*levels, levels[-1]], where="post", color=OK, linewidth=2.5)
-    for event, level in zip(events, levels, strict=True):
-        states.plot(
-            event.at, level, "o", color=EVENT if event.what == "timer fired" else OK, zorder=3
-        )
-        near_end = event.at > end * 0.6
-        offset = (-6 if near_end else 6, 9)
-        states.annotate(
-            event.what,
-            (event.at, level),
-            xytext=offset,
-            textcoords="offset points",
-            fontsize=9,
-            ha="right" if near_end else "left",
-        )
-    states.set_yticks(range(len(STATES)), STATES)
-    states.set_ylim(-0.5, len(STATES) - 0.3)
-    counts = [event.cancelling for event in events]
-    pending.step(at, [*counts, counts[-1]], where="post", color=EVENT, linewidth=2)
-    pending.set_yticks([0, 1])
-    pending.set_ylim(-0.2, 1.4)
-    pending.set_ylabel("cancelling()", fontsize=9)
-    for axes in (states, pending):
-        axes.spines[["top", "right"]].set_visible(False)
-    pending.set_xlim(0, end)
-    seconds(pending, "seconds since the scope was made")
-    steps = ", ".join(
-        f"{event.what} ({event.state}, cancelling {event.cancelling})" for event in events
-    )
-    return Picture(figure, f"{title}. Steps: {steps}.")
 
 
 def _gpu_line(axes: Axes, busy: list[tuple[float, float]]) -> None:

@@ -4,7 +4,7 @@ from matplotlib.axes import Axes
 
 from stream_lab.experiment.call import Call
 from stream_lab.experiment.scope import Log
-from stream_lab.experiment.trace import Pull
+from stream_lab.experiment.trace import Ending, Pull
 from stream_lab.plots import (
     CLOSE,
     DEADLINE,
@@ -41,7 +41,7 @@ def swim_lanes(call: Call, log: Log, *, title: str) -> Picture:
     thin = 0.7 if len(shown) > 3 else 0.5
     for pull in recording.pulls:
         if pull.task in lanes:
-            _bar(axes, pull, lanes[pull.task], recording.ended, deadline, thin)
+            _bar(axes, pull, lanes[pull.task], call, thin)
     if log.find("entered") and recording.pulls:
         axes.plot(
             recording.pulls[0].asked,
@@ -66,9 +66,9 @@ def swim_lanes(call: Call, log: Log, *, title: str) -> Picture:
         axes.annotate(
             f"the timer cancels the task that opened the scope,\n{target}",
             (deadline, 0),
-            xytext=(14, 0),
+            xytext=(14, 5),
             textcoords="offset points",
-            va="center",
+            va="top",
             fontsize=9,
             color=EVENT,
         )
@@ -97,14 +97,22 @@ def swim_lanes(call: Call, log: Log, *, title: str) -> Picture:
     )
 
 
-def _bar(
-    axes: Axes, pull: Pull, lane: int, ended: float, deadline: float, thickness: float
-) -> None:
+WAITS = {
+    Ending.GAVE_UP: "waiting for a chunk when we left",
+    Ending.CUT: "waiting for a chunk when it was cut",
+    Ending.FAILED: "waiting for a chunk when the call failed",
+    Ending.FINISHED: "asked for a chunk; there were no more",
+}
+"""How a pull without a chunk ended."""
+
+
+def _bar(axes: Axes, pull: Pull, lane: int, call: Call, thickness: float) -> None:
+    ended, deadline = call.recording.ended, call.deadline
     waiting = pull.got is None
     until = ended if pull.got is None else pull.got
     late = until > deadline + CLOSE and not waiting
     label = (
-        "waiting for a chunk that never came"
+        WAITS[call.recording.ending]
         if waiting
         else "pulled a chunk late"
         if late

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -49,6 +49,13 @@ class TaskNumbers:
 
     def current(self) -> int:
         return self.of(asyncio.current_task())
+
+    def __iter__(self) -> Iterator[tuple[int, asyncio.Task[Any]]]:
+        """Iterate over the tasks with their numbers, in the order of the numbers."""
+        return ((number, task) for task, number in self._numbers.items())
+
+    def __contains__(self, task: object) -> bool:
+        return task in self._numbers
 
 
 @dataclass
@@ -103,6 +110,12 @@ Model = TypeVar("Model", bound=type)
 
 _recording: ContextVar[Recording | None] = ContextVar("recording", default=None)
 
+ASKS, GETS = "asks for a chunk", "gets a chunk"
+watcher: ContextVar[Callable[[str], None] | None] = ContextVar("watcher", default=None)
+"""Called with `ASKS` and `GETS` in the task that pulls. None: only the recording has the pulls."""
+OWN_TASK = "stream-lab"
+"""The name of the laboratory's own tasks, which are no part of an experiment."""
+
 
 async def record(stream: AsyncIterator[Any], *, give_up_after: float) -> Recording:
     """Consume a stream to its end, and record what happens.
@@ -113,7 +126,7 @@ async def record(stream: AsyncIterator[Any], *, give_up_after: float) -> Recordi
     """
     recording = Recording()
     token = _recording.set(recording)
-    heart = asyncio.create_task(_beat(recording))
+    heart = asyncio.create_task(_beat(recording), name=OWN_TASK)
     chunks = aiter(stream)
     try:
         # Each wait has a bound, and the clock is read before it, since one cancellation alone can
@@ -192,17 +205,24 @@ def traced(model: Model) -> Model:
             while True:
                 pull = Pull(recording.tasks.current(), recording.now())
                 recording.pulls.append(pull)
+                _tell(ASKS)
                 try:
                     chunk = await anext(chunks)
                 except StopAsyncIteration:
                     return
                 pull.got = recording.now()
+                _tell(GETS)
                 yield chunk
         finally:
             await chunks.aclose()
 
     members = {"_astream": _astream, "__doc__": model.__doc__}
     return type(model.__name__, (model,), members)  # type: ignore[return-value]
+
+
+def _tell(what: str) -> None:
+    if (tell := watcher.get()) is not None:
+        tell(what)
 
 
 def _name(error: BaseException) -> str:

@@ -4,11 +4,10 @@ from collections.abc import Iterable, Sequence
 from enum import Enum
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from stream_lab.frameworks.registry import registry
 from stream_lab.frameworks.report import Judged, Rows, cells
-from stream_lab.plots import EVENT, LATE, NEUTRAL, OK, Picture
+from stream_lab.plots import EVENT, LATE, NEUTRAL, OK, Picture, canvas
 
 PANELS = {
     "natural": "its usual time-out",
@@ -39,8 +38,7 @@ def draw(rows: Rows, timeout: float) -> Picture:
         f"With stream-deadline, calls end and servers are free on time in {counts['library']} "
         f"cells;\nwith the frameworks' usual time-outs, in {counts['natural']}"
     )
-    figure = Figure(figsize=(9.5, 2.5 + 0.23 * len(names)), layout="constrained")
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    figure = canvas(width=9.5, height=2.3 + 0.23 * len(names), title=title)
     panels = figure.subplots(1, len(PANELS), sharey=True)
     for axes, (kind, heading) in zip(panels, PANELS.items(), strict=True):
         _panel(axes, names, shown[kind])
@@ -97,7 +95,9 @@ def _panel(axes: Axes, names: Sequence[str], found: dict[str, list[Judged]]) -> 
         width = 1.8 * (look is Look.FAILS)
         axes.scatter(across, down, color=colour, marker=marker, s=size, linewidths=width)
     titles = [each.title for each in registry().scenarios.values()]
-    axes.set_xticks(range(len(scenarios)), titles, rotation=60, ha="right", fontsize=8)
+    axes.set_xticks(
+        range(len(scenarios)), titles, rotation=60, ha="right", rotation_mode="anchor", fontsize=8
+    )
     axes.set_xlim(-0.6, len(scenarios) - 0.4)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)

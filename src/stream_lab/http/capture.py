@@ -15,6 +15,11 @@ from stream_lab.http.client import direct_client
 
 PATIENCE = 30.0  # seconds of silence after which a client gives up, so that no read can hang
 WHOLE, CUT, REFUSED, OPEN = "whole", "cut", "refused", "still open"
+NOT_AT_ALL, AT_ONCE, AS_MADE, STOOD_STILL = (
+    "not at all", "all at once", "as it is made", "with a standstill",
+)  # fmt: skip
+STANDSTILL = 1.0
+"""Seconds without a piece that are a standstill, if they are also half of the answer's time."""
 
 
 class End(StrEnum):
@@ -99,13 +104,16 @@ class Capture:
 
     @property
     def manner(self) -> str:
-        """Return how the body came: "as it is made", "all at once", "not at all".
+        """Return how the body came, in words.
 
-        All at once means that the first byte came after more than 70 % of the time.
+        As it is made, all at once, with a standstill, or not at all. All at once means that the
+        first byte came after more than 70 % of the time.
         """
         if self.first is None:
-            return "not at all"
-        return "all at once" if self.first > 0.7 * self.ended else "as it is made"
+            return NOT_AT_ALL
+        if self.first > 0.7 * self.ended:
+            return AT_ONCE
+        return STOOD_STILL if self.pause > max(STANDSTILL, self.ended / 2) else AS_MADE
 
 
 def read(

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from stream_lab.http.capture import CUT, OPEN, WHOLE, Capture
+from stream_lab.http.capture import CUT, OPEN, STOOD_STILL, WHOLE, Capture
 from stream_lab.plots import (
     DEADLINE,
     EVENT,
@@ -19,14 +19,15 @@ from stream_lab.plots import (
 _ENDS = {
     WHOLE: ("|", DEADLINE, 16, 2.5, "its end"),
     CUT: ("X", EVENT, 11, 0.8, "cut"),
-    OPEN: (">", LATE, 10, 0.8, "still open"),
+    OPEN: (">", LATE, 10, 0.8, "still open, watched until here"),
 }
 
 
 def answers(answers: Mapping[str, Capture], *, title: str) -> Picture:
     """Draw when the pieces of answers reached their clients, a row for each answer.
 
-    A black bar shows where an answer ended, a cross where it was cut.
+    A black bar shows where an answer ended, a cross where it was cut, an arrow where it was still
+    open when the watch ended. An answer that stood still for most of its time says for how long.
     """
     figure, axes = single(height=1.4 + 0.5 * len(answers), title=title)
     rows = []
@@ -42,10 +43,12 @@ def answers(answers: Mapping[str, Capture], *, title: str) -> Picture:
             markersize=size,
             markeredgewidth=width,
             linestyle="none",
-            zorder=3,
+            zorder=1.5,  # behind the last piece, which often comes with the end
             label=label,
         )
         how = answer.end if answer.end != WHOLE else f"{answer.end}, {answer.manner}"
+        if answer.end == WHOLE and answer.manner == STOOD_STILL:
+            how += f" of {answer.pause:.1f} s"
         axes.annotate(
             how,
             (answer.ended, row),

@@ -3,14 +3,15 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from stream_lab.matrix.callers import Caller
 from stream_lab.matrix.cells import Result
+from stream_lab.matrix.overview import overview
 from stream_lab.matrix.servers import Server
-from stream_lab.plots import EVENT, NEUTRAL, OK, Picture
+from stream_lab.plots import EVENT, NEUTRAL, OK, Picture, canvas, legend
 
 LEAST = 8  # columns; a narrower panel would cut off its heading
+PAGE = 12.0  # inches
 Row = Server | Caller
 
 
@@ -19,8 +20,8 @@ def heat_map(played: Mapping[str, Sequence[Result]], *, title: str) -> Picture:
 
     A panel has servers down and calls across. A blue square holds, a cross does not. A missing mark
     means that the cell makes no sense, or is about a parameter that the class does not have. If
-    there are several groups of rows, each has its name above it.
-    its name above it.
+    there are several groups of rows, each has its name above it. Panels that do not fit on a page
+    become an overview.
 
     Args:
         played: the results of the same cells, by the name of the class.
@@ -36,9 +37,12 @@ def heat_map(played: Mapping[str, Sequence[Result]], *, title: str) -> Picture:
     calls = list(dict.fromkeys(cell.column.name for cell in some if cell.column is not None))
     callers = _lines(cell.row for cell in some if cell.column is None)
     widths = [max(len(calls), LEAST)] * len(played) + [max(len(played) + 1, LEAST)] * bool(callers)
+    alt = f"{title}. {'. '.join(f'{name}: {_count(each)}' for name, each in played.items())}."
+    width = 3.4 + 0.19 * sum(widths)
+    if width > PAGE:
+        return overview(played, title=title, alt=alt)
     height = 2.2 + 0.2 * max(len(servers), len(callers))
-    figure = Figure(figsize=(3.4 + 0.19 * sum(widths), height), layout="constrained")
-    figure.suptitle(title, x=0.01, ha="left", fontsize=12)
+    figure = canvas(width=width, height=height, title=title)
     panels = figure.subplots(1, len(widths), squeeze=False, width_ratios=widths)[0]
     for number, ((name, results), axes) in enumerate(zip(played.items(), panels, strict=False)):
         grid = {
@@ -57,21 +61,14 @@ def heat_map(played: Mapping[str, Sequence[Result]], *, title: str) -> Picture:
         }
         axes = panels[-1]
         _draw(axes, grid, list(played), callers)
-        axes.yaxis.tick_right()
         axes.set_title("what the caller does", fontsize=10, loc="left")
     for label, colour, marker in (("holds", OK, "s"), ("does not hold", EVENT, "x")):
         panels[0].plot([], [], marker, color=colour, label=label)
-    figure.legend(
-        *panels[0].get_legend_handles_labels(),
-        loc="outside lower left",
-        ncols=2,
-        frameon=False,
-        fontsize=9,
-    )
-    return Picture(
-        figure,
-        f"{title}. {'. '.join(f'{name}: {_count(results)}' for name, results in played.items())}.",
-    )
+    rows = sum(not isinstance(row, str) for row in servers)
+    if len(played) * rows * len(calls) > sum(cell.column is not None for cell in some):
+        panels[0].plot([], [], linestyle="none", label="no mark: not possible here")
+    legend(figure, panels[0])
+    return Picture(figure, alt)
 
 
 def _lines(rows: Iterable[Row]) -> list[Row | str]:

@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -12,6 +13,7 @@ from rich.table import Table
 
 from stream_lab.errors import LabError
 from stream_lab.matrix.cells import Cell, Result
+from stream_lab.matrix.cells import cells as all_cells
 from stream_lab.matrix.play import leftovers_unheard, play
 
 STORY = [
@@ -25,6 +27,10 @@ Played = Mapping[str, Sequence[Result]]
 
 class ClassError(LabError):
     """Raised when a named object is not a class."""
+
+
+class ResultsError(LabError):
+    """Raised when a file does not have the matrix's results."""
 
 
 def named(names: Sequence[str], load: Callable[[str], Any]) -> dict[str, Any]:
@@ -117,13 +123,65 @@ def show(played: Played, console: Console) -> None:
             )
 
 
-def as_json(played: Played) -> str:
-    """Return `{class: [{"cell", "holds", "why", "late"}, …]}`, with `late` in seconds."""
-    rows = {
-        name: [
-            {"cell": each.cell.name, "holds": each.holds, "why": each.why, "late": each.late}
-            for each in results
-        ]
+def finding(played: Played) -> str:
+    """Return how many cells hold for the last class, and for the best other."""
+    held = {
+        name: (sum(result.holds for result in results), len(results))
         for name, results in played.items()
     }
-    return json.dumps(rows, indent=1, ensure_ascii=False)
+    *others, last = held
+    holds, count = held[last]
+    found = f"{last}'s deadline holds in " + (
+        f"all {count} cells" if holds == count else f"{holds} of {count} cells"
+    )
+    if not others:
+        return found
+    best = max(others, key=lambda name: held[name][0] / max(held[name][1], 1))
+    which = ", the best of the others," if len(others) > 1 else ""
+    return f"{found}; that of {best}{which} in {held[best][0]} of {held[best][1]}"
+
+
+def as_json(played: Played) -> str:
+    """Return `{class: [{"cell", "holds", "why", "late"}, …]}`, a line for each result.
+
+    `late` is in seconds, to a tenth of a millisecond.
+    """
+    classes = []
+    for name, results in played.items():
+        rows = [
+            {
+                "cell": each.cell.name,
+                "holds": each.holds,
+                "why": each.why,
+                "late": None if each.late is None else round(each.late, 4),
+            }
+            for each in results
+        ]
+        lines = ",\n  ".join(json.dumps(row, ensure_ascii=False) for row in rows)
+        classes.append(f" {json.dumps(name, ensure_ascii=False)}: [\n  {lines}\n ]")
+    return "{\n" + ",\n".join(classes) + "\n}"
+
+
+def load_results(file: Path) -> dict[str, list[Result]]:
+    """Return the results that `as_json` wrote.
+
+    Raises:
+        ResultsError: the file cannot be read, or has something else.
+    """
+    known = {cell.name: cell for cell in all_cells()}
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        played = {
+            str(name): [Result(known[row["cell"]], str(row["why"]), row["late"]) for row in rows]
+            for name, rows in found.items()
+        }
+    except OSError as error:
+        raise ResultsError(f"{file} cannot be read: {error.strerror}.") from None
+    except (ValueError, TypeError, AttributeError, KeyError):
+        raise ResultsError(
+            f"{file} does not have the results of this version's cells; write it anew with "
+            "stream-lab matrix --json."
+        ) from None
+    if not any(played.values()):
+        raise ResultsError(f"{file} has no results; write it anew with stream-lab matrix --json.")
+    return played

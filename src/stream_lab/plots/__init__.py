@@ -7,19 +7,22 @@ Each room draws its own pictures with it: `stream_lab.experiment.pictures`,
 from stream_lab.plots.kit import (
     CLOSE,
     DEADLINE,
+    DPI,
     EVENT,
     GOOD,
     LATE,
     NEUTRAL,
     OK,
     Picture,
+    canvas,
     dots,
     legend,
     seconds,
     single,
+    whole_numbers,
 )
 
 __all__ = [
-    "CLOSE", "DEADLINE", "EVENT", "GOOD", "LATE", "NEUTRAL", "OK",
-    "Picture", "dots", "legend", "seconds", "single",
+    "CLOSE", "DEADLINE", "DPI", "EVENT", "GOOD", "LATE", "NEUTRAL", "OK",
+    "Picture", "canvas", "dots", "legend", "seconds", "single", "whole_numbers",
 ]  # fmt: skip

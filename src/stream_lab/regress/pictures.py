@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from stream_lab.plots import DEADLINE, EVENT, GOOD, LATE, NEUTRAL, OK, Picture
+from stream_lab.plots import DEADLINE, EVENT, GOOD, LATE, NEUTRAL, OK, Picture, canvas
 from stream_lab.regress.history import Past
 
 COLOURS = (OK, EVENT, GOOD, LATE, DEADLINE, NEUTRAL)
@@ -175,8 +174,7 @@ def _over_time(
         name: MARKERS[index % len(MARKERS)] for index, name in enumerate(whats if alone else wheres)
     }
     keys = len(whats) + (0 if alone else len(wheres) + 1)
-    figure = Figure(figsize=(10, max(3.6, 1.2 + 0.21 * keys)), layout="constrained")
-    figure.suptitle(_plain(title), x=0.01, ha="left", fontsize=11)
+    figure = canvas(width=10, height=max(3.6, 1.2 + 0.21 * keys), title=_plain(title))
     axes = figure.subplots()
     at = range(len(pasts))
     for one in series:

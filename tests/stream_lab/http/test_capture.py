@@ -20,7 +20,7 @@ def served() -> Iterator[Serving]:
 class TestAnAnswer:
     def test_has_the_times_of_its_chunks(self, served: Serving) -> None:
         answer = read(f"{served.url}/stream?pause=2")
-        assert (answer.status, answer.end, answer.manner) == (200, WHOLE, "as it is made")
+        assert (answer.status, answer.end, answer.manner) == (200, WHOLE, "with a standstill")
         assert answer.text.split()[-1] == "9"
         assert answer.first is not None
         assert 0 < answer.first < 2 <= answer.pause < answer.ended

@@ -18,12 +18,13 @@ from langchain_openai import ChatOpenAI
 
 from stream_deadline import ChatVllm
 from stream_lab.experiment.fake import Fake
-from stream_lab.experiment.story import ClockedChatVllm, ElapsedChatVllm
+from stream_lab.experiment.story import ClockedChatVllm, ElapsedChatVllm, PlainChatVllm
 from stream_lab.http.certificates import VARIABLE, one_certificate
-from stream_lab.matrix import CALLS, Cell, Result, cells, picture, play, side_by_side
+from stream_lab.matrix import CALLS, Cell, Result, cells, picture, play, report, side_by_side
 from stream_lab.matrix.servers import GAP
 from tests.stream_lab.in_process import invoke
 
+ROOT = Path(__file__).parents[3]
 WIDE: dict[str, Any] = {"deadline": 1.0, "lateness": 0.8}
 
 
@@ -216,6 +217,9 @@ def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
         (["stream_deadline:Nothing"], "Cannot load 'stream_deadline:Nothing'"),
         (["--only", "no such cell"], "No cell's name contains"),
         (["--picture", "no/such/folder/matrix.png"], "There is no folder"),
+        (["--results", "no/such/results.json"], "cannot be read: No such file"),
+        (["--results", __file__], "does not have the results of this version's cells"),
+        (["--results", "results.json", "--only", "stall"], "has its own classes and cells"),
     ],
 )
 def test_bad_input_is_one_clear_sentence(arguments: list[str], says: str) -> None:
@@ -233,6 +237,41 @@ def test_the_status_is_that_of_the_last_class_and_json_is_for_scripts() -> None:
     bad = run("stream_lab.experiment.story:PlainChatVllm", "--only", "stall × invoke", "--json")
     assert bad.returncode == 1
     assert [row["why"] for row in json.loads(bad.stdout)["PlainChatVllm"]] == ["it did not end"]
+
+
+def test_the_kept_results_are_drawn_again_with_their_finding(tmp_path: Path) -> None:
+    kept = ROOT / "evidence" / "matrix" / "results.json"
+    done = run("--results", str(kept), "--picture", str(tmp_path / "matrix.png"))
+    assert done.returncode == 0, "every cell of the last class holds"
+    played = report.load_results(kept)
+    assert json.loads(report.as_json(played)) == json.loads(kept.read_text(encoding="utf-8"))
+    found = report.finding(played)
+    assert found.startswith("ChatVllm's deadline holds in all 1109 cells; that of ScopedChatVllm, ")
+    drawn = (tmp_path / "matrix.png").read_bytes()
+    committed = (ROOT / "docs" / "matrix.png").read_bytes()
+    for png in (drawn, committed):
+        assert int.from_bytes(png[16:20]) <= 900, "its text is readable at the width of a page"
+
+
+def test_an_overview_counts_the_cells_of_each_row_and_explains_its_marks() -> None:
+    chosen = [each for each in cells() if each.is_for(PlainChatVllm)]
+    results = {
+        name: [
+            Result(each, "" if name == "B" or "endless" in each.name else "no") for each in chosen
+        ]
+        for name in ("A", "B", "C")
+    }
+    drawn = picture.heat_map(results, title="B holds")
+    (axes,) = drawn.figure.axes
+    said = [text.get_text() for text in axes.texts]
+    held = [sum(each.holds for each in one) for one in results.values()]
+    assert said[:3] == [
+        f"{name}\n{count} of {len(chosen)} cells" for name, count in zip("ABC", held, strict=True)
+    ]
+    marks = [len(collection.get_paths()) for collection in axes.collections]
+    assert marks == [count for held_ in held for count in (held_, len(chosen) - held_)]
+    assert "Blank: this call cannot meet" in said[-1]
+    assert "astream, chain.astream" in said[-1]
 
 
 NAMES = [

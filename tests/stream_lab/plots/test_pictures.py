@@ -1,6 +1,10 @@
 """The pictures: drawn from records, with an alternative text from the same records."""
 
+import io
 from typing import Any
+
+from matplotlib import rc_context
+from matplotlib.image import imread
 
 from stream_lab import Call, Recording
 from stream_lab.experiment import pictures, swim_lanes
@@ -80,6 +84,42 @@ def test_many_tasks_are_thinned_to_readable_lanes_that_keep_the_first_and_the_la
     assert "400 tasks" in picture.alt
 
 
+def test_server_load_names_its_lines_and_counts_in_whole_numbers() -> None:
+    picture = pictures.server_load({"chain": call(), "model": call()}, title="Busy")
+    (legend,) = picture.figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == [
+        "deadline",
+        "the client disconnected",
+        "before the deadline",
+        "after the deadline",
+    ]
+    for axes in picture.figure.axes:
+        assert all(float(tick).is_integer() for tick in axes.get_yticks())
+    assert "the client disconnected at 4.0 s" in picture.alt
+
+
+def test_a_swim_lane_says_why_a_pull_got_no_chunk() -> None:
+    for ending, says in swim_lanes.WAITS.items():
+        picture = pictures.swim_lanes(call(ending=ending), Log(), title="A task for every chunk")
+        assert says in [text.get_text() for text in picture.figure.legends[0].get_texts()]
+
+
+def test_a_picture_is_opaque_whatever_style_is_in_use() -> None:
+    with rc_context({"savefig.transparent": True, "figure.facecolor": "none"}):
+        png = pictures.timeline({"plain": call()}, title="It runs on").png()
+    pixels = imread(io.BytesIO(png))
+    assert pixels[..., 3].min() == 1 if pixels.shape[-1] == 4 else True
+    assert pixels[0, 0, :3].min() > 0.9, "the paper is light"
+
+
+def test_a_long_title_is_wrapped_inside_the_picture() -> None:
+    picture = pictures.timeline({"plain": call()}, title="A finding in many words " * 9)
+    (title,) = picture.figure.texts
+    box = title.get_window_extent()
+    assert picture.figure.bbox.x0 < box.x0
+    assert box.x1 < picture.figure.bbox.x1
+
+
 def test_server_load_says_so_when_there_is_nothing_to_see() -> None:
     assert "still generating" in pictures.server_load({"chain": call()}, title="Busy").alt
     assert "shows no metrics" in pictures.server_load({"chain": call(seen=False)}, title="Busy").alt
@@ -95,7 +135,12 @@ def test_a_notebook_gets_the_picture_with_its_alternative_text() -> None:
 
 def test_the_state_ladder_names_every_step() -> None:
     picture = pictures.scope_states(fired(done=False).events, title="Expiring")
-    assert "timer fired (expiring, cancelling 1)" in picture.alt
+    assert "timer fired, cancels task 1 (expiring, cancelling 1)" in picture.alt
+    assert "cancelling()\nof task 1" in [axes.get_ylabel() for axes in picture.figure.axes]
+    said = words(picture)
+    assert "entered" in said
+    assert "in task" not in said, "one task does it all"
+    assert "active (ENTERED)" in said, "asyncio's source has another name for it"
 
 
 def test_an_abandoned_generation_is_orange_until_the_gpu_is_free_or_the_watch_ends() -> None:
@@ -111,8 +156,10 @@ def test_an_abandoned_generation_is_orange_until_the_gpu_is_free_or_the_watch_en
         (0, 0.5),
         (0.5, 0.52),
     ]
-    assert "before: still generating. after: stopped." in picture.alt
-    assert "still generating" in words(picture)
+    assert "before: still generating; watched until here. after: stopped." in picture.alt
+    assert "still generating; watched until here" in words(picture)
+    arrows: Any = [line for line in picture.figure.axes[0].lines if line.get_marker() == ">"]
+    assert [(*arrow.get_xdata(), *arrow.get_ydata()) for arrow in arrows] == [(1.5, 0)]
 
 
 def test_an_answer_ends_with_a_bar_and_a_cut_one_with_a_cross() -> None:
@@ -123,14 +170,15 @@ def test_an_answer_ends_with_a_bar_and_a_cut_one_with_a_cross() -> None:
             "held": Capture(200, [(0.9, b"x")], 1.0, End.WHOLE),
             "cut": Capture(200, pieces[:3], 0.5, End.CLOSED, "Error: x"),
             "left": Capture(200, pieces, 1.0),
+            "frozen": Capture(200, [*pieces, (5.4, b"x")], 5.5, End.WHOLE),
         },
         title="One is cut",
     )
     markers: Any = [line.get_marker() for line in picture.figure.axes[0].lines]
-    assert [marker for marker in markers if marker in "|X>"] == ["|", "|", "X", ">"]
+    assert [marker for marker in markers if marker in "|X>"] == ["|", "|", "X", ">", "|"]
     assert (
-        "through: whole, as it is made, 1.0 s. held: whole, all at once, 1.0 s. cut: cut, 0.5 s. left: still open, 1.0 s."
-        in picture.alt
+        "through: whole, as it is made, 1.0 s. held: whole, all at once, 1.0 s. cut: cut, 0.5 s. left: still open, 1.0 s. "
+        "frozen: whole, with a standstill of 4.6 s, 5.5 s." in picture.alt
     )
 
 

@@ -1,0 +1,729 @@
+# %% [markdown]
+# # 30 · The incident in thirty minutes
+#
+# An AI server calls a language model through LangChain with `timeout=45`. One day a model did not stop talking. The caller gave up
+# after 45 seconds. The AI server and the GPU worked on for ten minutes. The obvious fix went to production, and did nothing.
+#
+# This notebook plays that incident on your machine, with seconds in place of minutes, up to a fix that holds.
+#
+# **After this notebook you will know**
+# 1. what `timeout=45` bounds on a stream, and on `ainvoke`,
+# 2. why the AI server and the GPU went on, and how many tokens they made for nobody,
+# 3. how a model server learns that its client has left, and how soon,
+# 4. what turns a `CancelledError` into a `TimeoutError`, and when it does not,
+# 5. why there was no error in the chain,
+# 6. in which one case the same class still fires,
+# 7. which line of LangChain is behind it, for which ways to call, and since which Python,
+# 8. how to write the fix, and why its `started` survives,
+# 9. which holes are left, and what closes each,
+# 10. which test in your repository goes red if this comes back.
+#
+# *About 30 minutes. You should have written `async def` before; asyncio's internals are explained.*
+
+# %% tags=["parameters"]
+BASE_URL = None  # None: the bundled fake; or your server, as "http://host:8000/v1"
+MODEL = None  # None: the only model that the server has
+TIMEOUT = 2.0  # seconds
+
+# %%
+import asyncio
+import time
+
+from langchain_core.prompts import ChatPromptTemplate
+from stream_lab import Evidence, Lesson, bundled, observe, open_endpoint, record, scope, traced
+from stream_lab.experiment import pictures
+from stream_lab.experiment.story import PlainChatVllm
+
+evidence, lesson = Evidence("30"), Lesson("30")
+prompt = ChatPromptTemplate.from_messages([("user", "{question}")])
+server = open_endpoint(BASE_URL, MODEL)
+server
+
+# %% [markdown]
+# ## Three servers in a row
+#
+# ```text
+#  ERP server  ──request──▶  AI server  ──stream──▶  GPU server
+#  gives up after a second   FastAPI, LangChain       vLLM, makes tokens
+# ```
+#
+# The GPU server is a *fake* here: a small program that speaks as vLLM does, and never stops talking (or it is your own server, if
+# you gave a `BASE_URL`). The AI server is a web application. It collects the model's *chunks*, the small pieces in which an answer
+# is streamed, and returns the whole text. `PlainChatVllm` is LangChain's `ChatOpenAI` with `timeout=` set, as in the incident.
+
+# %%
+from fastapi import FastAPI
+
+
+def ai_server(model_class):
+    chain = prompt | model_class(**server.settings, timeout=TIMEOUT / 2)
+    app = FastAPI()
+
+    @app.post("/answer")
+    async def answer(question: str) -> str:
+        chunks = [chunk.content async for chunk in chain.astream({"question": question})]
+        return "".join(chunks)
+
+    return app
+
+
+# %%
+both_go_on = lesson.predict(
+    "1",
+    "The ERP server gives up after a second and closes its connection. The AI server's model has a timeout= of one second as well. "
+    "What does the GPU server do?",
+    {
+        "it stops, because the ERP server's connection is closed": "stopped at once",
+        "it stops, because timeout= ends the AI server's request": "stopped generating",
+        "it goes on generating": "still generating",
+    },
+)
+both_go_on
+
+# %%
+import httpx2
+from stream_lab.experiment.abandoned import watch_request
+from stream_lab.processes.serving import serve
+
+
+def erp_server(ai):
+    question = {"question": "Why is my order late?"}
+    httpx2.post(f"{ai.url}/answer", params=question, timeout=TIMEOUT / 2)
+
+
+def incident(model_class):
+    with serve(ai_server(model_class)) as ai:
+        return watch_request(lambda: erp_server(ai), server=server)
+
+
+request = await asyncio.to_thread(incident, PlainChatVllm)
+print("ERP server:", request.recording.error)
+print("GPU server:", request.server)
+
+# %%
+both_go_on.reveal(
+    request.server,
+    why="The AI server's handler does not look at its caller's connection while it works, so it reads on; and the GPU server "
+    "only knows its own client, the AI server, which is still there.",
+)
+
+# %% tags=["nbval-ignore-output"]
+rate = request.tokens_after_deadline / (request.samples[-1].at - request.deadline)
+print(
+    f"{request.tokens_after_deadline} tokens for a caller that had left, in the time that we watched"
+)
+print(f"{600 * rate:.0f} at this rate in ten minutes, for one request")
+
+# %%
+pictures.server_load(
+    {"the ERP server disconnects at the dashed line": request},
+    title="The caller has gone; the GPU goes on generating",
+)
+
+# %% [markdown]
+# ## What `timeout=` bounds
+#
+# LangChain passes `timeout` to the OpenAI SDK, which passes it to its HTTP client. There it becomes four bounds:
+
+# %%
+httpx2.Timeout(TIMEOUT).as_dict()
+
+# %% [markdown]
+# Not one of them is for the whole call. `read` bounds *one* read from the socket: each time that bytes arrive, it starts again.
+#
+# We call three servers with it. The first never stops talking. The second sends five tokens, and then nothing. The third is asked
+# for a whole answer with `ainvoke`, and sends nothing until the answer is complete, which it never is.
+
+# %%
+ended_by_it = lesson.predict(
+    "2",
+    "Which of the three calls does timeout=TIMEOUT end?",
+    {
+        "all three": "endless stream, stalled stream, ainvoke",
+        "the two that go silent": "stalled stream, ainvoke",
+        "only ainvoke": "ainvoke",
+    },
+)
+ended_by_it
+
+# %%
+QUESTION = "Tell me everything."
+
+
+async def whole_answer(model):
+    yield await model.ainvoke(QUESTION)
+
+
+with bundled("finite") as fake:
+
+    def plain(scenario):
+        settings = {**fake.settings, "extra_body": {"fake_scenario": scenario}}
+        return PlainChatVllm(**settings, timeout=TIMEOUT / 2, max_retries=0)
+
+    patience = {"give_up_after": TIMEOUT}
+    recordings = await asyncio.gather(
+        record(plain("endless").astream(QUESTION), **patience),
+        record(plain("stall:after=5").astream(QUESTION), **patience),
+        record(whole_answer(plain("endless")), **patience),
+    )
+
+ended = {
+    name: recording.error.partition(":")[0] or "nothing: it was still running when we left"
+    for name, recording in zip(
+        ("endless stream", "stalled stream", "ainvoke"), recordings, strict=True
+    )
+}
+for name, by in ended.items():
+    print(f"{name}: ended by {by}")
+
+# %%
+ended_by_it.reveal(
+    ", ".join(name for name, by in ended.items() if "still running" not in by),
+    why="Each chunk starts a new read, with a new time-out. A stream that keeps sending never trips it. Silence does, and a "
+    "whole answer is one long silence; it is bounded only as long as nothing is sent while the model works.",
+)
+
+# %% [markdown]
+# Why not `max_tokens`? It is a good brake, and no deadline: it bounds tokens, and a token can take any time. Ten tokens from two servers,
+# one of which is four times slower, and a third that stalls:
+
+# %%
+with bundled("finite") as fake:
+
+    async def ten_tokens(pace):
+        settings = {**fake.settings, "extra_body": {"fake_scenario": pace}}
+        model = PlainChatVllm(**settings, max_tokens=10)
+        recording = await record(model.astream(QUESTION), give_up_after=TIMEOUT / 2)
+        return recording.ended
+
+    took = await asyncio.gather(
+        *map(ten_tokens, ("endless+pace:gap=20", "endless+pace:gap=80", "stall:after=5"))
+    )
+
+longer = [round(seconds / took[0]) for seconds in took]
+print("max_tokens=10 at 20 ms a token, as the unit:   1")
+print("at 80 ms a token: at least 3 times as long:  ", longer[1] >= 3)
+print("with a stall: we left before it ended:          ", took[2] >= TIMEOUT / 2)
+
+# %% [markdown]
+# ## How a model server learns that its client has left
+#
+# Nothing in OpenAI's protocol says "stop". A server learns it in one way: its client closes the connection. So everything that
+# follows comes down to closing *that* connection on time. How soon does the server stop then?
+
+# %% tags=["nbval-ignore-output"]
+from functools import partial
+
+from stream_lab.experiment.release import watch_release
+
+
+def request_a_stream():
+    body = {"model": server.model, "stream": True, **server.settings["extra_body"]}
+    body["messages"] = [{"role": "user", "content": QUESTION}]
+    stream = httpx2.stream("POST", f"{server.base_url}/chat/completions", json=body)
+    stream.__enter__()
+    return partial(stream.__exit__, None, None, None)  # closes the connection
+
+
+release = await asyncio.to_thread(
+    watch_release, server, request_a_stream, after=TIMEOUT / 4, watch=TIMEOUT
+)
+print("the server:", release.server)
+if release.freed is not None:
+    print(
+        f"{1000 * (release.freed - release.left):.0f} ms after its client had closed the connection"
+    )
+
+# %% [markdown]
+# ## Task, scope, cancel
+#
+# Python has a time-out for a whole block: `async with asyncio.timeout(45):`. Before we use it, three words.
+#
+# > **Task.** What asyncio runs: a coroutine with a place in the event loop. One task runs at a time, until it waits for something.
+# >
+# > **Cancel.** `task.cancel()` asks a task to stop: at its next `await` it gets a `CancelledError`. For a task that has ended it does
+# > nothing, and returns `False`.
+# >
+# > **Scope.** `asyncio.timeout(…)` makes one. On entry, `__aenter__` remembers *the task that is running now* and sets a timer. The timer
+# > cancels that task. On exit, `__aexit__` turns the `CancelledError` into a `TimeoutError`, if the cancellation is its own.
+#
+# Three small cases show what each part does.
+
+# %%
+loop = asyncio.get_running_loop()
+
+
+async def time_runs_out():
+    async with asyncio.timeout(0.05):
+        await asyncio.sleep(1)
+
+
+async def cancelled_by_another_as_well():
+    async with asyncio.timeout(10) as scope:
+        scope.reschedule(loop.time())  # the scope's own timer fires at once ...
+        asyncio.current_task().cancel()  # ... and something else cancels the task, too
+        await asyncio.sleep(1)
+
+
+async def entered_by_a_task_that_has_ended():
+    scope = asyncio.timeout(0.05)
+    await asyncio.create_task(scope.__aenter__())
+    await asyncio.sleep(0.1)
+    await scope.__aexit__(None, None, None)
+    return f"no error, though expired() is {scope.expired()}"
+
+
+async def outcome(work):
+    try:
+        return await asyncio.create_task(work())
+    except (TimeoutError, asyncio.CancelledError) as error:
+        return type(error).__name__
+
+
+cases = time_runs_out, cancelled_by_another_as_well, entered_by_a_task_that_has_ended
+outcomes = {case.__name__: await outcome(case) for case in cases}
+for name, out in outcomes.items():
+    print(f"{name:36} {out}")
+
+# %% [markdown]
+# The first case is the usual one. In the second the scope steps back: a cancellation from outside must not be lost, so the
+# `CancelledError` goes on. The third is the one to remember: **the scope expired, cancelled a task that had ended, and nobody heard of
+# it.** Here are the lines, from your own Python: the task is remembered on entry, and only `__aexit__` makes a `TimeoutError`.
+
+# %% tags=["nbval-ignore-output"]
+import inspect
+
+print(inspect.getsource(asyncio.Timeout.__aenter__))
+print(inspect.getsource(asyncio.Timeout.__aexit__))
+
+# %% [markdown]
+# ## The obvious fix
+#
+# LangChain asks every chat model for its chunks through `_astream`. A subclass can put a scope around that, once, for all callers.
+
+
+# %%
+class ScopedChatVllm(PlainChatVllm):
+    """Attempt 1: a scope of asyncio.timeout around the loop inside _astream."""
+
+    async def _astream(self, *args, **kwargs):
+        async with asyncio.timeout(self.stream_timeout):
+            async for chunk in super()._astream(*args, **kwargs):
+                yield chunk
+
+
+# %%
+where_it_holds = lesson.predict(
+    "3",
+    "We call it in two ways: model.astream(…), and (prompt | model).astream(…). Where does the scope end the endless stream?",
+    {
+        "in both": "model, chain",
+        "only when the model is called directly": "model",
+        "only in the chain": "chain",
+        "in neither": "",
+    },
+)
+where_it_holds
+
+# %%
+model = traced(ScopedChatVllm)(**server.settings, timeout=TIMEOUT / 2)
+alone = await observe(model.astream(QUESTION), deadline=TIMEOUT / 2, server=server)
+
+chain = prompt | model
+with scope.observed() as log:
+    chained = await observe(
+        chain.astream({"question": QUESTION}), deadline=TIMEOUT / 2, server=server
+    )
+
+for name, call in {"model": alone, "chain": chained}.items():
+    print(
+        f"{name}: {call.verdict}; the server: {call.server}; error: {call.recording.error or 'none'}"
+    )
+
+# %%
+stopped = {"model": alone.verdict, "chain": chained.verdict}
+where_it_holds.reveal(
+    ", ".join(name for name, verdict in stopped.items() if verdict == "stopped at the deadline"),
+    why="The class is the same, and so is the model. What differs is which task asks for each chunk.",
+)
+
+# %% [markdown]
+# ## Why there was no error
+#
+# `traced` has noted which task pulled each chunk, and `log` what the scope did.
+
+# %%
+pictures.swim_lanes(
+    chained, log, title="In a chain a new task pulls each chunk; the cancel hits one that has ended"
+)
+
+# %%
+fired = log.find("timer fired")
+per_chunk = chained.recording.one_task_per_chunk
+print("a task for each chunk:              ", per_chunk)
+if fired:
+    print("the scope's timer fired:             True")
+    print("it cancelled task number:           ", fired.remembered)
+    print("that task had already ended:        ", fired.remembered_done)
+
+# %% [markdown]
+# The scope was opened by task 1, when the chain asked for the first chunk. Task 1 ended with that chunk. The timer cancelled it all the
+# same: `cancel()` on a task that has ended does nothing and raises nothing. The scope expired, as in the third small case. The stream
+# went on in a new task for every chunk.
+#
+# There is one case in which the same class does fire in a chain: no chunk has come yet, so task 1 is still waiting.
+
+# %%
+with bundled("no_first_token") as fake:
+    silent = traced(ScopedChatVllm)(
+        **fake.settings, timeout=60, max_retries=0, stream_timeout=TIMEOUT / 4
+    )
+    first = await record((prompt | silent).astream({"question": QUESTION}), give_up_after=TIMEOUT)
+
+print("no first chunk:", first.ending)
+print("tasks that asked for one:", len({pull.task for pull in first.pulls}))
+
+# %% [markdown]
+# ## The line
+#
+# Which line makes a task for each chunk? This one, in your own LangChain:
+
+# %% tags=["nbval-ignore-output"]
+import langchain_core
+from langchain_core.runnables import Runnable
+
+function = Runnable._atransform_stream_with_config
+lines, first_line = inspect.getsourcelines(function)
+print(f"langchain-core {langchain_core.__version__}, runnables/base.py, {function.__name__}:")
+for number, line in enumerate(lines, first_line):
+    if "coro_with_context" in line:
+        print(f"{number}: {line.strip()}")
+
+# %% [markdown]
+# It runs one step, `anext(iterator)`, in a task, because a task is how Python runs a step in a given *context*, and callbacks need that.
+# `create_task(…, context=…)` exists since Python 3.11, as `asyncio.timeout` does.
+#
+# Which ways to call go through that line? We try them all at once, with attempt 1.
+
+# %%
+from stream_lab.experiment import call_shapes
+
+with bundled("endless", gap=0.05) as fake:
+    short = traced(ScopedChatVllm)(**fake.settings, timeout=TIMEOUT / 4, max_retries=0)
+    shapes = await call_shapes.measure(short, give_up_after=TIMEOUT / 2)
+shapes
+
+# %% [markdown]
+# ## The fix
+#
+# A chain changes the task for each chunk. It does not change the *generator*: `_astream` is one object, which each task resumes where
+# the last one paused. So the deadline belongs in a local variable of the generator, and has to be looked at by whichever task resumes
+# it.
+
+
+# %%
+class ElapsedChatVllm(PlainChatVllm):
+    """Attempt 2: the elapsed time on the monotonic clock, looked at whenever a chunk arrives."""
+
+    async def _astream(self, *args, **kwargs):
+        started = time.monotonic()
+        async for chunk in super()._astream(*args, **kwargs):
+            elapsed = time.monotonic() - started
+            if self.stream_timeout is not None and elapsed > self.stream_timeout:
+                raise TimeoutError(f"Stream timeout after {elapsed:.2f} seconds")
+            yield chunk
+
+
+# %%
+fixed = await observe(
+    (prompt | ElapsedChatVllm(**server.settings, timeout=TIMEOUT / 2)).astream(
+        {"question": QUESTION}
+    ),
+    deadline=TIMEOUT / 2,
+    server=server,
+)
+print("chain:", fixed.verdict, "/ the server:", fixed.server)
+
+# %% [markdown]
+# Why does `started` survive? We pull three chunks as a chain does, each in a new task, and look into the paused generator in between.
+
+# %%
+with bundled("finite") as fake:
+    chunks = ElapsedChatVllm(**fake.settings)._astream([("user", QUESTION)])
+    pulled_by, seen = [], []
+    for _ in range(3):
+        task = asyncio.create_task(anext(chunks))
+        await task
+        pulled_by.append(task)
+        seen.append(chunks.ag_frame.f_locals["started"])
+    await chunks.aclose()
+
+print("different tasks:                  ", len(set(pulled_by)))
+print("different values of `started`:    ", len(set(seen)))
+
+# %% [markdown]
+# The variable lives in the generator's *frame*, and the frame belongs to no task. `asyncio.timeout` kept its own start, too. What it
+# could not keep was a task to cancel.
+#
+# ## Three holes
+#
+# The clock is only looked at when a chunk arrives. Three servers and readers make use of that:
+#
+# - **silence**: five tokens, and then nothing at all;
+# - **comments**: five tokens, and then only *comments*, lines that keep a connection alive and that no client shows;
+# - **a slow reader**: the program takes one chunk, and is busy elsewhere when the deadline passes.
+#
+# `ChatVllm`, from this project's library `stream_deadline`, is the same class for its users. It bounds the call by a timer of its own,
+# and shuts the connection down when that fires, whether a task is waiting for a chunk or not.
+
+# %%
+what_is_left = lesson.predict(
+    "4",
+    "For how many of these three does the fix above, with its clock, still end the call and free the server on time?",
+    {"none": 0, "one": 1, "two": 2, "all three": 3},
+)
+what_is_left
+
+# %%
+from stream_deadline import ChatVllm
+
+LIMIT = TIMEOUT / 2
+
+
+async def ended_on_time(model_class, scenario, fake):
+    settings = {**fake.settings, "extra_body": {"fake_scenario": scenario}}
+    chain = prompt | model_class(**settings, timeout=LIMIT, max_retries=0)
+    recording = await record(chain.astream({"question": QUESTION}), give_up_after=LIMIT + 1.5)
+    return recording.ended < LIMIT + 0.5
+
+
+async def freed_on_time(model_class, fake):
+    stream = (prompt | model_class(**fake.settings, timeout=LIMIT)).astream({"question": QUESTION})
+    await anext(stream)
+    await asyncio.sleep(LIMIT + 0.5)  # busy elsewhere
+    freed = fake.ledger()[-1]["slot_freed"] is not None
+    await stream.aclose()
+    return freed
+
+
+async def holds(model_class):
+    with bundled("endless") as fake, bundled("endless") as another:
+        return await asyncio.gather(
+            ended_on_time(model_class, "stall:after=5", fake),
+            ended_on_time(model_class, "keep_alive:after=5", fake),
+            freed_on_time(model_class, another),
+        )
+
+
+clock, library = await asyncio.gather(holds(ElapsedChatVllm), holds(ChatVllm))
+for hole, *held in zip(("silence", "comments", "a slow reader"), clock, library, strict=True):
+    print(f"{hole:14} the clock: {held[0]!s:6} ChatVllm: {held[1]}")
+
+# %%
+what_is_left.reveal(
+    sum(clock),
+    why="Without a chunk nothing looks at the clock. A time-out on each wait closes the first two; a timer that closes the "
+    "connection, whoever waits, closes the third.",
+)
+
+# %% [markdown]
+# ## Now change this line
+#
+# The first experiment again, with one name changed. And once more, with two more lines, which tell the AI server that its own caller
+# has left. (Try other things here: a longer `timeout=`, `ScopedChatVllm`.)
+
+# %%
+repaired = await asyncio.to_thread(incident, ChatVllm)
+print("GPU server:", repaired.server)
+
+# %%
+from stream_deadline.asgi import DeadlineMiddleware
+
+
+def watched_incident():
+    app = ai_server(PlainChatVllm)
+    app.add_middleware(DeadlineMiddleware, default_timeout=60)
+    with serve(app) as ai:
+        return watch_request(lambda: erp_server(ai), server=server)
+
+
+watched = await asyncio.to_thread(watched_incident)
+print("GPU server:", watched.server)
+
+# %% [markdown]
+# The middleware sees that the client has disconnected, and ends every call that was made for it; `default_timeout` is a deadline for
+# requests that bring none.
+#
+# ## The test that goes red
+#
+# Nothing in the incident raised an error, so no log will tell you when it is back. A test will, if it does what the incident did: a model
+# that talks, in a chain. (Remember the one case in which attempt 1 works: a test with a server that hangs is green.) The fixture
+# `fake_vllm` comes with the package `fake-vllm`. `model_class` is the class that you ship; here it is attempt 1, and then the fix.
+
+# %%
+import pytest
+from langchain_core.prompts import ChatPromptTemplate
+
+
+@pytest.mark.fake_vllm("endless")
+async def test_the_deadline_holds_in_a_chain(model_class, fake_vllm):
+    address = {"base_url": fake_vllm.base_url, "model": fake_vllm.model, "api_key": "-"}
+    chain = ChatPromptTemplate.from_messages([("user", "{q}")]) | model_class(
+        **address, timeout=0.5
+    )
+    chunks = 0
+    with pytest.raises(TimeoutError):
+        async for _ in chain.astream({"q": "Why?"}):
+            chunks += 1
+            assert chunks < 120, "the stream goes on after its deadline"
+
+
+# %%
+from stream_lab.course.own_tests import run_with_attempts
+
+tested = run_with_attempts(test_the_deadline_holds_in_a_chain)
+colour = {True: "green", False: "red"}
+print("attempt 1:", colour[tested.attempt.passed], "-", tested.attempt.said)
+print("the fix:  ", colour[tested.fix.passed])
+
+# %% [markdown]
+# ## What was shown
+
+# %%
+evidence.claim(
+    "The GPU server goes on when the caller of its client gives up",
+    expected="still generating",
+    found=request.server,
+)
+evidence.claim(
+    "timeout= ends silence and whole answers, and no stream that keeps sending (on the fake)",
+    expected="stalled stream, ainvoke",
+    found=", ".join(name for name, by in ended.items() if "still running" not in by),
+)
+evidence.claim(
+    "The server stops when its own client closes the connection",
+    expected="stopped",
+    found=release.server,
+)
+evidence.claim(
+    "A scope does not turn another cancellation into a TimeoutError",
+    expected="CancelledError",
+    found=outcomes["cancelled_by_another_as_well"],
+)
+evidence.claim(
+    "asyncio.timeout in `_astream` ends model.astream on time",
+    expected="stopped at the deadline",
+    found=alone.verdict,
+)
+evidence.claim(
+    "The same class in a chain has no effect",
+    expected="ran past the deadline",
+    found=chained.verdict,
+)
+evidence.claim(
+    "The task that the scope cancelled in the chain was",
+    expected="already finished",
+    found=scope.target(log),
+)
+evidence.claim(
+    "Before the first chunk the same class works in a chain (on the fake)",
+    expected="TimeoutError",
+    found=str(first.ending),
+)
+evidence.claim(
+    "The deadline holds in exactly those calls that one task pulls (on the fake)",
+    expected="no exception",
+    found=", ".join(shapes.disagreeing) or "no exception",
+)
+evidence.claim(
+    "The elapsed-time fix ends the chain on time",
+    expected="stopped at the deadline",
+    found=fixed.verdict,
+)
+evidence.claim(
+    "The clock alone holds against none of the three holes (on the fake)",
+    expected=0,
+    found=sum(clock),
+)
+evidence.claim("ChatVllm holds against all three (on the fake)", expected=3, found=sum(library))
+evidence.claim(
+    "With ChatVllm in the AI server the GPU server stops",
+    expected="stopped generating",
+    found=repaired.server,
+)
+evidence.claim(
+    "With the middleware the GPU server stops when the caller leaves",
+    expected="stopped generating",
+    found=watched.server,
+)
+evidence.claim(
+    "The test is red for attempt 1 and green for the fix",
+    expected="red, green",
+    found=f"{colour[tested.attempt.passed]}, {colour[tested.fix.passed]}",
+)
+server.close()
+evidence.table()
+
+# %%
+lesson.progress()
+
+# %% [markdown]
+# ## Exercises
+#
+# **1.** Write the fix for any stream, without LangChain. `Deadline(seconds).bounded(chunks)` is an async generator that passes on the
+# chunks of `chunks`, and raises `TimeoutError` with the first one that comes more than `seconds` after its own first pull. It closes
+# `chunks` with `aclose()` however it ends. One object is used for many calls, also at the same time.
+
+
+# %% tags=["exercise"]
+class Deadline:
+    def __init__(self, seconds):
+        self.seconds = seconds
+
+    async def bounded(self, chunks):
+        raise NotImplementedError  # your code
+
+
+# %%
+await lesson.check("1", Deadline)
+
+# %% [markdown]
+# **2.** In your service the error may be caught somewhere. What costs money is the GPU. Write a test that does not look at errors at all:
+# it is red if the server still generates after the deadline. `fake_vllm.requests[0].slot_freed` is None while the fake works on the first
+# request. The cell becomes a file of its own, so it imports all that it uses.
+
+
+# %% tags=["exercise"]
+import asyncio
+
+import pytest
+from langchain_core.prompts import ChatPromptTemplate
+
+
+@pytest.mark.fake_vllm("endless")
+async def test_the_gpu_is_free_after_the_deadline(model_class, fake_vllm):
+    address = {"base_url": fake_vllm.base_url, "model": fake_vllm.model, "api_key": "-"}
+    chain = ChatPromptTemplate.from_messages([("user", "{q}")]) | model_class(
+        **address, timeout=0.5
+    )
+    raise NotImplementedError  # your code: read in a task, wait past the deadline, ask the fake
+
+
+# %%
+await lesson.check("2", test_the_gpu_is_free_after_the_deadline)
+
+# %% [markdown]
+# ## Lessons learned
+#
+# - `timeout=` of a chat model bounds one read of a socket. A stream that keeps sending never trips it.
+# - A model server stops when *its* client closes the connection, and at no other time.
+# - `asyncio.timeout` cancels the task that entered it. A LangChain chain pulls each chunk in a new task.
+# - Keep a deadline in the call and look at the clock for each chunk; close the connection by a timer for everything else.
+# - A test must let the model talk, and put it in a chain. A test with a server that hangs is green for the broken fix.
+#
+# **Next steps:** put the test into your repository; replace `ChatOpenAI` by `ChatVllm`, or wrap what you have
+# ([any client, any model](../docs/clients.md)); add the middleware to your web application. To go deeper, take
+# [another tour](../docs/tours/half_a_day.md).
+#
+# ---
+# Back to: [00 · Start here](00_start_here.ipynb)

@@ -1,0 +1,122 @@
+"""A plugin of pytest: the fixture `model_class` is attempt 1, and then the fix.
+
+    pytest -p stream_lab.course.pytest_attempts test_deadline.py
+
+It also runs `async def` tests, and ends a test that takes too long.
+"""
+
+import asyncio
+import inspect
+import json
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from stream_lab.course.own_tests import ATTEMPT, FIX, LIMIT_VARIABLE, RESULTS_VARIABLE
+from stream_lab.experiment.story import ElapsedChatVllm, ScopedChatVllm
+
+CLASSES = {ATTEMPT: ScopedChatVllm, FIX: ElapsedChatVllm}
+LIMIT = float(os.environ.get(LIMIT_VARIABLE, "5"))  # seconds for one test
+
+
+class _Notes:
+    """What the class under test did in one test."""
+
+    def __init__(self, attempt: str) -> None:
+        self.attempt = attempt
+        self.tasks: set[Any] = set()
+        self.streams = self.chunks = self.late = 0
+        self.finished = self.hung = False
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**vars(self), "tasks": len(self.tasks)}
+
+
+_notes: _Notes | None = None
+_results: list[dict[str, Any]] = []
+
+
+@pytest.fixture(params=list(CLASSES))
+def model_class(request: pytest.FixtureRequest) -> Any:
+    """Return a chat model's class: attempt 1 of the incident, or the fix."""
+    global _notes
+    _notes = _Notes(request.param)
+    return _noting(CLASSES[request.param], _notes)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run a coroutine function in an event loop of its own."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    names = pyfuncitem._fixtureinfo.argnames
+    asyncio.run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names}))
+    return True
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """End a test that takes too long."""
+
+    def too_long(_: int, __: FrameType | None) -> None:
+        if _notes is not None:
+            _notes.hung = True
+        pytest.fail(f"the test had not ended after {LIMIT:g} seconds")
+
+    before = signal.signal(signal.SIGALRM, too_long)
+    signal.setitimer(signal.ITIMER_REAL, LIMIT, 1.0)  # again, if a clean-up hangs too
+    try:
+        return (yield)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """Keep the result of each test with a class."""
+    global _notes
+    report: pytest.TestReport = yield  # type: ignore[assignment]
+    failed_early = call.when == "setup" and report.failed
+    if _notes is not None and (call.when == "call" or failed_early):
+        error = call.excinfo
+        said = " ".join(error.exconly().split())[:200] if error and not report.passed else ""
+        _results.append(
+            {**_notes.as_dict(), "test": item.name, "passed": report.passed, "said": said}
+        )
+        _notes = None
+    return report  # type: ignore[return-value]
+
+
+def pytest_sessionfinish() -> None:
+    """Write the results where the exercise expects them."""
+    if (file := os.environ.get(RESULTS_VARIABLE)) is not None:
+        Path(file).write_text(json.dumps(_results), encoding="utf-8")
+
+
+def _noting(model: type[Any], notes: _Notes) -> type[Any]:
+    """Return a subclass that notes which tasks pull, and when chunks come."""
+
+    async def _astream(self: Any, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+        notes.streams += 1
+        started = time.monotonic()
+        chunks = model._astream(self, *args, **kwargs)
+        try:
+            async for chunk in chunks:
+                notes.tasks.add(asyncio.current_task())
+                notes.chunks += 1
+                limit = self.stream_timeout
+                # A fifth more, since the last chunk before the deadline may come through late.
+                notes.late += limit is not None and time.monotonic() - started > 1.2 * limit
+                yield chunk
+            notes.finished = True
+        finally:
+            await chunks.aclose()
+
+    return type(model.__name__, (model,), {"_astream": _astream, "__doc__": model.__doc__})
