@@ -6,7 +6,7 @@
 # - whether the four attempts do to a real server what they did to the fake,
 # - what a record of such a run must contain before you believe it, and how to make one of your server.
 #
-# *About MINUTES minutes. Needs: [06](06_the_elapsed_time_fix.ipynb).*
+# *About 25 minutes. Needs: [06](06_the_elapsed_time_fix.ipynb).*
 #
 # Every server so far was made to misbehave. This notebook plays the same four attempts against the server that you name with `BASE_URL`.
 # Without one it takes the vLLM that `make real-vllm` runs on this machine's CPU, and if there is none, the bundled fake. The output below

@@ -7,7 +7,7 @@
 # - the two lines that repair all of these handlers,
 # - how a caller's deadline travels with its request, and what the caller gets when it has passed.
 #
-# *About MINUTES minutes. Needs: [01](01_the_incident.ipynb), [07](07_where_it_stops.ipynb).*
+# *About 39 minutes. Needs: [01](01_the_incident.ipynb), [07](07_where_it_stops.ipynb).*
 #
 # In notebook 01 a cell played the AI server. Here it is a process of its own between a caller and the GPU server, as in the incident. Such a
 # server in the middle is called a *relay*.

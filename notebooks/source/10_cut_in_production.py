@@ -7,7 +7,7 @@
 # - how to choose limits that agree with each other,
 # - in what order to look if you do not know which layer it is.
 #
-# *About MINUTES minutes. Needs: [09](09_erp_ai_gpu.ipynb), and nginx (`make parts`).*
+# *About 43 minutes. Needs: [09](09_erp_ai_gpu.ipynb), and nginx (`make parts`).*
 #
 # So far the fault was a stream that does not end. This notebook is about the opposite: a stream that ends too early. The nginx here is a real
 # one. Load balancers and serverless platforms cannot run on your desk. A small TCP proxy with their limits stands in for them, and the text says
@@ -195,7 +195,7 @@ pictures.answers(
 )
 
 # %% [markdown]
-# nginx's buffers matter for clients that read slowly (section 5). Two repairs help against gzip: the setting, or the header `X-Accel-Buffering: no`.
+# nginx's buffers matter for clients that read slowly (section 7). Two repairs help against gzip: the setting, or the header `X-Accel-Buffering: no`.
 # The application can send the header itself; sse-starlette always does.
 #
 # ## 4. A limit on silence
@@ -245,7 +245,98 @@ pictures.answers(
 # Both repairs help against your own proxy. Where somebody else sets the limit, only the comment helps. It costs nothing. (A deadline must not take
 # it for progress; see notebook 07.)
 #
-# ## 5. A client that does not read
+# ## 5. A limit on the whole
+#
+# A serverless platform ends a function after a fixed time, whatever the stream sends. The stand-in allows one second. Have a deadline of your own
+# that comes first: then the client gets a last event that says what happened, instead of a broken connection.
+
+# %%
+first = serve(DeadlineMiddleware(app, max_timeout=0.7))
+with Gateway(service.url, longest=1.0) as platform, Gateway(first.url, longest=1.0) as same:
+    limited = read_all(
+        {"cut": platform.url + "/events?pause=1", "ended": same.url + "/events?pause=1"}
+    )
+last_event = limited["ended"].text.replace("\r\n", "\n").strip().rpartition("\n\n")[2]
+print("platform alone:            ", limited["cut"].end)
+print("a deadline below its limit:", limited["ended"].end + ",", last_event.partition("\n")[0])
+
+# %% [markdown]
+# ## 6. A callback that raises
+#
+# "A callback that raises in `on_llm_new_token` stops the stream." Does it?
+
+
+# %%
+class Metrics(BaseCallbackHandler):
+    """Counts tokens, until its database is down."""
+
+    def __init__(self, raise_error):
+        self.raise_error = raise_error  # every handler has it; LangChain's default is False
+        self.count = 0
+
+    def on_llm_new_token(self, token, **kwargs):
+        self.count += 1
+        if self.count == 3:
+            raise ConnectionError("the metrics' database is down")
+
+
+class Safe(BaseCallbackHandler):
+    """Calls another handler, and keeps its failures to itself."""
+
+    def __init__(self, inner):
+        self.inner = inner
+        self.failure = None
+
+    def on_llm_new_token(self, token, **kwargs):
+        if self.failure is None:  # once is enough
+            try:
+                self.inner.on_llm_new_token(token, **kwargs)
+            except Exception as error:
+                self.failure = error  # write yours to the log
+
+
+# %%
+raises = lesson.predict(
+    "3",
+    "`Metrics` is used as LangChain makes handlers, with `raise_error=False`, and raises at the third token. "
+    "What does the client get?",
+    {
+        "the stream up to the third token": "cut",
+        "the whole stream": "whole",
+        "status 500": "refused with 500",
+    },
+)
+raises
+
+# %%
+handlers = {
+    "as LangChain has it": lambda: Metrics(raise_error=False),
+    "raise_error = True": lambda: Metrics(raise_error=True),
+    "raise_error = True, wrapped": lambda: Safe(Metrics(raise_error=True)),
+}
+
+
+@app.get("/watched/{name}")
+async def watched(name: str):
+    return StreamingResponse(tokens(callbacks=[handlers[name]()]), media_type="text/plain")
+
+
+service.log.clear()
+called_back = read_all({name: f"{service.url}/watched/{name}" for name in handlers})
+for name, answer in called_back.items():
+    print(f"{name:28}", answer.end)
+print(*sorted({line for line in service.log if "callback" in line}), sep="\n")
+
+# %%
+raises.reveal(
+    called_back["as LangChain has it"].end,
+    why="LangChain logs a warning and goes on. Only a handler with raise_error = True cuts the stream.",
+)
+
+# %% [markdown]
+# Handlers with `raise_error = True` exist, and so do subclasses that inherit it. Wrap a handler that is not part of the answer, and it cannot do harm.
+#
+# ## 7. A client that does not read
 #
 # A phone in a tunnel keeps its connection and reads nothing. The answer fills the buffers on the path, and then nginx waits for the client. Three
 # directives of nginx have a time-out in their name that could apply. Each is set to half a second in an nginx of its own. The client reads nothing for
@@ -253,7 +344,7 @@ pictures.answers(
 
 # %%
 unread = lesson.predict(
-    "3",
+    "4",
     "Which directive ends the connection of a client that does not read?",
     {
         "proxy_send_timeout": "proxy_send_timeout",
@@ -297,22 +388,6 @@ unread.reveal(
 # %% [markdown]
 # `send_timeout` is 60 s by default. It bounds each wait for a client that takes nothing, and not the whole answer.
 #
-# ## 6. A limit on the whole
-#
-# A serverless platform ends a function after a fixed time, whatever the stream sends. The stand-in allows one second. Have a deadline of your own
-# that comes first: then the client gets a last event that says what happened, instead of a broken connection.
-
-# %%
-first = serve(DeadlineMiddleware(app, max_timeout=0.7))
-with Gateway(service.url, longest=1.0) as platform, Gateway(first.url, longest=1.0) as same:
-    limited = read_all(
-        {"cut": platform.url + "/events?pause=1", "ended": same.url + "/events?pause=1"}
-    )
-last_event = limited["ended"].text.replace("\r\n", "\n").strip().rpartition("\n\n")[2]
-print("platform alone:            ", limited["cut"].end)
-print("a deadline below its limit:", limited["ended"].end + ",", last_event.partition("\n")[0])
-
-# %% [markdown]
 # ## Limits that agree
 #
 # A request passes many limits, from the model's deadline inside to the load balancer outside. They agree if two rules hold.
@@ -361,81 +436,6 @@ print("/health through the strict nginx:", probe.status, probe.text)
 # %% [markdown]
 # It asks for a short answer, and no limit above concerns those. If you probe a path on which streams travel, request a stream: the first token within some
 # seconds, a pause, and the last event.
-#
-# ## 7. A callback that raises
-#
-# "A callback that raises in `on_llm_new_token` stops the stream." Does it?
-
-
-# %%
-class Metrics(BaseCallbackHandler):
-    """Counts tokens, until its database is down."""
-
-    def __init__(self, raise_error):
-        self.raise_error = raise_error  # every handler has it; LangChain's default is False
-        self.count = 0
-
-    def on_llm_new_token(self, token, **kwargs):
-        self.count += 1
-        if self.count == 3:
-            raise ConnectionError("the metrics' database is down")
-
-
-class Safe(BaseCallbackHandler):
-    """Calls another handler, and keeps its failures to itself."""
-
-    def __init__(self, inner):
-        self.inner = inner
-        self.failure = None
-
-    def on_llm_new_token(self, token, **kwargs):
-        if self.failure is None:  # once is enough
-            try:
-                self.inner.on_llm_new_token(token, **kwargs)
-            except Exception as error:
-                self.failure = error  # write yours to the log
-
-
-# %%
-raises = lesson.predict(
-    "4",
-    "`Metrics` is used as LangChain makes handlers, with `raise_error=False`, and raises at the third token. "
-    "What does the client get?",
-    {
-        "the stream up to the third token": "cut",
-        "the whole stream": "whole",
-        "status 500": "refused with 500",
-    },
-)
-raises
-
-# %%
-handlers = {
-    "as LangChain has it": lambda: Metrics(raise_error=False),
-    "raise_error = True": lambda: Metrics(raise_error=True),
-    "raise_error = True, wrapped": lambda: Safe(Metrics(raise_error=True)),
-}
-
-
-@app.get("/watched/{name}")
-async def watched(name: str):
-    return StreamingResponse(tokens(callbacks=[handlers[name]()]), media_type="text/plain")
-
-
-service.log.clear()
-called_back = read_all({name: f"{service.url}/watched/{name}" for name in handlers})
-for name, answer in called_back.items():
-    print(f"{name:28}", answer.end)
-print(*sorted({line for line in service.log if "callback" in line}), sep="\n")
-
-# %%
-raises.reveal(
-    called_back["as LangChain has it"].end,
-    why="LangChain logs a warning and goes on. Only a handler with raise_error = True cuts the stream.",
-)
-
-# %% [markdown]
-# Handlers with `raise_error = True` exist, and so do subclasses that inherit it. Wrap a handler that is not part of the answer, and it cannot do harm.
 #
 # ## In what order to look
 #

@@ -7,7 +7,7 @@
 # - what a diagnosis rests on, and what would refute it,
 # - how far to trust a check of code.
 #
-# *About MINUTES minutes. Needs: [10](10_cut_in_production.ipynb), and nginx (`make parts`).*
+# *About 37 minutes. Needs: [10](10_cut_in_production.ipynb), and nginx (`make parts`).*
 #
 # You are on call, streams break off, and each of five layers has three time-outs. `stream-lab doctor URL` requests a stream from the
 # address over a raw socket, since HTTP clients hide how a connection ended. Then it names one cause. This notebook shows how it gets there.
