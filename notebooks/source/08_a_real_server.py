@@ -94,17 +94,12 @@ stops.reveal(
 )
 
 # %%
-at_work = [trial.attempt for trial in trials if trial.call.server == verdict.Server.RAN_ON]
-pictures.at_work(
-    trials,
-    title=f"Past the deadline the server works on with {len(at_work)} of {len(trials)} classes\n"
-    f"({witnesses_of(server, trials).words})",
-)
+pictures.at_work(trials, title=witnesses_of(server, trials).words.capitalize())
 
 # %% [markdown]
 # The coloured area is what the server generates, in tokens per second. The dashed line is the deadline. The other line is the moment
 # at which the call was cut, or at which the client closed its connection by itself. In the upper two rows the area goes on past the deadline. With a
-# time-out of 45 seconds and a client that waits, that is the incident.
+# time-out of 45 seconds and a client that waits, that is the incident. (A bar is a quarter of a second wide, so the last one can end a little late.)
 #
 # If a model stops by itself before the deadline, the run shows nothing. The verdict then says so, the table at the end claims nothing,
 # and the cell above says what to change.
@@ -125,8 +120,8 @@ for each in kept:
 
 # %% [markdown]
 # Read that closely before you believe it. **Neither record is of vLLM.** `gpu/torch_server` is a small server of this project: real forward
-# passes of a real model architecture with random weights, behind vLLM's HTTP interface. It answers one request at a time, so it keeps an
-# H100 a quarter busy at most. Both were made with `python -m gpu.take_evidence`, with `--size 8b` on the H100. A real vLLM was measured on a
+# passes of a real model architecture with random weights, behind vLLM's HTTP interface. It answers one request at a time, so it keeps
+# an H100 about a third busy at most. Both were made with `python -m gpu.take_evidence`, with `--size 8b` on the H100. A real vLLM was measured on a
 # CPU only, and [docs/real_servers.md](../docs/real_servers.md) has those results: it stops within 0.04 s of a closed connection.
 
 # %%
@@ -153,11 +148,7 @@ for each in kept:
 # %%
 h100 = next(each for each in kept if "H100" in each.server.device)
 in_chains = [trial for trial in h100.played if trial.way == CHAIN]
-pictures.at_work(
-    in_chains,
-    title="The H100 comes to rest at the deadline only if the class closes the connection\n"
-    f"({h100.server.words}, {h100.taken.date()})",
-)
+pictures.at_work(in_chains, title=f"{h100.server.words}, {h100.taken.date()}")
 
 # %%
 cut = in_chains[-1]

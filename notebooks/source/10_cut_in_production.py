@@ -485,11 +485,10 @@ async def investigate(callbacks, pause, proxy):
     return "nothing" if answer.end == "whole" else f"the proxy, {kind_of(answer)}"
 
 
-hasty = Nginx(service.url, "proxy_read_timeout 1s;")
 cases = {
-    "first case": (lambda: Metrics(raise_error=True), 0.0, hasty),
-    "second case": (lambda: Metrics(raise_error=False), 1.7, hasty),
-    "third case": (lambda: Metrics(raise_error=False), 0.0, hasty),
+    "first case": (lambda: Metrics(raise_error=True), 0.0, strict),
+    "second case": (lambda: Metrics(raise_error=False), 2.0, strict),
+    "third case": (lambda: Metrics(raise_error=False), 0.0, strict),
 }
 found = await asyncio.gather(*(investigate(*case) for case in cases.values()))
 for name, culprit in zip(cases, found, strict=True):
@@ -587,7 +586,7 @@ for claim, expected, found_here in (
     evidence.claim(claim, expected=expected, found=found_here)
 
 # %%
-for part in (as_it_comes, with_gzip, buffering_off, strict, patient, gateway, hasty):
+for part in (as_it_comes, with_gzip, buffering_off, strict, patient, gateway):
     part.close()
 for part in (*impatient.values(), first, service, server):
     part.close()

@@ -52,7 +52,7 @@ print("Next:", endless.diagnosis.next)
 # ## Two limits that look the same
 #
 # The second patient is an application that streams fifteen words, with a pause in the middle. In front of it is a gateway (a stand-in) that ends
-# connections: one gateway after 0.85 s of silence, another 1.05 s after the connection was opened. Both cut this stream after about a second.
+# connections: one gateway after a second of silence, another 1.25 s after the connection was opened. Both cut this stream after about 1.2 s.
 
 
 # %%
@@ -60,7 +60,7 @@ app = FastAPI()
 
 
 @app.get("/answer")
-async def answer(pause: float = 1.1):
+async def answer(pause: float = 1.3):
     async def words():
         for number in range(15):
             yield f"word {number} "
@@ -71,8 +71,8 @@ async def answer(pause: float = 1.1):
 
 service = serve(app)
 gateways = {
-    "a limit on silence": Gateway(service.url, idle=0.85),
-    "a limit on the whole": Gateway(service.url, longest=1.05),
+    "a limit on silence": Gateway(service.url, idle=1.0),
+    "a limit on the whole": Gateway(service.url, longest=1.25),
 }
 
 # %% [markdown]
@@ -110,7 +110,7 @@ for name, examination in found.items():
 moved = [
     name
     for name, examination in found.items()
-    if examination.heard[""][0].ended - examination.heard[""][-1].ended > 0.35
+    if examination.heard[""][1].ended - examination.heard[""][2].ended > 0.35
 ]
 earlier.reveal(
     ", ".join(moved),
