@@ -1,4 +1,4 @@
-"""Ways to pull an answer's stream in a checker: in one task, or in a new task for each item."""
+"""Pull an answer's stream in one task, or in a new task for each item."""
 
 import asyncio
 import inspect
@@ -94,7 +94,7 @@ async def in_one_task(stream: AsyncIterator[Any]) -> Pulled:
 
 
 async def in_fresh_tasks(stream: AsyncIterator[Any], most: int | None = None) -> Pulled:
-    """Pull a stream to its end, each item in a new task, as a chain does.
+    """Pull a stream as a chain does, each item in a new task.
 
     Args:
         stream: The stream.
@@ -129,7 +129,7 @@ async def close(stream: Iterable[Any] | AsyncIterator[Any]) -> None:
 
 
 def unexpected(pulled: Pulled) -> None:
-    """Pass on an error that has nothing to do with a time-out, such as a wrong name.
+    """Pass on an error that no time-out explains, such as a wrong name.
 
     Raises:
         Wrong: `StopAsyncIteration` came out of an async generator.
