@@ -10,7 +10,7 @@ SETTINGS := PYTHON BASE_URL MODEL TIMEOUT RUNS CONFIG ONLY PARTS NB
 GIVEN_PYTHON := $(filter-out file default undefined,$(origin PYTHON))
 $(foreach name,$(SETTINGS),$(if $(value $(name)),$(eval override $(name) := $$(value $(name)))$(eval export $(name))))
 
-WORLDS  := $(filter-out packages clients%,$(sort $(patsubst requirements/%.txt,%,$(wildcard requirements/*.txt))))
+WORLDS  := $(filter-out packages book clients%,$(sort $(patsubst requirements/%.txt,%,$(wildcard requirements/*.txt))))
 ifneq ($(words $(WORLD))$(filter $(WORLD),$(WORLDS)),1$(WORLD))
 $(error No such WORLD: '$(WORLD)'. There are: $(WORLDS))
 endif
@@ -24,11 +24,13 @@ COMPILE := pip compile --quiet --universal --python-version 3.11 --no-emit-index
            --no-header
 PROJECT := requirements/project.in --group pyproject.toml:dev --no-emit-package stream-deadline --no-emit-package fake-vllm \
            --no-emit-package stream-lab
+BOOK    := requirements/project.in --group pyproject.toml:book --constraint requirements/latest.txt \
+           --no-emit-package stream-deadline --no-emit-package fake-vllm --no-emit-package stream-lab
 
 # Kept compiled whatever the environment says: compiling took half the time of the tests.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup run regress check test test-real packages clients servers frameworks lint parts lab learn real-vllm notebooks lock clean
+.PHONY: help setup run regress check test test-real packages book clients servers frameworks lint parts lab learn real-vllm notebooks lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -83,6 +85,13 @@ packages: $(READY) ## build the three distributions into dist/, and try each alo
 	@.venv-packages/bin/twine check --strict dist/*.whl dist/*.tar.gz
 	@TEST_PACKAGES=dist $(BIN)/pytest tests/packages
 
+book: $(READY) ## the course, the how-to pages and the reference as a website in dist/book, and the slides
+	@({ test -x .venv-book/bin/python || .venv/bin/uv venv --quiet --python .venv/bin/python .venv-book; } && \
+	  .venv/bin/uv pip install --quiet --python .venv-book/bin/python -r requirements/book.txt $(OURS:%=--editable %)) \
+	  2>.venv/setup.log || $(NO_PACKAGES)
+	@.venv-book/bin/python -m book.build
+	@TEST_BOOK=dist/book $(BIN)/pytest -n 0 tests/book
+
 # Two environments, since LlamaIndex needs another release of OpenAI's SDK than the others.
 clients: $(READY) ## real clients against the fake: SDKs and frameworks in Python and JavaScript; fills docs/fake_clients.md
 	@(for each in clients clients-llama-index; do \
@@ -130,6 +139,7 @@ lock: $(READY) ## resolve requirements/*.txt anew
 	@.venv/bin/uv $(COMPILE) $(PROJECT) -o requirements/latest.txt
 	@.venv/bin/uv $(COMPILE) $(PROJECT) --constraint requirements/seed.in -o requirements/seed.txt
 	@.venv/bin/uv $(COMPILE) --group pyproject.toml:packages -o requirements/packages.txt
+	@.venv/bin/uv $(COMPILE) $(BOOK) -o requirements/book.txt
 	@.venv/bin/uv $(COMPILE) --group pyproject.toml:clients -o requirements/clients.txt
 	@.venv/bin/uv $(COMPILE) --group pyproject.toml:clients-llama-index -o requirements/clients-llama-index.txt
 

@@ -13,6 +13,7 @@ from stream_lab.processes.programs import missing
 # end. A long file that is not named here costs time and nothing else; `--durations=30` finds it.
 FIRST = """
 tests/stream_lab/regress/test_cli.py
+tests/test_howto.py
 tests/stream_lab/notebooks/test_investigation.py
 tests/stream_lab/doctor/test_stacks.py
 tests/stream_deadline/test_bounded_client.py
@@ -25,9 +26,11 @@ tests/stream_lab/regress/test_planted.py
 tests/stream_deadline/test_matrix_pooled.py
 tests/stream_deadline/test_left_behind.py
 notebooks/11_cut_when_scaling.ipynb
+notebooks/11b_browsers_and_restarts.ipynb
 tests/stream_lab/relay/test_relay.py
 tests/stream_deadline/test_chat_vllm_bounds.py
 tests/stream_lab/matrix/test_matrix.py
+notebooks/07b_the_whole_deadline.ipynb
 notebooks/07_where_it_stops.ipynb
 tests/stream_deadline/test_raw_chunks.py
 tests/stream_lab/relay/test_new_relay_page.py

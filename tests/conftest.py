@@ -23,8 +23,13 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
 
-TARGETS = {"real": "TEST_REAL", "packages": "TEST_PACKAGES", "clients": "TEST_CLIENTS"}
-"""Folders with a target of their own, which sets the variable: `make test-real`, `make packages`, `make clients`."""
+TARGETS = {
+    "book": "TEST_BOOK",
+    "clients": "TEST_CLIENTS",
+    "packages": "TEST_PACKAGES",
+    "real": "TEST_REAL",
+}
+"""Folders with a target of their own, which sets the variable: `make book`, `make test-real` and so on."""
 collect_ignore = [folder for folder, variable in TARGETS.items() if not os.environ.get(variable)]
 
 REQUIRED = os.environ.get("REQUIRE_REAL_PARTS") == "1"

@@ -169,14 +169,23 @@ class TestASetUpWithoutANetwork:
         checkout.stub(Path(".venv/bin/uv"), "echo 'No route to host' >&2; exit 1")
         self.check(checkout, "uv pip install")
 
-    @pytest.mark.parametrize("fails", [".venv/bin/uv", ".venv-clients/bin/npm"])
-    def test_clients_that_do_not_install_are_one_sentence(self, fails: str, tmp_path: Path) -> None:
+    @pytest.mark.parametrize(
+        ("target", "fails"),
+        [
+            ("clients", ".venv/bin/uv"),
+            ("clients", ".venv-clients/bin/npm"),
+            ("book", ".venv/bin/uv"),
+        ],
+    )
+    def test_what_a_target_needs_and_does_not_get_is_one_sentence(
+        self, target: str, fails: str, tmp_path: Path
+    ) -> None:
         checkout = Checkout(tmp_path)
         checkout.set_up()
         for program in (".venv/bin/uv", ".venv-clients/bin/npm"):
             script = "echo 'No route to host' >&2; exit 1" if program == fails else ""
             checkout.stub(Path(program), script)
-        done = checkout.make("clients")
+        done = checkout.make(target)
         assert done.returncode == 2
         assert said(done) == [NO_PACKAGES]
         assert not [call for call in checkout.calls if call.startswith("pytest")]

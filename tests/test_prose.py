@@ -16,7 +16,9 @@ CLEAN = [
     "SECURITY.md",
     "CONTRIBUTING.md",
     "docs/adding_a_fault.md",
+    "docs/api",
     "docs/architecture.md",
+    "docs/book.md",
     "docs/ci.md",
     "docs/clients.md",
     "docs/cutoffs.md",
@@ -24,17 +26,28 @@ CLEAN = [
     "docs/lint.md",
     "docs/doctor_second_set.md",
     "docs/fake_clients.md",
+    "docs/facilitators_guide.md",
     "docs/fake_vllm.md",
     "docs/figures.md",
+    "docs/glossary.md",
+    "docs/howto",
+    "docs/index.md",
     "docs/limits.md",
+    "docs/postmortem.md",
+    "docs/postmortem_template.md",
     "docs/real_servers.md",
     "docs/regress.md",
+    "docs/review_checklist.md",
+    "docs/runbook.md",
+    "docs/slides_90_minutes.md",
+    "docs/troubleshooting.md",
     "fake_vllm/README.md",
     "gpu/README.md",
     "src/stream_deadline/README.md",
     "src/stream_lab/README.md",
     "src/stream_lab/doctor/limits.yaml",
     "templates/relay/README.md",
+    "book",
     "src",
     "fake_vllm",
     "gpu",
@@ -49,8 +62,6 @@ QUOTED = [
     "fake_vllm/model/words.py",  # the words that the fake babbles
     "src/stream_lab/experiment/story.py",  # equal to cells of the notebooks
     "src/stream_lab/relay/app.py",  # notebook 09 prints its functions
-    "src/stream_lab/relay/scaled.py",  # notebook 11 prints its functions
-    "src/stream_lab/relay/scaled_sync.py",  # likewise
     "tests/test_prose.py",  # has the bad habits
 ]
 """Modules with texts that must stay as they are."""
@@ -80,7 +91,8 @@ def files() -> Iterator[Path]:
     for name in CLEAN:
         path = ROOT / name
         assert path.exists(), name
-        for each in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+        kind = "*.md" if name.startswith("docs/") else "*.py"
+        for each in sorted(path.rglob(kind)) if path.is_dir() else [path]:
             if not any(each == other or other in each.parents for other in left_out):
                 yield each
 

@@ -28,8 +28,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
+import httpx
 import psutil
 
+from stream_deadline import bounded_client
 from stream_lab.doctor.limits import Limit, load
 from stream_lab.processes.ports import free_port, listens
 from stream_lab.processes.process import Process
@@ -563,6 +565,20 @@ def requests_like(manner: str) -> Found:
     return Found(waited.seconds, fired.message, waited.version)
 
 
+def bounded() -> Found:
+    """Measure a client without a bound, with the words of a bound of 2 s."""
+
+    def call(timeout: float | None = None) -> None:
+        client = bounded_client(httpx.Client(timeout=None, trust_env=False), timeout)
+        with client.stream("GET", Upstream("drip").url) as response:
+            for _ in response.iter_bytes():
+                pass
+
+    fired = shortened(2, raised("stream-deadline", lambda: call(2), 30))
+    waited = raised("stream-deadline", call)
+    return Found(waited.seconds, fired.message, waited.version)
+
+
 def aiohttp_like(manner: str) -> Found:
     module = library("aiohttp")
 
@@ -822,6 +838,7 @@ CASES: dict[tuple[str, str], Callable[[], Found]] = {
     ("httpx2", "read idle"): lambda: httpx_like("httpx2", "half"),
     ("requests", "timeout first_byte"): lambda: requests_like("silent"),
     ("requests", "timeout idle"): lambda: requests_like("half"),
+    ("stream-deadline", "timeout total"): bounded,
     ("aiohttp", "total total"): lambda: aiohttp_like("drip"),
     ("aiohttp", "sock_connect connect"): lambda: aiohttp_like("full"),
     ("openai", "timeout connect"): lambda: sdk("openai", "full", max_retries=0),

@@ -1,15 +1,16 @@
 # %% [markdown]
 # # 03 · Inside `asyncio.timeout`
 #
-# The obvious repair is `async with asyncio.timeout(45):` around the loop that reads the stream. Before we use it, we take it apart.
+# The obvious repair is one line: `async with asyncio.timeout(45):` around the loop that reads the stream. Before we use it, we take it
+# apart.
 #
 # **After this notebook you will know**
-# - the five states of a time-out scope, and what moves it from one to the next,
-# - how it cancels, how it takes that back, and how it tells its own cancellation from somebody else's,
-# - the one line on which everything later depends: the scope remembers *a task*.
+# - which states a time-out scope has, and what moves it from one to the next,
+# - how it stops its body, and how it tells its own cancellation from another one,
+# - which task it cancels, and what happens when another task does the work.
 #
-# *About 20 minutes. Needs no server and no LangChain: `BASE_URL`, `MODEL` and `TIMEOUT` are there because every notebook has them,
-# and play no part.*
+# *About 41 minutes. Needs no server, no network and no LangChain. `BASE_URL`, `MODEL` and `TIMEOUT` are here because every notebook has
+# them; nothing uses them.*
 
 # %% tags=["parameters"]
 BASE_URL = None  # not used here
@@ -19,27 +20,36 @@ TIMEOUT = 2.0  # not used here
 # %%
 import asyncio
 
-from stream_lab import Evidence, scope
-from stream_lab.experiment import pictures
+from stream_lab import Evidence, Lesson, scope
+from stream_lab.experiment.stepped import stepped
 
 evidence = Evidence("03")
+lesson = Lesson("03")
 
 # %% [markdown]
-# ## Five states
+# > ### Task, cancel, scope
+# >
+# > A **task** is a coroutine that the event loop runs. The loop runs one task at a time. When the task reaches an `await` that has to
+# > wait, another task gets its turn.
+# >
+# > To **cancel** a task is to send it a request. `task.cancel()` stops nothing at once: the next time that the task would run, the loop
+# > raises `CancelledError` at the `await` where it waits. The task can clean up, and it can even catch the error and go on.
+# >
+# > A **scope** is a block, entered with `async with`, that puts a bound on what happens inside it. `asyncio.timeout(delay)` makes one. On
+# > entry it sets a timer in the event loop. When the timer fires, it cancels a task.
+
+# %% [markdown]
+# ## The time runs out
 #
-# A *task* is what asyncio runs: a coroutine with a place in the event loop's queue. `asyncio.timeout(delay)` makes a *scope*. The
-# scope starts a timer when it is entered, and the timer cancels a task.
-#
-# `scope.state` reads the scope's state; `task.cancelling()` counts the cancellations a task has been asked for and not yet got
-# over with. Follow one scope whose time runs out.
+# A scope allows 0.2 s, and its body sleeps for 5 s. The next cell notes three things at each step: where we are, the state of the scope, and `task.cancelling()`. That is the number of the
+# task's cancellations that are still pending.
 
 # %%
 task = asyncio.current_task()
-steps = []
 
 
 def note(moment):
-    steps.append((moment, scope.state(cm), task.cancelling()))
+    print(f"{moment:22} {scope.state(cm):10} cancelling={task.cancelling()}")
 
 
 cm = asyncio.timeout(0.2)
@@ -50,19 +60,23 @@ try:
         try:
             await asyncio.sleep(5)
         except asyncio.CancelledError:
-            note("inside the body, cancelled")
+            note("in the body, cancelled")
             raise
 except TimeoutError:
     note("outside, TimeoutError")
 
-for moment, state, cancelling in steps:
-    print(f"{moment:28} {state:10} cancelling={cancelling}")
+# %% [markdown]
+# The timer cancels the task, as any code may, and the body sees an ordinary `CancelledError`. On the way out, the scope does two things. It
+# takes its own cancellation back, so that `cancelling` is 0 again, and it raises `TimeoutError` in place of the `CancelledError`.
+#
+# These words for the states are the ones that `repr(cm)` shows. Python's source has other names for two of them:
+
+# %%
+{state.value: state.name for state in asyncio.timeouts._State}
 
 # %% [markdown]
-# Read it downwards. The timer *cancels the task*, as anybody might; the body sees a plain `CancelledError`. On the way out the scope
-# takes its own cancellation back (`cancelling` is 0 again) and turns the error into a `TimeoutError`.
-#
-# From here on we let the scope keep its own log. `scope.timeout` is `asyncio.timeout` with a note at each of its steps.
+# From here on the scope keeps its own log: `scope.timeout` is `asyncio.timeout` with a note at each step, and `stepped` draws the log. Step
+# through it: the states on the left, then the timers of the event loop, and the tasks.
 
 # %%
 log = scope.Log()
@@ -72,138 +86,239 @@ try:
 except TimeoutError:
     pass
 
-pictures.scope_states(
-    log.events,
-    title="Time runs out: the timer cancels the task, the exit turns that into TimeoutError",
-)
-
-# %%
-late = [event.state for event in log.events]
-print(" → ".join(late))
+late = " → ".join(event.state for event in log.events)
+stepped(log, title="Time runs out: the timer cancels the task, the exit raises TimeoutError")
 
 # %% [markdown]
-# ## Left in time
+# ## The body goes on
 #
-# **Predict first.** Which state does a scope end in when its body is done before the time is?
+# A body may catch the `CancelledError`. Some libraries do that by mistake, with an `except` that is too broad.
+
+# %%
+caught_prediction = lesson.predict(
+    "1",
+    "The body catches the scope's CancelledError and goes on. What happens?",
+    {
+        "the scope cancels it again, until it stops": "stopped",
+        "the body runs to its end, and then TimeoutError is raised": "ran to its end, TimeoutError",
+        "the body runs to its end, and there is no error": "ran to its end, no error",
+    },
+)
+caught_prediction
+
+# %%
+caught = "stopped"
+try:
+    async with asyncio.timeout(0.1) as cm:
+        try:
+            await asyncio.sleep(5)
+        except asyncio.CancelledError:
+            await asyncio.sleep(0.2)
+        caught = "ran to its end"
+    caught += ", no error"
+except TimeoutError:
+    caught += ", TimeoutError"
+print("the scope's state:", scope.state(cm))
+
+# %%
+caught_prediction.reveal(
+    caught,
+    why="The timer fires once. The exit raises TimeoutError only in place of a CancelledError, and none arrives there.",
+)
+
+# %% [markdown]
+# ## Left in time, and moved
+#
+# While a scope is active, `reschedule` moves its deadline. The second scope below allows 0.2 s. Twice its deadline is moved to 0.2 s from
+# then, and its work takes 0.4 s in all.
 
 # %%
 log = scope.Log()
 async with scope.timeout(5, log):
     await asyncio.sleep(0.1)
 
-in_time = [event.state for event in log.events]
-print(" → ".join(in_time))
+in_time = " → ".join(event.state for event in log.events)
+print("left in time:    ", in_time)
 
-# %% [markdown]
-# ## Moving the deadline: `reschedule`
-#
-# The scope can be given more time, or less, while it is active. Here a scope of 0.2 s is moved on by 0.2 s twice, by work that takes
-# 0.15 s at a time. Once it has been left, it can no longer be moved.
-
-# %%
 loop = asyncio.get_running_loop()
-log = scope.Log()
-async with scope.timeout(0.2, log) as cm:
+async with asyncio.timeout(0.2) as cm:
     for _ in range(2):
         await asyncio.sleep(0.15)
         cm.reschedule(loop.time() + 0.2)
     await asyncio.sleep(0.1)
 
-rescheduled = log.events[-1].state
+rescheduled = scope.state(cm)
+print("moved twice:     ", rescheduled)
 try:
     cm.reschedule(loop.time() + 1)
 except RuntimeError as error:
-    print(f"{rescheduled}; then: {error}")
-
-# %%
-pictures.scope_states(log.events, title="Rescheduled twice, and left in time")
+    print("moved once more: ", error)
 
 # %% [markdown]
-# ## No deadline, and one that is already over
-#
-# `None` means no timer at all. A deadline in the past is not an error: the timer is put at the head of the queue, and acts as soon
-# as the body waits for something for the first time. A body that never waits is never stopped.
+# ## A deadline that is already over
 
 # %%
-order = []
-async with asyncio.timeout(None) as cm:
-    order.append(f"None: when() is {cm.when()}, the state is {scope.state(cm)}")
+over_prediction = lesson.predict(
+    "2",
+    "A scope is entered when its deadline has already passed. How much of its body runs?",
+    {
+        "nothing: `async with` raises at once": "nothing",
+        "everything up to the first `await` that waits": "up to the first await",
+        "everything": "everything",
+    },
+)
+over_prediction
 
+# %%
+ran = "nothing"
 try:
     async with asyncio.timeout(-1):
-        order.append("already late: the body begins all the same")
+        ran = "up to the first await"
         await asyncio.sleep(0)
-        order.append("this line is never reached")
+        ran = "everything"
 except TimeoutError:
-    order.append("already late: stopped at the first await")
+    pass
 
 async with asyncio.timeout(-1) as cm:
     total = sum(range(1000))
-order.append(f"already late, but nothing awaited: no error, the state is {scope.state(cm)}")
-
-print("\n".join(order))
-
-# %% [markdown]
-# Keep that last line in mind. A cancellation is a request; it is delivered at the next `await` that really waits. No such `await`,
-# no time-out.
-#
-# ## What the counter is for
-#
-# Suppose that the scope's timer fires and somebody else cancels the same task in the same moment: a user pressed Stop, or a server
-# is shutting down. There is one `CancelledError` and there are two reasons. Were the scope to turn it into a `TimeoutError`, the
-# other cancellation would be lost.
-#
-# Hence the counter. `cancel()` adds one, `uncancel()` takes one away. At the exit, the scope takes its own away, and looks whether
-# the count is back to what it was at the entry. If it is not, somebody else wants the task gone, and that wish wins.
+print("a body that never waits:", scope.state(cm), "and no error")
 
 # %%
-counts = {}
+over_prediction.reveal(
+    ran,
+    why="The timer is put at the end of the loop's queue. It acts when the body gives the loop a turn, and not before.",
+)
+
+# %% [markdown]
+# A body that never waits is never stopped, as the printed line shows. Keep that in mind: a cancellation is a request, and it arrives at the
+# next `await` that really waits. (`asyncio.timeout(None)` is a scope without a timer. `reschedule` can set one later.)
+#
+# ## Two cancellations at once
+#
+# Suppose that the timer fires, and at the same moment other code cancels the same task: a user pressed Stop, or the server shuts down. There
+# is one `CancelledError` for two requests.
+
+# %%
+both_prediction = lesson.predict(
+    "3",
+    "The scope's timer and other code cancel the same task at the same moment. What comes out of the scope?",
+    {
+        "TimeoutError: the time was over": "TimeoutError",
+        "CancelledError: the other request counts": "CancelledError",
+        "no error: each one takes the other back": "no error",
+    },
+)
+both_prediction
+
+# %%
+pending = {}
 
 
 async def cancelled_twice():
     task = asyncio.current_task()
-    async with asyncio.timeout(10) as cm:
-        cm.reschedule(loop.time() - 1)  # the scope's own timer will fire at once …
-        task.cancel()  # … and somebody else cancels as well
-        try:
-            await asyncio.sleep(1)
-        finally:
-            counts["in the body"] = task.cancelling()
-            counts["scope"] = cm
+    try:
+        async with asyncio.timeout(10) as cm:
+            cm.reschedule(loop.time() - 1)  # the scope's timer fires in the loop's next turn …
+            task.cancel()  # … and other code cancels the task as well
+            try:
+                await asyncio.sleep(1)
+            finally:
+                pending["in the body"] = task.cancelling()
+    finally:
+        pending["outside"] = task.cancelling()
 
 
-victim = asyncio.create_task(cancelled_twice())
 try:
-    await victim
+    await asyncio.create_task(cancelled_twice())
     both = "no error"
-except TimeoutError:
-    both = "TimeoutError"
-except asyncio.CancelledError:
-    both = "CancelledError"
+except (TimeoutError, asyncio.CancelledError) as error:
+    both = type(error).__name__
+print("pending cancellations:", pending)
 
-print("cancelling() in the body:", counts["in the body"])
-print("what comes out:          ", both)
-print("the scope had expired:   ", counts["scope"].expired())
+# %%
+both_prediction.reveal(
+    both,
+    why="On the way out one cancellation is still pending, and it is not the scope's own.",
+)
 
 # %% [markdown]
-# ## The line that matters
+# That is what the counter is for. `cancel()` adds one, and `uncancel()` takes one away. A scope notes the count on entry. On exit, it takes
+# its own cancellation back and compares. If the count is higher than on entry, other code wants the task to end, and the
+# `CancelledError` goes on. Had it become a `TimeoutError`, the other request would be lost.
+
+# %% [markdown]
+# ## All of it, in Python's own words
 #
-# Here is how a scope is entered, from your own Python. Look for `_task`.
+# This is the class from the Python that runs this notebook, in pieces. First, what a scope knows: its state, its timer, the task that it
+# may cancel, and its deadline.
 
 # %% tags=["nbval-ignore-output"]
 import inspect
+from textwrap import dedent
 
-print(inspect.getsource(asyncio.Timeout.__aenter__))
-print(inspect.getsource(asyncio.Timeout._on_timeout))
+shown = set()
+
+
+def source(*names):
+    shown.update(names)
+    for name in names:
+        print(dedent(inspect.getsource(getattr(asyncio.Timeout, name))))
+
+
+source("__init__", "when")
 
 # %% [markdown]
-# The scope asks once, at the entry, which task is running, and remembers it. When the timer fires, it cancels *that* task: not the
-# one that is running the body now, not the one that waits. As long as one task does it all, there is no difference.
-#
+# `reschedule` sets the timer. If the deadline is over, `call_soon` appends it to the queue of what the loop does next. That is why the body
+# of a late scope still begins.
+
+# %% tags=["nbval-ignore-output"]
+source("reschedule")
+
+# %% [markdown]
+# The entry asks which task is running, and keeps it in `_task`. It also keeps that task's count of pending cancellations.
+
+# %% tags=["nbval-ignore-output"]
+source("__aenter__")
+
+# %% [markdown]
+# The timer calls this method. It runs in the loop, and not in any task.
+
+# %% tags=["nbval-ignore-output"]
+source("_on_timeout")
+
+# %% [markdown]
+# The exit drops the timer. If the timer has fired, it takes the cancellation back, compares the counts, and makes the `TimeoutError`.
+
+# %% tags=["nbval-ignore-output"]
+source("__aexit__")
+
+# %% [markdown]
+# The rest of the class in this version of Python. (From 3.13 on, there is a helper for errors that arise while a cancelled body cleans up:
+# it puts the `TimeoutError` into their context.)
+
+# %% tags=["nbval-ignore-output"]
+rest = [
+    name for name in vars(asyncio.Timeout) if inspect.isfunction(getattr(asyncio.Timeout, name))
+]
+source(*(name for name in rest if name not in shown))
+
+# %% [markdown]
 # ## Three tasks
 #
-# **Predict first.** One task enters the scope and ends. A second runs the body, for longer than the scope allows. A third leaves the
-# scope. What happens when the time is over? Who is told?
+# So far one task did everything. Now one task enters the scope and ends. A second task runs the body, for longer than the scope allows. A
+# third task leaves the scope.
+
+# %%
+three_prediction = lesson.predict(
+    "4",
+    "Entered by one task, run by a second, left by a third. The time runs out while the second is at work. What happens?",
+    {
+        "the second task is stopped, and the third gets TimeoutError": "stopped, TimeoutError",
+        "the second task runs to its end, and the third gets TimeoutError": "ran to its end, TimeoutError",
+        "the second task runs to its end, and there is no error": "ran to its end, no error",
+    },
+)
+three_prediction
 
 # %%
 log = scope.Log()
@@ -212,116 +327,136 @@ cm = scope.timeout(0.1, log)
 
 async def body():
     await asyncio.sleep(0.3)
-    return "the body ran to its end"
+    log.mark("the body runs to its end")
 
 
 await asyncio.create_task(cm.__aenter__())
-outcome = await asyncio.create_task(body())
-state_then = scope.state(cm)
-swallowed = await asyncio.create_task(cm.__aexit__(None, None, None))
+try:
+    await asyncio.create_task(body())
+    outcome = "ran to its end"
+except asyncio.CancelledError:
+    outcome = "stopped"
+try:
+    await asyncio.create_task(cm.__aexit__(None, None, None))
+    outcome += ", no error"
+except TimeoutError:
+    outcome += ", TimeoutError"
 
-print(outcome)
-print("state when the body was done:", state_then)
-print("expired():                   ", cm.expired())
-print("__aexit__ returned:          ", swallowed)
+print("the scope's state:", scope.state(cm))
+print("expired():        ", cm.expired())
 
 # %%
-fired = log.find("timer fired")
-print("the timer fired, and cancelled task", fired.remembered)
-print("that task had already finished:", fired.remembered_done)
-pictures.scope_states(
-    log.events,
-    title="Entered, run and left by three tasks: the scope expires and nobody is told",
+three_prediction.reveal(
+    outcome,
+    why="The scope cancels the task that entered it. That task has ended, so cancelling it has no effect and is not an error.",
+)
+
+# %%
+stepped(
+    log,
+    title="Entered, run and left by three tasks: the scope expires, and the body runs to its end",
 )
 
 # %% [markdown]
-# `expired()` is true. **The scope knows that its time is over, and says nothing.** There is no error, no warning, no log line:
-# cancelling a task that has finished does nothing and is not an error.
+# `expired()` is true. **The scope knows that its time is over, and nothing reports it.** There is no error, no warning and no line in a
+# log.
 #
-# Nobody writes code like this on purpose. In notebook 05 a library does it for us.
+# Look at `__aenter__` again: `self._task = task`. The scope does not cancel the task that runs the body now. It cancels the one that was
+# running at the entry. As long as one task does everything, there is no difference.
+#
+# Hardly any code does this on purpose. In [notebook 05](05_it_fails_in_silence.ipynb) a library does it for us.
 
 # %% [markdown]
 # ## What was shown
 
 # %%
 evidence.claim(
-    "time runs out",
+    "A scope whose time runs out passes through four states",
     expected="created → active → expiring → expired",
-    found=" → ".join(late),
-)
-evidence.claim("left in time", expected="created → active → finished", found=" → ".join(in_time))
-evidence.claim("reschedule gives more time", expected="finished", found=rescheduled)
-evidence.claim(
-    "already late: stopped at the first await",
-    expected="already late: stopped at the first await",
-    found=order[2],
+    found=late,
 )
 evidence.claim(
-    "somebody else's cancellation wins over the time-out",
-    expected="CancelledError",
-    found=both,
+    "A body that catches its cancellation runs to its end, and no error comes",
+    expected="ran to its end, no error",
+    found=caught,
 )
-evidence.claim("in three tasks the scope expires", expected=True, found=cm.expired())
-evidence.claim("and the body is not stopped", expected="the body ran to its end", found=outcome)
+evidence.claim(
+    "A scope that is left in time has finished",
+    expected="created → active → finished",
+    found=in_time,
+)
+evidence.claim(
+    "A scope that is moved in time has finished, too", expected="finished", found=rescheduled
+)
+evidence.claim(
+    "The body of a late scope runs up to its first await",
+    expected="up to the first await",
+    found=ran,
+)
+evidence.claim(
+    "Another cancellation wins over the scope's own", expected="CancelledError", found=both
+)
+evidence.claim("Used by three tasks, the scope expires", expected=True, found=cm.expired())
+evidence.claim(
+    "Used by three tasks, it stops nothing", expected="ran to its end, no error", found=outcome
+)
 evidence.table()
+
+# %%
+lesson.progress()
 
 # %% [markdown]
 # ## Exercises
 #
-# **1.** What does `task.cancel()` return for a task that has finished? That value is all the notice the timer gets. Put it in place
-# of the dots.
+# **1. What the timer ignores.** `task.cancel()` returns a value. What is it for a task that has ended, and what for a task that is waiting?
+# Try both, and answer with a pair. The timer of a scope gets such a value and does not look at it.
+
+# %% tags=["exercise"]
+returned = ...  # (for a task that has ended, for a task that is waiting)
 
 # %%
-from stream_lab.experiment.exercise import check
-
-returned = ...
-
-# %% jupyter={"source_hidden": true} tags=["solution"]
-finished = asyncio.create_task(asyncio.sleep(0))
-await finished
-check(
-    returned,
-    finished.cancel(),
-    hint="Make a task, await it, then call cancel() on it and look at the value.",
-)
+await lesson.check("1", returned)
 
 # %% [markdown]
-# **2.** Write `stopped_in_time`: a coroutine that runs `work()` under a bound of 0.1 s such that it holds even though the scope is
-# *made* in another task. (Hint: where is it entered?) Replace the dots.
+# **2. The right task.** Below, `cm` is an `asyncio.timeout(…)` that another task has made, and `work` is a coroutine function that may take
+# too long. Write `bounded` so that the scope stops the work when the time is over, and so that it returns what `work()` returns
+# otherwise.
+
+
+# %% tags=["exercise"]
+async def bounded(cm, work):
+    raise NotImplementedError  # your code
 
 
 # %%
-async def work():
-    await asyncio.sleep(1)
+await lesson.check("2", bounded)
+
+# %% [markdown]
+# **3. Your own scope.** Write a small `asyncio.timeout` without using the real one. It needs about fifteen lines. The check tries it with a
+# body that takes too long, one that is done in time, one that fails, with other code that cancels the task, and nested.
 
 
-async def stopped_in_time(cm): ...
+# %% tags=["exercise"]
+class MiniTimeout:
+    def __init__(self, delay):
+        self.delay = delay
+
+    async def __aenter__(self):
+        # Remember the running task and its count, and let the loop call self.fire after self.delay.
+        raise NotImplementedError  # your code
+
+    def fire(self):
+        # The time is over: note that, and cancel the task.
+        ...
+
+    async def __aexit__(self, kind, error, trace):
+        # Drop the timer. If it has fired, take your cancellation back. Raise TimeoutError only in
+        # place of a CancelledError, and only if no other cancellation has come since the entry.
+        ...
 
 
-# %% jupyter={"source_hidden": true} tags=["solution"]
-async def solution(cm):
-    async with cm:
-        await work()
-
-
-async def outcome_of(attempt):
-    try:
-        await asyncio.create_task(attempt(asyncio.timeout(0.1)))
-        return "it was not stopped"
-    except TimeoutError:
-        return "it was stopped"
-
-
-answer = (
-    ...
-    if stopped_in_time.__code__.co_code == (lambda cm: None).__code__.co_code
-    else await outcome_of(stopped_in_time)
-)
-check(
-    answer,
-    await outcome_of(solution),
-    hint="Enter the scope with `async with` in the task that does the work.",
-)
+# %%
+await lesson.check("3", MiniTimeout)
 
 # %% [markdown]
 # ---

@@ -2,15 +2,16 @@
 # # 11 · Cut when scaling
 #
 # **After this notebook you will know**
-# - what gunicorn's `--timeout` measures for each class of workers, and what it kills,
-# - how one handler or one callback stops everybody's stream,
-# - what a browser does that leaves, and one that comes back by itself,
-# - what is lost when a second worker answers, and when the first one is replaced.
+# - what one blocking handler, or one callback, does to the other streams of its server,
+# - what gunicorn's `--timeout` measures, and which streams it cuts,
+# - what changes when a second worker answers: memory, health probes, access logs,
+# - what the log shows when a client disconnects.
 #
-# *About 25 minutes. Needs: [09](09_erp_ai_gpu.ipynb), [10](10_cut_in_production.ipynb), and Chromium (`make parts`).*
+# *About 33 minutes. Needs: [09](09_erp_ai_gpu.ipynb), [10](10_cut_in_production.ipynb).*
 #
-# A stream that is whole with one user and one worker, and cut with many: this is that story, a cause at a time, each with the real part.
-# One worker first, then several. Much of what is told about it is half true; what is claimed at the end was measured here.
+# A service streams well with one user and one worker. With many users its streams pause or break. This notebook looks for the causes,
+# one at a time, with the real server programs. A *worker* is one process that runs your application. gunicorn starts several of them,
+# and they share one port.
 
 # %% tags=["parameters"]
 BASE_URL = None  # None: the bundled fake; or your server, as "http://host:8000/v1"
@@ -18,174 +19,121 @@ MODEL = None  # None: the only model that the server has
 TIMEOUT = 2.0  # seconds
 
 # %%
-import asyncio
-import inspect
-import io
-import json
-import sys
-import time
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import redirect_stdout
-from functools import partial
+from stream_lab import Evidence, Lesson, bundled
+from stream_lab.relay.trials import SYNC, Trial, Trials
 
-from stream_lab import Evidence, bundled, open_endpoint
-from stream_lab.experiment.evidence import Unknown
-from stream_lab.experiment.pictures import left_alone
-from stream_lab.http import pictures
-from stream_lab.http.capture import read, side_by_side
-from stream_lab.processes import Browser, Gunicorn, serve
-
-evidence = Evidence("11")
-server = open_endpoint(BASE_URL, MODEL)
-paced = bundled("endless")  # where the pace is the subject: twelve tokens a second, on any machine
+evidence, lesson = Evidence("11"), Lesson("11")
+# Only the pace of the answers matters here: twelve tokens a second, on any machine.
+server = bundled("endless")
 server
 
 # %% [markdown]
-# The trials with gunicorn take some seconds each, and most of that is waiting. So all of them begin now, side by side, and each is looked
-# at in its section below; even so this notebook takes most of a minute, which a dozen servers and a browser need to start. A trial is an
-# application, gunicorn's options, the requests that are made at the same time, and perhaps signals, each while they are answered anew.
-# A long answer takes more than twice as long as the shortest time-out, two seconds.
+# Each trial below is one gunicorn with one worker, and the requests that it gets. All of them start now, in the background, because each
+# takes seconds and mostly waits. You will see their results section by section.
+#
+# An answer of 55 tokens takes almost five seconds. The shortest `--timeout` is two.
+
 
 # %%
-LONG = 55  # tokens, 4.7 seconds
-ASYNC, SYNC = "stream_lab.relay.scaled:app", "stream_lab.relay.scaled_sync:app"
-UVICORN = "-k uvicorn_worker.UvicornWorker"
-text, blocking, in_a_thread = (
-    f"/{name}?tokens={LONG}" for name in ["text", "blocking", "in_a_thread"]
+text, blocking = "/text?tokens=55", "/blocking?tokens=55"  # almost five seconds
+shorter = "/text?tokens=20"
+UVICORN = "-k uvicorn_worker.UvicornWorker --access-logfile -"
+
+trials = Trials(
+    server,
+    {
+        "blocked": Trial(f"{UVICORN} --timeout 30", (shorter, "/blocking?tokens=30")),
+        "in a thread": Trial(f"{UVICORN} --timeout 30", (shorter, "/in_a_thread?tokens=30")),
+        "sync, 2 s": Trial("-k sync --timeout 2 --access-logfile -", (text,), app=SYNC),
+        "gthread, 2 s": Trial("-k gthread --threads 4 --timeout 2", (text,), app=SYNC),
+        "uvicorn, 2 s": Trial(f"{UVICORN} --timeout 2", (text,)),
+        "sync, 30 s": Trial("-k sync --timeout 30", (text,), app=SYNC),
+        "uvicorn, 2 s, blocked": Trial(f"{UVICORN} --timeout 2", (text, blocking)),
+        "asgi, 2 s, blocked": Trial("-k asgi --timeout 2", (text, blocking)),
+    },
 )
-events = f"/events?tokens={LONG}"
-
-TRIALS = {
-    "sync": (SYNC, "-k sync --timeout 2", [text], [None]),
-    "sync, patient": (SYNC, "-k sync --timeout 30", [text], [None]),
-    "gthread": (SYNC, "-k gthread --threads 4 --timeout 2", [text, blocking], [None]),
-    "uvicorn": (ASYNC, f"{UVICORN} --timeout 2", [text, in_a_thread], [None]),
-    "uvicorn, blocked": (ASYNC, f"{UVICORN} --timeout 2", [text, blocking], [None]),
-    "uvicorn, blocked, patient": (ASYNC, f"{UVICORN} --timeout 30", [text, blocking], [None]),
-    "asgi, blocked": (ASYNC, "-k asgi --timeout 2", [text, blocking], [None]),
-    "restart": (
-        ASYNC,
-        f"{UVICORN} --timeout 30 --graceful-timeout 1",
-        [text],
-        [Gunicorn.restart, Gunicorn.stop],
-    ),
-    "restart, hasty": (
-        ASYNC,
-        f"{UVICORN} --timeout 2 --graceful-timeout 1",
-        [text],
-        [Gunicorn.restart],
-    ),
-    "restart, events": (
-        ASYNC,
-        f"{UVICORN} --timeout 30 --graceful-timeout 30",
-        [events, f"{events}&grace=25"],
-        [Gunicorn.restart],
-    ),
-}
-
-
-def start(app, options):
-    # --preload: the application is imported once, and a new worker is there at once.
-    env = {"BASE_URL": paced.base_url, "MODEL": paced.model}
-    return Gunicorn(app, "--preload", *options.split(), env=env)
-
-
-def play(trial):
-    app, options, paths, signals = trial
-    answers = []
-    with start(app, options) as gunicorn:
-        urls = [gunicorn.url + path for path in paths]
-        for signal in signals:
-            meanwhile = signal and partial(signal, gunicorn)
-            answers += side_by_side(*urls, apart=0.5, meanwhile=meanwhile)
-        time.sleep(1.5)  # gunicorn looks after its workers once a second
-    return answers, gunicorn
-
-
-aside = ThreadPoolExecutor(4)  # at a time
-playing = {name: aside.submit(play, trial) for name, trial in TRIALS.items()}
-four = aside.submit(start, ASYNC, f"{UVICORN} --workers 4")
-tab = ThreadPoolExecutor(1)  # Playwright wants all of its calls from one thread
-opening = tab.submit(Browser)
-
-# %% [markdown]
-# ## A handler that collects
-#
-# First, one worker, in this process. The two handlers ask the same model for the same answer.
+one_worker = trials.start_soon(f"{UVICORN} --timeout 30")
+four_workers = trials.start_soon(f"{UVICORN} --timeout 30 --workers 4")
+sync_worker = trials.start_soon("-k sync --log-level debug", app=SYNC)
 
 # %%
-from fastapi import FastAPI, Request, Response
-from fastapi.responses import HTMLResponse, StreamingResponse
-from langchain_openai import ChatOpenAI
-from sse_starlette.sse import EventSourceResponse
-from stream_deadline import ChatVllm
-from stream_deadline.asgi import DeadlineMiddleware
+import inspect
+import json
+import sys
+from concurrent.futures import ThreadPoolExecutor
 
-
-def application(model):
-    app = FastAPI()
-
-    def ask(tokens):
-        return (model.bind(max_tokens=tokens) if tokens else model).astream("Why?")
-
-    @app.get("/buffered")
-    async def buffered(tokens: int = 0):
-        return {"text": "".join([chunk.text async for chunk in ask(tokens)])}
-
-    @app.get("/events")
-    async def events(tokens: int = 0):
-        async def each():
-            async for chunk in ask(tokens):
-                yield {"event": "token", "data": json.dumps(chunk.text)}
-            yield {"event": "done", "data": "[DONE]"}
-
-        return EventSourceResponse(each())
-
-    @app.get("/")
-    async def page():
-        return HTMLResponse("<title>a page</title>")
-
-    return app
-
-
-before = application(ChatOpenAI(**server.settings))
-with serve(before) as served:
-    collected, streamed = (
-        read(f"{served.url}/{path}?tokens=30") for path in ["buffered", "events"]
-    )
-
-print("buffered:           ", collected.end, "·", collected.manner)
-print("EventSourceResponse:", streamed.end, "·", streamed.manner)
-print(streamed.text.replace("\r", "").strip().rpartition("\n\n")[2])
-
-# %% [markdown]
-# The handler that collects is silent until its end, and whatever stands between it and the user may take the silence for death: a proxy
-# (notebook 10), a balancer, a user. The event `done` is worth its line: an end of the connection alone does not say that the answer is
-# whole.
-#
-# ## A callback that waits
-#
-# It is often told that `StreamingStdOutCallbackHandler` blocks the event loop. Standard output can indeed be slow: a pipe that nobody
-# reads, a log collector under load. Here every write takes a second. While one request has the handler, a neighbour's stream runs on the
-# same loop.
-#
-# **Predict first.** Whose stream stands still: with LangChain's own handler, which is synchronous; with the same, and `run_inline`; with
-# one whose method is `async`, and which writes to the same output?
-
-# %%
+from fastapi import FastAPI
 from langchain_core.callbacks import AsyncCallbackHandler, StreamingStdOutCallbackHandler
+from langchain_openai import ChatOpenAI
+from stream_lab.http import pictures
+from stream_lab.http.capture import read
+from stream_lab.processes import serve
+from stream_lab.relay import neighbours, scaled, who_ended_it
+from stream_lab.relay.neighbours import Conversation
 
-STALL = 1.0  # seconds
+# %% [markdown]
+# ## A handler that blocks
+#
+# The application has three handlers. `text` streams. The other two wait for the same answer and return it in one piece. `blocking` waits
+# as `llm.invoke` does. (`ask` and `ask_blocking` request an answer from the model, the first with `await`, the second without.)
+
+# %%
+for handler in [scaled.text, scaled.blocking, scaled.in_a_thread]:
+    print(inspect.getsource(handler))
+
+# %%
+blocked_prediction = lesson.predict(
+    "1",
+    "A client reads a stream from `text`. Half a second later another client calls `blocking` on the same "
+    "worker, and `--timeout` is 30 s. What does the first client see?",
+    {
+        "nothing special: its stream goes on": "whole, flows",
+        "its stream pauses until the other answer is there, then goes on": "whole, stands still",
+        "its stream is cut": "cut, stands still",
+    },
+)
+blocked_prediction
 
 
-class SlowOutput(io.StringIO):
-    def write(self, words):
-        time.sleep(STALL)
-        return super().write(words)
+# %%
+def became(trial):
+    neighbour = trials[trial].answers[0]
+    return f"{neighbour.end}, {neighbours.flow(neighbour)}"
 
 
+print("beside `blocking`:   ", became("blocked"))
+print("beside `in_a_thread`:", became("in a thread"))
+
+# %%
+blocked_prediction.reveal(
+    became("blocked"),
+    why="All streams of a worker share one event loop, and `blocking` keeps the loop busy until it returns.",
+)
+
+# %%
+pictures.answers(
+    {
+        f"{who} {other}": answer
+        for trial, other in [("blocked", "blocking"), ("in a thread", "in_a_thread")]
+        for who, answer in zip(["stream beside", "the call of"], trials[trial].answers, strict=True)
+    },
+    title="A call that blocks the loop stops its neighbour's stream; in a thread it does not",
+)
+
+# %% [markdown]
+# Nothing is cut and nothing is logged, but the first client waits for the second one's answer. The repair is short: `await` the model, or
+# leave `async` out. FastAPI runs a handler without `async` in a thread.
+#
+# ## A callback that blocks
+#
+# A callback can do the same. `StreamingStdOutCallbackHandler` prints each token, and printing can be slow: a pipe whose reader lags, a log
+# collector under load. Here each write takes one second. Three servers have a handler each, and each has a neighbour that streams without
+# callbacks.
+
+
+# %%
 class Inline(StreamingStdOutCallbackHandler):
-    run_inline = True
+    run_inline = True  # LangChain's switch: run this handler where the stream is read
 
 
 class Asynchronous(AsyncCallbackHandler):
@@ -193,301 +141,157 @@ class Asynchronous(AsyncCallbackHandler):
         sys.stdout.write(token)
 
 
-def with_callback(handler):
-    app = FastAPI()
-    model = ChatOpenAI(**paced.settings)
-
-    @app.get("/text")
-    async def text(tokens: int, told: bool = False):
-        callbacks = {"callbacks": [handler()] if told else []}
-        stream = model.bind(max_tokens=tokens).astream("Why?", config=callbacks)
-        return StreamingResponse((chunk.text async for chunk in stream), media_type="text/plain")
-
-    with serve(app) as served:
-        neighbour, own = (
-            f"{served.url}/text?{query}" for query in ["tokens=45", "tokens=2&told=1"]
-        )
-        return side_by_side(neighbour, own)
-
-
-def flow(answer):
-    return "stands still" if answer.pause > 0.8 * STALL else "flows"
-
-
-handlers = [StreamingStdOutCallbackHandler, Inline, Asynchronous]
-with redirect_stdout(SlowOutput()), ThreadPoolExecutor() as pool:
-    told = dict(zip(handlers, pool.map(with_callback, handlers), strict=True))
-for handler, (neighbour, own) in told.items():
-    print(f"{handler.__name__:30} its own stream {flow(own)}, the neighbour's {flow(neighbour)}")
-
-# %% [markdown]
-# LangChain runs a synchronous handler in a thread and waits for it without blocking the loop: the stream that has the handler pays, token
-# by token, and nobody else. What starves everybody is a handler that is *on* the loop and waits there: an `async` method that does not
-# `await`, or `run_inline`. The repair is to write synchronous handlers as synchronous ones, and asynchronous ones to a queue.
-#
-# ## A browser that leaves
-#
-# A page asks with `fetch` and an `AbortController`, then aborts; the browser is a real Chromium, the GPU's own metrics tell what becomes of
-# the generation.
-#
-# **Predict first.** When the page has its `AbortError`, does the GPU stop?
+callbacks = [StreamingStdOutCallbackHandler, Inline, Asynchronous]
 
 # %%
-from stream_lab.experiment.release import watch_release
+callback_prediction = lesson.predict(
+    "2",
+    "Which of the three callbacks stop the neighbour's stream?",
+    {
+        "only `StreamingStdOutCallbackHandler`": "StreamingStdOutCallbackHandler",
+        "`StreamingStdOutCallbackHandler` and `Inline`": "StreamingStdOutCallbackHandler, Inline",
+        "`Inline` and `Asynchronous`": "Inline, Asynchronous",
+        "all three": "StreamingStdOutCallbackHandler, Inline, Asynchronous",
+    },
+)
+callback_prediction
 
-after = application(ChatVllm(**server.settings))
-after.add_middleware(DeadlineMiddleware, default_timeout=60)
+# %%
+beside = neighbours.beside_callbacks(callbacks, server.settings)
+for name, stream in beside.items():
+    print(f"beside {name:31}: {neighbours.flow(stream)}")
 
-ASK = """url => { window.controller = new AbortController();
-                  fetch(url, {signal: controller.signal}).catch(error => window.ended = error.name); }"""
+stopped = [name for name, stream in beside.items() if neighbours.flow(stream) != neighbours.FLOWS]
 
+# %%
+callback_prediction.reveal(
+    ", ".join(stopped),
+    why="LangChain runs a synchronous handler in a thread. The other two run on the event loop and block it.",
+)
 
-def leaves(app, path, leave):
-    with serve(app) as served:
-        page = opening.result().page(served.url)
+# %% [markdown]
+# The common advice "this handler blocks the event loop" is wrong for LangChain's own handler: only the stream that has it gets slower.
+# An `async` method that never awaits blocks every stream of the worker. Write a synchronous handler, or put the tokens into a queue.
+#
+# ## What `--timeout` measures
+#
+# gunicorn's default `--timeout` is 30 s, and many guides advise 180 for LLM streams. The next trials send one healthy stream of almost
+# five seconds to one worker. The classes of workers differ: `sync` answers one request at a time, `gthread` gives each request a thread,
+# and `uvicorn_worker` runs an event loop.
 
-        def ask():
-            page.evaluate(ASK, path)
-            return lambda: leave(page)
+# %%
+timeout_prediction = lesson.predict(
+    "3",
+    "Tokens flow all the time, and `--timeout` is 2 s. Whose stream is cut?",
+    {
+        "none: `--timeout` is about silence, and tokens flow": "",
+        "that of `sync`": "sync",
+        "those of `sync` and `gthread`": "sync, gthread",
+        "all three": "sync, gthread, uvicorn",
+    },
+)
+timeout_prediction
 
-        return watch_release(server, ask, after=TIMEOUT / 4, watch=TIMEOUT / 2)
-
-
-def aborts(page):
-    page.evaluate("controller.abort()")
-
-
-def goes_on(page):
-    page.goto("about:blank")
-
-
-ways = {
-    "buffered, before, aborted": (before, "/buffered", aborts),
-    "buffered, after, aborted": (after, "/buffered", aborts),
-    "buffered, after, navigated": (after, "/buffered", goes_on),
-    "events, after, aborted": (after, "/events", aborts),
+# %%
+healthy = {
+    name: trials[name].answers[0]
+    for name in ["sync, 2 s", "gthread, 2 s", "uvicorn, 2 s", "sync, 30 s"]
 }
-left = {name: tab.submit(leaves, *way).result() for name, way in ways.items()}
-for name, request in left.items():
-    print(f"{name:26}", request.server)
-
-# %%
-left_alone(left, title="An aborted fetch ends the work only where somebody listens")
-
-# %% [markdown]
-# `abort()` ends the page's wait and closes the connection. To the page it looks the same in all cases; only the server can make it an end
-# of the work. That is the middleware of [notebook 09](09_erp_ai_gpu.ipynb).
-#
-# ## A browser that comes back
-#
-# `EventSource` is made for feeds that never end: when a stream ends, however it ends, the browser asks again after a while, by itself. (The
-# while is three seconds or so, or what the server says in `retry`; here 0.2.) For a feed that is right. For an answer it is a second
-# generation that nobody has asked for.
-#
-# **Predict first.** How often is the model asked when the answer is whole, with its `done`? And when it is cut in the middle?
-
-# %%
-asked = []
-
-
-def feed():
-    app = FastAPI()
-    model = ChatOpenAI(**server.settings)
-
-    @app.get("/")
-    async def page():
-        return HTMLResponse("<title>a page</title>")
-
-    @app.get("/events")
-    async def events(request: Request, name: str, cut: bool = False, once: bool = False):
-        if once and "last-event-id" in request.headers:
-            return Response(status_code=204)  # by the standard: do not ask again
-        asked.append(name)
-
-        async def each():
-            number = 0
-            async for chunk in model.bind(max_tokens=5).astream("Why?"):
-                number += 1
-                yield {"event": "token", "data": chunk.text, "id": str(number), "retry": 200}
-                if cut and number == 3:
-                    await asyncio.sleep(0.2)  # an id that the browser has not read is not sent back
-                    raise RuntimeError("the model's server went away")
-            yield {"event": "done", "data": "[DONE]"}
-
-        return EventSourceResponse(each())
-
-    return app
-
-
-LISTEN = """([url, closes]) => {
-    window.source = new EventSource(url);
-    source.addEventListener("done", () => { if (closes) source.close(); });
-}"""
-CLOSED = "source.readyState == EventSource.CLOSED"
-
-feeds = {
-    "whole": ("", False),
-    "whole, closed at `done`": ("", True),
-    "cut": ("&cut=1", True),
-    "cut, 204 for the second": ("&cut=1&once=1", True),
-}
-
-
-def listen():
-    with serve(feed()) as served:
-        pages = {}
-        for name, (query, closes) in feeds.items():
-            pages[name] = opening.result().page(served.url)
-            pages[name].evaluate(LISTEN, [f"/events?name={name}{query}", closes])
-        end = time.monotonic() + 15
-        while time.monotonic() < end:
-            closed = {name for name, page in pages.items() if page.evaluate(CLOSED)}
-            if all(name in closed or asked.count(name) > 1 for name in feeds):
-                break
-            time.sleep(0.05)
-        return closed
-
-
-closed = tab.submit(listen).result()
-came_back = {}
-for name in feeds:
-    times = "once" if asked.count(name) == 1 else "again and again"
-    came_back[name] = f"asked {times}" + (", then closed" if name in closed else "")
-    print(f"{name:26}", came_back[name])
-
-# %% [markdown]
-# `done` is a word like any other to the browser: somebody has to say `source.close()`. That does not help when the answer is cut before it,
-# and there the second answer is written behind the half of the first. Events with an `id` repair that: the browser says with
-# `Last-Event-ID` how far it had come, and status 204 tells it to stay away. Reading with `fetch` avoids all of it; `fetch` never asks
-# twice.
-#
-# ## A worker that is killed
-#
-# Now gunicorn, one worker each, `--timeout 2`, and a stream of almost five seconds. The advice is to raise the time-out to 180 for LLM
-# streams. What does it measure? These are the handlers, asynchronous ones first:
-
-# %%
-from stream_lab.relay import scaled, scaled_sync
-
-for handler in [scaled.text, scaled.blocking, scaled.in_a_thread, scaled_sync.app]:
-    print(inspect.getsource(handler))
-
-# %% [markdown]
-# **Predict first.** Which of the four healthy streams is cut?
-
-# %%
-trials = {name: each.result() for name, each in playing.items()}
-healthy = {name: trials[name][0][0] for name in ["sync", "sync, patient", "gthread", "uvicorn"]}
 for name, answer in healthy.items():
-    print(f"{name:14} {TRIALS[name][1].replace('-k ', ''):45} {answer.end}")
+    print(f"{name:13}", answer.end)
+
+cut = [name.removesuffix(", 2 s") for name, answer in healthy.items() if answer.end == "cut"]
 
 # %%
-pictures.answers(
-    {
-        f"{name}, {TRIALS[name][1].partition('--t')[2].split()[-1]} s": answer
-        for name, answer in healthy.items()
-    },
-    title="Of four healthy streams, the time-out cuts the one of a synchronous worker",
+timeout_prediction.reveal(
+    ", ".join(cut),
+    why="`--timeout` bounds the time between two heartbeats of a worker, and a `sync` worker sends none while it answers.",
 )
 
 # %%
-killed = trials["sync"][1]
-print(*killed.said("TIMEOUT", "Error handling", "SystemExit"), sep="\n")
-
-# %% [markdown]
-# The time-out is for a sign of life that every worker gives, and has nothing to do with requests. A synchronous worker gives none while it
-# answers, so for it, and for it alone, it *is* a limit for a request, however well its stream flows; it should be longer than the longest
-# answer. Workers with threads or a loop give their sign beside the requests, and a stream may last for hours. There, raising the time-out
-# changes nothing for healthy streams.
-#
-# ## A loop that waits
-#
-# It changes something for unhealthy ones. `/blocking` calls the model as `llm.invoke` does in an `async def`. A neighbour is streaming on
-# the same worker.
-#
-# **Predict first.** What becomes of the neighbour with `--timeout 2`, what with `--timeout 30`?
-
-# %%
-neighbours = {
-    "--timeout 2": trials["uvicorn, blocked"][0],
-    "--timeout 30": trials["uvicorn, blocked, patient"][0],
-    "in a thread": trials["uvicorn"][0],
-}
-became = {
-    name: f"{neighbour.end}, {flow(neighbour)}" for name, (neighbour, _) in neighbours.items()
-}
-for name, (_, blocked) in neighbours.items():
-    print(f"{name:14} the one that waits: {blocked.end:8} its neighbour: {became[name]}")
-
-# %%
 pictures.answers(
-    {
-        f"{who}, {name}": answer
-        for name, both in neighbours.items()
-        for who, answer in zip(["neighbour", "waiting"], both, strict=True)
-    },
-    title="A call that waits on the loop stops its neighbour, or has both killed",
+    healthy, title="A short --timeout cuts the healthy stream of a sync worker, and no other"
 )
 
 # %%
-uvicorn_words = trials["uvicorn, blocked"][1].said("TIMEOUT", "sent SIGABRT", "sent SIGKILL")
-asgi_words = trials["asgi, blocked"][1].said("TIMEOUT", "sent SIGABRT", "sent SIGKILL")
-print("uvicorn_worker:", *uvicorn_words, sep="\n")
-print("asgi:", *asgi_words, sep="\n")
+print(*trials["sync, 2 s"].said("TIMEOUT", "Error handling", "SystemExit"), sep="\n")
 
 # %% [markdown]
-# Here the time-out is a watchdog that found a real fault, and it ends the worker with all its streams. With more patience nobody is killed
-# and everybody waits: that treats the symptom. The repair is to leave the loop alone: `await`, or a handler without `async`, which gets a
-# thread.
+# The *heartbeat* is a sign of life that each worker sends to gunicorn. A `sync` worker cannot send it during a request. For this class,
+# and only for this class, `--timeout` limits a request, so it must be longer than your longest answer. Threads and event loops send it
+# beside the requests, and a healthy stream may last for hours. There a longer `--timeout` changes nothing.
 #
-# Mind the last line. The worker class `asgi`, gunicorn's own, hears SIGABRT on its loop, which is blocked, so that a second later it is
-# killed for good; and gunicorn guesses, in its log, at a lack of memory. Nobody was short of any.
+# ## A blocked worker
 #
-# ## Four workers, four memories
+# It does change something for a worker whose loop is blocked. Back to `blocking` and its neighbour, now with `--timeout 2`.
+
+# %%
+watchdog_prediction = lesson.predict(
+    "4",
+    "The call of `blocking` now takes almost five seconds, and `--timeout` is 2 s. What becomes of the two requests?",
+    {
+        "the blocking one fails, the neighbour's stream goes on": "whole, refused",
+        "both fail": "cut, refused",
+        "both are answered, the neighbour after a pause": "whole, whole",
+    },
+)
+watchdog_prediction
+
+# %%
+watchdog = [answer.end for answer in trials["uvicorn, 2 s, blocked"].answers]
+print("the neighbour's stream:", watchdog[0])
+print("the blocking request:  ", watchdog[1])
+
+# %%
+watchdog_prediction.reveal(
+    ", ".join(watchdog),
+    why="A blocked loop sends no heartbeat. gunicorn kills the whole worker, with every stream in it.",
+)
+
+# %%
+killed = {
+    worker: trials[f"{worker}, 2 s, blocked"].said("TIMEOUT", "sent SIGABRT", "sent SIGKILL")
+    for worker in ["uvicorn", "asgi"]
+}
+for worker, lines in killed.items():
+    print(f"{worker}:", *lines, sep="\n  ")
+
+# %% [markdown]
+# Here `--timeout` is a watchdog that has found a real fault. With 30 s it stays quiet, and the neighbour waits. Neither setting repairs
+# the handler.
 #
-# A conversation is counted in the worker's memory, and then the same by the client, who brings along what has been said:
+# Mind the last line. gunicorn's own class `asgi` handles SIGABRT on its event loop, which is blocked. A second later gunicorn sends
+# SIGKILL, and its log guesses at a lack of memory. There was enough memory.
+#
+# ## From one worker to four: memory
+#
+# `talk` counts the turns of a conversation in its worker's memory. For `talk_with` the client brings the count along.
 
 # %%
 print(inspect.getsource(scaled.talk), inspect.getsource(scaled.talk_with), sep="\n")
 
-
 # %%
-def converse(url, path, others):
-    """Five turns, and on until so many other workers have answered; is a turn ever lost?"""
-    turn, workers = 0, set()
-    for number in range(1, 101):
-        answer = json.loads(read(url + path.format(turn=turn)).text)
-        turn = answer["turn"]
-        workers.add(answer["worker"])
-        if turn != number:
-            return "forgets"
-        if number >= 5 and len(workers) > others:
-            return "remembers"
-    return Unknown("no other worker answered")
-
-
-with serve(scaled.app) as one, four.result() as gunicorn:
-    end = time.monotonic() + 10
-    while gunicorn.log.count("startup complete") < 4 and time.monotonic() < end:
-        time.sleep(0.05)
-    remembered = {
-        (workers, kept): converse(url, path, others)
-        for workers, url, others in [("one worker", one.url, 0), ("four workers", gunicorn.url, 1)]
-        for kept, path in [("by the worker", "/talk/mine"), ("by the client", "/talk_with/{turn}")]
-    }
-for (workers, kept), found in remembered.items():
-    print(f"{workers:13} kept {kept}: {found}")
+one, four = one_worker.result(), four_workers.result()
+remembered = {
+    "one worker and state in its memory": Conversation(one.url, "/talk/mine").go_on(),
+    "four workers and state in their memory": Conversation(four.url, "/talk/mine").go_on(workers=2),
+    "four workers and state with the client": Conversation(four.url, "/talk_with/{turn}").go_on(
+        workers=2
+    ),
+}
+for name, found in remembered.items():
+    print(f"{name:39}", found)
 
 # %% [markdown]
-# gunicorn's workers share one socket, and whichever is free takes the next connection; there is no affinity to be had. So a request must
-# bring along, or find outside, all that it needs. And one worker is no excuse: a list that two requests share has both answers in it.
+# The workers share one socket, and whichever is free takes the next connection. A client cannot choose. So a request must bring its
+# state along, or the workers must find it in a store outside, such as Redis.
+#
+# One worker does not make shared state safe either. This handler has one list for all its requests:
 
 
 # %%
-def accumulating():
-    app = FastAPI()
-    model = ChatOpenAI(**paced.settings).bind(max_tokens=10)
-    collected = []
+def application(model):
+    app, collected = FastAPI(), []
 
     @app.get("/{name}")
     async def answer(name: str):
@@ -499,222 +303,203 @@ def accumulating():
     return app
 
 
-with serve(accumulating()) as served, ThreadPoolExecutor() as pool:
-    mixed = list(pool.map(lambda name: json.loads(read(f"{served.url}/{name}").text), "ab"))
-print(mixed)
+model = ChatOpenAI(**server.settings).bind(max_tokens=10)
+with serve(application(model)) as served, ThreadPoolExecutor() as pool:
+    urls = [f"{served.url}/{name}" for name in "ab"]
+    mixed = [json.loads(answer.text) for answer in pool.map(read, urls)]
+print("tokens in a's answer:", *mixed[0], "· in b's answer:", *mixed[1])
 
 # %% [markdown]
-# ## A rolling restart
+# ## From one worker to four: health probes
 #
-# `kill -HUP` has gunicorn start new workers and end the old ones. In this trial it comes half a second into a stream of almost five.
-#
-# **Predict first.** With `--graceful-timeout 1`, is the stream cut? With 30, is a stream of `EventSourceResponse` whole?
+# A platform asks `/health` every few seconds and restarts what does not answer. Here one request blocks one worker for four seconds,
+# and a probe waits one second for its answer.
 
 # %%
-(hup, term), (hasty,), (hup_events, graceful) = (
-    trials[name][0] for name in ["restart", "restart, hasty", "restart, events"]
+probe_prediction = lesson.predict(
+    "5",
+    "One of four workers is blocked, and the streams of its clients stand still. What do eight probes in a row say?",
+    {
+        "no answer": "no answer",
+        "sometimes healthy, sometimes no answer": "healthy or no answer",
+        "healthy, all eight": "healthy",
+    },
 )
-replaced = {
-    "HUP, limits 30 and 1": hup,
-    "HUP, limits 2 and 1": hasty,
-    "HUP, limits 30 and 30, events": hup_events,
-    "the same, and a grace of 25": graceful,
-    "TERM, limits 30 and 1": term,
+probe_prediction
+
+# %%
+with neighbours.blocked(one.url, seconds=2), neighbours.blocked(four.url, seconds=2):
+    probes = {
+        "one of one blocked": neighbours.probe(one.url, times=1),
+        "one of four blocked": neighbours.probe(four.url, times=8),
+    }
+for name, found in probes.items():
+    print(f"{name:20}", found)
+one.close()
+four.close()
+
+# %%
+probe_prediction.reveal(
+    probes["one of four blocked"],
+    why="A blocked worker accepts no connection, so one of the others answers every probe.",
+)
+
+# %% [markdown]
+# With one worker the probe fails, and the platform restarts the pod with all its streams. With four it reports good health while a
+# quarter of the streams stand still. What shows the fault is a number from inside each worker: how late its event loop runs.
+#
+# ## What the access log says
+#
+# Two of the streams above were cut. Which status do their lines have?
+
+# %%
+access = {
+    worker: trials[name].statuses("/text")
+    for worker, name in [("uvicorn", "uvicorn, 2 s, blocked"), ("sync", "sync, 2 s")]
 }
-for name, answer in replaced.items():
-    print(f"{name:30}", answer.end)
-print()
-print(*trials["restart, hasty"][1].said("signal: hup", "TIMEOUT", "sent SIGABRT"), sep="\n")
-print(*trials["restart, events"][1].said("signal: hup", "ASGI callable"), sep="\n")
-
-# %%
-pictures.answers(
-    replaced,
-    title="--timeout cuts at a restart, the graceful limit at an end",
-)
+for worker, statuses in access.items():
+    print(f"{worker:8}", *statuses)
 
 # %% [markdown]
-# (Limits: `--timeout` and `--graceful-timeout`.) Three things that the manual does not prepare for:
+# Both say status 200. uvicorn writes its line when the answer *begins*, so it knows neither the end nor the size. A `sync` worker writes it
+# at the end, with the number of bytes. Neither line says which of four workers it came from.
+# A cut stream is found in the error log, or in your own log line at the end of the generator.
 #
-# - At a restart gunicorn waits for the graceful limit and then goes on with its work; it kills nobody. A stream goes on beyond it.
-# - uvicorn's worker gives no sign of life while it ends. So it is `--timeout` that cuts, as WORKER TIMEOUT, once the graceful wait is over:
-#   **this** is where a long one is worth having. At an end of the whole (`TERM`) the graceful limit counts, and what it kills is not in the
-#   log.
-# - sse-starlette ends its streams half a second after the signal at the latest, whatever gunicorn allows, unless each response has a
-#   `shutdown_grace_period`.
+# ## Who ended it
 #
-# ## Who ended it, by the log
-#
-# The words one looks for, and what is really there. A caller leaves a stream; a caller leaves while it sends; the server ends in the
-# middle; a caller leaves a synchronous worker.
+# People look for `ClientDisconnect`, `BrokenPipeError` and `CancelledError`. Here is what a handler sees, and what uvicorn logs, when a
+# client disconnects from a stream, when it disconnects while it sends its request, and when the server ends in the middle.
 
 # %%
-import socket
+ends = {
+    "a client leaves a stream": who_ended_it.leave_stream,
+    "a client leaves its upload": who_ended_it.leave_upload,
+    "the server ends": who_ended_it.end_server,
+}
+seen = who_ended_it.seen_after(ends, server.settings)
+for name, each in seen.items():
+    print(f"{name:26} the code sees {each.in_the_code}; the log: {each.in_the_log}")
 
-
-def telling(seen):
-    app = FastAPI()
-    model = ChatOpenAI(**paced.settings)
-
-    @app.get("/text")
-    async def text():
-        async def each():
-            try:
-                async for chunk in model.astream("Why?"):
-                    yield chunk.text
-            except BaseException as error:
-                seen.append(type(error).__name__)
-                raise
-
-        return StreamingResponse(each(), media_type="text/plain")
-
-    @app.post("/upload")
-    async def upload(request: Request):
-        try:
-            return len(await request.body())
-        except BaseException as error:
-            seen.append(type(error).__name__)
-            raise
-
-    return app
-
-
-def leave_stream(served):
-    read(f"{served.url}/text", leave_after=0.2)
-
-
-def leave_upload(served):
-    port = int(served.url.rpartition(":")[2])
-    with socket.create_connection(("127.0.0.1", port)) as caller:
-        caller.sendall(b"POST /upload HTTP/1.1\r\nhost: ai\r\ncontent-length: 100\r\n\r\nhalf")
-        time.sleep(0.2)
-
-
-def end_server(served):
-    side_by_side(f"{served.url}/text", meanwhile=served.close)
-
-
-def told_by(act):
-    seen = []
-    with serve(telling(seen)) as served:
-        act(served)
-        end = time.monotonic() + 5
-        while not seen and time.monotonic() < end:
-            time.sleep(0.02)
-        time.sleep(0.2)
-        return ", ".join(seen), [line.strip() for line in served.log]
-
-
-def leave_sync():
-    with start(SYNC, "-k sync --log-level debug") as gunicorn:
-        read(gunicorn.url + text, leave_after=0.2)
-        end = time.monotonic() + 5
-        while not (words := gunicorn.said("EPIPE")) and time.monotonic() < end:
-            time.sleep(0.05)
-    return words
-
-
-with ThreadPoolExecutor() as pool:
-    pipe = pool.submit(leave_sync)
-    stream, upload, ended = (told_by(act) for act in [leave_stream, leave_upload, end_server])
-acts = {"a stream is left": stream, "an upload is left": upload, "the server ends": ended}
-for name, (saw, log) in acts.items():
-    print(f"{name:18} the code sees {saw}; the log: {' / '.join(log).rstrip(': ') or 'nothing'}")
-print(
-    f"a sync worker's stream is left; the log: {' / '.join(pipe.result())}, at the level debug only"
-)
+with sync_worker.result() as gunicorn:
+    broken_pipe = who_ended_it.seen_by_sync_worker(gunicorn, text)
+print("a client leaves a stream of a sync worker: the log:", broken_pipe)
 
 # %% [markdown]
-# A caller who leaves a stream leaves no trace unless one logs the `CancelledError` in the generator. `ClientDisconnect` is about reading a
-# request, not about a stream. And the `BrokenPipeError` of a synchronous worker is there, but swallowed.
+# A client that disconnects from a stream leaves no trace in the log, unless the generator logs its `CancelledError`. `ClientDisconnect`
+# is about reading a request. A synchronous worker swallows the broken pipe and mentions it only at the level *debug*.
 
 # %% [markdown]
 # ## What was shown
 
 # %%
 evidence.claim(
-    "a handler that collects: the answer comes", expected="all at once", found=collected.manner
+    "A call that blocks the loop stops its neighbour's stream",
+    expected="whole, stands still",
+    found=became("blocked"),
 )
 evidence.claim(
-    "EventSourceResponse: the answer comes", expected="as it is made", found=streamed.manner
+    "The same call in a thread does not", expected="whole, flows", found=became("in a thread")
 )
-for handler, expected in zip(handlers, ["flows", "stands still", "stands still"], strict=True):
-    kind = handler.__name__
-    evidence.claim(
-        f"callback {kind}, slow output: the neighbour's stream",
-        expected=expected,
-        found=flow(told[handler][0]),
-    )
-for name, expected in zip(ways, ["still generating", "stopped", "stopped", "stopped"], strict=True):
-    evidence.claim(f"browser; {name}: the GPU", expected=expected, found=left[name].server)
-for name, expected in zip(
-    feeds,
-    [
-        "asked again and again",
-        "asked once, then closed",
-        "asked again and again",
-        "asked once, then closed",
-    ],
-    strict=True,
-):
-    evidence.claim(f"EventSource; {name}: the model is", expected=expected, found=came_back[name])
+evidence.claim(
+    "Only callbacks that run on the loop stop the neighbour's stream",
+    expected="Inline, Asynchronous",
+    found=", ".join(stopped),
+)
+evidence.claim(
+    "A short --timeout kills a blocked worker with all its streams",
+    expected="cut, refused",
+    found=", ".join(watchdog),
+)
+evidence.claim(
+    "The log of a blocked asgi worker guesses at memory",
+    expected=True,
+    found=any("SIGKILL! Perhaps out of memory?" in line for line in killed["asgi"]),
+)
 for name, expected in zip(healthy, ["cut", "whole", "whole", "whole"], strict=True):
+    worker, limit = name.split(", ")
     evidence.claim(
-        f"healthy long stream; {TRIALS[name][1]}", expected=expected, found=healthy[name].end
+        f"With --timeout {limit}, a healthy stream of {worker} is {expected}",
+        expected=expected,
+        found=healthy[name].end,
     )
-for name, expected in zip(
-    neighbours, ["cut, stands still", "whole, stands still", "whole, flows"], strict=True
-):
-    evidence.claim(f"neighbour of a call that waits; {name}", expected=expected, found=became[name])
+
+# %%
+for name, expected in zip(remembered, ["remembers", "forgets", "remembers"], strict=True):
+    evidence.claim(f"A service {expected} with {name}", expected=expected, found=remembered[name])
 evidence.claim(
-    "the log of a blocked asgi worker guesses at memory",
-    expected="True",
-    found=any("SIGKILL! Perhaps out of memory?" in line for line in asgi_words),
+    "Two requests that share a list get parts of both", expected=[["a", "b"]] * 2, found=mixed
 )
-for (workers, kept), expected in zip(
-    remembered, ["remembers", "remembers", "forgets", "remembers"], strict=True
-):
-    found = remembered[workers, kept]
-    evidence.claim(f"a conversation; {workers}, kept {kept}", expected=expected, found=found)
+for name, expected in zip(probes, ["no answer", "healthy"], strict=True):
+    evidence.claim(
+        f"The probe says “{expected}” with {name}", expected=expected, found=probes[name]
+    )
+for worker, statuses in access.items():
+    evidence.claim(
+        f"The access log of a {worker} worker says 200 for a cut stream",
+        expected="200",
+        found=", ".join(statuses),
+    )
+for name, error in zip(ends, ["CancelledError", "ClientDisconnect", "CancelledError"], strict=True):
+    evidence.claim(
+        f"The code sees {error} when {name}", expected=error, found=seen[name].in_the_code
+    )
 evidence.claim(
-    "two requests and one list: answers hold parts of both", expected=[["a", "b"]] * 2, found=mixed
+    "The log has nothing about a client that leaves a stream",
+    expected="nothing",
+    found=seen["a client leaves a stream"].in_the_log,
 )
-for name, expected in zip(replaced, ["whole", "cut", "cut", "whole", "cut"], strict=True):
-    evidence.claim(f"a stream; {name}", expected=expected, found=replaced[name].end)
-evidence.claim("who leaves a stream: in the code", expected="CancelledError", found=stream[0])
-evidence.claim("who leaves a stream: in the log", expected="nothing", found=stream[1] or "nothing")
-evidence.claim("who leaves an upload: in the code", expected="ClientDisconnect", found=upload[0])
 evidence.claim(
-    "who leaves a sync worker: in the log",
+    "A sync worker mentions the broken pipe at the level debug",
     expected="[DEBUG] Ignoring EPIPE",
-    found=", ".join(pipe.result()),
+    found=broken_pipe,
 )
-evidence.number("neighbour_waited", neighbours["--timeout 30"][0].pause)
-tab.submit(opening.result().close).result()
-tab.shutdown()
-aside.shutdown()
-paced.close()
+
+# %%
+evidence.number("neighbour_waited", trials["blocked"].answers[0].pause)
+trials.close()
 server.close()
 evidence.table()
 
+# %%
+lesson.progress()
+
 # %% [markdown]
-# ## Exercise
+# ## Exercises
 #
-# For how many seconds, in whole ones, did the neighbour's stream stand still at most while the call waited and nobody was killed?
-# `neighbours` has two answers for each limit, the neighbour's first; an answer's `pause` is its longest.
+# **1.** `ask(tokens)` is a client library that you cannot change. It is a plain generator: it blocks while it waits for the next piece.
+# Repair the handler, so that other streams go on meanwhile. It must still answer `{"text": …}`.
+
+
+# %% tags=["exercise"]
+def repaired(ask):
+    app = FastAPI()
+
+    @app.get("/answer")
+    async def answer(tokens: int):
+        # return {"text": "".join(ask(tokens))} blocks the loop. Write another body, or another handler.
+        raise NotImplementedError  # your code
+
+    return app
+
 
 # %%
-from stream_lab.experiment.exercise import check
+await lesson.check("1", repaired)
 
-stood_still = ...
+# %% [markdown]
+# **2.** Four services with four symptoms. Choose one repair for each: `"longer timeout"`, `"other worker class"`, `"unblock the code"`,
+# `"more memory"`, `"state outside the workers"` or `"more workers"`.
+#
+# - A: class `sync`. Answers that take longer than 30 s are cut. The log: `WORKER TIMEOUT`, `SystemExit: 1`.
+# - B: `uvicorn_worker`. Twice a day all streams of a worker are cut. The log: `WORKER TIMEOUT`, `was sent SIGABRT!`.
+# - C: `asgi`. The log: `was sent SIGKILL! Perhaps out of memory?`; the machine uses half of its memory.
+# - D: `uvicorn_worker`, since yesterday with four workers. Users say that the assistant forgets what they wrote a minute ago.
 
-# %% jupyter={"source_hidden": true} tags=["solution"]
-check(
-    stood_still,
-    int(neighbours["--timeout 30"][0].pause),
-    hint="Take the first answer of '--timeout 30', and int() of its pause.",
-)
+# %% tags=["exercise"]
+repairs = {"A": ..., "B": ..., "C": ..., "D": ...}
+
+# %%
+await lesson.check("2", repairs)
 
 # %% [markdown]
 # ---
-# Before: [10 · Cut in production](10_cut_in_production.ipynb) · Next: [12 · Loops inside loops](12_loops_inside_loops.ipynb)
+# Before: [10 · Cut in production](10_cut_in_production.ipynb) · Next: [11b · Browsers and restarts](11b_browsers_and_restarts.ipynb)

@@ -3,11 +3,12 @@
 #
 # **After this notebook you will know**
 # - what `asyncio.run` does in a running event loop, and where "Event loop is closed" comes from,
-# - what nest-asyncio changes in your process, and when nothing else is left,
-# - how a run inside a run makes a time-out late or lose it, and two ways that do not.
+# - what nest-asyncio changes in your process, and when you need it,
+# - whether a time-out holds in a thread, and in a run inside a run,
+# - how to call a coroutine from a synchronous function without nest-asyncio.
 #
-# *About 15 minutes. Needs: [03](03_inside_asyncio_timeout.ipynb), [05](05_it_fails_in_silence.ipynb). This is the only notebook that
-# applies nest-asyncio. Each notebook has a kernel, and so a process, of its own; what is done to asyncio here stays here.*
+# *About 34 minutes. Needs: [03](03_inside_asyncio_timeout.ipynb), [05](05_it_fails_in_silence.ipynb). This is the only notebook that
+# applies nest-asyncio. Its kernel is a process of its own, so the other notebooks keep their asyncio.*
 
 # %% tags=["parameters"]
 BASE_URL = None  # None: the bundled fake; or your server, as "http://host:8000/v1"
@@ -24,11 +25,12 @@ from langchain_core.prompts import ChatPromptTemplate
 from langchain_openai import ChatOpenAI
 from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 from stream_deadline import ChatVllm, deadline
-from stream_lab import Evidence, nesting, observe, open_endpoint, scope, verdict
+from stream_lab import Evidence, Lesson, nesting, observe, open_endpoint, scope, verdict
 from stream_lab.experiment import pictures
+from stream_lab.experiment.loops import cost_of_a_task, ended, repeated_runs, state_of_asyncio
 from stream_lab.experiment.wait import Wait
 
-evidence = Evidence("12")
+evidence, lesson = Evidence("12"), Lesson("12")
 server = open_endpoint(BASE_URL, MODEL)
 server
 
@@ -36,15 +38,25 @@ server
 # ## One loop per thread
 #
 # A cell of a notebook runs inside an event loop, the kernel's. So does the handler of an asynchronous web server. Code that works in a
-# script is often pasted into one of the two, `asyncio.run` and all.
-#
-# **Predict first.** What does `asyncio.run` say here? And does the server get the question?
+# script is often pasted into one of them, with its `asyncio.run`.
 
 # %%
 question = {"question": "Tell me everything."}
 prompt = ChatPromptTemplate.from_messages([("user", "{question}")])
 chain = prompt | ChatVllm(**server.settings, max_tokens=2, timeout=30)
 
+refused_prediction = lesson.predict(
+    "1",
+    "This cell is about to call `asyncio.run(chain.ainvoke(question))`. What happens?",
+    {
+        "the answer comes": "ran",
+        "an error, and the model has been asked": "error, asked",
+        "an error, and the model has not been asked": "error, not asked",
+    },
+)
+refused_prediction
+
+# %%
 with warnings.catch_warnings(record=True) as heard:
     warnings.simplefilter("always")
     try:
@@ -57,40 +69,46 @@ never_awaited = [str(each.message) for each in heard if "never awaited" in str(e
 print("error:  ", refused)
 print("warning:", *never_awaited)
 
+# %%
+tried = "ran" if refused == "it ran" else "error, not asked" if never_awaited else "error, asked"
+refused_prediction.reveal(
+    tried,
+    why="A thread has at most one running loop. The coroutine was made and never started, as the warning says.",
+)
+
 # %% [markdown]
-# A thread has at most one running loop. The error is clear. The warning beside it says what it costs: the coroutine was made, and nobody
-# ever ran it. Where somebody catches the `RuntimeError`, that line on stderr is all that is left of the call. No server saw it.
+# If some code catches that `RuntimeError`, the warning on stderr is all that is left of the call.
 #
-# There are two ways, and both are short. Where you can write `await`, write it. Where the `asyncio.run` is somebody else's, inside a
-# function that is not asynchronous, give that function a thread: there, no loop is running.
+# There are two short repairs. Where you can write `await`, write it. Where the `asyncio.run` sits in a synchronous function that is not
+# yours, run that function in a thread: no loop is running there.
 
 
 # %%
 def their_report():
-    """Somebody else's: synchronous, and with an asyncio.run inside."""
+    """A library's function: synchronous, and with an asyncio.run inside."""
     return asyncio.run(chain.ainvoke(question))
 
 
-awaited = await chain.ainvoke(question)
-threaded = await asyncio.to_thread(their_report)
-
-ways = {"await": awaited, "asyncio.to_thread": threaded}
-for way, answer in ways.items():
+answers = {
+    "await": await chain.ainvoke(question),
+    "asyncio.to_thread": await asyncio.to_thread(their_report),
+}
+for way, answer in answers.items():
     print(f"{way:18}", "answered" if answer.content else "no answer")
 
 # %% [markdown]
 # ## Time-outs, with a thread
 #
-# The thread's loop has tasks of its own, so a scope inside works as in a script. A scope outside bounds the *wait* for the thread.
-#
-# **Predict first.** `their_work` takes 0.8 s. A scope of 0.1 s goes inside first, then around it. When does each wait end? And the work?
+# `their_work` takes 0.8 s. A *scope* is an `async with asyncio.timeout(…)`: it cancels its task when its time is over. A scope of 0.1 s can
+# stand inside the thread, or around the wait for the thread.
+
 
 # %%
 finished = []
 
 
 def their_work(seconds):
-    """Somebody else's too. It says when it is done."""
+    """Another function of the library. It notes when it is done."""
     asyncio.run(asyncio.sleep(seconds))
     finished.append(seconds)
 
@@ -100,69 +118,73 @@ async def scope_inside():
         await asyncio.sleep(0.8)
 
 
-async def time_out(waiting):
-    """Wait for what should take 0.1 s, and see how long it does."""
-    started = time.monotonic()
-    try:
-        await waiting
-        outcome = "no error"
-    except TimeoutError:
-        outcome = "TimeoutError"
-    return outcome, Wait(0.1, time.monotonic() - started)
-
-
-async def scope_outside():
+async def scope_around():
     async with asyncio.timeout(0.1):
         await asyncio.to_thread(their_work, 0.8)
 
 
-inside = await time_out(asyncio.to_thread(asyncio.run, scope_inside()))
-outside = await time_out(scope_outside())
-left_running = not finished
-print("scope inside: ", inside[0], inside[1].verdict)
-print("scope outside:", outside[0], outside[1].verdict)
-print("the work then:", "goes on" if left_running else "is over")
+# %%
+thread_prediction = lesson.predict(
+    "2",
+    "`scope_around` waits for a thread with 0.8 s of work, in a scope of 0.1 s. What happens after 0.1 s?",
+    {
+        "a TimeoutError, and the work stops": "TimeoutError on time, stops",
+        "a TimeoutError, and the work goes on": "TimeoutError on time, goes on",
+        "nothing; the TimeoutError comes after 0.8 s": "TimeoutError late, is over",
+    },
+)
+thread_prediction
+
+# %%
+inside = await ended(asyncio.to_thread(asyncio.run, scope_inside()), due=0.1)
+around = await ended(scope_around(), due=0.1)
+work = "is over" if finished else "goes on"
+print("scope inside the thread:", inside)
+print("scope around it:        ", around, "· the work then", work)
+
+# %%
+thread_prediction.reveal(
+    f"{around}, {work}",
+    why="The scope ends the wait. Nothing can stop a thread from outside, so it works on without a reader.",
+)
 
 # %% [markdown]
-# Both are on time. But nobody can stop a thread from outside; whoever waited has left, and the work goes on for nobody. What runs in the
-# thread needs a bound of its own. We come back to that.
+# So what runs in a thread needs a bound inside.
 #
 # ## "Event loop is closed"
 #
-# The other error that leads people to nest-asyncio. A script calls `asyncio.run` several times, and each call makes a loop and closes it
-# at its end. The model is made once. Its HTTP client keeps connections open for the next request, as it should. (Here the script
-# is a function in a thread, where it finds what it would find in a process of its own.)
-#
-# **Predict first.** Four times `asyncio.run`, one model. Which of the four succeed?
-
+# This is the other error that leads people to nest-asyncio. A script calls `asyncio.run` several times, and each call makes a loop and
+# closes it at its end. The model is made once, and its HTTP client keeps its connection for the next request. (`repeated_runs` is such a
+# script. It runs in a thread, where it finds what it would find in a process of its own.)
 
 # %%
-def four_runs(ask):
-    """A script: four times asyncio.run, with one client. What came of each, and the root of what went wrong."""
-    outcomes, roots = [], set()
-    for _ in range(4):
-        try:
-            asyncio.run(ask())
-            outcomes.append("ok")
-        except Exception as error:
-            while error.__cause__ or error.__context__:  # SDKs wrap it
-                error = error.__cause__ or error.__context__
-            roots.add(str(error))
-            outcomes.append("failed")
-    return " / ".join(outcomes), " ".join(roots)
+runs_prediction = lesson.predict(
+    "3",
+    "Four times `asyncio.run(model.ainvoke(…))` with one `ChatOpenAI`, without retries. Which runs succeed?",
+    {
+        "all four": "ok / ok / ok / ok",
+        "only the first": "ok / failed / failed / failed",
+        "the first and the third": "ok / failed / ok / failed",
+    },
+)
+runs_prediction
 
-
+# %%
 plain = ChatOpenAI(**server.settings, max_tokens=2, timeout=10, max_retries=0)
-shared, why = await asyncio.to_thread(four_runs, lambda: plain.ainvoke("Hi."))
-print("ChatOpenAI:", shared)
-print("reason:    ", why)
+shared = await asyncio.to_thread(repeated_runs, lambda: plain.ainvoke("Hi."))
+print(shared.outcomes)
+print(shared.cause)
+
+# %%
+runs_prediction.reveal(
+    shared.outcomes,
+    why="A connection belongs to the loop that opened it. The second run takes it from the pool, fails, and drops it, "
+    "so the third opens a new one.",
+)
 
 # %% [markdown]
-# Every second one. A connection belongs to the loop in which it was opened. The second run takes it from the pool, and it is dead: its
-# loop is closed. The failure drops it from the pool, so that the third run opens a new one, which is there for the fourth to fail with.
-#
-# Do retries help? The request had gone out before the failure, so the server is working. `sent` counts the requests that left, this time
-# from OpenAI's SDK itself, on which LangChain stands.
+# Do retries help? In each failed run the request had left before the error, so the server was working. Here OpenAI's SDK makes the calls,
+# with two retries, and `sent` counts the requests.
 
 # %%
 sent = []
@@ -179,89 +201,41 @@ sdk = AsyncOpenAI(
     max_retries=2,
     http_client=DefaultAsyncHttpxClient(event_hooks={"request": [note]}),
 )
-hi = [{"role": "user", "content": "Hi."}]
-create = sdk.chat.completions.create
-retried, _ = await asyncio.to_thread(
-    four_runs, lambda: create(model=server.model, messages=hi, max_tokens=2)
-)
-answers = retried.split(" / ").count("ok")
-wasted = "more than answers" if len(sent) > answers else "as many as answers"
+body = {"model": server.model, "messages": [{"role": "user", "content": "Hi."}], "max_tokens": 2}
+retried = await asyncio.to_thread(repeated_runs, lambda: sdk.chat.completions.create(**body))
+wasted = "more than answers" if len(sent) > retried.succeeded else "as many as answers"
 print("requests sent:", wasted)
 
 # %% tags=["nbval-ignore-output"]
-print(f"OpenAI's SDK, two retries: {retried}; {len(sent)} requests for {answers} answers")
+print(f"{retried.outcomes}; {len(sent)} requests for {retried.succeeded} answers")
 
 # %% [markdown]
-# That depends on the version, and neither way is good. The OpenAI SDK of 2026 does not retry this error: still every second run fails.
-# That of the post-mortem takes it for a lost connection and sends the request again: no error to be seen, and a generation for nobody in
-# every run but the first.
-#
-# `ChatVllm` keeps a client for each loop.
+# That depends on the version. The SDK of 2026 does not retry this error, so every second run fails. The SDK of the post-mortem takes it for
+# a lost connection and sends the request again: there is no error, and the server generates an answer that has no reader. `ChatVllm` keeps
+# a client for each loop:
 
 # %%
 ours = ChatVllm(**server.settings, max_tokens=2, timeout=10)
-per_loop, _ = await asyncio.to_thread(four_runs, lambda: ours.ainvoke("Hi."))
-print("ChatVllm:  ", per_loop)
+per_loop = await asyncio.to_thread(repeated_runs, lambda: ours.ainvoke("Hi."))
+print(per_loop.outcomes)
 
 # %% [markdown]
 # The better repair is in the script: one `asyncio.run` around everything, and `await` inside.
 #
-# ## When nothing else is left
+# ## When you need nest-asyncio
 #
-# A thread needs somebody who can wait for it. Suppose that a synchronous function of a library calls `asyncio.run`, another
-# synchronous function calls that, and the outermost one is called by the loop: a callback, a property, a `__init__`. None of it is yours.
-# Then nest-asyncio is the way: it changes asyncio so that a loop may be run from inside itself.
-#
-# **Predict first.** On which loop will `asyncio.run` run its coroutine then?
-
+# A thread needs a caller that can wait for it. Suppose a library's synchronous function calls `asyncio.run`, and the loop itself calls that
+# function: as a callback, a property, an `__init__`. Then neither repair fits. nest-asyncio changes asyncio so that a loop may run inside
+# itself.
 
 # %%
-async def which_loop():
-    return asyncio.get_running_loop()
-
-
-async def nothing():
-    pass
-
-
-async def cost_of_a_task():
-    """Microseconds to create a task and await it, the best of five."""
-    best = float("inf")
-    for _ in range(5):
-        started = time.perf_counter()
-        for _ in range(2000):
-            await asyncio.create_task(nothing())
-        best = min(best, time.perf_counter() - started)
-    return best / 2000 * 1e6
-
-
-def run_in_a_cell():
-    coroutine = which_loop()
-    try:
-        loop = asyncio.run(coroutine)
-    except RuntimeError:
-        coroutine.close()
-        return "refused"
-    return "on the kernel's loop" if loop is asyncio.get_running_loop() else "on another loop"
-
-
-async def state_of_asyncio():
-    return {
-        "asyncio.run in a cell": run_in_a_cell(),
-        "asyncio.Task is written in": "C" if asyncio.Task.__module__ == "_asyncio" else "Python",
-        "asyncio.Future is written in": "C"
-        if asyncio.Future.__module__ == "_asyncio"
-        else "Python",
-    }
-
-
 before, cost_before = await state_of_asyncio(), await cost_of_a_task()
 package = nesting.apply()
 after, cost_after = await state_of_asyncio(), await cost_of_a_task()
 unchanged = "answered" if their_report().content else "no answer"
 
 for what in before:
-    print(f"{what:29} {before[what]:8} → {after[what]}")
+    print(f"{what:30} {before[what]:8} → {after[what]}")
 print("their_report(), without a thread:", unchanged)
 
 # %% tags=["nbval-ignore-output"]
@@ -269,92 +243,98 @@ python = f"Python {sys.version_info.major}.{sys.version_info.minor}"
 print(f"{package} on {python}: a task costs {cost_after / cost_before:.1f} times as much")
 
 # %% [markdown]
-# It replaces `asyncio.run` and the methods that turn the loop, in the whole process; and the tasks and futures, which are written in C,
-# by slower ones in Python, since only with those can the current task be put aside while others run. There is no function to take it
-# back. In return `their_report` works as it is, called from a cell.
+# It replaces `asyncio.run` and the loop's own methods, in the whole process and for good. Tasks and futures, which are written in C, become
+# the slower ones in Python: only those can be put aside while others run.
 #
-# `nesting.apply` takes whichever is installed: nest-asyncio, which is no longer maintained, or its successor nest-asyncio2. On
-# Python 3.14 the former breaks `asyncio.timeout`, so there it is refused:
-
-# %%
-try:
-    chosen = nesting.choose(python=(3, 14), installed={"nest-asyncio": "1.6.0"})
-except nesting.NestingError as error:
-    chosen = "refused"
-    print(error)
-
-# %% [markdown]
-# And only loops of asyncio's own can be changed. Many a web server runs on uvloop:
+# It has two limits. nest-asyncio is no longer maintained and breaks `asyncio.timeout` on Python 3.14, so `nesting.apply` takes its successor
+# nest-asyncio2 where it must. And it can change only asyncio's own loops. Many web servers run on uvloop.
 
 # %%
 import uvloop
 
+limits = {}
 another = uvloop.new_event_loop()
-try:
-    nesting.apply(another)
-    uvloops = "nested"
-except ValueError as error:
-    uvloops = "refused"
-    print(error)
+for what, attempt in {
+    "nest-asyncio on Python 3.14": lambda: nesting.choose((3, 14), {"nest-asyncio": "1.6.0"}),
+    "a loop of uvloop": lambda: nesting.apply(another),
+}.items():
+    try:
+        attempt()
+        limits[what] = "nested"
+    except (nesting.NestingError, ValueError) as error:
+        limits[what] = "refused"
+        print(f"{what}: {error}")
 another.close()
 
 # %% [markdown]
 # ## A late time-out
 #
-# `their_work` can now be called without a thread. It takes 0.8 s, inside a scope of 0.1 s.
-#
-# **Predict first.** When does the `TimeoutError` come? What is the scope's state when `their_work` returns? What if there is no `await`
-# after it?
+# `their_work` can now be called without a thread. Again it takes 0.8 s, inside a scope of 0.1 s. `scope.timeout` is `asyncio.timeout` with
+# a log.
 
 
 # %%
-async def scope_around(*, await_after):
-    """A scope of 0.1 s around a run inside a run: what it raises, and when."""
-    started, outcome, log = time.monotonic(), "no error", scope.Log()
-    try:
-        async with scope.timeout(0.1, log) as cm:  # asyncio.timeout, with a log
-            their_work(0.8)
-            states.add(scope.state(cm))
-            if await_after:
-                await asyncio.sleep(0)
-    except TimeoutError:
-        outcome = "TimeoutError"
-    left[await_after] = outcome, Wait(0.1, time.monotonic() - started)
-    fired = log.find("timer fired")
-    timers.add(Wait(0.1, fired.at).verdict if fired else "never")
+async def scope_around_nested(*, await_after):
+    log = scope.Log()
+    async with scope.timeout(0.1, log) as cm:
+        their_work(0.8)  # a run inside a run
+        states.add(scope.state(cm))
+        fired = log.find("timer fired")
+        timers.add(Wait(0.1, fired.at).verdict if fired else "never")
+        if await_after:
+            await asyncio.sleep(0)
 
 
+async def measure(*, await_after):
+    left[await_after] = await ended(scope_around_nested(await_after=await_after), due=0.1)
+
+
+# %%
+late_prediction = lesson.predict(
+    "4",
+    "The scope of 0.1 s has a nested run of 0.8 s inside, and then an `await`. When does the TimeoutError come?",
+    {
+        "after 0.1 s": "TimeoutError on time",
+        "after 0.8 s": "TimeoutError late",
+        "never": "no error late",
+    },
+)
+late_prediction
+
+# %%
 states, timers, left = set(), set(), {}
-# Each in a task of its own, since what becomes of that is a story of its own.
-heard_of_it = asyncio.create_task(scope_around(await_after=True))
-await asyncio.wait({heard_of_it})
-not_a_word = asyncio.create_task(scope_around(await_after=False))
-await asyncio.wait({not_a_word})
+tasks = {}
+for await_after in [True, False]:
+    # A task of its own for each, since a cancellation may be left over in it.
+    tasks[await_after] = asyncio.create_task(measure(await_after=await_after))
+    await asyncio.wait({tasks[await_after]})
 nested, silent = left[True], left[False]
 
-print("the timer fires:                 ", *sorted(timers))
-print("the scope, when the work returns:", *sorted(states))
-print("with an await after it:          ", nested[0], nested[1].verdict)
-print("without:                         ", silent[0], silent[1].verdict)
+print("the timer fires          ", *timers)
+print("the scope, after the work", *states)
+print("with an await after it   ", nested)
+print("without                  ", silent.outcome)
+
+# %%
+late_prediction.reveal(
+    str(nested),
+    why="The timer is on time, but a cancellation reaches a task at an `await`, and this task is on the stack below the inner run.",
+)
 
 # %% [markdown]
-# The timer is on time: the inner run turns the same loop, timers and all. It cancels the task that opened the scope, and a
-# cancellation is delivered where a task waits. This one does not wait. It is on the stack, below the run inside it, and cannot go on
-# before that is over. With the next `await` it learns of it, 0.7 s too late; without one, never. The scope knew, as in notebook 05.
+# The inner run turns the same loop, so the timer fires and the scope cancels its task. The task cannot go on before the inner run has
+# returned. At its next `await` it learns of the cancellation, 0.7 s too late. Without an `await` it never does, although the scope is
+# *expiring*, as in notebook 05.
 #
-# And the second case is not over when its block is. On Python 3.11 and 3.12 the cancellation is still pending then. It hits the next `await`
-# *after* the scope, as a `CancelledError` that nobody can explain; or where there is none, as here, the task itself: it ran to its end,
-# and yet counts as cancelled, and its result is lost. Python 3.13 takes the cancellation back.
+# On Python 3.11 and 3.12 there is a second part. Without an `await`, the cancellation is still pending after the scope. It hits the next
+# `await`, far away, as a `CancelledError` without a reason; or, as here, the task itself, which ran to its end and counts as cancelled.
+# Python 3.13 takes the cancellation back.
 
 # %% tags=["nbval-ignore-output"]
-print(f"{python}, the task without an await: {'cancelled' if not_a_word.cancelled() else 'done'}")
+print(f"{python}, the task without an await: {'cancelled' if tasks[False].cancelled() else 'done'}")
 
 # %% [markdown]
 # ## Last in, first out
-#
-# Runs inside runs are function calls, and those return in the reverse order of their beginning.
-#
-# **Predict first.** Two tasks, at the same time: one asks for 0.1 s of `their_work`, the other for 0.8 s. When does each get its answer?
 
 
 # %%
@@ -370,6 +350,15 @@ async def ask_in_a_thread(seconds):
     return Wait(seconds, time.monotonic() - started)
 
 
+# %%
+order_prediction = lesson.predict(
+    "5",
+    "Two tasks start together: `ask(0.1)`, then `ask(0.8)`. When does the first get its answer?",
+    {"after 0.1 s": "on time", "after 0.8 s": "late"},
+)
+order_prediction
+
+# %%
 quick, slow = await asyncio.gather(ask(0.1), ask(0.8))
 quick_in_a_thread, _ = await asyncio.gather(ask_in_a_thread(0.1), ask_in_a_thread(0.8))
 print("0.1 s, nested, beside 0.8 s:", quick.verdict)
@@ -377,29 +366,32 @@ print("0.8 s:                      ", slow.verdict)
 print("0.1 s, each in a thread:    ", quick_in_a_thread.verdict)
 
 # %%
+order_prediction.reveal(
+    quick.verdict,
+    why="Nested runs are function calls. The slow one began later, lies above the quick one on the stack, and returns first.",
+)
+
+# %%
 pictures.overdue(
     {
-        "scope of 0.1 s around\na nested run of 0.8 s": nested[1],
-        "the same,\nin a thread": outside[1],
+        "scope of 0.1 s around\na nested run of 0.8 s": nested,
+        "the same,\nin a thread": around,
         "0.1 s, nested,\nbeside a run of 0.8 s": quick,
         "the same,\neach in a thread": quick_in_a_thread,
     },
-    title="Nested, a wait lasts as long as what runs inside it; in a thread, as long as it should",
+    title="A nested wait lasts as long as the longest run above it; in a thread it ends on time",
 )
 
 # %% [markdown]
-# The quick one was done after 0.1 s. But the slow one had begun later, so it lies above it on the stack, and has to return first. One slow
-# neighbour, which may be anybody's in this process, and every deadline below it is as late as that neighbour.
+# So one slow neighbour anywhere in the process makes every deadline below it late.
 #
 # ## The library's deadline
 #
-# What is left of `ChatVllm(timeout=…)` and of `with deadline(…)`, when they are called through a run inside a run?
-#
-# **Predict first.** Three endless answers, each allowed a quarter of `TIMEOUT`: one by the model, one by an ambient deadline outside of the
-# nested run, one beside a neighbour that takes three quarters. Which is cut on time? When is the server free?
+# What is left of `ChatVllm(timeout=…)` and of `with deadline(…)`? Each endless answer below is allowed a quarter of `TIMEOUT`. First nested
+# and alone, bounded by the model, and by an *ambient* deadline, one that stands outside and reaches every call inside.
 
 # %%
-allowed = TIMEOUT / 4
+allowed = TIMEOUT / 4  # seconds
 bounded_chain = prompt | ChatVllm(**server.settings, timeout=allowed)
 free_chain = prompt | ChatVllm(**server.settings)
 
@@ -409,24 +401,26 @@ def their_question():
     return asyncio.run(asyncio.wait_for(free_chain.ainvoke(question), 2 * TIMEOUT))
 
 
-def judged(started, error):
-    if error is None:
-        return verdict.BY_ITSELF
-    return Wait(allowed, time.monotonic() - started).verdict
+async def with_deadline(work):
+    with deadline(allowed):
+        await work()
+
+
+async def nested_question():
+    their_question()
+
+
+def held(wait):
+    return str(wait) if wait.outcome == "TimeoutError" else verdict.BY_ITSELF
 
 
 alone = asyncio.run(observe(bounded_chain.astream(question), deadline=allowed, server=server))
+ambient = await ended(with_deadline(nested_question), due=allowed)
+print("the model's time-out:", alone.verdict, "· the server:", alone.server)
+print("an ambient deadline: ", held(ambient))
 
-started, error = time.monotonic(), None
-try:
-    with deadline(allowed):
-        their_question()
-except TimeoutError as raised:
-    error = raised
-ambient = judged(started, error)
-
-print("model's time-out: ", alone.verdict, "· the server:", alone.server)
-print("ambient deadline: ", ambient)
+# %% [markdown]
+# Then beside a neighbour whose nested run takes three quarters of `TIMEOUT`.
 
 # %%
 order = []
@@ -448,133 +442,127 @@ print("beside a neighbour:", beside.verdict, "· the server:", beside.server)
 print("then:              ", ", then ".join(order))
 
 # %% [markdown]
-# It holds, as far as anything can. The deadline does not wait for a task to be resumed: a timer shuts the connection down, whichever run is
-# turning the loop, and a task of its own reads the stream. So the stream is cut on time and the GPU is free, with a neighbour and without.
-# What no library can do is return a function out of the middle of the stack: with a slow neighbour above, the caller gets
-# its error when the neighbour is done.
+# The stream is cut on time and the GPU is free, with a neighbour and without. The deadline does not wait for a task: a timer shuts the
+# connection down, whichever run turns the loop. But no library can return a function from the middle of the stack. The caller gets its
+# error when the neighbour above is done.
 #
-# In a thread even that is in order; and the ambient deadline goes along with `asyncio.to_thread`, so that the work there does not go on
-# for nobody, as it did above.
+# In a thread even that is in order. The ambient deadline goes along with `asyncio.to_thread`, so the work in the thread ends, too.
+
 
 # %%
-started, error = time.monotonic(), None
-try:
-    with deadline(allowed):
-        await asyncio.gather(asyncio.to_thread(their_question), ask_in_a_thread(1.5 * allowed))
-except TimeoutError as raised:
-    error = raised
-in_a_thread = judged(started, error)
-print("in a thread, beside a neighbour:", in_a_thread)
+async def question_and_neighbour():
+    await asyncio.gather(asyncio.to_thread(their_question), ask_in_a_thread(1.5 * allowed))
+
+
+in_a_thread = await ended(with_deadline(question_and_neighbour), due=allowed)
+print("in a thread, beside a neighbour:", held(in_a_thread))
 
 # %% [markdown]
-# So, in this order: `await`; a thread, with the bound inside it; and nest-asyncio where neither can be done, with nothing beside it
-# that has to be on time.
+# So try them in this order: `await`; a thread, with the bound inside; and nest-asyncio where neither can be done, with nothing beside it that
+# has to be on time.
 
 # %% [markdown]
 # ## What was shown
 
 # %%
-evidence.claim(
-    "asyncio.run in a running loop",
-    expected="asyncio.run() cannot be called from a running event loop",
-    found=refused,
-)
-evidence.claim("its coroutine is never awaited", expected=1, found=len(never_awaited))
-evidence.claim(
-    "the ways that answer",
-    expected="await, asyncio.to_thread",
-    found=", ".join(way for way, answer in ways.items() if answer.content),
-)
-evidence.claim(
-    "a scope inside what runs in a thread",
-    expected="TimeoutError on time",
-    found=f"{inside[0]} {inside[1].verdict}",
-)
-evidence.claim(
-    "a scope around a thread",
-    expected="TimeoutError on time",
-    found=f"{outside[0]} {outside[1].verdict}",
-)
-evidence.claim(
-    "but the thread's work", expected="goes on", found="goes on" if left_running else "is over"
-)
-evidence.claim(
-    "ChatOpenAI, four times asyncio.run",
-    expected="ok / failed / ok / failed",
-    found=shared,
-)
-evidence.claim("the reason", expected="Event loop is closed", found=why)
-evidence.claim("with retries, the requests sent are", expected="more than answers", found=wasted)
-evidence.claim("ChatVllm, four times asyncio.run", expected="ok / ok / ok / ok", found=per_loop)
-evidence.claim(
-    "nest-asyncio runs a coroutine",
-    expected="on the kernel's loop",
-    found=after["asyncio.run in a cell"],
-)
-evidence.claim(
-    "and its tasks are written in", expected="Python", found=after["asyncio.Task is written in"]
-)
-evidence.claim(
-    "somebody else's asyncio.run, unchanged, in a cell", expected="answered", found=unchanged
-)
-evidence.claim("nest-asyncio 1.6.0 alone, on Python 3.14", expected="refused", found=chosen)
-evidence.claim("a loop of uvloop's", expected="refused", found=uvloops)
-evidence.claim(
-    "a scope around a nested run",
-    expected="TimeoutError late",
-    found=f"{nested[0]} {nested[1].verdict}",
-)
-evidence.claim("its timer", expected="on time", found=" ".join(sorted(timers)))
-evidence.claim("its state meanwhile", expected="expiring", found=" ".join(sorted(states)))
-evidence.claim("without a later await", expected="no error", found=silent[0])
-evidence.claim("a quick nested run beside a slow one", expected="late", found=quick.verdict)
-evidence.claim("the same two in threads", expected="on time", found=quick_in_a_thread.verdict)
-evidence.claim(
-    "ChatVllm's time-out in a nested run",
-    expected="stopped at the deadline",
-    found=alone.verdict,
-)
-evidence.claim("an ambient deadline around one", expected="on time", found=ambient)
-evidence.claim(
-    "ChatVllm's time-out beside a slow neighbour",
-    expected="stopped at the deadline",
-    found=beside.verdict,
-)
-evidence.claim("the server meanwhile", expected="stopped generating", found=beside.server)
-evidence.claim(
-    "but the caller hears of it last",
-    expected="the neighbour is done, the caller gets its error",
-    found=", ".join(order),
-)
-evidence.claim("in a thread, in time too", expected="on time", found=in_a_thread)
+answered = ", ".join(way for way, answer in answers.items() if answer.content)
+claims = {
+    "In a running loop asyncio.run raises an error and asks no model": ("error, not asked", tried),
+    "`await` and a thread both answer": ("await, asyncio.to_thread", answered),
+    "A scope inside a thread fires on time": ("TimeoutError on time", inside),
+    "A scope around a thread fires on time": ("TimeoutError on time", around),
+    "The work in that thread goes on": ("goes on", work),
+    "With one ChatOpenAI every second run fails": ("ok / failed / ok / failed", shared.outcomes),
+    "The cause is a connection of a closed loop": ("Event loop is closed", shared.cause),
+    "With retries there are more requests than answers": ("more than answers", wasted),
+    "With one ChatVllm each asyncio.run succeeds": ("ok / ok / ok / ok", per_loop.outcomes),
+}
+for text, (expected, found) in claims.items():
+    evidence.claim(text, expected=expected, found=found)
+
+# %%
+nested_run, task = after["asyncio.run in a running loop"], after["asyncio.Task is written in"]
+claims = {
+    "With nest-asyncio a coroutine runs on the kernel's loop": ("on the kernel's loop", nested_run),
+    "With nest-asyncio tasks are written in Python": ("Python", task),
+    "With nest-asyncio the library's asyncio.run works unchanged": ("answered", unchanged),
+    "On Python 3.14 nest-asyncio is refused": ("refused", limits["nest-asyncio on Python 3.14"]),
+    "A loop of uvloop cannot be nested": ("refused", limits["a loop of uvloop"]),
+    "A scope around a nested run fires late": ("TimeoutError late", nested),
+    "Its timer was on time": ("on time", ", ".join(timers)),
+    "The scope was expiring meanwhile": ("expiring", ", ".join(states)),
+    "Without a later `await` there is no error": ("no error", silent.outcome),
+    "A quick nested run beside a slow one is late": ("late", quick.verdict),
+    "The same two in threads are on time": ("on time", quick_in_a_thread.verdict),
+}
+for text, (expected, found) in claims.items():
+    evidence.claim(text, expected=expected, found=found)
+
+# %%
+last = "the neighbour is done, the caller gets its error"
+claims = {
+    "ChatVllm's time-out holds in a nested run": ("stopped at the deadline", alone.verdict),
+    "An ambient deadline holds around a nested run": ("TimeoutError on time", held(ambient)),
+    "ChatVllm's time-out holds beside a neighbour": ("stopped at the deadline", beside.verdict),
+    "The server stops generating meanwhile": ("stopped generating", beside.server),
+    "The caller gets its error after the neighbour": (last, ", ".join(order)),
+    "In a thread the caller gets it on time": ("TimeoutError on time", held(in_a_thread)),
+}
+for text, (expected, found) in claims.items():
+    evidence.claim(text, expected=expected, found=found)
+
+# %%
 evidence.number("task_cost_ratio", cost_after / cost_before)
-evidence.number("nested_timeout_late_by_s", nested[1].over - nested[1].due)
+evidence.number("nested_timeout_late_by_s", nested.over - nested.due)
 server.close()
 evidence.table()
 
+# %%
+lesson.progress()
+
 # %% [markdown]
-# ## Exercise
+# ## Exercises
 #
-# Three tasks begin one after the other, and each nests a run: A takes 0.1 s, B 0.3 s, C 0.2 s. In which order do they get their
-# answers? Write three letters, as `"ABC"`.
+# **1.** Write `run_sync`: a synchronous function that runs a coroutine and returns its result, wherever it is called: in a script, and
+# in a thread whose loop is running. No nest-asyncio. Errors come out of it, a time-out inside the coroutine holds, and the coroutine sees
+# the caller's context variables (that is how an ambient deadline travels). The check runs this cell in a fresh process.
+
+
+# %% tags=["exercise"]
+def run_sync(coroutine):
+    raise NotImplementedError  # your code
+
 
 # %%
-from stream_lab.experiment.exercise import check
+await lesson.check("1", run_sync)
 
-returned = ...
-
-# %% jupyter={"source_hidden": true} tags=["solution"]
-letters = []
-
-
-async def nest(letter, seconds):
-    their_work(seconds)
-    letters.append(letter)
+# %% [markdown]
+# **2.** Each function below waits for `inner(n)`: half a second of work in a scope of n seconds. Around it stands an outer scope.
+# Does the caller's `TimeoutError` come from the `"outer"` scope or from the `"inner"` one? (nest-asyncio is still applied.)
 
 
-await asyncio.gather(nest("A", 0.1), nest("B", 0.3), nest("C", 0.2))
-check(returned, "".join(letters), hint="Which of the three lies on top of the stack?")
+# %%
+async def a(inner):
+    async with asyncio.timeout(0.1):
+        await inner(0.3)
+
+
+async def b(inner):
+    async with asyncio.timeout(0.3):
+        await asyncio.to_thread(asyncio.run, inner(0.1))
+
+
+async def c(inner):
+    async with asyncio.timeout(0.1):
+        asyncio.run(inner(0.3))
+
+
+# %% tags=["exercise"]
+fires = {"a": ..., "b": ..., "c": ...}
+
+# %%
+await lesson.check("2", fires, {"a": a, "b": b, "c": c})
 
 # %% [markdown]
 # ---
-# Before: [11 · Cut when scaling](11_cut_when_scaling.ipynb) · Next: [13 · The doctor](13_the_doctor.ipynb)
+# Before: [11b · Browsers and restarts](11b_browsers_and_restarts.ipynb) · Next: [13 · The doctor](13_the_doctor.ipynb)

@@ -44,7 +44,7 @@ server
 #
 # ```text
 #  ERP server  ──request──▶  AI server  ──stream──▶  GPU server
-#  gives up after TIMEOUT    FastAPI, LangChain       vLLM, makes tokens
+#  gives up after a second   FastAPI, LangChain       vLLM, makes tokens
 # ```
 #
 # The GPU server is a *fake* here: a small program that speaks as vLLM does, and never stops talking (or it is your own server, if
@@ -56,7 +56,7 @@ from fastapi import FastAPI
 
 
 def ai_server(model_class):
-    chain = prompt | model_class(**server.settings, timeout=TIMEOUT)
+    chain = prompt | model_class(**server.settings, timeout=TIMEOUT / 2)
     app = FastAPI()
 
     @app.post("/answer")
@@ -70,7 +70,7 @@ def ai_server(model_class):
 # %%
 both_go_on = lesson.predict(
     "1",
-    "The ERP server gives up after TIMEOUT seconds and closes its connection. The AI server's model has timeout=TIMEOUT as well. "
+    "The ERP server gives up after a second and closes its connection. The AI server's model has a timeout= of one second as well. "
     "What does the GPU server do?",
     {
         "it stops, because the ERP server's connection is closed": "stopped at once",
@@ -86,14 +86,14 @@ from stream_lab.experiment.abandoned import watch_request
 from stream_lab.processes.serving import serve
 
 
+def erp_server(ai):
+    question = {"question": "Why is my order late?"}
+    httpx2.post(f"{ai.url}/answer", params=question, timeout=TIMEOUT / 2)
+
+
 def incident(model_class):
     with serve(ai_server(model_class)) as ai:
-
-        def erp_server():
-            question = {"question": "Why is my order late?"}
-            httpx2.post(f"{ai.url}/answer", params=question, timeout=TIMEOUT)
-
-        return watch_request(erp_server, server=server)
+        return watch_request(lambda: erp_server(ai), server=server)
 
 
 request = await asyncio.to_thread(incident, PlainChatVllm)
@@ -108,8 +108,10 @@ both_go_on.reveal(
 )
 
 # %% tags=["nbval-ignore-output"]
-rate = request.tokens_after_deadline / (request.recording.ended - TIMEOUT)
-print(f"{request.tokens_after_deadline} tokens for a caller that had left, in the time that we watched")
+rate = request.tokens_after_deadline / (request.samples[-1].at - request.deadline)
+print(
+    f"{request.tokens_after_deadline} tokens for a caller that had left, in the time that we watched"
+)
 print(f"{600 * rate:.0f} at this rate in ten minutes, for one request")
 
 # %%
@@ -167,7 +169,9 @@ with bundled("finite") as fake:
 
 ended = {
     name: recording.error.partition(":")[0] or "nothing: it was still running when we left"
-    for name, recording in zip(("endless stream", "stalled stream", "ainvoke"), recordings)
+    for name, recording in zip(
+        ("endless stream", "stalled stream", "ainvoke"), recordings, strict=True
+    )
 }
 for name, by in ended.items():
     print(f"{name}: ended by {by}")
@@ -226,7 +230,9 @@ release = await asyncio.to_thread(
 )
 print("the server:", release.server)
 if release.freed is not None:
-    print(f"{1000 * (release.freed - release.left):.0f} ms after its client had closed the connection")
+    print(
+        f"{1000 * (release.freed - release.left):.0f} ms after its client had closed the connection"
+    )
 
 # %% [markdown]
 # ## Task, scope, cancel
@@ -330,7 +336,9 @@ with scope.observed() as log:
     )
 
 for name, call in {"model": alone, "chain": chained}.items():
-    print(f"{name}: {call.verdict}; the server: {call.server}; error: {call.recording.error or 'none'}")
+    print(
+        f"{name}: {call.verdict}; the server: {call.server}; error: {call.recording.error or 'none'}"
+    )
 
 # %%
 stopped = {"model": alone.verdict, "chain": chained.verdict}
@@ -367,7 +375,9 @@ if fired:
 
 # %%
 with bundled("no_first_token") as fake:
-    silent = traced(ScopedChatVllm)(**fake.settings, timeout=60, max_retries=0, stream_timeout=TIMEOUT / 4)
+    silent = traced(ScopedChatVllm)(
+        **fake.settings, timeout=60, max_retries=0, stream_timeout=TIMEOUT / 4
+    )
     first = await record((prompt | silent).astream({"question": QUESTION}), give_up_after=TIMEOUT)
 
 print("no first chunk:", first.ending)
@@ -376,10 +386,32 @@ print("tasks that asked for one:", len({pull.task for pull in first.pulls}))
 # %% [markdown]
 # ## The line
 #
-# Which line makes a task for each chunk? Here it is, in your own LangChain, with the functions that call it.
+# Which line makes a task for each chunk? This one, in your own LangChain:
 
 # %% tags=["nbval-ignore-output"]
-print("to do")
+import langchain_core
+from langchain_core.runnables import Runnable
+
+function = Runnable._atransform_stream_with_config
+lines, first_line = inspect.getsourcelines(function)
+print(f"langchain-core {langchain_core.__version__}, runnables/base.py, {function.__name__}:")
+for number, line in enumerate(lines, first_line):
+    if "coro_with_context" in line:
+        print(f"{number}: {line.strip()}")
+
+# %% [markdown]
+# It runs one step, `anext(iterator)`, in a task, because a task is how Python runs a step in a given *context*, and callbacks need that.
+# `create_task(…, context=…)` exists since Python 3.11, as `asyncio.timeout` does.
+#
+# Which ways to call go through that line? We try them all at once, with attempt 1.
+
+# %%
+from stream_lab.experiment import call_shapes
+
+with bundled("endless", gap=0.05) as fake:
+    short = traced(ScopedChatVllm)(**fake.settings, timeout=TIMEOUT / 4, max_retries=0)
+    shapes = await call_shapes.measure(short, give_up_after=TIMEOUT / 2)
+shapes
 
 # %% [markdown]
 # ## The fix
@@ -404,7 +436,9 @@ class ElapsedChatVllm(PlainChatVllm):
 
 # %%
 fixed = await observe(
-    (prompt | ElapsedChatVllm(**server.settings, timeout=TIMEOUT / 2)).astream({"question": QUESTION}),
+    (prompt | ElapsedChatVllm(**server.settings, timeout=TIMEOUT / 2)).astream(
+        {"question": QUESTION}
+    ),
     deadline=TIMEOUT / 2,
     server=server,
 )
@@ -482,7 +516,7 @@ async def holds(model_class):
 
 
 clock, library = await asyncio.gather(holds(ElapsedChatVllm), holds(ChatVllm))
-for hole, *held in zip(("silence", "comments", "a slow reader"), clock, library):
+for hole, *held in zip(("silence", "comments", "a slow reader"), clock, library, strict=True):
     print(f"{hole:14} the clock: {held[0]!s:6} ChatVllm: {held[1]}")
 
 # %%
@@ -499,6 +533,197 @@ what_is_left.reveal(
 # has left. (Try other things here: a longer `timeout=`, `ScopedChatVllm`.)
 
 # %%
-request = await asyncio.to_thread(incident, ChatVllm)
-print("ERP server:", request.recording.error)
-print("GPU server:", request.server)
+repaired = await asyncio.to_thread(incident, ChatVllm)
+print("GPU server:", repaired.server)
+
+# %%
+from stream_deadline.asgi import DeadlineMiddleware
+
+
+def watched_incident():
+    app = ai_server(PlainChatVllm)
+    app.add_middleware(DeadlineMiddleware, default_timeout=60)
+    with serve(app) as ai:
+        return watch_request(lambda: erp_server(ai), server=server)
+
+
+watched = await asyncio.to_thread(watched_incident)
+print("GPU server:", watched.server)
+
+# %% [markdown]
+# The middleware sees that the client has disconnected, and ends every call that was made for it; `default_timeout` is a deadline for
+# requests that bring none.
+#
+# ## The test that goes red
+#
+# Nothing in the incident raised an error, so no log will tell you when it is back. A test will, if it does what the incident did: a model
+# that talks, in a chain. (Remember the one case in which attempt 1 works: a test with a server that hangs is green.) The fixture
+# `fake_vllm` comes with the package `fake-vllm`. `model_class` is the class that you ship; here it is attempt 1, and then the fix.
+
+# %%
+import pytest
+from langchain_core.prompts import ChatPromptTemplate
+
+
+@pytest.mark.fake_vllm("endless")
+async def test_the_deadline_holds_in_a_chain(model_class, fake_vllm):
+    address = {"base_url": fake_vllm.base_url, "model": fake_vllm.model, "api_key": "-"}
+    chain = ChatPromptTemplate.from_messages([("user", "{q}")]) | model_class(
+        **address, timeout=0.5
+    )
+    chunks = 0
+    with pytest.raises(TimeoutError):
+        async for _ in chain.astream({"q": "Why?"}):
+            chunks += 1
+            assert chunks < 120, "the stream goes on after its deadline"
+
+
+# %%
+from stream_lab.course.own_tests import run_with_attempts
+
+tested = run_with_attempts(test_the_deadline_holds_in_a_chain)
+colour = {True: "green", False: "red"}
+print("attempt 1:", colour[tested.attempt.passed], "-", tested.attempt.said)
+print("the fix:  ", colour[tested.fix.passed])
+
+# %% [markdown]
+# ## What was shown
+
+# %%
+evidence.claim(
+    "The GPU server goes on when the caller of its client gives up",
+    expected="still generating",
+    found=request.server,
+)
+evidence.claim(
+    "timeout= ends silence and whole answers, and no stream that keeps sending (on the fake)",
+    expected="stalled stream, ainvoke",
+    found=", ".join(name for name, by in ended.items() if "still running" not in by),
+)
+evidence.claim(
+    "The server stops when its own client closes the connection",
+    expected="stopped",
+    found=release.server,
+)
+evidence.claim(
+    "A scope does not turn another cancellation into a TimeoutError",
+    expected="CancelledError",
+    found=outcomes["cancelled_by_another_as_well"],
+)
+evidence.claim(
+    "asyncio.timeout in `_astream` ends model.astream on time",
+    expected="stopped at the deadline",
+    found=alone.verdict,
+)
+evidence.claim(
+    "The same class in a chain has no effect",
+    expected="ran past the deadline",
+    found=chained.verdict,
+)
+evidence.claim(
+    "The task that the scope cancelled in the chain was",
+    expected="already finished",
+    found=scope.target(log),
+)
+evidence.claim(
+    "Before the first chunk the same class works in a chain (on the fake)",
+    expected="TimeoutError",
+    found=str(first.ending),
+)
+evidence.claim(
+    "The deadline holds in exactly those calls that one task pulls (on the fake)",
+    expected="no exception",
+    found=", ".join(shapes.disagreeing) or "no exception",
+)
+evidence.claim(
+    "The elapsed-time fix ends the chain on time",
+    expected="stopped at the deadline",
+    found=fixed.verdict,
+)
+evidence.claim(
+    "The clock alone holds against none of the three holes (on the fake)",
+    expected=0,
+    found=sum(clock),
+)
+evidence.claim("ChatVllm holds against all three (on the fake)", expected=3, found=sum(library))
+evidence.claim(
+    "With ChatVllm in the AI server the GPU server stops",
+    expected="stopped generating",
+    found=repaired.server,
+)
+evidence.claim(
+    "With the middleware the GPU server stops when the caller leaves",
+    expected="stopped generating",
+    found=watched.server,
+)
+evidence.claim(
+    "The test is red for attempt 1 and green for the fix",
+    expected="red, green",
+    found=f"{colour[tested.attempt.passed]}, {colour[tested.fix.passed]}",
+)
+server.close()
+evidence.table()
+
+# %%
+lesson.progress()
+
+# %% [markdown]
+# ## Exercises
+#
+# **1.** Write the fix for any stream, without LangChain. `Deadline(seconds).bounded(chunks)` is an async generator that passes on the
+# chunks of `chunks`, and raises `TimeoutError` with the first one that comes more than `seconds` after its own first pull. It closes
+# `chunks` with `aclose()` however it ends. One object is used for many calls, also at the same time.
+
+
+# %% tags=["exercise"]
+class Deadline:
+    def __init__(self, seconds):
+        self.seconds = seconds
+
+    async def bounded(self, chunks):
+        raise NotImplementedError  # your code
+
+
+# %%
+await lesson.check("1", Deadline)
+
+# %% [markdown]
+# **2.** In your service the error may be caught somewhere. What costs money is the GPU. Write a test that does not look at errors at all:
+# it is red if the server still generates after the deadline. `fake_vllm.requests[0].slot_freed` is None while the fake works on the first
+# request. The cell becomes a file of its own, so it imports all that it uses.
+
+
+# %% tags=["exercise"]
+import asyncio
+
+import pytest
+from langchain_core.prompts import ChatPromptTemplate
+
+
+@pytest.mark.fake_vllm("endless")
+async def test_the_gpu_is_free_after_the_deadline(model_class, fake_vllm):
+    address = {"base_url": fake_vllm.base_url, "model": fake_vllm.model, "api_key": "-"}
+    chain = ChatPromptTemplate.from_messages([("user", "{q}")]) | model_class(
+        **address, timeout=0.5
+    )
+    raise NotImplementedError  # your code: read in a task, wait past the deadline, ask the fake
+
+
+# %%
+await lesson.check("2", test_the_gpu_is_free_after_the_deadline)
+
+# %% [markdown]
+# ## Lessons learned
+#
+# - `timeout=` of a chat model bounds one read of a socket. A stream that keeps sending never trips it.
+# - A model server stops when *its* client closes the connection, and at no other time.
+# - `asyncio.timeout` cancels the task that entered it. A LangChain chain pulls each chunk in a new task.
+# - Keep a deadline in the call and look at the clock for each chunk; close the connection by a timer for everything else.
+# - A test must let the model talk, and put it in a chain. A test with a server that hangs is green for the broken fix.
+#
+# **Next steps:** put the test into your repository; replace `ChatOpenAI` by `ChatVllm`, or wrap what you have
+# ([any client, any model](../docs/clients.md)); add the middleware to your web application. To go deeper, take
+# [another tour](../docs/tours/half_a_day.md).
+#
+# ---
+# Back to: [00 · Start here](00_start_here.ipynb)

@@ -32,7 +32,7 @@ def bounded(
     The clock starts with this call, not with the first item, and keeps running while the consumer
     is busy. When a bound is reached, the pull that waits, or the next one, raises; no item is
     handed over any more; and the source is closed even if it is not pulled: it is cancelled where
-    it waits, then `aclose()`d.
+    it waits, and `aclose()` is called.
 
     Args:
         items: any asynchronous iterable. It is pulled in a task of its own, at most 16 items ahead

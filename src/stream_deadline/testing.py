@@ -68,10 +68,12 @@ class VirtualClock:
 def virtual_clock() -> Iterator[VirtualClock]:
     """Measure the deadlines inside a `with` block by a clock that the test moves.
 
-    with virtual_clock() as clock, deadline(30):
-        clock.advance(31)
-        with pytest.raises(StreamDeadlineExceeded):
-            model.invoke("Why?")
+        with virtual_clock() as clock, deadline(30):
+            clock.advance(31)
+            with pytest.raises(StreamDeadlineExceeded):
+                model.invoke("Why?")
+
+    Calls that begin inside the block are measured by it to their end.
     """
     clock = VirtualClock()
     before = _clock.install(clock)
@@ -84,8 +86,10 @@ def virtual_clock() -> Iterator[VirtualClock]:
 def expired_deadline() -> deadline:
     """Return a `deadline` that has passed: each call inside it ends before it begins.
 
-    with expired_deadline():
-        assert handler(request).status_code == 504
+        with expired_deadline():
+            assert handler(request).status_code == 504
+
+    Calls that have begun before it keep their own deadline.
     """
     return deadline(0)
 

@@ -25,8 +25,8 @@ def rows(server: Endpoint) -> Mapping[str, Row]:
         return {each.row.notebook: each.row for each in run_all(tasks, executor, display)}
 
 
-def test_there_are_eight() -> None:
-    assert len(CHOSEN) == 8
+def test_there_are_nine() -> None:
+    assert len(CHOSEN) == 9
 
 
 @pytest.mark.timeout(600)

@@ -30,6 +30,11 @@ class Lesson:
         self._predictions: dict[str, Prediction] = {}
         self._answers: dict[str, str] = {}
 
+    @property
+    def interactive(self) -> bool:
+        """Tell whether this is a copy of the course, where cells may show forms."""
+        return self._store.kept
+
     def predict(self, number: str, question: str, choices: Mapping[str, object]) -> Prediction:
         """Ask for a prediction before the cell that shows what happens.
 

@@ -18,7 +18,7 @@ from stream_lab.course.store import find_course
 from stream_lab.extras import require
 
 FILE = "test_deadline.py"
-MARK = "# Written by exercise 3 of notebook 06 from its cell; change it there."
+MARK = "# Written by an exercise of the course from its cell; change it there."
 LONGEST = 60.0  # seconds for both runs, with the start of Python and of the fake
 RESULTS_VARIABLE = "STREAM_LAB_TEST_RESULTS"
 LIMIT_VARIABLE = "STREAM_LAB_TEST_LIMIT"

@@ -44,6 +44,14 @@ Bounds = Literal[
 
 Side = Literal["client", "sdk", "proxy", "platform", "server"]
 
+Counts = Literal["bytes", "chunks", "unread"]
+"""What restarts a limit on silence:
+
+- `bytes`: whatever arrives, so also a comment line of an event stream.
+- `chunks`: a chunk of the answer. A comment line does not, and the limit begins with the head.
+- `unread`: a read of the client. It is a limit on a client that does not read.
+"""
+
 EXPLAINED_BY: dict[Bounds, tuple[Bounds, ...]] = {"first_byte": ("first_byte", "idle", "total")}
 """A silence before the first byte can also be explained by a limit on silence or in all."""
 
@@ -104,7 +112,9 @@ class Limit(_Part):
         where: where it is set: a file, a command line, a console, an argument.
         default: seconds. None: there is no such limit until it is set.
         bounds: what it bounds; see `Bounds`.
+        counts: what restarts it, if it bounds a silence; see `Counts`.
         side: where the product stands on the way from client to model.
+        variants: the kinds of installation that have it, such as a class of workers. Empty: all.
         message: what its client sees when the limit is hit, and what its log says. None: nothing,
             or its documentation does not say.
         note: a fact that readers would not expect. None: there is none.
@@ -116,7 +126,9 @@ class Limit(_Part):
     where: Text
     default: Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)] | None
     bounds: Bounds
+    counts: Counts = "bytes"
     side: Side
+    variants: tuple[Text, ...] = ()
     message: Text | None
     note: Text | None = None
     proof: Proof
@@ -124,6 +136,11 @@ class Limit(_Part):
     @property
     def name(self) -> str:
         return f"{self.product}, {self.knob}"
+
+    @property
+    def can_be_set(self) -> bool:
+        """Tell whether the user of the product can change it."""
+        return "cannot be set" not in self.where and not self.where.startswith("nowhere")
 
 
 class LimitsError(LabError):

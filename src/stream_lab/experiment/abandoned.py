@@ -29,7 +29,7 @@ def watch_request(ask: Callable[[], object], *, server: Endpoint, afterwards: fl
     """
     if not server.shows_metrics:
         recording = _ask(ask)
-        return Call(recording, recording.ended)
+        return Call(recording, round(recording.ended, 2))
     with Witness(server.root) as witness:
         recording = _ask(ask)
         if recording.ending is Ending.CUT:
@@ -38,7 +38,7 @@ def watch_request(ask: Callable[[], object], *, server: Endpoint, afterwards: fl
             if free is not None:
                 time.sleep(AFTERWARDS)
     samples = [replace(sample, at=sample.at - recording.started) for sample in witness.samples]
-    return Call(recording, recording.ended, samples)
+    return Call(recording, round(recording.ended, 2), samples)
 
 
 def state_now(server: Endpoint, *, after: Call) -> str:

@@ -1,8 +1,8 @@
 """The frames of a scope as a page to step through, without JavaScript.
 
 Radio buttons choose the frame. A viewer that removes style sheets, as JupyterLab does with output
-that it does not trust, shows all frames below each other: colours are inline, and what only makes
-sense for stepping is `hidden` until the style sheet shows it.
+that it does not trust, shows all frames below each other: colours are inline, and the buttons are
+invisible without the style sheet.
 """
 
 import hashlib
@@ -14,19 +14,19 @@ from stream_lab.experiment.scope import DONE, RUNNING, WAITING
 from stream_lab.plots import EVENT, OK
 
 _SIGNS = {RUNNING: "▶", WAITING: "○", DONE: "✓"}
-# Style sheets of books hide `[hidden]` with !important; these rules are more specific.
 _STYLE = """
 .KEY{display:flex;flex-wrap:wrap;align-items:center}
 .KEY>p{flex-basis:100%}
-.KEY>input[hidden]{display:inline-block!important;order:1;margin:2px 4px 6px 0}
+.KEY>input{display:inline-block!important;order:1;margin:2px 4px 6px 0}
+.KEY>input:focus-visible{outline:2px solid #0072B2}
 .KEY>section{display:none;order:2;flex-basis:100%}
 .KEY>input:checked+section{display:block}
-.KEY>section>label[hidden]{display:inline-block!important;cursor:pointer}
-.KEY>section>label[hidden]{border:1px solid #767676;border-radius:4px;padding:1px 8px}
-.KEY>section>label.end{opacity:0.4;cursor:default}
-.KEY>input:focus-visible{outline:2px solid #0072B2}
-@media print{.KEY>section{display:block}}
-@media print{.KEY>section>label[hidden],.KEY>input[hidden]{display:none!important}}
+.KEY label{display:inline-block;cursor:pointer;border:1px solid #767676;border-radius:4px}
+.KEY label{padding:1px 8px;margin-right:4px}
+.KEY label.end{opacity:0.4;cursor:default}
+.KEY label:first-of-type::before{content:"◀ previous"}
+.KEY label:last-of-type::before{content:"next ▶"}
+@media print{.KEY>section{display:block}.KEY label,.KEY>input{display:none!important}}
 """
 _CARD = (
     "background-color:#ffffff;color:#000000;border:1px solid #cccccc;padding:10px;max-width:900px"
@@ -53,8 +53,8 @@ def page(shown: Sequence[Frame], title: str) -> str:
     for number, frame in enumerate(shown, 1):
         checked = " checked" if number == 1 else ""
         parts.append(
-            f'<input type="radio" name="{key}" id="{key}-{number}" hidden{checked} '
-            f'aria-label="Step {number}">'
+            f'<input type="radio" name="{key}" id="{key}-{number}"{checked} '
+            f'aria-label="Step {number}" style="display:none">'
         )
         parts.append(f"<section>{_steps(key, number, len(shown))}")
         parts.append(f"{_frame(frame, number, len(shown))}</section>")
@@ -62,13 +62,13 @@ def page(shown: Sequence[Frame], title: str) -> str:
 
 
 def _steps(key: str, number: int, count: int) -> str:
-    """Return the labels that lead to the neighbours."""
+    """Return the labels that lead to the neighbours; the style sheet has their words."""
     labels = []
-    for words, to in (("◀ previous", number - 1), ("next ▶", number + 1)):
+    for words, to in (("previous step", number - 1), ("next step", number + 1)):
         there = min(max(to, 1), count)
         end = ' class="end"' if there != to else ""
-        labels.append(f'<label for="{key}-{there}" hidden{end}>{words}</label>')
-    return " ".join(labels)
+        labels.append(f'<label for="{key}-{there}" title="{words}"{end}></label>')
+    return "".join(labels)
 
 
 def _frame(frame: Frame, number: int, count: int) -> str:
@@ -80,8 +80,8 @@ def _frame(frame: Frame, number: int, count: int) -> str:
     tasks = "<br>".join(map(_task, frame.tasks))
     columns = (
         (frame.scope, _states(frame), "110px"),
-        ("the loop's timers", timers, "230px"),
-        ("the tasks", tasks, "480px"),
+        ("the loop's timers", timers, "270px"),
+        ("the tasks", tasks, "440px"),
     )
     cells = "".join(
         f'<td style="{_CELL};width:{width}"><i style="{_QUIET}">{escape(name)}</i><br>{words}</td>'

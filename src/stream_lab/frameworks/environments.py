@@ -120,7 +120,7 @@ def _make_python(framework: Framework, folder: Path) -> dict[str, str]:
     _run([*install, *_own_package(), *framework.packages], folder)
     listed = _run([uv, "pip", "list", "--python", str(python), "--format", "json"], folder)
     found = {each["name"]: each["version"] for each in json.loads(listed)}
-    return {name: found[name] for name in _named(framework) if name in found}
+    return {name: found[name] for name in named_packages(framework) if name in found}
 
 
 def _make_node(framework: Framework, folder: Path) -> dict[str, str]:
@@ -134,7 +134,8 @@ def _make_node(framework: Framework, folder: Path) -> dict[str, str]:
     return versions
 
 
-def _named(framework: Framework) -> list[str]:
+def named_packages(framework: Framework) -> list[str]:
+    """Return the packages of a framework whose versions belong into its row."""
     return [*(re.split(r"[\[<>=~! ]", each)[0] for each in framework.packages), *BESIDE]
 
 

@@ -95,7 +95,9 @@ def _panel(axes: Axes, names: Sequence[str], found: dict[str, list[Judged]]) -> 
         width = 1.8 * (look is Look.FAILS)
         axes.scatter(across, down, color=colour, marker=marker, s=size, linewidths=width)
     titles = [each.title for each in registry().scenarios.values()]
-    axes.set_xticks(range(len(scenarios)), titles, rotation=60, ha="right", fontsize=8)
+    axes.set_xticks(
+        range(len(scenarios)), titles, rotation=60, ha="right", rotation_mode="anchor", fontsize=8
+    )
     axes.set_xlim(-0.6, len(scenarios) - 0.4)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)

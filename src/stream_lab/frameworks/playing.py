@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -101,7 +101,7 @@ def _play(
         STARTS_WITHIN + watch.length,
     )
     return {
-        scenario: _outcome(said[scenario], requests(server))
+        scenario: outcome(said[scenario], requests(server))
         if scenario in said
         else Outcome(unplayed=why)
         for scenario, server in zip(scenarios, servers, strict=True)
@@ -158,8 +158,13 @@ def _kill(process: "subprocess.Popen[str]") -> None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def _outcome(said: dict[str, Any], entries: Sequence[dict[str, Any]]) -> Outcome:
-    """Return what happened, on the clock of the call; all processes share a monotonic clock."""
+def outcome(said: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> Outcome:
+    """Return what happened, on the clock of the call; all processes share a monotonic clock.
+
+    Args:
+        said: the fields of the player's note.
+        entries: the ledger of the cell's server.
+    """
     if said["unplayed"]:
         return Outcome(unplayed=said["unplayed"])
     started = said["started"]

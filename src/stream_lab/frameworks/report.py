@@ -104,8 +104,14 @@ def by_scenario(rows: Rows, timeout: float) -> list[list[str]]:
     return lines
 
 
-def table(rows: Rows, timeout: float) -> list[list[str]]:
-    """Return the table, headings first: a line for each framework and setting."""
+def table(rows: Rows, timeout: float, kind: str | None = None) -> list[list[str]]:
+    """Return the table, headings first: a line for each framework and setting.
+
+    Args:
+        rows: the results.
+        timeout: the deadline in seconds.
+        kind: the kind of setting to show. None: all.
+    """
     scenarios = registry().scenarios
     lines = [["framework", "setting", *(each.title for each in scenarios.values()), "the error"]]
     for name, row in rows.items():
@@ -113,7 +119,8 @@ def table(rows: Rows, timeout: float) -> list[list[str]]:
         if row.unplayed:
             lines.append([framework.title, f"not played: {row.unplayed}"] + [""] * 6)
             continue
-        for number, (key, setting) in enumerate(framework.settings.items()):
+        shown = [each for each in framework.settings.items() if kind in (None, each[1].kind)]
+        for number, (key, setting) in enumerate(shown):
             found = row.played.get(key, {})
             words = [_words(framework, setting, each, found, timeout) for each in scenarios]
             title = framework.title if number == 0 else ""

@@ -104,9 +104,10 @@ class Capture:
 
     @property
     def manner(self) -> str:
-        """Return how the body came: as it is made, all at once, with a standstill, or not at all.
+        """Return how the body came, in words.
 
-        All at once means that the first byte came after more than 70 % of the time.
+        As it is made, all at once, with a standstill, or not at all. All at once means that the
+        first byte came after more than 70 % of the time.
         """
         if self.first is None:
             return NOT_AT_ALL

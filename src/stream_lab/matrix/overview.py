@@ -1,4 +1,4 @@
-"""The whole matrix on one page: a line for each row, a strip of all ways to call for each class."""
+"""The whole matrix on one page: for each row and class a strip of cells."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ QUIET = "#595959"
 
 
 def overview(played: Mapping[str, Sequence[Result]], *, title: str, alt: str) -> Picture:
-    """Draw a strip of cells for each class and row, with the number of cells that hold.
+    """Draw a strip of cells, with its count, for each class and row.
 
     A cell is high and blue if it holds, low and orange if it does not. The upper half of a strip is
     about new connections, the lower half about those that were already open.

@@ -124,7 +124,7 @@ def show(played: Played, console: Console) -> None:
 
 
 def finding(played: Played) -> str:
-    """Return in how many cells the last class holds, compared with the best of the others."""
+    """Return how many cells hold for the last class, and for the best other."""
     held = {
         name: (sum(result.holds for result in results), len(results))
         for name, results in played.items()

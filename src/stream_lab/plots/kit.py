@@ -51,7 +51,6 @@ class Picture:
             format="png",
             dpi=DPI,
             facecolor=PAPER,
-            transparent=False,
             metadata={"Software": None},
         )
         return buffer.getvalue()

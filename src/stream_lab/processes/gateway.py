@@ -27,6 +27,7 @@ class Gateway:
         idle: float | None = None,
         longest: float | None = None,
         largest: int | None = None,
+        delay: float = 0.0,
     ) -> None:
         """Start the proxy in a thread of this process. None: no limit.
 
@@ -36,9 +37,11 @@ class Gateway:
             longest: seconds that a connection may last.
             largest: bytes of an answer after which it ends the connection, as a faulty gateway
                 does.
+            delay: seconds that bytes, and the end of a connection, take to pass, as on a long way.
         """
         self.cut = 0
         self._idle, self._longest, self._largest = idle, longest, largest
+        self._delay = delay
         parts = urlsplit(upstream)
         self._upstream = (parts.hostname or "", parts.port or 80)
         self._loop = asyncio.new_event_loop()
@@ -89,12 +92,14 @@ class Gateway:
             passed = 0
             while data := await source.read(65536):
                 last = loop.time()
+                await asyncio.sleep(self._delay)
                 target.write(data)
                 await target.drain()
                 passed += len(data)
                 if source is up_reader and self._largest is not None and passed >= self._largest:
                     self.cut += 1
                     return
+            await asyncio.sleep(self._delay)
 
         async def limits() -> None:
             while True:

@@ -31,8 +31,9 @@ NEEDED = {
     "09": Needs(packages=_SERVED),
     "10": Needs(("nginx",), _SERVED),
     "11": Needs((), (*_SERVED, "gunicorn")),
-    "11b": Needs(("chromium",), (*_SERVED, "gunicorn", "playwright")),
+    "11b": Needs(("chromium", "haproxy", "nginx"), (*_SERVED, "gunicorn", "playwright")),
     "13": Needs(("nginx",), ("fastapi", "uvicorn")),
+    "14": Needs(("nginx",), ("gunicorn",)),
 }
 """By the number of a notebook."""
 

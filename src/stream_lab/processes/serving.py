@@ -22,8 +22,13 @@ class Serving:
         log: the messages that were logged in its thread.
     """
 
-    def __init__(self, app: Any, **options: Any) -> None:
-        """Serve the application in a thread with its own event loop; `options` are uvicorn's.
+    def __init__(self, app: Any, *, port: int = 0, **options: Any) -> None:
+        """Serve the application in a thread with its own event loop.
+
+        Args:
+            app: the application.
+            port: the port. 0: a free one.
+            options: options of uvicorn.
 
         Raises:
             MissingExtra: uvicorn is not installed.
@@ -32,7 +37,7 @@ class Serving:
         import uvicorn
 
         self.log: list[str] = []
-        self._socket = socket.create_server(("127.0.0.1", 0), backlog=2048)
+        self._socket = socket.create_server(("127.0.0.1", port), backlog=2048)
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         usual: dict[str, Any] = {
             "log_config": None,

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 
@@ -26,7 +27,9 @@ async def text(tokens: int) -> StreamingResponse:
 async def events(tokens: int, grace: float = 0) -> EventSourceResponse:
     """Stream the same as events.
 
-    `grace`: seconds that a running stream may go on for when the server is told to end.
+    Args:
+        tokens: the number of tokens.
+        grace: seconds that a running stream may go on for after the signal to end.
     """
 
     async def each() -> AsyncIterator[dict[str, str]]:
@@ -39,7 +42,7 @@ async def events(tokens: int, grace: float = 0) -> EventSourceResponse:
 
 @app.get("/blocking")
 async def blocking(tokens: int) -> dict[str, str]:
-    """Wait without `await`, as `llm.invoke` does: nothing else runs on this loop meanwhile."""
+    """Wait for the model without `await`, as `llm.invoke` does."""
     return {"text": "".join(ask_blocking(tokens))}
 
 
@@ -49,14 +52,26 @@ def in_a_thread(tokens: int) -> dict[str, str]:
     return {"text": "".join(ask_blocking(tokens))}
 
 
+@app.get("/sleep")
+async def sleep(seconds: float) -> None:
+    """Block this worker for a while."""
+    time.sleep(seconds)  # noqa: ASYNC251 - that is its job
+
+
+@app.get("/health")
+async def health() -> dict[str, int]:
+    """Answer a health probe."""
+    return {"worker": os.getpid()}
+
+
 @app.get("/talk/{name}")
 async def talk(name: str) -> dict[str, int]:
-    """Counts the turns of a conversation in the worker's memory."""
+    """Count the turns of a conversation in the worker's memory."""
     turns[name] += 1
     return {"turn": turns[name], "worker": os.getpid()}
 
 
 @app.get("/talk_with/{turn}")
 async def talk_with(turn: int) -> dict[str, int]:
-    """The same, but the client brings along what has been said; any worker will do."""
+    """Count them too, but the client sends the count so far."""
     return {"turn": turn + 1, "worker": os.getpid()}

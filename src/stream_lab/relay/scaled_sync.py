@@ -10,7 +10,7 @@ from stream_lab.relay.model import ask_blocking
 def app(
     environ: dict[str, Any], start_response: Callable[[str, list[tuple[str, str]]], Any]
 ) -> Iterable[bytes]:
-    """`/text?tokens=40`: a healthy stream. `/blocking?tokens=40`: the same in one piece."""
+    """Answer `/text?tokens=40` as a stream, and `/blocking?tokens=40` in one piece."""
     asked = parse_qs(environ["QUERY_STRING"]).get("tokens")
     if asked is None:
         start_response("404 Not Found", [("Content-Type", "text/plain")])

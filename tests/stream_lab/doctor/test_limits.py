@@ -29,6 +29,7 @@ PRODUCTS = {
     "Azure Front Door", "Azure App Gateway", "Azure Functions", "Cloudflare", "Vercel", "Netlify", "Heroku",
     "gunicorn", "uvicorn", "hypercorn", "Node http", "Node fetch", "vLLM",
     "browsers", "httpx", "httpx2", "requests", "aiohttp", "openai", "anthropic", "LangChain", "LiteLLM",
+    "stream-deadline",
 }  # fmt: skip
 RUN_HERE = {
     "nginx", "HAProxy", "Apache httpd", "gunicorn", "uvicorn", "hypercorn", "Node http", "Node fetch",

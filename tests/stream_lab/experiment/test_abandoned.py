@@ -66,7 +66,7 @@ def test_a_request_that_its_client_gives_up_on_keeps_the_server_at_work_until_th
 ) -> None:
     call = watch_request(lambda: ask(service, 60), server=fake, afterwards=0.6)
     assert call.recording.error == "ReadTimeout"
-    assert PATIENCE <= call.deadline < call.samples[-1].at - 0.4
+    assert PATIENCE - 0.01 <= call.deadline < call.samples[-1].at - 0.4
     assert call.server == Server.RAN_ON
     assert call.freed is None
     assert call.tokens_after_deadline > 3

@@ -213,15 +213,15 @@ def test_the_view_is_stepped_by_labels_and_needs_neither_script_nor_network() ->
     asyncio.run(left_in_time(log))
     picture = pictures.stepped(log, title="Left & gone")
     html: str = picture._repr_mimebundle_()[0]["text/html"]
-    buttons = re.findall(
-        r'<input type="radio" name="([\w-]+)" id="([\w-]+)" hidden( checked)?', html
-    )
+    buttons = re.findall(r'<input type="radio" name="([\w-]+)" id="([\w-]+)"( checked)?', html)
     assert len({name for name, _, _ in buttons}) == 1
     assert [bool(checked) for _, _, checked in buttons] == [True, False, False, False]
     ids = [button for _, button, _ in buttons]
     assert re.findall(r'<label for="([\w-]+)"', html) == [
         ids[0], ids[1], ids[0], ids[2], ids[1], ids[3], ids[2], ids[3]
     ]  # fmt: skip
+    assert html.count('style="display:none"') == len(buttons), "without a style sheet, none shows"
+    assert html.count("></label>") == 2 * len(buttons), "likewise"
     assert not re.search(r"<script|https?:|url\(|@import| on\w+=", html)
     words = unescape(re.sub(r"<style>.*?</style>|<[^>]+>", "", html, flags=re.DOTALL))
     assert "Left & gone" in words

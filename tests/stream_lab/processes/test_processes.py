@@ -11,8 +11,10 @@ from urllib.parse import urlsplit
 
 import psutil
 import pytest
+from fastapi import FastAPI
 
 from stream_lab.http.capture import CUT, REFUSED, WHOLE, read
+from stream_lab.http.client import direct_client
 from stream_lab.processes import (
     Browser,
     Gateway,
@@ -53,6 +55,13 @@ class TestTheGateway:
             answer = read(f"{longest.url}/stream?tokens=100")
             assert (answer.end, longest.cut) == (CUT, 1)
             assert answer.text.count("token") < 100
+
+    def test_bytes_take_as_long_as_the_way_each_way(self, served: Serving) -> None:
+        with Gateway(served.url, delay=0.3) as gateway:
+            answer = read(f"{gateway.url}/stream")
+            assert answer.end == WHOLE
+            assert answer.first is not None
+            assert answer.first >= 0.6
 
     def test_without_a_server_behind_it_the_client_gets_an_end_without_an_answer(self) -> None:
         with Gateway("http://127.0.0.1:9") as gateway:
@@ -95,6 +104,28 @@ def test_haproxy_is_a_real_one_with_the_given_limit(served: Serving) -> None:
     with Haproxy(served.url, server="1s") as haproxy:
         assert read(f"{haproxy.url}/stream").end == WHOLE
         assert read(f"{haproxy.url}/stream?pause=3").end == CUT
+
+
+def _named(name: str) -> FastAPI:
+    named = FastAPI()
+    named.get("/")(lambda: name)
+    return named
+
+
+@needs("haproxy")
+def test_haproxy_sends_requests_to_several_servers_as_its_backend_says() -> None:
+    sticky = ("dynamic-cookie-key secret", "cookie SERVER insert indirect dynamic")
+    with serve(_named("a")) as a, serve(_named("b")) as b:
+        for lines, seen in [((), {'"a"', '"b"'}), (sticky, {'"a"'})]:
+            with Haproxy([a.url, b.url], backend=lines) as haproxy, direct_client() as client:
+                assert {client.get(haproxy.url).text for _ in range(4)} == seen
+
+
+def test_a_server_takes_the_port_of_one_that_has_ended() -> None:
+    with serve(_named("a")) as first:
+        port = urlsplit(first.url).port or 0
+    with serve(_named("b"), port=port) as second:
+        assert (second.url, read(second.url).text) == (first.url, '"b"')
 
 
 class TestGunicorn:

@@ -125,10 +125,25 @@ def play(
     cells = [Cell(**each) for each in given["cells"]]
     if before is not None:
         before(cells)
+    for note in watch(prepare, cells, given["watch"], given["pause"]):
+        os.write(1, note.line())
+    os._exit(0)  # a call that never ends keeps its thread
+
+
+def watch(
+    prepare: Callable[[Cell], Any], cells: list[Cell], length: float, pause: float
+) -> list[Note]:
+    """Play cells side by side, each in a thread, and return their notes.
+
+    Args:
+        prepare: as for `play`.
+        cells: the cells.
+        length: the seconds after which a call counts as running for ever.
+        pause: the seconds for which a suspended consumer does not pull.
+    """
     notes = [Note(cell) for cell in cells]
     start, turn = threading.Event(), threading.Lock()
     warm = [threading.Event() for _ in cells]
-    pause = given["pause"]
     run = _run_async if inspect.iscoroutinefunction(prepare) else _run
     for note, event in zip(notes, warm, strict=True):
         threading.Thread(
@@ -139,7 +154,7 @@ def play(
         if not event.wait(max(0.0, late - time.monotonic())):
             note.unplayed = f"no warm-up ended within {WARM_WITHIN:g} s"
     start.set()
-    end = time.monotonic() + given["watch"]
+    end = time.monotonic() + length
     while time.monotonic() < end:
         time.sleep(0.1)
         if all(note.unplayed or (note.ended and _is_free(note.cell)) for note in notes):
@@ -147,8 +162,7 @@ def play(
     left = time.monotonic()
     for note in notes:
         note.left = left
-        os.write(1, note.line())
-    os._exit(0)  # a call that never ends keeps its thread
+    return notes
 
 
 def _guarded(run: Callable[..., None], prepare: Any, note: Note, *rest: Any) -> None:

@@ -1,0 +1,109 @@
+"""What the code and the log show when a client disconnects or a server ends."""
+
+import socket
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import StreamingResponse
+from langchain_openai import ChatOpenAI
+
+from stream_lab.experiment.release import wait_while
+from stream_lab.http.capture import read, side_by_side
+from stream_lab.processes.gunicorn import Gunicorn
+from stream_lab.processes.serving import Serving, serve
+
+PATIENCE = 5.0  # seconds until an error must have reached the code
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What is left of an end.
+
+    Attributes:
+        in_the_code: the types of the errors that the handler saw.
+        in_the_log: the lines of the server's log, from warnings up, joined.
+    """
+
+    in_the_code: str
+    in_the_log: str
+
+
+def leave_stream(served: Serving) -> None:
+    """Disconnect in the middle of a streamed answer."""
+    read(f"{served.url}/text", leave_after=0.2)
+
+
+def leave_upload(served: Serving) -> None:
+    """Disconnect in the middle of a request's body."""
+    port = int(served.url.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        client.sendall(b"POST /upload HTTP/1.1\r\nhost: ai\r\ncontent-length: 100\r\n\r\nhalf")
+        time.sleep(0.2)
+
+
+def end_server(served: Serving) -> None:
+    """End the server in the middle of a streamed answer."""
+    side_by_side(f"{served.url}/text", meanwhile=served.close)
+
+
+def seen_after(
+    acts: Mapping[str, Callable[[Serving], None]], settings: dict[str, Any]
+) -> dict[str, Seen]:
+    """Do some of the above, and return what the code and uvicorn's log show.
+
+    Args:
+        acts: functions above, by name.
+        settings: where the model is, for `ChatOpenAI`.
+    """
+    with ThreadPoolExecutor() as pool:
+        seen = pool.map(partial(_seen_after, settings=settings), acts.values())
+        return dict(zip(acts, seen, strict=True))
+
+
+def seen_by_sync_worker(gunicorn: Gunicorn, path: str) -> str:
+    """Disconnect from a stream of a synchronous worker, and return what its debug log says."""
+    read(gunicorn.url + path, leave_after=0.2)
+    wait_while(lambda: not gunicorn.said("EPIPE"), patience=PATIENCE, every=0.05)
+    return ", ".join(gunicorn.said("EPIPE")) or "nothing"
+
+
+def _seen_after(act: Callable[[Serving], None], settings: dict[str, Any]) -> Seen:
+    errors: list[str] = []
+    with serve(_noting(errors, settings)) as served:
+        act(served)
+        wait_while(lambda: not errors, patience=PATIENCE)
+        time.sleep(0.2)  # a log line comes after the error
+        lines = [line.strip().rstrip(": ") for line in served.log]
+        return Seen(", ".join(errors), " / ".join(lines) or "nothing")
+
+
+def _noting(errors: list[str], settings: dict[str, Any]) -> FastAPI:
+    app = FastAPI()
+    model = ChatOpenAI(**settings)
+
+    @app.get("/text")
+    async def text() -> StreamingResponse:
+        async def each() -> AsyncIterator[str]:
+            try:
+                async for chunk in model.astream("Why?"):
+                    yield chunk.text
+            except BaseException as error:
+                errors.append(type(error).__name__)
+                raise
+
+        return StreamingResponse(each(), media_type="text/plain")
+
+    @app.post("/upload")
+    async def upload(request: Request) -> int:
+        try:
+            return len(await request.body())
+        except BaseException as error:
+            errors.append(type(error).__name__)
+            raise
+
+    return app
