@@ -385,8 +385,8 @@ await lesson.check("1", task_number, call)
 async def ticking():
     async with asyncio.timeout(0.05):
         while True:
-            await asyncio.sleep(0.02)
             yield "tick"
+            await asyncio.sleep(0.02)
 
 
 # %% tags=["exercise"]

@@ -124,7 +124,7 @@ def _noting(model: type[Any], notes: _Notes) -> type[Any]:
         # LangChain shares a client between models of the same address, and a pooled connection does
         # not work in the event loop of the next test.
         kwargs.setdefault("http_async_client", DefaultAsyncHttpxClient(trust_env=False))
-        model.__init__(self, **kwargs)  # type: ignore[misc]
+        model.__init__(self, **kwargs)
 
     members = {"_astream": _astream, "__init__": __init__, "__doc__": model.__doc__}
     return type(model.__name__, (model,), members)
