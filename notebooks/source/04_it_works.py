@@ -6,7 +6,7 @@
 # - which way a cancellation takes through LangChain, the SDK and the HTTP client,
 # - which task the scope remembers, and which task it needs.
 #
-# *About 39 minutes, 23 of them for the exercises. Needs: [03](03_inside_asyncio_timeout.ipynb).*
+# *About 34 minutes, 23 of them for the exercises. Needs: [03](03_inside_asyncio_timeout.ipynb).*
 
 # %% tags=["parameters"]
 BASE_URL = None  # None: the bundled fake; or your server, as "http://host:8000/v1"

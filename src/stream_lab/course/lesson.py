@@ -134,7 +134,7 @@ def _mark(each: Predicted) -> str:
 
 
 def _cell(text: str) -> str:
-    r"""Return a text for a cell of a table, which a `|` would end, also inside of code."""
+    r"""Return a text for a cell of a table; a bare `|` would end it."""
     return text.replace("|", r"\|")
 
 
