@@ -621,7 +621,7 @@ evidence.claim(
     found=chained.verdict,
 )
 evidence.claim(
-    "The task that the scope cancelled in the chain was",
+    "In the chain the timer cancels a task that has already finished",
     expected="already finished",
     found=scope.target(log),
 )
