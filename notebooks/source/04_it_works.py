@@ -68,7 +68,7 @@ client_prediction
 # %%
 server_prediction = lesson.predict(
     "2",
-    "And the server? Two seconds after the call, what does it do with this request?",
+    "And the server? What does it do with this request after the deadline?",
     {
         "it has stopped generating": "stopped generating",
         "it goes on generating, since it does not know of our deadline": "still generating",

@@ -178,7 +178,7 @@ print(inspect.getsource(utils.coro_with_context))
 #
 # ## What the scope knew
 
-# %%
+# %% tags=["nbval-ignore-output"]
 pictures.stepped(log, title="The timer fires on time, and cancels a task that has ended")
 
 # %% [markdown]
