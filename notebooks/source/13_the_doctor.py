@@ -208,8 +208,8 @@ pictures.layers(
         "a limit on the whole": Case(["gateway", "application"], found["a limit on the whole"]),
         "a handler that raises": Case(["application"], found["dies"]),
         "a handler that blocks": Case(["application"], found["blocks"]),
-        "gzip, with `direct`": Case(["nginx", "application"], found["nginx with gzip"]),
-        "no fault, with `direct`": Case(["nginx", "application"], found["nginx"]),
+        "gzip, two addresses": Case(["nginx", "application"], found["nginx with gzip"]),
+        "no fault, two addresses": Case(["nginx", "application"], found["nginx"]),
     },
     title="With one address the doctor names the cause; with two it names the layer as well",
 )

@@ -59,8 +59,7 @@ def layers(cases: Mapping[str, Case], *, title: str) -> Picture:
         cases: the cases by name.
         title: the finding, as a sentence.
     """
-    figure, axes = single(height=1.0 + 0.62 * len(cases), title="")
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    figure, axes = single(height=1.0 + 0.55 * len(cases), title=title)
     most = max(len(case.layers) for case in cases.values()) + 1
     for row, case in enumerate(cases.values()):
         blamed = case.blamed

@@ -99,6 +99,7 @@ def blocks(request: Any, work: Any) -> Any:
     return asyncio.run(work())
 
 
+@pytest.mark.filterwarnings("ignore:coroutine")  # of the answer that runs a second loop
 @pytest.mark.parametrize(
     ("answer", "word"),
     [

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from stream_lab.course.exercise import Wrong, exercise
-from stream_lab.http.capture import CUT, WHOLE, Capture, read
+from stream_lab.http.capture import AT_ONCE, CUT, WHOLE, Capture, read
 from stream_lab.processes import MissingPart, Nginx, serve
 from stream_lab.processes.process import ProcessError
 
@@ -17,7 +17,6 @@ IN_HTTP = (
     "proxy_read_timeout 700ms;",
 )
 PAUSE = 1.3  # seconds
-MANNER = "as it is made"
 
 IDLE, TOTAL = 60.0, 300.0  # seconds; the load balancer's limits
 STEP = 20.0  # seconds; the longest step that cannot be interrupted
@@ -47,7 +46,7 @@ async def directives(answer: object) -> None:
             f"nginx answered with status {heard.status}. Write only the lines that go into "
             "the location; it has its `proxy_pass` already."
         )
-    if heard.manner != MANNER:
+    if heard.manner == AT_ONCE:
         raise Wrong("The stream is whole, and all tokens arrive at once: gzip still collects them.")
 
 
@@ -80,7 +79,7 @@ async def headers(answer: object) -> None:
             "events have a content type of their own."
         )
     heard = await _through_nginx((), named)
-    if heard.end != WHOLE or heard.manner != MANNER:
+    if heard.end != WHOLE or heard.manner == AT_ONCE:
         raise Wrong("Through nginx all events arrive at once.")
     if not re.search(r"\bno-(cache|store)\b", named.get("cache-control", "").lower()):
         raise Wrong("Nothing forbids a cache to keep the events and send them to other readers.")
