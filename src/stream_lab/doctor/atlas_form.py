@@ -50,7 +50,7 @@ def firing(verdict: Verdict) -> Table:
 
 
 def limits_of(path: Stack) -> Table:
-    """Return a table of the limits of a path that can be set, from the client to the model."""
+    """Return a table of the limits of a path that can be set."""
     lines = [["limit", "value", "bounds"]]
     for layer in path.layers:
         for limit in layer.limits:

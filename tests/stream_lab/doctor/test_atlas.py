@@ -42,10 +42,15 @@ FLOWING = Stream(first=1, pause=0.1, total=400)
         (PAGE, Stream(90, 0, 200, comments=15), "no limit", None),
         (PAGE, Stream(1, 90, 200, comments=70), "nginx, proxy_read_timeout", 61),
         (PAGE, Stream(1, 150, 200, comments=15), "LangChain, ChatOpenAI stream_chunk_timeout", 121),
-        # It starts with the head of the answer.
+        (stack("nginx", "gunicorn, uvicorn worker", "openai", "vLLM"),
+         Stream(1, 700, 800, comments=15), "openai, timeout", 601),
+        # This one starts with the head of the answer.
         (PAGE.with_settings(LOOSE), Stream(150, 0, 200), "no limit", None),
         (stack("AWS ALB", "vLLM"), Stream(90, 0, 200), "AWS ALB, idle_timeout.timeout_seconds", 60),
         (stack("AWS ALB", "vLLM"), Stream(5, 90, 200), "AWS ALB, idle_timeout.timeout_seconds", 65),
+        # A layer with a limit on the first byte, though it is off, has no other one for that.
+        (stack("Caddy", "vLLM").with_settings({"Caddy, read_timeout": 30}), Stream(90, 0, 200),
+         "no limit", None),
         (stack("Heroku", "vLLM"), Stream(50, 0, 200), "Heroku, initial window", 30),
         (stack("Envoy", "nginx", "vLLM"), FLOWING, "Envoy, route timeout", 15),
         (stack("nginx", "gunicorn, sync worker"), FLOWING, "gunicorn, --timeout, sync worker", 30),
@@ -194,6 +199,11 @@ def test_a_message_in_a_log_or_an_error_names_its_limit(text: str, name: str) ->
     assert named_in(path, f"a line before\n{text}\na line after") == name
     failed = Recording(ending=Ending.FAILED, error="RemoteProtocolError: peer closed connection")
     assert ended_by(path, failed, text) == name
+
+
+def test_the_longest_of_several_messages_names_the_limit() -> None:
+    both = "ReadTimeout: timed out\nupstream timed out (110: Connection timed out) while reading upstream"
+    assert named_in(stack("httpx", "nginx"), both) == "nginx, proxy_read_timeout"
 
 
 def test_a_stream_that_was_not_cut_was_ended_by_no_limit() -> None:
