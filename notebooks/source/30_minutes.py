@@ -28,7 +28,10 @@ TIMEOUT = 2.0  # seconds
 # %%
 import asyncio
 import time
+from collections.abc import AsyncIterator
+from typing import Any
 
+from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.prompts import ChatPromptTemplate
 from stream_lab import Evidence, Lesson, bundled, observe, open_endpoint, record, scope, traced
 from stream_lab.experiment import pictures
@@ -306,7 +309,7 @@ print(inspect.getsource(asyncio.Timeout.__aexit__))
 class ScopedChatVllm(PlainChatVllm):
     """Attempt 1: a scope of asyncio.timeout around the loop inside _astream."""
 
-    async def _astream(self, *args, **kwargs):
+    async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
         async with asyncio.timeout(self.stream_timeout):
             async for chunk in super()._astream(*args, **kwargs):
                 yield chunk
@@ -425,7 +428,7 @@ shapes
 class ElapsedChatVllm(PlainChatVllm):
     """Attempt 2: the elapsed time on the monotonic clock, looked at whenever a chunk arrives."""
 
-    async def _astream(self, *args, **kwargs):
+    async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
         started = time.monotonic()
         async for chunk in super()._astream(*args, **kwargs):
             elapsed = time.monotonic() - started
