@@ -111,9 +111,9 @@ class Shapes:
         return "\n".join(f"{name}: {tasks}; {ended}" for name, tasks, ended in self._rows())
 
     def _repr_markdown_(self) -> str:
-        # A `|` inside code would end the table's cell.
+        # A `|` would end the table's cell; viewers differ on a backslash before it inside of code.
         rows = [
-            f"| `{name.replace('|', chr(92) + '|')}` | {tasks} | {ended} |"
+            f"| <code>{name.replace('|', '&#124;')}</code> | {tasks} | {ended} |"
             for name, tasks, ended in self._rows()
         ]
         return "\n".join(["| call | pulled by | the deadline |", "|---|---|---|", *rows])
