@@ -56,7 +56,8 @@ async def measure(model: Any, *, give_up_after: float) -> "Shapes":
 
     Args:
         model: a model whose class went through `traced`, of a server that never stops.
-        give_up_after: seconds after which each consumer leaves; several times the deadline, since all start at once.
+        give_up_after: seconds after which each consumer leaves; several times the deadline, since
+            all calls start at once.
     """
     made = shapes(model)
     recordings = await asyncio.gather(
