@@ -187,8 +187,8 @@ pictures.stepped(log, title="The timer fires on time, and cancels a task that ha
 #
 # ## The two tasks, printed
 #
-# In the incident, this is what gave it away. The class is the same once more, and notes at the third chunk which task its scope
-# remembers, and which task is running.
+# The post-mortem of the incident has two lines like those below. The class is the same once more, and notes at the third chunk which
+# task its scope remembers, and which task is running.
 
 # %%
 notes = []

@@ -57,7 +57,7 @@ async def measure(model: Any, *, give_up_after: float) -> "Shapes":
     Args:
         model: a model whose class went through `traced`, of a server that never stops.
         give_up_after: seconds after which each consumer leaves; several times the deadline, since
-            all start at once.
+            all calls start at once.
     """
     made = shapes(model)
     recordings = await asyncio.gather(
@@ -112,9 +112,9 @@ class Shapes:
         return "\n".join(f"{name}: {tasks}; {ended}" for name, tasks, ended in self._rows())
 
     def _repr_markdown_(self) -> str:
-        # A `|` inside code would end the table's cell.
+        # A `|` would end the table's cell; viewers differ on a backslash before it inside of code.
         rows = [
-            f"| `{name.replace('|', chr(92) + '|')}` | {tasks} | {ended} |"
+            f"| <code>{name.replace('|', '&#124;')}</code> | {tasks} | {ended} |"
             for name, tasks, ended in self._rows()
         ]
         return "\n".join(["| call | pulled by | the deadline |", "|---|---|---|", *rows])

@@ -45,7 +45,7 @@ def test_a_deadline_that_holds_in_fresh_tasks_is_an_exception() -> None:
 
 def test_a_pipe_does_not_end_a_cell_of_the_table() -> None:
     table = Shapes({"(prompt | model).astream": Recording()})._repr_markdown_()
-    assert r"`(prompt \| model).astream`" in table
+    assert table.splitlines()[-1].count("|") == 4
 
 
 def test_a_scope_holds_in_the_shapes_that_one_task_pulls(fake: Endpoint) -> None:
