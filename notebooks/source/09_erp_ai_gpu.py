@@ -248,7 +248,7 @@ for path, found in probed.items():
 
 # %% [markdown]
 # A blocked event loop fails its probe, and after a few failures the orchestrator restarts the server and cuts every stream in it. The
-# repair is the one of the table above: `await`, or a handler without `async`. The reverse does not hold. The probe was "ok" in all the cases above in
+# repair is `await`, or a handler without `async`. The reverse does not hold. The probe was "ok" in all the cases above in
 # which the GPU worked for a caller that had gone.
 #
 # ## A handler that asks

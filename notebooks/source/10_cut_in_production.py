@@ -211,12 +211,12 @@ pictures.answers(
 # %%
 @app.get("/events")
 async def events(pause: float = 0.0, ping: int = 15):
-    async def told():
+    async def parts():
         async for token in tokens(pause):
             yield {"event": "token", "data": json.dumps(token)}
         yield {"event": "done", "data": "[DONE]"}
 
-    return EventSourceResponse(told(), ping=ping)  # a comment every so many seconds
+    return EventSourceResponse(parts(), ping=ping)  # seconds between two comment lines
 
 
 strict = Nginx(service.url, "proxy_buffering off;", "proxy_read_timeout 1500ms;")
@@ -242,7 +242,7 @@ pictures.answers(
 )
 
 # %% [markdown]
-# Both repairs help against your own proxy. Where somebody else sets the limit, only the comment helps. It costs nothing. (A deadline must not take
+# Both repairs help against your own proxy. Where the limit is not yours to change, only the comment helps. It costs nothing. (A deadline must not take
 # it for progress; see notebook 07.)
 #
 # ## 5. A limit on the whole
@@ -628,7 +628,8 @@ await lesson.check("1", location)
 # return StreamingResponse(events(), headers=headers)
 # ```
 #
-# Write the right headers. The events must pass nginx as they are made, and no cache may keep them. The checker serves a stream with them.
+# Write the right headers. The events must pass nginx as they are made, and no shared cache may
+# answer with them. The checker serves a stream with them.
 
 # %% tags=["exercise"]
 headers = ...  # a dictionary from names to texts

@@ -28,7 +28,14 @@ def with_a_loop(trial: Trial) -> float | None:
     return None
 
 
-@pytest.mark.parametrize("answer", [solution("08", "stopped_after"), last_busy, with_a_loop])
+def rounded(trial: Trial) -> float | None:
+    found = with_a_loop(trial)
+    return None if found is None else round(found, 2)
+
+
+@pytest.mark.parametrize(
+    "answer", [solution("08", "stopped_after"), last_busy, with_a_loop, rounded]
+)
 def test_each_way_to_find_the_idle_sample_is_right(answer: Callable[[Trial], Any]) -> None:
     is_right("08.1", answer, KEPT)
 
@@ -69,6 +76,9 @@ def test_a_mistake_in_reading_the_samples_is_named(answer: Any, word: str) -> No
         'sum by (job) (vllm:num_requests_running{model_name="m"}) > on () relay_open_requests',
         "min_over_time((vllm:num_requests_running - relay_open_requests)[30s:]) >= 1",
         "relay_open_requests < vllm:num_requests_running",
+        "vllm:num_requests_running / relay_open_requests > 1",
+        "(vllm:num_requests_running - relay_open_requests) / vllm:num_requests_running > 0",
+        "vllm:num_requests_running > on (job) group_left (zone) relay_open_requests",
         "vllm:num_requests_running > 0 and vllm:num_requests_running > relay_open_requests",
     ],
 )

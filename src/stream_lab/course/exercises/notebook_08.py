@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Callable, Sequence
+from math import inf, nan
 from typing import Any
 
 from stream_lab.course.exercise import Wrong, equals, exercise
@@ -12,7 +13,7 @@ from stream_lab.experiment.saved_evidence import SavedEvidence
 from stream_lab.experiment.trace import Ending, Recording
 from stream_lab.experiment.witness import Sample
 
-CLOSE = 0.002  # seconds; saved times are rounded to milliseconds
+CLOSE = 0.006  # seconds, for answers that are rounded to hundredths
 RUNNING, OPEN = "vllm:num_requests_running", "relay_open_requests"
 QUIET = {
     "vllm:num_requests_waiting": 0.0,
@@ -142,7 +143,21 @@ def _invented(*samples: tuple[float, int], ended: float) -> Trial:
     )
 
 
-_SELECTORS = re.compile(r"\{[^}]*\}|\[[^\]]*\]|\b(by|without|on|ignoring)\s*\([^)]*\)")
+class _Gauge(float):
+    """A metric's value, which can be divided by zero as in PromQL."""
+
+    def __truediv__(self, other: float) -> float:
+        if other:
+            return float(self) / float(other)
+        return inf if self > 0 else nan
+
+    def __rtruediv__(self, other: float) -> float:
+        return _Gauge(other) / float(self)
+
+
+_SELECTORS = re.compile(
+    r"\{[^}]*\}|\[[^\]]*\]|\b(by|without|on|ignoring)\s*\([^)]*\)|\bgroup_(left|right)\b(\s*\([^)]*\))?"
+)
 _FUNCTION = re.compile(r"\b(sum|max|min|avg|(?:max|min|avg|sum|last)_over_time|scalar|vector)\s*\(")
 _NAME = re.compile(r"[a-zA-Z_][\w:]*")
 
@@ -169,19 +184,19 @@ def _value(expression: str, metrics: dict[str, float]) -> bool:
                 if ":" in name or "_" in name
                 else f"`{name}` is not known to this checker; compare two metrics."
             )
-    numbers = _NAME.sub(
-        lambda found: repr(metrics[found[0]]) if found[0] in metrics else found[0], text
-    )
+    names = {name: f"metric_{place}" for place, name in enumerate(metrics)}
+    named = _NAME.sub(lambda found: names.get(found[0], found[0]), text)
+    values = {names[name]: _Gauge(value) for name, value in metrics.items()}
     try:
-        tree = ast.parse(numbers.replace("unless", "and not").strip(), mode="eval")
-        if any(isinstance(node, (ast.Call, ast.Attribute, ast.Name)) for node in ast.walk(tree)):
+        tree = ast.parse(named.replace("unless", "and not").strip(), mode="eval")
+        if any(isinstance(node, (ast.Call, ast.Attribute, ast.Tuple)) for node in ast.walk(tree)):
             raise Wrong("The checker does not know this form; compare two metrics.")
         compares = any(isinstance(node, ast.Compare) for node in ast.walk(tree))
-        found = eval(compile(tree, "alert", "eval"), {"__builtins__": {}})
-    except SyntaxError:
+        found = eval(compile(tree, "alert", "eval"), {"__builtins__": {}}, values)
+    except (SyntaxError, TypeError):
         raise Wrong("That is not an expression of PromQL.") from None
     except ZeroDivisionError:
-        return False  # NaN compares with nothing
+        return False
     if not compares:
         raise Wrong("It has a value at all times, so it always fires: compare with something.")
     return bool(found)
