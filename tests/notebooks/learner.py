@@ -1,4 +1,4 @@
-"""The learner edition of a notebook as a test: one run shows each exercise untouched and solved."""
+"""The learner edition as a test: one run shows each exercise untouched and solved."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""A notebook as a lesson: its predictions, its exercises, and how far the reader has come."""
+"""A notebook as a lesson: its predictions, its exercises, and the reader's progress."""
 
 from collections.abc import Mapping
 from pathlib import Path
