@@ -340,7 +340,7 @@ raises.reveal(
 #
 # A phone in a tunnel keeps its connection and reads nothing. The answer fills the buffers on the path, and then nginx waits for the client. Three
 # directives of nginx have a time-out in their name that could apply. Each is set to half a second in an nginx of its own. The client reads nothing for
-# 1.3 s, then everything.
+# a second, then everything.
 
 # %%
 unread = lesson.predict(
@@ -373,7 +373,7 @@ impatient = {
 with ThreadPoolExecutor() as pool:
     urls = [each.url + "/large" for each in impatient.values()]
     slow = dict(
-        zip(directives, pool.map(lambda url: read_late(url, silent=1.3), urls), strict=True)
+        zip(directives, pool.map(lambda url: read_late(url, silent=1.0), urls), strict=True)
     )
 for name, end in slow.items():
     print(f"{name:20}", end)

@@ -40,10 +40,10 @@ server
 # ## A model that does not stop
 #
 # The first patient is the model's server of this course, which goes on until its client disconnects. The doctor requests an answer without
-# `max_tokens`, because it wants to know whether anything bounds an answer, and listens for `TIMEOUT`.
+# `max_tokens`, because it wants to know whether anything bounds an answer, and listens for a moment.
 
 # %%
-endless = examine(Target.of(server.base_url, model=server.model), watch=TIMEOUT)
+endless = examine(Target.of(server.base_url, model=server.model), watch=0.75 * TIMEOUT)
 print(endless.diagnosis.cause)
 print(endless.diagnosis.meaning)
 print("Next:", endless.diagnosis.next)
@@ -52,7 +52,7 @@ print("Next:", endless.diagnosis.next)
 # ## Two limits that look the same
 #
 # The second patient is an application that streams fifteen words, with a pause in the middle. In front of it is a gateway (a stand-in) that ends
-# connections: one gateway after a second of silence, another 1.25 s after the connection was opened. Both cut this stream after about 1.2 s.
+# connections: one gateway after 0.95 s of silence, another 1.15 s after the connection was opened. Both cut this stream after a little more than a second.
 
 
 # %%
@@ -60,7 +60,7 @@ app = FastAPI()
 
 
 @app.get("/answer")
-async def answer(pause: float = 1.3):
+async def answer(pause: float = 1.2):
     async def words():
         for number in range(15):
             yield f"word {number} "
@@ -71,8 +71,8 @@ async def answer(pause: float = 1.3):
 
 service = serve(app)
 gateways = {
-    "a limit on silence": Gateway(service.url, idle=1.0),
-    "a limit on the whole": Gateway(service.url, longest=1.25),
+    "a limit on silence": Gateway(service.url, idle=0.95),
+    "a limit on the whole": Gateway(service.url, longest=1.15),
 }
 
 # %% [markdown]
@@ -135,7 +135,7 @@ def slow_query():
 @app.get("/dies")
 async def dies():
     async def words():
-        for number in range(9):
+        for number in range(6):
             yield f"word {number} "
             await asyncio.sleep(0.04)
         raise ConnectionError("the vector store is down")
@@ -146,10 +146,10 @@ async def dies():
 @app.get("/blocks")
 async def blocks():
     async def words():
-        for number in range(15):
+        for number in range(16):
             yield f"word {number} "
             await asyncio.sleep(0.04)
-            if number == 9:
+            if number == 12:
                 slow_query()  # no await
 
     return StreamingResponse(words(), media_type="text/plain")
@@ -162,9 +162,9 @@ async def blocks():
 # %%
 together = lesson.predict(
     "2",
-    "Each of the three streams calls the slow query after its 10th word. When do they stand still?",
+    "Each of the three streams calls the slow query after its 13th word. When do they stand still?",
     {
-        "each at its own 10th word, 0.35 s after the one before": "healthy",
+        "each at its own 13th word, 0.35 s after the one before": "healthy",
         "all at the same time": "loop_blocked",
         "none of them: uvicorn serves each request in its own thread": "not_blocked",
     },
@@ -193,7 +193,7 @@ together.reveal(
 # %%
 compressing = Nginx(service.url, "gzip on;", "gzip_types text/plain;", "gzip_min_length 0;")
 plain = Nginx(service.url)
-direct = Target.of(service.url + "/answer?pause=0.2")
+direct = Target.of(service.url + "/answer?pause=0")
 for name, nginx in {"nginx with gzip": compressing, "nginx": plain}.items():
     found[name] = examine(direct.at(nginx.url), direct=direct, watch=5)
     diagnosis = found[name].diagnosis

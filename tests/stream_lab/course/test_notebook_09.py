@@ -1,6 +1,7 @@
 """The checkers of notebook 09: right answers of several kinds, and natural mistakes."""
 
 import asyncio
+import time
 from typing import Any
 
 import anyio
@@ -8,6 +9,7 @@ import pytest
 from fastapi import FastAPI
 
 from stream_deadline.asgi import DeadlineMiddleware
+from stream_lab.course.exercises import notebook_09
 from tests.stream_lab.course.answers import is_right, is_wrong, solution
 
 
@@ -118,6 +120,20 @@ def blocks(request: Any, work: Any) -> Any:
 )
 def test_a_handler_that_does_not_notice_is_told_apart(answer: Any, word: str) -> None:
     is_wrong("09.1", word, answer)
+
+
+async def polls_asleep(request: Any, work: Any) -> Any:
+    task = asyncio.create_task(work())
+    for _ in range(20):  # a reader's loop would not end
+        time.sleep(0.1)  # noqa: ASYNC251
+        if task.done() or await request.is_disconnected():
+            break
+    return task.result()
+
+
+def test_a_handler_that_blocks_its_event_loop_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notebook_09, "BLOCKED_AFTER", 0.5)
+    is_wrong("09.1", "neither yields nor waits", polls_asleep)
 
 
 def default(app: FastAPI) -> None:

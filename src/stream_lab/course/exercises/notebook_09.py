@@ -7,11 +7,13 @@ from typing import Any
 
 from stream_lab.course.asgi_client import TEXT, Client, Work, ends_within, without_warnings
 from stream_lab.course.exercise import Wrong, exercise
+from stream_lab.course.own_loop import in_own_loop
 
 STAYS = 0.4  # seconds that the work takes whose client stays
 LEAVES = 0.15  # seconds after which the other clients disconnect
 NOTICED_WITHIN = 0.5
 LONG = 20.0  # seconds that their work would take
+BLOCKED_AFTER = 5.0  # seconds; an answer that blocks its event loop never ends
 DEFAULT = 0.5  # seconds that the second exercise asks for
 
 Answer = Callable[..., Any]
@@ -32,9 +34,13 @@ async def answer(function: Answer) -> None:
     """Check a handler with a client that stays, one that disconnects, and work that fails."""
     if not callable(function):
         raise Wrong("Write a function `answer(request, work)`.")
-    await _stays(function)
-    await _leaves(function)
-    await _fails(function)
+
+    async def tries() -> None:
+        await _stays(function)
+        await _leaves(function)
+        await _fails(function)
+
+    await in_own_loop(tries, limit=BLOCKED_AFTER)
 
 
 @exercise(
