@@ -74,13 +74,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
     """Collect the sources of the notebooks: each is run as a learner gets it."""
-    if file_path.parent == Path(__file__).parent / "notebooks" / "source" and (
-        file_path.suffix == ".py"
-    ):
-        from tests.notebooks.learner import LearnerFile
+    named = parent.session.isinitpath(file_path)  # then pytest takes it for a module
+    return None if named else _learner_file(file_path, parent)
 
-        return LearnerFile.from_parent(parent, path=file_path)
-    return None
+
+def pytest_pycollect_makemodule(
+    module_path: Path, parent: pytest.Collector
+) -> pytest.Collector | None:
+    return _learner_file(module_path, parent)
+
+
+def _learner_file(path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    if path.parent != Path(__file__).parent / "notebooks" / "source" or path.suffix != ".py":
+        return None
+    from tests.notebooks.learner import LearnerFile
+
+    return LearnerFile.from_parent(parent, path=path)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

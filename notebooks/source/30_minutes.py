@@ -596,7 +596,7 @@ evidence.claim(
     found=request.server,
 )
 evidence.claim(
-    "timeout= ends silence and whole answers, and no stream that keeps sending (on the fake)",
+    "`timeout=` ends silence and whole answers, and no stream that keeps sending (on the fake)",
     expected="stalled stream, ainvoke",
     found=", ".join(name for name, by in ended.items() if "still running" not in by),
 )
@@ -611,10 +611,12 @@ evidence.claim(
     found=outcomes["cancelled_by_another_as_well"],
 )
 evidence.claim(
-    "asyncio.timeout in `_astream` ends model.astream on time",
+    "`asyncio.timeout` in `_astream` ends `model.astream` on time",
     expected="stopped at the deadline",
     found=alone.verdict,
 )
+
+# %%
 evidence.claim(
     "The same class in a chain has no effect",
     expected="ran past the deadline",
@@ -640,6 +642,8 @@ evidence.claim(
     expected="stopped at the deadline",
     found=fixed.verdict,
 )
+
+# %%
 evidence.claim(
     "The clock alone holds against none of the three holes (on the fake)",
     expected=0,

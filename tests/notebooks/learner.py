@@ -48,8 +48,7 @@ class LearnerEdition(pytest.Item):
             timeout=CELL_LIMIT,
             kernel_name="python3",
             resources={"metadata": {"path": str(folder / "notebooks")}},
-            env={**os.environ, "PYTHONWARNINGS": "ignore"},
-        ).execute()
+        ).execute(env={**os.environ, "PYTHONWARNINGS": "ignore"})
         problems = list(_problems(notebook))
         assert not problems, "\n".join(problems)
         assert len(contents.predictions) >= 2, "a notebook has two predictions or more"
