@@ -12,6 +12,8 @@ from stream_lab.processes.programs import missing
 # Files are handed to the workers in this order, so that none is left alone with a long one at the
 # end. A long file that is not named here costs time and nothing else; `--durations=30` finds it.
 FIRST = """
+notebooks/source/16_repair_a_relay.py
+tests/stream_lab/course/test_notebook_16.py
 tests/stream_lab/regress/test_cli.py
 tests/test_howto.py
 tests/stream_lab/notebooks/test_investigation.py

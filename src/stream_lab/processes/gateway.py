@@ -7,6 +7,7 @@ time in all (as serverless platforms have).
 
 import asyncio
 import threading
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
@@ -114,7 +115,8 @@ class Gateway:
         both = [pass_on(reader, up_writer), pass_on(up_reader, writer), limits()]
         tasks = [asyncio.create_task(each) for each in both]
         try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            with suppress(asyncio.CancelledError):  # of `close`; Python 3.11 would report it
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in tasks:
                 task.cancel()

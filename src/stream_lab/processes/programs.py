@@ -34,6 +34,7 @@ NEEDED = {
     "11b": Needs(("chromium", "haproxy", "nginx"), (*_SERVED, "gunicorn", "playwright")),
     "13": Needs(("nginx",), ("fastapi", "uvicorn")),
     "14": Needs(("nginx",), ("gunicorn",)),
+    "16": Needs(("nginx",), _SERVED),
 }
 """By the number of a notebook."""
 
