@@ -37,7 +37,7 @@
 # | [13 The doctor](13_the_doctor.ipynb) | Which layer is it? | 37 |
 # | [14 The atlas of time-outs](14_the_atlas_of_timeouts.ipynb) | Which time-out on your path fires first? | 29 |
 # | [15 Who stops a babbling model](15_who_stops_a_babbling_model.ipynb) | Which SDKs and frameworks stop a model that babbles? | 32 |
-# | [16 Capstone: repair a relay](16_repair_a_relay.ipynb) | Can you repair a service that has all of these faults? | 0 |
+# | [16 Capstone: repair a relay](16_repair_a_relay.ipynb) | Can you repair a service that has all of these faults? | 90 |
 # | [30 The incident in thirty minutes](30_minutes.ipynb) | The whole incident, from the first request to the test | 30 |
 #
 # Read them in this order, or take one of the tours:
