@@ -27,31 +27,22 @@ tests/stream_lab/regress/test_resume.py
 tests/stream_lab/regress/test_planted.py
 tests/stream_deadline/test_matrix_pooled.py
 tests/stream_deadline/test_left_behind.py
-notebooks/11_cut_when_scaling.ipynb
-notebooks/11b_browsers_and_restarts.ipynb
 tests/stream_lab/relay/test_relay.py
 tests/stream_deadline/test_chat_vllm_bounds.py
 tests/stream_lab/matrix/test_matrix.py
-notebooks/07b_the_whole_deadline.ipynb
-notebooks/07_where_it_stops.ipynb
 tests/stream_deadline/test_raw_chunks.py
 tests/stream_lab/relay/test_new_relay_page.py
-notebooks/09_erp_ai_gpu.ipynb
 tests/stream_lab/processes/backends/test_release_table.py
-notebooks/13_the_doctor.ipynb
 tests/stream_deadline/test_instrumented.py
 tests/stream_lab/regress/test_dask.py
 tests/stream_lab/relay/test_relay_bad_input.py
-notebooks/08_a_real_server.ipynb
 tests/stream_deadline/test_recipes.py
-notebooks/10_cut_in_production.ipynb
 tests/test_house.py
 tests/stream_lab/regress/test_ci_recipes.py
 tests/stream_lab/processes/test_processes.py
 tests/fake_vllm/test_cli.py
 tests/stream_deadline/test_matrix_tls.py
 tests/stream_deadline/test_reasoning.py
-notebooks/12_loops_inside_loops.ipynb
 tests/stream_deadline/test_asgi_cors.py
 tests/stream_deadline/test_matrix_uvloop.py
 tests/fake_vllm/http/test_connection.py
@@ -76,13 +67,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
     """Collect the sources of the notebooks: each is run as a learner gets it."""
-    if file_path.parent == Path(__file__).parent / "notebooks" / "source" and (
-        file_path.suffix == ".py"
-    ):
-        from tests.notebooks.learner import LearnerFile
+    named = parent.session.isinitpath(file_path)  # then pytest takes it for a module
+    return None if named else _learner_file(file_path, parent)
 
-        return LearnerFile.from_parent(parent, path=file_path)
-    return None
+
+def pytest_pycollect_makemodule(
+    module_path: Path, parent: pytest.Collector
+) -> pytest.Collector | None:
+    return _learner_file(module_path, parent)
+
+
+def _learner_file(path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    if path.parent != Path(__file__).parent / "notebooks" / "source" or path.suffix != ".py":
+        return None
+    from tests.notebooks.learner import LearnerFile
+
+    return LearnerFile.from_parent(parent, path=path)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -98,7 +98,13 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     root = Path(__file__).parent
     place = {root / name: number for number, name in enumerate(FIRST)}
-    items.sort(key=lambda item: place.get(item.path, len(place)))
+    # Then the notebooks, since each takes up to 20 seconds; the many quick files fill the end.
+    notebooks = root / "notebooks"
+    items.sort(
+        key=lambda item: place.get(
+            item.path, len(place) + (not item.path.is_relative_to(notebooks))
+        )
+    )
     if os.environ.get("REQUIRE_REAL_PARTS") == "1":
         return
     for item in items:

@@ -39,6 +39,7 @@ extensions = [
 
 nb_execution_mode = "off"  # the notebooks are committed executed
 nb_merge_streams = True
+nb_render_markdown_format = "myst"  # tables of claims are outputs in Markdown
 nb_custom_formats = {".ipynb": "book.notebooks.read"}
 nb_ipywidgets_js: dict[str, str] = {}  # by default MyST-NB loads them from a content network
 myst_enable_extensions = ["colon_fence", "tasklist"]

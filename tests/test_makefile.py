@@ -177,7 +177,7 @@ class TestASetUpWithoutANetwork:
             ("book", ".venv/bin/uv"),
         ],
     )
-    def test_what_a_target_needs_and_does_not_get_is_one_sentence(
+    def test_a_target_that_lacks_something_says_so_in_one_sentence(
         self, target: str, fails: str, tmp_path: Path
     ) -> None:
         checkout = Checkout(tmp_path)

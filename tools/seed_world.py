@@ -1,4 +1,4 @@
-"""Keep what a run with the versions of the incident has shown, for the notebooks' tables.
+"""Keep what a run with the incident's versions has shown, for the notebooks' tables.
 
 `make run WORLD=seed`, then `python tools/seed_world.py runs/TIME/verdicts.json`.
 """

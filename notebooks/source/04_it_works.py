@@ -6,7 +6,7 @@
 # - which way a cancellation takes through LangChain, the SDK and the HTTP client,
 # - which task the scope remembers, and which task it needs.
 #
-# *About 39 minutes, 23 of them for the exercises. Needs: [03](03_inside_asyncio_timeout.ipynb).*
+# *About 34 minutes, 23 of them for the exercises. Needs: [03](03_inside_asyncio_timeout.ipynb).*
 
 # %% tags=["parameters"]
 BASE_URL = None  # None: the bundled fake; or your server, as "http://host:8000/v1"
@@ -68,7 +68,7 @@ client_prediction
 # %%
 server_prediction = lesson.predict(
     "2",
-    "And the server? Two seconds after the call, what does it do with this request?",
+    "And the server? What does it do with this request after the deadline?",
     {
         "it has stopped generating": "stopped generating",
         "it goes on generating, since it does not know of our deadline": "still generating",

@@ -7,7 +7,7 @@
 # - what happens when the server stops in the middle of its answer,
 # - how to write a test that is red for attempt 1.
 #
-# *About 42 minutes, 23 of them for the exercises. Needs: [05](05_it_fails_in_silence.ipynb).*
+# *About 35 minutes, 23 of them for the exercises. Needs: [05](05_it_fails_in_silence.ipynb).*
 
 # %% tags=["parameters"]
 BASE_URL = None  # None: the bundled fake; or your server, as "http://host:8000/v1"

@@ -170,7 +170,7 @@ pictures.timeline(
 #
 # **What you see in production:** after the deadline, text goes on appearing for seconds, most often behind a proxy that buffers.
 #
-# The proxy hands over forty tokens in one packet. The consumer takes longer over each of them than the model took to make it, so the
+# The proxy hands over twenty tokens in one packet. The consumer takes longer over each of them than the model took to make it, so the
 # next chunk is always in memory when the consumer asks for it.
 
 # %%
@@ -186,7 +186,7 @@ buffered_prediction = lesson.predict(
 buffered_prediction
 
 # %%
-buffered = await ask(PerPullChatVllm, "endless+burst:tokens=40", pause=0.09)
+buffered = await ask(PerPullChatVllm, "endless+burst:tokens=20", pause=0.09)
 
 print("stream:", buffered.verdict)
 
@@ -223,7 +223,7 @@ class ClockedChatVllm(PlainChatVllm):
 
 
 # %%
-buffered_cut = await ask(ClockedChatVllm, "endless+burst:tokens=40", pause=0.09)
+buffered_cut = await ask(ClockedChatVllm, "endless+burst:tokens=20", pause=0.09)
 
 print("stream:", buffered_cut.verdict)
 
@@ -286,7 +286,7 @@ neglected_prediction.reveal(
 
 # %%
 class ReaderChatVllm(PlainChatVllm):
-    """Attempt 5: a task of its own reads, and a timer stops that task, whether anybody pulls or not."""
+    """Attempt 5: a task of its own reads, and a timer stops that task, whether it is pulled or not."""
 
     async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
         loop = asyncio.get_running_loop()

@@ -265,7 +265,8 @@ patience_prediction.reveal(
 # %% [markdown]
 # ## The library, one example each
 #
-# All of these have a generous `timeout` of 30 s, and another bound that ends the call. `ended_by` returns the name of that bound.
+# The models here have a generous `timeout` of 30 s, unless `timeout` is the bound to be shown. `ended_by` returns the name of the bound
+# that ended a call.
 
 # %%
 from stream_deadline import StreamDeadlineExceeded
@@ -374,7 +375,7 @@ print("status:", response.status_code)
 # %%
 ways_prediction = lesson.predict(
     "5",
-    "Four columns, four ways to call. In which of them does only `ChatVllm` hold?",
+    "Of the four ways to call, `astream`, `chain.astream`, `ainvoke` and `stream`, which hold only with `ChatVllm`?",
     {
         "`stream`": "stream",
         "`ainvoke`": "ainvoke",
@@ -488,14 +489,19 @@ evidence.claim(
 fake.close()
 
 # %%
-for name, closed in (("Elapsed", 1), ("PerPull", 3), ("Clocked", 4), ("Reader", 5)):
+leaves = {"Elapsed": HOLES[0], "PerPull": HOLES[2], "Clocked": HOLES[3], "Reader": HOLES[4]}
+for name, hole in leaves.items():
+    closed = table.holds(f"{name}ChatVllm")
+    evidence.number(f"holes_{name}", len(closed))
     evidence.claim(
-        f"`{name}ChatVllm` passes {closed} of the 7 experiments about the holes.",
-        expected=closed,
-        found=len(table.holds(f"{name}ChatVllm")),
+        f"`{name}ChatVllm` leaves hole {hole.name[0]} open.",
+        expected="open",
+        found="closed" if hole.name in closed else "open",
     )
 evidence.claim(
-    "`ChatVllm` passes all 7 of them.", expected=len(HOLES), found=len(table.holds("ChatVllm"))
+    "`ChatVllm` closes every hole.",
+    expected=len(HOLES),
+    found=len(table.holds("ChatVllm")),
 )
 for name, count in held.items():
     evidence.number(f"cells_{name}", count)

@@ -2,15 +2,16 @@
 # # 10 · Cut in production
 #
 # **After this notebook you will know**
-# - six ways in which a stream that works on your desk comes too late, or not whole, in production,
-# - which of them a setting mends and which the application must,
-# - in what order to look when you do not know which it is.
+# - several ways in which a stream that works on your desk arrives late, or not whole, in production,
+# - which of them a setting repairs and which the application must repair,
+# - how to choose limits that agree with each other,
+# - in what order to look if you do not know which layer it is.
 #
-# *About 20 minutes. Needs: [09](09_erp_ai_gpu.ipynb), and nginx (`make parts`).*
+# *About 43 minutes. Needs: [09](09_erp_ai_gpu.ipynb), and nginx (`make parts`).*
 #
-# So far the trouble was a stream that does not end. This is its mirror image: a stream that ends before it should. The nginx here is a real
-# one. Load balancers and serverless platforms cannot run on a desk; a small TCP proxy with their limits stands in for them, and the text
-# says so each time.
+# So far the fault was a stream that does not end. This notebook is about the opposite: a stream that ends too early. The nginx here is a real
+# one. Load balancers and serverless platforms cannot run on your desk. A small TCP proxy with their limits stands in for them, and the text says
+# so each time.
 
 # %% tags=["parameters"]
 BASE_URL = None  # None: the bundled fake; or your server, as "http://host:8000/v1"
@@ -20,6 +21,8 @@ TIMEOUT = 2.0  # seconds
 # %%
 import asyncio
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 from fastapi import FastAPI
@@ -30,19 +33,22 @@ from langchain_core.prompts import ChatPromptTemplate
 from sse_starlette.sse import EventSourceResponse
 from stream_deadline import ChatVllm
 from stream_deadline.asgi import DeadlineMiddleware
-from stream_lab import Evidence, open_endpoint
+from stream_lab import Evidence, Lesson, open_endpoint
 from stream_lab.http import pictures
 from stream_lab.http.capture import read, read_all
+from stream_lab.http.slow_reader import read_late
 from stream_lab.processes import Gateway, Nginx, serve
+from stream_lab.relay import Visitor
 
 evidence = Evidence("10")
+lesson = Lesson("10")
 server = open_endpoint(BASE_URL, MODEL)
 server
 
 # %% [markdown]
 # ## The service
 #
-# A chain with a short answer, and a web application around it. Each section adds an endpoint.
+# The service is a chain with a short answer, and a web application around it. Each section adds an endpoint.
 
 # %%
 model = ChatVllm(**server.settings, timeout=30, max_tokens=12)
@@ -63,7 +69,7 @@ async def tokens(pause=0.0, callbacks=()):
 # %% [markdown]
 # ## 1. The endpoint does not stream
 #
-# The commonest cause is none of the network's: the handler waits for the whole answer, then sends it. Every limit on the way now sees a
+# The most frequent cause is not in the network. The handler waits for the whole answer and then sends it, so every limit on the path sees a
 # silence as long as the answer.
 
 
@@ -84,11 +90,24 @@ for path, answer in desk.items():
     print(f"{path:12}", answer.end, "|", answer.manner)
 
 # %% [markdown]
-# ## 2. A promise of length
+# ## 2. A `Content-Length` that is wrong
 #
-# Who copies the headers of another answer, or counts characters where HTTP counts bytes, promises a length that the stream does not keep.
-#
-# **Predict first.** `Grüße` has five characters. What does the client get if five are promised? If ten are?
+# A handler copies the headers of another answer, or counts characters where HTTP counts bytes. Then the header `Content-Length` promises a
+# length that the stream does not have.
+
+# %%
+promise = lesson.predict(
+    "1",
+    "`Grüße` has five characters and seven bytes. A handler streams it and promises ten. "
+    "What does the client get?",
+    {
+        "the whole text: a length is only a hint": "whole",
+        "an error, because the end does not come": "cut",
+        "status 500": "refused with 500",
+        "nothing: it waits for the other three bytes": "still open",
+    },
+)
+promise
 
 
 # %%
@@ -104,18 +123,40 @@ async def promised(length: int):
 lengths = {length: read(f"{service.url}/promised/{length}") for length in (5, 7, 10)}
 for length, answer in lengths.items():
     print(f"{length:2} promised:", answer.end, "|", repr(answer.text))
-complaints = [line for line in service.log if line.startswith("RuntimeError")]
-print(*complaints, sep="\n")
+print(*[line for line in service.log if line.startswith("RuntimeError")], sep="\n")
+
+# %%
+promise.reveal(
+    lengths[10].end,
+    why="uvicorn closes the connection when the application ends too early, "
+    "and the client sees an end that HTTP does not allow.",
+)
 
 # %% [markdown]
-# The client learns of it as a broken connection; only the server's log has the reason. The repair is to promise nothing: a
-# `StreamingResponse` without that header is sent in chunks, and its end is marked.
+# The client sees a broken connection. Only the server's log has the reason. Leave the header out: a `StreamingResponse` is then sent in chunks
+# (pieces, each with its own length), and its end is marked.
 #
 # ## 3. A proxy that collects
 #
-# "nginx buffers, so switch `proxy_buffering` off" is what every guide says. Here is the same stream through four of them.
-#
-# **Predict first.** Through which of the four does the client see the tokens as they are made?
+# "nginx buffers, so switch `proxy_buffering` off," says every guide. Here is the same stream through four of them.
+
+# %%
+flows = lesson.predict(
+    "2",
+    "Through which of the four does the client see the tokens as they are made?",
+    {
+        "only the two in which buffering is off": (
+            "gzip on, proxy_buffering off; gzip on, the application says no"
+        ),
+        "only the one with proxy_buffering off": "gzip on, proxy_buffering off",
+        "all but the one with gzip and nothing else": (
+            "nginx as it comes; gzip on, proxy_buffering off; gzip on, the application says no"
+        ),
+        "all four": "nginx as it comes; gzip on; gzip on, proxy_buffering off; "
+        "gzip on, the application says no",
+    },
+)
+flows
 
 
 # %%
@@ -141,34 +182,41 @@ for name, answer in proxied.items():
     print(f"{name:34}", answer.end, "|", answer.manner)
 
 # %%
+flows.reveal(
+    "; ".join(name for name, answer in proxied.items() if answer.manner == "as it is made"),
+    why="With its default buffers nginx passes a chunk on as soon as it has it. "
+    "gzip waits for more data before it gives anything out, and only while buffering is on.",
+)
+
+# %%
 pictures.answers(
     {"straight from the application": desk["/streamed"], **proxied},
-    title="It is gzip that collects the tokens, unless nginx is told not to buffer",
+    title="gzip collects the tokens unless nginx is told not to buffer",
 )
 
 # %% [markdown]
-# nginx with its buffers on passes a small chunk on as soon as it has it; they matter for clients that read slowly. What waits is the
-# compression, which wants more before it gives anything out, and it does so only where buffering is on. So both repairs hold: the setting, and the
-# header `X-Accel-Buffering: no`, which the application can send itself and sse-starlette always does.
+# nginx's buffers matter for clients that read slowly (section 7). Two repairs help against gzip: the setting, or the header `X-Accel-Buffering: no`.
+# The application can send the header itself; sse-starlette always does.
 #
-# ## 4. A pause, and somebody who takes it for the end
+# ## 4. A limit on silence
 #
-# A model that thinks, a tool that is called, a queue: nothing comes for a while. Proxies and load balancers end connections on which
-# nothing comes. nginx calls it `proxy_read_timeout`; here it is one and a half seconds, and the pause takes two. The same limit on a load balancer
-# or an API gateway is played by the stand-in.
+# A model thinks, a tool is called, a request is in a queue: for a while nothing arrives. Proxies and load balancers close connections on which
+# nothing arrives. nginx calls that limit `proxy_read_timeout`. Here it is one and a half seconds, and the pause takes two. The stand-in plays the same limit of
+# a load balancer or an API gateway.
 #
-# **Predict first.** Which helps: a comment every second that says nothing, or a longer limit?
+# There are two repairs to try: a longer limit, and a *comment line* every second. That is a line of Server-Sent Events that begins with a colon and
+# that every client skips.
 
 
 # %%
 @app.get("/events")
 async def events(pause: float = 0.0, ping: int = 15):
-    async def told():
+    async def parts():
         async for token in tokens(pause):
             yield {"event": "token", "data": json.dumps(token)}
         yield {"event": "done", "data": "[DONE]"}
 
-    return EventSourceResponse(told(), ping=ping)  # a comment every so many seconds
+    return EventSourceResponse(parts(), ping=ping)  # seconds between two comment lines
 
 
 strict = Nginx(service.url, "proxy_buffering off;", "proxy_read_timeout 1500ms;")
@@ -189,29 +237,28 @@ for name, answer in paused.items():
 print(strict.log.partition("[error] ")[2].partition(": *")[2].partition(" ")[2].partition(",")[0])
 
 # %%
-pictures.answers(paused, title="A pause is taken for the end, unless something comes meanwhile")
+pictures.answers(
+    paused, title="A pause longer than the limit ends the stream unless a comment comes in between"
+)
 
 # %% [markdown]
-# Both help against a proxy of your own. Where the limit is somebody else's only the comment does. It costs nothing, it is part of
-# Server-Sent Events, and every client skips it. (That is also why a deadline must not be fooled by it: see notebook 07.)
+# Both repairs help against your own proxy. Where the limit is not yours to change, only the comment helps. It costs nothing. (A deadline must not take
+# it for progress; see notebook 07.)
 #
-# ## 5. A platform that ends everything after so long
+# ## 5. A limit on the whole
 #
-# A serverless platform ends a function after a set time, whatever it is doing. Nothing the stream sends changes that. The stand-in
-# allows one second.
-#
-# What helps is to be first: a deadline of your own below the platform's. The client then gets a last event that says what happened,
-# in place of a connection that breaks off.
+# A serverless platform ends a function after a fixed time, whatever the stream sends. The stand-in allows one second. Have a deadline of your own
+# that comes first: then the client gets a last event that says what happened, instead of a broken connection.
 
 # %%
 first = serve(DeadlineMiddleware(app, max_timeout=0.7))
 with Gateway(service.url, longest=1.0) as platform, Gateway(first.url, longest=1.0) as same:
     limited = read_all(
-        {"cut": platform.url + "/events?pause=1", "told": same.url + "/events?pause=1"}
+        {"cut": platform.url + "/events?pause=1", "ended": same.url + "/events?pause=1"}
     )
-last_event = limited["told"].text.replace("\r\n", "\n").strip().rpartition("\n\n")[2]
+last_event = limited["ended"].text.replace("\r\n", "\n").strip().rpartition("\n\n")[2]
 print("platform alone:            ", limited["cut"].end)
-print("a deadline below its limit:", limited["told"].end + ",", last_event.partition("\n")[0])
+print("a deadline below its limit:", limited["ended"].end + ",", last_event.partition("\n")[0])
 
 # %% [markdown]
 # ## 6. A callback that raises
@@ -224,9 +271,7 @@ class Metrics(BaseCallbackHandler):
     """Counts tokens, until its database is down."""
 
     def __init__(self, raise_error):
-        self.raise_error = (
-            raise_error  # an attribute of every handler; LangChain's default is False
-        )
+        self.raise_error = raise_error  # every handler has it; LangChain's default is False
         self.count = 0
 
     def on_llm_new_token(self, token, **kwargs):
@@ -236,7 +281,7 @@ class Metrics(BaseCallbackHandler):
 
 
 class Safe(BaseCallbackHandler):
-    """Passes on to another handler, whose failures end here."""
+    """Calls another handler, and keeps its failures to itself."""
 
     def __init__(self, inner):
         self.inner = inner
@@ -247,9 +292,23 @@ class Safe(BaseCallbackHandler):
             try:
                 self.inner.on_llm_new_token(token, **kwargs)
             except Exception as error:
-                self.failure = error  # yours goes to the log
+                self.failure = error  # write yours to the log
 
 
+# %%
+raises = lesson.predict(
+    "3",
+    "`Metrics` is used as LangChain makes handlers, with `raise_error=False`, and raises at the third token. "
+    "What does the client get?",
+    {
+        "the stream up to the third token": "cut",
+        "the whole stream": "whole",
+        "status 500": "refused with 500",
+    },
+)
+raises
+
+# %%
 handlers = {
     "as LangChain has it": lambda: Metrics(raise_error=False),
     "raise_error = True": lambda: Metrics(raise_error=True),
@@ -268,14 +327,120 @@ for name, answer in called_back.items():
     print(f"{name:28}", answer.end)
 print(*sorted({line for line in service.log if "callback" in line}), sep="\n")
 
+# %%
+raises.reveal(
+    called_back["as LangChain has it"].end,
+    why="LangChain logs a warning and goes on. Only a handler with raise_error = True cuts the stream.",
+)
+
 # %% [markdown]
-# Only if it asks for that. As LangChain has it, a handler's failure is a warning in the log. Handlers that set `raise_error = True` exist, and
-# so do subclasses that inherit it; wrapped, they cannot hurt.
+# Handlers with `raise_error = True` exist, and so do subclasses that inherit it. Wrap a handler that is not part of the answer, and it cannot do harm.
+#
+# ## 7. A client that does not read
+#
+# A phone in a tunnel keeps its connection and reads nothing. The answer fills the buffers on the path, and then nginx waits for the client. Three
+# directives of nginx have a time-out in their name that could apply. Each is set to half a second in an nginx of its own. The client reads nothing for
+# a second, then everything.
+
+# %%
+unread = lesson.predict(
+    "4",
+    "Which directive ends the connection of a client that does not read?",
+    {
+        "proxy_send_timeout": "proxy_send_timeout",
+        "send_timeout": "send_timeout",
+        "proxy_read_timeout": "proxy_read_timeout",
+        "both send_timeout and proxy_send_timeout": "send_timeout, proxy_send_timeout",
+    },
+)
+unread
+
+
+# %%
+@app.get("/large")
+async def large():
+    async def pieces():
+        for _ in range(256):
+            yield b"x" * 65536
+
+    return StreamingResponse(pieces(), media_type="application/octet-stream")
+
+
+directives = ("send_timeout", "proxy_send_timeout", "proxy_read_timeout")
+impatient = {
+    name: Nginx(service.url, "proxy_buffering off;", f"{name} 500ms;") for name in directives
+}
+with ThreadPoolExecutor() as pool:
+    urls = [each.url + "/large" for each in impatient.values()]
+    slow = dict(
+        zip(directives, pool.map(lambda url: read_late(url, silent=1.0), urls), strict=True)
+    )
+for name, end in slow.items():
+    print(f"{name:20}", end)
+
+# %%
+unread.reveal(
+    ", ".join(name for name, end in slow.items() if end == "cut"),
+    why="proxy_send_timeout is about the request on its way to your application. "
+    "proxy_read_timeout is about your application's answer. Only send_timeout is about the client.",
+)
+
+# %% [markdown]
+# `send_timeout` is 60 s by default. It bounds each wait for a client that takes nothing, and not the whole answer.
+#
+# ## Limits that agree
+#
+# A request passes many limits, from the model's deadline inside to the load balancer outside. They agree if two rules hold.
+#
+# - **Limits on the whole: the inner one is shorter, with a margin.** The inner layer must have time to end its work and say what happened. A step that
+#   cannot be interrupted (a tool call, a database query) can delay it by its own length, so the margin is longer than the longest such step. With 60 s in both
+#   layers, chance decides which error the client sees.
+# - **Limits on silence: two comments fit into the shortest.** A comment every 59 s under a limit of 60 s works until one comment is a second late. The event
+#   loop may be busy, and nginx rounds, too: it moves a timer only if the change is 0.3 s or more. With a comment every 15 s, one may be
+#   lost altogether.
+#
+# ## What the access log shows
+#
+# Four requests end badly at the strict nginx. What does its access log say about them?
+
+# %%
+with ThreadPoolExecutor() as pool, Visitor(strict.url + "/collected") as early:
+    pool.submit(read, strict.url + "/collected")  # this client stays
+    time.sleep(0.2)
+    early.leave()  # before the first byte
+    read(strict.url + "/streamed", leave_after=0.0)  # in mid-stream, after the first piece
+time.sleep(0.2)
+for line in sorted(strict.access_log):
+    print(line)
+
+# %% [markdown]
+# - `/collected 499`: the client disconnected before the first byte. 499 is nginx's own status for that.
+# - `/streamed 200`: the client disconnected in mid-stream. The status had been sent, so the log says 200.
+# - `/events?pause=2 200`: nginx cut this stream itself. It says 200, too, like the whole stream with `ping=1` beside it.
+#
+# A search for 499 and 504 finds only what happened before the first byte. For streams, log `$request_time` and `$bytes_sent`, and read the *error* log:
+# `upstream timed out`, `client timed out`, `client prematurely closed connection` (the last two at the level `info`).
+#
+# A health probe through the same nginx shows nothing of this either:
+
+
+# %%
+@app.get("/health")
+async def health():
+    return "ok"
+
+
+probe = read(strict.url + "/health")
+print("/health through the strict nginx:", probe.status, probe.text)
+
+# %% [markdown]
+# It asks for a short answer, and no limit above concerns those. If you probe a path on which streams travel, request a stream: the first token within some
+# seconds, a pause, and the last event.
 #
 # ## In what order to look
 #
-# Four of the six look the same from outside: the connection broke. The field guide's order finds the layer: begin next to the
-# model, add one layer at a time, and stop at the first that cuts. The arrival times then tell what kind it is.
+# Most of these causes look the same from outside: the connection broke. Begin next to the model, add one layer at a time, and stop at the first layer
+# that cuts. The times of the last chunks then tell a limit on silence from a failure.
 
 
 # %%
@@ -288,17 +453,17 @@ async def in_a_script(pause, callbacks):
 
 
 def kind_of(answer):
-    """What the arrival times say about a cut."""
+    """What the times of arrival say about a cut."""
+    if len(answer.pieces) < 2:
+        return "before it began"
     pauses = [later - earlier for (earlier, _), (later, _) in pairwise(answer.pieces)]
     before_the_cut = answer.ended - answer.pieces[-1][0]
     return "after a silence" if before_the_cut > 2 * max(pauses) else "in full flow"
 
 
+# %%
 async def investigate(callbacks, pause, proxy):
-    """Where is it cut? `callbacks`: makes them; `pause`: of the answer; `proxy`: what stands before the application.
-
-    All layers are asked at once; the first that cuts is the one.
-    """
+    """Ask every layer at once, and name the first one that cuts."""
     handler = callbacks()
 
     @app.get(f"/case/{id(handler)}")
@@ -320,11 +485,10 @@ async def investigate(callbacks, pause, proxy):
     return "nothing" if answer.end == "whole" else f"the proxy, {kind_of(answer)}"
 
 
-impatient = Nginx(service.url, "proxy_read_timeout 700ms;")
 cases = {
-    "first case": (lambda: Metrics(raise_error=True), 0.0, impatient),
-    "second case": (lambda: Metrics(raise_error=False), 1.0, impatient),
-    "third case": (lambda: Metrics(raise_error=False), 0.0, impatient),
+    "first case": (lambda: Metrics(raise_error=True), 0.0, strict),
+    "second case": (lambda: Metrics(raise_error=False), 2.0, strict),
+    "third case": (lambda: Metrics(raise_error=False), 0.0, strict),
 }
 found = await asyncio.gather(*(investigate(*case) for case in cases.values()))
 for name, culprit in zip(cases, found, strict=True):
@@ -334,65 +498,156 @@ for name, culprit in zip(cases, found, strict=True):
 # ## What was shown
 
 # %%
-evidence.claim("a handler that collects", expected="all at once", found=desk["/collected"].manner)
-evidence.claim("a StreamingResponse", expected="as it is made", found=desk["/streamed"].manner)
-evidence.claim(
-    "a promised length that is not kept",
-    expected="cut, whole, cut",
-    found=", ".join(answer.end for answer in lengths.values()),
-)
-for name, expected in {
-    "nginx as it comes": "as it is made",
-    "gzip on": "all at once",
-    "gzip on, proxy_buffering off": "as it is made",
-    "gzip on, the application says no": "as it is made",
-}.items():
-    evidence.claim(name, expected=expected, found=proxied[name].manner)
-for name, expected in {
-    "nginx, limit shorter than the pause": "cut",
-    "nginx, a comment every second": "whole",
-    "nginx, a longer limit": "whole",
-    "gateway (stand-in)": "cut",
-    "gateway, a comment every second": "whole",
-}.items():
-    evidence.claim(f"a pause; {name}", expected=expected, found=paused[name].end)
-evidence.claim("a platform's limit", expected="cut", found=limited["cut"].end)
-evidence.claim(
-    "a deadline below the platform's limit",
-    expected="event: error",
-    found=last_event.partition("\n")[0],
-)
-for name, expected in zip(handlers, ["whole", "cut", "whole"], strict=True):
-    evidence.claim(f"a callback raises; {name}", expected=expected, found=called_back[name].end)
-evidence.claim(
-    "the order of looking finds",
-    expected="a callback / the proxy, after a silence / nothing",
-    found=" / ".join(found),
-)
-for part in (as_it_comes, with_gzip, buffering_off, strict, patient, impatient, gateway):
-    part.close()
-first.close()
-service.close()
-server.close()
-evidence.table()
-
-# %% [markdown]
-# ## Exercise
-#
-# Your load balancer ends a connection after 60 silent seconds; your model may think for 90. Which is the largest whole number of seconds
-# between two comments that keeps the stream alive?
+ALL, MADE = "all at once", "as it is made"
+for claim, expected, found_here in (
+    ("A handler that collects sends everything at once", ALL, desk["/collected"].manner),
+    ("A StreamingResponse sends the tokens as they are made", MADE, desk["/streamed"].manner),
+    ("A stream shorter than its Content-Length is cut", "cut", lengths[10].end),
+    ("A stream longer than its Content-Length is cut", "cut", lengths[5].end),
+    ("By default nginx passes each token on at once", MADE, proxied["nginx as it comes"].manner),
+    ("With gzip nginx holds the tokens back", ALL, proxied["gzip on"].manner),
+    (
+        "Without proxy_buffering gzip passes the tokens on",
+        MADE,
+        proxied["gzip on, proxy_buffering off"].manner,
+    ),
+    (
+        "The header X-Accel-Buffering has the same effect",
+        MADE,
+        proxied["gzip on, the application says no"].manner,
+    ),
+):
+    evidence.claim(claim, expected=expected, found=found_here)
 
 # %%
-from stream_lab.experiment.exercise import check
+for claim, expected, found_here in (
+    (
+        "A pause longer than proxy_read_timeout ends the stream",
+        "cut",
+        paused["nginx, limit shorter than the pause"].end,
+    ),
+    (
+        "A comment every second keeps the stream open at nginx",
+        "whole",
+        paused["nginx, a comment every second"].end,
+    ),
+    (
+        "A longer proxy_read_timeout keeps the stream open",
+        "whole",
+        paused["nginx, a longer limit"].end,
+    ),
+    (
+        "The idle limit of a gateway (stand-in) ends the stream",
+        "cut",
+        paused["gateway (stand-in)"].end,
+    ),
+    (
+        "A comment every second keeps the stream open at the gateway",
+        "whole",
+        paused["gateway, a comment every second"].end,
+    ),
+    ("A client that does not read meets send_timeout", "cut", slow["send_timeout"]),
+    ("It does not meet proxy_send_timeout", "whole", slow["proxy_send_timeout"]),
+):
+    evidence.claim(claim, expected=expected, found=found_here)
 
-seconds_between_comments = ...
+# %%
+logged = [line.rpartition(" ")[2] for line in strict.access_log if "/streamed" in line]
+for claim, expected, found_here in (
+    ("A platform's total limit (stand-in) cuts the stream", "cut", limited["cut"].end),
+    (
+        "A deadline below that limit ends it with an event",
+        "event: error",
+        last_event.partition("\n")[0],
+    ),
+    ("The access log has 200 for a client that left in mid-stream", "200", logged[0]),
+    ("A health probe passes while streams are cut", 200, probe.status),
+    (
+        "A callback that raises does not cut the stream by default",
+        "whole",
+        called_back["as LangChain has it"].end,
+    ),
+    (
+        "With raise_error it cuts the stream",
+        "cut",
+        called_back["raise_error = True"].end,
+    ),
+    (
+        "Wrapped, it does not cut the stream",
+        "whole",
+        called_back["raise_error = True, wrapped"].end,
+    ),
+    (
+        "Looking layer by layer finds the cause of three cases",
+        "a callback / the proxy, after a silence / nothing",
+        " / ".join(found),
+    ),
+):
+    evidence.claim(claim, expected=expected, found=found_here)
 
-# %% jupyter={"source_hidden": true} tags=["solution"]
-check(
-    seconds_between_comments,
-    59,
-    hint="At 60 the limit and the comment race; how long the model thinks does not matter.",
-)
+# %%
+for part in (as_it_comes, with_gzip, buffering_off, strict, patient, gateway):
+    part.close()
+for part in (*impatient.values(), first, service, server):
+    part.close()
+evidence.table()
+
+# %%
+lesson.progress()
+
+# %% [markdown]
+# ## Exercises
+#
+# **1.** An nginx has these lines in its `http` block, and you cannot change them:
+#
+# ```nginx
+# gzip on;
+# gzip_types text/plain;
+# gzip_min_length 0;
+# proxy_read_timeout 700ms;
+# ```
+#
+# Behind it, an application streams plain text and pauses for 1.3 s in the middle, as when a tool is called. Write the directives for its `location`, so that the
+# stream arrives whole, and token by token. The checker starts a real nginx with them.
+
+# %% tags=["exercise"]
+location = ...  # a string, such as "expires 1h; etag off;"
+
+# %%
+await lesson.check("1", location)
+
+# %% [markdown]
+# **2.** This handler is meant for `EventSource` in a browser, behind the same nginx. Its headers were copied from another one:
+#
+# ```python
+# headers = {
+#     "Content-Type": "application/json",
+#     "Content-Length": "64",
+#     "Cache-Control": "public, max-age=60",
+# }
+# return StreamingResponse(events(), headers=headers)
+# ```
+#
+# Write the right headers. The events must pass nginx as they are made, and no shared cache may
+# answer with them. The checker serves a stream with them.
+
+# %% tags=["exercise"]
+headers = ...  # a dictionary from names to texts
+
+# %%
+await lesson.check("2", headers)
+
+# %% [markdown]
+# **3.** Choose limits that agree. The load balancer in front is not yours: it closes a connection after 60 s of silence, and any connection after 300 s. The
+# longest step that cannot be interrupted takes 20 s. Your relay has a `DeadlineMiddleware` and an nginx before it. An answer may take two minutes.
+
+# %% tags=["exercise"]
+limits = (
+    ...
+)  # {"model": …, "application": …, "proxy_read_timeout": …, "comment_every": …}, in seconds
+
+# %%
+await lesson.check("3", limits)
 
 # %% [markdown]
 # ---

@@ -75,7 +75,8 @@ from stream_lab.relay.neighbours import Conversation
 # ## A handler that blocks
 #
 # The application has three handlers. `text` streams. The other two wait for the same answer and return it in one piece. `blocking` waits
-# as `llm.invoke` does. (`ask` and `ask_blocking` request an answer from the model, the first with `await`, the second without.)
+# as `llm.invoke` does. (`ask` and `ask_blocking` request an answer from the model, the first with `await`, the second without.) Each is
+# called while a *neighbour*, another client's stream, runs on the same worker.
 
 # %%
 for handler in [scaled.text, scaled.blocking, scaled.in_a_thread]:
@@ -312,7 +313,7 @@ print("tokens in a's answer:", *mixed[0], "· in b's answer:", *mixed[1])
 # %% [markdown]
 # ## From one worker to four: health probes
 #
-# A platform asks `/health` every few seconds and restarts what does not answer. Here one request blocks one worker for four seconds,
+# A platform asks `/health` every few seconds and restarts what does not answer. Here one request blocks one worker for two seconds,
 # and a probe waits one second for its answer.
 
 # %%
@@ -345,12 +346,12 @@ probe_prediction.reveal(
 )
 
 # %% [markdown]
-# With one worker the probe fails, and the platform restarts the pod with all its streams. With four it reports good health while a
+# With one worker the probe fails, and the platform restarts the service with all its streams. With four it reports good health while a
 # quarter of the streams stand still. What shows the fault is a number from inside each worker: how late its event loop runs.
 #
 # ## What the access log says
 #
-# Two of the streams above were cut. Which status do their lines have?
+# Two of the trials whose streams were cut had an access log. Which status does it have for them?
 
 # %%
 access = {

@@ -10,7 +10,7 @@
 # *About 41 minutes. Needs: [11](11_cut_when_scaling.ipynb); Chromium, HAProxy and nginx (`make parts`).*
 #
 # An answer can be cut at both ends. At one end is a browser, which leaves and comes back as it likes. At the other end is a service, which
-# you restart with every deploy. The browser here is a real Chromium, and so are gunicorn, nginx and HAProxy.
+# you restart with every deploy. Chromium, gunicorn, nginx and HAProxy are the real ones.
 
 # %% tags=["parameters"]
 BASE_URL = None  # None: the bundled fake; or your server, as "http://host:8000/v1"
@@ -111,12 +111,10 @@ left_alone(left, title="Without the repair, the GPU works on for a page that has
 # %% [markdown]
 # To the page, all four look the same. Only the server can turn a closed connection into the end of the work.
 #
-# ## A browser that comes back
+# ## A browser that reads a feed
 #
-# `EventSource` is the browser's own reader of Server-Sent Events. It was made for feeds that never end, so it reconnects by itself, three
-# seconds or so after its connection ends (here 0.2 s, since each event carries `retry: 200`). The feed below sends five tokens and an event
-# `done`. A request may ask it to fail after three tokens, to fail at once
-# with status 503, or to answer 204 (no content) to a browser that comes back.
+# `EventSource` is the browser's own reader of Server-Sent Events. The feed below sends five tokens and an event `done`. A request may ask
+# it to fail after three tokens, to fail at once with status 503, or to answer 204 (no content) to a browser that has read a part before.
 
 
 # %%
@@ -182,7 +180,9 @@ feed_prediction.reveal(
 )
 
 # %% [markdown]
-# For an answer, each return is another generation, and the page writes it behind the first one. There are three repairs:
+# `EventSource` was made for feeds that never end. When its connection ends, it sends the request again, after three seconds or so (here 0.2,
+# since each event carries `retry: 200`). For an answer, that is another generation, and the page writes it behind the first one. There are
+# three repairs:
 #
 # - The page calls `source.close()` at `done`. That does not help when the answer is cut before.
 # - Each event has an `id`. The browser repeats the last one in the header `Last-Event-ID`, and the server goes on from there, or answers
@@ -366,7 +366,7 @@ sticky_prediction.reveal(
 #
 # The last cut belongs to no stream. A proxy can keep its connections to the service open and use them again. The service closes a connection
 # that has been idle for a while: uvicorn after 5 s (`--timeout-keep-alive`), gunicorn's `gthread` after 2 s (`--keep-alive`). Sometimes a
-# request is on its way at that very moment. Here the way takes 0.4 s, as across a continent, so that it happens each time: uvicorn closes
+# request is on its way at that very moment. Here the way takes 0.4 s, longer than in life, so that it happens each time: uvicorn closes
 # after one second, and the second request comes a little later, before nginx knows.
 
 
@@ -376,9 +376,9 @@ def status_of_the_second(keep_alive):
         serve(counting("C"), timeout_keep_alive=keep_alive) as served,
         Gateway(served.url, delay=0.4) as way,
         Nginx(
-            "http://service",
+            "http://host",
             'proxy_set_header Connection "";',
-            http=(f"upstream service {{ server {way.url[7:]}; keepalive 4; }}",),
+            http=(f"upstream host {{ server {way.url[7:]}; keepalive 4; }}",),
         ) as nginx,
         direct_client(timeout=10) as client,
     ):

@@ -267,7 +267,7 @@ for what, attempt in {
 another.close()
 
 # %% [markdown]
-# ## A late time-out
+# ## A scope around a nested run
 #
 # `their_work` can now be called without a thread. Again it takes 0.8 s, inside a scope of 0.1 s. `scope.timeout` is `asyncio.timeout` with
 # a log.
@@ -334,7 +334,7 @@ late_prediction.reveal(
 print(f"{python}, the task without an await: {'cancelled' if tasks[False].cancelled() else 'done'}")
 
 # %% [markdown]
-# ## Last in, first out
+# ## Two nested runs at once
 
 
 # %%

@@ -2,14 +2,15 @@
 # # 13 · The doctor
 #
 # **After this notebook you will know**
-# - how to find the layer that cuts a stream, or never ends it, from outside,
+# - how to find, from outside, the layer that cuts a stream or never ends it,
 # - what tells a limit on silence from a limit on the whole, and both from a server that died,
-# - what a diagnosis rests on, and what would refute it.
+# - what a diagnosis rests on, and what would refute it,
+# - how far to trust a check of code.
 #
-# *About 15 minutes. Needs: [10](10_cut_in_production.ipynb), and nginx (`make parts`).*
+# *About 37 minutes. Needs: [10](10_cut_in_production.ipynb), and nginx (`make parts`).*
 #
-# Somebody is on call, tokens stop, and five layers each have three time-outs. `stream-lab doctor URL` asks the address for a stream over a
-# raw socket, since HTTP clients hide how a connection ended, and gives one cause. Here is how it comes to it.
+# You are on call, streams break off, and each of five layers has three time-outs. `stream-lab doctor URL` requests a stream from the
+# address over a raw socket, since HTTP clients hide how a connection ended. Then it names one cause. This notebook shows how it gets there.
 
 # %% tags=["parameters"]
 BASE_URL = None  # None: the bundled fake; or your server, as "http://host:8000/v1"
@@ -18,102 +19,123 @@ TIMEOUT = 2.0  # seconds
 
 # %%
 import asyncio
+import time
+from contextlib import chdir
 
 from fastapi import FastAPI
 from fastapi.responses import StreamingResponse
-from stream_lab import Evidence, open_endpoint
-from stream_lab.doctor import Target, examine
+from stream_lab import Evidence, Lesson, open_endpoint
+from stream_lab.course import sample_repository
+from stream_lab.doctor import Target, examine, pictures
 from stream_lab.doctor.console import timeline
+from stream_lab.lint import check
 from stream_lab.processes import Gateway, Nginx, serve
 
 evidence = Evidence("13")
+lesson = Lesson("13")
 server = open_endpoint(BASE_URL, MODEL)
 server
 
 # %% [markdown]
-# ## A model that babbles
+# ## A model that does not stop
 #
-# The server of this kit's story: it goes on until somebody leaves. The doctor asks without `max_tokens`, since whether anything else bounds
-# an answer is one of its questions, and listens for a while.
+# The first patient is the model's server of this course, which goes on until its client disconnects. The doctor requests an answer without
+# `max_tokens`, because it wants to know whether anything bounds an answer, and listens for a moment.
 
 # %%
-model = Target.of(server.base_url, model=server.model)
-babbling = examine(model, watch=TIMEOUT).diagnosis
-print(babbling.cause)
-print(babbling.meaning)
-print("Next:", babbling.next)
+endless = examine(Target.of(server.base_url, model=server.model), watch=0.75 * TIMEOUT)
+print(endless.diagnosis.cause)
+print(endless.diagnosis.meaning)
+print("Next:", endless.diagnosis.next)
 
 # %% [markdown]
 # ## Two limits that look the same
 #
-# An application that streams for two seconds, with a pause in the middle. Before it stands a gateway (a stand-in) that ends connections: one
-# after a silence, another after a time in all.
-#
-# **Predict first.** Both cut the stream at about the same moment. How can one tell from outside which limit it was? (One may ask more than
-# once.)
+# The second patient is an application that streams fifteen words, with a pause in the middle. In front of it is a gateway (a stand-in) that ends
+# connections: one gateway after 0.95 s of silence, another 1.15 s after the connection was opened. Both cut this stream after a little more than a second.
+
 
 # %%
 app = FastAPI()
 
 
 @app.get("/answer")
-async def answer(pause: float = 1.5):
+async def answer(pause: float = 1.2):
     async def words():
-        for number in range(20):
+        for number in range(15):
             yield f"word {number} "
-            await asyncio.sleep(0.04 + (pause if number == 8 else 0))
+            await asyncio.sleep(0.04 + (pause if number == 5 else 0))
 
     return StreamingResponse(words(), media_type="text/plain")
 
 
 service = serve(app)
-silence = Gateway(service.url, idle=1.0)
-in_all = Gateway(service.url, longest=1.4)
+gateways = {
+    "a limit on silence": Gateway(service.url, idle=0.95),
+    "a limit on the whole": Gateway(service.url, longest=1.15),
+}
 
+# %% [markdown]
+# The doctor asks each of them three times. The third time it opens the connection, waits for 0.7 s, and only then sends its request. It measures from
+# the request.
 
-async def examine_each(places, path):
-    """Ask through each of them, side by side, and directly as well."""
-    direct = Target.of(service.url + path)
-    return dict(
-        zip(
-            places,
-            await asyncio.gather(
-                *(
-                    asyncio.to_thread(examine, direct.at(place.url), direct=direct, watch=5)
-                    for place in places.values()
-                )
-            ),
-            strict=True,
-        )
-    )
+# %%
+earlier = lesson.predict(
+    "1",
+    "Which of the two limits cuts that third stream 0.7 s earlier than the others?",
+    {
+        "both": "a limit on silence, a limit on the whole",
+        "only the limit on silence": "a limit on silence",
+        "only the limit on the whole": "a limit on the whole",
+        "neither": "",
+    },
+)
+earlier
 
-
-found = await examine_each({"limit on silence": silence, "limit in all": in_all}, "/answer")
+# %%
+found = {
+    name: examine(Target.of(gateway.url + "/answer"), watch=5) for name, gateway in gateways.items()
+}
 for name, examination in found.items():
-    print(f"{name:17}", examination.diagnosis.cause, "|", examination.diagnosis.layer)
+    print(f"{name:21}", examination.diagnosis.cause)
 
 # %% tags=["nbval-ignore-output"]
 for name, examination in found.items():
     print(name)
-    for heard in examination.heard["proxied"]:
+    for heard in examination.heard[""]:
         print("   ", timeline(heard), f"{heard.ended:.1f} s")
-    print("   ", examination.diagnosis.evidence[-2])
+    print("   ", examination.diagnosis.evidence[-1])
+
+# %%
+moved = [
+    name
+    for name, examination in found.items()
+    if examination.heard[""][1].ended - examination.heard[""][2].ended > 0.35
+]
+earlier.reveal(
+    ", ".join(moved),
+    why="A limit on the whole counts from the connection, so a late request has less of it. "
+    "A limit on silence counts from the last byte.",
+)
 
 # %% [markdown]
-# The doctor asks twice more, and holds the third request back after it has connected. A limit on silence does not care: the silence before
-# the cut is the same. A limit in all has counted from the connection: it cuts as much earlier as the request came later. Each row is one
-# stream; the last came late.
+# In the timelines each row is one stream, and the last one had the late request. What would refute the diagnosis `idle_cut`? Streams whose silence
+# before the cut differs. The doctor prints such a sentence with each diagnosis.
 #
 # ## A server that dies, and a server that blocks
 #
-# No limit at all: one handler raises in the middle, another calls something that waits without giving way.
+# The next two have no limit at all. One handler raises an error in mid-stream. The other calls something that waits without `await`.
 
 
 # %%
+def slow_query():
+    time.sleep(0.85)
+
+
 @app.get("/dies")
 async def dies():
     async def words():
-        for number in range(9):
+        for number in range(6):
             yield f"word {number} "
             await asyncio.sleep(0.04)
         raise ConnectionError("the vector store is down")
@@ -124,41 +146,73 @@ async def dies():
 @app.get("/blocks")
 async def blocks():
     async def words():
-        for number in range(24):
+        for number in range(16):
             yield f"word {number} "
             await asyncio.sleep(0.04)
-            if number == 14:
-                slow_lookup()  # no await: nobody else's stream moves either
+            if number == 12:
+                slow_query()  # no await
 
     return StreamingResponse(words(), media_type="text/plain")
 
 
-def slow_lookup():
-    import time
+# %% [markdown]
+# A pause by itself is not a fault, since the model may have called a tool. If a stream stands still, the doctor listens to three more that begin 0.35 s
+# after one another.
 
-    time.sleep(1.2)
+# %%
+together = lesson.predict(
+    "2",
+    "Each of the three streams calls the slow query after its 13th word. When do they stand still?",
+    {
+        "each at its own 13th word, 0.35 s after the one before": "healthy",
+        "all at the same time": "loop_blocked",
+        "none of them: uvicorn serves each request in its own thread": "not_blocked",
+    },
+)
+together
 
-
+# %%
 for name in ("dies", "blocks"):
     found[name] = examine(Target.of(f"{service.url}/{name}"), watch=8)
     print(f"{name:7}", found[name].diagnosis.cause)
 
+# %%
+together.reveal(
+    found["blocks"].diagnosis.cause,
+    why="All streams of a process share one event loop. "
+    "A pause of a stream's own would come at the same place in each, and not at the same time.",
+)
+
 # %% [markdown]
-# A pause alone is no illness: a tool may be called. So when a stream stands still the doctor listens to three that begin one after the other.
-# A pause of the stream's own comes at the same *place* in each; a blocked loop stops all of them at the same *time*.
-#
 # ## Which layer?
 #
-# With `direct` the doctor asks past the proxies as well and names the first layer that differs. Here an nginx compresses what the
-# application sends, and another one does nothing of the kind.
+# Up to here the doctor knew one address for each patient. It could name the cause, and not the layer. With `direct`, a second address past the
+# proxies, it asks both and blames the first layer, seen from the model, that shows the fault. Here one nginx compresses what the application sends,
+# and another one does not.
 
 # %%
 compressing = Nginx(service.url, "gzip on;", "gzip_types text/plain;", "gzip_min_length 0;")
 plain = Nginx(service.url)
-proxied = await examine_each({"nginx, gzip": compressing, "nginx": plain}, "/answer?pause=0.3")
-for name, examination in proxied.items():
-    diagnosis = examination.diagnosis
-    print(f"{name:12}", diagnosis.cause, "|", diagnosis.layer or "every layer")
+direct = Target.of(service.url + "/answer?pause=0")
+for name, nginx in {"nginx with gzip": compressing, "nginx": plain}.items():
+    found[name] = examine(direct.at(nginx.url), direct=direct, watch=5)
+    diagnosis = found[name].diagnosis
+    print(f"{name:16}", diagnosis.cause, "|", diagnosis.layer or "no layer")
+
+# %%
+Case = pictures.Case
+pictures.layers(
+    {
+        "a model that goes on": Case(["model"], endless),
+        "a limit on silence": Case(["gateway", "application"], found["a limit on silence"]),
+        "a limit on the whole": Case(["gateway", "application"], found["a limit on the whole"]),
+        "a handler that raises": Case(["application"], found["dies"]),
+        "a handler that blocks": Case(["application"], found["blocks"]),
+        "gzip, two addresses": Case(["nginx", "application"], found["nginx with gzip"]),
+        "no fault, two addresses": Case(["nginx", "application"], found["nginx"]),
+    },
+    title="With one address the doctor names the cause; with two it names the layer as well",
+)
 
 # %% [markdown]
 # On the command line:
@@ -168,41 +222,119 @@ for name, examination in proxied.items():
 # stream-lab doctor http://host:8000/v1 --logs error.log --json
 # ```
 #
-# The status is 0 for a healthy stream, 1 for a cause, 2 where it could not ask. How often it is right, on stacks whose fault is known,
-# stands in [docs/doctor.md](../docs/doctor.md).
+# The exit status is 0 for a healthy stream, 1 for a cause, and 2 if the doctor could not ask. [docs/doctor.md](../docs/doctor.md) has the results on
+# stacks whose fault is known.
+#
+# ## Faults in code
+#
+# Some faults can be seen before anything runs. `stream-lab lint` reads Python files and reports streaming traps. Here it reads a sample of four small files.
+
+# %%
+with chdir(sample_repository.write()):
+    findings = check(["."])
+for number, finding in enumerate(findings, 1):
+    print(f"{number}. {finding.path}:{finding.line} {finding.rule}")
+    print(f"   {finding.message}")
 
 # %% [markdown]
 # ## What was shown
 
 # %%
-evidence.claim("a model that babbles", expected="never_ends", found=babbling.cause)
-for name, expected in {
-    "limit on silence": "idle_cut, proxied",
-    "limit in all": "total_cut, proxied",
-    "dies": "server_ended, ",
-    "blocks": "loop_blocked, ",
-    "nginx, gzip": "buffered, proxied",
-    "nginx": "healthy, ",
-}.items():
-    diagnosis = {**found, **proxied}[name].diagnosis
-    evidence.claim(name, expected=expected, found=f"{diagnosis.cause}, {diagnosis.layer}")
-for part in (compressing, plain, silence, in_all, service, server):
+evidence.claim(
+    "The doctor finds that nothing bounds the answer of a model that does not stop",
+    expected="never_ends",
+    found=endless.diagnosis.cause,
+)
+for name, cause, sentence in (
+    ("a limit on silence", "idle_cut", "Behind a limit on silence it finds that limit"),
+    ("a limit on the whole", "total_cut", "Behind a limit on the whole it finds that limit"),
+    ("dies", "server_ended", "If a handler raises, it finds that the server ended the answer"),
+    ("blocks", "loop_blocked", "If a handler blocks, it finds the blocked event loop"),
+    ("nginx with gzip", "buffered", "Behind an nginx with gzip it finds the buffering"),
+    ("nginx", "healthy", "Behind an nginx without gzip it finds no fault"),
+):
+    evidence.claim(sentence, expected=cause, found=found[name].diagnosis.cause)
+for name, layer, sentence in (
+    ("nginx with gzip", "proxied", "With a second address it blames the proxy for the buffering"),
+    ("a limit on silence", "no layer", "With one address it blames no layer for the silence"),
+):
+    layer_found = found[name].diagnosis.layer or "no layer"
+    evidence.claim(sentence, expected=layer, found=layer_found)
+
+# %%
+for part in (compressing, plain, *gateways.values(), service, server):
     part.close()
 evidence.table()
 
+# %%
+lesson.progress()
+
 # %% [markdown]
-# ## Exercise
+# ## Exercises
 #
-# A stream is cut three times: after 31.0, 47.2 and 33.9 s, each time 30.0 s after its last token. Which cause is it? Write its name.
+# **1.** Judge the six findings above. These are the possible judgements, and these are the files:
 
 # %%
-from stream_lab.experiment.exercise import check
+for letter, reason in sample_repository.REASONS.items():
+    print(f"{letter}: {reason}")
+for name, text in sample_repository.FILES.items():
+    print(f"\n──── {name}")
+    for number, line in enumerate(text.splitlines(), 1):
+        print(f"{number:3} {line}")
 
-cause = ...
+# %% tags=["exercise"]
+judged = ...  # a letter for each finding, as {1: "a", 2: "f", …}
 
-# %% jupyter={"source_hidden": true} tags=["solution"]
-check(cause, "idle_cut", hint="What is the same in all three: the time in all, or the silence?")
+# %%
+await lesson.check("1", judged, findings)
+
+# %% [markdown]
+# Then do the same with a repository of yours, in a terminal: `stream-lab lint PATH`. Judge each finding in the same way. If one is false or harmless, say so on
+# its line: `# stream-lab: ignore[rule]`, with the reason.
+#
+# **2.** Name the layer as the doctor does. A report has the streams that came directly from the application, and those that came through a proxy. For each
+# stream it says whether it was `whole`, when its `first` token came, and when it `ended`, in seconds. These are three of the reports that the checker uses:
+
+# %%
+reports = [
+    {
+        "direct": [{"whole": True, "first": 0.4, "ended": 6.0}],
+        "proxied": [{"whole": False, "first": 0.4, "ended": 3.1}],
+    },
+    {
+        "direct": [{"whole": False, "first": 0.4, "ended": 3.1}],
+        "proxied": [{"whole": False, "first": 0.4, "ended": 3.1}],
+    },
+    {
+        "direct": [{"whole": True, "first": 0.4, "ended": 6.0}],
+        "proxied": [{"whole": True, "first": 5.9, "ended": 6.0}],
+    },
+]
+
+
+# %% tags=["exercise"]
+def name_layer(report):
+    """Return "application", "proxy", or None if no stream has a fault."""
+    raise NotImplementedError  # your code
+
+
+# %%
+await lesson.check("2", name_layer)
+
+# %% [markdown]
+# **3.** Tell the two limits apart. Three streams were cut. For each there is `ended` (seconds from the request to the cut), `silence` (seconds without a token before the
+# cut), `held` (seconds between the connection and the request), and `gap` (seconds between two tokens as a rule). Values that differ by less than 0.3 s are the same.
+
+
+# %% tags=["exercise"]
+def limit(streams):
+    """Return "silence", "whole", or None if neither limit explains the cuts."""
+    raise NotImplementedError  # your code
+
+
+# %%
+await lesson.check("3", limit)
 
 # %% [markdown]
 # ---
-# Before: [12 · Loops inside loops](12_loops_inside_loops.ipynb) · Back to: [00 · Start here](00_start_here.ipynb)
+# Before: [12 · Loops inside loops](12_loops_inside_loops.ipynb) · Next: [14 · The atlas of time-outs](14_the_atlas_of_timeouts.ipynb)

@@ -7,11 +7,11 @@
 # - which of the three bounds on a stream your stack sets, and which it does not,
 # - what to set, and where.
 #
-# *About 45 minutes. Needs: [10](10_cut_in_production.ipynb), [13](13_the_doctor.ipynb), and nginx (`make parts`).*
+# *About 29 minutes. Needs: [10](10_cut_in_production.ipynb), [13](13_the_doctor.ipynb), and nginx (`make parts`).*
 #
-# A token passes six or seven programs before a reader sees it. Each has time-outs of its own, with names that look alike: `timeout`,
-# `read_timeout`, `idle_timeout`. The doctor of notebook 13 finds the limit that has cut a stream. This notebook asks the question before
-# anything is cut: given the path and the stream, which limit will fire first?
+# A token passes through six or seven programs before a reader sees it. Each has its own time-outs, and their names look alike: `timeout`,
+# `read_timeout`, `idle_timeout`. The doctor of notebook 13 finds the limit that has already cut a stream. This notebook asks in advance: given the
+# path and the stream, which limit will fire first?
 
 # %% tags=["parameters"]
 BASE_URL = None  # None: the bundled fake; or your server, as "http://host:8000/v1"
@@ -23,7 +23,7 @@ from openai import OpenAI
 from stream_deadline import bounded_client
 from stream_lab import Evidence, Lesson, bundled, open_endpoint, record_sync
 from stream_lab.doctor.atlas import Stream, stack, what_to_set, who_fires_first
-from stream_lab.doctor.atlas_form import explore, firing, search
+from stream_lab.doctor.atlas_form import explore, firing, limits_of, search
 from stream_lab.doctor.atlas_picture import draw
 from stream_lab.doctor.atlas_trial import ended_by, pieces
 from stream_lab.processes import Gunicorn, Nginx
@@ -41,8 +41,9 @@ server
 # - **silence** (documentation often says *idle*): how long nothing may arrive,
 # - **total**: how long the whole answer may take, however well it flows.
 #
-# The atlas is a file of some 130 limits of 36 products. Each entry has its knob, its default, what it bounds, the message that it leaves, and
-# a proof: most were run (`python tools/measure_limits.py`), the others have a source. [docs/limits.md](../docs/limits.md) shows all of them.
+# The atlas is a file of more than a hundred limits. Each entry has its knob, its default, what it bounds, the message that it leaves, and a proof:
+# more than half of them were measured (`python tools/measure_limits.py`), and the others name their source.
+# [docs/limits.md](../docs/limits.md) shows all of them.
 #
 # A path is a list of layers, from the reader to the model. This one is a chat page: a browser, nginx, a web application in a uvicorn worker
 # under gunicorn, LangChain in it, and vLLM. Every setting is the default.
@@ -91,8 +92,9 @@ firing(silent)
 # %% [markdown]
 # ## A comment in the silence
 #
-# Server-Sent Events have a line for this case: a *comment*, a line that begins with a colon and that the reader ignores. Many frameworks send
-# one every 15 s while the application waits (sse-starlette: `ping=15`). A proxy sees bytes, and starts its clock again.
+# Server-Sent Events, the format of most streamed answers, have a remedy for a silence: a *comment*, a line that begins with a colon and that the
+# reader ignores. Some frameworks send one every 15 s while the application waits (sse-starlette: `ping=15`). To a proxy it is a byte like any
+# other.
 
 # %%
 commented = Stream(first=1, pause=150, total=260, comments=15)
@@ -121,7 +123,8 @@ comment_prediction.reveal(
 )
 
 # %% [markdown]
-# In the rows outside the application the silence is now 15 s long; inside it is still 150 s. A comment helps only the layers outside its sender. Nor does it help against a limit on the whole answer.
+# In the rows outside the application the silence now takes 15 s; inside it still takes 150 s. A comment helps only the layers outside its sender,
+# and it never helps against a limit on the whole answer.
 #
 # ## Three paths, run here
 #
@@ -178,13 +181,14 @@ patient = Nginx(stalling.root, "proxy_read_timeout 1s;")
 
 def ask(url, endpoint, bound=None):
     """Stream an answer with OpenAI's SDK through a proxy."""
-    request = dict(endpoint.settings)  # the model and its options
-    key, _ = request.pop("api_key").get_secret_value(), request.pop("base_url")
+    key = endpoint.settings["api_key"].get_secret_value()
+    own = ("api_key", "base_url")
+    request = {name: each for name, each in endpoint.settings.items() if name not in own}
     client = OpenAI(base_url=f"{url}/v1", api_key=key, timeout=10, max_retries=0)
+    if bound is not None:
+        client = bounded_client(client, bound)
     messages = [{"role": "user", "content": "Why?"}]
-    return bounded_client(client, bound).chat.completions.create(
-        messages=messages, stream=True, **request
-    )
+    return client.chat.completions.create(messages=messages, stream=True, **request)
 
 
 heard = record_sync(ask(patient.url, stalling), give_up_after=5)
@@ -231,8 +235,8 @@ explore(paths, live=lesson.interactive)
 
 # %% [markdown]
 # The last column is the point of this notebook. In two of the three paths, no layer bounds the whole answer. A proxy bounds silences, since it
-# cannot know how long an answer may take. The SDK bounds silences, since it waits for a socket. What knows how long an answer is worth
-# waiting for is the code that asks for it.
+# cannot know how long an answer may take. The SDK bounds silences, since it waits for a socket. Only the code that asks for the answer knows how
+# long the answer is worth waiting for.
 #
 # ## What to set
 
@@ -307,11 +311,11 @@ lesson.progress()
 # %% [markdown]
 # ## Exercises
 #
-# **1.** A product behind AWS and nginx. Its nginx was set to 30 s by someone. These are the streams that it must be able to deal with: a healthy
-# answer takes up to 100 s, with a pause of up to 40 s. A stream that stalls, one that never begins, and one that never stops must all be ended by
-# the deadline in the application, before any layer outside it.
+# **1.** A product runs behind a load balancer of AWS and an nginx whose `proxy_read_timeout` has been set to 30 s. A healthy answer takes up to
+# 100 s, with pauses of up to 40 s, and must pass. A stream that stalls, one that never begins, and one that never stops must all be ended by the
+# deadline in the application (`stream-deadline, timeout`), before any other layer does.
 #
-# Choose the limits. Names are those of the table `firing(…)`; you only need those that you change.
+# Choose the limits. The table shows their names; leave out what you don't change.
 
 # %%
 product = stack(
@@ -329,6 +333,7 @@ streams = {
     "silent": Stream(first=900, total=1000),
     "endless": Stream(first=2, pause=1),
 }
+limits_of(product)
 
 # %% tags=["exercise"]
 settings = ...  # a dict, as {"nginx, proxy_read_timeout": seconds, …}

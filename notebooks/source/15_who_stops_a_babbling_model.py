@@ -7,7 +7,7 @@
 # - how to put the question to a client of your own,
 # - what to set in yours.
 #
-# *About 45 minutes. Needs: [02](02_what_timeout_means.ipynb) and [14](14_the_atlas_of_timeouts.ipynb).*
+# *About 32 minutes. Needs: [02](02_what_timeout_means.ipynb) and [14](14_the_atlas_of_timeouts.ipynb).*
 #
 # So far we have looked at LangChain, and at a few SDKs along the way. Are other libraries better? This notebook asks the same of 28 SDKs and agent
 # frameworks for Python and JavaScript. A call has T = 1.5 s. Does it end by then, is the server free by then, and was the model asked only once?
@@ -115,7 +115,8 @@ behaviour_prediction.reveal(
 # %%
 silence_prediction = lesson.predict(
     "3",
-    "AsyncOpenAI(timeout=T), and a server that works on the request and sends nothing. What happens?",
+    "AsyncOpenAI(timeout=T), and a server that works on the request and sends nothing. "
+    "What happens?",
     {
         "the call waits for ever, since the time-out starts with the first byte": "running",
         "the call ends at T with an error, but the server goes on": "busy",
@@ -149,7 +150,8 @@ browse.versions(results, played)
 # ## Look up yours
 #
 # In a copy of the course (`make learn`), the cell is a form that filters by language and by the way in which the time-out is set. Here it shows
-# the usual time-outs.
+# the usual time-outs. *Runs on*: the call had not ended after 8 s. *Again*: the model was asked more than once. *Busy*: the call ended, and the
+# server worked on. *Early*: the call ended before T, for another reason. *No error*: half an answer looks like a whole one.
 
 # %%
 browse.explore(results, live=lesson.interactive)
@@ -176,9 +178,9 @@ browse.always(results)
 # ## What to set in yours
 #
 # - If your framework is in the table above, set that knob, and read its last column.
-# - If it takes an HTTP client (`http_client=`, `http_async_client=`), give it one from `bounded_client(client, T)`. The rows of the right panel show
-#   the argument of each.
-# - If it takes neither, hold `with deadline(T):` around the call, and give it a bounded client without a time of its own.
+# - If it takes an HTTP client (`http_client=`, `http_async_client=`), give it one from `bounded_client(client, T)`.
+#   [docs/frameworks.md](../docs/frameworks.md) has the argument for each.
+# - If only the caller knows the time, give the framework a bounded client without a time of its own, and hold `with deadline(T):` around the call.
 # - Set `max_retries=0`, or a budget that includes the retries. A time-out that is retried twice is three time-outs.
 #
 # On your own server, or here on the fake: OpenAI's SDK with a bounded client.

@@ -44,3 +44,9 @@ def test_a_dead_link_and_a_foreign_host_are_found(tmp_path: Path) -> None:
         "a.html: https://cdn.example.org/x.js",
         "a.css: @import url(https://",
     ]
+
+
+def test_the_tables_that_notebooks_print_are_tables() -> None:
+    page = (BUILT / "notebooks" / "05_it_fails_in_silence.html").read_text(encoding="utf-8")
+    assert re.search(r"<th[^>]*>\s*<p>\s*claim", page)
+    assert "| claim |" not in re.sub(r"<pre.*?</pre>", "", page, flags=re.S)

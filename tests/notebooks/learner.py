@@ -1,4 +1,4 @@
-"""The learner edition of a notebook as a test: one run shows each exercise untouched and solved."""
+"""The learner edition as a test: one run shows each exercise untouched and solved."""
 
 import os
 import sys
@@ -48,8 +48,7 @@ class LearnerEdition(pytest.Item):
             timeout=CELL_LIMIT,
             kernel_name="python3",
             resources={"metadata": {"path": str(folder / "notebooks")}},
-            env={**os.environ, "PYTHONWARNINGS": "ignore"},
-        ).execute()
+        ).execute(env={**os.environ, "PYTHONWARNINGS": "ignore"})
         problems = list(_problems(notebook))
         assert not problems, "\n".join(problems)
         assert len(contents.predictions) >= 2, "a notebook has two predictions or more"

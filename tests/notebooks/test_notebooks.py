@@ -174,7 +174,7 @@ class TestEachNotebook:
         text = path.read_text(encoding="utf-8")
         text = re.sub(r'"image/png": "[^"]*"', "", text)
         assert not re.search(r"(?<![\w.<:/])/(home|root|usr|tmp|opt|work|Users)/", text)
-        assert "sk-" not in re.sub(r"\b(ta|di|ri|ma|as)sk-", "", text)
+        assert "sk-" not in re.sub(r"\b(ta|di|ri|ma|as)sk-", "", text, flags=re.IGNORECASE)
         hosts = set(re.findall(r"https?://([\w.-]+)", text))
         assert hosts <= {"127.0.0.1", "host", "github.com"}
 

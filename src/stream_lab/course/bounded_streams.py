@@ -8,7 +8,7 @@ from typing import Any
 
 from stream_lab.course.exercise import Wrong
 
-SLACK = 0.25
+SLACK = 0.35
 """Seconds after the deadline that still count as on time, on a busy machine."""
 GIVE_UP = 0.8
 """Seconds after the deadline at which the consumer leaves."""
@@ -160,6 +160,11 @@ def wrong_type(error: BaseException) -> Wrong:
         )
     if isinstance(error, asyncio.CancelledError):
         return Wrong("CancelledError came out of your code: raise TimeoutError at the deadline.")
+    if isinstance(error, BaseExceptionGroup):
+        return Wrong(
+            "The error came out wrapped in an ExceptionGroup, as a TaskGroup does it: make the "
+            "task with `asyncio.create_task`, so that the error stays what it is."
+        )
     if isinstance(error, RuntimeError) and "task" in text.lower():
         return Wrong(
             f"It failed with RuntimeError: {text}. A scope is left in another task than it was "

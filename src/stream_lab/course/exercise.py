@@ -20,7 +20,7 @@ LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "purelib", "p
 
 
 class Wrong(Exception):
-    """Raised by a checker for a wrong answer; the text names the mistake, and may be empty."""
+    """Raised by a checker for a wrong answer; the text names the mistake, if any."""
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,7 @@ async def examine(exercise: Exercise, answer: object, context: tuple[Any, ...]) 
 
 
 def fingerprint(answer: object) -> str:
-    """Return what tells one answer from another, so that a repeated run is no new attempt."""
+    """Return what tells one answer from another: its source, or its value."""
     try:
         return inspect.getsource(answer)  # type: ignore[arg-type]
     except (TypeError, OSError):
@@ -194,7 +194,7 @@ def _same(answer: object, expected: object, tolerance: float | None) -> bool:
 
 
 def _raised(error: Exception) -> str:
-    """Say what an answer raised, and in which of its lines; never a line of the checker."""
+    """Say what an answer raised, and in which of the reader's lines."""
     kind, text = type(error).__name__, " ".join(str(error).split())[:200]
     said = f"Your code raised {kind}: {text}." if text else f"Your code raised {kind}."
     own = [

@@ -57,18 +57,19 @@ class Form:
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         text = {"text/plain": repr(self), "text/markdown": self._instead._repr_markdown_()}
-        return {**self._widgets(), **text} if self._live else text
+        form = self.widget() if self._live else None
+        return text if form is None else {**form._repr_mimebundle_(), **text}
 
-    def _widgets(self) -> dict[str, Any]:
-        """Return the form as a widget's bundle. Empty: widgets are not installed."""
+    def widget(self) -> Any:
+        """Return the form as a widget. None: widgets are not installed."""
         try:
-            from ipywidgets import Dropdown, Layout, Output, VBox
+            from ipywidgets import Box, Dropdown, Layout, Output, VBox
         except ImportError:
-            return {}
+            return None
         boxes = {
             name: Dropdown(
-                options=list(choices.items()),
-                value=self._chosen.get(name, next(iter(choices.values()))),
+                options=list(choices),
+                value=self._first(name),
                 description=name,
                 style={"description_width": "initial"},
                 layout=Layout(width="max-content"),
@@ -78,14 +79,21 @@ class Form:
         shown = Output()
 
         def redraw(_: object = None) -> None:
-            found = self._show(*(box.value for box in boxes.values()))
-            shown.outputs = tuple(_output(each) for each in found)
+            values = [self._fields[name][box.value] for name, box in boxes.items()]
+            shown.outputs = tuple(_output(each) for each in self._show(*values))
 
         for box in boxes.values():
             box.observe(redraw, names="value")
         redraw()
-        bundle: dict[str, Any] = VBox([*boxes.values(), shown])._repr_mimebundle_()
-        return bundle
+        fields = Box(list(boxes.values()), layout=Layout(flex_flow="row wrap"))
+        return VBox([fields, shown])
+
+    def _first(self, name: str) -> str:
+        """Return the choice that a field shows first. Labels, since None selects nothing."""
+        choices = self._fields[name]
+        if name not in self._chosen:
+            return next(iter(choices))
+        return next(label for label, value in choices.items() if value == self._chosen[name])
 
 
 def _output(shown: Table | Picture) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A notebook as a lesson: its predictions, its exercises, and how far the reader has come."""
+"""A notebook as a lesson: its predictions, its exercises, and the reader's progress."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -134,7 +134,7 @@ def _mark(each: Predicted) -> str:
 
 
 def _cell(text: str) -> str:
-    r"""Return a text for a cell of a table, which a `|` would end, also inside of code."""
+    r"""Return a text for a cell of a table; a bare `|` would end it."""
     return text.replace("|", r"\|")
 
 

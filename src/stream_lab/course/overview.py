@@ -10,7 +10,7 @@ from stream_lab.errors import LabError
 
 
 class NoCourse(LabError):
-    """Raised when a folder is no copy of the course; the text says how to make one."""
+    """Raised for a folder that is no copy of the course."""
 
 
 @dataclass(frozen=True)

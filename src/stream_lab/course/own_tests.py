@@ -90,7 +90,7 @@ class Outcome:
 
 
 def run_with_attempts(test: Callable[..., Any]) -> Outcome:
-    """Write the cell of a test to a file, and run pytest on it with both classes.
+    """Write a test's cell to a file, and run pytest on it with both classes.
 
     In a copy of the course the file lies beside the notebook, otherwise in a temporary folder.
 

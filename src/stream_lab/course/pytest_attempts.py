@@ -17,6 +17,7 @@ from types import FrameType
 from typing import Any
 
 import pytest
+from openai import DefaultAsyncHttpxClient
 
 from stream_lab.course.own_tests import ATTEMPT, FIX, LIMIT_VARIABLE, RESULTS_VARIABLE
 from stream_lab.experiment.story import ElapsedChatVllm, ScopedChatVllm
@@ -119,4 +120,11 @@ def _noting(model: type[Any], notes: _Notes) -> type[Any]:
         finally:
             await chunks.aclose()
 
-    return type(model.__name__, (model,), {"_astream": _astream, "__doc__": model.__doc__})
+    def __init__(self: Any, **kwargs: Any) -> None:
+        # LangChain shares a client between models of the same address, and a pooled connection does
+        # not work in the event loop of the next test.
+        kwargs.setdefault("http_async_client", DefaultAsyncHttpxClient(trust_env=False))
+        model.__init__(self, **kwargs)
+
+    members = {"_astream": _astream, "__init__": __init__, "__doc__": model.__doc__}
+    return type(model.__name__, (model,), members)

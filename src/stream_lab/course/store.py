@@ -85,7 +85,7 @@ class Store:
 
 
 def find_course(start: Path) -> Path | None:
-    """Return the folder of progress of the course that a folder belongs to. None: of none."""
+    """Return the folder of progress for a folder. None: it is in no course."""
     for folder in (start, *start.parents):
         if (folder / MARKER).is_dir():
             return folder / MARKER

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from stream_lab.course.form import Choices, Form, Table
 from stream_lab.doctor import atlas
-from stream_lab.doctor.atlas import KINDS, Layer, Stream, Verdict
+from stream_lab.doctor.atlas import KINDS, Layer, Stack, Stream, Verdict
 from stream_lab.doctor.atlas_picture import draw
 from stream_lab.doctor.limits import Bounds, Limit, load
 from stream_lab.plots import Picture
@@ -47,6 +47,18 @@ def firing(verdict: Verdict) -> Table:
         for each in verdict.fired
     ]  # fmt: skip
     return Table(lines if verdict.fired else [*lines, ["never", "no limit", *[NONE] * 4]])
+
+
+def limits_of(path: Stack) -> Table:
+    """Return a table of the limits of a path that can be set."""
+    lines = [["limit", "value", "bounds"]]
+    for layer in path.layers:
+        for limit in layer.limits:
+            if limit.can_be_set:
+                value = path.seconds(limit)
+                words = "off" if value is None else f"{value:g} s"
+                lines.append([limit.name, words, KINDS[limit.bounds]])
+    return Table(lines)
 
 
 def search(words: str, bounds: Bounds | None = None) -> Table:

@@ -125,6 +125,13 @@ def witnesses_of(server: Endpoint, trials: list[Trial]) -> Witnesses:
     )
 
 
+def that_stop(trials: list[Trial]) -> str:
+    """Return the attempts with which the server stopped, or what one trial could not show."""
+    unknown = [trial.call.server for trial in trials if isinstance(trial.call.server, Unknown)]
+    stopped = [trial.attempt for trial in trials if trial.call.server == verdict.Server.STOPPED]
+    return unknown[0] if unknown else ", ".join(stopped)
+
+
 def told(trials: list[Trial]) -> Outcome:
     """Judge the trials by the story.
 

@@ -1,13 +1,12 @@
-"""A thread that is blocked in a read of a socket, and what another thread can do about it."""
+"""A thread that is blocked in a read of a socket, and what wakes it."""
 
 import threading
 from collections.abc import Callable
 from enum import StrEnum
 from typing import Any
 
-from openai import OpenAI
-
 from stream_lab.experiment.endpoint import Endpoint
+from stream_lab.experiment.story import PlainChatVllm
 from stream_lab.experiment.trace import record_sync
 
 
@@ -19,7 +18,7 @@ class Woken(StrEnum):
 
 
 def blocked_until(end: Callable[[Any], object], server: Endpoint, deadline: float) -> Woken:
-    """Read from a server that falls silent, in this thread; return when the read ends.
+    """Read from a server that falls silent, and return when the read ends.
 
     The socket's own time-out is three times the deadline, so the thread is free in any case.
 
@@ -28,17 +27,12 @@ def blocked_until(end: Callable[[Any], object], server: Endpoint, deadline: floa
         server: A bundled fake.
         deadline: Seconds.
     """
-    client = OpenAI(
-        base_url=server.base_url,
-        api_key=server.settings["api_key"].get_secret_value(),
-        timeout=3 * deadline,
-        max_retries=0,
-    )
-    stream = client.chat.completions.create(
+    model = PlainChatVllm(**server.settings, timeout=3 * deadline, max_retries=0)
+    stream = model.client.create(
         model=server.model,
         messages=[{"role": "user", "content": "Why?"}],
         stream=True,
-        extra_body={**server.settings["extra_body"], "fake_scenario": "stall:after=5"},
+        extra_body={"fake_scenario": "stall:after=5"},
     )
     timer = threading.Timer(deadline, end, [stream.response])
     timer.start()

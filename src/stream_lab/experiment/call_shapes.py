@@ -8,12 +8,14 @@ from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableBranch, RunnableLambda, RunnableParallel
 
+from stream_lab.experiment import verdict
 from stream_lab.experiment.trace import Ending, Recording, record
 
 ONE = "one task"
 FRESH = "a new task for each chunk"
 FIRST_APART = "one task for the first chunk, another for the rest"
 NONE = "no chunk was pulled"
+LATE = 0.5  # seconds for which a machine may stand still without a deadline being missed for it
 
 Shape = Callable[[], AsyncIterator[Any]]
 
@@ -50,11 +52,12 @@ def shapes(model: Any) -> dict[str, Shape]:
 
 
 async def measure(model: Any, *, give_up_after: float) -> "Shapes":
-    """Call a model in every shape at once, each as a task with a recording of its own.
+    """Call a model in every shape at once, each with a recording of its own.
 
     Args:
         model: a model whose class went through `traced`, of a server that never stops.
-        give_up_after: seconds after which each consumer leaves; twice the deadline is enough.
+        give_up_after: seconds after which each consumer leaves; several times the deadline, since
+            all calls start at once.
     """
     made = shapes(model)
     recordings = await asyncio.gather(
@@ -82,29 +85,36 @@ class Shapes:
         self._recordings = dict(recordings)
 
     def stopped(self, name: str) -> bool:
-        """Return whether a time-out ended the stream of a shape."""
-        return self._recordings[name].ending is Ending.CUT
+        """Return whether the stream of a shape ended before its consumer left.
+
+        `astream_events` cancels its background task at the end, and loses a TimeoutError that is
+        just being raised there. Its stream then ends without an error.
+        """
+        return self._recordings[name].ending is not Ending.GAVE_UP
 
     def pulled_by(self, name: str) -> str:
         """Return in words which tasks pulled the chunks of a shape."""
         return pulled_by(self._recordings[name])
 
     @property
-    def disagreeing(self) -> list[str]:
-        """The shapes that a deadline stopped without one task, or did not stop with one."""
-        return [
+    def exceptions(self) -> str:
+        """The shapes stopped without one task, or not stopped with one, or "no exception"."""
+        if any(each.stood_still > LATE for each in self._recordings.values()):
+            return verdict.STARVED
+        found = [
             name
             for name in self._recordings
             if self.stopped(name) is not (self.pulled_by(name) == ONE)
         ]
+        return ", ".join(found) or "no exception"
 
     def __repr__(self) -> str:
         return "\n".join(f"{name}: {tasks}; {ended}" for name, tasks, ended in self._rows())
 
     def _repr_markdown_(self) -> str:
-        # A `|` inside code would end the table's cell.
+        # A `|` would end the table's cell; viewers differ on a backslash before it inside of code.
         rows = [
-            f"| `{name.replace('|', chr(92) + '|')}` | {tasks} | {ended} |"
+            f"| <code>{name.replace('|', '&#124;')}</code> | {tasks} | {ended} |"
             for name, tasks, ended in self._rows()
         ]
         return "\n".join(["| call | pulled by | the deadline |", "|---|---|---|", *rows])

@@ -1,4 +1,4 @@
-"""How a streamed answer ended: by the model, by a brake, or not within its time."""
+"""How a streamed answer ended: by the server, or not within its time."""
 
 from collections.abc import AsyncIterator
 from typing import Any

@@ -179,12 +179,12 @@ def _sentence(step: Event, many: bool) -> str:
         case scope.LEFT if step.state == "finished":
             error = f", and {step.error} goes on" if step.error else ""
             return f"{who} leaves {one} in time: the timer is dropped{error}."
-        case scope.LEFT if step.error == "TimeoutError" and step.task != step.remembered:
+        case scope.LEFT if step.raises and step.task != step.remembered:
             return (
-                f"{who} leaves {one}, which takes that task's CancelledError for its own "
+                f"{who} leaves {one}, which takes that task's {step.error} for its own "
                 "and raises TimeoutError."
             )
-        case scope.LEFT if step.error == "TimeoutError":
+        case scope.LEFT if step.raises:
             return f"{who} leaves {one}, which takes its cancellation back and raises TimeoutError."
         case scope.LEFT if step.error:
             return f"{who} leaves {one}, which is expired; {step.error} goes on."
@@ -204,7 +204,7 @@ def _line(step: Event) -> str:
     match step.what:
         case scope.ENTERED if _own_timer(step) is None:
             key = "entered without a timer"
-        case scope.LEFT if step.error == "TimeoutError" and step.state == "expired":
+        case scope.LEFT if step.raises:
             key = "raised"
         case scope.LEFT:
             key = step.state

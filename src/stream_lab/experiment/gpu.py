@@ -6,7 +6,9 @@ import shutil
 import subprocess
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 from types import TracebackType
 from typing import Self
 
@@ -46,6 +48,26 @@ class GpuSample:
     utilisation: float | None
     memory: float | None
     power: float | None
+
+
+def fallen(samples: Sequence[GpuSample], *, cut: float) -> list[str]:
+    """Return which of the three numbers are lower after a cut than before it.
+
+    Lower means by a tenth at least. The half second after the cut does not count, since the
+    utilisation is a mean over up to a second.
+
+    Args:
+        samples: the samples of one GPU.
+        cut: when its server lost the client, on the clock of the samples.
+    """
+    found = []
+    for name in ("utilisation", "memory", "power"):
+        values = [(each.at - cut, getattr(each, name)) for each in samples]
+        before = [value for at, value in values if at < 0 and value is not None]
+        after = [value for at, value in values if at > 0.5 and value is not None]
+        if before and after and median(after) < 0.9 * median(before):
+            found.append(name)
+    return found
 
 
 def parse(line: str, at: float) -> GpuSample | None:

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -58,8 +58,8 @@ class Event:
         timers: the pending timers of scopes: the number of the scope, and how many seconds after
             it was set the timer is due, to a hundredth.
         tasks: the tasks of the experiment, in the order of their numbers.
-        error: the type of the error with which the body is left, or which the scope raises
-            instead. Empty: there is none.
+        error: the type of the error with which the body is left. Empty: there is none.
+        raises: whether the scope raises its own TimeoutError instead.
     """
 
     at: float
@@ -73,6 +73,7 @@ class Event:
     timers: tuple[tuple[int, float], ...] = ()
     tasks: tuple[TaskState, ...] = ()
     error: str = ""
+    raises: bool = False
 
 
 class Log:
@@ -93,11 +94,13 @@ class Log:
         self._before = _living()
         self._pulling: set[int] = set()
 
-    def note(self, scope: "ObservedTimeout", what: str, error: str = "") -> None:
+    def note(
+        self, scope: "ObservedTimeout", what: str, error: str = "", *, raises: bool = False
+    ) -> None:
         """Note a step of a scope."""
         if what == CREATED:
             self._scopes.append(scope)
-        event = self._event(scope, what, error)
+        event = replace(self._event(scope, what), error=error, raises=raises)
         self.steps.append(event)
         if what not in FINE:
             self.events.append(event)
@@ -108,13 +111,13 @@ class Log:
             self._pulling.add(self.tasks.current())
         elif what == trace.GETS:
             self._pulling.discard(self.tasks.current())
-        self.steps.append(self._event(self._scopes[-1] if self._scopes else None, what, ""))
+        self.steps.append(self._event(self._scopes[-1] if self._scopes else None, what))
 
     def find(self, what: str) -> Event | None:
         """Return the first event of a kind. None: there is none."""
         return next((event for event in self.events if event.what == what), None)
 
-    def _event(self, scope: "ObservedTimeout | None", what: str, error: str) -> Event:
+    def _event(self, scope: "ObservedTimeout | None", what: str) -> Event:
         remembered = getattr(scope, "_task", None)
         return Event(
             at=time.monotonic() - self._started,
@@ -131,7 +134,6 @@ class Log:
                 if each.pending is not None
             ),
             tasks=self._states(),
-            error=error,
         )
 
     def _states(self) -> tuple[TaskState, ...]:
@@ -229,17 +231,17 @@ class ObservedTimeout(asyncio.Timeout):  # type: ignore[misc]  # final for type 
         exc_val: BaseException | None,
         exc_tb: TracebackType | None,
     ) -> None:
-        error = "" if exc_type is None else exc_type.__name__
+        error, raises = "" if exc_type is None else exc_type.__name__, False
         if error:
             self._log.note(self, LEAVING, error)
         try:
             await super().__aexit__(exc_type, exc_val, exc_tb)
         except TimeoutError:
-            error = TimeoutError.__name__
+            raises = True
             raise
         finally:
             self.pending = None
-            self._log.note(self, LEFT, error)
+            self._log.note(self, LEFT, error, raises=raises)
 
     def reschedule(self, when: float | None) -> None:
         super().reschedule(when)

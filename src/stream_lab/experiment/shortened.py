@@ -1,4 +1,4 @@
-"""What Python says about an error or a task, without what differs from machine to machine."""
+"""Tracebacks and tasks as Python shows them, without paths, numbers and addresses."""
 
 import re
 import sysconfig

@@ -76,7 +76,7 @@ class ClockedChatVllm(PlainChatVllm):
 
 
 class ReaderChatVllm(PlainChatVllm):
-    """Attempt 5: a task of its own reads, and a timer stops that task, whether anybody pulls or not."""
+    """Attempt 5: a task of its own reads, and a timer stops that task, whether it is pulled or not."""
 
     async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
         loop = asyncio.get_running_loop()

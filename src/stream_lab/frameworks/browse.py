@@ -3,14 +3,26 @@
 from collections.abc import Mapping, Sequence
 
 from stream_lab.course.form import Choices, Form, Table
-from stream_lab.frameworks.judge import judge
+from stream_lab.frameworks.judge import Mark, judge
 from stream_lab.frameworks.registry import registry
-from stream_lab.frameworks.report import NAMES, Rows, cells, table
+from stream_lab.frameworks.report import NAMES, Rows, cells
 from stream_lab.frameworks.results import Recorded
 from stream_lab.frameworks.survey import Row
 
 LANGUAGES: Choices = {"any language": None, "Python": "python", "JavaScript": "node"}
 KINDS: Choices = {"any way": None, **{words: kind for kind, words in NAMES.items()}}
+
+
+WORDS = {
+    Mark.HOLDS: "✔",
+    Mark.AGAIN: "✘ again",
+    Mark.RUNNING: "✘ runs on",
+    Mark.LATE: "✘ late",
+    Mark.BUSY: "✘ busy",
+    Mark.EARLY: "✘ early",
+    Mark.UNPLAYED: "–",
+}
+SILENT = "✔ no error"
 
 
 def spoken(rows: Rows, language: str | None) -> dict[str, Row]:
@@ -58,8 +70,24 @@ def best(recorded: Recorded, kind: str) -> str:
 
 
 def overview(recorded: Recorded, language: str | None = None, kind: str | None = None) -> Table:
-    """Return the table of the page, filtered by language and by the kind of setting."""
-    return Table(table(spoken(recorded.rows, language), recorded.watch.timeout, kind))
+    """Return a table of how each cell came out, in a word.
+
+    Args:
+        recorded: the results.
+        language: "python" or "node". None: both.
+        kind: "natural", "own" or "library". None: all settings.
+    """
+    scenarios = registry().scenarios
+    found: dict[tuple[str, str], dict[str, str]] = {}
+    for each in cells(spoken(recorded.rows, language), recorded.watch.timeout, kind):
+        word = SILENT if each.verdict.holds and each.verdict.silent else WORDS[each.verdict.mark]
+        found.setdefault((each.framework, each.setting), {})[each.scenario] = word
+    lines = [["framework", "setting", *(scenario.title for scenario in scenarios.values())]]
+    for (name, key), words in found.items():
+        framework = registry().frameworks[name]
+        setting = f"`{framework.settings[key].title}`"
+        lines.append([framework.title, setting, *(words.get(each, "–") for each in scenarios)])
+    return Table(lines)
 
 
 def always(recorded: Recorded) -> Table:
@@ -74,7 +102,7 @@ def always(recorded: Recorded) -> Table:
             framework = registry().frameworks[name]
             setting = framework.settings[key]
             count = f"{len(found)} of {len(registry().scenarios)} played"
-            lines.append([framework.title, setting.title, count, setting.leaves_open or "–"])
+            lines.append([framework.title, f"`{setting.title}`", count, setting.leaves_open or "–"])
     return Table(lines)
 
 
@@ -112,8 +140,8 @@ def compare(
                     recorded.rows[name].played[key][scenario], scenario, recorded.watch.timeout
                 ).mark
                 title = registry().scenarios[scenario].title
-                setting = framework.settings[key].title
-                lines.append([framework.title, setting, title, str(then), str(now)])
+                setting = f"`{framework.settings[key].title}`"
+                lines.append([framework.title, setting, title, WORDS[then], WORDS[now]])
                 same &= now is then
     return Table(lines), same
 

@@ -1,4 +1,4 @@
-"""The holes of notebooks 07 and 07b as cells of the matrix, and the table of what closes them."""
+"""The holes of notebooks 07 and 07b as cells, and what closes each."""
 
 import asyncio
 import inspect
@@ -14,7 +14,7 @@ from stream_deadline._shutdown import shut_down
 from stream_lab.matrix.calls import QUESTION, Call, chain
 from stream_lab.matrix.cells import Cell, Result, cells
 from stream_lab.matrix.play import play
-from stream_lab.matrix.servers import Server
+from stream_lab.matrix.servers import SERVERS
 
 SLOW = 0.09
 """Seconds that the slow consumer takes for each chunk."""
@@ -29,10 +29,13 @@ async def _slowly(model: Any) -> Any:
 
 
 BUFFERED = Cell(
-    Server("forty chunks at a time", "endless+burst:tokens=40", "deadline", "deadline"),
+    next(server for server in SERVERS if server.name == "bursts"),
     Call("a slow consumer", _slowly, True),
 )
-"""Chunks that are in memory before they are pulled, which the usual cells do not have."""
+"""Chunks that are in memory before they are pulled.
+
+The matrix's own slow consumer is faster than these bursts, so it waits now and then.
+"""
 
 _ROWS = {"endless", "stall", "keep-alive comments", "no first token", "no headers"}
 _CALLERS = {"suspended", "suspended, chain", "breaks", "stream: suspended"}
@@ -66,7 +69,7 @@ class Hole:
 
     @property
     def in_the_library(self) -> str:
-        """Return the line of the library that closes it, after the name of its file."""
+        """Return the line of the library that closes it, after its file's name."""
         lines, _ = inspect.getsourcelines(self.where)
         line = next(line.strip() for line in lines if self.line in line)
         return f"{Path(inspect.getsourcefile(self.where) or '').name}: {line}"
@@ -144,7 +147,7 @@ def play_holes(models: Sequence[Callable[..., Any]], **settings: Any) -> dict[st
 
 
 def held_only_by(name: str, played: Mapping[str, Sequence[Result]]) -> list[str]:
-    """Return the ways to call that hold in some cell for this class, and in none for the others.
+    """Return the ways to call in which only this class holds some cell.
 
     Args:
         name: The name of the class.

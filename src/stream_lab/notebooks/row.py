@@ -13,7 +13,7 @@ ENDED = "runs to its end"
 
 
 def number_of(notebook: str) -> str:
-    """Return the number in a notebook's name, as "07b"; its first two letters if it has none."""
+    """Return the number in a notebook's name, or its first two letters."""
     found = re.match(r"\d+[a-z]?(?=_)", notebook)
     return found[0] if found else notebook[:2]
 

@@ -10,7 +10,8 @@ pid nginx.pid;
 error_log stderr info;
 events {{ worker_connections 512; }}
 http {{
-    access_log off;
+    log_format brief '$request_method $request_uri $status';
+    access_log access.log brief;
     client_body_temp_path body;
     proxy_temp_path proxy;
     fastcgi_temp_path fastcgi;
@@ -49,3 +50,8 @@ class Nginx(Proxy):
             port=port, upstream=upstream, location="\n".join(location), http="\n".join(http)
         )
         super().__init__("nginx", port, lines, ["-p", "{folder}", "-c", "{file}", "-e", "stderr"])
+
+    @property
+    def access_log(self) -> list[str]:
+        """Return the lines of its access log: method, path and status of each request."""
+        return (self.folder / "access.log").read_text(encoding="utf-8").splitlines()

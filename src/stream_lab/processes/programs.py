@@ -28,7 +28,7 @@ _SERVED = ("fastapi", "sse-starlette", "uvicorn")
 NEEDED = {
     "01": Needs(packages=("fastapi", "uvicorn")),
     "30": Needs(packages=("fastapi", "uvicorn")),
-    "09": Needs(packages=_SERVED),
+    "09": Needs(packages=(*_SERVED, "websockets")),
     "10": Needs(("nginx",), _SERVED),
     "11": Needs((), (*_SERVED, "gunicorn")),
     "11b": Needs(("chromium", "haproxy", "nginx"), (*_SERVED, "gunicorn", "playwright")),

@@ -10,7 +10,7 @@ from stream_lab.processes.programs import find
 
 
 class Proxy(Process):
-    """A running proxy with its address in `url`; its folder is removed with it."""
+    """A running proxy, with its address in `url` and its files in `folder`."""
 
     def __init__(self, program: str, port: int, configuration: str, command: Sequence[str]) -> None:
         """Start the proxy.
@@ -28,7 +28,8 @@ class Proxy(Process):
         path = find(program)
         self.url = f"http://127.0.0.1:{port}"
         self._folder = TemporaryDirectory(prefix=f"{program}-")
-        file = Path(self._folder.name) / f"{program}.conf"
+        self.folder = Path(self._folder.name)
+        file = self.folder / f"{program}.conf"
         file.write_text(configuration, encoding="utf-8")
         arguments = [each.format(folder=self._folder.name, file=file) for each in command]
         super().__init__(program, [path, *arguments], lambda: listens(port))

@@ -1,6 +1,7 @@
 """A web application in the notebook's own process, behind a real uvicorn."""
 
 import logging
+import re
 import socket
 import threading
 from types import TracebackType
@@ -12,6 +13,8 @@ from stream_lab.extras import require
 # a notebook. It also stands at uvicorn's own logger, which passes nothing on once another server of
 # this process has configured it.
 LOGGERS = (None, "uvicorn")
+ACCESS = re.compile(r' - (".*)$')
+"""A line of the access log: an address, a dash, the request in quotes, and its status."""
 
 
 class Serving:
@@ -19,7 +22,8 @@ class Serving:
 
     Attributes:
         url: its address.
-        log: the messages that were logged in its thread.
+        log: the warnings that were logged in its thread.
+        access_log: the lines of uvicorn's access log, without the clients' addresses.
     """
 
     def __init__(self, app: Any, *, port: int = 0, **options: Any) -> None:
@@ -37,19 +41,19 @@ class Serving:
         import uvicorn
 
         self.log: list[str] = []
+        self.access_log: list[str] = []
         self._socket = socket.create_server(("127.0.0.1", port), backlog=2048)
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         usual: dict[str, Any] = {
             "log_config": None,
-            "log_level": "warning",
-            "access_log": False,
+            "log_level": "info",  # for the access log
             "timeout_graceful_shutdown": 0.3,
         }
         self._server = uvicorn.Server(uvicorn.Config(app, **{**usual, **options}))
         self._thread = threading.Thread(
             target=self._server.run, args=([self._socket],), daemon=True
         )
-        self._handler = _Keep(self.log, self._thread)
+        self._handler = _Keep(self.log, self.access_log, self._thread)
         for name in LOGGERS:
             logging.getLogger(name).addHandler(self._handler)
         self._thread.start()
@@ -82,15 +86,19 @@ def serve(app: Any, **options: Any) -> Serving:
 class _Keep(logging.Handler):
     """A handler that keeps the messages of one thread."""
 
-    def __init__(self, lines: list[str], thread: threading.Thread) -> None:
-        super().__init__(logging.WARNING)
-        self._lines, self._thread = lines, thread
+    def __init__(self, lines: list[str], accesses: list[str], thread: threading.Thread) -> None:
+        super().__init__(logging.INFO)
+        self._lines, self._accesses, self._thread = lines, accesses, thread
         self._last: logging.LogRecord | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.thread != self._thread.ident or record is self._last:
             return
         self._last = record
+        if record.levelno < logging.WARNING:
+            if (line := ACCESS.search(record.getMessage())) is not None:
+                self._accesses.append(line[1])
+            return
         self._lines.append(record.getMessage().strip())
         if record.exc_info and (error := record.exc_info[1]) is not None:
             self._lines.append(f"{type(error).__name__}: {error}")

@@ -4,6 +4,7 @@ import json
 import socket
 import time
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from stream_lab.experiment.endpoint import Endpoint
 from stream_lab.extras import require
@@ -43,12 +44,35 @@ class Relay(Process):
             )
 
 
-class Caller:
-    """The ERP server: sends a request, and may disconnect in the middle of the answer.
+class Connection:
+    """A client that sends one request, and may disconnect in the middle of the answer.
 
     Attributes:
         left_at: when it disconnected, on the clock of `time.monotonic()`. None: it did not.
     """
+
+    def __init__(self, url: str, request: bytes) -> None:
+        """Send the request to the server at `url`."""
+        port = int(url.rpartition(":")[2].partition("/")[0])
+        self._connection = socket.create_connection(("127.0.0.1", port), timeout=10)
+        self._connection.sendall(request)
+        self.left_at: float | None = None
+
+    def leave(self) -> float:
+        """Close the connection, as an impatient client does, and return the time."""
+        self.left_at = time.monotonic()
+        self._connection.close()
+        return self.left_at
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._connection.close()
+
+
+class Caller(Connection):
+    """The ERP server, which asks the relay a question."""
 
     def __init__(
         self, relay: Relay, path: str, *, timeout_ms: int | None = None, question: str = "Why?"
@@ -67,19 +91,23 @@ class Caller:
             f"POST {path} HTTP/1.1\r\nhost: ai\r\ncontent-type: application/json\r\n{header}"
             f"content-length: {len(body)}\r\n\r\n"
         )
-        port = int(relay.url.rpartition(":")[2])
-        self._connection = socket.create_connection(("127.0.0.1", port), timeout=10)
-        self._connection.sendall(head.encode() + body)
-        self.left_at: float | None = None
+        super().__init__(relay.url, head.encode() + body)
 
-    def leave(self) -> float:
-        """Close the connection, as an impatient client does, and return the time."""
-        self.left_at = time.monotonic()
-        self._connection.close()
-        return self.left_at
 
-    def __enter__(self) -> Self:
-        return self
+class Visitor(Connection):
+    """A client of any handler, over HTTP or a WebSocket."""
 
-    def __exit__(self, *_: Any) -> None:
-        self._connection.close()
+    def __init__(self, url: str, *, websocket: bool = False) -> None:
+        """Send a GET.
+
+        Args:
+            url: the address of the handler.
+            websocket: whether to open a WebSocket.
+        """
+        upgrade = (
+            "connection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n"
+            "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n"  # RFC 6455's own example
+        )
+        path = urlsplit(url).path
+        head = f"GET {path} HTTP/1.1\r\nhost: ai\r\n{upgrade if websocket else ''}\r\n"
+        super().__init__(url, head.encode())

@@ -272,7 +272,7 @@ SCOPES = [
 
 
 def wait_less(monkeypatch: pytest.MonkeyPatch, said: str) -> None:
-    """Shorten the time in which a case must end; right answers on a busy machine may need it."""
+    """Shorten the wait for wrong answers; right ones may need it on a busy machine."""
     if said != RIGHT:
         monkeypatch.setattr(notebook_03, "PATIENCE", 0.4)
 

@@ -155,7 +155,7 @@ PER_PULL = {
         "    until = asyncio.get_running_loop().time() + seconds\n    while True:\n"
         "        async with asyncio.timeout_at(until):\n            chunk = await anext(chunks)\n"
         "        yield chunk",
-        "catch it and return",
+        "StopAsyncIteration came out",
     ),
     "only a look at the clock": (
         "    import time\n    end = time.monotonic() + seconds\n    async for chunk in chunks:\n"
@@ -175,7 +175,7 @@ PER_PULL = {
         "                chunk = await anext(chunks)\n"
         "        except TimeoutError:\n            raise\n"
         "        except Exception:\n            return\n        yield chunk",
-        "failed with ConnectionError",
+        "failed with ValueError",
     ),
     "another clock": (
         "    import time\n    until = time.time() + seconds\n    while True:\n        try:\n"

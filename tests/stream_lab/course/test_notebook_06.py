@@ -93,7 +93,7 @@ ELAPSED = {
         + re.sub(r"(?m)^", "    ", CHECK)
         + "\n        except TimeoutError:\n            raise\n        except Exception:\n"
         "            return\n" + CLOSE,
-        "failed with ConnectionError",
+        "failed with ValueError",
     ),
     "no yield": (LOOP + "            pass", "no `yield`"),
     "skeleton": ("        raise NotImplementedError", OPEN),

@@ -1,4 +1,4 @@
-"""Natural answers to the exercises of notebook 07: right ones pass, a message names each mistake."""
+"""Natural answers to the exercises of notebook 07: right ones pass, mistakes are named."""
 
 # ruff: noqa: ASYNC119, ASYNC251, SIM105 (these are the mistakes)
 

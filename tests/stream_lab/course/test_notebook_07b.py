@@ -1,4 +1,4 @@
-"""Natural answers to the exercises of notebook 07b: right ones pass, a message names each mistake."""
+"""Natural answers to the exercises of notebook 07b: right ones pass, mistakes are named."""
 
 import asyncio
 import time
@@ -94,6 +94,24 @@ async def by_errors(chunks: Any, seconds: float, *, closes: bool = True) -> Item
             yield chunk
     finally:
         task.cancel()
+
+
+async def in_a_group(chunks: Items, seconds: float) -> Items:
+    loop = asyncio.get_running_loop()
+    until = loop.time() + seconds
+    queue: asyncio.Queue[Any] = asyncio.Queue()
+
+    async def read() -> None:
+        async for chunk in chunks:
+            queue.put_nowait(chunk)
+        queue.put_nowait(None)
+
+    async with asyncio.TaskGroup() as group:
+        loop.call_at(until, group.create_task(read()).cancel)
+        while (chunk := await queue.get()) is not None:
+            if loop.time() >= until:
+                raise TimeoutError
+            yield chunk  # noqa: ASYNC119 (this is the mistake)
 
 
 class Reader:
@@ -209,6 +227,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("1", partial(by_errors, closes=False), "aclose()"),
     ("1", one_scope, "open at a `yield`"),
     ("1", forgets_the_end, "StopAsyncIteration"),
+    ("1", in_a_group, "ExceptionGroup"),
     ("1", closes_from_outside, "as if the answer were whole"),
     ("1", reader(clock=False), "read ahead"),
     ("1", reader(tells=False, awaits=False), "as if the answer were whole"),

@@ -151,8 +151,9 @@ PROBE, STOP, EXIT = "fail_health_probe", "stop_accepting", "exit"
         steps(PROBE, "sleep 5", STOP, "wait_for_streams 20", EXIT),
         steps(PROBE, "sleep 6", "wait_for_streams 15", EXIT),
         steps(PROBE, "sleep 5", STOP, "sleep 15", EXIT),
+        steps(PROBE, "wait_for_streams 20", EXIT),
     ],
-    ids=["usual", "without_stop", "sleeps"],
+    ids=["usual", "without_stop", "sleeps", "one_wait"],
 )
 def test_a_shutdown_that_loses_nothing_is_right(answer: Any) -> None:
     assert checked("11b", "2", answer) == RIGHT

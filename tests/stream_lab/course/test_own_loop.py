@@ -5,6 +5,7 @@ import threading
 
 import pytest
 
+from stream_lab.course import own_loop
 from stream_lab.course.exercise import Wrong
 from stream_lab.course.own_loop import in_own_loop
 
@@ -22,7 +23,7 @@ def test_an_answer_that_blocks_its_loop_is_given_up() -> None:
         free.set()
 
 
-def test_what_an_answer_raises_is_passed_on() -> None:
+def test_an_error_of_an_answer_is_passed_on() -> None:
     async def fail() -> None:
         raise TimeoutError("of its own")
 
@@ -36,3 +37,20 @@ def test_a_cancellation_that_an_answer_lets_out_is_named() -> None:
 
     with pytest.raises(Wrong, match="CancelledError"):
         asyncio.run(in_own_loop(cancelled))
+
+
+@pytest.mark.parametrize(("late", "tries"), [(True, own_loop.TRIES), (False, 1)])
+def test_a_wrong_answer_is_tried_again_only_on_a_busy_machine(
+    late: bool, tries: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(own_loop, "BUSY", -1.0 if late else 60.0)
+    tried: list[int] = []
+
+    async def wrong() -> None:
+        tried.append(1)
+        await asyncio.sleep(3 * own_loop.BEAT)
+        raise Wrong("too late")
+
+    with pytest.raises(Wrong, match="too late"):
+        asyncio.run(in_own_loop(wrong))
+    assert len(tried) == tries

@@ -9,13 +9,17 @@ from stream_lab.doctor.atlas import (
     AtlasError,
     Stream,
     layers,
+    named_in,
     stack,
     what_to_set,
     who_fires_first,
 )
-from stream_lab.doctor.atlas_form import explore, firing, search, verdicts
+from stream_lab.doctor.atlas_form import explore, firing, limits_of, search, verdicts
 from stream_lab.doctor.atlas_picture import draw
+from stream_lab.doctor.atlas_trial import ended_by
 from stream_lab.doctor.limits import load
+from stream_lab.experiment.evidence import Unknown
+from stream_lab.experiment.trace import Ending, Recording
 
 PAGE = stack(
     "browsers, Chromium", "nginx", "gunicorn, uvicorn worker", "LangChain, astream", "vLLM"
@@ -38,10 +42,15 @@ FLOWING = Stream(first=1, pause=0.1, total=400)
         (PAGE, Stream(90, 0, 200, comments=15), "no limit", None),
         (PAGE, Stream(1, 90, 200, comments=70), "nginx, proxy_read_timeout", 61),
         (PAGE, Stream(1, 150, 200, comments=15), "LangChain, ChatOpenAI stream_chunk_timeout", 121),
-        # It starts with the head of the answer.
+        (stack("nginx", "gunicorn, uvicorn worker", "openai", "vLLM"),
+         Stream(1, 700, 800, comments=15), "openai, timeout", 601),
+        # This one starts with the head of the answer.
         (PAGE.with_settings(LOOSE), Stream(150, 0, 200), "no limit", None),
         (stack("AWS ALB", "vLLM"), Stream(90, 0, 200), "AWS ALB, idle_timeout.timeout_seconds", 60),
         (stack("AWS ALB", "vLLM"), Stream(5, 90, 200), "AWS ALB, idle_timeout.timeout_seconds", 65),
+        # A layer with a limit on the first byte, though it is off, has no other one for that.
+        (stack("Caddy", "vLLM").with_settings({"Caddy, read_timeout": 30}), Stream(90, 0, 200),
+         "no limit", None),
         (stack("Heroku", "vLLM"), Stream(50, 0, 200), "Heroku, initial window", 30),
         (stack("Envoy", "nginx", "vLLM"), FLOWING, "Envoy, route timeout", 15),
         (stack("nginx", "gunicorn, sync worker"), FLOWING, "gunicorn, --timeout, sync worker", 30),
@@ -167,6 +176,41 @@ def test_no_layer_has_two_limits_of_a_kind_that_bound_the_same_silence() -> None
         assert len(kinds) == len(set(kinds)), layer.name
 
 
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("[error] 7#7: *2 upstream timed out (110: Connection timed out) while reading upstream, "
+         "client: 127.0.0.1", "nginx, proxy_read_timeout"),
+        ("upstream timed out (110: Connection timed out) while reading response header from "
+         "upstream", "nginx, proxy_read_timeout"),
+        ("[2026-11-27 19:51:42 +0000] [7234] [CRITICAL] WORKER TIMEOUT (pid:7237)",
+         "gunicorn, --timeout, sync worker"),
+        ("StreamDeadlineExceeded: The answer was not finished 1.5 s after the call began "
+         "(timeout=1.5). 3 chunks had arrived.", "stream-deadline, timeout"),
+        ("StreamChunkTimeoutError: No streaming chunk received for 5.0s (model=x, "
+         "chunks_received=10). See …", "LangChain, ChatOpenAI stream_chunk_timeout"),
+        ("OpenAITimeoutError: Request timed out.", "LangChain, ChatOpenAI timeout"),
+        ("APIConnectionError: Connection error.", "no limit"),
+        ("", "no limit"),
+    ],
+)  # fmt: skip
+def test_a_message_in_a_log_or_an_error_names_its_limit(text: str, name: str) -> None:
+    path = stack("nginx", "gunicorn, sync worker", "stream-deadline", "LangChain, astream")
+    assert named_in(path, f"a line before\n{text}\na line after") == name
+    failed = Recording(ending=Ending.FAILED, error="RemoteProtocolError: peer closed connection")
+    assert ended_by(path, failed, text) == name
+
+
+def test_the_longest_of_several_messages_names_the_limit() -> None:
+    both = "ReadTimeout: timed out\nupstream timed out (110: Connection timed out) while reading upstream"
+    assert named_in(stack("httpx", "nginx"), both) == "nginx, proxy_read_timeout"
+
+
+def test_a_stream_that_was_not_cut_was_ended_by_no_limit() -> None:
+    assert ended_by(PAGE, Recording(ending=Ending.GAVE_UP), "upstream timed out") == "no limit"
+    assert isinstance(ended_by(PAGE, Recording(ending=Ending.FINISHED)), Unknown)
+
+
 class TestThePicture:
     def test_says_in_words_what_it_shows(self) -> None:
         picture = draw(who_fires_first(PAGE, Stream(1, 90, 200)), "nginx ends the stream")
@@ -174,6 +218,8 @@ class TestThePicture:
         assert "nginx: first byte 60 s, silence 60 s." in picture.alt
         assert "vLLM: no limit" in picture.alt
         assert "First to fire: nginx, proxy_read_timeout (60 s, silence)." in picture.alt
+        commented = draw(who_fires_first(PAGE, Stream(1, 90, 200, comments=15)), "A comment")
+        assert "with a comment every 15 s" in commented.alt
 
     def test_shows_every_layer_and_a_stream_that_never_ends(self) -> None:
         everything = stack(*layers())
@@ -191,6 +237,12 @@ class TestTheTables:
             "send_timeout",
         }
         assert {line[3] for line in search("60 s", "total").lines[1:]} == {"total"}
+
+    def test_the_limits_of_a_path_are_those_that_can_be_set(self) -> None:
+        lines = limits_of(PAGE.with_settings(LOOSE)).lines[1:]
+        assert ["nginx, proxy_read_timeout", "3600 s", "silence"] in lines
+        assert ["LangChain, ChatOpenAI timeout", "off", "silence"] in lines
+        assert not [line for line in lines if line[0].startswith(("gunicorn", "browsers"))]
 
     def test_a_search_that_finds_nothing_says_so(self) -> None:
         assert search("no such words").lines[1][0] == "nothing found"

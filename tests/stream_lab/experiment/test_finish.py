@@ -11,9 +11,9 @@ from stream_lab.experiment.finish import NO_REASON, how_it_ended
 
 
 async def answer(reason: str | None, seconds: float = 0.0) -> AsyncIterator[AIMessageChunk]:
-    yield AIMessageChunk("Hello.")
+    yield AIMessageChunk(content="Hello.")
     await asyncio.sleep(seconds)
-    yield AIMessageChunk("", response_metadata={"finish_reason": reason} if reason else {})
+    yield AIMessageChunk(content="", response_metadata={"finish_reason": reason} if reason else {})
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,14 @@ async def another_error(log: Log) -> None:
         raise ValueError("its own")
 
 
+async def error_after_expiry(log: Log) -> None:
+    async with scope.timeout(0.03, log):
+        try:
+            await asyncio.sleep(5)
+        except asyncio.CancelledError:
+            raise TimeoutError("its own") from None
+
+
 async def three_tasks(log: Log) -> None:
     async def body() -> None:
         await asyncio.sleep(0.06)
@@ -155,6 +163,24 @@ def test_each_step_shows_the_state_the_timers_and_the_tasks(
     assert [shown(frame) for frame in played(case)] == [
         line.strip() for line in TOLD[case].strip().splitlines()
     ]
+
+
+@pytest.mark.parametrize(
+    ("case", "line", "says"),
+    [
+        (expires, "raise TimeoutError", "takes its cancellation back and raises TimeoutError."),
+        (error_after_expiry, "self._task.uncancel()", "which is expired; TimeoutError goes on."),
+        (another_error, "_State.EXITED", "the timer is dropped, and ValueError goes on."),
+        (left_in_time, "_State.EXITED", "in time: the timer is dropped."),
+        (three_tasks, "self._task.uncancel()", "which is expired and raises nothing."),
+    ],
+)
+def test_the_exit_says_what_comes_out_of_the_scope(
+    case: Callable[[Log], Awaitable[None]], line: str, says: str
+) -> None:
+    left = next(frame for frame in played(case) if " leaves the scope" in frame.what)
+    assert left.what.endswith(says)
+    assert line in left.line
 
 
 def test_every_step_of_a_scope_names_a_line_of_the_installed_asyncio() -> None:

@@ -12,6 +12,7 @@ from stream_lab.experiment.gpu import (
     GpuError,
     GpuProbe,
     GpuSample,
+    fallen,
     on_this_machine,
     parse,
     probe_command,
@@ -103,3 +104,16 @@ def test_a_machine_without_nvidia_smi_has_no_gpu(
     assert probe_command() == "ssh gpu nvidia-smi"
     fake.write_text(f"#!{sys.executable}\nraise SystemExit(9)\n", encoding="utf-8")
     assert on_this_machine() is None
+
+
+def gpu_at(at: float, utilisation: float | None, memory: float, power: float) -> GpuSample:
+    return GpuSample(at, 0, "Made-up GPU", utilisation, memory, power)
+
+
+def test_the_numbers_that_fall_at_a_cut_are_named() -> None:
+    before = [gpu_at(at / 10, 90.0, 1000.0, 400.0) for at in range(10)]
+    lag = [gpu_at(1.2, 90.0, 1000.0, 400.0)] * 20  # the utilisation is a mean over a second
+    after = [gpu_at(1.6 + at / 10, 0.0, 1000.0, 120.0) for at in range(10)]
+    assert fallen([*before, *lag, *after], cut=1.0) == ["utilisation", "power"]
+    assert fallen([*before, *before], cut=1.0) == []
+    assert fallen([gpu_at(at, None, 1000.0, 400.0) for at in (0.0, 2.0)], cut=1.0) == []

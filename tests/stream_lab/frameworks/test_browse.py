@@ -30,12 +30,13 @@ def test_the_overview_is_filtered_by_language_and_by_the_kind_of_setting(results
     assert {line[0] for line in node} == {"OpenAI SDK for Node", "Vercel AI SDK", "LangChain.js"}
     settings = {line[1] for line in browse.overview(results, kind="own").lines[1:]}
     own = {
-        setting.title
+        f"`{setting.title}`"
         for framework in registry().frameworks.values()
         for setting in framework.settings.values()
         if setting.kind == "own"
     }
     assert settings == own
+    assert all("✘ runs on" in line for line in node)
     assert len(browse.overview(results).lines) > len(browse.overview(results, "python").lines)
 
 
@@ -62,7 +63,7 @@ def test_only_settings_that_hold_in_every_cell_are_winners() -> None:
             deadline=dict.fromkeys(SCENARIOS, HELD),  # the library's, not the framework's own
         )
     )
-    assert [line[1] for line in found.lines[1:]] == ["add_node(…, timeout=T)"]
+    assert [line[1] for line in found.lines[1:]] == ["`add_node(…, timeout=T)`"]
 
 
 def test_a_cell_that_came_out_otherwise_is_shown() -> None:
@@ -72,7 +73,7 @@ def test_a_cell_that_came_out_otherwise_is_shown() -> None:
     later = {"langgraph": Row({"timeout": {"endless": replace(HELD, ended=1.9), "stall": HELD}})}
     table, same = browse.compare(then, later, 1.5, 0.5)
     assert not same
-    assert table.lines[1][2:] == ["endless", "running", "holds"]
+    assert table.lines[1][2:] == ["endless", "✘ runs on", "✔"]
 
 
 def test_the_best_behaviour_is_the_one_with_the_largest_share() -> None:

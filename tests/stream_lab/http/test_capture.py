@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from stream_lab.http.capture import CUT, REFUSED, WHOLE, read, side_by_side
+from stream_lab.http.slow_reader import read_late
 from stream_lab.processes import Serving, serve
 from tests.conftest import wait
 from tests.stream_lab.streams import app
@@ -70,3 +71,8 @@ class TestAnAnswer:
         answer = read(f"{served.url}/stream?tokens=1000", leave_after=0.2)
         assert 0.2 <= answer.ended < 10
         assert answer.end == "still open"
+
+
+def test_a_client_that_reads_late_still_sees_whether_the_answer_is_whole(served: Serving) -> None:
+    assert read_late(f"{served.url}/stream", silent=0.1) == WHOLE
+    assert read_late(f"{served.url}/broken", silent=0.1) == CUT

@@ -1,4 +1,4 @@
-"""The table of holes: each has its line in the library, and its marks come from the cells."""
+"""Each hole has its line in the library, and its marks come from the cells."""
 
 from stream_lab.matrix.cells import Cell, Result
 from stream_lab.matrix.holes import BUFFERED, HOLES, HoleTable

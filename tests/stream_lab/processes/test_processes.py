@@ -80,6 +80,14 @@ class TestNginx:
             assert read(f"{nginx.url}/stream?pause=2").end == CUT
             wait(lambda: "upstream timed out" in nginx.log)
 
+    def test_each_request_has_a_line_in_both_access_logs(self, served: Serving) -> None:
+        served.access_log.clear()
+        with Nginx(served.url) as nginx:
+            assert read(f"{nginx.url}/stream?tokens=3").end == WHOLE
+            wait(lambda: nginx.access_log == ["GET /stream?tokens=3 200"])
+        assert served.access_log == ['"GET /stream?tokens=3 HTTP/1.1" 200']
+        assert served.log == []
+
     def test_an_unknown_line_of_configuration_is_an_error(self, served: Serving) -> None:
         with pytest.raises(
             ProcessError, match=r'nginx did not start: .*unknown directive "proxy_bufering"'

@@ -15,7 +15,7 @@ STAYS = "The caller stays connected, and the text is not the whole answer."
 
 
 def _samples(before: float, after: float, left: float, end: float) -> list[Sample]:
-    """Return samples of a server with one rate of tokens before a moment, and another after it."""
+    """Return samples of a server whose rate of tokens changes at `left`."""
     found, tokens = [], 5000.0
     for number in range(round(end / EVERY)):
         at = number * EVERY

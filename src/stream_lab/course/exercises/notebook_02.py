@@ -49,7 +49,7 @@ def longest_call(answer: object) -> None:
 
 
 class Slow(BaseChatModel):
-    """A model whose answer takes many short waits, like a line that passes on single bytes.
+    """A model whose answer takes many short waits.
 
     Attributes:
         takes: Seconds that the answer takes.
@@ -96,7 +96,7 @@ class Slow(BaseChatModel):
     idea="await model.ainvoke(question) inside `async with asyncio.timeout(seconds):`",
 )
 async def answer_within(answer: Callable[..., Any]) -> None:
-    """Try an answer in time, an error, and an answer that arrives in small pieces for too long."""
+    """Try an answer in time, an error, and an answer that takes too long."""
     if not callable(answer):
         raise Wrong(
             "`answer_within` is to be a function with the parameters model, question and seconds."

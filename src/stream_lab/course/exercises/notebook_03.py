@@ -1,4 +1,4 @@
-"""The exercises of notebook 03: cancelling a finished task, the right task, and a small scope."""
+"""The exercises of notebook 03: values of cancel(), the right task, a small scope."""
 
 import asyncio
 import inspect
@@ -35,7 +35,7 @@ class Case:
 
 
 async def _case(code: Coroutine[Any, Any, Any], cancel_after: float | None = None) -> Case:
-    """Run code in a task of its own, and cancel that after some seconds, if asked to."""
+    """Run code in a task of its own, and perhaps cancel that."""
     task = asyncio.create_task(code)
     if cancel_after is not None:
         asyncio.get_running_loop().call_later(cancel_after, task.cancel)
@@ -63,7 +63,7 @@ async def _case(code: Coroutine[Any, Any, Any], cancel_after: float | None = Non
     idea="cancel() returns whether it could request anything, and a finished task takes no request",
 )
 async def values_of_cancel(answer: object) -> None:
-    """Compare with the values for a task that has just ended, and for one that waits."""
+    """Compare with the values for an ended task and for a waiting one."""
     ended = asyncio.create_task(asyncio.sleep(0))
     await ended
     waits = asyncio.create_task(asyncio.sleep(LONG))

@@ -3,12 +3,14 @@
 import asyncio
 from typing import Any
 
+from stream_lab.course.bounded_streams import Source, opened
 from stream_lab.course.exercise import Wrong, equals, exercise
-from stream_lab.course.pulling import Source, close, opened
+from stream_lab.course.own_loop import in_own_loop
 from stream_lab.experiment.endpoint import bundled
 from stream_lab.experiment.scope import Log
 
 ITEMS = 5
+PAUSE = 0.005  # seconds between two chunks
 LIMIT, OTHER_LIMIT = 0.4, 20.0  # seconds; the answer has to use the first
 GIVE_UP = 2.0  # seconds
 
@@ -53,13 +55,13 @@ def state_after_the_timer(answer: object, log: Log) -> None:
 )
 async def tasks_noted(answer: Any) -> None:
     """Accept a generator that notes the task of each pull and passes on every chunk."""
-    await _one_task(answer)
-    await _fresh_tasks(answer)
+    await in_own_loop(lambda: _one_task(answer))
+    await in_own_loop(lambda: _fresh_tasks(answer))
 
 
 async def _one_task(answer: Any) -> None:
     seen: set[Any] = set()
-    stream = await opened(answer(Source(ITEMS).stream, seen))
+    stream = opened(answer, Source(gap=PAUSE, count=ITEMS).items(), seen)
     items = [item async for item in stream]
     _complete(items)
     if len(seen) != 1:
@@ -68,7 +70,7 @@ async def _one_task(answer: Any) -> None:
 
 async def _fresh_tasks(answer: Any) -> None:
     seen: set[Any] = set()
-    stream = await opened(answer(Source(ITEMS).stream, seen))
+    stream = opened(answer, Source(gap=PAUSE, count=ITEMS).items(), seen)
     items: list[int] = []
 
     async def step() -> None:
@@ -78,7 +80,6 @@ async def _fresh_tasks(answer: Any) -> None:
         await asyncio.create_task(step())
         if len(seen) < number:
             _too_few(seen, number)
-    await close(stream)
     _complete(items)
     if len(seen) > ITEMS:
         raise Wrong(f"{ITEMS} tasks pulled a chunk each, and `seen` holds {len(seen)}.")

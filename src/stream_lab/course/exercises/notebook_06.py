@@ -6,21 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from stream_lab.course.bounded_streams import Seen, Source, consume, opened, wrong_type
 from stream_lab.course.exercise import Wrong, equals, exercise
+from stream_lab.course.own_loop import in_own_loop
 from stream_lab.course.own_tests import Outcome, run_with_attempts
-from stream_lab.course.pulling import (
-    PAUSE,
-    Pulled,
-    Source,
-    close,
-    in_fresh_tasks,
-    in_one_task,
-    opened,
-    unexpected,
-)
 from stream_lab.experiment.trace import Recording
 
-DEADLINE = 0.2  # seconds
+DEADLINE, LONG, PAUSE = 0.2, 10.0, 0.02  # seconds
 ITEMS = 5
 HOUR = 3600.0
 
@@ -39,6 +31,10 @@ async def elapsed(answer: Any) -> None:
     """Accept a class that bounds streams by the elapsed time, in any task."""
     if not isinstance(answer, type):
         raise Wrong("The answer is the class itself, not an object of it.")
+    await in_own_loop(lambda: _bound(answer), limit=25.0)
+
+
+async def _bound(answer: Any) -> None:
     await _leaves_a_finite_stream_whole(answer)
     await _ends_an_endless_stream(answer)
     await _keeps_each_start_apart(answer)
@@ -46,60 +42,69 @@ async def elapsed(answer: Any) -> None:
     await _closes_the_source_of_a_consumer_that_leaves(answer)
 
 
+async def _consume(bound: Any, source: Source, *, tasks: bool = False) -> Seen:
+    return await consume(opened(bound.bounded, source.items()), 1.0, tasks=tasks)
+
+
 async def _leaves_a_finite_stream_whole(answer: Any) -> None:
-    whole = await in_one_task(await opened(answer(10.0).bounded(Source(ITEMS).stream)))
-    unexpected(whole)
-    if whole.error is not None:
+    whole = await _consume(answer(LONG), Source(gap=PAUSE, count=ITEMS))
+    if isinstance(whole.error, TimeoutError):
         raise Wrong("A stream that ended long before its deadline was cut.")
-    if whole.items != list(range(ITEMS)):
+    if whole.error is not None:
+        raise wrong_type(whole.error)
+    if whole.values != list(range(ITEMS)):
         raise Wrong(f"The stream has {ITEMS} chunks, and {len(whole.items)} came out.")
-    broken = Source(2, then=ConnectionError("reset"))
-    pulled = await in_one_task(await opened(answer(10.0).bounded(broken.stream)))
-    if not isinstance(pulled.error, ConnectionError):
-        found = "no error" if pulled.error is None else type(pulled.error).__name__
-        raise Wrong(f"The source failed with ConnectionError, and {found} came out.")
+    broken = await _consume(answer(LONG), Source(gap=PAUSE, count=2, last="error"))
+    if not isinstance(broken.error, ValueError):
+        found = "no error" if broken.error is None else type(broken.error).__name__
+        raise Wrong(f"The source failed with ValueError, and {found} came out.")
 
 
 async def _ends_an_endless_stream(answer: Any) -> None:
-    for words, pull in (("one task", in_one_task), ("a new task for each chunk", in_fresh_tasks)):
-        source = Source()
-        pulled = await pull(await opened(answer(DEADLINE).bounded(source.stream)))
-        if isinstance(pulled.error, Exception) and type(pulled.error) is Exception:
-            raise Wrong("Raise TimeoutError, so that callers can tell this error from others.")
-        unexpected(pulled)
-        if pulled.left:
+    for words, tasks in (("one task", False), ("a new task for each chunk", True)):
+        source = Source(gap=PAUSE)
+        seen = await _consume(answer(DEADLINE), source, tasks=tasks)
+        if seen.ended is None:
             raise Wrong(
                 f"An endless stream with a deadline of {DEADLINE:g} s, pulled by {words}, "
-                "never ended." + (" Is a scope open across the `yield`?" if "new" in words else "")
+                "never ended." + (" Is a scope open across the `yield`?" if tasks else "")
             )
-        if pulled.error is None:
-            raise Wrong(
-                "At the deadline the stream ended without an error, so half an answer looks "
-                "like a whole one: raise TimeoutError."
-            )
-        if not pulled.items:
+        _must_be_a_time_out(seen)
+        if not seen.items:
             raise Wrong("The stream was cut before its first chunk: are those seconds?")
-        if not source.closed:
+        if source.closed is None:
             raise Wrong(
                 "The stream was cut and its source stayed open, so a server would go on: "
                 "`await chunks.aclose()`."
             )
 
 
+def _must_be_a_time_out(seen: Seen) -> None:
+    if seen.error is None:
+        raise Wrong(
+            "At the deadline the stream ended without an error, so half an answer looks "
+            "like a whole one: raise TimeoutError."
+        )
+    if type(seen.error) is Exception:
+        raise Wrong("Raise TimeoutError, so that callers can tell this error from others.")
+    if not isinstance(seen.error, TimeoutError):
+        raise wrong_type(seen.error)
+
+
 async def _keeps_each_start_apart(answer: Any) -> None:
     """One object bounds a call that comes late, and calls that overlap."""
     bound = answer(2 * DEADLINE)
     await asyncio.sleep(2.5 * DEADLINE)
-    late = await in_one_task(await opened(bound.bounded(Source(3).stream)))
+    late = await _consume(bound, Source(gap=PAUSE, count=3))
     if isinstance(late.error, TimeoutError):
         raise Wrong(
             "A call that began long after the object was made was cut at once: the start belongs "
             "to the call, and not to the object."
         )
-    long = asyncio.create_task(in_one_task(await opened(bound.bounded(Source().stream))))
+    long = asyncio.create_task(_consume(bound, Source(gap=PAUSE)))
     while not long.done():
-        await in_one_task(await opened(bound.bounded(Source(3).stream)))
-    if (await long).left:
+        await _consume(bound, Source(gap=PAUSE, count=3))
+    if (await long).ended is None:
         raise Wrong(
             "While one call ran, others began with the same object, and it was never cut: they "
             "moved its start. The start belongs to the call, and not to the object."
@@ -107,15 +112,11 @@ async def _keeps_each_start_apart(answer: Any) -> None:
 
 
 async def _does_not_follow_the_wall_clock(answer: Any) -> None:
-    stream = await opened(answer(10.0).bounded(Source(ITEMS).stream))
-    pulled = Pulled()
-    try:
-        pulled.items.append(await anext(stream))
-        with _wall_clock_moved(HOUR):
-            pulled = await in_one_task(stream)
-    except TimeoutError:
-        pulled.error = TimeoutError()
-    if isinstance(pulled.error, TimeoutError):
+    stream = opened(answer(LONG).bounded, Source(gap=PAUSE, count=ITEMS).items())
+    await anext(stream)
+    with _wall_clock_moved(HOUR):
+        seen = await consume(stream, 1.0)
+    if isinstance(seen.error, TimeoutError):
         raise Wrong(
             "The machine's clock was set forward by an hour, and the stream was cut: measure with "
             "a clock that is never set."
@@ -123,11 +124,11 @@ async def _does_not_follow_the_wall_clock(answer: Any) -> None:
 
 
 async def _closes_the_source_of_a_consumer_that_leaves(answer: Any) -> None:
-    source = Source()
-    stream = await opened(answer(10.0).bounded(source.stream))
+    source = Source(gap=PAUSE)
+    stream: Any = opened(answer(LONG).bounded, source.items())
     await anext(stream)
-    await close(stream)
-    if not source.closed:
+    await stream.aclose()
+    if source.closed is None:
         raise Wrong(
             "The consumer left before the deadline and the source stayed open: close it however "
             "the loop ends."
@@ -159,7 +160,7 @@ def end_of_the_stall(answer: object, recording: Recording, limit: float) -> None
     equals(
         answer,
         last + limit,
-        tolerance=max(0.15, PAUSE),
+        tolerance=0.15,
         mistakes=[
             (limit, "That is the deadline. The socket's clock began again with each byte."),
             (last, "That is when the last chunk arrived; the socket's clock began there."),

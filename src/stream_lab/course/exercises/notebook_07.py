@@ -1,4 +1,4 @@
-"""The checkers of notebook 07: a clock with a scope, and a source that no scope stops."""
+"""The checkers of notebook 07: a bounded stream, and one that no scope stops."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -41,8 +41,8 @@ async def _try_bounded(answer: Callable[..., Any]) -> None:
     seen = await _of(answer, Source(gap=SILENT_FROM / 2, count=2, last="silence"), LONGER)
     if seen.ended is None:
         raise Wrong(
-            "A source that falls silent was not ended: the clock is read between items, and "
-            "nothing bounds the wait for the next one."
+            "A source that falls silent was not ended: nothing bounds the wait for the next item. "
+            "A clock that is read between items is not read in that wait."
         )
     _must_be_timeout(seen)
     if seen.ended > LONGER + SLACK:

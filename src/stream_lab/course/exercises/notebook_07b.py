@@ -1,4 +1,4 @@
-"""The checkers of notebook 07b: a reader of its own, one budget, and which bound ends what."""
+"""The checkers of notebook 07b: a reader, one budget, and three bounds."""
 
 import asyncio
 import inspect
@@ -153,7 +153,7 @@ async def _error(answer: Callable[..., Any]) -> None:
             "await the reader once it has ended."
         )
     if isinstance(seen.error, BaseExceptionGroup):
-        raise Wrong("The source's ValueError came wrapped in a group; hand it on as it is.")
+        raise wrong_type(seen.error)
     if not isinstance(seen.error, ValueError):
         raise Wrong(f"The source raised ValueError; its consumer got {type(seen.error).__name__}.")
 

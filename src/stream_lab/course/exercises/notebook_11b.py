@@ -72,9 +72,13 @@ async def resumed(answer: Any) -> None:
     if not callable(answer):
         raise Wrong("Answer with the function.")
     stored = Stored()
+    # In a thread, since code that blocks its server would block the end of that, too.
+    _judge(await asyncio.to_thread(_visit, answer, stored), stored)
+
+
+def _visit(answer: Any, stored: Stored) -> list[Connection]:
     with serve(_application(answer, stored)) as served:
-        connections = await asyncio.to_thread(_browse, f"{served.url}/events", stored)
-    _judge(connections, stored)
+        return _browse(f"{served.url}/events", stored)
 
 
 def _browse(url: str, stored: Stored) -> list[Connection]:
@@ -248,6 +252,7 @@ class Service:
 
     async def sleep(self, seconds: float) -> None:
         """Let time pass: requests come as long as the balancer sends them."""
+        await asyncio.sleep(0)  # so that a loop without an end can be ended
         self._pass(self.now + max(0.0, float(seconds)))
 
     def stop_accepting(self) -> None:
@@ -256,6 +261,7 @@ class Service:
 
     async def wait_for_streams(self, seconds: float) -> None:
         """Wait until no stream is left, or for this many seconds."""
+        await asyncio.sleep(0)
         until = self.now + max(0.0, float(seconds))
         while self.now < until and self._running():
             self._pass(min(until, self.now + 0.5))

@@ -1,0 +1,60 @@
+"""The ways to call a model, and which tasks pull its chunks."""
+
+import asyncio
+
+import pytest
+
+from stream_lab import Endpoint, traced
+from stream_lab.experiment import call_shapes, verdict
+from stream_lab.experiment.call_shapes import FIRST_APART, FRESH, NONE, ONE, Shapes, pulled_by
+from stream_lab.experiment.story import ScopedChatVllm
+from stream_lab.experiment.trace import Ending, Pull, Recording
+
+
+@pytest.mark.parametrize(
+    ("tasks", "words"),
+    [
+        ([], NONE),
+        ([1], ONE),
+        ([1, 1, 1], ONE),
+        ([1, 2, 3], FRESH),
+        ([1, 2, 2, 2], FIRST_APART),
+        ([1, 1, 2, 3], "several tasks"),
+    ],
+)
+def test_the_tasks_of_a_call_in_words(tasks: list[int], words: str) -> None:
+    assert pulled_by(Recording(pulls=[Pull(task, 0.0, 0.1) for task in tasks])) == words
+
+
+def test_a_pull_that_got_nothing_does_not_count() -> None:
+    assert pulled_by(Recording(pulls=[Pull(1, 0.0, 0.1), Pull(2, 0.1)])) == ONE
+
+
+def test_a_deadline_that_holds_in_fresh_tasks_is_an_exception() -> None:
+    fresh = [Pull(1, 0.0, 0.1), Pull(2, 0.1, 0.2)]
+    calls = {
+        "as told": Recording(pulls=fresh, ending=Ending.GAVE_UP),
+        "not as told": Recording(pulls=fresh, ending=Ending.CUT),
+    }
+    assert Shapes(calls).exceptions == "not as told"
+    del calls["not as told"]
+    assert Shapes(calls).exceptions == "no exception"
+    calls["as told"].stood_still = 1.0
+    assert Shapes(calls).exceptions is verdict.STARVED
+
+
+def test_a_pipe_does_not_end_a_cell_of_the_table() -> None:
+    table = Shapes({"(prompt | model).astream": Recording()})._repr_markdown_()
+    assert table.splitlines()[-1].count("|") == 4
+
+
+def test_a_scope_holds_in_the_shapes_that_one_task_pulls(fake: Endpoint) -> None:
+    """All shapes are called at once, on one server."""
+    model = traced(ScopedChatVllm)(**fake.settings, timeout=0.5, max_retries=0)
+    found = asyncio.run(call_shapes.measure(model, give_up_after=2.5))
+    if found.exceptions is verdict.STARVED:
+        pytest.skip("this machine stood still")
+    assert found.exceptions == "no exception"
+    assert found.pulled_by("model.astream") == ONE
+    assert found.pulled_by("(prompt | model).astream") == FRESH
+    assert found.pulled_by("model.with_fallbacks([…]).astream") == FIRST_APART
