@@ -74,7 +74,7 @@ print((service.path / "nginx.conf").read_text(), (service.path / "relay.env").re
 # | 1 | "The page shows nothing, and then the whole answer at once." |
 # | 2 | "Hard questions fail after two seconds. `/answer` says 504, and the relay's log says 200. From our office even `/chat` is cut." |
 # | 3 | "The GPU is busy at night, when all users have left. And `ANSWER_SECONDS` does nothing." |
-# | 4 | "My answer stands still whenever somebody else gets a title." |
+# | 4 | "My answer stands still whenever another user gets a title." |
 # | 5 | "I quoted an answer of the page, and half of it was missing. Nothing told me so." |
 # | 6 | "The list of models does not load since you removed the internal ones from it." |
 # | 7 | "At each deployment my answer stops in the middle." |
@@ -226,7 +226,7 @@ note_3 = ...  # what was wrong, in a sentence
 await lesson.check("3", service.repaired(note_3))
 
 # %% [markdown]
-# **Ticket 4.** "My answer stands still whenever somebody else gets a title."
+# **Ticket 4.** "My answer stands still whenever another user gets a title."
 
 # %% tags=["exercise"]
 note_4 = ...  # what was wrong, in a sentence

@@ -19,6 +19,8 @@ sys.path.insert(0, str(ROOT / "tools"))
 import editions  # noqa: E402
 
 CELL_LIMIT = 60
+LIMIT = 240
+"""Seconds for a notebook; the capstone alone takes about 70, in which it mostly waits."""
 DEADLINE = 1.0
 """Seconds; shorter than the reference's, so that the run is quicker and another one is tried."""
 
@@ -27,7 +29,9 @@ class LearnerFile(pytest.File):
     """The source of a notebook."""
 
     def collect(self) -> Iterator[pytest.Item]:
-        yield LearnerEdition.from_parent(self, name="learner")
+        edition = LearnerEdition.from_parent(self, name="learner")
+        edition.add_marker(pytest.mark.timeout(LIMIT))
+        yield edition
 
 
 class LearnerEdition(pytest.Item):
