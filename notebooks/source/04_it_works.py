@@ -19,7 +19,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from langchain_core.outputs import ChatGenerationChunk
-from stream_lab import Evidence, Lesson, observe, open_endpoint, scope, traced
+from stream_lab import Evidence, Lesson, bundled, observe, open_endpoint, scope, traced
 from stream_lab.experiment import pictures, shortened
 from stream_lab.experiment.story import PlainChatVllm
 
@@ -136,16 +136,18 @@ bottom_prediction = lesson.predict(
 bottom_prediction
 
 # %% [markdown]
-# Here is the whole traceback of such a call, with a shorter deadline and one line for each frame: the file and the function. Read
+# Here is the whole traceback of such a call, with a shorter deadline and one line for each frame: the file and the function. It is
+# about the client, so it plays on the bundled fake. Read
 # the upper half from the bottom to the top, which is the way that the exception takes.
 
 # %% tags=["nbval-ignore-output"]
-hasty = ScopedChatVllm(**server.settings, timeout=TIMEOUT / 4)
-try:
-    async for _ in hasty.astream("Tell me everything."):
-        pass
-except TimeoutError as error:
-    timed_out = error
+with bundled("endless") as fake:
+    hasty = ScopedChatVllm(**fake.settings, timeout=TIMEOUT / 4)
+    try:
+        async for _ in hasty.astream("Tell me everything."):
+            pass
+    except TimeoutError as error:
+        timed_out = error
 
 print(shortened.traceback(timed_out))
 

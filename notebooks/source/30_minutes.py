@@ -8,7 +8,7 @@
 #
 # **After this notebook you will know**
 # 1. what `timeout=45` bounds on a stream, and on `ainvoke`,
-# 2. why the AI server and the GPU went on, and how many tokens they made for nobody,
+# 2. why the AI server and the GPU went on, and how many tokens they made for a caller that had left,
 # 3. how a model server learns that its client has left, and how soon,
 # 4. what turns a `CancelledError` into a `TimeoutError`, and when it does not,
 # 5. why there was no error in the chain,
@@ -122,11 +122,11 @@ both_go_on.reveal(
 )
 
 # %% tags=["nbval-ignore-output"]
-rate = request.tokens_after_deadline / (request.samples[-1].at - request.deadline)
-print(
-    f"{request.tokens_after_deadline} tokens for a caller that had left, in the time that we watched"
-)
-print(f"{600 * rate:.0f} at this rate in ten minutes, for one request")
+print(request.tokens_after_deadline, "tokens for a caller that had left, while we watched")
+if request.samples:
+    watched_for = request.samples[-1].at - request.deadline
+    in_ten_minutes = request.tokens_after_deadline / watched_for * 600
+    print(f"{in_ten_minutes:.0f} at this rate in ten minutes, for one request")
 
 # %%
 pictures.server_load(
@@ -302,8 +302,8 @@ for name, out in outcomes.items():
 
 # %% [markdown]
 # The first case is the usual one. In the second the scope steps back: a cancellation from outside must not be lost, so the
-# `CancelledError` goes on. The third is the one to remember: **the scope expired, cancelled a task that had ended, and nobody heard of
-# it.** Here are the lines, from your own Python: the task is remembered on entry, and only `__aexit__` makes a `TimeoutError`.
+# `CancelledError` goes on. The third is the one to remember: **the scope expired, cancelled a task that had ended, and no error came
+# out.** Here are the lines, from your own Python: the task is remembered on entry, and only `__aexit__` makes a `TimeoutError`.
 
 # %% tags=["nbval-ignore-output"]
 import inspect
