@@ -29,6 +29,7 @@ COMMANDS = {
     "real-vllm",
     "servers",
     "frameworks",
+    "progress",
 }
 
 
