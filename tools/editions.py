@@ -94,6 +94,9 @@ def learner(chapter: Chapter, course: list[Chapter]) -> nbformat.NotebookNode:
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = linked(cell.source, course)
+        elif _calls(cell, "predict") or ".reveal(" in cell.source:
+            # The reasons stand in it; a run of the cell shows what there is to see.
+            cell.metadata["jupyter"] = {"source_hidden": True}
     first = notebook.cells[0]
     heading = f"# {chapter.number} · {chapter.title}"
     first.source = re.sub(r"\A# .*", lambda _: heading, first.source)

@@ -20,16 +20,16 @@ from jupyterlab_server.workspaces_handler import WORKSPACE_EXTENSION, slugify
 from stream_lab.course.store import MARKER
 
 ROOT = Path(__file__).parent.parent
-FIRST = "notebooks/00_start_here.ipynb"
 BESIDE = "docs/glossary.md"
 WORKSPACE = "course"
 
 
-def lay_out(folder: Path) -> list[str]:
+def lay_out(folder: Path, first: str = "00") -> list[str]:
     """Write the learner edition, the solutions and the documentation into a folder.
 
     Args:
         folder: The folder; it is made if it is missing.
+        first: The number of the notebook that JupyterLab opens.
 
     Returns:
         The notebooks that were kept because the reader has changed them.
@@ -64,7 +64,8 @@ def lay_out(folder: Path) -> list[str]:
     for page in sorted((folder / "docs").rglob("*.md")):
         text = editions.linked(page.read_text(encoding="utf-8"), chapters)
         page.write_text(_reachable(text, page.parent), encoding="utf-8")
-    _arrange(course)
+    (opened,) = [each.learner for each in chapters if each.number == first]
+    _arrange(course, f"notebooks/{opened}.ipynb")
     return kept
 
 
@@ -86,8 +87,8 @@ def lab_command(folder: Path, *extra: str) -> tuple[list[str], dict[str, str]]:
     return command, environment
 
 
-def _arrange(course: Path) -> None:
-    """Write JupyterLab's settings and its workspace: the first notebook, the glossary beside it."""
+def _arrange(course: Path, first: str) -> None:
+    """Write JupyterLab's settings and its workspace: a notebook, the glossary as a second tab."""
     settings = course / "jupyter" / "settings" / "@jupyterlab" / "apputils-extension"
     workspaces = course / "jupyter" / "workspaces"
     for each in (settings, workspaces):
@@ -96,19 +97,11 @@ def _arrange(course: Path) -> None:
     (settings / "notification.jupyterlab-settings").write_text(
         json.dumps({"fetchNews": "false", "checkForUpdates": False}), encoding="utf-8"
     )
-    notebook, page = f"notebook:{FIRST}", f"markdownviewer-widget:{BESIDE}"
-    sides = [
-        {"type": "tab-area", "currentIndex": 0, "widgets": [widget]} for widget in (notebook, page)
-    ]
+    notebook, page = f"notebook:{first}", f"markdownviewer-widget:{BESIDE}"
     data = {
         "layout-restorer:data": {
             "main": {
-                "dock": {
-                    "type": "split-area",
-                    "orientation": "horizontal",
-                    "sizes": [0.66, 0.34],
-                    "children": sides,
-                },
+                "dock": {"type": "tab-area", "currentIndex": 0, "widgets": [notebook, page]},
                 "current": notebook,
             },
             "left": {
@@ -120,7 +113,7 @@ def _arrange(course: Path) -> None:
             "right": {"collapsed": True, "visible": True, "widgets": []},
         },
         "file-browser-filebrowser:cwd": {"path": "notebooks"},
-        notebook: {"data": {"path": FIRST, "factory": "Notebook"}},
+        notebook: {"data": {"path": first, "factory": "Notebook"}},
         page: {"data": {"path": BESIDE, "factory": "Markdown Preview"}},
     }
     body = {"data": data, "metadata": {"id": WORKSPACE}}
@@ -148,10 +141,14 @@ def main(arguments: list[str]) -> int:
     """Lay the course out and open it; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", nargs="?", type=Path, default=ROOT / "learn")
+    numbers = [chapter.number for chapter in editions.chapters()]
+    parser.add_argument(
+        "--open", default="00", choices=numbers, metavar="NB", help=f"one of {', '.join(numbers)}"
+    )
     parser.add_argument("--no-lab", action="store_true", help="only lay the course out")
     options = parser.parse_args(arguments)
     try:
-        kept = lay_out(options.folder)
+        kept = lay_out(options.folder, options.open)
     except OSError as error:
         print(f"The course cannot be laid out: {error.strerror}: {error.filename}", file=sys.stderr)
         return 2

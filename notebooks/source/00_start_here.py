@@ -163,9 +163,6 @@ evidence.claim(
 server.close()
 evidence.table()
 
-# %%
-lesson.progress()
-
 # %% [markdown]
 # ## Exercises
 #
@@ -197,6 +194,9 @@ async def first_pieces(model, question, count):
 
 # %%
 await lesson.check("2", first_pieces)
+
+# %%
+lesson.progress()
 
 # %% [markdown]
 # ---

@@ -208,9 +208,6 @@ evidence.number("tokens_for_nobody", gpu.tokens_after_deadline)
 server.close()
 evidence.table()
 
-# %%
-lesson.progress()
-
 # %% [markdown]
 # ## Exercises
 #
@@ -242,6 +239,9 @@ async def collect(chunks, is_disconnected):
 
 # %%
 await lesson.check("2", collect)
+
+# %%
+lesson.progress()
 
 # %% [markdown]
 # ---

@@ -350,9 +350,6 @@ fake.close()
 server.close()
 evidence.table()
 
-# %%
-lesson.progress()
-
 # %% [markdown]
 # ## Exercises
 #
@@ -392,6 +389,9 @@ def is_whole(message):
 
 # %%
 await lesson.check("3", is_whole)
+
+# %%
+lesson.progress()
 
 # %% [markdown]
 # ---

@@ -402,9 +402,6 @@ evidence.claim(
 )
 evidence.table()
 
-# %%
-lesson.progress()
-
 # %% [markdown]
 # ## Exercises
 #
@@ -457,6 +454,9 @@ class MiniTimeout:
 
 # %%
 await lesson.check("3", MiniTimeout)
+
+# %%
+lesson.progress()
 
 # %% [markdown]
 # ---

@@ -199,9 +199,6 @@ evidence.number("stopped_after_s", call.recording.ended)
 server.close()
 evidence.table()
 
-# %%
-lesson.progress()
-
 # %% [markdown]
 # ## Exercises
 #
@@ -270,6 +267,9 @@ print(f"Python {sys.version_info.major}.{sys.version_info.minor}: {lost}")
 # were lost; without it, or on Python 3.12 and 3.13, none
 # ([figures](../docs/figures.md#cancellations-that-get-lost), `python benchmarks/lost_cancellations.py 40`). It also costs about 30 µs
 # for each chunk. The incident's version had no such option, and the models of this course switch it off.
+
+# %%
+lesson.progress()
 
 # %% [markdown]
 # ---

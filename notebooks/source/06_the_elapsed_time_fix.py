@@ -232,9 +232,6 @@ evidence.number("late_library_s", library.recording.ended - TIMEOUT)
 server.close()
 evidence.table()
 
-# %%
-lesson.progress()
-
 # %% [markdown]
 # ## Exercises
 #
@@ -286,6 +283,9 @@ async def test_the_deadline_holds(model_class, fake_vllm):
 
 # %%
 await lesson.check("3", test_the_deadline_holds)
+
+# %%
+lesson.progress()
 
 # %% [markdown]
 # To run your file yourself: `pytest -p stream_lab.course.pytest_attempts test_deadline.py`. In your own project, `model_class` is

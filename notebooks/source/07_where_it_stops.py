@@ -385,9 +385,6 @@ evidence.claim(
 server.close()
 evidence.table()
 
-# %%
-lesson.progress()
-
 # %% [markdown]
 # ## Exercises
 #
@@ -417,6 +414,9 @@ async def slips_through():
 
 # %%
 await lesson.check("2", slips_through)
+
+# %%
+lesson.progress()
 
 # %% [markdown]
 # ---

@@ -530,9 +530,6 @@ evidence.claim(
 )
 evidence.table()
 
-# %%
-lesson.progress()
-
 # %% [markdown]
 # ## Exercises
 #
@@ -577,6 +574,9 @@ answer = ...  # your answer: {"a": "…", "b": "…", "c": "…", "d": "…"}
 
 # %%
 await lesson.check("3", answer)
+
+# %%
+lesson.progress()
 
 # %% [markdown]
 # ---

@@ -210,9 +210,6 @@ for trial in in_chains:
     )
 evidence.table()
 
-# %%
-lesson.progress()
-
 # %% [markdown]
 # ## Exercises
 #
@@ -246,6 +243,9 @@ alert = ...  # a string, such as "some_metric > 7"
 
 # %%
 await lesson.check("2", alert)
+
+# %%
+lesson.progress()
 
 # %% [markdown]
 # ---

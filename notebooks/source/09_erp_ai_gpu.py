@@ -415,9 +415,6 @@ with ThreadPoolExecutor() as pool:
 server.close()
 evidence.table()
 
-# %%
-lesson.progress()
-
 # %% [markdown]
 # ## Exercises
 #
@@ -449,6 +446,9 @@ def repair(app):
 
 # %%
 await lesson.check("2", repair)
+
+# %%
+lesson.progress()
 
 # %% [markdown]
 # ---

@@ -401,7 +401,7 @@ unread.reveal(
 #
 # ## What the access log shows
 #
-# Four requests end badly at the strict nginx. What does its access log say about them?
+# Three requests end badly at the strict nginx, and two do not. What does its access log say about them?
 
 # %%
 with ThreadPoolExecutor() as pool, Visitor(strict.url + "/collected") as early:
@@ -592,9 +592,6 @@ for part in (*impatient.values(), first, service, server):
     part.close()
 evidence.table()
 
-# %%
-lesson.progress()
-
 # %% [markdown]
 # ## Exercises
 #
@@ -648,6 +645,9 @@ limits = (
 
 # %%
 await lesson.check("3", limits)
+
+# %%
+lesson.progress()
 
 # %% [markdown]
 # ---

@@ -461,9 +461,6 @@ trials.close()
 server.close()
 evidence.table()
 
-# %%
-lesson.progress()
-
 # %% [markdown]
 # ## Exercises
 #
@@ -500,6 +497,9 @@ repairs = {"A": ..., "B": ..., "C": ..., "D": ...}
 
 # %%
 await lesson.check("2", repairs)
+
+# %%
+lesson.progress()
 
 # %% [markdown]
 # ---

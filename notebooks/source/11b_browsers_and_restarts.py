@@ -451,9 +451,6 @@ paced.close()
 server.close()
 evidence.table()
 
-# %%
-lesson.progress()
-
 # %% [markdown]
 # ## Exercises
 #
@@ -488,6 +485,9 @@ async def shut_down(service):
 
 # %%
 await lesson.check("2", shut_down)
+
+# %%
+lesson.progress()
 
 # %% [markdown]
 # ---

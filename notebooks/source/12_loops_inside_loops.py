@@ -517,9 +517,6 @@ evidence.number("nested_timeout_late_by_s", nested.over - nested.due)
 server.close()
 evidence.table()
 
-# %%
-lesson.progress()
-
 # %% [markdown]
 # ## Exercises
 #
@@ -562,6 +559,9 @@ fires = {"a": ..., "b": ..., "c": ...}
 
 # %%
 await lesson.check("2", fires, {"a": a, "b": b, "c": c})
+
+# %%
+lesson.progress()
 
 # %% [markdown]
 # ---

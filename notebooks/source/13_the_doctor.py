@@ -266,9 +266,6 @@ for part in (compressing, plain, *gateways.values(), service, server):
     part.close()
 evidence.table()
 
-# %%
-lesson.progress()
-
 # %% [markdown]
 # ## Exercises
 #
@@ -334,6 +331,9 @@ def limit(streams):
 
 # %%
 await lesson.check("3", limit)
+
+# %%
+lesson.progress()
 
 # %% [markdown]
 # ---

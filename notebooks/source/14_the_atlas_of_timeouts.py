@@ -305,9 +305,6 @@ for part in (patient, before_it, through, gunicorn, stalling, flowing, server):
     part.close()
 evidence.table()
 
-# %%
-lesson.progress()
-
 # %% [markdown]
 # ## Exercises
 #
@@ -358,6 +355,9 @@ knobs = ...  # {"a": "…", "b": "…", "c": "…"}
 
 # %%
 await lesson.check("2", knobs)
+
+# %%
+lesson.progress()
 
 # %% [markdown]
 # ---

@@ -232,9 +232,6 @@ evidence.claim(
 server.close()
 evidence.table()
 
-# %%
-lesson.progress()
-
 # %% [markdown]
 # ## Exercises
 #
@@ -279,6 +276,9 @@ def prepare_bounded(cell):
 
 # %%
 await lesson.check("2", prepare_bounded, try_player)
+
+# %%
+lesson.progress()
 
 # %% [markdown]
 # ---

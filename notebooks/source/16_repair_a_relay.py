@@ -181,9 +181,6 @@ evidence.claim(
 )
 evidence.table()
 
-# %%
-lesson.progress()
-
 # %% [markdown]
 # ## Exercises
 #
@@ -270,6 +267,9 @@ note_8 = ...  # what you would look at first in a service of your own
 
 # %%
 await lesson.check("8", service.repaired(note_8))
+
+# %%
+lesson.progress()
 
 # %% [markdown]
 # ---

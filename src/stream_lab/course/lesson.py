@@ -1,6 +1,8 @@
 """A notebook as a lesson: its predictions, its exercises, and the reader's progress."""
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +77,8 @@ class Lesson:
         """
         task = find(self.notebook, number)
         tried = self._store.progress.exercises.setdefault(number, Tried())
-        examined = await examine(task, answer, context)
+        with _at_work(shown=self._store.kept):
+            examined = await examine(task, answer, context)
         if examined.right:
             tried.state = State.SOLVED
         elif examined.given:
@@ -90,6 +93,25 @@ class Lesson:
     def progress(self) -> "Summary":
         """Return the table that ends the notebook: predictions, exercises, and what is left."""
         return Summary(self._store)
+
+
+@contextmanager
+def _at_work(*, shown: bool) -> Iterator[None]:
+    """Show that a check is at work, since some take seconds; the result replaces the words."""
+    if not shown or not _in_notebook():
+        yield
+        return
+    print("Checking …")
+    yield
+    from IPython.display import clear_output
+
+    clear_output(wait=True)  # type: ignore[no-untyped-call]
+
+
+def _in_notebook() -> bool:
+    """Return whether a notebook's kernel runs this code."""
+    shell = sys.modules.get("IPython.core.interactiveshell")
+    return shell is not None and bool(shell.InteractiveShell.initialized())
 
 
 class Summary:

@@ -63,8 +63,8 @@ class Result:
             return "The stream ended by itself: which scenario does the fake play?"
         if self.late:
             return (
-                "Chunks came after the deadline, and still it passed: a TimeoutError of the test's "
-                "own bound satisfies `pytest.raises` as well, so bound the loop in another way."
+                "Chunks came after the deadline, and still it passed: is a time-out of the test's "
+                "own taken for the model's? Bound the loop in another way."
             )
         if self.tasks == 1:
             return (

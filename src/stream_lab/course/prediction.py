@@ -1,6 +1,8 @@
 """A prediction: a question with choices before the cell that shows what happens."""
 
+import re
 from collections.abc import Callable, Mapping
+from html import escape
 from string import ascii_lowercase
 from typing import Any
 
@@ -67,11 +69,13 @@ class Prediction:
         record = self._record
         by_value = {str(value): text for text, value in self._choices.items()}
         record.happened = by_value.get(str(happened), str(happened))
-        shown = not isinstance(happened, Unknown)
+        # What was not offered is likely to be the machine's fault, and no prediction's.
+        shown = not isinstance(happened, Unknown) and str(happened) in by_value
         record.right = record.chosen == record.happened if record.chosen and shown else None
         record.why = why
         self._save()
-        return Reveal(record, asked=self._interactive)
+        offered = str(happened) in by_value
+        return Reveal(record, asked=self._interactive, offered=offered)
 
     def _keep(self, text: str | None) -> None:
         self._record.chosen = text
@@ -108,9 +112,10 @@ class Prediction:
             from ipywidgets import HTML, Layout, RadioButtons, VBox
         except ImportError:
             return None
-        question = HTML(f"<b>Predict first.</b> {self._record.question}")
+        asked = re.sub(r"`([^`]*)`", r"<code>\1</code>", escape(self._record.question))
+        question = HTML(f"<b>Predict first.</b> {asked}")
         buttons = RadioButtons(
-            options=list(self._choices),
+            options=[(text.replace("`", ""), text) for text in self._choices],
             value=self._record.chosen,
             layout=Layout(width="auto"),
         )
@@ -122,12 +127,18 @@ class Prediction:
 class Reveal:
     """What happened, beside what was predicted."""
 
-    def __init__(self, record: Predicted, *, asked: bool) -> None:
+    def __init__(self, record: Predicted, *, asked: bool, offered: bool) -> None:
         self._record = record
         self._asked = asked
+        self._offered = offered
 
     def __repr__(self) -> str:
         record = self._record
+        if not self._offered:
+            return (
+                f"What happened: {record.happened}. That is none of the choices. If this machine "
+                f"is busy, run these cells again. What usually happens: {record.why}"
+            )
         happened = f"What happened: {record.happened}."
         if record.right:
             return f"✔ You predicted it. {happened} {record.why}"

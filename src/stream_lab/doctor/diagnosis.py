@@ -39,8 +39,8 @@ MEANING = {
     Cause.SERVER_ENDED: "The server ended its answer before it was complete.",
     Cause.PROXY_ENDED: "A layer in front of the server ended the answer.",
     Cause.CLIENT_ENDED: "The client disconnected.",
-    Cause.NEVER_ENDS: "It was still open when the watch was over: "
-    "nothing on the path bounds the whole.",
+    Cause.NEVER_ENDS: "It was still open when the watch was over, and no limit was seen. "
+    "A limit may be longer than the watch.",
     Cause.KEEPALIVE_ONLY: "Only comments or empty deltas arrive: bytes flow, the answer does not.",
     Cause.SLOW_FIRST_TOKEN: "The first token takes long; after it, the stream is healthy.",
     Cause.BAD_FRAMING: "The bytes that arrive break the protocol.",

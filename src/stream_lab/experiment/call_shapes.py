@@ -98,7 +98,7 @@ class Shapes:
 
     @property
     def exceptions(self) -> str:
-        """The shapes stopped without one task, or not stopped with one, or "no exception"."""
+        """The shapes stopped without one task, or not stopped with one, or "no call differs"."""
         if any(each.stood_still > LATE for each in self._recordings.values()):
             return verdict.STARVED
         found = [
@@ -106,7 +106,7 @@ class Shapes:
             for name in self._recordings
             if self.stopped(name) is not (self.pulled_by(name) == ONE)
         ]
-        return ", ".join(found) or "no exception"
+        return ", ".join(found) or "no call differs"
 
     def __repr__(self) -> str:
         return "\n".join(f"{name}: {tasks}; {ended}" for name, tasks, ended in self._rows())

@@ -27,6 +27,13 @@ class Outcome(StrEnum):
         return {"as told": "✔", "not as told": "✘", "not shown": "?"}[self]
 
 
+LEGEND = {
+    Outcome.NOT_AS_TOLD: "✘ This run showed something else.",
+    Outcome.NOT_SHOWN: "? Something came first, so this run could not show it. Run it again.",
+}
+"""What a table's marks mean, where they are not ✔."""
+
+
 class Unknown(str):
     """A finding that neither supports nor refutes a claim."""
 
@@ -159,7 +166,7 @@ class Table:
         )
 
     def _repr_markdown_(self) -> str:
-        head = ["", "claim", "this run", *(["seed world"] if self._seed else [])]
+        head = ["", "claim", "this run", *(["with the incident's versions"] if self._seed else [])]
         rows = [
             [
                 claim.outcome.mark,
@@ -170,7 +177,10 @@ class Table:
             for claim in self._claims
         ]
         lines = [head, ["---"] * len(head), *rows]
-        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        marks = {claim.outcome for claim in self._claims}
+        legend = [words for outcome, words in LEGEND.items() if outcome in marks]
+        return "\n\n".join([table, *legend])
 
 
 @cache

@@ -67,10 +67,13 @@ class TestAPrediction:
         assert "this machine stood still" in revealed
         assert "| – |" in lesson.progress()._repr_markdown_()
 
-    def test_is_wrong_if_what_happened_was_no_choice(self, lesson: Lesson) -> None:
+    def test_is_not_scored_if_what_happened_was_no_choice(self, lesson: Lesson) -> None:
         prediction = lesson.predict("1", "When does it end?", CHOICES)
         lesson.choose("1", "b")
-        assert repr(prediction.reveal("failed with KeyError", why="")).startswith("✘")
+        revealed = repr(prediction.reveal("failed with KeyError", why="It ends."))
+        assert "failed with KeyError. That is none of the choices" in revealed
+        assert "What usually happens: It ends." in revealed
+        assert "| – |" in lesson.progress()._repr_markdown_()
 
     def test_is_a_list_outside_a_copy_of_the_course(self, tmp_path: Path) -> None:
         prediction = Lesson("98", folder=tmp_path).predict("1", "When?", CHOICES)

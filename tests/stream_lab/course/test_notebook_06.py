@@ -167,7 +167,7 @@ OWN_TESTS: dict[str, tuple[str, str, str]] = {
         + RAISES
         + "        async with asyncio.timeout(0.7):\n"
         + f"            async for _ in {CHAIN}.astream({{}}):\n                pass\n",
-        "own bound",
+        "own taken for",
     ),
     "unbounded": (
         "endless",

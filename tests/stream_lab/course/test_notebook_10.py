@@ -91,7 +91,7 @@ LIMITS = solution("10", "limits")
     "answer",
     [
         LIMITS,
-        {"model": 120, "application": 150.0, "proxy_read_timeout": 300, "comment_every": 30},
+        {"model": 120, "application": 150.0, "proxy_read_timeout": 300, "comment_every": 25},
         LIMITS | {"application": 270, "comment_every": 1},
     ],
 )
@@ -103,6 +103,7 @@ def test_each_set_of_limits_with_margins_is_right(answer: Any) -> None:
     ("answer", "word"),
     [
         (LIMITS | {"comment_every": 59}, "load balancer's limit on silence"),
+        (LIMITS | {"comment_every": 30}, "load balancer's limit on silence"),
         (LIMITS | {"proxy_read_timeout": 20}, "proxy_read_timeout"),
         (LIMITS | {"application": 300}, "broken connection"),
         (LIMITS | {"application": 290}, "load balancer's limit"),

@@ -206,8 +206,8 @@ def test_a_wrong_repair_gets_a_message_that_names_the_symptom(
         return str(wrong.value)
 
     with Running(files()) as running, ThreadPoolExecutor() as pool:
-        found = {each: seen(each) for each in FIRST if each in said}
-        together = [each for each in said if each not in (*FIRST, *LAST)]
+        found: dict[Ticket, str] = {each: seen(each) for each in FIRST if each in said}
+        together: list[Ticket] = [each for each in said if each not in (*FIRST, *LAST)]
         found |= dict(zip(together, pool.map(seen, together), strict=True))
         found |= {each: seen(each) for each in LAST if each in said}
     assert [each for each, word in said.items() if word not in found[each]] == [], found

@@ -38,7 +38,7 @@ def test_a_deadline_that_holds_in_fresh_tasks_is_an_exception() -> None:
     }
     assert Shapes(calls).exceptions == "not as told"
     del calls["not as told"]
-    assert Shapes(calls).exceptions == "no exception"
+    assert Shapes(calls).exceptions == "no call differs"
     calls["as told"].stood_still = 1.0
     assert Shapes(calls).exceptions is verdict.STARVED
 
@@ -54,7 +54,7 @@ def test_a_scope_holds_in_the_shapes_that_one_task_pulls(fake: Endpoint) -> None
     found = asyncio.run(call_shapes.measure(model, give_up_after=2.5))
     if found.exceptions is verdict.STARVED:
         pytest.skip("this machine stood still")
-    assert found.exceptions == "no exception"
+    assert found.exceptions == "no call differs"
     assert found.pulled_by("model.astream") == ONE
     assert found.pulled_by("(prompt | model).astream") == FRESH
     assert found.pulled_by("model.with_fallbacks([…]).astream") == FIRST_APART

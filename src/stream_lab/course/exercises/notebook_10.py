@@ -124,10 +124,10 @@ def limits(answer: object) -> None:
             f"A step of {STEP:g} s can delay the application's deadline beyond the load "
             "balancer's limit: the margin is too small."
         )
-    if 2 * comment > min(IDLE, silence):
+    if 2 * comment >= min(IDLE, silence):
         which = "the load balancer's limit on silence" if silence >= IDLE else "proxy_read_timeout"
         raise Wrong(
-            f"If one comment is late, {which} ends the stream: two comments must fit into it."
+            f"If one comment is lost, {which} ends the stream: the second must come before it."
         )
 
 
