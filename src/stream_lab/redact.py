@@ -14,15 +14,20 @@ PART = 6  # characters of a secret whose rest was cut off
 
 
 def _unescaped(text: str) -> str:
-    return "".join(chr(int(code, 16)) for code in re.findall(r"\\(?:u(?=.{4})|x)([0-9A-Fa-f]+)", text))
+    codes = re.findall(r"\\u([0-9A-Fa-f]{4})|\\x([0-9A-Fa-f]{2})", text)
+    return "".join(chr(int(long or short, 16)) for long, short in codes)
 
 
 _ENCODED = (
     (re.compile(r"[^\s<>\"']*%[0-9A-Fa-f]{2}[^\s<>\"']*"), unquote_plus),
-    (re.compile(r"(?:\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}){4,}(?:\\u?[0-9A-Fa-f]{0,3})"), _unescaped),
+    (
+        re.compile(r"(?:\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}){4,}(?:\\u?[0-9A-Fa-f]{0,3})"),
+        _unescaped,
+    ),
     (re.compile(r"(?:&#x?[0-9A-Fa-f]{1,6};){4,}"), html.unescape),
 )
 """Runs of text in which each character may be spelled in two ways, and how to read one."""
+
 
 def spellings_of(secrets: Iterable[str]) -> list[str]:
     """Return every usual spelling of some secrets, the longest first."""

@@ -186,7 +186,7 @@ def doctor(
         from stream_lab.doctor.page import page
 
         write_page(html, page(found, without(url, secrets_of(asked))))
-        console.print(f"Page: {html}", highlight=False, soft_wrap=True)
+        console.print(f"Page: {html}", highlight=False, markup=False, soft_wrap=True)
     if unasked:
         why = " ".join(diagnosis.evidence).rstrip(".") or diagnosis.meaning.rstrip(".")
         raise UsageError(f"{why}; {diagnosis.next[:1].lower()}{diagnosis.next[1:]}")

@@ -13,7 +13,7 @@ MOST_LINES = 400_000
 
 
 class TooMuch(Exception):
-    """Raised when an answer exceeds a bound; the text says which."""
+    """The signal that an answer exceeds a bound; the text says which."""
 
 
 class Intake:

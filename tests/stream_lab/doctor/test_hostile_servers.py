@@ -17,7 +17,6 @@ from tests.stream_lab.doctor.hostile import (
     CHUNKED,
     DEEP,
     EVIL,
-    GOOD_METRICS,
     OK,
     STREAM,
     Behaviour,
@@ -64,9 +63,7 @@ def echo(spell: "str") -> "Behaviour":
 GZIPPED = b"content-encoding: gzip\r\n"
 FULL = {
     "a bomb of gzip as a stream": behaviour(said(STREAM + GZIPPED + CHUNKED, chunk(bomb(4000)))),
-    "a bomb of gzip as an error": behaviour(
-        whole(bomb(4000), status="500 Oh", headers=GZIPPED)
-    ),
+    "a bomb of gzip as an error": behaviour(whole(bomb(4000), status="500 Oh", headers=GZIPPED)),
     "a bomb as /models": behaviour(models=whole(bomb(4000), headers=GZIPPED)),
     "a bomb as /metrics": behaviour(metrics=whole(bomb(4000), headers=GZIPPED)),
     "endless /models": behaviour(models=endless(OK + b"\r\n", b"x" * 65536)),
@@ -110,13 +107,23 @@ BROKEN = {
     "a long number": behaviour(events('{"choices": [], "id": ' + "1" * 5000 + "}")),
     "choices of other types": behaviour(
         events(
-            {"choices": 5}, {"choices": "abc"}, {"choices": [5, None, "a", []]}, {"choices": {}},
+            {"choices": 5},
+            {"choices": "abc"},
+            {"choices": [5, None, "a", []]},
+            {"choices": {}},
             {"choices": [{"delta": 5}, {"delta": "abc"}, {"delta": ["a"]}]},
             {"choices": [{"delta": {"content": 5}, "finish_reason": {"a": 1}}]},
-            token(finish_reason=7), token(finish_reason=["stop"]),
-            {"error": {"message": {"a": [1]}}}, {"error": [1]}, [1], 5, None, True, "x",
+            token(finish_reason=7),
+            token(finish_reason=["stop"]),
+            {"error": {"message": {"a": [1]}}},
+            {"error": [1]},
+            [1],
+            5,
+            None,
+            True,
+            "x",
         )
-    ),  # fmt: skip
+    ),
     "numbers for names": behaviour(
         events({"id": 7, "model": 8, "type": 9, **token()}, {"id": [1], "type": {}, **token()}),
         models=whole(b'{"data": [{"id": 7}]}'),
@@ -145,9 +152,7 @@ SPEAKING = {
     "the names of models": behaviour(
         models=whole(json.dumps({"data": [{"id": EVIL}, {"id": "m"}]}).encode())
     ),
-    "the only model's name": behaviour(
-        models=whole(json.dumps({"data": [{"id": EVIL}]}).encode())
-    ),
+    "the only model's name": behaviour(models=whole(json.dumps({"data": [{"id": EVIL}]}).encode())),
     "a redirect": behaviour(
         whole(b"", status="302 F", headers=b"location: file:///\x1b]0;x\x07/[/x]\r\n")
     ),
@@ -160,7 +165,7 @@ SPEAKING = {
     ),
     "bytes that are not HTTP": behaviour(said(b"\x1b[2J\x07[/x]\r\n\r\n")),
     "a header that is not one": behaviour(said(OK + b"\x1b[2J[/x]\r\n\r\n")),
-}  # fmt: skip
+}
 SPELLINGS = [
     "plain", "percent", "percent in lower case", "every byte percent", "base64", "base64url",
     "base64 of a user and it", "hex", "json",
