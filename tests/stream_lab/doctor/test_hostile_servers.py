@@ -33,7 +33,7 @@ from tests.stream_lab.doctor.hostile import (
 )
 from tests.stream_lab.in_process import invoke
 
-ROOM = 1_500_000_000  # bytes beyond what the process has mapped; threads map much and use little
+ROOM = 500_000_000  # bytes beyond what the process has mapped; a thread maps a hundred million
 PATIENCE = 25.0  # seconds; what is endless never ends, so a wide band does
 KEY = "sk-canary/9f8e+7d6c5b4a="
 
