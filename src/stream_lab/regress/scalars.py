@@ -99,7 +99,7 @@ def read_yaml(text: str) -> tuple[yaml.Node | None, object]:
     try:
         node = yaml.compose(text, yaml.SafeLoader)
         _check(node)
-        return node, yaml.load(text, Loader)
+        return node, yaml.load(text, Loader)  # noqa: S506 - a subclass of the safe loader
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise NotYaml(f"this is not YAML: {one_line(error.problem)}", line) from None

@@ -46,7 +46,7 @@ def create_app(settings: Settings, handlers: Iterable[BaseCallbackHandler] = ())
         settings: its settings.
         handlers: LangChain callbacks that receive every answer.
     """
-    # No /docs and /openapi.json: they describe the service to everyone, with scripts of a third party.
+    # Without /docs, which describes the service to everyone and loads scripts of a third party.
     app = FastAPI(title="relay", docs_url=None, redoc_url=None, openapi_url=None)
     chain = make_chain(settings, handlers)
     page_headers = _page_headers()
