@@ -1,4 +1,4 @@
-"""Secrets, hidden wherever a server, a log or a notebook repeats them, in any usual spelling."""
+"""Secrets, hidden in any usual spelling wherever something repeats them."""
 
 import base64
 import html
@@ -54,7 +54,7 @@ def without(text: str, secrets: list[str]) -> str:
 
 
 def without_whole(text: str, secrets: list[str], hidden: str = HIDDEN) -> str:
-    """Return a long text, such as a file, with each secret hidden that is there as a whole."""
+    """Return a long text, such as a file, with each whole secret hidden."""
     for secret in secrets:
         text = text.replace(secret, hidden)
     return text
@@ -82,7 +82,7 @@ def _holds(text: str, secrets: list[str]) -> bool:
 
 
 def _spellings(text: str) -> Iterator[str]:
-    """Yield a text as it is, and as JSON, HTML, addresses, base64 and hexadecimal spell it."""
+    """Yield a text as JSON, HTML, addresses, base64 and hexadecimal spell it."""
     yield from (text, json.dumps(text)[1:-1], html.escape(text))
     yield from (quote(text), quote(text, safe=""), quote_plus(text))
     data = text.encode()

@@ -1,4 +1,4 @@
-"""What servers, files and notebooks of others say: text to show, and JSON to read, within bounds.
+"""Words of servers, notebooks and strangers' files: text to show, and JSON to read.
 
 A terminal obeys escape sequences, a line break forges a line, and a mark for writing from right to
 left reverses the rest of one. JSON of a few kilobytes can be nested too deeply for Python.
@@ -12,7 +12,7 @@ DEEPEST = 64
 
 
 def printable(text: str, keep: str = "\n\t") -> str:
-    """Return text in which each character that is not printable is an escape, such as `\\x1b`.
+    """Return text in which what cannot be printed is an escape, such as `\\x1b`.
 
     Args:
         text: any text.
@@ -26,7 +26,7 @@ def printable(text: str, keep: str = "\n\t") -> str:
 
 
 def one_line(text: object, most: int = 200) -> str:
-    """Return text on one line, for a place where a line break would forge a line.
+    """Return text on one line, where a line break would forge a line.
 
     Args:
         text: any object; its `str` is taken.
@@ -47,8 +47,8 @@ def read_json(text: str | bytes) -> Any:
         body = json.loads(text)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
-    brackets = ("[", "{") if isinstance(text, str) else (b"[", b"{")
-    if sum(text.count(each) for each in brackets) > DEEPEST and _depth(body) > DEEPEST:  # type: ignore[arg-type]
+    plain = text if isinstance(text, str) else text.decode(errors="replace")
+    if plain.count("[") + plain.count("{") > DEEPEST and _depth(body) > DEEPEST:
         raise ValueError("it is nested too deeply")
     return body
 

@@ -194,7 +194,7 @@ def doctor(
 
 
 def _only_model(url: str, headers: tuple[tuple[str, str], ...], insecure: bool) -> str:
-    """Return the name of a server's only model; an error shows no value of a header."""
+    """Return a server's only model; an error shows no value of a header."""
     from stream_lab.doctor.secrets import secrets_of
     from stream_lab.doctor.target import Target, only_model, with_key
 

@@ -93,7 +93,7 @@ def json_lines_of(pieces: Iterable[tuple[float, bytes]]) -> list[Event]:
 
 
 def _lines(pieces: Iterable[tuple[float, bytes]]) -> Iterator[tuple[float, float, bytes, bool]]:
-    """Yield each line: the times of its first and its last byte, itself, and whether it ended."""
+    """Yield each line with the times of its ends, and whether it is whole."""
     parts: list[bytes] = []  # of the line that has not ended; joined only when it ends
     began, at, after_cr = 0.0, 0.0, False
     head: bytes | None = b""  # the first bytes, while they may be a byte order mark; None: decided
@@ -200,5 +200,5 @@ def _message(body: Any) -> str:
 
 
 def quote(text: str, most: int = 120) -> str:
-    """Return foreign text on one line of at most N characters, to be quoted in a sentence."""
+    """Return foreign text as a sentence can quote it: one line, N characters."""
     return one_line(text, most)

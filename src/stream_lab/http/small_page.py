@@ -1,4 +1,4 @@
-"""Requests for small pages, each with a bound on its whole time and on its size.
+"""Requests for small pages, bounded in time as a whole and in size.
 
 An HTTP client's own time-out is for each read, so a server that sends a byte now and then is never
 late. Here a timer shuts the connection's socket.

@@ -273,8 +273,8 @@ def load(path: Path) -> Config:
     try:
         node, body = read_yaml(text)
     except NotYaml as error:
-        where = f"{path}, line {error.line}" if error.line else str(path)
-        raise ConfigError(f"{where}: {error}.") from None
+        at = f"{path}, line {error.line}" if error.line else str(path)
+        raise ConfigError(f"{at}: {error}.") from None
     for key, line in _twice(node):
         raise ConfigError(f"{path}, line {line}: '{one_line(key)}' stands here a second time.")
     try:

@@ -114,7 +114,7 @@ def create_app(settings: Settings, handlers: Iterable[BaseCallbackHandler] = ())
 
 
 def _page_headers() -> dict[str, str]:
-    """Return headers for the page: it runs its own script only, and no other page frames it."""
+    """Return headers that let the page run its own script only, unframed."""
     script = PAGE.read_text(encoding="utf-8").partition("<script>")[2].partition("</script>")[0]
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = (

@@ -1,4 +1,4 @@
-"""One key in the environment, and a search for it through all that the commands and the library leave."""
+"""A key of the environment is in nothing that commands and library leave."""
 
 import asyncio
 import copy
@@ -12,7 +12,7 @@ import openai
 import pytest
 import typer
 
-from fake_vllm.__main__ import main as fake_vllm_main
+from fake_vllm.cli import main as fake_vllm_main
 from fake_vllm.testing import FakeVllm
 from stream_deadline import ChatVllm, StreamDeadlineExceeded
 from stream_lab.redact import spellings_of
@@ -106,6 +106,6 @@ def test_the_library_shows_the_key_nowhere(
         wrong.invoke("Why?")
     late.append(refused.value)
     shown = [repr(model), str(model), *map(repr, late), *map(str, late), caplog.text]
-    for made in (model, copy.copy(model), copy.deepcopy(model), model | model.bind(stop=["x"])):
+    for made in (model, copy.copy(model), copy.deepcopy(model), model.bind(stop=["x"])):
         shown.append(pickle.dumps(made).decode("latin-1"))
     assert_silent("\n".join(shown))

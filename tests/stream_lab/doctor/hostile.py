@@ -1,5 +1,7 @@
 """A server that answers each path as its behaviour says, whatever HTTP allows."""
 
+import base64
+import hashlib
 import json
 import socket
 import threading
@@ -19,6 +21,7 @@ BIDI = "\u202e"
 FORGED = "\nhealthy (sure)."
 EVIL = f"{ESC}{BIDI}{FORGED}\r\x9b31m[/x][bold]"
 """Text that would act on a terminal, forge a line, or be markup."""
+GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
 DEEP = b"[" * 100_000 + b"]" * 100_000
 
 
@@ -73,6 +76,25 @@ def events(*bodies: object) -> Callable[[bytes], Bytes]:
     )
     body = data.encode("utf-8", "surrogatepass")
     return said(STREAM + CHUNKED + chunk(body) + b"0\r\n\r\n")
+
+
+def frame(data: bytes, opcode: int = 1) -> bytes:
+    """A frame of a WebSocket; 1 is text, 8 a close."""
+    return bytes([0x80 | opcode, 127]) + len(data).to_bytes(8) + data
+
+
+def websocket(start: bytes, again: bytes = b"", headers: bytes = b"") -> Callable[[bytes], Bytes]:
+    """A WebSocket that sends some frames, and then the same ones for ever."""
+
+    def answer(head: bytes) -> Bytes:
+        key = head.lower().partition(b"sec-websocket-key: ")[0]
+        key = head[len(key) :].split(b": ", 1)[1].split(b"\r\n")[0]
+        accept = base64.b64encode(hashlib.sha1(key + GUID).digest())
+        yield b"HTTP/1.1 101 Switching\r\nupgrade: websocket\r\nconnection: Upgrade\r\n"
+        yield headers + b"sec-websocket-accept: " + accept + b"\r\n\r\n" + start
+        yield from repeat(again) if again else ()
+
+    return answer
 
 
 def token(text: object = "a", **more: object) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""Logs that a stranger wrote: no line breaks the reading, and none acts on a terminal."""
+"""Logs of strangers: no line breaks the reading, or acts on a terminal."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""The doctor before servers that want to fill it, hold it, break it, or speak through it."""
+"""Servers that try to fill, hold or break the doctor, or to speak through it."""
 
 import base64
 import json
@@ -26,9 +26,11 @@ from tests.stream_lab.doctor.hostile import (
     chunk,
     endless,
     events,
+    frame,
     said,
     serving,
     token,
+    websocket,
     whole,
 )
 from tests.stream_lab.in_process import invoke
@@ -166,6 +168,20 @@ SPEAKING = {
     "bytes that are not HTTP": behaviour(said(b"\x1b[2J\x07[/x]\r\n\r\n")),
     "a header that is not one": behaviour(said(OK + b"\x1b[2J[/x]\r\n\r\n")),
 }
+SOCKETS = {
+    "deep JSON": websocket(frame(b'{"a":' + DEEP + b"}") + frame(b"\x03\xe8", 8)),
+    "empty messages": websocket(b"", frame(b"") * 2000),
+    "lines": websocket(b"", frame(b"\n" * 100_000)),
+    "one message in endless parts": websocket(b"\x01\x01a", (b"\x00\x7e\xff\xff" + b"x" * 65535)),
+    "a reason that speaks": websocket(frame(b"\x03\xf3" + b"\x1b[2J\n[/x]", 8)),
+    "types that speak": websocket(
+        frame(json.dumps({"type": EVIL, "error": EVIL}).encode()) + frame(b"\x03\xe8", 8)
+    ),
+    "headers that are not ASCII": websocket(
+        frame(b"a") + frame(b"\x03\xe8", 8), headers=b"x: \xff\xe9\r\n"
+    ),
+    "no handshake": said(b"HTTP/1.1 101 \x1b[2J\r\n\xff: \x1b[2J\r\n\r\n"),
+}
 SPELLINGS = [
     "plain", "percent", "percent in lower case", "every byte percent", "base64", "base64url",
     "base64 of a user and it", "hex", "json",
@@ -175,6 +191,7 @@ SPELLINGS = [
 @pytest.fixture(scope="module")
 def root() -> Iterator[str]:
     every = {**FULL, **HELD, **BROKEN, **SPEAKING, **{each: echo(each) for each in SPELLINGS}}
+    every |= {f"socket {name}": behaviour(talk) for name, talk in SOCKETS.items()}
     named = {name.replace(" ", "-").replace("/", ""): each for name, each in every.items()}
     with serving(named) as address:
         yield address
@@ -204,7 +221,7 @@ def little_memory() -> Iterator[None]:
 
 
 def examined(root: str, name: str, *more: str) -> str:
-    """The doctor's whole output about a server; it ends in time, and with a status of its own."""
+    """Return the doctor's whole output, which it must end in time."""
     began = time.monotonic()
     address = f"{root}/{name.replace(' ', '-').replace('/', '')}/v1"
     done = invoke(["doctor", address, "--watch", "1", *more])
@@ -230,7 +247,7 @@ def test_no_server_holds_the_doctor(root: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_whatever_a_server_answers_is_a_finding(root: str, name: str) -> None:
+def test_any_answer_of_a_server_leads_to_a_finding(root: str, name: str) -> None:
     assert_harmless(examined(root, name))
 
 
@@ -242,6 +259,12 @@ def test_a_server_s_text_never_acts_on_the_terminal(root: str, name: str, tmp_pa
     assert_harmless(output)
     if page.exists():
         assert "<b" not in page.read_text(encoding="utf-8").partition("<body>")[2]
+
+
+@pytest.mark.parametrize("name", SOCKETS)
+@pytest.mark.usefixtures("little_memory")
+def test_a_hostile_websocket_is_a_finding_too(root: str, name: str) -> None:
+    assert_harmless(examined(root.replace("http:", "ws:"), f"socket {name}"))
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)

@@ -1,4 +1,4 @@
-"""What servers and notebooks say never acts where it is shown: terminal, Markdown, HTML, XML, JSON."""
+"""Text of servers and notebooks acts on no terminal, and in no report."""
 
 import io
 import json

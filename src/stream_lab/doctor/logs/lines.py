@@ -86,7 +86,7 @@ def _opened(file: Path) -> "gzip.GzipFile | BufferedReader":
 
 
 def _cut(log: "gzip.GzipFile | BufferedReader") -> Iterator[bytes]:
-    """Yield lines; of one that is longer than a line of a log can be, only the beginning.
+    """Yield lines; of an overlong one only the beginning.
 
     Raises:
         OSError: a packed log has too much in it.
