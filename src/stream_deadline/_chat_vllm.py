@@ -56,7 +56,8 @@ class ChatVllm(DeadlineMixin, ReasoningChatOpenAI):
         stream_usage: whether streams end with the usage, as answers in one piece do. The default is
             to ask for it.
         api_key: the default is OPENAI_API_KEY, else a placeholder, since an in-house vLLM rarely
-            needs a key.
+            needs a key. A pickle leaves out a key of the environment, which the copy reads where it
+            is unpickled. It holds one that was passed, so treat it as a secret then.
 
     Raises:
         StreamDeadlineExceeded: when a bound is reached.

@@ -6,10 +6,10 @@ import sys
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from typer.core import TyperGroup
 
 from stream_lab import __version__
+from stream_lab.cli.common import PlainConsole
 from stream_lab.cli.doctor import doctor
 from stream_lab.cli.evidence import evidence
 from stream_lab.cli.frameworks import frameworks
@@ -37,7 +37,7 @@ class Commands(TyperGroup):
             error = missing_extra(raised) if isinstance(raised, ModuleNotFoundError) else raised
             if error is None:
                 raise
-            Console(stderr=True, soft_wrap=True).print(
+            PlainConsole(stderr=True, soft_wrap=True).print(
                 f"stream-lab: {error}", highlight=False, markup=False
             )
             raise SystemExit(error.exit_status) from None

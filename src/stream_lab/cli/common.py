@@ -2,12 +2,15 @@
 
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 
 from stream_lab.errors import LabError
+from stream_lab.untrusted import printable
 
 WIDTH = 140
 """Columns where the output is not a terminal, such as a log of CI."""
@@ -15,6 +18,19 @@ WIDTH = 140
 
 class UsageError(LabError):
     """Raised when a command's arguments cannot be used together, or name nothing."""
+
+
+class PlainConsole(Console):
+    """A console on which text cannot control the terminal: rich's own controls pass, others not.
+
+    A model's name, an error of a server or a name in a file may hold escape sequences.
+    """
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        for text, style, control in super().render(renderable, options):
+            yield Segment(text if control else printable(text), style, control)
 
 
 def screen(*, as_json: bool = False, no_colour: bool = False, width: int | None = None) -> Console:
@@ -26,7 +42,8 @@ def screen(*, as_json: bool = False, no_colour: bool = False, width: int | None 
         width: Columns without a terminal; None: rich's own 80.
     """
     terminal = bool(os.environ.get("COLUMNS")) or os.isatty(2 if as_json else 1)
-    return Console(stderr=as_json, no_color=no_colour or None, width=None if terminal else width)
+    more: dict[str, Any] = {"no_color": no_colour or None, "width": None if terminal else width}
+    return PlainConsole(stderr=as_json, **more)
 
 
 def write_page(file: Path, text: str) -> None:
@@ -43,7 +60,7 @@ def write_page(file: Path, text: str) -> None:
 
 def interrupted() -> int:
     """Say that Ctrl-C ended the command, and return the status that shells use for it."""
-    Console(stderr=True).print("stream-lab: Interrupted.", highlight=False)
+    PlainConsole(stderr=True).print("stream-lab: Interrupted.", highlight=False)
     return 130
 
 

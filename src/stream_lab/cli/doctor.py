@@ -1,6 +1,5 @@
 """`stream-lab doctor`: which layer cuts a stream, or which sources hold a trap."""
 
-import json
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
@@ -8,12 +7,16 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from stream_lab.cli.common import UsageError, interrupted, leave, screen, write_page
 from stream_lab.cli.lint import Format, look_at
 from stream_lab.cli.load_object import load
 from stream_lab.cli.options import AsJson, NoColour
+from stream_lab.errors import LabError
 from stream_lab.extras import require
+from stream_lab.redact import without
+from stream_lab.untrusted import json_line
 
 
 def doctor(
@@ -105,7 +108,7 @@ def doctor(
     from stream_lab.doctor.options import body_of, headers_of, method_of
     from stream_lab.doctor.repeat import repeated
     from stream_lab.doctor.secrets import hide, secrets_of
-    from stream_lab.doctor.target import is_chat, only_model
+    from stream_lab.doctor.target import is_chat
 
     console = screen(as_json=as_json, no_colour=no_colour)
 
@@ -119,7 +122,7 @@ def doctor(
             given = () if is_other else headers
             if not is_chat(address):
                 return Target.of(address, post=body, method=verb, headers=given, insecure=insecure)
-            named = model or only_model(address, headers=given, insecure=insecure)
+            named = model or _only_model(address, given, insecure)
             return Target.of(
                 address,
                 post=None if is_other else body,
@@ -153,7 +156,7 @@ def doctor(
                         within=within,
                         browser=browser,
                         watch=watch,
-                        tell=lambda what: status.update(f"{what} …"),
+                        tell=lambda what: status.update(escape(f"{what} …")),
                     ),
                     repeat,
                 )
@@ -176,15 +179,27 @@ def doctor(
     compared = direct is not None or app is not None
     unasked = diagnosis.cause is Cause.UNREACHABLE and not compared
     if as_json:
-        print(json.dumps(diagnosis.as_dict(), ensure_ascii=False))
+        print(json_line(diagnosis.as_dict()))
     elif not unasked:
         show(found, console)
     if html is not None:
         from stream_lab.doctor.page import page
 
-        write_page(html, page(found, url))
-        console.print(f"Page: {html}", highlight=False, soft_wrap=True)
+        write_page(html, page(found, without(url, secrets_of(asked))))
+        console.print(f"Page: {html}", highlight=False, markup=False, soft_wrap=True)
     if unasked:
         why = " ".join(diagnosis.evidence).rstrip(".") or diagnosis.meaning.rstrip(".")
         raise UsageError(f"{why}; {diagnosis.next[:1].lower()}{diagnosis.next[1:]}")
     leave(0 if diagnosis.cause is Cause.HEALTHY else 1)
+
+
+def _only_model(url: str, headers: tuple[tuple[str, str], ...], insecure: bool) -> str:
+    """Return a server's only model; an error shows no value of a header."""
+    from stream_lab.doctor.secrets import secrets_of
+    from stream_lab.doctor.target import Target, only_model, with_key
+
+    try:
+        return only_model(url, headers=headers, insecure=insecure)
+    except LabError as error:
+        sent = Target(url, "GET", headers=with_key(headers))
+        raise UsageError(without(str(error), secrets_of([sent]))) from None

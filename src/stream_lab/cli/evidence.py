@@ -1,6 +1,5 @@
 """`stream-lab evidence`: the incident's attempts against a server, with every witness."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +8,7 @@ import typer
 from stream_lab.cli.common import UsageError, screen
 from stream_lab.cli.options import AsJson, BaseUrl, Model, NoColour, check_model, seconds
 from stream_lab.errors import Interrupted
+from stream_lab.untrusted import json_line
 
 
 def evidence(
@@ -78,12 +78,15 @@ def evidence(
             f"{trial.attempt}, {trial.way}: {trial.call.verdict}; the server: "
             f"{trial.call.server}{saw}",
             highlight=False,
+            markup=False,
             soft_wrap=True,
         )
     if by_itself := advice(trials):
-        console.print(by_itself, highlight=False, soft_wrap=True)
+        console.print(by_itself, highlight=False, markup=False, soft_wrap=True)
     outcome = told(trials)
-    console.print(f"{outcome.mark} {witnesses.words}.", highlight=False, soft_wrap=True)
+    console.print(
+        f"{outcome.mark} {witnesses.words}.", highlight=False, markup=False, soft_wrap=True
+    )
     saved = SavedEvidence.of(trials, witnesses, outcome)
     try:
         saved.write(out)
@@ -93,8 +96,11 @@ def evidence(
     except OSError as error:
         raise UsageError(f"{out} cannot be written to: {error.strerror}.") from None
     if as_json:
-        print(json.dumps(saved.as_dict(), ensure_ascii=False))
+        print(json_line(saved.as_dict()))
     console.print(
-        f"Evidence: {out}/evidence.json, {out}/evidence.png", highlight=False, soft_wrap=True
+        f"Evidence: {out}/evidence.json, {out}/evidence.png",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
     )
     raise typer.Exit({"as told": 0, "not as told": 1, "not shown": 2}[outcome])

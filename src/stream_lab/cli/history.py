@@ -48,4 +48,4 @@ def history(
         from stream_lab.regress.trend import trend
 
         write_page(html, trend(pasts))
-        console.print(f"Page: {html}", highlight=False, soft_wrap=True)
+        console.print(f"Page: {html}", highlight=False, markup=False, soft_wrap=True)

@@ -82,6 +82,7 @@ def look_at(
 
 def _show(seen: "Survey", form: Format) -> None:
     from stream_lab.lint.formats import as_github, as_json, as_sarif, render
+    from stream_lab.untrusted import printable
 
     match form:
         case Format.JSON:
@@ -90,10 +91,10 @@ def _show(seen: "Survey", form: Format) -> None:
             print(as_sarif(seen.findings))
         case Format.GITHUB:
             if seen.findings:
-                print(as_github(seen.findings))
+                print(printable(as_github(seen.findings)))
         case Format.TEXT:
             if seen.findings:
-                print(render(seen.findings))
+                print(printable(render(seen.findings)))
             traps = sum(finding.is_trap for finding in seen.findings)
             print(
                 f"{traps} {'trap' if traps == 1 else 'traps'} in {seen.files:,} "

@@ -83,5 +83,5 @@ def matrix(
         from stream_lab.matrix.picture import heat_map
 
         picture.write_bytes(heat_map(played, title=report.finding(played)).png())
-        console.print(f"Picture: {picture}", highlight=False, soft_wrap=True)
+        console.print(f"Picture: {picture}", highlight=False, markup=False, soft_wrap=True)
     leave(0 if all(result.holds for result in list(played.values())[-1]) else 1)

@@ -1,6 +1,5 @@
 """`stream-lab regress`: notebooks over endpoints and versions."""
 
-import json
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +10,7 @@ from stream_lab.cli.common import WIDTH, screen
 from stream_lab.cli.options import AsJson, NoColour, Only, select
 from stream_lab.errors import Interrupted
 from stream_lab.extras import require
+from stream_lab.untrusted import json_line
 
 
 def regress(
@@ -97,7 +97,7 @@ def regress(
             f"Interrupted; go on with: stream-lab regress --resume --run {plan.name}"
         ) from None
     if as_json:
-        print(json.dumps(summary.as_dict(), ensure_ascii=False))
+        print(json_line(summary.as_dict()))
     else:
         show(summary, console)
         same = plan.earlier if summary.run != plan.name else None
@@ -107,5 +107,7 @@ def regress(
                 highlight=False,
             )
         report = (same or plan.store).address
-        console.print(f"Report: {report}/report.html", highlight=False, soft_wrap=True)
+        console.print(
+            f"Report: {report}/report.html", highlight=False, markup=False, soft_wrap=True
+        )
     raise typer.Exit(summary.exit_status)

@@ -1,6 +1,5 @@
 """`stream-lab run`: the whole investigation."""
 
-import json
 import time
 from contextlib import closing
 from pathlib import Path
@@ -21,6 +20,7 @@ from stream_lab.cli.options import (
 )
 from stream_lab.errors import Interrupted
 from stream_lab.extras import require
+from stream_lab.untrusted import json_line, one_line
 
 
 def run(
@@ -70,7 +70,7 @@ def run(
     with open_endpoint(base_url, model) as server:
         fake = "a fake" if server.is_fake else "a real server"
         kind = "the bundled fake" if base_url is None else f"{fake} at {server.base_url}"
-        words, notes = f"{kind}, model '{server.model}'", server.notes
+        words, notes = f"{kind}, model '{one_line(server.model)}'", server.notes
     at_a_time = (jobs or 3) if base_url is None else 1
     if jobs is not None and jobs > at_a_time:
         notes.append(f"The server gets {one_at_a_time(jobs)}.")
@@ -94,13 +94,13 @@ def run(
         words, notes, deadline, time.monotonic() - started, stopped is not None, list(rows.values())
     )
     if as_json:
-        print(json.dumps(summary.as_dict(), ensure_ascii=False))
+        print(json_line(summary.as_dict()))
     else:
         report.show(summary, console)
     if isinstance(stopped, FolderError):
         raise stopped
     page = report.write(summary, folder)
-    console.print(f"Report: {page}", highlight=False, soft_wrap=True)
+    console.print(f"Report: {page}", highlight=False, markup=False, soft_wrap=True)
     if stopped is not None:
         raise Interrupted("Interrupted; what had run by then is kept in the report.")
     raise typer.Exit(0 if summary.as_told else 1)

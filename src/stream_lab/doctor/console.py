@@ -10,6 +10,7 @@ from stream_lab.doctor.examine import Examination
 from stream_lab.doctor.facts import Facts
 from stream_lab.doctor.probe import Transcript
 from stream_lab.http.capture import End
+from stream_lab.untrusted import printable
 
 WIDTH = 44
 LEVELS = "▁▂▃▄▅▆▇█"
@@ -34,7 +35,8 @@ def show(examination: Examination, console: Console) -> None:
     )
     console.print()
     for sentence in found.evidence:
-        console.print(Padding(f"• {escape(sentence)}", (0, 0, 0, 2)), highlight=False)
+        said = escape(printable(sentence, keep=""))
+        console.print(Padding(f"• {said}", (0, 0, 0, 2)), highlight=False)
     if found.also:
         console.print(Padding(f"• Also: {', '.join(found.also)}.", (0, 0, 0, 2)), highlight=False)
     table = Table.grid(padding=(0, 2))

@@ -80,6 +80,8 @@ OLLAMA = Dialect("Ollama's API", r"", r"", ('"done": true',), r"")
 """Lines of JSON, whose objects have no type."""
 DIALECTS = (ANTHROPIC, RESPONSES, COHERE, AG_UI)
 
+LONGEST = 100
+"""Characters of a type; a longer one is of no dialect, and the expressions may be slow on it."""
 _PING = re.compile(r"(?i)(ping|pong|heart-?_?beat|keep-?_?alive)")
 _CUT_BY_LIMIT = ("max_output_tokens", "max_tokens", "content_filter")
 """Reasons for which an answer that a model ends is incomplete, as OpenAI's Responses name them."""
@@ -109,6 +111,8 @@ def meaning_of(name: str, body: Any) -> Meaning | None:
     """
     kind = body.get("type") if isinstance(body, Mapping) else None
     kind = kind if isinstance(kind, str) and kind else name
+    if len(kind) > LONGEST:
+        return None
     if _PING.fullmatch(kind):
         return Meaning(Says.NOTHING)
     if kind == "error":

@@ -7,16 +7,19 @@ fields are skipped, and so is a byte order mark at the beginning.
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 from stream_lab.doctor.dialects import OLLAMA, Dialect, Meaning, Says, meaning_of
+from stream_lab.untrusted import one_line, read_json
 
 FIELDS = {"data", "event", "id", "retry"}
 MARK = b"\xef\xbb\xbf"  # the byte order mark
 UNKNOWN = re.compile(r"[A-Za-z][\w.-]*:")
 """A field that readers skip. Text without a colon is more likely half a token with a line break."""
+DELTAS = ("content", "reasoning", "reasoning_content", "refusal", "tool_calls", "function_call")
+"""Keys of a chunk's delta that hold something new."""
 ALONE = re.compile(r"(?!error:|exception:)[a-z][a-z0-9_.-]*:")
 """The same in an event that has nothing else, where it may be a message that forgot its field."""
 
@@ -53,8 +56,46 @@ def events_of(pieces: Iterable[tuple[float, bytes]], *, chat: bool) -> list[Even
     """
     found: list[Event] = []
     lines: list[str] = []
-    rest, at, after_cr = b"", 0.0, False
-    began = 0.0  # when the current event's first byte arrived
+    began = 0.0
+    for since, at, raw, is_whole in _lines(pieces):
+        line = raw.decode(errors="replace")
+        began = began if lines else since
+        if not is_whole:
+            lines.append(line)
+        elif line.startswith(":"):
+            found.append(Event(at, Says.COMMENT, line[1:].strip()))
+        elif line:
+            lines.append(line)
+        elif lines:
+            found.append(_event(at, lines, chat))
+            lines = []
+    if lines:
+        found.append(Event(began, Says.HALF, f"the last event never ended: {quote(lines[-1])}"))
+    return found
+
+
+def json_lines_of(pieces: Iterable[tuple[float, bytes]]) -> list[Event]:
+    """Return the lines of a body of lines of JSON as events.
+
+    Args:
+        pieces: the pieces of the body, each with its time in seconds.
+    """
+    found = []
+    for began, at, raw, is_whole in _lines(pieces):
+        if not raw.strip():
+            continue
+        event = _line(at, raw)
+        if not is_whole and event.says is Says.FAULT:  # the last line may lack its end
+            said = f"the last line never ended: {quote(event.text)}"
+            event = Event(began, Says.HALF, said)
+        found.append(event)
+    return found
+
+
+def _lines(pieces: Iterable[tuple[float, bytes]]) -> Iterator[tuple[float, float, bytes, bool]]:
+    """Yield each line with the times of its ends, and whether it is whole."""
+    parts: list[bytes] = []  # of the line that has not ended; joined only when it ends
+    began, at, after_cr = 0.0, 0.0, False
     head: bytes | None = b""  # the first bytes, while they may be a byte order mark; None: decided
     for came, data in pieces:
         at = came
@@ -66,44 +107,18 @@ def events_of(pieces: Iterable[tuple[float, bytes]], *, chat: bool) -> list[Even
         if after_cr and data.startswith(b"\n"):
             data = data[1:]
         after_cr = data.endswith(b"\r")
-        if not rest and not lines:
+        began = began if parts else at
+        if b"\n" not in data and b"\r" not in data:
+            parts += [data] if data else []
+            continue
+        data = b"".join([*parts, data])
+        *whole, rest = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+        for line in whole:
+            yield began, at, line, True
             began = at
-        rest += data
-        *whole, rest = rest.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
-        for raw in whole:
-            line = raw.decode(errors="replace")
-            if line:
-                if line.startswith(":"):
-                    found.append(Event(at, Says.COMMENT, line[1:].strip()))
-                else:
-                    lines.append(line)
-            elif lines:
-                found.append(_event(at, lines, chat))
-                lines, began = [], at
-    rest = (head or b"") + rest
-    if rest or lines:
-        half = lines[-1] if lines else rest.decode(errors="replace")
-        found.append(Event(began, Says.HALF, f"the last event never ended: {quote(half)}"))
-    return found
-
-
-def json_lines_of(pieces: Iterable[tuple[float, bytes]]) -> list[Event]:
-    """Return the lines of a body of lines of JSON as events.
-
-    Args:
-        pieces: the pieces of the body, each with its time in seconds.
-    """
-    found, rest, at, began = [], b"", 0.0, 0.0
-    for at, data in pieces:
-        began = began if rest else at
-        *whole, rest = (rest + data).split(b"\n")
-        found += [_line(at, raw) for raw in whole if raw.strip()]
-        began = at if whole else began
-    if rest.strip():  # the last line may lack its end
-        last = _line(at, rest)
-        half = Event(began, Says.HALF, f"the last line never ended: {quote(last.text)}")
-        found.append(half if last.says is Says.FAULT else last)
-    return found
+        parts = [rest] if rest else []
+    if rest := (head or b"") + b"".join(parts):
+        yield began, at, rest, False
 
 
 def _line(at: float, raw: bytes) -> Event:
@@ -111,7 +126,7 @@ def _line(at: float, raw: bytes) -> Event:
     event = _event(at, [f"data: {text}"], chat=False)
     if event.says is not Says.TOKEN or not text.startswith("{"):
         return event
-    body = json.loads(text)
+    body = read_json(text)
     if isinstance(body.get("done"), bool) and ("response" in body or "message" in body):
         return replace(event, says=Says.DONE if body["done"] else Says.TOKEN, dialect=OLLAMA)
     return event
@@ -137,7 +152,7 @@ def _event(at: float, lines: list[str], chat: bool) -> Event:
     if not data:
         return Event(at, Says.NOTHING, name=name)
     try:
-        body = json.loads(text)
+        body = read_json(text)
     except ValueError:
         if meaning_of(name, None) == Meaning(Says.NOTHING):
             return Event(at, Says.NOTHING, text, name)
@@ -159,30 +174,24 @@ def _event(at: float, lines: list[str], chat: bool) -> Event:
 
 
 def _chunk(at: float, body: dict[str, Any], name: str) -> Event:
-    text, reason = "", None
-    for choice in body["choices"] or []:
+    choices = body["choices"] or []
+    if not isinstance(choices, list) or not all(isinstance(each, dict) for each in choices):
+        return Event(at, Says.FAULT, "an event whose choices are no list of objects", name)
+    text = reason = ""
+    for choice in choices:
         delta = choice.get("delta") or {}
-        reason = choice.get("finish_reason") or reason
-        new = [
-            delta.get(key)
-            for key in (
-                "content",
-                "reasoning",
-                "reasoning_content",
-                "refusal",
-                "tool_calls",
-                "function_call",
-            )
-        ]
-        text += "".join(
-            each if isinstance(each, str) else json.dumps(each)
-            for each in [*new, choice.get("text")]
-            if each
-        )
+        if not isinstance(delta, dict):
+            return Event(at, Says.FAULT, "an event whose delta is no object", name)
+        reason = _as_text(choice.get("finish_reason")) or reason
+        text += "".join(_as_text(delta.get(key)) for key in DELTAS) + _as_text(choice.get("text"))
     says = Says.FINISHED if reason else Says.TOKEN if text else Says.NOTHING
-    return Event(
-        at, says, reason or text, name, str(body.get("id", "")), str(body.get("model", ""))
-    )
+    answer, model = _as_text(body.get("id")), _as_text(body.get("model"))
+    return Event(at, says, one_line(reason) or text, name, answer, model)
+
+
+def _as_text(value: Any) -> str:
+    """Return a text as it is, another value as JSON. Empty: the value is empty."""
+    return value if isinstance(value, str) else json.dumps(value) if value else ""
 
 
 def _message(body: Any) -> str:
@@ -191,6 +200,5 @@ def _message(body: Any) -> str:
 
 
 def quote(text: str, most: int = 120) -> str:
-    """Return a text of at most N characters, without those that control a terminal."""
-    shown = "".join(each if each.isprintable() else "·" for each in text)
-    return shown if len(shown) <= most else f"{shown[: most - 1]}…"
+    """Return foreign text as a sentence can quote it: one line, N characters."""
+    return one_line(text, most)

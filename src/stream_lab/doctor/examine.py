@@ -228,7 +228,7 @@ def _at_one_layer(
 def _until_done(heard: Transcript) -> float | None:
     """Watch a stream for a little longer after its last event."""
     # A proxy may cut the body in any place, so the last pieces are joined.
-    tail = b"".join(data for _, data in heard.pieces[-20:])[-200:]
+    tail = b"".join(data[-200:] for _, data in heard.pieces[-20:])[-200:]
     if not _DONE.search(tail):
         return None
     # A WebSocket stays open, so there is no end of a body to wait for.

@@ -12,6 +12,7 @@ from typing import Any
 from stream_lab.doctor.probe import Transcript
 from stream_lab.doctor.target import Target, TargetError
 from stream_lab.http.capture import End
+from stream_lab.http.intake import Intake, TooMuch
 from stream_lab.processes.browser import Browser
 
 STEP = 50.0  # milliseconds in which events are collected
@@ -99,6 +100,7 @@ class _Network:
 
     def __init__(self, transcript: Transcript) -> None:
         self._heard = transcript
+        self._intake = Intake()
         self._request = ""
         self._sent = 0.0  # on Chromium's clock
         self.is_over = False
@@ -124,13 +126,18 @@ class _Network:
             self._heard.headers = {key.lower(): text for key, text in answer["headers"].items()}
 
     def _event(self, event: dict[str, Any]) -> None:
-        if event["requestId"] != self._request:
+        if event["requestId"] != self._request or self.is_over:
             return
         named = event["eventName"]
         name = "" if named in ("", "message") else f"event: {named}\n"
         lines = "".join(f"data: {line}\n" for line in event["data"].split("\n"))
         at = event["timestamp"] - self._sent
-        self._heard.pieces.append((at, f"{name}{lines}\n".encode()))
+        try:
+            data = self._intake.take(f"{name}{lines}\n".encode(errors="replace"))
+        except TooMuch as error:
+            self._over(event, End.WATCHED, str(error))
+        else:
+            self._heard.pieces.append((at, data))
 
     def _finished(self, event: dict[str, Any]) -> None:
         if event["requestId"] == self._request:

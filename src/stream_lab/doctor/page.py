@@ -10,7 +10,12 @@ from stream_lab.http.pages import render
 
 
 def page(examination: Examination, url: str) -> str:
-    """Return the page. Whatever a server sent is escaped and shown as text."""
+    """Return the page. Whatever a server sent is escaped and shown as text.
+
+    Args:
+        examination: the examination.
+        url: the address, without secrets.
+    """
     rows = {
         f"{layer or 'stream'}{f', {number}' if len(heard) > 1 else ''}": Facts(transcript).in_tokens
         for layer, heard in examination.heard.items()

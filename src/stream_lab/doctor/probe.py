@@ -16,10 +16,10 @@ from stream_lab.doctor.target import Target
 from stream_lab.extras import require
 from stream_lab.http.capture import Capture, End
 from stream_lab.http.client import trust
+from stream_lab.http.intake import Intake, TooMuch
 
 CONNECT_WITHIN = 5.0  # seconds
 AT_ONCE = 65536  # bytes of one read
-MOST = 20_000_000  # bytes of one answer that are kept
 
 
 @dataclass
@@ -75,6 +75,8 @@ def listen(
             end, why = talk(connection, transcript, watch, on_piece, hold)
         except TimeoutError:
             end, why = End.WATCHED, ""
+        except TooMuch as error:
+            end, why = End.WATCHED, str(error)
         except (ConnectionResetError, BrokenPipeError) as error:
             end, why = End.RESET, error.strerror or str(error)
         except h11.RemoteProtocolError as error:
@@ -133,8 +135,7 @@ def _talk(
     headers = request_headers(target, "text/event-stream, */*")
     if target.body or target.method != "GET":
         headers.append(("content-length", str(len(target.body))))
-    kept = 0
-    unpack: Callable[[bytes], bytes] = bytes
+    intake = Intake()
     encoded = [(name.encode(), value.encode("latin-1")) for name, value in headers]
     head = http.send(h11.Request(method=target.method, target=target.path, headers=encoded)) or b""
     body = (http.send(h11.Data(data=target.body)) or b"") if target.body else b""
@@ -159,15 +160,11 @@ def _talk(
             }
             bounds = {"content-length", "transfer-encoding"}
             transcript.until_close = not bounds & transcript.headers.keys()
-            if transcript.headers.get("content-encoding") == "gzip":
-                unpack = zlib.decompressobj(wbits=31).decompress
+            intake.encoded(transcript.headers.get("content-encoding", ""))
         elif isinstance(event, h11.Data):
-            transcript.pieces.append((time.monotonic() - began, unpack(bytes(event.data))))
+            transcript.pieces.append((time.monotonic() - began, intake.take(bytes(event.data))))
             if on_piece is not None and (enough := on_piece(transcript)) is not None:
                 watch = min(watch, enough)
-            kept += len(event.data)
-            if kept > MOST:
-                return End.WATCHED, f"more than {MOST:,} bytes came"
         elif isinstance(event, h11.EndOfMessage):
             return End.WHOLE, ""
 

@@ -1,42 +1,40 @@
-"""Values of headers, hidden wherever a server or a log repeats them."""
+"""The secrets of the doctor's requests, which a diagnosis must not show."""
 
 import base64
 import binascii
-import html
-import json
 import re
 from collections.abc import Iterable
 from dataclasses import replace
-from urllib.parse import quote, quote_plus
+from urllib.parse import parse_qsl, urlsplit
 
 from stream_lab.doctor.diagnosis import Diagnosis
 from stream_lab.doctor.target import Target
+from stream_lab.redact import spellings_of, without
 
-HIDDEN = "•••"
 PLAIN = {
     *("accept", "accept-language", "accept-encoding", "content-type", "user-agent", "host"),
     *("origin", "referer", "cache-control", "pragma", "traceparent", "x-request-id"),
     *("x-timeout-ms", "last-event-id", "sec-websocket-protocol"),
 }
 """Headers whose values are not secret."""
-SHORTEST = 4  # characters; a shorter value occurs in any sentence
-PART = 6  # characters of a secret whose rest was cut off
+SECRET_NAME = re.compile(r"(?i)key|token|secret|passw|credential|signature|^sig$|auth")
+"""Names of parameters in an address whose values are secret."""
 
 
 def secrets_of(targets: Iterable[Target]) -> list[str]:
-    """Return every text of the requests' headers that must not be shown, the longest first."""
+    """Return every text of the requests that must not be shown, the longest first.
+
+    They are the values of headers that are not plain, and of parameters with such a name.
+    """
     found: set[str] = set()
     for target in targets:
         for name, value in target.headers:
             if name not in PLAIN:
                 found |= _parts(value)
-    spelled = {
-        form
-        for text in found
-        if len(text) >= SHORTEST
-        for form in (text, json.dumps(text)[1:-1], html.escape(text), quote(text), quote_plus(text))
-    }
-    return sorted(spelled, key=len, reverse=True)
+        for name, value in parse_qsl(urlsplit(target.url).query):
+            if SECRET_NAME.search(name):
+                found |= {value}
+    return spellings_of(found)
 
 
 def hide(diagnosis: Diagnosis, secrets: list[str]) -> Diagnosis:
@@ -47,19 +45,6 @@ def hide(diagnosis: Diagnosis, secrets: list[str]) -> Diagnosis:
         next=without(diagnosis.next, secrets),
         refuted_by=without(diagnosis.refuted_by, secrets),
     )
-
-
-def without(text: str, secrets: list[str]) -> str:
-    """Return a text with each secret hidden, and each part that a cut has left."""
-    for secret in secrets:
-        text = text.replace(secret, HIDDEN)
-    for secret in secrets:
-        for length in range(len(secret) - 1, PART - 1, -1):
-            # A quotation was cut inside the secret: an ellipsis follows, or the text ends.
-            text, times = re.subn(rf"{re.escape(secret[:length])}(?=…|\.?$)", HIDDEN, text)
-            if times:
-                break
-    return text
 
 
 def _parts(value: str) -> set[str]:

@@ -13,8 +13,10 @@ import httpx2
 from stream_lab.errors import LabError
 from stream_lab.experiment.endpoint import KEY_VARIABLE, chosen_model
 from stream_lab.http.client import direct_client
+from stream_lab.http.small_page import SmallPages
 
 # A short answer, and no `max_tokens`, to see whether anything else ends an endless answer.
+MODELS_WITHIN = 10.0  # seconds for the list of a server's models
 QUESTION = "Count from one to forty, in words."
 
 Headers = tuple[tuple[str, str], ...]
@@ -186,8 +188,9 @@ def only_model(url: str, *, headers: Sequence[tuple[str, str]] = (), insecure: b
     trusted = {"verify": False} if insecure else {}
     sent = [(name.encode(), value.encode("latin-1")) for name, value in with_key(tuple(headers))]
     try:
-        with direct_client(timeout=10, headers=sent, **trusted) as client:
-            answer = client.get(f"{url.rstrip('/')}/models")
+        with direct_client(timeout=MODELS_WITHIN, headers=sent, **trusted) as client:
+            pages = SmallPages(client, within=MODELS_WITHIN)
+            page = pages.get(f"{url.rstrip('/')}/models")
     except httpx2.HTTPError:
         return ""
-    return "" if answer.status_code in (401, 403) else chosen_model(answer, None, url)
+    return "" if page.status in (401, 403) else chosen_model(page, None, url)

@@ -17,9 +17,12 @@ from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
 from websockets.uri import parse_uri
 
-from stream_lab.doctor.probe import AT_ONCE, MOST, OnPiece, Transcript, request_headers
+from stream_lab.doctor.probe import AT_ONCE, OnPiece, Transcript, request_headers
 from stream_lab.http.capture import End
+from stream_lab.http.intake import Intake
+from stream_lab.untrusted import read_json
 
+LARGEST_MESSAGE = 4_000_000  # bytes
 IN_ORDER = {1000, 1005}  # a normal end, and one without a code
 CODES = {
     1001: "the server is going away: it is stopped or restarted",
@@ -53,7 +56,7 @@ def talk(
     those of `probe.listen`.
     """
     target = transcript.target
-    protocol = ClientProtocol(parse_uri(target.url), max_size=MOST)
+    protocol = ClientProtocol(parse_uri(target.url), max_size=LARGEST_MESSAGE)
     request = protocol.connect()
     for name, value in request_headers(target, "*/*"):
         if name not in ("accept", "accept-encoding"):
@@ -66,6 +69,7 @@ def talk(
     time.sleep(hold)
     began = transcript.began = time.monotonic()
     connection.sendall(data[-1:])
+    intake = Intake()
     half = b""  # of a message in several frames
     while True:
         left = began + watch - time.monotonic()
@@ -88,7 +92,7 @@ def talk(
                     half += bytes(event.data)
                     if not event.fin:
                         continue
-                transcript.pieces.append((at, _as_event(event, half)))
+                transcript.pieces.append((at, intake.take(_as_event(event, half))))
                 half = b"" if event.opcode is not Opcode.PING else half
                 if on_piece is not None and (enough := on_piece(transcript)) is not None:
                     watch = min(watch, enough)
@@ -139,7 +143,7 @@ def _name(text: str) -> str:
     if not text.lstrip().startswith("{"):
         return ""
     try:
-        body: Any = json.loads(text)
+        body: Any = read_json(text)
     except ValueError:
         return ""
     kind = str(body.get("type") or body.get("event") or "").lower()

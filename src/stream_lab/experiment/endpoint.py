@@ -11,9 +11,13 @@ from pydantic import SecretStr
 from stream_lab.errors import LabError
 from stream_lab.experiment.fake import Fake
 from stream_lab.http.client import direct_client, reach_this_machine_directly
+from stream_lab.http.small_page import SmallPage, SmallPages
+from stream_lab.redact import spellings_of, without
+from stream_lab.untrusted import one_line, read_json
 
 KEY_VARIABLE = "OPENAI_API_KEY"
 NO_KEY = "vllm-only-base-model"
+WITHIN = 30.0  # seconds for one answer of a server that is tried
 LONG_ANSWER = 4096
 """Tokens to request where a server does not accept `ignore_eos`."""
 
@@ -62,13 +66,14 @@ class Endpoint:
         self._key_variable = key_variable
         self._key = SecretStr(os.environ.get(key_variable) or NO_KEY)
         with direct_client(
-            timeout=30, headers={"authorization": f"Bearer {self._key.get_secret_value()}"}
+            timeout=WITHIN, headers={"authorization": f"Bearer {self._key.get_secret_value()}"}
         ) as client:
-            self.model = self._choose_model(client, model)
-            extra_body = self._probe(client)
-            self.is_fake = _answers(client, f"{self.root}/ledger")
+            pages = SmallPages(client, within=WITHIN)
+            self.model = self._choose_model(pages, model)
+            extra_body = self._probe(pages)
+            self.is_fake = _answers(pages, f"{self.root}/ledger")
             self.shows_metrics = _answers(
-                client, f"{self.root}/metrics", contains="vllm:num_requests_running"
+                pages, f"{self.root}/metrics", contains="vllm:num_requests_running"
             )
         if not self.shows_metrics:
             self.notes.append(
@@ -90,7 +95,7 @@ class Endpoint:
 
     def __repr__(self) -> str:
         kind = "a fake vLLM" if self.is_fake else "a real server"
-        return "\n".join([f"{kind}, model '{self.model}'", *self.notes])
+        return "\n".join([f"{kind}, model '{one_line(self.model)}'", *self.notes])
 
     def ledger(self) -> list[dict[str, Any]]:
         """Return the ledger of a fake: what it noted for each request, oldest first.
@@ -117,17 +122,17 @@ class Endpoint:
     ) -> None:
         self.close()
 
-    def _choose_model(self, client: httpx2.Client, model: str | None) -> str:
-        answer = self._ask(client, "GET", "/models")
-        if answer.status_code in (401, 403):
+    def _choose_model(self, pages: SmallPages, model: str | None) -> str:
+        answer = self._ask(pages, "GET", "/models")
+        if answer.status in (401, 403):
             raise EndpointError(
                 f"{self.base_url} requires a key; set {self._key_variable} in the environment."
             )
-        if answer.status_code == 404:
+        if answer.status == 404:
             raise EndpointError(f"{self.base_url} has no /models; should the address end in /v1?")
         return chosen_model(answer, model, self.base_url)
 
-    def _probe(self, client: httpx2.Client) -> dict[str, Any]:
+    def _probe(self, pages: SmallPages) -> dict[str, Any]:
         """Request one token, first with `ignore_eos`; return the extra body that works."""
         body = {
             "model": self.model,
@@ -137,30 +142,30 @@ class Endpoint:
         # The bundled fake may play a scenario that never answers.
         extra = {"ignore_eos": True}
         answer = self._ask(
-            client, "POST", "/chat/completions", {**body, **extra, "fake_scenario": "finite"}
+            pages, "POST", "/chat/completions", {**body, **extra, "fake_scenario": "finite"}
         )
-        if answer.status_code in (400, 422):
+        if answer.status in (400, 422):
             extra = {}
-            answer = self._ask(client, "POST", "/chat/completions", body)
+            answer = self._ask(pages, "POST", "/chat/completions", body)
             self.notes.append(
                 f"It refuses ignore_eos; calls ask for up to {LONG_ANSWER} tokens instead, "
                 "and the model may stop by itself before that."
             )
-        if answer.status_code != 200:
+        if answer.status != 200:
+            said = without(one_line(answer.text), spellings_of([self._key.get_secret_value()]))
             raise EndpointError(
-                f"{self.base_url} answered {answer.status_code} to a request for one token: "
-                f"{answer.text[:200]}"
+                f"{self.base_url} answered {answer.status} to a request for one token: {said}"
             )
         return extra
 
     def _ask(
-        self, client: httpx2.Client, method: str, path: str, body: dict[str, Any] | None = None
-    ) -> httpx2.Response:
+        self, pages: SmallPages, method: str, path: str, body: dict[str, Any] | None = None
+    ) -> SmallPage:
         try:
-            return client.request(method, self.base_url + path, json=body)
+            return pages.ask(method, self.base_url + path, body)
         except httpx2.TimeoutException:
             raise EndpointError(
-                f"{self.base_url} did not answer within 30 s; "
+                f"{self.base_url} did not answer within {WITHIN:g} s; "
                 "is the server still loading its model?"
             ) from None
         except httpx2.HTTPError as error:
@@ -212,7 +217,7 @@ def bundled(
         raise
 
 
-def chosen_model(answer: httpx2.Response, wanted: str | None, base_url: str) -> str:
+def chosen_model(answer: SmallPage, wanted: str | None, base_url: str) -> str:
     """Return the model to use: the wanted one, or the server's only one.
 
     Args:
@@ -225,11 +230,14 @@ def chosen_model(answer: httpx2.Response, wanted: str | None, base_url: str) -> 
     """
     try:
         names = (
-            [str(card["id"]) for card in answer.json()["data"]] if answer.status_code == 200 else []
+            [str(card["id"]) for card in read_json(answer.text)["data"]]
+            if answer.status == 200
+            else []
         )
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         names = []
-    listed = f"it serves: {', '.join(names[:10])}" if names else "it lists none"
+    shown = ", ".join(one_line(name, 80) for name in names[:10])
+    listed = f"it serves: {shown}" if names else "it lists none"
     if wanted is None and len(names) != 1:
         raise EndpointError(
             f"{base_url} does not serve exactly one model; "
@@ -249,9 +257,9 @@ def _checked_url(url: str) -> str:
     return url.rstrip("/")
 
 
-def _answers(client: httpx2.Client, url: str, contains: str = "") -> bool:
+def _answers(pages: SmallPages, url: str, contains: str = "") -> bool:
     try:
-        answer = client.get(url)
+        answer = pages.get(url)
     except httpx2.HTTPError:
         return False
-    return answer.status_code == 200 and contains in answer.text
+    return answer.status == 200 and contains in answer.text

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from stream_lab.experiment.versions import imported
+from stream_lab.untrusted import read_json
 
 FOLDER_VARIABLE = "STREAM_LAB_EVIDENCE"
 
@@ -140,13 +141,15 @@ class Found:
 
 
 def read(file: Path) -> Found:
-    """Read a notebook's evidence file; each missing part is empty."""
+    """Read a notebook's evidence file; a file that is not one is empty."""
     try:
-        body = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        body = read_json(file.read_text(encoding="utf-8"))
+        claims = [
+            Claim(**{**claim, "outcome": Outcome(claim["outcome"])}) for claim in body["claims"]
+        ]
+        return Found(claims, body["numbers"], body.get("imported", {}), body["complete"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return Found()
-    claims = [Claim(**{**claim, "outcome": Outcome(claim["outcome"])}) for claim in body["claims"]]
-    return Found(claims, body["numbers"], body.get("imported", {}), body["complete"])
 
 
 class Table:

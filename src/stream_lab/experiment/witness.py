@@ -1,5 +1,6 @@
 """The server's side of a call, sampled from its /metrics: requests running, tokens made."""
 
+import math
 import re
 import threading
 import time
@@ -10,10 +11,12 @@ from typing import Self
 import httpx2
 
 from stream_lab.http.client import direct_client
+from stream_lab.http.small_page import SmallPages
 
 RUNNING = "vllm:num_requests_running"
 WAITING = "vllm:num_requests_waiting"
 TOKENS = "vllm:generation_tokens_total"
+PAGE_WITHIN = 5.0  # seconds for one page of metrics
 
 
 @dataclass(frozen=True)
@@ -34,13 +37,19 @@ class Sample:
 
 
 def read_metrics(page: str) -> dict[str, float]:
-    """Return three metrics, each summed over its labels; missing ones are left out."""
+    """Return three metrics, each summed over its labels.
+
+    One that is missing, or has a value that is no finite number, is left out.
+    """
     values: dict[str, float] = {}
     for name, value in re.findall(
-        rf"^({RUNNING}|{WAITING}|{TOKENS})(?:{{[^}}]*}})? (\S+)", page, re.MULTILINE
+        rf"^({RUNNING}|{WAITING}|{TOKENS})(?:{{[^\n]*}})? (\S+)", page, re.MULTILINE
     ):
-        values[name] = values.get(name, 0.0) + float(value)
-    return values
+        try:
+            values[name] = values.get(name, 0.0) + float(value)
+        except ValueError:
+            values[name] = math.nan
+    return {name: value for name, value in values.items() if math.isfinite(value)}
 
 
 class Witness:
@@ -61,17 +70,18 @@ class Witness:
         self._url = f"{root}/metrics"
         self._every = every
         self._stop = threading.Event()
-        self._client = direct_client(timeout=5)
+        self._client = direct_client(timeout=PAGE_WITHIN)
+        self._pages = SmallPages(self._client, within=PAGE_WITHIN)
         self._thread = threading.Thread(target=self._watch, name="witness", daemon=True)
 
     def poll(self) -> Sample | None:
         """Sample once. None: the server does not answer, or shows no such metrics."""
         try:
-            page = self._client.get(self._url)
+            page = self._pages.get(self._url)
         except httpx2.HTTPError:
             return None
         values = read_metrics(page.text)
-        if page.status_code != 200 or RUNNING not in values:
+        if page.status != 200 or RUNNING not in values:
             return None
         return Sample(
             time.monotonic(),

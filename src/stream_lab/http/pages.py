@@ -4,15 +4,19 @@ from importlib.resources import files
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
+from stream_lab.untrusted import printable
+
 
 def render(package: str, name: str, **facts: object) -> str:
     """Render a page.
 
-    Facts are escaped. A fact that the template uses and does not get is an error. A template
-    imports another one by its package and name, as "stream_lab.notebooks/parts.html.j2".
+    Facts are escaped, and so are their characters that cannot be printed. A fact that the template
+    uses and does not get is an error. A template imports another one by its package and name, as
+    "stream_lab.notebooks/parts.html.j2".
     """
     environment = Environment(
         autoescape=True,
+        finalize=lambda fact: printable(fact) if type(fact) is str else fact,
         loader=FunctionLoader(_load),
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -10,6 +10,7 @@ from urllib.parse import quote
 from stream_lab import __version__
 from stream_lab.lint.finding import Finding
 from stream_lab.lint.rules import RULES
+from stream_lab.untrusted import json_line
 
 SCHEMA: Final = (
     "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
@@ -23,7 +24,7 @@ def render(findings: Iterable[Finding]) -> str:
 
 def as_json(findings: Iterable[Finding]) -> str:
     """Return a JSON list, with an object for each finding."""
-    return json.dumps([finding.as_dict() for finding in findings], ensure_ascii=False)
+    return json_line([finding.as_dict() for finding in findings])
 
 
 def as_github(findings: Iterable[Finding]) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from stream_lab.errors import LabError
 from stream_lab.lint.rules import RULES
+from stream_lab.untrusted import one_line
 
 IDS: Final = tuple(rule.id for rule in RULES)
 KEYS: Final = ("select", "ignore", "exclude")
@@ -103,9 +104,15 @@ def _table(file: Path) -> Any:
     except OSError as error:
         raise SettingsError(f"{file} cannot be read: {error.strerror}.") from None
     except ValueError as error:
-        raise SettingsError(f"{file} is not TOML: {error}. Correct it, or move it.") from None
-    tool = whole.get("tool", {}).get("stream-lab", {})
-    return tool.get("lint") if isinstance(tool, dict) else None
+        raise SettingsError(
+            f"{file} is not TOML: {one_line(error)}. Correct it, or move it."
+        ) from None
+    except RecursionError:
+        raise SettingsError(f"{file} is nested too deeply. Correct it, or move it.") from None
+    found: Any = whole
+    for key in ("tool", "stream-lab", "lint"):
+        found = found.get(key) if isinstance(found, dict) else None
+    return found
 
 
 def _settings(file: Path, table: Any) -> Settings:
@@ -114,7 +121,9 @@ def _settings(file: Path, table: Any) -> Settings:
         raise SettingsError(f"{where} must be a table.")
     for key, value in table.items():
         if key not in KEYS:
-            raise SettingsError(f"{where} has no setting '{key}'; there are: {', '.join(KEYS)}.")
+            raise SettingsError(
+                f"{where} has no setting '{one_line(key)}'; there are: {', '.join(KEYS)}."
+            )
         if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
             raise SettingsError(f"{where} {key} must be a list of strings.")
         if key != "exclude":

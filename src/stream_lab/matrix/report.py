@@ -15,6 +15,7 @@ from stream_lab.errors import LabError
 from stream_lab.matrix.cells import Cell, Result
 from stream_lab.matrix.cells import cells as all_cells
 from stream_lab.matrix.play import leftovers_unheard, play
+from stream_lab.untrusted import read_json
 
 STORY = [
     "stream_lab.experiment.story:PlainChatVllm",
@@ -170,7 +171,7 @@ def load_results(file: Path) -> dict[str, list[Result]]:
     """
     known = {cell.name: cell for cell in all_cells()}
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = read_json(file.read_text(encoding="utf-8"))
         played = {
             str(name): [Result(known[row["cell"]], str(row["why"]), row["late"]) for row in rows]
             for name, rows in found.items()

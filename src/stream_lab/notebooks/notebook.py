@@ -9,6 +9,7 @@ from typing import Any
 
 from stream_lab.errors import LabError
 from stream_lab.notebooks.row import number_of
+from stream_lab.untrusted import one_line, read_json
 
 
 class NotebookError(LabError):
@@ -39,8 +40,9 @@ class Notebook:
         """Its first heading, without the number; its name if it has no text."""
         for cell in self._cells:
             if cell["cell_type"] == "markdown":
-                first = "".join(cell["source"]).splitlines()[0].lstrip("# ")
-                return (first.partition("·")[2] or first).strip().replace("`", "")
+                lines = "".join(cell["source"]).splitlines()
+                first = lines[0].lstrip("# ") if lines else self.name
+                return one_line((first.partition("·")[2] or first).strip().replace("`", ""))
         return self.name
 
     @property
@@ -56,7 +58,7 @@ class Notebook:
 
     @property
     def _cells(self) -> list[dict[str, Any]]:
-        cells: list[dict[str, Any]] = json.loads(self.text)["cells"]
+        cells: list[dict[str, Any]] = read_json(self.text)["cells"]
         return cells
 
 
@@ -68,12 +70,12 @@ def read_notebook(path: Path) -> Notebook:
     """
     try:
         text = path.read_text(encoding="utf-8")
-        tagged = [
-            cell
-            for cell in json.loads(text)["cells"]
-            if "parameters" in cell["metadata"].get("tags", [])
-        ]
-    except (OSError, ValueError, KeyError, TypeError):
+        cells = read_json(text)["cells"]
+        for cell in cells:
+            "".join(cell["source"])
+            cell["cell_type"].isalpha()
+        tagged = [cell for cell in cells if "parameters" in cell["metadata"].get("tags", [])]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise NotebookError(f"{path.name} is not a notebook that can be read.") from None
     if not tagged:
         raise NotebookError(
@@ -82,7 +84,7 @@ def read_notebook(path: Path) -> Notebook:
         )
     try:
         tree = ast.parse("".join(tagged[0]["source"]))
-    except SyntaxError:
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise NotebookError(f"The cell tagged `parameters` of {path.name} is not Python.") from None
     names = {
         target.id for node in tree.body for target in _targets(node) if isinstance(target, ast.Name)

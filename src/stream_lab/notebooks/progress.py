@@ -15,6 +15,7 @@ from rich.progress import (
 )
 
 from stream_lab.notebooks.row import Row
+from stream_lab.untrusted import printable
 
 LONGEST = 160
 """The most letters of a reason on its line; the report has all of it."""
@@ -78,7 +79,7 @@ class Display:
         mark = f"[{row.status.colour}]{row.status.mark}[/]"
         reason = escape(" ".join(row.reason.split())[:LONGEST])
         line = f"{mark} {escape(row.cell):<{width}} {seconds}  {reason}{again}"
-        for text in filter(None, (line.rstrip(), escape(row.ended_words))):
+        for text in filter(None, (line.rstrip(), escape(printable(row.ended_words, keep="")))):
             self._progress.console.print(text, highlight=False, soft_wrap=True)
 
     def __rich__(self) -> RenderableType:

@@ -15,6 +15,7 @@ from stream_lab.experiment.evidence import Outcome
 from stream_lab.http.pages import render
 from stream_lab.notebooks.folder import RunFolder
 from stream_lab.notebooks.row import ENDED, Row, Status, count_claims
+from stream_lab.untrusted import one_line, printable
 
 PACKAGES = ("langchain", "langchain-core", "langchain-openai", "openai", "stream-deadline")
 COLOURS = {Outcome.AS_TOLD: "green", Outcome.NOT_AS_TOLD: "red", Outcome.NOT_SHOWN: "yellow"}
@@ -162,9 +163,9 @@ def show(summary: Summary, console: Console) -> None:
     console.print(table)
     colour = "green" if summary.as_told else "red"
     console.print(
-        f"\n[{colour}]{escape(summary.headline)}.[/] {escape(summary.server)}, "
+        f"\n[{colour}]{escape(summary.headline)}.[/] {escape(one_line(summary.server))}, "
         f"TIMEOUT {summary.timeout:g} s, {summary.seconds:.0f} s in all.",
         highlight=False,
     )
     for note in summary.notes:
-        console.print(f"Note: {escape(note)}", highlight=False)
+        console.print(f"Note: {escape(printable(note, keep=''))}", highlight=False)

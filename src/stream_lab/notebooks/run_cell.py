@@ -1,6 +1,5 @@
 """Run one notebook and judge it, on this machine or on a cluster's."""
 
-import json
 import os
 import platform
 import re
@@ -24,6 +23,7 @@ from stream_lab.notebooks.task import CellResult, Kernel, Task
 from stream_lab.notebooks.worker import Done, Worker
 from stream_lab.notebooks.workers import Workers
 from stream_lab.processes.programs import missing
+from stream_lab.redact import spellings_of, without_whole
 
 OTHERS_FAULT = ("EndpointError", "ProcessError", "FakeError", "FakeVllmError")
 """Errors of a notebook that speak of the server, and not of the subject under test."""
@@ -34,7 +34,6 @@ NO_MODULE = re.compile(
 )
 """The two texts of Python's own ModuleNotFoundError."""
 HIDDEN = "[the key]"
-SHORTEST_SECRET = 4
 
 Tell = Callable[[int], None]
 """Called with the number of the notebook's cells that are done."""
@@ -220,9 +219,4 @@ def _told(claims: list[Claim]) -> tuple[Status, str]:
 
 def _hide(task: Task, text: str) -> str:
     """Take the server's key out of text that a server or notebook has written."""
-    key = task.server.key
-    if len(key) < SHORTEST_SECRET:
-        return text
-    for written in {key, json.dumps(key)[1:-1]}:
-        text = text.replace(written, HIDDEN)
-    return text
+    return without_whole(text, spellings_of([task.server.key]), HIDDEN)

@@ -23,10 +23,12 @@ from pydantic import (
 from stream_lab.errors import LabError
 from stream_lab.experiment.endpoint import KEY_VARIABLE
 from stream_lab.notebooks.task import Server, one_at_a_time
-from stream_lab.regress.scalars import Loader, as_text, as_value
+from stream_lab.regress.scalars import NotYaml, as_text, as_value, read_yaml
+from stream_lab.untrusted import one_line
 
 SECRET = re.compile(r"key|token|secret|passw|credential", re.IGNORECASE)
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+LARGEST = 1_000_000  # bytes of the file
 
 
 PARTS = ("endpoints", "worlds", "limits")
@@ -255,21 +257,26 @@ def load(path: Path) -> Config:
         ConfigError: The file cannot be read, is not YAML, or has a wrong value; with line and key.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            data = file.read(LARGEST + 1)
+        text = data.decode()
     except OSError as error:
         raise ConfigError(
             f"{path} cannot be read: {error.strerror}; name a configuration with --config."
         ) from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path} is not UTF-8; save it in that encoding.") from None
+    if len(data) > LARGEST:
+        raise ConfigError(
+            f"{path} has more than {LARGEST:,} bytes; name a configuration with --config."
+        )
     try:
-        node = yaml.compose(text)
-        body = yaml.load(text, Loader)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ConfigError(f"{path}, line {line}: this is not YAML: {error.problem}.") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: this is not YAML: {error}.") from None
+        node, body = read_yaml(text)
+    except NotYaml as error:
+        at = f"{path}, line {error.line}" if error.line else str(path)
+        raise ConfigError(f"{at}: {error}.") from None
     for key, line in _twice(node):
-        raise ConfigError(f"{path}, line {line}: '{key}' stands here a second time.")
+        raise ConfigError(f"{path}, line {line}: '{one_line(key)}' stands here a second time.")
     try:
         return Config.model_validate(body if body is not None else {})
     except ValidationError as error:
@@ -277,16 +284,15 @@ def load(path: Path) -> Config:
         where = [str(part) for part in first["loc"] if part not in ("[key]",)]
         line, known = _locate(node, where)
         line = getattr(first.get("ctx", {}).get("error"), "line", line)
-        raise ConfigError(
-            f"{path}, line {line}: {'.'.join(known) or 'the whole'}: {_problem(first, where)}."
-        ) from None
+        place = one_line(".".join(known)) or "the whole"
+        raise ConfigError(f"{path}, line {line}: {place}: {_problem(first, where)}.") from None
 
 
 def _problem(error: Any, where: list[str]) -> str:
     if error["type"] == "extra_forbidden":
         near = difflib.get_close_matches(where[-1], _keys(), n=1)
         return "there is no such key" + (f"; do you mean {near[0]}?" if near else "")
-    return str(error["msg"]).removeprefix("Value error, ")
+    return one_line(str(error["msg"]).removeprefix("Value error, "), 500)
 
 
 def _keys() -> list[str]:

@@ -7,6 +7,7 @@ from rich.table import Table
 from stream_lab.notebooks.row import Row
 from stream_lab.regress.plan import Plan
 from stream_lab.regress.summary import Kind, Summary, Verdict, told
+from stream_lab.untrusted import printable
 
 VERDICT_COLOURS = {
     Verdict.AS_EXPECTED: "green",
@@ -39,6 +40,7 @@ def show_plan(plan: Plan, console: Console) -> None:
         f"\n{len(plan.cells)} cells, {plan.config.jobs} at a time; held against "
         f"{plan.baseline.words}.",
         highlight=False,
+        markup=False,
     )
     for note in plan.config.notes():
         console.print(f"Note: {note}", highlight=False, markup=False)
@@ -51,7 +53,7 @@ def show(summary: Summary, console: Console) -> None:
         if changes := summary.of(kind):
             console.print(f"\n[{colour}]{title}[/]")
             for change in changes:
-                claim = f"{escape(change.claim)}: " if change.claim else ""
+                claim = f"{escape(printable(change.claim, keep=''))}: " if change.claim else ""
                 console.print(
                     f"  {escape(change.cell)}: {claim}{escape(told(change))}",
                     highlight=False,
@@ -60,12 +62,12 @@ def show(summary: Summary, console: Console) -> None:
     colour = VERDICT_COLOURS[summary.verdict]
     held = f"Held against {summary.against}. {summary.where}, {summary.seconds:.0f} s."
     console.print(
-        f"\n[{colour}]{summary.verdict.capitalize()}[/]: {escape(summary.headline)}. "
-        f"{escape(held)}",
+        f"\n[{colour}]{summary.verdict.capitalize()}[/]: "
+        f"{escape(printable(f'{summary.headline}. {held}', keep=''))}",
         highlight=False,
     )
     for note in summary.notes:
-        console.print(f"Note: {escape(note)}", highlight=False)
+        console.print(f"Note: {escape(printable(note, keep=''))}", highlight=False)
 
 
 def _matrix(summary: Summary) -> Table:

@@ -14,6 +14,7 @@ from junitparser.junitparser import FinalResult
 from stream_lab.experiment.evidence import Claim, Outcome
 from stream_lab.notebooks.row import ENDED, Row, Status
 from stream_lab.regress.summary import Change, Kind, Summary
+from stream_lab.untrusted import printable
 
 DECIDING = (Kind.REGRESSION, Kind.UNKNOWN, Kind.KNOWN)
 COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
@@ -135,5 +136,5 @@ def _remarks(row: Row, changes: list[Change]) -> list[str]:
 
 
 def _fit(text: str) -> str:
-    """Remove colours, and characters that XML forbids."""
-    return NOT_XML.sub("�", COLOURS.sub("", text))
+    """Remove colours, escape what cannot be printed, and replace what XML forbids."""
+    return NOT_XML.sub("�", printable(COLOURS.sub("", text)))

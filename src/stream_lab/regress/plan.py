@@ -156,7 +156,7 @@ def _baseline(against: str, history: History, place: Store, names: list[str], bu
     if text is None:
         try:
             text = Path(against).read_text(encoding="utf-8")
-        except OSError:
+        except (OSError, UnicodeDecodeError):
             raise ConfigError(
                 f"The baseline {against} is neither a run of the history nor a summary.json that "
                 "can be read."

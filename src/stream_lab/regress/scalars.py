@@ -12,6 +12,8 @@ from typing import Any
 
 import yaml
 
+from stream_lab.untrusted import one_line
+
 PLAIN = "!plain"
 TRUTH = {"true": True, "false": False}
 """By a word in lower case."""
@@ -34,6 +36,25 @@ NUMBERS: tuple[tuple[re.Pattern[str], Callable[[str], float]], ...] = (
 """The forms of a number without the underscores in it, and how to read each."""
 LEADING_ZERO = re.compile(r"[-+]?0[0-9_]+")
 SEXAGESIMAL = re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9]*)?")
+
+
+MOST_VALUES = 10_000
+"""Values of a file, with each alias counted as often as it stands for one: nine aliases of nine
+aliases, ten times over, are a few lines that have no end."""
+DEEPEST = 30  # levels
+LONGEST_NUMBER = 100  # characters
+
+
+class NotYaml(ValueError):
+    """What is wrong with a text as YAML, or which bound it exceeds.
+
+    Attributes:
+        line: the line, from 1. None: unknown.
+    """
+
+    def __init__(self, problem: str, line: int | None = None) -> None:
+        super().__init__(problem)
+        self.line = line
 
 
 class Word(str):
@@ -64,6 +85,52 @@ class Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         found = super().construct_mapping(node, deep=deep)
         return {str(key) if isinstance(key, Word) else key: value for key, value in found.items()}
+
+
+def read_yaml(text: str) -> tuple[yaml.Node | None, object]:
+    """Read YAML that a stranger may have written, within bounds of number and depth.
+
+    Returns:
+        Its nodes, which have the lines, and its content; None and None for an empty text.
+
+    Raises:
+        NotYaml: it is not YAML, or exceeds a bound.
+    """
+    try:
+        node = yaml.compose(text, yaml.SafeLoader)
+        _check(node)
+        return node, yaml.load(text, Loader)  # noqa: S506 - a subclass of the safe loader
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise NotYaml(f"this is not YAML: {one_line(error.problem)}", line) from None
+    except yaml.YAMLError as error:
+        raise NotYaml(f"this is not YAML: {one_line(error)}") from None
+    except RecursionError:
+        raise NotYaml(f"it is nested more than {DEEPEST} levels deep") from None
+    except (ArithmeticError, AttributeError, LookupError, ValueError) as error:
+        if isinstance(error, NotYaml):
+            raise
+        raise NotYaml("a value does not fit its tag") from None  # as in !!int abc
+
+
+def _check(node: yaml.Node | None, deep: int = 0, values: int = 0) -> int:
+    """Count values, each alias as what it stands for.
+
+    Raises:
+        NotYaml: there are too many, or too many levels.
+    """
+    if node is None:
+        return 0
+    line, values = node.start_mark.line + 1, values + 1
+    if deep > DEEPEST:
+        raise NotYaml(f"it is nested more than {DEEPEST} levels deep", line)
+    if values > MOST_VALUES:
+        raise NotYaml(f"it has more than {MOST_VALUES:,} values, with aliases counted", line)
+    parts = node.value if isinstance(node, yaml.CollectionNode) else []
+    for part in parts:
+        for each in part if isinstance(part, tuple) else (part,):
+            values = _check(each, deep + 1, values)
+    return values
 
 
 Loader.add_implicit_resolver(
@@ -106,6 +173,8 @@ def _each(value: object, read: Callable[[Word], object]) -> object:
 
 def _meaning(word: Word) -> object:
     lower, digits = word.lower(), word.replace("_", "")
+    if len(word) > LONGEST_NUMBER:
+        return str(word)
     if lower in TRUTH:
         return TRUTH[lower]
     if lower in OLD_TRUTH:

@@ -1,6 +1,5 @@
 """The history on a terminal, and as JSON."""
 
-import json
 from collections.abc import Iterator
 
 from rich.text import Text
@@ -8,6 +7,7 @@ from rich.text import Text
 from stream_lab.notebooks.row import Status, count_claims
 from stream_lab.regress.console import VERDICT_COLOURS
 from stream_lab.regress.history import Past
+from stream_lab.untrusted import json_line
 
 HEAD = ("run", "verdict", "cells", "claims", "time", "code")
 RIGHT = ("cells", "claims", "time")
@@ -55,7 +55,7 @@ def as_json_text(pasts: list[Past]) -> str:
         }
         for past in pasts
     ]
-    return json.dumps(runs, ensure_ascii=False)
+    return json_line(runs)
 
 
 def _words(past: Past) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 
 from stream_lab.experiment.evidence import Claim
 from stream_lab.notebooks.row import Attempt, Row, Status
+from stream_lab.untrusted import printable
 
 VERSION = 1
 
@@ -151,7 +152,8 @@ def schema() -> dict[str, Any]:
 def markdown(summary: Summary) -> str:
     """Return the run in a few lines, for a comment on a pull request."""
     lines = [
-        f"### {summary.verdict.mark} {summary.verdict.capitalize()}: {_plain(summary.headline)}",
+        f"### {summary.verdict.mark} {summary.verdict.capitalize()}: "
+        f"{_without_links(_plain(summary.headline))}",
         "",
     ]
     statuses = [status for status in Status if summary.count(status)]
@@ -180,14 +182,14 @@ def markdown(summary: Summary) -> str:
         if changes := summary.of(*kinds):
             lines += ["", f"**{title}**", ""]
             lines += [
-                f"- `{change.cell}`{': ' if change.claim else ''}{_plain(change.claim)}: "
-                f"{told(change)}"
+                f"- `{change.cell}`{': ' if change.claim else ''}"
+                + _without_links(f"{_plain(change.claim)}: {told(change)}")
                 for change in changes
             ]
     lines += [
         "",
-        f"Held against {_plain(summary.against)}. {_plain(summary.where)}, {summary.seconds:.0f} "
-        f"s. Run `{summary.run}`{f', which continues `{summary.continues}`' * bool(summary.continues)}.",
+        f"Held against {_without_links(_plain(f'{summary.against}. {summary.where}'))}, "
+        f"{summary.seconds:.0f} s. Run `{summary.run}`{f', which continues `{summary.continues}`' * bool(summary.continues)}.",
     ]
     return "\n".join(lines) + "\n"
 
@@ -202,10 +204,15 @@ def told(change: Change) -> str:
     return f"{now} (was {_plain(change.was)})" if change.was else now
 
 
+def _without_links(text: str) -> str:
+    return text.replace("[", "\\[").replace("]", "\\]")
+
+
 def _plain(text: str) -> str:
-    """Return text on one line, in which nothing is Markdown."""
+    """Return text on one line, with look-alikes of what is Markdown; brackets stay."""
     return " ".join(
-        text.replace("|", "¦")
+        printable(text)
+        .replace("|", "¦")
         .replace("`", "'")
         .replace("<", "‹")
         .replace(">", "›")

@@ -85,6 +85,8 @@ class World:
             raise WorldError(
                 f"the world '{name}': {spec.requirements} cannot be read: {error.strerror}"
             ) from None
+        except UnicodeDecodeError:
+            raise WorldError(f"the world '{name}': {spec.requirements} is not UTF-8") from None
         on_top = tuple(
             str((base / item).resolve()) if _is_file(base / item) else item for item in spec.on_top
         )

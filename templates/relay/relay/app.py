@@ -1,6 +1,8 @@
 """The application: answers by token or in one piece, within the client's time."""
 
 import asyncio
+import base64
+import hashlib
 import json
 import logging
 from collections.abc import AsyncIterator, Iterable
@@ -44,12 +46,14 @@ def create_app(settings: Settings, handlers: Iterable[BaseCallbackHandler] = ())
         settings: its settings.
         handlers: LangChain callbacks that receive every answer.
     """
-    app = FastAPI(title="relay")
+    # Without /docs, which describes the service to everyone and loads scripts of a third party.
+    app = FastAPI(title="relay", docs_url=None, redoc_url=None, openapi_url=None)
     chain = make_chain(settings, handlers)
+    page_headers = _page_headers()
 
     @app.get("/")
     async def page() -> FileResponse:
-        return FileResponse(PAGE)
+        return FileResponse(PAGE, headers=page_headers)
 
     @app.post("/chat")
     async def chat(question: Question) -> EventSourceResponse:
@@ -107,3 +111,18 @@ def create_app(settings: Settings, handlers: Iterable[BaseCallbackHandler] = ())
         DeadlineMiddleware, max_timeout=settings.max_timeout, max_body_bytes=settings.max_body_bytes
     )
     return app
+
+
+def _page_headers() -> dict[str, str]:
+    """Return headers that let the page run its own script only, unframed."""
+    script = PAGE.read_text(encoding="utf-8").partition("<script>")[2].partition("</script>")[0]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = (
+        f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; "
+        "connect-src 'self'; img-src data:; base-uri 'none'; frame-ancestors 'none'"
+    )
+    return {
+        "content-security-policy": policy,
+        "x-content-type-options": "nosniff",
+        "referrer-policy": "no-referrer",
+    }

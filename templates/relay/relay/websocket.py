@@ -27,6 +27,8 @@ from relay.settings import Settings
 
 FIRST_MESSAGE_WITHIN: Final = 10.0
 """Seconds within which a client must send its question."""
+LONGEST_TIMEOUT_MS: Final = 99_999_999
+"""As in the header X-Timeout-Ms, which has at most eight digits; a float has no room for 400."""
 GRACE: Final = 0.1
 """Seconds after the deadline in which the model may still report the error, since it knows more."""
 
@@ -40,7 +42,7 @@ class FirstMessage(Question):
         timeout_ms: how many milliseconds it will wait. None: as long as the settings allow.
     """
 
-    timeout_ms: int | None = Field(default=None, gt=0)
+    timeout_ms: int | None = Field(default=None, gt=0, le=LONGEST_TIMEOUT_MS)
 
 
 async def serve(socket: WebSocket, chain: Chain, settings: Settings) -> None:

@@ -53,6 +53,16 @@ def test_the_page(relay: str) -> None:
         "https://",
     ):  # it works where there is no other server
         assert outside not in page.text
+    policy = page.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert "'unsafe-inline'" not in policy.partition("script-src")[2].partition(";")[0]
+
+
+@pytest.mark.parametrize("path", ["docs", "redoc", "openapi.json"])
+def test_a_stranger_gets_no_description_of_the_service(relay: str, path: str) -> None:
+    with client() as http:
+        assert http.get(f"{relay}/{path}").status_code == 404
 
 
 def test_health_makes_no_request_and_ready_asks_the_model(relay: str) -> None:

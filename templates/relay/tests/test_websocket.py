@@ -102,7 +102,16 @@ def test_a_server_that_refuses_is_an_error_message(relay: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "first", ["Why?", "{}", json.dumps({"question": "Why?", "timeout_ms": -1}), b"Why?"]
+    "first",
+    [
+        "Why?",
+        "{}",
+        "[" * 10_000,
+        json.dumps({"question": "Why?", "timeout_ms": -1}),
+        f'{{"question": "Why?", "timeout_ms": {"9" * 400}}}',
+        f'{{"question": "Why?", "timeout_ms": {"9" * 5000}}}',
+        b"Why?",
+    ],
 )
 def test_an_invalid_question_gets_an_error_message(
     relay: str, fake_vllm: FakeVllm, first: str | bytes

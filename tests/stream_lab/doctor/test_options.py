@@ -11,7 +11,8 @@ import pytest
 from stream_lab.doctor import Cause, Diagnosis, Target, TargetError
 from stream_lab.doctor.options import body_of, headers_of, method_of
 from stream_lab.doctor.probe import request_headers
-from stream_lab.doctor.secrets import HIDDEN, hide, secrets_of
+from stream_lab.doctor.secrets import hide, secrets_of
+from stream_lab.redact import HIDDEN
 
 KEY = "topsecret-value-1234567890"
 

@@ -1,6 +1,7 @@
 """`regress.yaml`: the settings that it may have, and the errors for wrong ones."""
 
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -159,3 +160,43 @@ def test_the_example_in_the_docs_is_a_configuration() -> None:
     assert ("bundled", "10") in numbers
     assert ("gpu", "08") in numbers
     assert ("deaf", "10") not in numbers
+
+
+NINE = ",".join(["*a"] * 9)
+STRANGE: dict[str, bytes] = {
+    "billion laughs": b"a0: &a0 [x]\n"
+    + b"".join(
+        f"a{i}: &a{i} [{NINE.replace('*a', f'*a{i - 1}')}]\n".encode() for i in range(1, 12)
+    ),
+    "a billion merges": b"a0: &a0 {x: 1}\n"
+    + b"".join(
+        f"a{i}: &a{i} {{<<: [{NINE.replace('*a', f'*a{i - 1}')}]}}\n".encode() for i in range(1, 12)
+    ),
+    "deep": b"a: " + b"[" * 5000 + b"]" * 5000,
+    "recursive": b"parameters: &a {b: *a}\n",
+    "a long number": b"jobs: " + b"9" * 5000,
+    "a long octal number": b"jobs: 0" + b"9" * 5000,
+    "a tag for another value": b"jobs: !!int " + b"9" * 5000,
+    "a tag without a value": b"jobs: !!timestamp x",
+    "not UTF-8": b"jobs: \xff\xe9",
+    "a control character": b"jobs: \x01",
+    "an escape in a key": b'"\\e[2J\\x9b31m": 1',
+    "an escape in a key, twice": b'"a\\n\\e[2J": 1\n"a\\n\\e[2J": 1',
+    "an escape in a value": b'endpoints: {x: {url: "\\e[2J\\n\xe2\x80\xae"}}',
+    "a tag that runs code": b"a: !!python/object/apply:os.system [true]",
+    "large": b"a: x\n" * 300_000,
+}
+
+
+@pytest.mark.parametrize("data", STRANGE.values(), ids=STRANGE)
+def test_a_stranger_s_file_is_refused_in_one_sentence_and_at_once(
+    data: bytes, tmp_path: Path
+) -> None:
+    path = tmp_path / "regress.yaml"
+    path.write_bytes(data)
+    began = time.monotonic()
+    with pytest.raises(ConfigError) as raised:
+        load(path)
+    assert str(raised.value).isprintable()
+    assert len(str(raised.value).removeprefix(str(path))) < 600
+    assert time.monotonic() - began < 10

@@ -1,6 +1,7 @@
 """The page of `stream-lab new-relay` in Chromium: tokens as they arrive, and four ends."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -73,15 +74,17 @@ def end(page: Page, kind: str) -> str:
     return page.locator(f".end.{kind}").inner_text()
 
 
-def some_tokens(page: Page) -> None:
-    page.wait_for_function("document.querySelector('.answer')?.innerText.length > 20")
+def some_tokens(page: Page, letters: int = 20) -> None:
+    """Wait for the beginning of an answer; the page's policy forbids conditions as JavaScript."""
+    begun = re.compile(rf"[\s\S]{{{letters},}}")
+    page.locator(".answer").filter(has_text=begun).first.wait_for()
 
 
 def test_two_answers_in_turn_are_shown_whole(page: Page) -> None:
     ask(page)
     assert end(page, "done") == "Done · This is the whole answer."
     ask(page)
-    page.wait_for_function("document.querySelectorAll('.end.done').length === 2")
+    page.locator(".end.done").nth(1).wait_for()
     assert page.get_by_role("button", name="Send").is_enabled()
 
 
@@ -154,7 +157,7 @@ def test_a_stream_that_ends_without_done_is_shown_as_cut_and_requested_once(
 def test_a_dead_connection_is_not_awaited(page: Page, fake_vllm: FakeVllm) -> None:
     page.clock.install()
     ask(page)
-    page.wait_for_function("document.querySelector('.answer')?.innerText.length > 5")
+    some_tokens(page, 5)
     page.clock.fast_forward(46_000)
     assert end(page, "cut").startswith("Cut off · Nothing has been heard")
     assert fake_vllm.until_freed().end == "client left"

@@ -1,12 +1,11 @@
 """Answers that are not streams: no connection, an error, a page, a single body."""
 
-import json
-
 from stream_lab.doctor import error_pages
 from stream_lab.doctor.diagnosis import Cause, Diagnosis
 from stream_lab.doctor.events import quote
 from stream_lab.doctor.facts import JSON_LINES, Facts
 from stream_lab.http.capture import End
+from stream_lab.untrusted import read_json
 
 LARGEST = 100_000  # bytes of a body that may be an error; more is an answer
 ANSWERS = ("choices", "content", "output", "candidates", "response", "answer", "text")
@@ -112,7 +111,7 @@ def _says_error(body: bytes) -> bool:
     if body.lstrip()[:1] not in (b"{", b"[") or len(body) > LARGEST:
         return False
     try:
-        found = json.loads(body)
+        found = read_json(body)
     except ValueError:
         return False
     if isinstance(found, list):  # as Gemini answers

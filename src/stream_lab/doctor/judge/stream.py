@@ -46,7 +46,8 @@ def once(facts: Facts) -> Diagnosis | None:
 
 def _still_open(facts: Facts) -> Diagnosis:
     heard = facts.transcript
-    watched = f"It was still open after {heard.ended:.0f} s"
+    why = f", when {heard.error}" if heard.error else ""
+    watched = f"It was still open after {heard.ended:.0f} s{why}"
     bound = (
         "Bound the whole: ChatVllm(timeout=…) at the client, DeadlineMiddleware in the application."
     )

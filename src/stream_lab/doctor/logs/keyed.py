@@ -4,7 +4,6 @@ A field is found by its name without case and punctuation, as `request_User-Agen
 `http_user_agent` of nginx and `User-Agent` of Caddy are.
 """
 
-import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -14,6 +13,7 @@ from typing import Any
 from stream_lab.doctor.logs import times
 from stream_lab.doctor.logs.line import Record
 from stream_lab.doctor.logs.prefixes import Stripped
+from stream_lab.untrusted import read_json
 
 Values = dict[str, Any]
 
@@ -51,8 +51,8 @@ def parse(text: str) -> Values | None:
     """Return the values by normalised name. None: it is neither JSON nor logfmt."""
     if text.startswith("{"):
         try:
-            body = json.loads(text)
-        except (ValueError, RecursionError):
+            body = read_json(text)
+        except ValueError:
             return None
         return dict(_flat(body)) if isinstance(body, dict) else None
     if "=" not in text:
@@ -179,7 +179,7 @@ def _answered(values: Values, details: str) -> bool | None:
         return details in ("via_upstream", "response_sent_by_backend")
     if "originstatus" in values:
         size = str(values.get("origincontentsize", ""))
-        return None if not size else int(size or 0) not in _OWN_BODIES if size.isdigit() else None
+        return int(size) not in _OWN_BODIES if re.fullmatch(r"[0-9]{1,18}", size) else None
     for name in HEADER_TIME:
         if name in values:
             return str(values[name]).strip() not in ("-", "")

@@ -3,7 +3,7 @@
 import errno
 import gzip
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from io import BufferedReader
 from pathlib import Path
@@ -14,6 +14,8 @@ from stream_lab.doctor.logs.line import Line, Record, Rule, Worker
 
 LONGEST = 20_000  # characters of a line that are read; more is a payload
 SHOWN = 240  # characters of a line that are quoted
+AT_ONCE = 1_000_000  # bytes of a line that are read at once
+MOST_UNPACKED = 4_000_000_000  # bytes of a packed log
 LARGEST = 400  # lines of a traceback that are kept; more is a recursion
 _PRODUCTS = (
     "nginx",
@@ -83,10 +85,28 @@ def _opened(file: Path) -> "gzip.GzipFile | BufferedReader":
     return gzip.open(file) if is_packed else file.open("rb")
 
 
-def _of_one(raws: Iterable[bytes], name: str, old: int | None) -> list[Line]:
+def _cut(log: "gzip.GzipFile | BufferedReader") -> Iterator[bytes]:
+    """Yield lines; of an overlong one only the beginning.
+
+    Raises:
+        OSError: a packed log has too much in it.
+    """
+    whole = True  # whether the last piece ended a line
+    read = 0
+    while raw := log.readline(AT_ONCE):
+        read += len(raw)
+        if isinstance(log, gzip.GzipFile) and read > MOST_UNPACKED:
+            what = f"it unpacks to more than {MOST_UNPACKED:,} bytes"
+            raise OSError(errno.EFBIG, what, str(log.name))
+        # What follows in an overlong line is passed on as an empty line, for its length.
+        yield raw if whole else b" " * len(raw)
+        whole = raw.endswith(b"\n")
+
+
+def _of_one(raws: "gzip.GzipFile | BufferedReader", name: str, old: int | None) -> list[Line]:
     sources: dict[str, _Source] = {}
     place = 0
-    for raw in raws:
+    for raw in _cut(raws):
         is_new = old is not None and place >= old
         place += len(raw)
         if not (bare := raw[:LONGEST].decode(errors="replace").rstrip("\r\n")).strip():
