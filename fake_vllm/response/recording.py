@@ -11,6 +11,8 @@ from time import monotonic
 from typing import Any
 from urllib.parse import urlsplit
 
+from fake_vllm.files import ANY_FILE, Files
+
 TIMEOUT = 60.0  # seconds of silence after which a recording ends; it keeps what has arrived
 
 
@@ -48,14 +50,15 @@ class Recording:
             raise RecordingError(f"Cannot write {file}: {error.strerror}.") from None
 
     @classmethod
-    def load(cls, file: Path) -> "Recording":
+    def load(cls, file: Path, files: Files = ANY_FILE) -> "Recording":
         """Read a recording.
 
         Raises:
-            RecordingError: the file cannot be read or is not a recording.
+            FileRefusedError: the file is not one of `files`.
+            RecordingError: it cannot be read or is not a recording.
         """
         try:
-            recording = cls(**json.loads(file.read_text(encoding="utf-8")))
+            recording = cls(**json.loads(files.read(file)))
             fits = recording.texts and len(recording.texts) == len(recording.gaps_ms)
             fits = (
                 fits
@@ -64,18 +67,22 @@ class Recording:
             )
         except OSError as error:
             raise RecordingError(f"Cannot read {file}: {error.strerror}.") from None
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, RecursionError):
             fits = False
         if not fits:
             raise RecordingError(f"{file} is not a recording; make one with `fake-vllm record`.")
         return recording
 
 
-def is_exchange(file: Path) -> bool:
-    """Tell whether a file is a recording of a whole exchange, which `relay.recorded` reads."""
+def is_exchange(file: Path, files: Files) -> bool:
+    """Tell whether a file is a recording of a whole exchange, which `relay.recorded` reads.
+
+    Raises:
+        FileRefusedError: it is not one of `files`.
+    """
     try:
-        value = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        value = json.loads(files.read(file))
+    except (OSError, ValueError, RecursionError):
         return False
     return isinstance(value, dict) and str(value.get("format", "")).startswith("fake-vllm exchange")
 

@@ -8,6 +8,7 @@ from pydantic import ConfigDict
 from fake_vllm.api import error
 from fake_vllm.engine.ledger import End
 from fake_vllm.engine.timing import Pace
+from fake_vllm.files import Files
 from fake_vllm.http.exchange import Headers
 from fake_vllm.http.upload import Upload
 from fake_vllm.model import GenerationPlan
@@ -82,6 +83,14 @@ class Scenario:
     only_delivers: ClassVar[bool] = False
     reads_requests: ClassVar[bool] = True
     needs_model: ClassVar[bool] = False
+
+    def open(self, files: Files) -> None:
+        """Read the files that it names, when its text is parsed.
+
+        Raises:
+            FileRefusedError: one may not be read.
+            ValueError: one cannot be read; the text is one sentence.
+        """
 
     @property
     def makes_text(self) -> bool:

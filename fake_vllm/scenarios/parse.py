@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
+from fake_vllm.files import ANY_FILE, FileRefusedError, Files
 from fake_vllm.http.upload import Upload
 from fake_vllm.scenarios import trigger
 from fake_vllm.scenarios.base import Scenario, ScenarioError, Together
@@ -80,19 +81,23 @@ class ScenarioSpec:
         return parts[0] if len(parts) == 1 else Together(parts)
 
 
-def parse(text: str) -> ScenarioSpec:
+def parse(text: str, files: Files = ANY_FILE) -> ScenarioSpec:
     """Read `name`, `name:parameter=value,parameter=value`, or several joined by `+`.
 
     A value in double quotes may contain `,` and `+`; in it, `\\"` is a quote. Besides its own
     parameters, each scenario takes those of `Trigger`: attempts, requests, chance.
 
+    Args:
+        text: the text.
+        files: the files that it may name.
+
     Raises:
         ScenarioError: a name or a parameter is unknown, or a value is wrong.
     """
-    return ScenarioSpec(text, [_part(part) for part in _split(text, "+")])
+    return ScenarioSpec(text, [_part(part, files) for part in _split(text, "+")])
 
 
-def _part(text: str) -> Part:
+def _part(text: str, files: Files) -> Part:
     name, _, rest = text.partition(":")
     name = name.strip()
     if name not in CLASSES:
@@ -116,7 +121,7 @@ def _part(text: str) -> Part:
             raise ScenarioError(
                 f"Scenario '{name}' has no parameter '{key}'. {_instead(key, known, 'It has')}"
             )
-    return Part(when, _make(name, scenario, pairs))
+    return Part(when, _make(name, scenario, pairs, files))
 
 
 def _split(text: str, mark: str) -> list[str]:
@@ -148,14 +153,18 @@ def _pair(text: str) -> tuple[str, str]:
     return key.strip(), value
 
 
-def _make(name: str, scenario: type[Scenario], pairs: dict[str, Any]) -> Scenario:
+def _make(name: str, scenario: type[Scenario], pairs: dict[str, Any], files: Files) -> Scenario:
     try:
-        return scenario(**pairs)
+        made = scenario(**pairs)
+        made.open(files)
     except ValidationError as error:
         first = error.errors()[0]
         said = first["msg"].removeprefix("Value error, ").rstrip(".")
         where = "".join(f"{place}: " for place in first["loc"])
         raise ScenarioError(f"Scenario '{name}': {where}{said}.") from None
+    except (FileRefusedError, ValueError) as error:
+        raise ScenarioError(f"Scenario '{name}': {str(error).rstrip('.')}.") from None
+    return made
 
 
 def _instead(name: str, known: Iterable[str], lead: str) -> str:
