@@ -12,7 +12,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from fake_vllm.files import ANY_FILE, Files
+from fake_vllm.redaction import without
+from fake_vllm.terminal import printable
 
+MOST_OF_ERROR = 10_000  # bytes
 TIMEOUT = 60.0  # seconds of silence after which a recording ends; it keeps what has arrived
 
 
@@ -140,16 +143,26 @@ def _events(answer: http.client.HTTPResponse) -> Iterator[dict[str, Any]]:
 
 
 def _connect(base_url: str) -> http.client.HTTPConnection:
-    parts = urlsplit(base_url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(base_url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        parts, host, port = urlsplit(""), None, None
+    if parts.username is not None or parts.query or parts.fragment:
+        # Not repeated, since it may have a password.
+        raise RecordingError(
+            f"The address of {host} may have a path, but no user, query or fragment; the key is "
+            "read from OPENAI_API_KEY."
+        )
+    if parts.scheme not in ("http", "https") or not host:
         raise RecordingError(
             f"'{base_url}' is not the address of an endpoint; write it as http://host:port/v1."
         )
     if parts.scheme == "https":
         return http.client.HTTPSConnection(
-            parts.hostname, parts.port, timeout=TIMEOUT, context=ssl.create_default_context()
+            host, port, timeout=TIMEOUT, context=ssl.create_default_context()
         )
-    return http.client.HTTPConnection(parts.hostname, parts.port, timeout=TIMEOUT)
+    return http.client.HTTPConnection(host, port, timeout=TIMEOUT)
 
 
 def _only_model(connection: http.client.HTTPConnection, base_url: str) -> str:
@@ -164,7 +177,11 @@ def _ask(
     path: str,
     body: bytes | None = None,
 ) -> http.client.HTTPResponse:
-    key = os.environ.get("OPENAI_API_KEY")
+    key = os.environ.get("OPENAI_API_KEY", "").strip()
+    if not (key.isascii() and key.isprintable()):
+        raise RecordingError(
+            "The key in OPENAI_API_KEY has a character that a header cannot have; set it again."
+        )
     headers = {
         "content-type": "application/json",
         **({"authorization": f"Bearer {key}"} if key else {}),
@@ -172,6 +189,8 @@ def _ask(
     connection.request(method, urlsplit(base_url).path.rstrip("/") + path, body, headers)
     answer = connection.getresponse()
     if answer.status != 200:
-        text = answer.read(300).decode("utf-8", "replace")
-        raise RecordingError(f"The endpoint answered {answer.status} to {path}: {text}")
+        text = without(answer.read(MOST_OF_ERROR).decode("utf-8", "replace"), filter(None, [key]))
+        raise RecordingError(
+            f"The endpoint answered {answer.status} to {path}: {printable(text[:300])}"
+        )
     return answer

@@ -164,7 +164,7 @@ def test_refused_requests_are_in_the_ledger_too(fake_vllm: FakeVllm) -> None:
     ]
 
 
-def test_a_missing_key_is_in_the_ledger_and_the_ledger_needs_none() -> None:
+def test_a_request_without_its_key_is_in_the_ledger() -> None:
     with FakeVllm(api_key="secret") as fake, httpx2.Client(trust_env=False) as client:
         assert client.post(f"{fake.base_url}/chat/completions", json=CHAT).status_code == 401
         assert [entry.status for entry in fake.requests] == [401]
