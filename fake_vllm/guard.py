@@ -48,7 +48,7 @@ class Guard:
         names = {name.lower().rstrip(".") for name in (*settings.host, *settings.allowed_host)}
         # A browser cannot reach a Unix socket, whose clients name any host.
         self._hosts = None if settings.uds else names
-        self._origins = set(settings.allowed_origins) - {"*"}
+        self._origins = set(settings.allowed_origins)  # "*" allows /v1 and no more
 
     # vLLM's own check.
 
@@ -123,8 +123,10 @@ def _knows(keys: Collection[str], exchange: Exchange) -> bool:
 def _host_name(header: str) -> str:
     """Return the name in a header Host, without its port."""
     text = header.strip().lower()
-    name = text[1:].partition("]")[0] if text.startswith("[") else text.partition(":")[0]
-    return name.rstrip(".")
+    if not text.startswith("["):
+        return text.partition(":")[0].rstrip(".")
+    address, _, rest = text[1:].partition("]")
+    return address if rest[:1] in ("", ":") else text
 
 
 def _is_local(name: str) -> bool:
