@@ -371,6 +371,7 @@ class App:
             f"The body is larger than {self.settings.max_body_mb:g} MiB; raise --max-body-mb to "
             "send it."
         )
+        exchange.close_afterwards()
         self.show(exchange, api.error(413, "Request Entity Too Large", text), 413)
 
     def _record(self, exchange: Exchange, status: int) -> None:

@@ -28,7 +28,18 @@ def is_secret(name: str) -> bool:
 
 def without_secrets(headers: Mapping[str, str]) -> dict[str, str]:
     """Return headers in which secrets are replaced."""
-    return {name: REMOVED if is_secret(name) else text for name, text in headers.items()}
+    return {name: shown_value(name, text) for name, text in headers.items()}
+
+
+def shown_value(name: str, text: str) -> str:
+    """Return the value of a header as it is shown; an address, as in Location, has no keys."""
+    return REMOVED if is_secret(name) else address_without_secrets(text)
+
+
+def address_without_secrets(address: str) -> str:
+    """Return an address, or another text, without the keys in its query."""
+    path, mark, query = address.partition("?")
+    return path + mark + query_without_secrets(query)
 
 
 def parameters_without_secrets(query: Mapping[str, str]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from fake_vllm.redaction import REMOVED, is_secret, secrets_of, without, without_secrets
+from fake_vllm.redaction import secrets_of, shown_value, without, without_secrets
 from fake_vllm.relay.call import Answers, Call, Head
 from fake_vllm.relay.recorded import FORMAT, Body
 from fake_vllm.relay.request import RelayedRequest
@@ -117,7 +117,7 @@ class RecordingCall(Call):
         )
 
     def _response(self, head: Head, end: str) -> dict[str, Any]:
-        headers = [[name, REMOVED if is_secret(name) else text] for name, text in head.headers]
+        headers = [[name, shown_value(name, text)] for name, text in head.headers]
         return {
             "status": head.status,
             "reason": head.reason,

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, quote
 from fake_vllm.api import Refused
 from fake_vllm.behaviour import SCENARIO_FIELD, SCENARIO_HEADER
 from fake_vllm.http.exchange import Exchange
-from fake_vllm.redaction import query_without_secrets
+from fake_vllm.redaction import address_without_secrets
 
 NOT_PASSED_ON: Final = frozenset(
     (
@@ -78,8 +78,7 @@ class RelayedRequest:
     @property
     def shown_target(self) -> str:
         """Return the target without the keys in its query."""
-        path, mark, query = self.target.partition("?")
-        return path + mark + query_without_secrets(query)
+        return address_without_secrets(self.target)
 
     @property
     def stream(self) -> bool:

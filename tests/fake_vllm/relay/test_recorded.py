@@ -10,8 +10,8 @@ import httpx2
 import pytest
 from openai import NotFoundError, OpenAI
 
+from fake_vllm.redaction import is_secret
 from fake_vllm.relay.recorded import RecordingFileError, Recordings, load
-from fake_vllm.relay.recorder import is_secret
 from fake_vllm.testing import FakeVllm, FakeVllmError
 from tests.fake_vllm.raw import arrivals, ask
 
