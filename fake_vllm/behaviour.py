@@ -102,4 +102,6 @@ def text_source(file: Path | None, phrase: str | None) -> Source | None:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise SettingsError(f"Cannot read {file}: {reason}.") from None
+    if not text:
+        raise SettingsError(f"{file} is empty; write a text into it, or leave out --text.")
     return Recorded(tuple(re.findall(r"\s*\S+|\s+", text)))

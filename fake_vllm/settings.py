@@ -20,6 +20,7 @@ from pydantic import (
 from fake_vllm.engine.timing import FORMS, TimingError, timing
 from fake_vllm.relay.address import Address
 from fake_vllm.rules import Rule, ScenarioText
+from fake_vllm.scenarios.base import GivenText
 
 USUAL_LENGTH = 32_768
 LENGTH = re.compile(r"([0-9]+(?:\.[0-9]+)?)([kKmMgGtT])")
@@ -72,12 +73,10 @@ def _length(value: object) -> object:
     return int(float(number) * 1000**power)
 
 
-def _given(value: Any) -> Any:
-    """Return a text, or several, none of which is blank."""
-    texts = value if isinstance(value, tuple) else (value,)
+def _all_given(texts: tuple[str, ...]) -> tuple[str, ...]:
     if not all(text.strip() for text in texts):
-        raise ValueError("the text is empty; write one, or leave the setting out")
-    return value
+        raise ValueError("a text is empty; write one, or leave it out")
+    return texts
 
 
 def _folders(folders: tuple[Path, ...]) -> tuple[Path, ...]:
@@ -87,8 +86,7 @@ def _folders(folders: tuple[Path, ...]) -> tuple[Path, ...]:
     return folders
 
 
-Given = Annotated[str, AfterValidator(_given)]
-Names = Annotated[tuple[str, ...], BeforeValidator(_listed), AfterValidator(_given)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_listed), AfterValidator(_all_given)]
 Folders = Annotated[tuple[Path, ...], BeforeValidator(_listed), AfterValidator(_folders)]
 Timing = Annotated[str, AfterValidator(_timing)]
 Count = Annotated[int, Field(ge=1)]
@@ -137,7 +135,7 @@ class Settings(BaseModel):
         repr=False,
         description="Demand one of these keys (or from FAKE_VLLM_API_KEY or VLLM_API_KEY).",
     )
-    admin_key: Given | None = Field(
+    admin_key: GivenText | None = Field(
         None,
         repr=False,
         description="Demand this key for the fake's own routes, such as /ledger, in place of "
@@ -192,7 +190,9 @@ class Settings(BaseModel):
     text: Path | None = Field(
         None, description="Let the model say the text in this file, instead of made-up words."
     )
-    phrase: Given | None = Field(None, description="Let the model repeat this phrase endlessly.")
+    phrase: GivenText | None = Field(
+        None, description="Let the model repeat this phrase endlessly."
+    )
     headers_ms: Timing = Field("0", description="Milliseconds before the response headers.")
     first_token_ms: Timing = Field(
         "0", description="Milliseconds between the slot and the first token."

@@ -1,9 +1,9 @@
 """The base of all scenarios, and what they can do to a response."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
-from pydantic import ConfigDict
+from pydantic import AfterValidator, ConfigDict
 
 from fake_vllm.api import error
 from fake_vllm.engine.ledger import End
@@ -19,6 +19,16 @@ if TYPE_CHECKING:
     from fake_vllm.relay.call import Answers
 
 STRICT: Final = ConfigDict(extra="forbid", defer_build=True, allow_inf_nan=False)
+
+
+def _given(text: str) -> str:
+    if not text.strip():
+        raise ValueError("the text is empty; write one, or leave it out")
+    return text
+
+
+GivenText = Annotated[str, AfterValidator(_given)]
+"""A text that is not blank."""
 
 
 class ScenarioError(ValueError):

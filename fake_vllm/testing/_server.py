@@ -103,7 +103,7 @@ class FakeVllm:
         self.root = at if self.uds is None else "http://localhost"
         self.base_url = f"{self.root}/v1"
         self._asker = Asker(self.root, self.uds, self._key)
-        self.model = line.partition(" serves '")[2].partition("', scenario ")[0]
+        self.model = line.partition("/v1 serves '")[2].partition("', scenario ")[0]
         self._ledger = LedgerView(self._ask)
 
     @property
