@@ -1,4 +1,4 @@
-"""The files that a scenario may read: any for the server's starter, or those in some folders."""
+"""The files that a scenario may read: any, or those in allowed folders."""
 
 import os
 import stat
@@ -11,7 +11,7 @@ LARGEST: Final = 16 * 2**20
 
 
 class FileRefusedError(Exception):
-    """Raised when a request may not read a file; the text is the same whether the file exists."""
+    """Raised when a request may not read a file, whether it exists or not."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -66,7 +66,9 @@ ANY_FILE: Final = AnyFile()
 
 
 def _regular(file: Path) -> bytes:
-    """Return the content of a regular file; a pipe or a device would stop the server.
+    """Return the content of a regular file.
+
+    A pipe or a device could keep the server waiting for ever.
 
     Raises:
         OSError: it cannot be read, is not a regular file, or is too large.

@@ -1,7 +1,7 @@
-"""Which requests may use a server: vLLM's check of keys, and the checks of the fake's own routes.
+"""Which requests a server answers: vLLM's check of keys, and the fake's own checks.
 
-The own routes show what other clients sent, and change what the server does. So they have three
-checks that vLLM does not have: of the key, of the page that a browser shows, and of the host name.
+The fake's own routes show what other clients sent, and change what the server does. So they check
+the host name, the page that a browser shows, and the key.
 """
 
 from collections.abc import Collection
@@ -88,7 +88,7 @@ class Guard:
             )
 
     def check_host(self, exchange: Exchange) -> None:
-        """Check that no page reaches the server by a name of its own, as by DNS rebinding.
+        """Check that no web page has bound its own name to this server (DNS rebinding).
 
         Raises:
             Refused: the host name is neither an IP address nor one of this server.

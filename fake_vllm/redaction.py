@@ -32,7 +32,7 @@ def without_secrets(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def shown_value(name: str, text: str) -> str:
-    """Return the value of a header as it is shown; an address, as in Location, has no keys."""
+    """Return the value of a header as it is shown."""
     return REMOVED if is_secret(name) else address_without_secrets(text)
 
 
@@ -67,7 +67,7 @@ def secrets_of(headers: Mapping[str, str], query: Mapping[str, str] | None = Non
 
 
 def without(text: str, secrets: Iterable[str]) -> str:
-    """Return a text without these secrets, also where they are quoted for JSON or a URL."""
+    """Return a text without these secrets, plain or quoted for JSON or a URL."""
     for secret in secrets:
         for form in (secret, json.dumps(secret)[1:-1], quote(secret, safe="")):
             text = text.replace(form, REMOVED)

@@ -40,6 +40,7 @@ CLEAN = [
     "docs/review_checklist.md",
     "docs/runbook.md",
     "docs/slides_90_minutes.md",
+    "docs/threat_model_fake.md",
     "docs/troubleshooting.md",
     "fake_vllm/README.md",
     "gpu/README.md",

@@ -1,4 +1,4 @@
-"""The way of a `FakeVllm` to its server: HTTP without proxies, over TCP or a Unix socket."""
+"""How a `FakeVllm` asks its server: over TCP or a Unix socket, without proxies."""
 
 import http.client
 import json
@@ -16,7 +16,7 @@ class Unreachable(FakeVllmError):
 
 
 class Asker:
-    """Asks a server for its own routes, with the key of the program that started it."""
+    """A client of a server's own routes, with the key of its starter."""
 
     def __init__(self, root: str, uds: str | None, key: str) -> None:
         """Prepare to ask; nothing is sent.

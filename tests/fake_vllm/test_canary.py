@@ -1,4 +1,4 @@
-"""What a client sends in confidence stands nowhere afterwards, and no text of its acts as a command."""
+"""No key of a client is kept, and no text of a client acts as a command."""
 
 import contextlib
 import json
@@ -75,7 +75,7 @@ def written(files: list[Path]) -> Iterator[str]:
         yield from (one.read_text() for one in (file.iterdir() if file.is_dir() else [file]))
 
 
-def test_no_file_has_a_key_of_a_client(asked: Pair) -> None:
+def test_logs_and_recordings_have_no_key_of_a_client(asked: Pair) -> None:
     texts = list(written(asked.files))
     assert len(texts) > 8
     assert sum(text.count("removed") for text in texts) > 100
@@ -115,7 +115,7 @@ def test_a_rule_still_looks_at_the_key(asked: Pair) -> None:
     assert "It" in answer.text
 
 
-def test_names_of_secrets_are_told_from_names_of_counts() -> None:
+def test_headers_and_parameters_with_secrets_are_known_by_their_names() -> None:
     for name in ("Api-Key", "api_key", "Set-Cookie", "X-Amz-Security-Token", "openai-project"):
         assert is_secret(name), name
     for name in (

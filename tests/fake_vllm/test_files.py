@@ -128,7 +128,7 @@ def test_the_program_that_started_the_server_may_name_any_file(place: Place) -> 
         server.reset()
 
 
-def test_what_the_start_has_named_stays_after_other_rules_and_a_reset(place: Place) -> None:
+def test_files_that_the_start_has_named_are_played_after_a_reset_too(place: Place) -> None:
     with httpx2.Client(base_url=place.server.root, trust_env=False) as client:
         body = {"messages": [{"role": "user", "content": "Tell the story."}]}
 

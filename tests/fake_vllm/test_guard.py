@@ -1,4 +1,4 @@
-"""Which requests the fake's own routes answer: by key, by host name, and by the page that asks."""
+"""Which requests the fake's own routes answer, by key, host name and page."""
 
 import asyncio
 import socket
@@ -111,7 +111,7 @@ def asked(path: str = "/ledger", **headers: str) -> Any:
 
 
 def refusal(settings: dict[str, Any], **headers: str) -> int | None:
-    """The status that a request for an own route is refused with. None: it is not."""
+    """The status of the refusal of a request for an own route. None: it is let in."""
     try:
         Guard(make(settings)).check(asked(**headers))
     except Refused as refused:
@@ -140,7 +140,7 @@ class TestHostNames:
             *("[::1].evil.example", "2130706433.example", "gpu-box.evil"),
         ],
     )
-    def test_another_name_is_not_as_a_page_may_have_bound_it_to_this_server(
+    def test_a_name_that_a_page_may_have_bound_to_this_server_is_refused(
         self, host: str
     ) -> None:
         assert refusal({"host": ["127.0.0.1", "gpu-box"]}, host=host) == 421
@@ -215,7 +215,7 @@ class TestOtherMachines:
         assert is_reachable([listening(address)]) is reachable
         assert is_reachable([listening("::1"), listening(address)]) is reachable
 
-    def test_a_unix_socket_is_not(self) -> None:
+    def test_a_unix_socket_is_not_reachable_from_other_machines(self) -> None:
         with socket.socket(socket.AF_UNIX) as unix:
             assert not is_reachable([unix])
 
@@ -274,7 +274,7 @@ def test_the_page_asks_for_the_key_and_shows_what_clients_sent_as_text(
         page.wait_for(f"{rows} === 1")
 
 
-def test_one_request_of_another_client_is_not_readable(keyed: FakeVllm) -> None:
+def test_a_program_without_the_key_reads_no_request_of_another_client(keyed: FakeVllm) -> None:
     address = urlsplit(keyed.root)
     with socket.create_connection((str(address.hostname), address.port or 0), 5) as connection:
         connection.sendall(b"GET /ledger/1/request HTTP/1.1\r\nhost: localhost\r\n\r\n")

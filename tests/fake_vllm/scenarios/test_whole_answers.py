@@ -1,4 +1,4 @@
-"""A scenario that does not fake the length of a whole answer keeps its connection usable."""
+"""Whole answers are as long as they declare, whatever a scenario changes in them."""
 
 import json
 import socket
