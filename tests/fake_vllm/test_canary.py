@@ -1,4 +1,4 @@
-"""No key of a client is kept, and no text of a client acts as a command."""
+"""No key of a client is kept, and no text acts as a command."""
 
 import contextlib
 import json

@@ -111,7 +111,7 @@ def asked(path: str = "/ledger", **headers: str) -> Any:
 
 
 def refusal(settings: dict[str, Any], **headers: str) -> int | None:
-    """The status of the refusal of a request for an own route. None: it is let in."""
+    """The status of the refusal of a request. None: it is let in."""
     try:
         Guard(make(settings)).check(asked(**headers))
     except Refused as refused:
