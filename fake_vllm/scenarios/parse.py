@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from pydantic import ValidationError
 
@@ -15,6 +15,11 @@ from fake_vllm.scenarios.base import Scenario, ScenarioError, Together
 from fake_vllm.scenarios.finite import Finite
 from fake_vllm.scenarios.registry import CLASSES, load
 from fake_vllm.scenarios.trigger import Trigger
+
+LONGEST: Final = 10_000  # characters; the ledger keeps the text of each request
+LARGEST: Final = 1e12  # of all numbers: times, sizes and counts
+MOST_PARTS: Final = 32
+"""The parts of a scenario. Each is a layer of generators; some hundreds overflow the stack."""
 
 
 class Part(NamedTuple):
@@ -94,7 +99,16 @@ def parse(text: str, files: Files = ANY_FILE) -> ScenarioSpec:
     Raises:
         ScenarioError: a name or a parameter is unknown, or a value is wrong.
     """
-    return ScenarioSpec(text, [_part(part, files) for part in _split(text, "+")])
+    if len(text) > LONGEST:
+        raise ScenarioError(
+            f"A scenario has at most {LONGEST} characters; this one has {len(text)}."
+        )
+    parts = _split(text, "+")
+    if len(parts) > MOST_PARTS:
+        raise ScenarioError(
+            f"A scenario has at most {MOST_PARTS} parts; this one has {len(parts)}."
+        )
+    return ScenarioSpec(text, [_part(part, files) for part in parts])
 
 
 def _part(text: str, files: Files) -> Part:
@@ -164,6 +178,9 @@ def _make(name: str, scenario: type[Scenario], pairs: dict[str, Any], files: Fil
         raise ScenarioError(f"Scenario '{name}': {where}{said}.") from None
     except (FileRefusedError, ValueError) as error:
         raise ScenarioError(f"Scenario '{name}': {str(error).rstrip('.')}.") from None
+    for key, value in vars(made).items():
+        if isinstance(value, int | float) and abs(value) > LARGEST:
+            raise ScenarioError(f"Scenario '{name}': {key}: a number is at most {LARGEST:.0e}.")
     return made
 
 

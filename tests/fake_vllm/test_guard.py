@@ -140,9 +140,7 @@ class TestHostNames:
             *("[::1].evil.example", "2130706433.example", "gpu-box.evil"),
         ],
     )
-    def test_a_name_that_a_page_may_have_bound_to_this_server_is_refused(
-        self, host: str
-    ) -> None:
+    def test_a_name_that_a_page_may_have_bound_to_this_server_is_refused(self, host: str) -> None:
         assert refusal({"host": ["127.0.0.1", "gpu-box"]}, host=host) == 421
 
     def test_a_unix_socket_is_asked_under_any_name(self) -> None:
