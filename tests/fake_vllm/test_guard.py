@@ -261,6 +261,7 @@ def test_the_page_asks_for_the_key_and_shows_what_clients_sent_as_text(
     form = "document.querySelector('#ask')"
     with opened(keyed.root + "/", tmp_path) as page:
         page.wait_for(f"!{form}.hidden")
+        assert page.evaluate("document.querySelector('#none').hidden")  # it cannot know that yet
         for key, done in (("wrong", "!document.querySelector('#wrong').hidden"), (API_KEY, rows)):
             page.evaluate(f"document.querySelector('#key').value = '{key}'; {form}.requestSubmit()")
             page.wait_for(f"{done} && true")
