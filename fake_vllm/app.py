@@ -16,6 +16,7 @@ from fake_vllm.control import ROUTES, Control
 from fake_vllm.engine.ledger import Entry, Ledger
 from fake_vllm.engine.metrics import Metrics
 from fake_vllm.engine.slots import EngineDead, Overloaded
+from fake_vllm.guard import Guard
 from fake_vllm.http.cors import Cors
 from fake_vllm.http.exchange import Exchange, Headers
 from fake_vllm.http.gateway_pages import no_healthy_upstream
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
     from fake_vllm.relay.routes import RelayRoutes
 
 NOT_RECORDED = ("/", "/favicon.ico")
-GUARDED = ("/v1", "/v2", "/inference", "/cohere")
-"""The beginnings of the paths that demand a key."""
 Accept = Callable[[Rules, str, bytes, str | None], AcceptedRequest]
 Reader = Callable[[Rules, str, bytes], object]
 
@@ -65,6 +64,7 @@ class App:
         self._asked = AskedRequests()
         self._cors = Cors(settings.allowed_origins)
         self._behaviour = behaviour(settings)
+        self._guard = Guard(settings)
         self._rules = server_rules(settings)
         self._context = server_context(settings, self.ledger, self.metrics, self._request_id)
         self._root_path = (settings.root_path or "").rstrip("/")
@@ -73,7 +73,9 @@ class App:
         self._relay = self._other_server()
         if settings.startup and settings.startup_answer == "503":
             self._context.life.begin(settings.startup)
-        self.receive = Uploads(self._behaviour, self.ledger, settings.seed).receive
+        self.receive = Uploads(
+            self._behaviour, self.ledger, settings.seed, self._guard.files
+        ).receive
         self._control = Control(
             self._behaviour,
             self.ledger,
@@ -81,6 +83,7 @@ class App:
             self._context.players,
             self.metrics,
             self._context.renew,
+            self._guard,
             self._reply,
         )
 
@@ -103,10 +106,11 @@ class App:
                 exchange.allow_origin = None  # the answer has it in another place
                 self._reply(exchange, *answer)
                 return
-            if not self.plain and (route := self._control.route(exchange)) is not None:
-                self._call(exchange, route, route)
-                return
-            if not self._context.life.ready:
+            own = None if self.plain else self._control.route(exchange)
+            if own is not None and exchange.refusal is None:
+                self._guard.check(exchange)
+                self._call(exchange, own, own)
+            elif not self._context.life.ready:
                 exchange.write(no_healthy_upstream().bytes_for(exchange))
                 exchange.done()
             elif exchange.refusal is not None:
@@ -114,18 +118,19 @@ class App:
             elif exchange.asks_for_websocket:
                 self._record(exchange, 403)
                 exchange.refuse_websocket()
-            elif not self._may_enter(exchange):
+            elif not self._guard.lets_in(exchange):
                 self._reply(exchange, 401, dumps({"error": "Unauthorized"}), [TYPE_JSON])
             elif self._relay is not None and exchange.path != "/":
                 self._relay.handle(exchange)
             else:
                 self._route(exchange)
         except Refused as refused:
-            self.show(exchange, refused.body, refused.status)
+            headers = [TYPE_JSON, VARY, *refused.headers]
+            self._reply(exchange, refused.status, dumps(refused.body), headers)
         # A fault of the fake is sent as vLLM sends its own, and shown on standard error.
         except Exception as error:
             asyncio.get_running_loop().call_exception_handler(
-                {"message": f"{exchange.method} {exchange.path}", "exception": error}
+                {"message": f"{exchange.method} {exchange.path!a}", "exception": error}
             )
             self.show(
                 exchange,
@@ -173,6 +178,7 @@ class App:
             self._asked,
             self._context,
             self.settings.seed,
+            self._guard,
         )
 
     def _route(self, exchange: Exchange) -> None:
@@ -239,8 +245,10 @@ class App:
         named = request.scenario or exchange.headers.get(SCENARIO_HEADER)
         ruled, answer = self._behaviour.rulebook.find(exchange, request)
         usual = self._behaviour.spec
+        if named:
+            self._guard.check_choice(exchange)
         try:
-            spec = self._behaviour.parse(named) if named else ruled or usual
+            spec = self._behaviour.parse(named, self._guard.files) if named else ruled or usual
         except ScenarioError as error:
             raise Refused(400, "BadRequestError", str(error), SCENARIO_FIELD) from None
         entry = self.ledger.open(
@@ -337,16 +345,6 @@ class App:
 
     # HTTP
 
-    def _may_enter(self, exchange: Exchange) -> bool:
-        if (
-            not self.settings.api_key
-            or not exchange.path.startswith(GUARDED)
-            or exchange.method == "OPTIONS"
-        ):
-            return True
-        scheme, _, token = exchange.headers.get("authorization", "").partition(" ")
-        return scheme.lower() == "bearer" and token in self.settings.api_key
-
     def _request_id(self, exchange: Exchange) -> Headers:
         if not self.settings.enable_request_id_headers:
             return ()
@@ -373,6 +371,7 @@ class App:
             f"The body is larger than {self.settings.max_body_mb:g} MiB; raise --max-body-mb to "
             "send it."
         )
+        exchange.close_afterwards()
         self.show(exchange, api.error(413, "Request Entity Too Large", text), 413)
 
     def _record(self, exchange: Exchange, status: int) -> None:

@@ -3,6 +3,12 @@
 from typing import Any, NamedTuple
 
 from fake_vllm.http.exchange import Exchange
+from fake_vllm.redaction import (
+    parameters_without_secrets,
+    secrets_of,
+    without,
+    without_secrets,
+)
 
 MOST_BYTES = 64 * 2**20
 """The bytes of bodies that are kept; the oldest requests are forgotten first."""
@@ -16,7 +22,7 @@ class Asked(NamedTuple):
         method: the HTTP method.
         path: the path, decoded.
         query: the query string, by name.
-        headers: the headers, with names in lower case; with the key, if the client sent one.
+        headers: the headers, with names in lower case.
         body: the bytes of the body.
     """
 
@@ -27,8 +33,20 @@ class Asked(NamedTuple):
     body: bytes
 
     def as_json(self) -> dict[str, Any]:
-        """Return the request with its body as text."""
-        return {**self._asdict(), "body": self.body.decode("utf-8", "replace")}
+        """Return the request with its body as text, and without its keys."""
+        # Here and not in `keep`, which is called for each request.
+        secrets = secrets_of(self.headers, self.query)
+        headers, query = without_secrets(self.headers), parameters_without_secrets(self.query)
+        return {
+            "method": self.method,
+            "path": without(self.path, secrets),
+            "query": {name: without(text, secrets) for name, text in query.items()},
+            "headers": {name: without(text, secrets) for name, text in headers.items()},
+            "body": without(self.body.decode("utf-8", "replace"), secrets),
+        }
+
+    def __repr__(self) -> str:
+        return f"Asked({self.method} {self.path!r})"
 
 
 class AskedRequests:
@@ -40,20 +58,14 @@ class AskedRequests:
         self._epochs: dict[int, int] = {}
         self._epoch = self._bytes = 0
 
-    def keep(self, number: int, exchange: Exchange, headers: dict[str, str] | None = None) -> None:
-        """Keep a request under the number of its entry.
-
-        Args:
-            number: the number.
-            exchange: the request.
-            headers: the headers to keep in place of its own. None: its own.
-        """
+    def keep(self, number: int, exchange: Exchange) -> None:
+        """Keep a request under the number of its entry."""
         self._forget(number)
         self._asked[number] = Asked(
             exchange.method,
             exchange.path,
             exchange.query,
-            exchange.headers if headers is None else headers,
+            exchange.headers,
             exchange.body,
         )
         self._epochs[number] = self._epoch

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from fake_vllm.files import ANY_FILE, Files
 from fake_vllm.model import Phrase, Recorded, Source
 from fake_vllm.rules import Rule, Rulebook
 from fake_vllm.scenarios import ScenarioError, ScenarioSpec, parse
@@ -42,23 +43,30 @@ class Behaviour:
         Raises:
             ScenarioError: a scenario needs the fake's own model.
         """
-        self._scenario, self._rules, self._has_model = scenario, rules, has_model
+        self._has_model = has_model
+        self._first, self._rules = self.parse(scenario, ANY_FILE), rules
         self.reset()
 
-    def parse(self, text: str) -> ScenarioSpec:
+    def parse(self, text: str, files: Files) -> ScenarioSpec:
         """Return the scenario of a text.
+
+        Args:
+            text: the text.
+            files: the files that it may name.
 
         Raises:
             ScenarioError: it is unknown or wrong, or needs the fake's own model.
         """
-        spec = parse(text)
+        return self._fitting(parse(text, files))
+
+    def _fitting(self, spec: ScenarioSpec) -> ScenarioSpec:
         if not self._has_model and (name := spec.needs_model):
             raise ScenarioError(NEEDS_MODEL.format(name=name))
         return spec
 
     def reset(self) -> None:
         """Go back to the scenario and the rules that the server was started with."""
-        self.spec: ScenarioSpec = self.parse(self._scenario)
+        self.spec = self._first
         self.set_rules(self._rules)
 
     def set_rules(self, rules: tuple[Rule, ...]) -> None:
@@ -68,8 +76,8 @@ class Behaviour:
             ScenarioError: a rule needs the fake's own model.
         """
         for rule in rules:
-            if rule.scenario is not None:
-                self.parse(rule.scenario)
+            if rule.spec is not None:
+                self._fitting(rule.spec)
             if rule.speaks and not self._has_model:
                 raise ScenarioError(NO_WORDS)
         self.rulebook = Rulebook(rules)
@@ -94,4 +102,6 @@ def text_source(file: Path | None, phrase: str | None) -> Source | None:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise SettingsError(f"Cannot read {file}: {reason}.") from None
+    if not text:
+        raise SettingsError(f"{file} is empty; write a text into it, or leave out --text.")
     return Recorded(tuple(re.findall(r"\s*\S+|\s+", text)))

@@ -1,4 +1,4 @@
-"""The command `fake-vllm`: serve, list scenarios, record a real server, print the schema."""
+"""The command line: serve, list scenarios, record a real server, print the schema."""
 
 import argparse
 import os
@@ -53,6 +53,8 @@ def _serve(options: dict[str, Any]) -> None:
     for variable in ("FAKE_VLLM_API_KEY", "VLLM_API_KEY"):
         if key := os.environ.get(variable):
             options.setdefault("api_key", [key])
+    if key := os.environ.get("FAKE_VLLM_ADMIN_KEY"):
+        options.setdefault("admin_key", key)
     if seconds := os.environ.get("VLLM_HTTP_TIMEOUT_KEEP_ALIVE"):
         options.setdefault("keep_alive_seconds", seconds)
     if file is None:
@@ -124,6 +126,8 @@ def _record(options: dict[str, Any]) -> None:
     )
 
 
+SEVERAL = (tuple[str, ...], tuple[Path, ...])
+"""The types of settings whose flags may be repeated."""
 COMMANDS = {"record": _record, "scenarios": _scenarios, "schema": _schema}
 
 
@@ -189,7 +193,7 @@ def _parser() -> argparse.ArgumentParser:
             parser.add_argument(
                 flag,
                 metavar=choices or name.rpartition("_")[2].upper(),
-                action="append" if field.annotation == tuple[str, ...] else "store",
+                action="append" if field.annotation in SEVERAL else "store",
                 help=text + usual,
             )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")

@@ -13,17 +13,20 @@ from fake_vllm.asked import AskedRequests
 from fake_vllm.behaviour import Behaviour
 from fake_vllm.engine.ledger import Entry, Ledger
 from fake_vllm.engine.metrics import Metrics
+from fake_vllm.files import Files
+from fake_vllm.guard import Guard
 from fake_vllm.http.exchange import Exchange, Headers
 from fake_vllm.http.headers import TYPE_HTML, TYPE_JSON, TYPE_TEXT, VARY
 from fake_vllm.response.context import ActivePlayers
-from fake_vllm.rules import Rule
+from fake_vllm.rules import FILES, Rule
 from fake_vllm.scenarios import ScenarioError
+from fake_vllm.terminal import printable
 
 LONGEST_WAIT = 60.0  # seconds
 ROUTES = ("/ledger", "/ledger/events", "/reset", "/rules", "/scenario")
 REQUEST = re.compile(r"/ledger/(?P<number>[0-9]{1,18})/request")
 WELCOME = """\
-This is fake-vllm, a vLLM that misbehaves on request. It plays the scenario {scenario}.
+This is fake-vllm, a vLLM that misbehaves on request. {plays}
 
   {root}/v1                 the API, as of vLLM {version}
   {root}/                   in a browser: what the server does now
@@ -31,6 +34,7 @@ This is fake-vllm, a vLLM that misbehaves on request. It plays the scenario {sce
   curl -X PUT {root}/scenario -d stall:after=5      change what goes wrong
   fake-vllm scenarios       all that can go wrong
 """
+NEEDS_KEY = "The routes below, except /v1, need the key: -H 'Authorization: Bearer KEY'."
 Handler = Callable[[Exchange], None]
 
 
@@ -51,9 +55,10 @@ class Control:
         players: ActivePlayers,
         metrics: Metrics,
         renew: Callable[[], None],
+        guard: Guard,
         reply: Reply,
     ) -> None:
-        self._renew = renew
+        self._renew, self._guard = renew, guard
         self._behaviour, self._ledger, self._asked = behaviour, ledger, asked
         self._players, self._metrics, self._reply = players, metrics, reply
         self._routes: Mapping[str, Mapping[str, Handler]] = {
@@ -77,13 +82,14 @@ class Control:
 
     def welcome(self, exchange: Exchange, root: str, version: str) -> None:
         """Answer to `/`: a page for a browser, and a text for other clients."""
+        self._guard.check_host(exchange)
         if "text/html" in exchange.headers.get("accept", ""):
-            self._reply(exchange, 200, dashboard.page(), [TYPE_HTML, VARY])
-        else:
-            text = WELCOME.format(
-                root=root, scenario=self._behaviour.spec.text, version=version
-            ).encode()
-            self._reply(exchange, 200, text, [TYPE_TEXT, VARY])
+            self._reply(exchange, 200, dashboard.page(), [TYPE_HTML, VARY, *dashboard.HEADERS])
+            return
+        knows_key = self._guard.knows_key(exchange)
+        plays = f"It plays the scenario {self._behaviour.spec.text}." if knows_key else NEEDS_KEY
+        text = WELCOME.format(root=printable(root), plays=printable(plays), version=version)
+        self._reply(exchange, 200, text.encode(), [TYPE_TEXT, VARY])
 
     # The ledger.
 
@@ -127,7 +133,8 @@ class Control:
 
     def _set_scenario(self, exchange: Exchange) -> None:
         try:
-            self._behaviour.spec = self._behaviour.parse(exchange.body.decode())
+            files = self._guard.files_for(exchange)
+            self._behaviour.spec = self._behaviour.parse(exchange.body.decode(), files)
         except (ScenarioError, UnicodeDecodeError) as error:
             raise Refused(400, "BadRequestError", str(error), "scenario") from None
         self._show_scenario(exchange)
@@ -138,7 +145,9 @@ class Control:
 
     def _set_rules(self, exchange: Exchange, before: tuple[Rule, ...]) -> None:
         try:
-            self._behaviour.set_rules((*before, *read_rules(exchange.body)))
+            self._behaviour.set_rules(
+                (*before, *read_rules(exchange.body, self._guard.files_for(exchange)))
+            )
         except ScenarioError as error:
             raise Refused(400, "BadRequestError", str(error), "rules") from None
         self._show_rules(exchange)
@@ -191,8 +200,12 @@ class Waiting:
             self._timer.cancel()
 
 
-def read_rules(body: bytes) -> tuple[Rule, ...]:
+def read_rules(body: bytes, files: Files) -> tuple[Rule, ...]:
     """Return the rules of a JSON body: one, or a list.
+
+    Args:
+        body: the body.
+        files: the files that their scenarios may name.
 
     Raises:
         Refused: it is not JSON, or a rule is wrong.
@@ -201,7 +214,7 @@ def read_rules(body: bytes) -> tuple[Rule, ...]:
 
     try:
         return TypeAdapter(tuple[Rule, ...]).validate_json(
-            body if body.lstrip().startswith(b"[") else b"[" + body + b"]"
+            body if body.lstrip().startswith(b"[") else b"[" + body + b"]", context={FILES: files}
         )
     except ValidationError as error:
         raise Refused(400, "BadRequestError", rule_error(error.errors()[0]), "rules") from None

@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import asdict
 from pathlib import Path
 from time import monotonic
+from typing import Final
 
 from fake_vllm.api import dumps
 from fake_vllm.engine.ledger import Entry, Ledger
@@ -12,6 +13,16 @@ from fake_vllm.http.exchange import CHUNK, Exchange
 from fake_vllm.http.headers import STREAM_HEADERS
 
 EVERY = 0.5  # seconds between two updates of running requests
+HEADERS: Final = [
+    (
+        b"content-security-policy",
+        b"default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
+        b"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
+]
+"""Headers of the page: it loads nothing, and no other page shows it in a frame."""
 
 
 def page() -> bytes:

@@ -4,42 +4,56 @@ import json
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Protocol, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationInfo,
+    model_validator,
+)
 
+from fake_vllm.files import ANY_FILE, Files
 from fake_vllm.http.exchange import Exchange
 from fake_vllm.model import GenerationPlan, Spoken
-from fake_vllm.scenarios import ScenarioError, ScenarioSpec, parse
+from fake_vllm.scenarios import ScenarioSpec, parse
 from fake_vllm.scenarios.trigger import Numbers
 
+FILES = "files"  # the key of the files that a rule may name, in the context of a validation
 RETRY_HEADER = "x-stainless-retry-count"  # sent by OpenAI's and Anthropic's clients
 
 
 def scenario_text(text: str) -> str:
-    """Return the text of a scenario.
+    """Return the text of the server's scenario.
 
     Raises:
-        ValueError: it names an unknown scenario, or a wrong parameter.
+        ScenarioError: it names an unknown scenario, or a wrong parameter.
     """
-    try:
-        parse(text)
-    except ScenarioError as error:
-        raise ValueError(str(error)) from None
+    parse(text)
     return text
 
 
-def _ruled_scenario(text: str) -> str:
+def _ruled_scenario(text: str, info: ValidationInfo) -> str:
     """Return the text of a scenario that a rule may name.
 
     Raises:
         ValueError: it is wrong, or acts before there is a request that a rule could look at.
     """
-    spec = parse(scenario_text(text))
+    spec = parse(text, _files(info.context))
     if spec.uploads or not spec.reads_requests:
         raise ValueError(
             f"'{text}' acts before there is a request that a rule can look at; start the server "
             "with it, or use PUT /scenario"
         )
     return text
+
+
+def _files(context: Any) -> Files:
+    """Return the files that a rule may name; those of the start may name any."""
+    files: Files = ANY_FILE if context is None else context[FILES]
+    return files
 
 
 def _numbers(text: str) -> str:
@@ -54,8 +68,8 @@ def _as_text(value: object) -> object:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-ScenarioText = Annotated[str, AfterValidator(scenario_text)]
 RuledScenario = Annotated[str, AfterValidator(_ruled_scenario)]
+ScenarioText = Annotated[str, AfterValidator(scenario_text)]
 Count = Annotated[str, BeforeValidator(_as_text), AfterValidator(_numbers)]
 
 
@@ -154,6 +168,8 @@ class Rule(BaseModel):
         "<tool_call>.",
     )
 
+    _spec: ScenarioSpec | None = PrivateAttr(None)
+
     @model_validator(mode="after")
     def _does_something(self) -> Self:
         if self.scenario is None and not self.speaks:
@@ -161,6 +177,15 @@ class Rule(BaseModel):
         if self.writes is not None and (self.say or self.tool_calls or self.reasoning):
             raise ValueError("writes stands for all that the model writes; leave out the others")
         return self
+
+    def model_post_init(self, context: Any) -> None:
+        if self.scenario is not None:
+            self._spec = parse(self.scenario, _files(context))
+
+    @property
+    def spec(self) -> ScenarioSpec | None:
+        """Return the scenario. None: the rule names none."""
+        return self._spec
 
     @property
     def speaks(self) -> bool:
@@ -248,7 +273,6 @@ class Rulebook:
 
     def __init__(self, rules: tuple[Rule, ...] = ()) -> None:
         self.rules = rules
-        self._specs = [None if rule.scenario is None else parse(rule.scenario) for rule in rules]
         self._counts = [0] * len(rules)
         self.calls_tools = any(rule.tool_calls for rule in rules)
 
@@ -261,7 +285,7 @@ class Rulebook:
                 continue
             self._counts[at] += 1
             if _within(rule.call, self._counts[at]):
-                return self._specs[at], rule.answer
+                return rule.spec, rule.answer
         return None, None
 
     def restart(self) -> None:

@@ -13,12 +13,14 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    ValidationInfo,
     model_validator,
 )
 
 from fake_vllm.engine.timing import FORMS, TimingError, timing
 from fake_vllm.relay.address import Address
 from fake_vllm.rules import Rule, ScenarioText
+from fake_vllm.scenarios.base import GivenText
 
 USUAL_LENGTH = 32_768
 LENGTH = re.compile(r"([0-9]+(?:\.[0-9]+)?)([kKmMgGtT])")
@@ -36,7 +38,7 @@ def _timing(text: str) -> str:
     return text
 
 
-def _listed(value: object) -> object:
+def _listed(value: object, info: ValidationInfo) -> object:
     """Return a list from one text, several, or a JSON list."""
     given = value if isinstance(value, list | tuple) else [value]
     listed: list[object] = []
@@ -45,7 +47,8 @@ def _listed(value: object) -> object:
             try:
                 listed += json.loads(one)
             except ValueError:
-                raise ValueError(f"'{one}' is not a JSON list") from None
+                shown = "the key" if info.field_name == "api_key" else f"'{one}'"
+                raise ValueError(f"{shown} is not a JSON list") from None
         else:
             listed.append(one)
     return listed
@@ -70,7 +73,21 @@ def _length(value: object) -> object:
     return int(float(number) * 1000**power)
 
 
-Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+def _all_given(texts: tuple[str, ...]) -> tuple[str, ...]:
+    if not all(text.strip() for text in texts):
+        raise ValueError("a text is empty; write one, or leave it out")
+    return texts
+
+
+def _folders(folders: tuple[Path, ...]) -> tuple[Path, ...]:
+    for folder in folders:
+        if not folder.is_dir():
+            raise ValueError(f"'{folder}' is not a folder")
+    return folders
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_listed), AfterValidator(_all_given)]
+Folders = Annotated[tuple[Path, ...], BeforeValidator(_listed), AfterValidator(_folders)]
 Timing = Annotated[str, AfterValidator(_timing)]
 Count = Annotated[int, Field(ge=1)]
 
@@ -114,7 +131,18 @@ class Settings(BaseModel):
         None, ge=0, description="Prompt tokens that may wait for their first token; more are a 503."
     )
     api_key: Names = Field(
-        (), description="Demand one of these keys (or from FAKE_VLLM_API_KEY or VLLM_API_KEY)."
+        (),
+        repr=False,
+        description="Demand one of these keys (or from FAKE_VLLM_API_KEY or VLLM_API_KEY).",
+    )
+    admin_key: GivenText | None = Field(
+        None,
+        repr=False,
+        description="Demand this key for the fake's own routes, such as /ledger, in place of "
+        "--api-key (or from FAKE_VLLM_ADMIN_KEY).",
+    )
+    allowed_host: Names = Field(
+        (), description="Further host names for which the fake's own routes answer."
     )
     reasoning_parser: Literal["qwen3", "deepseek_r1"] | None = Field(
         None, description="Let the model think, and tell its thoughts apart from its answers."
@@ -162,7 +190,9 @@ class Settings(BaseModel):
     text: Path | None = Field(
         None, description="Let the model say the text in this file, instead of made-up words."
     )
-    phrase: str | None = Field(None, description="Let the model repeat this phrase endlessly.")
+    phrase: GivenText | None = Field(
+        None, description="Let the model repeat this phrase endlessly."
+    )
     headers_ms: Timing = Field("0", description="Milliseconds before the response headers.")
     first_token_ms: Timing = Field(
         "0", description="Milliseconds between the slot and the first token."
@@ -171,6 +201,11 @@ class Settings(BaseModel):
         0.0, ge=0, description="Further milliseconds for each token of the prompt."
     )
     gap_ms: Timing = Field("10", description=f"Milliseconds between two tokens: {FORMS}.")
+    files: Folders = Field(
+        (),
+        description="Folders with files that a request may name, as replay:file=FILE; without "
+        "them, only the flags and the configuration may.",
+    )
     on_disconnect: Literal["abort", "keep"] = Field(
         "abort", description="When the client disconnects: abort as vLLM does, or keep generating."
     )

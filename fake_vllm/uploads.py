@@ -7,6 +7,7 @@ from typing import Literal
 from fake_vllm.api import dumps, error
 from fake_vllm.behaviour import SCENARIO_HEADER, Behaviour
 from fake_vllm.engine.ledger import Ledger
+from fake_vllm.files import Files
 from fake_vllm.http.exchange import Exchange, phrase
 from fake_vllm.http.headers import json_headers
 from fake_vllm.http.upload import Reception
@@ -19,8 +20,8 @@ EXPECTATION_FAILED = 417
 class Uploads:
     """The choice of a fault by a request's header, or the server's scenario."""
 
-    def __init__(self, behaviour: Behaviour, ledger: Ledger, seed: int) -> None:
-        self._behaviour, self._ledger, self._seed = behaviour, ledger, seed
+    def __init__(self, behaviour: Behaviour, ledger: Ledger, seed: int, files: Files) -> None:
+        self._behaviour, self._ledger, self._seed, self._files = behaviour, ledger, seed, files
 
     def receive(self, headers: dict[str, str], make: Callable[[], Exchange]) -> Reception | None:
         """Return the fault of a request's reception. None: there is none.
@@ -32,7 +33,7 @@ class Uploads:
         spec = self._behaviour.spec
         if (named := headers.get(SCENARIO_HEADER)) is not None:
             try:
-                spec = parse(named)
+                spec = parse(named, self._files)
             except ScenarioError:
                 return None  # it is refused when the request is there
         if not spec.uploads:

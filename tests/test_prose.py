@@ -41,6 +41,7 @@ CLEAN = [
     "docs/runbook.md",
     "docs/slides_90_minutes.md",
     "docs/threat_model.md",
+    "docs/threat_model_fake.md",
     "docs/troubleshooting.md",
     "fake_vllm/README.md",
     "gpu/README.md",

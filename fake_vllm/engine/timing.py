@@ -8,6 +8,8 @@ from itertools import cycle, repeat
 from pathlib import Path
 from random import Random
 
+from fake_vllm.files import ANY_FILE, Files
+
 FORMS = (
     "10, normal:10/2 (mean/deviation), lognormal:10/0.5 (median/sigma) or trace:FILE (a JSON list "
     "of milliseconds)"
@@ -43,12 +45,17 @@ class Pace:
     first_per_running: float = 0.0
 
 
-def timing(text: str) -> Sampler:
+def timing(text: str, files: Files = ANY_FILE) -> Sampler:
     """Read a timing in milliseconds; its iterators are endless and yield seconds.
 
     A comma between the numbers of a distribution, `normal:10,2`, means the same as the slash.
 
+    Args:
+        text: the timing.
+        files: the files that a trace may be in.
+
     Raises:
+        FileRefusedError: a trace is in another file.
         TimingError: the text has none of the `FORMS`, a number is negative or not finite, or a
             trace cannot be read.
     """
@@ -57,7 +64,7 @@ def timing(text: str) -> Sampler:
         if not rest:
             return _constant(_milliseconds(kind))
         if kind == "trace":
-            return _trace(Path(rest))
+            return _trace(Path(rest), files)
         first, second = (_milliseconds(number) for number in rest.replace(",", "/").split("/"))
     except ValueError as error:
         if isinstance(error, TimingError):
@@ -78,12 +85,12 @@ def _constant(milliseconds: float) -> Sampler:
     return lambda random: repeat(milliseconds / 1000)
 
 
-def _trace(file: Path) -> Sampler:
+def _trace(file: Path, files: Files) -> Sampler:
     try:
-        gaps = [_milliseconds(gap) for gap in json.loads(file.read_text(encoding="utf-8"))]
+        gaps = [_milliseconds(gap) for gap in json.loads(files.read(file))]
     except OSError as error:
         raise TimingError(f"Cannot read the trace '{file}': {error.strerror}.") from None
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         gaps = []
     if not gaps:
         raise TimingError(

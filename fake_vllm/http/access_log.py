@@ -9,8 +9,10 @@ from urllib.parse import quote
 from fake_vllm.http.connection import AccessLog
 from fake_vllm.http.exchange import Exchange, phrase
 from fake_vllm.http.listening import CannotListen
+from fake_vllm.redaction import query_without_secrets
 
 STANDARD_ERROR = 2
+PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
 
 
 def access_log(file: Path) -> AccessLog:
@@ -35,8 +37,11 @@ def access_log(file: Path) -> AccessLog:
     def log(peer: Any, exchange: Exchange, status: int) -> None:
         nonlocal failed
         client = f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) else "-"
-        query = f"?{exchange.query_string}" if exchange.query_string else ""
-        asked = f"{exchange.method} {quote(exchange.base + exchange.path)}{query} HTTP/1.1"
+        query = quote(
+            query_without_secrets(exchange.query_string), safe=PRINTABLE, encoding="latin-1"
+        )
+        target = quote(exchange.base + exchange.path) + (f"?{query}" if query else "")
+        asked = f"{exchange.method} {target} HTTP/1.1"
         line = f'INFO:     {client} - "{asked}" {status} {phrase(status)}\n'
         try:
             out.write(line.encode())

@@ -5,6 +5,7 @@ written after answers in public issues; Cloudflare's is shorter than the real on
 """
 
 from collections.abc import Callable
+from html import escape
 from http import HTTPStatus
 from random import Random
 from typing import Final, Literal, NamedTuple
@@ -155,7 +156,7 @@ def _cloudflare(status: int, host: str) -> Page:
     ray = f"{Random().getrandbits(64):016x}"
     if status in CLOUDFLARE:
         text = CLOUDFLARE_PAGE.format(
-            host=host or "localhost", status=status, words=CLOUDFLARE[status], ray=ray
+            host=escape(host) or "localhost", status=status, words=CLOUDFLARE[status], ray=ray
         )
         words = "" if status > 511 else _words(status)
     else:

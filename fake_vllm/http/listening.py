@@ -2,6 +2,8 @@
 
 import os
 import socket
+from collections.abc import Sequence
+from ipaddress import ip_address
 
 from fake_vllm.settings import Settings
 
@@ -36,6 +38,13 @@ def listen(settings: Settings) -> list[socket.socket]:
     return sockets
 
 
+def is_reachable(listening: Sequence[socket.socket]) -> bool:
+    """Tell whether other machines can reach one of these sockets."""
+    return any(
+        one.family != socket.AF_UNIX and not _is_loopback(one.getsockname()[0]) for one in listening
+    )
+
+
 def root(settings: Settings, listening: socket.socket) -> str:
     """Return the address of a socket as a client writes it."""
     if settings.uds is not None:
@@ -45,6 +54,12 @@ def root(settings: Settings, listening: socket.socket) -> str:
     if host in WHOLE_MACHINE:
         host = "::1" if host == "::" else "127.0.0.1"
     return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _is_loopback(address: str) -> bool:
+    found = ip_address(address.partition("%")[0])  # without the scope of IPv6
+    mapped = getattr(found, "ipv4_mapped", None)
+    return found.is_loopback or (mapped is not None and mapped.is_loopback)
 
 
 def _tcp(host: str, port: int, *, deaf: bool) -> socket.socket:

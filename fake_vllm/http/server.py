@@ -11,14 +11,16 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from secrets import token_urlsafe
 from typing import Any, Protocol
 
 from fake_vllm.http.access_log import access_log
 from fake_vllm.http.connection import Connection, Limits
 from fake_vllm.http.exchange import Exchange
-from fake_vllm.http.listening import BACKLOG, CannotListen, listen, root
+from fake_vllm.http.listening import BACKLOG, CannotListen, is_reachable, listen, root
 from fake_vllm.http.upload import Reception
 from fake_vllm.settings import Settings
+from fake_vllm.starter import starter_key
 
 GRACE = 0.2  # seconds that a dying server has for the ends of its responses
 WARM_AFTER = 0.2  # seconds; the first answer comes before that
@@ -65,8 +67,12 @@ def run(
     """
     tls = _tls(settings)
     listening = listen(settings)
+    made_key = None
+    if is_reachable(listening) and not (settings.admin_key or settings.api_key):
+        made_key = None if starter_key() else token_urlsafe(18)
+        settings = settings.model_copy(update={"admin_key": made_key or starter_key()})
     with asyncio.Runner(loop_factory=_loop(settings.loop)) as runner:
-        runner.run(_serve(settings, listening, tls, make_app, name))
+        runner.run(_serve(settings, listening, tls, make_app, name, made_key))
 
 
 async def _serve(
@@ -75,9 +81,11 @@ async def _serve(
     tls: ssl.SSLContext | None,
     make_app: Callable[[Settings], Application],
     name: str,
+    made_key: str | None,
 ) -> None:
     loop = asyncio.get_running_loop()
     app = make_app(settings)
+    announced = _announced(name, settings, listening, None if app.plain else made_key, app.plain)
     # Loaded modules stay, and a full collection over thousands of streams would delay them all.
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
@@ -109,7 +117,7 @@ async def _serve(
     create = loop.create_unix_server if settings.uds else loop.create_server
     deaf = settings.startup if settings.startup_answer == "refuse" else 0.0
     if deaf:
-        print(_announced(name, settings, listening, plain=app.plain), flush=True)
+        print(announced, flush=True)
         with suppress(TimeoutError):
             await asyncio.wait_for(end.wait(), deaf)
             return
@@ -118,7 +126,7 @@ async def _serve(
     except OSError as error:  # only while it started, another program has taken the port
         raise CannotListen(f"Cannot listen: {error.strerror}. Choose another port.") from None
     if not deaf:
-        print(_announced(name, settings, listening, plain=app.plain), flush=True)
+        print(announced, flush=True)
     # Not a daemon: if the interpreter ends during its native code, the process aborts (SIGABRT).
     loop.call_later(WARM_AFTER, threading.Thread(target=app.warm_up).start)
     await end.wait()
@@ -153,9 +161,12 @@ def _loop(name: str) -> Any:
 
 
 def _announced(
-    name: str, settings: Settings, listening: list[socket.socket], *, plain: bool
+    name: str, settings: Settings, listening: list[socket.socket], made_key: str | None, plain: bool
 ) -> str:
-    """Return the line that says where the server is, which programs read too."""
+    """Return the line that says where the server is, which programs read too.
+
+    A second line has the key of the own routes if the server made one.
+    """
     roots = [root(settings, one) for one in listening]
     text = f"{name}: {roots[0]}/v1 serves '{settings.model}'"
     if plain:
@@ -167,7 +178,16 @@ def _announced(
         text += f", ready in {settings.startup:g} s"
     if len(roots) > 1:
         text += f"; also at {', '.join(f'{other}/v1' for other in roots[1:])}"
-    return text if settings.uds else f"{text}; open {roots[0]}/ to watch it"
+    if settings.uds:
+        return text
+    if made_key is None:
+        return f"{text}; open {roots[0]}/ to watch it"
+    return (
+        f"{text}; open {roots[0]}/#key={made_key} to watch it\n"
+        f"{name}: Other machines can reach it, so /ledger and the fake's other own routes need the "
+        f"key {made_key}, as in curl -H 'Authorization: Bearer {made_key}' {roots[0]}/ledger. "
+        "Choose the key yourself with --admin-key."
+    )
 
 
 def _tls(settings: Settings) -> ssl.SSLContext | None:

@@ -12,12 +12,11 @@ from typing import Annotated, Final, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from fake_vllm.files import ANY_FILE, Files
 from fake_vllm.relay.call import Call, CallEnd, Head, NoAnswer
 from fake_vllm.relay.request import RelayedRequest
 
 FORMAT: Final = "fake-vllm exchange 1"
-REMOVED: Final = "removed"
-"""What stands in a file in place of a key or a cookie."""
 
 
 class Body(BaseModel):
@@ -90,7 +89,7 @@ class RecordedExchange(BaseModel):
     def matches(self, request: RelayedRequest) -> bool:
         """Tell whether method, path and body are the same; JSON is compared as JSON."""
         own = self.request
-        if (own.method, own.path) != (request.method, request.target):
+        if (own.method, own.path) != (request.method, request.shown_target):
             return False
         if own.body.data == request.body:
             return True
@@ -104,14 +103,15 @@ class RecordingFileError(ValueError):
     """Raised when a file is not the recording of an exchange; the text names it."""
 
 
-def load(file: Path) -> RecordedExchange:
+def load(file: Path, files: Files = ANY_FILE) -> RecordedExchange:
     """Read a file.
 
     Raises:
+        FileRefusedError: it is not one of `files`.
         RecordingFileError: it cannot be read, or it is not the recording of an exchange.
     """
     try:
-        return RecordedExchange.model_validate_json(file.read_bytes())
+        return RecordedExchange.model_validate_json(files.read(file))
     except OSError as error:
         raise RecordingFileError(f"Cannot read {file}: {error.strerror}.") from None
     except ValidationError as error:
@@ -214,7 +214,7 @@ class Recordings:
         return RecordedCall(self._exchanges[chosen])
 
     def _missing(self, request: RelayedRequest) -> str:
-        asked = f"{request.method} {request.target}"
+        asked = f"{request.method} {request.shown_target}"
         known: Iterable[str] = (
             f"{each.request.method} {each.request.path}" for each in self._exchanges
         )

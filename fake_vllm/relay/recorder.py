@@ -7,41 +7,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
-from typing import Any, Final
+from typing import Any
 
+from fake_vllm.redaction import secrets_of, shown_value, without, without_secrets
 from fake_vllm.relay.call import Answers, Call, Head
-from fake_vllm.relay.recorded import FORMAT, REMOVED, Body
+from fake_vllm.relay.recorded import FORMAT, Body
 from fake_vllm.relay.request import RelayedRequest
-
-SECRET: Final = re.compile(
-    r"authorization|api-?key|token|cookie|secret|password|credential|^openai-(organization|project)$",
-    re.IGNORECASE,
-)
-"""Names of headers whose values are not kept."""
-COUNTS: Final = re.compile(r"^x-ratelimit-|-tokens$", re.IGNORECASE)
-"""Names that look secret and are counts."""
-LEAST_SECRET = 8  # characters; a shorter key, such as "-", stands in many texts
-
-
-def is_secret(name: str) -> bool:
-    """Tell whether a header has a key, a cookie or an account."""
-    return SECRET.search(name) is not None and COUNTS.search(name) is None
-
-
-def without_secrets(headers: dict[str, str]) -> dict[str, str]:
-    """Return headers in which secrets are replaced."""
-    return {name: REMOVED if is_secret(name) else text for name, text in headers.items()}
-
-
-def secrets_of(request: RelayedRequest) -> list[str]:
-    """Return the secret texts of a request, which must not stand anywhere in its recording."""
-    values = (text for name, text in request.headers.items() if is_secret(name))
-    return [
-        word
-        for text in values
-        for word in sorted({text, text.rpartition(" ")[2]}, key=len, reverse=True)
-        if len(word) >= LEAST_SECRET
-    ]
 
 
 class Recorder:
@@ -66,8 +37,7 @@ class Recorder:
 
     def _save(self, request: RelayedRequest, exchange: dict[str, Any]) -> None:
         text = json.dumps(exchange, ensure_ascii=False, indent=1) + "\n"
-        for secret in secrets_of(request):
-            text = text.replace(json.dumps(secret, ensure_ascii=False)[1:-1], REMOVED)
+        text = without(text, secrets_of(request.headers, request.query))
         place = re.sub(r"[^a-zA-Z0-9]+", "_", request.target.partition("?")[0]).strip("_")[:60]
         number = 1 + max(
             (int(file.name[:6]) for file in self._folder.glob("[0-9]" * 6 + "_*.json")), default=0
@@ -138,7 +108,7 @@ class RecordingCall(Call):
                 "recorded": datetime.now(UTC).isoformat(timespec="seconds"),
                 "request": {
                     "method": request.method,
-                    "path": request.target,
+                    "path": request.shown_target,
                     "headers": without_secrets(request.headers),
                     "body": Body.of(request.body),
                 },
@@ -147,7 +117,7 @@ class RecordingCall(Call):
         )
 
     def _response(self, head: Head, end: str) -> dict[str, Any]:
-        headers = [[name, REMOVED if is_secret(name) else text] for name, text in head.headers]
+        headers = [[name, shown_value(name, text)] for name, text in head.headers]
         return {
             "status": head.status,
             "reason": head.reason,

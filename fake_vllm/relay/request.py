@@ -1,13 +1,14 @@
 """A request as it is passed on to another server."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote
 
 from fake_vllm.api import Refused
 from fake_vllm.behaviour import SCENARIO_FIELD, SCENARIO_HEADER
 from fake_vllm.http.exchange import Exchange
+from fake_vllm.redaction import address_without_secrets
 
 NOT_PASSED_ON: Final = frozenset(
     (
@@ -34,8 +35,8 @@ class RelayedRequest:
     """
 
     method: str
-    target: str
-    headers: dict[str, str]
+    target: str = field(repr=False)
+    headers: dict[str, str] = field(repr=False)
     body: bytes
     value: Any
     scenario: str | None
@@ -68,6 +69,16 @@ class RelayedRequest:
         query = f"?{exchange.query_string}" if exchange.query_string else ""
         target = quote(exchange.path, safe="/:@!$&'()*+,;=~-._") + query
         return cls(exchange.method, target, headers, body, value, scenario)
+
+    @property
+    def query(self) -> dict[str, str]:
+        """Return the query, by name."""
+        return dict(parse_qsl(self.target.partition("?")[2]))
+
+    @property
+    def shown_target(self) -> str:
+        """Return the target without the keys in its query."""
+        return address_without_secrets(self.target)
 
     @property
     def stream(self) -> bool:

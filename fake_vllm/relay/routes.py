@@ -7,12 +7,13 @@ from fake_vllm.api import Refused, hex16
 from fake_vllm.asked import AskedRequests
 from fake_vllm.behaviour import SCENARIO_FIELD, SCENARIO_HEADER, Behaviour
 from fake_vllm.engine.ledger import Entry
+from fake_vllm.guard import Guard
 from fake_vllm.http.exchange import Exchange
 from fake_vllm.relay.address import Address
 from fake_vllm.relay.call import Answers, NoAnswer
 from fake_vllm.relay.player import RelayPlayer
 from fake_vllm.relay.recorded import RecordingFileError, Recordings
-from fake_vllm.relay.recorder import Recorder, without_secrets
+from fake_vllm.relay.recorder import Recorder
 from fake_vllm.relay.request import RelayedRequest
 from fake_vllm.relay.upstream import Upstream
 from fake_vllm.response.context import ServerContext
@@ -35,7 +36,9 @@ class RelayRoutes:
         asked: AskedRequests,
         context: ServerContext,
         seed: int,
+        guard: Guard,
     ) -> None:
+        self._guard = guard
         self._answers, self._behaviour, self._asked = answers, behaviour, asked
         self._context, self._seed = context, seed
 
@@ -53,8 +56,10 @@ class RelayRoutes:
         named = request.scenario or exchange.headers.get(SCENARIO_HEADER)
         ruled, _ = self._behaviour.rulebook.find(exchange, request)
         usual = self._behaviour.spec
+        if named:
+            self._guard.check_choice(exchange)
         try:
-            spec = self._behaviour.parse(named) if named else ruled or usual
+            spec = self._behaviour.parse(named, self._guard.files) if named else ruled or usual
         except ScenarioError as error:
             raise Refused(400, "BadRequestError", str(error), SCENARIO_FIELD) from None
         made = self._context.ledger.open(
@@ -68,7 +73,7 @@ class RelayRoutes:
             retry=retry_of(exchange),
         )
         exchange.number = made.number
-        self._asked.keep(made.number, exchange, without_secrets(exchange.headers))
+        self._asked.keep(made.number, exchange)
         scenario = spec.select(made.attempt, made.number, self._seed, usual if named else None)
         try:
             self._play(exchange, request, made, scenario)

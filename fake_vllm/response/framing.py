@@ -58,7 +58,7 @@ def failed(failure: Failure, response: Response, headers_at: float) -> Steps:
     """Yield an error: a whole answer at `headers_at`, or a stream's last events.
 
     Raises:
-        Cut: the endpoint has no events for an error.
+        Cut: the endpoint has no events for an error, or a whole answer has begun.
     """
     response.entry.end = failure.end
     if response.status is None:
@@ -66,13 +66,14 @@ def failed(failure: Failure, response: Response, headers_at: float) -> Steps:
         head = _head(response, failure.status, [*json_headers(len(body)), *failure.headers])
         yield headers_at, head + body, 0
         return
+    if not response.stream:
+        raise Cut(clean=True)  # its length is declared, so nothing may follow
     events = failure.events or response.errors.error_events(failure.body)
     if events is None:
         raise Cut(clean=True)
     for data in (*response.writer.before_error(), *events):
         yield 0, chunk(data, response), 0
-    if response.stream:
-        yield 0, last_chunk(response), 0
+    yield 0, last_chunk(response), 0
 
 
 def chunked(payloads: Steps, response: Response) -> Steps:

@@ -11,6 +11,11 @@ from time import monotonic
 from typing import Any
 from urllib.parse import urlsplit
 
+from fake_vllm.files import ANY_FILE, Files
+from fake_vllm.redaction import without
+from fake_vllm.terminal import printable
+
+MOST_OF_ERROR = 10_000  # bytes
 TIMEOUT = 60.0  # seconds of silence after which a recording ends; it keeps what has arrived
 
 
@@ -48,14 +53,15 @@ class Recording:
             raise RecordingError(f"Cannot write {file}: {error.strerror}.") from None
 
     @classmethod
-    def load(cls, file: Path) -> "Recording":
+    def load(cls, file: Path, files: Files = ANY_FILE) -> "Recording":
         """Read a recording.
 
         Raises:
-            RecordingError: the file cannot be read or is not a recording.
+            FileRefusedError: the file is not one of `files`.
+            RecordingError: it cannot be read or is not a recording.
         """
         try:
-            recording = cls(**json.loads(file.read_text(encoding="utf-8")))
+            recording = cls(**json.loads(files.read(file)))
             fits = recording.texts and len(recording.texts) == len(recording.gaps_ms)
             fits = (
                 fits
@@ -64,18 +70,22 @@ class Recording:
             )
         except OSError as error:
             raise RecordingError(f"Cannot read {file}: {error.strerror}.") from None
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, RecursionError):
             fits = False
         if not fits:
             raise RecordingError(f"{file} is not a recording; make one with `fake-vllm record`.")
         return recording
 
 
-def is_exchange(file: Path) -> bool:
-    """Tell whether a file is a recording of a whole exchange, which `relay.recorded` reads."""
+def is_exchange(file: Path, files: Files) -> bool:
+    """Tell whether a file is a recording of a whole exchange, which `relay.recorded` reads.
+
+    Raises:
+        FileRefusedError: it is not one of `files`.
+    """
     try:
-        value = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        value = json.loads(files.read(file))
+    except (OSError, ValueError, RecursionError):
         return False
     return isinstance(value, dict) and str(value.get("format", "")).startswith("fake-vllm exchange")
 
@@ -133,16 +143,26 @@ def _events(answer: http.client.HTTPResponse) -> Iterator[dict[str, Any]]:
 
 
 def _connect(base_url: str) -> http.client.HTTPConnection:
-    parts = urlsplit(base_url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(base_url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        parts, host, port = urlsplit(""), None, None
+    if parts.username is not None or parts.query or parts.fragment:
+        # Not repeated, since it may have a password.
+        raise RecordingError(
+            f"The address of {host} may have a path, but no user, query or fragment; the key is "
+            "read from OPENAI_API_KEY."
+        )
+    if parts.scheme not in ("http", "https") or not host:
         raise RecordingError(
             f"'{base_url}' is not the address of an endpoint; write it as http://host:port/v1."
         )
     if parts.scheme == "https":
         return http.client.HTTPSConnection(
-            parts.hostname, parts.port, timeout=TIMEOUT, context=ssl.create_default_context()
+            host, port, timeout=TIMEOUT, context=ssl.create_default_context()
         )
-    return http.client.HTTPConnection(parts.hostname, parts.port, timeout=TIMEOUT)
+    return http.client.HTTPConnection(host, port, timeout=TIMEOUT)
 
 
 def _only_model(connection: http.client.HTTPConnection, base_url: str) -> str:
@@ -157,7 +177,11 @@ def _ask(
     path: str,
     body: bytes | None = None,
 ) -> http.client.HTTPResponse:
-    key = os.environ.get("OPENAI_API_KEY")
+    key = os.environ.get("OPENAI_API_KEY", "").strip()
+    if not (key.isascii() and key.isprintable()):
+        raise RecordingError(
+            "The key in OPENAI_API_KEY has a character that a header cannot have; set it again."
+        )
     headers = {
         "content-type": "application/json",
         **({"authorization": f"Bearer {key}"} if key else {}),
@@ -165,6 +189,8 @@ def _ask(
     connection.request(method, urlsplit(base_url).path.rstrip("/") + path, body, headers)
     answer = connection.getresponse()
     if answer.status != 200:
-        text = answer.read(300).decode("utf-8", "replace")
-        raise RecordingError(f"The endpoint answered {answer.status} to {path}: {text}")
+        text = without(answer.read(MOST_OF_ERROR).decode("utf-8", "replace"), filter(None, [key]))
+        raise RecordingError(
+            f"The endpoint answered {answer.status} to {path}: {printable(text[:300])}"
+        )
     return answer

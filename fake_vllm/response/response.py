@@ -125,6 +125,12 @@ class Response:
         """Return the bytes for a stream; a whole response has none before it."""
         return payload if self.stream else b""
 
+    def instead(self, old: bytes, new: bytes) -> bytes:
+        """Return bytes that take the place of others; the declared length follows."""
+        if not self.stream:
+            self.length += len(new) - len(old)
+        return new
+
     def abort(self) -> None:
         """End before the next token, with vLLM's `finish_reason` "abort"."""
         self.aborted = True

@@ -1,13 +1,14 @@
 """The base of all scenarios, and what they can do to a response."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
-from pydantic import ConfigDict
+from pydantic import AfterValidator, ConfigDict
 
 from fake_vllm.api import error
 from fake_vllm.engine.ledger import End
 from fake_vllm.engine.timing import Pace
+from fake_vllm.files import Files
 from fake_vllm.http.exchange import Headers
 from fake_vllm.http.upload import Upload
 from fake_vllm.model import GenerationPlan
@@ -18,6 +19,16 @@ if TYPE_CHECKING:
     from fake_vllm.relay.call import Answers
 
 STRICT: Final = ConfigDict(extra="forbid", defer_build=True, allow_inf_nan=False)
+
+
+def _given(text: str) -> str:
+    if not text.strip():
+        raise ValueError("the text is empty; write one, or leave it out")
+    return text
+
+
+GivenText = Annotated[str, AfterValidator(_given)]
+"""A text that is not blank."""
 
 
 class ScenarioError(ValueError):
@@ -82,6 +93,14 @@ class Scenario:
     only_delivers: ClassVar[bool] = False
     reads_requests: ClassVar[bool] = True
     needs_model: ClassVar[bool] = False
+
+    def open(self, files: Files) -> None:
+        """Read the files that it names, when its text is parsed.
+
+        Raises:
+            FileRefusedError: one may not be read.
+            ValueError: one cannot be read; the text is one sentence.
+        """
 
     @property
     def makes_text(self) -> bool:

@@ -21,7 +21,7 @@ class BigEvent(Scenario):
 
     only_delivers = True
     after: int = Field(5, ge=0)
-    bytes: int = Field(1_000_000, ge=1)
+    bytes: int = Field(1_000_000, ge=1, le=100_000_000)
     part: Literal["field", "space"] = "field"
 
     def payloads(self, steps: Steps, response: Response) -> Steps:

@@ -1,10 +1,10 @@
 from dataclasses import replace
-from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic.dataclasses import dataclass
 
 from fake_vllm.engine.timing import Pace, timing
+from fake_vllm.files import Files
 from fake_vllm.scenarios.base import STRICT, Scenario
 
 
@@ -17,17 +17,15 @@ class SetPace(Scenario):
 
     only_delivers = True
     needs_model = True
+    _samplers: ClassVar[dict[str, Any]]
     headers: str | None = None
     first_token: str | None = None
     gap: str | None = None
 
-    def __post_init__(self) -> None:
-        _ = self._samplers  # a wrong timing is reported when the scenario is parsed
+    def open(self, files: Files) -> None:
+        stated = {"headers": self.headers, "first_token": self.first_token, "gap": self.gap}
+        samplers = {name: timing(text, files) for name, text in stated.items() if text}
+        object.__setattr__(self, "_samplers", samplers)
 
     def pace(self, pace: Pace) -> Pace:
         return replace(pace, **self._samplers)
-
-    @cached_property
-    def _samplers(self) -> dict[str, Any]:
-        stated = {"headers": self.headers, "first_token": self.first_token, "gap": self.gap}
-        return {name: timing(text) for name, text in stated.items() if text}

@@ -4,16 +4,22 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from pydantic import ValidationError
 
+from fake_vllm.files import ANY_FILE, FileRefusedError, Files
 from fake_vllm.http.upload import Upload
 from fake_vllm.scenarios import trigger
 from fake_vllm.scenarios.base import Scenario, ScenarioError, Together
 from fake_vllm.scenarios.finite import Finite
 from fake_vllm.scenarios.registry import CLASSES, load
 from fake_vllm.scenarios.trigger import Trigger
+
+LONGEST: Final = 10_000  # characters; the ledger keeps the text of each request
+LARGEST: Final = 1e12  # of all numbers: times, sizes and counts
+MOST_PARTS: Final = 32
+"""The parts of a scenario. Each is a layer of generators; some hundreds overflow the stack."""
 
 
 class Part(NamedTuple):
@@ -80,19 +86,32 @@ class ScenarioSpec:
         return parts[0] if len(parts) == 1 else Together(parts)
 
 
-def parse(text: str) -> ScenarioSpec:
+def parse(text: str, files: Files = ANY_FILE) -> ScenarioSpec:
     """Read `name`, `name:parameter=value,parameter=value`, or several joined by `+`.
 
     A value in double quotes may contain `,` and `+`; in it, `\\"` is a quote. Besides its own
     parameters, each scenario takes those of `Trigger`: attempts, requests, chance.
 
+    Args:
+        text: the text.
+        files: the files that it may name.
+
     Raises:
         ScenarioError: a name or a parameter is unknown, or a value is wrong.
     """
-    return ScenarioSpec(text, [_part(part) for part in _split(text, "+")])
+    if len(text) > LONGEST:
+        raise ScenarioError(
+            f"A scenario has at most {LONGEST} characters; this one has {len(text)}."
+        )
+    parts = _split(text, "+")
+    if len(parts) > MOST_PARTS:
+        raise ScenarioError(
+            f"A scenario has at most {MOST_PARTS} parts; this one has {len(parts)}."
+        )
+    return ScenarioSpec(text, [_part(part, files) for part in parts])
 
 
-def _part(text: str) -> Part:
+def _part(text: str, files: Files) -> Part:
     name, _, rest = text.partition(":")
     name = name.strip()
     if name not in CLASSES:
@@ -116,7 +135,7 @@ def _part(text: str) -> Part:
             raise ScenarioError(
                 f"Scenario '{name}' has no parameter '{key}'. {_instead(key, known, 'It has')}"
             )
-    return Part(when, _make(name, scenario, pairs))
+    return Part(when, _make(name, scenario, pairs, files))
 
 
 def _split(text: str, mark: str) -> list[str]:
@@ -148,14 +167,21 @@ def _pair(text: str) -> tuple[str, str]:
     return key.strip(), value
 
 
-def _make(name: str, scenario: type[Scenario], pairs: dict[str, Any]) -> Scenario:
+def _make(name: str, scenario: type[Scenario], pairs: dict[str, Any], files: Files) -> Scenario:
     try:
-        return scenario(**pairs)
+        made = scenario(**pairs)
+        made.open(files)
     except ValidationError as error:
         first = error.errors()[0]
         said = first["msg"].removeprefix("Value error, ").rstrip(".")
         where = "".join(f"{place}: " for place in first["loc"])
         raise ScenarioError(f"Scenario '{name}': {where}{said}.") from None
+    except (FileRefusedError, ValueError) as error:
+        raise ScenarioError(f"Scenario '{name}': {str(error).rstrip('.')}.") from None
+    for key, value in vars(made).items():
+        if isinstance(value, int | float) and abs(value) > LARGEST:
+            raise ScenarioError(f"Scenario '{name}': {key}: a number is at most {LARGEST:.0e}.")
+    return made
 
 
 def _instead(name: str, known: Iterable[str], lead: str) -> str:

@@ -1,10 +1,9 @@
 from dataclasses import replace
 
-from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from fake_vllm.model import GenerationPlan, Phrase
-from fake_vllm.scenarios.base import STRICT, Scenario
+from fake_vllm.scenarios.base import STRICT, GivenText, Scenario
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -15,7 +14,7 @@ class Repeat(Scenario):
     """
 
     needs_model = True
-    phrase: str = Field("again and ", min_length=1)
+    phrase: GivenText = "again and "
 
     def shape(self, plan: GenerationPlan) -> GenerationPlan:
         return replace(plan, eos_after=None, context=None, source=Phrase(self.phrase))

@@ -1,13 +1,13 @@
 from dataclasses import replace
-from functools import cached_property
 from itertools import chain, cycle
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from fake_vllm.engine.timing import Pace, Sampler
+from fake_vllm.files import Files
 from fake_vllm.model import GenerationPlan, Recorded
 from fake_vllm.response.recording import Recording, RecordingError, is_exchange
 from fake_vllm.scenarios.base import STRICT, Scenario
@@ -25,11 +25,21 @@ class Replay(Scenario):
     """
 
     needs_model = True
+    _recording: "ClassVar[Recording | RecordedExchange]"
     file: Path
     speed: float = Field(1.0, gt=0)
 
-    def __post_init__(self) -> None:
-        _ = self._recording  # a wrong file is reported when the scenario is parsed
+    def open(self, files: Files) -> None:
+        try:
+            if is_exchange(self.file, files):
+                from fake_vllm.relay.recorded import load
+
+                recording: Recording | RecordedExchange = load(self.file, files)
+            else:
+                recording = Recording.load(self.file, files)
+        except RecordingError as error:
+            raise ValueError(str(error)) from None
+        object.__setattr__(self, "_recording", recording)
 
     @property
     def answers(self) -> "Answers | None":
@@ -54,17 +64,6 @@ class Replay(Scenario):
             return pace
         first, *gaps = (gap / 1000 / self.speed for gap in self._recording.gaps_ms)
         return replace(pace, first_token=_always([first]), gap=_always([*gaps, 0.0]))
-
-    @cached_property
-    def _recording(self) -> "Recording | RecordedExchange":
-        try:
-            if is_exchange(self.file):
-                from fake_vllm.relay.recorded import load
-
-                return load(self.file)
-            return Recording.load(self.file)
-        except (RecordingError, ValueError) as error:
-            raise ValueError(str(error)) from None
 
 
 def _always(seconds: list[float]) -> Sampler:

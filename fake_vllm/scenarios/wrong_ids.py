@@ -25,9 +25,7 @@ class WrongIds(Scenario):
         for at, data, tokens in steps:
             made += tokens
             if made > self.after:
-                data = ID.sub(
-                    lambda match, n=made: match[1] + b"%016x" % (2**64 - n),  # type: ignore[misc]
-                    data,
-                    count=1,
-                )
+                other = b"%016x" % (2**64 - made)
+                changed = ID.sub(lambda match, id=other: match[1] + id, data, count=1)  # type: ignore[misc]
+                data = response.instead(data, changed)
             yield at, data, tokens

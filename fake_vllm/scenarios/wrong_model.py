@@ -5,7 +5,7 @@ from pydantic.dataclasses import dataclass
 from fake_vllm.api import dumps
 from fake_vllm.response.response import Response
 from fake_vllm.response.steps import Steps
-from fake_vllm.scenarios.base import STRICT, Scenario
+from fake_vllm.scenarios.base import STRICT, GivenText, Scenario
 
 MODEL = re.compile(rb'("model": ?)"(?:[^"\\]|\\.)*"')
 
@@ -18,11 +18,10 @@ class WrongModel(Scenario):
     """
 
     only_delivers = True
-    model: str = "another-model"
+    model: GivenText = "another-model"
 
     def payloads(self, steps: Steps, response: Response) -> Steps:
         other = dumps(self.model)
         for at, data, tokens in steps:
             changed = MODEL.sub(lambda match: match[1] + other, data, count=1)
-            response.length += len(changed) - len(data) if not response.stream else 0
-            yield at, changed, tokens
+            yield at, response.instead(data, changed), tokens

@@ -2,21 +2,21 @@
 
 import asyncio
 import atexit
-import http.client
 import json
+import os
 import select
-import ssl
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping, Sequence
+from secrets import token_urlsafe
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+from fake_vllm.starter import STARTER_KEY
+from fake_vllm.testing._asking import Asker, Unreachable
 from fake_vllm.testing._error import FakeVllmError
 from fake_vllm.testing._requests import LedgerView, Request
 from fake_vllm.testing._when import When
@@ -32,21 +32,14 @@ LOOKS_AGAIN = 0.02
 """Seconds after which a wait looks again at running requests, whose counts change all the time."""
 
 
-def _direct() -> urllib.request.OpenerDirector:
-    # It talks to its own process on this machine, so the certificate does not matter.
-    trusting = ssl.create_default_context()
-    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
-    return urllib.request.build_opener(
-        urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=trusting)
-    )
-
-
 class FakeVllm:
     """A running `fake-vllm`, which stops with `close()`, its `with` block, or this process.
 
     Attributes:
         base_url: the address, which ends in /v1.
         root: the address without /v1.
+        uds: the path of its Unix socket, over which clients ask for `base_url`. None: it listens on
+            TCP.
         model: the name of the model.
         aio: the same waits and commands for a test in an event loop, which they do not block:
             `await fake.aio.until_freed()`.
@@ -83,7 +76,7 @@ class FakeVllm:
             **flags,
         }
         self._options = [part for each in options.items() for part in _flag(*each)]
-        self._opener = _direct()
+        self._key = token_urlsafe(18)
         self.aio = AsyncCommands(self)
         self._start(port=0)
 
@@ -97,15 +90,20 @@ class FakeVllm:
             stdout=subprocess.PIPE,
             stderr=self._errors,
             text=True,
+            # Not a flag, which other users of the machine could see.
+            env={**os.environ, STARTER_KEY: self._key},
             # Ctrl-C reaches the whole group of the terminal, and the client may still need the
             # server.
             start_new_session=True,
         )
         atexit.register(self.close)
         line = self._first_line()
-        self.base_url = line.split()[1]
-        self.root = self.base_url.removesuffix("/v1")
-        self.model = line.partition(" serves '")[2].partition("', scenario ")[0]
+        at = line.partition(": ")[2].partition("/v1 serves '")[0]
+        self.uds = at.removeprefix("unix:") if at.startswith("unix:") else None
+        self.root = at if self.uds is None else "http://localhost"
+        self.base_url = f"{self.root}/v1"
+        self._asker = Asker(self.root, self.uds, self._key)
+        self.model = line.partition("/v1 serves '")[2].partition("', scenario ")[0]
         self._ledger = LedgerView(self._ask)
 
     @property
@@ -253,20 +251,7 @@ class FakeVllm:
     def _ask(
         self, path: str, method: str = "GET", body: bytes | None = None, *, timeout: float = 10
     ) -> Any:
-        request = urllib.request.Request(
-            self.root + path, body, {"content-type": "text/plain"}, method=method
-        )
-        try:
-            with self._opener.open(request, timeout=timeout) as answer:
-                return json.load(answer)
-        except urllib.error.HTTPError as refused:
-            with refused:
-                raise FakeVllmError(_reason(refused)) from None
-        except (OSError, http.client.HTTPException) as error:
-            raise Unreachable(
-                f"The fake at {self.root} does not answer: {getattr(error, 'reason', error)}. It "
-                "is still starting, or it has ended; `reset()` starts it again."
-            ) from None
+        return self._asker.ask(path, method, body, timeout)
 
     def _first_line(self) -> str:
         assert self._process.stdout is not None
@@ -284,10 +269,6 @@ class FakeVllm:
         self.close()
         reason = self.errors.strip() or f"it ended with status {self._process.returncode}"
         raise FakeVllmError(f"fake-vllm did not start: {reason}")
-
-
-class Unreachable(FakeVllmError):
-    """Raised when the fake does not listen, since it is starting or has ended."""
 
 
 class AsyncCommands:
@@ -338,12 +319,3 @@ def _flag(name: str, value: object) -> list[str]:
     if isinstance(value, list | tuple):
         return [flag, *map(str, value)]
     return [flag, str(value)]
-
-
-def _reason(refused: urllib.error.HTTPError) -> str:
-    """Return the server's own sentence about what is wrong."""
-    text = refused.read().decode("utf-8", "replace")
-    try:
-        return str(json.loads(text)["error"]["message"])
-    except (ValueError, LookupError, TypeError):
-        return f"The fake answered {refused.code}: {text or refused.reason}"

@@ -6,11 +6,13 @@ import ssl
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import httpx2
 import pytest
 
 from fake_vllm import cli
+from fake_vllm.__main__ import run as run_command
 from fake_vllm.testing import FakeVllm
 from stream_lab.experiment.fake import Fake
 from tests.fake_vllm.conftest import Certificates
@@ -255,6 +257,19 @@ sys.exit(cli.main(["--port", "0", "--lifetime", "0.3"]))
             [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False
         )
         assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_ctrl_c_while_its_modules_are_loaded_is_no_traceback(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Loading(ModuleType):
+        def __getattr__(self, name: str) -> object:
+            raise KeyboardInterrupt if name == "main" else AttributeError(name)
+
+    monkeypatch.setitem(sys.modules, "fake_vllm.cli", Loading("fake_vllm.cli"))
+    with pytest.raises(SystemExit) as ended:
+        run_command()
+    assert ended.value.code == 130
 
 
 def test_ctrl_c_before_it_listens_is_no_traceback(

@@ -26,7 +26,7 @@ def test_browsers_get_the_page_curl_a_text_and_a_bare_request_vllms_404(server: 
     with httpx2.Client(trust_env=False) as client:
         page = client.get(server.root + "/", headers={"accept": "text/html,*/*"})
         assert page.headers["content-type"] == "text/html; charset=utf-8"
-        assert "EventSource" in page.text
+        assert "/ledger/events" in page.text
         text = client.get(server.root + "/")  # httpx accepts anything, as curl does
         assert text.headers["content-type"] == "text/plain; charset=utf-8"
         assert f"curl {server.root}/ledger" in text.text

@@ -5,6 +5,7 @@ import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -164,10 +165,24 @@ def test_refused_requests_are_in_the_ledger_too(fake_vllm: FakeVllm) -> None:
     ]
 
 
-def test_a_missing_key_is_in_the_ledger_and_the_ledger_needs_none() -> None:
+def test_a_request_without_its_key_is_in_the_ledger() -> None:
     with FakeVllm(api_key="secret") as fake, httpx2.Client(trust_env=False) as client:
         assert client.post(f"{fake.base_url}/chat/completions", json=CHAT).status_code == 401
         assert [entry.status for entry in fake.requests] == [401]
+
+
+def test_a_fake_on_a_unix_socket_can_be_asked(tmp_path: Path) -> None:
+    with FakeVllm("endless", gap=0, uds=tmp_path / "a serves 'b'.sock", model="mine") as fake:
+        over = httpx2.HTTPTransport(uds=fake.uds)
+        with httpx2.Client(transport=over) as client:
+            fake.play("finite:tokens=1")
+            assert client.post(f"{fake.base_url}/chat/completions", json=CHAT).status_code == 200
+        assert fake.until_over().json == CHAT
+        assert fake.model == "mine"
+        with pytest.raises(FakeVllmError, match="There is no scenario 'x'"):
+            fake.play("x")
+    with pytest.raises(FakeVllmError, match="does not answer"):
+        fake.play("endless")
 
 
 def test_running_requests_are_never_hidden_and_a_reset_ends_them() -> None:

@@ -102,7 +102,9 @@ class Endpoint:
 
         An entry has the times `started` and `client_left`, the number of `tokens`, and more.
         """
-        with direct_client(timeout=10) as client:
+        # A fake with a key shows its ledger only to those who have it.
+        key = {"authorization": f"Bearer {self._key.get_secret_value()}"}
+        with direct_client(timeout=10, headers=key) as client:
             requests: list[dict[str, Any]] = client.get(f"{self.root}/ledger").json()["requests"]
         return requests
 

@@ -144,6 +144,7 @@ def test_a_huge_body_is_refused_in_vllms_form_and_the_connection_closed(
             connection.sendall(POST % (len(body), body))
         head, answer = read(connection)
     assert head.startswith(b"HTTP/1.1 413 ")
+    assert b"connection: close" in head  # or a client would send its next request into nowhere
     assert json.loads(answer)["error"]["code"] == 413
 
 

@@ -10,8 +10,8 @@ import httpx2
 import pytest
 from openai import NotFoundError, OpenAI
 
+from fake_vllm.redaction import is_secret
 from fake_vllm.relay.recorded import RecordingFileError, Recordings, load
-from fake_vllm.relay.recorder import is_secret
 from fake_vllm.testing import FakeVllm, FakeVllmError
 from tests.fake_vllm.raw import arrivals, ask
 
@@ -153,7 +153,7 @@ def test_a_file_answers_any_request_through_a_scenario(
     recorded: tuple[Path, dict[str, Any]], http: httpx2.Client
 ) -> None:
     file = sorted(recorded[0].iterdir())[0]
-    with FakeVllm(model="mine") as fake:
+    with FakeVllm(model="mine", files=recorded[0]) as fake:
         played = outcome(http, fake, chat(f"replay:file={file},speed=10", stream=True))
         assert played[2] == recorded[1]["stream"][2]
         entry = fake.until_freed()

@@ -145,6 +145,12 @@ def test_a_header_chooses_the_scenario_and_a_field_wins_over_it(
         ("bandwidth:bytes=1e999", "bytes: Input should be a finite number"),
         ("rate_limit:per=1e308", "per: Input should be less than"),
         ("pace:gap=fast", "'pace': 'fast' is not a timing"),
+        # Each of these would stop the server or use up its memory.
+        ("finite:tokens=" + "9" * 4000, r"'finite': tokens: a number is at most 1e\+12"),
+        ("time_limit:seconds=1e13", r"'time_limit': seconds: a number is at most 1e\+12"),
+        ("big_event:bytes=100000000001", "bytes: Input should be less than"),
+        ("+".join(["crlf"] * 33), "at most 32 parts; this one has 33"),
+        ("repeat:phrase=" + "x" * 10_000, "at most 10000 characters; this one has 10014"),
         ("replay:file=/nowhere.json", r"'replay': Cannot read /nowhere.json: [^.]+\.$"),
     ],
 )
@@ -152,6 +158,13 @@ def test_an_unknown_scenario_or_parameter_is_one_clear_sentence(text: str, says:
     with pytest.raises(ScenarioError, match=says) as caught:
         parse(text)
     assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 1000
+
+
+def test_a_scenario_of_the_most_parts_plays(http: httpx2.Client, server: Fake) -> None:
+    body = {**CHAT, "fake_scenario": "+".join(["crlf"] * 32), "max_tokens": 2}
+    answer = http.post(f"{server.base_url}/chat/completions", json=body)
+    assert answer.text.count("data: [DONE]") == 1
 
 
 def test_an_unknown_scenario_in_a_request_is_refused(http: httpx2.Client, server: Fake) -> None:

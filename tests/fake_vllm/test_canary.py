@@ -1,0 +1,211 @@
+"""No key of a client is kept, and no text acts as a command."""
+
+import contextlib
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import httpx2
+import pytest
+
+from fake_vllm.asked import AskedRequests
+from fake_vllm.http.gateway_pages import page
+from fake_vllm.redaction import is_secret, query_without_secrets, secrets_of, without
+from fake_vllm.response.recording import RecordingError, record
+from fake_vllm.terminal import printable
+from fake_vllm.testing import FakeVllm, FakeVllmError
+
+CANARY = "sk-canary-0123456789"
+HEADERS = {
+    "authorization": f"Bearer {CANARY}-a",
+    "x-api-key": f"{CANARY}-b",
+    "api-key": f"{CANARY}-c",
+    "cookie": f"session={CANARY}-d; theme=dark",
+    "proxy-authorization": f"Basic {CANARY}-e",
+    "x-auth-token": f'{CANARY}-f "quoted" é',
+    "x-goog-api-key": f"{CANARY}-g",
+}
+QUERY = (
+    f"api_key={CANARY}-h&key={CANARY}-i&access_token={CANARY}-j%3D%3D&sig=canary"
+    "&max_tokens=7&x=%C3%A4"
+)
+CHAT = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 2, "user": f"{CANARY}-a"}
+
+
+class Pair(NamedTuple):
+    """A proxy that records, the server behind it, and the files that they write."""
+
+    front: FakeVllm
+    real: FakeVllm
+    files: list[Path]
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    """Both servers, after requests with the canary wherever a client can put a key."""
+    root = tmp_path_factory.mktemp("canary")
+    folder, logs = root / "recordings", [root / "real.log", root / "front.log"]
+    with (
+        FakeVllm("finite:tokens=2", gap=0, access_log=logs[0], max_body_mb=0.01) as real,
+        FakeVllm("crlf", upstream=real.root, record=folder, access_log=logs[1]) as front,
+        httpx2.Client(trust_env=False) as client,
+    ):
+        sent = [(name.encode(), text.encode()) for name, text in HEADERS.items()]
+        for server in (front, real):
+            for path, body in {
+                "/v1/chat/completions": CHAT,
+                "/v1/completions": {"prompt": "Hi", "stream": True, "max_tokens": 2},
+                "/v1/messages": CHAT,
+                "/v1/responses": {"input": "Hi", "model": "nope"},
+                "/invocations": {"prompt": "Hi", "fake_scenario": "nope"},
+                "/v1/nowhere": {},
+                "/tokenize": {"prompt": "x" * 20_000},
+            }.items():
+                client.post(f"{server.root}{path}?{QUERY}", json=body, headers=sent)
+            client.get(f"{server.root}/v1/models?{QUERY}", headers=sent)
+            client.get(f"{server.root}/v1/models/?{QUERY}", headers=sent)
+        yield Pair(front, real, [*logs, folder])
+
+
+def written(files: list[Path]) -> Iterator[str]:
+    for file in files:
+        yield from (one.read_text() for one in (file.iterdir() if file.is_dir() else [file]))
+
+
+def test_logs_and_recordings_have_no_key_of_a_client(asked: Pair) -> None:
+    texts = list(written(asked.files))
+    assert len(texts) > 8
+    assert sum(text.count("removed") for text in texts) > 100
+    for text in texts:
+        assert "canary" not in text
+    logs = texts[0] + texts[1]
+    assert "&max_tokens=7&x=%C3%A4 HTTP/1.1" in logs  # the rest of a query stays
+
+
+@pytest.mark.parametrize("which", ["front", "real"])
+def test_no_route_shows_a_key_of_a_client(which: str, asked: Pair) -> None:
+    server: FakeVllm = getattr(asked, which)
+    requests = server.requests
+    assert len(requests) >= 6
+    for request in requests:
+        assert request.request_headers["x-api-key"] == "removed"
+        shown = [request.body, repr(request), repr(request._fetched), repr(request.request_headers)]
+        assert "canary" not in "".join(shown)
+    sent = requests[0]
+    assert sent.json == {**CHAT, "user": "removed"}
+    assert sent.request_headers["host"]
+    with httpx2.Client(base_url=server.root, trust_env=False) as client:
+        for path in ("/ledger", "/metrics", "/scenario", "/rules", "/", "/openapi.json"):
+            assert "canary" not in client.get(path).text, path
+        with client.stream("GET", "/ledger/events") as live:
+            lines = live.iter_lines()
+            for _ in requests:
+                assert "canary" not in next(line for line in lines if "scenario" in line)
+    assert "canary" not in server.errors
+
+
+def test_a_rule_still_looks_at_the_key(asked: Pair) -> None:
+    asked.real.when(headers={"authorization": CANARY}).answer("It came.")
+    with httpx2.Client(trust_env=False) as client:
+        key = {"authorization": f"Bearer {CANARY}"}
+        answer = client.post(f"{asked.real.base_url}/chat/completions", json=CHAT, headers=key)
+    assert "It" in answer.text
+
+
+def test_headers_and_parameters_with_secrets_are_known_by_their_names() -> None:
+    for name in ("Api-Key", "api_key", "Set-Cookie", "X-Amz-Security-Token", "openai-project"):
+        assert is_secret(name), name
+    for name in (
+        "content-type",
+        "x-ratelimit-limit-tokens",
+        "max_tokens",
+        "x-request-id",
+        "monkey",
+    ):
+        assert not is_secret(name), name
+    assert query_without_secrets("key=a&sig=b&code=c&q=d&flag&=e") == (
+        "key=removed&sig=removed&code=removed&q=d&flag&=e"
+    )
+    assert query_without_secrets("%6Bey=a&k%65y=b") == "%6Bey=removed&k%65y=removed"
+    assert secrets_of({"authorization": "Bearer tiny"}) == ["Bearer tiny"]
+    quoted = 'a "quoted" key/é'
+    for text in (quoted, json.dumps(quoted), "?q=a%20%22quoted%22%20key%2F%C3%A9"):
+        assert "quoted" not in without(text, [quoted])
+
+
+def test_a_kept_request_prints_no_key() -> None:
+    kept = AskedRequests()
+    sent: Any = type("Sent", (), {})()
+    sent.method, sent.path, sent.query, sent.body = "POST", "/v1", {"key": CANARY}, CANARY.encode()
+    sent.headers = HEADERS
+    kept.keep(1, sent)
+    assert CANARY not in repr(kept.find(1))
+
+
+@pytest.mark.parametrize(
+    ("url", "key", "model", "says"),
+    [
+        ("{base}", CANARY, CANARY, "The model `removed` does not exist"),
+        ("{base}", f"{CANARY}\x7f", None, "a character that a header cannot have"),
+        ("{base}", f"{CANARY}é", None, "a character that a header cannot have"),
+        ("http://user:{key}@127.0.0.1:9/v1", "-", None, "no user, query or fragment"),
+        ("http://127.0.0.1:9/v1?key={key}", "-", None, "no user, query or fragment"),
+    ],
+)
+def test_an_error_of_record_repeats_no_key(
+    url: str, key: str, model: str | None, says: str, asked: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    address = url.format(base=asked.real.base_url, key=CANARY)
+    with pytest.raises(RecordingError) as raised:
+        record(address, model=model, prompt="Hi", max_tokens=2)
+    assert says in str(raised.value)
+    assert "canary" not in str(raised.value)
+
+
+# Commands to a terminal: an escape sequence, one that sets the window's title, a new line, and C1.
+ACTS = "\x1b[2J\x1b]0;owned\x07\r\nINFO: forged\x9b31m\u202e"
+
+
+def test_text_for_a_terminal_is_one_line_without_commands() -> None:
+    assert printable("plain ä") == "plain ä"
+    assert printable(ACTS) == ("\\x1b[2J\\x1b]0;owned\\x07\\r\\nINFO: forged\\x9b31m\\u202e")
+
+
+def test_no_request_writes_commands_into_a_log_or_a_page(tmp_path: Path) -> None:
+    log = tmp_path / "access.log"
+    with FakeVllm(access_log=log) as fake:
+        address = urlsplit(fake.root)
+        target = (str(address.hostname), address.port or 0)
+        body = json.dumps({**CHAT, "model": ACTS}).encode()
+        for head in (
+            b"GET /v1/%1b%5b2J%1b%5d0;owned%07%0d%0aINFO:%20forged?a=%1b%0d%0a HTTP/1.1\r\nhost: x\r\n",
+            b"GET /v1/models?a=\x9b31m\xc2\x9b\xe2\x80\xae HTTP/1.1\r\nhost: x\r\n",
+            b"GET / HTTP/1.1\r\naccept: */*\r\nhost: localhost\r\nx-forwarded-proto: \x9b\r\n",
+            b"POST /v1/chat/completions HTTP/1.1\r\nhost: \x9b31m\r\ncontent-type: application/json"
+            b"\r\nuser-agent: \x9b31m\r\nx-fake-scenario: \x9b31m\r\ncontent-length: %d\r\n"
+            % len(body),
+        ):
+            with socket.create_connection(target, 5) as connection:
+                connection.sendall(head + b"connection: close\r\n\r\n" + body)
+                answer = b"".join(iter(lambda: connection.recv(65536), b""))
+                assert b"\x1b" not in answer
+        with contextlib.suppress(FakeVllmError):
+            fake.play(f'refuse:key="{ACTS}"')
+        text = httpx2.get(f"{fake.root}/", trust_env=False).text
+        assert "owned" in text
+        assert all(line.isprintable() for line in text.splitlines())
+        errors = fake.errors
+    lines = log.read_text().split("\n")
+    assert len(lines) == 5 + 1  # the second request is not HTTP
+    assert all(line.isprintable() for line in lines)
+    assert errors == ""
+
+
+def test_the_page_of_a_gateway_has_the_host_name_as_text() -> None:
+    made = page("cloudflare", 522, "<script>alert(1)</script>")
+    assert b"<script>" not in made.body
+    assert b"&lt;script&gt;" in made.body
