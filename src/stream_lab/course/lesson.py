@@ -97,7 +97,7 @@ class Lesson:
 
 @contextmanager
 def _at_work(*, shown: bool) -> Iterator[None]:
-    """Show that a check is at work, since some take seconds; the result replaces the words."""
+    """Show that a check is at work; the result replaces the words."""
     if not shown or not _in_notebook():
         yield
         return

@@ -35,7 +35,7 @@ exercise(
     limit=40.0,
 )
 async def test_of_the_server(answer: Any) -> None:
-    """Accept a test that is red for attempt 1, and looks at the fake and at no error."""
+    """Accept a test that is red for attempt 1, and looks at no error."""
     if callable(answer):
         names = _names(cell_of(answer))
         if "raises" in names:
