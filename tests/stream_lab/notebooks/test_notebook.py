@@ -34,7 +34,9 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("data", REFUSED.values(), ids=REFUSED)
-def test_another_file_than_a_notebook_is_refused_in_one_sentence(data: bytes, tmp_path: Path) -> None:
+def test_another_file_than_a_notebook_is_refused_in_one_sentence(
+    data: bytes, tmp_path: Path
+) -> None:
     path = tmp_path / "01_x.ipynb"
     path.write_bytes(data)
     with pytest.raises(NotebookError) as raised:
