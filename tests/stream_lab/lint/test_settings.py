@@ -78,6 +78,10 @@ def test_options_replace_the_selection_and_add_to_what_is_ignored(tmp_path: Path
         ("[tool.stream-lab.lint]\nexclud = []", "no setting 'exclud'; there are: select"),
         ("[tool.stream-lab]\nlint = 1", "must be a table"),
         ("[tool", "is not TOML"),
+        ('[tool.stream-lab.lint]\n"\\u001b[2J\\n" = 1', "no setting '\\x1b[2J'; there are"),
+        ("a = " + "[" * 5000, "is nested too deeply"),
+        ("a = " + "9" * 5000, "is not TOML"),
+        ("a = '\x1b'", "is not TOML"),
     ],
 )
 def test_a_wrong_setting_is_one_sentence_that_names_the_file(
@@ -88,4 +92,10 @@ def test_a_wrong_setting_is_one_sentence_that_names_the_file(
         settings_for([tmp_path])
     assert says in str(raised.value)
     assert str(tmp_path / "pyproject.toml") in str(raised.value)
-    assert "\n" not in str(raised.value)
+    assert str(raised.value).isprintable()
+
+
+@pytest.mark.parametrize("table", ["tool = 1", "[tool]\nstream-lab = [1]"])
+def test_a_table_of_another_type_is_that_of_another_program(table: str, tmp_path: Path) -> None:
+    write(tmp_path / "pyproject.toml", table)
+    assert settings_for([tmp_path]) == Settings()
