@@ -9,6 +9,7 @@ from typing import Any, NoReturn, get_args
 
 from fake_vllm import __version__
 from fake_vllm.settings import Settings, SettingsError, make
+from fake_vllm.terminal import printable
 from fake_vllm.vllm_flags import translate
 
 INTERRUPTED = 130  # the status that a shell shows for a program that Ctrl-C ended
@@ -119,7 +120,7 @@ def _record(options: dict[str, Any]) -> None:
         recording.save(out)
     except RecordingError as error:
         _fail(str(error))
-    ended = recording.finish_reason or "broke off"
+    ended = printable(recording.finish_reason or "broke off")
     print(
         f"{len(recording.texts)} events in {sum(recording.gaps_ms) / 1000:.1f} s, {ended}; "
         f"play them with --scenario replay:file={out}"
@@ -220,7 +221,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _fail(message: str) -> NoReturn:
-    print(f"fake-vllm: {message}", file=sys.stderr)
+    print(f"fake-vllm: {printable(message)}", file=sys.stderr)
     raise SystemExit(2)
 
 

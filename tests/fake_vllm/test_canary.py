@@ -12,9 +12,10 @@ import httpx2
 import pytest
 
 from fake_vllm.asked import AskedRequests
+from fake_vllm.cli import main
 from fake_vllm.http.gateway_pages import page
 from fake_vllm.redaction import is_secret, query_without_secrets, secrets_of, without
-from fake_vllm.response.recording import RecordingError, record
+from fake_vllm.response.recording import Recording, RecordingError, record
 from fake_vllm.terminal import printable
 from fake_vllm.testing import FakeVllm, FakeVllmError
 
@@ -173,6 +174,23 @@ ACTS = "\x1b[2J\x1b]0;owned\x07\r\nINFO: forged\x9b31m\u202e"
 def test_text_for_a_terminal_is_one_line_without_commands() -> None:
     assert printable("plain ä") == "plain ä"
     assert printable(ACTS) == ("\\x1b[2J\\x1b]0;owned\\x07\\r\\nINFO: forged\\x9b31m\\u202e")
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_command_record_prints_no_commands_of_the_recorded_server(
+    fails: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def recorded(*given: object, **more: object) -> Recording:
+        if fails:
+            raise RecordingError(ACTS)
+        return Recording("m", ["a"], [1.0], ACTS)
+
+    monkeypatch.setattr("fake_vllm.response.recording.record", recorded)
+    with pytest.raises(SystemExit) if fails else contextlib.nullcontext():
+        main(["record", "http://127.0.0.1:9/v1", "--out", str(tmp_path / "made.json")])
+    said = "".join(capsys.readouterr())
+    assert "owned" in said
+    assert said.removesuffix("\n").isprintable()
 
 
 def test_no_request_writes_commands_into_a_log_or_a_page(tmp_path: Path) -> None:
