@@ -1,6 +1,7 @@
 """Keep what a run with the incident's versions has shown, for the notebooks' tables.
 
-`make run WORLD=seed`, then `python tools/seed_world.py runs/TIME/verdicts.json`.
+`make run WORLD=seed`, then `python tools/seed_world.py runs/TIME/verdicts.json`. Notebooks that did
+not run keep what is there.
 """
 
 import json
@@ -24,7 +25,10 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 1:
         print(__doc__, file=sys.stderr)
         return 2
-    found = findings(Path(arguments[0]).read_text(encoding="utf-8"))
+    kept = json.loads(KEPT.read_text(encoding="utf-8"))
+    found = dict(
+        sorted({**kept, **findings(Path(arguments[0]).read_text(encoding="utf-8"))}.items())
+    )
     KEPT.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     print(f"{sum(map(len, found.values()))} findings of {len(found)} notebooks")
     return 0

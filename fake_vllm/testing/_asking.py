@@ -45,7 +45,9 @@ class Asker:
             Unreachable: it does not answer.
         """
         headers = {"content-type": "text/plain", "authorization": f"Bearer {self._key}"}
-        request = urllib.request.Request(self._root + path, body, headers, method=method)
+        request = urllib.request.Request(  # noqa: S310
+            self._root + path, body, headers, method=method
+        )
         try:
             with self._opener.open(request, timeout=timeout) as answer:
                 return json.load(answer)
