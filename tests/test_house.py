@@ -92,6 +92,7 @@ def test_the_three_distributions_have_one_version_and_one_licence() -> None:
 
 # Modules whose distribution has another name, or that a distribution brings with it on purpose.
 BROUGHT_BY = {
+    "IPython": "ipython",
     "yaml": "pyyaml",
     "playwright": "playwright",
     "prometheus_client": "prometheus-client",
