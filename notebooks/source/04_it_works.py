@@ -144,8 +144,9 @@ bottom_prediction
 with bundled("endless") as fake:
     hasty = ScopedChatVllm(**fake.settings, timeout=TIMEOUT / 4)
     try:
-        async for _ in hasty.astream("Tell me everything."):
-            pass
+        async with asyncio.timeout(TIMEOUT):  # in case the deadline does not hold
+            async for _ in hasty.astream("Tell me everything."):
+                pass
     except TimeoutError as error:
         timed_out = error
 

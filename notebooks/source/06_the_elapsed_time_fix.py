@@ -15,6 +15,7 @@ MODEL = None  # None: the only model that the server has
 TIMEOUT = 2.0  # seconds
 
 # %%
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -146,13 +147,16 @@ pictures.server_load(
 # %% tags=["nbval-ignore-output"]
 hasty = ChatVllm(**server.settings, timeout=TIMEOUT / 4)
 try:
-    async for _ in (prompt | hasty).astream({"question": question}):
-        pass
+    async with asyncio.timeout(TIMEOUT):  # in case the deadline does not hold
+        async for _ in (prompt | hasty).astream({"question": question}):
+            pass
 except StreamDeadlineExceeded as error:
     print(shortened.traceback(error))
     print()
     print("bound:", error.bound, "| limit:", error.limit, "| chunks:", error.chunks)
     print("what had arrived:", repr(error.partial.content[:40]) if error.partial else "nothing")
+except TimeoutError:
+    print("The deadline did not hold.")
 
 # %% [markdown]
 # The message says which bound was reached, how far the answer had come, and which parameter to change. The traceback begins at your

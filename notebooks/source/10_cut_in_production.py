@@ -418,6 +418,8 @@ for line in sorted(strict.access_log):
 # - `/streamed 200`: the client disconnected in mid-stream. The status had been sent, so the log says 200.
 # - `/events?pause=2 200`: nginx cut this stream itself. It says 200, too, like the whole stream with `ping=1` beside it.
 #
+# uvicorn's log is no better: it says 200 when a stream begins, and nothing about its end ([09 · ERP → AI → GPU](09_erp_ai_gpu.ipynb)).
+#
 # A search for 499 and 504 finds only what happened before the first byte. For streams, log `$request_time` and `$bytes_sent`, and read the *error* log:
 # `upstream timed out`, `client timed out`, `client prematurely closed connection` (the last two at the level `info`).
 #

@@ -24,7 +24,7 @@ from contextlib import chdir
 
 from fastapi import FastAPI
 from fastapi.responses import StreamingResponse
-from stream_lab import Evidence, Lesson, open_endpoint
+from stream_lab import Evidence, Lesson, bundled, open_endpoint
 from stream_lab.course import sample_repository
 from stream_lab.doctor import Target, examine, pictures
 from stream_lab.doctor.console import timeline
@@ -49,9 +49,26 @@ print(endless.diagnosis.meaning)
 print("Next:", endless.diagnosis.next)
 
 # %% [markdown]
+# "No limit was seen" is all it can say after so short a time: in production, listen for longer than the limit that you suspect (`--watch 90`).
+#
+# ## An answer that looks complete
+#
+# Here the fake sends five tokens and ends its answer in good order. The status is 200, no connection breaks, and a client that only joins
+# the pieces has a short answer.
+
+# %%
+with bundled("ends_early:after=5", gap=0.02) as fake:
+    short = examine(Target.of(fake.base_url, model=fake.model), watch=TIMEOUT)
+print(short.diagnosis.cause)
+for sentence in short.diagnosis.evidence:
+    print("-", sentence)
+
+# %% [markdown]
+# A complete stream has a `finish_reason` in its last chunk and ends with `[DONE]`. An answer without them was cut.
+#
 # ## Two limits that look the same
 #
-# The second patient is an application that streams fifteen words, with a pause in the middle. In front of it is a gateway (a stand-in) that ends
+# The next patient is an application that streams fifteen words, with a pause in the middle. In front of it is a gateway (a stand-in) that ends
 # connections: one gateway after 0.95 s of silence, another 1.15 s after the connection was opened. Both cut this stream after a little more than a second.
 
 
@@ -186,7 +203,8 @@ together.reveal(
 # %% [markdown]
 # ## Which layer?
 #
-# Up to here the doctor knew one address for each patient. It could name the cause, and not the layer. With `direct`, a second address past the
+# Up to here the doctor knew one address for each patient. If only one layer lies behind it, that is enough. Behind the gateways there are two,
+# and the doctor could not say which. With `direct`, a second address past the
 # proxies, it asks both and blames the first layer, seen from the model, that shows the fault. Here one nginx compresses what the application sends,
 # and another one does not.
 
@@ -211,7 +229,7 @@ pictures.layers(
         "gzip, two addresses": Case(["nginx", "application"], found["nginx with gzip"]),
         "no fault, two addresses": Case(["nginx", "application"], found["nginx"]),
     },
-    title="With one address the doctor names the cause; with two it names the layer as well",
+    title="One address is enough for the cause; two tell layers apart",
 )
 
 # %% [markdown]
@@ -241,9 +259,14 @@ for number, finding in enumerate(findings, 1):
 
 # %%
 evidence.claim(
-    "The doctor finds that nothing bounds the answer of a model that does not stop",
+    "The doctor sees no limit on a model that does not stop, as long as it listens",
     expected="never_ends",
     found=endless.diagnosis.cause,
+)
+evidence.claim(
+    "It tells an answer that ended early from a complete one, although both look whole",
+    expected="server_ended",
+    found=short.diagnosis.cause,
 )
 for name, cause, sentence in (
     ("a limit on silence", "idle_cut", "Behind a limit on silence it finds that limit"),

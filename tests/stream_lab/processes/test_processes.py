@@ -85,7 +85,7 @@ class TestNginx:
         with Nginx(served.url) as nginx:
             assert read(f"{nginx.url}/stream?tokens=3").end == WHOLE
             wait(lambda: nginx.access_log == ["GET /stream?tokens=3 200"])
-        assert served.access_log == ['"GET /stream?tokens=3 HTTP/1.1" 200']
+        wait(lambda: served.access_log == ['"GET /stream?tokens=3 HTTP/1.1" 200'])
         assert served.log == []
 
     def test_an_unknown_line_of_configuration_is_an_error(self, served: Serving) -> None:

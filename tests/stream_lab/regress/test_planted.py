@@ -78,13 +78,16 @@ def test_a_langchain_that_breaks_the_fix_is_a_regression_of_named_claims(tmp_pat
     configure(tmp_path, notebooks=["06"], worlds={"newest": changed}, endpoints={"fake": ENDPOINT})
     bad = run(tmp_path)
     assert bad.returncode == 1, bad.stdout
-    assert regressions(tmp_path)["the library's ChatVllm cuts the chain"] == "ran past the deadline"
     assert (
-        regressions(tmp_path)["the server stopped generating when ChatVllm cut it"]
+        regressions(tmp_path)["The library's `ChatVllm` in a chain is cut on time"]
+        == "ran past the deadline"
+    )
+    assert (
+        regressions(tmp_path)["The library's `ChatVllm` in a chain frees the server when it is cut"]
         == "still generating"
     )
     assert (
-        "the library's ChatVllm cuts the chain: ran past the deadline (was stopped at the deadline)"
+        "The library's `ChatVllm` in a chain is cut on time: ran past the deadline (was stopped at the deadline)"
         in bad.stdout
     )
     assert summary(tmp_path).worlds["newest"]["langchain-openai"].endswith("+planted")
@@ -100,5 +103,5 @@ def test_a_server_that_ignores_disconnects_is_a_regression_of_a_named_claim(
     bad = run(tmp_path)
     assert bad.returncode == 1, bad.stdout
     assert regressions(tmp_path) == {
-        "the server stopped generating when it was cut": "still generating"
+        "The server stopped generating when it was cut": "still generating"
     }
