@@ -12,7 +12,7 @@ from stream_lab.extras import require
 # The handler stands at the root, so that no message of LangChain, the middleware or uvicorn reaches
 # a notebook. It also stands at uvicorn's own logger, which passes nothing on once another server of
 # this process has configured it.
-LOGGERS = (None, "uvicorn")
+LOGGERS = (None, "uvicorn", "uvicorn.access")
 ACCESS = re.compile(r' - (".*)$')
 """A line of the access log: an address, a dash, the request in quotes, and its status."""
 
