@@ -544,8 +544,8 @@ for hole in ("silence", "comments", "slow_reader"):
 # %%
 what_is_left.reveal(
     [silence[0], comments[0], slow_reader[0]].count(HOLDS),
-    why="Without a chunk nothing looks at the clock. Silence is ended by the socket's read time-out, late and with another error. "
-    "A scope around each wait closes the first two holes. The third needs a timer that closes the connection, whoever waits.",
+    why="ElapsedChatVllm looks at the clock only when a chunk arrives. The socket's read time-out ends the silence, late and with another error. "
+    "A scope around each wait closes the first two holes. The third needs a timer that closes the connection even when no task waits for a chunk.",
 )
 
 # %% [markdown]

@@ -70,11 +70,11 @@ class Prediction:
         by_value = {str(value): text for text, value in self._choices.items()}
         record.happened = by_value.get(str(happened), str(happened))
         # What was not offered is likely to be the machine's fault, and no prediction's.
-        shown = not isinstance(happened, Unknown) and str(happened) in by_value
-        record.right = record.chosen == record.happened if record.chosen and shown else None
+        offered = str(happened) in by_value
+        scored = offered and not isinstance(happened, Unknown)
+        record.right = record.chosen == record.happened if record.chosen and scored else None
         record.why = why
         self._save()
-        offered = str(happened) in by_value
         return Reveal(record, asked=self._interactive, offered=offered)
 
     def _keep(self, text: str | None) -> None:
