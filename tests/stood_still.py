@@ -1,4 +1,4 @@
-"""Try a test again that failed while the machine stood still, and say so.
+"""Run a test again that failed while the machine stood still, and say so.
 
 A test that depends on real time fails on a machine that is busy with other work, and its failure
 reads as a defect of the product. So a plain sleep runs beside all tests. A test that fails while
@@ -30,7 +30,10 @@ _sleeper.start()
 
 
 def stood_still() -> bool:
-    """Return whether the machine stood still during the test; if so, wait until it has recovered."""
+    """Return whether the machine stood still during the test.
+
+    If it did, wait until it has recovered.
+    """
     if _sleeper.late < STOOD_STILL:
         return False
     until = _clock() + PATIENCE

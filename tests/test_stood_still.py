@@ -1,4 +1,4 @@
-"""A test that fails while the machine stands still is tried again, and says so."""
+"""A test that failed while the machine stood still runs again."""
 
 import re
 
