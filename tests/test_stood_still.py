@@ -16,7 +16,7 @@ TRIES = {
     "fails late, then fails": [FAILS_LATE, FAILS],
     "always fails late": [FAILS_LATE, FAILS_LATE, FAILS_LATE, PASSES],
 }
-"""How late a plain sleep was in each try of a test, and whether the test passed."""
+"""How late a plain sleep was in each try, and whether the test passed."""
 
 INNER = f"""
 from types import SimpleNamespace
@@ -36,7 +36,7 @@ def test_it(name):
 
 
 def played(pytester: pytest.Pytester, text: str) -> tuple[dict[str, list[str]], str]:
-    """Return the outcomes of each test of a file, and the summary's part about no verdict."""
+    """Return the outcomes of each test, and what the summary says about no verdict."""
     pytester.makepyfile(text)
     plugins = ("tests.stood_still", "no:nbval", "no:xdist", "no:cacheprovider")
     options = [each for name in plugins for each in ("-p", name)]
