@@ -182,7 +182,7 @@ class TestTheWorkersTimeOut:
     ) -> None:
         found = trials["healthy, gthread"].result()
         assert found.ends == [WHOLE, WHOLE]
-        assert found.answers[0].manner == "as it is made"
+        assert found.answers[0].manner == "token by token"
         assert not found.gunicorn.said("TIMEOUT")
 
     def test_tornados_worker_does_not_stream(self, trials: dict[str, Future[Found]]) -> None:
