@@ -85,6 +85,4 @@ def answers(answers: Mapping[str, Capture], *, title: str, together: int = 1) ->
 def _begun(answers: Sequence[Capture], together: int) -> list[float]:
     """Return when each request was sent, in seconds since the first of its group."""
     groups = [answers[at : at + together] for at in range(0, len(answers), together)]
-    return [
-        each.began - min(other.began for other in group) for group in groups for each in group
-    ]
+    return [each.began - min(other.began for other in group) for group in groups for each in group]

@@ -1,6 +1,7 @@
 """Streams beside each other on one event loop, and requests to several workers."""
 
 import io
+import json
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +23,7 @@ STALL = 1.0  # seconds that a write to the slow output takes
 FLOWS, STANDS_STILL = "flows", "stands still"
 OTHERS_WITHIN = 100  # requests until another worker must have answered
 PROBE_WITHIN = 1.0  # seconds; Kubernetes' default timeoutSeconds
+LATE = 1.0  # seconds; no loop is that late by itself
 
 
 class SlowOutput(io.StringIO):
@@ -115,6 +117,29 @@ def probe(url: str, *, times: int) -> str:
     """Return what repeated health probes find, each with a time-out of a second."""
     found = {_probe_once(url) for _ in range(times)}
     return " or ".join(sorted(found))
+
+
+def lateness(url: str, *, workers: int) -> list[float]:
+    """Return how late each worker's event loop was since it was last asked, the latest first.
+
+    Args:
+        url: the address of the application `scaled`.
+        workers: how many workers answer. Fewer, if the others accept no connection.
+    """
+    late: dict[int, float] = {}
+    with ThreadPoolExecutor(2 * workers) as pool:
+        for _ in range(OTHERS_WITHIN):
+            for answer in pool.map(read, [f"{url}/health"] * 2 * workers):
+                health = json.loads(answer.text)
+                late[health["worker"]] = max(late.get(health["worker"], 0.0), health["late"])
+            if len(late) >= workers:
+                break
+    return sorted(late.values(), reverse=True)
+
+
+def how_many_late(lateness: Sequence[float]) -> str:
+    """Return how many of these event loops were late, in words."""
+    return f"{sum(late > LATE for late in lateness)} of {len(lateness)} late"
 
 
 def _probe_once(url: str) -> str:
