@@ -35,7 +35,6 @@ server
 import inspect
 import json
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 from fastapi import FastAPI
@@ -126,8 +125,9 @@ pictures.answers(
             ["stream beside", "the call of"], beside_call[trial].answers, strict=True
         )
     },
-    title=f"The stream beside a call that blocks the loop: {beside_call['blocked'].first}. "
-    f"Beside a call in a thread: {beside_call['in a thread'].first}",
+    title="Beside a call that blocks the loop, a stream {}; beside a call in a thread, it {}".format(
+        *(neighbours.flow(played.answers[0]) for played in beside_call.values())
+    ),
     together=2,  # a stream and the call beside it share a clock
 )
 
@@ -223,8 +223,8 @@ timeout_prediction.reveal(
 whole = [worker for worker in classes if healthy_ends[f"{worker}, 2 s"] == "whole"]
 pictures.answers(
     {name: played.answers[0] for name, played in healthy.items()},
-    title=f"Healthy streams with --timeout 2: cut with {' and '.join(cut) or 'no class'}, "
-    f"whole with {', '.join(whole) or 'no class'}",
+    title=f"With --timeout 2, a healthy stream is cut in {', '.join(cut) or 'no class'}, "
+    f"and whole in {', '.join(whole) or 'no class'}",
 )
 
 # %%
@@ -302,7 +302,7 @@ for worker in classes:
 # | class | what `WORKER TIMEOUT` means | what to set |
 # |---|---|---|
 # | `sync` | one request took longer than `--timeout` | `--timeout` above your longest answer, or another class |
-# | `gthread` | not a long request: the main thread itself was held up, for instance by a library that keeps Python's lock (the GIL) | the default; look for that library |
+# | `gthread` | not a long request: the main thread was held up, for instance by a library that keeps Python's lock (the GIL) | the default; move that work to a process of its own |
 # | `uvicorn`, `asgi` | the event loop was blocked, or late at each turn | the default; unblock the code, and give the machine more CPU if it is late |
 # | `gevent` | a request computed, or blocked where gevent has not replaced the call | the default; move that work to a process of its own |
 #
@@ -374,11 +374,13 @@ probe_prediction = lesson.predict(
 probe_prediction
 
 # %%
+neighbours.lateness(four.url, workers=4)  # for later: what was until now does not count
 with neighbours.blocked(one.url, seconds=2), neighbours.blocked(four.url, seconds=2):
     probes = {
         "one of one blocked": neighbours.probe(one.url, times=1),
         "one of four blocked": neighbours.probe(four.url, times=8),
     }
+late = neighbours.lateness(four.url, workers=4)
 for name, found in probes.items():
     print(f"{name:20}", found)
 # %%
@@ -401,16 +403,12 @@ probe_prediction.reveal(
 for function in [scaled.watch, scaled.watched, scaled.health]:
     print(inspect.getsource(function))
 
-# %%
-neighbours.lateness(four.url, workers=4)  # what was before does not count
-with neighbours.blocked(four.url, seconds=2):
-    time.sleep(2.2)
-late = neighbours.lateness(four.url, workers=4)
+# %% tags=["nbval-ignore-output"]
 for number, seconds in enumerate(late, 1):
     print(f"worker {number}: late by {seconds:.2f} s")
 
 # %% [markdown]
-# One of the four was late by about two seconds, and its probe says so afterwards. In production, let each worker export the number as a
+# These are the four workers after the two seconds. One was late, and its next probe says so. In production, let each worker export the number as a
 # metric under its process id, and raise an alarm above half a second. It also shows a loop that is a little late at each turn.
 #
 # ## What the access log says
@@ -434,8 +432,7 @@ for worker, statuses in access.items():
 # *info*, and with a `sync` worker at the level *debug*:
 
 # %% tags=["nbval-ignore-output"]
-with sync_worker.result() as sync:
-    left = {"uvicorn": who_ended_it.left(one, text), "sync": who_ended_it.left(sync, text)}
+left = who_ended_it.left({"uvicorn": one, "sync": sync_worker.result()}, text)
 for worker, lines in left.items():
     print(f"{worker}:", *lines, sep="\n  ")
 
@@ -537,7 +534,7 @@ for worker, lines in left.items():
         found=who_ended_it.status(lines, text),
     )
 evidence.claim(
-    "That is all a uvicorn worker logs then, from the level info up",
+    "At the level info, a uvicorn worker logs one line for a client that left in mid-stream",
     expected=1,
     found=len(left["uvicorn"]),
 )
@@ -546,7 +543,7 @@ for name, error in zip(ends, ["CancelledError", "ClientDisconnect", "CancelledEr
         f"The code sees {error} when {name}", expected=error, found=seen[name].in_the_code
     )
 evidence.claim(
-    "The log has nothing about a client that leaves a stream",
+    "uvicorn logs no warning about a client that leaves a stream",
     expected="nothing",
     found=seen["a client leaves a stream"].in_the_log,
 )

@@ -75,7 +75,9 @@ def answers(answers: Mapping[str, Capture], *, title: str, together: int = 1) ->
     axes.set_xlim(0 if together == 1 else -0.02 * last, last * 1.35)
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
-    seconds(axes, f"seconds since the {'request' if together == 1 else 'first request of a group'}")
+    seconds(
+        axes, f"seconds since the {'request' if together == 1 else 'first request of each group'}"
+    )
     legend(figure, axes)
     return Picture(
         figure, f"{title}. When the pieces of each answer reached its client. {'. '.join(rows)}."

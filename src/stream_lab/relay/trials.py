@@ -161,10 +161,10 @@ class Trials:
                 answers += side_by_side(*urls, apart=0.5, meanwhile=meanwhile)
             if not trial.signals and any(answer.end != WHOLE for answer in answers):
                 time.sleep(LOOKS_AFTER_WORKERS)  # until the log says what was killed, and how
-            return Played(answers, gunicorn, _stood_still(trial, answers, sleep.late))
+            return Played(answers, gunicorn, stood_still(trial, answers, sleep.late))
 
 
-def _stood_still(trial: Trial, answers: list[Capture], late: float) -> bool:
+def stood_still(trial: Trial, answers: list[Capture], late: float) -> bool:
     """Return whether the machine may be the reason for what a trial shows.
 
     Load can cut a stream or make it pause. It cannot make it whole.
@@ -174,6 +174,6 @@ def _stood_still(trial: Trial, answers: list[Capture], late: float) -> bool:
         for answer, path in zip(answers, trial.paths * (len(trial.signals) or 1), strict=True)
         if path.startswith(STREAM)
     ]
-    if all(each.end == WHOLE and flow(each) == FLOWS for each in streams or answers):
+    if all(each.end == WHOLE for each in answers) and all(flow(each) == FLOWS for each in streams):
         return False
     return late > LATE or any(each.first is None or each.first > BEGINS_WITHIN for each in streams)

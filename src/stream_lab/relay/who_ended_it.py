@@ -69,11 +69,21 @@ def seen_after(
         return dict(zip(acts, seen, strict=True))
 
 
-def left(gunicorn: Gunicorn, path: str) -> list[str]:
-    """Disconnect in the middle of a streamed answer, and return all that gunicorn logs then.
+def left(gunicorns: Mapping[str, Gunicorn], path: str) -> dict[str, list[str]]:
+    """Disconnect in the middle of a streamed answer, and return all that each gunicorn logs then.
 
     Times, process numbers and the client's address are removed from the lines.
+
+    Args:
+        gunicorns: the servers by name.
+        path: the path of the answer.
     """
+    with ThreadPoolExecutor() as pool:
+        lines = pool.map(partial(_left, path=path), gunicorns.values())
+        return dict(zip(gunicorns, lines, strict=True))
+
+
+def _left(gunicorn: Gunicorn, path: str) -> list[str]:
     before = len(gunicorn.log)
     read(gunicorn.url + path, leave_after=0.5)
     wait_while(lambda: "EPIPE" not in gunicorn.log, patience=NOTICES_WITHIN, every=0.05)
