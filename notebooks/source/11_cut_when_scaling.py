@@ -319,8 +319,10 @@ print(inspect.getsource(scaled.talk), inspect.getsource(scaled.talk_with), sep="
 # %%
 one, four = one_worker.result(), four_workers.result()
 remembered = {
-    "one worker and state in its memory": Conversation(one.url, "/talk/mine").go_on(),
-    "four workers and state in their memory": Conversation(four.url, "/talk/mine").go_on(workers=2),
+    "one worker and state in its memory": Conversation(one.url, "/talk/{name}").go_on(),
+    "four workers and state in their memory": Conversation(four.url, "/talk/{name}").go_on(
+        workers=2
+    ),
     "four workers and state with the client": Conversation(four.url, "/talk_with/{turn}").go_on(
         workers=2
     ),

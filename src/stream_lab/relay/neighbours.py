@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, redirect_stdout
 from typing import Any
+from uuid import uuid4
 
 import httpx2
 from fastapi import FastAPI
@@ -77,11 +78,12 @@ class Conversation:
 
         Args:
             url: the server's address.
-            path: a path in which {turn} stands for the number of turns so far.
+            path: a path in which {turn} stands for the number of turns so far, and {name} for a
+                name that no other conversation has.
         """
         # A kept connection would stay with one worker.
         self._client = direct_client(timeout=10, headers={"connection": "close"})
-        self._url = url + path
+        self._url = url + path.replace("{name}", uuid4().hex)
         self._turn = 0
         self.worker = ""
 

@@ -19,7 +19,7 @@ from stream_lab.processes.gunicorn import Gunicorn
 from stream_lab.processes.serving import Serving, serve
 
 PATIENCE = 5.0  # seconds until an error must have reached the code
-NOTICES_WITHIN = 2.0  # seconds until a worker has noticed that its client disconnected
+NOTICES_WITHIN = 1.5  # seconds until an event loop has noticed that its client disconnected
 STAMP = re.compile(r"^\[[^]]*\] \[\d+\] |^[\d.]+:\d+ - |^[\d.]+ - - \[[^]]*\] ")
 """What begins a line of gunicorn's log, and of the access logs of uvicorn and of gunicorn."""
 
@@ -86,7 +86,9 @@ def left(gunicorns: Mapping[str, Gunicorn], path: str) -> dict[str, list[str]]:
 def _left(gunicorn: Gunicorn, path: str) -> list[str]:
     before = len(gunicorn.log)
     read(gunicorn.url + path, leave_after=0.5)
-    wait_while(lambda: "EPIPE" not in gunicorn.log, patience=NOTICES_WITHIN, every=0.05)
+    # uvicorn has written its access line by now, a `sync` worker when it notices.
+    wait_while(lambda: '"GET ' not in gunicorn.log[before:], patience=PATIENCE, every=0.05)
+    time.sleep(NOTICES_WITHIN)
     return [STAMP.sub("", line) for line in gunicorn.log[before:].splitlines()]
 
 
