@@ -523,6 +523,8 @@ evidence.claim(
     expected="1 of 4 late",
     found=neighbours.how_many_late(late),
 )
+
+# %%
 for worker, statuses in access.items():
     evidence.claim(
         f"The access log of a {worker} worker says 200 for a cut stream",
@@ -545,7 +547,7 @@ for name, error in zip(ends, ["CancelledError", "ClientDisconnect", "CancelledEr
         f"The code sees {error} when {name}", expected=error, found=seen[name].in_the_code
     )
 evidence.claim(
-    "uvicorn logs no warning about a client that leaves a stream",
+    "The log has no warning about a client that leaves a stream",
     expected="nothing",
     found=seen["a client leaves a stream"].in_the_log,
 )

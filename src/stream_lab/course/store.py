@@ -70,7 +70,7 @@ class Store:
 
     @property
     def progress(self) -> Progress:
-        """Return a copy of what is in the file, or else what is kept in memory."""
+        """Return what is in the file, or else what is kept in memory."""
         return read(self._file) if self._file else self._memory
 
     @property

@@ -122,7 +122,9 @@ def probe(url: str, *, times: int) -> str:
 
 
 def lateness(url: str, *, workers: int) -> list[float]:
-    """Return how late each worker's event loop was since it was last asked, the latest first.
+    """Return how late each worker's event loop was, in seconds, the latest first.
+
+    A worker counts from when it was last asked.
 
     Args:
         url: the address of the application `scaled`.

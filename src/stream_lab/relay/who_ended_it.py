@@ -70,7 +70,7 @@ def seen_after(
 
 
 def left(gunicorns: Mapping[str, Gunicorn], path: str) -> dict[str, list[str]]:
-    """Disconnect in the middle of a streamed answer, and return all that each gunicorn logs then.
+    """Disconnect in the middle of a stream, and return what each gunicorn logs then.
 
     Times, process numbers and the client's address are removed from the lines.
 
