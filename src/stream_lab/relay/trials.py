@@ -1,7 +1,6 @@
 """Trials with gunicorn: requests side by side, signals in the middle, and the log afterwards."""
 
 import re
-import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -109,7 +108,7 @@ class Trials:
         self._model = model
         self._trials = dict(trials)
         self._pool = ThreadPoolExecutor(at_a_time)
-        self._turns = threading.Lock()
+        self._turns = ThreadPoolExecutor(1)  # a queue; a lock would not keep the order
         self._taken: set[str] = set()
         self._playing: dict[str, Future[Played]] = {
             name: self._pool.submit(self._play, trial) for name, trial in trials.items()
@@ -119,10 +118,13 @@ class Trials:
         """Start a gunicorn that serves one of the applications, and wait until it answers."""
         # With --preload the application is imported once, so a new worker is there at once.
         env = {"BASE_URL": self._model.base_url, "MODEL": self._model.model}
-        with self._turns:
+
+        def started() -> Gunicorn:
             gunicorn = Gunicorn(app, "--preload", *options.split(), env=env)
             read(f"{gunicorn.url}{STREAM}?tokens=1")
-        return gunicorn
+            return gunicorn
+
+        return self._turns.submit(started).result()
 
     def start_soon(self, options: str, app: str = ASYNC) -> "Future[Gunicorn]":
         """Start a gunicorn in the background."""
@@ -144,6 +146,7 @@ class Trials:
     def close(self) -> None:
         """Wait for the trials that still run."""
         self._pool.shutdown()
+        self._turns.shutdown()
 
     def _play(self, trial: Trial) -> Played:
         for _ in range(1 if trial.signals else PLAYS):
