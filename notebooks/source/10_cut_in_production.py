@@ -183,7 +183,7 @@ for name, answer in proxied.items():
 
 # %%
 flows.reveal(
-    "; ".join(name for name, answer in proxied.items() if answer.manner == "as it is made"),
+    "; ".join(name for name, answer in proxied.items() if answer.manner == "token by token"),
     why="With its default buffers nginx passes a chunk on as soon as it has it. "
     "gzip waits for more data before it gives anything out, and only while buffering is on.",
 )
@@ -535,22 +535,22 @@ for name, culprit in zip(cases, found, strict=True):
 # ## What was shown
 
 # %%
-ALL, MADE = "all at once", "as it is made"
+ALL, EACH = "all at once", "token by token"
 for claim, expected, found_here in (
     ("A handler that collects sends everything at once", ALL, desk["/collected"].manner),
-    ("A StreamingResponse sends the tokens as they are made", MADE, desk["/streamed"].manner),
+    ("A StreamingResponse sends the tokens as they are made", EACH, desk["/streamed"].manner),
     ("A stream shorter than its Content-Length is cut", "cut", lengths[10].end),
     ("A stream longer than its Content-Length is cut", "cut", lengths[5].end),
-    ("By default nginx passes each token on at once", MADE, proxied["nginx by default"].manner),
+    ("By default nginx passes each token on at once", EACH, proxied["nginx by default"].manner),
     ("With gzip nginx holds the tokens back", ALL, proxied["gzip on"].manner),
     (
         "Without proxy_buffering gzip passes the tokens on",
-        MADE,
+        EACH,
         proxied["gzip on, proxy_buffering off"].manner,
     ),
     (
         "The header X-Accel-Buffering has the same effect",
-        MADE,
+        EACH,
         proxied["gzip on, the application says no"].manner,
     ),
 ):

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,12 +49,11 @@ class Lesson:
         """
         kept = self._store.progress.predictions.get(number)
         chosen = kept.chosen if kept is not None and kept.question == question else None
-        record = self._store.progress.predictions[number] = Predicted(question, chosen)
-        prediction = Prediction(
-            number, choices, record, self._store.save, interactive=self._store.kept
-        )
+        record = Predicted(question, chosen)
+        keep = partial(self._store.keep, number, record)
+        prediction = Prediction(number, choices, record, keep, interactive=self._store.kept)
         self._predictions[number] = prediction
-        self._store.save()
+        keep()
         return prediction
 
     def choose(self, number: str, letter: str) -> None:
@@ -76,7 +76,7 @@ class Lesson:
             context: What the checker needs from the run.
         """
         task = find(self.notebook, number)
-        tried = self._store.progress.exercises.setdefault(number, Tried())
+        tried = self._store.progress.exercises.get(number, Tried())
         with _at_work(shown=self._store.kept):
             examined = await examine(task, answer, context)
         if examined.right:
@@ -87,7 +87,7 @@ class Lesson:
             mark = fingerprint(answer)
             tried.wrong += self._answers.get(number) != mark
             self._answers[number] = mark
-        self._store.save()
+        self._store.keep(number, tried)
         print(_words(task, examined, tried.wrong))
 
     def progress(self) -> "Summary":

@@ -73,7 +73,7 @@ class Prediction:
         offered = str(happened) in by_value
         scored = offered and not isinstance(happened, Unknown)
         record.right = record.chosen == record.happened if record.chosen and scored else None
-        record.why = why
+        record.why = why if offered else f"What usually happens: {why}"
         self._save()
         return Reveal(record, asked=self._interactive, offered=offered)
 
@@ -137,7 +137,7 @@ class Reveal:
         if not self._offered:
             return (
                 f"What happened: {record.happened}. That is none of the choices. If this machine "
-                f"is busy, run these cells again. What usually happens: {record.why}"
+                f"is busy, run the cells again from the question on. {record.why}"
             )
         happened = f"What happened: {record.happened}."
         if record.right:

@@ -53,31 +53,49 @@ class Progress:
 
 
 class Store:
-    """The progress in one notebook, with the file that keeps it."""
+    """The progress in one notebook, with the file that keeps it.
+
+    The file is read each time: a cell that opens the lesson may have run twice.
+    """
 
     def __init__(self, notebook: str, folder: Path | None) -> None:
-        """Read what is there.
+        """Open the progress.
 
         Args:
             notebook: The notebook's number, such as "05".
             folder: The course's folder of progress. None: nothing is kept on disk.
         """
         self._file = folder / "progress" / f"{notebook}.json" if folder else None
-        self.progress = read(self._file) if self._file else Progress()
+        self._memory = Progress()
+
+    @property
+    def progress(self) -> Progress:
+        """Return what is in the file, or else what is kept in memory."""
+        return read(self._file) if self._file else self._memory
 
     @property
     def kept(self) -> bool:
         """Whether the progress outlives this process, because this is a copy of the course."""
         return self._file is not None
 
-    def save(self) -> None:
-        """Write the progress, if it is kept; a folder that cannot be written changes nothing."""
+    def keep(self, number: str, record: Predicted | Tried) -> None:
+        """Keep one record, in memory if the folder cannot be written.
+
+        Args:
+            number: The number of the prediction or exercise, such as "1".
+            record: The record, which replaces the former one.
+        """
+        progress = self._memory = self.progress
+        if isinstance(record, Predicted):
+            progress.predictions[number] = record
+        else:
+            progress.exercises[number] = record
         if self._file is None:
             return
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
             partial = self._file.with_suffix(".tmp")
-            text = json.dumps(asdict(self.progress), indent=1, ensure_ascii=False)
+            text = json.dumps(asdict(progress), indent=1, ensure_ascii=False)
             partial.write_text(text + "\n", encoding="utf-8")
             partial.replace(self._file)
         except OSError:

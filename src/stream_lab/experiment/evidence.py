@@ -73,13 +73,20 @@ class Evidence:
         self._save()
 
     def claim(self, text: str, *, expected: object, found: object) -> Claim:
-        """Compare a finding with the story, and keep the result."""
+        """Compare a finding with the story, and keep the result.
+
+        A cell that runs again replaces its claims.
+        """
         if isinstance(found, Unknown):
             outcome = Outcome.NOT_SHOWN
         else:
             outcome = Outcome.AS_TOLD if str(found) == str(expected) else Outcome.NOT_AS_TOLD
         claim = Claim(text, str(expected), str(found), outcome)
-        self.claims.append(claim)
+        same = next((at for at, each in enumerate(self.claims) if each.text == text), None)
+        if same is None:
+            self.claims.append(claim)
+        else:
+            self.claims[same] = claim
         self._save()
         return claim
 

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import pairwise
+from statistics import median
 from typing import Any
 
 import httpx2
@@ -15,11 +16,12 @@ from stream_lab.http.client import direct_client
 
 PATIENCE = 30.0  # seconds of silence after which a client gives up, so that no read can hang
 WHOLE, CUT, REFUSED, OPEN = "whole", "cut", "refused", "still open"
-NOT_AT_ALL, AT_ONCE, AS_MADE, STOOD_STILL = (
-    "not at all", "all at once", "as it is made", "with a standstill",
+NOT_AT_ALL, AT_ONCE, TOKEN_BY_TOKEN, STOOD_STILL = (
+    "not at all", "all at once", "token by token", "with a standstill",
 )  # fmt: skip
-STANDSTILL = 1.0
-"""Seconds without a piece that are a standstill, if they are also half of the answer's time."""
+STANDSTILL = 1.5
+"""Seconds without a piece that are a standstill, if the answer's other waits are far shorter."""
+FAR = 5.0
 
 
 class End(StrEnum):
@@ -82,8 +84,12 @@ class Capture:
     @property
     def pause(self) -> float:
         """Return the longest wait for a piece, or for the end, after the first piece."""
+        return max(self._waits, default=0.0)
+
+    @property
+    def _waits(self) -> list[float]:
         times = [at for at, _ in self.pieces] + [self.ended]
-        return max((later - earlier for earlier, later in pairwise(times)), default=0.0)
+        return [later - earlier for earlier, later in pairwise(times)]
 
     @property
     def was_cut(self) -> bool:
@@ -106,14 +112,15 @@ class Capture:
     def manner(self) -> str:
         """Return how the body came, in words.
 
-        As it is made, all at once, with a standstill, or not at all. All at once means that the
+        Token by token, all at once, with a standstill, or not at all. All at once means that the
         first byte came after more than 70 % of the time.
         """
         if self.first is None:
             return NOT_AT_ALL
         if self.first > 0.7 * self.ended:
             return AT_ONCE
-        return STOOD_STILL if self.pause > max(STANDSTILL, self.ended / 2) else AS_MADE
+        far_longer = min(self.ended / 2, FAR * median(self._waits))
+        return STOOD_STILL if self.pause > max(STANDSTILL, far_longer) else TOKEN_BY_TOKEN
 
 
 def read(

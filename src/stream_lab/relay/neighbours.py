@@ -1,11 +1,13 @@
 """Streams beside each other on one event loop, and requests to several workers."""
 
 import io
+import json
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, redirect_stdout
 from typing import Any
+from uuid import uuid4
 
 import httpx2
 from fastapi import FastAPI
@@ -22,6 +24,7 @@ STALL = 1.0  # seconds that a write to the slow output takes
 FLOWS, STANDS_STILL = "flows", "stands still"
 OTHERS_WITHIN = 100  # requests until another worker must have answered
 PROBE_WITHIN = 1.0  # seconds; Kubernetes' default timeoutSeconds
+LATE = 1.0  # seconds; no loop is that late by itself
 
 
 class SlowOutput(io.StringIO):
@@ -75,11 +78,12 @@ class Conversation:
 
         Args:
             url: the server's address.
-            path: a path in which {turn} stands for the number of turns so far.
+            path: a path in which {turn} stands for the number of turns so far, and {name} for a
+                name that no other conversation has.
         """
         # A kept connection would stay with one worker.
         self._client = direct_client(timeout=10, headers={"connection": "close"})
-        self._url = url + path
+        self._url = url + path.replace("{name}", uuid4().hex)
         self._turn = 0
         self.worker = ""
 
@@ -115,6 +119,31 @@ def probe(url: str, *, times: int) -> str:
     """Return what repeated health probes find, each with a time-out of a second."""
     found = {_probe_once(url) for _ in range(times)}
     return " or ".join(sorted(found))
+
+
+def lateness(url: str, *, workers: int) -> list[float]:
+    """Return how late each worker's event loop was, in seconds, the latest first.
+
+    A worker counts from when it was last asked.
+
+    Args:
+        url: the address of the application `scaled`.
+        workers: how many workers answer. Fewer, if the others accept no connection.
+    """
+    late: dict[int, float] = {}
+    with ThreadPoolExecutor(2 * workers) as pool:
+        for _ in range(OTHERS_WITHIN):
+            for answer in pool.map(read, [f"{url}/health"] * 2 * workers):
+                health = json.loads(answer.text)
+                late[health["worker"]] = max(late.get(health["worker"], 0.0), health["late"])
+            if len(late) >= workers:
+                break
+    return sorted(late.values(), reverse=True)
+
+
+def how_many_late(lateness: Sequence[float]) -> str:
+    """Return how many of these event loops were late, in words."""
+    return f"{sum(late > LATE for late in lateness)} of {len(lateness)} late"
 
 
 def _probe_once(url: str) -> str:

@@ -1,10 +1,13 @@
 """An ASGI server for several asynchronous workers: `gunicorn stream_lab.relay.scaled:app`."""
 
+import asyncio
 import json
 import os
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.responses import StreamingResponse
@@ -12,7 +15,25 @@ from sse_starlette.sse import EventSourceResponse
 
 from stream_lab.relay.model import ask, ask_blocking
 
-app = FastAPI()
+
+async def watch(state: Any) -> None:
+    """Measure how late a plain sleep is, at most."""
+    while True:
+        due = time.monotonic() + 0.1
+        await asyncio.sleep(0.1)
+        state.late = max(state.late, time.monotonic() - due)
+
+
+@asynccontextmanager
+async def watched(app: FastAPI) -> AsyncIterator[None]:
+    """Watch the event loop of this worker as long as it serves."""
+    app.state.late = 0.0
+    watching = asyncio.create_task(watch(app.state))
+    yield
+    watching.cancel()
+
+
+app = FastAPI(lifespan=watched)
 turns: Counter[str] = Counter()
 """Turns by the name of a conversation, in this worker only."""
 
@@ -58,10 +79,24 @@ async def sleep(seconds: float) -> None:
     time.sleep(seconds)  # noqa: ASYNC251 - that is its job
 
 
+@app.get("/stutters")
+async def stutters(pieces: int, seconds: float) -> StreamingResponse:
+    """Block this worker for a moment before each piece of a stream."""
+
+    async def each() -> AsyncIterator[str]:
+        for _ in range(pieces):
+            time.sleep(seconds)  # noqa: ASYNC251 - that is its job
+            yield "x"
+            await asyncio.sleep(0)
+
+    return StreamingResponse(each(), media_type="text/plain")
+
+
 @app.get("/health")
-async def health() -> dict[str, int]:
-    """Answer a health probe."""
-    return {"worker": os.getpid()}
+async def health() -> dict[str, float]:
+    """Say how late the event loop was, at most, since the last probe."""
+    late, app.state.late = app.state.late, 0.0
+    return {"late": late, "worker": os.getpid()}
 
 
 @app.get("/talk/{name}")

@@ -1,5 +1,6 @@
 """What the code and the log show when a client disconnects or a server ends."""
 
+import re
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -18,6 +19,9 @@ from stream_lab.processes.gunicorn import Gunicorn
 from stream_lab.processes.serving import Serving, serve
 
 PATIENCE = 5.0  # seconds until an error must have reached the code
+NOTICES_WITHIN = 1.5  # seconds until an event loop has noticed that its client disconnected
+STAMP = re.compile(r"^\[[^]]*\] \[\d+\] |^[\d.]+:\d+ - |^[\d.]+ - - \[[^]]*\] ")
+"""What begins a line of gunicorn's log, and of the access logs of uvicorn and of gunicorn."""
 
 
 @dataclass(frozen=True)
@@ -65,11 +69,33 @@ def seen_after(
         return dict(zip(acts, seen, strict=True))
 
 
-def seen_by_sync_worker(gunicorn: Gunicorn, path: str) -> str:
-    """Disconnect from a stream of a synchronous worker, and return what its debug log says."""
-    read(gunicorn.url + path, leave_after=0.2)
-    wait_while(lambda: not gunicorn.said("EPIPE"), patience=PATIENCE, every=0.05)
-    return ", ".join(gunicorn.said("EPIPE")) or "nothing"
+def left(gunicorns: Mapping[str, Gunicorn], path: str) -> dict[str, list[str]]:
+    """Disconnect in the middle of a stream, and return what each gunicorn logs then.
+
+    Times, process numbers and the client's address are removed from the lines.
+
+    Args:
+        gunicorns: the servers by name.
+        path: the path of the answer.
+    """
+    with ThreadPoolExecutor() as pool:
+        lines = pool.map(partial(_left, path=path), gunicorns.values())
+        return dict(zip(gunicorns, lines, strict=True))
+
+
+def _left(gunicorn: Gunicorn, path: str) -> list[str]:
+    before = len(gunicorn.log)
+    read(gunicorn.url + path, leave_after=0.5)
+    # uvicorn has written its access line by now, a `sync` worker when it notices.
+    wait_while(lambda: '"GET ' not in gunicorn.log[before:], patience=PATIENCE, every=0.05)
+    time.sleep(NOTICES_WITHIN)
+    return [STAMP.sub("", line) for line in gunicorn.log[before:].splitlines()]
+
+
+def status(lines: list[str], path: str) -> str:
+    """Return the status that a log has for a path. Empty: it has none."""
+    found = re.findall(rf'"GET {re.escape(path)} [^"]*" (\d{{3}})', "\n".join(lines))
+    return ", ".join(found)
 
 
 def _seen_after(act: Callable[[Serving], None], settings: dict[str, Any]) -> Seen:

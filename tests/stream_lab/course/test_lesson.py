@@ -191,6 +191,25 @@ class TestACheck:
 
 
 class TestProgress:
+    def test_shows_the_latest_reveal_after_the_lesson_was_opened_again(
+        self, lesson: Lesson, course: Path
+    ) -> None:
+        prediction = lesson.predict("1", "When does it end?", CHOICES)
+        prediction.reveal(Unknown("this machine stood still"), why="Because.")
+        again = Lesson("98", folder=course)
+        other = again.predict("2", "And then?", CHOICES)
+        prediction.reveal("ran on", why="Because.")
+        other.reveal("stopped", why="It is over.")
+        for each in (lesson, again):
+            shown = each.progress()._repr_markdown_()
+            assert "it does not end | Because." in shown
+            assert "it ends at the deadline | It is over." in shown
+            assert "stood still" not in shown
+
+    def test_marks_the_usual_reason_of_what_did_not_happen(self, lesson: Lesson) -> None:
+        lesson.predict("1", "When?", CHOICES).reveal("failed", why="It ends.")
+        assert "| failed | What usually happens: It ends. |" in lesson.progress()._repr_markdown_()
+
     def test_lists_what_is_left_in_each_notebook(self, lesson: Lesson, course: Path) -> None:
         table = [
             {"number": "98", "title": "A test", "predictions": ["1", "2"], "exercises": ["1", "2"]}

@@ -24,6 +24,14 @@ def test_a_claim_is_as_told_not_as_told_or_not_shown(found: object, outcome: Out
     assert Evidence("x").claim("it is cut", expected="cut", found=found).outcome is outcome
 
 
+def test_a_claim_that_is_made_again_replaces_the_former_one_in_its_place() -> None:
+    evidence = Evidence("x")
+    for first in (Unknown("this machine stood still"), "cut"):
+        evidence.claim("it is cut", expected="cut", found=first)
+        evidence.claim("it is logged", expected="yes", found="yes")
+    assert repr(evidence.table()).splitlines() == ["✔ it is cut: cut", "✔ it is logged: yes"]
+
+
 def test_each_finding_is_on_disk_at_once_and_the_end_is_marked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -171,15 +171,37 @@ def test_an_answer_ends_with_a_bar_and_a_cut_one_with_a_cross() -> None:
             "cut": Capture(200, pieces[:3], 0.5, End.CLOSED, "Error: x"),
             "left": Capture(200, pieces, 1.0),
             "frozen": Capture(200, [*pieces, (5.4, b"x")], 5.5, End.WHOLE),
+            "paused": Capture(200, [*pieces, (3.4, b"x"), *_later(pieces, 3.4)], 6.0, End.WHOLE),
         },
         title="One is cut",
     )
     markers: Any = [line.get_marker() for line in picture.figure.axes[0].lines]
-    assert [marker for marker in markers if marker in "|X>"] == ["|", "|", "X", ">", "|"]
+    assert [marker for marker in markers if marker in "|X>"] == ["|", "|", "X", ">", "|", "|"]
     assert (
-        "through: whole, as it is made, 1.0 s. held: whole, all at once, 1.0 s. cut: cut, 0.5 s. left: still open, 1.0 s. "
-        "frozen: whole, with a standstill of 4.6 s, 5.5 s." in picture.alt
+        "through: whole, token by token, 1.0 s. held: whole, all at once, 1.0 s. cut: cut, 0.5 s. left: still open, 1.0 s. "
+        "frozen: whole, with a standstill of 4.6 s, 5.5 s. paused: whole, with a standstill of 2.6 s, 6.0 s."
+        in picture.alt
     )
+
+
+def _later(pieces: list[tuple[float, bytes]], by: float) -> list[tuple[float, bytes]]:
+    return [(at + by, data) for at, data in pieces]
+
+
+def test_answers_that_belong_together_share_a_clock() -> None:
+    piece = [(0.1, b"x")]
+    rows = {
+        "stream": Capture(200, piece, 1.0, End.WHOLE, began=10.0),
+        "call": Capture(200, piece, 1.0, End.WHOLE, began=10.5),
+        "another stream": Capture(200, piece, 1.0, End.WHOLE, began=20.0),
+        "another call": Capture(200, piece, 1.0, End.WHOLE, began=20.7),
+    }
+    picture = answers(rows, title="They meet", together=2)
+    ends: Any = [line for line in picture.figure.axes[0].lines if line.get_marker() == "|"]
+    assert [round(end.get_xdata()[0], 3) for end in ends] == [1.0, 1.5, 1.0, 1.7]
+    assert "another call: sent at 0.7 s, whole, " in picture.alt
+    alone = answers(rows, title="They do not")
+    assert "sent at" not in alone.alt
 
 
 def test_a_wait_is_blue_until_it_is_due_and_orange_until_it_is_over() -> None:

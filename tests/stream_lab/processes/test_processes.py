@@ -42,7 +42,7 @@ class TestTheGateway:
     def test_bytes_pass_as_they_come(self, served: Serving) -> None:
         with Gateway(served.url) as gateway:
             answer = read(f"{gateway.url}/stream")
-            assert (answer.end, answer.manner, gateway.cut) == (WHOLE, "as it is made", 0)
+            assert (answer.end, answer.manner, gateway.cut) == (WHOLE, "token by token", 0)
 
     def test_a_pause_is_cut_by_an_idle_limit_and_by_no_other(self, served: Serving) -> None:
         with Gateway(served.url, idle=0.5) as idle, Gateway(served.url, longest=10) as longest:

@@ -74,6 +74,7 @@ TRIALS = {
         ASGI, ("uvicorn.workers.UvicornWorker", "--timeout=2"), (TEXT, BLOCKING)
     ),
     "blocked, asgi": Trial(ASGI, ("asgi", "--timeout=2"), (TEXT, BLOCKING)),
+    "late, uvicorn": Trial(ASGI, (UVICORN, "--timeout=2"), ("/stutters?pieces=40&seconds=0.25",)),
     "blocked, uvicorn, patient": Trial(
         ASGI, (UVICORN, "--timeout=30"), (TEXT, "/blocking?tokens=50")
     ),
@@ -159,6 +160,14 @@ class TestTheWorkersTimeOut:
             words,
         ]
 
+    def test_an_asynchronous_worker_is_killed_in_full_flow_if_its_loop_is_late_at_each_turn(
+        self, trials: dict[str, Future[Found]]
+    ) -> None:
+        found = trials["late, uvicorn"].result()
+        assert found.ends == [CUT]
+        assert len(found.answers[0].pieces) > 3
+        assert KILLED in found.gunicorn.said("TIMEOUT")
+
     def test_a_longer_time_out_keeps_the_worker_and_delays_the_concurrent_stream(
         self, trials: dict[str, Future[Found]]
     ) -> None:
@@ -182,7 +191,7 @@ class TestTheWorkersTimeOut:
     ) -> None:
         found = trials["healthy, gthread"].result()
         assert found.ends == [WHOLE, WHOLE]
-        assert found.answers[0].manner == "as it is made"
+        assert found.answers[0].manner == "token by token"
         assert not found.gunicorn.said("TIMEOUT")
 
     def test_tornados_worker_does_not_stream(self, trials: dict[str, Future[Found]]) -> None:

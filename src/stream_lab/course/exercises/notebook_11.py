@@ -126,7 +126,7 @@ MISTAKES = {
     ("A", "unblock the code"): "a sync worker always blocks while it answers. That is its design",
     ("A", "more workers"): "each of them would be killed in the same way",
     ("B", "longer timeout"): "the worker would live, and its streams would stand still instead. "
-    "What kept the loop busy for so long",
+    "What kept the loop busy for so long?",
     ("B", "other worker class"): "the loop is blocked by the code, and another loop would be, too",
     ("B", "more workers"): "fewer streams die with each worker, but the fault stays",
     ("C", "more memory"): "memory is gunicorn's guess for every SIGKILL, including its own",
@@ -162,4 +162,4 @@ def symptoms(repairs: Any) -> None:
             raise Wrong(f"{name}: {choice!r} is not among the repairs: {', '.join(CHOICES)}.")
         if said not in RIGHT[name]:
             why = MISTAKES.get((name, said), "that does not touch the cause")
-            raise Wrong(f"{name}: {why}.")
+            raise Wrong(f"{name}: {why}{'' if why.endswith('?') else '.'}")
