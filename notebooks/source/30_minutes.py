@@ -241,7 +241,8 @@ servers = {
 }
 took = await asyncio.gather(*map(ten_tokens, servers.values()))
 for name, seconds in zip(servers, took, strict=True):
-    print(f"{name}: {'we gave up after' if seconds > 1.9 * LIMIT else 'ended after'} {seconds:.1f} s")
+    how = "we gave up after" if seconds > 1.9 * LIMIT else "ended after"
+    print(f"{name}: {how} {seconds:.1f} s")
 
 # %% [markdown]
 # ## How a model server learns that its client has left
@@ -289,9 +290,9 @@ for name in ("vLLM", "fake-vllm"):
         print(f"    {what}:", ", ".join(f"{1000 * each:.0f}" for each in seconds))
 
 # %% [markdown]
-# So a real vLLM needs some hundredths of a second, and on a busy machine up to a fifth of one, as the fake does. It listens for the
-# disconnect, aborts the request before its next step, and the gauge falls. That vLLM ran a tiny model on the CPU of a machine with other work;
-# on a quiet one it took 0.03 to 0.04 s. Other servers differ, and some do not stop before a whole answer is complete:
+# So a real vLLM needs some hundredths of a second, as the fake does. It listens for the disconnect and aborts the request, and the gauge
+# falls. This one ran a tiny model on a CPU that had other work, too, so one stream took a fifth of a second. On a quiet machine it took
+# 0.03 to 0.04 s. Other servers differ, and some do not stop before a whole answer is complete:
 # [the table](../docs/real_servers.md).
 
 # %% [markdown]
@@ -501,7 +502,7 @@ with patch.object(utils, "asyncio_accepts_context", return_value=False):
 
 # %%
 model = on_fake(traced(ScopedChatVllm), "endless+pace:gap=50", timeout=LIMIT)
-shapes = await call_shapes.measure(model, give_up_after=3 * LIMIT)
+shapes = await call_shapes.measure(model, give_up_after=LIMIT + 1.1)
 shapes
 
 # %% [markdown]
@@ -560,12 +561,12 @@ print("different values of `started`:    ", len(set(seen)))
 # The variable lives in the generator's *frame*, and the frame belongs to no task. `asyncio.timeout` also kept its deadline. But the task
 # that it had remembered was gone.
 #
-# ## Three situations
+# ## Three situations: which does it survive?
 #
 # So far the server talked, and the program read. Here are three other situations:
 #
-# - **silence**: ten tokens, and then nothing at all;
-# - **comments**: ten tokens, and then only *comments*, lines that keep a connection alive and that no client shows;
+# - **silence**: five tokens, and then nothing at all;
+# - **comments**: five tokens, and then only *comments*, lines that keep a connection alive and that no client shows;
 # - **a slow reader**: the program takes one chunk, and is busy elsewhere when the deadline passes.
 
 # %%
@@ -603,7 +604,7 @@ async def one_chunk(model_class):
 
 
 slow = [await one_chunk(each) for each in CLASSES]  # these readers are busy elsewhere from now on
-scenarios = ["stall:after=10"] * 3 + ["keep_alive:after=10"] * 3
+scenarios = ["stall:after=5"] * 3 + ["keep_alive:after=5"] * 3
 calls = await asyncio.gather(*map(in_chain, CLASSES * 2, scenarios))
 
 # %%

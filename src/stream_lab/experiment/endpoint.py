@@ -137,7 +137,10 @@ class Endpoint:
         return requests
 
     def close(self) -> None:
-        """Stop the server if it was started for this endpoint; another one can still be used."""
+        """Stop the server if it was started for this endpoint.
+
+        Another server goes on, and can still be used.
+        """
         if self._fake is not None:
             self._closed = True
             self._fake.close()

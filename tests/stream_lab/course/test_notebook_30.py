@@ -54,13 +54,14 @@ TESTS: dict[str, tuple[str, str]] = {
         "ends the stream itself",
     ),
     "cancels_and_then_asks": (
-        IN_A_TASK
-        + "await asyncio.sleep(0.6)\ntask.cancel()\nawait asyncio.wait({task})\n"
-        + FREE,
+        IN_A_TASK + "await asyncio.sleep(0.6)\ntask.cancel()\nawait asyncio.wait({task})\n" + FREE,
         "do not cancel it before the assertion",
     ),
     "leaves_after_some_chunks": (
-        READ.replace("            pass", "            n = locals().get('n', 0) + 1\n            if n > 40:\n                break")
+        READ.replace(
+            "            pass",
+            "            n = locals().get('n', 0) + 1\n            if n > 40:\n                break",
+        )
         + "await read()\nawait asyncio.sleep(0.3)\n"
         + FREE,
         "ends the stream itself",

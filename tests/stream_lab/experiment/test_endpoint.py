@@ -36,7 +36,9 @@ def test_a_fake_that_has_been_closed_is_one_clear_sentence() -> None:
     endpoint.close()
     endpoint.close()
     for use in (lambda: endpoint.settings, lambda: endpoint.root, endpoint.ledger):
-        with pytest.raises(EndpointError, match="restart the kernel and run the cells from the top"):
+        with pytest.raises(
+            EndpointError, match="restart the kernel and run the cells from the top"
+        ):
             use()
 
 

@@ -55,7 +55,7 @@ def must_ask_the_fake(code: str) -> None:
 
 
 def judge_of_the_server(outcome: Outcome) -> None:
-    """Accept a run that is red for attempt 1, and green for the fix, whatever the machine's pace.
+    """Accept a run that is red for attempt 1, and green for the fix.
 
     A test that leaves the stream and then asks gets one answer or the other, as the fake has
     noticed it or not. So that is refused before the results are looked at.

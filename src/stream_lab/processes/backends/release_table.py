@@ -55,7 +55,9 @@ class Freed:
 
 
 def kept(server: str) -> Freed:
-    """Return the row of a server that the package carries, as `stream-lab servers --json` gave it.
+    """Return the row of a server that the package carries.
+
+    It is one of those that `stream-lab servers --json` printed.
 
     Args:
         server: the server's name, such as "vLLM".
