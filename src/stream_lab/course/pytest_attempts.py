@@ -34,7 +34,7 @@ class _Notes:
         self.attempt = attempt
         self.tasks: set[Any] = set()
         self.streams = self.chunks = self.late = 0
-        self.finished = self.hung = self.left = self.asked_late = False
+        self.finished = self.hung = self.left = self.failed = self.asked_late = False
 
     def as_dict(self) -> dict[str, Any]:
         return {**vars(self), "tasks": len(self.tasks)}
@@ -62,8 +62,24 @@ class _Asked:
         # After a failed assertion the test is red already, and only cleans up.
         failed = isinstance(sys.exception(), AssertionError)
         if _notes is not None and name in QUESTIONS and not failed:
-            _notes.asked_late |= _notes.left
+            _notes.asked_late |= _left(_notes)
         return getattr(self._fake, name)
+
+
+def _left(notes: _Notes) -> bool:
+    """Return whether no task reads the stream any more, though the model has not ended it."""
+    if notes.left or notes.failed or notes.finished:
+        return notes.left
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    if not notes.tasks or any(task.get_loop() is not loop for task in notes.tasks):
+        return False
+    # A cancellation between two chunks reaches the model's generator only later, in a task that
+    # closes it.
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    return all(type(each.get_coro()).__name__ == "async_generator_athrow" for each in others)
 
 
 @pytest.fixture
@@ -143,6 +159,7 @@ def _noting(model: type[Any], notes: _Notes) -> type[Any]:
             task = asyncio.current_task()
             cancelled = task is not None and task.cancelling() > 0
             notes.left |= cancelled or isinstance(error, (asyncio.CancelledError, GeneratorExit))
+            notes.failed = not notes.left
             raise
         finally:
             await chunks.aclose()
