@@ -67,7 +67,7 @@ class _Asked:
 
 
 def _left(notes: _Notes) -> bool:
-    """Return whether no task reads the stream any more, though the model has not ended it."""
+    """Return whether the test has stopped reading a stream that goes on."""
     if notes.left or notes.failed or notes.finished:
         return notes.left
     try:
