@@ -23,6 +23,8 @@ LONGEST = 60.0  # seconds for both runs, with the start of Python and of the fak
 RESULTS_VARIABLE = "STREAM_LAB_TEST_RESULTS"
 LIMIT_VARIABLE = "STREAM_LAB_TEST_LIMIT"
 ATTEMPT, FIX = "attempt 1", "the fix"
+QUESTIONS = {"requests", "until_freed", "until_over", "wait_for", "aio"}
+"""What a test can ask the fixture `fake_vllm` about the fake's work."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class Result:
         late: How many of these came after the model's deadline.
         tasks: How many tasks pulled a chunk.
         finished: Whether the model ended a stream by itself.
+        asked_late: Whether the test left the stream before it asked the fake about its work.
     """
 
     passed: bool
@@ -48,6 +51,7 @@ class Result:
     late: int
     tasks: int
     finished: bool
+    asked_late: bool
 
     @property
     def why_green(self) -> str:
@@ -202,4 +206,5 @@ def _result(tests: list[dict[str, Any]]) -> Result:
         late=sum(each["late"] for each in tests),
         tasks=max((each["tasks"] for each in tests), default=0),
         finished=any(each["finished"] for each in tests),
+        asked_late=any(each["asked_late"] for each in tests),
     )

@@ -10,6 +10,7 @@ import inspect
 import json
 import os
 import signal
+import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import Any
 import pytest
 from openai import DefaultAsyncHttpxClient
 
-from stream_lab.course.own_tests import ATTEMPT, FIX, LIMIT_VARIABLE, RESULTS_VARIABLE
+from stream_lab.course.own_tests import ATTEMPT, FIX, LIMIT_VARIABLE, QUESTIONS, RESULTS_VARIABLE
 from stream_lab.experiment.story import ElapsedChatVllm, ScopedChatVllm
 
 CLASSES = {ATTEMPT: ScopedChatVllm, FIX: ElapsedChatVllm}
@@ -33,7 +34,7 @@ class _Notes:
         self.attempt = attempt
         self.tasks: set[Any] = set()
         self.streams = self.chunks = self.late = 0
-        self.finished = self.hung = False
+        self.finished = self.hung = self.left = self.failed = self.asked_late = False
 
     def as_dict(self) -> dict[str, Any]:
         return {**vars(self), "tasks": len(self.tasks)}
@@ -49,6 +50,42 @@ def model_class(request: pytest.FixtureRequest) -> Any:
     global _notes
     _notes = _Notes(request.param)
     return _noting(CLASSES[request.param], _notes)
+
+
+class _Asked:
+    """The fixture `fake_vllm`, which notes questions that come after the test left the stream."""
+
+    def __init__(self, fake: Any) -> None:
+        self._fake = fake
+
+    def __getattr__(self, name: str) -> Any:
+        # After a failed assertion the test is red already, and only cleans up.
+        failed = isinstance(sys.exception(), AssertionError)
+        if _notes is not None and name in QUESTIONS and not failed:
+            _notes.asked_late |= _left(_notes)
+        return getattr(self._fake, name)
+
+
+def _left(notes: _Notes) -> bool:
+    """Return whether the test has stopped reading a stream that goes on."""
+    if notes.left or notes.failed or notes.finished:
+        return notes.left
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    if not notes.tasks or any(task.get_loop() is not loop for task in notes.tasks):
+        return False
+    # A cancellation between two chunks reaches the model's generator only later, in a task that
+    # closes it.
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    return all(type(each.get_coro()).__name__ == "async_generator_athrow" for each in others)
+
+
+@pytest.fixture
+def fake_vllm(fake_vllm: Any) -> Any:
+    """Return the fake, with notes of what the test asks it."""
+    return _Asked(fake_vllm)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -117,6 +154,13 @@ def _noting(model: type[Any], notes: _Notes) -> type[Any]:
                 notes.late += limit is not None and time.monotonic() - started > 1.2 * limit
                 yield chunk
             notes.finished = True
+        except BaseException as error:
+            # An expired scope makes a TimeoutError of the test's cancellation, which stays pending.
+            task = asyncio.current_task()
+            cancelled = task is not None and task.cancelling() > 0
+            notes.left |= cancelled or isinstance(error, (asyncio.CancelledError, GeneratorExit))
+            notes.failed = not notes.left
+            raise
         finally:
             await chunks.aclose()
 

@@ -49,7 +49,8 @@ class Call:
             return verdict.GOES_ON if self.goes_on else verdict.SHARED
         ended = self.recording.ended
         if not any(sample.running for sample in self.samples if 0 < sample.at < ended):
-            return verdict.NOT_BUSY
+            came_later = any(sample.running for sample in self.samples if sample.at >= ended)
+            return verdict.TOO_LATE_TO_SEE if came_later else verdict.NOT_BUSY
         if self.recording.ending is Ending.GAVE_UP:
             # The server has the first half of the time since the deadline to release the request.
             since = (self.deadline + ended) / 2

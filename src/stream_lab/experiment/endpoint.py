@@ -18,6 +18,11 @@ from stream_lab.untrusted import one_line, read_json
 KEY_VARIABLE = "OPENAI_API_KEY"
 NO_KEY = "vllm-only-base-model"
 WITHIN = 30.0  # seconds for one answer of a server that is tried
+LIFETIME = 8 * 3600.0
+"""Seconds after which a bundled fake ends in any case; a reader may pause for lunch.
+
+It ends earlier: by `close()`, or with this process.
+"""
 LONG_ANSWER = 4096
 """Tokens to request where a server does not accept `ignore_eos`."""
 
@@ -30,11 +35,7 @@ class Endpoint:
     """A server that answered a request for one token.
 
     Attributes:
-        base_url: the address, which ends in /v1.
         model: the model's name.
-        settings: the arguments that every model in the notebooks is made with: address, name, key,
-            and `ignore_eos` as in the incident, sent through `extra_body`. A server that refuses
-            `ignore_eos` gets a large `max_tokens` instead.
         is_fake: whether this is a fake-vllm, which can play scenarios and keeps a ledger.
         shows_metrics: whether it shows vLLM's metrics.
         notes: what a reader should know about this server before believing its results.
@@ -60,7 +61,8 @@ class Endpoint:
             EndpointError: nothing listens there, the key is missing or wrong, or the model is
                 unknown.
         """
-        self.base_url = _checked_url(base_url)
+        self._base_url = _checked_url(base_url)
+        self._closed = False
         self.notes: list[str] = []
         self._fake = fake
         self._key_variable = key_variable
@@ -80,13 +82,39 @@ class Endpoint:
                 "It shows no vLLM metrics, "
                 "so a run cannot show whether the server stops generating."
             )
-        self.settings: dict[str, Any] = {
+        self._settings: dict[str, Any] = {
             "model": self.model,
             "base_url": self.base_url,
             "api_key": self._key,
             "extra_body": extra_body,
             **({} if extra_body else {"max_tokens": LONG_ANSWER}),
         }
+
+    @property
+    def base_url(self) -> str:
+        """Return the address, which ends in /v1.
+
+        Raises:
+            EndpointError: `close` has stopped the server.
+        """
+        if self._closed:
+            raise EndpointError(
+                "This server has been closed. In a notebook, restart the kernel and run the cells "
+                "from the top."
+            )
+        return self._base_url
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Return the arguments that every model in the notebooks is made with.
+
+        They are the address, the name, the key, and `ignore_eos` as in the incident, sent through
+        `extra_body`. A server that refuses `ignore_eos` gets a large `max_tokens` instead.
+
+        Raises:
+            EndpointError: `close` has stopped the server.
+        """
+        return {**self._settings, "base_url": self.base_url}
 
     @property
     def root(self) -> str:
@@ -109,8 +137,12 @@ class Endpoint:
         return requests
 
     def close(self) -> None:
-        """Stop the server if it was started for this endpoint."""
+        """Stop the server if it was started for this endpoint.
+
+        Another server goes on, and can still be used.
+        """
         if self._fake is not None:
+            self._closed = True
             self._fake.close()
 
     def __enter__(self) -> Self:
@@ -211,7 +243,8 @@ def bundled(
         flags: further options of the fake.
     """
     reach_this_machine_directly()
-    fake = Fake(scenario, gap=gap, **({"model": model} if model else {}), **flags)  # type: ignore[arg-type]
+    options: dict[str, Any] = {"lifetime": LIFETIME, **({"model": model} if model else {}), **flags}
+    fake = Fake(scenario, gap=gap, **options)
     try:
         return Endpoint(fake.base_url, fake.model, fake=fake)
     except BaseException:

@@ -163,9 +163,18 @@ def _load(running: Axes, tokens: Axes, call: Call) -> None:
         label="after the deadline",
     )
     whole_numbers(tokens.yaxis)
+    # A line that hides another would leave one name of the legend without its line.
+    at_once = abs(call.recording.ended - call.deadline) < CLOSE
     for axes in (running, tokens):
-        axes.axvline(call.deadline, color=DEADLINE, linestyle="--", linewidth=1.2, label="deadline")
-        axes.axvline(call.recording.ended, color=EVENT, linewidth=1.6, label=_left(call))
+        axes.axvline(
+            call.deadline,
+            color=DEADLINE,
+            linestyle="--",
+            linewidth=1.2,
+            label=f"the deadline: {_left(call)}" if at_once else "deadline",
+        )
+        if not at_once:
+            axes.axvline(call.recording.ended, color=EVENT, linewidth=1.6, label=_left(call))
         axes.spines[["top", "right"]].set_visible(False)
     running.set_ylabel("requests\nrunning", fontsize=9)
     tokens.set_ylabel("tokens made", fontsize=9)

@@ -22,20 +22,20 @@ MOST_LANES = 60
 VISIBLE = 0.006  # the least width of a bar, as a fraction of the axis
 
 
-def swim_lanes(call: Call, log: Log, *, title: str) -> Picture:
+def swim_lanes(call: Call, log: Log, *, title: str, most: int = MOST_LANES) -> Picture:
     """Draw one lane for each task that pulled a chunk.
 
-    A cross shows where the timer cancelled the task that the scope had remembered. Of more than 60
-    tasks, an even selection is shown.
+    A cross shows where the timer cancelled the task that the scope had remembered.
 
     Args:
         call: the call.
         log: the observed scope of this call.
         title: the finding, as a sentence.
+        most: how many lanes to draw; of more tasks, an even selection is shown.
     """
     recording, deadline = call.recording, call.deadline
     every = sorted({pull.task for pull in recording.pulls})
-    shown = every if len(every) <= MOST_LANES else _spread(every, MOST_LANES)
+    shown = every if len(every) <= most else _spread(every, most)
     lanes = {task: lane for lane, task in enumerate(shown)}
     figure, axes = single(height=max(2.2, 1.3 + 0.115 * len(shown)), title=title)
     thin = 0.7 if len(shown) > 3 else 0.5

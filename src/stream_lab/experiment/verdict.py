@@ -30,6 +30,7 @@ NO_METRICS = Unknown("the server shows no metrics")
 SHARED = Unknown("others are using the server")
 GOES_ON = Unknown("the server goes on after its clients have left")
 NOT_BUSY = Unknown("the server was not seen at work")
+TOO_LATE_TO_SEE = Unknown("the request reached the server only after its client had left")
 
 
 def lateness_allowed(deadline: float) -> float:

@@ -31,6 +31,25 @@ def sentence(base_url: str, model: str | None = None) -> str:
     return text
 
 
+def test_a_fake_that_has_been_closed_is_one_clear_sentence() -> None:
+    endpoint = bundled("finite")
+    endpoint.close()
+    endpoint.close()
+    for use in (lambda: endpoint.settings, lambda: endpoint.root, endpoint.ledger):
+        with pytest.raises(
+            EndpointError, match="restart the kernel and run the cells from the top"
+        ):
+            use()
+
+
+def test_a_server_of_the_reader_can_be_used_after_its_endpoint_is_closed() -> None:
+    with bundled("finite") as fake:
+        other = Endpoint(fake.base_url)
+        other.close()
+        assert other.settings["base_url"] == fake.base_url
+        assert other.ledger()
+
+
 def test_the_bundled_fake_is_started_and_stopped() -> None:
     before = {child.pid for child in psutil.Process().children()}
     with open_endpoint() as endpoint:

@@ -85,6 +85,7 @@ def samples(*running: int) -> list[Sample]:
         ),
         (recording(Ending.CUT, 2.0), samples(1, 2, 2, 2, 2, 1, 1), verdict.SHARED),
         (recording(Ending.CUT, 2.0), samples(0, 0, 0, 0, 0, 0), verdict.NOT_BUSY),
+        (recording(Ending.CUT, 2.0), samples(0, 0, 0, 0, 0, 1, 1), verdict.TOO_LATE_TO_SEE),
         (recording(Ending.FINISHED, 1.0), samples(0, 1, 1, 0), verdict.BY_ITSELF),
         (recording(Ending.CUT, 2.0), [], verdict.NO_METRICS),
     ],

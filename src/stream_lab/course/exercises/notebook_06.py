@@ -182,11 +182,16 @@ def end_of_the_stall(answer: object, recording: Recording, limit: float) -> None
 )
 async def own_test(answer: Any) -> None:
     """Accept a test that is red for attempt 1 and green for attempt 2."""
+    is_a_test(answer)
+    judge(await asyncio.to_thread(run_with_attempts, answer))
+
+
+def is_a_test(answer: Any) -> None:
+    """Refuse what pytest would not run."""
     if not callable(answer):
         raise Wrong("The answer is the test function itself.")
     if not getattr(answer, "__name__", "").startswith("test_"):
         raise Wrong("pytest only runs functions whose names begin with `test_`.")
-    judge(await asyncio.to_thread(run_with_attempts, answer))
 
 
 def judge(outcome: Outcome) -> None:

@@ -6,10 +6,12 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
+from stream_lab.data_folders import EVIDENCE, data_folder
 from stream_lab.experiment.attempts_run import QUESTION
 from stream_lab.experiment.endpoint import Endpoint
 from stream_lab.experiment.release import Busy, wait_while
@@ -24,7 +26,8 @@ CALMS_WITHIN = 180.0  # seconds for a request that was not freed to end by itsel
 class Freed:
     """One row of the table: seconds from each disconnect to a server at rest.
 
-    None: the server was still busy after WATCHED seconds.
+    None: the server was still busy after WATCHED seconds. `day` is that of the trial, as
+    "2026-11-27".
     """
 
     server: str
@@ -32,6 +35,7 @@ class Freed:
     witness: str
     stream: list[float | None]
     whole: list[float | None]
+    day: str = field(default_factory=lambda: str(datetime.now(UTC).date()))
 
     @property
     def label(self) -> str:
@@ -46,7 +50,28 @@ class Freed:
             "witness": self.witness,
             "stream": self.stream,
             "whole": self.whole,
+            "day": self.day,
         }
+
+
+def kept(server: str) -> Freed:
+    """Return the row of a server that the package carries.
+
+    It is one of those that `stream-lab servers --json` printed.
+
+    Args:
+        server: the server's name, such as "vLLM".
+
+    Raises:
+        DataError: the installation lacks its evidence.
+        LookupError: there is no row of this server.
+    """
+    file = data_folder(EVIDENCE) / "servers" / "results.json"
+    rows = [Freed(**each) for each in json.loads(file.read_text(encoding="utf-8"))]
+    try:
+        return next(row for row in rows if row.server == server)
+    except StopIteration:
+        raise LookupError(f"no row of {server} has been kept") from None
 
 
 def try_out(

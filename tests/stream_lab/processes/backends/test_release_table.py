@@ -12,7 +12,7 @@ from stream_lab.cli import app
 from stream_lab.experiment.fake import Fake
 from stream_lab.experiment.release import CpuTime, Gauges
 from stream_lab.processes.backends import RealServerError, release_table, survey
-from stream_lab.processes.backends.release_table import Freed, cell, table, try_out
+from stream_lab.processes.backends.release_table import Freed, cell, kept, table, try_out
 
 
 @pytest.fixture(autouse=True)
@@ -97,6 +97,15 @@ def test_the_table_has_a_row_for_each_server() -> None:
     )
     assert lines[3].startswith("| b 2 | w |")
     assert Freed("nginx, then b", "1.2", "w", [], []).label == "nginx 1.2, then b"
+
+
+def test_the_package_carries_a_record_of_a_real_vllm() -> None:
+    row = kept("vLLM")
+    assert row.version
+    assert row.day.startswith("20")
+    assert all(seconds is not None for seconds in row.stream + row.whole)
+    with pytest.raises(LookupError, match="no row of another"):
+        kept("another")
 
 
 def test_the_command_prints_rows_and_an_unknown_name_is_one_sentence(

@@ -1,0 +1,132 @@
+"""The checkers of notebook 30: each natural mistake gets a message that names it."""
+
+import re
+import textwrap
+from typing import Any
+
+import pytest
+
+from stream_lab.course.exercise import Wrong
+from stream_lab.course.exercises.notebook_30 import judge_of_the_server, must_ask_the_fake
+from stream_lab.course.own_tests import outcome_of, play
+from tests.stream_lab.course.checked import OPEN, RIGHT, checked, from_cell
+
+MODEL = "model_class(base_url=fake_vllm.base_url, model=fake_vllm.model, api_key='-', timeout=0.2)"
+READ = f"""
+chain = ChatPromptTemplate.from_messages([('user', 'Hi')]) | {MODEL}
+async def read():
+    with suppress(TimeoutError):
+        async for _ in chain.astream({{}}):
+            pass
+"""
+FREE = "assert fake_vllm.requests[0].slot_freed is not None\n"
+IN_A_TASK = READ + "task = asyncio.create_task(read())\n"
+TESTS: dict[str, tuple[str, str]] = {
+    "right": (
+        IN_A_TASK + f"await asyncio.sleep(1.0)\ntry:\n    {FREE}finally:\n    task.cancel()\n",
+        RIGHT,
+    ),
+    "right_with_a_wait_in_steps": (
+        IN_A_TASK
+        + "for _ in range(24):\n    await asyncio.sleep(0.05)\n"
+        + "    if fake_vllm.requests and fake_vllm.requests[0].slot_freed:\n        return\n"
+        + "pytest.fail('it still generates')\n",
+        RIGHT,
+    ),
+    "right_with_the_fixtures_own_wait": (
+        IN_A_TASK + "await fake_vllm.aio.until_freed(timeout=1.2)\n",
+        RIGHT,
+    ),
+    "right_and_asks_again_when_it_has_failed": (
+        IN_A_TASK
+        + f"await asyncio.sleep(1.0)\ntry:\n    {FREE}finally:\n    task.cancel()\n"
+        + "    await asyncio.wait({task})\n    await fake_vllm.aio.until_freed()\n",
+        RIGHT,
+    ),
+    "wait_for_and_asks_at_once": (
+        READ + "with suppress(TimeoutError):\n    await asyncio.wait_for(read(), 0.6)\n" + FREE,
+        "ends the stream itself",
+    ),
+    "a_scope_around_the_loop": (
+        READ.replace("with suppress(TimeoutError):", "async with asyncio.timeout(0.6):")
+        + "with suppress(TimeoutError):\n    await read()\nawait asyncio.sleep(0.2)\n"
+        + FREE,
+        "ends the stream itself",
+    ),
+    "cancels_and_then_asks": (
+        IN_A_TASK + "await asyncio.sleep(0.6)\ntask.cancel()\nawait asyncio.wait({task})\n" + FREE,
+        "do not cancel it before the assertion",
+    ),
+    "leaves_after_some_chunks": (
+        READ.replace(
+            "            pass",
+            "            n = locals().get('n', 0) + 1\n            if n > 40:\n                break",
+        )
+        + "await read()\nawait asyncio.sleep(0.3)\n"
+        + FREE,
+        "ends the stream itself",
+    ),
+    "bare_loop": (READ + "await read()\n" + FREE, "in a task"),
+    "does_not_wait": (
+        IN_A_TASK + f"await asyncio.sleep(0.1)\ntry:\n    {FREE}finally:\n    task.cancel()\n",
+        "red for the fix",
+    ),
+    "no_chain": (
+        IN_A_TASK.replace("chain.astream({})", f"{MODEL}.astream('Hi')")
+        + f"await asyncio.sleep(0.6)\ntry:\n    {FREE}finally:\n    task.cancel()\n",
+        "does your test use a chain",
+    ),
+    "expects_the_error": (
+        READ.replace("suppress", "pytest.raises") + "await read()\n" + FREE,
+        "leave `pytest.raises` out",
+    ),
+    "asks_nothing": (IN_A_TASK + "await asyncio.sleep(0.6)\ntask.cancel()\n", "never asks"),
+}
+REFUSED_BY_ITS_CODE = {"expects_the_error", "asks_nothing"}
+
+
+def written(name: str) -> str:
+    return (
+        f"@pytest.mark.fake_vllm('endless')\nasync def test_{name}(model_class, fake_vllm):\n"
+        + textwrap.indent(TESTS[name][0].strip(), "    ")
+        + "\n"
+    )
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[dict[str, Any]], str]:
+    """One run of pytest plays all tests of the table."""
+    folder = tmp_path_factory.mktemp("own")
+    head = (
+        "import asyncio\nfrom contextlib import suppress\n\nimport pytest\n"
+        "from langchain_core.prompts import ChatPromptTemplate"
+    )
+    file = folder / "test_deadline.py"
+    played = [name for name in TESTS if name not in REFUSED_BY_ITS_CODE]
+    file.write_text("\n\n\n".join([head, *map(written, played)]), encoding="utf-8")
+    return play(file, folder, limit=3.0)
+
+
+@pytest.mark.parametrize("name", TESTS)
+def test_a_test_that_asks_the_server(name: str, results: tuple[list[dict[str, Any]], str]) -> None:
+    found, output = results
+    mine = [each for each in found if each["test"].startswith(f"test_{name}[")]
+    said = RIGHT
+    try:
+        must_ask_the_fake(written(name))
+        judge_of_the_server(outcome_of(mine, output))
+    except Wrong as wrong:
+        said = str(wrong)
+    assert re.search(TESTS[name][1], said), said
+
+
+@pytest.mark.parametrize(
+    ("code", "word"),
+    [
+        ("def test_it(model_class):\n    raise NotImplementedError\n", OPEN),
+        ("def it(model_class, fake_vllm):\n    pass\n", "begin with `test_`"),
+    ],
+)
+def test_an_answer_that_pytest_would_not_run(code: str, word: str) -> None:
+    name = re.findall(r"def (\w+)", code)[0]
+    assert word in checked("30", "2", from_cell(code, name))
