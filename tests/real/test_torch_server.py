@@ -10,11 +10,10 @@ import pytest
 from rich.console import Console
 
 from stream_lab.experiment.saved_evidence import load_saved
-from stream_lab.processes.backends import RealServer
 from stream_lab.processes.backends.environments import place_for
 from stream_lab.processes.backends.torch_serving import torch_server
 from tests.fake_vllm.golden_check import problems, send
-from tests.real.conftest import NAMED
+from tests.real.conftest import NAMED, started
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "tests" / "fake_vllm" / "golden"
@@ -37,8 +36,8 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    with RealServer(RECIPE, Console(stderr=True)) as server:
-        yield server.url
+    with started(RECIPE) as address:
+        yield address
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
