@@ -1,4 +1,4 @@
-"""The witness of the tests against a real vLLM: its gauges, read at the pace of the machine.
+"""The witness against a real vLLM: its gauges, read at the machine's pace.
 
 A busy machine is late for vLLM as it is for the test. So the witness waits for a number of vLLM's own
 answers, besides the seconds, and a finding that a plain sleep contradicts is looked at once more.
@@ -50,7 +50,9 @@ class Machine:
 
 
 def tried(trial: Callable[[Machine], None]) -> None:
-    """Play a trial, again if it fails while the machine stands still, and skip the test if it always does.
+    """Play a trial, and again if it fails while the machine stands still.
+
+    If the machine stands still each time, the test is skipped, and says so.
 
     Args:
         trial: what to play; it writes into the machine how late it was.
@@ -112,7 +114,7 @@ def at_rest_afterwards(server: Endpoint, generations: int, machine: Machine) -> 
 
 
 def at_rest(witness: Witness, since: float, count: int) -> list[Sample]:
-    """Return the newest samples, as soon as they show rest or vLLM has had its time.
+    """Return the newest samples once they show rest, or vLLM has had its time.
 
     Args:
         witness: samples vLLM's metrics.

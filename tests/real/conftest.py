@@ -28,7 +28,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @contextmanager
 def started(recipe: Recipe) -> Iterator[str]:
-    """The address of a server that starts now. If it does not, the session ends with its one sentence."""
+    """The address of a server that starts now.
+
+    If it does not start, the session ends with one sentence.
+    """
     try:
         server = RealServer(recipe, Console(stderr=True))
     except RealServerError as error:

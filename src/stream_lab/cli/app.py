@@ -52,7 +52,11 @@ class Commands(TyperGroup):
 
 
 def _error_of(raised: Exception) -> LabError | None:
-    """Return an error that a user can act on. None: it is a fault of the kit."""
+    """Return the error that a user can act on.
+
+    Returns:
+        None if it is a fault of the kit.
+    """
     if isinstance(raised, ModuleNotFoundError):
         return missing_extra(raised)
     if isinstance(raised, OSError):

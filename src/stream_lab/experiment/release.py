@@ -91,7 +91,7 @@ class CpuTime:
 
 
 def cpu_seconds(process: psutil.Process) -> float:
-    """Return the CPU time of a process and of all that it has started, in seconds.
+    """Return the CPU time of a process and its children, in seconds.
 
     Raises:
         psutil.NoSuchProcess: the process has ended, and was waited for.

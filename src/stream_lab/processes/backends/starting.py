@@ -1,4 +1,4 @@
-"""The start of a server: whether it is ready, whether it still works, and what the machine did."""
+"""The start of a server: whether it is ready, or still at work."""
 
 import time
 from collections.abc import Callable
@@ -64,7 +64,10 @@ class Start:
         return self._log.stat().st_size > output or self._cpu() - spent > self._window * WORK
 
     def others(self) -> str:
-        """Return the words that blame other programs for a slow start; empty if they are idle."""
+        """Return a sentence about other programs.
+
+        It is empty if they left half of the CPU or more to the server.
+        """
         took = _busy_seconds() - self._busy_before - self._spent
         cores = psutil.cpu_count() or 1
         share = took / cores / max(time.monotonic() - self._began, 0.1)
