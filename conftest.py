@@ -1,13 +1,13 @@
 """Order the test files, select the quick ones, and skip what needs a missing program."""
 
 import os
-import re
 from pathlib import Path
 
 import pytest
 
 from stream_lab.notebooks.row import number_of
 from stream_lab.processes.programs import missing
+from tests.real_time import needs_real_time
 
 # Files are handed to the workers in this order, so that none is left alone with a long one at the
 # end. A long file that is not named here costs time and nothing else; `--durations=30` finds it.
@@ -48,15 +48,6 @@ tests/stream_deadline/test_matrix_uvloop.py
 tests/fake_vllm/http/test_connection.py
 """.split()
 
-# What a test module imports or asks for when it starts a process, opens a socket or waits.
-REAL_TIME = re.compile(
-    r"^\s*(from|import)\s.*\b("
-    r"subprocess|CliRunner|Fake|FakeVllm|bundled|processes|relay|uvicorn|scripted|played|stacks|runs"
-    r")\b|^\s+time\.sleep\(|\bEndpoint\b",
-    re.MULTILINE,
-)
-
-
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--quick",
@@ -92,7 +83,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
         return True
     if not collection_path.name.startswith("test_"):
         return None
-    return bool(REAL_TIME.search(collection_path.read_text(encoding="utf-8"))) or None
+    return needs_real_time(collection_path) or None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

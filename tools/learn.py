@@ -22,6 +22,13 @@ from stream_lab.course.store import MARKER
 ROOT = Path(__file__).parent.parent
 BESIDE = "docs/glossary.md"
 WORKSPACE = "course"
+SETTINGS = {
+    # Without this JupyterLab begins with a question about news.
+    "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+    # A page of the documentation opens as a reader wants to see it.
+    "docmanager-extension/plugin": {"defaultViewers": {"markdown": "Markdown Preview"}},
+}
+"""JupyterLab's settings in the copy, by extension and plugin."""
 
 
 def lay_out(folder: Path, first: str = "00") -> list[str]:
@@ -61,6 +68,8 @@ def lay_out(folder: Path, first: str = "00") -> list[str]:
     (course / "contents.json").write_text(
         json.dumps(table, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
     )
+    tours = {each.name: each.notebooks for each in editions.tours()}
+    (course / "tours.json").write_text(json.dumps(tours, indent=1) + "\n", encoding="utf-8")
     for page in sorted((folder / "docs").rglob("*.md")):
         text = editions.linked(page.read_text(encoding="utf-8"), chapters)
         page.write_text(_reachable(text, page.parent), encoding="utf-8")
@@ -89,14 +98,13 @@ def lab_command(folder: Path, *extra: str) -> tuple[list[str], dict[str, str]]:
 
 def _arrange(course: Path, first: str) -> None:
     """Write JupyterLab's settings and its workspace: a notebook, the glossary as a second tab."""
-    settings = course / "jupyter" / "settings" / "@jupyterlab" / "apputils-extension"
+    settings = course / "jupyter" / "settings" / "@jupyterlab"
+    for name, values in SETTINGS.items():
+        file = settings / f"{name}.jupyterlab-settings"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(values), encoding="utf-8")
     workspaces = course / "jupyter" / "workspaces"
-    for each in (settings, workspaces):
-        each.mkdir(parents=True, exist_ok=True)
-    # Without this JupyterLab begins with a question about news.
-    (settings / "notification.jupyterlab-settings").write_text(
-        json.dumps({"fetchNews": "false", "checkForUpdates": False}), encoding="utf-8"
-    )
+    workspaces.mkdir(parents=True, exist_ok=True)
     notebook, page = f"notebook:{first}", f"markdownviewer-widget:{BESIDE}"
     data = {
         "layout-restorer:data": {

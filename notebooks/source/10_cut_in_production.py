@@ -102,7 +102,7 @@ promise = lesson.predict(
     "What does the client get?",
     {
         "the whole text: a length is only a hint": "whole",
-        "an error, because the end does not come": "cut",
+        "an error: the body ends too early": "cut",
         "status 500": "refused with 500",
         "nothing: it waits for the other three bytes": "still open",
     },
@@ -138,21 +138,21 @@ promise.reveal(
 #
 # ## 3. A proxy that collects
 #
-# "nginx buffers, so switch `proxy_buffering` off," says every guide. Here is the same stream through four of them.
+# "nginx buffers, so switch `proxy_buffering` off," says every guide. Here is the same stream through four nginx configurations.
 
 # %%
 flows = lesson.predict(
     "2",
-    "Through which of the four does the client see the tokens as they are made?",
+    "Through which of the four configurations does the client see the tokens as they are made?",
     {
         "only the two in which buffering is off": (
             "gzip on, proxy_buffering off; gzip on, the application says no"
         ),
         "only the one with proxy_buffering off": "gzip on, proxy_buffering off",
         "all but the one with gzip and nothing else": (
-            "nginx as it comes; gzip on, proxy_buffering off; gzip on, the application says no"
+            "nginx by default; gzip on, proxy_buffering off; gzip on, the application says no"
         ),
-        "all four": "nginx as it comes; gzip on; gzip on, proxy_buffering off; "
+        "all four": "nginx by default; gzip on; gzip on, proxy_buffering off; "
         "gzip on, the application says no",
     },
 )
@@ -166,12 +166,12 @@ async def unbuffered():
 
 
 GZIP = ("gzip on;", "gzip_types text/plain;", "gzip_min_length 0;")
-as_it_comes = Nginx(service.url)
+by_default = Nginx(service.url)
 with_gzip = Nginx(service.url, *GZIP)
 buffering_off = Nginx(service.url, *GZIP, "proxy_buffering off;")
 proxied = read_all(
     {
-        "nginx as it comes": as_it_comes.url + "/streamed",
+        "nginx by default": by_default.url + "/streamed",
         "gzip on": with_gzip.url + "/streamed",
         "gzip on, proxy_buffering off": buffering_off.url + "/streamed",
         "gzip on, the application says no": with_gzip.url + "/unbuffered",
@@ -195,7 +195,7 @@ pictures.answers(
 )
 
 # %% [markdown]
-# nginx's buffers matter for clients that read slowly (section 7). Two repairs help against gzip: the setting, or the header `X-Accel-Buffering: no`.
+# The first dot in the rows with gzip is gzip's own header of ten bytes. nginx's buffers matter for clients that read slowly (section 7). Two repairs help against gzip: the setting, or the header `X-Accel-Buffering: no`.
 # The application can send the header itself; sse-starlette always does.
 #
 # ## 4. A limit on silence
@@ -204,32 +204,40 @@ pictures.answers(
 # nothing arrives. nginx calls that limit `proxy_read_timeout`. Here it is one and a half seconds, and the pause takes two. The stand-in plays the same limit of
 # a load balancer or an API gateway.
 #
-# There are two repairs to try: a longer limit, and a *comment line* every second. That is a line of Server-Sent Events that begins with a colon and
-# that every client skips.
+# There are two repairs to try: a longer limit, and a *comment line* every half second. That is a line of Server-Sent Events that begins with a colon and
+# that every client skips. In two more streams the event loop is busy for 0.8 s when a comment is due, so that the comment is late.
 
 
 # %%
 @app.get("/events")
-async def events(pause: float = 0.0, ping: int = 15):
+async def events(pause: float = 0.0, ping: float = 15.0, busy_at: float = 0.0, busy: float = 0.0):
     async def parts():
         async for token in tokens(pause):
             yield {"event": "token", "data": json.dumps(token)}
         yield {"event": "done", "data": "[DONE]"}
 
+    if busy:  # a step that cannot be interrupted holds up the whole event loop
+        asyncio.get_running_loop().call_later(busy_at, time.sleep, busy)
     return EventSourceResponse(parts(), ping=ping)  # seconds between two comment lines
 
 
-strict = Nginx(service.url, "proxy_buffering off;", "proxy_read_timeout 1500ms;")
+LIMIT = "proxy_buffering off;", "proxy_read_timeout 1500ms;"
+strict = Nginx(service.url, *LIMIT)
 patient = Nginx(service.url, "proxy_buffering off;", "proxy_read_timeout 300s;")
 gateway = Gateway(service.url, idle=1.5)
-quiet, kept_alive = "/events?pause=2", "/events?pause=2&ping=1"
+rarely, often = (serve(app) for _ in range(2))  # each has an event loop of its own
+strict_rarely, strict_often = (Nginx(each.url, *LIMIT) for each in (rarely, often))
+quiet, kept_alive = "/events?pause=2", "/events?pause=2&ping=0.5"
+late = "/events?pause=2&busy_at=1.2&busy=0.8&ping="
 paused = read_all(
     {
         "nginx, limit shorter than the pause": strict.url + quiet,
-        "nginx, a comment every second": strict.url + kept_alive,
+        "nginx, a comment every 0.5 s": strict.url + kept_alive,
         "nginx, a longer limit": patient.url + quiet,
         "gateway (stand-in)": gateway.url + quiet,
-        "gateway, a comment every second": gateway.url + kept_alive,
+        "gateway, a comment every 0.5 s": gateway.url + kept_alive,
+        "nginx, every 1.3 s, one is late": strict_rarely.url + late + "1.3",
+        "nginx, every 0.5 s, one is late": strict_often.url + late + "0.5",
     }
 )
 for name, answer in paused.items():
@@ -243,24 +251,35 @@ pictures.answers(
 
 # %% [markdown]
 # Both repairs help against your own proxy. Where the limit is not yours to change, only the comment helps. It costs nothing. (A deadline must not take
-# it for progress; see notebook 07.)
+# it for progress; see notebook 07.) If two comments fit into the limit, one of them may be late.
 #
 # ## 5. A limit on the whole
 #
-# A serverless platform ends a function after a fixed time, whatever the stream sends. The stand-in allows one second. Have a deadline of your own
-# that comes first: then the client gets a last event that says what happened, instead of a broken connection.
+# A serverless platform ends a function after a fixed time, whatever the stream sends. The stand-in allows 1.4 s. Have a deadline of your own
+# that comes first: then the client gets a last event that says what happened, instead of a broken connection. The third stream has that deadline
+# too, and a step of one second that cannot be interrupted.
 
 # %%
-first = serve(DeadlineMiddleware(app, max_timeout=0.7))
-with Gateway(service.url, longest=1.0) as platform, Gateway(first.url, longest=1.0) as same:
-    limited = read_all(
-        {"cut": platform.url + "/events?pause=1", "ended": same.url + "/events?pause=1"}
-    )
-last_event = limited["ended"].text.replace("\r\n", "\n").strip().rpartition("\n\n")[2]
-print("platform alone:            ", limited["cut"].end)
-print("a deadline below its limit:", limited["ended"].end + ",", last_event.partition("\n")[0])
+first, slow_step = (serve(DeadlineMiddleware(app, max_timeout=0.7)) for _ in range(2))
+platforms = [Gateway(each.url, longest=1.4) for each in (service, first, slow_step)]
+alone, below, delayed = (each.url + "/events?pause=1" for each in platforms)
+limited = read_all(
+    {
+        "the platform's limit alone": alone,
+        "a deadline of 0.7 s below it": below,
+        "the same, and a step of 1 s": delayed + "&busy_at=0.6&busy=1",
+    }
+)
+last_events = {
+    name: answer.text.replace("\r\n", "\n").strip().rpartition("\n\n")[2].partition("\n")[0]
+    for name, answer in limited.items()
+}
+for name, answer in limited.items():
+    print(f"{name:30} {answer.end:6} last: {last_events[name]}")
 
 # %% [markdown]
+# The deadline fires while the loop is busy, so its event comes after the platform's cut: the margin of 0.7 s is shorter than the step.
+#
 # ## 6. A callback that raises
 #
 # "A callback that raises in `on_llm_new_token` stops the stream." Does it?
@@ -393,36 +412,52 @@ unread.reveal(
 # A request passes many limits, from the model's deadline inside to the load balancer outside. They agree if two rules hold.
 #
 # - **Limits on the whole: the inner one is shorter, with a margin.** The inner layer must have time to end its work and say what happened. A step that
-#   cannot be interrupted (a tool call, a database query) can delay it by its own length, so the margin is longer than the longest such step. With 60 s in both
-#   layers, chance decides which error the client sees.
-# - **Limits on silence: two comments fit into the shortest.** A comment every 59 s under a limit of 60 s works until one comment is a second late. The event
-#   loop may be busy, and nginx rounds, too: it moves a timer only if the change is 0.3 s or more. With a comment every 15 s, one may be
-#   lost altogether.
+#   cannot be interrupted (a tool call, a database query) can delay it by its own length, so the margin is longer than the longest such step (section 5).
+#   With 60 s in both layers, chance decides which error the client sees.
+# - **Limits on silence: two comments fit into the shortest.** A comment every 59 s under a limit of 60 s works until one comment is a second late, as in
+#   section 4. nginx is not exact either: it moves a timer only if the change is 0.3 s or more (`NGX_TIMER_LAZY_DELAY` in its source). With a comment every
+#   15 s, one may be lost altogether.
 #
-# ## What the access log shows
+# ## What the logs show
 #
-# Three requests end badly at the strict nginx, and two do not. What does its access log say about them?
+# Three requests end badly at the strict nginx, and others do not. What do the logs say about them? First the access logs, of nginx and of uvicorn.
 
 # %%
+service.access_log.clear()
 with ThreadPoolExecutor() as pool, Visitor(strict.url + "/collected") as early:
-    pool.submit(read, strict.url + "/collected")  # this client stays
+    pool.submit(read, strict.url + "/collected?stays")  # this client stays
     time.sleep(0.2)
     early.leave()  # before the first byte
-    read(strict.url + "/streamed", leave_after=0.0)  # in mid-stream, after the first piece
+    read(strict.url + "/streamed?leaves", leave_after=0.0)  # in mid-stream, after the first piece
+    read(strict.url + quiet)  # nginx cuts this one
 time.sleep(0.2)
-for line in sorted(strict.access_log):
-    print(line)
+at_nginx = [line for line in strict.access_log if "ping" not in line]
+print("nginx:", *sorted(set(at_nginx)), sep="\n    ")
+print("uvicorn:", *sorted(service.access_log), sep="\n    ")
 
 # %% [markdown]
-# - `/collected 499`: the client disconnected before the first byte. 499 is nginx's own status for that.
-# - `/streamed 200`: the client disconnected in mid-stream. The status had been sent, so the log says 200.
-# - `/events?pause=2 200`: nginx cut this stream itself. It says 200, too, like the whole stream with `ping=1` beside it.
-#
-# uvicorn's log is no better: it says 200 when a stream begins, and nothing about its end ([09 · ERP → AI → GPU](09_erp_ai_gpu.ipynb)).
+# | what happened | nginx | uvicorn |
+# |---|---|---|
+# | the client disconnected before the first byte (`/collected`) | 499, its own status for that | no line |
+# | the client disconnected in mid-stream (`?leaves`) | 200: that had been sent | 200 |
+# | nginx cut the stream (`/events?pause=2`) | 200 | 200 |
+# | a whole answer (`?stays`) | 200 | 200 |
 #
 # A search for 499 and 504 finds only what happened before the first byte. For streams, log `$request_time` and `$bytes_sent`, and read the *error* log:
-# `upstream timed out`, `client timed out`, `client prematurely closed connection` (the last two at the level `info`).
-#
+
+# %%
+causes = ("upstream timed out", "client prematurely closed connection")
+said = {
+    (line.partition("[")[2].partition("]")[0], cause)
+    for line in strict.log.splitlines()
+    for cause in causes
+    if cause in line
+}
+print("nginx's error log, with the level of each line:")
+for level, cause in sorted(said):
+    print(f"    [{level}] {cause}")
+
+# %% [markdown]
 # A health probe through the same nginx shows nothing of this either:
 
 
@@ -441,8 +476,8 @@ print("/health through the strict nginx:", probe.status, probe.text)
 #
 # ## In what order to look
 #
-# Most of these causes look the same from outside: the connection broke. Begin next to the model, add one layer at a time, and stop at the first layer
-# that cuts. The times of the last chunks then tell a limit on silence from a failure.
+# Most of these causes look the same from outside: the connection broke. Ask every layer, from the model outwards. The first one that cuts is the cause.
+# The times of the last chunks then tell a limit on silence from a failure.
 
 
 # %%
@@ -465,7 +500,7 @@ def kind_of(answer):
 
 # %%
 async def investigate(callbacks, pause, proxy):
-    """Ask every layer at once, and name the first one that cuts."""
+    """Ask every layer, all at once, and name the one nearest to the model that cuts."""
     handler = callbacks()
 
     @app.get(f"/case/{id(handler)}")
@@ -506,7 +541,7 @@ for claim, expected, found_here in (
     ("A StreamingResponse sends the tokens as they are made", MADE, desk["/streamed"].manner),
     ("A stream shorter than its Content-Length is cut", "cut", lengths[10].end),
     ("A stream longer than its Content-Length is cut", "cut", lengths[5].end),
-    ("By default nginx passes each token on at once", MADE, proxied["nginx as it comes"].manner),
+    ("By default nginx passes each token on at once", MADE, proxied["nginx by default"].manner),
     ("With gzip nginx holds the tokens back", ALL, proxied["gzip on"].manner),
     (
         "Without proxy_buffering gzip passes the tokens on",
@@ -529,9 +564,9 @@ for claim, expected, found_here in (
         paused["nginx, limit shorter than the pause"].end,
     ),
     (
-        "A comment every second keeps the stream open at nginx",
+        "A comment every half second keeps the stream open at nginx",
         "whole",
-        paused["nginx, a comment every second"].end,
+        paused["nginx, a comment every 0.5 s"].end,
     ),
     (
         "A longer proxy_read_timeout keeps the stream open",
@@ -544,9 +579,19 @@ for claim, expected, found_here in (
         paused["gateway (stand-in)"].end,
     ),
     (
-        "A comment every second keeps the stream open at the gateway",
+        "A comment every half second keeps the stream open at the gateway",
         "whole",
-        paused["gateway, a comment every second"].end,
+        paused["gateway, a comment every 0.5 s"].end,
+    ),
+    (
+        "If two comments do not fit into the limit, one that is late ends the stream",
+        "cut",
+        paused["nginx, every 1.3 s, one is late"].end,
+    ),
+    (
+        "If two comments fit into the limit, one of them may be late",
+        "whole",
+        paused["nginx, every 0.5 s, one is late"].end,
     ),
     ("A client that does not read meets send_timeout", "cut", slow["send_timeout"]),
     ("It does not meet proxy_send_timeout", "whole", slow["proxy_send_timeout"]),
@@ -554,15 +599,30 @@ for claim, expected, found_here in (
     evidence.claim(claim, expected=expected, found=found_here)
 
 # %%
-logged = [line.rpartition(" ")[2] for line in strict.access_log if "/streamed" in line]
+logged = {
+    who: [line.rpartition(" ")[2] for line in log if "?leaves" in line] or ["no line"]
+    for who, log in (("nginx", strict.access_log), ("uvicorn", service.access_log))
+}
+unanswered = [line for line in service.access_log if "/collected HTTP" in line] or ["no line"]
 for claim, expected, found_here in (
-    ("A platform's total limit (stand-in) cuts the stream", "cut", limited["cut"].end),
+    (
+        "A platform's total limit (stand-in) cuts the stream",
+        "cut",
+        limited["the platform's limit alone"].end,
+    ),
     (
         "A deadline below that limit ends it with an event",
         "event: error",
-        last_event.partition("\n")[0],
+        last_events["a deadline of 0.7 s below it"],
     ),
-    ("The access log has 200 for a client that left in mid-stream", "200", logged[0]),
+    (
+        "If a step takes longer than the margin, the platform is first",
+        "cut",
+        limited["the same, and a step of 1 s"].end,
+    ),
+    ("nginx logs 200 for a client that left in mid-stream", "200", logged["nginx"][0]),
+    ("uvicorn logs 200 for it, too", "200", logged["uvicorn"][0]),
+    ("uvicorn logs nothing for a client that left before the answer", "no line", unanswered[0]),
     ("A health probe passes while streams are cut", 200, probe.status),
     (
         "A callback that raises does not cut the stream by default",
@@ -588,9 +648,11 @@ for claim, expected, found_here in (
     evidence.claim(claim, expected=expected, found=found_here)
 
 # %%
-for part in (as_it_comes, with_gzip, buffering_off, strict, patient, gateway):
+for part in (by_default, with_gzip, buffering_off, strict, patient, strict_rarely, strict_often):
     part.close()
-for part in (*impatient.values(), first, service, server):
+for part in (*impatient.values(), gateway, *platforms):
+    part.close()
+for part in (first, slow_step, rarely, often, service, server):
     part.close()
 evidence.table()
 
@@ -601,7 +663,7 @@ evidence.table()
 #
 # ```nginx
 # gzip on;
-# gzip_types text/plain;
+# gzip_types text/plain text/event-stream application/json;
 # gzip_min_length 0;
 # proxy_read_timeout 700ms;
 # ```
@@ -638,7 +700,8 @@ await lesson.check("2", headers)
 
 # %% [markdown]
 # **3.** Choose limits that agree. The load balancer in front is not yours: it closes a connection after 60 s of silence, and any connection after 300 s. The
-# longest step that cannot be interrupted takes 20 s. Your relay has a `DeadlineMiddleware` and an nginx before it. An answer may take two minutes.
+# longest step that cannot be interrupted takes 20 s. Your relay calls the model with `ChatVllm(timeout=model)`, has a `DeadlineMiddleware(app, max_timeout=application)`,
+# and an nginx before it. An answer may take two minutes.
 
 # %% tags=["exercise"]
 limits = (

@@ -7,10 +7,11 @@
 # - what a diagnosis rests on, and what would refute it,
 # - how far to trust a check of code.
 #
-# *About 37 minutes. Needs: [10](10_cut_in_production.ipynb), and nginx (`make parts`).*
+# *About 39 minutes. Needs nginx (`make parts`). [10](10_cut_in_production.ipynb) has the causes one by one; you can read it afterwards.*
 #
-# You are on call, streams break off, and each of five layers has three time-outs. `stream-lab doctor URL` requests a stream from the
-# address over a raw socket, since HTTP clients hide how a connection ended. Then it names one cause. This notebook shows how it gets there.
+# You are on call, and streams break off. From the user to the model there are a browser, a load balancer, a proxy, an application, and the model's
+# server. Each of them can have a limit on the time to the first byte, on a silence, and on the whole. `stream-lab doctor URL` requests a stream from
+# an address over a raw socket, since HTTP clients hide how a connection ended. Then it names one cause. This notebook shows how it gets there.
 
 # %% tags=["parameters"]
 BASE_URL = None  # None: the bundled fake; or your server, as "http://host:8000/v1"
@@ -24,10 +25,12 @@ from contextlib import chdir
 
 from fastapi import FastAPI
 from fastapi.responses import StreamingResponse
+from stream_deadline import AnswerCutShort, ChatVllm
 from stream_lab import Evidence, Lesson, bundled, open_endpoint
 from stream_lab.course import sample_repository
 from stream_lab.doctor import Target, examine, pictures
-from stream_lab.doctor.console import timeline
+from stream_lab.doctor.console import timelines
+from stream_lab.doctor.limits import matching
 from stream_lab.lint import check
 from stream_lab.processes import Gateway, Nginx, serve
 
@@ -46,6 +49,7 @@ server
 endless = examine(Target.of(server.base_url, model=server.model), watch=0.75 * TIMEOUT)
 print(endless.diagnosis.cause)
 print(endless.diagnosis.meaning)
+print("-", endless.diagnosis.evidence[1])
 print("Next:", endless.diagnosis.next)
 
 # %% [markdown]
@@ -59,12 +63,21 @@ print("Next:", endless.diagnosis.next)
 # %%
 with bundled("ends_early:after=5", gap=0.02) as fake:
     short = examine(Target.of(fake.base_url, model=fake.model), watch=TIMEOUT)
+    try:
+        pieces = [chunk.text for chunk in ChatVllm(**fake.settings, timeout=TIMEOUT).stream("Why?")]
+        noticed = f"a whole answer: {''.join(pieces)!r}"
+    except AnswerCutShort as error:
+        noticed = type(error).__name__
 print(short.diagnosis.cause)
 for sentence in short.diagnosis.evidence:
     print("-", sentence)
+print("ChatVllm gets", noticed)
 
 # %% [markdown]
 # A complete stream has a `finish_reason` in its last chunk and ends with `[DONE]`. An answer without them was cut.
+#
+# Plain text has no such sign. If a handler fails in the middle, HTTP's own end is missing, and a client that reads to the end gets an error. If the
+# handler catches the failure and stops, nothing shows it. So give your stream a last event of its own, such as `event: done`.
 #
 # ## Two limits that look the same
 #
@@ -118,10 +131,11 @@ for name, examination in found.items():
 
 # %% tags=["nbval-ignore-output"]
 for name, examination in found.items():
-    print(name)
-    for heard in examination.heard[""]:
-        print("   ", timeline(heard), f"{heard.ended:.1f} s")
-    print("   ", examination.diagnosis.evidence[-1])
+    print(f"\n{name}. Tokens over time since each request; the last request was held back:")
+    heard = examination.heard[""]
+    for stream, row in zip(heard, timelines(heard), strict=True):
+        print(f"    {stream.ended:.2f} s  {row}")
+    print("    Refuted by:", examination.diagnosis.refuted_by)
 
 # %%
 moved = [
@@ -136,8 +150,28 @@ earlier.reveal(
 )
 
 # %% [markdown]
-# In the timelines each row is one stream, and the last one had the late request. What would refute the diagnosis `idle_cut`? Streams whose silence
-# before the cut differs. The doctor prints such a sentence with each diagnosis.
+# Each row is one stream. With each diagnosis the doctor says what would refute it.
+#
+# ## "It always stops after 60 s, and the log says 200"
+#
+# The status 200 was sent with the head of the answer. So the time to the first byte is not the cause, and a limit on silence or on the whole is left. The
+# doctor knows the defaults of many products ([docs/limits.md](../docs/limits.md)). Which of them are 60 s?
+
+# %%
+by_default = {
+    kind: [f"{limit.product}, {limit.knob}" for limit in matching(60, kind) if limit.bounds == kind]
+    for kind in ("idle", "total")
+}
+for kind, names in by_default.items():
+    print(f"{kind}:", *names, sep="\n    ")
+
+# %% [markdown]
+# If tokens came until the cut, look at the limits on the whole, and at your own settings. If nothing came for a minute, look at the limits on silence. The
+# first command to run is the doctor, with a watch that is longer than the limit, the model's own address, and the proxy's log:
+#
+# ```text
+# stream-lab doctor http://host/chat --watch 90 --direct http://gpu:8000/v1 --logs /var/log/nginx/error.log
+# ```
 #
 # ## A server that dies, and a server that blocks
 #
@@ -192,6 +226,11 @@ together
 for name in ("dies", "blocks"):
     found[name] = examine(Target.of(f"{service.url}/{name}"), watch=8)
     print(f"{name:7}", found[name].diagnosis.cause)
+
+# %% tags=["nbval-ignore-output"]
+beside = found["blocks"].heard[""][1:]
+print("The three streams on one clock:")
+print(*timelines(beside, one_clock=True), sep="\n")
 
 # %%
 together.reveal(
@@ -268,6 +307,11 @@ evidence.claim(
     expected="server_ended",
     found=short.diagnosis.cause,
 )
+evidence.claim(
+    "For that answer the library raises an error",
+    expected="AnswerCutShort",
+    found=noticed,
+)
 for name, cause, sentence in (
     ("a limit on silence", "idle_cut", "Behind a limit on silence it finds that limit"),
     ("a limit on the whole", "total_cut", "Behind a limit on the whole it finds that limit"),
@@ -343,7 +387,8 @@ await lesson.check("2", name_layer)
 
 # %% [markdown]
 # **3.** Tell the two limits apart. Three streams were cut. For each there is `ended` (seconds from the request to the cut), `silence` (seconds without a token before the
-# cut), `held` (seconds between the connection and the request), and `gap` (seconds between two tokens as a rule). Values that differ by less than 0.3 s are the same.
+# cut), `held` (seconds between the connection and the request), and `gap` (seconds between two tokens as a rule). A limit on the whole counts from the connection.
+# Values that differ by less than 0.3 s are the same.
 
 
 # %% tags=["exercise"]

@@ -132,11 +132,15 @@ class TestACopyOfTheCourse:
         assert learn.main([str(tmp_path / "file"), "--no-lab"]) == 2
         assert capsys.readouterr().err.startswith("The course cannot be laid out: ")
 
-    def test_opens_in_jupyterlab_without_a_question_about_news(self, course: Path) -> None:
+    def test_opens_in_jupyterlab_without_a_question_and_with_rendered_pages(
+        self, course: Path
+    ) -> None:
         command, environment = learn.lab_command(course)
         settings = Path(environment["JUPYTERLAB_SETTINGS_DIR"])
         (file,) = settings.rglob("notification.jupyterlab-settings")
         assert json.loads(file.read_text())["fetchNews"] == "false"
+        (file,) = settings.rglob("plugin.jupyterlab-settings")
+        assert json.loads(file.read_text())["defaultViewers"] == {"markdown": "Markdown Preview"}
         (workspace,) = Path(environment["JUPYTERLAB_WORKSPACES_DIR"]).iterdir()
         body = json.loads(workspace.read_text())
         assert f"/lab/workspaces/{body['metadata']['id']}" in " ".join(command)

@@ -16,6 +16,9 @@ def progress(
     folder: Annotated[
         Path, typer.Argument(help="Your copy of the course, or the folder that it is in.")
     ] = Path(),
+    tour: Annotated[
+        str | None, typer.Option(help="Only the notebooks of a tour, as 30_minutes or on_call.")
+    ] = None,
     as_json: AsJson = False,
     no_colour: NoColour = False,
 ) -> None:
@@ -27,7 +30,7 @@ def progress(
     """
     from stream_lab.course.overview import overview
 
-    lines = overview(folder)
+    lines = overview(folder, tour)
     if as_json:
         print(json.dumps([line.as_dict() for line in lines], ensure_ascii=False))
         return

@@ -53,27 +53,42 @@ class Line:
         return {**asdict(self), "solved": self.solved, "left": self.left}
 
 
-def overview(folder: Path) -> list[Line]:
-    """Return the progress in each notebook, in the course's order.
+class NoTour(LabError):
+    """Raised for a tour that the course lacks."""
+
+
+def overview(folder: Path, tour: str | None = None) -> list[Line]:
+    """Return the progress in each notebook of the course or of a tour.
 
     Args:
         folder: The copy of the course, a folder inside it, or the folder that `make learn` made it
             in.
+        tour: The name of a tour, of which only the notebooks count; None: the whole course.
 
     Raises:
         NoCourse: There is no copy of the course.
+        NoTour: The course has no such tour.
     """
     course = find_course(folder.absolute()) or find_course((folder / "learn").absolute())
     try:
         if course is None:
             raise FileNotFoundError
         table = json.loads((course / "contents.json").read_text(encoding="utf-8"))
-        return [_line(course, chapter) for chapter in table]
+        lines = [_line(course, chapter) for chapter in table]
+        tours = json.loads((course / "tours.json").read_text(encoding="utf-8")) if tour else {}
     except (OSError, ValueError, KeyError, TypeError):
         raise NoCourse(
             f"There is no copy of the course in {folder} (no folder {MARKER}); make learn makes "
             "one, or name its folder."
         ) from None
+    if tour is None:
+        return lines
+    if tour not in tours:
+        raise NoTour(f"The course has no tour '{tour}'; there are: {', '.join(tours)}.")
+    return sorted(
+        (line for line in lines if line.number in tours[tour]),
+        key=lambda line: tours[tour].index(line.number),
+    )
 
 
 def _line(course: Path, chapter: dict[str, Any]) -> Line:

@@ -98,8 +98,8 @@ chain = RunnableGenerator(words)
 REASONS = {
     "a": "true: all other requests of this process stand still meanwhile",
     "b": "true: a stream that keeps sending is never cut",
-    "c": "true: the handler does not learn that its client has disconnected",
-    "d": "true: the time-out cancels a task that has ended",
+    "c": "true: this middleware hides the disconnect of the client from the handler",
+    "d": "true: it cancels the task that entered it, and a chain pulls each chunk in another",
     "e": "true, and harmless: nothing else runs in this event loop",
     "f": "false: the object is not a model, and the call returns at once",
 }

@@ -1,5 +1,7 @@
 """The diagnosis as one screen of text."""
 
+from collections.abc import Sequence
+
 from rich.console import Console
 from rich.markup import escape
 from rich.padding import Padding
@@ -40,16 +42,21 @@ def show(examination: Examination, console: Console) -> None:
     if found.also:
         console.print(Padding(f"• Also: {', '.join(found.also)}.", (0, 0, 0, 2)), highlight=False)
     table = Table.grid(padding=(0, 2))
-    for layer, heard in examination.heard.items():
-        for transcript in heard:
-            if transcript.pieces:
-                table.add_row(layer, timeline(transcript), f"{transcript.ended:.1f} s")
+    heard = [
+        (layer, transcript)
+        for layer, transcripts in examination.heard.items()
+        for transcript in transcripts
+        if transcript.pieces
+    ]
+    rows = timelines([transcript for _, transcript in heard])
+    for (layer, transcript), row in zip(heard, rows, strict=True):
+        table.add_row(layer, row, f"{transcript.ended:.1f} s")
     if table.row_count:
         console.print()
         console.print(Padding(table, (0, 0, 0, 2)), highlight=False)
         console.print(
             Padding(
-                "[dim]tokens over time; each row is one stream, all of the same length[/]",
+                "[dim]tokens over time since the request; each row is one stream[/]",
                 (0, 0, 0, 2),
             )
         )
@@ -59,12 +66,28 @@ def show(examination: Examination, console: Console) -> None:
         console.print(f"[bold]Refuted by:[/] {escape(found.refuted_by)}.", highlight=False)
 
 
-def timeline(transcript: Transcript) -> str:
-    """Return the arrival of tokens as a row of blocks, and how the stream ended."""
-    tokens, end = Facts(transcript).tokens, max(transcript.ended, 1e-9)
-    counts = [0] * WIDTH
-    for at in tokens:
-        counts[min(WIDTH - 1, int(at / end * WIDTH))] += 1
+def timelines(heard: Sequence[Transcript], *, one_clock: bool = False) -> list[str]:
+    """Return the arrival of tokens in each stream as a row of blocks, and how it ended.
+
+    Args:
+        heard: the streams. The longest one gets a row of full width.
+        one_clock: whether a row begins when its request was sent, on the clock that all rows share;
+            otherwise each row begins at its own request.
+    """
+    zero = min((each.began for each in heard), default=0.0)
+    starts = [each.began - zero if one_clock else 0.0 for each in heard]
+    ends = [start + each.ended for start, each in zip(starts, heard, strict=True)]
+    scale = WIDTH / max([*ends, 1e-9])
+    return [
+        " " * int(start * scale) + _row(each, scale)
+        for start, each in zip(starts, heard, strict=True)
+    ]
+
+
+def _row(transcript: Transcript, scale: float) -> str:
+    counts = [0] * max(1, round(transcript.ended * scale))
+    for at in Facts(transcript).tokens:
+        counts[min(len(counts) - 1, int(at * scale))] += 1
     most = max(counts) or 1
     row = "".join(
         LEVELS[round((len(LEVELS) - 1) * count / most)] if count else "·" for count in counts

@@ -182,6 +182,20 @@ def matching(
     return [limit for *_, limit in sorted(near, key=lambda each: each[:2])]
 
 
+def longer_than(seconds: float) -> tuple[list[Limit], int]:
+    """Return the known limits on the whole that a watch did not reach.
+
+    Args:
+        seconds: how long the watch lasted.
+
+    Returns:
+        Those limits, the shortest first, and how many limits on the whole are known.
+    """
+    totals = [(each.default, each) for each in load() if each.bounds == "total" and each.default]
+    longer = sorted((each for each in totals if each[0] > seconds), key=lambda each: each[0])
+    return [limit for _, limit in longer], len(totals)
+
+
 @cache
 def _read(path: Path) -> tuple[Limit, ...]:
     try:

@@ -25,6 +25,9 @@ DONE = {
 def course(tmp_path: Path) -> Path:
     (tmp_path / MARKER / "progress").mkdir(parents=True)
     (tmp_path / MARKER / "contents.json").write_text(json.dumps(CONTENTS))
+    (tmp_path / MARKER / "tours.json").write_text(
+        json.dumps({"chains": ["05"], "all": ["05", "00"]})
+    )
     (tmp_path / MARKER / "progress" / "00.json").write_text(json.dumps(DONE))
     return tmp_path
 
@@ -46,3 +49,11 @@ def test_a_script_reads_it_as_json(course: Path) -> None:
     first, second = json.loads(result.output)
     assert (first["solved"], first["left"]) == (1, "")
     assert second["exercises"] == {"1": "open", "2": "open"}
+
+
+def test_a_tour_has_its_own_notebooks_in_its_own_order(course: Path) -> None:
+    result = CliRunner().invoke(app, ["progress", str(course), "--tour", "all", "--json"])
+    assert [line["number"] for line in json.loads(result.output)] == ["05", "00"]
+    result = CliRunner().invoke(app, ["progress", str(course), "--tour", "chain"])
+    assert result.exit_code == 2
+    assert "there are: chains, all" in result.output

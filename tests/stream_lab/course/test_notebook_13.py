@@ -79,11 +79,11 @@ def test_each_way_to_name_the_layer_is_right(answer: Any) -> None:
 @pytest.mark.parametrize(
     ("answer", "word"),
     [
-        (lambda report: "proxy", "both are cut"),
+        (lambda report: "proxy", "Both streams were cut"),
         (lambda report: "proxied" if any(map(faulty, report["proxied"])) else None, "Return"),
         (
             lambda report: "proxy" if any(map(faulty, report["proxied"])) else "application",
-            "both are cut",
+            "Both streams were cut",
         ),
         (
             lambda report: (
@@ -93,7 +93,7 @@ def test_each_way_to_name_the_layer_is_right(answer: Any) -> None:
                 if not all(s["whole"] for s in report["proxied"])
                 else None
             ),
-            "everything arrives at once",
+            "everything came at once",
         ),
         (lambda report: "proxy" if faulty(report["proxied"]) else None, "TypeError"),
         (
@@ -143,7 +143,7 @@ def test_each_way_to_tell_the_limits_apart_is_right(answer: Any) -> None:
         (lambda streams: "silence", "full flow"),
         (
             lambda streams: "whole" if spread([s["ended"] for s in streams]) < 0.3 else "silence",
-            "equal streams",
+            "after the same silence",
         ),
         (
             lambda streams: "silence" if spread([s["silence"] for s in streams]) < 0.3 else "whole",

@@ -229,6 +229,21 @@ def test_an_error_as_the_whole_answer_is_an_error_whatever_its_status_and_type(
     assert not is_error or "200" in diagnosis.evidence[0]
 
 
+@pytest.mark.parametrize(
+    ("cuts", "cause", "refutation"),
+    [
+        ([run(5, 60.5), run(15, 61.5), run(9, 60.9)], Cause.IDLE_CUT, "silence"),
+        ([run(299, 30.0), run(298, 30.0), run(292, 29.3)], Cause.TOTAL_CUT, "another time"),
+    ],
+)
+def test_a_limit_is_refuted_by_what_it_bounds(
+    cuts: list[Facts], cause: Cause, refutation: str
+) -> None:
+    found = judge.cut(cuts, 0.7)
+    assert found.cause is cause
+    assert refutation in found.refuted_by
+
+
 def test_a_redirect_says_where_to() -> None:
     heard = Transcript(307, ending=End.WHOLE, headers={"location": "/elsewhere"}, target=TARGET)
     diagnosis = judge.once(Facts(heard))
@@ -240,6 +255,18 @@ def test_confidence_is_never_certainty() -> None:
     for facts in (run(5, 0.55), run(50, 5.1, end=End.WHOLE), run(50, 5.1, end=End.WATCHED)):
         diagnosis = judge.once(facts) or judge.cut([facts, facts, facts], 0.7)
         assert 0.5 <= diagnosis.confidence < 1
+
+
+def test_a_watch_that_is_shorter_than_known_limits_is_not_sure_that_nothing_ends_a_stream() -> None:
+    found = [
+        judge.once(run(seconds, seconds, gap=1.0, end=End.WATCHED)) or pytest.fail("no diagnosis")
+        for seconds in (5, 70, 86_400)
+    ]
+    assert {each.cause for each in found} == {Cause.NEVER_ENDS}
+    short, longer, day = found
+    assert short.confidence < 0.7 < longer.confidence < day.confidence
+    assert "known limits on the whole are longer than this watch" in short.evidence[-1]
+    assert "longer than this watch" not in day.evidence[-1]
 
 
 def test_the_page_of_the_doctor_has_every_cause_and_every_stack() -> None:

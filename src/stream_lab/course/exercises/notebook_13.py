@@ -25,26 +25,26 @@ WHOLE = {"whole": True, "first": 0.4, "ended": 6.0}
 CUT = {"whole": False, "first": 0.4, "ended": 3.1}
 AT_ONCE = {"whole": True, "first": 5.9, "ended": 6.0}
 REPORTS: tuple[tuple[str, Report, str | None], ...] = (
-    ("only the proxied stream is cut", {"direct": [WHOLE], "proxied": [CUT]}, "proxy"),
-    ("both are cut", {"direct": [CUT], "proxied": [CUT]}, "application"),
+    ("Only the proxied stream was cut", {"direct": [WHOLE], "proxied": [CUT]}, "proxy"),
+    ("Both streams were cut", {"direct": [CUT], "proxied": [CUT]}, "application"),
     (
-        "both are whole, and through the proxy everything arrives at once",
+        "Both were whole, and through the proxy everything came at once",
         {"direct": [WHOLE], "proxied": [AT_ONCE]},
         "proxy",
     ),
-    ("both are whole and in order", {"direct": [WHOLE], "proxied": [WHOLE]}, None),
+    ("Both were whole and in order", {"direct": [WHOLE], "proxied": [WHOLE]}, None),
     (
-        "everything arrives at once in both",
+        "Everything came at once in both",
         {"direct": [AT_ONCE], "proxied": [AT_ONCE]},
         "application",
     ),
     (
-        "the second of three direct streams is cut",
+        "The second of three direct streams was cut",
         {"direct": [WHOLE, CUT, WHOLE], "proxied": [WHOLE, WHOLE, CUT]},
         "application",
     ),
     (
-        "the first token is slow in both and the rest flows",
+        "The first token was slow in both, and the rest flowed",
         {"direct": [{**WHOLE, "first": 2.5}], "proxied": [{**WHOLE, "first": 2.5}]},
         None,
     ),
@@ -59,32 +59,32 @@ def _stream(ended: float, silence: float, held: float = 0.0, gap: float = 0.1) -
 
 CUTS: tuple[tuple[str, Streams, str | None], ...] = (
     (
-        "streams of different lengths are cut after the same 30 s of silence",
+        "These streams were cut at different times, after the same 30 s of silence",
         [_stream(31.0, 30.0), _stream(47.2, 30.1), _stream(33.9, 30.0, 0.7)],
         "silence",
     ),
     (
-        "equal streams are cut after the same silence, also the one whose request came later",
+        "These streams were cut after the same silence, also the one whose request came later",
         [_stream(61.0, 60.0), _stream(61.0, 60.0), _stream(61.0, 60.0, 0.7)],
         "silence",
     ),
     (
-        "streams are cut in full flow, the one whose request came later by that much earlier",
+        "These streams were cut in full flow, and the late request was cut earlier by its delay",
         [_stream(30.0, 0.1), _stream(30.0, 0.1), _stream(29.3, 0.1, 0.7)],
         "whole",
     ),
     (
-        "a limit on the whole falls into a pause",
+        "A limit on the whole fell into a pause of these streams",
         [_stream(30.0, 5.0), _stream(30.0, 5.0), _stream(29.3, 4.3, 0.7)],
         "whole",
     ),
     (
-        "streams are cut in full flow after different times",
+        "These streams were cut in full flow, after different times",
         [_stream(2.3, 0.1), _stream(9.1, 0.1), _stream(4.4, 0.1, 0.7)],
         None,
     ),
     (
-        "equal streams are cut after the same tokens, also the one whose request came later",
+        "These streams were cut after the same tokens, also the one whose request came later",
         [_stream(8.0, 0.2, 0.0, 0.2), _stream(8.0, 0.2, 0.0, 0.2), _stream(8.0, 0.2, 0.7, 0.2)],
         None,
     ),
@@ -172,4 +172,4 @@ def _each(
         if found != expected:
             if found not in allowed:
                 raise Wrong(f"It returned {found!r}. {words}")
-            raise Wrong(f"If {what}, it returned {found!r}, and that is not the cause.")
+            raise Wrong(f"{what}. Your function returned {found!r}, and that is not the cause.")

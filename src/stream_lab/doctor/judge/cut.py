@@ -118,10 +118,8 @@ def _limit(cause: Cause, confidence: float, seen: list[str], seconds: float) -> 
         "total": f"Find the layer with a total limit of about {seconds:.1f} s. "
         "Raise the limit, or set a deadline of your own below it.",
     }[bounds]
-    return Diagnosis(
-        cause,
-        confidence,
-        [*seen, *defaults],
-        advice,
-        "a stream with another pace that is cut at another time",
-    )
+    refutation = {
+        "idle": "a cut after another silence, or a longer silence that ends nothing",
+        "total": "a stream with another pace that is cut at another time",
+    }[bounds]
+    return Diagnosis(cause, confidence, [*seen, *defaults], advice, refutation)

@@ -6,6 +6,7 @@ from stream_lab.doctor.diagnosis import Cause, Diagnosis
 from stream_lab.doctor.dialects import Dialect, Says
 from stream_lab.doctor.facts import Facts
 from stream_lab.doctor.judge.answer import unanswered
+from stream_lab.doctor.limits import longer_than
 from stream_lab.http.capture import End
 
 SLOW = 2.0  # seconds to a first token that is slow, if they are also ten times the pace
@@ -102,8 +103,18 @@ def _still_open(facts: Facts) -> Diagnosis:
         f"{watched}, and tokens still came: "
         f"{len(facts.tokens)}, one every {facts.gap * 1000:.0f} ms."
     ]
+    longer, known = longer_than(heard.ended)
+    if longer:
+        evidence.append(
+            f"{len(longer)} of the {known} known limits on the whole are longer than this watch; "
+            f"the next is {longer[0].default:g} s ({longer[0].product})."
+        )
     return Diagnosis(
-        Cause.NEVER_ENDS, 0.9, evidence, bound, "a longer --watch in which it ends by itself"
+        Cause.NEVER_ENDS,
+        0.95 - 0.4 * len(longer) / known,
+        evidence,
+        bound,
+        "a longer --watch in which it ends by itself",
     )
 
 
