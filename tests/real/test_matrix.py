@@ -13,7 +13,7 @@ from stream_deadline import ChatVllm, StreamDeadlineExceeded
 from stream_lab import Endpoint
 from stream_lab.matrix import CALLERS, CALLS, Call, Caller
 from stream_lab.matrix.calls import text_and_usage
-from tests.real.at_rest import Machine, at_rest_afterwards, tried
+from tests.real.at_rest import at_rest_afterwards
 from tests.real.conftest import NAMED, OPTIONS, own_vllm
 
 LIMIT = 2.0
@@ -43,14 +43,11 @@ def called(call: Call, model: ChatVllm) -> Any:
 def test_an_endless_answer_ends_at_the_deadline_and_vllm_is_idle(
     call: Call, tooled: Endpoint
 ) -> None:
-    def trial(machine: Machine) -> None:
-        with at_rest_afterwards(tooled, call.generations, machine):
-            started = time.monotonic()
-            with pytest.raises(StreamDeadlineExceeded):
-                called(call, model(tooled, LIMIT))
-            assert LIMIT <= time.monotonic() - started < LIMIT + LATEST
-
-    tried(trial)
+    with at_rest_afterwards(tooled, call.generations):
+        started = time.monotonic()
+        with pytest.raises(StreamDeadlineExceeded):
+            called(call, model(tooled, LIMIT))
+        assert LIMIT <= time.monotonic() - started < LIMIT + LATEST
 
 
 @pytest.mark.parametrize("call", [call for call in CALLS if call.tells], ids=lambda call: call.name)
@@ -69,17 +66,14 @@ def test_an_answer_that_ends_in_time_is_whole_and_has_its_usage(
 def test_vllm_is_idle_soon_after_anything_that_a_caller_does(
     caller: Caller, tooled: Endpoint
 ) -> None:
-    def trial(machine: Machine) -> None:
-        with at_rest_afterwards(tooled, caller.generations, machine):
-            mine = model(tooled, LIMIT)
-            by = (
-                asyncio.run(caller.run(mine, LIMIT))
-                if inspect.iscoroutinefunction(caller.run)
-                else caller.run(mine, LIMIT)
-            )
-            time.sleep(max(0.0, by - time.monotonic()))
-
-    tried(trial)
+    with at_rest_afterwards(tooled, caller.generations):
+        mine = model(tooled, LIMIT)
+        by = (
+            asyncio.run(caller.run(mine, LIMIT))
+            if inspect.iscoroutinefunction(caller.run)
+            else caller.run(mine, LIMIT)
+        )
+        time.sleep(max(0.0, by - time.monotonic()))
 
 
 def test_a_wrong_model_is_refused_with_vllms_own_words(server: Endpoint) -> None:

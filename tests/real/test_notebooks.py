@@ -14,7 +14,7 @@ from stream_lab.notebooks.progress import Display
 from stream_lab.notebooks.row import Status
 from stream_lab.notebooks.schedule import run_all
 from stream_lab.notebooks.task import Server
-from tests.real.at_rest import Machine, tried, watched
+from tests.real.at_rest import watched
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 CHOSEN = [each for each in find_notebooks(NOTEBOOKS) if "01" <= each.number <= "08"]
@@ -33,15 +33,11 @@ def test_there_are_nine() -> None:
 @pytest.mark.parametrize("notebook", CHOSEN, ids=lambda notebook: notebook.name)
 def test_every_claim_is_as_told(notebook: Notebook, server: Endpoint, executor: Local) -> None:
     place = Server(server.base_url, server.model)
-
-    def trial(machine: Machine) -> None:
-        tasks = tasks_of([notebook], NOTEBOOKS, place, 2.0, jobs=1)
-        with watched(server, machine), Display(Console(stderr=True)) as display:
-            (row,) = [each.row for each in run_all(tasks, executor, display)]
-        assert not row.error
-        assert [
-            f"{claim.text}: {claim.found}" for claim in row.claims if claim.outcome != "as told"
-        ] == []
-        assert row.status is Status.PASS
-
-    tried(trial)
+    tasks = tasks_of([notebook], NOTEBOOKS, place, 2.0, jobs=1)
+    with watched(server), Display(Console(stderr=True)) as display:
+        (row,) = [each.row for each in run_all(tasks, executor, display)]
+    assert not row.error
+    assert [
+        f"{claim.text}: {claim.found}" for claim in row.claims if claim.outcome != "as told"
+    ] == []
+    assert row.status is Status.PASS

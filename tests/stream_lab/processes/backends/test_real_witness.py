@@ -10,8 +10,9 @@ import pytest
 
 from stream_lab import Endpoint
 from stream_lab.experiment.fake import Fake
+from tests import stood_still
 from tests.real import at_rest
-from tests.real.at_rest import Machine, at_rest_afterwards, tried
+from tests.real.at_rest import at_rest_afterwards
 
 
 @pytest.fixture(autouse=True)
@@ -45,61 +46,25 @@ def ask(endpoint: Endpoint) -> None:
 
 
 def test_a_server_that_works_on_is_reported_and_one_that_stops_is_not(server: Endpoint) -> None:
-    with at_rest_afterwards(server, 1, Machine()):
+    with at_rest_afterwards(server, 1):
         ask(server)
     with (
         Fake("endless", gap=0.01, on_disconnect="keep") as fake,
         Endpoint(fake.base_url) as stubborn,
         pytest.raises(AssertionError, match="vLLM works on"),
-        at_rest_afterwards(stubborn, 1, Machine()),
+        at_rest_afterwards(stubborn, 1),
     ):
         ask(stubborn)
 
 
-def test_a_server_that_gets_no_cpu_has_its_time_later(server: Endpoint, obedient: Fake) -> None:
-    machine = Machine()
-    with at_rest_afterwards(server, 1, machine):
+def test_a_server_that_gets_no_cpu_has_its_time_later_and_the_machine_stood_still(
+    server: Endpoint, obedient: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noted: list[float] = []
+    monkeypatch.setattr(stood_still, "also_late", noted.append)
+    with at_rest_afterwards(server, 1):
         ask(server)
         os.kill(obedient.pid, signal.SIGSTOP)
         threading.Timer(at_rest.FREES_WITHIN + 0.7, os.kill, (obedient.pid, signal.SIGCONT)).start()
-    assert machine.stood_still
-    assert machine.answers > at_rest.FREES_WITHIN
-
-
-def test_a_trial_that_fails_on_a_machine_that_keeps_up_fails_at_once(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(at_rest, "STOOD_STILL", 60.0)
-    played = []
-
-    def trial(machine: Machine) -> None:
-        played.append(machine)
-        raise AssertionError("vLLM works on")
-
-    with pytest.raises(AssertionError, match="vLLM works on"):
-        tried(trial)
-    assert len(played) == 1
-
-
-def test_a_trial_on_a_machine_that_stands_still_is_played_again() -> None:
-    played = []
-
-    def trial(machine: Machine) -> None:
-        played.append(machine)
-        machine.answers = 2.5
-        assert len(played) == 3, "vLLM works on"
-
-    tried(trial)
-    assert len(played) == 3
-
-
-def test_a_machine_that_always_stands_still_is_named_and_neither_passes_nor_fails() -> None:
-    def trial(machine: Machine) -> None:
-        machine.answers = 2.5
-        raise AssertionError("vLLM works on")
-
-    with pytest.raises(
-        pytest.skip.Exception,
-        match=r"this machine stood still: .* took 2\.50 s; meanwhile: AssertionError: vLLM works on",
-    ):
-        tried(trial)
+    assert len(noted) == 1
+    assert noted[0] > at_rest.FREES_WITHIN
