@@ -19,7 +19,7 @@ ANSWERS = 25
 """Answers of /metrics in those seconds without other work: one in 50 ms, and vLLM takes 20 to 50."""
 LONGEST = 120.0  # seconds for that many answers
 AT_REST = 6  # answers in a row that show nothing running, and the same tokens
-LATE_ANSWER = 1.0  # seconds between two answers, from which on vLLM itself was late
+LATE_ANSWER = 0.25  # seconds that an answer is late, from which on the machine stood still for vLLM
 SELDOM = 0.25  # seconds between two looks that leave a notebook's measurements as they are
 
 
