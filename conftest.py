@@ -48,6 +48,7 @@ tests/stream_deadline/test_matrix_uvloop.py
 tests/fake_vllm/http/test_connection.py
 """.split()
 
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--quick",
