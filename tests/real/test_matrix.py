@@ -28,6 +28,8 @@ def tooled(request: pytest.FixtureRequest) -> Iterator[Endpoint]:
         yield request.getfixturevalue("server")
         return
     with own_vllm(*OPTIONS) as url, Endpoint(url) as endpoint:
+        # The first answer of a new vLLM takes seconds on a busy machine.
+        model(endpoint, IN_TIME, max_tokens=1).invoke("Why?")
         yield endpoint
 
 
