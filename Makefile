@@ -37,6 +37,7 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 	@echo
 	@echo 'make run BASE_URL=http://host:port/v1 MODEL=name   the same against your server (key from OPENAI_API_KEY)'
+	@echo 'make run WORLD=next                                the same with the newest of everything, pre-releases too'
 	@echo 'make run WORLD=seed                                the same with the versions of the post-mortem (Python 3.11)'
 
 setup: $(READY) ## make the environment, nothing else
@@ -138,6 +139,7 @@ notebooks: $(READY) ## rebuild notebooks/*.ipynb, executed, from notebooks/sourc
 lock: $(READY) ## resolve requirements/*.txt anew
 	@.venv/bin/uv $(COMPILE) $(PROJECT) -o requirements/latest.txt
 	@.venv/bin/uv $(COMPILE) $(PROJECT) --constraint requirements/seed.in -o requirements/seed.txt
+	@.venv/bin/uv $(COMPILE) --upgrade --prerelease allow $(PROJECT) --constraint requirements/next.in -o requirements/next.txt
 	@.venv/bin/uv $(COMPILE) --group pyproject.toml:packages -o requirements/packages.txt
 	@.venv/bin/uv $(COMPILE) $(BOOK) -o requirements/book.txt
 	@.venv/bin/uv $(COMPILE) --group pyproject.toml:clients -o requirements/clients.txt

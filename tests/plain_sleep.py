@@ -29,6 +29,10 @@ class PlainSleep:
         """Forget how late it has been."""
         self._late = 0.0
 
+    def note(self, late: float) -> None:
+        """Take the lateness of something else for its own."""
+        self._late = max(self._late, late)
+
     @property
     def late(self) -> float:
         """Seconds that it has been late, at most, since it started anew."""

@@ -61,7 +61,7 @@ def test_the_seed_world_is_that_of_the_post_mortem() -> None:
     assert {name: seed[name] for name in wanted} == wanted
 
 
-@pytest.mark.parametrize("world", ["latest", "seed"])
+@pytest.mark.parametrize("world", ["latest", "seed", "next"])
 def test_every_package_the_project_names_is_in_the_lock(world: str) -> None:
     groups = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     stated = [item for item in groups["dependency-groups"]["dev"] if isinstance(item, str)]
@@ -167,7 +167,7 @@ def test_an_unknown_world_and_an_old_python_are_one_clear_sentence(tmp_path: Pat
         ["make", "setup", "WORLD=nowhere"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert world.returncode != 0
-    assert "There are: latest seed" in world.stderr
+    assert "There are: latest next seed" in world.stderr
     old = tmp_path / "python3"
     old.write_text("#!/bin/sh\nexit 1\n")
     old.chmod(0o755)

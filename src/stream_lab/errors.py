@@ -1,5 +1,10 @@
 """The errors that a user can act on."""
 
+import errno
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+"""The numbers of a full disk, and of a quota that is used up."""
+
 
 class LabError(Exception):
     """Base of every error whose text says what is wrong and what to do.

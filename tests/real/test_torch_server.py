@@ -10,11 +10,11 @@ import pytest
 from rich.console import Console
 
 from stream_lab.experiment.saved_evidence import load_saved
-from stream_lab.processes.backends import RealServer
+from stream_lab.processes.backends import Place, RealServerError
 from stream_lab.processes.backends.environments import place_for
 from stream_lab.processes.backends.torch_serving import torch_server
 from tests.fake_vllm.golden_check import problems, send
-from tests.real.conftest import NAMED
+from tests.real.conftest import NAMED, started
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "tests" / "fake_vllm" / "golden"
@@ -36,9 +36,18 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
+def place() -> Place:
+    """The server's environment, whose installation takes longer than a test may."""
+    try:
+        return place_for(RECIPE, 0, Console(stderr=True))
+    except RealServerError as error:
+        pytest.exit(str(error), returncode=1)
+
+
+@pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    with RealServer(RECIPE, Console(stderr=True)) as server:
-        yield server.url
+    with started(RECIPE) as address:
+        yield address
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
@@ -48,8 +57,7 @@ def test_it_answers_as_a_vllm_does(path: Path, url: str) -> None:
     assert problems(case, send(url.removesuffix("/v1"), case["request"])) == []
 
 
-def test_the_evidence_is_taken_from_start_to_end(tmp_path: Path) -> None:
-    place = place_for(RECIPE, 0, Console(stderr=True))
+def test_the_evidence_is_taken_from_start_to_end(tmp_path: Path, place: Place) -> None:
     out = tmp_path / "there"
     done = subprocess.run(
         [
@@ -80,8 +88,7 @@ def test_the_evidence_is_taken_from_start_to_end(tmp_path: Path) -> None:
     )
 
 
-def test_an_unknown_size_or_a_missing_device_is_one_sentence() -> None:
-    place = place_for(RECIPE, 0, Console(stderr=True))
+def test_an_unknown_size_or_a_missing_device_is_one_sentence(place: Place) -> None:
     for flag, value, said in (
         ("--size", "9b", "invalid choice"),
         ("--device", "cuda:7", "cannot be made on cuda:7"),

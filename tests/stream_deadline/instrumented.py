@@ -72,26 +72,39 @@ def sentry() -> Traced:
 
     spans: list[Any] = []
 
-    def keep(event: Any, _: Any) -> None:
-        spans.extend(
-            [span.get("op"), span.get("data")]
-            for span in event["spans"]
-            if str(span.get("op", "")).startswith("gen_ai")
-        )
+    def note(operation: object, data: Any) -> None:
+        if str(operation).startswith("gen_ai"):
+            spans.append([operation, data])
 
+    def note_all(event: Any, _: Any) -> None:
+        for span in event["spans"]:
+            note(span.get("op"), span.get("data"))
+
+    def note_one(span: Any, _: Any) -> Any:
+        note(span["attributes"].get("sentry.op"), span["attributes"])
+        return span
+
+    # Version 3 has no transactions: each span is sent by itself, and prompts are in it by default.
+    begin = getattr(sentry_sdk, "start_transaction", sentry_sdk.start_span)
+    older = begin is not sentry_sdk.start_span
+    prompts: dict[str, Any] = {"include_prompts": True} if older else {}
+    notes: dict[str, Any] = (
+        {"send_default_pii": True, "before_send_transaction": note_all}
+        if older
+        else {"before_send_span": note_one}
+    )
     sentry_sdk.init(
         dsn="http://k@127.0.0.1:9/1",
         traces_sample_rate=1.0,
-        send_default_pii=True,
         default_integrations=False,
         auto_enabling_integrations=False,
-        integrations=[OpenAIIntegration(include_prompts=True)],
-        before_send_transaction=keep,
+        integrations=[OpenAIIntegration(**prompts)],
+        **notes,
     )
 
     def traced(call: Callable[[], Any]) -> list[Any]:
         spans.clear()
-        with sentry_sdk.start_transaction(name="test"):
+        with begin(name="test"):
             call()
         return list(spans)
 

@@ -23,6 +23,7 @@ CHANGING = (
     "api_base",
     "base_url",
     "gen_ai.response.id",
+    "segment.id",
     "time",
     "thread",
     "duration",

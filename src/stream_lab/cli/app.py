@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
@@ -23,24 +24,50 @@ from stream_lab.cli.real_vllm import real_vllm
 from stream_lab.cli.regress import regress
 from stream_lab.cli.run import run
 from stream_lab.cli.servers import servers
-from stream_lab.errors import LabError
+from stream_lab.errors import NO_ROOM, LabError
 from stream_lab.extras import missing_extra
 
 
 class Commands(TyperGroup):
-    """The commands; a `LabError` of one ends the program with its text and status."""
+    """The commands; a `LabError` of one ends the program with its text and status.
 
-    def invoke(self, ctx: Any) -> Any:
+    So does a full disk, whichever file the command writes, its standard output among them.
+    """
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
         try:
-            return super().invoke(ctx)
-        except (LabError, ModuleNotFoundError) as raised:
-            error = missing_extra(raised) if isinstance(raised, ModuleNotFoundError) else raised
+            try:
+                return super().main(*args, **kwargs)
+            finally:
+                with suppress(BrokenPipeError):
+                    sys.stdout.flush()
+        except (LabError, ModuleNotFoundError, OSError) as raised:
+            error = _error_of(raised)
             if error is None:
                 raise
             PlainConsole(stderr=True, soft_wrap=True).print(
                 f"stream-lab: {error}", highlight=False, markup=False
             )
             raise SystemExit(error.exit_status) from None
+
+
+def _error_of(raised: Exception) -> LabError | None:
+    """Return the error that a user can act on.
+
+    Returns:
+        None if it is a fault of the kit.
+    """
+    if isinstance(raised, ModuleNotFoundError):
+        return missing_extra(raised)
+    if isinstance(raised, OSError):
+        if raised.errno not in NO_ROOM:
+            return None
+        place = raised.filename or "the output"
+        # What is left in the buffer cannot be written either, and Python would try when it ends.
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return LabError(f"Cannot write to {place}: {raised.strerror}; make room, and run it again.")
+    return raised if isinstance(raised, LabError) else None
 
 
 app = typer.Typer(

@@ -46,14 +46,14 @@ def screen(*, as_json: bool = False, no_colour: bool = False, width: int | None 
     return PlainConsole(stderr=as_json, **more)
 
 
-def write_page(file: Path, text: str) -> None:
-    """Write a page to a file.
+def write_file(file: Path, content: str | bytes) -> None:
+    """Write a page or a picture to a file.
 
     Raises:
         UsageError: The file cannot be written.
     """
     try:
-        file.write_text(text, encoding="utf-8")
+        file.write_bytes(content.encode() if isinstance(content, str) else content)
     except OSError as error:
         raise UsageError(f"{file} cannot be written: {error.strerror}.") from None
 

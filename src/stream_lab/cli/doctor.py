@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from stream_lab.cli.common import UsageError, interrupted, leave, screen, write_page
+from stream_lab.cli.common import UsageError, interrupted, leave, screen, write_file
 from stream_lab.cli.lint import Format, look_at
 from stream_lab.cli.load_object import load
 from stream_lab.cli.options import AsJson, NoColour
@@ -185,7 +185,7 @@ def doctor(
     if html is not None:
         from stream_lab.doctor.page import page
 
-        write_page(html, page(found, without(url, secrets_of(asked))))
+        write_file(html, page(found, without(url, secrets_of(asked))))
         console.print(f"Page: {html}", highlight=False, markup=False, soft_wrap=True)
     if unasked:
         why = " ".join(diagnosis.evidence).rstrip(".") or diagnosis.meaning.rstrip(".")

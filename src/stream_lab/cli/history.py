@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from stream_lab.cli.common import UsageError, screen, write_page
+from stream_lab.cli.common import UsageError, screen, write_file
 from stream_lab.cli.options import AsJson, NoColour
 
 
@@ -47,5 +47,5 @@ def history(
     if html is not None:
         from stream_lab.regress.trend import trend
 
-        write_page(html, trend(pasts))
+        write_file(html, trend(pasts))
         console.print(f"Page: {html}", highlight=False, markup=False, soft_wrap=True)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stream_lab.cli.common import UsageError, interrupted, leave, screen
+from stream_lab.cli.common import UsageError, interrupted, leave, screen, write_file
 from stream_lab.cli.load_object import load
 from stream_lab.cli.options import AsJson, NoColour, Only, select
 from stream_lab.extras import require
@@ -82,6 +82,6 @@ def matrix(
     if picture is not None:
         from stream_lab.matrix.picture import heat_map
 
-        picture.write_bytes(heat_map(played, title=report.finding(played)).png())
+        write_file(picture, heat_map(played, title=report.finding(played)).png())
         console.print(f"Picture: {picture}", highlight=False, markup=False, soft_wrap=True)
     leave(0 if all(result.holds for result in list(played.values())[-1]) else 1)

@@ -6,6 +6,7 @@ metrics, or its CPU time where it shows none.
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -74,7 +75,7 @@ class CpuTime:
     name = "its CPU time"
 
     def __init__(self, pid: int) -> None:
-        self._pid = pid
+        self._process = psutil.Process(pid)
         self._most = 0.0
 
     def __call__(self) -> bool:
@@ -82,22 +83,25 @@ class CpuTime:
 
         They are if the last 0.2 s took more than a quarter of the highest rate so far.
         """
-        before, began = self._spent(), time.monotonic()
+        before, began = cpu_seconds(self._process), time.monotonic()
         time.sleep(WINDOW)
-        cores = (self._spent() - before) / (time.monotonic() - began)
+        cores = (cpu_seconds(self._process) - before) / (time.monotonic() - began)
         self._most = max(self._most, cores)
         return cores > max(self._most / 4, 0.05)
 
-    def _spent(self) -> float:
-        total = 0.0
-        process = psutil.Process(self._pid)
-        for each in (process, *process.children(recursive=True)):
-            try:
-                times = each.cpu_times()
-            except psutil.NoSuchProcess:
-                continue
-            total += times.user + times.system
-        return total
+
+def cpu_seconds(process: psutil.Process) -> float:
+    """Return the CPU time of a process and its children, in seconds.
+
+    Raises:
+        psutil.NoSuchProcess: the process has ended, and was waited for.
+    """
+    total = 0.0
+    for each in (process, *process.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):
+            times = each.cpu_times()
+            total += times.user + times.system + times.children_user + times.children_system
+    return total
 
 
 def wait_while(

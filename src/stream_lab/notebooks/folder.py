@@ -1,14 +1,11 @@
 """The folder of a run, and files that appear whole or not at all."""
 
-import errno
 import uuid
 from datetime import datetime
 from pathlib import Path
 
-from stream_lab.errors import LabError
+from stream_lab.errors import NO_ROOM, LabError
 from stream_lab.notebooks.task import CellResult
-
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 class FolderError(LabError):

@@ -17,6 +17,8 @@ from stream_lab.errors import LabError
 from stream_lab.processes.warm import WarmError, WarmProcess
 
 READY_WITHIN = 60.0  # seconds
+LONGER = 5
+"""How often a program that still gets ready has as long again."""
 END_WITHIN = 4.0  # seconds; a handler that blocks its thread would keep its process alive
 
 # Becomes the program, and leaves a watcher behind, which ends the program if this process is gone
@@ -60,6 +62,7 @@ class Process:
         within: float = READY_WITHIN,
         ends_within: float = END_WITHIN,
         started: Callable[[int], None] = lambda pid: None,
+        works: Callable[[], bool] = lambda: False,
     ) -> None:
         """Start the program and wait until it is ready.
 
@@ -71,9 +74,11 @@ class Process:
             sockets: sockets that it inherits, by number.
             warm: whether the program is a fork of a process that has imported LangChain already.
             log: the file that keeps its output. None: the output is lost with `close`.
-            within: seconds until it must be ready.
+            within: seconds until it must be ready, or until `works` is asked.
             ends_within: seconds until it must have ended after a request to stop.
             started: called with its process id before it is ready.
+            works: tells whether it is still getting ready. Then it has as long again, at most
+                five times.
 
         Raises:
             ProcessError: it ends before it is ready, or takes too long; the text has its last line.
@@ -87,7 +92,7 @@ class Process:
             raise ProcessError(f"{name} did not start: it printed nothing") from None
         try:
             started(self.pid)
-            self._wait(ready, within)
+            self._wait(ready, within, works)
         except BaseException:
             self.close()
             raise
@@ -152,13 +157,16 @@ class Process:
             start_new_session=True,
         )
 
-    def _wait(self, ready: Callable[[], bool], within: float) -> None:
-        end = time.monotonic() + within
-        while time.monotonic() < end:
-            if self._process.poll() is not None:
-                last = self.log.strip().splitlines()[-1:] or ["it printed nothing"]
-                raise ProcessError(f"{self._name} did not start: {last[0]}")
-            if ready():
-                return
-            time.sleep(0.02)
-        raise ProcessError(f"{self._name} was not ready within {within:g} s.")
+    def _wait(self, ready: Callable[[], bool], within: float, works: Callable[[], bool]) -> None:
+        for time_given in range(1, 2 + LONGER):
+            end = time.monotonic() + within
+            while time.monotonic() < end:
+                if self._process.poll() is not None:
+                    last = self.log.strip().splitlines()[-1:] or ["it printed nothing"]
+                    raise ProcessError(f"{self._name} did not start: {last[0]}")
+                if ready():
+                    return
+                time.sleep(0.02)
+            if time_given > LONGER or not works():
+                break
+        raise ProcessError(f"{self._name} was not ready within {time_given * within:g} s.")

@@ -13,8 +13,8 @@ from typing import Any
 
 import fsspec
 
-from stream_lab.errors import LabError
-from stream_lab.notebooks.folder import NO_ROOM, write_whole
+from stream_lab.errors import NO_ROOM, LabError
+from stream_lab.notebooks.folder import write_whole
 
 
 class StoreError(LabError):

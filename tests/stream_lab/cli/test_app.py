@@ -1,6 +1,8 @@
 """The program: its version, its help, and errors as sentences."""
 
 import ast
+import errno
+import os
 import re
 import subprocess
 import sys
@@ -62,6 +64,39 @@ def test_an_error_is_one_sentence_and_a_status(
     monkeypatch.setattr("stream_lab.relay.new.write", fails)
     done = CliRunner().invoke(app, ["new-relay", "there"])
     assert (done.exit_code, done.stderr) == (status, f"stream-lab: {error}\n")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize(
+    "arguments", [["--version"], ["lint", __file__], ["lint", __file__, "--format", "json"]]
+)
+def test_a_full_output_is_one_sentence_and_never_the_status_of_a_finding(
+    arguments: list[str],
+) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "stream_lab", *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (
+        2,
+        "stream-lab: Cannot write to the output: No space left on device; make room, and run it again.\n",
+    )
+
+
+def test_a_full_disk_is_one_sentence_whichever_file_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "there/a.txt")
+
+    monkeypatch.setattr("stream_lab.relay.new.write", fails)
+    done = CliRunner().invoke(app, ["new-relay", "there"])
+    assert (done.exit_code, done.stderr) == (
+        2,
+        "stream-lab: Cannot write to there/a.txt: No space left on device; make room, and run it again.\n",
+    )
 
 
 def test_every_error_of_the_kit_has_the_one_base() -> None:

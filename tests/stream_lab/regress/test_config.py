@@ -13,11 +13,11 @@ from stream_lab.regress.grid import cells
 ROOT = Path(__file__).parents[3]
 
 
-def test_the_committed_one_is_two_worlds_on_the_bundled_fake() -> None:
+def test_the_committed_one_is_three_worlds_on_the_bundled_fake() -> None:
     config = load(ROOT / "regress.yaml")
     assert list(config.endpoints) == ["bundled"]
     assert config.endpoints["bundled"].words == "the bundled fake"
-    assert list(config.worlds) == ["latest", "seed"]
+    assert list(config.worlds) == ["latest", "seed", "next"]
     assert all((ROOT / (world.requirements or "")).is_file() for world in config.worlds.values())
 
 

@@ -56,7 +56,8 @@ class Recipe:
         ready: the path that answers 200 once the server is ready.
         variables: its environment variables.
         memory: bytes of memory that it needs.
-        starts_within: seconds after which a start has failed.
+        starts_within: seconds that a start may take. A server that still works then has as long
+            again, at most five times.
         extra_body: further fields of a request for an endless answer.
         usually: how long a start takes, in words.
     """

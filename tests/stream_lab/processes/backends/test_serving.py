@@ -1,11 +1,13 @@
 """Setting up and starting a third-party server; fake-vllm stands in for it here."""
 
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
+import psutil
 import pytest
 from rich.console import Console
 
@@ -19,6 +21,7 @@ from stream_lab.processes.backends import (
     install,
     running,
     serve,
+    starting,
     vllm_with,
 )
 from stream_lab.processes.backends.litellm import litellm
@@ -115,10 +118,16 @@ def test_a_server_serves_and_stops_and_its_log_is_kept(quiet: Console) -> None:
         assert server.url.endswith("/v1")
         port = int(server.url.split(":")[2].removesuffix("/v1"))
         assert running(port) == server.url
+        assert {each.nice() for each in tree(server.pid)} == {serve.SHARE}
         file = server.file
     assert running(port) is None
     assert file.name == "a-stand-in.log"
     assert "serves 'tiny'" in file.read_text(encoding="utf-8")
+
+
+def tree(pid: int) -> list[psutil.Process]:
+    process = psutil.Process(pid)
+    return [process, *process.children(recursive=True)]
 
 
 def ends_at_once(place: Place) -> list[str]:
@@ -127,6 +136,12 @@ def ends_at_once(place: Place) -> list[str]:
 
 def never_ready(place: Place) -> list[str]:
     return [str(place.python), "-c", "import time; time.sleep(60)"]
+
+
+def late(work: str) -> Callable[[Place], list[str]]:
+    """A server that works for some seconds before it starts."""
+    script = f"import os, sys, time\nend = time.monotonic() + 1.3\nwhile time.monotonic() < end: {work}\nos.execv(sys.argv[1], sys.argv[1:])"
+    return lambda place: [str(place.python), "-c", script, *STAND_IN.command(place)]
 
 
 @pytest.mark.usefixtures("ran")
@@ -143,6 +158,33 @@ def test_a_start_that_fails_says_why_and_where_to_look(
 ) -> None:
     with pytest.raises(RealServerError, match=said):
         RealServer(replace(STAND_IN, command=command, starts_within=within), quiet)
+
+
+@pytest.mark.usefixtures("ran")
+@pytest.mark.parametrize(
+    "work", ["pass", "print(1, flush=True); time.sleep(0.02)"], ids=["CPU time", "output"]
+)
+def test_a_start_that_takes_long_is_awaited_as_long_as_the_server_works(
+    work: str, quiet: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stream_lab.processes.process.LONGER", 30)
+    monkeypatch.setattr(starting, "WINDOW", 0.5)
+    with RealServer(replace(STAND_IN, command=late(work), starts_within=1.0), quiet) as server:
+        assert running(int(server.url.split(":")[2].removesuffix("/v1"))) == server.url
+
+
+@pytest.mark.usefixtures("ran")
+def test_a_busy_machine_is_the_reason_for_a_start_that_takes_too_long(
+    quiet: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began = time.monotonic()
+    cores = psutil.cpu_count() or 1
+    monkeypatch.setattr(starting, "_busy_seconds", lambda: (time.monotonic() - began) * cores * 0.9)
+    with pytest.raises(
+        RealServerError,
+        match=r"; see .*\.log\. Other programs took [5-9]\d % of this machine's CPU: try again when ",
+    ):
+        RealServer(replace(STAND_IN, command=never_ready, starts_within=1.0), quiet)
 
 
 @pytest.mark.usefixtures("ran")
