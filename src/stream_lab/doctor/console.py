@@ -67,7 +67,7 @@ def show(examination: Examination, console: Console) -> None:
 
 
 def timelines(heard: Sequence[Transcript], *, one_clock: bool = False) -> list[str]:
-    """Return the arrival of tokens in each stream as a row of blocks, and how it ended.
+    """Return a row of blocks for each stream: when tokens came, and how it ended.
 
     Args:
         heard: the streams. The longest one gets a row of full width.
