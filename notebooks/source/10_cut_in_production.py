@@ -7,7 +7,7 @@
 # - how to choose limits that agree with each other,
 # - in what order to look if you do not know which layer it is.
 #
-# *About 43 minutes. Needs: [09](09_erp_ai_gpu.ipynb), and nginx (`make parts`).*
+# *About 46 minutes. Needs: [09](09_erp_ai_gpu.ipynb), and nginx (`make parts`).*
 #
 # So far the fault was a stream that does not end. This notebook is about the opposite: a stream that ends too early. The nginx here is a real
 # one. Load balancers and serverless platforms cannot run on your desk. A small TCP proxy with their limits stands in for them, and the text says
@@ -620,10 +620,19 @@ for claim, expected, found_here in (
         "cut",
         limited["the same, and a step of 1 s"].end,
     ),
-    ("nginx logs 200 for a client that left in mid-stream", "200", logged["nginx"][0]),
-    ("uvicorn logs 200 for it, too", "200", logged["uvicorn"][0]),
-    ("uvicorn logs nothing for a client that left before the answer", "no line", unanswered[0]),
+    ("The log of nginx has 200 for a client that left in mid-stream", "200", logged["nginx"][0]),
+    ("The log of uvicorn has 200 for it, too", "200", logged["uvicorn"][0]),
+    (
+        "The log of uvicorn has no line for a client that left before the answer",
+        "no line",
+        unanswered[0],
+    ),
     ("A health probe passes while streams are cut", 200, probe.status),
+):
+    evidence.claim(claim, expected=expected, found=found_here)
+
+# %%
+for claim, expected, found_here in (
     (
         "A callback that raises does not cut the stream by default",
         "whole",

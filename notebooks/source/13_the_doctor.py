@@ -170,7 +170,7 @@ for kind, names in by_default.items():
 # first command to run is the doctor, with a watch that is longer than the limit, the model's own address, and the proxy's log:
 #
 # ```text
-# stream-lab doctor http://host/chat --watch 90 --direct http://gpu:8000/v1 --logs /var/log/nginx/error.log
+# stream-lab doctor http://host/chat --watch 90 --direct http://host:8000/v1 --logs /var/log/nginx/error.log
 # ```
 #
 # ## A server that dies, and a server that blocks
