@@ -1,0 +1,203 @@
+"""Defects to plant in the library, so that each drill can be seen to fail."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+
+def no_shutdown() -> None:
+    """Cancel calls without shutting their connections down."""
+    from stream_deadline import _connection, _find_connection, _shutdown
+
+    def nothing(*_: Any) -> None: ...
+
+    _shutdown.shut_down = nothing
+    _connection.end_stream = _find_connection.end_stream = nothing
+
+
+def no_watchdog() -> None:
+    """Let no alarm go off."""
+    from stream_deadline import _watchdog
+
+    _watchdog.Alarm.ring = lambda self: None  # type: ignore[method-assign]
+
+
+def no_timer() -> None:
+    """Let no timer of an event loop end a stream."""
+    from stream_deadline import _reader
+
+    _reader.Reader._look = lambda self: None  # type: ignore[method-assign]
+
+
+def no_time_left() -> None:
+    """Neither timers nor alarms end a call, and sockets have no time-out."""
+    from stream_deadline import _connection
+
+    no_timer()
+    no_watchdog()
+    _connection._shorter = lambda left, given: given
+
+
+def no_clock_check() -> None:
+    """Hand over what comes after the deadline."""
+    from stream_deadline import _budget
+
+    _budget.Budget.is_used_up = lambda self: False  # type: ignore[method-assign]
+    _budget.Budget.was_lifted = lambda self: True  # type: ignore[method-assign]
+
+
+def retries_at_work() -> None:
+    """Send a request again that the server may be working on."""
+    from stream_deadline import _retry
+
+    _retry.Retrier._may_pass = lambda self, error: True  # type: ignore[method-assign]
+
+
+def never_retries() -> None:
+    """Report a pooled connection that the server had closed as an error."""
+    from stream_deadline import _retry
+
+    _retry.Retrier._may_pass = lambda self, error: False  # type: ignore[method-assign]
+
+
+def errors_are_ends() -> None:
+    """Take a connection that broke for the end of the answer."""
+    from stream_deadline import _bounded_sync, _reader
+
+    plain = _reader.Reader._finished
+
+    def finished(self: Any, task: Any) -> None:
+        if not self.ended:
+            self.ended = True
+        plain(self, task)
+
+    _reader.Reader._finished = finished  # type: ignore[method-assign]
+    iterate = _bounded_sync._iterate
+
+    def quiet(*args: Any, **kwargs: Any) -> Any:
+        try:
+            yield from iterate(*args, **kwargs)
+        except Exception:
+            return
+
+    _bounded_sync._iterate = quiet
+
+
+def ends_are_errors() -> None:
+    """Take the end of an answer for half of it."""
+    from stream_deadline import _message
+
+    _message.MessageAccumulator.whole = property(  # type: ignore[assignment]
+        lambda self: False, lambda self, value: None
+    )
+
+
+def task_left() -> None:
+    """Leave a task of the event loop, a thread and an open file."""
+    import asyncio
+    import os
+
+    from stream_deadline import _bounded_sync, _reader
+
+    began, alarm = _reader.Reader.__init__, _bounded_sync.BoundedIterator.__init__
+
+    def leave() -> None:
+        threading.Thread(target=threading.Event().wait, daemon=True).start()
+        os.dup(2)
+
+    def in_loop(self: Any, *args: Any, **kwargs: Any) -> None:
+        began(self, *args, **kwargs)
+        self._left = asyncio.get_running_loop().create_task(asyncio.sleep(3600))
+        _kept.append(self._left)
+        leave()
+
+    def in_thread(self: Any, *args: Any, **kwargs: Any) -> None:
+        alarm(self, *args, **kwargs)
+        leave()
+
+    _reader.Reader.__init__ = in_loop  # type: ignore[method-assign]
+    _bounded_sync.BoundedIterator.__init__ = in_thread  # type: ignore[method-assign]
+
+
+_kept: list[Any] = []
+
+
+def wall_clock() -> None:
+    """Measure by the wall clock."""
+    import time
+
+    from stream_deadline import _clock
+
+    _clock.monotonic = lambda: time.time()
+
+
+def forks_share() -> None:
+    """Let a fork keep the connections and the watchdog of its parent."""
+    from stream_deadline import _clients, _network, _watchdog
+
+    same = _watchdog._watchdog
+    _watchdog._Watchdog = lambda: same  # type: ignore[misc, assignment]
+
+    def mine(self: Any) -> Any:
+        if self._client is None:
+            self._client = _clients.DefaultHttpxClient(
+                **_clients._arguments(self._settings, "HTTPTransport")
+            )
+            _clients.report_to_calls(self._client)
+        return self._client
+
+    _clients.PerProcessClient._mine = mine  # type: ignore[method-assign]
+    _clients.PerLoopClient.forget = lambda self: None  # type: ignore[method-assign]
+    _network.TrackedStream.get_extra_info = (  # type: ignore[method-assign]
+        lambda self, info: self._inner.get_extra_info(info)
+    )
+
+
+def watchdog_stays() -> None:
+    """Let the watchdog's thread run while the interpreter ends, without being a daemon."""
+    from stream_deadline import _watchdog
+
+    _watchdog._Watchdog.close = lambda self: None  # type: ignore[method-assign]
+    start = _watchdog._Watchdog._start
+
+    def lasting(self: Any) -> None:
+        real = threading.Thread
+
+        def thread(*args: Any, **kwargs: Any) -> threading.Thread:
+            return real(*args, **{**kwargs, "daemon": False})
+
+        threading.Thread = thread  # type: ignore[misc, assignment]
+        try:
+            start(self)
+        finally:
+            threading.Thread = real  # type: ignore[misc]
+
+    _watchdog._Watchdog._start = lasting  # type: ignore[method-assign]
+
+
+def interrupts_are_lost() -> None:
+    """Swallow a KeyboardInterrupt inside a call."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+PLANTS: dict[str, Callable[[], None]] = {
+    each.__name__: each
+    for each in (
+        no_shutdown,
+        no_watchdog,
+        no_timer,
+        no_time_left,
+        no_clock_check,
+        retries_at_work,
+        never_retries,
+        errors_are_ends,
+        ends_are_errors,
+        task_left,
+        wall_clock,
+        forks_share,
+        watchdog_stays,
+        interrupts_are_lost,
+    )
+}
