@@ -16,7 +16,7 @@ OWN_ERROR = {
     "stream": "StreamDeadlineExceeded",
     "whole": "StreamDeadlineExceeded",
     "bare": "StreamDeadlineExceeded",
-    "http": "504",
+    "http": "deadline_exceeded",
 }
 
 

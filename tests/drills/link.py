@@ -63,13 +63,13 @@ class Link:
         inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", self._upstream)
         both = {writer, inner_writer}
         self._writers |= both
-        try:
+        # asyncio would log a handler that was cancelled.
+        with suppress(asyncio.CancelledError):
             await asyncio.gather(
                 self._pump(reader, inner_writer, self._to_server),
                 self._pump(inner_reader, writer, self._to_client),
             )
-        finally:
-            self._writers -= both
+        self._writers -= both
 
     async def _pump(
         self, source: asyncio.StreamReader, target: asyncio.StreamWriter, passes: asyncio.Event
@@ -88,11 +88,11 @@ class Link:
     async def _end(self) -> None:
         self._server.close()
         running = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for writer in tuple(self._writers):
+            writer.transport.abort()
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
-        for writer in tuple(self._writers):
-            writer.transport.abort()
 
     def close(self) -> None:
         self._call(self._end())

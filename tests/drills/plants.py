@@ -182,6 +182,83 @@ def interrupts_are_lost() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
+def deaf_reader() -> None:
+    """Let the task that reads a stream swallow its cancellation."""
+    import asyncio
+
+    from stream_deadline import _reader
+
+    read = _reader.Reader._read
+
+    async def deaf(self: Any, items: Any) -> None:
+        while True:
+            try:
+                await read(self, items)
+                return
+            except asyncio.CancelledError:
+                continue
+
+    _reader.Reader._read = deaf  # type: ignore[method-assign]
+
+
+def watchdog_fails() -> None:
+    """Let a call fail if its alarm needs the watchdog's thread."""
+    from stream_deadline import _watchdog
+
+    def fails(self: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    _watchdog._Watchdog._start = fails  # type: ignore[method-assign]
+
+
+def loops_share() -> None:
+    """Let all event loops share one client."""
+    from stream_deadline import _clients
+
+    mine = _clients.PerLoopClient._mine
+
+    def same(self: Any) -> Any:
+        if not _kept:
+            _kept.append(mine(self))
+        return _kept[0]
+
+    _clients.PerLoopClient._mine = same  # type: ignore[method-assign]
+
+
+def closing_shuts_down() -> None:
+    """Shut the connection down where closing it would do, which other processes see."""
+    from stream_deadline import _bounded_sync
+
+    close = _bounded_sync.BoundedIterator.close
+
+    def shuts(self: Any) -> None:
+        self._alarm._interrupt(True)
+        close(self)
+
+    _bounded_sync.BoundedIterator.close = shuts  # type: ignore[method-assign]
+
+
+def abandon_cuts() -> None:
+    """Shut the connection of a dropped stream down in whichever process drops it."""
+    from stream_deadline import _reader
+
+    _reader.Reader.abandon = lambda self: self._cut()  # type: ignore[method-assign]
+
+
+def never_closes() -> None:
+    """Leave the source of a synchronous stream open."""
+    from stream_deadline import _bounded_sync
+
+    began = _bounded_sync.BoundedIterator.__init__
+
+    def begin(self: Any, items: Any, *args: Any, **kwargs: Any) -> None:
+        _kept.append(items)
+        began(self, items, *args, **kwargs)
+
+    _bounded_sync.BoundedIterator.__init__ = begin  # type: ignore[method-assign]
+    _bounded_sync._close = lambda stream: None
+
+
 PLANTS: dict[str, Callable[[], None]] = {
     each.__name__: each
     for each in (
@@ -199,5 +276,11 @@ PLANTS: dict[str, Callable[[], None]] = {
         forks_share,
         watchdog_stays,
         interrupts_are_lost,
+        deaf_reader,
+        watchdog_fails,
+        loops_share,
+        closing_shuts_down,
+        abandon_cuts,
+        never_closes,
     )
 }

@@ -9,13 +9,13 @@ from dataclasses import asdict, dataclass, field
 from tempfile import NamedTemporaryFile
 from typing import Any
 
+from stream_lab.http.certificates import VARIABLE, one_certificate
 from tests.drills.link import Link, never_connects
 from tests.drills.server import FORKS, Entry, Server
 from tests.drills.table import FROZEN, Drill
 from tests.drills.victim import WARM, main
 from tests.plain_sleep import PlainSleep
 
-CERTIFICATES = None
 STARTS_WITHIN, ENDS_WITHIN = 60.0, 20.0
 FREED_WITHIN = 10.0
 HANDSHAKE = 0.3
@@ -156,7 +156,8 @@ class _Play:
         self, cell: Cell, plant: str | None, outcome: Outcome, stack: ExitStack
     ) -> None:
         self.drill, self.outcome = cell.drill, outcome
-        certificates = CERTIFICATES
+        stack.enter_context(one_certificate())
+        certificates = os.environ[VARIABLE]
         flags = ["--gap-ms", "20"]
         if self.drill.secure:
             authority = stack.enter_context(NamedTemporaryFile(suffix=".pem"))
@@ -181,6 +182,8 @@ class _Play:
             "limit": self.drill.limit,
             "trouble": self.drill.trouble,
             "plant": plant,
+            # The middleware's client is outside, too: its connection has two ends here.
+            "pools": 3 if cell.style == "middleware" else 1,
             "hopeless": not self.drill.recovers,
             "asleep": self.asleep.name,
             "certificates": certificates,
@@ -201,6 +204,7 @@ class _Play:
         else:
             victim.go_on()
             self.wait_for_the_moment()
+            time.sleep(drill.after)
             self.act()
         ended = victim.until("ended", ENDS_WITHIN)
         self.started = ended.pop("started")

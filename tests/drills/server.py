@@ -14,9 +14,17 @@ from urllib.request import urlopen
 
 FORKS = multiprocessing.get_context("forkserver")
 """Starts processes as forks of one that has imported what they need, since imports take seconds."""
-FORKS.set_forkserver_preload(
-    ["fake_vllm.cli", "fake_vllm.app", "fake_vllm.http.server", "tests.drills.victim"]
-)
+_PRELOADED = """
+    fake_vllm.cli fake_vllm.app fake_vllm.http.server tests.drills.victim stream_deadline.asgi
+    stream_deadline._raw_chunks stream_lab.processes anyio._backends._asyncio
+    httpcore httpcore2 httpcore2._async.http2 openai.resources.chat.completions
+    openai.lib._chat_completion_resources openai.lib.streaming.chat
+    langchain_core.tracers.langchain langchain_core.tracers.stdout langchain_core.tracers.context
+    langchain_core.messages.block_translators.langchain_v0
+    starlette.applications uvicorn.main uvicorn.loops.uvloop
+    uvicorn.protocols.http.httptools_impl uvicorn.protocols.websockets.auto uvloop truststore
+"""
+FORKS.set_forkserver_preload(_PRELOADED.split())
 LIFETIME = 300
 STARTS_WITHIN = 60.0
 ASKED_EVERY = 0.01

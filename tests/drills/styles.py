@@ -1,6 +1,7 @@
 """The styles of call that a drill is played with."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,6 +14,8 @@ from stream_deadline import ChatVllm, bounded, bounded_client, bounded_model, bo
 LONG = 60.0
 PROMPT = ChatPromptTemplate.from_messages([("user", "{question}")])
 
+CLOCK_STARTS: list[Callable[[], None]] = [lambda: None]
+"""The last one is called by a style whose bound starts later than its call."""
 CLOSE: list[Callable[[], None]] = []
 """What a style's helpers need at the end."""
 
@@ -44,7 +47,8 @@ def _chat(base_url: str) -> ChatVllm:
 
 
 def _body(scenario: str) -> dict[str, Any]:
-    return {"extra_body": {"fake_scenario": scenario}}
+    few = {"max_tokens": 5} if scenario == "linger" else {}
+    return {"extra_body": {"fake_scenario": scenario, **few}}
 
 
 def _of_sdk(scenario: str) -> dict[str, Any]:
@@ -106,8 +110,9 @@ def _bounded(base_url: str) -> Ask:
     async def ask(scenario: str, limit: float) -> AsyncIterator[str]:
         async def chunks() -> AsyncIterator[Any]:
             answer = await client.chat.completions.create(stream=True, **_of_sdk(scenario))
-            async for chunk in answer:
-                yield chunk
+            async with answer:
+                async for chunk in answer:
+                    yield chunk
 
         async with bounded(chunks(), limit) as bound:
             async for chunk in bound:
@@ -121,6 +126,7 @@ def _bounded_sync(base_url: str) -> Ask:
 
     def ask(scenario: str, limit: float) -> Iterator[str]:
         answer = client.chat.completions.create(stream=True, **_of_sdk(scenario))
+        CLOCK_STARTS[-1]()
         with bounded_sync(answer, limit) as bound:
             for chunk in bound:
                 yield str(chunk.choices[0].delta.content) if chunk.choices else ""
@@ -177,7 +183,13 @@ def _middleware(base_url: str) -> Ask:
 
         return StreamingResponse(events(), media_type="text/event-stream")
 
-    app = DeadlineMiddleware(Starlette(routes=[Route("/", answer)]), max_timeout=None)
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        yield
+        await model.root_async_client.close()
+
+    inner = Starlette(routes=[Route("/", answer)], lifespan=lifespan)
+    app = DeadlineMiddleware(inner, max_timeout=None)
     service = serve(app, log_level="critical")
     http = httpx2.Client(base_url=service.url, timeout=LONG, trust_env=False)
     CLOSE.extend([http.close, service.close])

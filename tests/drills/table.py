@@ -13,8 +13,8 @@ Act = Literal[
 When = Literal["before", "accepted", "headers", "third piece", "freed"]
 Kinds = tuple[Literal["new", "pooled"], ...]
 
-LIMIT = 2.0
-FROZEN = 3.0
+LIMIT = 3.0
+FROZEN = 4.0
 """Seconds for which the client's process, or its whole machine, does not run."""
 
 LATE = "late"
@@ -29,6 +29,10 @@ ALL = tuple(STYLES)
 OPENED = tuple(name for name in ALL if name != "bounded_sync")
 """All but the style that bounds only the reading of an answer that has begun."""
 STREAMS = tuple(name for name, style in STYLES.items() if style.group != "whole")
+OURS = tuple(name for name in ALL if name != "middleware")
+"""Those in whose process nothing but the call resolves names."""
+AWAITED = tuple(name for name in OURS if STYLES[name].is_async)
+BLOCKING = tuple(name for name in OURS if name in OPENED and not STYLES[name].is_async)
 CONSUMED = tuple(name for name in STREAMS if name != "middleware")
 """Those whose consumer runs in the thread or the loop of the call."""
 
@@ -58,6 +62,7 @@ class Drill:
         lateness: seconds that the error is late for a reason that lies in the fault.
         starts: how many requests of the call the ledger has at the end; a server that was killed
             has a new ledger. None: any number.
+        after: seconds from that moment to the act.
         recovers: whether the next call of the same client gets an answer.
     """
 
@@ -76,6 +81,7 @@ class Drill:
     lateness: float = 0.0
     starts: int | None = 1
     recovers: bool = True
+    after: float = 0.0
     limit: float = LIMIT
 
     @property
@@ -96,6 +102,7 @@ HEADERS, FIRST, MID, END = (
     "in mid-stream",
     "after the last token",
 )
+LATER = "before the headers, after 1.2 s"
 # Where in the life of a call a fault comes: what the drill waits for, and what the fake plays.
 AT_HEADERS = {"when": "accepted", "scenario": "no_headers", "styles": OPENED}
 AT_FIRST = {"when": "headers", "scenario": "no_first_token", "styles": STREAMS}
@@ -120,8 +127,10 @@ def _add(
 def _fill() -> None:
     kill: dict[str, object] = {"act": "kill", "starts": 0}
     _add(KILLED, BEFORE, CONNECTION, "errors_are_ends", "astream", **kill)
-    _add(KILLED, HANDSHAKE, CONNECTION, "errors_are_ends", "stream", act="kill", secure=True, kinds=NEW, styles=OPENED, starts=None)
-    _add(KILLED, HEADERS, CONNECTION, "retries_at_work", "invoke", AT_HEADERS, **kill)
+    _add(KILLED, HANDSHAKE, CONNECTION, "errors_are_ends", "stream", act="kill", secure=True, kinds=NEW, styles=OPENED, starts=None, recovers=False)
+    _add(KILLED, HEADERS, CONNECTION, "retries_at_work", "invoke", AT_HEADERS, kinds=NEW, **kill)
+    # Earlier, it may be a server that had given the pooled connection up: `was_stale` in _connection.py.
+    _add(KILLED, LATER, CONNECTION, "retries_at_work", "ainvoke", AT_HEADERS, kinds=POOLED, after=1.2, **kill)
     _add(KILLED, FIRST, CONNECTION, "errors_are_ends", "stream", AT_FIRST, **kill)
     _add(KILLED, MID, CONNECTION, "errors_are_ends", "chain", AT_MID, **kill)
     _add(KILLED, END, AS_USUAL, "ends_are_errors", "stream", AT_END, **kill)
@@ -140,22 +149,22 @@ def _fill() -> None:
     _add(HALF_OPEN, HEADERS, AT_THE_DEADLINE, "no_time_left", "invoke", AT_HEADERS, act="gone", starts=0)
     _add(HALF_OPEN, MID, AT_THE_DEADLINE, "no_time_left", "stream", AT_MID, act="gone", starts=0)
     _add(DEAF, MID, AT_THE_DEADLINE, "no_watchdog", "stream", AT_MID, act="deaf")
-    _add(RESET, HEADERS, CONNECTION, "retries_at_work", "ainvoke", AT_HEADERS, act="reset")
+    _add(RESET, HEADERS, CONNECTION, "retries_at_work", "ainvoke", AT_HEADERS, act="reset", kinds=NEW)
+    _add(RESET, LATER, CONNECTION, "retries_at_work", "ainvoke", AT_HEADERS, act="reset", kinds=POOLED, after=1.2)
     _add(RESET, MID, CONNECTION, "errors_are_ends", "chain", AT_MID, act="reset")
     _add("No packet of a new connection arrives", "while it connects", AT_THE_DEADLINE, "no_time_left", "invoke", act="no connection", styles=OPENED, kinds=NEW, starts=None, recovers=False)
 
-    _add("Names cannot be resolved", BEFORE, CONNECTION, "errors_are_ends", "ainvoke", trouble="names_fail", kinds=NEW, starts=0, recovers=False)
-    late = {name: LOOK_UP - LIMIT for name in OPENED if not STYLES[name].is_async and name != "middleware"}
-    _add("The look-up of a name takes 4 s", BEFORE, AT_THE_DEADLINE, "no_timer", "ainvoke", trouble="names_block", kinds=NEW, styles=tuple(name for name in OPENED if name not in late), starts=0)
-    _add("The look-up of a name takes 4 s", "in a synchronous call", AT_THE_DEADLINE, "no_time_left", "invoke", trouble="names_block", kinds=NEW, styles=tuple(late), starts=0, lateness=LOOK_UP - LIMIT)
+    _add("Names cannot be resolved", BEFORE, CONNECTION, "errors_are_ends", "ainvoke", trouble="names_fail", kinds=NEW, styles=OURS, starts=0, recovers=False)
+    _add("The look-up of a name takes 5 s", BEFORE, AT_THE_DEADLINE, "no_timer", "ainvoke", trouble="names_block", kinds=NEW, styles=AWAITED, starts=0)
+    _add("The look-up of a name takes 5 s", "in a synchronous call", AT_THE_DEADLINE, "no_time_left", "invoke", trouble="names_block", kinds=NEW, styles=BLOCKING, starts=0, lateness=LOOK_UP - LIMIT)
 
-    _add("The consumer blocks its thread for 3 s", MID, AT_THE_DEADLINE, "no_watchdog", "chain", trouble="consumer_blocks", styles=CONSUMED, lateness=BLOCKED - LIMIT + 0.3)
+    _add("The consumer blocks its thread for 4 s", MID, AT_THE_DEADLINE, "no_watchdog", "chain", trouble="consumer_blocks", styles=CONSUMED, lateness=BLOCKED - LIMIT + 0.3)
     _add("Garbage is collected at each allocation", MID, AT_THE_DEADLINE, "no_timer", "chain", trouble="collections", styles=CONSUMED)
     _add("Garbage is collected at each allocation", "a short answer", AS_USUAL, "ends_are_errors", "stream", trouble="collections", scenario="finite:tokens=30", styles=CONSUMED)
     _add("Garbage is never collected", MID, AT_THE_DEADLINE, "task_left", "chain", trouble="no_collections", styles=CONSUMED)
     _add("The wall clock steps by an hour", "with each piece", AT_THE_DEADLINE, "wall_clock", "stream", trouble="wall_clock_steps", styles=CONSUMED)
-    _add("The client's machine is suspended for 3 s", MID, AT_THE_DEADLINE, "wall_clock", "stream", act="suspend", when="third piece", trouble="suspended", styles=CONSUMED)
-    _add("The client's process is stopped for 3 s", MID, AT_THE_DEADLINE, "no_timer", "astream", act="freeze client", when="third piece", styles=CONSUMED, lateness=FROZEN - LIMIT + 0.5)
+    _add("The client's machine is suspended for 4 s", MID, AT_THE_DEADLINE, "wall_clock", "stream", act="suspend", when="third piece", trouble="suspended", styles=CONSUMED)
+    _add("The client's process is stopped for 4 s", MID, AT_THE_DEADLINE, "no_timer", "astream", act="freeze client", when="third piece", styles=CONSUMED, lateness=FROZEN - LIMIT + 0.5)
 
 
 _fill()

@@ -10,9 +10,9 @@ from typing import Any
 
 from stream_deadline import _clock
 
-LOOK_UP = 4.0
+LOOK_UP = 5.0
 """Seconds that a slow look-up of a name takes."""
-BLOCKED = 3.0
+BLOCKED = 4.0
 """Seconds for which the consumer blocks its thread, and its event loop if it has one."""
 
 Each = Callable[[int], None]
@@ -57,7 +57,7 @@ def consumer_blocks() -> Each:
 
 def collections() -> Each:
     """Collect garbage with each piece, which comes in reference cycles, and at every allocation."""
-    gc.set_threshold(1, 1, 1)
+    gc.set_threshold(10, 1, 1)
 
     def each(pieces: int) -> None:
         cycle: list[Any] = [pieces]
