@@ -1,45 +1,59 @@
-"""Play the drills: `python -m tests.drills [--only WORDS] [--plants] [--jobs N] [--write]`."""
+"""Play all drills, and each again with a defect planted: `python -m tests.drills`."""
 
 import argparse
 import sys
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+import time
 
-from tests.drills.judge import stood_still, whys
-from tests.drills.play import Cell, Outcome, play
-from tests.drills.table import DRILLS
+from tests.drills.page import write
+from tests.drills.play import Cell
+from tests.drills.play_program import Program
+from tests.drills.run import FAILS, HOLDS, JOBS, STILL, Result, cells, planted, programs, run, show_red
+
+MARKS = {HOLDS: "✔", STILL: "?", FAILS: "✘"}
 
 
-def cells(only: list[str]) -> Iterator[Cell]:
-    for drill in DRILLS:
-        for style in drill.styles:
-            for kind in drill.kinds:
-                cell = Cell(drill, style, kind)
-                if all(word in cell.name for word in only):
-                    yield cell
+def name_of(drill: Cell | Program) -> str:
+    return drill.name if isinstance(drill, Cell) else f"{drill.fault}: {drill.name}"
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--only", action="append", default=[])
-    parser.add_argument("--plants", action="store_true")
-    parser.add_argument("--jobs", type=int, default=4)
-    parser.add_argument("-v", action="store_true")
+    """Return 0 if every drill holds, and every planted defect is seen."""
+    parser = argparse.ArgumentParser(prog="python -m tests.drills", description=__doc__)
+    parser.add_argument(
+        "--only", metavar="WORDS", action="append", default=[], help="drills whose names have these"
+    )
+    parser.add_argument("--no-plants", action="store_true", help="plant no defects")
+    parser.add_argument("--jobs", type=int, default=JOBS, help=f"at a time (default: {JOBS})")
     options = parser.parse_args()
+    began = time.monotonic()
+    drills = [*cells(only=options.only), *programs(only=options.only)]
+    if not drills:
+        sys.exit(f"No drill's name has {' and '.join(options.only)}.")
 
-    def run(cell: Cell) -> tuple[Cell, Outcome]:
-        return cell, play(cell)
+    def note(result: Result[Cell | Program]) -> None:
+        if result.mark != HOLDS or options.only:
+            print(f"{MARKS[result.mark]} {name_of(result.drill)}", *result.why, sep="\n    ", flush=True)
 
-    bad = 0
-    with ThreadPoolExecutor(options.jobs) as pool:
-        for cell, outcome in pool.map(run, cells(options.only)):
-            why = whys(cell, outcome)
-            mark = "ok" if not why else "still" if stood_still(cell, outcome) else "BAD"
-            bad += mark == "BAD"
-            print(f"{mark:5} {cell.name:62} {outcome.error or 'whole'} {outcome.message[:110]!r} took={outcome.took:.2f} pieces={outcome.pieces} freed={outcome.freed} starts={outcome.starts} m={outcome.machine:.2f}", flush=True)
-            for each in why:
-                print("        ", each)
-    return min(bad, 1)
+    results = run(drills, note, options.jobs)
+    failed = sum(result.mark == FAILS for result in results)
+    unknown = sum(result.mark == STILL for result in results)
+    shown: dict[str, list[str]] = {}
+    if not options.no_plants:
+        chosen = [each for drill in drills if (each := planted(drill)) is not None]
+        for (drill, plant), why in show_red(chosen, options.jobs):
+            shown[f"{name_of(drill)} | {plant}"] = why
+            if not why:
+                print(f"✘ {name_of(drill)}: holds with the defect '{plant}' planted", flush=True)
+    unseen = sum(not why for why in shown.values())
+    seconds = time.monotonic() - began
+    print(
+        f"{len(results)} drills: {len(results) - failed - unknown} hold, {failed} do not, "
+        f"{unknown} not shown, since the machine stood still. "
+        f"{len(shown) - unseen} of {len(shown)} planted defects were seen. {seconds:.0f} s."
+    )
+    if not options.only and not options.no_plants:
+        write(results, shown, seconds)
+    return int(bool(failed or unseen or unknown))
 
 
 if __name__ == "__main__":

@@ -73,7 +73,8 @@ def _of_the_rest(cell: Cell, outcome: Outcome) -> Iterator[str]:
         yield f"the next call fails with {outcome.next}"
     if outcome.status != 0:
         yield f"the client's process ends with {outcome.status}"
-    if outcome.noise:
+    known = cell.style in cell.drill.noisy and "ResourceWarning: unclosed" in outcome.noise
+    if outcome.noise and not known:
         yield f"it wrote {outcome.noise[-300:]!r}"
     starts = cell.drill.starts
     if starts is not None and outcome.starts != starts:

@@ -1,5 +1,6 @@
 """Defects to plant in the library, so that each drill can be seen to fail."""
 
+import contextlib
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -39,9 +40,10 @@ def no_time_left() -> None:
 
 
 def no_clock_check() -> None:
-    """Hand over what comes after the deadline."""
+    """Let nothing end a call, and hand over what comes after the deadline."""
     from stream_deadline import _budget
 
+    no_time_left()
     _budget.Budget.is_used_up = lambda self: False  # type: ignore[method-assign]
     _budget.Budget.was_lifted = lambda self: True  # type: ignore[method-assign]
 
@@ -191,12 +193,12 @@ def deaf_reader() -> None:
     read = _reader.Reader._read
 
     async def deaf(self: Any, items: Any) -> None:
-        while True:
-            try:
-                await read(self, items)
-                return
-            except asyncio.CancelledError:
-                continue
+        try:
+            await read(self, items)
+        except asyncio.CancelledError:
+            while True:
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.sleep(3600)
 
     _reader.Reader._read = deaf  # type: ignore[method-assign]
 

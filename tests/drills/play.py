@@ -17,6 +17,7 @@ from tests.drills.victim import WARM, main
 from tests.plain_sleep import PlainSleep
 
 STARTS_WITHIN, ENDS_WITHIN = 60.0, 20.0
+PLANTED_ENDS_WITHIN = 6.0
 FREED_WITHIN = 10.0
 HANDSHAKE = 0.3
 """Seconds into a handshake after which the server is killed."""
@@ -156,6 +157,7 @@ class _Play:
         self, cell: Cell, plant: str | None, outcome: Outcome, stack: ExitStack
     ) -> None:
         self.drill, self.outcome = cell.drill, outcome
+        self.patience = ENDS_WITHIN if plant is None else PLANTED_ENDS_WITHIN
         stack.enter_context(one_certificate())
         certificates = os.environ[VARIABLE]
         flags = ["--gap-ms", "20"]
@@ -206,7 +208,7 @@ class _Play:
             self.wait_for_the_moment()
             time.sleep(drill.after)
             self.act()
-        ended = victim.until("ended", ENDS_WITHIN)
+        ended = victim.until("ended", self.patience)
         self.started = ended.pop("started")
         for name, value in ended.items():
             setattr(outcome, name, value)

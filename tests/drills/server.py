@@ -15,7 +15,7 @@ from urllib.request import urlopen
 FORKS = multiprocessing.get_context("forkserver")
 """Starts processes as forks of one that has imported what they need, since imports take seconds."""
 _PRELOADED = """
-    fake_vllm.cli fake_vllm.app fake_vllm.http.server tests.drills.victim stream_deadline.asgi
+    fake_vllm.cli fake_vllm.app fake_vllm.http.server tests.drills.victim tests.drills.warmed
     stream_deadline._raw_chunks stream_lab.processes anyio._backends._asyncio
     httpcore httpcore2 httpcore2._async.http2 openai.resources.chat.completions
     openai.lib._chat_completion_resources openai.lib.streaming.chat

@@ -10,10 +10,12 @@ from typing import Any
 
 from stream_deadline import _clock
 
-LOOK_UP = 5.0
+LOOK_UP = 3.0
 """Seconds that a slow look-up of a name takes."""
-BLOCKED = 4.0
+BLOCKED = 2.5
 """Seconds for which the consumer blocks its thread, and its event loop if it has one."""
+
+STEP = 3600.0
 
 Each = Callable[[int], None]
 """Called with the number of pieces after each piece of an answer."""
@@ -75,12 +77,12 @@ def no_collections() -> Each:
 
 def wall_clock_steps() -> Each:
     """Step the wall clock an hour forth and an hour back with each piece."""
-    real, real_ns, off = time.time, time.time_ns, [3600.0]
+    real, real_ns, off = time.time, time.time_ns, [0.0]
     time.time = lambda: real() + off[0]
     time.time_ns = lambda: real_ns() + int(off[0] * 1e9)
 
     def each(pieces: int) -> None:
-        off[0] = -off[0]
+        off[0] = -STEP if off[0] > 0 else STEP
 
     return each
 
