@@ -51,7 +51,7 @@ tests/fake_vllm/http/test_connection.py
 # What a test module imports or asks for when it starts a process, opens a socket or waits.
 REAL_TIME = re.compile(
     r"^\s*(from|import)\s.*\b("
-    r"subprocess|CliRunner|Fake|FakeVllm|bundled|processes|relay|uvicorn|scripted|played|stacks|runs"
+    r"subprocess|CliRunner|drills|Fake|FakeVllm|bundled|processes|relay|uvicorn|scripted|played|stacks|runs"
     r")\b|^\s+time\.sleep\(|\bEndpoint\b",
     re.MULTILINE,
 )

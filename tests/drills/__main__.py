@@ -5,15 +5,22 @@ import sys
 import time
 
 from tests.drills.page import write
-from tests.drills.play import Cell
-from tests.drills.play_program import Program
-from tests.drills.run import FAILS, HOLDS, JOBS, STILL, Result, cells, planted, programs, run, show_red
+from tests.drills.run import (
+    FAILS,
+    HOLDS,
+    JOBS,
+    STILL,
+    Drilled,
+    Result,
+    cells,
+    name_of,
+    planted,
+    programs,
+    run,
+    show_red,
+)
 
 MARKS = {HOLDS: "✔", STILL: "?", FAILS: "✘"}
-
-
-def name_of(drill: Cell | Program) -> str:
-    return drill.name if isinstance(drill, Cell) else f"{drill.fault}: {drill.name}"
 
 
 def main() -> int:
@@ -26,13 +33,18 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=JOBS, help=f"at a time (default: {JOBS})")
     options = parser.parse_args()
     began = time.monotonic()
-    drills = [*cells(only=options.only), *programs(only=options.only)]
+    drills: list[Drilled] = [*cells(only=options.only), *programs(only=options.only)]
     if not drills:
         sys.exit(f"No drill's name has {' and '.join(options.only)}.")
 
-    def note(result: Result[Cell | Program]) -> None:
+    def note(result: Result[Drilled]) -> None:
         if result.mark != HOLDS or options.only:
-            print(f"{MARKS[result.mark]} {name_of(result.drill)}", *result.why, sep="\n    ", flush=True)
+            print(
+                f"{MARKS[result.mark]} {name_of(result.drill)}",
+                *result.why,
+                sep="\n    ",
+                flush=True,
+            )
 
     results = run(drills, note, options.jobs)
     failed = sum(result.mark == FAILS for result in results)

@@ -4,10 +4,10 @@ import asyncio
 import socket
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 RESET = struct.pack("ii", 1, 0)
 
@@ -44,7 +44,10 @@ class Link:
         self._call(self._reset())
 
     async def _set(self, *, stop_to_server: bool = False, stop_to_client: bool = False) -> None:
-        for event, stopped in ((self._to_server, stop_to_server), (self._to_client, stop_to_client)):
+        for event, stopped in (
+            (self._to_server, stop_to_server),
+            (self._to_client, stop_to_client),
+        ):
             (event.clear if stopped else event.set)()
 
     async def _reset(self) -> None:
@@ -82,7 +85,7 @@ class Link:
         await passes.wait()
         target.close()
 
-    def _call(self, what: "asyncio._CoroutineLike[None]") -> None:
+    def _call(self, what: Coroutine[Any, Any, None]) -> None:
         asyncio.run_coroutine_threadsafe(what, self._loop).result(10)
 
     async def _end(self) -> None:

@@ -48,15 +48,17 @@ def _rows(results: list[Result[Any]], shown: Mapping[str, list[str]]) -> Iterato
         if isinstance(result.drill, Cell):
             by_drill.setdefault(result.drill.drill, []).append(result)
     for drill, cells in by_drill.items():
-        outcomes: list[Outcome] = [cell.outcome for cell in cells]
+        outcomes = [each.outcome for each in cells if isinstance(each.outcome, Outcome)]
         ends_late = any(expected(cell.drill) == LATE for cell in cells)
         left = {name for outcome in outcomes for name in outcome.left}
         yield {
             "fault": drill.fault,
             "moment": drill.moment,
             **_counts(cells),
-            "gets": sorted({_what(cell.drill, cell.outcome) for cell in cells}),
-            "late": round(max(each.took for each in outcomes) - drill.limit, 3) if ends_late else None,
+            "gets": sorted({_what(outcome) for outcome in outcomes}),
+            "late": round(max(each.took for each in outcomes) - drill.limit, 3)
+            if ends_late
+            else None,
             "by design": drill.lateness or None,
             "took": round(max(each.took for each in outcomes), 3),
             "freed": max((each.freed for each in outcomes if each.freed is not None), default=None),
@@ -101,7 +103,7 @@ def _seen(shown: Mapping[str, list[str]], begins: str, plant: str) -> str | None
     return None
 
 
-def _what(cell: Cell, outcome: Outcome) -> str:
+def _what(outcome: Outcome) -> str:
     if not outcome.error:
         return "the answer"
     if outcome.error == "Answered":
@@ -136,12 +138,15 @@ def rendered(kept: Mapping[str, Any]) -> str:
     table = [["fault", "moment", "calls", "the caller gets", "late, ms", "server free, ms", "left"]]
     table += [_line(row) for row in drills]
     ends = [["fault", "program", "holds", "ended after, s"]]
-    ends += [
-        [row["fault"], row["program"], _holds(row), f"{row['took']:.1f}"] for row in programs
-    ]
+    ends += [[row["fault"], row["program"], _holds(row), f"{row['took']:.1f}"] for row in programs]
     defects = [["fault", "moment or program", "defect", "how it was seen"]]
     defects += [
-        [row["fault"], row.get("moment") or row["program"], f"`{row['plant']}`", _quoted(row["seen"])]
+        [
+            row["fault"],
+            row.get("moment") or row["program"],
+            f"`{row['plant']}`",
+            _quoted(row["seen"]),
+        ]
         for row in total
     ]
     return "\n\n".join(

@@ -6,28 +6,33 @@ from collections.abc import Callable
 from typing import Any
 
 
+def _put(owner: Any, name: str, value: Any) -> None:
+    setattr(owner, name, value)
+
+
 def no_shutdown() -> None:
     """Cancel calls without shutting their connections down."""
     from stream_deadline import _connection, _find_connection, _shutdown
 
     def nothing(*_: Any) -> None: ...
 
-    _shutdown.shut_down = nothing
-    _connection.end_stream = _find_connection.end_stream = nothing
+    _put(_shutdown, "shut_down", nothing)
+    _put(_connection, "end_stream", nothing)
+    _put(_find_connection, "end_stream", nothing)
 
 
 def no_watchdog() -> None:
     """Let no alarm go off."""
     from stream_deadline import _watchdog
 
-    _watchdog.Alarm.ring = lambda self: None  # type: ignore[method-assign]
+    _put(_watchdog.Alarm, "ring", lambda self: None)
 
 
 def no_timer() -> None:
     """Let no timer of an event loop end a stream."""
     from stream_deadline import _reader
 
-    _reader.Reader._look = lambda self: None  # type: ignore[method-assign]
+    _put(_reader.Reader, "_look", lambda self: None)
 
 
 def no_time_left() -> None:
@@ -36,7 +41,7 @@ def no_time_left() -> None:
 
     no_timer()
     no_watchdog()
-    _connection._shorter = lambda left, given: given
+    _put(_connection, "_shorter", lambda left, given: given)
 
 
 def no_clock_check() -> None:
@@ -44,22 +49,15 @@ def no_clock_check() -> None:
     from stream_deadline import _budget
 
     no_time_left()
-    _budget.Budget.is_used_up = lambda self: False  # type: ignore[method-assign]
-    _budget.Budget.was_lifted = lambda self: True  # type: ignore[method-assign]
+    _put(_budget.Budget, "is_used_up", lambda self: False)
+    _put(_budget.Budget, "was_lifted", lambda self: True)
 
 
 def retries_at_work() -> None:
     """Send a request again that the server may be working on."""
     from stream_deadline import _retry
 
-    _retry.Retrier._may_pass = lambda self, error: True  # type: ignore[method-assign]
-
-
-def never_retries() -> None:
-    """Report a pooled connection that the server had closed as an error."""
-    from stream_deadline import _retry
-
-    _retry.Retrier._may_pass = lambda self, error: False  # type: ignore[method-assign]
+    _put(_retry.Retrier, "_may_pass", lambda self, error: True)
 
 
 def errors_are_ends() -> None:
@@ -73,7 +71,7 @@ def errors_are_ends() -> None:
             self.ended = True
         plain(self, task)
 
-    _reader.Reader._finished = finished  # type: ignore[method-assign]
+    _put(_reader.Reader, "_finished", finished)
     iterate = _bounded_sync._iterate
 
     def quiet(*args: Any, **kwargs: Any) -> Any:
@@ -82,16 +80,15 @@ def errors_are_ends() -> None:
         except Exception:
             return
 
-    _bounded_sync._iterate = quiet
+    _put(_bounded_sync, "_iterate", quiet)
 
 
 def ends_are_errors() -> None:
     """Take the end of an answer for half of it."""
     from stream_deadline import _message
 
-    _message.MessageAccumulator.whole = property(  # type: ignore[assignment]
-        lambda self: False, lambda self, value: None
-    )
+    never = property(lambda self: False, lambda self, value: None)
+    _put(_message.MessageAccumulator, "whole", never)
 
 
 def task_left() -> None:
@@ -117,8 +114,8 @@ def task_left() -> None:
         alarm(self, *args, **kwargs)
         leave()
 
-    _reader.Reader.__init__ = in_loop  # type: ignore[method-assign]
-    _bounded_sync.BoundedIterator.__init__ = in_thread  # type: ignore[method-assign]
+    _put(_reader.Reader, "__init__", in_loop)
+    _put(_bounded_sync.BoundedIterator, "__init__", in_thread)
 
 
 _kept: list[Any] = []
@@ -130,28 +127,33 @@ def wall_clock() -> None:
 
     from stream_deadline import _clock
 
-    _clock.monotonic = lambda: time.time()
+    _put(_clock, "monotonic", lambda: time.time())
 
 
 def forks_share() -> None:
     """Let a fork keep the connections and the watchdog of its parent."""
+    import openai
+
     from stream_deadline import _clients, _network, _watchdog
+    from stream_deadline._http_clients import report_to_calls
 
     same = _watchdog._watchdog
-    _watchdog._Watchdog = lambda: same  # type: ignore[misc, assignment]
+    _put(_watchdog, "_Watchdog", lambda: same)
 
     def mine(self: Any) -> Any:
         if self._client is None:
-            self._client = _clients.DefaultHttpxClient(
+            self._client = openai.DefaultHttpxClient(
                 **_clients._arguments(self._settings, "HTTPTransport")
             )
-            _clients.report_to_calls(self._client)
+            report_to_calls(self._client)
         return self._client
 
-    _clients.PerProcessClient._mine = mine  # type: ignore[method-assign]
-    _clients.PerLoopClient.forget = lambda self: None  # type: ignore[method-assign]
-    _network.TrackedStream.get_extra_info = (  # type: ignore[method-assign]
-        lambda self, info: self._inner.get_extra_info(info)
+    _put(_clients.PerProcessClient, "_mine", mine)
+    _put(_clients.PerLoopClient, "forget", lambda self: None)
+    _put(
+        _network.TrackedStream,
+        "get_extra_info",
+        lambda self, info: self._inner.get_extra_info(info),
     )
 
 
@@ -159,7 +161,7 @@ def watchdog_stays() -> None:
     """Let the watchdog's thread run while the interpreter ends, without being a daemon."""
     from stream_deadline import _watchdog
 
-    _watchdog._Watchdog.close = lambda self: None  # type: ignore[method-assign]
+    _put(_watchdog._Watchdog, "close", lambda self: None)
     start = _watchdog._Watchdog._start
 
     def lasting(self: Any) -> None:
@@ -168,13 +170,13 @@ def watchdog_stays() -> None:
         def thread(*args: Any, **kwargs: Any) -> threading.Thread:
             return real(*args, **{**kwargs, "daemon": False})
 
-        threading.Thread = thread  # type: ignore[misc, assignment]
+        _put(threading, "Thread", thread)
         try:
             start(self)
         finally:
-            threading.Thread = real  # type: ignore[misc]
+            _put(threading, "Thread", real)
 
-    _watchdog._Watchdog._start = lasting  # type: ignore[method-assign]
+    _put(_watchdog._Watchdog, "_start", lasting)
 
 
 def interrupts_are_lost() -> None:
@@ -200,7 +202,7 @@ def deaf_reader() -> None:
                 with contextlib.suppress(asyncio.CancelledError):
                     await asyncio.sleep(3600)
 
-    _reader.Reader._read = deaf  # type: ignore[method-assign]
+    _put(_reader.Reader, "_read", deaf)
 
 
 def watchdog_fails() -> None:
@@ -210,7 +212,7 @@ def watchdog_fails() -> None:
     def fails(self: Any) -> None:
         raise RuntimeError("can't start new thread")
 
-    _watchdog._Watchdog._start = fails  # type: ignore[method-assign]
+    _put(_watchdog._Watchdog, "_start", fails)
 
 
 def loops_share() -> None:
@@ -224,7 +226,7 @@ def loops_share() -> None:
             _kept.append(mine(self))
         return _kept[0]
 
-    _clients.PerLoopClient._mine = same  # type: ignore[method-assign]
+    _put(_clients.PerLoopClient, "_mine", same)
 
 
 def closing_shuts_down() -> None:
@@ -237,14 +239,14 @@ def closing_shuts_down() -> None:
         self._alarm._interrupt(True)
         close(self)
 
-    _bounded_sync.BoundedIterator.close = shuts  # type: ignore[method-assign]
+    _put(_bounded_sync.BoundedIterator, "close", shuts)
 
 
 def abandon_cuts() -> None:
     """Shut the connection of a dropped stream down in whichever process drops it."""
     from stream_deadline import _reader
 
-    _reader.Reader.abandon = lambda self: self._cut()  # type: ignore[method-assign]
+    _put(_reader.Reader, "abandon", lambda self: self._cut())
 
 
 def never_closes() -> None:
@@ -257,8 +259,8 @@ def never_closes() -> None:
         _kept.append(items)
         began(self, items, *args, **kwargs)
 
-    _bounded_sync.BoundedIterator.__init__ = begin  # type: ignore[method-assign]
-    _bounded_sync._close = lambda stream: None
+    _put(_bounded_sync.BoundedIterator, "__init__", begin)
+    _put(_bounded_sync, "_close", lambda stream: None)
 
 
 PLANTS: dict[str, Callable[[], None]] = {
@@ -270,7 +272,6 @@ PLANTS: dict[str, Callable[[], None]] = {
         no_time_left,
         no_clock_check,
         retries_at_work,
-        never_retries,
         errors_are_ends,
         ends_are_errors,
         task_left,

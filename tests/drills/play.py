@@ -153,21 +153,19 @@ def play(cell: Cell, plant: str | None = None) -> Outcome:
 
 
 class _Play:
-    def __init__(
-        self, cell: Cell, plant: str | None, outcome: Outcome, stack: ExitStack
-    ) -> None:
+    def __init__(self, cell: Cell, plant: str | None, outcome: Outcome, stack: ExitStack) -> None:
         self.drill, self.outcome = cell.drill, outcome
         self.patience = ENDS_WITHIN if plant is None else PLANTED_ENDS_WITHIN
         stack.enter_context(one_certificate())
         certificates = os.environ[VARIABLE]
         flags = ["--gap-ms", "20"]
         if self.drill.secure:
-            authority = stack.enter_context(NamedTemporaryFile(suffix=".pem"))
+            authority = stack.enter_context(NamedTemporaryFile(suffix=".pem"))  # noqa: SIM115
             flags += ["--tls-self-signed", "--tls-ca", authority.name]
             certificates = authority.name
         self.server = stack.enter_context(Server(*flags, secure=self.drill.secure))
         self.link = stack.enter_context(Link(self.server.port))
-        self.asleep = stack.enter_context(NamedTemporaryFile())
+        self.asleep = stack.enter_context(NamedTemporaryFile())  # noqa: SIM115
         self.asleep.write(struct.pack("d", 0.0))
         self.asleep.flush()
         through_link = self.drill.act in ("cut off", "deaf", "gone", "reset")

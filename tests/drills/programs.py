@@ -6,6 +6,7 @@ it prints "ok", or what was interrupted. It is an interpreter of its own, whose 
 
 import asyncio
 import atexit
+import contextlib
 import gc
 import json
 import multiprocessing
@@ -22,6 +23,7 @@ from urllib.request import urlopen
 import openai
 
 from stream_deadline import ChatVllm, bounded, bounded_client, bounded_model, bounded_sync, deadline
+from stream_deadline._watchdog import LONGEST_SLEEP
 from tests.drills.plants import PLANTS
 from tests.drills.styles import PROMPT
 
@@ -64,6 +66,7 @@ def leaves_a_stream() -> None:
 def leaves_a_stream_that_was_never_pulled() -> None:
     KEPT.append(chat().stream("Why?"))
     KEPT.append(bounded_sync(iter(range(9)), LONG))
+    KEPT.append(bounded_sync(iter(range(9)), idle_timeout=LONG))
 
 
 def leaves_a_stream_of_a_chain() -> None:
@@ -74,7 +77,10 @@ def leaves_a_stream_of_a_bounded_model() -> None:
     from langchain_openai import ChatOpenAI
 
     model = ChatOpenAI(
-        model="fake-model", base_url=BASE_URL, api_key="none", extra_body={"fake_scenario": "endless"}  # type: ignore[arg-type]
+        model="fake-model",
+        base_url=BASE_URL,
+        api_key="none",
+        extra_body={"fake_scenario": "endless"},
     )
     keep(bounded_model(model, timeout=LONG).stream("Why?"))
 
@@ -153,10 +159,8 @@ def leaves_a_daemon_thread() -> None:
 
 def leaves_a_thread_until_its_deadline() -> None:
     def work() -> None:
-        try:
+        with contextlib.suppress(TimeoutError):
             list(chat(timeout=SOON).stream("Why?"))
-        except TimeoutError:
-            pass
 
     threading.Thread(target=work).start()
 
@@ -281,7 +285,10 @@ def forks_with_a_bounded_model() -> None:
     from langchain_openai import ChatOpenAI
 
     plain = ChatOpenAI(
-        model="fake-model", base_url=BASE_URL, api_key="none", extra_body={"fake_scenario": "echo"}  # type: ignore[arg-type]
+        model="fake-model",
+        base_url=BASE_URL,
+        api_key="none",
+        extra_body={"fake_scenario": "echo"},
     )
     model = bounded_model(plain, timeout=LONG)
     model.invoke("before")
@@ -394,10 +401,18 @@ def threads_hand_a_stream_on() -> None:
 def threads_drop_a_stream() -> None:
     made: list[Any] = [chat().stream("Why?")]
     next(made[0])
-    thread = threading.Thread(target=lambda: (made.clear(), gc.collect()))
+    made += [bounded_sync(asked(sdk()), idle_timeout=LONG) for _ in range(10)]  # never pulled
+
+    def drop() -> None:
+        made.clear()
+        gc.collect()
+
+    thread = threading.Thread(target=drop)
     thread.start()
     thread.join(30)
     freed()
+    time.sleep(2 * LONGEST_SLEEP)
+    assert threading.active_count() == 1, threading.enumerate()
 
 
 def threads_end_with_an_open_stream() -> None:

@@ -12,6 +12,7 @@ from tests.drills.program_table import PROGRAM_DRILLS
 from tests.drills.table import DRILLS
 
 D = TypeVar("D")
+Drilled = Cell | Program
 
 JOBS = 6
 HOLDS, STILL, FAILS = "holds", "the machine stood still", "does not hold"
@@ -36,6 +37,10 @@ class Result(Generic[D]):
     first: list[str]
 
 
+def name_of(drill: Drilled) -> str:
+    return drill.name if isinstance(drill, Cell) else f"{drill.fault}: {drill.name}"
+
+
 def cells(*, only: Iterable[str] = ()) -> Iterator[Cell]:
     """Yield all cells whose names have all words."""
     for drill in DRILLS:
@@ -53,7 +58,7 @@ def programs(*, only: Iterable[str] = ()) -> Iterator[Program]:
             yield program
 
 
-def once(drill: Cell | Program, plant: str = "") -> Result[Cell | Program]:
+def once(drill: Drilled, plant: str = "") -> Result[Drilled]:
     """Play a drill once, with a defect planted in the library if one is named."""
     outcome: Outcome | Ending
     if isinstance(drill, Cell):
@@ -66,10 +71,10 @@ def once(drill: Cell | Program, plant: str = "") -> Result[Cell | Program]:
 
 
 def run(
-    drills: Iterable[Cell | Program],
-    note: Callable[[Result[Cell | Program]], None] = lambda result: None,
+    drills: Iterable[Drilled],
+    note: Callable[[Result[Drilled]], None] = lambda result: None,
     jobs: int = JOBS,
-) -> list[Result[Cell | Program]]:
+) -> list[Result[Drilled]]:
     """Play drills, in their order.
 
     Whatever does not hold is played once more when nothing else runs, since a busy machine delays a
@@ -88,14 +93,12 @@ def run(
     for number, result in enumerate(results):
         if result.mark != HOLDS:
             again = once(result.drill)
-            results[number] = Result(
-                again.drill, again.outcome, again.why, again.mark, result.why
-            )
+            results[number] = Result(again.drill, again.outcome, again.why, again.mark, result.why)
             note(results[number])
     return results
 
 
-def planted(drill: Cell | Program) -> tuple[Cell | Program, str] | None:
+def planted(drill: Drilled) -> tuple[Drilled, str] | None:
     """Return what shows that a drill can fail: a cell of it, and the defect; None: another cell's."""
     if isinstance(drill, Program):
         return drill, drill.plant
@@ -105,11 +108,11 @@ def planted(drill: Cell | Program) -> tuple[Cell | Program, str] | None:
 
 
 def show_red(
-    chosen: Iterable[tuple[Cell | Program, str]], jobs: int = JOBS
-) -> Iterator[tuple[tuple[Cell | Program, str], list[str]]]:
+    chosen: Iterable[tuple[Drilled, str]], jobs: int = JOBS
+) -> Iterator[tuple[tuple[Drilled, str], list[str]]]:
     """Play drills with their defects; yield each with the reasons, none if it holds all the same."""
 
-    def play_one(pair: tuple[Cell | Program, str]) -> list[str]:
+    def play_one(pair: tuple[Drilled, str]) -> list[str]:
         return once(*pair).why
 
     chosen = list(chosen)

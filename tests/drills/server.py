@@ -87,7 +87,9 @@ class Server:
             requests: list[Entry] = json.load(answer)["requests"]
         return requests
 
-    def wait_for(self, is_so: Callable[[list[Entry]], object], seconds: float) -> list[Entry] | None:
+    def wait_for(
+        self, is_so: Callable[[list[Entry]], object], seconds: float
+    ) -> list[Entry] | None:
         """Return the ledger once `is_so` is true of it; None: it was not within `seconds`."""
         until = time.monotonic() + seconds
         while True:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from tests.drills.styles import STYLES
 from tests.drills.troubles import BLOCKED, LOOK_UP
@@ -106,10 +106,10 @@ HEADERS, FIRST, MID, END = (
 )
 LATER = "before the headers, after 1.2 s"
 # Where in the life of a call a fault comes: what the drill waits for, and what the fake plays.
-AT_HEADERS = {"when": "accepted", "scenario": "no_headers", "styles": OPENED}
-AT_FIRST = {"when": "headers", "scenario": "no_first_token", "styles": STREAMS}
-AT_MID = {"when": "third piece", "styles": STREAMS}
-AT_END = {"when": "freed", "scenario": "linger", "styles": STREAMS}
+AT_HEADERS: dict[str, Any] = {"when": "accepted", "scenario": "no_headers", "styles": OPENED}
+AT_FIRST: dict[str, Any] = {"when": "headers", "scenario": "no_first_token", "styles": STREAMS}
+AT_MID: dict[str, Any] = {"when": "third piece", "styles": STREAMS}
+AT_END: dict[str, Any] = {"when": "freed", "scenario": "linger", "styles": STREAMS}
 
 DRILLS: list[Drill] = []
 
@@ -120,15 +120,16 @@ def _add(
     gets: Mapping[str, str],
     plant: str,
     planted: str,
-    place: Mapping[str, object] | None = None,
-    **more: object,
+    place: Mapping[str, Any] | None = None,
+    **more: Any,
 ) -> None:
-    DRILLS.append(Drill(fault, moment, gets, plant, planted, **{**(place or {}), **more}))  # type: ignore[arg-type]
+    DRILLS.append(Drill(fault, moment, gets, plant, planted, **{**(place or {}), **more}))
 
 
+# fmt: off
 def _fill() -> None:
     # These end before the deadline, after the pauses of two further attempts.
-    kill: dict[str, object] = {"act": "kill", "starts": 0, "limit": 4.0}
+    kill: dict[str, Any] = {"act": "kill", "starts": 0, "limit": 4.0}
     _add(KILLED, BEFORE, CONNECTION, "errors_are_ends", "astream", **kill)
     _add(KILLED, HANDSHAKE, CONNECTION, "errors_are_ends", "stream", act="kill", limit=4.0, secure=True, kinds=NEW, styles=OPENED, starts=None, recovers=False)
     _add(KILLED, HEADERS, CONNECTION, "retries_at_work", "invoke", AT_HEADERS, kinds=NEW, **kill)
@@ -138,7 +139,7 @@ def _fill() -> None:
     _add(KILLED, MID, CONNECTION, "errors_are_ends", "chain", AT_MID, **kill)
     _add(KILLED, END, AS_USUAL, "ends_are_errors", "stream", AT_END, **kill)
 
-    stop: dict[str, object] = {"act": "stop"}
+    stop: dict[str, Any] = {"act": "stop"}
     _add(STOPPED, BEFORE, AT_THE_DEADLINE, "no_time_left", "stream", styles=OPENED, starts=None, **stop)
     _add(STOPPED, HANDSHAKE, AT_THE_DEADLINE, "no_time_left", "stream", secure=True, kinds=NEW, styles=OPENED, starts=None, noisy=("bounded",), **stop)
     _add(STOPPED, HEADERS, AT_THE_DEADLINE, "no_time_left", "stream", AT_HEADERS, **stop)
@@ -168,6 +169,8 @@ def _fill() -> None:
     _add("The wall clock steps by an hour", "with each piece", AT_THE_DEADLINE, "wall_clock", "stream", trouble="wall_clock_steps", styles=CONSUMED)
     _add("The client's machine is suspended for 2.5 s", MID, AT_THE_DEADLINE, "no_clock_check", "stream", act="suspend", when="third piece", trouble="suspended", styles=CONSUMED)
     _add("The client's process is stopped for 2.5 s", MID, AT_THE_DEADLINE, "no_clock_check", "astream", act="freeze client", when="third piece", styles=CONSUMED, lateness=FROZEN - LIMIT + 0.5)
+
+# fmt: on
 
 
 _fill()

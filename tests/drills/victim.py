@@ -98,7 +98,9 @@ def left(tasks: int = 0) -> Counter[str]:
     The threads of an event loop's own executor stay as long as the loop.
     """
     names = (each.name for each in threading.enumerate())
-    found = Counter(f"thread {name}" for name in names if not name.startswith(("asyncio_", "uvloop_")))
+    found = Counter(
+        f"thread {name}" for name in names if not name.startswith(("asyncio_", "uvloop_"))
+    )
     return found + Counter({"open files": len(os.listdir("/proc/self/fd")), "tasks": tasks})
 
 
@@ -153,11 +155,14 @@ async def play_async(ask: Any, spec: dict[str, Any], channel: Channel, each: Any
     channel.wait()
     channel.say(ended=await one(spec["scenario"], spec["limit"], Record(channel, each)))
     until = time.monotonic() + SETTLES_WITHIN
-    while (over := more(left(_tasks()), before, spec["pools"])) and time.monotonic() < until:
+    # Nothing tells when a file or a thread has gone.
+    while (over := more(left(_tasks()), before, spec["pools"])) and time.monotonic() < until:  # noqa: ASYNC110
         await asyncio.sleep(0.02)
     channel.say(left=over)
     channel.wait()
-    channel.say(next=await one(WARM, spec["limit"] if spec["hopeless"] else LONG, Record(None, nothing)))
+    channel.say(
+        next=await one(WARM, spec["limit"] if spec["hopeless"] else LONG, Record(None, nothing))
+    )
 
 
 def main(spec: dict[str, Any], connection: Connection, output: Connection) -> None:

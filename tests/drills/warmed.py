@@ -24,7 +24,11 @@ def _calls(ask: Ask, *, is_async: bool) -> None:
         async for _ in ask(scenario, limit):
             pass
 
-    for scenario, limit in ((SCENARIOS[0], LIMITS[0]), (SCENARIOS[1], LIMITS[0]), (SCENARIOS[0], LIMITS[1])):
+    for scenario, limit in (
+        (SCENARIOS[0], LIMITS[0]),
+        (SCENARIOS[1], LIMITS[0]),
+        (SCENARIOS[0], LIMITS[1]),
+    ):
         try:
             if is_async:
                 asyncio.run(all_of(scenario, limit))
