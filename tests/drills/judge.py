@@ -37,7 +37,7 @@ def of_time(cell: Cell, outcome: Outcome) -> list[str]:
 
 
 def stood_still(cell: Cell, outcome: Outcome) -> bool:
-    """Return whether nothing but time is wrong, and a plain sleep beside it was late as well."""
+    """Return whether only time is wrong, and a plain sleep was late as well."""
     return outcome.machine > STOOD_STILL and whys(cell, outcome) == of_time(cell, outcome)
 
 

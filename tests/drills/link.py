@@ -117,7 +117,7 @@ class Link:
 
 @contextmanager
 def never_connects() -> Iterator[int]:
-    """Give a port whose queue of new connections is full, so that the kernel drops each SYN."""
+    """Give a port whose full queue makes the kernel drop each SYN."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)

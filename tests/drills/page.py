@@ -43,11 +43,12 @@ def as_json(
 
 
 def _rows(results: list[Result[Any]], shown: Mapping[str, list[str]]) -> Iterator[dict[str, Any]]:
-    by_drill: dict[Drill, list[Result[Any]]] = {}
+    by_drill: dict[str, list[Result[Any]]] = {}
     for result in results:
         if isinstance(result.drill, Cell):
-            by_drill.setdefault(result.drill.drill, []).append(result)
-    for drill, cells in by_drill.items():
+            by_drill.setdefault(result.drill.drill.name, []).append(result)
+    for cells in by_drill.values():
+        drill: Drill = cells[0].drill.drill
         outcomes = [each.outcome for each in cells if isinstance(each.outcome, Outcome)]
         ends_late = any(expected(cell.drill) == LATE for cell in cells)
         left = {name for outcome in outcomes for name in outcome.left}

@@ -55,7 +55,7 @@ class Outcome:
         status: of the client's process.
         noise: what that wrote to its standard output and error.
         machine: how late a plain sleep was beside it.
-        stuck: what the drill was waiting for in vain; empty: nothing.
+        stuck: what the client did not come to; empty: nothing.
     """
 
     error: str = ""
@@ -164,6 +164,8 @@ class _Play:
             flags += ["--tls-self-signed", "--tls-ca", authority.name]
             certificates = authority.name
         self.server = stack.enter_context(Server(*flags, secure=self.drill.secure))
+        if not self.drill.secure:
+            self.server.warm(WARM)
         self.link = stack.enter_context(Link(self.server.port))
         self.asleep = stack.enter_context(NamedTemporaryFile())  # noqa: SIM115
         self.asleep.write(struct.pack("d", 0.0))

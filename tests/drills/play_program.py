@@ -117,7 +117,7 @@ def whys_of(program: Program, ending: Ending) -> list[str]:
 
 
 def was_still(program: Program, ending: Ending) -> bool:
-    """Return whether nothing but its time is wrong, and a plain sleep was late as well."""
+    """Return whether only time is wrong, and a plain sleep was late as well."""
     reasons = whys_of(program, ending)
     return ending.machine > STOOD_STILL and all("to end" in reason for reason in reasons)
 

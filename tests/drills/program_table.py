@@ -1,4 +1,4 @@
-"""The table of programs: an open call at the end of an interpreter, forks, SIGINT, threads."""
+"""The table of programs: ends of interpreters, SIGINT, forks and threads."""
 
 from tests.drills.play_program import Program
 from tests.drills.programs import PROGRAMS, SOON

@@ -239,7 +239,7 @@ def freed() -> None:
 
 
 def in_child(work: Callable[[], Any]) -> int:
-    """Fork, do the work there, and return the child's id. The child ends as interpreters end."""
+    """Do some work in a fork that ends as interpreters end, and return its id."""
     pid = os.fork()
     if pid:
         return pid

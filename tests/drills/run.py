@@ -99,7 +99,7 @@ def run(
 
 
 def planted(drill: Drilled) -> tuple[Drilled, str] | None:
-    """Return what shows that a drill can fail: a cell of it, and the defect; None: another cell's."""
+    """Return a drill with the defect that it shows; None: another cell of it does."""
     if isinstance(drill, Program):
         return drill, drill.plant
     if drill.style != drill.drill.planted or drill.kind != drill.drill.kinds[-1]:
@@ -110,7 +110,10 @@ def planted(drill: Drilled) -> tuple[Drilled, str] | None:
 def show_red(
     chosen: Iterable[tuple[Drilled, str]], jobs: int = JOBS
 ) -> Iterator[tuple[tuple[Drilled, str], list[str]]]:
-    """Play drills with their defects; yield each with the reasons, none if it holds all the same."""
+    """Play drills with their defects, and yield why each does not hold.
+
+    No reason means that the drill does not show its defect.
+    """
 
     def play_one(pair: tuple[Drilled, str]) -> list[str]:
         return once(*pair).why

@@ -10,7 +10,7 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Any, Self
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 FORKS = multiprocessing.get_context("forkserver")
 """Starts processes as forks of one that has imported what they need, since imports take seconds."""
@@ -67,6 +67,16 @@ class Server:
         if not address:
             raise RuntimeError(f"The fake did not start: {said.decode()!r}")
         self.port = int(address)
+
+    def warm(self, scenario: str) -> None:
+        """Answer one request, since the first one of a process takes longer."""
+        body = json.dumps(
+            {"model": "fake-model", "messages": [{"role": "user", "content": "Why?"}]}
+        )
+        headers = {"Content-Type": "application/json", "x-fake-scenario": scenario}
+        request = Request(f"{self.root}/v1/chat/completions", body.encode(), headers)
+        with urlopen(request, timeout=STARTS_WITHIN) as answer:
+            answer.read()
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal, and wait for the end if it is SIGKILL."""

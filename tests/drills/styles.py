@@ -39,7 +39,7 @@ class Style:
 
 
 class Answered(Exception):
-    """The error that a service's client sees: a status, or an event in the middle of a stream."""
+    """What a service's client sees of an error: a status, or a last event."""
 
 
 def _chat(base_url: str) -> ChatVllm:

@@ -1,4 +1,4 @@
-"""A share of the drills: each fault with one style of call, and some of the planted defects."""
+"""Each fault of the drills with one style of call, and some planted defects."""
 
 import ast
 import json
@@ -48,7 +48,7 @@ SHOWN = [
 
 
 def sample() -> list[Drilled]:
-    """Return one cell of each drill, so that each style has its turn, and some programs."""
+    """Return one cell of each drill, each style in turn, and some programs."""
     chosen: list[Drilled] = []
     for number, drill in enumerate(DRILLS):
         style = drill.styles[number % len(drill.styles)]

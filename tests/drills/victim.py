@@ -82,7 +82,7 @@ class Record:
 
 
 def name_of(error: BaseException) -> str:
-    """Return the name of the first public class of an error that a caller would catch."""
+    """Return the first public class of an error, by which callers catch it."""
     for kind in type(error).__mro__:
         package = kind.__module__.partition(".")[0]
         if package in ("openai", "httpx", "httpx2"):

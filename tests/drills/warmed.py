@@ -1,4 +1,4 @@
-"""Make a first call of each style, so that a fork of this process need not.
+"""Make a first call of each style on behalf of the forks of this process.
 
 The first call loads modules and builds validators, which takes a few tenths of a second. On a busy
 machine that would be most of a drill's time.
