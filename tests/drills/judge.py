@@ -43,7 +43,8 @@ def stood_still(cell: Cell, outcome: Outcome) -> bool:
 
 def _of_the_call(cell: Cell, outcome: Outcome) -> Iterator[str]:
     if outcome.stuck:
-        yield f"the client did not come to {outcome.stuck!r} {outcome.noise[-500:]!r}"
+        what = "the call did not end" if outcome.stuck == "ended" else f"no {outcome.stuck!r} came"
+        yield what + (f"; {outcome.noise[-500:]!r}" if outcome.noise else "")
         return
     wanted = expected(cell)
     got = _shown(outcome)

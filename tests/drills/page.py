@@ -2,6 +2,7 @@
 
 import json
 import platform
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +17,8 @@ from tests.drills.table import LATE, Drill
 
 ROOT = Path(__file__).parents[2]
 RESULTS, PAGE = ROOT / "evidence/drills/results.json", ROOT / "docs/drills.md"
+PLACE = re.compile(r"(?:/[\w.-]+)+/")
+"""The folder of a file, which is this machine's."""
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 
 
@@ -92,7 +95,7 @@ def _counts(results: list[Result[Any]]) -> dict[str, Any]:
         "cells": len(results),
         "hold": sum(result.mark == HOLDS for result in results),
         "again": sum(bool(result.first) for result in results),
-        "why": [why for result in results if result.mark == FAILS for why in result.why],
+        "why": [PLACE.sub("", why) for each in results if each.mark == FAILS for why in each.why],
     }
 
 
@@ -100,7 +103,7 @@ def _seen(shown: Mapping[str, list[str]], begins: str, plant: str) -> str | None
     """Return how a planted defect was seen; None: it was not."""
     for name, why in shown.items():
         if name.startswith(begins) and name.endswith(f"| {plant}"):
-            return why[0][:120] if why else None
+            return PLACE.sub("", why[0])[:120] if why else None
     return None
 
 

@@ -104,11 +104,12 @@ def whys_of(program: Program, ending: Ending) -> list[str]:
     """Return why a program's end is not as it should be; empty: it is."""
     found = []
     if ending.status is None:
-        found.append(f"the interpreter did not end within {ENDS_WITHIN:g} s")
+        found.append("the interpreter did not end")
     elif ending.status != 0:
         found.append(f"it ended with status {ending.status}")
     if ending.said != program.says:
-        found.append(f"it said {ending.said[-400:]!r}, not {program.says!r}")
+        last = ending.said.rpartition("\n")[2]
+        found.append(f"it said {last!r}, not {program.says!r}")
     if ending.freed is None:
         found.append(f"the server was not free {FREED_WITHIN:g} s later")
     if ending.took > program.waits + SOON:

@@ -224,13 +224,18 @@ def interrupts_bounded() -> None:
     asyncio.run(pull())
 
 
+def ledger() -> list[dict[str, Any]]:
+    with urlopen(BASE_URL.removesuffix("/v1") + "/ledger") as answer:
+        requests: list[dict[str, Any]] = json.load(answer)["requests"]
+    return requests
+
+
 def freed() -> None:
     """Wait until the server is free, while this process goes on."""
     until = time.monotonic() + 10
     while time.monotonic() < until:
-        with urlopen(BASE_URL.removesuffix("/v1") + "/ledger") as answer:
-            if all(entry["over"] is not None for entry in json.load(answer)["requests"]):
-                return
+        if all(entry["over"] is not None for entry in ledger()):
+            return
         time.sleep(0.05)
     raise AssertionError("the server is still at work")
 
@@ -262,6 +267,7 @@ def each_gets_its_own(ask: Callable[[str], str]) -> None:
     pid = in_child(lambda: asks("child"))
     asks("parent")
     ended(pid)
+    assert sum(entry["turn"] == 1 for entry in ledger()) > 1, "they share one connection"
 
 
 def forks_before_use() -> None:

@@ -145,7 +145,8 @@ def late(**changes: Any) -> Outcome:
         ({"next": "httpx.ReadError"}, "the next call fails with httpx.ReadError"),
         ({"status": 1}, "the client's process ends with 1"),
         ({"noise": "ResourceWarning"}, "it wrote 'ResourceWarning'"),
-        ({"stuck": "ended"}, "the client did not come to 'ended'"),
+        ({"stuck": "ended"}, "the call did not end"),
+        ({"stuck": "third"}, "no 'third' came"),
     ],
 )
 def test_each_condition_of_a_cell_is_judged(changes: dict[str, Any], why: str) -> None:
