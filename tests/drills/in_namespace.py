@@ -35,7 +35,7 @@ def lose_nothing() -> None:
 
 
 def play(name: str, server: FakeVllm) -> dict[str, Any]:
-    """Let a call lose its packets after the third piece, and wait until the server is free."""
+    """Lose all packets of a call after its third piece, then wait for its server."""
     style = STYLES[name]
     ask = style.make(server.base_url)
     pieces, error = 0, ""
