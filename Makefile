@@ -102,7 +102,7 @@ clients: $(READY) ## real clients against the fake: SDKs and frameworks in Pytho
 	@PATH="$(CURDIR)/.venv-clients/bin:$$PATH" npm install --prefix .node-clients --loglevel=error --no-package-lock --no-audit --no-fund >/dev/null 2>.venv/setup.log || $(NO_PACKAGES)
 	@TEST_CLIENTS=1 $(BIN)/pytest -n 0 tests/clients --json evidence/clients/results.json; ended=$$?; $(BIN)/python -m tests.clients.page && exit $$ended
 
-drills: $(READY) ## faults on purpose: servers killed and stopped, lost packets, forks, ends of interpreters; fills docs/drills.md (ten minutes)
+drills: $(READY) ## faults on purpose: servers killed and stopped, lost packets, forks, ends of interpreters; fills docs/drills.md (five to ten minutes)
 	@$(BIN)/python -m tests.drills $(ARGS)
 
 servers: $(READY) ## does cutting the client free the server? vLLM, transformers, llama.cpp, proxies (6 GB, half an hour the first time); ONLY=vllm
