@@ -30,7 +30,7 @@ BOOK    := requirements/project.in --group pyproject.toml:book --constraint requ
 # Kept compiled whatever the environment says: compiling took half the time of the tests.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup run regress check test test-real packages book clients servers frameworks lint parts lab learn real-vllm notebooks lock clean
+.PHONY: help setup run regress check test test-real packages book clients drills servers frameworks lint parts lab learn real-vllm notebooks lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -102,6 +102,9 @@ clients: $(READY) ## real clients against the fake: SDKs and frameworks in Pytho
 	@mkdir -p .node-clients && cp tests/clients/programs/package.json .node-clients
 	@PATH="$(CURDIR)/.venv-clients/bin:$$PATH" npm install --prefix .node-clients --loglevel=error --no-package-lock --no-audit --no-fund >/dev/null 2>.venv/setup.log || $(NO_PACKAGES)
 	@TEST_CLIENTS=1 $(BIN)/pytest -n 0 tests/clients --json evidence/clients/results.json; ended=$$?; $(BIN)/python -m tests.clients.page && exit $$ended
+
+drills: $(READY) ## faults on purpose: servers killed and stopped, lost packets, forks, ends of interpreters; fills docs/drills.md (five to ten minutes)
+	@$(BIN)/python -m tests.drills $(ARGS)
 
 servers: $(READY) ## does cutting the client free the server? vLLM, transformers, llama.cpp, proxies (6 GB, half an hour the first time); ONLY=vllm
 	@$(BIN)/stream-lab servers $(if $(ONLY),--only "$$ONLY")

@@ -16,6 +16,7 @@ notebooks/source/16_repair_a_relay.py
 tests/stream_lab/course/test_notebook_16.py
 tests/stream_lab/regress/test_cli.py
 tests/test_howto.py
+tests/drills/test_drills.py
 tests/stream_lab/notebooks/test_investigation.py
 tests/stream_lab/doctor/test_stacks.py
 tests/stream_deadline/test_bounded_client.py

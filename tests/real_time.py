@@ -7,7 +7,7 @@ from pathlib import Path
 # What a test module imports or asks for when it starts a process, opens a socket or waits.
 _REAL_TIME = re.compile(
     r"^\s*(from|import)\s.*\b("
-    r"subprocess|CliRunner|Fake|FakeVllm|bundled|processes|relay|uvicorn|scripted|played|stacks|runs"
+    r"subprocess|CliRunner|drills|Fake|FakeVllm|bundled|processes|relay|uvicorn|scripted|played|stacks|runs"
     r")\b|^\s+time\.sleep\(|\bEndpoint\b",
     re.MULTILINE,
 )

@@ -25,6 +25,7 @@ CLEAN = [
     "docs/doctor.md",
     "docs/lint.md",
     "docs/doctor_second_set.md",
+    "docs/drills.md",
     "docs/fake_clients.md",
     "docs/facilitators_guide.md",
     "docs/fake_vllm.md",

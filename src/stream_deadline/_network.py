@@ -229,7 +229,12 @@ class _AsyncStream(TrackedStream):
         self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None
     ) -> "_AsyncStream":
         self._claim()
-        inner = await self._inner.start_tls(ssl_context, server_hostname, timeout)
+        try:
+            inner = await self._inner.start_tls(ssl_context, server_hostname, timeout)
+        except BaseException:
+            # httpcore closes it after an error, but not after a cancellation.
+            await self._inner.aclose()
+            raise
         return _AsyncStream(inner, self._caller, self.opened_in, secure=True)
 
 

@@ -1,0 +1,1 @@
+"""Fault drills: a fault, a call of each style, and what is left of both."""
