@@ -1,0 +1,90 @@
+"""Sleepers beside the calls: how long the event loop, or the whole process, stood still, and when."""
+
+import asyncio
+import threading
+import time
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from types import TracebackType
+from typing import Self
+
+EVERY = 0.005  # seconds that a sleeper sleeps
+NOTED = 0.002  # seconds of lateness from which on it is kept
+
+
+class Lag:
+    """The moments at which a sleeper was late."""
+
+    def __init__(self) -> None:
+        self._ends: list[float] = []
+        self._lates: list[float] = []
+
+    def note(self, due: float, now: float) -> None:
+        """Note when the sleeper was due, and when it woke."""
+        if now - due > NOTED:
+            self._lates.append(now - due)
+            self._ends.append(now)
+
+    def between(self, start: float, end: float) -> float:
+        """Return for how many of these seconds the sleeper was late."""
+        total = 0.0
+        for position in range(bisect_left(self._ends, start), len(self._ends)):
+            until, late = self._ends[position], self._lates[position]
+            if until - late > end:
+                break
+            total += max(0.0, min(end, until) - max(start, until - late))
+        return total
+
+    def longest(self) -> float:
+        """Return the longest standstill, in seconds; 0: there was none."""
+        return max(self._lates, default=0.0)
+
+    def take(self) -> list[tuple[float, float]]:
+        """Return the standstills as pairs of their end and their length, and forget them."""
+        ends, lates = self._ends, self._lates
+        self._ends, self._lates = [], []
+        return list(zip(ends, lates, strict=False))
+
+    @classmethod
+    def of(cls, standstills: Iterable[Sequence[float]]) -> "Lag":
+        """Make one of what `take` returned, possibly in another process."""
+        lag = cls()
+        for end, late in sorted(standstills):
+            lag.note(end - late, end)
+        return lag
+
+
+class ThreadSleeper:
+    """Sleeps in a thread: late if the process or the machine stood still."""
+
+    def __init__(self) -> None:
+        self.lag = Lag()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="soak's sleeper", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._over.is_set():
+            due = time.monotonic() + EVERY
+            time.sleep(EVERY)
+            self.lag.note(due, time.monotonic())
+
+
+async def sleep_in_loop(lag: Lag) -> None:
+    """Sleep in the event loop until cancelled: late if the loop stood still."""
+    while True:
+        due = time.monotonic() + EVERY
+        await asyncio.sleep(EVERY)
+        lag.note(due, time.monotonic())
