@@ -85,7 +85,9 @@ async def _events(plan: Plan, clients: Clients) -> AsyncIterator[Any]:
 
 
 async def _sdk_chunks(plan: Plan, clients: Clients, http: Any = None) -> AsyncIterator[Any]:
-    async with await clients.sdk(plan, http).chat.completions.create(**clients.asks(plan)) as stream:
+    async with await clients.sdk(plan, http).chat.completions.create(
+        **clients.asks(plan)
+    ) as stream:
         async for chunk in stream:
             yield chunk
 
@@ -99,9 +101,7 @@ async def _own_sdk_chunks(plan: Plan, clients: Clients) -> AsyncIterator[Any]:
 
 async def _lines(plan: Plan, clients: Clients, http: Any) -> AsyncIterator[str]:
     url = f"{clients.address(plan)}/chat/completions"
-    async with http.stream(
-        "POST", url, json=clients.body(plan), headers=headers(plan)
-    ) as response:
+    async with http.stream("POST", url, json=clients.body(plan), headers=headers(plan)) as response:
         response.raise_for_status()
         async for line in response.aiter_lines():
             if line == "data: [DONE]":

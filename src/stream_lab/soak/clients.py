@@ -90,7 +90,8 @@ class Clients:
     def body(self, plan: Plan) -> dict[str, Any]:
         """Return the body of the same request for a bare HTTP client."""
         asks = self.asks(plan)
-        return {name: asks[name] for name in ("model", "messages", "stream")} | asks["extra_body"]
+        body = {name: asks[name] for name in ("model", "messages", "stream")}
+        return {**body, **asks["extra_body"]}
 
     def http(self, pooled: bool) -> Any:
         """Return the asynchronous HTTP client of the loop that all share."""

@@ -1,4 +1,4 @@
-"""Whatever Python reports beside the calls: lost errors, coroutines never awaited, unclosed files."""
+"""What Python reports beside the calls: lost errors, coroutines never awaited, unclosed files."""
 
 import asyncio
 import gc
@@ -43,7 +43,9 @@ class Complaints:
     def of_loop(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Handle what an event loop reports: errors never retrieved, tasks destroyed."""
         error = context.get("exception")
-        self.add("event loop", f"{context.get('message')} {error!r}" if error else context["message"])
+        self.add(
+            "event loop", f"{context.get('message')} {error!r}" if error else context["message"]
+        )
 
     @contextmanager
     def listening(self, loop: asyncio.AbstractEventLoop | None = None) -> Iterator[None]:
@@ -55,7 +57,8 @@ class Complaints:
         before = sys.unraisablehook, threading.excepthook
         handler = _Handler(self)
         sys.unraisablehook = lambda report: self.add(
-            "unraisable", f"{report.err_msg or 'ignored'}: {report.exc_value!r} in {report.object!r}"
+            "unraisable",
+            f"{report.err_msg or 'ignored'}: {report.exc_value!r} in {report.object!r}",
         )
         threading.excepthook = lambda report: self.add("thread", repr(report.exc_value))
         if loop is not None:
@@ -66,7 +69,7 @@ class Complaints:
             with warnings.catch_warnings():
                 for category in (ResourceWarning, RuntimeWarning):
                     warnings.simplefilter("always", category)
-                warnings.showwarning = self._warned
+                warnings.showwarning = self._warned  # type: ignore[assignment]
                 yield
         finally:
             sys.unraisablehook, threading.excepthook = before

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from fake_vllm.testing import Request
 from stream_lab.soak.calls import BUSY, SLOW
+from stream_lab.soak.faults import SOON
 from stream_lab.soak.outcome import (
     ANSWER,
     CANCELLED,
@@ -90,6 +91,7 @@ def faults(
     entries: Sequence[Request],
     reports: int,
     stood_still: StoodStill,
+    server_stood_still: StoodStill,
 ) -> Iterator[str]:
     """Yield what is wrong with a call, in words.
 
@@ -99,14 +101,20 @@ def faults(
         entries: its requests in the server's ledger.
         reports: how often the library reported it as ended by a bound.
         stood_still: see `StoodStill`.
+        server_stood_still: the same for the server.
     """
     if outcome.end == UNENDED:
         yield "it did not end"
     else:
-        yield from _wrong_end(plan, outcome)
+        took = outcome.ended - outcome.began
+        for each in (stood_still, server_stood_still):
+            took -= each(outcome.began, outcome.ended)
+        yield from _wrong_end(plan, outcome, took)
         yield from _wrong_time(plan, outcome, stood_still)
         yield from _wrong_reports(plan, outcome, reports)
-    yield from _wrong_server(plan, outcome, entries, stood_still)
+    yield from _wrong_server(
+        plan, outcome, entries, lambda a, b: stood_still(a, b) + server_stood_still(a, b)
+    )
 
 
 def allowed(plan: Plan) -> set[str]:
@@ -123,12 +131,12 @@ def allowed(plan: Plan) -> set[str]:
     return ends
 
 
-def _wrong_end(plan: Plan, outcome: Outcome) -> Iterator[str]:
+def _wrong_end(plan: Plan, outcome: Outcome, took: float) -> Iterator[str]:
     if outcome.end not in allowed(plan):
         yield f"it ended with {outcome.end!r} ({outcome.error or 'no error'})"
         return
     if outcome.end == DEADLINE:
-        if plan.surely_ends:
+        if plan.surely_ends and took > SOON:
             yield "the deadline ended it, though the server ended the answer long before"
         expected = BOUNDS.get(plan.way)
         if outcome.bound is not None and expected is not None and outcome.bound != expected:
@@ -157,6 +165,8 @@ def _wrong_reports(plan: Plan, outcome: Outcome, reports: int) -> Iterator[str]:
         yield "its deadline was not reported"
     if reports > 2 * plan.style.generations:
         yield f"its deadline was reported {reports} times"
+    if outcome.end == LEFT and _may_linger(plan):
+        return
     if outcome.end != DEADLINE and reports and outcome.ended < outcome.due - EDGE:
         yield f"its deadline was reported, and it ended before with {outcome.end!r}"
 
@@ -172,9 +182,19 @@ def _wrong_server(
             yield "the server still works on it"
         elif by and gone - by - stood_still(by, gone) > HELD:
             yield f"the server was held for {gone - by:.2f} s more ({entry.end})"
-    started = sum(entry.started is not None for entry in entries)
+    started = sum(entry.started is not None and not _was_stale(entry) for entry in entries)
     if started > plan.style.generations:
         yield f"{started} generations were started"
+
+
+def _may_linger(plan: Plan) -> bool:
+    """Tell whether LangChain's tasks may refer to a dropped stream until the collector runs."""
+    return plan.ending == "drop" and plan.style.chained
+
+
+def _was_stale(entry: Request) -> bool:
+    """Tell whether a used connection ended without a byte, so that the library tries once more."""
+    return entry.turn > 1 and not entry.bytes and entry.end in ("closed", "reset")
 
 
 def _should_end(plan: Plan, outcome: Outcome) -> float:
@@ -191,8 +211,8 @@ def _free_by(plan: Plan, outcome: Outcome) -> float:
     """Return the moment at which the server should have been free."""
     if not outcome.ended:
         return outcome.latest
-    if outcome.end == LEFT and plan.ending == "drop" and plan.style.chained:
-        return outcome.latest  # LangChain's tasks may refer to it until the collector runs
+    if outcome.end == LEFT and _may_linger(plan):
+        return outcome.latest
     return min(outcome.ended, outcome.latest) if outcome.end == DEADLINE else outcome.ended
 
 

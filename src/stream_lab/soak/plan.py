@@ -93,10 +93,7 @@ def draw(seed: str, number: int) -> Plan:
     talks = fault.name in ("endless", "fast", "bursts") and style.streamed
     if dice.random() < 0.15 and (ends or (talks and ending in LEAVES)) and way != "first chunk":
         limit = FAR + dice.random()
-    if ending in LEAVES:
-        moment = float(dice.randint(1, 4))
-    else:
-        moment = dice.uniform(0.0, 0.95)
+    moment = float(dice.randint(1, 4)) if ending in LEAVES else dice.uniform(0.0, 0.95)
     return Plan(
         number=number,
         style=style,
@@ -117,6 +114,8 @@ def _fits(fault: Fault, style: Style, way: Way, ending: Ending) -> bool:
         return False
     if way == "first chunk":
         return fault.silent
-    if ending in ("hold", "slow", "busy"):
+    if ending == "busy":
+        return fault.name in ("fast", "bursts")  # there must be chunks without a wait for them
+    if ending in ("hold", "slow"):
         return not fault.ends and not fault.silent
     return True

@@ -13,7 +13,7 @@ from stream_lab.soak.complaints import Complaints
 from stream_lab.soak.outcome import LEFT, UNENDED, Outcome
 from stream_lab.soak.plan import LONGEST, Plan
 
-GIVE_UP = 12.0
+GIVE_UP = 30.0
 """Seconds after the deadline at which a call counts as endless; the server ends it before that."""
 RAMP = 0.02  # seconds between the first calls of a round, so that they do not begin at once
 LONG = 2.0  # seconds of a deadline; such calls begin in the first half of a round
@@ -57,7 +57,8 @@ class Round:
             thread.start()
         workers = range(min(self._tasks, len(here)))
         await asyncio.gather(*(self._work(here, RAMP * number) for number in workers))
-        while any(thread.is_alive() for thread in callers) and not self._is_stuck():
+        # A thread that is stuck would not set an event.
+        while any(each.is_alive() for each in callers) and not self._is_stuck():  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 
     def _is_stuck(self) -> bool:
@@ -148,7 +149,8 @@ class Round:
                 outcome.note_end(None)
         finally:
             task = asyncio.current_task()
-            if task is not None and outcome.acted is None and task.cancelling():
+            is_ours = outcome.acted is not None or outcome.end == UNENDED
+            if task is not None and not is_ours and task.cancelling():
                 outcome.end = f"{task.cancelling()} cancellations are still pending"
 
     def _new(self, plan: Plan) -> Outcome:
@@ -161,5 +163,6 @@ def _ordered(plans: Sequence[Plan]) -> list[Plan]:
     dice = random.Random(plans[0].number if plans else 0)
     half = len(plans) / 2
     return sorted(
-        plans, key=lambda plan: dice.uniform(0, half if min(plan.limit, LONGEST) > LONG else 2 * half)
+        plans,
+        key=lambda plan: dice.uniform(0, half if min(plan.limit, LONGEST) > LONG else 2 * half),
     )

@@ -115,7 +115,7 @@ async def _serve() -> None:
     with complaints.listening(asyncio.get_running_loop()), application.sleeper:
         sleeping = asyncio.create_task(sleep_in_loop(application.loop_lag))
         serving = asyncio.create_task(server.serve())
-        while not server.started and not serving.done():
+        while not server.started and not serving.done():  # noqa: ASYNC110 - uvicorn has no event
             await asyncio.sleep(0.01)
         port = server.servers[0].sockets[0].getsockname()[1]
         print(f"{READY}http://127.0.0.1:{port}", flush=True)

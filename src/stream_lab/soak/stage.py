@@ -33,7 +33,7 @@ from stream_lab.soak.outcome import Outcome
 from stream_lab.soak.plan import Plan, draw
 from stream_lab.soak.rounds import Round
 from stream_lab.soak.served import READY
-from stream_lab.soak.standstill import Lag, ThreadSleeper, sleep_in_loop
+from stream_lab.soak.standstill import Lag, Probe, ThreadSleeper, sleep_in_loop
 
 WARM_UP = 96
 """Calls before the first that counts; they import, compile and fill caches."""
@@ -87,10 +87,16 @@ class Stage:
     """What all rounds share; see `stage`."""
 
     def __init__(
-        self, fakes: Sequence[Fake], served: Process, complaints: Complaints, sleeper: ThreadSleeper
+        self,
+        fakes: Sequence[Fake],
+        probes: Sequence[Probe],
+        served: Process,
+        complaints: Complaints,
+        sleeper: ThreadSleeper,
     ) -> None:
         self._roomy, self._crowded = fakes
-        self._served, self._complaints, self._sleeper = served, complaints, sleeper
+        self._probes = probes
+        self._complaints, self._sleeper = complaints, sleeper
         self._url = _address(served)
         self._served_process = psutil.Process(served.pid)
         self._loop_lag, self._served_lag = Lag(), Lag()
@@ -169,7 +175,8 @@ class Stage:
             outcome, asked = outcomes[plan.number], entries.get(plan.number, [])
             stood = self._stood_still(plan)
             settle(plan, outcome, asked, stood)
-            found = faults(plan, outcome, asked, reports[plan.limit], stood)
+            server_lag = self._probes[plan.crowded].lag
+            found = faults(plan, outcome, asked, reports[plan.limit], stood, server_lag.between)
             played.violations += [Violation(what, plan, outcome, numbers) for what in found]
             played.ends[outcome.end] += 1
             played.lateness.append((plan, outcome, lateness(plan, outcome, asked, stood)))
@@ -208,7 +215,9 @@ class Stage:
             complaints: what the served application has reported already.
         """
         found = []
-        more = surplus(await self._holds(self._before), self._before)
+        now = await self._holds(self._before)
+        more = surplus(now, self._before)
+        self._before |= {name: now[name] for name in more}  # reported once
         found += [f"left behind: {name} ({count})" for name, count in more.items()]
         found += [f"reported: {text}" for text in self._complaints.take()]
         until = time.monotonic() + SETTLES
@@ -219,6 +228,7 @@ class Stage:
             if not more or time.monotonic() > until:
                 break
             await asyncio.sleep(0.1)
+        self._before_served |= {name: state["left"][name] for name in more}
         found += [f"left behind by the application: {name} ({n})" for name, n in more.items()]
         return found + [f"reported in the application: {text}" for text in complaints]
 
@@ -243,7 +253,8 @@ class Stage:
     async def _forget(self) -> None:
         """Forget what belongs to the round, so that a long soak needs no more memory."""
         self._reports.clear()
-        self._loop_lag.take()
+        for lag in (self._loop_lag, *(probe.lag for probe in self._probes)):
+            lag.take()
         self._sleeper.lag.take()
         await self._roomy.aio.clear()
         await self._crowded.aio.clear()
@@ -264,16 +275,19 @@ async def stage(served: str = SERVED) -> AsyncIterator[Stage]:
     require("uvicorn", extra="relay")
     reach_this_machine_directly()
     complaints = Complaints()
-    flags = {"lifetime": 24 * 3600.0, "first_token_ms": GAP * 1000}
+    flags: dict[str, Any] = {"lifetime": 24 * 3600.0, "first_token_ms": GAP * 1000}
     with (
         one_certificate(),
         Fake("endless", gap=GAP, max_num_seqs=4096, **flags) as roomy,
         Fake("endless", gap=GAP, max_num_seqs=SLOTS, **flags) as crowded,
         _serving(served) as application,
+        Probe(roomy.root) as probe,
+        Probe(crowded.root) as other_probe,
         ThreadSleeper() as sleeper,
         complaints.listening(asyncio.get_running_loop()),
     ):
-        made = Stage([roomy, crowded], application, complaints, sleeper)
+        fakes, probes = [roomy, crowded], [probe, other_probe]
+        made = Stage(fakes, probes, application, complaints, sleeper)
         try:
             await made.warm_up()
             yield made

@@ -1,14 +1,16 @@
-"""Sleepers beside the calls: how long the event loop, or the whole process, stood still, and when."""
+"""Sleepers beside the calls: when the event loop, or the whole process, stood still."""
 
 import asyncio
 import threading
 import time
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
+from http.client import HTTPConnection, HTTPException
 from types import TracebackType
 from typing import Self
 
 EVERY = 0.005  # seconds that a sleeper sleeps
+ASKS_EVERY = 0.05  # seconds between two questions to a server
 NOTED = 0.002  # seconds of lateness from which on it is kept
 
 
@@ -49,7 +51,7 @@ class Lag:
     def of(cls, standstills: Iterable[Sequence[float]]) -> "Lag":
         """Make one of what `take` returned, possibly in another process."""
         lag = cls()
-        for end, late in sorted(standstills):
+        for end, late in sorted(map(tuple, standstills)):
             lag.note(end - late, end)
         return lag
 
@@ -80,6 +82,29 @@ class ThreadSleeper:
             due = time.monotonic() + EVERY
             time.sleep(EVERY)
             self.lag.note(due, time.monotonic())
+
+
+class Probe(ThreadSleeper):
+    """Asks a server for its health: an answer that is long in coming shows that it stood still.
+
+    Args:
+        root: the server's address without /v1.
+    """
+
+    def __init__(self, root: str) -> None:
+        super().__init__()
+        self._connection = HTTPConnection(root.removeprefix("http://"), timeout=60)
+
+    def _run(self) -> None:
+        while not self._over.wait(ASKS_EVERY):
+            asked = time.monotonic()
+            try:
+                self._connection.request("GET", "/health")
+                self._connection.getresponse().read()
+            except (OSError, HTTPException):
+                self._connection.close()  # the next request opens another
+            self.lag.note(asked, time.monotonic())
+        self._connection.close()
 
 
 async def sleep_in_loop(lag: Lag) -> None:

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 Where = Literal["loop", "own loop", "thread"]
-Ending = Literal["read", "slow", "busy", "hold", "close", "drop", "cancel", "cancel at T", "loop ends"]
+Ending = Literal[
+    "read", "slow", "busy", "hold", "close", "drop", "cancel", "cancel at T", "loop ends"
+]
 Way = Literal["constructor", "call", "scope", "both", "first chunk", "argument", "header"]
 
 READS: tuple[Ending, ...] = ("read", "slow", "hold", "close", "drop")
@@ -72,7 +74,9 @@ STYLES = [
     Style("bounded_client, httpx", "loop", True, ("read", "close", "cancel"), _OURS),
     # Event loops of their own, which end with the call.
     Style("astream, asyncio.run", "own loop", True, _OWN, _STREAM),
-    Style("chain.astream, asyncio.run", "own loop", True, ("read", "loop ends"), MODEL, chained=True),
+    Style(
+        "chain.astream, asyncio.run", "own loop", True, ("read", "loop ends"), MODEL, chained=True
+    ),
     Style("ainvoke, asyncio.run", "own loop", False, ("read",), MODEL),
     Style("bounded, SDK, asyncio.run", "own loop", True, _OWN, _OURS),
     # Threads.

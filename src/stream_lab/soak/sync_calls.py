@@ -1,7 +1,7 @@
 """Calls that block their thread: how each style begins, and what the caller does then."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from typing import Any
 
@@ -58,7 +58,7 @@ def _read(stream: Iterator[Any], plan: Plan, outcome: Outcome) -> None:
             return
 
 
-def _until_done(lines: Iterator[str]) -> Iterator[str]:
+def _until_done(lines: Iterator[str]) -> Generator[str]:
     for line in lines:
         if line == "data: [DONE]":
             return

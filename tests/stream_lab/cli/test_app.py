@@ -30,6 +30,7 @@ COMMANDS = {
     "servers",
     "frameworks",
     "progress",
+    "soak",
 }
 
 

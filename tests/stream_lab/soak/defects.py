@@ -249,7 +249,9 @@ DEFECTS = [
     ),
     Defect("a file is left", _file_is_left, "left behind: file", _reads_endless, 4),
     Defect("budgets are kept", _budgets_are_kept, "object Budget", _reads_endless, 4),
-    Defect("an error is never retrieved", _error_is_lost, "reported: event loop", _reads_endless, 4),
+    Defect(
+        "an error is never retrieved", _error_is_lost, "reported: event loop", _reads_endless, 4
+    ),
     Defect(
         "a coroutine is never awaited",
         _coroutine_is_not_awaited,
@@ -259,11 +261,15 @@ DEFECTS = [
     ),
     Defect("calls end late", _late, "it was late", _reads_endless, 4),
     Defect("calls end early", _early, "early", _reads_endless, 4),
-    Defect("the end of a call is not reported", _reports_nothing, "not reported", _reads_endless, 4),
+    Defect(
+        "the end of a call is not reported", _reports_nothing, "not reported", _reads_endless, 4
+    ),
     Defect(
         "a cancellation becomes a deadline",
         _cancellation_is_swallowed,
         "",
-        lambda plan: _in_loop(plan) and plan.ending == "cancel" and plan.moment < 0.5 and not plan.ends,
+        lambda plan: (
+            _in_loop(plan) and plan.ending == "cancel" and plan.moment < 0.5 and not plan.ends
+        ),
     ),
 ]

@@ -26,7 +26,11 @@ async def red_after(defect: Defect, calls: int, seed: str) -> str:
                 played = await made.play(plans, tasks=60, threads=12)
                 if played.violations:
                     kinds = sorted({each.what.partition(":")[0][:50] for each in played.violations})
-                    return f"{first + ROUND - 1} | {len(played.violations)} | {'; '.join(kinds[:3])}"
+                    for each in played.violations[:40] if os.environ.get("ALL") else []:
+                        print(each.what, each.plan, each.outcome and each.outcome.as_dict())
+                    return (
+                        f"{first + ROUND - 1} | {len(played.violations)} | {'; '.join(kinds[:3])}"
+                    )
     return "GREEN"
 
 
