@@ -4,7 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any
 
 from langchain_core.runnables import RunnableGenerator, RunnablePassthrough
@@ -16,7 +16,7 @@ from stream_lab.soak.plan import Plan
 
 SLOW, BUSY = 0.05, 0.03
 """Seconds that a caller takes for each chunk: it awaits, or it blocks its event loop."""
-CLINGS = 0.5
+CLINGS = 0.8
 """Seconds after its cancellation at which a source that clings to its connection closes it."""
 PATIENCE = 8.0
 """Seconds after the deadline of a request at which its client gives the application up."""
@@ -127,9 +127,14 @@ async def _clinging(plan: Plan, clients: Clients) -> AsyncIterator[Any]:
             if (chunk := await asyncio.shield(pull)) is None:
                 return
             yield chunk
+    except asyncio.CancelledError:
+        until = time.monotonic() + CLINGS
+        while (left := until - time.monotonic()) > 0:
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(left)
+        raise
     finally:
-        if pull is not None and not pull.done():
-            await asyncio.wait({pull}, timeout=CLINGS)
+        if pull is not None:
             pull.cancel()
             await asyncio.wait({pull})
         await stream.close()

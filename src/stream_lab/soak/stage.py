@@ -111,9 +111,12 @@ class Stage:
         await self.play(plans, tasks=8, threads=8, judged=False)
         gc.collect()
         gc.freeze()  # a collection of all that was imported would make calls late
+        await self.rebase()
+
+    async def rebase(self) -> None:
+        """Take what is held now for given, so that later rounds are judged without it."""
         self._before = await self._holds({})
-        state = await self._served_state()
-        self._before_served = state["left"]
+        self._before_served = (await self._served_state())["left"]
         self._complaints.take()
 
     async def play(
@@ -130,6 +133,28 @@ class Stage:
             self._roomy.base_url, self._crowded.base_url, self._url, self._roomy.model
         )
         one = Round(clients, self._complaints, tasks=tasks, threads=threads, ended=ended)
+        played = Played()
+        with self._complaints.listening(asyncio.get_running_loop()):
+            entries, state = await self._play(one, plans, clients)
+            if judged:
+                numbers = tuple(plan.number for plan in plans)
+                self._adjust(one.outcomes, state["began"])
+                self._served_lag = Lag.of(state["lags"])
+                self._judge(plans, one.outcomes, entries, played, numbers)
+                one.outcomes.clear()
+                for what in await self._left_behind(state["complaints"]):
+                    played.violations.append(Violation(what, None, None, numbers))
+        played.memory = self._household.memory
+        played.served_memory = int(self._served_process.memory_info().rss)
+        played.loop_stood_still = self._loop_lag.longest()
+        played.process_stood_still = self._sleeper.lag.longest()
+        await self._forget()
+        return played
+
+    async def _play(
+        self, one: Round, plans: Sequence[Plan], clients: Clients
+    ) -> tuple[dict[int, list[Request]], dict[str, Any]]:
+        """Play a round; return the ledger by call, and the application's state."""
         sleeping = asyncio.create_task(sleep_in_loop(self._loop_lag), name="soak's sleeper")
         on_expired(self._reports.append)
         try:
@@ -137,24 +162,10 @@ class Stage:
             entries = await self._ledger()
             state = await self._served_state()
             await clients.aclose()
+            return entries, state
         finally:
             remove_hook(self._reports.append)
             sleeping.cancel()
-        played = Played()
-        if judged:
-            numbers = tuple(plan.number for plan in plans)
-            self._adjust(one.outcomes, state["began"])
-            self._served_lag = Lag.of(state["lags"])
-            self._judge(plans, one.outcomes, entries, played, numbers)
-            one.outcomes.clear()
-            for what in await self._left_behind(state["complaints"]):
-                played.violations.append(Violation(what, None, None, numbers))
-        played.memory = self._household.memory
-        played.served_memory = int(self._served_process.memory_info().rss)
-        played.loop_stood_still = self._loop_lag.longest()
-        played.process_stood_still = self._sleeper.lag.longest()
-        await self._forget()
-        return played
 
     def _adjust(self, outcomes: dict[int, Outcome], began: dict[str, float]) -> None:
         """Let the deadline of a served call begin where its header was read."""
@@ -284,7 +295,6 @@ async def stage(served: str = SERVED) -> AsyncIterator[Stage]:
         Probe(roomy.root) as probe,
         Probe(crowded.root) as other_probe,
         ThreadSleeper() as sleeper,
-        complaints.listening(asyncio.get_running_loop()),
     ):
         fakes, probes = [roomy, crowded], [probe, other_probe]
         made = Stage(fakes, probes, application, complaints, sleeper)

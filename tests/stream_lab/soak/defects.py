@@ -31,7 +31,7 @@ class Defect:
     plant: Plant
     shows: str
     where: Callable[[Plan], bool]
-    calls: int = 12
+    calls: int = 6
 
 
 def _nothing(*_: Any, **__: Any) -> None: ...
@@ -106,7 +106,7 @@ def _thread_is_left(patch: pytest.MonkeyPatch) -> None:
 
     def leave(self: Any) -> None:
         if not self._over:
-            threading.Thread(target=over.wait, args=(5.0,), daemon=True).start()
+            threading.Thread(target=over.wait, args=(20.0,), daemon=True).start()
         cancel(self)
 
     patch.setattr(_watchdog.Alarm, "cancel", leave)
@@ -195,7 +195,7 @@ def _cancellation_is_swallowed(patch: pytest.MonkeyPatch) -> None:
 
 
 def _in_loop(plan: Plan) -> bool:
-    return plan.style.where == "loop" and not plan.style.served and plan.limit < 0.7
+    return plan.style.where == "loop" and not plan.style.served and plan.limit < 0.3
 
 
 def _reads_endless(plan: Plan) -> bool:
@@ -238,7 +238,13 @@ DEFECTS = [
         lambda plan: plan.ending == "busy" and plan.style.where == "own loop" and plan.limit < 1.5,
         16,
     ),
-    Defect("the source is not closed", _source_is_not_closed, "", _reads_endless),
+    Defect(
+        "the source is not closed",
+        _source_is_not_closed,
+        "the server still works on it",
+        _reads_endless,
+        4,
+    ),
     Defect("a task is left", _task_is_left, "left behind: task", _reads_endless, 4),
     Defect(
         "a thread is left",
@@ -267,7 +273,7 @@ DEFECTS = [
     Defect(
         "a cancellation becomes a deadline",
         _cancellation_is_swallowed,
-        "",
+        "its deadline was reported",
         lambda plan: (
             _in_loop(plan) and plan.ending == "cancel" and plan.moment < 0.5 and not plan.ends
         ),
