@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, suppress
 from typing import Any
 
@@ -84,7 +84,7 @@ async def _events(plan: Plan, clients: Clients) -> AsyncIterator[Any]:
                 yield event
 
 
-async def _sdk_chunks(plan: Plan, clients: Clients, http: Any = None) -> AsyncIterator[Any]:
+async def _sdk_chunks(plan: Plan, clients: Clients, http: Any = None) -> AsyncGenerator[Any]:
     async with await clients.sdk(plan, http).chat.completions.create(
         **clients.asks(plan)
     ) as stream:
@@ -94,12 +94,15 @@ async def _sdk_chunks(plan: Plan, clients: Clients, http: Any = None) -> AsyncIt
 
 async def _own_sdk_chunks(plan: Plan, clients: Clients) -> AsyncIterator[Any]:
     """Yield the chunks of an SDK's client that belongs to this call."""
-    async with clients.bounded_http(plan, blocking=False) as http:
-        async for chunk in _sdk_chunks(plan, clients, http):
+    async with (
+        clients.bounded_http(plan, blocking=False) as http,
+        aclosing(_sdk_chunks(plan, clients, http)) as chunks,
+    ):
+        async for chunk in chunks:
             yield chunk
 
 
-async def _lines(plan: Plan, clients: Clients, http: Any) -> AsyncIterator[str]:
+async def _lines(plan: Plan, clients: Clients, http: Any) -> AsyncGenerator[str]:
     url = f"{clients.address(plan)}/chat/completions"
     async with http.stream("POST", url, json=clients.body(plan), headers=headers(plan)) as response:
         response.raise_for_status()
@@ -111,8 +114,11 @@ async def _lines(plan: Plan, clients: Clients, http: Any) -> AsyncIterator[str]:
 
 
 async def _own_lines(plan: Plan, clients: Clients) -> AsyncIterator[str]:
-    async with clients.bounded_http(plan, blocking=False) as http:
-        async for line in _lines(plan, clients, http):
+    async with (
+        clients.bounded_http(plan, blocking=False) as http,
+        aclosing(_lines(plan, clients, http)) as lines,
+    ):
+        async for line in lines:
             yield line
 
 
@@ -149,8 +155,11 @@ async def _in_own_loop(plan: Plan, clients: Clients) -> AsyncIterator[Any]:
     """Yield the chunks of a client that belongs to the event loop of this call."""
     from openai import DefaultAsyncHttpxClient
 
-    async with DefaultAsyncHttpxClient(**clients.settings(plan.pooled)) as http:
-        async for chunk in _sdk_chunks(plan, clients, http):
+    async with (
+        DefaultAsyncHttpxClient(**clients.settings(plan.pooled)) as http,
+        aclosing(_sdk_chunks(plan, clients, http)) as chunks,
+    ):
+        async for chunk in chunks:
             yield chunk
 
 

@@ -70,7 +70,8 @@ def settle(
     """
     if outcome.began and not plan.style.served:
         sent = min((entry.arrived for entry in entries), default=outcome.began + BEGINS)
-        outcome.latest = outcome.due + stood_still(outcome.began, max(sent, outcome.began))
+        way = max(0.0, sent - outcome.began)
+        outcome.latest = outcome.due + min(way, stood_still(outcome.began, outcome.began + way))
 
 
 def lateness(

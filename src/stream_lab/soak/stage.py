@@ -187,7 +187,7 @@ class Stage:
             stood = self._stood_still(plan)
             settle(plan, outcome, asked, stood)
             server_lag = self._probes[plan.crowded].lag
-            found = faults(plan, outcome, asked, reports[plan.limit], stood, server_lag.between)
+            found = faults(plan, outcome, asked, reports[plan.limit], stood, server_lag.explains)
             played.violations += [Violation(what, plan, outcome, numbers) for what in found]
             played.ends[outcome.end] += 1
             played.lateness.append((plan, outcome, lateness(plan, outcome, asked, stood)))
@@ -197,10 +197,10 @@ class Stage:
         if plan.style.where == "loop":
             lags.append(self._loop_lag)
         if not plan.style.served:
-            return lambda start, end: max(lag.between(start, end) for lag in lags)
+            return lambda start, end: max(lag.explains(start, end) for lag in lags)
         served = self._served_lag  # one after the other: what one is late, the other waits for
         return lambda start, end: (
-            max(lag.between(start, end) for lag in lags) + served.between(start, end)
+            max(lag.explains(start, end) for lag in lags) + served.explains(start, end)
         )
 
     async def _ledger(self) -> dict[int, list[Request]]:

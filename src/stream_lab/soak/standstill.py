@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self
 
 EVERY = 0.005  # seconds that a sleeper sleeps
+AROUND = 1.0  # seconds around a time in which a standstill still tells of a busy machine
 ASKS_EVERY = 0.05  # seconds between two questions to a server
 NOTED = 0.002  # seconds of lateness from which on it is kept
 
@@ -36,6 +37,23 @@ class Lag:
                 break
             total += max(0.0, min(end, until) - max(start, until - late))
         return total
+
+    def worst(self, start: float, end: float) -> float:
+        """Return the longest standstill that touches this time or the second around it."""
+        first = bisect_left(self._ends, start - AROUND)
+        late = 0.0
+        for position in range(first, len(self._ends)):
+            if self._ends[position] - self._lates[position] > end + AROUND:
+                break
+            late = max(late, self._lates[position])
+        return late
+
+    def explains(self, start: float, end: float) -> float:
+        """Return how many of these seconds a standstill explains.
+
+        What made the sleeper late at one moment may make another thread late a moment later.
+        """
+        return max(self.between(start, end), self.worst(start, end))
 
     def longest(self) -> float:
         """Return the longest standstill, in seconds; 0: there was none."""

@@ -162,7 +162,7 @@ def _late(patch: pytest.MonkeyPatch) -> None:
 
 
 def _early(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(_budget.Budget, "_find_total", _shifted(-0.02))
+    patch.setattr(_budget.Budget, "_find_total", _shifted(-0.1))
 
 
 def _shifted(by: float) -> Callable[[Any], None]:
