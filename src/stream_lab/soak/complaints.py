@@ -11,9 +11,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from stream_lab.soak.outcome import FROM_SERVER
+
 LOGGERS = ("stream_deadline", "asyncio")
 """Loggers whose errors are complaints; the library logs what it must not raise."""
-MOST = 40  # characters of the text after which two complaints count as one kind
+AT_THE_END = "unhandled exception during asyncio.run() shutdown"
+"""What asyncio reports of a task that fails in the moment in which its loop ends.
+
+If the server broke off in that moment, the library's own task is such a task.
+"""
 
 
 class Complaints:
@@ -43,6 +49,8 @@ class Complaints:
     def of_loop(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Handle what an event loop reports: errors never retrieved, tasks destroyed."""
         error = context.get("exception")
+        if context["message"] == AT_THE_END and isinstance(error, FROM_SERVER):
+            return
         self.add(
             "event loop", f"{context.get('message')} {error!r}" if error else context["message"]
         )
