@@ -38,7 +38,7 @@ def soak(
     as_json: AsJson = False,
     no_colour: NoColour = False,
 ) -> None:
-    """Make calls of every style at once against a server that fails at random, and judge each.
+    """Make calls of every style at once against a failing server, and judge each.
 
     Each call must end on time and in an allowed way, no chunk may come after its deadline, the
     server must be free, and nothing may be left. What breaks a rule is played again, alone first.

@@ -1,4 +1,4 @@
-"""The soak: thousands of calls of every style at once, against a server that fails at random.
+"""The soak: calls of every style at once, against a server that fails.
 
 `stream-lab soak` draws each call from a seed, and judges it by what the caller saw, by the server's
 ledger and by what is left in the process. `soak` plays it, `Settings` says how much.

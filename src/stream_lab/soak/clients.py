@@ -1,4 +1,4 @@
-"""The clients of a round: made for it, used by all its calls, and closed at its end."""
+"""The clients of a round, which its calls share and which end with it."""
 
 import asyncio
 import ssl
@@ -161,7 +161,7 @@ class Clients:
 
 
 def headers(plan: Plan) -> Mapping[str, str]:
-    """Return the headers that name a call in the ledger, and say whether to keep its connection."""
+    """Return the headers: the name for the ledger, and whether to keep the connection."""
     named = {"x-request-id": f"soak-{plan.number}"}
     return named if plan.pooled else {**named, "connection": "close"}
 

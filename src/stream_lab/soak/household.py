@@ -63,7 +63,7 @@ def _name_of(task: "asyncio.Task[Any]") -> str:
 
 
 def _files() -> list[str]:
-    """Return the kinds of the open files; a socket's number would make each its own kind."""
+    """Return the kinds of the open files, without their numbers."""
     kinds = []
     for each in Path("/proc/self/fd").iterdir():
         try:

@@ -1,4 +1,4 @@
-"""Judge one call: by its plan, by what the caller saw, by the server's ledger, by the reports."""
+"""Judge one call by its plan, its caller, the server's ledger, and the reports."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -194,7 +194,7 @@ def _may_linger(plan: Plan) -> bool:
 
 
 def _was_stale(entry: Request) -> bool:
-    """Tell whether a used connection ended without a byte, so that the library tries once more."""
+    """Tell whether a used connection ended without a byte: the library retries that."""
     return entry.turn > 1 and not entry.bytes and entry.end in ("closed", "reset")
 
 

@@ -16,11 +16,11 @@ ANSWER, ERROR = "answer", "error"
 
 
 class ServedLate(TimeoutError):
-    """Raised when the served application says that the deadline has passed."""
+    """The served application's answer that the deadline has passed."""
 
 
 class ServedError(Exception):
-    """Raised when the served application reports an error of the model's server."""
+    """The served application's answer after an error of the model's server."""
 
 
 FROM_SERVER = (AnswerCutShort, ServedError, openai.APIError, httpx2.HTTPError, json.JSONDecodeError)
@@ -86,7 +86,7 @@ class Outcome:
             self.end = kind_of(error)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the outcome as JSON can hold it, with times in seconds since the call began."""
+        """Return the outcome for JSON, with times in seconds since the call began."""
         values = {**asdict(self), "kept": None}
         del values["kept"]
         for name in ("made", "due", "latest", "ended", "last_chunk", "acted"):

@@ -9,7 +9,7 @@ STYLES = [(OK, "-"), (GOOD, "--"), (EVENT, "-."), (LATE, ":"), (NEUTRAL, "-"), (
 
 
 def lateness(result: Result) -> Picture:
-    """Draw how late the calls of each group were, from the most punctual to the latest."""
+    """Draw how late the calls of each group were, the most punctual first."""
     title = f"{result.calls} calls: how late they ended"
     figure, axes = single(height=4.2, title=title)
     shown = []

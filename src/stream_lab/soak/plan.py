@@ -1,4 +1,4 @@
-"""The plan of a soak: each call is drawn by its number from the seed, and from nothing else.
+"""The plan of a soak: each call is drawn from the seed and its number.
 
 So a call can be played again without the others that came before it.
 """

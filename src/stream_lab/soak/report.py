@@ -1,4 +1,4 @@
-"""The report of a soak: a page in Markdown, the results as JSON, and a picture."""
+"""The report of a soak: a page, the results as JSON, and a picture."""
 
 import json
 from collections.abc import Iterator
@@ -114,7 +114,7 @@ def table(result: Result) -> list[list[str]]:
 
 
 def violations(result: Result) -> Iterator[str]:
-    """Yield a line for each of the first violations, and how some of them come again."""
+    """Yield the first violations, and how some of them come again."""
     for each in result.violations[:MOST]:
         if each.plan is None:
             yield each.what

@@ -157,7 +157,7 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 
 def growth(sizes: Sequence[int]) -> float | None:
-    """Return by how much the last quarter exceeds the second one. None: too few to say."""
+    """Return how much more the last quarter is than the second. None: too few."""
     if len(sizes) < FEW_ROUNDS:
         return None
     quarter = len(sizes) // 4

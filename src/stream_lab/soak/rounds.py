@@ -1,4 +1,4 @@
-"""Play the calls of a round at once: tasks of one event loop, and threads beside it."""
+"""Play the calls of a round at once, in tasks and in threads."""
 
 import asyncio
 import random
@@ -114,7 +114,7 @@ class Round:
         return outcome
 
     async def _one(self, plan: Plan) -> Outcome:
-        """Make a call in a task of its own, and cancel it when that is planned."""
+        """Make a call in a task of its own; cancel it if that is planned."""
         outcome = self._new(plan)
         loop = asyncio.get_running_loop()
         task = loop.create_task(self._noted(plan, outcome))
@@ -159,7 +159,7 @@ class Round:
 
 
 def _ordered(plans: Sequence[Plan]) -> list[Plan]:
-    """Return the calls in the order in which they begin; long ones must not all be the last."""
+    """Return the calls in their order, without the long ones at the end."""
     dice = random.Random(plans[0].number if plans else 0)
     half = len(plans) / 2
     return sorted(

@@ -1,4 +1,4 @@
-"""Soak: round after round until the time is over, then the smallest replay of each violation."""
+"""Soak round by round, then look for the smallest replay of each violation."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""The smallest replay of a violation: the call alone, else with as few others as needed."""
+"""The smallest replay of a violation: the call alone, else with a few others."""
 
 import re
 import time
@@ -56,7 +56,7 @@ async def shrink(play: Play, violation: Violation, patience: float = PATIENCE) -
     Args:
         play: plays the calls with these numbers at once.
         violation: what was seen.
-        patience: seconds after which to settle for what was found.
+        patience: seconds after which to settle for the smallest so far.
     """
     until = time.monotonic() + patience
     own = [] if violation.plan is None else [violation.plan.number]

@@ -220,7 +220,7 @@ class Stage:
         return found
 
     async def _left_behind(self, complaints: list[str]) -> list[str]:
-        """Return what the round has left in this process and in the served one, in words.
+        """Return what the round has left here and in the application, in words.
 
         Args:
             complaints: what the served application has reported already.
@@ -244,7 +244,7 @@ class Stage:
         return found + [f"reported in the application: {text}" for text in complaints]
 
     async def _holds(self, before: dict[str, int]) -> dict[str, int]:
-        """Return what this process holds, once that is no more than before, or time is up."""
+        """Return what this process holds, once that is no more than before."""
         until = time.monotonic() + SETTLES
         while True:
             await asyncio.sleep(0.1)

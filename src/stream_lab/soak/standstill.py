@@ -103,7 +103,7 @@ class ThreadSleeper:
 
 
 class Probe(ThreadSleeper):
-    """Asks a server for its health: an answer that is long in coming shows that it stood still.
+    """Asks a server for its health; a late answer shows that it stood still.
 
     Args:
         root: the server's address without /v1.

@@ -1,4 +1,4 @@
-"""Defects of the library that a soak must find, each as small as a slip of the pen."""
+"""Small defects of the library that a soak must find."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""A call is judged by its plan, its caller, the ledger and the reports; no server is needed."""
+"""A call is judged by its plan, its caller, the ledger and the reports."""
 
 from dataclasses import replace
 from typing import Any

@@ -145,7 +145,7 @@ class Scene:
 
 @pytest.fixture
 def scene(monkeypatch: pytest.MonkeyPatch) -> Scene:
-    """Let the command play on a stage without servers, where call 7 is bad; it does not exit."""
+    """Let the command play without servers, and not exit; call 7 is bad."""
     made = Scene({7})
 
     @asynccontextmanager
