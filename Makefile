@@ -6,7 +6,8 @@ PARTS   ?= yes
 UV_PIN  := 0.13.8
 
 # What a reader sets may hold any character: it reaches the shell as a variable of its own, never as text of a command.
-SETTINGS := PYTHON BASE_URL MODEL TIMEOUT RUNS CONFIG ONLY PARTS NB
+SETTINGS := PYTHON BASE_URL MODEL TIMEOUT RUNS CONFIG ONLY PARTS NB \
+            SECONDS SEED CALLS
 GIVEN_PYTHON := $(filter-out file default undefined,$(origin PYTHON))
 $(foreach name,$(SETTINGS),$(if $(value $(name)),$(eval override $(name) := $$(value $(name)))$(eval export $(name))))
 
@@ -30,7 +31,7 @@ BOOK    := requirements/project.in --group pyproject.toml:book --constraint requ
 # Kept compiled whatever the environment says: compiling took half the time of the tests.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup run regress check test test-real packages book clients drills servers frameworks lint parts lab learn real-vllm notebooks lock clean
+.PHONY: help setup run regress check test test-real packages book clients drills servers frameworks soak lint parts lab learn real-vllm notebooks lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -111,6 +112,11 @@ servers: $(READY) ## does cutting the client free the server? vLLM, transformers
 
 frameworks: $(READY) ## who stops a babbling model: 28 SDKs and frameworks, each in its own environment; ONLY=openai-sdk,langgraph
 	@$(BIN)/stream-lab frameworks $(if $(ONLY),--only "$$ONLY",--record .)
+
+# bash has a SECONDS of its own, which counts; so the seconds travel under another name.
+soak: export SOAK_SECONDS := $(value SECONDS)
+soak: $(READY) ## many calls of every style at once against a failing server, judged one by one; SECONDS=600 CALLS=… SEED=…
+	@$(BIN)/stream-lab soak $(if $(SECONDS),--seconds "$$SOAK_SECONDS") $(if $(CALLS),--calls "$$CALLS") $(if $(SEED),--seed "$$SEED") $(if $(ONLY),--only "$$ONLY")
 
 lint: $(READY)
 	@$(BIN)/ruff check

@@ -41,6 +41,7 @@ CLEAN = [
     "docs/review_checklist.md",
     "docs/runbook.md",
     "docs/slides_90_minutes.md",
+    "docs/soak.md",
     "docs/threat_model.md",
     "docs/threat_model_fake.md",
     "docs/troubleshooting.md",

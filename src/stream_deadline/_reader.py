@@ -216,6 +216,10 @@ class Reader(Generic[T]):
                 except StopAsyncIteration:
                     self._complete()
                     return
+                if self._task.cancelling() and not self.ended:
+                    # The loop is ending, and the source swallowed that, as `asyncio.wait_for` can
+                    # on Python 3.11. The loop cancels only once, and would wait for the deadline.
+                    raise asyncio.CancelledError
                 if accumulator.add(item) and watches_chunks:
                     budget.note_progress()
                     self._arm()

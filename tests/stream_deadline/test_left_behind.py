@@ -17,7 +17,7 @@ from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 
 from fake_vllm.testing import FakeVllm
-from stream_deadline import ChatVllm, StreamDeadlineExceeded, bounded_sync
+from stream_deadline import ChatVllm, StreamDeadlineExceeded, bounded, bounded_sync
 from stream_deadline._bounded_sync import BoundedIterator
 from stream_deadline._call_group import CallGroup
 from stream_deadline._shutdown import shut_down
@@ -314,6 +314,25 @@ class TestALoopThatRunsInSteps:
         with pytest.raises(StreamDeadlineExceeded):
             pump(loop, stream)
         loop.close()
+
+
+def test_a_loop_that_ends_is_not_held_by_a_source_that_swallows_its_cancellation() -> None:
+    """On Python 3.11 `asyncio.wait_for`, and so LangChain's `stream_chunk_timeout`, can do that."""
+    kept: list[object] = []
+
+    async def swallowing() -> AsyncIterator[int]:
+        while True:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(0.005)
+            yield 1
+
+    async def leaves() -> None:
+        kept.append(stream := bounded(swallowing(), 5.0))
+        await anext(stream)
+
+    began = time.monotonic()
+    asyncio.run(leaves())
+    assert time.monotonic() - began < 4.0
 
 
 def test_a_chain_that_an_outer_time_out_ends_frees_the_server_without_the_collector(

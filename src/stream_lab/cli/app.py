@@ -24,6 +24,7 @@ from stream_lab.cli.real_vllm import real_vllm
 from stream_lab.cli.regress import regress
 from stream_lab.cli.run import run
 from stream_lab.cli.servers import servers
+from stream_lab.cli.soak import soak
 from stream_lab.errors import NO_ROOM, LabError
 from stream_lab.extras import missing_extra
 
@@ -107,6 +108,7 @@ for command in (
     servers,
     frameworks,
     progress,
+    soak,
 ):
     app.command(cls=Command)(command)
 app.command("new-relay")(new_relay)

@@ -32,6 +32,7 @@ COMMANDS = {
     "servers",
     "frameworks",
     "progress",
+    "soak",
 }
 
 

@@ -1,0 +1,73 @@
+"""What a process holds: tasks, threads, files, memory, and the library's objects."""
+
+import asyncio
+import gc
+import threading
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+OBJECTS = (
+    "Reader BoundedStream BoundedIterator Alarm Budget ConnectionTracker CallGroup Cancellation "
+    "Retrier TrackedStream Deadline Exchange"
+).split()
+"""The library's objects that live as long as a call or a connection."""
+EXECUTORS = ("asyncio_", "ThreadPoolExecutor")
+"""Threads of executors, which are kept for later work."""
+
+
+class Household:
+    """Looks at what this process holds."""
+
+    def __init__(self) -> None:
+        self._process = psutil.Process()
+
+    @property
+    def memory(self) -> int:
+        """Return the resident memory in bytes."""
+        return int(self._process.memory_info().rss)
+
+    def look(self) -> dict[str, int]:
+        """Return what is held, by its name; must be called in an event loop.
+
+        The objects are counted after a garbage collection.
+        """
+        gc.collect()
+        held: Counter[str] = Counter()
+        here = asyncio.current_task()
+        for task in asyncio.all_tasks():
+            if task is not here and not task.done():
+                held[f"task {_name_of(task)}"] += 1
+        for thread in threading.enumerate():
+            if not thread.name.startswith(EXECUTORS):
+                held[f"thread {thread.name}"] += 1
+        for name in _files():
+            held[f"file {name}"] += 1
+        for thing in gc.get_objects():
+            kind = type(thing)
+            if kind.__name__ in OBJECTS and kind.__module__.startswith("stream_deadline"):
+                held[f"object {kind.__name__}"] += 1
+        return dict(held)
+
+
+def surplus(now: dict[str, int], before: dict[str, int]) -> dict[str, int]:
+    """Return what there is more of than before."""
+    return {name: n - before.get(name, 0) for name, n in now.items() if n > before.get(name, 0)}
+
+
+def _name_of(task: "asyncio.Task[Any]") -> str:
+    coroutine = task.get_coro()
+    return getattr(coroutine, "__qualname__", None) or type(coroutine).__name__
+
+
+def _files() -> list[str]:
+    """Return the kinds of the open files, without their numbers."""
+    kinds = []
+    for each in Path("/proc/self/fd").iterdir():
+        try:
+            kinds.append(str(each.readlink()).partition(":")[0])
+        except OSError:  # the folder itself, read a moment ago
+            continue
+    return kinds

@@ -1,0 +1,177 @@
+"""The result of a soak: percentiles, late calls with their reasons, violations."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+from stream_lab.soak.outcome import CANCELLED, DEADLINE, LEFT
+from stream_lab.soak.shrink import Replay, compact
+from stream_lab.soak.stage import Played, Violation
+
+NOTICED = 0.05
+"""Seconds of lateness from which on a call is listed with its reason."""
+SHARES = (50, 95, 99, 100)
+GROUPS = (
+    "deadline, event loop",
+    "deadline, own event loop",
+    "deadline, thread",
+    "deadline, served",
+    "cancelled or left",
+    "server free after its client's end",
+)
+FEW_ROUNDS = 12
+"""Rounds below which memory says nothing."""
+GROWS = 24 * 2**20
+"""Bytes that the memory may grow from the second quarter of a soak to its last."""
+MIB = 2**20
+
+
+@dataclass(frozen=True)
+class LateCall:
+    """A call that was late, and for how long something else stood still meanwhile."""
+
+    number: int
+    plan: str
+    late: float
+    stood_still: float
+
+
+@dataclass
+class Result:
+    """What a soak has shown.
+
+    Attributes:
+        seed: of the soak.
+        calls: how many were played.
+        took: seconds, without the start of the servers.
+        ends: how many calls ended in which way.
+        styles: how many calls were made in which way.
+        late: seconds of lateness by group; see `GROUPS`.
+        late_calls: the calls that were late by more than 50 ms.
+        violations: what must not happen and did.
+        replays: how some of them can be seen again.
+        memory: the resident memory after each round, of this process and the application.
+        stood_still: the longest standstill of the event loop, and of the process, in seconds.
+        interrupted: whether Ctrl-C has cut it short.
+    """
+
+    seed: str
+    calls: int = 0
+    took: float = 0.0
+    ends: Counter[str] = field(default_factory=Counter)
+    styles: Counter[str] = field(default_factory=Counter)
+    late: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in GROUPS})
+    late_calls: list[LateCall] = field(default_factory=list)
+    violations: list[Violation] = field(default_factory=list)
+    replays: list[Replay] = field(default_factory=list)
+    memory: list[tuple[int, int]] = field(default_factory=list)
+    stood_still: tuple[float, float] = (0.0, 0.0)
+    interrupted: bool = False
+
+    def add(self, played: Played, calls: int) -> None:
+        """Add a round."""
+        self.calls += calls
+        self.ends += played.ends
+        self.violations += played.violations
+        self.memory.append((played.memory, played.served_memory))
+        loop, process = self.stood_still
+        self.stood_still = (
+            max(loop, played.loop_stood_still), max(process, played.process_stood_still)
+        )  # fmt: skip
+        for plan, outcome, how in played.lateness:
+            self.styles[plan.style.name] += 1
+            if outcome.end == DEADLINE:
+                name = "served" if plan.style.served else plan.style.where
+                where = {"loop": "event loop", "own loop": "own event loop"}.get(name, name)
+                self.late[f"deadline, {where}"].append(how.late)
+            elif outcome.end in (CANCELLED, LEFT):
+                self.late["cancelled or left"].append(how.late)
+            if how.held is not None:
+                self.late[GROUPS[-1]].append(how.held)
+            if how.late > NOTICED:
+                self.late_calls.append(LateCall(plan.number, str(plan), how.late, how.stood_still))
+
+    def judge_memory(self) -> None:
+        """Add a violation if the memory has grown from the second quarter to the last."""
+        for position, whose in enumerate(("this process", "the served application")):
+            sizes = [each[position] for each in self.memory]
+            more = growth(sizes)
+            if more is not None and more > GROWS:
+                what = f"the memory of {whose} grew by {more / MIB:.0f} MiB"
+                self.violations.append(Violation(what, None, None, ()))
+
+    @property
+    def unexplained(self) -> list[LateCall]:
+        """The late calls beside which nothing stood still, the latest first."""
+        calls = [each for each in self.late_calls if each.late - each.stood_still > NOTICED]
+        return sorted(calls, key=lambda each: each.stood_still - each.late)
+
+    def percentiles(self) -> dict[str, list[float]]:
+        """Return p50, p95, p99 and the most of each group that has calls, in seconds."""
+        return {
+            name: [percentile(values, share) for share in SHARES]
+            for name, values in self.late.items()
+            if values
+        }
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the result as JSON can hold it."""
+        return {
+            "seed": self.seed,
+            "calls": self.calls,
+            "seconds": round(self.took, 1),
+            "interrupted": self.interrupted,
+            "ends": dict(self.ends),
+            "styles": dict(sorted(self.styles.items())),
+            "late": {
+                name: dict(zip(("p50", "p95", "p99", "most"), map(_short, values), strict=True))
+                | {"calls": len(self.late[name])}
+                for name, values in self.percentiles().items()
+            },
+            "late_calls": len(self.late_calls),
+            "late_calls_unexplained": [
+                {"number": each.number, "plan": each.plan, "late": _short(each.late),
+                 "stood_still": _short(each.stood_still)}
+                for each in self.unexplained[:50]
+            ],
+            "stood_still": {
+                "event loop": _short(self.stood_still[0]), "process": _short(self.stood_still[1])
+            },
+            "memory_mib": [[a // MIB, b // MIB] for a, b in self.memory],
+            "violations": [_violation(each) for each in self.violations],
+            "replays": [
+                {"what": each.violation.what, "numbers": compact(each.numbers),
+                 "seen": each.tries[0], "tries": each.tries[1],
+                 "words": each.sentence(self.seed)}
+                for each in self.replays
+            ],
+        }  # fmt: skip
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """Return the value that `share` percent of the values do not exceed."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share / 100))]
+
+
+def growth(sizes: Sequence[int]) -> float | None:
+    """Return how much more the last quarter is than the second. None: too few."""
+    if len(sizes) < FEW_ROUNDS:
+        return None
+    quarter = len(sizes) // 4
+    return median(sizes[-quarter:]) - median(sizes[quarter : 2 * quarter])
+
+
+def _short(seconds: float) -> float:
+    return round(seconds, 4)
+
+
+def _violation(violation: Violation) -> dict[str, Any]:
+    return {
+        "what": violation.what,
+        "plan": None if violation.plan is None else violation.plan.as_dict(),
+        "outcome": None if violation.outcome is None else violation.outcome.as_dict(),
+        "round": compact(violation.round),
+    }

@@ -1,0 +1,133 @@
+"""Sleepers beside the calls: when the event loop, or the whole process, stood still."""
+
+import asyncio
+import threading
+import time
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from http.client import HTTPConnection, HTTPException
+from types import TracebackType
+from typing import Self
+
+EVERY = 0.005  # seconds that a sleeper sleeps
+AROUND = 1.0  # seconds around a time in which a standstill still tells of a busy machine
+ASKS_EVERY = 0.05  # seconds between two questions to a server
+NOTED = 0.002  # seconds of lateness from which on it is kept
+
+
+class Lag:
+    """The moments at which a sleeper was late."""
+
+    def __init__(self) -> None:
+        self._ends: list[float] = []
+        self._lates: list[float] = []
+
+    def note(self, due: float, now: float) -> None:
+        """Note when the sleeper was due, and when it woke."""
+        if now - due > NOTED:
+            self._lates.append(now - due)
+            self._ends.append(now)
+
+    def between(self, start: float, end: float) -> float:
+        """Return for how many of these seconds the sleeper was late."""
+        total = 0.0
+        for position in range(bisect_left(self._ends, start), len(self._ends)):
+            until, late = self._ends[position], self._lates[position]
+            if until - late > end:
+                break
+            total += max(0.0, min(end, until) - max(start, until - late))
+        return total
+
+    def worst(self, start: float, end: float) -> float:
+        """Return the longest standstill that touches this time or the second around it."""
+        first = bisect_left(self._ends, start - AROUND)
+        late = 0.0
+        for position in range(first, len(self._ends)):
+            if self._ends[position] - self._lates[position] > end + AROUND:
+                break
+            late = max(late, self._lates[position])
+        return late
+
+    def explains(self, start: float, end: float) -> float:
+        """Return how many of these seconds a standstill explains.
+
+        What made the sleeper late at one moment may make another thread late a moment later.
+        """
+        return max(self.between(start, end), self.worst(start, end))
+
+    def longest(self) -> float:
+        """Return the longest standstill, in seconds; 0: there was none."""
+        return max(self._lates, default=0.0)
+
+    def take(self) -> list[tuple[float, float]]:
+        """Return the standstills as pairs of their end and their length, and forget them."""
+        ends, lates = self._ends, self._lates
+        self._ends, self._lates = [], []
+        return list(zip(ends, lates, strict=False))
+
+    @classmethod
+    def of(cls, standstills: Iterable[Sequence[float]]) -> "Lag":
+        """Make one of what `take` returned, possibly in another process."""
+        lag = cls()
+        for end, late in sorted(map(tuple, standstills)):
+            lag.note(end - late, end)
+        return lag
+
+
+class ThreadSleeper:
+    """Sleeps in a thread: late if the process or the machine stood still."""
+
+    def __init__(self) -> None:
+        self.lag = Lag()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="soak's sleeper", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._over.is_set():
+            due = time.monotonic() + EVERY
+            time.sleep(EVERY)
+            self.lag.note(due, time.monotonic())
+
+
+class Probe(ThreadSleeper):
+    """Asks a server for its health; a late answer shows that it stood still.
+
+    Args:
+        root: the server's address without /v1.
+    """
+
+    def __init__(self, root: str) -> None:
+        super().__init__()
+        self._connection = HTTPConnection(root.removeprefix("http://"), timeout=60)
+
+    def _run(self) -> None:
+        while not self._over.wait(ASKS_EVERY):
+            asked = time.monotonic()
+            try:
+                self._connection.request("GET", "/health")
+                self._connection.getresponse().read()
+            except (OSError, HTTPException):
+                self._connection.close()  # the next request opens another
+            self.lag.note(asked, time.monotonic())
+        self._connection.close()
+
+
+async def sleep_in_loop(lag: Lag) -> None:
+    """Sleep in the event loop until cancelled: late if the loop stood still."""
+    while True:
+        due = time.monotonic() + EVERY
+        await asyncio.sleep(EVERY)
+        lag.note(due, time.monotonic())

@@ -1,0 +1,103 @@
+"""A call is judged by its plan, its caller, the ledger and the reports."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from fake_vllm.testing import Request
+from stream_lab.soak.faults import FAULTS
+from stream_lab.soak.judge import faults
+from stream_lab.soak.outcome import Outcome
+from stream_lab.soak.plan import Plan, draw
+from stream_lab.soak.styles import BY_NAME
+
+ENDLESS = next(fault for fault in FAULTS if fault.name == "endless")
+ANSWERS = next(fault for fault in FAULTS if fault.name == "none")
+PLAN = replace(
+    draw("judge", 1), style=BY_NAME["astream"], fault=ENDLESS, limit=1.0, way="constructor",
+    ending="read", crowded=False, pooled=True,
+)  # fmt: skip
+"""A stream that only its deadline of one second ends."""
+
+
+def outcome(**changes: Any) -> Outcome:
+    """What the caller of `PLAN` saw, if all is well; times are around 100."""
+    usual: dict[str, Any] = {
+        "began": 100.0, "due": 101.0, "latest": 101.0, "ended": 101.004, "end": "deadline",
+        "bound": "timeout", "chunks": 9, "last_chunk": 100.99,
+    }  # fmt: skip
+    return Outcome(1, **{**usual, **changes})
+
+
+def entry(**changes: Any) -> Request:
+    """The same call in the server's ledger."""
+    usual: dict[str, Any] = {
+        "id": "chatcmpl-soak-1", "path": "/v1/chat/completions", "scenario": "endless",
+        "stream": True, "number": 1, "attempt": 1, "prompt_tokens": 3, "arrived": 100.01,
+        "started": 100.01, "slot_freed": 101.003, "over": 101.003, "end": "client left",
+        "bytes": 99,
+    }  # fmt: skip
+    return Request(**{**usual, **changes})
+
+
+def judged(
+    plan: Plan = PLAN,
+    entries: list[Request] | None = None,
+    reports: int = 1,
+    stood_still: float = 0.0,
+    **changes: Any,
+) -> str:
+    asked = [entry()] if entries is None else entries
+    found = faults(
+        plan, outcome(**changes), asked, reports, lambda a, b: stood_still, lambda a, b: 0.0
+    )
+    return "; ".join(found)
+
+
+def test_a_call_that_is_as_it_should_be_has_no_fault() -> None:
+    assert judged() == ""
+    assert judged(replace(PLAN, fault=ANSWERS), end="answer", ended=100.5, bound=None, reports=0,
+                  entries=[entry(end="finished", over=100.5, slot_freed=100.5)]) == ""  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"end": "did not end", "ended": 0.0}, "it did not end"),
+        ({"end": "answer"}, "it ended with 'answer'"),
+        ({"end": "builtins.RuntimeError"}, "it ended with 'builtins.RuntimeError'"),
+        ({"end": "cancelled"}, "it ended with 'cancelled'"),
+        ({"bound": "deadline"}, "its error names deadline, and not timeout"),
+        ({"ended": 100.9}, "0.100 s early"),
+        ({"ended": 101.4}, "it was late: 0.40 s"),
+        ({"last_chunk": 101.1, "ended": 101.12}, "a chunk came 0.100 s after the deadline"),
+        ({"reports": 0}, "not reported"),
+        ({"reports": 3}, "reported 3 times"),
+        ({"entries": [entry(over=None, slot_freed=None)]}, "the server still works on it"),
+        ({"entries": [entry(over=101.5, slot_freed=101.5)]}, "held for 0.50 s more"),
+        ({"entries": [entry(), entry(number=2)]}, "2 generations were started"),
+    ],
+)
+def test_a_fault_is_named(changes: dict[str, Any], words: str) -> None:
+    assert words in judged(**changes)
+
+
+def test_a_report_of_a_call_that_ended_before_its_deadline_is_a_fault() -> None:
+    words = judged(replace(PLAN, fault=ANSWERS), end="answer", ended=100.5, bound=None)
+    assert "its deadline was reported, and it ended before" in words
+
+
+def test_an_answer_that_was_due_long_before_the_deadline_is_missed() -> None:
+    far = replace(PLAN, fault=ANSWERS, limit=60.0)
+    words = judged(far, due=160.0, latest=160.0, ended=160.001, entries=[entry(over=160.0)])
+    assert "though the server ended the answer long before" in words
+
+
+def test_lateness_while_the_loop_stood_still_is_no_fault() -> None:
+    assert judged(ended=101.4, stood_still=0.39) == ""
+
+
+def test_a_used_connection_that_ends_without_a_byte_is_tried_once_more() -> None:
+    stale = entry(turn=2, bytes=0, end="closed")
+    assert judged(entries=[stale, entry(number=2)]) == ""
