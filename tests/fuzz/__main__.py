@@ -5,15 +5,25 @@ Each target has its share of the time, in a process of its own. Values that fail
 """
 
 import argparse
+import os
 import random
-import subprocess
+import re
+import signal
 import sys
+import tempfile
 import time
+import traceback
+import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+if TYPE_CHECKING:
+    from tests.fuzz.target import Target
+
+Run = Callable[["Target[object]", float, int], None]
 KEPT = Path(".fuzz")
-ROUND = 150
+ROUND = 60
 """Values of one round, after which the time is looked at."""
 INSTRUMENTED = [
     *("stream_deadline", "fake_vllm", "stream_lab.doctor", "stream_lab.lint"),
@@ -31,58 +41,83 @@ def main() -> None:
     parser.add_argument("--seed", type=int, help="without it, a new one, which is printed")
     parser.add_argument("--only", default="", help="targets whose names have these words")
     parser.add_argument("--guided", action="store_true", help="by coverage, with Atheris")
-    parser.add_argument("--one", help=argparse.SUPPRESS)
     given = parser.parse_args()
+    warnings.simplefilter("ignore")  # of pydantic, for chunks of odd types
     seed = random.SystemRandom().randrange(2**32) if given.seed is None else given.seed
-    if given.one is not None:
-        (_guided if given.guided else _rounds)(given.one, 60 * given.minutes, seed)
-        return
-    from tests.fuzz.every import TARGETS
-
-    names = [
-        name
-        for name, each in TARGETS.items()
-        if given.only in name and (each.guided or not given.guided)
+    targets = _targets(instrumented=given.guided)
+    chosen = [
+        each for each in targets if given.only in each.name and (each.guided or not given.guided)
     ]
-    if not names:
+    if not chosen:
         raise SystemExit(f"No target's name contains '{given.only}'.")
-    share = given.minutes / len(names)
+    share = 60 * given.minutes / len(chosen)
     way = "by coverage" if given.guided else "at random"
-    print(f"{len(names)} targets {way}, {60 * share:.0f} s each, SEED={seed}", flush=True)
-    failed = [name for name in names if not _in_its_process(name, share, seed, given.guided)]
+    print(f"{len(chosen)} targets {way}, {share:.0f} s each, SEED={seed}", flush=True)
+    run = _guided if given.guided else _rounds
+    failed = [each for each in chosen if not _in_a_process(each, run, share, seed)]
     if failed:
-        print(f"\n{len(failed)} of {len(names)} targets failed; the same values: SEED={seed}")
+        print(f"\n{len(failed)} of {len(chosen)} targets failed; the same values: SEED={seed}")
     raise SystemExit(1 if failed else 0)
 
 
-def _in_its_process(name: str, minutes: float, seed: int, guided: bool) -> bool:
-    command = [sys.executable, "-W", "ignore", "-m", "tests.fuzz", "--one", name]
-    command += ["--minutes", str(minutes), "--seed", str(seed), *(["--guided"] if guided else [])]
+def _targets(*, instrumented: bool) -> "list[Target[object]]":
+    if not instrumented:
+        from tests.fuzz.every import TARGETS
+
+        return list(TARGETS.values())
+    import atheris
+
+    with atheris.instrument_imports(include=INSTRUMENTED):
+        from tests.fuzz.every import TARGETS
+    return list(TARGETS.values())
+
+
+def _in_a_process(target: "Target[object]", run: Run, share: float, seed: int) -> bool:
+    """Run a target in a fork of this process; tell whether it held."""
     began = time.monotonic()
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=60 * minutes + PATIENCE
-        )
-    except subprocess.TimeoutExpired:
-        print(f"✘ {name}: it did not end", flush=True)
-        return False
-    took = time.monotonic() - began
-    tried = next(
-        (line[6:] for line in reversed(done.stdout.splitlines()) if line.startswith("tried ")), "?"
-    )
-    good = done.returncode == 0
-    print(f"{'✔' if good else '✘'} {name}: {tried} values, {took:.0f} s", flush=True)
-    if not good:
-        print((done.stdout + done.stderr)[-6000:], flush=True)
-    return good
+    with tempfile.TemporaryFile() as log:
+        sys.stdout.flush()
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                for stream in (1, 2):
+                    os.dup2(log.fileno(), stream)
+                run(target, share, seed)
+                status = 0
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(status)
+        ended = _ended(child, began + share + PATIENCE)
+        log.seek(0)
+        said = log.read().decode(errors="replace")
+    tried = re.findall(r"^tried ([0-9,]+)$", said, re.MULTILINE)[-1:] or ["?"]
+    mark, took = "✔" if ended == 0 else "✘", time.monotonic() - began
+    print(f"{mark} {target.name}: {tried[0]} values, {took:.0f} s", flush=True)
+    if ended != 0:
+        print("It did not end." if ended is None else said[-6000:], flush=True)
+    return ended == 0
 
 
-def _rounds(name: str, seconds: float, seed: int) -> None:
+def _ended(child: int, until: float) -> int | None:
+    """Return the status of a process; None: it had to be killed."""
+    while time.monotonic() < until:
+        found, status = os.waitpid(child, os.WNOHANG)
+        if found:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.05)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return None
+
+
+def _rounds(target: "Target[object]", seconds: float, seed: int) -> None:
     """Try values by Hypothesis, whose `target` leads to rare ones."""
-    from tests.fuzz.every import TARGETS
-
-    target, until = TARGETS[name], time.monotonic() + seconds
-    kept, number = KEPT / "examples" / TARGETS[name].slug, 0
+    until = time.monotonic() + seconds
+    kept, number = KEPT / "examples" / target.slug, 0
     try:
         while number == 0 or time.monotonic() < until:
             target.run(ROUND, seed=seed + number, kept=kept)
@@ -91,13 +126,10 @@ def _rounds(name: str, seconds: float, seed: int) -> None:
         print(f"tried {target.tried[0]:,}", flush=True)
 
 
-def _guided(name: str, seconds: float, seed: int) -> None:
+def _guided(target: "Target[object]", seconds: float, seed: int) -> None:
     """Try values by Atheris, which keeps those that reach new branches of the packages."""
     import atheris
 
-    with atheris.instrument_imports(include=INSTRUMENTED):
-        from tests.fuzz.every import TARGETS
-    target = TARGETS[name]
     corpus = KEPT / "corpus" / target.slug
     corpus.mkdir(parents=True, exist_ok=True)
     if not any(corpus.iterdir()):  # short values are none: a test draws hundreds of bytes

@@ -309,6 +309,10 @@ TARGETS: list[Target[Any]] = [
         _is_read,
         _show_a_line_as_it_is,
         folder,
+        {
+            "a time that is infinite": as_json({**KEYED[0], "time": float("inf")}).encode(),
+            "a time that is no float": as_json({**KEYED[0], "time": 10**400}).encode(),
+        },
         examples=150,
         guided=("stream_lab.doctor", "stream_lab.untrusted"),
     ),

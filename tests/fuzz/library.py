@@ -38,7 +38,7 @@ ALLOWED = (
     AttributeError,
     KeyError,
 )
-"""What a chunk of another form makes the SDK and LangChain raise is passed on (docs/limits.md)."""
+"""What a chunk of another form makes the SDK and LangChain raise is passed on (docs/fuzz.md)."""
 
 
 class Player:
