@@ -114,10 +114,10 @@ class InThread:
         return got
 
     def assert_well(self) -> None:
-        """Assert that the next request gets a good answer, and that the loop saw no fault."""
+        """Assert that the next request is answered, and that the loop saw no fault."""
         answer = self.ask([GOOD], patience=PATIENCE)
         assert answer.startswith(b"HTTP/1.1 200 "), answer
-        faults, self.faults[:] = [*self.faults], []  # each is told of once
+        faults, self.faults[:] = [*self.faults], []  # each is reported once
         assert not faults, faults
 
 
