@@ -1,4 +1,4 @@
-"""`make canary` finds a key in each spelling and container, and runs each command that sends one."""
+"""`make canary` finds a key in each spelling and container, after each command."""
 
 import base64
 import gzip

@@ -59,7 +59,7 @@ def runner() -> Iterator[asyncio.Runner]:
 
 
 def _is_bounded(loop: asyncio.Runner, sent: Sent) -> None:
-    """Any headers: a refusal, or work with a budget that a valid header or the default allows."""
+    """Assert that a request is refused, or gets a budget that its headers allow."""
     app = DeadlineMiddleware(_answer, default_timeout=DEFAULT, max_timeout=MOST)
     caller = Caller()
     scope: ASGIMessage = {"type": "http", "method": "POST", "path": "/", "headers": sent}

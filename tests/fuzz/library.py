@@ -108,7 +108,7 @@ def _is_told(player: Player, value: Stream) -> None:
 
 
 def _assert_sent(chunks: list[Any], body: bytes) -> None:
-    """Assert that each text is one that the server sent, and that they come in its order."""
+    """Assert that the server sent each text, and in this order."""
     sent = iter(sent_texts(body))
     for chunk in chunks:
         if isinstance(chunk.content, str) and chunk.content:

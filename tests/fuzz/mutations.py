@@ -85,7 +85,7 @@ def edited(draw: st.DrawFn, whole: bytes, extra: list[bytes], most: int = 4) -> 
 def files(
     documents: list[Any], dump: Callable[[Any], str], extra: list[bytes] | None = None
 ) -> st.SearchStrategy[bytes]:
-    """The bytes of a file: of a changed document, edited ones of a valid one, or anything."""
+    """The bytes of a changed document, edited bytes of a valid one, or anything."""
     pieces = [*(extra or []), b"\xff\xfe", b"\x00", b"\xef\xbb\xbf", b"[" * DEEP, b'{"a":' * DEEP]
     return (
         changed(documents).map(dump).map(_as_bytes)

@@ -100,7 +100,7 @@ def events(draw: st.DrawFn) -> bytes:
 
 @st.composite
 def streams(draw: st.DrawFn) -> Stream:
-    """A body of some events, mostly with an end, perhaps damaged, and two ways to cut it."""
+    """A body of some events, perhaps damaged, and two ways to cut it."""
     parts = draw(st.lists(events(), max_size=6))
     if draw(st.integers(0, 3)):
         parts += [b"data: " + as_json(chunk({}, "stop")).encode() + b"\n\n", b"data: [DONE]\n\n"]
@@ -117,7 +117,7 @@ def streams(draw: st.DrawFn) -> Stream:
 
 
 def sent_texts(body: bytes) -> list[str]:
-    """What a body says in fields named content, at any depth, in the order of its events.
+    """What a body says in fields named content, in the order of its events.
 
     Lines are split as the standard of event streams says; a reader need not accept all of them.
     """

@@ -1,4 +1,4 @@
-"""Each fuzz target holds for some values, and for those that once failed, and finds a planted defect.
+"""Each target holds for new values and for old failures, and finds a planted defect.
 
 `FUZZ_EXAMPLES=1000 pytest -n 0 tests/fuzz` tries that many values of each, `make fuzz` tries for
 minutes.
@@ -27,7 +27,7 @@ def test_it_is_fuzzed(target: "Target[object]") -> None:
     ("target", "row"),
     [pytest.param(each, row, id=row) for each in TARGETS.values() for row in each.rows],
 )
-def test_what_once_failed_holds(target: "Target[object]", row: str) -> None:
+def test_a_value_that_once_failed_holds(target: "Target[object]", row: str) -> None:
     target.run_row(row)
 
 
