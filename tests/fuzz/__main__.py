@@ -5,6 +5,7 @@ Each target has its share of the time, in a process of its own. Values that fail
 """
 
 import argparse
+import io
 import os
 import random
 import re
@@ -15,6 +16,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable
+from contextlib import redirect_stderr
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,7 +69,7 @@ def _targets(*, instrumented: bool) -> "list[Target[object]]":
         return list(TARGETS.values())
     import atheris
 
-    with atheris.instrument_imports(include=INSTRUMENTED):
+    with redirect_stderr(io.StringIO()), atheris.instrument_imports(include=INSTRUMENTED):
         from tests.fuzz.every import TARGETS
     return list(TARGETS.values())
 

@@ -133,6 +133,16 @@ def _trust_a_type(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(doctor_events, "_as_text", lambda value: value or "")
 
 
+def _trust_its_json(patch: pytest.MonkeyPatch) -> None:
+    def read(text: str) -> Any:
+        try:
+            return json.loads(text)
+        except ValueError:
+            raise LookupError("planted") from None
+
+    patch.setattr(doctor_events, "read_json", read)
+
+
 # Logs
 
 ACCESS = '1.2.3.4 - - [27/Nov/2026:20:44:41 +0000] "GET /v1/x HTTP/1.1" 504 0 "-" "curl" rt=60.001 uct="0.1" urt="60.0"'
@@ -237,12 +247,15 @@ METRICS = b"# HELP x\nvllm:num_requests_running 0.0\nvllm:generation_tokens_tota
 
 @st.composite
 def services(draw: st.DrawFn) -> Service:
-    """Answers of any form to each of the doctor's requests."""
+    """Answers of any form to the doctor, mostly good but for the stream."""
+    usual = draw(st.integers(0, 3)) > 0  # without a model's name, no stream is asked for
+    listed = LISTS[0] if usual else draw(changed(LISTS))
+    head = draw(st.sampled_from(HEADS[:2] if usual else HEADS))
     return Service(
         draw(streams()),
-        draw(st.sampled_from(HEADS).flatmap(lambda head: edited(head, PIECES, 1))),
+        head if usual else draw(edited(head, PIECES, 1)),
         draw(st.booleans()),
-        draw(changed(LISTS).map(as_json).map(lambda text: text.encode("utf-8", "surrogatepass"))),
+        as_json(listed).encode("utf-8", "surrogatepass"),
         draw(edited(METRICS, [b"nan", b"1e999", b"{", *PIECES])),
     )
 
@@ -320,7 +333,7 @@ TARGETS: list[Target[Any]] = [
         "any server is examined by the command",
         services(),
         _is_examined,
-        _trust_a_type,
+        _trust_its_json,
         patient,
         examples=3,
         to_plant=60,

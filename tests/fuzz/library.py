@@ -138,7 +138,7 @@ def _forget_the_rest_of_a_piece(patch: pytest.MonkeyPatch) -> None:
 
 
 def _end_too_late(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("tests.fuzz.library.GIVEN", T + LATE + 1.5)
+    patch.setattr("tests.fuzz.library.GIVEN", T + LATE + 0.7)
 
 
 TARGETS: list[Target[Any]] = [
