@@ -6,12 +6,11 @@ PARTS   ?= yes
 UV_PIN  := 0.13.8
 
 # What a reader sets may hold any character: it reaches the shell as a variable of its own, never as text of a command.
-SETTINGS := PYTHON BASE_URL MODEL TIMEOUT RUNS CONFIG ONLY PARTS NB \
-            SECONDS SEED CALLS
+SETTINGS := PYTHON BASE_URL MODEL TIMEOUT RUNS CONFIG ONLY PARTS NB MINUTES SECONDS SEED CALLS
 GIVEN_PYTHON := $(filter-out file default undefined,$(origin PYTHON))
 $(foreach name,$(SETTINGS),$(if $(value $(name)),$(eval override $(name) := $$(value $(name)))$(eval export $(name))))
 
-WORLDS  := $(filter-out packages book clients%,$(sort $(patsubst requirements/%.txt,%,$(wildcard requirements/*.txt))))
+WORLDS  := $(filter-out packages book fuzz clients%,$(sort $(patsubst requirements/%.txt,%,$(wildcard requirements/*.txt))))
 ifneq ($(words $(WORLD))$(filter $(WORLD),$(WORLDS)),1$(WORLD))
 $(error No such WORLD: '$(WORLD)'. There are: $(WORLDS))
 endif
@@ -27,11 +26,13 @@ PROJECT := requirements/project.in --group pyproject.toml:dev --no-emit-package 
            --no-emit-package stream-lab
 BOOK    := requirements/project.in --group pyproject.toml:book --constraint requirements/latest.txt \
            --no-emit-package stream-deadline --no-emit-package fake-vllm --no-emit-package stream-lab
+FUZZ    := requirements/project.in --group pyproject.toml:fuzz --constraint requirements/latest.txt \
+           --no-emit-package stream-deadline --no-emit-package fake-vllm --no-emit-package stream-lab
 
 # Kept compiled whatever the environment says: compiling took half the time of the tests.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup run regress check test test-real packages book clients drills servers frameworks soak lint parts lab learn real-vllm notebooks lock clean
+.PHONY: help setup run regress check test test-real packages book clients drills fuzz canary servers frameworks soak lint parts lab learn real-vllm notebooks lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -145,12 +146,26 @@ real-vllm: $(READY) ## a real vLLM on this CPU with a tiny random-weight model (
 notebooks: $(READY) ## rebuild notebooks/*.ipynb, executed, from notebooks/source/*.py
 	@$(BIN)/python tools/build_notebooks.py $$NB
 
+# Atheris has no wheel for some Pythons, so it is in an environment of its own.
+FUZZER := $(if $(GUIDED),.venv-fuzz/bin/python,$(BIN)/python)
+fuzz: $(READY) ## broken and hostile input for MINUTES=10, SEED=…; ONLY=doctor; GUIDED=yes goes by coverage, with Atheris
+ifneq ($(GUIDED),)
+	@({ test -x .venv-fuzz/bin/python || .venv/bin/uv venv --quiet --python .venv/bin/python .venv-fuzz; } && \
+	  .venv/bin/uv pip install --quiet --python .venv-fuzz/bin/python -r requirements/fuzz.txt $(OURS:%=--editable %)) \
+	  2>.venv/setup.log || $(NO_PACKAGES)
+endif
+	@$(FUZZER) -m tests.fuzz --minutes "$${MINUTES:-10}" $(if $(SEED),--seed "$$SEED") $(if $(ONLY),--only "$$ONLY") $(if $(GUIDED),--guided)
+
+canary: $(READY) ## a key in no artefact: every command that sends one, with an invented key, searched afterwards
+	@$(BIN)/python tools/canary.py
+
 lock: $(READY) ## resolve requirements/*.txt anew
 	@.venv/bin/uv $(COMPILE) $(PROJECT) -o requirements/latest.txt
 	@.venv/bin/uv $(COMPILE) $(PROJECT) --constraint requirements/seed.in -o requirements/seed.txt
 	@.venv/bin/uv $(COMPILE) --upgrade --prerelease allow $(PROJECT) --constraint requirements/next.in -o requirements/next.txt
 	@.venv/bin/uv $(COMPILE) --group pyproject.toml:packages -o requirements/packages.txt
 	@.venv/bin/uv $(COMPILE) $(BOOK) -o requirements/book.txt
+	@.venv/bin/uv $(COMPILE) $(FUZZ) -o requirements/fuzz.txt
 	@.venv/bin/uv $(COMPILE) --group pyproject.toml:clients -o requirements/clients.txt
 	@.venv/bin/uv $(COMPILE) --group pyproject.toml:clients-llama-index -o requirements/clients-llama-index.txt
 

@@ -1,9 +1,12 @@
 """Settings from a YAML file, whose errors name the line."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from fake_vllm.settings import Settings, SettingsError, make
+
+LONGEST_NUMBER = 100  # characters; Python cannot print those of some thousand
 
 
 def read(file: Path, more: dict[str, Any]) -> Settings:
@@ -21,12 +24,20 @@ def read(file: Path, more: dict[str, Any]) -> Settings:
         values = {} if node is None else yaml.safe_load(text)
     except OSError as error:
         raise SettingsError(f"Cannot read {file}: {error.strerror}.") from None
+    except RecursionError:
+        raise SettingsError(f"{file}: not valid YAML: it is nested too deeply.") from None
     except (UnicodeDecodeError, yaml.YAMLError) as error:
         mark = getattr(error, "problem_mark", None)
         at = f", line {mark.line + 1}" if mark else ""
+        problem = " ".join(str(getattr(error, "problem", None) or error).split())
+        raise SettingsError(f"{file}{at}: not valid YAML: {problem}.") from None
+    # PyYAML's constructors let these out, as for `!!int x`.
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+        raise SettingsError(f"{file}: not valid YAML: a value does not fit its tag.") from None
+    for line in _overlong_numbers(node):
         raise SettingsError(
-            f"{file}{at}: not valid YAML: {getattr(error, 'problem', None) or error}."
-        ) from None
+            f"{file}, line {line}: a number has at most {LONGEST_NUMBER} characters."
+        )
     if not isinstance(values, dict):
         raise SettingsError(
             f"{file}, line 1: write a mapping of settings, for example `scenario: endless`."
@@ -36,6 +47,21 @@ def read(file: Path, more: dict[str, Any]) -> Settings:
     except SettingsError as error:
         raise SettingsError(f"{file}{_line(node, str(error))}: {error}") from None
     return make({**values, **more})
+
+
+def _overlong_numbers(node: Any) -> Iterator[int]:
+    """Yield the lines of numbers that are too long; each alias is looked at once."""
+    waiting, seen = [node], set[int]()
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, tuple):
+            waiting += each
+        elif each is not None and id(each) not in seen:
+            seen.add(id(each))
+            if not isinstance(each.value, str):
+                waiting += each.value
+            elif each.tag.endswith(":int") and len(each.value) > LONGEST_NUMBER:
+                yield each.start_mark.line + 1
 
 
 def _line(node: Any, message: str) -> str:

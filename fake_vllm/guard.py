@@ -142,4 +142,8 @@ def _is_local(name: str) -> bool:
 
 def _is_own(origin: str, exchange: Exchange) -> bool:
     """Tell whether a page is the server's own."""
-    return urlsplit(origin).netloc.lower() == exchange.headers.get("host", "").lower() != ""
+    try:
+        name = urlsplit(origin).netloc.lower()
+    except ValueError:  # as for `http://[`
+        return False
+    return name == exchange.headers.get("host", "").lower() != ""

@@ -21,8 +21,10 @@ from fake_vllm.engine.timing import FORMS, TimingError, timing
 from fake_vllm.relay.address import Address
 from fake_vllm.rules import Rule, ScenarioText
 from fake_vllm.scenarios.base import GivenText
+from fake_vllm.terminal import printable
 
 USUAL_LENGTH = 32_768
+LONGEST_NAME = 100  # characters of an unknown name that an error repeats
 LENGTH = re.compile(r"([0-9]+(?:\.[0-9]+)?)([kKmMgGtT])")
 
 
@@ -308,13 +310,19 @@ def make(values: dict[str, Any], where: str = "--{}") -> Settings:
                 if near
                 else f"There are: {', '.join(Settings.model_fields)}."
             )
-            raise SettingsError(f"There is no setting {where.format(name)}. {hint}")
+            shown = printable(where.format(name))
+            raise SettingsError(f"There is no setting {shown[:LONGEST_NAME]}. {hint}")
     try:
         return Settings(**values)
     except ValidationError as error:
         first = error.errors()[0]
         text = first["msg"].removeprefix("Value error, ").rstrip(".")
         place = ".".join(map(str, first["loc"]))
-        name = where.format(place.replace("_", "-") if where.startswith("--") else place)
+        flag = place.replace("_", "-") if where.startswith("--") else place
+        name = printable(where.format(flag))
         hint = "" if text.endswith("?") else "."
         raise SettingsError(f"{name}: {text}{hint}" if place else f"{text}{hint}") from None
+    except UnicodeEncodeError:  # of YAML's "\ud800", in the text of an error
+        raise SettingsError(
+            "A text has half of a surrogate pair; write the whole character."
+        ) from None

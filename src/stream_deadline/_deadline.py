@@ -55,12 +55,17 @@ class Deadline:
         """
         if limit is None:
             return _NO_DEADLINE
-        if isinstance(limit, bool) or not isinstance(limit, Real) or not math.isfinite(limit):
+        is_number = isinstance(limit, Real) and not isinstance(limit, bool)
+        try:
+            number = float(limit) if is_number else math.nan
+        except OverflowError:  # 10**400 is no float
+            number = math.inf
+        if not math.isfinite(number):
             raise ValueError(
                 "A deadline must be a number of seconds from now, or None for no bound; got "
                 f"{limit!r}."
             )
-        return cls(now() + float(limit), float(limit))
+        return cls(now() + number, number)
 
     def lift(self) -> None:
         """Stop bounding anything, the calls that are under way included. Safe from any thread."""

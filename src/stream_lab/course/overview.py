@@ -1,12 +1,12 @@
 """A reader's progress through the whole course, read from a copy of it."""
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from stream_lab.course.store import MARKER, State, find_course, read
 from stream_lab.errors import LabError
+from stream_lab.untrusted import one_line, read_json
 
 
 class NoCourse(LabError):
@@ -73,10 +73,10 @@ def overview(folder: Path, tour: str | None = None) -> list[Line]:
     try:
         if course is None:
             raise FileNotFoundError
-        table = json.loads((course / "contents.json").read_text(encoding="utf-8"))
+        table = read_json((course / "contents.json").read_text(encoding="utf-8"))
         lines = [_line(course, chapter) for chapter in table]
-        tours = json.loads((course / "tours.json").read_text(encoding="utf-8")) if tour else {}
-    except (OSError, ValueError, KeyError, TypeError):
+        tours = read_json((course / "tours.json").read_text(encoding="utf-8")) if tour else {}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise NoCourse(
             f"There is no copy of the course in {folder} (no folder {MARKER}); make learn makes "
             "one, or name its folder."
@@ -96,12 +96,12 @@ def _line(course: Path, chapter: dict[str, Any]) -> Line:
     progress = read(course / "progress" / f"{number}.json")
     made = [progress.predictions.get(each) for each in chapter["predictions"]]
     states = {
-        each: tried.state if (tried := progress.exercises.get(each)) else State.OPEN
+        str(each): tried.state if (tried := progress.exercises.get(each)) else State.OPEN
         for each in chapter["exercises"]
     }
     return Line(
-        number,
-        chapter["title"],
+        one_line(number),
+        one_line(chapter["title"]),
         len(made),
         sum(each is not None and each.chosen is not None for each in made),
         sum(each is not None and each.right is True for each in made),

@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from stream_lab.untrusted import read_json
+
 MARKER = ".course"
 """The folder inside a copy of the course that holds the reader's progress."""
 
@@ -113,7 +115,7 @@ def find_course(start: Path) -> Path | None:
 def read(file: Path) -> Progress:
     """Read a file of progress; one that is missing or damaged is a fresh start."""
     try:
-        body = json.loads(file.read_text(encoding="utf-8"))
+        body = read_json(file.read_text(encoding="utf-8"))
         return Progress(
             {number: Predicted(**each) for number, each in body["predictions"].items()},
             {

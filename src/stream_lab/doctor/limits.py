@@ -15,6 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from stream_lab.errors import LabError
+from stream_lab.untrusted import one_line
 
 FILE = Path(__file__).with_name("limits.yaml")
 
@@ -202,8 +203,18 @@ def _read(path: Path) -> tuple[Limit, ...]:
         entries: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise LimitsError(f"{path.name} cannot be read: {error.strerror}.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise LimitsError(f"{path.name} is not YAML: {' '.join(str(error).split())}.") from None
+    except RecursionError:
+        raise LimitsError(f"{path.name} is not YAML: it is nested too deeply.") from None
+    # PyYAML's constructors let the others out, as for `!!int x`.
+    except (
+        yaml.YAMLError,
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        TypeError,
+        ValueError,
+    ) as error:
+        raise LimitsError(f"{path.name} is not YAML: {one_line(error)}.") from None
     if not isinstance(entries, list):
         raise LimitsError(f"{path.name} must be a list of entries.")
     limits = tuple(_limit(path, number, entry) for number, entry in enumerate(entries, 1))
@@ -220,4 +231,5 @@ def _limit(path: Path, number: int, entry: object) -> Limit:
         first = error.errors()[0]
         named = f" ({entry.get('product')}, {entry.get('knob')})" if isinstance(entry, dict) else ""
         field = ".".join(str(part) for part in first["loc"]) or "the entry as a whole"
-        raise LimitsError(f"{path.name}, entry {number}{named}, {field}: {first['msg']}.") from None
+        where = one_line(f"entry {number}{named}, {field}")
+        raise LimitsError(f"{path.name}, {where}: {first['msg']}.") from None

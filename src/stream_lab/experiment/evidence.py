@@ -10,6 +10,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from stream_lab.experiment.versions import imported
 from stream_lab.untrusted import read_json
 
@@ -148,15 +150,19 @@ class Found:
 
 
 def read(file: Path) -> Found:
-    """Read a notebook's evidence file; a file that is not one is empty."""
+    """Read a notebook's evidence file; a file that is not one is empty.
+
+    Any notebook can write the file, and its claims go into reports and the history.
+    """
     try:
-        body = read_json(file.read_text(encoding="utf-8"))
-        claims = [
-            Claim(**{**claim, "outcome": Outcome(claim["outcome"])}) for claim in body["claims"]
-        ]
-        return Found(claims, body["numbers"], body.get("imported", {}), body["complete"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return _found().validate_python(read_json(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError):
         return Found()
+
+
+@cache
+def _found() -> TypeAdapter[Found]:
+    return TypeAdapter(Found)
 
 
 class Table:

@@ -10,6 +10,7 @@ from stream_lab.errors import LabError
 from stream_lab.frameworks.playing import Watch
 from stream_lab.frameworks.registry import registry
 from stream_lab.frameworks.survey import Row
+from stream_lab.untrusted import one_line, read_json
 
 FILE = "evidence/frameworks/results.json"
 
@@ -64,11 +65,11 @@ def recorded() -> Recorded:
 
 def _read(file: Path) -> Recorded:
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = read_json(file.read_text(encoding="utf-8"))
         rows = {name: Row.from_json(each) for name, each in found["frameworks"].items()}
         return Recorded(merge({}, rows), Watch(found["timeout"], found["watched"], found["pause"]))
-    except (ValueError, KeyError, TypeError, OSError) as error:
-        raise ResultsError(f"{file} cannot be read as results: {error}.") from None
+    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+        raise ResultsError(f"{file} cannot be read as results: {one_line(error)}.") from None
 
 
 def merge(old: dict[str, Row], new: dict[str, Row]) -> dict[str, Row]:

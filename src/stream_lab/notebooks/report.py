@@ -15,7 +15,7 @@ from stream_lab.experiment.evidence import Outcome
 from stream_lab.http.pages import render
 from stream_lab.notebooks.folder import RunFolder
 from stream_lab.notebooks.row import ENDED, Row, Status, count_claims
-from stream_lab.untrusted import one_line, printable
+from stream_lab.untrusted import one_line, printable, read_json
 
 PACKAGES = ("langchain", "langchain-core", "langchain-openai", "openai", "stream-deadline")
 COLOURS = {Outcome.AS_TOLD: "green", Outcome.NOT_AS_TOLD: "red", Outcome.NOT_SHOWN: "yellow"}
@@ -93,22 +93,20 @@ def pictures_of(notebook: str) -> list[Picture]:
     """Return the pictures of an executed notebook, in order.
 
     Args:
-        notebook: The notebook's text; empty if it was not executed.
+        notebook: The notebook's text; empty if it was not executed. Of a damaged one, the pictures
+            before the damage count.
     """
-    cells = json.loads(notebook)["cells"] if notebook else []
-    outputs = [
-        output
-        for cell in cells
-        for output in cell.get("outputs", [])
-        if "image/png" in output.get("data", {})
-    ]
-    return [
-        Picture(
-            "".join(output["data"]["image/png"]).replace("\n", ""),
-            output["metadata"].get("image/png", {}).get("alt", ""),
-        )
-        for output in outputs
-    ]
+    found: list[Picture] = []
+    try:
+        for cell in read_json(notebook)["cells"] if notebook else []:
+            for output in cell.get("outputs", []):
+                if "image/png" in output.get("data", {}):
+                    png = "".join(output["data"]["image/png"]).replace("\n", "")
+                    alt = output["metadata"].get("image/png", {}).get("alt", "")
+                    found.append(Picture(png, str(alt)))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        pass
+    return found
 
 
 def versions() -> dict[str, str]:

@@ -4,7 +4,7 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pydantic import TypeAdapter
@@ -14,6 +14,7 @@ from stream_lab.experiment.evidence import Claim, Outcome
 from stream_lab.notebooks.row import Attempt, Row, Status
 from stream_lab.regress.compare import Baseline
 from stream_lab.regress.summary import Summary, Verdict
+from stream_lab.untrusted import one_line, read_json
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS runs (run TEXT PRIMARY KEY, started TEXT, seconds REAL, verdict TEXT,
@@ -49,6 +50,9 @@ class Past:
     commit: str
     outputs: str
     rows: list[Row]
+
+
+_PAST = TypeAdapter(Past)
 
 
 class History:
@@ -158,6 +162,20 @@ class History:
             ) from None
 
     def _past(self, base: sqlite3.Connection, run: sqlite3.Row) -> Past:
+        """Return a run with its rows.
+
+        Raises:
+            HistoryError: A value is not of the type that this version writes.
+        """
+        try:
+            return _PAST.validate_python(asdict(self._as_found(base, run)))
+        except (ValueError, TypeError):
+            raise HistoryError(
+                f"The history {self.file} has values that this version cannot read, in the run "
+                f"{one_line(run['run'])}; name another file with `history`."
+            ) from None
+
+    def _as_found(self, base: sqlite3.Connection, run: sqlite3.Row) -> Past:
         name = run["run"]
         claims: dict[str, list[Claim]] = {}
         for found in base.execute("SELECT * FROM claims WHERE run = ? ORDER BY place", (name,)):
@@ -167,7 +185,8 @@ class History:
             claims.setdefault(found["cell"], []).append(claim)
         numbers: dict[str, dict[str, float]] = {}
         for found in base.execute("SELECT * FROM numbers WHERE run = ?", (name,)):
-            numbers.setdefault(found["cell"], {})[found["name"]] = found["value"]
+            if found["value"] is not None:  # SQLite keeps NaN as NULL
+                numbers.setdefault(found["cell"], {})[found["name"]] = found["value"]
         rows = [
             Row(
                 cell=found["cell"],
@@ -175,14 +194,14 @@ class History:
                 world=found["world"],
                 notebook=found["notebook"],
                 title=found["title"],
-                parameters=json.loads(found["parameters"]),
+                parameters=read_json(found["parameters"]),
                 status=Status(found["status"]),
                 reason=found["reason"],
                 by_claims=bool(found["by_claims"]),
                 claims=claims.get(found["cell"], []),
                 numbers=numbers.get(found["cell"], {}),
                 seconds=found["seconds"],
-                imported=json.loads(found["imported"]),
+                imported=read_json(found["imported"]),
                 earlier=_EARLIER.validate_json(found["earlier"]),
                 load=found["load"],
                 jobs=found["jobs"],

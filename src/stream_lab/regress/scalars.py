@@ -43,6 +43,8 @@ MOST_VALUES = 10_000
 aliases, ten times over, are a few lines that have no end."""
 DEEPEST = 30  # levels
 LONGEST_NUMBER = 100  # characters
+HALF = re.compile("[\ud800-\udfff]")
+"""What `"\\ud800"` in quotes is, and no text that can be written."""
 
 
 class NotYaml(ValueError):
@@ -126,6 +128,8 @@ def _check(node: yaml.Node | None, deep: int = 0, values: int = 0) -> int:
         raise NotYaml(f"it is nested more than {DEEPEST} levels deep", line)
     if values > MOST_VALUES:
         raise NotYaml(f"it has more than {MOST_VALUES:,} values, with aliases counted", line)
+    if isinstance(node, yaml.ScalarNode) and HALF.search(node.value):
+        raise NotYaml("a text has half of a surrogate pair; write the whole character", line)
     parts = node.value if isinstance(node, yaml.CollectionNode) else []
     for part in parts:
         for each in part if isinstance(part, tuple) else (part,):

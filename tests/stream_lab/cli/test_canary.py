@@ -2,8 +2,11 @@
 
 import asyncio
 import copy
+import json
 import logging
 import pickle
+import sys
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -11,13 +14,17 @@ from typing import NoReturn
 import openai
 import pytest
 import typer
+from langchain_core.globals import set_debug
+from langchain_core.load import dumpd
 
 from fake_vllm.cli import main as fake_vllm_main
 from fake_vllm.testing import FakeVllm
 from stream_deadline import ChatVllm, StreamDeadlineExceeded
-from stream_lab.redact import spellings_of
 from tests.stream_lab.in_process import invoke
 from tests.stream_lab.notebooks.tiny_notebooks import write
+
+sys.path.insert(0, str(Path(__file__).parents[3] / "tools"))
+from canary import found_in
 
 pytestmark = pytest.mark.usefixtures("kept_workers")
 
@@ -49,9 +56,9 @@ def canary(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stream_lab.cli.doctor.leave", leave)
 
 
-def assert_silent(text: str) -> None:
-    found = [form for form in spellings_of([KEY]) if form in text]
-    assert not found
+def assert_silent(text: str | bytes) -> None:
+    data = text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
+    assert not found_in(data, KEY)
 
 
 @pytest.mark.parametrize(
@@ -59,8 +66,9 @@ def assert_silent(text: str) -> None:
     [
         "doctor {url} --html {out}/page.html",
         "doctor {url} --json",
-        "evidence --base-url {url} --timeout 0.6 --out {out}/evidence",
+        "evidence --base-url {url} --timeout 0.6 --json --out {out}/evidence",
         "run --base-url {url} --notebooks {notebooks} --out {out}/runs",
+        "history {out}/history.sqlite --html {out}/trend.html",
     ],
     ids=lambda command: " ".join(command.replace("{", "").replace("}", "").split()[::2]),
 )
@@ -68,7 +76,20 @@ def test_no_command_leaves_the_key(command: str, server: FakeVllm, tmp_path: Pat
     out = tmp_path / "out"
     out.mkdir()
     write(tmp_path / "notebooks", "01", TELLS)
+    settings = {
+        "endpoints": {"gpu": {"url": server.base_url}},
+        "folder": str(tmp_path / "notebooks"),
+        "outputs": str(out / "regress"),
+        "history": str(out / "history.sqlite"),
+        "retries": 0,
+    }
+    config = tmp_path / "regress.yaml"
+    config.write_text(json.dumps(settings), encoding="utf-8")
     places = {"url": server.base_url, "out": out, "notebooks": tmp_path / "notebooks"}
+    if command.startswith("history"):  # of a run that this test makes first
+        ran = invoke(["regress", "--config", str(config)])
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        assert_silent(ran.stdout + ran.stderr)
     arguments = command.format(**places).split()
     done = invoke(arguments)
     assert done.returncode in (0, 1, 2)
@@ -76,7 +97,7 @@ def test_no_command_leaves_the_key(command: str, server: FakeVllm, tmp_path: Pat
     assert_silent(done.stdout + done.stderr)
     made = [path for path in out.rglob("*") if path.is_file()]
     for path in made:
-        assert_silent(path.read_bytes().decode("utf-8", "replace"))
+        assert_silent(path.read_bytes())
     assert made or "{out}" not in command
 
 
@@ -85,7 +106,8 @@ def test_a_recording_does_not_hold_the_key(
 ) -> None:
     out = tmp_path / "recording"
     fake_vllm_main(["record", server.base_url, "--out", str(out)])
-    assert_silent(out.read_bytes().decode("utf-8", "replace") + capsys.readouterr().out)
+    assert_silent(out.read_bytes())
+    assert_silent(capsys.readouterr().out)
 
 
 @pytest.mark.parametrize("key", [{}, {"api_key": KEY}], ids=["of the environment", "the same"])
@@ -106,6 +128,28 @@ def test_the_library_shows_the_key_nowhere(
         wrong.invoke("Why?")
     late.append(refused.value)
     shown = [repr(model), str(model), *map(repr, late), *map(str, late), caplog.text]
-    for made in (model, copy.copy(model), copy.deepcopy(model), model.bind(stop=["x"])):
-        shown.append(pickle.dumps(made).decode("latin-1"))
+    shown += [model.model_dump_json(), json.dumps(dumpd(model)), repr(model._identifying_params)]
+    shown += ["".join(traceback.format_exception(error)) for error in late]
+    assert "POST" in caplog.text  # what the client logs at DEBUG was searched
+    for made in (model, copy.copy(model), copy.deepcopy(model), model.bind(stop=["x"]), *late[:2]):
+        assert_silent(pickle.dumps(made))
     assert_silent("\n".join(shown))
+
+
+def test_langchain_s_debug_output_and_events_do_not_show_the_key(
+    server: FakeVllm, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = ChatVllm(model=server.model, base_url=server.base_url, timeout=5)
+
+    async def events() -> list[str]:
+        return [repr(each) async for each in model.astream_events("Why?", version="v2")]
+
+    set_debug(True)
+    try:
+        answer = model.invoke("Why?", max_tokens=3)
+        told = asyncio.run(events())
+    finally:
+        set_debug(False)
+    printed = capsys.readouterr()
+    assert "llm/start" in printed.out.lower()
+    assert_silent("\n".join([printed.out, printed.err, repr(answer), *told]))

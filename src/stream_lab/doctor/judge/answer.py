@@ -65,7 +65,7 @@ def _error(facts: Facts) -> Diagnosis:
 
 def _no_stream(facts: Facts) -> Diagnosis | None:
     heard = facts.transcript
-    kind = heard.content_type or "no content type"
+    kind = quote(heard.content_type) or "no content type"
     body = heard.body.lstrip()
     if kind == "text/html" or body[:9].lower().startswith((b"<!doctype", b"<html")):
         evidence = [f"The answer is {kind}, a web page.", *_quoted(facts)]

@@ -67,6 +67,8 @@ def of_value(value: object) -> datetime | None:
         return found[0] if found else None
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
+    if not -1e30 < value < 1e30:  # infinite, or no number of nanoseconds
+        return None
     seconds = float(value)
     while seconds > 1e11:
         seconds /= 1000
