@@ -75,19 +75,20 @@ def overview(folder: Path, tour: str | None = None) -> list[Line]:
             raise FileNotFoundError
         table = read_json((course / "contents.json").read_text(encoding="utf-8"))
         lines = [_line(course, chapter) for chapter in table]
-        tours = read_json((course / "tours.json").read_text(encoding="utf-8")) if tour else {}
+        if tour is None:
+            return lines
+        tours = read_json((course / "tours.json").read_text(encoding="utf-8"))
+        order = [str(number) for number in tours.get(tour, ())]
+        names = ", ".join(tours)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise NoCourse(
             f"There is no copy of the course in {folder} (no folder {MARKER}); make learn makes "
             "one, or name its folder."
         ) from None
-    if tour is None:
-        return lines
-    if tour not in tours:
-        raise NoTour(f"The course has no tour '{tour}'; there are: {', '.join(tours)}.")
+    if not order:
+        raise NoTour(f"The course has no tour '{tour}'; there are: {names}.")
     return sorted(
-        (line for line in lines if line.number in tours[tour]),
-        key=lambda line: tours[tour].index(line.number),
+        (line for line in lines if line.number in order), key=lambda line: order.index(line.number)
     )
 
 
