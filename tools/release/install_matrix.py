@@ -83,7 +83,7 @@ def install_matrix(dist: Path, logs: Path, versions: list[str]) -> list[Check]:
     """
     logs.mkdir(parents=True, exist_ok=True)
     checks = []
-    with _babbling() as url, TemporaryDirectory() as folder:
+    with TemporaryDirectory() as folder:
         built = Built(ROOT, dist)
         if set(versions) - set(pythons.supported()):
             built = _for_any_python(Path(folder))
@@ -97,7 +97,7 @@ def install_matrix(dist: Path, logs: Path, versions: list[str]) -> list[Check]:
                             check.result, check.text = NOT_HERE, f"no Python {version}"
                         else:
                             log = logs / f"{subject.replace(' ', '-')}.txt"
-                            _row(check, distribution, python, age, built, log, url)
+                            _row(check, distribution, python, age, built, log)
                     checks.append(check)
     return checks
 
@@ -138,7 +138,6 @@ def _row(
     age: str,
     built: Built,
     log: Path,
-    url: str,
 ) -> None:
     selection = selections()[distribution.name]
     with TemporaryDirectory() as folder:
@@ -151,7 +150,8 @@ def _row(
                 check.fail(f"not installed: {error.strip().splitlines()[0]} (all of it: {log})")
                 return
             _copy_tests(place / "copy")
-            done = _test(own, place, selection, url)
+            with _babbling() as url:  # one for each row, since a fake ends after 15 minutes
+                done = _test(own, place, selection, url)
         except subprocess.TimeoutExpired as late:
             log.write_bytes(bytes(late.stdout or b""))
             check.fail(f"not ready after {late.timeout:.0f} s: {log}")
