@@ -6,7 +6,7 @@ PARTS   ?= yes
 UV_PIN  := 0.13.8
 
 # What a reader sets may hold any character: it reaches the shell as a variable of its own, never as text of a command.
-SETTINGS := PYTHON BASE_URL MODEL TIMEOUT RUNS CONFIG ONLY PARTS NB MINUTES SECONDS SEED CALLS
+SETTINGS := PYTHON BASE_URL MODEL TIMEOUT RUNS CONFIG ONLY PARTS NB NEW DATABASE MINUTES SECONDS SEED CALLS
 GIVEN_PYTHON := $(filter-out file default undefined,$(origin PYTHON))
 $(foreach name,$(SETTINGS),$(if $(value $(name)),$(eval override $(name) := $$(value $(name)))$(eval export $(name))))
 
@@ -32,7 +32,7 @@ FUZZ    := requirements/project.in --group pyproject.toml:fuzz --constraint requ
 # Kept compiled whatever the environment says: compiling took half the time of the tests.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup run regress check test test-real packages book clients drills fuzz canary servers frameworks soak lint parts lab learn real-vllm notebooks lock clean
+.PHONY: help setup run regress check test test-real packages release-check audit version book clients drills fuzz canary servers frameworks soak lint parts lab learn real-vllm notebooks lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -84,9 +84,19 @@ packages: $(READY) ## build the three distributions into dist/, and try each alo
 	@test -x .venv-packages/bin/python || .venv/bin/uv venv --quiet --python .venv/bin/python .venv-packages
 	@.venv/bin/uv pip install --quiet --python .venv-packages/bin/python -r requirements/packages.txt || $(NO_PACKAGES)
 	@rm -rf dist
-	@for folder in $(OURS); do .venv/bin/uv build --quiet --out-dir dist $$folder || exit; done
+	@$(BIN)/python tools/build_packages.py dist
 	@.venv-packages/bin/twine check --strict dist/*.whl dist/*.tar.gz
+	@for folder in $(OURS); do .venv-packages/bin/check-wheel-contents --config $$folder/pyproject.toml dist/$$(basename $$folder)-*.whl || exit; done
 	@TEST_PACKAGES=dist $(BIN)/pytest tests/packages
+
+release-check: packages ## what would be released: the same bytes twice, Pythons × oldest and newest dependencies, bills of materials, advisories; ARGS='--only tests'
+	@$(BIN)/python tools/release_check.py $(ARGS)
+
+audit: $(READY) ## the pins in requirements/ against a copy of the PyPA's advisory database; DATABASE=folder
+	@$(BIN)/python tools/audit.py $(if $(DATABASE),"$$DATABASE")
+
+version: $(READY) ## set the version of all three distributions, and date the changelog; NEW=0.2.0
+	@$(BIN)/python tools/set_version.py "$$NEW"
 
 book: $(READY) ## the course, the how-to pages and the reference as a website in dist/book, and the slides
 	@({ test -x .venv-book/bin/python || .venv/bin/uv venv --quiet --python .venv/bin/python .venv-book; } && \

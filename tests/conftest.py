@@ -24,6 +24,7 @@ settings.register_profile("patient", deadline=None, suppress_health_check=[Healt
 settings.load_profile("patient")
 
 TARGETS = {
+    "alone": "BABBLING_URL",
     "book": "TEST_BOOK",
     "clients": "TEST_CLIENTS",
     "packages": "TEST_PACKAGES",

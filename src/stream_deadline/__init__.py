@@ -77,7 +77,7 @@ def __getattr__(name: str) -> Any:
     if name not in _RENAMED:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     warnings.warn(
-        f"stream_deadline.{name} is now {_RENAMED[name]}; the old name goes in the next version.",
+        f"stream_deadline.{name} is now {_RENAMED[name]}; the old name is removed in 0.2.0.",
         DeprecationWarning,
         stacklevel=2,
     )

@@ -186,7 +186,7 @@ def _renamed(old: str, value: Any, new_value: Any) -> Any:
         return new_value
     warnings.warn(
         f"DeadlineMiddleware({old}=…) is now {_RENAMED[old]}=…; "
-        "the old name goes in the next version.",
+        "the old name is removed in 0.2.0.",
         DeprecationWarning,
         stacklevel=3,
     )

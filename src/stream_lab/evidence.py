@@ -7,8 +7,7 @@ from stream_lab.experiment.evidence import Evidence
 __all__ = ["Evidence"]
 
 warn(
-    "stream_lab.evidence is stream_lab.experiment.evidence now, and this name will go in the next "
-    "version",
+    "stream_lab.evidence is now stream_lab.experiment.evidence; the old name is removed in 0.2.0.",
     DeprecationWarning,
     stacklevel=2,
 )

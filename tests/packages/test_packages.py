@@ -180,8 +180,9 @@ def test_the_light_doctor_examines_a_server_and_reads_code(
 ) -> None:
     environment = installed("stream-lab[doctor]")
     assert not {"jupyterlab", "matplotlib", "papermill"} & environment.packages()
-    refused = environment.run("stream-lab", "doctor", "http://127.0.0.1:9/chat", "--duration", "1")
+    refused = environment.run("stream-lab", "doctor", "http://127.0.0.1:9/chat", "--watch", "1")
     assert refused.returncode == 2
+    assert "Connection refused" in refused.stdout + refused.stderr
     assert "Traceback" not in refused.stderr
     (tmp_path / "app.py").write_text("import asyncio\n", encoding="utf-8")
     code = environment.run("stream-lab", "doctor", "--code", str(tmp_path))
@@ -201,3 +202,18 @@ def test_a_dockerfile_has_no_fault_that_a_linter_knows(file: str) -> None:
     hadolint = ROOT / ".venv-packages" / "bin" / "hadolint"
     done = subprocess.run([hadolint, ROOT / file], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "zizmor --offline --no-progress --config .github/zizmor.yml .github/workflows",
+        "bandit --quiet --recursive --severity-level high src fake_vllm templates --exclude src/stream_lab/_templates",
+    ],
+    ids=["workflows", "code"],
+)
+def test_a_linter_of_security_finds_nothing(command: str) -> None:
+    program, *words = command.split()
+    line = [str(ROOT / ".venv-packages" / "bin" / program), *words]
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -5,8 +5,10 @@ from collections.abc import Iterator
 import pytest
 
 from fake_vllm.testing import FakeVllm
-from stream_deadline import Expiry, on_expired, remove_hook
 from stream_lab.http.certificates import one_certificate
+from tests.stream_deadline.reported import reported
+
+__all__ = ["reported"]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -27,12 +29,3 @@ def server() -> Iterator[FakeVllm]:
         tool_call_parser="hermes",
     ) as server:
         yield server
-
-
-@pytest.fixture
-def reported() -> Iterator[list[Expiry]]:
-    """What is reported of calls that a bound has ended during a test."""
-    expiries: list[Expiry] = []
-    hook = on_expired(expiries.append)
-    yield expiries
-    remove_hook(hook)

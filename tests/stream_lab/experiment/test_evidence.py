@@ -69,6 +69,6 @@ def test_the_table_marks_every_claim_in_words_and_in_markdown() -> None:
 
 def test_the_former_place_of_evidence_warns_and_still_works() -> None:
     sys.modules.pop("stream_lab.evidence", None)
-    with pytest.warns(DeprecationWarning, match=r"stream_lab\.experiment\.evidence now"):
+    with pytest.warns(DeprecationWarning, match=r"is now stream_lab\.experiment\.evidence"):
         former = importlib.import_module("stream_lab.evidence")
     assert former.Evidence is Evidence

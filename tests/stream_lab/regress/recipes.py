@@ -1,4 +1,4 @@
-"""The parts of the CI recipes in docs/ci, and their scripts as services run them."""
+"""The parts of the CI recipes, and their scripts as services run them."""
 
 import os
 import re
@@ -11,7 +11,8 @@ import yaml
 ROOT = Path(__file__).parents[3]
 RECIPES = ROOT / "docs" / "ci"
 PAGE = ROOT / "docs" / "ci.md"
-GITHUB, GITLAB = RECIPES / "github-actions.yml", RECIPES / "gitlab-ci.yml"
+GITHUB = ROOT / ".github" / "workflows" / "regress.yml"
+GITLAB = RECIPES / "gitlab-ci.yml"
 SERVICE, TIMER = RECIPES / "stream-lab-regress.service", RECIPES / "stream-lab-regress.timer"
 CHECKOUT = "/srv/stream-deadline"
 FIELD = re.compile(r"(\*|\d+)(-\d+)?(/\d+)?(,\d+(-\d+)?)*")

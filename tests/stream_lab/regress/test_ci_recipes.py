@@ -1,4 +1,4 @@
-"""The CI recipes of docs/ci: commands, uploads and exit statuses, without any service."""
+"""The CI recipes of docs/ci and GitHub: commands, uploads and exit statuses, without any service."""
 
 import re
 import subprocess

@@ -1,0 +1,1 @@
+"""The steps of `make release-check`, and what keeps the versions of three distributions equal."""
