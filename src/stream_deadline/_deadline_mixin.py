@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from openai import DEFAULT_MAX_RETRIES
 from pydantic import BaseModel, PrivateAttr, model_validator
-from pydantic.functional_validators import ModelWrapValidatorHandler  # pydantic itself has it since 2.10
+
+# pydantic itself exports it since 2.10.
+from pydantic.functional_validators import ModelWrapValidatorHandler
 
 from stream_deadline import _clock
 from stream_deadline._bounded import BoundedStream

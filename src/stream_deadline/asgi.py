@@ -185,8 +185,7 @@ def _renamed(old: str, value: Any, new_value: Any) -> Any:
     if value is _UNSET:
         return new_value
     warnings.warn(
-        f"DeadlineMiddleware({old}=…) is now {_RENAMED[old]}=…; "
-        "the old name is removed in 0.2.0.",
+        f"DeadlineMiddleware({old}=…) is now {_RENAMED[old]}=…; the old name is removed in 0.2.0.",
         DeprecationWarning,
         stacklevel=3,
     )
