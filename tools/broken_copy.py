@@ -1,0 +1,206 @@
+"""Run tests on a copy of the project that has been changed, and never on the checkout.
+
+The tests run in forks of this process, which has imported the slow packages once. Nothing of the
+project itself is imported here, so that each fork imports the copy.
+"""
+
+import compileall
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from py_compile import PycInvalidationMode
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SLOW = """
+    langchain_openai langchain_core.prompts.chat openai.resources.chat.completions
+    openai.resources.responses anyio httpx2 hypothesis pydantic yaml
+""".split()
+"""Packages that most tests import from elsewhere."""
+PARTS = ("src", "fake_vllm", "tests", "templates", "docs", "conftest.py", "pyproject.toml")
+"""What the tests need of the checkout."""
+TEST_LIMIT = 60.0
+"""Seconds for one test."""
+LOOKS_EVERY = 0.05
+WORDS = 4000
+"""The most characters of a failure that are kept."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A test that was red.
+
+    Attributes:
+        test: its id.
+        when: "setup", "call" or "teardown"; "collect": its module could not be imported.
+        text: what pytest says, without its colours.
+    """
+
+    test: str
+    when: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """What came of a run of tests.
+
+    Attributes:
+        failures: the tests that were red, in order.
+        passed: the tests that were green.
+        seconds: how long it took.
+        status: pytest's exit status. None: it ran out of time, or crashed.
+    """
+
+    failures: tuple[Failure, ...]
+    passed: tuple[str, ...]
+    seconds: float
+    status: int | None
+
+    @property
+    def is_green(self) -> bool:
+        """Whether tests ran, and none was red."""
+        return self.status == 0 and bool(self.passed)
+
+
+class BrokenCopy:
+    """A copy of the project in a temporary folder.
+
+    Attributes:
+        folder: the copy.
+    """
+
+    def __init__(self) -> None:
+        """Copy the files that Git knows or would add, and import the slow packages."""
+        self._temporary = tempfile.TemporaryDirectory(prefix="broken-copy-")
+        self.folder = Path(self._temporary.name)
+        command = ["git", "ls-files", "-co", "--exclude-standard", "--", *PARTS]
+        listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+        for name in listed.stdout.splitlines():
+            if (ROOT / name).is_file():
+                (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(ROOT / name, self.folder / name)
+        (self.folder / "notebooks").mkdir(exist_ok=True)
+        # Checked by content: a change within a second, of the same length, would look like none.
+        for name in ("src", "fake_vllm"):
+            compileall.compile_dir(
+                self.folder / name, quiet=2, invalidation_mode=PycInvalidationMode.CHECKED_HASH
+            )
+        for name in SLOW:
+            with suppress(ImportError):
+                import_module(name)
+
+    def __enter__(self) -> "BrokenCopy":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._temporary.cleanup()
+
+    @contextmanager
+    def changed(self, name: str, text: str) -> Iterator[None]:
+        """Give a file another text inside the block."""
+        path = self.folder / name
+        before = path.read_text(encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
+        try:
+            yield
+        finally:
+            path.write_text(before, encoding="utf-8")
+
+    def run(self, tests: Sequence[str], *, limit: float, all_of_them: bool = False) -> Run:
+        """Run tests in a fork, until one is red.
+
+        Args:
+            tests: their ids, in order.
+            limit: seconds for the whole run.
+            all_of_them: whether tests run on after a red one.
+        """
+        notes = self.folder / "notes.jsonl"
+        notes.unlink(missing_ok=True)
+        options = [] if all_of_them else ["-x"]
+        began = time.monotonic()
+        pid = os.fork()
+        if pid == 0:
+            _in_fork(lambda: self._pytest([*options, *tests], notes))
+        status = _ended(pid, limit)
+        lines = notes.read_text(encoding="utf-8").splitlines() if notes.exists() else []
+        read: list[dict[str, Any]] = [json.loads(line) for line in lines]
+        return Run(
+            tuple(Failure(**each) for each in read if each["text"] is not None),
+            tuple(each["test"] for each in read if each["text"] is None),
+            time.monotonic() - began,
+            status,
+        )
+
+    def _pytest(self, arguments: Sequence[str], notes: Path) -> int:
+        os.chdir(self.folder)
+        paths = [str(self.folder), str(self.folder / "src")]
+        sys.path[:0] = paths
+        os.environ["PYTHONPATH"] = os.pathsep.join(paths)
+        options = ["-q", "-n", "0", "-p", "no:cacheprovider", "--timeout", f"{TEST_LIMIT:g}"]
+        return pytest.main([*options, *arguments], plugins=[_Notes(notes)])
+
+
+class _Notes:
+    """A plugin of pytest that notes each test as soon as it is known to be red or green."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def _note(self, test: str, when: str, text: str | None) -> None:
+        with self._path.open("a", encoding="utf-8") as file:
+            text = None if text is None else text[-WORDS:]
+            note = {"test": test, "when": when, "text": text}
+            file.write(json.dumps(note) + "\n")
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            self._note(report.nodeid, report.when or "call", report.longreprtext)
+        elif report.when == "call" and report.passed:
+            self._note(report.nodeid, "call", None)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self._note(report.nodeid, "collect", report.longreprtext)
+
+
+def _in_fork(call: Callable[[], int]) -> None:
+    """Run a function as the only thing that this fork does, in silence."""
+    status = 70
+    try:
+        os.setpgid(0, 0)
+        silence = os.open(os.devnull, os.O_RDWR)
+        for number in (0, 1, 2):
+            os.dup2(silence, number)
+        status = int(call())
+    finally:
+        os._exit(status)
+
+
+def _ended(pid: int, limit: float) -> int | None:
+    """Wait for a fork, and end its whole group after `limit` seconds; None: it had to be ended."""
+    until = time.monotonic() + limit
+    status: int | None = None
+    while time.monotonic() < until:
+        done, how = os.waitpid(pid, os.WNOHANG)
+        if done:
+            status = os.waitstatus_to_exitcode(how)
+            break
+        time.sleep(LOOKS_EVERY)
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+    if status is None:
+        os.waitpid(pid, 0)
+    return status if status is not None and status >= 0 else None
