@@ -64,6 +64,7 @@ def test_each_mutant_that_is_explained_exists(module: str) -> None:
         ("'A docstring.'", set()),
         ("assert a < b", set()),
         ("__slots__ = ('a',)", set()),
+        ("End = Literal['a', 'b']", set()),
     ],
 )
 def test_a_mutant_is_one_small_change(source: str, changes: set[str], tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import chdir, contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -29,6 +29,10 @@ SLOW = """
     openai.resources.responses anyio httpx2 hypothesis pydantic yaml
 """.split()
 """Packages that most tests import from elsewhere."""
+OURS = ("stream_deadline", "stream_lab", "fake_vllm", "tests", "conftest")
+"""The packages of the project."""
+QUICK = "tests/stream_deadline/test_budget.py"
+"""What is collected once, so that pytest's plugins are loaded."""
 PARTS = ("src", "fake_vllm", "tests", "templates", "docs", "conftest.py", "pyproject.toml")
 """What the tests need of the checkout."""
 TEST_LIMIT = 60.0
@@ -101,6 +105,19 @@ class BrokenCopy:
         for name in SLOW:
             with suppress(ImportError):
                 import_module(name)
+        self._load_plugins()
+
+    def _load_plugins(self) -> None:
+        """Let pytest load its plugins once, and forget the modules of the project."""
+        before = set(sys.modules)
+        paths = list(sys.path)
+        with chdir(self.folder), open(os.devnull, "w") as silence, redirect_stdout(silence):
+            sys.path[:0] = [str(self.folder), str(self.folder / "src")]
+            pytest.main(["-q", "-n", "0", "--collect-only", "-p", "no:cacheprovider", QUICK])
+        sys.path[:] = paths
+        for name in set(sys.modules) - before:
+            if name.partition(".")[0] in OURS:
+                del sys.modules[name]
 
     def __enter__(self) -> "BrokenCopy":
         return self

@@ -110,6 +110,8 @@ def _is_left_alone(node: ast.AST, parent: ast.AST) -> bool:
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
         if any(isinstance(each, ast.Name) and each.id in NOT_CODE for each in targets):
             return True
+        if node.value is not None and ast.unparse(node.value).startswith("Literal["):
+            return True  # a type
     if isinstance(node, ast.Call) and ast.unparse(node.func).startswith(("TypeVar", "ParamSpec")):
         return True
     annotations = (getattr(parent, name, None) for name in ("annotation", "returns"))

@@ -91,7 +91,7 @@ class Stream:
         self.nows.append(now)
         if self._also is not None:
             self._also()
-        return self._dues.pop(0) if self._dues else math.inf
+        return max(now, self._dues.pop(0)) if self._dues else math.inf  # as players do
 
 
 def test_each_turn_is_called_at_its_time_to_the_nearest_millisecond(loop: Loop) -> None:
@@ -104,6 +104,14 @@ def test_each_turn_is_called_at_its_time_to_the_nearest_millisecond(loop: Loop) 
     loop.run(9)
     assert stream.turns[-1] == 7.0
     assert (len(stream.turns), loop.handles) == (5, [])
+
+
+def test_the_loop_sleeps_until_the_next_turn(loop: Loop) -> None:
+    loop.now = 5000.0
+    pacer, stream = Pacer(), Stream(loop, 5001.0)
+    pacer.wake(stream.alarm)
+    loop.run(5002.0)
+    assert (stream.turns, loop.calls) == ([5000.0, 5001.0], 2)
 
 
 def test_streams_of_one_millisecond_share_a_call_of_the_loop(loop: Loop) -> None:
