@@ -13,8 +13,8 @@ import yaml
 from broken_copy import ROOT, BrokenCopy, Failure, Run
 
 DEFECTS = ROOT / "tests" / "planted.yaml"
-LIMIT = 180.0
-"""Seconds for the test of one defect."""
+LIMIT, EACH = 180.0, 20.0
+"""Seconds for the test of one defect, all its cases together and one by one."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def main() -> None:
     missed = 0
     with BrokenCopy() as copy:
         tests = list(dict.fromkeys(each.test for each in chosen))
-        healthy = copy.run(tests, limit=LIMIT * 4, all_of_them=True)
+        healthy = copy.run(tests, limit=LIMIT * 4, each=EACH, all_of_them=True)
         red = {failure.test.partition("[")[0]: failure for failure in healthy.failures}
         for defect in chosen:
             if (failure := red.get(defect.test)) is not None:
@@ -89,7 +89,7 @@ def main() -> None:
                 why = "its test did not run without the defect"
             else:
                 with copy.changed(defect.file, defect.text()):
-                    run = copy.run([defect.test], limit=LIMIT)
+                    run = copy.run([defect.test], limit=LIMIT, each=EACH)
                 why = wrong(defect, run)
             missed += why is not None
             print(f"{'MISSED' if why else 'caught'}  {defect.name}", flush=True)
