@@ -1,4 +1,4 @@
-"""A plugin of pytest that notes for `make coverage` which test runs which line, and how long it takes.
+"""A plugin of pytest for `make coverage`: it notes each test's lines and time.
 
 Its options are the variables of coverage. The tests run the same with and without it.
 """
@@ -16,7 +16,7 @@ SECONDS = Path(os.environ.get("TEST_SECONDS", ".measured/seconds")).absolute()
 
 
 def function_of(nodeid: str) -> str:
-    """Return a test without its case: cases are selected together, as some run side by side."""
+    """Return a test without its case, since some run all cases side by side."""
     return nodeid.partition("[")[0]
 
 

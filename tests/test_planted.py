@@ -17,7 +17,7 @@ from planted import Defect, defects  # noqa: E402
 
 
 @cache
-def tests_in(file: str) -> set[str]:
+def ids_in(file: str) -> set[str]:
     """Return the ids of a file's tests, without their cases."""
     tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
     scopes: list[tuple[str, list[ast.stmt]]] = [(file, tree.body)]
@@ -36,7 +36,7 @@ def tests_in(file: str) -> set[str]:
 def test_a_planted_defect_fits_the_source_and_names_a_test(defect: Defect) -> None:
     ast.parse(defect.text(ROOT))
     re.compile(defect.says)
-    assert defect.test in tests_in(defect.test.partition("::")[0])
+    assert defect.test in ids_in(defect.test.partition("::")[0])
 
 
 def test_there_are_defects_in_the_library_the_middleware_and_the_fake() -> None:

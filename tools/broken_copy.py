@@ -1,4 +1,4 @@
-"""Run tests on a copy of the project that has been changed, and never on the checkout.
+"""Run tests on a changed copy of the project, and never on the checkout.
 
 The tests run in forks of this process, which has imported the slow packages once. Nothing of the
 project itself is imported here, so that each fork imports the copy.
@@ -172,7 +172,7 @@ class BrokenCopy:
 
 
 class _Notes:
-    """A plugin of pytest that notes each test as soon as it is known to be red or green."""
+    """A plugin of pytest that notes each test as soon as it has ended."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -208,7 +208,7 @@ def _in_fork(call: Callable[[], int]) -> None:
 
 
 def _ended(pid: int, limit: float) -> int | None:
-    """Wait for a fork, and end its whole group after `limit` seconds; None: it had to be ended."""
+    """Wait for a fork, and end its group after `limit` seconds; None: it was ended."""
     until = time.monotonic() + limit
     status: int | None = None
     while time.monotonic() < until:

@@ -1,4 +1,4 @@
-"""Plant known defects into a copy of the project, and see that each turns its test red.
+"""Plant known defects into a copy of the project; each must turn its test red.
 
 `make planted` takes the defects from tests/planted.yaml; `ONLY=slot` those with that word.
 """

@@ -23,7 +23,7 @@ def watchdogs() -> list[threading.Thread]:
 
 
 def watchdogs_that_stay() -> list[threading.Thread]:
-    """Those that are left when each has had the time to end that a busy machine may take."""
+    """Those that are left after the time that a busy machine may take."""
     until = time.monotonic() + LATEST
     while watchdogs() and time.monotonic() < until:
         time.sleep(0.01)

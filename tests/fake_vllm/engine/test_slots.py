@@ -45,7 +45,7 @@ class Room:
         self._blocks: dict[str, AbstractContextManager[Slot]] = {}
 
     def step(self, what: str) -> str:
-        """Let a request come, as `+a2` with its sequences, or go; return who runs and who waits."""
+        """Let a request come, `+a2`, or go, `-a`; return the running and the waiting ones."""
         name = what[1]
         if what[0] == "+":
             self.entries[name] = entry(prompt_tokens=ord(name))
