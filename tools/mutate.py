@@ -90,7 +90,8 @@ class Module:
             takes = seconds.get(test, 1.0)
             return takes * OWN if self._is_own(test) else takes
 
-        chosen, total = [], 0.0
+        chosen: list[str] = []
+        total = 0.0
         for test in sorted(tests, key=lambda each: (rank(each), each)):
             total += seconds.get(test, 1.0)
             if chosen and total > MOST_SECONDS:
