@@ -6,7 +6,7 @@ PARTS   ?= yes
 UV_PIN  := 0.13.8
 
 # What a reader sets may hold any character: it reaches the shell as a variable of its own, never as text of a command.
-SETTINGS := PYTHON BASE_URL MODEL TIMEOUT RUNS CONFIG ONLY PARTS NB NEW DATABASE MINUTES SECONDS SEED CALLS
+SETTINGS := PYTHON BASE_URL MODEL TIMEOUT RUNS CONFIG ONLY PARTS NB NEW DATABASE MINUTES SECONDS SEED CALLS SAMPLE
 GIVEN_PYTHON := $(filter-out file default undefined,$(origin PYTHON))
 $(foreach name,$(SETTINGS),$(if $(value $(name)),$(eval override $(name) := $$(value $(name)))$(eval export $(name))))
 
@@ -32,7 +32,8 @@ FUZZ    := requirements/project.in --group pyproject.toml:fuzz --constraint requ
 # Kept compiled whatever the environment says: compiling took half the time of the tests.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup run regress check test test-real packages release-check audit version book clients drills fuzz canary servers frameworks soak lint parts lab learn real-vllm notebooks lock clean
+.PHONY: help setup run regress check test planted coverage mutants test-real packages release-check audit version book clients \
+        drills fuzz canary servers frameworks soak lint parts lab learn real-vllm notebooks lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -76,6 +77,20 @@ check: lint ## the inner loop: lint, types, and the tests that need no real time
 
 test: lint parts-here ## lint, types, unit tests, and nbval on every notebook
 	@$(BIN)/pytest
+
+planted: $(READY) ## plant known defects into a copy of the project; each must turn the test that it names red
+	@$(BIN)/python tools/planted.py $(if $(ONLY),--only "$$ONLY")
+
+coverage: $(READY) ## branch coverage of the library and of the fake's engine on their own tests; below 95 % fails
+	@rm -rf .measured/coverage* .measured/seconds && mkdir -p .measured
+	@$(BIN)/coverage run -m pytest -p tests.contexts -n 2 -q tests/stream_deadline tests/fake_vllm; ended=$$?; \
+	  $(BIN)/coverage combine --quiet && \
+	  $(BIN)/coverage report --include='src/stream_deadline/*' --fail-under 95 && \
+	  $(BIN)/coverage report --include='fake_vllm/engine/*' --fail-under 95 && exit $$ended
+
+mutants: $(READY) ## change the library and the engine in small ways; the tests must notice 90 %; ONLY=_budget,slots SAMPLE=150 SEED=1
+	@test -e .measured/coverage || $(MAKE) --no-print-directory coverage
+	@$(BIN)/python tools/mutate.py $(if $(ONLY),--only "$$ONLY") $(if $(SAMPLE),--sample "$$SAMPLE") $(if $(SEED),--seed "$$SEED") $(ARGS)
 
 test-real: $(READY) ## matrix, wire and notebooks 01-08 against a real vLLM: one started here, or BASE_URL=…
 	@TEST_REAL=1 REAL_VLLM_URL="$$BASE_URL" REAL_VLLM_MODEL="$$MODEL" $(BIN)/pytest -n 0 tests/real
@@ -180,4 +195,4 @@ lock: $(READY) ## resolve requirements/*.txt anew
 	@.venv/bin/uv $(COMPILE) --group pyproject.toml:clients-llama-index -o requirements/clients-llama-index.txt
 
 clean: ## remove what setup and runs made
-	rm -rf .venv .venv-* .node-clients dist runs .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf .venv .venv-* .node-clients .measured dist runs .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

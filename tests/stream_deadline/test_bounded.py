@@ -419,6 +419,8 @@ async def test_an_ambient_deadline_can_be_shortened_but_not_extended() -> None:
         assert (await ends_at(30, bounded(Source(), 45))).bound == "deadline"
     with deadline(30):
         assert (await ends_at(45, bounded(Source(), 15))).bound == "timeout"
+    with deadline(30), deadline(60):
+        assert (await ends_at(75, bounded(Source()))).limit == 30
 
 
 @virtually

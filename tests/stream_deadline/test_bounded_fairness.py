@@ -1,6 +1,7 @@
 """Late timers, busy consumers, and the items before an error, on a virtual clock."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import ClassVar
 
@@ -55,6 +56,20 @@ async def test_no_item_is_handed_over_after_the_deadline_and_the_error_names_the
     assert (got, caught.value.bound, caught.value.chunks) == ([0, 1], "idle_timeout", 2)
 
 
+def test_no_ready_item_is_handed_over_after_a_consumer_has_blocked_the_loop() -> None:
+    """No timer gets a turn while items are ready, so each pull reads the clock."""
+
+    async def pull() -> None:
+        stream = bounded(Source(every=0), 0.2)
+        await anext(stream)
+        await asyncio.sleep(0)
+        time.sleep(0.25)  # noqa: ASYNC251  the loop stands still
+        with pytest.raises(StreamDeadlineExceeded):
+            await anext(stream)
+
+    asyncio.run(pull())
+
+
 @virtually
 async def test_the_source_is_closed_at_the_bound_and_not_when_the_last_items_are_taken() -> None:
     source = Source(every=0.0, stalls=3)
@@ -102,8 +117,6 @@ def test_the_deadline_itself_is_never_postponed() -> None:
 
 def test_a_loop_whose_turns_are_all_late_still_reaches_the_bound() -> None:
     async def busy() -> None:
-        import time
-
         while True:
             time.sleep(0.03)  # noqa: ASYNC251  overload: every timer is late
             await asyncio.sleep(0)

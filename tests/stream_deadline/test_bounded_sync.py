@@ -139,6 +139,20 @@ def test_a_source_that_is_always_ready_ends_at_the_deadline_too() -> None:
     assert LIMIT <= time.monotonic() - started < LATEST
 
 
+def test_an_item_that_comes_after_the_deadline_is_not_handed_over() -> None:
+    """The source cannot be interrupted, so the item is there, and too late."""
+
+    def source() -> Iterator[int]:
+        yield 1
+        time.sleep(LIMIT + 0.05)
+        yield 2
+
+    stream, got = bounded_sync(source(), LIMIT), list[int]()
+    with pytest.raises(StreamDeadlineExceeded):
+        got.extend(stream)
+    assert 2 not in got
+
+
 def test_silence_has_a_bound_of_its_own() -> None:
     line = ConnectionTracker()
     line.far.send(b"abc")
