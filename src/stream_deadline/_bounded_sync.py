@@ -181,7 +181,7 @@ def _iterate(
             try:
                 item = run(next, source, _END)
             except Exception as error:
-                if alarm.fired() or clock() >= budget.due:
+                if alarm.fired() or budget.ended_below or clock() >= budget.due:
                     raise budget.error(budget.chunks, accumulator.partial) from error
                 if not accumulator.whole and isinstance(error, accumulator.errors_of_halves):
                     raise budget.cut_short(budget.chunks, accumulator.partial) from error

@@ -97,6 +97,8 @@ class Budget:
         name_model: gives the name of the model, for the report; None: not known.
         host: that the latest request was for; None: there was none.
         outer: the budget of the call that this one is a part of; None: it is a part of none.
+        ended_below: whether a layer below the call has found a bound reached. The bound may be
+            postponed right after that, and the call has ended all the same.
     """
 
     __slots__ = (
@@ -112,6 +114,7 @@ class Budget:
         "chunks",
         "clock",
         "due",
+        "ended_below",
         "host",
         "name_model",
         "outer",
@@ -145,6 +148,7 @@ class Budget:
         self.name_model: Callable[[], str | None] = _unknown
         self.host: str | None = None
         self.outer: Budget | None = None
+        self.ended_below = False
         self._is_reported = False
         self._span = current_span()
         self._find_total()
@@ -223,6 +227,7 @@ class Budget:
 
     def quiet_error(self) -> StreamDeadlineExceeded:
         """Make the error for a layer below the call, which reports its end itself."""
+        self.ended_below = True
         bound, limit = self._reached()
         return StreamDeadlineExceeded(bound, limit, self.clock() - self.started)
 

@@ -265,12 +265,10 @@ class Reader(Generic[T]):
         if not self.ended:
             # A cancellation here comes from the end of the event loop, or from the source itself.
             error = asyncio.CancelledError() if task.cancelled() else task.exception()
-            if (
-                error is not None
-                and not task.cancelled()
-                and self.budget.clock() >= self.budget.due
-            ):
-                self._give_up(keep=not self.budget.is_used_up())
+            budget = self.budget
+            at_its_end = budget.ended_below or budget.clock() >= budget.due
+            if error is not None and not task.cancelled() and at_its_end:
+                self._give_up(keep=not budget.is_used_up())
                 assert self.failure is not None
                 self.failure.__cause__ = error
             else:

@@ -34,6 +34,10 @@ from stream_deadline import (
     prometheus_counter,
     remove_hook,
 )
+from stream_deadline._accumulate import NullAccumulator
+from stream_deadline._bounded import BoundedStream
+from stream_deadline._bounded_sync import BoundedIterator
+from stream_deadline._budget import Bounds, Budget
 
 KEY = "sk-canary-4711"
 PROMPT = "the canary's question"
@@ -143,6 +147,36 @@ def test_a_report_comes_once_and_agrees_with_the_error(
     assert record.getMessage() == str(expiry)
     for secret in (KEY, PROMPT):
         assert secret not in repr(vars(record))
+
+
+class TestWhatALayerBelowTheCallHasEnded:
+    """The transport finds a bound reached, and a late timer postpones it before the call looks."""
+
+    def test_a_synchronous_call_reports_it(self, reported: list[Expiry]) -> None:
+        budget = Budget(Bounds(60.0), time.monotonic)
+
+        def refused() -> Iterator[int]:
+            raise budget.quiet_error()
+            yield 1
+
+        with pytest.raises(StreamDeadlineExceeded):
+            read(BoundedIterator(refused(), budget, NullAccumulator(), lambda in_use: None))
+        assert [each.bound for each in reported] == ["timeout"]
+
+    def test_an_asynchronous_call_reports_it(self, reported: list[Expiry]) -> None:
+        async def go() -> None:
+            budget = Budget(Bounds(60.0), time.monotonic)
+
+            async def refused() -> AsyncIterator[int]:
+                raise budget.quiet_error()
+                yield 1
+
+            stream = BoundedStream(refused(), budget, NullAccumulator(), lambda in_use: None)
+            with pytest.raises(StreamDeadlineExceeded):
+                await anext(stream)
+
+        asyncio.run(go())
+        assert [each.bound for each in reported] == ["timeout"]
 
 
 def test_a_call_that_ends_in_time_is_not_reported(server: FakeVllm, reported: list[Expiry]) -> None:
