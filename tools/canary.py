@@ -40,7 +40,16 @@ COMMANDS = (
     "history {out}/history.sqlite --json",
 )
 """Those that send a key. The others start servers of their own, or none."""
-WITHOUT_KEY = ("matrix", "lint", "servers", "frameworks", "progress", "new-relay", "real-vllm")
+WITHOUT_KEY = (
+    "matrix",
+    "lint",
+    "servers",
+    "frameworks",
+    "progress",
+    "new-relay",
+    "real-vllm",
+    "soak",
+)
 IN_BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{24,}={0,2}")
 DEEPEST = 3
 """Containers inside of containers."""

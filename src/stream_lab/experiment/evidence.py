@@ -8,12 +8,13 @@ from enum import StrEnum
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
-
-from pydantic import TypeAdapter
+from typing import TYPE_CHECKING, Any
 
 from stream_lab.experiment.versions import imported
 from stream_lab.untrusted import read_json
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 FOLDER_VARIABLE = "STREAM_LAB_EVIDENCE"
 
@@ -161,7 +162,11 @@ def read(file: Path) -> Found:
 
 
 @cache
-def _found() -> TypeAdapter[Found]:
+def _found() -> "TypeAdapter[Found]":
+    from pydantic import (
+        TypeAdapter,
+    )  # slow to import, and missing where a notebook runs in a browser
+
     return TypeAdapter(Found)
 
 

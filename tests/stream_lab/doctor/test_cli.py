@@ -91,8 +91,8 @@ def test_the_published_schema_is_the_one_in_force() -> None:
 
 def test_an_application_is_examined_without_a_proxy_too() -> None:
     with bundled("finite") as gone:
-        pass
-    done = doctor(f"{gone.root}/text", "--app", "tests.stream_lab.doctor.stacks:app", "--json")
+        root = gone.root
+    done = doctor(f"{root}/text", "--app", "tests.stream_lab.doctor.stacks:app", "--json")
     found = json.loads(done.stdout)
     assert (found["cause"], found["layer"]) == ("unreachable", "proxied")
     assert "In this process, it is healthy." in found["evidence"]
