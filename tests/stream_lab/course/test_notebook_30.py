@@ -2,16 +2,17 @@
 
 import re
 import textwrap
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from stream_lab.course.exercise import Wrong
 from stream_lab.course.exercises.notebook_30 import judge_of_the_server, must_ask_the_fake
-from stream_lab.course.own_tests import outcome_of, play
+from stream_lab.course.own_tests import Outcome, Result, outcome_of, play
 from tests.stream_lab.course.checked import OPEN, RIGHT, checked, from_cell
 
-MODEL = "model_class(base_url=fake_vllm.base_url, model=fake_vllm.model, api_key='-', timeout=0.2)"
+MODEL = "model_class(base_url=fake_vllm.base_url, model=fake_vllm.model, api_key='-', timeout=0.3)"
 READ = f"""
 chain = ChatPromptTemplate.from_messages([('user', 'Hi')]) | {MODEL}
 async def read():
@@ -130,3 +131,12 @@ def test_a_test_that_asks_the_server(name: str, results: tuple[list[dict[str, An
 def test_an_answer_that_pytest_would_not_run(code: str, word: str) -> None:
     name = re.findall(r"def (\w+)", code)[0]
     assert word in checked("30", "2", from_cell(code, name))
+
+
+def test_a_test_that_is_red_before_a_late_chunk_has_shown_nothing() -> None:
+    red = Result(
+        passed=False, hung=False, said="assert None", streams=1, chunks=0, late=0, tasks=1,
+        finished=False, asked_late=False,
+    )  # fmt: skip
+    with pytest.raises(Wrong, match="no chunk came after the deadline"):
+        judge_of_the_server(Outcome(red, replace(red, passed=True)))

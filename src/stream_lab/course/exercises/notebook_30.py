@@ -71,6 +71,13 @@ def judge_of_the_server(outcome: Outcome) -> None:
             "whatever the model's class does: read in a task, and do not cancel it before the "
             "assertion."
         )
+    if not outcome.problem and outcome.fix.passed:
+        attempt = outcome.attempt
+        if not attempt.passed and attempt.streams and not attempt.late:
+            raise Wrong(
+                "Your test is red for attempt 1, but no chunk came after the deadline, so it was "
+                "not the silent failure. If this machine is busy, run the check again."
+            )
     judge(outcome)
 
 
