@@ -150,7 +150,7 @@ def test_a_report_comes_once_and_agrees_with_the_error(
 
 
 class TestWhatALayerBelowTheCallHasEnded:
-    """The transport finds a bound reached, and a late timer postpones it before the call looks."""
+    """The transport finds a bound reached, and a late timer then postpones it."""
 
     def test_a_synchronous_call_reports_it(self, reported: list[Expiry]) -> None:
         budget = Budget(Bounds(60.0), time.monotonic)
