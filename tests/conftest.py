@@ -28,6 +28,7 @@ TARGETS = {
     "book": "TEST_BOOK",
     "clients": "TEST_CLIENTS",
     "packages": "TEST_PACKAGES",
+    "planted": "TEST_PLANTED",
     "real": "TEST_REAL",
 }
 """Folders with a target of their own, which sets the variable: `make book`, `make test-real` and so on."""

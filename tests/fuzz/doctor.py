@@ -336,6 +336,6 @@ TARGETS: list[Target[Any]] = [
         _trust_its_json,
         patient,
         examples=3,
-        to_plant=60,
+        to_plant=300,
     ),
 ]
