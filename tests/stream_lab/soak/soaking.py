@@ -1,4 +1,4 @@
-"""A stage of the soak for tests, and the first calls that can show a defect."""
+"""A stage of the soak for tests, and the calls that show a defect."""
 
 import asyncio
 import gc

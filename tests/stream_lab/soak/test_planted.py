@@ -1,4 +1,4 @@
-"""A soak is green without a defect, and finds the two that an earlier one missed."""
+"""A sound library soaks green; two defects that an earlier soak missed are found."""
 
 import pytest
 
