@@ -204,12 +204,9 @@ def main() -> None:
     os.nice(10)
     with BrokenCopy() as copy:
         tests = {test for module, mutant in waiting for test in module.tests_for(mutant)}
-        healthy = copy.run(sorted(tests), limit=MOST_HEALTHY, all_of_them=True)
-        if tests and not healthy.is_green:
-            first = healthy.failures[0].test if healthy.failures else "they ran out of time"
-            sys.exit(f"Without a mutant the tests are not green: {first}")
+        unsteady = red_without_a_mutant(copy, sorted(tests)) if tests else set()
         for number, (module, mutant) in enumerate(waiting, 1):
-            result = tried(copy, module, mutant)
+            result = tried(copy, module, mutant, unsteady)
             module.note(result)
             line = f"{number}/{len(waiting)} {result.outcome:9} {result.seconds:5.1f} s"
             print(f"{line}  {module.name}:{mutant.line} {mutant.name}", flush=True)
@@ -221,9 +218,26 @@ def is_again(given: argparse.Namespace, outcome: str) -> bool:
     return bool(given.again) and outcome not in GONE
 
 
-def tried(copy: BrokenCopy, module: Module, mutant: Mutant) -> Result:
+def red_without_a_mutant(copy: BrokenCopy, tests: list[str]) -> set[str]:
+    """Return the tests that are red among others, but green alone: they judge no mutant.
+
+    Raises:
+        SystemExit: one is red alone as well.
+    """
+    healthy = copy.run(tests, limit=MOST_HEALTHY, all_of_them=True)
+    if healthy.status is None:
+        sys.exit("Without a mutant the tests ran out of time.")
+    red = sorted({failure.test for failure in healthy.failures})
+    for test in red:
+        if not copy.run([test], limit=MOST_HEALTHY).is_green:
+            sys.exit(f"Without a mutant the tests are not green: {test}")
+        print(f"left out, since it was red without a mutant: {test}", flush=True)
+    return set(red)
+
+
+def tried(copy: BrokenCopy, module: Module, mutant: Mutant, unsteady: set[str]) -> Result:
     """Run the tests of a mutant."""
-    tests = module.tests_for(mutant)
+    tests = [test for test in module.tests_for(mutant) if test not in unsteady]
     if not tests:
         return Result(mutant.name, mutant.line, "uncovered", None, 0, 0.0)
     takes = sum(module._measured.seconds.get(test, 1.0) for test in tests)

@@ -1,7 +1,8 @@
 # %% [markdown]
 # # 30 · The incident in thirty minutes
 #
-# An AI server calls a language model through LangChain with `timeout=45`. One day a model did not stop talking for ten minutes.
+# An AI server calls a language model through LangChain with `timeout=45`. It works for an ERP server, which is a company's order system.
+# One day a model did not stop talking for ten minutes.
 #
 # This notebook plays that incident on your machine, with 0.4 seconds in place of 45. It shows what happened, and what two fixes do about it.
 #
@@ -17,7 +18,8 @@
 # 9. which holes are left, and what closes each,
 # 10. which test in your repository goes red if this comes back.
 #
-# *About 30 minutes, and 20 more for the two exercises. You should have written `async def` before; asyncio's internals are explained.*
+# *About 30 minutes if you skip the code of the claims at the end, and 20 more for the two exercises. You should have written `async def`
+# before; asyncio's internals are explained. The words of this tour are in the [glossary](../docs/glossary.md).*
 
 # %% tags=["parameters"]
 BASE_URL = None  # None: the bundled fake; or your server, as "http://host:8000/v1"
@@ -69,7 +71,7 @@ server
 # %%
 from fastapi import FastAPI
 
-# The first call imports much. It comes before the clocks start.
+# The first call loads many modules, so we make it before timing anything.
 async for _ in (prompt | PlainChatVllm(**{**server.settings, "max_tokens": 1})).astream(
     {"question": "Hi"}
 ):
@@ -177,7 +179,7 @@ ended_by_it
 QUESTION = "Tell me everything."
 
 
-fake = bundled("endless", gap=0.02)  # for what a real server does not play on request
+fake = bundled("endless", gap=0.02)  # for behaviour that a real server cannot produce on demand
 
 
 def on_fake(model_class, scenario, **settings):
@@ -222,6 +224,7 @@ httpx2.Timeout(LIMIT).as_dict()
 
 # %% [markdown]
 # Not one of them is for the whole call. `read` bounds *one* read from the socket: each time that bytes arrive, it starts again.
+# (`pool` bounds the wait for a free connection.)
 #
 # Why not `max_tokens`? It is a useful brake, but not a deadline: it bounds tokens, and a token can take any time. Here are ten tokens from two
 # servers, one of which is four times slower, and from a third that stalls after five.
@@ -249,7 +252,7 @@ for name, seconds in zip(servers, took, strict=True):
 #
 # Nothing in OpenAI's protocol says "stop". A server can find out in only one way: its client closes the connection. So everything that
 # follows comes down to closing *that* connection on time. How soon does the server stop then? We ask for a stream, close the
-# connection, and look at the server's gauge `vllm:num_requests_running` until it is 0.
+# connection, and look at `vllm:num_requests_running` until it is 0. That is a *gauge*, a number among the server's metrics.
 
 # %% tags=["nbval-ignore-output"]
 from openai import OpenAI
@@ -290,9 +293,8 @@ for name in ("vLLM", "fake-vllm"):
         print(f"    {what}:", ", ".join(f"{1000 * each:.0f}" for each in seconds))
 
 # %% [markdown]
-# So a real vLLM needs some hundredths of a second, as the fake does. It listens for the disconnect and aborts the request, and the gauge
-# falls. This one ran a tiny model on a CPU that had other work, too, so one stream took a fifth of a second. On a quiet machine it took
-# 0.03 to 0.04 s. Other servers differ, and some do not stop before a whole answer is complete:
+# So a real vLLM needs some hundredths of a second, as the fake does, and at times a tenth or two: this one ran a tiny model on a CPU that
+# was busy with other work. Other servers differ, and some do not stop before a whole answer is complete:
 # [the table](../docs/real_servers.md).
 
 # %% [markdown]
@@ -320,18 +322,17 @@ async def time_runs_out():
 
 
 async def cancelled_by_another_as_well():
-    async with asyncio.timeout(10) as scope:
-        scope.reschedule(loop.time())  # the scope's own timer fires at once ...
-        asyncio.current_task().cancel()  # ... and something else cancels the task, too
+    async with asyncio.timeout(0):  # its timer fires at the first wait ...
+        asyncio.current_task().cancel()  # ... and something else cancels the task before that
         await asyncio.sleep(1)
 
 
 async def entered_by_a_task_that_has_ended():
-    scope = asyncio.timeout(0.05)
-    await asyncio.create_task(scope.__aenter__())
+    timeout = asyncio.timeout(0.05)
+    await asyncio.create_task(timeout.__aenter__())
     await asyncio.sleep(0.1)
-    await scope.__aexit__(None, None, None)
-    return f"no error, though expired() is {scope.expired()}"
+    await timeout.__aexit__(None, None, None)
+    return f"no error, though expired() is {timeout.expired()}"
 
 
 async def outcome(work):
@@ -348,8 +349,8 @@ for name, out in outcomes.items():
 
 # %% [markdown]
 # The first case is the usual one. In the second the scope steps back: a cancellation from outside must not be lost, so the
-# `CancelledError` goes on. The third is the one to remember: **the scope expired, cancelled a task that had ended, and no error came
-# out.** Here are the lines, from your own Python: the task is remembered on entry, and only `__aexit__` makes a `TimeoutError`.
+# `CancelledError` goes on. In the third the scope expired, cancelled a task that had ended, and no error came out. Here are the lines,
+# from your own Python: the task is remembered on entry, and only `__aexit__` makes a `TimeoutError`.
 
 # %% tags=["nbval-ignore-output"]
 import inspect
@@ -472,33 +473,38 @@ print(inspect.getsource(utils.coro_with_context))
 # %% [markdown]
 # The line runs one step of the generator, `anext(iterator)`, in a task of its own. It does so because of LangChain's *context variables*:
 # they say which run a step belongs to, so that its callbacks are reported there, and a task is how Python runs a step with given
-# variables. `create_task(…, context=…)` is new in Python 3.11. What did the function do before? We call it once as it is, and once as if
-# this Python were older.
+# variables. `create_task(…, context=…)` is new in Python 3.11. What did the function do before? Here it is again, as it was in the
+# incident's langchain-core 1.1.0. We call it once as it is, and once as if this Python were older.
 
 # %% tags=["nbval-ignore-output"]
+import sys
 from contextvars import copy_context
-from unittest.mock import patch
 
 
-async def task_of_a_step():
+def coro_with_context(coro, context, version):  # of langchain-core 1.1.0
+    if version >= (3, 11):  # asyncio_accepts_context()
+        return asyncio.create_task(coro, context=context)
+    return coro
+
+
+async def task_of_a_step(version):
     async def step():
         return asyncio.current_task()
 
-    ran_in = await utils.coro_with_context(step(), copy_context())
+    ran_in = await coro_with_context(step(), copy_context(), version)
     return "the caller's own task" if ran_in is asyncio.current_task() else "a task of its own"
 
 
-print("since Python 3.11, a step gets:", await task_of_a_step())
-with patch.object(utils, "asyncio_accepts_context", return_value=False):
-    print("before, with this LangChain:  ", await task_of_a_step())
+by_version = {version: await task_of_a_step(version) for version in (sys.version_info, (3, 10))}
+for version, what in by_version.items():
+    print(f"Python {version[0]}.{version[1]}: a step runs in {what}")
 
 # %% [markdown]
-# So the answer is: **since Python 3.11**, in every LangChain that has this function. With an older Python it depends on LangChain. In the
-# incident's langchain-core 1.1.0 the last line of the function was `return coro`, so the caller's own task took each step, and the
-# second line above reads so there. Newer versions, such as 1.7.2, make a task with any Python. But `asyncio.timeout` is new in 3.11, too:
-# wherever attempt 1 can run, a chain runs each step in a task of its own.
+# So the answer is: **since Python 3.11**. Newer versions of LangChain, such as the one above this cell, make a task with any Python. But
+# `asyncio.timeout` is new in 3.11, too: wherever attempt 1 can run, a chain runs each step in a task of its own.
 #
-# Which kinds of call pull each chunk in a new task? We try many of them at once, with attempt 1.
+# Which kinds of call pull each chunk in a new task? We try many of them at once, with attempt 1. (A `RunnableLambda` is a function as a step
+# of a chain, a `RunnableParallel` several steps side by side, and a `RunnableBranch` an if-else. A *fallback* is the next model to try.)
 
 # %%
 model = on_fake(traced(ScopedChatVllm), "endless+pace:gap=50", timeout=LIMIT)
@@ -506,10 +512,10 @@ shapes = await call_shapes.measure(model, give_up_after=LIMIT + 1.1)
 shapes
 
 # %% [markdown]
-# The deadline holds in each row with one task, and in no other. Two rows look odd:
+# The deadline holds exactly where a single task pulls every chunk. Two rows look odd:
 #
-# - With *fallbacks*, only the first chunk is pulled in a task of its own, since LangChain tries the next model if that one fails. But that
-#   pull opens the scope, so the scope remembers a task that has ended.
+# - With *fallbacks*, only the first chunk is pulled in a task of its own, because LangChain tries the next model if the first chunk fails.
+#   But that pull opens the scope, so the scope remembers a task that has ended.
 # - *LangGraph* runs a node in a task, and `chain.ainvoke` in it streams from the model inside that one task, so the scope's task lives as
 #   long as the call. `chain.astream` in a node goes through the line above.
 #
@@ -558,8 +564,8 @@ print("different tasks:                  ", len(set(pulled_by)))
 print("different values of `started`:    ", len(set(seen)))
 
 # %% [markdown]
-# The variable lives in the generator's *frame*, and the frame belongs to no task. `asyncio.timeout` also kept its deadline. But the task
-# that it had remembered was gone.
+# The variable lives in the generator's *frame* (`ag_frame`), where Python keeps a paused function's local variables. The frame belongs to
+# no task. `asyncio.timeout` also kept its deadline. But the task that it had remembered was gone.
 #
 # ## Three situations: which does it survive?
 #
@@ -635,11 +641,12 @@ for each, call in zip(CLASSES, calls, strict=False):
 what_is_left.reveal(
     [verdicts[0] for verdicts in found.values()].count(HOLDS),
     why="ElapsedChatVllm looks at the clock only when a chunk arrives. The socket's read time-out ends the silence, late and with another error. "
+    "That read time-out counts from the last token, so with timeout=45 it may come almost 45 s late. "
     "A scope around each wait ends silence and comments. The slow reader needs a timer that closes the connection even when no task waits for a chunk.",
 )
 
 # %% [markdown]
-# This is the scope around each wait. A task waits in it from `anext` to the next chunk, and no scope is open across the `yield`.
+# This is the scope around each wait. It covers only the wait for one chunk, and no scope is open across the `yield`.
 
 # %%
 print(inspect.getsource(ClockedChatVllm._astream))
@@ -685,7 +692,8 @@ for name, each in {"as it was": request, "ChatVllm": repaired, "the middleware":
 # Nothing on the AI server raised an error, so your logs will not tell you if it comes back. A test will, if it does what the incident did: a model
 # that talks, in a chain. (Remember the one case in which attempt 1 works: a test with a server that hangs is green.) The fixture
 # `fake_vllm` comes with the package `fake-vllm`. `model_class` is the class that you ship; here it is attempt 1, and then the fix. The cell
-# after the test writes it to a file and runs pytest on that. In a copy of the course the file is `test_deadline.py`, beside this notebook.
+# after the test writes it to a file and runs pytest on that, which takes about ten seconds. In a copy of the course the file is
+# `test_deadline.py`, beside this notebook.
 
 # %%
 import pytest
@@ -714,6 +722,8 @@ print("attempt 1:", colour[tested.attempt.passed], "-", tested.attempt.said)
 print("the fix:  ", colour[tested.fix.passed])
 
 # %% [markdown]
+# Attempt 1 is red with `assert 60 < 60`: sixty chunks had come, so the test stopped waiting for an end.
+#
 # To use this test in your own repository, install the fake from a clone of this project with `pip install ./fake_vllm pytest-asyncio` (it is
 # on no package index yet). Put this into pyproject.toml:
 #
@@ -724,7 +734,7 @@ print("the fix:  ", colour[tested.fix.passed])
 # ```
 #
 # Give the test your class in `conftest.py` ([more](../docs/howto/test_your_client.md)). A red run may also print `RuntimeError: aclose():
-# asynchronous generator is already running`: the stream that the test left was still being read. It is no second fault.
+# asynchronous generator is already running`: the stream that the test left was still being read. It is not a second failure.
 #
 # ```python
 # import pytest
@@ -796,6 +806,11 @@ evidence.claim(
     found=shapes.exceptions,
 )
 evidence.claim(
+    "The incident's function makes a task since Python 3.11, and made none before",
+    expected="a task of its own, the caller's own task",
+    found=", ".join(by_version.values()),
+)
+evidence.claim(
     "The elapsed-time fix ends the chain on time",
     expected="stopped at the deadline",
     found=fixed.verdict,
@@ -835,7 +850,7 @@ evidence.table()
 #
 # **1.** Write the fix for any stream, without LangChain. `Deadline(seconds).bounded(chunks)` is an async generator that passes on the
 # chunks of `chunks`, and raises `TimeoutError` when a chunk arrives more than `seconds` after the first pull. It closes `chunks` with
-# `aclose()` however it ends. One object is used for many calls, also at the same time.
+# `aclose()` however it ends. One object may serve many calls, some of them concurrent.
 
 
 # %% tags=["exercise"]
@@ -853,8 +868,8 @@ await lesson.check("1", Deadline)
 # %% [markdown]
 # **2.** In your service the error may be caught somewhere. What costs money is the GPU. Write a test that does not look at errors at all:
 # it is red if the server still generates after the deadline. `fake_vllm.requests[0].slot_freed` is None while the fake works on the first
-# request. The check writes the cell to a file `test_deadline.py` and runs pytest on it, so the cell must import everything it uses. It takes
-# some seconds.
+# request. The check writes the cell to `test_deadline.py`, in place of the test above, and runs pytest on it, so the cell must import
+# everything it uses. It takes about ten seconds.
 
 
 # %% tags=["exercise"]
@@ -885,7 +900,7 @@ lesson.progress()
 # ## Lessons learned
 #
 # - `timeout=` of a chat model bounds one read of a socket. A stream that keeps sending never trips it.
-# - Before its answer is complete, a vLLM stops only if *its* client closes the connection.
+# - Before its answer is complete, a vLLM server stops only when *its own* client closes the connection.
 # - `asyncio.timeout` cancels the task that entered it. A LangChain chain pulls each chunk in a new task.
 # - Keep a deadline in the call and look at the clock for each chunk; close the connection by a timer for everything else.
 # - A test must let the model talk, and put it in a chain. A test with a server that hangs is green for the broken fix.

@@ -36,7 +36,7 @@ def progress(
         return
     console = screen(no_colour=no_colour)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("", "notebook", "predicted", "came true", "solved", "left"):
+    for heading in ("", "notebook", "predicted", "true", "solved", "to solve"):
         table.add_column(heading, overflow="fold")
     for line in lines:
         table.add_row(
@@ -45,7 +45,7 @@ def progress(
             f"{line.predicted} of {line.predictions}",
             str(line.right),
             f"{line.solved} of {len(line.exercises)}",
-            escape(line.left),
+            escape(", ".join(line.unsolved)),
         )
     console.print(table)
     solved = sum(line.solved for line in lines)

@@ -43,10 +43,14 @@ class Line:
         """What is left to do; empty if nothing is."""
         missing = self.predictions - self.predicted
         parts = [_count(missing, "prediction")] if missing > 0 else []
-        names = [name for name, state in self.exercises.items() if state is not State.SOLVED]
-        if names:
+        if names := self.unsolved:
             parts.append(f"exercise{'s' if len(names) > 1 else ''} {', '.join(names)}")
         return "; ".join(parts)
+
+    @property
+    def unsolved(self) -> list[str]:
+        """The names of the exercises that are not solved."""
+        return [name for name, state in self.exercises.items() if state is not State.SOLVED]
 
     def as_dict(self) -> dict[str, Any]:
         """Return the line as JSON has it."""

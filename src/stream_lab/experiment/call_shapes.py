@@ -9,6 +9,7 @@ from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableBranch, RunnableLambda, RunnableParallel
 
 from stream_lab.experiment import verdict
+from stream_lab.experiment.evidence import Unknown
 from stream_lab.experiment.trace import Ending, Recording, record
 
 ONE = "one task"
@@ -16,6 +17,7 @@ FRESH = "a new task for each chunk"
 FIRST_APART = "one task for the first chunk, another for the rest"
 NONE = "no chunk was pulled"
 LATE = 0.5  # seconds for which a machine may stand still without a deadline being missed for it
+TRIES = 3
 
 Shape = Callable[[], AsyncIterator[Any]]
 
@@ -58,12 +60,19 @@ async def measure(model: Any, *, give_up_after: float) -> "Shapes":
         model: a model whose class went through `traced`, of a server that never stops.
         give_up_after: seconds after which each consumer leaves; several times the deadline, since
             all calls start at once.
+
+    Returns:
+        What the calls did; if this machine was too busy to tell, what they did in another try.
     """
-    made = shapes(model)
-    recordings = await asyncio.gather(
-        *(record(make(), give_up_after=give_up_after) for make in made.values())
-    )
-    return Shapes(dict(zip(made, recordings, strict=True)))
+    for _ in range(TRIES):
+        made = shapes(model)
+        recordings = await asyncio.gather(
+            *(record(make(), give_up_after=give_up_after) for make in made.values())
+        )
+        measured = Shapes(dict(zip(made, recordings, strict=True)))
+        if not isinstance(measured.exceptions, Unknown):
+            break
+    return measured
 
 
 def pulled_by(recording: Recording) -> str:
@@ -98,9 +107,16 @@ class Shapes:
 
     @property
     def exceptions(self) -> str:
-        """The shapes stopped without one task, or not stopped with one, or "no call differs"."""
-        if any(each.stood_still > LATE for each in self._recordings.values()):
+        """The shapes stopped without one task, or not stopped with one, or "no call differs".
+
+        Until its first chunk has come, any call is pulled by one task. So a call without a chunk
+        tells nothing.
+        """
+        recordings = self._recordings.values()
+        if any(each.stood_still > LATE for each in recordings):
             return verdict.STARVED
+        if any(pulled_by(each) == NONE for each in recordings):
+            return verdict.NO_CHUNK
         found = [
             name
             for name in self._recordings

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 from matplotlib.axes import Axes
 
 from stream_lab.experiment.call import Call
@@ -151,12 +152,16 @@ def _load(running: Axes, tokens: Axes, call: Call) -> None:
     )
     running.set_ylim(0, 1.1 * max(1, *(sample.running for sample in call.samples)))
     whole_numbers(running.yaxis)
-    # The lines meet at the last sample before the deadline.
+    # The lines meet at the deadline, which lies between two samples.
     turn = sum(moment <= call.deadline for moment in at)
-    tokens.plot(at[:turn], made[:turn], linewidth=2, color=OK, label="before the deadline")
+    meet_at = [min(call.deadline, at[-1])]
+    meet = [float(np.interp(call.deadline, at, made))]
     tokens.plot(
-        at[max(turn - 1, 0) :],
-        made[max(turn - 1, 0) :],
+        at[:turn] + meet_at, made[:turn] + meet, linewidth=2, color=OK, label="before the deadline"
+    )
+    tokens.plot(
+        meet_at + at[turn:],
+        meet + made[turn:],
         linewidth=2,
         color=LATE,
         linestyle=(0, (4, 1)),

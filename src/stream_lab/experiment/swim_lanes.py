@@ -19,6 +19,7 @@ from stream_lab.plots import (
 )
 
 MOST_LANES = 60
+LABELS = 10  # at most, so that they do not touch
 VISIBLE = 0.006  # the least width of a bar, as a fraction of the axis
 
 
@@ -73,7 +74,7 @@ def swim_lanes(call: Call, log: Log, *, title: str, most: int = MOST_LANES) -> P
             color=EVENT,
         )
     axes.axvline(deadline, color=DEADLINE, linestyle="--", linewidth=1.2)
-    step = max(1, len(shown) // 12)
+    step = max(1, -(-len(shown) // LABELS))
     axes.set_yticks(range(0, len(shown), step), [f"task {task}" for task in shown[::step]])
     axes.set_ylim(len(shown) - 0.4, -1.0)
     if len(shown) < len(every):

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -141,6 +142,11 @@ async def record(stream: AsyncIterator[Any], *, give_up_after: float) -> Recordi
     except TimeoutError as error:
         recording.ending = Ending.GAVE_UP if patience.expired() else Ending.CUT
         recording.error = "" if patience.expired() else _name(error)
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        recording.ending, recording.error = Ending.FAILED, _name(error)
     except Exception as error:  # an error that ends a stream is a result
         recording.ending = Ending.FAILED
         recording.error = _name(error)
@@ -149,7 +155,9 @@ async def record(stream: AsyncIterator[Any], *, give_up_after: float) -> Recordi
         _recording.reset(token)
         heart.cancel()
         if (close := getattr(stream, "aclose", None)) is not None:
-            await close()
+            # A scope that the stream has left open may fire just now, and cancel this task.
+            with suppress(Exception, asyncio.CancelledError):
+                await close()
     return recording
 
 

@@ -16,6 +16,7 @@ EARLY = "stopped too early"
 LATE = "stopped too late"
 READ_TIMEOUT = "stopped by the read time-out"
 STARVED = Unknown("this machine stood still")
+NO_CHUNK = Unknown("a call had no chunk in time")
 BY_ITSELF = Unknown("the model stopped by itself")
 
 

@@ -138,5 +138,5 @@ def test_a_test_that_is_red_before_a_late_chunk_has_shown_nothing() -> None:
         passed=False, hung=False, said="assert None", streams=1, chunks=0, late=0, tasks=1,
         finished=False, asked_late=False,
     )  # fmt: skip
-    with pytest.raises(Wrong, match="no chunk came after the deadline"):
+    with pytest.raises(Wrong, match="no chunk had come after the deadline"):
         judge_of_the_server(Outcome(red, replace(red, passed=True)))

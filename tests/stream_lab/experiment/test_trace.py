@@ -29,7 +29,7 @@ def patience(ending: Ending) -> float:
     return 0.2 if ending is Ending.GAVE_UP else 20.0
 
 
-async def broken(error: Exception) -> AsyncIterator[str]:
+async def broken(error: BaseException) -> AsyncIterator[str]:
     yield "x"
     raise error
 
@@ -42,6 +42,7 @@ async def broken(error: Exception) -> AsyncIterator[str]:
         (lambda: ticks(3, gap=90), Ending.GAVE_UP, ""),
         (lambda: broken(TimeoutError("late")), Ending.CUT, "TimeoutError: late"),
         (lambda: broken(ValueError("odd")), Ending.FAILED, "ValueError: odd"),
+        (lambda: broken(asyncio.CancelledError()), Ending.FAILED, "CancelledError"),
     ],
 )
 def test_every_way_that_a_stream_can_end_is_distinguished(
@@ -105,6 +106,29 @@ def test_the_outer_bound_ends_a_stream_that_swallows_a_cancellation() -> None:
     recording = asyncio.run(record(deaf(), give_up_after=0.1))
     assert recording.ending is Ending.GAVE_UP
     assert recording.ended < 1
+
+
+@pytest.mark.parametrize("error", [TimeoutError(), asyncio.CancelledError()])
+def test_an_error_of_a_stream_that_is_closed_changes_nothing(error: BaseException) -> None:
+    async def fails_to_close() -> AsyncIterator[str]:
+        try:
+            while True:
+                yield "x"
+        finally:
+            raise error
+
+    recording = asyncio.run(record(fails_to_close(), give_up_after=0.1))
+    assert (recording.ending, recording.error) == (Ending.GAVE_UP, "")
+
+
+def test_a_recording_that_is_cancelled_ends() -> None:
+    async def cancelled() -> bool:
+        recording = asyncio.create_task(record(ticks(None), give_up_after=20))
+        await asyncio.sleep(0.05)
+        recording.cancel()
+        return bool((await asyncio.wait({recording}))[0]) and recording.cancelled()
+
+    assert asyncio.run(cancelled())
 
 
 def test_a_chain_pulls_each_chunk_in_a_new_task_and_the_model_alone_in_one(fake: Endpoint) -> None:
