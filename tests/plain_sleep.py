@@ -1,24 +1,36 @@
-"""Measure how late a plain sleep is, as a sign of a busy machine."""
+"""Measure how late a plain sleep is, and how many want the CPUs, as signs of a busy machine."""
 
+import os
 import threading
 import time
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 STOOD_STILL = 0.15
 """Seconds that a sleep is late, from which on a measurement says nothing."""
+CROWDED = 2.5
+"""Processes that want each CPU, on average, from which on a measurement says nothing."""
 NAP = 0.01
+COUNTS_EVERY = 5
+"""Naps between two looks at the processes."""
+LOAD = Path("/proc/loadavg")
 
 _sleep, _clock = time.sleep, time.monotonic  # tests replace those of the module
 
 
 class PlainSleep:
-    """Sleeps in a thread, a little at a time, and measures how late it wakes."""
+    """Sleeps in a thread, a little at a time, and measures how late it wakes.
+
+    A machine with too much to do need not make a sleep late, since Linux favours what has slept.
+    So the thread counts the processes that want a CPU, too.
+    """
 
     def __init__(self) -> None:
         self._over = False
         self._due = _clock() + NAP
         self._late = 0.0
+        self._counts: list[float] = []
         self._thread = threading.Thread(target=self._run, name="plain sleep", daemon=True)
 
     def start(self) -> None:
@@ -26,8 +38,9 @@ class PlainSleep:
         self._thread.start()
 
     def start_anew(self) -> None:
-        """Forget how late it has been."""
+        """Forget how late it has been, and how many wanted the CPUs."""
         self._late = 0.0
+        self._counts = []
 
     def note(self, late: float) -> None:
         """Take the lateness of something else for its own."""
@@ -37,6 +50,21 @@ class PlainSleep:
     def late(self) -> float:
         """Seconds that it has been late, at most, since it started anew."""
         return self._late if self._over else max(self._late, _clock() - self._due)
+
+    @property
+    def crowd(self) -> float:
+        """Processes that wanted each CPU, on average, since it started anew; 0: not known."""
+        counts = self._counts
+        return sum(counts) / len(counts) if counts else 0.0
+
+    @property
+    def busy(self) -> str:
+        """How busy the machine has been, as a sentence; empty if it was not."""
+        if (late := self.late) >= STOOD_STILL:
+            return f"The machine stood still for {late:.1f} s."
+        if (crowd := self.crowd) >= CROWDED:
+            return f"{crowd:.1f} processes wanted each CPU."
+        return ""
 
     def __enter__(self) -> Self:
         self.start()
@@ -52,7 +80,19 @@ class PlainSleep:
         self._thread.join()
 
     def _run(self) -> None:
+        naps = 0
         while not self._over:
             self._due = _clock() + NAP
             _sleep(NAP)
             self._late = max(self._late, _clock() - self._due)
+            naps += 1
+            if naps % COUNTS_EVERY == 0 and (running := _running()) is not None:
+                self._counts.append(running / (os.cpu_count() or 1))
+
+
+def _running() -> int | None:
+    """Return how many other processes want a CPU; None: this system does not tell."""
+    try:
+        return int(LOAD.read_text(encoding="ascii").split()[3].partition("/")[0]) - 1
+    except (OSError, ValueError, IndexError):
+        return None

@@ -1,13 +1,19 @@
 """A test that failed while the machine stood still runs again."""
 
+import os
 import re
+import time
+from pathlib import Path
 
 import pytest
 
+from tests import plain_sleep
+from tests.plain_sleep import PlainSleep
+
 pytest_plugins = ["pytester"]
 
-FAILS, FAILS_LATE = (0.0, False), (0.8, False)
-PASSES, PASSES_LATE = (0.0, True), (0.8, True)
+FAILS, FAILS_LATE = ("", False), ("The machine stood still for 0.8 s.", False)
+PASSES, PASSES_LATE = ("", True), ("The machine stood still for 0.8 s.", True)
 TRIES = {
     "passes late": [PASSES_LATE],
     "fails": [FAILS, PASSES],
@@ -16,7 +22,7 @@ TRIES = {
     "fails late, then fails": [FAILS_LATE, FAILS],
     "always fails late": [FAILS_LATE, FAILS_LATE, FAILS_LATE, PASSES],
 }
-"""How late a plain sleep was in each try, and whether the test passed."""
+"""How busy the machine was in each try, and whether the test passed."""
 
 INNER = f"""
 from types import SimpleNamespace
@@ -24,13 +30,13 @@ import pytest
 from tests import stood_still
 
 stood_still.CALM = 0.01
-stood_still._sleeper = sleeper = SimpleNamespace(late=0.0)
-sleeper.start_anew = lambda: setattr(sleeper, "late", 0.0)
+stood_still._sleeper = sleeper = SimpleNamespace(busy="")
+sleeper.start_anew = lambda: setattr(sleeper, "busy", "")
 tries = {{name: iter(each) for name, each in {TRIES!r}.items()}}
 
 @pytest.mark.parametrize("name", tries)
 def test_it(name):
-    sleeper.late, right = next(tries[name])
+    sleeper.busy, right = next(tries[name])
     assert right
 """
 
@@ -68,3 +74,26 @@ def test_only_a_failure_while_the_machine_stands_still_is_tried_again(
 def test_a_test_that_needs_no_real_time_is_not_tried_again(pytester: pytest.Pytester) -> None:
     outcomes, _ = played(pytester, INNER)
     assert {each for tries in outcomes.values() for each in tries} == {"PASSED", "FAILED"}
+
+
+class TestABusyMachine:
+    def test_is_one_whose_sleeps_are_late(self) -> None:
+        sleep = PlainSleep()
+        sleep.note(0.3)
+        assert sleep.busy == "The machine stood still for 0.3 s."
+
+    def test_is_one_whose_cpus_are_wanted_by_many(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        """Linux favours what has slept, so a sleep is on time beside many loops."""
+        load = tmp_path / "loadavg"
+        monkeypatch.setattr(plain_sleep, "LOAD", load)
+        monkeypatch.setattr(os, "cpu_count", lambda: 2)
+        for running, busy in {3: "", 9: "4.0 processes wanted each CPU."}.items():
+            load.write_text(f"1.00 1.00 1.00 {running}/300 4711\n", encoding="ascii")
+            with PlainSleep() as sleep:
+                while not sleep.crowd:
+                    time.sleep(0.01)
+            assert sleep.busy == busy
+            sleep.start_anew()
+            assert sleep.busy == ""
