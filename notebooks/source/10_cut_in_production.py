@@ -510,17 +510,17 @@ def kind_of(answer):
 # %%
 async def investigate(callbacks, pause, proxy):
     """Ask every layer, all at once, and name the one nearest to the model that cuts."""
-    handler = callbacks()
+    handler, path = callbacks(), f"/case/{len(app.routes)}"
 
-    @app.get(f"/case/{id(handler)}")
+    @app.get(path)
     async def case():
         return StreamingResponse(tokens(pause, [callbacks()]), media_type="text/plain")
 
     alone, called_back, served, answer = await asyncio.gather(
         in_a_script(pause, []),
         in_a_script(pause, [handler]),
-        asyncio.to_thread(read, f"{service.url}/case/{id(handler)}"),
-        asyncio.to_thread(read, f"{proxy.url}/case/{id(handler)}"),
+        asyncio.to_thread(read, service.url + path),
+        asyncio.to_thread(read, proxy.url + path),
     )
     if alone != "whole":
         return "the chain itself"
