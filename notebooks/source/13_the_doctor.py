@@ -128,6 +128,7 @@ earlier = lesson.predict(
 )
 earlier
 
+
 # %%
 def ask(gateway):
     return examine(Target.of(gateway.url + "/answer"), watch=5)
@@ -281,6 +282,7 @@ addresses = {
     for name, (fake, gateway) in models.items()
 } | {name: (unpaused, nginx) for name, nginx in applications.items()}
 
+
 # %%
 def ask_both(name):
     direct, proxy = addresses[name]
@@ -291,7 +293,9 @@ with ThreadPoolExecutor() as pool:
     found |= zip(addresses, pool.map(ask_both, addresses), strict=True)
 for name in addresses:
     diagnosis = found[name].diagnosis
-    print(f"{name:22} {diagnosis.cause:13} {diagnosis.layer or 'no layer':9} {diagnosis.evidence[-1]}")
+    print(
+        f"{name:22} {diagnosis.cause:13} {diagnosis.layer or 'no layer':9} {diagnosis.evidence[-1]}"
+    )
 
 # %% [markdown]
 # The user of either gateway sees the same, an answer that is cut after a second. The answer of the second address decides.

@@ -85,7 +85,7 @@ def left(gunicorns: Mapping[str, Gunicorn], path: str) -> dict[str, list[str]]:
 
 
 def logged(gunicorns: Mapping[str, Gunicorn], path: str) -> dict[str, tuple[str, str]]:
-    """Read a whole answer of each server, and return when its access line came, and the line.
+    """Read a whole answer of each server, and return when it was logged, and how.
 
     Args:
         gunicorns: the servers by name.
