@@ -45,9 +45,9 @@
 # | tour | for you if | minutes |
 # |---|---|---|
 # | [Thirty minutes](../docs/tours/30_minutes.md) | you want to know what happened, and how to prevent it | 30 |
-# | [On call](../docs/tours/on_call.md) | a stream is cut, or never ends, and you have to find out why | 124 |
+# | [On call](../docs/tours/on_call.md) | a stream is cut, or never ends, and you have to find out why | 127 |
 # | [Before an upgrade](../docs/tours/before_an_upgrade.md) | you are about to upgrade LangChain, vLLM or Python | 62 |
-# | [Web services](../docs/tours/web_services.md) | your service calls a model, and others call your service | 194 |
+# | [Web services](../docs/tours/web_services.md) | your service calls a model, and others call your service | 195 |
 # | [Half a day](../docs/tours/half_a_day.md) | you join the team that owns this code | 255 |
 #
 # ## What to do in a notebook

@@ -8,7 +8,7 @@
 # - how a worker reports that its event loop is late,
 # - what the logs show when a client disconnects.
 #
-# *About 39 minutes. Best after [10](10_cut_in_production.ipynb).*
+# *About 40 minutes. Best after [10](10_cut_in_production.ipynb).*
 #
 # A service streams well with one user and one worker. With many users its streams pause or break. This notebook looks for the causes,
 # one at a time, with the real server programs. A *worker* is one process that runs your application. gunicorn starts several of them,

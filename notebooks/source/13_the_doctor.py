@@ -7,7 +7,7 @@
 # - what a diagnosis rests on, and what would refute it,
 # - how far to trust a check of code.
 #
-# *About 39 minutes. Needs nginx (`make parts`). [10](10_cut_in_production.ipynb) has the causes one by one; you can read it afterwards.*
+# *About 41 minutes. Needs nginx (`make parts`). [10](10_cut_in_production.ipynb) has the causes one by one; you can read it afterwards.*
 #
 # You are on call, and streams break off. From the user to the model there are a browser, a load balancer, a proxy, an application, and the model's
 # server. Each of them can have a limit on the wait for the first byte, on silence, and on the total time. `.venv/bin/stream-lab doctor URL` requests
@@ -236,9 +236,16 @@ together = lesson.predict(
 )
 together
 
+
 # %%
+def ask_alone(name):
+    with serve(app) as alone:  # an event loop for each
+        return examine(Target.of(f"{alone.url}/{name}"), watch=8)
+
+
+with ThreadPoolExecutor() as pool:
+    found |= zip(["dies", "blocks"], pool.map(ask_alone, ["dies", "blocks"]), strict=True)
 for name in ("dies", "blocks"):
-    found[name] = examine(Target.of(f"{service.url}/{name}"), watch=8)
     print(f"{name:7}", found[name].diagnosis.cause)
 
 # %% tags=["nbval-ignore-output"]
@@ -260,15 +267,15 @@ together.reveal(
 # gateway and the application, and the doctor could not say which. So it accepts a second address past the proxies, `direct`. It asks both, and blames the
 # first layer, seen from the model, that shows the fault: `direct` if the server shows it by itself, `proxied` if it shows only through the proxy.
 #
-# Here are four patients with both addresses. Two gateways get cut streams: behind one is a model's server that breaks off after 45 tokens, and the other
+# Here are four patients with both addresses. Two gateways get cut streams: behind one is a model's server that breaks off after 30 tokens, and the other
 # one cuts the answers of a sound server. Two nginx pass on what the application sends, one of them with compression.
 
 # %%
-breaks_off = bundled("close:after=45", gap=0.02)
-sound = bundled("finite:tokens=80", gap=0.02)
+breaks_off = bundled("close:after=30", gap=0.02)
+sound = bundled("finite:tokens=60", gap=0.02)
 models = {
     "the server breaks off": (breaks_off, Gateway(breaks_off.root)),
-    "the gateway cuts": (sound, Gateway(sound.root, longest=1.0)),
+    "the gateway cuts": (sound, Gateway(sound.root, longest=0.9)),
 }
 applications = {
     "nginx with gzip": Nginx(
@@ -298,7 +305,7 @@ for name in addresses:
     )
 
 # %% [markdown]
-# The user of either gateway sees the same, an answer that is cut after a second. The answer of the second address decides.
+# The user of either gateway sees the same, an answer that is cut within a second. The answer of the second address decides.
 
 # %%
 Case = pictures.Case
