@@ -434,7 +434,7 @@ for worker, statuses in access.items():
 # Both say status 200. Neither line says which of four workers it came from. When is such a line written? Here is a whole answer of each, with
 # its line and the moment at which the log had it.
 
-# %%
+# %% tags=["nbval-ignore-output"]
 reached = {"uvicorn": one, "sync": sync_worker.result()}
 brief = "/text?tokens=12"
 whole_answers = who_ended_it.logged(reached, brief)
