@@ -637,7 +637,7 @@ for claim, expected, found_here in (
         unanswered[0],
     ),
     (
-        "nginx's lines about clients that leave or do not read have the level info",
+        "The log of nginx mentions clients that leave or do not read at the level info",
         "info, info",
         ", ".join(levels.get(cause, "no line") for cause in causes[1:]),
     ),

@@ -502,6 +502,8 @@ evidence.claim(
     expected="Inline, Asynchronous",
     found=", ".join(stopped),
 )
+
+# %%
 evidence.claim(
     "A short --timeout kills a blocked worker with all its streams",
     expected="cut, refused",
