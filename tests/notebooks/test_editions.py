@@ -1,6 +1,7 @@
 """The learner edition, and the copy of the course that `make learn` lays out."""
 
 import json
+import os
 import re
 import sys
 from pathlib import Path
@@ -147,7 +148,7 @@ class TestACopyOfTheCourse:
     ) -> None:
         started: list[list[str]] = []
         monkeypatch.setattr(learn, "lay_out", lambda *_: [])
-        monkeypatch.setattr(learn.os, "execvpe", lambda _, command, __: started.append(command))
+        monkeypatch.setattr(os, "execvpe", lambda _, command, __: started.append(command))
         learn.main([str(course), "--", "--no-browser", "--port=8890"])
         assert started[0][-2:] == ["--no-browser", "--port=8890"]
 
