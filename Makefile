@@ -163,8 +163,8 @@ parts-here:
 lab: $(READY) ## JupyterLab, open at notebook 00
 	@$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks/00_start_here.ipynb
 
-learn: $(READY) ## the course in JupyterLab, a copy in learn/ with exercises to solve; NB=30 opens notebook 30
-	@$(BIN)/python tools/learn.py $(if $(NB),--open "$$NB")
+learn: $(READY) ## the course in JupyterLab, a copy in learn/ with exercises to solve; NB=30 opens notebook 30; ARGS=--no-browser
+	@$(BIN)/python tools/learn.py $(if $(NB),--open "$$NB") $(if $(ARGS),-- $(ARGS))
 
 real-vllm: $(READY) ## a real vLLM on this CPU with a tiny random-weight model (3 GB, minutes the first time)
 	@$(BIN)/stream-lab real-vllm

@@ -1,6 +1,7 @@
 """Lay out a copy of the course to work in, and open it in JupyterLab.
 
-`python tools/learn.py [FOLDER] [--no-lab]`. A notebook that the reader has changed is kept.
+`python tools/learn.py [FOLDER] [--no-lab] [-- OPTIONS OF JUPYTERLAB]`. A notebook that the reader
+has changed is kept.
 """
 
 import argparse
@@ -53,6 +54,9 @@ def lay_out(folder: Path, first: str = "00") -> list[str]:
     for chapter in chapters:
         notebook = editions.learner(chapter, chapters)
         contents = editions.contents(notebook)
+        for cell in notebook.cells:
+            if cell.cell_type == "markdown":
+                cell.source = _anchored(cell.source, folder / "notebooks")
         table.append({**asdict(chapter), **asdict(contents)})
         text = nbformat.writes(notebook) + "\n"
         target = folder / "notebooks" / f"{chapter.learner}.ipynb"
@@ -72,7 +76,8 @@ def lay_out(folder: Path, first: str = "00") -> list[str]:
     (course / "tours.json").write_text(json.dumps(tours, indent=1) + "\n", encoding="utf-8")
     for page in sorted((folder / "docs").rglob("*.md")):
         text = editions.linked(page.read_text(encoding="utf-8"), chapters)
-        page.write_text(_reachable(text, page.parent), encoding="utf-8")
+        text = _anchored(_reachable(text, page.parent), page.parent, page)
+        page.write_text(text, encoding="utf-8")
     (opened,) = [each.learner for each in chapters if each.number == first]
     _arrange(course, f"notebooks/{opened}.ipynb")
     return kept
@@ -139,6 +144,29 @@ def _reachable(text: str, folder: Path) -> str:
     return re.sub(r"(?<!!)\[(?P<text>[^\]]*)\]\((?P<target>(?!https?:)[^)\s]+)\)", there, text)
 
 
+def _anchored(text: str, folder: Path, page: Path | None = None) -> str:
+    """Point links to headings at JupyterLab's anchors, which differ from GitHub's.
+
+    Args:
+        text: the text with the links.
+        folder: where it lies.
+        page: the page that it is, for links within it. None: it is a notebook's cell.
+    """
+
+    def found(link: re.Match[str]) -> str:
+        target = folder / link["page"] if link["page"] else page
+        if target is None or not target.is_file():
+            return link[0]
+        for heading in re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE):
+            shown = re.sub(r"\[([^\]]*)\]\([^)]*\)|[`*]", r"\1", heading)
+            if re.sub(r"[^\w\- ]", "", shown.lower()).replace(" ", "-") == link["anchor"]:
+                anchor = shown.replace(" ", "-")
+                return link[0] if re.search(r"[()\s]", anchor) else f"]({link['page']}#{anchor})"
+        return link[0]
+
+    return re.sub(r"\]\((?P<page>(?:[./\w-]+\.md)?)#(?P<anchor>[^)\s]+)\)", found, text)
+
+
 def _digest(text: str) -> str:
     """Return what names a notebook's cells, whatever was run or shown in it."""
     cells = [(cell["cell_type"], "".join(cell["source"])) for cell in json.loads(text)["cells"]]
@@ -154,7 +182,9 @@ def main(arguments: list[str]) -> int:
         "--open", default="00", choices=numbers, metavar="NB", help=f"one of {', '.join(numbers)}"
     )
     parser.add_argument("--no-lab", action="store_true", help="only lay the course out")
-    options = parser.parse_args(arguments)
+    parser.epilog = "What comes after -- are options of JupyterLab, as --no-browser."
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    options = parser.parse_args(arguments[:end])
     try:
         kept = lay_out(options.folder, options.open)
     except OSError as error:
@@ -165,7 +195,7 @@ def main(arguments: list[str]) -> int:
         print(f"Kept as you changed them: {', '.join(kept)}.")
     if options.no_lab:
         return 0
-    command, environment = lab_command(options.folder)
+    command, environment = lab_command(options.folder, *arguments[end + 1 :])
     os.execvpe(command[0], command, environment)
 
 

@@ -31,10 +31,10 @@
 # | [08 Your own server](08_a_real_server.ipynb) | Does it hold on your server, and on a GPU? | 25 |
 # | [09 ERP → AI → GPU](09_erp_ai_gpu.ipynb) | Which web handlers notice that their caller has left? | 39 |
 # | [10 Streams through a proxy](10_cut_in_production.ipynb) | Why does a stream end too early, or come too late? | 46 |
-# | [11 More workers](11_cut_when_scaling.ipynb) | What do workers do to each other's streams? | 39 |
+# | [11 More workers](11_cut_when_scaling.ipynb) | What do workers do to each other's streams? | 40 |
 # | [11b Browsers and restarts](11b_browsers_and_restarts.ipynb) | What do browsers, balancers and restarts do to them? | 41 |
 # | [12 Loops inside loops](12_loops_inside_loops.ipynb) | What does nest-asyncio do to time-outs? | 34 |
-# | [13 The doctor](13_the_doctor.ipynb) | Which layer is it? | 39 |
+# | [13 The doctor](13_the_doctor.ipynb) | Which layer is it? | 41 |
 # | [14 The atlas of time-outs](14_the_atlas_of_timeouts.ipynb) | Which time-out on your path fires first? | 29 |
 # | [15 Who stops a babbling model](15_who_stops_a_babbling_model.ipynb) | Which SDKs and frameworks stop a model that babbles? | 32 |
 # | [16 Capstone: repair a relay](16_repair_a_relay.ipynb) | Can you repair a service that has all of these faults? | 90 |
@@ -45,9 +45,9 @@
 # | tour | for you if | minutes |
 # |---|---|---|
 # | [Thirty minutes](../docs/tours/30_minutes.md) | you want to know what happened, and how to prevent it | 30 |
-# | [On call](../docs/tours/on_call.md) | a stream is cut, or never ends, and you have to find out why | 124 |
+# | [On call](../docs/tours/on_call.md) | a stream is cut, or never ends, and you have to find out why | 127 |
 # | [Before an upgrade](../docs/tours/before_an_upgrade.md) | you are about to upgrade LangChain, vLLM or Python | 62 |
-# | [Web services](../docs/tours/web_services.md) | your service calls a model, and others call your service | 194 |
+# | [Web services](../docs/tours/web_services.md) | your service calls a model, and others call your service | 195 |
 # | [Half a day](../docs/tours/half_a_day.md) | you join the team that owns this code | 255 |
 #
 # ## What to do in a notebook

@@ -8,23 +8,23 @@
 # - how a worker reports that its event loop is late,
 # - what the logs show when a client disconnects.
 #
-# *About 39 minutes. Needs: [09](09_erp_ai_gpu.ipynb), [10](10_cut_in_production.ipynb).*
+# *About 40 minutes. Best after [10](10_cut_in_production.ipynb).*
 #
 # A service streams well with one user and one worker. With many users its streams pause or break. This notebook looks for the causes,
 # one at a time, with the real server programs. A *worker* is one process that runs your application. gunicorn starts several of them,
 # and they share one port.
 
 # %% tags=["parameters"]
-BASE_URL = None  # None: the bundled fake; or your server, as "http://host:8000/v1"
-MODEL = None  # None: the only model that the server has
-TIMEOUT = 2.0  # seconds
+BASE_URL = None  # not used here: this notebook needs the steady pace of the bundled fake
+MODEL = None  # not used here, either
+TIMEOUT = 2.0  # not used here: the time-outs are gunicorn's
 
 # %%
 from stream_lab import Evidence, Lesson, bundled
 from stream_lab.relay.trials import SYNC, Trial, Trials
 
 evidence, lesson = Evidence("11"), Lesson("11")
-# Only the pace of the answers matters here: twelve tokens a second, on any machine.
+# The fake plays a vLLM. Only its pace matters here: twelve tokens a second, on any machine.
 server = bundled("endless")
 server
 
@@ -109,6 +109,8 @@ blocked_prediction
 beside_call = trials.take("blocked", "in a thread")
 print("beside `blocking`:   ", beside_call["blocked"].first)
 print("beside `in_a_thread`:", beside_call["in a thread"].first)
+complaints = beside_call["blocked"].said("WARNING", "ERROR", "CRITICAL")
+print("warnings and errors in the log of `blocking`:", *complaints or ["none"])
 
 # %%
 blocked_prediction.reveal(
@@ -125,14 +127,14 @@ pictures.answers(
             ["stream beside", "the call of"], beside_call[trial].answers, strict=True
         )
     },
-    title="Beside a call that blocks the loop, a stream {}; beside a call in a thread, it {}".format(
+    title="Beside a call that blocks, a stream {}; beside a call in a thread, it {}".format(
         *(neighbours.flow(played.answers[0]) for played in beside_call.values())
     ),
     together=2,  # a stream and the call beside it share a clock
 )
 
 # %% [markdown]
-# Nothing is cut and nothing is logged, but the first client waits for the second one's answer. The repair is short: `await` the model, or
+# Nothing is cut, and the log has no complaint, but the first client waits for the second one's answer. The repair is short: `await` the model, or
 # leave `async` out. FastAPI runs a handler without `async` in a thread.
 #
 # ## A callback that blocks
@@ -231,19 +233,22 @@ pictures.answers(
 print(*healthy["sync, 2 s"].said("TIMEOUT", "Error handling", "SystemExit"), sep="\n")
 
 # %% [markdown]
-# The *heartbeat* is a sign of life that each worker sends to gunicorn, and gunicorn counts from the last one. (A worker that is still
-# starting has sent none, and is not killed.) A `sync` worker cannot send it during a request. For this class, and only for this class,
-# `--timeout` limits a request, so it must be longer than your longest answer. Threads and event loops send it beside the requests, and a
-# healthy stream may last for hours. There a longer `--timeout` changes nothing.
+# The *heartbeat* is a sign of life that each worker sends to gunicorn, and gunicorn counts from the last one. It looks once a second, so the
+# cut comes `--timeout` to `--timeout` + 1 s after that, and in the picture after more than two seconds. Allow for that second when you match
+# a cut to a setting. (A worker that is still starting has sent no heartbeat, and is not killed.)
 #
-# uvicorn's worker has little to spare when `--timeout` is 2. It sends the heartbeat after ten sleeps of 0.1 s, and each sleep that is late
+# A `sync` worker cannot send it during a request. For this class, and only for this class, `--timeout` limits a request, so it must be longer
+# than your longest answer. Threads and event loops send it beside the requests, and a healthy stream may last for hours. There a longer
+# `--timeout` changes nothing.
+#
+# With `--timeout 2`, uvicorn's worker has little slack. It sends the heartbeat after ten sleeps of 0.1 s, and each sleep that is late
 # adds to that second. If each one takes 0.25 s, because the machine is overloaded or because the code blocks the loop a little at each
-# token, the worker is killed although no pause was long and the tokens flowed. A trial here whose machine was that late is repeated. If it
-# cannot be shown, the table at the end has a question mark.
+# token, the worker is killed although no pause was long and the tokens flowed. If the machine was that late, the trial is repeated. If it
+# never succeeds, the table at the end shows a question mark.
 #
 # ## A blocked worker
 #
-# It does change something for a worker whose loop is blocked. Back to `blocking` and its neighbour, now with `--timeout 2`.
+# For a worker whose loop is blocked, `--timeout` does matter. Back to `blocking` and its neighbour, now with `--timeout 2`.
 
 # %%
 watchdog_prediction = lesson.predict(
@@ -280,8 +285,8 @@ for worker, lines in killed.items():
 # Here `--timeout` is a watchdog that has found a real fault. With 30 s it stays quiet, and the neighbour waits. Neither setting repairs
 # the handler.
 #
-# Mind the last line. gunicorn's own class `asgi` handles SIGABRT on its event loop, which is blocked. A second later gunicorn sends
-# SIGKILL, and its log guesses at a lack of memory. There was enough memory.
+# Look at the last line. gunicorn's own class `asgi` handles SIGABRT, a signal that a process may handle, on its event loop, which is blocked.
+# A second later gunicorn sends SIGKILL, which ends a process at once, and its log guesses at a lack of memory. There was enough memory.
 #
 # So what does `WORKER TIMEOUT` kill? Here are all four classes, each with a request that blocks for almost five seconds. `gthread` had
 # one beside its healthy stream.
@@ -302,7 +307,7 @@ for worker in classes:
 # | class | what `WORKER TIMEOUT` means | what to set |
 # |---|---|---|
 # | `sync` | one request took longer than `--timeout` | `--timeout` above your longest answer, or another class |
-# | `gthread` | not a long request: the main thread was held up, for instance by a library that keeps Python's lock (the GIL) | the default; move that work to a process of its own |
+# | `gthread` | not a long request: the main thread was held up, for instance by a library that keeps Python's lock, the GIL, which only one thread can have | the default; move that work to a process of its own |
 # | `uvicorn`, `asgi` | the event loop was blocked, or late at each turn | the default; unblock the code, and give the machine more CPU if it is late |
 # | `gevent` | a request computed, or blocked where gevent has not replaced the call | the default; move that work to a process of its own |
 #
@@ -388,12 +393,12 @@ for name, found in probes.items():
 # %%
 probe_prediction.reveal(
     probes["one of four blocked"],
-    why="A blocked worker accepts no connection, so one of the others answers every probe.",
+    why="Each probe opens a connection. A blocked worker accepts none, so another one answers every probe.",
 )
 
 # %% [markdown]
 # With one worker the probe fails, and the platform restarts the service with all its streams. With four it reports good health while a
-# quarter of the streams stand still. What shows the fault is a number from inside each worker: how late its event loop runs.
+# quarter of the streams stand still. (A prober that keeps its connection open stays with one worker. That is not played here.) What shows the fault is a number from inside each worker: how late its event loop runs.
 #
 # ## How late an event loop is
 #
@@ -426,23 +431,33 @@ for worker, statuses in access.items():
     print(f"{worker:8}", *statuses)
 
 # %% [markdown]
-# Both say status 200. uvicorn writes its line when the answer *begins*, so it knows neither the end nor the size. A `sync` worker writes it
-# at the end, with the number of bytes. Neither line says which of four workers it came from.
-# A cut stream is found in the error log, or in your own log line at the end of the generator.
-#
-# And if the client disconnects in mid-stream? These are all lines that such a request leaves, with uvicorn's worker at gunicorn's usual level
-# *info*, and with a `sync` worker at the level *debug*:
+# Both say status 200. Neither line says which of four workers it came from. When is such a line written? Here is a whole answer of each, with
+# its line and the moment at which the log had it.
 
 # %% tags=["nbval-ignore-output"]
-left = who_ended_it.left({"uvicorn": one, "sync": sync_worker.result()}, text)
+reached = {"uvicorn": one, "sync": sync_worker.result()}
+brief = "/text?tokens=12"
+whole_answers = who_ended_it.logged(reached, brief)
+for worker, (moment, line) in whole_answers.items():
+    print(f"{worker:8}{moment:18}{line}")
+
+# %% [markdown]
+# uvicorn writes its line when the answer *begins*, so it knows neither the end nor the size. A `sync` worker writes it at the end, with the
+# number of bytes. A cut stream is found in the error log, or in your own log line at the end of the generator.
+#
+# And if the client disconnects from the same answer in mid-stream? These are all lines that such a request leaves, with uvicorn's worker at
+# gunicorn's usual level *info*, and with a `sync` worker at the level *debug*:
+
+# %% tags=["nbval-ignore-output"]
+left = who_ended_it.left(reached, brief)
 for worker, lines in left.items():
     print(f"{worker}:", *lines, sep="\n  ")
 
 # %% [markdown]
-# Status 200 again, for an answer of which a part was sent. uvicorn's line is the same as for a whole answer, and no other line follows. The
-# `sync` worker's line has fewer bytes. The broken pipe is mentioned only at the level *debug*. nginx also writes 200 for a client that left
-# in mid-stream, and for a stream that it cut; 499 is for a client that left before the first byte
-# ([notebook 10](10_cut_in_production.ipynb) shows its lines).
+# Status 200 again, for an answer of which a part was sent. uvicorn's line is the same as for the whole answer, and no other line follows. The
+# `sync` worker's line has fewer bytes. The broken pipe (`EPIPE`, the system's error for a write to a closed connection) is mentioned only at
+# the level *debug*. nginx also writes 200 for a client that left in mid-stream, and for a stream that it cut; 499 is for a client that left
+# before the first byte ([notebook 10](10_cut_in_production.ipynb) shows its lines).
 #
 # ## Who ended it
 #
@@ -478,10 +493,17 @@ evidence.claim(
     found=beside_call["in a thread"].first,
 )
 evidence.claim(
+    "The log has no complaint about the blocked loop",
+    expected="none",
+    found=", ".join(complaints) or "none",
+)
+evidence.claim(
     "Only callbacks that run on the loop stop the neighbour's stream",
     expected="Inline, Asynchronous",
     found=", ".join(stopped),
 )
+
+# %%
 evidence.claim(
     "A short --timeout kills a blocked worker with all its streams",
     expected="cut, refused",
@@ -535,7 +557,13 @@ for worker, lines in left.items():
     evidence.claim(
         f"The access log of a {worker} worker says 200 for a client that left in mid-stream",
         expected="200",
-        found=who_ended_it.status(lines, text),
+        found=who_ended_it.status(lines, brief),
+    )
+for worker, moment in [("uvicorn", who_ended_it.BEGINS), ("sync", who_ended_it.ENDS)]:
+    evidence.claim(
+        f"The access line of a {worker} worker is there {moment}",
+        expected=moment,
+        found=whole_answers[worker][0],
     )
 evidence.claim(
     "At the level info, a uvicorn worker logs one line for a client that left in mid-stream",
@@ -562,7 +590,8 @@ evidence.number("neighbour_waited", beside_call["blocked"].answers[0].pause)
 evidence.table()
 
 # %% [markdown]
-# The servers end with this kernel, so you can run any cell again. A cell that shows trials plays them anew when it runs again.
+# The last column has what the versions of the incident showed (langchain 1.0.8, langchain-openai 0.3.34). The servers end with this kernel,
+# so you can run any cell again. A cell that shows trials plays them anew when it runs again.
 
 # %% [markdown]
 # ## Exercises
@@ -603,6 +632,14 @@ await lesson.check("2", repairs)
 
 # %%
 lesson.progress()
+
+# %% [markdown]
+# ## After an incident
+#
+# Close it by [the runbook's checklist](../docs/runbook.md#before-you-close-it): the doctor says `healthy` on the clients' address, the slots are
+# free, and the changed limit is in the repository. Add a test that is red without the repair ([how](../docs/testing.md)), and run `make regress`
+# [before each upgrade](../docs/regress.md). Then write [the post-mortem](../docs/postmortem_template.md). On the tour,
+# [the next steps](../docs/tours/on_call.md#next) are on its page.
 
 # %% [markdown]
 # ---

@@ -7,11 +7,14 @@
 # - what a diagnosis rests on, and what would refute it,
 # - how far to trust a check of code.
 #
-# *About 39 minutes. Needs nginx (`make parts`). [10](10_cut_in_production.ipynb) has the causes one by one; you can read it afterwards.*
+# *About 41 minutes. Needs nginx (`make parts`). [10](10_cut_in_production.ipynb) has the causes one by one; you can read it afterwards.*
 #
 # You are on call, and streams break off. From the user to the model there are a browser, a load balancer, a proxy, an application, and the model's
-# server. Each of them can have a limit on the time to the first byte, on a silence, and on the whole. `stream-lab doctor URL` requests a stream from
-# an address over a raw socket, since HTTP clients hide how a connection ended. Then it names one cause. This notebook shows how it gets there.
+# server. Each of them can have a limit on the wait for the first byte, on silence, and on the total time. `.venv/bin/stream-lab doctor URL` requests
+# a stream from an address over a raw socket, since HTTP clients hide how a connection ended. Then it names one cause. This notebook shows how it gets
+# there.
+#
+# The model's server of this course is `fake-vllm`, *the fake* for short: it answers as a vLLM does, and plays the faults that a notebook asks for.
 
 # %% tags=["parameters"]
 BASE_URL = None  # None: the bundled fake; or your server, as "http://host:8000/v1"
@@ -21,6 +24,7 @@ TIMEOUT = 2.0  # seconds
 # %%
 import asyncio
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import chdir
 
 from fastapi import FastAPI
@@ -37,12 +41,13 @@ from stream_lab.processes import Gateway, Nginx, serve
 evidence = Evidence("13")
 lesson = Lesson("13")
 server = open_endpoint(BASE_URL, MODEL)
+found = {}  # what the doctor finds, by patient
 server
 
 # %% [markdown]
 # ## A model that does not stop
 #
-# The first patient is the model's server of this course, which goes on until its client disconnects. The doctor requests an answer without
+# The first patient is the fake, which goes on until its client disconnects. The doctor requests an answer without
 # `max_tokens`, because it wants to know whether anything bounds an answer, and listens for a moment.
 
 # %%
@@ -57,8 +62,8 @@ print("Next:", endless.diagnosis.next)
 #
 # ## An answer that looks complete
 #
-# Here the fake sends five tokens and ends its answer in good order. The status is 200, no connection breaks, and a client that only joins
-# the pieces has a short answer.
+# Here the fake sends five tokens and ends its answer in good order. The status is 200, no connection breaks, and a client that just
+# joins the pieces sees a short but normal answer.
 
 # %%
 with bundled("ends_early:after=5", gap=0.02) as fake:
@@ -81,8 +86,9 @@ print("ChatVllm gets", noticed)
 #
 # ## Two limits that look the same
 #
-# The next patient is an application that streams fifteen words, with a pause in the middle. In front of it is a gateway (a stand-in) that ends
-# connections: one gateway after 0.95 s of silence, another 1.15 s after the connection was opened. Both cut this stream after a little more than a second.
+# The next patient is an application that streams fifteen words, with a pause in the middle. In front of it is a gateway that ends
+# connections: one gateway after 0.95 s of silence, another after 1.15 s in all. Both cut this stream after a little more than a second. (Load balancers
+# cannot run on your desk. The gateways here are *stand-ins*, a small TCP proxy with the limits that those have.)
 
 
 # %%
@@ -106,8 +112,8 @@ gateways = {
 }
 
 # %% [markdown]
-# The doctor asks each of them three times. The third time it opens the connection, waits for 0.7 s, and only then sends its request. It measures from
-# the request.
+# The doctor asks each of them three times. The third time it opens the connection, waits for 0.7 s, and only then sends its request. Its
+# times count from the request.
 
 # %%
 earlier = lesson.predict(
@@ -122,15 +128,20 @@ earlier = lesson.predict(
 )
 earlier
 
+
 # %%
-found = {
-    name: examine(Target.of(gateway.url + "/answer"), watch=5) for name, gateway in gateways.items()
-}
-for name, examination in found.items():
+def ask(gateway):
+    return examine(Target.of(gateway.url + "/answer"), watch=5)
+
+
+with ThreadPoolExecutor() as pool:  # side by side, to save time
+    limited = dict(zip(gateways, pool.map(ask, gateways.values()), strict=True))
+for name, examination in limited.items():
     print(f"{name:21}", examination.diagnosis.cause)
+found |= limited
 
 # %% tags=["nbval-ignore-output"]
-for name, examination in found.items():
+for name, examination in limited.items():
     print(f"\n{name}. Tokens over time since each request; the last request was held back:")
     heard = examination.heard[""]
     for stream, row in zip(heard, timelines(heard), strict=True):
@@ -140,7 +151,7 @@ for name, examination in found.items():
 # %%
 moved = [
     name
-    for name, examination in found.items()
+    for name, examination in limited.items()
     if examination.heard[""][1].ended - examination.heard[""][2].ended > 0.35
 ]
 earlier.reveal(
@@ -150,7 +161,8 @@ earlier.reveal(
 )
 
 # %% [markdown]
-# Each row is one stream. With each diagnosis the doctor says what would refute it.
+# Each row is one stream. The height of a block is the number of tokens in that moment; `·` means none, `✖` a cut, and `┤` the end of a whole answer. With
+# each diagnosis the doctor says what would refute it.
 #
 # ## "It always stops after 60 s, and the log says 200"
 #
@@ -170,8 +182,10 @@ for kind, names in by_default.items():
 # first command to run is the doctor, with a watch that is longer than the limit, the model's own address, and the proxy's log:
 #
 # ```text
-# stream-lab doctor http://host/chat --watch 90 --direct http://host:8000/v1 --logs /var/log/nginx/error.log
+# .venv/bin/stream-lab doctor http://host/chat --watch 90 --direct http://host:8000/v1 --logs /var/log/nginx/error.log
 # ```
+#
+# With `--watch 90` it can take four and a half minutes: it requests a stream that was cut again, and asks one address after the other.
 #
 # ## A server that dies, and a server that blocks
 #
@@ -215,16 +229,23 @@ together = lesson.predict(
     "2",
     "Each of the three streams calls the slow query after its 13th word. When do they stand still?",
     {
-        "each at its own 13th word, 0.35 s after the one before": "healthy",
-        "all at the same time": "loop_blocked",
+        "each at its own 13th word only, 0.35 s after the one before": "healthy",
+        "at the same times: each query stops all streams that run": "loop_blocked",
         "none of them: uvicorn serves each request in its own thread": "not_blocked",
     },
 )
 together
 
+
 # %%
+def ask_alone(name):
+    with serve(app) as alone:  # an event loop for each
+        return examine(Target.of(f"{alone.url}/{name}"), watch=8)
+
+
+with ThreadPoolExecutor() as pool:
+    found |= zip(["dies", "blocks"], pool.map(ask_alone, ["dies", "blocks"]), strict=True)
 for name in ("dies", "blocks"):
-    found[name] = examine(Target.of(f"{service.url}/{name}"), watch=8)
     print(f"{name:7}", found[name].diagnosis.cause)
 
 # %% tags=["nbval-ignore-output"]
@@ -235,26 +256,56 @@ print(*timelines(beside, one_clock=True), sep="\n")
 # %%
 together.reveal(
     found["blocks"].diagnosis.cause,
-    why="All streams of a process share one event loop. "
+    why="All streams of a process share one event loop, so each query stops every stream that runs. "
     "A pause of a stream's own would come at the same place in each, and not at the same time.",
 )
 
 # %% [markdown]
 # ## Which layer?
 #
-# Up to here the doctor knew one address for each patient. If only one layer lies behind it, that is enough. Behind the gateways there are two,
-# and the doctor could not say which. With `direct`, a second address past the
-# proxies, it asks both and blames the first layer, seen from the model, that shows the fault. Here one nginx compresses what the application sends,
-# and another one does not.
+# Up to here the doctor knew one address for each patient. If only one layer lies behind it, that is enough. At a gateway's address there are two, the
+# gateway and the application, and the doctor could not say which. So it accepts a second address past the proxies, `direct`. It asks both, and blames the
+# first layer, seen from the model, that shows the fault: `direct` if the server shows it by itself, `proxied` if it shows only through the proxy.
+#
+# Here are four patients with both addresses. Two gateways get cut streams: behind one is a model's server that breaks off after 30 tokens, and the other
+# one cuts the answers of a sound server. Two nginx pass on what the application sends, one of them with compression.
 
 # %%
-compressing = Nginx(service.url, "gzip on;", "gzip_types text/plain;", "gzip_min_length 0;")
-plain = Nginx(service.url)
-direct = Target.of(service.url + "/answer?pause=0")
-for name, nginx in {"nginx with gzip": compressing, "nginx": plain}.items():
-    found[name] = examine(direct.at(nginx.url), direct=direct, watch=5)
+breaks_off = bundled("close:after=30", gap=0.02)
+sound = bundled("finite:tokens=60", gap=0.02)
+models = {
+    "the server breaks off": (breaks_off, Gateway(breaks_off.root)),
+    "the gateway cuts": (sound, Gateway(sound.root, longest=0.9)),
+}
+applications = {
+    "nginx with gzip": Nginx(
+        service.url, "gzip on;", "gzip_types text/plain;", "gzip_min_length 0;"
+    ),
+    "nginx": Nginx(service.url),
+}
+unpaused = Target.of(service.url + "/answer?pause=0")
+addresses = {
+    name: (Target.of(fake.base_url, model=fake.model), gateway)
+    for name, (fake, gateway) in models.items()
+} | {name: (unpaused, nginx) for name, nginx in applications.items()}
+
+
+# %%
+def ask_both(name):
+    direct, proxy = addresses[name]
+    return examine(direct.at(proxy.url), direct=direct, watch=5)
+
+
+with ThreadPoolExecutor() as pool:
+    found |= zip(addresses, pool.map(ask_both, addresses), strict=True)
+for name in addresses:
     diagnosis = found[name].diagnosis
-    print(f"{name:16}", diagnosis.cause, "|", diagnosis.layer or "no layer")
+    print(
+        f"{name:22} {diagnosis.cause:13} {diagnosis.layer or 'no layer':9} {diagnosis.evidence[-1]}"
+    )
+
+# %% [markdown]
+# The user of either gateway sees the same, an answer that is cut within a second. The answer of the second address decides.
 
 # %%
 Case = pictures.Case
@@ -265,6 +316,10 @@ pictures.layers(
         "a limit on the whole": Case(["gateway", "application"], found["a limit on the whole"]),
         "a handler that raises": Case(["application"], found["dies"]),
         "a handler that blocks": Case(["application"], found["blocks"]),
+        "the server breaks off, two addresses": Case(
+            ["gateway", "model"], found["the server breaks off"]
+        ),
+        "the gateway cuts, two addresses": Case(["gateway", "model"], found["the gateway cuts"]),
         "gzip, two addresses": Case(["nginx", "application"], found["nginx with gzip"]),
         "no fault, two addresses": Case(["nginx", "application"], found["nginx"]),
     },
@@ -275,8 +330,8 @@ pictures.layers(
 # On the command line:
 #
 # ```text
-# stream-lab doctor http://host/chat --post '{"question": "Why?"}' --direct http://host:8000/v1
-# stream-lab doctor http://host:8000/v1 --logs error.log --json
+# .venv/bin/stream-lab doctor http://host/chat --post '{"question": "Why?"}' --direct http://host:8000/v1
+# .venv/bin/stream-lab doctor http://host:8000/v1 --logs error.log --json
 # ```
 #
 # The exit status is 0 for a healthy stream, 1 for a cause, and 2 if the doctor could not ask. [docs/doctor.md](../docs/doctor.md) has the results on
@@ -284,7 +339,8 @@ pictures.layers(
 #
 # ## Faults in code
 #
-# Some faults can be seen before anything runs. `stream-lab lint` reads Python files and reports streaming traps. Here it reads a sample of four small files.
+# Some faults can be seen before anything runs. `.venv/bin/stream-lab lint` reads Python files and reports streaming traps. Here it reads a sample of four
+# small files.
 
 # %%
 with chdir(sample_repository.write()):
@@ -324,14 +380,22 @@ for name, cause, sentence in (
 for name, layer, sentence in (
     ("nginx with gzip", "proxied", "With a second address it blames the proxy for the buffering"),
     ("a limit on silence", "no layer", "With one address it blames no layer for the silence"),
+    (
+        "the server breaks off",
+        "direct",
+        "With a second address it blames a server that breaks off by itself",
+    ),
+    ("the gateway cuts", "proxied", "With a second address it blames a gateway that cuts"),
 ):
     layer_found = found[name].diagnosis.layer or "no layer"
     evidence.claim(sentence, expected=layer, found=layer_found)
 
 # %%
-for part in (compressing, plain, *gateways.values(), service, server):
-    part.close()
 evidence.table()
+
+# %% [markdown]
+# The last column has what the versions of the incident showed (langchain 1.0.8, langchain-openai 0.3.34). The servers end with this kernel, so you can run
+# any cell again.
 
 # %% [markdown]
 # ## Exercises
@@ -353,11 +417,11 @@ judged = ...  # a letter for each finding, as {1: "a", 2: "f", …}
 await lesson.check("1", judged, findings)
 
 # %% [markdown]
-# Then do the same with a repository of yours, in a terminal: `stream-lab lint PATH`. Judge each finding in the same way. If one is false or harmless, say so on
-# its line: `# stream-lab: ignore[rule]`, with the reason.
+# Then do the same with a repository of yours, in a terminal: `.venv/bin/stream-lab lint PATH`. Judge each finding in the same way. If one is false or harmless,
+# say so on its line: `# stream-lab: ignore[rule]`, with the reason.
 #
-# **2.** Name the layer as the doctor does. A report has the streams that came directly from the application, and those that came through a proxy. For each
-# stream it says whether it was `whole`, when its `first` token came, and when it `ended`, in seconds. These are three of the reports that the checker uses:
+# **2.** Name the layer as the doctor does. A report has the streams that came directly from the application (`direct`), and those that came through a proxy
+# (`proxied`). For each stream it says whether it was `whole`, when its `first` token came, and when it `ended`, in seconds. These are three of the reports that the checker uses:
 
 # %%
 reports = [
@@ -387,7 +451,7 @@ await lesson.check("2", name_layer)
 
 # %% [markdown]
 # **3.** Tell the two limits apart. Three streams were cut. For each there is `ended` (seconds from the request to the cut), `silence` (seconds without a token before the
-# cut), `held` (seconds between the connection and the request), and `gap` (seconds between two tokens as a rule). A limit on the whole counts from the connection.
+# cut), `held` (seconds between the connection and the request), and `gap` (the usual seconds between two tokens). A limit on the whole counts from the connection.
 # Values that differ by less than 0.3 s are the same.
 
 

@@ -1,6 +1,7 @@
 """The learner edition, and the copy of the course that `make learn` lays out."""
 
 import json
+import os
 import re
 import sys
 from pathlib import Path
@@ -100,6 +101,16 @@ class TestACopyOfTheCourse:
             for target in re.findall(r"\]\(((?!https?:|mailto:|#)[^)#\s]+)", text):
                 assert (page.parent / target).exists(), f"{page.name}: {target}"
 
+    def test_leads_to_a_heading_by_the_anchor_that_jupyterlab_gives_it(self, course: Path) -> None:
+        for name in ("docs/runbook.md", "notebooks/11_more_workers.ipynb"):
+            text = (course / name).read_text(encoding="utf-8")
+            assert "cutoffs.md#What-each-class-of-workers-does)" in text
+        anchors = re.compile(r"\]\(([./\w-]+\.md)#([^)\s]+)\)")
+        for page in course.rglob("*.md"):
+            for target, anchor in anchors.findall(page.read_text(encoding="utf-8")):
+                headings = (page.parent / target).read_text(encoding="utf-8").replace("`", "")
+                assert f"# {anchor}\n" in headings.replace(" ", "-").replace("#-", "# "), anchor
+
     def test_shows_progress_for_every_notebook(self, course: Path) -> None:
         lines = overview(course)
         assert [line.number for line in lines] == [chapter.number for chapter in CHAPTERS]
@@ -131,6 +142,15 @@ class TestACopyOfTheCourse:
         (tmp_path / "file").write_text("")
         assert learn.main([str(tmp_path / "file"), "--no-lab"]) == 2
         assert capsys.readouterr().err.startswith("The course cannot be laid out: ")
+
+    def test_opens_in_jupyterlab_with_the_options_after_the_dashes(
+        self, course: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        started: list[list[str]] = []
+        monkeypatch.setattr(learn, "lay_out", lambda *_: [])
+        monkeypatch.setattr(os, "execvpe", lambda _, command, __: started.append(command))
+        learn.main([str(course), "--", "--no-browser", "--port=8890"])
+        assert started[0][-2:] == ["--no-browser", "--port=8890"]
 
     def test_opens_in_jupyterlab_without_a_question_and_with_rendered_pages(
         self, course: Path

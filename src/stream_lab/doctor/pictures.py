@@ -60,7 +60,7 @@ def layers(cases: Mapping[str, Case], *, title: str) -> Picture:
         title: the finding, as a sentence.
     """
     figure, axes = single(height=1.0 + 0.55 * len(cases), title=title)
-    most = max(len(case.layers) for case in cases.values()) + 1
+    most = max(len(case.layers) for case in cases.values())
     for row, case in enumerate(cases.values()):
         blamed = case.blamed
         axes.plot([0, APART * len(case.layers)], [row, row], color=NEUTRAL, linewidth=1, zorder=1)
@@ -90,16 +90,17 @@ def layers(cases: Mapping[str, Case], *, title: str) -> Picture:
                 bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5} if marked else None,
                 zorder=3,
             )
-        axes.annotate(
-            str(case.examination.diagnosis.cause),
-            (APART * (most - 0.45), row),
-            va="center",
-            fontsize=9,
-            color=GOOD if not blamed else "black",
-        )
+        if not blamed:
+            axes.annotate(
+                "healthy",
+                (APART * len(case.layers) + WIDE / 2 + 0.15, row),
+                va="center",
+                fontsize=9,
+                color=GOOD,
+            )
     axes.set_yticks(range(len(cases)), list(cases))
     axes.set_ylim(len(cases) - 0.5, -0.5)
-    axes.set_xlim(-WIDE / 2 - 0.2, APART * (most + 0.35))
+    axes.set_xlim(-WIDE / 2 - 0.2, APART * most + WIDE / 2 + 0.9)
     axes.set_xticks([])
     axes.spines[["left", "bottom"]].set_visible(False)
     axes.tick_params(axis="y", length=0)

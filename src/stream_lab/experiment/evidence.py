@@ -58,6 +58,9 @@ class Claim:
     found: str
     outcome: Outcome
 
+    def _ipython_display_(self) -> None:
+        """Show nothing where a cell ends with a claim, since the table shows them all."""
+
 
 class Evidence:
     """The claims of one notebook, and the numbers behind them.

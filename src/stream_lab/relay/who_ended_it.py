@@ -22,6 +22,7 @@ PATIENCE = 5.0  # seconds until an error must have reached the code
 NOTICES_WITHIN = 1.5  # seconds until an event loop has noticed that its client disconnected
 STAMP = re.compile(r"^\[[^]]*\] \[\d+\] |^[\d.]+:\d+ - |^[\d.]+ - - \[[^]]*\] ")
 """What begins a line of gunicorn's log, and of the access logs of uvicorn and of gunicorn."""
+BEGINS, ENDS = "when it begins", "when it has ended"
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,34 @@ def left(gunicorns: Mapping[str, Gunicorn], path: str) -> dict[str, list[str]]:
     with ThreadPoolExecutor() as pool:
         lines = pool.map(partial(_left, path=path), gunicorns.values())
         return dict(zip(gunicorns, lines, strict=True))
+
+
+def logged(gunicorns: Mapping[str, Gunicorn], path: str) -> dict[str, tuple[str, str]]:
+    """Read a whole answer of each server, and return when it was logged, and how.
+
+    Args:
+        gunicorns: the servers by name.
+        path: the path of the answer.
+
+    Returns:
+        `BEGINS` or `ENDS`, and the line without times and addresses; empty if there is none.
+    """
+    with ThreadPoolExecutor() as pool:
+        lines = pool.map(partial(_logged, path=path), gunicorns.values())
+        return dict(zip(gunicorns, lines, strict=True))
+
+
+def _logged(gunicorn: Gunicorn, path: str) -> tuple[str, str]:
+    before = len(gunicorn.log)
+    begun: list[bool] = []
+
+    def there() -> bool:
+        return '"GET ' in gunicorn.log[before:]
+
+    read(gunicorn.url + path, when_it_begins=lambda: begun.append(there()))
+    wait_while(lambda: not there(), patience=PATIENCE, every=0.05)
+    found = [line for line in gunicorn.log[before:].splitlines() if '"GET ' in line]
+    return BEGINS if any(begun) else ENDS, STAMP.sub("", found[0]) if found else ""
 
 
 def _left(gunicorn: Gunicorn, path: str) -> list[str]:

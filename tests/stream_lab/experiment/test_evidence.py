@@ -32,6 +32,15 @@ def test_a_claim_that_is_made_again_replaces_the_former_one_in_its_place() -> No
     assert repr(evidence.table()).splitlines() == ["✔ it is cut: cut", "✔ it is logged: yes"]
 
 
+def test_a_cell_that_ends_with_a_claim_shows_nothing() -> None:
+    pytest.importorskip("IPython")
+    from IPython.core.formatters import DisplayFormatter
+
+    claim = Evidence("x").claim("it is cut", expected="cut", found="cut")
+    shown = DisplayFormatter().format(claim)  # type: ignore[no-untyped-call]
+    assert shown == ({}, {})
+
+
 def test_each_finding_is_on_disk_at_once_and_the_end_is_marked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -53,9 +53,10 @@ async def directives(answer: object) -> None:
 @exercise(
     "10.2",
     hints=(
-        "EventSource accepts one content type only. Which header makes a promise that a stream "
-        "cannot keep?",
-        "`X-Accel-Buffering` tells nginx about buffers, and `Cache-Control` tells caches.",
+        "Three readers look at the headers: EventSource at the type, nginx at whether it may "
+        "collect, and caches at whether they may keep the answer. Which header speaks to each?",
+        "Section 3 has the header by which an application keeps nginx from collecting. "
+        "`Cache-Control` speaks to caches, and a length is a promise that a stream cannot keep.",
     ),
     idea="Content type `text/event-stream`, `Cache-Control: no-cache` or `no-store`, "
     "`X-Accel-Buffering: no`, and no length.",
@@ -80,7 +81,10 @@ async def headers(answer: object) -> None:
         )
     heard = await _through_nginx((), named)
     if heard.end != WHOLE or heard.manner == AT_ONCE:
-        raise Wrong("Through nginx all events arrive at once.")
+        raise Wrong(
+            "Through nginx all events arrive at once: gzip collects them, and no header of yours "
+            "tells nginx not to."
+        )
     if not re.search(r"\b(no-cache|no-store|private)\b", named.get("cache-control", "").lower()):
         raise Wrong(
             "Nothing forbids a shared cache to keep the events and send them to other readers."
