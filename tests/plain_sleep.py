@@ -1,4 +1,4 @@
-"""Measure how late a plain sleep is, and how many want the CPUs, as signs of a busy machine."""
+"""Measure how late a plain sleep is, and how many processes want the CPUs."""
 
 import os
 import threading
