@@ -1,11 +1,10 @@
 """Measure how late a plain sleep is, and how many processes want the CPUs."""
 
 import os
-import threading
 import time
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+
+from stream_lab.background import Background
 
 STOOD_STILL = 0.15
 """Seconds that a sleep is late, from which on a measurement says nothing."""
@@ -19,7 +18,7 @@ LOAD = Path("/proc/loadavg")
 _sleep, _clock = time.sleep, time.monotonic  # tests replace those of the module
 
 
-class PlainSleep:
+class PlainSleep(Background):
     """Sleeps in a thread, a little at a time, and measures how late it wakes.
 
     A machine with too much to do need not make a sleep late, since Linux favours what has slept.
@@ -27,15 +26,10 @@ class PlainSleep:
     """
 
     def __init__(self) -> None:
-        self._over = False
+        super().__init__("plain sleep")
         self._due = _clock() + NAP
         self._late = 0.0
         self._counts: list[float] = []
-        self._thread = threading.Thread(target=self._run, name="plain sleep", daemon=True)
-
-    def start(self) -> None:
-        self._due = _clock() + NAP
-        self._thread.start()
 
     def start_anew(self) -> None:
         """Forget how late it has been, and how many wanted the CPUs."""
@@ -49,7 +43,7 @@ class PlainSleep:
     @property
     def late(self) -> float:
         """Seconds that it has been late, at most, since it started anew."""
-        return self._late if self._over else max(self._late, _clock() - self._due)
+        return self._late if self._over.is_set() else max(self._late, _clock() - self._due)
 
     @property
     def crowd(self) -> float:
@@ -66,22 +60,9 @@ class PlainSleep:
             return f"{crowd:.1f} processes wanted each CPU."
         return ""
 
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._over = True
-        self._thread.join()
-
     def _run(self) -> None:
         naps = 0
-        while not self._over:
+        while not self._over.is_set():
             self._due = _clock() + NAP
             _sleep(NAP)
             self._late = max(self._late, _clock() - self._due)

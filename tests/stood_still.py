@@ -26,7 +26,7 @@ NO_VERDICT = "no verdict"
 
 _sleep, _clock = time.sleep, time.monotonic  # tests replace those of the module
 _sleeper = PlainSleep()
-_sleeper.start()
+_sleeper.__enter__()  # until the process ends
 
 
 def stood_still() -> bool:

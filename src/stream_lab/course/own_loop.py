@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+from stream_lab.background import Background
 from stream_lab.course.exercise import Wrong
 
 T = TypeVar("T")
@@ -43,23 +44,14 @@ async def in_own_loop(work: Callable[[], Coroutine[Any, Any, T]], *, limit: floa
     return await _once(work, limit)
 
 
-class _Pulse:
+class _Pulse(Background):
     """A thread that notes whether it is woken late, which shows a busy machine."""
 
     def __init__(self) -> None:
+        super().__init__("pulse")
         self.was_late = False
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._beat, daemon=True)
 
-    def __enter__(self) -> "_Pulse":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _beat(self) -> None:
+    def _run(self) -> None:
         before = time.monotonic()
         while not self._over.wait(BEAT):
             now = time.monotonic()

@@ -1,10 +1,9 @@
 """How late a plain sleep is, as a sign of a machine that stands still."""
 
-import threading
 import time
 from collections import deque
-from types import TracebackType
-from typing import Self
+
+from stream_lab.background import Background
 
 NAP = 0.1  # seconds
 NAPS = 10
@@ -12,7 +11,7 @@ NAPS = 10
 _sleep, _clock = time.sleep, time.monotonic  # tests replace those of the module
 
 
-class PlainSleep:
+class PlainSleep(Background):
     """Sleeps in a thread while the `with` block runs, and measures how late it wakes.
 
     Attributes:
@@ -21,22 +20,8 @@ class PlainSleep:
     """
 
     def __init__(self) -> None:
+        super().__init__("plain sleep")
         self.late = 0.0
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="plain sleep", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._over.set()
-        self._thread.join()
 
     def _run(self) -> None:
         latest: deque[float] = deque(maxlen=NAPS)

@@ -2,7 +2,6 @@
 
 import math
 import re
-import threading
 import time
 from dataclasses import dataclass
 from types import TracebackType
@@ -10,6 +9,7 @@ from typing import Self
 
 import httpx2
 
+from stream_lab.background import Background
 from stream_lab.http.client import direct_client
 from stream_lab.http.small_page import SmallPages
 
@@ -52,7 +52,7 @@ def read_metrics(page: str) -> dict[str, float]:
     return {name: value for name, value in values.items() if math.isfinite(value)}
 
 
-class Witness:
+class Witness(Background):
     """A sampler of /metrics in a thread, which a blocked event loop does not stop.
 
     Use it as a context manager around the call; `samples` is there afterwards. A failed poll is
@@ -66,13 +66,12 @@ class Witness:
             root: the server's address without /v1.
             every: seconds between two polls.
         """
+        super().__init__("witness")
         self.samples: list[Sample] = []
         self._url = f"{root}/metrics"
         self._every = every
-        self._stop = threading.Event()
         self._client = direct_client(timeout=PAGE_WITHIN)
         self._pages = SmallPages(self._client, within=PAGE_WITHIN)
-        self._thread = threading.Thread(target=self._watch, name="witness", daemon=True)
 
     def poll(self) -> Sample | None:
         """Sample once. None: the server does not answer, or shows no such metrics."""
@@ -103,8 +102,7 @@ class Witness:
     def __enter__(self) -> Self:
         if (first := self.poll()) is not None:
             self.samples.append(first)
-        self._thread.start()
-        return self
+        return super().__enter__()
 
     def __exit__(
         self,
@@ -112,11 +110,10 @@ class Witness:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._stop.set()
-        self._thread.join()
+        super().__exit__(kind, error, trace)
         self._client.close()
 
-    def _watch(self) -> None:
-        while not self._stop.wait(self._every):
+    def _run(self) -> None:
+        while not self._over.wait(self._every):
             if (sample := self.poll()) is not None:
                 self.samples.append(sample)

@@ -1,13 +1,12 @@
 """Sleepers beside the calls: when the event loop, or the whole process, stood still."""
 
 import asyncio
-import threading
 import time
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from http.client import HTTPConnection, HTTPException
-from types import TracebackType
-from typing import Self
+
+from stream_lab.background import Background
 
 EVERY = 0.005  # seconds that a sleeper sleeps
 AROUND = 1.0  # seconds around a time in which a standstill still tells of a busy machine
@@ -74,26 +73,12 @@ class Lag:
         return lag
 
 
-class ThreadSleeper:
+class ThreadSleeper(Background):
     """Sleeps in a thread: late if the process or the machine stood still."""
 
     def __init__(self) -> None:
+        super().__init__("soak's sleeper")
         self.lag = Lag()
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="soak's sleeper", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._over.set()
-        self._thread.join()
 
     def _run(self) -> None:
         while not self._over.is_set():
