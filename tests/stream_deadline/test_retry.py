@@ -98,12 +98,15 @@ def test_there_are_max_retries_retries(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"retry_after": "7"}, 7.0),
         ({"retry_after": "0.25"}, 0.25),
         ({"retry_after_ms": "1500", "retry_after": "9"}, 1.5),
+        ({"retry_after_ms": "250"}, 0.25),
+        ({"retry_after": "120"}, 120.0),
     ],
 )
+@pytest.mark.parametrize("code", [429, 503])
 def test_the_pause_the_server_asks_for_is_made(
-    headers: dict[str, str], seconds: float, monkeypatch: pytest.MonkeyPatch
+    code: int, headers: dict[str, str], seconds: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    call = Call(status(429, **headers))
+    call = Call(status(code, **headers), timeout=200)
     call.run(monkeypatch)
     assert call.waits == [seconds]
 
@@ -137,7 +140,7 @@ def test_a_pause_that_is_too_long_is_not_made(
 def test_the_servers_x_should_retry_decides(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Call(status(400, x_should_retry="true")).run(monkeypatch) == ["answer"]
     with pytest.raises(openai.APIStatusError):
-        Call(status(503, x_should_retry="false")).run(monkeypatch)
+        Call(status(429, x_should_retry="false")).run(monkeypatch)
 
 
 def on_a(**connection: Any) -> Callable[[Call], None]:
@@ -164,6 +167,11 @@ def answered(call: Call) -> None:
     [
         (new, httpx2.ConnectError("refused"), True),
         (new, httpx2.ConnectTimeout("slow"), True),
+        (new, httpx2.PoolTimeout("no connection was free"), True),
+        (new, httpx2.ProxyError("the proxy refused"), True),
+        (new, httpx2.WriteError("reset before the request was whole"), True),
+        (new, httpx2.WriteTimeout("the request was not read"), True),
+        (new, httpx2.CloseError("closed"), False),
         (new, httpx2.ReadError("reset"), False),
         (new, httpx2.RemoteProtocolError("closed"), False),
         (new, httpx2.ReadTimeout("silent"), False),
@@ -182,6 +190,7 @@ def answered(call: Call) -> None:
             False,
         ),
         (stale, httpx2.WriteError("the same, before the request was whole"), True),
+        (stale, httpx2.CloseError("the same, while it was closed"), True),
         (stale, httpx2.ReadTimeout("silent"), False),
         (half, httpx2.RemoteProtocolError("half a status line"), False),
         (answered, httpx2.ReadError("reset"), False),
