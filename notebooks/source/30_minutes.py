@@ -8,7 +8,7 @@
 #
 # **After this notebook you will know**
 # 1. what `timeout=45` bounds on a stream, and on `ainvoke`,
-# 2. what the AI server and the GPU do when their caller gives up, and how many tokens that costs,
+# 2. what the AI server and the GPU do when the ERP server gives up, and how many tokens that costs,
 # 3. how a model server learns that its client has left, and how soon,
 # 4. what turns a `CancelledError` into a `TimeoutError`, and when it does not,
 # 5. what the obvious fix does on a model, and in a chain,
@@ -18,13 +18,12 @@
 # 9. which holes are left, and what closes each,
 # 10. which test in your repository goes red if this comes back.
 #
-# *About 30 minutes if you skip the code of the claims at the end, and 20 more for the two exercises. You should have written `async def`
-# before; asyncio's internals are explained. The words of this tour are in the [glossary](../docs/glossary.md).*
+# *About 30 minutes without the claims' code at the end; the two exercises take 20 more. You should have written `async def` before; asyncio's internals are explained. The words of this tour are in the [glossary](../docs/glossary.md).*
 
 # %% tags=["parameters"]
 BASE_URL = None  # None: the bundled fake; or your server, as "http://host:8000/v1"
 MODEL = None  # None: the only model that the server has
-TIMEOUT = 2.0  # seconds; this tour is short, and works with a fifth of it
+TIMEOUT = 2.0  # seconds; this tour divides it by five
 
 # %%
 import asyncio
@@ -98,7 +97,7 @@ def ai_server(model_class):
 # %%
 both_go_on = lesson.predict(
     "1",
-    "The ERP server gives up after LIMIT seconds and closes its connection. The AI server's model has timeout=1.5 * LIMIT. "
+    "The ERP server gives up after LIMIT seconds and closes its connection. The AI server's model is called with timeout=1.5 * LIMIT. "
     "What does the GPU server do?",
     {
         "it stops, because the ERP server's connection is closed": "stopped at once",
@@ -135,7 +134,7 @@ print("GPU server:", request.server)
 both_go_on.reveal(
     request.server,
     why="The AI server's handler does not look at its caller's connection while it works, so it reads on. The GPU server "
-    "knows only its own client, the AI server, and that one is still connected.",
+    "knows only its own client, the AI server, and that one is still connected. Why timeout= did not end it comes next.",
 )
 
 # %% tags=["nbval-ignore-output"]
@@ -143,7 +142,9 @@ print(request.tokens_after_deadline, "tokens for a caller that had left, while w
 if request.server == "still generating":
     watched_for = request.samples[-1].at - request.deadline
     in_ten_minutes = request.tokens_after_deadline / watched_for * 600
-    print(f"{in_ten_minutes:.0f} at this rate in ten minutes, for one request")
+    print(
+        f"{in_ten_minutes:.0f} at this rate in ten minutes, for one request; a GPU makes many more"
+    )
 else:
     print("no rate, since the GPU server was not seen going on:", request.server)
 
@@ -213,8 +214,19 @@ for name, what in ended.items():
 ended_by_it.reveal(
     ", ".join(name for name, what in ended.items() if "not ended" not in what),
     why="Each chunk starts a new read, with a new time-out. A stream that keeps sending never trips it. Silence does, and a "
-    "whole answer is one long silence; it is bounded only as long as nothing is sent while the model works.",
+    "whole answer is one long silence.",
 )
+
+# %% [markdown]
+# These calls had `max_retries=0`. LangChain's own setting is two retries, and each begins with a new time-out:
+
+# %%
+before = len(fake.ledger())
+impatient = on_fake(PlainChatVllm, "endless", timeout=LIMIT, max_retries=2)
+whole = await record(whole_answer(impatient), give_up_after=20 * LIMIT)
+requests = len(fake.ledger()) - before
+print("ainvoke with LangChain's own two retries:", requests, "requests")
+print("ended after more than three times LIMIT:", whole.ended > 3 * LIMIT)
 
 # %% [markdown]
 # LangChain passes `timeout` to the OpenAI SDK, which passes it to its HTTP client. There it becomes four bounds:
@@ -293,8 +305,8 @@ for name in ("vLLM", "fake-vllm"):
         print(f"    {what}:", ", ".join(f"{1000 * each:.0f}" for each in seconds))
 
 # %% [markdown]
-# So a real vLLM needs some hundredths of a second, as the fake does, and at times a tenth or two: this one ran a tiny model on a CPU that
-# was busy with other work. Other servers differ, and some do not stop before a whole answer is complete:
+# So a real vLLM needs some hundredths of a second, as the fake does. On the CPU of this record, some needed a tenth or two; on a quiet
+# machine none did. Other servers differ, and some do not stop before a whole answer is complete:
 # [the table](../docs/real_servers.md).
 
 # %% [markdown]
@@ -348,7 +360,7 @@ for name, out in outcomes.items():
     print(f"{name:36} {out}")
 
 # %% [markdown]
-# The first case is the usual one. In the second the scope steps back: a cancellation from outside must not be lost, so the
+# The first case is the usual one. In the second the scope does not interfere: a cancellation from outside must not be lost, so the
 # `CancelledError` goes on. In the third the scope expired, cancelled a task that had ended, and no error came out. Here are the lines,
 # from your own Python: the task is remembered on entry, and only `__aexit__` makes a `TimeoutError`.
 
@@ -443,7 +455,7 @@ if fired:
 # same: `cancel()` on a task that has ended does nothing and raises nothing. The scope expired, as in the third small case. The stream
 # went on in a new task for every chunk.
 #
-# There is one case in which the same class does fire in a chain: no chunk has come yet, so task 1 is still waiting. (`timeout=60` keeps
+# When a chain is streamed, the same class does fire in one case: no chunk has come yet, so task 1 is still waiting. (`timeout=60` keeps
 # the socket's own time-out out of the way; `stream_timeout` is the scope's.)
 
 # %%
@@ -500,7 +512,7 @@ for version, what in by_version.items():
     print(f"Python {version[0]}.{version[1]}: a step runs in {what}")
 
 # %% [markdown]
-# So the answer is: **since Python 3.11**. Newer versions of LangChain, such as the one above this cell, make a task with any Python. But
+# So: **since Python 3.11**. Newer versions of LangChain, such as the one above this cell, make a task with any Python. But
 # `asyncio.timeout` is new in 3.11, too: wherever attempt 1 can run, a chain runs each step in a task of its own.
 #
 # Which kinds of call pull each chunk in a new task? We try many of them at once, with attempt 1. (A `RunnableLambda` is a function as a step
@@ -548,6 +560,8 @@ fixed = await observe(
 print("chain:", fixed.verdict, "/ the server:", fixed.server)
 
 # %% [markdown]
+# (On `ChatOpenAI` itself, write `self.request_timeout` for `self.stream_timeout`.)
+#
 # Why does `started` survive? We pull three chunks as a chain does, each in a new task, and look into the paused generator in between.
 
 # %%
@@ -567,7 +581,7 @@ print("different values of `started`:    ", len(set(seen)))
 # The variable lives in the generator's *frame* (`ag_frame`), where Python keeps a paused function's local variables. The frame belongs to
 # no task. `asyncio.timeout` also kept its deadline. But the task that it had remembered was gone.
 #
-# ## Three situations: which does it survive?
+# ## Three situations: in which does the deadline hold?
 #
 # So far the server talked, and the program read. Here are three other situations:
 #
@@ -586,7 +600,7 @@ what_is_left
 # %% [markdown]
 # We test two more classes alongside it. `ClockedChatVllm` is the fix with a scope around *each wait* for a chunk, left before the chunk is
 # handed over. `ChatVllm`, from this project's library `stream_deadline`, is used exactly like `ChatOpenAI`. It has a timer of its own, which
-# shuts the connection down whether a task is waiting for a chunk or not.
+# shuts the connection down whether a task is waiting for a chunk or not ([how](07b_the_whole_deadline.ipynb)).
 
 # %%
 from stream_deadline import ChatVllm
@@ -650,6 +664,24 @@ what_is_left.reveal(
 
 # %%
 print(inspect.getsource(ClockedChatVllm._astream))
+
+# %% [markdown]
+# There are also other ways to call: `stream`, `invoke` and `ainvoke` do not pass through `_astream`. Here is `stream`, of a server that never stops
+# talking.
+
+# %%
+from stream_lab import record_sync
+
+
+def streamed(model_class):
+    chunks = on_fake(model_class, "endless", timeout=LIMIT).stream(QUESTION)
+    return record_sync(chunks, give_up_after=2 * LIMIT)
+
+
+in_threads = await asyncio.gather(*(asyncio.to_thread(streamed, each) for each in CLASSES))
+synchronous = ["ended" if recording.error else "not ended" for recording in in_threads]
+for each, what in zip(CLASSES, synchronous, strict=True):
+    print(f"{each.__name__:16} {what}")
 
 # %% [markdown]
 # ## The incident again, repaired
@@ -763,14 +795,21 @@ evidence.claim(
     found=", ".join(name for name, what in ended.items() if "not ended" not in what),
 )
 evidence.claim(
+    "With LangChain's two retries, `timeout=` ends `ainvoke` only after the third (on the fake)",
+    expected="3 requests, more than three times as late",
+    found=f"{requests} requests, {'more than three times as' if whole.ended > 3 * LIMIT else 'less'} late",
+)
+evidence.claim(
     "The server stops when its own client closes the connection",
     expected="stopped",
     found=release.server,
 )
+record_of_vllm = kept("vLLM")
+longest = max(*record_of_vllm.stream, *record_of_vllm.whole)
 evidence.claim(
     "A real vLLM has stopped within a second of each disconnect (a kept record)",
     expected="within a second",
-    found="within a second" if max(kept("vLLM").stream) < 1 else "later",
+    found="within a second" if longest < 1 else "later",
 )
 evidence.claim(
     "A scope does not turn another cancellation into a TimeoutError",
@@ -828,6 +867,11 @@ evidence.claim(
     "A scope around each wait closes two of them (on the fake)", expected=2, found=holds[1]
 )
 evidence.claim("`ChatVllm` holds against all three (on the fake)", expected=3, found=holds[2])
+evidence.claim(
+    "Of the three classes, `ChatVllm` alone bounds the synchronous `stream` (on the fake)",
+    expected="not ended, not ended, ended",
+    found=", ".join(synchronous),
+)
 evidence.claim(
     "With ChatVllm in the AI server the GPU server stops",
     expected="stopped generating",

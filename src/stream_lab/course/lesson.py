@@ -144,8 +144,8 @@ class Summary:
         ]
         exercises = sorted(self._progress.exercises.items())
         open_ones = [number for number, each in exercises if each.state is not State.SOLVED]
-        said = ", ".join(f"{number} {each.state}" for number, each in exercises)
-        rows += ["", f"Exercises: {said}." if said else ""]
+        said = "; ".join(f"exercise {number}: {each.state}" for number, each in exercises)
+        rows += ["", f"{said.capitalize()}." if said else ""]
         if self._kept and open_ones:
             rows += ["", f"Left here: exercise {', '.join(open_ones)}."]
         return "\n".join(rows)
