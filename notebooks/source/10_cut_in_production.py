@@ -134,7 +134,8 @@ promise.reveal(
 )
 
 # %% [markdown]
-# The client sees a broken connection. Only the server's log has the reason. Leave the header out: a `StreamingResponse` is then sent in chunks
+# The client sees a broken connection. A piece beyond the promised length is refused as a whole, so of seven bytes under a promise of five only the
+# first piece arrives. Only the server's log has the reason. Leave the header out: a `StreamingResponse` is then sent in chunks
 # (pieces, each with its own length), and its end is marked.
 #
 # ## 3. A proxy that collects
@@ -207,7 +208,8 @@ pictures.answers(
 # a load balancer or an API gateway.
 #
 # There are two repairs to try: a longer limit, and a *comment line* every half second. That is a line of Server-Sent Events that begins with a colon and
-# that every client skips. In two more streams the event loop is busy for 0.8 s when a comment is due, so that the comment is late.
+# that every client skips. In two more streams a comment is due every 0.7 s, so that two fit into the limit. But the event loop is busy when the second is
+# due, for 0.5 s in one and for 1.2 s in the other.
 
 
 # %%
@@ -227,10 +229,10 @@ LIMIT = "proxy_buffering off;", "proxy_read_timeout 1500ms;"
 strict = Nginx(service.url, *LIMIT)
 patient = Nginx(service.url, "proxy_buffering off;", "proxy_read_timeout 300s;")
 gateway = Gateway(service.url, idle=1.5)
-rarely, often = (serve(app) for _ in range(2))  # each has an event loop of its own
-strict_rarely, strict_often = (Nginx(each.url, *LIMIT) for each in (rarely, often))
+busy_loops = {busy: serve(app) for busy in (0.5, 1.2)}  # each has an event loop of its own
+strict_ones = {busy: Nginx(each.url, *LIMIT) for busy, each in busy_loops.items()}
 quiet, kept_alive = "/events?pause=2", "/events?pause=2&ping=0.5"
-late = "/events?pause=2&busy_at=1.2&busy=0.8&ping="
+late = "/events?pause=2&ping=0.7&busy_at=1.3&busy="
 paused = read_all(
     {
         "nginx, limit shorter than the pause": strict.url + quiet,
@@ -238,8 +240,8 @@ paused = read_all(
         "nginx, a longer limit": patient.url + quiet,
         "gateway (stand-in)": gateway.url + quiet,
         "gateway, a comment every 0.5 s": gateway.url + kept_alive,
-        "nginx, every 1.3 s, one is late": strict_rarely.url + late + "1.3",
-        "nginx, every 0.5 s, one is late": strict_often.url + late + "0.5",
+        "nginx, every 0.7 s, busy for 0.5 s": strict_ones[0.5].url + late + "0.5",
+        "nginx, every 0.7 s, busy for 1.2 s": strict_ones[1.2].url + late + "1.2",
     }
 )
 for name, answer in paused.items():
@@ -253,7 +255,8 @@ pictures.answers(
 
 # %% [markdown]
 # Both repairs help against your own proxy. Where the limit is not yours to change, only the comment helps. (A deadline must not take
-# it for progress; see notebook 07.) If two comments fit into the limit, one of them may be late.
+# it for progress; see notebook 07.) A comment is late by as long as the loop is busy: 0.7 s and 0.5 s fit into the limit of 1.5 s, and 0.7 s and 1.2 s
+# do not.
 #
 # ## 5. A limit on the whole
 #
@@ -414,11 +417,12 @@ unread.reveal(
 # A request passes many limits, from the model's deadline inside to the load balancer outside. They agree if two rules hold.
 #
 # - **Limits on the whole: the inner one is shorter, with a margin.** The inner layer must have time to end its work and say what happened. A step that
-#   cannot be interrupted (a tool call, a database query) can delay it by its own length, so the margin is longer than the longest such step (section 5).
+#   cannot be interrupted (a tool call, a database query) can delay it by its own length, so make the margin longer than the longest such step (section 5).
 #   With 60 s in both layers, chance decides which error the client sees.
-# - **Limits on silence: two comments fit into the shortest.** A comment every 59 s under a limit of 60 s works until one comment is a second late, as in
-#   section 4. nginx is not exact either: it moves a timer only if the change is 0.3 s or more (`NGX_TIMER_LAZY_DELAY` in its source). With a comment every
-#   15 s, one may be lost altogether.
+# - **Limits on silence: the time between two comments, and the longest step that blocks the loop, together stay below the shortest limit** (section 4). A
+#   comment every 59 s under a limit of 60 s works until the loop is busy for a second.
+#
+# Keep-alive and graceful shutdowns have limits, too: [11b](11b_browsers_and_restarts.ipynb).
 #
 # ## What the logs show
 #
@@ -444,7 +448,7 @@ for who, lines in accesses.items():
 # %% [markdown]
 # | what happened | nginx | uvicorn |
 # |---|---|---|
-# | the client disconnected before the first byte (`/collected`) | 499, its own status for that | no line |
+# | the client disconnected before the first byte (`/collected`) | 499, its own status for that | no line: uvicorn writes it when an answer begins |
 # | the client disconnected in mid-stream (`?leaves`) | 200: that had been sent | 200 |
 # | nginx cut the stream (`/events?pause=2`) | 200 | 200 |
 # | a whole answer (`?stays`) | 200 | 200 |
@@ -485,7 +489,7 @@ print("/health through the strict nginx:", probe.status, probe.text)
 #
 # ## In what order to look
 #
-# Most of these causes look the same from outside: the connection broke. Ask every layer, from the model outwards. The first one that cuts is the cause.
+# Most of these causes look the same from outside: the connection broke. Ask every layer, from the model's chain outwards. The first one that cuts is the cause.
 # The times of the last chunks then tell a limit on silence from a failure.
 
 
@@ -593,17 +597,17 @@ for claim, expected, found_here in (
         paused["gateway, a comment every 0.5 s"].end,
     ),
     (
-        "If two comments do not fit into the limit, one that is late ends the stream",
+        "A comment that comes later than the limit, since the loop was busy, ends the stream",
         "cut",
-        paused["nginx, every 1.3 s, one is late"].end,
+        paused["nginx, every 0.7 s, busy for 1.2 s"].end,
     ),
     (
-        "If two comments fit into the limit, one of them may be late",
+        "If the comments' interval and the busy time fit into the limit, the stream goes on",
         "whole",
-        paused["nginx, every 0.5 s, one is late"].end,
+        paused["nginx, every 0.7 s, busy for 0.5 s"].end,
     ),
-    ("A client that does not read meets send_timeout", "cut", slow["send_timeout"]),
-    ("It does not meet proxy_send_timeout", "whole", slow["proxy_send_timeout"]),
+    ("A client that does not read is cut off by send_timeout", "cut", slow["send_timeout"]),
+    ("`proxy_send_timeout` does not cut it off", "whole", slow["proxy_send_timeout"]),
 ):
     evidence.claim(claim, expected=expected, found=found_here)
 

@@ -311,8 +311,8 @@ for worker in classes:
 # | `uvicorn`, `asgi` | the event loop was blocked, or late at each turn | the default; unblock the code, and give the machine more CPU if it is late |
 # | `gevent` | a request computed, or blocked where gevent has not replaced the call | the default; move that work to a process of its own |
 #
-# `gevent` is not installed here. [What each class of workers does](../docs/cutoffs.md#what-each-class-of-workers-does) has a measurement of
-# it, and the lines of each log. Recent versions of gunicorn have no class `eventlet`.
+# The rows of `gthread` and `gevent` are not played here (`gevent` is not installed). [What each class of workers does](../docs/cutoffs.md#what-each-class-of-workers-does) has
+# measurements of both, and the lines of each log. Recent versions of gunicorn have no class `eventlet`.
 #
 # ## From one worker to four: memory
 #
@@ -636,8 +636,8 @@ lesson.progress()
 # %% [markdown]
 # ## After an incident
 #
-# Close it by [the runbook's checklist](../docs/runbook.md#before-you-close-it): the doctor says `healthy` on the clients' address, the slots are
-# free, and the changed limit is in the repository. Add a test that is red without the repair ([how](../docs/testing.md)), and run `make regress`
+# Close it by [the runbook's checklist](../docs/runbook.md#before-you-close-it): the doctor says `healthy` on the clients' address, no request is left on the
+# model's server, and the changed limit is in the repository. Add a test that is red without the repair ([how](../docs/testing.md)), and run `make regress`
 # [before each upgrade](../docs/regress.md). Then write [the post-mortem](../docs/postmortem_template.md). On the tour,
 # [the next steps](../docs/tours/on_call.md#next) are on its page.
 

@@ -5,7 +5,7 @@
 # - how to find, from outside, the layer that cuts a stream or never ends it,
 # - what tells a limit on silence from a limit on the whole, and both from a server that died,
 # - what a diagnosis rests on, and what would refute it,
-# - how far to trust a check of code.
+# - how far to trust a static check of your code.
 #
 # *About 41 minutes. Needs nginx (`make parts`). [10](10_cut_in_production.ipynb) has the causes one by one; you can read it afterwards.*
 #
@@ -28,7 +28,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import chdir
 
 from fastapi import FastAPI
-from fastapi.responses import StreamingResponse
+from fastapi.responses import PlainTextResponse, StreamingResponse
 from stream_deadline import AnswerCutShort, ChatVllm
 from stream_lab import Evidence, Lesson, bundled, open_endpoint
 from stream_lab.course import sample_repository
@@ -59,6 +59,29 @@ print("Next:", endless.diagnosis.next)
 
 # %% [markdown]
 # "No limit was seen" is all it can say after so short a time: in production, listen for longer than the limit that you suspect (`--watch 90`).
+#
+# Does the server work for a client, or for one that has left? The second command of the [runbook](../docs/runbook.md) reads the server's metrics: how many
+# requests it works on (each takes a *slot*), and how many tokens it has made. Here we read them while a client reads a stream, and after it has left.
+
+# %%
+from stream_lab.experiment.verdict import NO_METRICS
+from stream_lab.experiment.witness import Witness
+
+witness = Witness(server.root)  # reads /metrics
+idle = witness.poll()
+chunks = ChatVllm(**server.settings, timeout=30).stream("Why?")
+next(chunks)
+busy = witness.poll()
+chunks.close()
+time.sleep(0.5)
+left = witness.poll()
+working = NO_METRICS
+if idle and busy and left:
+    working = f"{busy.running - idle.running} more, then {left.running - idle.running}"
+print("requests that the server works on:", working)
+
+# %% [markdown]
+# If `num_requests_running` stays up when no client is connected, the model works without a reader, and the runbook says what to do.
 #
 # ## An answer that looks complete
 #
@@ -267,8 +290,9 @@ together.reveal(
 # gateway and the application, and the doctor could not say which. So it accepts a second address past the proxies, `direct`. It asks both, and blames the
 # first layer, seen from the model, that shows the fault: `direct` if the server shows it by itself, `proxied` if it shows only through the proxy.
 #
-# Here are four patients with both addresses. Two gateways get cut streams: behind one is a model's server that breaks off after 30 tokens, and the other
-# one cuts the answers of a sound server. Two nginx pass on what the application sends, one of them with compression.
+# Here are five patients with both addresses. Two gateways get cut streams: behind one is a model's server that breaks off after 30 tokens, and the other
+# one cuts the answers of a sound server. The other three answers come through nginx, once with compression, and once from a handler that waits for the
+# whole text.
 
 # %%
 breaks_off = bundled("close:after=30", gap=0.02)
@@ -283,11 +307,22 @@ applications = {
     ),
     "nginx": Nginx(service.url),
 }
+
+
+@app.get("/collected")
+async def collected():
+    response = await answer(pause=0)
+    return PlainTextResponse("".join([word async for word in response.body_iterator]))
+
+
 unpaused = Target.of(service.url + "/answer?pause=0")
 addresses = {
     name: (Target.of(fake.base_url, model=fake.model), gateway)
     for name, (fake, gateway) in models.items()
-} | {name: (unpaused, nginx) for name, nginx in applications.items()}
+}
+addresses |= {name: (unpaused, nginx) for name, nginx in applications.items()}
+whole_text = Target.of(service.url + "/collected")
+addresses["a handler that collects"] = (whole_text, applications["nginx"])
 
 
 # %%
@@ -301,11 +336,11 @@ with ThreadPoolExecutor() as pool:
 for name in addresses:
     diagnosis = found[name].diagnosis
     print(
-        f"{name:22} {diagnosis.cause:13} {diagnosis.layer or 'no layer':9} {diagnosis.evidence[-1]}"
+        f"{name:23} {diagnosis.cause:13} {diagnosis.layer or 'no layer':9} {diagnosis.evidence[-1]}"
     )
 
 # %% [markdown]
-# The user of either gateway sees the same, an answer that is cut within a second. The answer of the second address decides.
+# The user of either gateway sees the same, an answer that is cut within a second. What the second address shows decides.
 
 # %%
 Case = pictures.Case
@@ -321,6 +356,9 @@ pictures.layers(
         ),
         "the gateway cuts, two addresses": Case(["gateway", "model"], found["the gateway cuts"]),
         "gzip, two addresses": Case(["nginx", "application"], found["nginx with gzip"]),
+        "a handler that collects, two addresses": Case(
+            ["nginx", "application"], found["a handler that collects"]
+        ),
         "no fault, two addresses": Case(["nginx", "application"], found["nginx"]),
     },
     title="One address is enough for the cause; two tell layers apart",
@@ -359,6 +397,11 @@ evidence.claim(
     found=endless.diagnosis.cause,
 )
 evidence.claim(
+    "The server's metrics show a request while its client reads, and none after the client has left",
+    expected="1 more, then 0",
+    found=working,
+)
+evidence.claim(
     "It tells an answer that ended early from a complete one, although both look whole",
     expected="server_ended",
     found=short.diagnosis.cause,
@@ -368,12 +411,19 @@ evidence.claim(
     expected="AnswerCutShort",
     found=noticed,
 )
+
+# %%
 for name, cause, sentence in (
-    ("a limit on silence", "idle_cut", "Behind a limit on silence it finds that limit"),
-    ("a limit on the whole", "total_cut", "Behind a limit on the whole it finds that limit"),
+    ("a limit on silence", "idle_cut", "It recognises a limit on silence"),
+    ("a limit on the whole", "total_cut", "It recognises a limit on the whole"),
     ("dies", "server_ended", "If a handler raises, it finds that the server ended the answer"),
     ("blocks", "loop_blocked", "If a handler blocks, it finds the blocked event loop"),
     ("nginx with gzip", "buffered", "Behind an nginx with gzip it finds the buffering"),
+    (
+        "a handler that collects",
+        "not_streaming",
+        "It tells a handler that collects from a proxy that does",
+    ),
     ("nginx", "healthy", "Behind an nginx without gzip it finds no fault"),
 ):
     evidence.claim(sentence, expected=cause, found=found[name].diagnosis.cause)
