@@ -109,7 +109,9 @@ class Round:
 
     async def _in_own_loop(self, plan: Plan) -> Outcome:
         outcome = await self._one(plan)
-        if outcome.kept is None:
+        # The library may have read a short answer to its end. Its connection is back in the pool
+        # then, where only the caller can close it. An answer in mid-stream ends with the loop.
+        if outcome.kept is None or plan.is_finite:
             await self._clients.close_loop(plan)
         return outcome
 
