@@ -30,6 +30,8 @@ BEGINS = 0.3
 """Seconds in which a call begins that never reached the server."""
 EDGE = 0.05
 """Seconds around the deadline in which it may act or not."""
+TURNS = 5
+"""Turns of the loop that a chain takes to close its generators: one is finalized after the other."""
 PAUSES = {"busy": BUSY, "slow": SLOW}
 BOUNDS = {
     "constructor": "timeout",
@@ -112,7 +114,7 @@ def faults(
             took -= each(outcome.began, outcome.ended)
         yield from _wrong_end(plan, outcome, took)
         yield from _wrong_time(plan, outcome, stood_still)
-        yield from _wrong_reports(plan, outcome, reports)
+        yield from _wrong_reports(plan, outcome, reports, stood_still)
     yield from _wrong_server(
         plan, outcome, entries, lambda a, b: stood_still(a, b) + server_stood_still(a, b)
     )
@@ -159,7 +161,9 @@ def _wrong_time(plan: Plan, outcome: Outcome, stood_still: StoodStill) -> Iterat
         yield f"a chunk came {after:.3f} s after the deadline"
 
 
-def _wrong_reports(plan: Plan, outcome: Outcome, reports: int) -> Iterator[str]:
+def _wrong_reports(
+    plan: Plan, outcome: Outcome, reports: int, stood_still: StoodStill
+) -> Iterator[str]:
     if plan.style.served:
         return  # reported in the other process
     if outcome.end == DEADLINE and not reports:
@@ -168,7 +172,10 @@ def _wrong_reports(plan: Plan, outcome: Outcome, reports: int) -> Iterator[str]:
         yield f"its deadline was reported {reports} times"
     if outcome.end == LEFT and _may_linger(plan):
         return
-    if outcome.end != DEADLINE and reports and outcome.ended < outcome.due - EDGE:
+    edge = EDGE
+    if plan.style.chained:
+        edge += TURNS * stood_still(outcome.ended, outcome.due)
+    if outcome.end != DEADLINE and reports and outcome.ended < outcome.due - edge:
         yield f"its deadline was reported, and it ended before with {outcome.end!r}"
 
 

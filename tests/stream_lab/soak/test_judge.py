@@ -88,6 +88,18 @@ def test_a_report_of_a_call_that_ended_before_its_deadline_is_a_fault() -> None:
     assert "its deadline was reported, and it ended before" in words
 
 
+@pytest.mark.parametrize(
+    ("style", "stood_still", "fault"),
+    [("chain.astream", 0.1, False), ("chain.astream", 0.01, True), ("astream", 0.1, True)],
+)
+def test_a_chain_may_close_late_while_its_loop_stands_still(
+    style: str, stood_still: float, fault: bool
+) -> None:
+    plan = replace(PLAN, style=BY_NAME[style], ending="close")
+    words = judged(plan, end="left", ended=100.6, acted=100.6, bound=None, stood_still=stood_still)
+    assert ("its deadline was reported" in words) is fault
+
+
 def test_an_answer_that_was_due_long_before_the_deadline_is_missed() -> None:
     far = replace(PLAN, fault=ANSWERS, limit=60.0)
     words = judged(far, due=160.0, latest=160.0, ended=160.001, entries=[entry(over=160.0)])
