@@ -205,10 +205,11 @@ for kind, names in by_default.items():
 # first command to run is the doctor, with a watch that is longer than the limit, the model's own address, and the proxy's log:
 #
 # ```text
-# .venv/bin/stream-lab doctor http://host/chat --watch 90 --direct http://host:8000/v1 --logs /var/log/nginx/error.log
+# .venv/bin/stream-lab doctor http://host/chat --post '{"question": "Why?"}' --watch 90 \
+#     --direct http://host:8000/v1 --logs /var/log/nginx/error.log
 # ```
 #
-# With `--watch 90` it can take four and a half minutes: it requests a stream that was cut again, and asks one address after the other.
+# `--post` is the JSON that your clients send; without it, the doctor sends GET. With `--watch 90` it can take four and a half minutes: it requests a stream that was cut again, and asks one address after the other.
 #
 # ## A server that dies, and a server that blocks
 #
@@ -335,9 +336,8 @@ with ThreadPoolExecutor() as pool:
     found |= zip(addresses, pool.map(ask_both, addresses), strict=True)
 for name in addresses:
     diagnosis = found[name].diagnosis
-    print(
-        f"{name:23} {diagnosis.cause:13} {diagnosis.layer or 'no layer':9} {diagnosis.evidence[-1]}"
-    )
+    comparison = diagnosis.evidence[-1] if diagnosis.layer else ""
+    print(f"{name:23} {diagnosis.cause:13} {diagnosis.layer or 'no layer':9} {comparison}")
 
 # %% [markdown]
 # The user of either gateway sees the same, an answer that is cut within a second. What the second address shows decides.
