@@ -31,7 +31,7 @@ BEGINS = 0.3
 EDGE = 0.05
 """Seconds around the deadline in which it may act or not."""
 TURNS = 5
-"""Turns of the loop that a chain takes to close its generators: one is finalized after the other."""
+"""Turns of the loop in which a chain closes its generators: one is finalized after the other."""
 PAUSES = {"busy": BUSY, "slow": SLOW}
 BOUNDS = {
     "constructor": "timeout",
