@@ -225,9 +225,9 @@ def red_without_a_mutant(copy: BrokenCopy, tests: list[str]) -> set[str]:
         SystemExit: one is red alone as well.
     """
     healthy = copy.run(tests, limit=MOST_HEALTHY, all_of_them=True)
-    if healthy.status is None:
-        sys.exit("Without a mutant the tests ran out of time.")
     red = sorted({failure.test for failure in healthy.failures})
+    if not healthy.is_green and (healthy.status is None or not red):
+        sys.exit("Without a mutant the tests ran out of time, or did not run.")
     for test in red:
         if not copy.run([test], limit=MOST_HEALTHY).is_green:
             sys.exit(f"Without a mutant the tests are not green: {test}")

@@ -170,12 +170,10 @@ def _wrong_reports(
         yield "its deadline was not reported"
     if reports > 2 * plan.style.generations:
         yield f"its deadline was reported {reports} times"
-    if outcome.end == LEFT and _may_linger(plan):
+    if outcome.end == DEADLINE or not reports or (outcome.end == LEFT and _may_linger(plan)):
         return
-    edge = EDGE
-    if plan.style.chained:
-        edge += TURNS * stood_still(outcome.ended, outcome.due)
-    if outcome.end != DEADLINE and reports and outcome.ended < outcome.due - edge:
+    turns = TURNS * stood_still(outcome.ended, outcome.due) if plan.style.chained else 0.0
+    if outcome.ended < outcome.due - EDGE - turns:
         yield f"its deadline was reported, and it ended before with {outcome.end!r}"
 
 

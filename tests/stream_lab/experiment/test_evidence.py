@@ -33,7 +33,7 @@ def test_a_claim_that_is_made_again_replaces_the_former_one_in_its_place() -> No
 
 
 def test_a_cell_that_ends_with_a_claim_shows_nothing() -> None:
-    pytest.importorskip("IPython")
+    pytest.importorskip("IPython", reason="a part of stream-lab[lab]")
     from IPython.core.formatters import DisplayFormatter
 
     claim = Evidence("x").claim("it is cut", expected="cut", found="cut")
