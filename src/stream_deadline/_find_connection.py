@@ -50,7 +50,7 @@ def interrupter(stream: Any, calls: CallGroup, *, blocking: bool) -> Interrupt:
                 each.interrupt()
             elif "stream_id" not in each.extensions:
                 end_stream(each.extensions["network_stream"], in_use)
-        if not found and blocking and in_use:
+        if not found and blocking and in_use and not _has_ended(stream):
             _warn_once(stream)
 
     return interrupt
@@ -77,6 +77,20 @@ def _find_open(stream: Any) -> list[Any]:
     return found if len(found) == 1 else []
 
 
+def _has_ended(stream: Any) -> bool:
+    """Tell whether the answer under `stream` ended in this moment: its own response is closed.
+
+    A generator's closed response says nothing. It may wait for another one.
+    """
+    level = [stream]
+    for _ in range(_DEPTH):
+        if any(_is_response(each) and each.is_closed for each in level):
+            return True
+        inner = {id(inside): inside for each in level for inside in _in_attributes(each)}
+        level = list(inner.values())
+    return False
+
+
 def _is_response(thing: Any) -> bool:
     extensions = getattr(thing, "extensions", None)
     has_stream = isinstance(extensions, dict) and "network_stream" in extensions
@@ -85,18 +99,22 @@ def _is_response(thing: Any) -> bool:
 
 def _inside(thing: Any) -> Iterator[Any]:
     """Yield what may hold the response: known attributes, and the variables of a generator."""
+    yield from _in_attributes(thing)
+    frame = getattr(thing, "gi_frame", None) or getattr(thing, "ag_frame", None)
+    if frame is not None:
+        yield from list(frame.f_locals.values())
+    for running in ("gi_yieldfrom", "ag_await"):
+        if (inner := getattr(thing, running, None)) is not None:
+            yield inner
+
+
+def _in_attributes(thing: Any) -> Iterator[Any]:
     for name in _ATTRIBUTES:
         try:
             inner = getattr(thing, name, None)
         except Exception:  # a property that cannot be read yet
             continue
         if inner is not None and not isinstance(inner, (str, bytes, int)):
-            yield inner
-    frame = getattr(thing, "gi_frame", None) or getattr(thing, "ag_frame", None)
-    if frame is not None:
-        yield from list(frame.f_locals.values())
-    for running in ("gi_yieldfrom", "ag_await"):
-        if (inner := getattr(thing, running, None)) is not None:
             yield inner
 
 

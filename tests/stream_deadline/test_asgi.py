@@ -141,6 +141,23 @@ class TestADisconnect:
         assert "disconnected" in caplog.text
 
     @virtually
+    @pytest.mark.parametrize("error", [None, ValueError("x")])
+    async def test_work_that_ends_because_of_it_is_logged(
+        self, error: Exception | None, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async def app(scope: Any, receive: Receive, send: Send) -> None:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            if error is not None:
+                raise error
+
+        with caplog.at_level(logging.INFO):
+            await ask(app, Caller(leaves=0.75), "60000")
+        (line,) = caplog.messages
+        assert "the client disconnected; the work ended" in line
+        assert ("ValueError" in line) == (error is not None)
+
+    @virtually
     async def test_each_receive_after_the_disconnect_reports_the_disconnect(self) -> None:
         heard: list[str] = []
 

@@ -189,6 +189,7 @@ class TestABudgetForTheConnection:
         assert len(client.last["reason"].encode()) <= 123
         (line,) = [r.getMessage() for r in caplog.records if r.name == "stream_deadline.asgi"]
         assert line.startswith("WEBSOCKET /ws after ")
+        assert "was not closed within the 4 s" in line
 
     @virtually
     async def test_a_message_does_not_extend_it(self) -> None:

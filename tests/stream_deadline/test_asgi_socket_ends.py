@@ -189,6 +189,18 @@ class TestErrors:
 
     @virtually
     @both
+    async def test_a_refused_handshake_says_when_to_come_again(self, websockets: str) -> None:
+        async def app(scope: Any, receive: Receive, send: Send) -> None:
+            request = httpx2.Request("POST", "http://gpu/")
+            response = httpx2.Response(503, headers={"retry-after": "7"}, request=request)
+            raise openai.APIStatusError("busy", response=response, body=None)
+
+        client = Client()
+        await connect(app, client, extensions=DENIAL, websockets=websockets)
+        assert dict(client.heard[0][1]["headers"])[b"retry-after"] == b"7"
+
+    @virtually
+    @both
     async def test_any_other_error_reaches_the_server(self, websockets: str) -> None:
         async def app(scope: Any, receive: Receive, send: Send) -> None:
             raise KeyError("x")
@@ -201,7 +213,12 @@ class TestErrors:
     @pytest.mark.parametrize(("header", "status"), [("soon", 400), ("0", 504), ("-1", 504)])
     @pytest.mark.parametrize("extensions", [DENIAL, {}])
     async def test_a_handshake_with_a_bad_deadline_is_refused_before_any_work(
-        self, extensions: Any, header: str, status: int, websockets: str
+        self,
+        extensions: Any,
+        header: str,
+        status: int,
+        websockets: str,
+        caplog: pytest.LogCaptureFixture,
     ) -> None:
         async def app(scope: Any, receive: Receive, send: Send) -> None:
             raise AssertionError
@@ -212,6 +229,7 @@ class TestErrors:
             assert client.heard[0][1]["status"] == status
         else:
             assert client.kinds == ["close"]
+        assert [each.levelname for each in caplog.records] == ["WARNING"]
 
     @virtually
     @both

@@ -14,6 +14,7 @@ import pytest
 
 from stream_deadline import StreamDeadlineExceeded, bounded, bounded_sync
 from stream_deadline import _find_connection as entrances
+from stream_deadline._call_group import CallGroup
 from tests.at_once import at_once
 from tests.stream_deadline.scripted import Answer, Request, Scripted, delta, event, response
 
@@ -405,6 +406,47 @@ def test_a_source_with_an_interrupt_gives_no_warning() -> None:
         list(bounded_sync(source, LIMIT, interrupt=source.free.set))
 
 
+WHOLE = Answer([delta("a"), delta("b", finish="stop"), b"data: [DONE]\n\n"])
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("opened", ["SDK", "raw"])
+def test_an_answer_that_ends_at_the_deadline_gives_no_warning(opened: str) -> None:
+    """Its connection is back in the pool then, and there is nothing to end."""
+    entrances._warned.discard(openai.Stream)
+    with Scripted(WHOLE) as server, sdk(server) as client:
+        completions = client.chat.completions
+        if opened == "raw":
+            stream: Any = completions.with_raw_response.create(**BODY, stream=True).parse()
+        else:
+            stream = completions.create(**BODY, stream=True)
+        assert len(list(stream)) == 2
+        entrances.interrupter(stream, CallGroup(), blocking=True)(True)
+
+
+def test_a_generator_that_has_read_one_answer_and_waits_for_another_gives_the_warning() -> None:
+    waits, free = threading.Event(), threading.Event()
+
+    def one_after_the_other(client: openai.OpenAI) -> Iterator[Any]:
+        yield from (first := client.chat.completions.create(**BODY, stream=True))
+        assert first.response.is_closed
+        waits.set()
+        free.wait(LATEST)
+
+    with Scripted(WHOLE) as server, sdk(server) as client:
+        items = one_after_the_other(client)
+        thread = threading.Thread(target=list, args=(items,))
+        thread.start()
+        try:
+            assert waits.wait(LATEST)
+            entrances._warned.discard(type(items))
+            with pytest.warns(RuntimeWarning, match="no HTTP connection was found"):
+                entrances.interrupter(items, CallGroup(), blocking=True)(True)
+        finally:
+            free.set()
+            thread.join()
+
+
 @pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_an_event_loop_needs_no_connection_to_end_a_source() -> None:
     async def opaque() -> Any:
@@ -421,7 +463,7 @@ def test_an_event_loop_needs_no_connection_to_end_a_source() -> None:
 
 
 def test_a_stream_that_ends_in_time_is_whole_and_its_client_stays_usable() -> None:
-    with Scripted(Answer([delta("a"), delta("b", finish="stop"), b"data: [DONE]\n\n"])) as server:
+    with Scripted(WHOLE) as server:
         client = sdk(server)
         for _ in range(2):
             chunks = list(bounded_sync(client.chat.completions.create(**BODY, stream=True), 20))
