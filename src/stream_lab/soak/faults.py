@@ -5,6 +5,8 @@ from dataclasses import dataclass
 GAP = 0.02  # seconds between two tokens
 SOON = 3.0
 """Seconds within which an answer that ends by itself has ended, on a machine with other work."""
+AT_REST = 5.0 + SOON
+"""The same if it ends only when the server closes an idle connection."""
 
 ANSWER, ERROR = "answer", "error"
 
@@ -21,6 +23,7 @@ class Fault:
         whole: the same for an answer in one piece.
         silent: whether it comes before the first token, so that `first_chunk_timeout` acts.
         before_headers: whether it comes before the head of the answer.
+        within: seconds within which an answer that ends by itself has ended.
     """
 
     name: str
@@ -29,6 +32,7 @@ class Fault:
     whole: frozenset[str] = frozenset()
     silent: bool = False
     before_headers: bool = False
+    within: float = SOON
 
 
 _FINE, _FAILS, _EITHER = frozenset({ANSWER}), frozenset({ERROR}), frozenset({ANSWER, ERROR})
@@ -66,7 +70,7 @@ FAULTS = [
     Fault("ends early", "endless+ends_early:after=3", _EITHER, _EITHER),
     Fault("an error event", "endless+error_event:after=3", _FAILS, _FAILS),
     Fault("garbage", "finite:tokens=8+malformed:after=2", _EITHER, _EITHER),
-    Fault("wrong length", "finite:tokens=8+wrong_length:by=10", _EITHER, _EITHER),
+    Fault("wrong length", "finite:tokens=8+wrong_length:by=10", _EITHER, _EITHER, within=AT_REST),
     Fault("500", "refuse:status=500,times=0,key={number}", _FAILS, _FAILS, before_headers=True),
     Fault("503", "refuse:status=503,times=0,key={number}", _FAILS, _FAILS, before_headers=True),
     Fault(

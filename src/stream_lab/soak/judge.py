@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from fake_vllm.testing import Request
 from stream_lab.soak.calls import BUSY, SLOW
-from stream_lab.soak.faults import SOON
 from stream_lab.soak.outcome import (
     ANSWER,
     CANCELLED,
@@ -139,7 +138,7 @@ def _wrong_end(plan: Plan, outcome: Outcome, took: float) -> Iterator[str]:
         yield f"it ended with {outcome.end!r} ({outcome.error or 'no error'})"
         return
     if outcome.end == DEADLINE:
-        if plan.surely_ends and took > SOON:
+        if plan.surely_ends and took > plan.fault.within:
             yield "the deadline ended it, though the server ended the answer long before"
         expected = BOUNDS.get(plan.way)
         if outcome.bound is not None and expected is not None and outcome.bound != expected:

@@ -8,7 +8,7 @@ import random
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from stream_lab.soak.faults import FAULTS, SOON, Fault
+from stream_lab.soak.faults import FAULTS, Fault
 from stream_lab.soak.styles import STYLES, Ending, Style, Way
 
 SHORTEST, LONGEST = 0.05, 5.0
@@ -54,7 +54,7 @@ class Plan:
     @property
     def surely_ends(self) -> bool:
         """Tell whether it ends by itself long before its deadline."""
-        return bool(self.ends) and self.limit > SOON and not self.crowded
+        return bool(self.ends) and self.limit > self.fault.within and not self.crowded
 
     @property
     def is_finite(self) -> bool:

@@ -33,7 +33,7 @@ from stream_lab.soak.outcome import Outcome
 from stream_lab.soak.plan import Plan, draw
 from stream_lab.soak.rounds import Round
 from stream_lab.soak.served import READY
-from stream_lab.soak.standstill import Lag, Probe, ThreadSleeper, sleep_in_loop
+from stream_lab.soak.standstill import CpuWait, Lag, Probe, ThreadSleeper, sleep_in_loop
 
 WARM_UP = 96
 """Calls before the first that counts; they import, compile and fill caches."""
@@ -93,10 +93,11 @@ class Stage:
         served: Process,
         complaints: Complaints,
         sleeper: ThreadSleeper,
+        cpu: CpuWait,
     ) -> None:
         self._roomy, self._crowded = fakes
         self._probes = probes
-        self._complaints, self._sleeper = complaints, sleeper
+        self._complaints, self._sleeper, self._cpu = complaints, sleeper, cpu
         self._url = _address(served)
         self._served_process = psutil.Process(served.pid)
         self._loop_lag, self._served_lag = Lag(), Lag()
@@ -193,7 +194,7 @@ class Stage:
             played.lateness.append((plan, outcome, lateness(plan, outcome, asked, stood)))
 
     def _stood_still(self, plan: Plan) -> Callable[[float, float], float]:
-        lags = [self._sleeper.lag]
+        lags = [self._sleeper.lag, self._cpu.lag]
         if plan.style.where == "loop":
             lags.append(self._loop_lag)
         if not plan.style.served:
@@ -264,9 +265,9 @@ class Stage:
     async def _forget(self) -> None:
         """Forget what belongs to the round, so that a long soak needs no more memory."""
         self._reports.clear()
-        for lag in (self._loop_lag, *(probe.lag for probe in self._probes)):
-            lag.take()
-        self._sleeper.lag.take()
+        for each in (self._sleeper, self._cpu, *self._probes):
+            each.lag.take()
+        self._loop_lag.take()
         await self._roomy.aio.clear()
         await self._crowded.aio.clear()
 
@@ -295,9 +296,10 @@ async def stage(served: str = SERVED) -> AsyncIterator[Stage]:
         Probe(roomy.root) as probe,
         Probe(crowded.root) as other_probe,
         ThreadSleeper() as sleeper,
+        CpuWait() as cpu,
     ):
         fakes, probes = [roomy, crowded], [probe, other_probe]
-        made = Stage(fakes, probes, application, complaints, sleeper)
+        made = Stage(fakes, probes, application, complaints, sleeper, cpu)
         try:
             await made.warm_up()
             yield made

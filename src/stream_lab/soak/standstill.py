@@ -1,16 +1,19 @@
 """Sleepers beside the calls: when the event loop, or the whole process, stood still."""
 
 import asyncio
+import os
 import time
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from http.client import HTTPConnection, HTTPException
+from pathlib import Path
 
 from stream_lab.background import Background
 
 EVERY = 0.005  # seconds that a sleeper sleeps
 AROUND = 1.0  # seconds around a time in which a standstill still tells of a busy machine
 ASKS_EVERY = 0.05  # seconds between two questions to a server
+READS_EVERY = 0.05  # seconds between two looks at how long threads have waited for a CPU
 NOTED = 0.002  # seconds of lateness from which on it is kept
 
 
@@ -108,6 +111,37 @@ class Probe(ThreadSleeper):
                 self._connection.close()  # the next request opens another
             self.lag.note(asked, time.monotonic())
         self._connection.close()
+
+
+class CpuWait(ThreadSleeper):
+    """Notes for how long a thread of this process waited for a CPU, although it could have run.
+
+    A sleeper need not be late on a machine on which others want the CPU: the kernel prefers
+    threads that sleep much. Only Linux tells
+    (https://docs.kernel.org/scheduler/sched-stats.html, /proc/<pid>/schedstat, the second number);
+    elsewhere nothing is noted.
+    """
+
+    def _run(self) -> None:
+        before = _cpu_waits()
+        while not self._over.wait(READS_EVERY):
+            now, waits = time.monotonic(), _cpu_waits()
+            most = max((wait - before.get(each, 0.0) for each, wait in waits.items()), default=0.0)
+            self.lag.note(now - most, now)
+            before = waits
+
+
+def _cpu_waits() -> dict[str, float]:
+    """Return for how many seconds each thread of this process has waited for a CPU."""
+    waits: dict[str, float] = {}
+    folder = Path("/proc/self/task")
+    for thread in os.listdir(folder) if folder.exists() else ():
+        try:
+            numbers = (folder / thread / "schedstat").read_text(encoding="ascii").split()
+        except OSError:  # the thread has ended, or the kernel does not count
+            continue
+        waits[thread] = int(numbers[1]) / 1e9
+    return waits
 
 
 async def sleep_in_loop(lag: Lag) -> None:

@@ -2,6 +2,10 @@
 
 import asyncio
 import json
+import os
+import subprocess
+import sys
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,7 +19,7 @@ from stream_lab.soak.report import page, write
 from stream_lab.soak.result import FEW_ROUNDS, MIB, Result, growth, percentile
 from stream_lab.soak.shrink import compact, shrink
 from stream_lab.soak.stage import Played, Violation
-from stream_lab.soak.standstill import Lag
+from stream_lab.soak.standstill import CpuWait, Lag
 from tests.stream_lab.in_process import invoke
 from tests.test_makefile import Checkout
 
@@ -102,6 +106,23 @@ def test_a_standstill_counts_only_where_it_lies_in_the_time() -> None:
     assert lag.between(10.6, 11.9) == 0.0
     assert Lag.of(lag.take()).between(9.0, 13.0) == pytest.approx(0.75)
     assert lag.between(9.0, 13.0) == 0.0
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/schedstat").exists(), reason="this kernel does not count waits for a CPU"
+)
+def test_a_thread_that_waits_for_a_cpu_is_noticed() -> None:
+    spin = [sys.executable, "-c", "while True: pass"]
+    others = [subprocess.Popen(spin) for _ in range(2 * (os.cpu_count() or 1))]
+    began = time.monotonic()
+    try:
+        with CpuWait() as wait:
+            while wait.lag.between(began, time.monotonic()) < 0.1:
+                assert time.monotonic() < began + 20, "no wait was noticed"
+    finally:
+        for each in others:
+            each.kill()
+            each.wait()
 
 
 def test_memory_is_judged_only_after_enough_rounds() -> None:
