@@ -506,17 +506,18 @@ class TestTheBody:
 class TestMoreThanOneRequest:
     """Redirects, retries and requests that are sent again."""
 
+    @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
     @pytest.mark.parametrize("family", FAMILIES)
-    def test_the_hops_of_a_redirect_share_one_budget(self, family: str) -> None:
+    def test_the_hops_of_a_redirect_share_one_budget(self, family: str, status: int) -> None:
         library, hops = FAMILIES[family], []
 
         def answer(request: Any) -> Any:
             hops.append(request.url.path)
-            time.sleep(0.2)
-            return library.Response(302, headers={"location": f"/{len(hops)}"})
+            time.sleep(0.1)
+            return library.Response(status, headers={"location": f"/{len(hops)}"})
 
         http = bounded_client(
-            library.Client(transport=library.MockTransport(answer), follow_redirects=True), 0.5
+            library.Client(transport=library.MockTransport(answer), follow_redirects=True), 0.25
         )
         with pytest.raises(StreamDeadlineExceeded):
             http.get("http://x/")

@@ -88,6 +88,16 @@ def test_deadlines_nest_and_only_shorten() -> None:
             assert none == outer
 
 
+def test_a_call_whose_client_has_left_ends_though_its_deadline_is_lifted() -> None:
+    with deadline(30) as due:
+        budget = Budget(Bounds(45), time.monotonic)
+        other = Budget(Bounds(45), time.monotonic)
+        budget.revoke()
+        due.at = math.inf
+        assert not budget.was_lifted()
+        assert other.was_lifted()
+
+
 def test_a_block_leaves_nothing_behind() -> None:
     with pytest.raises(ZeroDivisionError), deadline(30):
         _ = 1 / 0

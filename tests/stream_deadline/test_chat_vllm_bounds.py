@@ -4,7 +4,7 @@ import asyncio
 import importlib
 import pickle
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import httpx2
@@ -439,3 +439,33 @@ def test_a_server_that_floods_an_idle_consumer_is_free_at_the_deadline(
             next(stream)
 
     asyncio.run(hold()) if is_async else hold_sync()
+
+
+@pytest.mark.parametrize(
+    ("style", "longest"), [("ainvoke", 5.0), ("astream", 5.0), ("invoke", 3.0), ("stream", 3.0)]
+)
+def test_only_a_thread_needs_a_socket_that_ends_with_the_call(style: str, longest: float) -> None:
+    """An event loop ends the call itself, so its sockets keep the time-outs of the SDK."""
+    given: list[float] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        given.extend(request.extensions["timeout"].values())
+        return httpx2.Response(500)
+
+    transport = httpx2.MockTransport(answer)
+    model = ChatVllm(
+        model="m", base_url="http://server/v1", api_key="k", timeout=5, stream_timeout=3,
+        max_retries=0, http_client=openai.DefaultHttpxClient(transport=transport),
+        http_async_client=openai.DefaultAsyncHttpxClient(transport=transport),
+    )  # fmt: skip
+
+    calls: dict[str, Callable[[], object]] = {
+        "ainvoke": lambda: asyncio.run(model.ainvoke("Why?")),
+        "astream": lambda: asyncio.run(_drain(model)),
+        "invoke": lambda: model.invoke("Why?"),
+        "stream": lambda: list(model.stream("Why?")),
+    }
+    with pytest.raises(openai.InternalServerError):
+        calls[style]()
+    assert len(given) == 4
+    assert all(longest - 0.5 < each < longest + 0.5 for each in given)

@@ -1,6 +1,7 @@
 """The record of a call's connection, and when the call may end it."""
 
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -10,9 +11,14 @@ import httpx2
 import pytest
 
 from stream_deadline._budget import Bounds, Budget
-from stream_deadline._connection import ConnectionTracker
+from stream_deadline._connection import (
+    ConnectionTracker,
+    current_tracker,
+    no_tracker,
+    restore_tracker,
+)
 from stream_deadline._http_clients import report_to_calls
-from stream_deadline._network import _SyncStream
+from stream_deadline._network import _SyncStream, _track_pool, pool_under
 
 
 class Wire:
@@ -65,6 +71,32 @@ def a_response(wire: Wire, *, status: int = 200, is_closed: bool = False, **exte
         is_closed=is_closed,
         extensions={"network_stream": wire, **extensions},
     )
+
+
+def test_work_that_goes_on_after_a_call_does_not_belong_to_it() -> None:
+    call = tracker()
+    context = call.context()
+    assert context.run(current_tracker) is call
+    call.finish()
+    assert context.run(current_tracker) is None
+
+
+def test_work_that_belongs_to_no_call_leaves_the_call_as_it_was() -> None:
+    def work() -> None:
+        token = no_tracker()
+        assert current_tracker() is None
+        restore_tracker(token)
+        assert current_tracker() is call
+
+    call = tracker()
+    call.context().run(work)
+
+
+@pytest.mark.parametrize(("given", "left"), [(None, 45), (3.0, 3), (100.0, 45)])
+def test_a_socket_has_what_is_left_of_the_budget_or_less(given: float | None, left: float) -> None:
+    allowed = tracker().time_left(given)
+    assert allowed is not None
+    assert left - 1 < allowed <= left + 1
 
 
 def test_a_connection_in_use_is_shut_down_but_not_closed(wire: Wire) -> None:
@@ -213,3 +245,72 @@ def test_a_connection_that_another_call_has_taken_is_left_alone(wire: Wire) -> N
     call.cut()
     wire.far.recv(100)
     assert not wire.is_cut
+
+
+@pytest.mark.parametrize(
+    ("secure", "opened_in", "answered_before", "says", "after", "stale"),
+    [
+        (False, 0.001, True, b"", 0.0, True),
+        (False, 0.001, False, b"", 0.0, False),
+        (False, 0.001, True, b"200", 0.0, False),
+        (False, 0.001, True, b"", 1.0, False),
+        (False, 1.0, True, b"", 5.0, True),  # a slow way
+        (True, 1.0, True, b"", 5.0, False),
+        (True, 1.0, True, b"", 1.0, True),
+    ],
+)
+def test_an_end_soon_after_a_request_over_a_used_connection_is_the_pools(
+    secure: bool, opened_in: float, answered_before: bool, says: bytes, after: float, stale: bool,
+    wire: Wire,
+) -> None:  # fmt: skip
+    first, call = tracker(), tracker()
+    working = [first]
+    stream = _SyncStream(Inner(wire), lambda: working[0], opened_in, secure=secure)
+    stream.write(b"POST")
+    if answered_before:
+        wire.far.send(b"200")
+        stream.read(100)
+    working[0] = call
+    stream.write(b"POST")
+    if says:
+        wire.far.send(says)
+        stream.read(100)
+    stream.sent_at -= after
+    assert call.was_stale() is stale
+
+
+class Wrapper:
+    """A transport around another one."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+
+
+@pytest.mark.parametrize("kind", [httpx2.HTTPTransport, httpx2.AsyncHTTPTransport])
+def test_a_pool_is_found_under_other_transports(kind: Any) -> None:
+    transport = kind()
+    assert pool_under(transport) is transport._pool
+    assert pool_under(Wrapper(Wrapper(transport))) is None, "what they wrap is not a transport"
+
+    class Transport(Wrapper):
+        handle_request = handle_async_request = None
+
+    assert pool_under(Transport(Transport(transport))) is transport._pool
+
+
+def test_idle_connections_are_dropped_under_the_lock_of_their_pool() -> None:
+    held: list[bool] = []
+    lock = threading.Lock()
+
+    class Connection:
+        def is_idle(self) -> bool:
+            return True
+
+        def close(self) -> None:
+            held.append(lock.locked())
+
+    pool = SimpleNamespace(
+        _network_backend=object(), _optional_thread_lock=lock, connections=[Connection()]
+    )
+    _track_pool(pool, lambda: None, blocking=True)
+    assert held == [True]

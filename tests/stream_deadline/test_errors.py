@@ -9,7 +9,7 @@ from langchain_core.messages import AIMessageChunk
 from langgraph.types import RetryPolicy
 
 from stream_deadline import AnswerCutShort, StreamDeadlineExceeded
-from stream_deadline._errors import Bound
+from stream_deadline._errors import Bound, later
 
 
 @pytest.mark.parametrize("bound", [bound for bound in get_args(Bound) if bound != "caller"])
@@ -69,3 +69,12 @@ def test_a_copy_has_all_attributes_and_notes(
             3,
             ["asked by the ERP"],
         )
+
+
+def test_a_partial_answer_that_cannot_be_merged_is_logged_and_none(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    error = StreamDeadlineExceeded("timeout", 45, 45, 2, later(lambda: [][0]))
+    assert error.partial is None
+    assert "could not be merged" in caplog.text
+    assert "IndexError" in caplog.text

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from fake_vllm.testing import FakeVllm
 from stream_deadline import ChatVllm, StreamDeadlineExceeded, bounded, bounded_sync
 from stream_deadline._bounded_sync import BoundedIterator
 from stream_deadline._call_group import CallGroup
+from stream_deadline._clients import PerLoopClient
 from stream_deadline._shutdown import shut_down
 from stream_deadline._watchdog import _watchdog
 from tests.at_once import at_once
@@ -211,6 +213,19 @@ class TestAFork:
 
         assert self.child(work) == 0
         assert quick.invoke("Why?").content
+
+    def test_does_not_wait_for_a_lock_of_its_parents(self, server: FakeVllm) -> None:
+        """Another thread of the parent may hold it in the moment of the fork."""
+        model = chat(server, extra_body={"fake_scenario": "finite:tokens=3"})
+        http = model.root_async_client._client
+        assert isinstance(http, PerLoopClient)
+
+        def work() -> bool:
+            signal.alarm(20)  # else a child that waits for ever
+            return bool(asyncio.run(model.ainvoke("Why?")).content)
+
+        with http._changing:
+            assert self.child(work) == 0
 
     @pytest.mark.parametrize("kind", ["default", "the user's own"])
     def test_gets_its_own_answers_beside_its_parent(self, kind: str, server: FakeVllm) -> None:

@@ -15,6 +15,7 @@ from openai.resources.chat.completions import AsyncCompletions, Completions
 
 from stream_deadline import ChatVllm
 from stream_deadline import _raw_chunks as raw_chunks
+from stream_deadline._ownership import sdk_client_of
 from tests.stream_deadline.calls import STREAMS
 from tests.stream_deadline.scripted import DONE, Answer, Scripted, chunk, delta
 
@@ -483,9 +484,17 @@ def test_calls_of_the_users_own_on_the_client_get_the_sdks_objects(server: Scrip
         ] == ["ChatCompletionChunk"]
 
 
-def test_the_fast_decoder_hands_over_once_and_loses_nothing() -> None:
-    """Simple events, then a comment, split at every place."""
-    body = b"data: 1\n\ndata: 2\n\n: x\n\nevent: e\ndata: 3\n\ndata: 4\n\n"
+@pytest.mark.parametrize(
+    ("body", "events"),
+    [
+        (b"data: 1\n\ndata: 2\n\n: x\n\nevent: e\ndata: 3\n\ndata: 4\n\n", ["1", "2", "3", "4"]),
+        (b"data: 1\n\n: x\rdata: 2\n\ndata: 3\n\n", ["1", "2", "3"]),
+        (b"data: 1\r\rdata: 2\n\n", ["1", "2"]),
+        (b"data: 1\r\n\r\n: x\r\n\r\ndata: 2\r\n\r\n", ["1", "2"]),
+    ],
+)
+def test_the_fast_decoder_hands_over_once_and_loses_nothing(body: bytes, events: list[str]) -> None:
+    """Simple events, then a comment or another end of a line, split at every place."""
     client = openai.OpenAI(api_key="k")
     for at in range(len(body) + 1):
         for further in range(at, len(body) + 1):
@@ -494,4 +503,24 @@ def test_the_fast_decoder_hands_over_once_and_loses_nothing() -> None:
                 each.data
                 for each in raw_chunks.Decoder(client._make_sse_decoder()).iter_bytes(iter(pieces))
             ]
-            assert got == ["1", "2", "3", "4"], (at, further)
+            assert got == events, (at, further)
+
+
+def test_a_whole_tool_call_needs_no_object_of_the_sdk() -> None:
+    call = {"index": 0, "function": {"name": "add"}}
+    chunk = {"choices": [{"delta": {"tool_calls": [call]}}]}
+    assert raw_chunks._is_complete(chunk)
+    assert call == {
+        "index": 0, "id": None, "type": None, "function": {"name": "add", "arguments": None},
+    }  # fmt: skip
+    del call["function"]
+    assert not raw_chunks._is_complete(chunk)
+
+
+@pytest.mark.parametrize("name", ["with_options", "copy"])
+def test_a_client_that_was_changed_in_place_is_left_as_it_is(name: str) -> None:
+    """Instrumentation replaces these methods, to see what the copies ask."""
+    client = openai.OpenAI(api_key="k")
+    assert sdk_client_of(client.chat.completions) is client
+    setattr(client, name, getattr(client, name))
+    assert sdk_client_of(client.chat.completions) is None
