@@ -1,4 +1,4 @@
-"""`make coverage` knows which test a line belongs to, also in a process that the test has started."""
+"""`make coverage` knows which test a line belongs to, in other processes as well."""
 
 import os
 import subprocess

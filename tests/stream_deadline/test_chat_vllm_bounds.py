@@ -445,7 +445,7 @@ def test_a_server_that_floods_an_idle_consumer_is_free_at_the_deadline(
     ("style", "longest"), [("ainvoke", 5.0), ("astream", 5.0), ("invoke", 3.0), ("stream", 3.0)]
 )
 def test_only_a_thread_needs_a_socket_that_ends_with_the_call(style: str, longest: float) -> None:
-    """An event loop ends the call itself, so its sockets keep the time-outs of the SDK."""
+    """An event loop ends the call itself, so its sockets keep the SDK's time-outs."""
     given: list[float] = []
 
     def answer(request: httpx2.Request) -> httpx2.Response:

@@ -11,7 +11,7 @@ SOON = 8.0  # wide: the question is whether it happens
 
 
 def pull(items: Iterator[int]) -> list[int]:
-    """Pull in a thread, so that an iterator that waits for ever makes the test red."""
+    """Pull in a thread: an iterator that waits for ever makes the test red."""
     found: list[list[int]] = []
     thread = threading.Thread(target=lambda: found.append(list(items)), daemon=True)
     thread.start()

@@ -57,11 +57,6 @@ class Plan:
         return bool(self.ends) and self.limit > self.fault.within and not self.crowded
 
     @property
-    def is_finite(self) -> bool:
-        """Whether the server has an answer that ends by itself."""
-        return "finite" in self.fault.scenario
-
-    @property
     def scenario(self) -> str:
         """The fake's scenario; a call that never ends is ended by the server at last."""
         most = 2 * min(self.limit, LONGEST) + 6

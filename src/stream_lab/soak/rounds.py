@@ -111,7 +111,7 @@ class Round:
         outcome = await self._one(plan)
         # The library may have read a short answer to its end. Its connection is back in the pool
         # then, where only the caller can close it. An answer in mid-stream ends with the loop.
-        if outcome.kept is None or plan.is_finite:
+        if outcome.kept is None or plan.ends:
             await self._clients.close_loop(plan)
         return outcome
 

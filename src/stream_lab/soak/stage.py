@@ -41,6 +41,11 @@ SLOTS = 8  # of the crowded server
 SETTLES = 4.0
 """Seconds after a round in which everything that belongs to its calls must be gone."""
 SERVED = "stream_lab.soak.served"
+HAND_OVERS = 2
+"""Threads that wake when a call in a thread ends, while forty callers want the interpreter.
+
+The watchdog's shuts the connection down, and the caller's notices that.
+"""
 
 
 @dataclass(frozen=True)
@@ -198,7 +203,8 @@ class Stage:
         if plan.style.where == "loop":
             lags.append(self._loop_lag)
         if not plan.style.served:
-            return lambda start, end: max(lag.explains(start, end) for lag in lags)
+            wake = 1 if plan.style.where == "loop" else HAND_OVERS
+            return lambda start, end: max(lag.explains(start, end, wake) for lag in lags)
         served = self._served_lag  # one after the other: what one is late, the other waits for
         return lambda start, end: (
             max(lag.explains(start, end) for lag in lags) + served.explains(start, end)

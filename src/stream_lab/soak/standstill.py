@@ -50,12 +50,18 @@ class Lag:
             late = max(late, self._lates[position])
         return late
 
-    def explains(self, start: float, end: float) -> float:
+    def explains(self, start: float, end: float, hand_overs: int = 1) -> float:
         """Return how many of these seconds a standstill explains.
 
-        What made the sleeper late at one moment may make another thread late a moment later.
+        What made the sleeper late at one moment may make another thread late a moment later, and
+        each of several threads that wait for one another.
+
+        Args:
+            start: of the time.
+            end: of the time.
+            hand_overs: how many threads have to wake, one after the other.
         """
-        return max(self.between(start, end), self.worst(start, end))
+        return max(self.between(start, end), hand_overs * self.worst(start, end))
 
     def longest(self) -> float:
         """Return the longest standstill, in seconds; 0: there was none."""
@@ -114,7 +120,7 @@ class Probe(ThreadSleeper):
 
 
 class CpuWait(ThreadSleeper):
-    """Notes for how long a thread of this process waited for a CPU, although it could have run.
+    """Notes for how long a thread of this process waited for a CPU.
 
     A sleeper need not be late on a machine on which others want the CPU: the kernel prefers
     threads that sleep much. Only Linux tells

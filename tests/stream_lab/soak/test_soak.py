@@ -104,6 +104,8 @@ def test_a_standstill_counts_only_where_it_lies_in_the_time() -> None:
     assert lag.between(9.0, 13.0) == pytest.approx(0.75)
     assert lag.between(10.25, 12.125) == pytest.approx(0.375)
     assert lag.between(10.6, 11.9) == 0.0
+    assert [lag.explains(10.6, 10.7, times) for times in (1, 2)] == [0.5, 1.0]
+    assert lag.explains(14.0, 15.0, 2) == 0.0
     assert Lag.of(lag.take()).between(9.0, 13.0) == pytest.approx(0.75)
     assert lag.between(9.0, 13.0) == 0.0
 
