@@ -1,5 +1,7 @@
 """A source that only its own thread can wait for."""
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -74,3 +76,15 @@ def test_it_stops_while_its_source_waits() -> None:
     assert pull(items) == []
     free.set()
     assert closed.wait(SOON)
+
+
+def test_a_program_can_end_while_its_source_waits() -> None:
+    program = (
+        "import time\n"
+        "from stream_deadline._in_thread import ThreadIterator\n"
+        "print(next(ThreadIterator(lambda: (time.sleep(600 * n) or n for n in range(2)))))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout == "0\n"
