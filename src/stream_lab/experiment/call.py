@@ -61,9 +61,12 @@ class Call:
 
     @property
     def freed(self) -> float | None:
-        """Return when the server stopped running the request. None: it ran on."""
-        if not self.samples:
-            return None
+        """Return when the server stopped running the request.
+
+        None: it ran on, or the answer had ended by itself.
+        """
+        if self.recording.ending is Ending.FINISHED:
+            return None  # a last look at the metrics may come after the end
         after = [sample for sample in self.samples if sample.at >= self.deadline]
         free = [sample.at for sample in after if sample.running <= self.samples[0].running]
         return free[0] if free else None

@@ -9,8 +9,11 @@ from fastapi import FastAPI
 
 from stream_lab import Endpoint
 from stream_lab.experiment.abandoned import state_now, watch_request
+from stream_lab.experiment.call import Call
 from stream_lab.experiment.evidence import Unknown
-from stream_lab.experiment.verdict import Server
+from stream_lab.experiment.trace import Recording
+from stream_lab.experiment.verdict import BY_ITSELF, Server
+from stream_lab.experiment.witness import Sample
 from stream_lab.http.client import direct_async_client
 from stream_lab.processes import Serving, serve
 
@@ -59,6 +62,13 @@ def test_an_answer_in_time_shows_nothing(service: Serving, fake: Endpoint) -> No
     call = watch_request(lambda: ask(service, 0.1), server=fake)
     assert isinstance(call.server, Unknown)
     assert call.recording.error == ""
+
+
+def test_an_answer_in_time_shows_nothing_of_a_look_after_its_end() -> None:
+    samples = [Sample(0.1, 0, 0, 0), Sample(0.3, 1, 0, 5), Sample(0.51, 0, 0, 9)]
+    call = Call(Recording(ended=0.5), 0.5, samples)
+    assert call.server == BY_ITSELF
+    assert call.freed is None
 
 
 def test_a_request_that_its_client_gives_up_on_keeps_the_server_at_work_until_the_service_ends(
