@@ -1,5 +1,6 @@
 """The page `/metrics` of known counters, line by line."""
 
+import json
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +12,8 @@ from fake_vllm.engine.metrics import REASONS, REJECTIONS, Metrics
 from fake_vllm.engine.metrics_page import render
 
 EXPECTED = Path(__file__).parent / "metrics_page.txt"
+BUCKETS = Path(__file__).parent / "metrics_buckets.json"
+"""The bounds of each histogram on the page of a real vLLM 0.32 with --max-model-len 32768."""
 
 
 def counted(monkeypatch: pytest.MonkeyPatch) -> Metrics:
@@ -71,3 +74,13 @@ def test_the_stand_in_for_the_kv_cache_is_full_with_all_slots(running: int, usag
 )
 def test_buckets_of_tokens_end_with_the_longest_context(longest: int, bounds: list[int]) -> None:
     assert list(Metrics(max_model_len=longest).params_max_tokens.bounds) == bounds
+
+
+def test_each_histogram_has_the_bounds_of_a_real_vllm() -> None:
+    metrics = Metrics(max_model_len=32768)
+    metrics.http.over("/v1/chat/completions", "POST", 200, 0.0, 0, 0)
+    page = render(metrics, model="tiny", slots=8).decode()
+    found: dict[str, list[str]] = {}
+    for name, bound in re.findall(r'^(\S+?)_bucket\{.*?le="([^"]+)"', page, re.MULTILINE):
+        found.setdefault(name, []).append(bound)
+    assert found == json.loads(BUCKETS.read_text(encoding="utf-8"))
