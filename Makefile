@@ -84,7 +84,7 @@ planted: $(READY) ## plant known defects into a copy of the project; each must t
 
 coverage: $(READY) ## branch coverage of the library and of the fake's engine on their own tests; below 95 % fails
 	@rm -rf .measured/coverage* .measured/seconds && mkdir -p .measured
-	@COVERAGE_PROCESS_START="$$PWD/pyproject.toml" COVERAGE_FILE="$$PWD/.measured/coverage" $(BIN)/coverage run -m pytest -p tests.contexts -n 2 -q tests/stream_deadline tests/fake_vllm; ended=$$?; \
+	@$(BIN)/coverage run -m pytest -p tests.contexts -n 2 -q tests/stream_deadline tests/fake_vllm; ended=$$?; \
 	  $(BIN)/coverage combine --quiet && \
 	  $(BIN)/coverage report --include='src/stream_deadline/*' --fail-under 95 && \
 	  $(BIN)/coverage report --include='fake_vllm/engine/*' --fail-under 95 && exit $$ended

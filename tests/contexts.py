@@ -11,8 +11,16 @@ from pathlib import Path
 import pytest
 from coverage import Coverage
 
+SETTINGS = Path(__file__).parents[1] / "pyproject.toml"
 SECONDS = Path(os.environ.get("TEST_SECONDS", ".measured/seconds")).absolute()
 """The folder of the tests' times, one file for each process that runs tests."""
+
+
+def pytest_configure() -> None:
+    """Let each process that a test starts read the settings, which name the test."""
+    if (measuring := Coverage.current()) is not None:
+        os.environ["COVERAGE_PROCESS_START"] = str(SETTINGS)
+        os.environ["COVERAGE_FILE"] = os.path.abspath(str(measuring.get_option("run:data_file")))
 
 
 def function_of(nodeid: str) -> str:

@@ -25,7 +25,6 @@ def test_a_process_belongs_to_the_test_that_started_it(tmp_path: Path) -> None:
     data, settings = tmp_path / "data", ROOT / "pyproject.toml"
     env = {
         **{name: text for name, text in os.environ.items() if name != "PYTEST_CURRENT_TEST"},
-        "COVERAGE_PROCESS_START": str(settings),
         "COVERAGE_FILE": str(data),
         "TEST_SECONDS": str(tmp_path / "seconds"),
         "PYTHONPATH": str(ROOT),
