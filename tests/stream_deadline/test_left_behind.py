@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
 
 import openai
 import pytest
@@ -18,7 +19,7 @@ from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 
 from fake_vllm.testing import FakeVllm
-from stream_deadline import ChatVllm, StreamDeadlineExceeded, bounded, bounded_sync
+from stream_deadline import AnswerCutShort, ChatVllm, StreamDeadlineExceeded, bounded, bounded_sync
 from stream_deadline._bounded_sync import BoundedIterator
 from stream_deadline._call_group import CallGroup
 from stream_deadline._clients import PerLoopClient
@@ -377,7 +378,7 @@ def test_a_budget_that_is_used_up_before_the_request_leaves_no_open_socket(
 ) -> None:
     script = """
 import sys, warnings
-from stream_deadline import ChatVllm, StreamDeadlineExceeded, deadline
+from stream_deadline import AnswerCutShort, ChatVllm, StreamDeadlineExceeded, deadline
 model = ChatVllm(model=sys.argv[1], base_url=sys.argv[2], timeout=30)
 for left in (0, -1, 1e-9, 1e-4, 1e-3):
     with deadline(left):
@@ -385,3 +386,62 @@ for left in (0, -1, 1e-9, 1e-4, 1e-3):
         except StreamDeadlineExceeded: pass
 """
     python(script, server.model, server.base_url)
+
+
+async def _left_to_the_collector(call: Callable[[], AsyncIterator[object]], most: int) -> list[str]:
+    """Return the async generators that a call left open and only the collector would find."""
+    loop, found = asyncio.get_running_loop(), []
+    is_collecting = False
+
+    def finalize(generator: Any) -> None:
+        if is_collecting:
+            found.append(generator.__qualname__)
+        loop.create_task(generator.aclose())  # as asyncio's own does
+
+    sys.set_asyncgen_hooks(finalizer=finalize)
+    gc.collect()
+    gc.disable()
+    try:
+        with contextlib.suppress(
+            StreamDeadlineExceeded, AnswerCutShort, openai.APIError, ValueError
+        ):
+            async with contextlib.aclosing(call()) as chunks:  # type: ignore[type-var]
+                count = 0
+                async for _ in chunks:
+                    count += 1
+                    if count == most:
+                        break
+        await asyncio.sleep(0.05)
+        is_collecting = True
+        gc.collect()
+    finally:
+        gc.enable()
+    return [name for name in found if name not in LANGCHAINS]
+
+
+LANGCHAINS = {"tee_peer"}
+"""What LangChain itself leaves of a chain."""
+
+
+@pytest.mark.parametrize("most", [2, 99], ids=["closed", "read to its end"])
+@pytest.mark.parametrize(
+    "scenario",
+    [
+        "finite:tokens=8",
+        "endless",
+        "endless+stall:after=3",
+        "endless+ends_early:after=3",
+        "endless+error_event:after=3",
+        "endless+reset:after=3",
+        "finite:tokens=8+malformed:after=2",
+    ],
+)
+@pytest.mark.parametrize("in_chain", [False, True], ids=["astream", "chain"])
+def test_a_call_leaves_no_open_generator_to_the_collector(
+    server: FakeVllm, scenario: str, most: int, in_chain: bool
+) -> None:
+    """The bare SDK does, and then two threads may close a generator at once."""
+    model = chat(server, timeout=0.4, extra_body={"fake_scenario": scenario})
+    asked = ChatPromptTemplate.from_messages([("user", "{q}")]) | model
+    call = (lambda: asked.astream({"q": "Why?"})) if in_chain else (lambda: model.astream("Why?"))
+    assert asyncio.run(_left_to_the_collector(call, most)) == []

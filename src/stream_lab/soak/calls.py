@@ -26,10 +26,10 @@ async def make(plan: Plan, clients: Clients, outcome: Outcome) -> None:
     """Make a call and do with it as planned; the outcome has the chunks."""
     outcome.begin(plan.limit)
     with scope(plan):
-        if plan.style.streamed:
-            await _read(_STREAMS[base_name(plan)](plan, clients), plan, outcome)
-        else:
-            await _WHOLE[base_name(plan)](plan, clients)
+        call: Any = (_STREAMS if plan.style.streamed else _WHOLE)[base_name(plan)](plan, clients)
+        if plan.makes_a_model:
+            outcome.begin(plan.limit)
+        await (_read(call, plan, outcome) if plan.style.streamed else call)
 
 
 def base_name(plan: Plan) -> str:

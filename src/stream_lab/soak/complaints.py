@@ -9,6 +9,8 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import PurePath
+from types import AsyncGeneratorType
 from typing import Any
 
 from stream_lab.soak.outcome import FROM_SERVER
@@ -20,6 +22,15 @@ AT_THE_END = "unhandled exception during asyncio.run() shutdown"
 
 If the server broke off in that moment, the library's own task is such a task.
 """
+RUNS_ALREADY = "async generator already executing"
+"""What Python reports if an event loop closes a generator that another thread has collected.
+
+The bare SDK leaves its streams of a broken answer to the collector: generators inside generators.
+For the outermost one, the collector asks the event loop to close it. The loop closes those inside,
+too, and the collector, which is still on its way through them, finds them at work.
+"""
+CLIENTS = {"httpx", "httpx2", "httpcore", "httpcore2", "openai"}
+"""Packages that leave generators to the collector; the library leaves none."""
 
 
 class Complaints:
@@ -64,10 +75,7 @@ class Complaints:
         """
         before = sys.unraisablehook, threading.excepthook
         handler = _Handler(self)
-        sys.unraisablehook = lambda report: self.add(
-            "unraisable",
-            f"{report.err_msg or 'ignored'}: {report.exc_value!r} in {report.object!r}",
-        )
+        sys.unraisablehook = self._unraisable
         threading.excepthook = lambda report: self.add("thread", repr(report.exc_value))
         if loop is not None:
             loop.set_exception_handler(self.of_loop)
@@ -84,9 +92,26 @@ class Complaints:
             for name in LOGGERS:
                 logging.getLogger(name).removeHandler(handler)
 
+    def _unraisable(self, report: "sys.UnraisableHookArgs") -> None:
+        if not _is_closed_by_its_loop(report):
+            self.add(
+                "unraisable",
+                f"{report.err_msg or 'ignored'}: {report.exc_value!r} in {report.object!r}",
+            )
+
     def _warned(self, message: Warning | str, category: type[Warning], *_: Any) -> None:
         if issubclass(category, ResourceWarning | RuntimeWarning):
             self.add(category.__name__, message)
+
+
+def _is_closed_by_its_loop(report: "sys.UnraisableHookArgs") -> bool:
+    """Tell whether a client's generator was collected while its event loop closed it."""
+    return (
+        isinstance(report.exc_value, ValueError)
+        and str(report.exc_value) == RUNS_ALREADY
+        and isinstance(report.object, AsyncGeneratorType)
+        and not CLIENTS.isdisjoint(PurePath(report.object.ag_code.co_filename).parts)
+    )
 
 
 class _Handler(logging.Handler):

@@ -15,6 +15,8 @@ SHORTEST, LONGEST = 0.05, 5.0
 """The deadlines of calls, in seconds."""
 LEAVES: tuple[Ending, ...] = ("close", "drop", "loop ends")
 """What a caller does after some chunks, without reading the rest."""
+MODEL_S_OWN: tuple[Way, ...] = ("constructor", "call", "first chunk")
+"""Deadlines of a model, whose clock starts with each of its calls."""
 FAR = 60.0
 """Seconds of a deadline that is never reached: what a call leaves behind then shows at once."""
 
@@ -55,6 +57,11 @@ class Plan:
     def surely_ends(self) -> bool:
         """Tell whether it ends by itself long before its deadline."""
         return bool(self.ends) and self.limit > self.fault.within and not self.crowded
+
+    @property
+    def makes_a_model(self) -> bool:
+        """Tell whether a model is made for it before its clock starts."""
+        return self.way in MODEL_S_OWN
 
     @property
     def scenario(self) -> str:

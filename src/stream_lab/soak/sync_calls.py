@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 from stream_deadline import bounded_sync
@@ -19,10 +20,13 @@ def make(plan: Plan, clients: Clients, outcome: Outcome) -> None:
         return
     outcome.begin(plan.limit)
     with scope(plan):
+        call: Any = (_STREAMS if plan.style.streamed else _WHOLE)[plan.style.name](plan, clients)
+        if plan.makes_a_model:
+            outcome.begin(plan.limit)
         if plan.style.streamed:
-            _read(_STREAMS[plan.style.name](plan, clients), plan, outcome)
+            _read(call, plan, outcome)
         else:
-            _WHOLE[plan.style.name](plan, clients)
+            call()
 
 
 def _make_from_headers_on(plan: Plan, clients: Clients, outcome: Outcome) -> None:
@@ -92,8 +96,8 @@ _STREAMS: dict[str, Callable[[Plan, Clients], Iterator[Any]]] = {
     "bounded_client, SDK, sync": _sdk_chunks,
     "bounded_client, httpx, sync": _lines,
 }
-_WHOLE: dict[str, Callable[[Plan, Clients], Any]] = {
-    "invoke": lambda plan, to: to.chat_vllm(plan).invoke(QUESTION),
-    "batch": lambda plan, to: to.chat_vllm(plan).batch([QUESTION, QUESTION]),
-    "bounded_model.invoke": lambda plan, to: to.bounded_model(plan).invoke(QUESTION),
+_WHOLE: dict[str, Callable[[Plan, Clients], Callable[[], Any]]] = {
+    "invoke": lambda plan, to: partial(to.chat_vllm(plan).invoke, QUESTION),
+    "batch": lambda plan, to: partial(to.chat_vllm(plan).batch, [QUESTION, QUESTION]),
+    "bounded_model.invoke": lambda plan, to: partial(to.bounded_model(plan).invoke, QUESTION),
 }
