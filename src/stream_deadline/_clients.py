@@ -2,7 +2,8 @@
 
 A pooled connection belongs to the event loop it was opened in. A client that outlives its loop, as
 a model's does between two `asyncio.run`, offers the next loop a connection that is no longer read:
-the request goes out, generation starts, and the call fails with "Event loop is closed". A fork
+the request goes out, generation starts, and the call fails with "Event loop is closed". A loop that
+ends without closing its connections leaves them to the collector, and Python reports each. A fork
 shares the connections of its parent, so that each process may read the other's answers.
 """
 
@@ -11,13 +12,40 @@ import importlib
 import os
 import ssl
 import threading
+from collections.abc import AsyncGenerator
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakKeyDictionary, WeakSet, ref
 
 from openai import DEFAULT_CONNECTION_LIMITS, DefaultAsyncHttpxClient, DefaultHttpxClient
 
 from stream_deadline._http_clients import pools, report_to_calls
+
+
+class _ClientOfLoop(DefaultAsyncHttpxClient):
+    """The client of the running event loop, which is closed when the loop ends.
+
+    `asyncio.run` closes the asynchronous generators that its loop has begun, so one of them waits
+    for that. A loop that is closed without `shutdown_asyncgens` closes no connection.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.until_the_end = _close_in_the_end(ref(self))
+        with suppress(StopIteration):  # it is at its `yield`
+            self.until_the_end.asend(None).__await__().send(None)
+
+    async def aclose(self) -> None:
+        await self.until_the_end.aclose()
+
+
+async def _close_in_the_end(client: "ref[_ClientOfLoop]") -> AsyncGenerator[None]:
+    try:
+        yield
+    finally:
+        if (made := client()) is not None:
+            await DefaultAsyncHttpxClient.aclose(made)
 
 
 class PerLoopClient(DefaultAsyncHttpxClient):
@@ -29,7 +57,7 @@ class PerLoopClient(DefaultAsyncHttpxClient):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**_arguments(settings, "AsyncHTTPTransport"))
         self._settings = settings
-        self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, DefaultAsyncHttpxClient] = (
+        self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, _ClientOfLoop] = (
             WeakKeyDictionary()
         )
         self._changing = threading.Lock()
@@ -51,7 +79,7 @@ class PerLoopClient(DefaultAsyncHttpxClient):
         loop = asyncio.get_running_loop()
         if (client := self._clients.get(loop)) is not None:
             return client
-        client = DefaultAsyncHttpxClient(**_arguments(self._settings, "AsyncHTTPTransport"))
+        client = _ClientOfLoop(**_arguments(self._settings, "AsyncHTTPTransport"))
         report_to_calls(client)
         with self._changing:
             for other in [each for each in list(self._clients) if each.is_closed()]:
@@ -61,11 +89,14 @@ class PerLoopClient(DefaultAsyncHttpxClient):
 
     def forget(self) -> None:
         """Drop the connections and the lock of the parent process."""
+        # Its event loop must not be asked to end these generators, so they stay.
+        _of_parents.extend(client.until_the_end for client in self._clients.values())
         self._clients = WeakKeyDictionary()
         self._changing = threading.Lock()
 
 
 _per_loop: "WeakSet[PerLoopClient]" = WeakSet()
+_of_parents: list[AsyncGenerator[None]] = []
 
 
 def _forget() -> None:

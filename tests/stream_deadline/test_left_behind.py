@@ -178,6 +178,42 @@ def chat(): return ChatVllm(model=sys.argv[1], base_url=sys.argv[2], timeout=300
     python(script, server.model, server.base_url)
 
 
+ENDS_ITS_LOOP = {
+    "a whole answer": "await model.ainvoke('Why?')",
+    "a stream": "[chunk async for chunk in model.astream('Why?')]",
+    "a stream that is left": (
+        "stream = model.astream('Why?', extra_body={'fake_scenario': 'endless'}); await anext(stream); kept.append(stream)"
+    ),
+    "a deadline": (
+        "stream = model.bind(timeout=0.2).astream('Why?', extra_body={'fake_scenario': 'endless'})\n"
+        "    try: [chunk async for chunk in stream]\n    except StreamDeadlineExceeded: pass"
+    ),
+    "an answer, and the client closed": (
+        "await model.ainvoke('Why?'); await model.root_async_client._client.aclose()"
+    ),
+}
+
+
+@pytest.mark.parametrize("code", ENDS_ITS_LOOP.values(), ids=ENDS_ITS_LOOP)
+@at_once
+def test_the_end_of_an_event_loop_closes_its_connections(code: str, server: FakeVllm) -> None:
+    """Python would report each of them as unclosed."""
+    script = f"""
+import asyncio, gc, sys
+from stream_deadline import ChatVllm, StreamDeadlineExceeded
+body = {{"fake_scenario": "finite:tokens=3"}}
+model = ChatVllm(model=sys.argv[1], base_url=sys.argv[2], timeout=60, extra_body=body)
+kept = []
+async def ask():
+    {code}
+for _ in range(2):
+    asyncio.run(ask())
+    kept.clear()
+    gc.collect()
+"""
+    python(script, server.model, server.base_url)
+
+
 class TestAFork:
     """A child of a process that has used the model."""
 

@@ -131,14 +131,6 @@ class Clients:
             http_client=http or self.sync_http(plan.pooled),
         )  # fmt: skip
 
-    async def close_loop(self, plan: Plan) -> None:
-        """Close the connections that the library keeps for the running event loop.
-
-        A caller whose loop ends has to, or its transports are never closed.
-        """
-        model = ChatVllm(model=self._model, base_url=self.address(plan), api_key=KEY)
-        await model.root_async_client.close()
-
     async def aclose(self) -> None:
         """Close every connection, also those that the library keeps for later models."""
         for (kind, _), client in self._made.items():

@@ -102,18 +102,10 @@ class Round:
     def _call_in_own_loop(self, plan: Plan) -> None:
         with asyncio.Runner() as runner:
             runner.get_loop().set_exception_handler(self._complaints.of_loop)
-            outcome = runner.run(self._in_own_loop(plan))
+            outcome = runner.run(self._one(plan))
         if plan.ending == "loop ends" and outcome.end == LEFT:
             outcome.ended = time.monotonic()
         outcome.kept = None
-
-    async def _in_own_loop(self, plan: Plan) -> Outcome:
-        outcome = await self._one(plan)
-        # The library may have read a short answer to its end. Its connection is back in the pool
-        # then, where only the caller can close it. An answer in mid-stream ends with the loop.
-        if outcome.kept is None or plan.ends:
-            await self._clients.close_loop(plan)
-        return outcome
 
     async def _one(self, plan: Plan) -> Outcome:
         """Make a call in a task of its own; cancel it if that is planned."""
