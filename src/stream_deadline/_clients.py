@@ -77,7 +77,8 @@ class PerLoopClient(DefaultAsyncHttpxClient):
 
     def _mine(self) -> DefaultAsyncHttpxClient:
         loop = asyncio.get_running_loop()
-        if (client := self._clients.get(loop)) is not None:
+        client = self._clients.get(loop)
+        if client is not None and not client.is_closed:  # its loop may go on after its end
             return client
         client = _ClientOfLoop(**_arguments(self._settings, "AsyncHTTPTransport"))
         report_to_calls(client)
@@ -85,7 +86,8 @@ class PerLoopClient(DefaultAsyncHttpxClient):
             for other in [each for each in list(self._clients) if each.is_closed()]:
                 # A client refers to its loop, so the dictionary alone would keep both for ever.
                 self._clients.pop(other, None)
-            return self._clients.setdefault(loop, client)
+            self._clients[loop] = client
+        return client
 
     def forget(self) -> None:
         """Drop the connections and the lock of the parent process."""

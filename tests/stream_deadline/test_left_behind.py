@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -212,6 +213,20 @@ for _ in range(2):
     gc.collect()
 """
     python(script, server.model, server.base_url)
+
+
+def test_a_loop_that_goes_on_after_its_generators_have_ended_gets_a_new_client(
+    server: FakeVllm,
+) -> None:
+    model = chat(server, extra_body={"fake_scenario": "finite:tokens=3"})
+    with asyncio.Runner() as runner:
+        loop = runner.get_loop()
+        assert runner.run(model.ainvoke("Why?")).content
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)  # asyncio's, for any later generator
+            assert runner.run(model.ainvoke("Why?")).content
+            runner.run(model.root_async_client.close())
 
 
 class TestAFork:
