@@ -287,7 +287,7 @@ def served(request: pytest.FixtureRequest) -> Iterator[Serving]:
         yield served
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="class")
 def page() -> Iterator[Page]:
     """A page of another origin than what is served."""
 
