@@ -34,7 +34,7 @@ class _ClientOfLoop(DefaultAsyncHttpxClient):
         super().__init__(**settings)
         self.until_the_end = _close_in_the_end(ref(self))
         with suppress(StopIteration):  # it is at its `yield`
-            self.until_the_end.asend(None).__await__().send(None)
+            self.until_the_end.asend(None).send(None)
 
     async def aclose(self) -> None:
         await self.until_the_end.aclose()
