@@ -410,3 +410,12 @@ class TestWhatIsRefused:
     def test_a_bound_that_is_none(self, bound: Any) -> None:
         with pytest.raises(ValueError, match="timeout must be a"):
             bounded_model(Canned(), timeout=bound)
+
+
+def test_a_pickle_of_a_bounded_model_has_the_plain_one_as_it_was() -> None:
+    plain = ChatOpenAI(model="m", api_key="none", base_url="http://server/v1")
+    _, arguments = bounded_model(plain, 5).__reduce__()
+    assert isinstance(arguments, tuple)
+    kept = arguments[0]
+    assert type(kept) is ChatOpenAI
+    assert kept.__pydantic_private__ == plain.__pydantic_private__

@@ -11,8 +11,12 @@ from typing import Any
 import pytest
 
 from stream_deadline import Deadline, StreamDeadlineExceeded, bounded_sync, deadline
+from stream_deadline._accumulate import NullAccumulator
+from stream_deadline._bounded_sync import BoundedIterator
+from stream_deadline._budget import Bounds, Budget
 from stream_deadline._shutdown import shut_down
 from stream_deadline._watchdog import Alarm
+from tests.stream_deadline.test_budget import Clock
 
 LIMIT = 0.3
 LATEST = 10.0  # wide: the question is whether it ends
@@ -370,3 +374,18 @@ def test_a_postponed_alarm_is_not_lost_when_a_bound_comes_nearer(
         next(stream)
     assert time.monotonic() - started < LATEST
     assert alarm.fired()
+
+
+def test_an_error_in_the_moment_of_the_deadline_is_the_deadline_s() -> None:
+    clock = Clock()
+
+    def source() -> Iterator[int]:
+        clock.time += 5.0
+        raise OSError
+        yield 1
+
+    stream = BoundedIterator(
+        source(), Budget(Bounds(5.0), clock), NullAccumulator(), lambda in_use: None
+    )
+    with pytest.raises(StreamDeadlineExceeded):
+        next(stream)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from stream_deadline import Deadline, deadline
+from stream_deadline import Deadline, _clock, deadline
 from stream_deadline._budget import Bounds, Budget
 from stream_deadline._deadline import clock_of
 
@@ -117,6 +117,17 @@ def test_a_value_that_is_not_a_number_of_seconds_is_refused_as_a_deadline(value:
         deadline(value)
 
 
+def test_a_deadline_has_passed_in_its_very_moment() -> None:
+    before = _clock.install(clock := Clock())
+    try:
+        due = Deadline(1005.0, 5.0)
+        assert not due.expired
+        clock.time = 1005.0
+        assert due.expired
+    finally:
+        _clock.install(before)
+
+
 def test_none_is_no_bound() -> None:
     with deadline(None) as budget:
         assert budget.remaining() == math.inf
@@ -177,3 +188,17 @@ def test_a_deadline_can_be_set_in_seconds_from_now() -> None:
     until = Deadline.after(20)
     assert 19 < until.remaining() <= 20
     assert until.limit == 20
+
+
+def test_a_call_hears_of_no_jump_of_a_later_clock() -> None:
+    told: list[str] = []
+    before = _clock.install(Clock())
+    try:
+        _clock.notify_of_jumps(lambda: told.append("first"))
+        _clock.jumped()
+        _clock.install(time.monotonic)
+        _clock.install(Clock())
+        _clock.jumped()
+    finally:
+        _clock.install(before)
+    assert told == ["first"]

@@ -314,3 +314,14 @@ def test_idle_connections_are_dropped_under_the_lock_of_their_pool() -> None:
     )
     _track_pool(pool, lambda: None, blocking=True)
     assert held == [True]
+
+
+def test_a_stream_that_takes_the_socket_over_is_the_one_that_is_ended(wire: Wire) -> None:
+    """TLS makes a stream of its own over the one of the bare connection."""
+    call, secured = tracker(), Wire()
+    call.connected(wire)
+    call.connected(secured)
+    call.cut()
+    assert (wire.is_cut, secured.is_cut) == (False, True)
+    secured.close()
+    secured.far.close()

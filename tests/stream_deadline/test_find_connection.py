@@ -5,7 +5,7 @@ import importlib
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import httpx2
@@ -396,6 +396,21 @@ def test_a_source_without_a_connection_gives_one_warning() -> None:
     assert len(ours) == 1
     assert "Opaque" in str(ours[0].message)
     assert "interrupt=" in str(ours[0].message)
+
+
+async def test_an_asynchronous_source_without_a_connection_gives_no_warning() -> None:
+    """Cancelling ends it as well."""
+
+    async def silent() -> AsyncIterator[int]:
+        await asyncio.sleep(60)
+        yield 1
+
+    entrances._warned.discard(type(silent()))
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        with pytest.raises(StreamDeadlineExceeded):
+            await anext(bounded(silent(), 0.05))
+    assert said == []
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")
