@@ -414,8 +414,8 @@ class TestWhatIsRefused:
 
 def test_a_pickle_of_a_bounded_model_has_the_plain_one_as_it_was() -> None:
     plain = ChatOpenAI(model="m", api_key="none", base_url="http://server/v1")
-    _, arguments = bounded_model(plain, 5).__reduce__()
-    assert isinstance(arguments, tuple)
-    kept = arguments[0]
+    reduced = bounded_model(plain, 5).__reduce__()
+    assert isinstance(reduced, tuple)
+    kept = reduced[1][0]
     assert type(kept) is ChatOpenAI
     assert kept.__pydantic_private__ == plain.__pydantic_private__
