@@ -235,6 +235,34 @@ def test_a_connection_is_ended_only_by_the_call_that_wrote_to_it_last(wire: Wire
     assert wire.is_cut
 
 
+def test_the_pieces_of_a_request_are_one_request_until_a_byte_comes_back(wire: Wire) -> None:
+    call = tracker()
+    told: list[Any] = []
+    call.connected = told.append  # type: ignore[method-assign, assignment]
+    stream = _SyncStream(Inner(wire), lambda: call, 0.0)
+    stream.write(b"POST")
+    stream.write(b"body")
+    assert (told, stream.reused) == ([stream], False)
+    wire.far.send(b"401")
+    stream.read(100)
+    stream.write(b"POST again")
+    assert (told, stream.reused) == ([stream, stream], True)
+
+
+def test_a_connection_of_the_parent_process_looks_readable_and_keeps_its_socket(wire: Wire) -> None:
+    """A pool drops an idle connection that is readable."""
+    stream = _SyncStream(Inner(wire), lambda: None, 0.0)
+    assert (stream.get_extra_info("is_readable"), stream.get_extra_info("socket")) == (
+        None,
+        wire.near,
+    )
+    stream._process = 0
+    assert (stream.get_extra_info("is_readable"), stream.get_extra_info("socket")) == (
+        True,
+        wire.near,
+    )
+
+
 def test_a_connection_that_another_call_has_taken_is_left_alone(wire: Wire) -> None:
     call = tracker()
     working: list[ConnectionTracker | None] = [call]

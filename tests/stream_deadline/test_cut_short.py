@@ -5,10 +5,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from langchain_core.messages import AIMessageChunk
+from langchain_core.outputs import ChatGenerationChunk
 from pydantic import BaseModel, ValidationError
 
 from stream_deadline import ChatVllm
 from stream_deadline._errors import AnswerCutShort
+from stream_deadline._message import MessageAccumulator
 from tests.stream_deadline.calls import STREAMS, WHOLES, streaming
 from tests.stream_deadline.scripted import (
     Answer,
@@ -238,3 +241,12 @@ def test_a_whole_answer_needs_no_finish_reason() -> None:
     """It came in one piece; a half of it would be no JSON."""
     with Scripted(whole("one two", finish=None)) as server:
         assert ChatVllm(**server.settings).invoke("Why?").content == "one two"
+
+
+@pytest.mark.parametrize(("options", "whole"), [({}, True), ({"needs_reason": True}, False)])
+def test_text_alone_is_whole_unless_a_finish_reason_has_to_come(
+    options: dict[str, bool], whole: bool
+) -> None:
+    said = MessageAccumulator(**options)
+    said.add(ChatGenerationChunk(message=AIMessageChunk(content="so far")))
+    assert said.whole is whole

@@ -78,3 +78,8 @@ def test_a_partial_answer_that_cannot_be_merged_is_logged_and_none(
     assert error.partial is None
     assert "could not be merged" in caplog.text
     assert "IndexError" in caplog.text
+
+
+def test_an_answer_that_was_cut_short_has_no_chunks_unless_it_says_so() -> None:
+    error = AnswerCutShort(1.5)
+    assert (error.elapsed, error.chunks, error.partial) == (1.5, 0, None)

@@ -52,6 +52,11 @@ class TestTheFormats:
         assert read <= left
         assert Fraction(left) - Fraction(read) < Fraction(unit) * Fraction(1_000_001, 1_000_000)
 
+    def test_the_finest_unit_is_used_up_to_its_largest_number(self) -> None:
+        nearly = math.nextafter(MOST / 1e9, 1)
+        assert FORMATS[GRPC].write(nearly) == f"{MOST}n"
+        assert FORMATS[GRPC].write(nearly + 1e-9) == f"{(MOST + 1) // 1000}u"
+
     @each
     @given(left=st.floats(max_value=0, allow_infinity=False))
     def test_a_deadline_that_has_passed_is_the_smallest_number(
