@@ -1,8 +1,11 @@
 """Find the connection under a stream of another library: the OpenAI SDK, Anthropic's, httpx."""
 
+import contextlib
+import threading
 import warnings
 from collections.abc import Iterator
 from typing import Any, Protocol, runtime_checkable
+from weakref import ref
 
 from stream_deadline._call_group import CallGroup
 from stream_deadline._shutdown import Interrupt, end_stream
@@ -18,6 +21,8 @@ _ATTRIBUTES = (
     "_event_source",
 )
 _DEPTH = 6
+# Seconds in which a generator returns whose answer has just ended.
+_RETURNS = 0.5
 _warned: set[type] = set()
 
 
@@ -51,7 +56,7 @@ def interrupter(stream: Any, calls: CallGroup, *, blocking: bool) -> Interrupt:
             elif "stream_id" not in each.extensions:
                 end_stream(each.extensions["network_stream"], in_use)
         if not found and blocking and in_use and not _has_ended(stream):
-            _warn_once(stream)
+            _warn_of(stream)
 
     return interrupt
 
@@ -118,8 +123,29 @@ def _in_attributes(thing: Any) -> Iterator[Any]:
             yield inner
 
 
-def _warn_once(stream: Any) -> None:
-    kind = type(stream)
+def _warn_of(stream: Any) -> None:
+    """Warn of a stream that waits; of a generator only if it still does a moment later.
+
+    Its answer may have ended just now, which a generator's closed response does not tell.
+    """
+    if type(stream) in _warned:
+        return
+    if not hasattr(stream, "gi_running"):
+        _warn_once(type(stream))
+        return
+    waiting = ref(stream)
+
+    def warn() -> None:
+        if getattr(waiting(), "gi_running", False):
+            _warn_once(type(waiting()))
+
+    later = threading.Timer(_RETURNS, warn)
+    later.name, later.daemon = "stream-deadline warning", True
+    with contextlib.suppress(RuntimeError):  # no thread can be started
+        later.start()
+
+
+def _warn_once(kind: type) -> None:
     if kind not in _warned:
         _warned.add(kind)
         warnings.warn(

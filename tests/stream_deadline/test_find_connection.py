@@ -16,9 +16,11 @@ from stream_deadline import StreamDeadlineExceeded, bounded, bounded_sync
 from stream_deadline import _find_connection as entrances
 from stream_deadline._call_group import CallGroup
 from tests.at_once import at_once
+from tests.conftest import wait
 from tests.stream_deadline.scripted import Answer, Request, Scripted, delta, event, response
 
 LIMIT = 0.3
+TIMER = "stream-deadline warning"
 LATEST = 8.0  # wide: the question is whether it ends
 OTHER: Any = importlib.import_module("httpx")
 BODY: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "Why?"}]}
@@ -455,11 +457,41 @@ def test_a_generator_that_has_read_one_answer_and_waits_for_another_gives_the_wa
         try:
             assert waits.wait(LATEST)
             entrances._warned.discard(type(items))
+            entrances.interrupter(items, CallGroup(), blocking=True)(True)
             with pytest.warns(RuntimeWarning, match="no HTTP connection was found"):
-                entrances.interrupter(items, CallGroup(), blocking=True)(True)
+                wait(lambda: type(items) in entrances._warned)
         finally:
             free.set()
             thread.join()
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_a_generator_whose_answer_ends_at_the_deadline_gives_no_warning() -> None:
+    def parts(client: openai.OpenAI) -> Iterator[Any]:
+        yield from (stream := client.chat.completions.create(**BODY, stream=True))
+        entrances.interrupter(items, CallGroup(), blocking=True)(True)
+        assert stream.response.is_closed
+
+    with Scripted(WHOLE) as server, sdk(server) as client:
+        items = parts(client)
+        entrances._warned.discard(type(items))
+        assert len(list(items)) == 2
+        [timer] = [each for each in threading.enumerate() if each.name == TIMER]
+        timer.join()
+    assert type(items) not in entrances._warned
+
+
+def test_a_generator_that_is_dropped_at_the_deadline_gives_no_warning() -> None:
+    def none() -> Iterator[int]:
+        yield 1
+
+    items = none()
+    entrances._warned.discard(type(items))
+    entrances.interrupter(items, CallGroup(), blocking=True)(True)
+    del items
+    [timer] = [each for each in threading.enumerate() if each.name == TIMER]
+    timer.join()
+    assert type(none()) not in entrances._warned
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")

@@ -16,6 +16,8 @@ from stream_lab.soak.plan import FAR, Plan
 
 QUESTION = "Why is the sky blue?"
 KEY = "none"
+NOT_POOLED = 8
+"""Clients for the calls that use a new connection."""
 MOST = httpx2.Limits(max_connections=1000, max_keepalive_connections=50)
 NONE_KEPT = httpx2.Limits(max_connections=1000, max_keepalive_connections=0)
 NEVER = httpx2.Timeout(FAR)
@@ -51,8 +53,9 @@ class Clients:
             settings |= {"first_chunk_timeout": plan.limit, "timeout": plan.limit + 3}
         elif plan.way == "both":
             settings["timeout"] = 2 * FAR
-        # A fragment makes another address, and so a client with connections of its own.
-        url = self.address(plan) + ("" if plan.pooled else f"#{plan.number}")
+        # A fragment makes another address, and so another client: none of its connections is kept.
+        # The library keeps 64 clients, and leaves the connections of others to the collector.
+        url = self.address(plan) + ("" if plan.pooled else f"#{plan.number % NOT_POOLED}")
         made = ChatVllm(model=self._model, base_url=url, **self._asks(plan), **settings)
         return made.bind(timeout=plan.limit) if plan.way == "call" else made
 

@@ -2,8 +2,11 @@
 
 import asyncio
 import gc
+import sys
 import threading
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +48,27 @@ class Household:
                 held[f"thread {thread.name}"] += 1
         for name in _files():
             held[f"file {name}"] += 1
-        for thing in gc.get_objects():
-            kind = type(thing)
+        with _alone():
+            kinds = [type(each) for each in gc.get_objects()]
+        for kind in kinds:
             if kind.__name__ in OBJECTS and kind.__module__.startswith("stream_deadline"):
                 held[f"object {kind.__name__}"] += 1
         return dict(held)
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Let no other thread run in a `with` block.
+
+    One may be making a tuple, and Python takes a second reference to an unfinished one for an
+    error (https://github.com/python/cpython/issues/39117).
+    """
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(60)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 def surplus(now: dict[str, int], before: dict[str, int]) -> dict[str, int]:
