@@ -101,7 +101,13 @@ _per_loop: "WeakSet[PerLoopClient]" = WeakSet()
 _of_parents: list[AsyncGenerator[None]] = []
 
 
+# Threads that make their models at once must share the client, or its connections would be lost.
+_making = threading.RLock()
+
+
 def _forget() -> None:
+    global _making
+    _making = threading.RLock()
     for client in list(_per_loop):
         client.forget()
 
@@ -116,8 +122,7 @@ class PerProcessClient(DefaultHttpxClient):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**_arguments(settings, "HTTPTransport"))
         self._settings = settings
-        self._client: DefaultHttpxClient | None = None
-        self._process = 0
+        self._clients: dict[int, DefaultHttpxClient] = {}
 
     def send(self, *args: Any, **kwargs: Any) -> Any:
         response = self._mine().send(*args, **kwargs)
@@ -126,17 +131,20 @@ class PerProcessClient(DefaultHttpxClient):
 
     def close(self) -> None:
         """Close the connections of this process."""
-        client, self._client = self._client, None
+        client = self._clients.pop(os.getpid(), None)
         if client is not None:
             client.close()
 
     def _mine(self) -> DefaultHttpxClient:
         process = os.getpid()
-        client = self._client
-        if client is None or self._process != process:
-            client = DefaultHttpxClient(**_arguments(self._settings, "HTTPTransport"))
-            report_to_calls(client)
-            self._client, self._process = client, process
+        if (client := self._clients.get(process)) is not None:
+            return client
+        client = DefaultHttpxClient(**_arguments(self._settings, "HTTPTransport"))
+        report_to_calls(client)
+        # Threads that make one at once must share the first. A lock could be held in a fork.
+        client = self._clients.setdefault(process, client)
+        for parent in [each for each in list(self._clients) if each != process]:
+            self._clients.pop(parent, None)
         return client
 
 
@@ -148,12 +156,14 @@ def per_loop_client(like: Any, base_url: str, proxy: str | None) -> PerLoopClien
         base_url: the address.
         proxy: of the model; None: as the environment says.
     """
-    return _per_loop_client(base_url, proxy, *_environment(like))
+    with _making:
+        return _per_loop_client(base_url, proxy, *_environment(like))
 
 
 def per_process_client(like: Any, base_url: str, proxy: str | None) -> PerProcessClient:
     """Return the same for synchronous calls; see `per_loop_client`."""
-    return _per_process_client(base_url, proxy, *_environment(like))
+    with _making:
+        return _per_process_client(base_url, proxy, *_environment(like))
 
 
 @lru_cache(maxsize=64)

@@ -141,12 +141,12 @@ def forks_share() -> None:
     _put(_watchdog, "_Watchdog", lambda: same)
 
     def mine(self: Any) -> Any:
-        if self._client is None:
-            self._client = openai.DefaultHttpxClient(
+        if not self._clients:
+            self._clients[0] = openai.DefaultHttpxClient(
                 **_clients._arguments(self._settings, "HTTPTransport")
             )
-            report_to_calls(self._client)
-        return self._client
+            report_to_calls(self._clients[0])
+        return self._clients[0]
 
     _put(_clients.PerProcessClient, "_mine", mine)
     _put(_clients.PerLoopClient, "forget", lambda self: None)

@@ -1,8 +1,11 @@
 """Soak round by round, then look for the smallest replay of each violation."""
 
 import asyncio
+import signal
+import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from stream_lab.soak.plan import draw
@@ -12,6 +15,7 @@ from stream_lab.soak.stage import Played, Stage, Violation, stage
 
 MOST_VIOLATIONS = 100
 """Violations after which the soak ends; more of them tell nothing new."""
+TERM = signal.SIGTERM
 MOST_KINDS = 3  # kinds of violations for which the smallest replay is looked for
 
 
@@ -63,14 +67,14 @@ async def soak(
         say: called with what happens beside the calls.
 
     Returns:
-        The result, also if Ctrl-C has cut it short.
+        The result, also if Ctrl-C or SIGTERM has cut it short.
 
     Raises:
         LabError: a server does not start.
     """
     result = Result(settings.seed)
     say("The servers start, and the process warms up …")
-    async with stage() as made:
+    async with stage() as made, _cancelled_by_sigterm():
         began = time.monotonic()
         try:
             for numbers in settings.rounds():
@@ -83,6 +87,25 @@ async def soak(
         except asyncio.CancelledError:
             result.interrupted = True
     return result
+
+
+@asynccontextmanager
+async def _cancelled_by_sigterm() -> AsyncIterator[None]:
+    """Let SIGTERM cancel this task, as `asyncio.run` lets Ctrl-C do.
+
+    An exception that a handler raises would meet any of the calls, and be taken for its end.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    loop, task, before = asyncio.get_running_loop(), asyncio.current_task(), signal.getsignal(TERM)
+    assert task is not None
+    loop.add_signal_handler(TERM, task.cancel)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(TERM)
+        signal.signal(TERM, before)
 
 
 async def _play(

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -14,7 +15,7 @@ from typing import NoReturn
 import pytest
 
 from stream_lab.cli.soak import numbers
-from stream_lab.soak import Plan, Settings, draw
+from stream_lab.soak import Plan, Settings, draw, soak
 from stream_lab.soak.report import page, write
 from stream_lab.soak.result import FEW_ROUNDS, MIB, Result, growth, percentile
 from stream_lab.soak.shrink import compact, shrink
@@ -226,3 +227,17 @@ def test_a_setting_of_make_reaches_the_command(name: str, tmp_path: Path) -> Non
 def test_rounds_end_with_the_last_call() -> None:
     assert [len(each) for each in Settings("a", calls=1300).rounds()] == [600, 600, 100]
     assert list(Settings("a", only=(3, 4)).rounds()) == [[3, 4]]
+
+
+def test_sigterm_cuts_a_soak_short_and_keeps_the_result(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def play(*_: object, **__: object) -> Played:
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.sleep(30)
+        raise AssertionError("it was not cancelled")
+
+    monkeypatch.setattr(scene, "play", play)
+    before = signal.getsignal(signal.SIGTERM)
+    assert asyncio.run(soak(Settings("a"))).interrupted
+    assert signal.getsignal(signal.SIGTERM) is before
