@@ -24,7 +24,7 @@ from stream_deadline._http_clients import pools, report_to_calls
 
 
 class _ClientOfLoop(DefaultAsyncHttpxClient):
-    """The client of the running event loop, which is closed when the loop ends.
+    """The client of the running event loop, which keeps no connection beyond the end of the loop.
 
     `asyncio.run` closes the asynchronous generators that its loop has begun, so one of them waits
     for that. A loop that is closed without `shutdown_asyncgens` closes no connection.
@@ -37,15 +37,25 @@ class _ClientOfLoop(DefaultAsyncHttpxClient):
             self.until_the_end.asend(None).send(None)
 
     async def aclose(self) -> None:
-        await self.until_the_end.aclose()
+        await super().aclose()
+        with suppress(RuntimeError):  # the loop is ending it
+            await self.until_the_end.aclose()
 
 
 async def _close_in_the_end(client: "ref[_ClientOfLoop]") -> AsyncGenerator[None]:
+    """Close the idle connections at the end, and let the pool keep no others.
+
+    The loop ends all generators at once, and one of the user's may still make a request.
+    """
     try:
         yield
     finally:
-        if (made := client()) is not None:
-            await DefaultAsyncHttpxClient.aclose(made)
+        made = client()
+        for pool in pools(made) if made is not None else ():
+            pool._max_keepalive_connections = 0
+            for connection in list(pool.connections):
+                if connection.is_idle():
+                    await connection.aclose()
 
 
 class PerLoopClient(DefaultAsyncHttpxClient):
@@ -78,7 +88,7 @@ class PerLoopClient(DefaultAsyncHttpxClient):
     def _mine(self) -> DefaultAsyncHttpxClient:
         loop = asyncio.get_running_loop()
         client = self._clients.get(loop)
-        if client is not None and not client.is_closed:  # its loop may go on after its end
+        if client is not None and not client.is_closed:
             return client
         client = _ClientOfLoop(**_arguments(self._settings, "AsyncHTTPTransport"))
         report_to_calls(client)

@@ -124,9 +124,9 @@ def _in_attributes(thing: Any) -> Iterator[Any]:
 
 
 def _warn_of(stream: Any) -> None:
-    """Warn of a stream that waits; of a generator only if it still does a moment later.
+    """Warn of a stream that waits; of a generator only a moment later.
 
-    Its answer may have ended just now, which a generator's closed response does not tell.
+    Its answer may have ended just now, which its closed response does not tell. Then it returns.
     """
     if type(stream) in _warned:
         return

@@ -189,6 +189,12 @@ ENDS_ITS_LOOP = {
         "stream = model.bind(timeout=0.2).astream('Why?', extra_body={'fake_scenario': 'endless'})\n"
         "    try: [chunk async for chunk in stream]\n    except StreamDeadlineExceeded: pass"
     ),
+    "a generator of the user's that closes the client in the end": (
+        "kept.append(one := session(model.root_async_client.close)); await anext(one)"
+    ),
+    "a generator of the user's that makes a request in the end": (
+        "kept.append(one := session(model.root_async_client.models.list)); await anext(one)"
+    ),
     "an answer, and the client closed": (
         "await model.ainvoke('Why?'); await model.root_async_client._client.aclose()"
     ),
@@ -205,9 +211,15 @@ from stream_deadline import ChatVllm, StreamDeadlineExceeded
 body = {{"fake_scenario": "finite:tokens=3"}}
 model = ChatVllm(model=sys.argv[1], base_url=sys.argv[2], timeout=60, extra_body=body)
 kept = []
+async def session(last):
+    try:
+        await model.ainvoke("Why?")
+        yield
+    finally:
+        await last()
 async def ask():
     {code}
-for _ in range(2):
+for _ in range(4):
     asyncio.run(ask())
     kept.clear()
     gc.collect()
@@ -215,7 +227,7 @@ for _ in range(2):
     python(script, server.model, server.base_url)
 
 
-def test_a_loop_that_goes_on_after_its_generators_have_ended_gets_a_new_client(
+def test_a_loop_may_go_on_after_its_generators_have_ended(
     server: FakeVllm,
 ) -> None:
     model = chat(server, extra_body={"fake_scenario": "finite:tokens=3"})

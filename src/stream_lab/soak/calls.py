@@ -88,8 +88,12 @@ async def _sdk_chunks(plan: Plan, clients: Clients, http: Any = None) -> AsyncGe
     async with await clients.sdk(plan, http).chat.completions.create(
         **clients.asks(plan)
     ) as stream:
-        async for chunk in stream:
-            yield chunk
+        try:
+            async for chunk in stream:
+                yield chunk
+        finally:
+            # The SDK leaves it to the collector, which may run in any thread.
+            await stream._iterator.aclose()
 
 
 async def _own_sdk_chunks(plan: Plan, clients: Clients) -> AsyncIterator[Any]:
@@ -144,6 +148,7 @@ async def _clinging(plan: Plan, clients: Clients) -> AsyncIterator[Any]:
             pull.cancel()
             await asyncio.wait({pull})
         await stream.close()
+        await stream._iterator.aclose()
 
 
 def _retrieve(pull: "asyncio.Future[Any]") -> None:

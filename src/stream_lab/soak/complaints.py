@@ -22,6 +22,11 @@ AT_THE_END = "unhandled exception during asyncio.run() shutdown"
 
 If the server broke off in that moment, the library's own task is such a task.
 """
+DESTROYED = "Task was destroyed but it is pending!"
+"""What asyncio reports if another thread collects a generator just before its loop is closed.
+
+The collector asks the loop for a task that closes the generator, and the loop runs no more tasks.
+"""
 RUNS_ALREADY = "async generator already executing"
 """What Python reports if an event loop closes a generator that another thread has collected.
 
@@ -61,6 +66,8 @@ class Complaints:
         """Handle what an event loop reports: errors never retrieved, tasks destroyed."""
         error = context.get("exception")
         if context["message"] == AT_THE_END and isinstance(error, FROM_SERVER):
+            return
+        if context["message"] == DESTROYED and _closes_a_generator(context["task"]):
             return
         self.add(
             "event loop", f"{context.get('message')} {error!r}" if error else context["message"]
@@ -102,6 +109,11 @@ class Complaints:
     def _warned(self, message: Warning | str, category: type[Warning], *_: Any) -> None:
         if issubclass(category, ResourceWarning | RuntimeWarning):
             self.add(category.__name__, message)
+
+
+def _closes_a_generator(task: "asyncio.Task[Any]") -> bool:
+    """Tell whether a task was made by the collector."""
+    return type(task.get_coro()).__name__ == "async_generator_athrow"
 
 
 def _is_closed_by_its_loop(report: "sys.UnraisableHookArgs") -> bool:

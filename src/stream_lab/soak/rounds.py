@@ -5,7 +5,8 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from stream_lab.soak import calls, sync_calls
 from stream_lab.soak.clients import Clients
@@ -100,7 +101,7 @@ class Round:
                 self._call_in_own_loop(plan)
 
     def _call_in_own_loop(self, plan: Plan) -> None:
-        with asyncio.Runner() as runner:
+        with _collected_meanwhile(), asyncio.Runner() as runner:
             runner.get_loop().set_exception_handler(self._complaints.of_loop)
             outcome = runner.run(self._one(plan))
         if plan.ending == "loop ends" and outcome.end == LEFT:
@@ -150,6 +151,19 @@ class Round:
     def _new(self, plan: Plan) -> Outcome:
         self.outcomes[plan.number] = outcome = Outcome(plan.number, made=time.monotonic())
         return outcome
+
+
+@contextmanager
+def _collected_meanwhile() -> Iterator[None]:
+    """Pass over Python's error if another thread collects a generator while its loop ends.
+
+    The loop lists its generators then, and the collector takes one off the list.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if str(error) != "Set changed size during iteration":
+            raise
 
 
 def _ordered(plans: Sequence[Plan]) -> list[Plan]:

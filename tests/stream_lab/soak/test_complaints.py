@@ -85,3 +85,21 @@ def test_another_error_in_a_client_s_generator_is_a_complaint(
     monkeypatch.setattr("stream_lab.soak.complaints.RUNS_ALREADY", "something else")
     said = reports()
     assert any("Response.aiter_raw" in each for each in said)
+
+
+@pytest.mark.parametrize("by_the_collector", [True, False])
+def test_a_task_that_a_closed_loop_never_ran_is_a_complaint_unless_the_collector_made_it(
+    by_the_collector: bool,
+) -> None:
+    async def numbers() -> AsyncIterator[int]:
+        yield 1
+
+    complaints, loop = Complaints(), asyncio.new_event_loop()
+    with complaints.listening(loop):
+        generator: Any = numbers()
+        loop.run_until_complete(anext(generator))
+        task = loop.create_task(generator.aclose() if by_the_collector else asyncio.sleep(9))
+        loop.close()
+        del task, generator
+        said = complaints.take()
+    assert any("Task was destroyed" in each for each in said) is not by_the_collector
