@@ -142,8 +142,8 @@ frameworks: $(READY) ## who stops a babbling model: 28 SDKs and frameworks, each
 
 # bash has a SECONDS of its own, which counts; so the seconds travel under another name.
 soak: export SOAK_SECONDS := $(value SECONDS)
-soak: $(READY) ## many calls of every style at once against a failing server, judged one by one; SECONDS=600 CALLS=… SEED=…
-	@$(BIN)/stream-lab soak $(if $(SECONDS),--seconds "$$SOAK_SECONDS") $(if $(CALLS),--calls "$$CALLS") $(if $(SEED),--seed "$$SEED") $(if $(ONLY),--only "$$ONLY")
+soak: $(READY) ## many calls of every style at once against a failing server, judged one by one; SECONDS=600 CALLS=… SEED=… ARGS=--json
+	@$(BIN)/stream-lab soak $(if $(SECONDS),--seconds "$$SOAK_SECONDS") $(if $(CALLS),--calls "$$CALLS") $(if $(SEED),--seed "$$SEED") $(if $(ONLY),--only "$$ONLY") $(ARGS)
 
 lint: $(READY)
 	@$(BIN)/ruff check

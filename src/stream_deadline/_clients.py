@@ -24,7 +24,7 @@ from stream_deadline._http_clients import pools, report_to_calls
 
 
 class _ClientOfLoop(DefaultAsyncHttpxClient):
-    """The client of the running event loop, which keeps no connection beyond the end of the loop.
+    """The client of the running event loop, which closes its connections in the end.
 
     `asyncio.run` closes the asynchronous generators that its loop has begun, so one of them waits
     for that. A loop that is closed without `shutdown_asyncgens` closes no connection.
