@@ -5,10 +5,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import httpx
+import httpx2
 import openai
 import pytest
 
 from stream_deadline import ChatVllm, _clients
+from stream_deadline._http_clients import pools
 
 THREADS = 4
 
@@ -58,3 +61,10 @@ def test_a_child_process_makes_models_although_its_parent_was_making_one() -> No
     before = _clients._making
     _clients._forget()
     assert _clients._making is not before
+
+
+@pytest.mark.parametrize("family", [httpx, httpx2])
+def test_the_pools_have_the_setting_that_keeps_no_idle_connection(family: Any) -> None:
+    [pool] = pools(family.AsyncClient())
+    assert isinstance(pool._max_keepalive_connections, int)
+    assert pool.connections == []
