@@ -4,6 +4,7 @@ import asyncio
 import gc
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,8 @@ OBJECTS = (
     "Retrier TrackedStream Deadline Exchange"
 ).split()
 """The library's objects that live as long as a call or a connection."""
+LONGEST_LOOK = 0.2
+"""Seconds in which all objects of the process can be counted, even of a large one."""
 EXECUTORS = ("asyncio_", "ThreadPoolExecutor")
 """Threads of executors, which are kept for later work."""
 
@@ -58,13 +61,14 @@ class Household:
 
 @contextmanager
 def _alone() -> Iterator[None]:
-    """Let no other thread run in a `with` block.
+    """Let no other thread run in a short `with` block.
 
     One may be making a tuple, and Python takes a second reference to an unfinished one for an
     error (https://github.com/python/cpython/issues/39117).
     """
     before = sys.getswitchinterval()
-    sys.setswitchinterval(60)
+    sys.setswitchinterval(LONGEST_LOOK)
+    time.sleep(before + 0.001)  # threads that wait for their turn already have the old interval
     try:
         yield
     finally:
