@@ -25,6 +25,8 @@ CLOSE = 0.03
 """Seconds after the deadline in which a chunk counts as handed over before it."""
 CLOSE_IN_CHAIN = 0.15
 """The same where tasks of LangChain stand between."""
+CLOSE_OF_PIECE = 0.5
+"""The same where the library hands over bytes, and the SDK makes forty chunks of a burst."""
 BEGINS = 0.3
 """Seconds in which a call begins that never reached the server."""
 EDGE = 0.05
@@ -155,6 +157,8 @@ def _wrong_time(plan: Plan, outcome: Outcome, stood_still: StoodStill) -> Iterat
     if late > LATE:
         yield f"it was late: {late:.2f} s, and nothing stood still meanwhile"
     close = CLOSE_IN_CHAIN if plan.style.chained or plan.style.served else CLOSE
+    if plan.style.name.startswith("bounded_client"):
+        close = CLOSE_OF_PIECE
     after = outcome.last_chunk - outcome.latest
     if after > 0 and after - stood_still(outcome.latest, outcome.last_chunk) > close:
         yield f"a chunk came {after:.3f} s after the deadline"

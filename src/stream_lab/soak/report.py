@@ -98,9 +98,9 @@ def verdict(result: Result) -> str:
 def reasons(result: Result) -> str:
     """Say how many calls were late, and why."""
     unexplained = len(result.unexplained)
-    explained = len(result.late_calls) - unexplained
+    explained = result.late_calls - unexplained
     return (
-        f"{len(result.late_calls)} calls were more than 50 ms late: beside {explained} of them the "
+        f"{result.late_calls} calls were more than 50 ms late: beside {explained} of them the "
         f"event loop or the process stood still as long, beside {unexplained} it did not."
     )
 

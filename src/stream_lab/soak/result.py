@@ -1,5 +1,7 @@
 """The result of a soak: percentiles, late calls with their reasons, violations."""
 
+from array import array
+from bisect import insort
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -49,7 +51,8 @@ class Result:
         ends: how many calls ended in which way.
         styles: how many calls were made in which way.
         late: seconds of lateness by group; see `GROUPS`.
-        late_calls: the calls that were late by more than 50 ms.
+        late_calls: how many calls were late by more than 50 ms.
+        unexplained: those of them beside which nothing stood still.
         violations: what must not happen and did.
         replays: how some of them can be seen again.
         memory: the resident memory after each round, of this process and the application.
@@ -62,8 +65,11 @@ class Result:
     took: float = 0.0
     ends: Counter[str] = field(default_factory=Counter)
     styles: Counter[str] = field(default_factory=Counter)
-    late: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in GROUPS})
-    late_calls: list[LateCall] = field(default_factory=list)
+    late: "dict[str, array[float]]" = field(
+        default_factory=lambda: {name: array("d") for name in GROUPS}
+    )
+    late_calls: int = 0
+    unexplained: list[LateCall] = field(default_factory=list)
     violations: list[Violation] = field(default_factory=list)
     replays: list[Replay] = field(default_factory=list)
     memory: list[tuple[int, int]] = field(default_factory=list)
@@ -91,7 +97,10 @@ class Result:
             if how.held is not None:
                 self.late[GROUPS[-1]].append(how.held)
             if how.late > NOTICED:
-                self.late_calls.append(LateCall(plan.number, str(plan), how.late, how.stood_still))
+                self.late_calls += 1
+            if how.late - how.stood_still > NOTICED:
+                call = LateCall(plan.number, str(plan), how.late, how.stood_still)
+                insort(self.unexplained, call, key=lambda each: each.stood_still - each.late)
 
     def judge_memory(self) -> None:
         """Add a violation if the memory has grown from the second quarter to the last."""
@@ -101,12 +110,6 @@ class Result:
             if more is not None and more > GROWS:
                 what = f"the memory of {whose} grew by {more / MIB:.0f} MiB"
                 self.violations.append(Violation(what, None, None, ()))
-
-    @property
-    def unexplained(self) -> list[LateCall]:
-        """The late calls beside which nothing stood still, the latest first."""
-        calls = [each for each in self.late_calls if each.late - each.stood_still > NOTICED]
-        return sorted(calls, key=lambda each: each.stood_still - each.late)
 
     def percentiles(self) -> dict[str, list[float]]:
         """Return p50, p95, p99 and the most of each group that has calls, in seconds."""
@@ -130,7 +133,7 @@ class Result:
                 | {"calls": len(self.late[name])}
                 for name, values in self.percentiles().items()
             },
-            "late_calls": len(self.late_calls),
+            "late_calls": self.late_calls,
             "late_calls_unexplained": [
                 {"number": each.number, "plan": each.plan, "late": _short(each.late),
                  "stood_still": _short(each.stood_still)}

@@ -83,6 +83,13 @@ def test_a_fault_is_named(changes: dict[str, Any], words: str) -> None:
     assert words in judged(**changes)
 
 
+@pytest.mark.parametrize(("after", "fault"), [(0.45, False), (0.55, True)])
+def test_a_piece_that_came_in_time_may_be_chunks_a_moment_later(after: float, fault: bool) -> None:
+    plan = replace(PLAN, style=BY_NAME["bounded_client, SDK, sync"], way="argument")
+    words = judged(plan, last_chunk=101 + after, ended=101 + after, stood_still=0.0)
+    assert ("a chunk came" in words) is fault
+
+
 def test_a_report_of_a_call_that_ended_before_its_deadline_is_a_fault() -> None:
     words = judged(replace(PLAN, fault=ANSWERS), end="answer", ended=100.5, bound=None)
     assert "its deadline was reported, and it ended before" in words

@@ -145,7 +145,7 @@ def test_a_percentile_is_one_of_the_values() -> None:
 
 def test_the_report_names_violations_and_how_they_come_again(tmp_path: Path) -> None:
     result = Result("a", calls=1, took=1.0)
-    result.late["deadline, thread"] = [0.002, 0.004]
+    result.late["deadline, thread"].extend([0.002, 0.004])
     result.violations.append(violation(5, [5]))
     assert "call 5: it was late" in page(result)
     folder = write(result, tmp_path)
