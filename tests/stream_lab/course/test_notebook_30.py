@@ -118,7 +118,7 @@ def test_a_test_that_asks_the_server(name: str, results: tuple[list[dict[str, An
         judge_of_the_server(outcome_of(mine, output))
     except Wrong as wrong:
         said = str(wrong)
-    assert re.search(TESTS[name][1], said), said
+    assert re.search(TESTS[name][1], said), f"{said}: {mine}"
 
 
 @pytest.mark.parametrize(
