@@ -57,12 +57,6 @@ def test_threads_that_make_models_at_once_share_one_client(
     assert len(made) == 1
 
 
-def test_a_child_process_makes_models_although_its_parent_was_making_one() -> None:
-    before = _clients._making
-    _clients._forget()
-    assert _clients._making is not before
-
-
 @pytest.mark.parametrize("family", [httpx, httpx2])
 def test_the_pools_have_the_setting_that_keeps_no_idle_connection(family: Any) -> None:
     [pool] = pools(family.AsyncClient())

@@ -20,7 +20,14 @@ from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 
 from fake_vllm.testing import FakeVllm
-from stream_deadline import AnswerCutShort, ChatVllm, StreamDeadlineExceeded, bounded, bounded_sync
+from stream_deadline import (
+    AnswerCutShort,
+    ChatVllm,
+    StreamDeadlineExceeded,
+    _clients,
+    bounded,
+    bounded_sync,
+)
 from stream_deadline._bounded_sync import BoundedIterator
 from stream_deadline._call_group import CallGroup
 from stream_deadline._clients import PerLoopClient
@@ -311,6 +318,29 @@ class TestAFork:
 
         with http._changing:
             assert self.child(work) == 0
+
+    def test_does_not_wait_for_a_thread_of_its_parents_that_makes_a_model(
+        self, server: FakeVllm
+    ) -> None:
+        is_held, free = threading.Event(), threading.Event()
+
+        def hold() -> None:
+            with _clients._making:
+                is_held.set()
+                free.wait(30)
+
+        def work() -> bool:
+            signal.alarm(20)  # else a child that waits for ever
+            return bool(chat(server))
+
+        thread = threading.Thread(target=hold)
+        thread.start()
+        try:
+            assert is_held.wait(30)
+            assert self.child(work) == 0
+        finally:
+            free.set()
+            thread.join()
 
     @pytest.mark.parametrize("kind", ["default", "the user's own"])
     def test_gets_its_own_answers_beside_its_parent(self, kind: str, server: FakeVllm) -> None:

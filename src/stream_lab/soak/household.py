@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import sys
 import threading
 import time
 from collections import Counter
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+
+from stream_lab.soak.turns import turns_of
 
 OBJECTS = (
     "Reader BoundedStream BoundedIterator Alarm Budget ConnectionTracker CallGroup Cancellation "
@@ -66,13 +67,9 @@ def _alone() -> Iterator[None]:
     One may be making a tuple, and Python takes a second reference to an unfinished one for an
     error (https://github.com/python/cpython/issues/39117).
     """
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(LONGEST_LOOK)
-    time.sleep(before + 0.001)  # threads that wait for their turn already have the old interval
-    try:
+    with turns_of(LONGEST_LOOK) as before:
+        time.sleep(before + 0.001)  # threads that wait for their turn already wait for the old time
         yield
-    finally:
-        sys.setswitchinterval(before)
 
 
 def surplus(now: dict[str, int], before: dict[str, int]) -> dict[str, int]:

@@ -15,7 +15,6 @@ from stream_lab.soak.stage import Played, Stage, Violation, stage
 
 MOST_VIOLATIONS = 100
 """Violations after which the soak ends; more of them tell nothing new."""
-TERM = signal.SIGTERM
 MOST_KINDS = 3  # kinds of violations for which the smallest replay is looked for
 
 
@@ -98,14 +97,15 @@ async def _cancelled_by_sigterm() -> AsyncIterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    loop, task, before = asyncio.get_running_loop(), asyncio.current_task(), signal.getsignal(TERM)
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    before = signal.getsignal(signal.SIGTERM)
     assert task is not None
-    loop.add_signal_handler(TERM, task.cancel)
+    loop.add_signal_handler(signal.SIGTERM, task.cancel)
     try:
         yield
     finally:
-        loop.remove_signal_handler(TERM)
-        signal.signal(TERM, before)
+        loop.remove_signal_handler(signal.SIGTERM)
+        signal.signal(signal.SIGTERM, before)
 
 
 async def _play(

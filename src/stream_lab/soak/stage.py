@@ -34,6 +34,7 @@ from stream_lab.soak.plan import Plan, draw
 from stream_lab.soak.rounds import Round
 from stream_lab.soak.served import READY
 from stream_lab.soak.standstill import CpuWait, Lag, Probe, ThreadSleeper, sleep_in_loop
+from stream_lab.soak.turns import turns_of
 
 WARM_UP = 96
 """Calls before the first that counts; they import, compile and fill caches."""
@@ -298,10 +299,9 @@ async def stage(served: str = SERVED) -> AsyncIterator[Stage]:
     require("uvicorn", extra="relay")
     reach_this_machine_directly()
     complaints = Complaints()
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(TURN)
     flags: dict[str, Any] = {"lifetime": 24 * 3600.0, "first_token_ms": GAP * 1000}
     with (
+        turns_of(TURN),
         one_certificate(),
         Fake("endless", gap=GAP, max_num_seqs=4096, **flags) as roomy,
         Fake("endless", gap=GAP, max_num_seqs=SLOTS, **flags) as crowded,
@@ -318,7 +318,6 @@ async def stage(served: str = SERVED) -> AsyncIterator[Stage]:
             yield made
         finally:
             gc.unfreeze()
-            sys.setswitchinterval(before)
 
 
 @contextmanager

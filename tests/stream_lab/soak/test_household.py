@@ -8,6 +8,7 @@ import pytest
 
 from stream_lab.soak.household import _alone, surplus
 from stream_lab.soak.stage import TURN
+from stream_lab.soak.turns import turns_of
 
 
 def test_no_other_thread_runs_while_all_objects_are_counted() -> None:
@@ -19,24 +20,21 @@ def test_no_other_thread_runs_while_all_objects_are_counted() -> None:
             turns[0] += 1
 
     threads = [threading.Thread(target=count) for _ in range(2)]
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(TURN)
-    try:
+    with turns_of(TURN):
         for thread in threads:
             thread.start()
+        seen = []
         for _ in range(5):
             with _alone():
                 first, until = turns[0], time.monotonic() + 0.02
                 while time.monotonic() < until:
                     pass
-                last = turns[0]
-            assert first == last
-        assert sys.getswitchinterval() == pytest.approx(TURN, rel=0.02)  # Python rounds it down
-    finally:
+                seen.append(turns[0] - first)
         over.set()
-        sys.setswitchinterval(before)
         for thread in threads:
             thread.join()
+        assert sys.getswitchinterval() == pytest.approx(TURN, rel=0.02)  # Python rounds it down
+    assert seen == [0] * 5
 
 
 def test_a_surplus_is_what_there_is_more_of_than_before() -> None:
