@@ -147,7 +147,10 @@ class _SyncBody(_Body):
                 if error is None:
                     return data
         self.close()
-        raise error
+        try:
+            raise error
+        finally:
+            del error  # it would keep this frame, and the frame keeps it
 
     def close(self) -> None:
         """Close the body, read to its end or not."""
@@ -191,7 +194,10 @@ class _AsyncBody(_Body):
                 if error is None:
                     return data
         await self.aclose()
-        raise error
+        try:
+            raise error
+        finally:
+            del error  # it would keep this frame, and the frame keeps it
 
     async def aclose(self) -> None:
         """Close the body, read to its end or not."""

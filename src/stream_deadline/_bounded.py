@@ -110,9 +110,7 @@ class BoundedStream(AsyncIterator[T]):
         finally:
             self._pulling = False
         await reader.settle()
-        if (failure := reader.failure) is not None:
-            reader.failure = None  # raised once; after that the stream is merely over
-            raise failure
+        reader.raise_failure()
         raise StopAsyncIteration
 
     @property

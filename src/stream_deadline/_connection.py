@@ -9,7 +9,7 @@ httpcore's `trace` extension reports new connections at least
 import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from contextvars import Context, ContextVar, Token, copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
@@ -49,6 +49,8 @@ class ConnectionTracker:
         raw: whether the call takes chunks as the server sent them (`_raw_chunks.py`).
         pattern: the chunk that text chunks are copied from (`_text_chunks.py`); None: there is none
             yet.
+        events: what the SDK's asynchronous stream reads its events from; None: nothing that is
+            known. The SDK leaves it open if an event is an error, or cannot be read.
         on_progress: called when the model says something that does not become an item.
         on_finish: called when the finish reason comes in a chunk that does not become an item.
     """
@@ -82,6 +84,7 @@ class ConnectionTracker:
         self._stream_id: int | None = None
         self._is_cut = False
         self._pause: threading.Event | None = None
+        self.events: AsyncGenerator[Any] | None = None
 
     def context(self) -> Context:
         """Copy the current context variables, with this tracker for the requests in them."""
@@ -105,6 +108,12 @@ class ConnectionTracker:
         for stream, response in tuple(self._open.items()):
             if not _is_closed(response):  # then the pool has the connection, for other calls
                 self._end(stream, in_use)
+
+    async def close_events(self) -> None:
+        """Close what the SDK's stream has left open."""
+        events, self.events = self.events, None
+        if events is not None:
+            await events.aclose()
 
     def end_dropped(self) -> None:
         """End the connections of responses that were dropped and not closed."""

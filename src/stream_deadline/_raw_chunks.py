@@ -188,9 +188,19 @@ class _Dicts(Stream[dict]):  # type: ignore[type-arg]
         return self._iterator
 
 
+def _known(events: Any) -> Any:
+    """Tell the call where an asynchronous stream reads its events, so that it can close it."""
+    if (tracker := current_tracker()) is not None:
+        tracker.events = events
+    return events
+
+
 class _AsyncDicts(AsyncStream[dict]):  # type: ignore[type-arg]
     def __init__(self, *, client: Any, **more: Any) -> None:
         super().__init__(client=_AsDicts(client), **more)  # type: ignore[arg-type]
+
+    def _iter_events(self) -> Any:
+        return _known(super()._iter_events())
 
     def __aiter__(self) -> AsyncIterator[Any]:
         return self._iterator
@@ -205,6 +215,9 @@ class _AsyncEvents(AsyncStream[openai.types.responses.ResponseStreamEvent]):
     def __init__(self, *, client: Any, **more: Any) -> None:
         super().__init__(client=_AsEvents(client), **more)  # type: ignore[arg-type]
 
+    def _iter_events(self) -> Any:
+        return _known(super()._iter_events())
+
 
 class _Chats(Stream[ChatCompletionChunk]):
     def __init__(self, *, client: Any, **more: Any) -> None:
@@ -214,6 +227,9 @@ class _Chats(Stream[ChatCompletionChunk]):
 class _AsyncChats(AsyncStream[ChatCompletionChunk]):
     def __init__(self, *, client: Any, **more: Any) -> None:
         super().__init__(client=_AsChats(client), **more)  # type: ignore[arg-type]
+
+    def _iter_events(self) -> Any:
+        return _known(super()._iter_events())
 
 
 class Event:

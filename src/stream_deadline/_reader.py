@@ -90,7 +90,8 @@ class Reader(Generic[T]):
                 budget, lambda _: interrupt(True), after=LOOP_STANDS_STILL, alone=True
             )
         _clock.notify_of_jumps(self._jumped)
-        self._task = self._loop.create_task(
+        # None: it has ended. Its error's traceback holds a frame that holds this reader.
+        self._task: asyncio.Task[None] | None = self._loop.create_task(
             self._read(items), name="bounded stream", context=context
         )
         self._task.add_done_callback(self._finished)
@@ -130,7 +131,7 @@ class Reader(Generic[T]):
     def revoke(self) -> None:
         """End the stream, since its client has disconnected. Safe from any thread."""
         self.budget.revoke()
-        if not self._task.done():
+        if self._is_reading:
             self._cut()
         self._call_in_loop(lambda: self._give_up(keep=False))
 
@@ -155,7 +156,7 @@ class Reader(Generic[T]):
         if not keep:
             self.buffer.clear()
         self.ended = True
-        if not self._task.done():
+        if self._is_reading:
             self._cut()
             self._wake()
             self._insist(INSIST_TIMES)
@@ -175,7 +176,7 @@ class Reader(Generic[T]):
 
     def _call_in_loop(self, call: Callable[[], None]) -> None:
         """Call in the loop's own thread, unless the reader has ended."""
-        if self._task.done() or self._loop.is_closed():
+        if not self._is_reading or self._loop.is_closed():
             return
         try:
             here = asyncio.get_running_loop() is self._loop
@@ -186,6 +187,17 @@ class Reader(Generic[T]):
         else:
             self._loop.call_soon_threadsafe(call)
 
+    def raise_failure(self) -> None:
+        """Raise the error of the end, once; after that the stream is merely over."""
+        failure, self.failure = self.failure, None
+        try:
+            if failure is not None:
+                raise failure
+        finally:
+            # An error and the frame that raised it would keep each other, and all that the frames
+            # of its traceback hold, until the garbage collector finds them.
+            del failure
+
     async def settle(self) -> None:
         """Wait for the source's clean-up, at most `GRACE` seconds.
 
@@ -193,11 +205,15 @@ class Reader(Generic[T]):
         """
         until = self._loop.time() + GRACE
         cancelled: asyncio.CancelledError | None = None
-        while not self._task.done() and (left := until - self._loop.time()) > 0:
+        while (
+            (task := self._task) is not None
+            and not task.done()
+            and (left := until - self._loop.time()) > 0
+        ):
             try:
                 # anyio, and with it Starlette, would cancel again at every turn of the loop.
                 with anyio.CancelScope(shield=True):
-                    await asyncio.wait({self._task}, timeout=left)
+                    await asyncio.wait({task}, timeout=left)
             except asyncio.CancelledError as error:
                 cancelled = error
         if cancelled is not None:
@@ -216,7 +232,7 @@ class Reader(Generic[T]):
                 except StopAsyncIteration:
                     self._complete()
                     return
-                if self._task.cancelling() and not self.ended:
+                if self._task is not None and self._task.cancelling() and not self.ended:
                     # The loop is ending, and the source swallowed that, as `asyncio.wait_for` can
                     # on Python 3.11. The loop cancels only once, and would wait for the deadline.
                     raise asyncio.CancelledError
@@ -256,7 +272,13 @@ class Reader(Generic[T]):
             self._handed_over + len(self.buffer), self._accumulator.partial
         )
 
+    @property
+    def _is_reading(self) -> bool:
+        task = self._task  # another thread may ask while the task ends
+        return task is not None and not task.done()
+
     def _finished(self, task: "asyncio.Task[None]") -> None:
+        self._task = None
         self._cancel_timers()
         if self._ended is not None:
             self._ended()
@@ -327,7 +349,7 @@ class Reader(Generic[T]):
     def _insist(self, tries: int) -> None:
         """Cancel the reader, and again for as long as it has not ended."""
         self._cancel_timers()
-        if not self._task.done() and tries:
+        if self._task is not None and not self._task.done() and tries:
             if (
                 self._begun
             ):  # one that is cancelled before its first step would never close its source

@@ -71,6 +71,8 @@ class Retrier:
                 wait = self._wait_before_another(error)
                 if wait is None:
                     raise
+            finally:
+                await self._tracker.close_events()
             await asyncio.sleep(wait)
 
     def stream_sync(self, start: Callable[[], Iterable[T]]) -> Iterator[T]:

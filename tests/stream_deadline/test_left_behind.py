@@ -10,12 +10,15 @@ import subprocess
 import sys
 import threading
 import time
+import types
 import warnings
+import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import openai
 import pytest
+from langchain_core.messages import HumanMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 
@@ -26,6 +29,7 @@ from stream_deadline import (
     StreamDeadlineExceeded,
     _clients,
     bounded,
+    bounded_client,
     bounded_sync,
 )
 from stream_deadline._bounded_sync import BoundedIterator
@@ -559,3 +563,132 @@ def test_a_call_leaves_no_open_generator_to_the_collector(
     asked = ChatPromptTemplate.from_messages([("user", "{q}")]) | model
     call = (lambda: asked.astream({"q": "Why?"})) if in_chain else (lambda: model.astream("Why?"))
     assert asyncio.run(_left_to_the_collector(call, most)) == []
+
+
+@pytest.mark.parametrize("scenario", ["error_event:after=3", "malformed:after=2"])
+def test_an_error_in_a_chunk_leaves_the_events_of_the_sdk_closed(
+    server: FakeVllm, scenario: str
+) -> None:
+    """The error is kept, as a service's log may, and its traceback holds the SDK's frames."""
+
+    async def fail() -> tuple[BaseException, list[str]]:
+        before = _open_generators()
+        model = chat(server, timeout=5, extra_body={"fake_scenario": f"finite:tokens=8+{scenario}"})
+        with pytest.raises((openai.APIError, ValueError)) as caught:
+            async for _ in model.astream("Why?"):
+                pass
+        for _ in range(20):  # one generator lets go of the next in a turn of the loop each
+            await asyncio.sleep(0)
+        return caught.value, [
+            each.__qualname__ for each in _open_generators() if each not in before
+        ]
+
+    kept, open_generators = asyncio.run(fail())
+    assert kept.__traceback__ is not None
+    assert open_generators == []
+
+
+def _open_generators() -> list[Any]:
+    gc.collect()
+    return [
+        each
+        for each in gc.get_objects()
+        if isinstance(each, types.AsyncGeneratorType)
+        and each.ag_frame is not None
+        and each.__qualname__ != "_close_in_the_end"  # it ends with its loop
+    ]
+
+
+class OddSource(ValueError):
+    """An error of a source."""
+
+
+async def _odd_items() -> AsyncIterator[int]:
+    yield 1
+    raise OddSource
+
+
+def _odd_sync_items() -> Iterator[int]:
+    yield 1
+    raise OddSource
+
+
+async def _slow_items() -> AsyncIterator[int]:
+    yield 1
+    await asyncio.sleep(LONG)
+
+
+async def _read(server: FakeVllm, style: str, scenario: str) -> None:
+    timeout = 0.2 if scenario == "endless" else 5.0
+    base_url = "http://127.0.0.1:9/v1" if scenario == "refused" else server.base_url
+    body = {"fake_scenario": "endless" if scenario == "refused" else scenario}
+    if style == "bounded":
+        source = _slow_items() if scenario == "endless" else _odd_items()
+        async for _ in bounded(source, timeout):
+            pass
+    elif style == "bounded_sync":
+        list(bounded_sync(_odd_sync_items(), timeout))
+    elif style in ("SDK", "synchronous SDK"):
+        options: dict[str, Any] = {"base_url": base_url, "api_key": "none", "max_retries": 0}
+        call: dict[str, Any] = {
+            "model": server.model,
+            "messages": [{"role": "user", "content": "Why?"}],
+            "stream": True,
+            "extra_body": body,
+        }
+        if style == "SDK":
+            async with bounded_client(openai.AsyncOpenAI(**options), timeout) as client:
+                async for _ in await client.chat.completions.create(**call):
+                    pass
+        else:
+            with bounded_client(openai.OpenAI(**options), timeout) as sync_client:
+                list(sync_client.chat.completions.create(**call))
+    else:
+        model = ChatVllm(
+            model=server.model,
+            base_url=base_url,
+            timeout=timeout,
+            extra_body=body,
+            max_retries=0,
+        )
+        if style == "astream":
+            async for _ in model.astream("Why?"):
+                pass
+        elif style == "a whole answer":
+            # Not `ainvoke`: LangChain itself keeps the error, in a list of its frame.
+            await model._agenerate([HumanMessage("Why?")])
+        elif style == "invoke":
+            model.invoke("Why?")
+        else:
+            list(model.stream("Why?"))
+
+
+@pytest.mark.parametrize(
+    ("style", "scenario"),
+    [
+        *((style, "endless") for style in ("astream", "stream", "bounded", "SDK")),
+        *((style, "endless") for style in ("a whole answer", "invoke", "synchronous SDK")),
+        *((style, "refused") for style in ("astream", "stream", "SDK", "synchronous SDK")),
+        *((style, "finite:tokens=8+malformed:after=2") for style in ("astream", "stream")),
+        ("bounded", "odd"),
+        ("bounded_sync", "odd"),
+    ],
+)
+def test_an_error_is_freed_when_its_caller_drops_it(
+    server: FakeVllm, style: str, scenario: str
+) -> None:
+    """A cycle would keep it, and all that its frames hold, until the collector runs."""
+
+    async def fail() -> "weakref.ref[BaseException]":
+        try:
+            await _read(server, style, scenario)
+        except (StreamDeadlineExceeded, openai.APIError, ValueError) as error:
+            kept: weakref.ref[BaseException] = weakref.ref(error)
+        await asyncio.sleep(0)
+        return kept
+
+    gc.disable()
+    try:
+        assert asyncio.run(fail())() is None
+    finally:
+        gc.enable()
