@@ -110,8 +110,16 @@ class BoundedStream(AsyncIterator[T]):
         finally:
             self._pulling = False
         await reader.settle()
-        reader.raise_failure()
-        raise StopAsyncIteration
+        # Raised once; after that the stream is merely over.
+        failure, reader.failure = reader.failure, None
+        if failure is None:
+            raise StopAsyncIteration
+        try:
+            raise failure
+        finally:
+            # An error and the frame that raised it would keep each other, and all that the frames
+            # of its traceback hold, until the garbage collector finds them.
+            del failure
 
     @property
     def note_progress(self) -> Callable[[], None]:

@@ -187,17 +187,6 @@ class Reader(Generic[T]):
         else:
             self._loop.call_soon_threadsafe(call)
 
-    def raise_failure(self) -> None:
-        """Raise the error of the end, once; after that the stream is merely over."""
-        failure, self.failure = self.failure, None
-        try:
-            if failure is not None:
-                raise failure
-        finally:
-            # An error and the frame that raised it would keep each other, and all that the frames
-            # of its traceback hold, until the garbage collector finds them.
-            del failure
-
     async def settle(self) -> None:
         """Wait for the source's clean-up, at most `GRACE` seconds.
 

@@ -41,6 +41,8 @@ class Result:
         tasks: How many tasks pulled a chunk.
         finished: Whether the model ended a stream by itself.
         asked_late: Whether the test left the stream before it asked the fake about its work.
+        broken: The error, other than a TimeoutError, that a stream of the class ended with. Empty:
+            none did.
     """
 
     passed: bool
@@ -52,6 +54,7 @@ class Result:
     tasks: int
     finished: bool
     asked_late: bool
+    broken: str = ""
 
     @property
     def why_green(self) -> str:
@@ -207,4 +210,5 @@ def _result(tests: list[dict[str, Any]]) -> Result:
         tasks=max((each["tasks"] for each in tests), default=0),
         finished=any(each["finished"] for each in tests),
         asked_late=any(each["asked_late"] for each in tests),
+        broken=next((each["broken"] for each in tests if each["broken"]), ""),
     )

@@ -35,6 +35,7 @@ class _Notes:
         self.tasks: set[Any] = set()
         self.streams = self.chunks = self.late = 0
         self.finished = self.hung = self.left = self.failed = self.asked_late = False
+        self.broken = ""
 
     def as_dict(self) -> dict[str, Any]:
         return {**vars(self), "tasks": len(self.tasks)}
@@ -160,6 +161,8 @@ def _noting(model: type[Any], notes: _Notes) -> type[Any]:
             cancelled = task is not None and task.cancelling() > 0
             notes.left |= cancelled or isinstance(error, (asyncio.CancelledError, GeneratorExit))
             notes.failed = not notes.left
+            if notes.failed and not isinstance(error, TimeoutError):
+                notes.broken = type(error).__name__
             raise
         finally:
             await chunks.aclose()

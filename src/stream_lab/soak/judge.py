@@ -124,9 +124,7 @@ def faults(
 def allowed(plan: Plan) -> set[str]:
     """Return the ends that a call may have, the deadline included."""
     ends = {*plan.ends, DEADLINE}
-    if plan.ends and plan.style.name.startswith(("bounded, httpx", "bounded_sync, httpx")):
-        ends.add(ANSWER)  # bare lines: an error in an event, or half an answer, is text
-    if plan.ends and plan.style.name.startswith("bounded_client, httpx"):
+    if plan.ends and plan.style.text:
         ends.add(ANSWER)
     if plan.ending in LEAVES:
         ends.add(LEFT)
@@ -157,7 +155,7 @@ def _wrong_time(plan: Plan, outcome: Outcome, stood_still: StoodStill) -> Iterat
     if late > LATE:
         yield f"it was late: {late:.2f} s, and nothing stood still meanwhile"
     close = CLOSE_IN_CHAIN if plan.style.chained or plan.style.served else CLOSE
-    if plan.style.name.startswith("bounded_client"):
+    if plan.style.pieces:
         close = CLOSE_OF_PIECE
     after = outcome.last_chunk - outcome.latest
     if after > 0 and after - stood_still(outcome.latest, outcome.last_chunk) > close:

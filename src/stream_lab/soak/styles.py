@@ -27,6 +27,10 @@ class Style:
         generations: how many requests it makes.
         chained: whether tasks of LangChain stand between the library and the caller, so that a
             chunk can reach the caller later than it left the library.
+        text: whether the caller reads lines of text, in which an error or half an answer is text,
+            too.
+        pieces: whether the library bounds the pieces of the body, of which the client makes
+            several chunks each.
         from_headers_on: whether the call begins with a head that has come.
         served: whether it goes through the application behind the middleware.
         asks: whether the request is for a stream, where the call itself is none. None: as
@@ -40,6 +44,8 @@ class Style:
     ways: tuple[Way, ...]
     generations: int = 1
     chained: bool = False
+    text: bool = False
+    pieces: bool = False
     from_headers_on: bool = False
     served: bool = False
     asks: bool | None = None
@@ -68,10 +74,18 @@ STYLES = [
     Style("bounded_model.ainvoke", "loop", False, _WHOLE, ("constructor", "scope")),
     # Other clients, in the same loop.
     Style("bounded, SDK", "loop", True, READS + CANCELS, _OURS),
-    Style("bounded, httpx", "loop", True, READS + CANCELS, _OURS),
+    Style("bounded, httpx", "loop", True, READS + CANCELS, _OURS, text=True),
     Style("bounded, clings", "loop", True, ("read", "hold", "close", "cancel"), _OURS),
-    Style("bounded_client, SDK", "loop", True, ("read", "close", "cancel"), _OURS),
-    Style("bounded_client, httpx", "loop", True, ("read", "close", "cancel"), _OURS),
+    Style("bounded_client, SDK", "loop", True, ("read", "close", "cancel"), _OURS, pieces=True),
+    Style(
+        "bounded_client, httpx",
+        "loop",
+        True,
+        ("read", "close", "cancel"),
+        _OURS,
+        text=True,
+        pieces=True,
+    ),
     # Event loops of their own, which end with the call.
     Style("astream, asyncio.run", "own loop", True, _OWN, _STREAM),
     Style(
@@ -87,9 +101,17 @@ STYLES = [
     Style("bounded_model.stream", "thread", True, _SYNC, ("constructor", "scope")),
     Style("bounded_model.invoke", "thread", False, ("read",), ("constructor", "scope")),
     Style("bounded_sync, SDK", "thread", True, _SYNC, _OURS, from_headers_on=True),
-    Style("bounded_sync, httpx", "thread", True, _SYNC, _OURS, from_headers_on=True),
-    Style("bounded_client, SDK, sync", "thread", True, ("read", "close"), _OURS),
-    Style("bounded_client, httpx, sync", "thread", True, ("read", "close"), _OURS),
+    Style("bounded_sync, httpx", "thread", True, _SYNC, _OURS, text=True, from_headers_on=True),
+    Style("bounded_client, SDK, sync", "thread", True, ("read", "close"), _OURS, pieces=True),
+    Style(
+        "bounded_client, httpx, sync",
+        "thread",
+        True,
+        ("read", "close"),
+        _OURS,
+        text=True,
+        pieces=True,
+    ),
     # The web application's side.
     Style("served, events", "loop", True, ("read", "close", "cancel"), ("header",), served=True),
     Style("served, whole", "loop", False, ("read", "cancel"), ("header",), served=True, asks=True),

@@ -73,6 +73,12 @@ def judge_of_the_server(outcome: Outcome) -> None:
         )
     if not outcome.problem and outcome.fix.passed:
         attempt = outcome.attempt
+        if not attempt.passed and attempt.broken:
+            raise Wrong(
+                f"With attempt 1 the stream failed by itself (`{attempt.broken}`), so your test is "
+                "red for another reason than the silent failure. On a busy machine the time-out of "
+                "a socket read can do that: run the cell again, or choose a longer `timeout`."
+            )
         if not attempt.passed and attempt.streams and not attempt.late:
             raise Wrong(
                 "Your test is red for attempt 1, but no chunk had come after the deadline when it "
