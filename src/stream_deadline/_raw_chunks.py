@@ -26,14 +26,15 @@ _REASONING, _SUMMARY = "response.reasoning_text.delta", "response.reasoning_summ
 
 def completions(client: Any) -> Any:
     """Return the SDK's `chat.completions` of a client, with streams of dicts for our calls."""
-    kind, stream = (
-        (AsyncCompletions, _AsyncDicts)
+    kind, dicts, objects = (
+        (AsyncCompletions, _AsyncDicts, _AsyncObjects)
         if isinstance(client, openai.AsyncOpenAI)
-        else (Completions, _Dicts)
+        else (Completions, _Dicts, None)
     )
     resource: Any = kind(client)
     _replace_stream(
-        resource, lambda tracker: stream if tracker.raw and is_plain(resource) else None
+        resource,
+        lambda tracker: (dicts if tracker.raw else objects) if is_plain(resource) else None,
     )
     return resource
 
@@ -209,6 +210,11 @@ class _AsyncDicts(AsyncStream[dict]):  # type: ignore[type-arg]
 class _Events(Stream[openai.types.responses.ResponseStreamEvent]):
     def __init__(self, *, client: Any, **more: Any) -> None:
         super().__init__(client=_AsEvents(client), **more)  # type: ignore[arg-type]
+
+
+class _AsyncObjects(AsyncStream[ChatCompletionChunk]):
+    def _iter_events(self) -> Any:
+        return _known(super()._iter_events())
 
 
 class _AsyncEvents(AsyncStream[openai.types.responses.ResponseStreamEvent]):

@@ -566,14 +566,20 @@ def test_a_call_leaves_no_open_generator_to_the_collector(
 
 
 @pytest.mark.parametrize("scenario", ["error_event:after=3", "malformed:after=2"])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"raw_chunks": False}, {"use_responses_api": True}],
+    ids=["dicts", "objects", "responses"],
+)
 def test_an_error_in_a_chunk_leaves_the_events_of_the_sdk_closed(
-    server: FakeVllm, scenario: str
+    server: FakeVllm, options: dict[str, Any], scenario: str
 ) -> None:
     """The error is kept, as a service's log may, and its traceback holds the SDK's frames."""
 
     async def fail() -> tuple[BaseException, list[str]]:
         before = _open_generators()
-        model = chat(server, timeout=5, extra_body={"fake_scenario": f"finite:tokens=8+{scenario}"})
+        body = {"fake_scenario": f"finite:tokens=8+{scenario}"}
+        model = chat(server, timeout=5, extra_body=body, **options)
         with pytest.raises((openai.APIError, ValueError)) as caught:
             async for _ in model.astream("Why?"):
                 pass
