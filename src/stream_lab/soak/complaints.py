@@ -27,6 +27,12 @@ DESTROYED = "Task was destroyed but it is pending!"
 
 The collector asks the loop for a task that closes the generator, and the loop runs no more tasks.
 """
+CLOSES_ALREADY = "aclose(): asynchronous generator is already running"
+"""What a task of the collector says if another one already closes the same generator.
+
+The collector has the loop close each of the generators that lie inside one another, and the outer
+ones close the inner ones, too.
+"""
 RUNS_ALREADY = "async generator already executing"
 """What Python reports if an event loop closes a generator that another thread has collected.
 
@@ -67,7 +73,9 @@ class Complaints:
         error = context.get("exception")
         if context["message"] == AT_THE_END and isinstance(error, FROM_SERVER):
             return
-        if context["message"] == DESTROYED and _closes_a_generator(context["task"]):
+        task = context.get("task") or context.get("future")
+        by_collector = isinstance(task, asyncio.Task) and _closes_a_generator(task)
+        if by_collector and (context["message"] == DESTROYED or str(error) == CLOSES_ALREADY):
             return
         self.add(
             "event loop", f"{context.get('message')} {error!r}" if error else context["message"]

@@ -32,7 +32,10 @@ BEGINS = 0.3
 EDGE = 0.05
 """Seconds around the deadline in which it may act or not."""
 TURNS = 5
-"""Turns of the loop in which a chain closes its generators: one is finalized after the other."""
+"""Turns of the loop in which generators are closed, as one after the other is finalized.
+
+That is so in a chain, and where the caller drops a stream.
+"""
 PAUSES = {"busy": BUSY, "slow": SLOW}
 BOUNDS = {
     "constructor": "timeout",
@@ -173,7 +176,8 @@ def _wrong_reports(
         yield f"its deadline was reported {reports} times"
     if outcome.end == DEADLINE or not reports or (outcome.end == LEFT and _may_linger(plan)):
         return
-    turns = TURNS * stood_still(outcome.ended, outcome.due) if plan.style.chained else 0.0
+    by_turns = plan.style.chained or plan.ending == "drop"
+    turns = TURNS * stood_still(outcome.ended, outcome.due) if by_turns else 0.0
     if outcome.ended < outcome.due - EDGE - turns:
         yield f"its deadline was reported, and it ended before with {outcome.end!r}"
 

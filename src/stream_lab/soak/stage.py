@@ -47,10 +47,11 @@ TURN = 0.0002
 
 With Python's own 5 ms, forty callers could keep one of them waiting for 0.2 s.
 """
-HAND_OVERS = 2
-"""Threads that wake when a call in a thread ends, while forty callers want the interpreter.
+AS_LATE = {"loop": 1, "thread": 2, "own loop": 3}
+"""How many times as late as its sleepers a call may be.
 
-The watchdog's shuts the connection down, and the caller's notices that.
+In a thread, the watchdog's thread has to wake and then the caller's; an event loop of a call's own
+is closed, too.
 """
 
 
@@ -209,8 +210,8 @@ class Stage:
         if plan.style.where == "loop":
             lags.append(self._loop_lag)
         if not plan.style.served:
-            wake = 1 if plan.style.where == "loop" else HAND_OVERS
-            return lambda start, end: max(lag.explains(start, end, wake) for lag in lags)
+            times = AS_LATE[plan.style.where]
+            return lambda start, end: max(lag.explains(start, end, times) for lag in lags)
         served = self._served_lag  # one after the other: what one is late, the other waits for
         return lambda start, end: (
             max(lag.explains(start, end) for lag in lags) + served.explains(start, end)

@@ -1,6 +1,7 @@
 """What Python reports beside the calls, and what of that is none of the library's."""
 
 import asyncio
+import contextlib
 import gc
 import sys
 import threading
@@ -10,7 +11,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from stream_lab.soak.complaints import RUNS_ALREADY, Complaints
+from stream_lab.soak.complaints import AT_THE_END, CLOSES_ALREADY, RUNS_ALREADY, Complaints
 
 
 class Body(httpx2.AsyncByteStream):
@@ -103,3 +104,52 @@ def test_a_task_that_a_closed_loop_never_ran_is_a_complaint_unless_the_collector
         del task, generator
         said = complaints.take()
     assert any("Task was destroyed" in each for each in said) is not by_the_collector
+
+
+@pytest.mark.parametrize("at_the_end", [True, False])
+@pytest.mark.parametrize("by_the_collector", [True, False])
+def test_generators_that_the_collector_has_a_loop_close_twice_are_no_complaint(
+    by_the_collector: bool, at_the_end: bool
+) -> None:
+    """A task closes the inner generator, while another one closes the outer."""
+
+    async def inner() -> AsyncIterator[int]:
+        try:
+            yield 1
+        finally:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(9)
+            await asyncio.sleep(0.05)
+
+    async def outer(inside: Any) -> AsyncIterator[int]:
+        try:
+            async for each in inside:
+                yield each
+        finally:
+            try:
+                if at_the_end:
+                    await asyncio.sleep(9)
+            finally:
+                await inside.aclose()
+
+    async def close(generator: Any) -> None:
+        await generator.aclose()
+
+    async def leave() -> None:
+        inside: Any = inner()
+        outside: Any = outer(inside)
+        await anext(outside)
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(complaints.of_loop)
+        tasks = {
+            loop.create_task(each.aclose() if by_the_collector else close(each))
+            for each in (inside, outside)
+        }
+        await asyncio.sleep(0)
+        tasks.clear()
+
+    complaints = Complaints()
+    asyncio.run(leave())
+    said = complaints.take()
+    assert len(said) == (0 if by_the_collector else 1), said
+    assert all(CLOSES_ALREADY in each and (AT_THE_END in each) is at_the_end for each in said)

@@ -10,7 +10,7 @@ from stream_lab.soak.faults import FAULTS
 from stream_lab.soak.judge import faults
 from stream_lab.soak.outcome import Outcome
 from stream_lab.soak.plan import Plan, draw
-from stream_lab.soak.styles import BY_NAME
+from stream_lab.soak.styles import BY_NAME, Ending
 
 ENDLESS = next(fault for fault in FAULTS if fault.name == "endless")
 ANSWERS = next(fault for fault in FAULTS if fault.name == "none")
@@ -96,13 +96,19 @@ def test_a_report_of_a_call_that_ended_before_its_deadline_is_a_fault() -> None:
 
 
 @pytest.mark.parametrize(
-    ("style", "stood_still", "fault"),
-    [("chain.astream", 0.1, False), ("chain.astream", 0.01, True), ("astream", 0.1, True)],
+    ("style", "ending", "stood_still", "fault"),
+    [
+        ("chain.astream", "close", 0.1, False),
+        ("chain.astream", "close", 0.01, True),
+        ("astream", "close", 0.1, True),
+        ("astream", "drop", 0.1, False),
+        ("astream", "drop", 0.01, True),
+    ],
 )
-def test_a_chain_may_close_late_while_its_loop_stands_still(
-    style: str, stood_still: float, fault: bool
+def test_a_chain_or_a_dropped_stream_may_close_late_while_its_loop_stands_still(
+    style: str, ending: Ending, stood_still: float, fault: bool
 ) -> None:
-    plan = replace(PLAN, style=BY_NAME[style], ending="close")
+    plan = replace(PLAN, style=BY_NAME[style], ending=ending)
     words = judged(plan, end="left", ended=100.6, acted=100.6, bound=None, stood_still=stood_still)
     assert ("its deadline was reported" in words) is fault
 

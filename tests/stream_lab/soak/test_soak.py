@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -20,7 +21,8 @@ from stream_lab.soak.report import page, write
 from stream_lab.soak.result import FEW_ROUNDS, MIB, Result, growth, percentile
 from stream_lab.soak.shrink import compact, shrink
 from stream_lab.soak.stage import Played, Violation
-from stream_lab.soak.standstill import CpuWait, Lag
+from stream_lab.soak.standstill import HAND_OVERS, CpuWait, Lag, ThreadSleeper
+from stream_lab.soak.turns import turns_of
 from tests.stream_lab.in_process import invoke
 from tests.test_makefile import Checkout
 
@@ -109,6 +111,25 @@ def test_a_standstill_counts_only_where_it_lies_in_the_time() -> None:
     assert lag.explains(14.0, 15.0, 2) == 0.0
     assert Lag.of(lag.take()).between(9.0, 13.0) == pytest.approx(0.75)
     assert lag.between(9.0, 13.0) == 0.0
+
+
+def test_a_sleeper_is_as_late_as_a_call_that_waits_for_its_turns() -> None:
+    """A call does not wait for the interpreter once, but each time that it has given it up."""
+    over, turn = threading.Event(), 0.02
+
+    def compute() -> None:
+        while not over.is_set():
+            pass
+
+    computing = threading.Thread(target=compute)
+    with turns_of(turn), ThreadSleeper() as sleeper:
+        computing.start()
+        try:
+            time.sleep(2 * HAND_OVERS * turn)
+        finally:
+            over.set()
+            computing.join()
+    assert sleeper.lag.longest() > HAND_OVERS * turn / 2
 
 
 @pytest.mark.skipif(
