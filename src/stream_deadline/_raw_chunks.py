@@ -190,7 +190,7 @@ class _Dicts(Stream[dict]):  # type: ignore[type-arg]
 
 
 def _known(events: Any) -> Any:
-    """Tell the call where an asynchronous stream reads its events, so that it can close it."""
+    """Tell the call where a stream reads its events, so that it can close that."""
     if (tracker := current_tracker()) is not None:
         tracker.events = events
     return events

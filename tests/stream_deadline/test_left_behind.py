@@ -574,7 +574,7 @@ def test_a_call_leaves_no_open_generator_to_the_collector(
 def test_an_error_in_a_chunk_leaves_the_events_of_the_sdk_closed(
     server: FakeVllm, options: dict[str, Any], scenario: str
 ) -> None:
-    """The error is kept, as a service's log may, and its traceback holds the SDK's frames."""
+    """The error is kept, as by a service's log, and holds the SDK's frames."""
 
     async def fail() -> tuple[BaseException, list[str]]:
         before = _open_generators()

@@ -114,7 +114,7 @@ def test_a_standstill_counts_only_where_it_lies_in_the_time() -> None:
 
 
 def test_a_sleeper_is_as_late_as_a_call_that_waits_for_its_turns() -> None:
-    """A call does not wait for the interpreter once, but each time that it has given it up."""
+    """A call waits for the interpreter each time that it has given it up."""
     over, turn = threading.Event(), 0.02
 
     def compute() -> None:
