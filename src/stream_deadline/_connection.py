@@ -9,7 +9,7 @@ httpcore's `trace` extension reports new connections at least
 import contextlib
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from contextvars import Context, ContextVar, Token, copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
@@ -49,8 +49,8 @@ class ConnectionTracker:
         raw: whether the call takes chunks as the server sent them (`_raw_chunks.py`).
         pattern: the chunk that text chunks are copied from (`_text_chunks.py`); None: there is none
             yet.
-        events: what the SDK's asynchronous stream reads its events from; None: nothing that is
-            known. The SDK leaves it open if an event is an error, or cannot be read.
+        generators: of the SDK's asynchronous streams, the outer before the inner. The SDK leaves
+            them open if an event is an error, or cannot be read.
         on_progress: called when the model says something that does not become an item.
         on_finish: called when the finish reason comes in a chunk that does not become an item.
     """
@@ -84,7 +84,8 @@ class ConnectionTracker:
         self._stream_id: int | None = None
         self._is_cut = False
         self._pause: threading.Event | None = None
-        self.events: AsyncGenerator[Any] | None = None
+        self.generators: list[Any] = []
+        self._shut_down: list[Any] = []
 
     def context(self) -> Context:
         """Copy the current context variables, with this tracker for the requests in them."""
@@ -109,11 +110,20 @@ class ConnectionTracker:
             if not _is_closed(response):  # then the pool has the connection, for other calls
                 self._end(stream, in_use)
 
-    async def close_events(self) -> None:
-        """Close what the SDK's stream has left open."""
-        events, self.events = self.events, None
-        if events is not None:
-            await events.aclose()
+    async def close_rest(self) -> None:
+        """Close what an attempt has left open, in the task that made it.
+
+        That is what the SDK leaves, and a connection that was shut down whose closing was cut
+        short: httpcore begins it by waiting for a lock, and the end of an event loop cancels that.
+        """
+        generators, self.generators = self.generators, []
+        for generator in generators:
+            if not generator.ag_running:  # by a task of a tracer's, say
+                await generator.aclose()
+        shut_down, self._shut_down = self._shut_down, []
+        for stream in shut_down:
+            if stream.owner is self.token:
+                await stream.aclose()
 
     def end_dropped(self) -> None:
         """End the connections of responses that were dropped and not closed."""
@@ -122,6 +132,8 @@ class ConnectionTracker:
                 self._end(stream, in_use=True)
 
     def _end(self, stream: Any, in_use: bool) -> None:
+        if isinstance(stream, _network.AsyncStream):
+            self._shut_down.append(stream)
         if isinstance(stream, _network.TrackedStream):
             stream.end_for(self.token, partial(end_stream, stream, in_use))
         else:

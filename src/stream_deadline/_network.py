@@ -206,7 +206,7 @@ class _Handshake:
         pass
 
 
-class _AsyncStream(TrackedStream):
+class AsyncStream(TrackedStream):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._writing = asyncio.Lock()  # over HTTP/2 several tasks write
@@ -227,7 +227,7 @@ class _AsyncStream(TrackedStream):
 
     async def start_tls(
         self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None
-    ) -> "_AsyncStream":
+    ) -> "AsyncStream":
         self._claim()
         try:
             inner = await self._inner.start_tls(ssl_context, server_hostname, timeout)
@@ -235,7 +235,7 @@ class _AsyncStream(TrackedStream):
             # httpcore closes it after an error, but not after a cancellation.
             await self._inner.aclose()
             raise
-        return _AsyncStream(inner, self._caller, self.opened_in, secure=True)
+        return AsyncStream(inner, self._caller, self.opened_in, secure=True)
 
 
 class _Backend:
@@ -262,14 +262,14 @@ class _SyncBackend(_Backend):
 
 
 class _AsyncBackend(_Backend):
-    async def connect_tcp(self, *args: Any, **kwargs: Any) -> _AsyncStream:
+    async def connect_tcp(self, *args: Any, **kwargs: Any) -> AsyncStream:
         began = time.monotonic()
-        return _AsyncStream(
+        return AsyncStream(
             await self._inner.connect_tcp(*args, **kwargs), self._caller, time.monotonic() - began
         )
 
-    async def connect_unix_socket(self, *args: Any, **kwargs: Any) -> _AsyncStream:
-        return _AsyncStream(
+    async def connect_unix_socket(self, *args: Any, **kwargs: Any) -> AsyncStream:
+        return AsyncStream(
             await self._inner.connect_unix_socket(*args, **kwargs), self._caller, 0.0
         )
 

@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from types import FunctionType
-from typing import Any
+from typing import Any, TypeVar
 
 import openai
 from openai import AsyncStream, Stream
@@ -20,6 +20,7 @@ from openai.types.chat import ChatCompletionChunk
 
 from stream_deadline._connection import ConnectionTracker, current_tracker
 
+T = TypeVar("T")
 _PACKAGE = os.path.dirname(openai.__file__) + os.sep
 _REASONING, _SUMMARY = "response.reasoning_text.delta", "response.reasoning_summary_text.delta"
 
@@ -189,22 +190,38 @@ class _Dicts(Stream[dict]):  # type: ignore[type-arg]
         return self._iterator
 
 
-def _known(events: Any) -> Any:
-    """Tell the call where a stream reads its events, so that it can close that."""
-    if (tracker := current_tracker()) is not None:
-        tracker.events = events
-    return events
+def _tells(kind: type[T]) -> type[T]:
+    """Have a class of asynchronous streams tell the call of its generators, outer ones first.
+
+    It is no base class, since the SDK reads the type of a chunk from the first one.
+    """
+
+    def telling(make: Callable[[T], Any]) -> Callable[[T], Any]:
+        def make_and_tell(stream: T) -> Any:
+            generator = make(stream)
+            if (tracker := current_tracker()) is not None:
+                tracker.generators.append(generator)
+            return generator
+
+        return make_and_tell
+
+    for name in ("__stream__", "_iter_events"):
+        setattr(kind, name, telling(getattr(kind, name)))
+    return kind
 
 
+@_tells
 class _AsyncDicts(AsyncStream[dict]):  # type: ignore[type-arg]
     def __init__(self, *, client: Any, **more: Any) -> None:
         super().__init__(client=_AsDicts(client), **more)  # type: ignore[arg-type]
 
-    def _iter_events(self) -> Any:
-        return _known(super()._iter_events())
-
     def __aiter__(self) -> AsyncIterator[Any]:
         return self._iterator
+
+
+@_tells
+class _AsyncObjects(AsyncStream[ChatCompletionChunk]):
+    """What the SDK makes itself."""
 
 
 class _Events(Stream[openai.types.responses.ResponseStreamEvent]):
@@ -212,17 +229,10 @@ class _Events(Stream[openai.types.responses.ResponseStreamEvent]):
         super().__init__(client=_AsEvents(client), **more)  # type: ignore[arg-type]
 
 
-class _AsyncObjects(AsyncStream[ChatCompletionChunk]):
-    def _iter_events(self) -> Any:
-        return _known(super()._iter_events())
-
-
+@_tells
 class _AsyncEvents(AsyncStream[openai.types.responses.ResponseStreamEvent]):
     def __init__(self, *, client: Any, **more: Any) -> None:
         super().__init__(client=_AsEvents(client), **more)  # type: ignore[arg-type]
-
-    def _iter_events(self) -> Any:
-        return _known(super()._iter_events())
 
 
 class _Chats(Stream[ChatCompletionChunk]):
@@ -230,12 +240,10 @@ class _Chats(Stream[ChatCompletionChunk]):
         super().__init__(client=_AsChats(client), **more)  # type: ignore[arg-type]
 
 
+@_tells
 class _AsyncChats(AsyncStream[ChatCompletionChunk]):
     def __init__(self, *, client: Any, **more: Any) -> None:
         super().__init__(client=_AsChats(client), **more)  # type: ignore[arg-type]
-
-    def _iter_events(self) -> Any:
-        return _known(super()._iter_events())
 
 
 class Event:

@@ -90,8 +90,10 @@ class Reader(Generic[T]):
                 budget, lambda _: interrupt(True), after=LOOP_STANDS_STILL, alone=True
             )
         _clock.notify_of_jumps(self._jumped)
-        # None: it has ended. Its error's traceback holds a frame that holds this reader.
-        self._task: asyncio.Task[None] | None = self._loop.create_task(
+        # None: it has ended, since its error's traceback holds a frame that holds this reader; or
+        # it takes its first steps already, as with `asyncio.eager_task_factory`.
+        self._task: asyncio.Task[None] | None = None
+        self._task = self._loop.create_task(
             self._read(items), name="bounded stream", context=context
         )
         self._task.add_done_callback(self._finished)
@@ -172,6 +174,7 @@ class Reader(Generic[T]):
 
     def abandon(self) -> None:
         """Stop, from whichever thread the garbage collector runs in."""
+        self.failure = None  # its traceback holds a frame that holds this reader
         self._call_in_loop(self.stop)
 
     def _call_in_loop(self, call: Callable[[], None]) -> None:

@@ -72,7 +72,7 @@ class Retrier:
                 if wait is None:
                     raise
             finally:
-                await self._tracker.close_events()
+                await self._tracker.close_rest()
             await asyncio.sleep(wait)
 
     def stream_sync(self, start: Callable[[], Iterable[T]]) -> Iterator[T]:

@@ -1,9 +1,11 @@
 """The contract of `bounded`, on a virtual clock: each test is a sentence of it."""
 
 import asyncio
+import contextlib
 import gc
 import math
 import socket
+import sys
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any
@@ -474,3 +476,24 @@ async def test_an_object_that_is_not_iterable_is_refused_at_the_first_pull() -> 
     stream: BoundedStream[Any] = bounded(3, 45)  # type: ignore[arg-type]
     with pytest.raises(TypeError):
         await anext(stream)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="Python has eager tasks since 3.12")
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_reader_whose_task_begins_at_once_reads_a_source_that_never_waits(fails: bool) -> None:
+    async def source() -> AsyncIterator[int]:
+        for each in range(40):
+            yield each
+        if fails:
+            raise KeyError("the source's")
+
+    async def read() -> list[int]:
+        factory = getattr(asyncio, "eager_task_factory")  # noqa: B009 - not on Python 3.11
+        asyncio.get_running_loop().set_task_factory(factory)
+        found = []
+        with contextlib.suppress(KeyError):
+            async for each in bounded(source(), 5):
+                found.append(each)
+        return found
+
+    assert asyncio.run(read()) == list(range(40))

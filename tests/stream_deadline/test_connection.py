@@ -1,5 +1,6 @@
 """The record of a call's connection, and when the call may end it."""
 
+import asyncio
 import socket
 import threading
 import time
@@ -18,7 +19,7 @@ from stream_deadline._connection import (
     restore_tracker,
 )
 from stream_deadline._http_clients import report_to_calls
-from stream_deadline._network import _SyncStream, _track_pool, pool_under
+from stream_deadline._network import AsyncStream, _SyncStream, _track_pool, pool_under
 
 
 class Wire:
@@ -353,3 +354,38 @@ def test_a_stream_that_takes_the_socket_over_is_the_one_that_is_ended(wire: Wire
     assert (wire.is_cut, secured.is_cut) == (False, True)
     secured.close()
     secured.far.close()
+
+
+@pytest.mark.parametrize(
+    ("is_cut", "is_handed_on", "is_closed"),
+    [(True, False, True), (True, True, False), (False, False, False)],
+)
+def test_a_connection_that_was_shut_down_is_closed_at_the_end_of_its_attempt(
+    wire: Wire, is_cut: bool, is_handed_on: bool, is_closed: bool
+) -> None:
+    """httpcore may have been cancelled before it closed it."""
+
+    class AsyncWire(Wire):
+        def __init__(self) -> None:
+            self.near, self.far = wire.near, wire.far
+
+        async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+            pass
+
+        async def aclose(self) -> None:
+            self.near.close()
+
+    async def attempt() -> None:
+        mine, other = tracker(blocking=False), tracker(blocking=False)
+        caller = [mine]
+        stream = AsyncStream(AsyncWire(), lambda: caller[0], 0.0)
+        await stream.write(b"a request")
+        if is_cut:
+            mine.cut()
+        if is_handed_on:
+            caller[0] = other
+            await stream.write(b"another request")
+        await mine.close_rest()
+        assert wire.is_closed is is_closed
+
+    asyncio.run(attempt())

@@ -21,6 +21,7 @@ import pytest
 from langchain_core.messages import HumanMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
+from pydantic import BaseModel
 
 from fake_vllm.testing import FakeVllm
 from stream_deadline import (
@@ -594,6 +595,77 @@ def test_an_error_in_a_chunk_leaves_the_events_of_the_sdk_closed(
     assert open_generators == []
 
 
+def test_a_structured_answer_that_is_cut_at_its_tokens_leaves_no_open_generator(
+    server: FakeVllm,
+) -> None:
+    class Answer(BaseModel):
+        number: int
+
+    async def fail() -> tuple[BaseException, list[str]]:
+        before = _open_generators()
+        model = chat(server, timeout=5, max_tokens=3).with_structured_output(
+            Answer, method="json_schema"
+        )
+        with pytest.raises(openai.LengthFinishReasonError) as caught:
+            async for _ in model.astream("Why?"):
+                pass
+        for _ in range(20):
+            await asyncio.sleep(0)
+        return caught.value, [
+            each.__qualname__
+            for each in _open_generators()
+            if each not in before and each.__qualname__ not in LANGCHAINS
+        ]
+
+    kept, open_generators = asyncio.run(fail())
+    assert kept.__traceback__ is not None
+    assert open_generators == []
+
+
+def test_a_generator_that_another_task_reads_does_not_hide_the_error_of_the_call(
+    server: FakeVllm,
+) -> None:
+    """A tracer, say, reads the SDK's stream in a task of its own."""
+
+    class Pump:
+        def __init__(self, inner: Any) -> None:
+            self._queue: asyncio.Queue[Any] = asyncio.Queue()
+            self._task = asyncio.create_task(self._fill(inner))
+
+        async def _fill(self, inner: Any) -> None:
+            async for each in inner:
+                self._queue.put_nowait(each)
+
+        async def __aenter__(self) -> "Pump":
+            return self
+
+        async def __aexit__(self, *_: object) -> None:
+            pass
+
+        def __aiter__(self) -> "Pump":
+            return self
+
+        async def __anext__(self) -> Any:
+            return await asyncio.wait_for(self._queue.get(), 0.3)
+
+    async def fail() -> None:
+        body = {"fake_scenario": "endless+stall:after=3"}
+        model = chat(server, timeout=5, extra_body=body, use_responses_api=True)
+        responses = model.root_async_client.responses
+        create = responses.create
+
+        async def pumped(*args: Any, **kwargs: Any) -> Any:
+            return Pump(await create(*args, **kwargs))
+
+        responses.create = pumped
+        with pytest.raises(TimeoutError) as caught:
+            async for _ in model.astream("Why?"):
+                pass
+        assert not isinstance(caught.value, StreamDeadlineExceeded)
+
+    asyncio.run(fail())
+
+
 def _open_generators() -> list[Any]:
     gc.collect()
     return [
@@ -696,5 +768,20 @@ def test_an_error_is_freed_when_its_caller_drops_it(
     gc.disable()
     try:
         assert asyncio.run(fail())() is None
+    finally:
+        gc.enable()
+
+
+def test_a_stream_that_is_dropped_before_its_error_was_taken_is_freed() -> None:
+    async def drop() -> "weakref.ref[object]":
+        stream = bounded(_odd_items(), LONG)
+        assert await anext(stream) == 1
+        for _ in range(5):  # the source fails meanwhile
+            await asyncio.sleep(0)
+        return weakref.ref(stream._reader)
+
+    gc.disable()
+    try:
+        assert asyncio.run(drop())() is None
     finally:
         gc.enable()
