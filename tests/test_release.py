@@ -45,7 +45,14 @@ class TestTheRows:
             next_one = f"3.{int(named[-1].partition('.')[2]) + 1}"
             assert f'requires-python = ">={named[0]},<{next_one}"' in text
 
-    @pytest.mark.parametrize("name", [each.name for each in DISTRIBUTIONS])
+    def test_each_distribution_is_in_the_matrix(self) -> None:
+        selections = install_matrix.selections()
+        assert {each.name for each in DISTRIBUTIONS} <= set(selections)
+        known = {each.name for each in DISTRIBUTIONS}
+        assert {each.distribution for each in selections.values()} == known
+        assert {name for each in selections.values() for name in each.beside} <= known
+
+    @pytest.mark.parametrize("name", install_matrix.selections())
     def test_a_selection_names_tests_and_packages_that_exist(self, name: str) -> None:
         selection = install_matrix.selections()[name]
         assert [each for each in selection.tests if not (ROOT / "tests" / each).exists()] == []

@@ -14,8 +14,11 @@ import types
 import warnings
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
+from importlib.metadata import version
 from typing import Any
 
+import httpx
+import httpx2
 import openai
 import pytest
 from langchain_core.messages import HumanMessage
@@ -522,7 +525,7 @@ async def _left_to_the_collector(call: Callable[[], AsyncIterator[object]], most
     gc.disable()
     try:
         with contextlib.suppress(
-            StreamDeadlineExceeded, AnswerCutShort, openai.APIError, ValueError
+            StreamDeadlineExceeded, AnswerCutShort, openai.APIError, ValueError, *OF_THE_NETWORK
         ):
             async with contextlib.aclosing(call()) as chunks:  # type: ignore[type-var]
                 count = 0
@@ -538,6 +541,8 @@ async def _left_to_the_collector(call: Callable[[], AsyncIterator[object]], most
     return [name for name in found if name not in LANGCHAINS]
 
 
+OF_THE_NETWORK = (httpx.TransportError, httpx2.TransportError)
+"""What an older SDK lets through if a connection breaks in a stream."""
 LANGCHAINS = {"tee_peer"}
 """What LangChain itself leaves of a chain."""
 
@@ -581,7 +586,7 @@ def test_an_error_in_a_chunk_leaves_the_events_of_the_sdk_closed(
         before = _open_generators()
         body = {"fake_scenario": f"finite:tokens=8+{scenario}"}
         model = chat(server, timeout=5, extra_body=body, **options)
-        with pytest.raises((openai.APIError, ValueError)) as caught:
+        with pytest.raises((openai.APIError, ValueError, *OF_THE_NETWORK)) as caught:
             async for _ in model.astream("Why?"):
                 pass
         for _ in range(20):  # one generator lets go of the next in a turn of the loop each
@@ -756,6 +761,8 @@ def test_an_error_is_freed_when_its_caller_drops_it(
     server: FakeVllm, style: str, scenario: str
 ) -> None:
     """A cycle would keep it, and all that its frames hold, until the collector runs."""
+    if scenario == "refused" and version("anyio").split(".") < ["4", "7"]:
+        pytest.skip("anyio before 4.7 keeps an error of connecting in a cycle of its own")
 
     async def fail() -> "weakref.ref[BaseException]":
         try:

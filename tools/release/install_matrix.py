@@ -1,4 +1,6 @@
-"""Test each distribution alone on each Python, with its oldest and newest dependencies.
+"""Test each distribution on each Python, with its oldest and newest dependencies.
+
+Each is alone, except where a test of the library asks a real server: that is the fake.
 
 `matrix.toml` names the tests. They run from a copy, so that they find the installed packages and
 never the checkout's.
@@ -25,7 +27,6 @@ from release.checks import NOT_HERE, Check, checked
 from release.distributions import (
     DISTRIBUTIONS,
     ROOT,
-    Distribution,
     described,
     environment,
     uv,
@@ -34,31 +35,37 @@ from release.rebuild import copy_tree
 
 RESOLUTIONS = {"oldest": "lowest-direct", "newest": "highest"}
 LIMIT = 300.0
-"""Seconds for the tests of one row; they take 10 to 60."""
+"""Seconds for the tests of one row; they take 10 to 100."""
 INSTALLING = 540.0
 """Seconds to install one row's packages."""
 
 
 @dataclass(frozen=True)
 class Selection:
-    """The tests of a distribution that need nothing else.
+    """The tests of a distribution that need nothing else of the project.
 
     Attributes:
+        distribution: its name.
         tests: files and folders below `tests/`.
         needs: packages of the group `dev` that they import.
         plugins: modules with fixtures, as pytest's `-p` takes them.
+        beside: the names of other distributions of the project that the tests need after all.
     """
 
+    distribution: str
     tests: tuple[str, ...]
     needs: tuple[str, ...]
     plugins: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
 
 
 def selections() -> dict[str, Selection]:
-    """Read `matrix.toml`."""
+    """Read `matrix.toml`: its tables by their names."""
     text = (Path(__file__).parent / "matrix.toml").read_text(encoding="utf-8")
     return {
-        name: Selection(**{key: tuple(words) for key, words in each.items()})
+        name: Selection(
+            each.pop("distribution", name), **{key: tuple(words) for key, words in each.items()}
+        )
         for name, each in tomllib.loads(text).items()
     }
 
@@ -89,15 +96,15 @@ def install_matrix(dist: Path, logs: Path, versions: list[str]) -> list[Check]:
             built = _for_any_python(Path(folder))
         for version in versions:
             python = pythons.find(version)
-            for distribution in DISTRIBUTIONS:
+            for name, selection in selections().items():
                 for age in RESOLUTIONS:
-                    subject = f"{distribution.name} {version} {age}"
+                    subject = f"{name} {version} {age}"
                     with checked("tests", subject) as check:
                         if python is None:
                             check.result, check.text = NOT_HERE, f"no Python {version}"
                         else:
                             log = logs / f"{subject.replace(' ', '-')}.txt"
-                            _row(check, distribution, python, age, built, log)
+                            _row(check, selection, python, age, built, log)
                     checks.append(check)
     return checks
 
@@ -133,18 +140,17 @@ def _babbling() -> Iterator[str]:
 
 def _row(
     check: Check,
-    distribution: Distribution,
+    selection: Selection,
     python: str,
     age: str,
     built: Built,
     log: Path,
 ) -> None:
-    selection = selections()[distribution.name]
     with TemporaryDirectory() as folder:
         place = Path(folder)
         own = place / "env" / "bin" / "python"
         try:
-            error = _install(place / "env", distribution, selection, python, age, built)
+            error = _install(place / "env", selection, python, age, built)
             if error:
                 log.write_text(error, encoding="utf-8")
                 check.fail(f"not installed: {error.strip().splitlines()[0]} (all of it: {log})")
@@ -166,10 +172,14 @@ def _row(
             check.fail(f"{check.text or 'no test ran'}: {log}")
 
 
-def _install(
-    env: Path, distribution: Distribution, selection: Selection, python: str, age: str, built: Built
-) -> str:
+def _install(env: Path, selection: Selection, python: str, age: str, built: Built) -> str:
     """Make the environment; return the error's text, or nothing."""
+    by_name = {each.name: each for each in DISTRIBUTIONS}
+    distribution = by_name[selection.distribution]
+    wheels = [
+        str(each.wheel(built.dist))
+        for each in (distribution, *(by_name[name] for name in selection.beside))
+    ]
     made = uv("venv", "--python", python, str(env))
     if made.returncode:
         return made.stderr
@@ -178,7 +188,7 @@ def _install(
     words = ["pip", "install", "--no-build", "--resolution", RESOLUTIONS[age], *own]
     words += ["--python", str(env / "bin" / "python"), "--all-extras"]
     words += ["-r", str(built.tree / distribution.folder / "pyproject.toml")]
-    words += [str(distribution.wheel(built.dist)), *test_requirements(selection)]
+    words += [*wheels, *test_requirements(selection)]
     done = uv(*words, UV_FIND_LINKS=str(built.dist), timeout=INSTALLING)
     return done.stderr if done.returncode else ""
 
