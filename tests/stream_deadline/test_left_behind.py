@@ -14,6 +14,7 @@ import types
 import warnings
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -571,6 +572,22 @@ def test_a_call_leaves_no_open_generator_to_the_collector(
     assert asyncio.run(_left_to_the_collector(call, most)) == []
 
 
+async def _left_open(make: Callable[[], Any], error: Any) -> list[str]:
+    """Return the generators that are open after a call that fails.
+
+    The error is kept, as by a service's log, and its traceback holds the SDK's frames.
+    """
+    before = _open_generators()
+    with pytest.raises(error) as caught:
+        async for _ in make().astream("Why?"):
+            pass
+    for _ in range(20):  # one generator lets go of the next in a turn of the loop each
+        await asyncio.sleep(0)
+    assert caught.value.__traceback__ is not None
+    names = [each.__qualname__ for each in _open_generators() if each not in before]
+    return [name for name in names if name not in LANGCHAINS]
+
+
 @pytest.mark.parametrize("scenario", ["error_event:after=3", "malformed:after=2"])
 @pytest.mark.parametrize(
     "options",
@@ -580,24 +597,10 @@ def test_a_call_leaves_no_open_generator_to_the_collector(
 def test_an_error_in_a_chunk_leaves_the_events_of_the_sdk_closed(
     server: FakeVllm, options: dict[str, Any], scenario: str
 ) -> None:
-    """The error is kept, as by a service's log, and holds the SDK's frames."""
-
-    async def fail() -> tuple[BaseException, list[str]]:
-        before = _open_generators()
-        body = {"fake_scenario": f"finite:tokens=8+{scenario}"}
-        model = chat(server, timeout=5, extra_body=body, **options)
-        with pytest.raises((openai.APIError, ValueError, *OF_THE_NETWORK)) as caught:
-            async for _ in model.astream("Why?"):
-                pass
-        for _ in range(20):  # one generator lets go of the next in a turn of the loop each
-            await asyncio.sleep(0)
-        return caught.value, [
-            each.__qualname__ for each in _open_generators() if each not in before
-        ]
-
-    kept, open_generators = asyncio.run(fail())
-    assert kept.__traceback__ is not None
-    assert open_generators == []
+    body = {"fake_scenario": f"finite:tokens=8+{scenario}"}
+    errors = (openai.APIError, ValueError, *OF_THE_NETWORK)
+    call = partial(chat, server, timeout=5, extra_body=body, **options)
+    assert asyncio.run(_left_open(call, errors)) == []
 
 
 def test_a_structured_answer_that_is_cut_at_its_tokens_leaves_no_open_generator(
@@ -606,25 +609,11 @@ def test_a_structured_answer_that_is_cut_at_its_tokens_leaves_no_open_generator(
     class Answer(BaseModel):
         number: int
 
-    async def fail() -> tuple[BaseException, list[str]]:
-        before = _open_generators()
-        model = chat(server, timeout=5, max_tokens=3).with_structured_output(
-            Answer, method="json_schema"
-        )
-        with pytest.raises(openai.LengthFinishReasonError) as caught:
-            async for _ in model.astream("Why?"):
-                pass
-        for _ in range(20):
-            await asyncio.sleep(0)
-        return caught.value, [
-            each.__qualname__
-            for each in _open_generators()
-            if each not in before and each.__qualname__ not in LANGCHAINS
-        ]
+    def structured() -> Any:
+        model = chat(server, timeout=5, max_tokens=3)
+        return model.with_structured_output(Answer, method="json_schema")
 
-    kept, open_generators = asyncio.run(fail())
-    assert kept.__traceback__ is not None
-    assert open_generators == []
+    assert asyncio.run(_left_open(structured, openai.LengthFinishReasonError)) == []
 
 
 def test_a_generator_that_another_task_reads_does_not_hide_the_error_of_the_call(
