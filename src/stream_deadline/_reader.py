@@ -133,7 +133,7 @@ class Reader(Generic[T]):
     def revoke(self) -> None:
         """End the stream, since its client has disconnected. Safe from any thread."""
         self.budget.revoke()
-        if self._is_reading:
+        if self._running is not None:
             self._cut()
         self._call_in_loop(lambda: self._give_up(keep=False))
 
@@ -158,7 +158,7 @@ class Reader(Generic[T]):
         if not keep:
             self.buffer.clear()
         self.ended = True
-        if self._is_reading:
+        if self._running is not None:
             self._cut()
             self._wake()
             self._insist(INSIST_TIMES)
@@ -179,7 +179,7 @@ class Reader(Generic[T]):
 
     def _call_in_loop(self, call: Callable[[], None]) -> None:
         """Call in the loop's own thread, unless the reader has ended."""
-        if not self._is_reading or self._loop.is_closed():
+        if self._running is None or self._loop.is_closed():
             return
         try:
             here = asyncio.get_running_loop() is self._loop
@@ -197,11 +197,7 @@ class Reader(Generic[T]):
         """
         until = self._loop.time() + GRACE
         cancelled: asyncio.CancelledError | None = None
-        while (
-            (task := self._task) is not None
-            and not task.done()
-            and (left := until - self._loop.time()) > 0
-        ):
+        while (task := self._running) is not None and (left := until - self._loop.time()) > 0:
             try:
                 # anyio, and with it Starlette, would cancel again at every turn of the loop.
                 with anyio.CancelScope(shield=True):
@@ -265,9 +261,10 @@ class Reader(Generic[T]):
         )
 
     @property
-    def _is_reading(self) -> bool:
-        task = self._task  # another thread may ask while the task ends
-        return task is not None and not task.done()
+    def _running(self) -> "asyncio.Task[None] | None":
+        """The task, while it reads; another thread may ask while it ends."""
+        task = self._task
+        return None if task is None or task.done() else task
 
     def _finished(self, task: "asyncio.Task[None]") -> None:
         self._task = None
@@ -341,11 +338,11 @@ class Reader(Generic[T]):
     def _insist(self, tries: int) -> None:
         """Cancel the reader, and again for as long as it has not ended."""
         self._cancel_timers()
-        if self._task is not None and not self._task.done() and tries:
+        if (task := self._running) is not None and tries:
             if (
                 self._begun
             ):  # one that is cancelled before its first step would never close its source
-                self._task.cancel()
+                task.cancel()
             self._timer = self._loop.call_later(INSIST_EVERY, self._insist, tries - 1)
 
 
