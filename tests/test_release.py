@@ -2,6 +2,7 @@
 
 import ast
 import datetime
+import json
 import re
 import sys
 import zipfile
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from packaging.version import Version
 
 ROOT = Path(__file__).parents[1]
@@ -134,6 +136,11 @@ class TestTheVersion:
     def test_a_version_that_cannot_be_the_next_one_is_refused(self, new: str) -> None:
         assert set_version.refusal(new)
 
+    def test_no_test_of_the_packages_and_no_tool_has_it_as_a_constant(self) -> None:
+        files = [*(ROOT / "tests" / "packages").rglob("*.py"), *(ROOT / "tools").rglob("*.py")]
+        quoted = re.compile(rf"(?<![\w.]){re.escape(version())}(?!\.?\d)")
+        assert [path.name for path in files if quoted.search(path.read_text("utf-8"))] == []
+
     def test_the_first_release_may_have_the_version_that_is_there(self) -> None:
         published = version() in [each.name for each in releases()]
         assert bool(set_version.refusal(version())) == published
@@ -233,10 +240,48 @@ class TestTheAudit:
         assert not advisories.affects(withdrawn, "some-package", "1.2")
         assert not advisories.affects(ADVISORY, "other", "1.2")
 
+    @pytest.mark.parametrize(
+        ("listed", "pinned"), [("1.0", "1.0.0"), ("1.0.0", "1.0"), ("1.0RC1", "1.0rc1")]
+    )
+    def test_a_listed_version_and_a_name_count_in_each_spelling(
+        self, listed: str, pinned: str
+    ) -> None:
+        package = {"name": "ruamel.yaml"}
+        advisory = {"affected": [{"package": package, "versions": ["1.0-final-2", listed]}]}
+        assert advisories.affects(advisory, "ruamel-yaml", pinned)
+        assert not advisories.affects(advisory, "ruamel-yaml", "1.1")
+
+    def test_a_folder_of_the_database_is_found_in_each_spelling(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        folder = tmp_path / "vulns" / "Ruamel.Yaml"
+        folder.mkdir(parents=True)
+        advisory = {
+            "id": "PYSEC-2030-2",
+            "affected": [{"package": {"name": "ruamel.yaml"}, "versions": ["1.0"]}],
+        }
+        (folder / "PYSEC-2030-2.yaml").write_text(yaml.safe_dump(advisory), encoding="utf-8")
+        monkeypatch.setattr(advisories, "_state", lambda database: ("0" * 40, "2030-01-01"))
+        monkeypatch.setattr(advisories, "pins", lambda lock: {("ruamel-yaml", "1.0")})
+        assert [each.advisory for each in advisories.audit(tmp_path)] == ["PYSEC-2030-2"]
+
     def test_the_record_has_a_date_and_every_finding_is_explained(self) -> None:
-        [check] = advisories.recorded()
+        [check] = advisories.recorded(datetime.date.today())
         assert check.result != FAILED, check.text
         assert re.search(r'"date": "\d{4}-\d\d-\d\d"', advisories.RECORD.read_text("utf-8"))
+
+    @pytest.mark.parametrize(("days", "result"), [(0, OK), (30, OK), (31, NOT_HERE)])
+    def test_old_advisories_are_no_audit(
+        self, days: int, result: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        content = json.loads(advisories.RECORD.read_text(encoding="utf-8"))
+        content["locks"] = {lock.name: advisories.digest(lock) for lock in advisories.locks()}
+        monkeypatch.setattr(advisories, "RECORD", tmp_path / "audit.json")
+        advisories.RECORD.write_text(json.dumps(content), encoding="utf-8")
+        date = datetime.date.fromisoformat(content["database"]["date"])
+        [check] = advisories.recorded(date + datetime.timedelta(days=days))
+        assert check.result == result, check.text
+        assert (f"{days} days old" in check.text) is (result == NOT_HERE)
 
     def test_a_finding_without_a_row_in_the_table_is_open(self) -> None:
         found = advisories.Finding("a", "1", "PYSEC-2030-1", ("CVE-2030-1",), (), ("latest.txt",))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from stream_deadline import __version__
 from tests.packages.conftest import ROOT, Installed
 
 FOLDERS = {
@@ -104,7 +105,7 @@ def test_it_can_be_imported_alone_and_has_its_version(
 ) -> None:
     package = FOLDERS[name].rpartition("/")[2]
     done = installed(name).run("python", "-c", f"import {package}; print({package}.__version__)")
-    assert done.stdout == "0.1.0\n", done.stderr
+    assert done.stdout == f"{__version__}\n", done.stderr
 
 
 @pytest.mark.parametrize("name", FOLDERS)
@@ -119,7 +120,7 @@ def test_its_command_runs_in_both_ways(name: str, installed: Callable[[str], Ins
     environment = installed(name)
     by_name = environment.run(name, "--version")
     as_module = environment.run("python", "-m", name.replace("-", "_"), "--version")
-    assert by_name.stdout == as_module.stdout == f"{name} 0.1.0\n", by_name.stderr
+    assert by_name.stdout == as_module.stdout == f"{name} {__version__}\n", by_name.stderr
 
 
 @pytest.mark.parametrize("name", FOLDERS)
@@ -197,7 +198,9 @@ def test_the_relays_template_is_in_the_wheel(
     assert (tmp_path / "mine" / "relay" / "app.py").is_file()
 
 
-@pytest.mark.parametrize("file", ["Dockerfile", "fake_vllm/Dockerfile"])
+@pytest.mark.parametrize(
+    "file", ["Dockerfile", "fake_vllm/Dockerfile", "templates/relay/deploy/Dockerfile"]
+)
 def test_a_dockerfile_has_no_fault_that_a_linter_knows(file: str) -> None:
     hadolint = ROOT / ".venv-packages" / "bin" / "hadolint"
     done = subprocess.run([hadolint, ROOT / file], capture_output=True, text=True, check=False)

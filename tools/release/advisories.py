@@ -4,6 +4,7 @@ The database is a repository of files in the OSV format, one for each advisory, 
 Nothing here uses a network.
 """
 
+import datetime
 import hashlib
 import json
 import re
@@ -13,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from packaging.version import Version
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
 
 from release.checks import NOT_HERE, Check, checked
 from release.distributions import ROOT
@@ -21,6 +23,8 @@ from release.pins import LOCKS, locks, pins
 
 RECORD = LOCKS / "audit.json"
 EXPLAINED = ROOT / "SECURITY.md"
+MOST_DAYS = 30
+"""Older advisories do not know what was found since, so the pins have not been looked up."""
 
 
 @dataclass(frozen=True, order=True)
@@ -54,19 +58,27 @@ def affects(advisory: dict[str, Any], package: str, version: str) -> bool:
     """Say whether an advisory in the OSV format names a version of a package.
 
     A withdrawn advisory names none. A version is named if it is listed, or lies in a range.
+    Versions are compared by PEP 440, so that `1.0` is `1.0.0`.
     """
     if advisory.get("withdrawn"):
         return False
     return any(
-        version in (each.get("versions") or [])
+        any(_same(listed, version) for listed in each.get("versions") or [])
         or any(
             _within(span["events"], Version(version))
             for span in each.get("ranges") or []
             if span["type"] == "ECOSYSTEM"
         )
         for each in advisory.get("affected") or []
-        if each["package"]["name"].lower().replace("_", "-") == package
+        if canonicalize_name(each["package"]["name"]) == canonicalize_name(package)
     )
+
+
+def _same(listed: str, version: str) -> bool:
+    try:
+        return Version(listed) == Version(version)
+    except InvalidVersion:  # old releases have names such as 1.0-final-2
+        return listed == version
 
 
 def _within(events: list[dict[str, str]], version: Version) -> bool:
@@ -95,9 +107,13 @@ def audit(database: Path) -> list[Finding]:
     for lock in locks():
         for pin in sorted(pins(lock)):
             where.setdefault(pin, []).append(lock.name)
+    folders: dict[str, list[Path]] = {}
+    for folder in (database / "vulns").iterdir():
+        folders.setdefault(canonicalize_name(folder.name), []).append(folder)
     found = []
     for (package, version), names in where.items():
-        for file in sorted((database / "vulns" / package).glob("*.yaml")):
+        of_package = folders.get(canonicalize_name(package), [])
+        for file in sorted(file for folder in of_package for file in folder.glob("*.yaml")):
             advisory = yaml.safe_load(file.read_text(encoding="utf-8"))
             if affects(advisory, package, version):
                 found.append(
@@ -163,11 +179,12 @@ def digest(lock: Path) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def recorded() -> list[Check]:
-    """Check that the record is of these locks, and that each finding is explained."""
+def recorded(today: datetime.date) -> list[Check]:
+    """Check that the record is of these locks and new, and that each finding is explained."""
     with checked("audit", "requirements/*.txt") as check:
         content = json.loads(RECORD.read_text(encoding="utf-8"))
         date = content["database"]["date"]
+        days = (today - datetime.date.fromisoformat(date)).days
         changed = [lock.name for lock in locks() if content["locks"].get(lock.name) != digest(lock)]
         findings = [
             Finding(**each | {key: tuple(each[key]) for key in ("aliases", "fixed", "locks")})
@@ -178,6 +195,9 @@ def recorded() -> list[Check]:
         elif changed:
             check.result = NOT_HERE
             check.text = f"{', '.join(changed)} changed since the audit; make audit DATABASE=…"
+        elif days > MOST_DAYS:
+            check.result = NOT_HERE
+            check.text = f"the advisories of {date} are {days} days old; make audit DATABASE=…"
         else:
             check.text = f"{content['pins']} pins, advisories of {date}, {len(findings)} explained"
     return [check]
