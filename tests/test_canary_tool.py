@@ -52,6 +52,24 @@ def test_a_key_is_found_in_each_container(hide: Callable[[bytes], bytes], tmp_pa
 
 def test_each_command_sends_the_key_or_has_none() -> None:
     commands = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
-    with_key = {command.split()[0] for command in canary.COMMANDS}
+    with_key = {command.words.split()[0] for command in canary.COMMANDS}
     assert with_key | set(canary.WITHOUT_KEY) == commands
     assert not with_key & set(canary.WITHOUT_KEY)
+
+
+@pytest.mark.parametrize(
+    ("calls", "status", "answered", "said"),
+    [
+        (True, 0, 3, ""),
+        (False, 0, 0, ""),
+        (True, 1, 3, "status 1"),
+        (False, 1, 0, "status 1"),
+        (True, 0, 0, "no request with the key was answered"),
+    ],
+)
+def test_a_command_that_fails_or_does_not_send_its_key_shows_nothing(
+    calls: bool, status: int, answered: int, said: str
+) -> None:
+    fault = canary.wrong(canary.Command("run", calls), status, answered)
+    assert said in fault
+    assert bool(fault) is bool(said)

@@ -1,9 +1,11 @@
 """Search every artefact of every command for a key that a server demands.
 
 `make canary` starts a server with an invented key, runs the commands with that key in
-OPENAI_API_KEY, and searches what they printed and wrote: as it is, in the spellings of JSON, HTML,
-addresses, base64, hexadecimal and UTF-16, and inside of gzip, zip and base64. The search shares no
-code with what hides keys. `python tools/canary.py PATH …` searches what is there.
+OPENAI_API_KEY and a home folder of its own, and searches what they printed and wrote: as it is, in
+the spellings of JSON, HTML, addresses, base64, hexadecimal and UTF-16, and inside of gzip, zip and
+base64. A command that ends in another status than it should, or whose key did not reach the server,
+fails: it could have leaked nothing. The search shares no code with what hides keys.
+`python tools/canary.py PATH …` searches what is there.
 """
 
 import argparse
@@ -22,6 +24,7 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
@@ -29,17 +32,34 @@ ROOT = Path(__file__).parent.parent
 KEY = "sk-canary/7d2f+41c9a8e6b3=~ü"
 """Has what each spelling changes; not all of it is in a header, so only the first part is sent."""
 SENT = KEY[:-2]
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command of the laboratory that has the key in its environment.
+
+    Attributes:
+        words: its arguments.
+        calls: whether it sends the key to the server.
+        status: how it ends if all is as it should be.
+    """
+
+    words: str
+    calls: bool = True
+    status: int = 0
+
+
 COMMANDS = (
-    "doctor {url}",
-    "doctor {url} --json --html {out}/doctor.html --repeat 2",
-    "doctor {url} --direct {url} --logs {out}/access.log",
-    "evidence --base-url {url} --timeout 1 --out {out}/evidence",
-    "run --base-url {url} --timeout 1 --out {out}/runs {notebooks}",
-    "regress --config {out}/regress.yaml --only gpu",
-    "history {out}/history.sqlite --html {out}/trend.html",
-    "history {out}/history.sqlite --json",
+    Command("doctor {url}"),
+    Command("doctor {url} --json --html {out}/doctor.html --repeat 2"),
+    Command("doctor {url} --direct {url} --logs {out}/access.log"),
+    Command("evidence --base-url {url} --timeout 1 --out {out}/evidence"),
+    Command("run --base-url {url} --timeout 1 --out {out}/runs {notebooks}"),
+    Command("regress --config {out}/regress.yaml --only gpu"),
+    Command("history {out}/history.sqlite --html {out}/trend.html", calls=False),
+    Command("history {out}/history.sqlite --json", calls=False),
 )
-"""Those that send a key. The others start servers of their own, or none."""
+"""Those that send a key, or read what such a one left."""
 WITHOUT_KEY = (
     "matrix",
     "lint",
@@ -50,6 +70,7 @@ WITHOUT_KEY = (
     "real-vllm",
     "soak",
 )
+"""Those that start servers of their own, or none."""
 IN_BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{24,}={0,2}")
 DEEPEST = 3
 """Containers inside of containers."""
@@ -139,14 +160,16 @@ def main() -> None:
         raise SystemExit(_report(search(given.paths, given.key), given.paths))
     with tempfile.TemporaryDirectory(prefix="canary-") as made:
         out = Path(made)
-        _run_all(out, given.notebooks)
-        raise SystemExit(_report(search([out], SENT), [out]))
+        failed = _run_all(out, given.notebooks)
+        raise SystemExit(_report(search([out], SENT), [out]) or int(failed))
 
 
-def _run_all(out: Path, notebooks: Path | None) -> None:
-    """Run the commands against a server that demands the key; keep all that they say."""
+def _run_all(out: Path, notebooks: Path | None) -> bool:
+    """Run the commands against a server that demands the key; return whether one failed."""
     from fake_vllm.testing import FakeVllm
 
+    (out / "home").mkdir()
+    failed = False
     with FakeVllm("finite", api_key=SENT, gap=0.01, access_log=out / "access.log") as server:
         folder = notebooks or ROOT / "notebooks"
         settings = {
@@ -164,19 +187,45 @@ def _run_all(out: Path, notebooks: Path | None) -> None:
             "notebooks": f"--notebooks {folder}" if notebooks else "",
         }
         for number, command in enumerate(COMMANDS):
-            words = [each.format(**places) for each in command.split()]
+            words = [each.format(**places) for each in command.words.split()]
             words = [part for each in words for part in each.split()]
-            began = time.monotonic()
+            began, before = time.monotonic(), len(server.requests)
             done = subprocess.run(
                 [sys.executable, "-m", "stream_lab", *words],
-                env={**os.environ, "OPENAI_API_KEY": SENT, "OPENAI_LOG": "debug"},
+                env={
+                    **os.environ,
+                    "HOME": str(out / "home"),
+                    "OPENAI_API_KEY": SENT,
+                    "OPENAI_LOG": "debug",
+                },
                 capture_output=True,
                 check=False,
             )
             (out / f"printed-{number}.txt").write_bytes(done.stdout + done.stderr)
             took = time.monotonic() - began
-            print(f"stream-lab {' '.join(words)}: status {done.returncode}, {took:.0f} s")
+            answered = sum(each.status == 200 for each in server.requests[before:])
+            fault = wrong(command, done.returncode, answered)
+            print(f"{'✘' if fault else '✔'} stream-lab {' '.join(words)}: {took:.0f} s{fault}")
+            if fault:
+                failed = True
+                print(done.stderr.decode(errors="replace")[-2000:])
         (out / "ledger.txt").write_text(repr(server.requests), encoding="utf-8")
+    return failed
+
+
+def wrong(command: Command, status: int, answered: int) -> str:
+    """Return why a command has shown nothing, or nothing.
+
+    Args:
+        command: the command.
+        status: how it ended.
+        answered: how many of its requests were answered by the server, which demands the key.
+    """
+    if status != command.status:
+        return f"; status {status}, not {command.status}"
+    if command.calls and not answered:
+        return "; no request with the key was answered"
+    return ""
 
 
 def _report(found: dict[Path, list[str]], paths: list[Path]) -> int:
