@@ -3,8 +3,9 @@
 A test that depends on real time fails on a machine that is busy with other work, and its failure
 reads as a defect of the product. So a plain sleep runs beside all tests, and counts the processes
 that want a CPU. A test that fails while the sleep is late, or the count high, runs again after the
-machine has recovered. A test that fails each time is reported as failed, and as no verdict. A test
-that fails on a calm machine has failed, and so has one that needs no real time.
+machine has recovered. A test that fails each time has no verdict: it is reported as skipped, with
+how busy the machine was, and the run does not end with status 0. A test that fails on a calm machine
+has failed, and so has one that needs no real time.
 """
 
 import time
@@ -23,6 +24,8 @@ PATIENCE = 15.0
 
 NO_VERDICT = "no verdict"
 """The section of a report and of the summary that says so."""
+NO_VERDICT_STATUS = 6
+"""The status of a run in which no test failed, but one has no verdict. pytest's own end with 5."""
 
 _sleep, _clock = time.sleep, time.monotonic  # tests replace those of the module
 _sleeper = PlainSleep()
@@ -54,8 +57,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     again = pytest.mark.flaky(reruns=RERUNS, condition=stood_still)
     for item in items:
         # A cell of a notebook needs those before it, so it cannot run again by itself.
-        if type(item).__name__ != "IPyNbCell" and needs_real_time(item.path):
+        if not _is_cell(item) and _depends_on_the_machine(item):
             item.add_marker(again)
+
+
+def _is_cell(item: pytest.Item) -> bool:
+    return type(item).__name__ == "IPyNbCell"
+
+
+def _depends_on_the_machine(item: pytest.Item) -> bool:
+    return _is_cell(item) or needs_real_time(item.path)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -64,25 +75,53 @@ def pytest_runtest_setup() -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    if report.failed and (busy := _sleeper.busy):
+    if report.failed and _depends_on_the_machine(item) and (busy := _sleeper.busy):
         report.sections.append((NO_VERDICT, busy))
     return report
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    failed = [
+@pytest.hookimpl(wrapper=True)  # pytest's own, which counts the failures, comes first otherwise
+def pytest_runtest_logreport(report: pytest.TestReport) -> Generator[None, None, None]:
+    """Report a failure on a busy machine as no verdict; the tries before it are reruns by now."""
+    for name, busy in report.sections:
+        if name == NO_VERDICT and report.failed:
+            report.sections.append(("what was red", report.longreprtext))
+            file, line, _ = report.location
+            report.outcome = "skipped"
+            report.longrepr = (file, line or 0, f"{NO_VERDICT}: {busy}")
+            break
+    yield
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter and _without_verdict(reporter) and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = NO_VERDICT_STATUS
+
+
+def _without_verdict(reporter: pytest.TerminalReporter) -> list[pytest.TestReport]:
+    return [
         report
-        for outcome in ("failed", "error")
-        for report in terminalreporter.getreports(outcome)
+        for report in reporter.getreports("skipped")
         if any(name == NO_VERDICT for name, _ in report.sections)
     ]
-    if failed:
-        terminalreporter.section(NO_VERDICT)
-        terminalreporter.line(
-            f"{len(failed)} of the failures came while the machine was too busy, so they are no "
-            "verdict. Run these again when it does nothing else:"
-        )
-        for report in failed:
-            terminalreporter.line(report.nodeid)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    without = _without_verdict(terminalreporter)
+    if not without:
+        return
+    terminalreporter.section(NO_VERDICT)
+    for report in without:
+        terminalreporter.line(f"{report.nodeid}\n{dict(report.sections)['what was red']}\n")
+    terminalreporter.line(
+        f"{len(without)} tests were red each time while the machine was too busy, so they have no "
+        "verdict. Run these again when it does nothing else:"
+    )
+    for report in without:
+        terminalreporter.line(report.nodeid)

@@ -22,6 +22,7 @@ from release import advisories, bill_of_materials, install_matrix, pythons, rebu
 from release.changelog import Release, faults, releases  # noqa: E402
 from release.checks import FAILED, NOT_HERE, OK, Check, status  # noqa: E402
 from release.distributions import DISTRIBUTIONS, version  # noqa: E402
+from release.pins import locks  # noqa: E402
 
 TODAY = datetime.date(2026, 11, 27)
 OPEN = Release("Unreleased", None, ())
@@ -275,7 +276,7 @@ class TestTheAudit:
         self, days: int, result: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         content = json.loads(advisories.RECORD.read_text(encoding="utf-8"))
-        content["locks"] = {lock.name: advisories.digest(lock) for lock in advisories.locks()}
+        content["locks"] = {lock.name: advisories.digest(lock) for lock in locks()}
         monkeypatch.setattr(advisories, "RECORD", tmp_path / "audit.json")
         advisories.RECORD.write_text(json.dumps(content), encoding="utf-8")
         date = datetime.date.fromisoformat(content["database"]["date"])

@@ -9,6 +9,8 @@ import pytest
 
 from tests import plain_sleep
 from tests.plain_sleep import PlainSleep
+from tests.real_time import needs_real_time
+from tests.stood_still import NO_VERDICT_STATUS
 
 pytest_plugins = ["pytester"]
 
@@ -65,10 +67,40 @@ def test_only_a_failure_while_the_machine_stands_still_is_tried_again(
         "fails late once": ["RERUN", "PASSED"],
         "fails late twice": ["RERUN", "RERUN", "PASSED"],
         "fails late, then fails": ["RERUN", "FAILED"],
-        "always fails late": ["RERUN", "RERUN", "FAILED"],
+        "always fails late": ["RERUN", "RERUN", "SKIPPED"],
     }
-    assert "1 of the failures" in no_verdict
-    assert re.findall(r"test_it\[(.*)\]", no_verdict) == ["always fails late"]
+    assert "1 tests were red each time" in no_verdict
+    assert "assert False" in no_verdict
+    assert set(re.findall(r"test_it\[(.*)\]", no_verdict)) == {"always fails late"}
+
+
+@pytest.mark.parametrize(
+    ("selected", "status"), [("passes", 0), ("always", NO_VERDICT_STATUS), ("fails", 1)]
+)
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_run_is_green_only_if_each_test_has_a_verdict(
+    selected: str, status: int, workers: int, pytester: pytest.Pytester
+) -> None:
+    pytester.makepyfile("import subprocess\n" + INNER)
+    options = ["-p", "tests.stood_still", "-p", "no:nbval", "-p", "no:cacheprovider"]
+    run = pytester.runpytest_subprocess("-n", str(workers), "-k", selected, *options)
+    assert run.ret == status
+
+
+@pytest.mark.parametrize(
+    ("file", "depends"),
+    [
+        ("stream_lab/doctor/test_hostile_servers.py", True),  # by its helper
+        ("stream_deadline/test_http2.py", True),  # by its helper
+        ("stream_deadline/test_left_behind.py", True),
+        ("stream_deadline/test_budget.py", False),
+        ("stream_lab/lint/test_rules.py", False),  # its helpers have the words in texts
+    ],
+)
+def test_a_file_depends_on_the_machine_if_it_or_a_helper_asks_a_server(
+    file: str, depends: bool
+) -> None:
+    assert needs_real_time(Path(__file__).parent / file) is depends
 
 
 def test_a_test_that_needs_no_real_time_is_not_tried_again(pytester: pytest.Pytester) -> None:

@@ -12,7 +12,7 @@ import random
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import yaml
@@ -32,6 +32,8 @@ OWN = 0.2
 SLOWER, AT_LEAST = 4.0, 30.0
 """A mutant may take this many times as long as its tests, and these seconds more."""
 GONE = ("killed", "time-out", "explained")
+NO_VERDICT_STATUS = 6
+"""What tests/stood_still.py ends with."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,8 @@ class Result:
     Attributes:
         name: of the mutant.
         line: where it was.
-        outcome: "killed", "time-out", "survived", or "uncovered" if no test runs its line.
+        outcome: "killed", "time-out", "survived", "uncovered" if no test runs its line, or "no
+            verdict" if the machine was too busy to tell.
         by: the test that was red. None: none was.
         tests: how many tests were to run.
         seconds: how long they ran.
@@ -175,6 +178,8 @@ def result_of(mutant: Mutant, tests: list[str], run: Run) -> Result:
     """Judge a run of tests on a mutant."""
     if run.failures:
         outcome, by = "killed", run.failures[0].test
+    elif run.status == NO_VERDICT_STATUS:
+        outcome, by = "no verdict", None
     elif run.status is None or not run.is_green:
         outcome, by = "time-out" if run.status is None else "killed", None
     else:
@@ -241,9 +246,15 @@ def tried(copy: BrokenCopy, module: Module, mutant: Mutant, unsteady: set[str]) 
     if not tests:
         return Result(mutant.name, mutant.line, "uncovered", None, 0, 0.0)
     takes = sum(module._measured.seconds.get(test, 1.0) for test in tests)
+    limit = takes * SLOWER + AT_LEAST
     with copy.changed(module.name, mutant.text):
-        run = copy.run(tests, limit=takes * SLOWER + AT_LEAST)
-    return result_of(mutant, tests, run)
+        run = copy.run(tests, limit=limit)
+    result = result_of(mutant, tests, run)
+    # A red test, or none that ends, tells of the mutant only if it is green without.
+    judge = [result.by] if result.by else tests
+    if result.outcome in ("killed", "time-out") and not copy.run(judge, limit=limit).is_green:
+        result = replace(result, outcome="no verdict", by=None)
+    return result
 
 
 def report(drawn: list[tuple[Module, Mutant]]) -> float:
