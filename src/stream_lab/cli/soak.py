@@ -4,7 +4,7 @@ import json
 import re
 import secrets
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -34,6 +34,12 @@ def soak(
         int, typer.Option(min=1, max=2000, help="Calls at a time in one event loop.")
     ] = 160,
     threads: Annotated[int, typer.Option(min=1, max=500, help="Calls at a time in threads.")] = 40,
+    loop: Annotated[
+        Literal["asyncio", "uvloop"], typer.Option(help="The event loop of all calls.")
+    ] = "asyncio",
+    traced: Annotated[
+        bool, typer.Option("--traced", help="Count Python's objects too; takes twice the time.")
+    ] = False,
     out: Annotated[Path, typer.Option(help="The folder for the report.")] = Path("runs"),
     as_json: AsJson = False,
     no_colour: NoColour = False,
@@ -55,7 +61,7 @@ def soak(
     console = screen(as_json=as_json, no_colour=no_colour)
     settings = Settings(
         seed=_seed(seed), seconds=seconds, calls=calls, only=numbers(only), tasks=tasks,
-        threads=threads,
+        threads=threads, loop=loop, traced=traced,
     )  # fmt: skip
     console.print(f"Seed: {settings.seed}", markup=False, highlight=False)
     result = soak_with_progress(settings, console)

@@ -56,13 +56,16 @@ class Lateness:
 
     Attributes:
         late: seconds after the moment at which it should have ended.
-        stood_still: for how many of them the caller's loop or process stood still.
+        stood_still: for how many of them the caller's loop or process stood still; a standstill a
+            moment before or after counts, too.
+        alone: for how many of them nothing stood still at that very time.
         held: seconds after the caller's end for which the server still worked. None: the server
             was never asked.
     """
 
     late: float
     stood_still: float
+    alone: float
     held: float | None
 
 
@@ -81,15 +84,28 @@ def settle(
 
 
 def lateness(
-    plan: Plan, outcome: Outcome, entries: Sequence[Request], stood_still: StoodStill
+    plan: Plan,
+    outcome: Outcome,
+    entries: Sequence[Request],
+    stood_still: StoodStill,
+    at_that_time: StoodStill,
 ) -> Lateness:
-    """Return how late a call ended, and how late its server was free."""
+    """Return how late a call ended, and how late its server was free.
+
+    Args:
+        plan: the call.
+        outcome: what the caller saw.
+        entries: its requests in the server's ledger.
+        stood_still: see `StoodStill`; a standstill a moment before or after counts.
+        at_that_time: the same, without those.
+    """
     should = _should_end(plan, outcome)
     late = max(0.0, outcome.ended - should)
     stood = stood_still(should, outcome.ended) if late else 0.0
+    alone = max(0.0, late - at_that_time(should, outcome.ended)) if late else 0.0
     by = _free_by(plan, outcome)
     gone = [each for entry in entries if (each := _gone(entry)) is not None]
-    return Lateness(late, min(stood, late), max(0.0, max(gone) - by) if gone else None)
+    return Lateness(late, min(stood, late), alone, max(0.0, max(gone) - by) if gone else None)
 
 
 def faults(
@@ -106,7 +122,7 @@ def faults(
         plan: the call.
         outcome: what the caller saw.
         entries: its requests in the server's ledger.
-        reports: how often the library reported it as ended by a bound.
+        reports: how often the library reported it as ended by a bound, here or in the application.
         stood_still: see `StoodStill`.
         server_stood_still: the same for the server.
     """
@@ -168,10 +184,10 @@ def _wrong_time(plan: Plan, outcome: Outcome, stood_still: StoodStill) -> Iterat
 def _wrong_reports(
     plan: Plan, outcome: Outcome, reports: int, stood_still: StoodStill
 ) -> Iterator[str]:
-    if plan.style.served:
-        return  # reported in the other process
     if outcome.end == DEADLINE and not reports:
         yield "its deadline was not reported"
+    if plan.style.served:
+        return  # deadlines of a header are of whole milliseconds, so two calls may have the same
     if reports > 2 * plan.style.generations:
         yield f"its deadline was reported {reports} times"
     if outcome.end == DEADLINE or not reports or (outcome.end == LEFT and _may_linger(plan)):

@@ -7,9 +7,11 @@ from pathlib import Path
 
 from stream_lab.errors import LabError
 from stream_lab.soak.picture import lateness
-from stream_lab.soak.result import Result
+from stream_lab.soak.result import FEW_ROUNDS, MIB, Result
 
 MOST = 20  # violations and late calls that the page lists
+COLUMNS = ("late, ms", "calls", "p50", "p95", "p99", "most", "alone p95", "alone p99", "alone most")
+"""Of the table; *alone* is what was late while nothing stood still."""
 
 
 class ReportError(LabError):
@@ -51,8 +53,8 @@ def _lines(result: Result) -> Iterator[str]:
     yield ""
     yield verdict(result)
     yield ""
-    yield "| late, ms | calls | p50 | p95 | p99 | most |"
-    yield "|---|---|---|---|---|---|"
+    yield f"| {' | '.join(COLUMNS)} |"
+    yield f"|{'---|' * len(COLUMNS)}"
     for row in table(result):
         yield f"| {' | '.join(row)} |"
     yield ""
@@ -75,6 +77,11 @@ def _lines(result: Result) -> Iterator[str]:
             f"{first[0] >> 20} and {last[0] >> 20} MiB; of the served application "
             f"{first[1] >> 20} and {last[1] >> 20} MiB."
         )
+        if not result.memory_is_judged:
+            yield f"So few rounds do not tell whether it grows; {FEW_ROUNDS} do."
+    if result.traced:
+        first_traced, last_traced = (each / MIB for each in (result.traced[0], result.traced[-1]))
+        yield f"Python's objects took {first_traced:.1f} MiB then, and {last_traced:.1f} at last."
     if result.violations:
         yield ""
         yield "## Violations"
@@ -107,8 +114,14 @@ def reasons(result: Result) -> str:
 
 def table(result: Result) -> list[list[str]]:
     """Return the percentiles, row by row, in milliseconds."""
+    alone = result.percentiles(alone=True)
     return [
-        [name, str(len(result.late[name])), *(f"{each * 1000:.1f}" for each in values)]
+        [
+            name,
+            str(len(result.late[name])),
+            *(f"{each * 1000:.1f}" for each in values),
+            *([f"{each * 1000:.1f}" for each in alone[name][1:]] if name in alone else [""] * 3),
+        ]
         for name, values in result.percentiles().items()
     ]
 

@@ -12,6 +12,7 @@ from stream_lab.soak.plan import draw
 from stream_lab.soak.result import Result
 from stream_lab.soak.shrink import kind, shrink
 from stream_lab.soak.stage import Played, Stage, Violation, stage
+from stream_lab.soak.traced import Traced
 
 MOST_VIOLATIONS = 100
 """Violations after which the soak ends; more of them tell nothing new."""
@@ -30,6 +31,8 @@ class Settings:
         tasks: how many calls are under way in the event loop.
         threads: how many are under way in threads.
         round: how many calls are played before the process is looked at.
+        loop: the event loop of all calls, "asyncio" or "uvloop".
+        traced: whether `tracemalloc` counts Python's objects, which takes twice the time.
     """
 
     seed: str
@@ -39,6 +42,8 @@ class Settings:
     tasks: int = 160
     threads: int = 40
     round: int = 600
+    loop: str = "asyncio"
+    traced: bool = False
 
     def rounds(self) -> Iterator[list[int]]:
         """Yield the numbers of the calls, round by round."""
@@ -75,16 +80,24 @@ async def soak(
     say("The servers start, and the process warms up …")
     async with stage() as made, _cancelled_by_sigterm():
         began = time.monotonic()
+        traced = Traced() if settings.traced else None
         try:
             for numbers in settings.rounds():
                 result.add(await _play(made, settings, numbers, ended), len(numbers))
+                if traced:
+                    result.traced.append(traced.look())
                 result.took = time.monotonic() - began
                 if result.took > settings.seconds or len(result.violations) > MOST_VIOLATIONS:
                     break
+            if traced:
+                result.grown_at = traced.grown_at()
             result.judge_memory()
             await _shrink_all(made, settings, result, say)
         except asyncio.CancelledError:
             result.interrupted = True
+        finally:
+            if traced:
+                traced.stop()
     return result
 
 

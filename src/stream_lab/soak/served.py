@@ -9,7 +9,7 @@ import json
 import time
 from typing import Any
 
-from stream_deadline import ChatVllm
+from stream_deadline import ChatVllm, Expiry, on_expired
 from stream_deadline.asgi import ASGIScope, DeadlineMiddleware, Receive, Send
 from stream_lab.http.certificates import one_certificate
 from stream_lab.soak.clients import KEY, QUESTION
@@ -33,6 +33,8 @@ class Application:
         self._household = Household()
         self._addresses: set[str] = set()
         self._began: dict[int, float] = {}
+        self._reports: list[Expiry] = []
+        on_expired(self._reports.append)
         self.loop_lag, self.sleeper = Lag(), ThreadSleeper()
 
     async def __call__(self, connection: ASGIScope, receive: Receive, send: Send) -> None:
@@ -69,9 +71,11 @@ class Application:
             model.root_client.close()
         lags = [*self.loop_lag.take(), *self.sleeper.lag.take()]
         began, self._began = self._began, {}
+        reports = [report.limit for report in self._reports]
+        self._reports.clear()
         return {
             "left": self._household.look(), "complaints": self._complaints.take(),
-            "began": began, "lags": lags,
+            "began": began, "lags": lags, "reports": reports,
         }  # fmt: skip
 
 

@@ -115,6 +115,7 @@ class Stage:
         self._loop_lag, self._served_lag = Lag(), Lag()
         self._household = Household()
         self._reports: list[Expiry] = []
+        self._served_reports: Counter[float] = Counter()
         self._before: dict[str, int] = {}
         self._before_served: dict[str, int] = {}
 
@@ -153,6 +154,7 @@ class Stage:
                 numbers = tuple(plan.number for plan in plans)
                 self._adjust(one.outcomes, state["began"])
                 self._served_lag = Lag.of(state["lags"])
+                self._served_reports = Counter(state["reports"])
                 self._judge(plans, one.outcomes, entries, played, numbers)
                 one.outcomes.clear()
                 for what in await self._left_behind(state["complaints"]):
@@ -200,15 +202,27 @@ class Stage:
             stood = self._stood_still(plan)
             settle(plan, outcome, asked, stood)
             server_lag = self._probes[plan.crowded].lag
-            found = faults(plan, outcome, asked, reports[plan.limit], stood, server_lag.explains)
+            told = (self._served_reports if plan.style.served else reports)[plan.limit]
+            found = faults(plan, outcome, asked, told, stood, server_lag.explains)
             played.violations += [Violation(what, plan, outcome, numbers) for what in found]
             played.ends[outcome.end] += 1
-            played.lateness.append((plan, outcome, lateness(plan, outcome, asked, stood)))
+            how = lateness(plan, outcome, asked, stood, self._at_that_time(plan))
+            played.lateness.append((plan, outcome, how))
+
+    def _lags(self, plan: Plan) -> list[Lag]:
+        """Return the witnesses of what was late here beside a call."""
+        lags = [self._sleeper.lag, self._cpu.lag]
+        return [*lags, self._loop_lag] if plan.style.where == "loop" else lags
+
+    def _at_that_time(self, plan: Plan) -> Callable[[float, float], float]:
+        lags = self._lags(plan)
+        served = self._served_lag if plan.style.served else Lag()
+        return lambda start, end: (
+            max(lag.between(start, end) for lag in lags) + served.between(start, end)
+        )
 
     def _stood_still(self, plan: Plan) -> Callable[[float, float], float]:
-        lags = [self._sleeper.lag, self._cpu.lag]
-        if plan.style.where == "loop":
-            lags.append(self._loop_lag)
+        lags = self._lags(plan)
         if not plan.style.served:
             times = AS_LATE[plan.style.where]
             return lambda start, end: max(lag.explains(start, end, times) for lag in lags)

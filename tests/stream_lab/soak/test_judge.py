@@ -7,7 +7,7 @@ import pytest
 
 from fake_vllm.testing import Request
 from stream_lab.soak.faults import FAULTS
-from stream_lab.soak.judge import faults
+from stream_lab.soak.judge import faults, lateness
 from stream_lab.soak.outcome import Outcome
 from stream_lab.soak.plan import Plan, draw
 from stream_lab.soak.styles import BY_NAME, Ending
@@ -81,6 +81,21 @@ def test_a_call_that_is_as_it_should_be_has_no_fault() -> None:
 )
 def test_a_fault_is_named(changes: dict[str, Any], words: str) -> None:
     assert words in judged(**changes)
+
+
+@pytest.mark.parametrize(("reports", "words"), [(0, "its deadline was not reported"), (2, "")])
+def test_the_application_has_to_report_a_deadline_too(reports: int, words: str) -> None:
+    served = next(style for style in BY_NAME.values() if style.served)
+    plan = replace(PLAN, style=served, way="header")
+    assert judged(plan, reports=reports, bound=None) == words
+
+
+def test_what_is_late_while_nothing_stands_still_is_told_apart() -> None:
+    """A standstill a moment earlier explains a late call, but not in the column *alone*."""
+    how = lateness(
+        PLAN, outcome(ended=101.4), [entry()], lambda a, b: 0.3, lambda a, b: min(0.1, b - a)
+    )
+    assert (how.late, how.stood_still, how.alone) == pytest.approx((0.4, 0.3, 0.3))
 
 
 @pytest.mark.parametrize(("after", "fault"), [(0.45, False), (0.55, True)])

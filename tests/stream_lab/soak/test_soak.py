@@ -8,8 +8,10 @@ import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -17,11 +19,13 @@ import pytest
 
 from stream_lab.cli.soak import numbers
 from stream_lab.soak import Plan, Settings, draw, soak
+from stream_lab.soak.console import loop_factory
 from stream_lab.soak.report import page, write
 from stream_lab.soak.result import FEW_ROUNDS, MIB, Result, growth, percentile
 from stream_lab.soak.shrink import compact, shrink
 from stream_lab.soak.stage import Played, Violation
 from stream_lab.soak.standstill import HAND_OVERS, CpuWait, Lag, ThreadSleeper
+from stream_lab.soak.traced import Traced
 from stream_lab.soak.turns import turns_of
 from tests.stream_lab.in_process import invoke
 from tests.test_makefile import Checkout
@@ -159,6 +163,44 @@ def test_memory_is_judged_only_after_enough_rounds() -> None:
     ]
 
 
+def test_the_page_says_that_few_rounds_tell_nothing_of_the_memory() -> None:
+    few = Result("a", calls=1, took=1.0, memory=[(MIB, MIB)] * (FEW_ROUNDS - 1))
+    enough = Result("a", calls=1, took=1.0, memory=[(MIB, MIB)] * FEW_ROUNDS)
+    assert "do not tell whether it grows" in page(few)
+    assert "do not tell whether it grows" not in page(enough)
+    assert not few.as_dict()["memory_is_judged"]
+
+
+def test_objects_that_pile_up_are_a_violation_with_the_line_that_made_them() -> None:
+    traced = Traced()
+    kept: list[bytes] = []
+    result = Result("a")
+    try:
+        for _ in range(FEW_ROUNDS):
+            kept.append(bytes(MIB))
+            result.traced.append(traced.look())
+        result.grown_at = traced.grown_at()
+    finally:
+        traced.stop()
+    result.judge_memory()
+    [found] = result.violations
+    assert found.what.startswith("Python's objects grew by 6.0 MiB; the most at ")
+    assert Path(__file__).name in found.what
+    assert "Python's objects took" in page(replace(result, took=1.0, memory=[(MIB, MIB)]))
+
+
+def test_objects_that_do_not_pile_up_are_none() -> None:
+    result = Result("a", traced=[5 * MIB + step % 2 for step in range(FEW_ROUNDS)])
+    result.judge_memory()
+    assert result.violations == []
+
+
+@pytest.mark.parametrize("name", ["asyncio", "uvloop"])
+def test_the_event_loop_can_be_chosen(name: str) -> None:
+    with asyncio.Runner(loop_factory=loop_factory(name)) as runner:
+        assert type(runner.get_loop()).__module__.startswith(name)
+
+
 def test_a_percentile_is_one_of_the_values() -> None:
     values = [float(number) for number in range(100)]
     assert [percentile(values, share) for share in (0, 50, 99, 100)] == [0.0, 50.0, 99.0, 99.0]
@@ -167,8 +209,10 @@ def test_a_percentile_is_one_of_the_values() -> None:
 def test_the_report_names_violations_and_how_they_come_again(tmp_path: Path) -> None:
     result = Result("a", calls=1, took=1.0)
     result.late["deadline, thread"].extend([0.002, 0.004])
+    result.alone["deadline, thread"].extend([0.0, 0.001])
     result.violations.append(violation(5, [5]))
     assert "call 5: it was late" in page(result)
+    assert "| deadline, thread | 2 | 4.0 | 4.0 | 4.0 | 4.0 | 1.0 | 1.0 | 1.0 |" in page(result)
     folder = write(result, tmp_path)
     told = json.loads((folder / "results.json").read_text(encoding="utf-8"))
     assert told["violations"][0]["plan"]["number"] == 5
@@ -179,13 +223,13 @@ class Scene:
     """A stage without servers: all calls are fine but some."""
 
     def __init__(self, bad: set[int]) -> None:
-        self._bad = bad
+        self.bad = bad
         self.rounds: list[int] = []
 
     async def play(self, plans: Sequence[Plan], **_: object) -> Played:
         self.rounds.append(len(plans))
         group = [plan.number for plan in plans]
-        return Played(violations=[violation(number, group) for number in {*group} & self._bad])
+        return Played(violations=[violation(number, group) for number in {*group} & self.bad])
 
 
 @pytest.fixture
@@ -229,6 +273,15 @@ def test_the_status_tells_of_a_violation_and_the_call_is_played_again_alone(
     ]
 
 
+def test_python_s_objects_are_counted_if_asked_for(scene: Scene, tmp_path: Path) -> None:
+    command = ["soak", "--calls", "1300", "--seed", "b", "--traced", "--json"]
+    scene.bad.clear()
+    told = json.loads(invoke([*command, "--out", str(tmp_path)]).stdout)
+    assert len(told["traced_mib"]) == 3
+    assert all(each > 0 for each in told["traced_mib"])
+    assert not tracemalloc.is_tracing()
+
+
 def test_a_folder_that_cannot_be_written_is_one_sentence(scene: Scene, tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
@@ -262,3 +315,16 @@ def test_sigterm_cuts_a_soak_short_and_keeps_the_result(
     before = signal.getsignal(signal.SIGTERM)
     assert asyncio.run(soak(Settings("a"))).interrupted
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_sixty_calls_on_real_servers_break_no_rule(tmp_path: Path) -> None:
+    command = "soak --calls 60 --seed sixty --tasks 12 --threads 4 --json --out"
+    done = subprocess.run(
+        [sys.executable, "-m", "stream_lab", *command.split(), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    told = json.loads(done.stdout)
+    assert told["violations"] == []
+    assert (done.returncode, told["calls"], sum(told["ends"].values())) == (0, 60, 60)
