@@ -170,3 +170,15 @@ class TestABodyThatIsTooLarge:
     def test_a_limit_that_is_not_positive_is_refused_when_it_is_set(self, size: int) -> None:
         with pytest.raises(ValueError, match="max_body_bytes must be"):
             DeadlineMiddleware(never, max_body_bytes=size)
+
+
+@virtually
+async def test_a_server_gets_the_headers_of_an_application_that_sends_no_end() -> None:
+    """It reports that, as it would without the middleware."""
+
+    async def only_starts(scope: Any, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": JSON})
+
+    caller = Caller()
+    await ask(only_starts, caller, "500")
+    assert [message["type"] for message in caller.heard] == ["http.response.start"]

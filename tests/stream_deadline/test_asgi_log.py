@@ -10,6 +10,7 @@ import openai
 import pytest
 
 from stream_deadline import StreamDeadlineExceeded
+from stream_deadline._asgi_log import RequestLog
 from stream_deadline.asgi import ASGIMessage, DeadlineMiddleware, Receive, Send
 from tests.stream_deadline.asgi_caller import EVENTS, TEXT, Caller, error_of, never
 from tests.stream_deadline.sources import virtually
@@ -202,3 +203,13 @@ async def test_a_path_is_logged_as_it_came_even_if_the_application_changes_it(
 
     await asked(app, Caller(), path="/grüße/ä b%")
     assert caplog.messages[0].startswith("POST /gr%C3%BC%C3%9Fe/%C3%A4%20b%25 after ")
+
+
+@pytest.mark.parametrize("length", [999, 1000, 1001, 5000])
+def test_a_line_has_a_thousand_characters_of_a_text(
+    length: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        RequestLog("GET", "/").line(logging.INFO, "x" * length)
+    [line] = caplog.messages
+    assert line.partition(": ")[2] == ("x" * length if length <= 1000 else "x" * 999 + "…")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from stream_deadline._asgi_inbox import LONGEST_PAUSE, MAX_UNREAD
+from stream_deadline._asgi_inbox import LONGEST_PAUSE, MAX_UNREAD, _pause
 from stream_deadline.asgi import ASGIMessage, DeadlineMiddleware, Receive, Send
 from tests.stream_deadline.asgi_caller import DISCONNECT, TEXT, Caller, answers, ask
 from tests.stream_deadline.sources import elapsed, virtually
@@ -267,3 +267,19 @@ async def test_memory_does_not_grow() -> None:
     )
     assert not caller.unwell
     assert most - before < 20_000
+
+
+@pytest.mark.parametrize(
+    ("idle", "pause"),
+    [
+        (0, 0.0),
+        (8, 0.0),
+        (9, 0.002),
+        (10, 0.004),
+        (11, 0.008),
+        (30, LONGEST_PAUSE),
+        (10**9, LONGEST_PAUSE),
+    ],
+)
+def test_reads_without_content_are_twice_as_far_apart_each_time(idle: int, pause: float) -> None:
+    assert _pause(idle) == pause

@@ -8,7 +8,8 @@ import pytest
 
 from stream_deadline import StreamDeadlineExceeded, deadline
 from stream_deadline._asgi_exchange import GRACE, LAST_WORDS
-from stream_deadline._deadline import remaining
+from stream_deadline._asgi_socket import Socket
+from stream_deadline._deadline import now, remaining
 from stream_deadline.asgi import DeadlineMiddleware, Receive, Send
 from tests.stream_deadline.asgi_caller import error_of
 from tests.stream_deadline.asgi_socket_client import ACCEPT, DENIAL, Client, call, chat, connect
@@ -266,3 +267,23 @@ class TestABudgetForTheConnection:
         await connect(app, client, "1000", websockets="connection")
         assert client.kinds == ["accept", "close"]
         assert client.last["code"] == 1013
+
+
+@pytest.mark.parametrize(
+    ("budget_of", "left", "wait"),
+    [
+        ("connection", 5.0, 5.0 + GRACE),
+        ("connection", -5.0, GRACE),
+        ("connection", NEVER, None),
+        ("message", 5.0, None),
+    ],
+)
+def test_the_application_has_a_moment_after_the_end_of_its_budget(
+    budget_of: Any, left: float, wait: float | None
+) -> None:
+    async def nothing(*_: object) -> Any: ...
+
+    socket = Socket(nothing, {}, nothing, nothing, budget_of)
+    socket._due.at = NEVER if left == NEVER else now() + left
+    found = socket._timeout()
+    assert found is None if wait is None else found == pytest.approx(wait, abs=0.04)

@@ -42,6 +42,17 @@ async def test_the_deadline_closes_the_source() -> None:
     assert stream.closed == 1
 
 
+@pytest.mark.parametrize("late", [0.0, 6.0])
+async def test_a_body_that_its_caller_has_closed_has_ended_at_the_deadline_too(late: float) -> None:
+    clock, budget, tracker = call()
+    body = _AsyncBody(SimpleNamespace(stream=(stream := Stream())), budget, tracker)
+    aiter(body)
+    await body.aclose()
+    clock.time += late
+    assert [data async for data in body] == []
+    assert (stream.closed, body._alarm.fired()) == (1, False)
+
+
 def response(**has: Any) -> Any:
     return SimpleNamespace(**{"is_closed": False, "stream": Stream(), **has})
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from stream_deadline import Deadline, _clock, deadline
+from stream_deadline import Deadline, Expiry, _clock, deadline, on_expired, remove_hook
 from stream_deadline._budget import Bounds, Budget
 from stream_deadline._deadline import clock_of
 
@@ -76,6 +76,29 @@ def test_the_error_names_the_bound_that_was_reached_first() -> None:
     clock.time = 1050
     error = budget.error(3, lambda: None)
     assert (error.bound, error.limit, error.elapsed, error.chunks) == ("idle_timeout", 2, 50, 3)
+
+
+def test_a_pause_moves_the_bound_of_the_first_chunk() -> None:
+    budget = Budget(Bounds(45, first_chunk_timeout=10), Clock())
+    assert budget.due == 1010
+    budget.exclude(3)
+    assert budget.due == 1013
+
+
+@pytest.mark.parametrize(("before", "by_the_outer"), [(0.05, True), (0.2, False), (1.0, False)])
+def test_the_outer_call_reports_only_what_has_ended_both(before: float, by_the_outer: bool) -> None:
+    clock = Clock()
+    outer = Budget(Bounds(45), clock)
+    inner = Budget(Bounds(45 - before), clock)
+    inner.outer = outer
+    seen: list[Expiry] = []
+    clock.time = inner.due
+    on_expired(seen.append)
+    try:
+        inner.report()
+    finally:
+        remove_hook(seen.append)
+    assert [each.limit for each in seen] == [45 if by_the_outer else 45 - before]
 
 
 def test_deadlines_nest_and_only_shorten() -> None:

@@ -3,6 +3,7 @@
 import pickle
 from typing import Any
 
+import openai
 import pytest
 from langchain_core.caches import InMemoryCache
 from langchain_core.messages import HumanMessage
@@ -51,6 +52,17 @@ def test_arguments_of_one_call_change_the_key() -> None:
         key(model, extra_headers={"a": "2"}),
     }
     assert len(keys | {key(model, extra_query={"a": "1"}), key(model, extra_body={"a": "1"})}) == 6
+
+
+def test_an_address_is_the_same_with_and_without_its_last_slash() -> None:
+    """So it is for a model with one client of its own, which has the other from its settings."""
+    own = openai.OpenAI(api_key="none", base_url="http://gpu/v1").chat.completions
+    for more in ({}, {"client": own}):
+        one, other = (
+            ChatVllm(**{**SETTINGS, **more, "base_url": address})
+            for address in ("http://gpu/v1", "http://gpu/v1/")
+        )
+        assert key(one) == key(other)
 
 
 def test_headers_and_query_are_kept_apart_in_the_key() -> None:

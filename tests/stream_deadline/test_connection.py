@@ -389,3 +389,27 @@ def test_a_connection_that_was_shut_down_is_closed_at_the_end_of_its_attempt(
         assert wire.is_closed is is_closed
 
     asyncio.run(attempt())
+
+
+@pytest.mark.parametrize(("data", "heard"), [(b"x", True), (b"", False)], ids=["data", "its end"])
+def test_a_connection_is_heard_from_once_it_has_given_data(data: bytes, heard: bool) -> None:
+    class Given:
+        def get_extra_info(self, info: str) -> None: ...
+
+        def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+            return data
+
+    class AsyncGiven(Given):
+        async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # type: ignore[override]
+            return data
+
+    async def read() -> None:
+        stream = AsyncStream(AsyncGiven(), lambda: tracker(blocking=False), 0.0)
+        assert not stream.heard
+        assert await stream.read(9) == data
+        assert stream.heard is heard
+
+    asyncio.run(read())
+    stream = _SyncStream(Given(), tracker, 0.0)
+    assert stream.read(9) == data
+    assert stream.heard is heard

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from stream_deadline import ChatVllm
 from stream_deadline._errors import AnswerCutShort
-from stream_deadline._message import MessageAccumulator
+from stream_deadline._message import REASONING, MessageAccumulator
 from tests.stream_deadline.calls import STREAMS, WHOLES, streaming
 from tests.stream_deadline.scripted import (
     Answer,
@@ -250,3 +250,15 @@ def test_text_alone_is_whole_unless_a_finish_reason_has_to_come(
     said = MessageAccumulator(**options)
     said.add(ChatGenerationChunk(message=AIMessageChunk(content="so far")))
     assert said.whole is whole
+
+
+@pytest.mark.parametrize(
+    ("content", "reasoning", "says"),
+    [("", "", False), ("", "so", True), ("a", "", True), ("a", "so", True)],
+)
+def test_a_chunk_without_text_and_thoughts_says_nothing(
+    content: str, reasoning: str, says: bool
+) -> None:
+    """vLLM begins a thoughtful answer with such a chunk."""
+    message = AIMessageChunk(content=content, additional_kwargs={REASONING: reasoning})
+    assert MessageAccumulator().add(ChatGenerationChunk(message=message)) is says

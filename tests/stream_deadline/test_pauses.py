@@ -1,0 +1,41 @@
+"""How long the SDK pauses before a retry."""
+
+from email.utils import formatdate
+
+import pytest
+
+from stream_deadline._pauses import longest_pause, retry_after
+
+NOW = 1_800_000_000
+
+
+@pytest.mark.parametrize(("made", "longest"), [(0, 0.5), (1, 1.0), (3, 4.0), (4, 8.0), (99, 8.0)])
+def test_the_longest_pause_doubles_up_to_eight_seconds(made: int, longest: float) -> None:
+    assert longest_pause(made) == longest
+
+
+@pytest.mark.parametrize(
+    ("headers", "wait"),
+    [
+        ({}, None),
+        ({"retry-after": "7"}, 7.0),
+        ({"retry-after": "0.5"}, 0.5),
+        ({"retry-after": "0"}, None),
+        ({"retry-after": "-1"}, None),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after-ms": "250"}, 0.25),
+        ({"retry-after-ms": "250", "retry-after": "7"}, 0.25),
+        ({"retry-after-ms": "0", "retry-after": "7"}, None),
+        ({"retry-after-ms": "soon", "retry-after": "7"}, 7.0),
+        ({"retry-after": formatdate(NOW + 1, usegmt=True)}, 0.75),
+        ({"retry-after": formatdate(NOW + 9, usegmt=True)}, 8.75),
+        ({"retry-after": formatdate(NOW, usegmt=True)}, None),
+    ],
+    ids=str,
+)
+def test_a_server_asks_for_a_number_or_a_date(
+    headers: dict[str, str], wait: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.time", lambda: NOW + 0.25)
+    assert retry_after(headers) == wait
