@@ -54,15 +54,32 @@ def test_arguments_of_one_call_change_the_key() -> None:
     assert len(keys | {key(model, extra_query={"a": "1"}), key(model, extra_body={"a": "1"})}) == 6
 
 
-def test_an_address_is_the_same_with_and_without_its_last_slash() -> None:
-    """So it is for a model with one client of its own, which has the other from its settings."""
-    own = openai.OpenAI(api_key="none", base_url="http://gpu/v1").chat.completions
-    for more in ({}, {"client": own}):
+async def given() -> str:
+    return "sk-key"
+
+
+@pytest.mark.parametrize("api_key", ["sk-key", given], ids=["both clients", "asynchronous client"])
+def test_an_address_is_the_same_with_and_without_its_last_slash(api_key: Any) -> None:
+    """A key that a coroutine gives leaves the model without a synchronous client."""
+    one, other = (
+        ChatVllm(**{**SETTINGS, "api_key": api_key, "base_url": address})
+        for address in ("http://gpu/v1", "http://gpu/v1/")
+    )
+    assert (one.root_client is None) == (api_key is given)
+    assert key(one) == key(other)
+
+
+async def test_a_server_has_a_key_of_its_own_behind_a_client_of_the_user_without_an_address() -> (
+    None
+):
+    async with openai.DefaultAsyncHttpxClient() as client:
         one, other = (
-            ChatVllm(**{**SETTINGS, **more, "base_url": address})
-            for address in ("http://gpu/v1", "http://gpu/v1/")
+            ChatVllm(
+                **{**SETTINGS, "api_key": given, "base_url": address}, http_async_client=client
+            )
+            for address in ("http://gpu/v1", "http://other/v1")
         )
-        assert key(one) == key(other)
+        assert key(one) != key(other)
 
 
 def test_headers_and_query_are_kept_apart_in_the_key() -> None:
