@@ -437,6 +437,7 @@ TARGETS: list[Target[Any]] = [
             folder,
             rows,
             examples=30,
+            shows=LookupError,
             guided=("fake_vllm",) if "fake" in file else ("stream_lab",),
         )
         for name, file, drawn, read, defect, rows in FILES
@@ -447,7 +448,8 @@ TARGETS: list[Target[Any]] = [
         _edited_history,
         _breaks(regress_history, "HistoryError"),
         stored,
-        {
+        shows=LookupError,
+        rows={
             "parameters that are missing": ("rows.parameters", None),
             "a number of a history that is none": ("numbers.value", None),
             "a claim that ended in no known way": ("claims.outcome", "x"),

@@ -37,6 +37,7 @@ class Target(Generic[T]):
         examples: how many values `make test` tries.
         to_plant: how many values find the planted defect, at most.
         guided: packages whose coverage guides Atheris. Empty: the target is not run by it.
+        shows: what it fails with when the defect is planted; another error is of something else.
         tried: how many values were tried so far, as the only item.
     """
 
@@ -49,6 +50,7 @@ class Target(Generic[T]):
     examples: int = 60
     to_plant: int = 400
     guided: tuple[str, ...] = ()
+    shows: type[Exception] = AssertionError
     tried: list[int] = field(default_factory=lambda: [0], compare=False)
 
     @property
