@@ -18,7 +18,7 @@ _CALLED = {"time.sleep", "socket.socket", "socket.create_server", "asyncio.start
 
 @cache
 def needs_real_time(file: Path) -> bool:
-    """Return whether the tests of a file, or a helper that they import, depend on the machine."""
+    """Return whether the tests of a file, or their helpers, depend on the machine."""
     return _depends(file, set())
 
 

@@ -86,7 +86,7 @@ def pytest_runtest_makereport(
 
 @pytest.hookimpl(wrapper=True)  # pytest's own, which counts the failures, comes first otherwise
 def pytest_runtest_logreport(report: pytest.TestReport) -> Generator[None, None, None]:
-    """Report a failure on a busy machine as no verdict; the tries before it are reruns by now."""
+    """Report the last failure on a busy machine as no verdict."""
     for name, busy in report.sections:
         if name == NO_VERDICT and report.failed:
             report.sections.append(("what was red", report.longreprtext))

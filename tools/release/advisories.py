@@ -24,7 +24,7 @@ from release.pins import LOCKS, locks, pins
 RECORD = LOCKS / "audit.json"
 EXPLAINED = ROOT / "SECURITY.md"
 MOST_DAYS = 30
-"""Older advisories do not know what was found since, so the pins have not been looked up."""
+"""Older advisories lack the findings of the days since, so they do not clear the pins."""
 
 
 @dataclass(frozen=True, order=True)
@@ -180,7 +180,7 @@ def digest(lock: Path) -> str:
 
 
 def recorded(today: datetime.date) -> list[Check]:
-    """Check that the record is of these locks and new, and that each finding is explained."""
+    """Check that the record is recent, has these locks, and each finding is explained."""
     with checked("audit", "requirements/*.txt") as check:
         content = json.loads(RECORD.read_text(encoding="utf-8"))
         date = content["database"]["date"]

@@ -90,7 +90,7 @@ def test_the_application_has_to_report_a_deadline_too(reports: int, words: str) 
     assert judged(plan, reports=reports, bound=None) == words
 
 
-def test_what_is_late_while_nothing_stands_still_is_told_apart() -> None:
+def test_a_standstill_at_another_time_is_told_apart() -> None:
     """A standstill a moment earlier explains a late call, but not in the column *alone*."""
     how = lateness(
         PLAN, outcome(ended=101.4), [entry()], lambda a, b: 0.3, lambda a, b: min(0.1, b - a)
