@@ -14,7 +14,6 @@ from typing import Any
 
 from stream_lab.errors import LabError
 from stream_lab.experiment import goes_on
-from stream_lab.experiment.endpoint import KEY_VARIABLE
 from stream_lab.experiment.evidence import Claim, Found, Outcome, read
 from stream_lab.extras import missing_extra
 from stream_lab.notebooks.reason import of_death
@@ -130,7 +129,7 @@ def _run(
             "kernel": kernel.name,
             "environment": {
                 **kernel.variables,
-                KEY_VARIABLE: (task.server.key or None) if task.server.url else None,
+                **task.server.kernel_keys,
                 goes_on.VARIABLE: " ".join(sorted(workers.goes_on)),
             },
         }
@@ -218,5 +217,5 @@ def _told(claims: list[Claim]) -> tuple[Status, str]:
 
 
 def _hide(task: Task, text: str) -> str:
-    """Take the server's key out of text that a server or notebook has written."""
-    return without_whole(text, spellings_of([task.server.key]), HIDDEN)
+    """Take every server's key out of text that a server or notebook has written."""
+    return without_whole(text, spellings_of(task.server.keys), HIDDEN)

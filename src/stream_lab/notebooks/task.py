@@ -24,6 +24,7 @@ class Server:
         url: The address of a running server; ends in /v1.
         model: The model to ask for.
         key_variable: The name of the variable that holds the server's key.
+        key_variables: Such names of every server of the run, which its own notebooks alone get.
         limit: Notebooks at a time, of any server, while this one is called; None: no limit.
         scenario: A scenario for a fake that is started for each notebook.
         options: Flags of that fake.
@@ -35,11 +36,24 @@ class Server:
     limit: int | None = None
     scenario: str | None = None
     options: Mapping[str, object] = field(default_factory=dict)
+    key_variables: tuple[str, ...] = ()
 
     @property
-    def key(self) -> str:
-        """The server's key; empty if its variable is not set."""
-        return os.environ.get(self.key_variable, "")
+    def keys(self) -> list[str]:
+        """The keys of every server of the run, as far as this machine has them."""
+        names = {self.key_variable, *self.key_variables}
+        return [key for name in names if (key := os.environ.get(name))]
+
+    @property
+    def kernel_keys(self) -> dict[str, str | None]:
+        """The variables with keys for a kernel; None removes one, since it is another server's."""
+        names: dict[str, str | None] = dict.fromkeys(
+            (self.key_variable, KEY_VARIABLE, *self.key_variables)
+        )
+        if self.url is None:  # a fake of the notebook's own has no use for a key
+            return names
+        key = os.environ.get(self.key_variable) or None
+        return {**names, self.key_variable: key, KEY_VARIABLE: key}
 
     @contextmanager
     def opened(self) -> Iterator[dict[str, str]]:

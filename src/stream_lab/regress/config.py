@@ -104,14 +104,21 @@ class EndpointSpec(_Strict):
         """How many notebooks may run while the server is called; None: no limit."""
         return self.jobs if self.jobs is not None or self.url is None else 1
 
-    def server(self, model: str | None) -> Server:
+    def server(self, model: str | None, key_variables: tuple[str, ...]) -> Server:
         """Return the server for a task.
 
         Args:
             model: The model to ask for; None: the notebook chooses.
+            key_variables: Those of every endpoint.
         """
         return Server(
-            self.url, model, self.api_key_env, self.limit, self.scenario, dict(self.options)
+            self.url,
+            model,
+            self.api_key_env,
+            self.limit,
+            self.scenario,
+            dict(self.options),
+            key_variables,
         )
 
     @property
@@ -238,6 +245,11 @@ class Config(_Strict):
             if not values:
                 raise ValueError(f"the parameter {name} has no value")
         return self
+
+    @property
+    def key_variables(self) -> tuple[str, ...]:
+        """The names of the variables that hold keys, of every endpoint."""
+        return tuple(dict.fromkeys(spec.api_key_env for spec in self.endpoints.values()))
 
     def notes(self) -> list[str]:
         """Return notes on `jobs`, if it is set and a server allows less."""

@@ -215,6 +215,42 @@ def test_the_key_reaches_its_server_and_no_artefact(tmp_path: Path) -> None:
     assert KEY not in everything(tmp_path / "runs") + done.stdout + done.stderr
 
 
+OTHER_KEY = "sk-nor-this-one-51ac"
+LOOKS = """
+import os, psutil
+print(dict(os.environ), psutil.Process().parent().environ())
+has = sorted(name for name, value in os.environ.items() if value.startswith("sk-"))
+e = Evidence("01"); e.claim("it has the keys", expected="none", found=has); e.claim(str(dict(psutil.Process().parent().environ())), expected="", found=""); e.table()
+"""
+
+
+def test_a_notebook_gets_the_key_of_its_own_server_only_and_no_artefact_holds_any(
+    tmp_path: Path,
+) -> None:
+    write(tmp_path / "notebooks", "01", LOOKS)
+    with FakeVllm(api_key=KEY) as server, FakeVllm(api_key=OTHER_KEY) as other:
+        configure(
+            tmp_path,
+            endpoints={
+                "bundled": {},
+                "gpu": {"url": server.base_url, "api_key_env": "A_KEY_OF_THE_TEST"},
+                "usual": {"url": other.base_url},
+                "player": {"scenario": "finite", "api_key_env": "A_KEY_OF_THE_TEST"},
+            },
+        )
+        done = run_process(tmp_path, A_KEY_OF_THE_TEST=KEY, OPENAI_API_KEY=OTHER_KEY)
+    assert {row.endpoint: row.claims[0].found for row in summary(tmp_path).rows} == {
+        "bundled": "[]",
+        "gpu": "['A_KEY_OF_THE_TEST', 'OPENAI_API_KEY']",
+        "usual": "['OPENAI_API_KEY']",
+        "player": "[]",
+    }
+    left = everything(tmp_path / "runs") + done.stdout + done.stderr
+    assert "[the key]" in left
+    assert KEY not in left
+    assert OTHER_KEY not in left
+
+
 def test_a_missing_key_is_reported_with_the_name_of_its_variable(tmp_path: Path) -> None:
     write(tmp_path / "notebooks", "01", GOOD)
     with FakeVllm(api_key=KEY) as server:
