@@ -1,14 +1,30 @@
 """Words of servers, notebooks and strangers' files: text to show, and JSON to read.
 
 A terminal obeys escape sequences, a line break forges a line, and a mark for writing from right to
-left reverses the rest of one. JSON of a few kilobytes can be nested too deeply for Python.
+left reverses the rest of one. Markdown loads pictures, follows links and passes HTML on. JSON of a
+few kilobytes can be nested too deeply for Python.
 """
 
 import json
+import re
 from typing import Any
 
 DEEPEST = 64
 """Levels of nesting in JSON; a request or an answer of any model's API has fewer than ten."""
+
+_LOOK_ALIKES = str.maketrans(
+    {"|": "¦", "`": "'", "<": "‹", ">": "›", "*": "∗", "~": "∼", "$": "＄", "\\": "∖"}
+)
+"""For characters that viewers of Markdown read in several ways, so that no escape is sure."""
+_ACTS = re.compile(
+    r"(?<=\])\("  # a link or a picture
+    r"|(?<=:)/(?=/)|(?<=www)\."  # an address becomes a link by itself
+    r"|&(?=#?\w+;)"
+    r"|(?<![^\W_])_|_(?![^\W_])",  # within a word it emphasises nothing
+    re.IGNORECASE,
+)
+"""What has a meaning in Markdown only in its place; a backslash before it ends that."""
+_CODE = re.compile(r"(`[^`]+`)")
 
 
 def printable(text: str, keep: str = "\n\t") -> str:
@@ -25,15 +41,40 @@ def printable(text: str, keep: str = "\n\t") -> str:
     )
 
 
-def one_line(text: object, most: int = 200) -> str:
+def one_line(text: object, most: int | None = 200) -> str:
     """Return text on one line, where a line break would forge a line.
 
     Args:
         text: any object; its `str` is taken.
-        most: characters at most; an ellipsis shows that there were more.
+        most: characters at most; an ellipsis shows that there were more. None: all.
     """
-    shown = printable(" ".join(str(text)[: 4 * most].split()), keep="")
-    return shown if len(shown) <= most else f"{shown[: most - 1]}…"
+    read = None if most is None else 4 * most
+    shown = printable(" ".join(str(text)[:read].split()), keep="")
+    return shown if most is None or len(shown) <= most else f"{shown[: most - 1]}…"
+
+
+def in_markdown(text: object) -> str:
+    """Return text on one line that Markdown shows and does not obey, with look-alikes.
+
+    It fits into a cell of a table.
+    """
+    return _inert(" ".join(str(text).split()))
+
+
+def with_code(text: object) -> str:
+    """Return text as `in_markdown` does, but with its spans of code, which obey nothing either."""
+    return "".join(
+        # A bare `|` would end the table's cell even there.
+        printable(part, keep="").replace("\\|", "∖|").replace("|", r"\|")
+        if number % 2
+        else _inert(part)
+        for number, part in enumerate(_CODE.split(" ".join(str(text).split())))
+    )
+
+
+def _inert(line: str) -> str:
+    # Backslashes first: those of `printable` stay, and no other one can undo an escape.
+    return _ACTS.sub(r"\\\g<0>", printable(line.translate(_LOOK_ALIKES), keep=""))
 
 
 def read_json(text: str | bytes) -> Any:

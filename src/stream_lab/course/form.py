@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from stream_lab.plots.kit import Picture
+from stream_lab.untrusted import one_line, with_code
 
 Choices = Mapping[str, Any]
 """The choices of a field: what the reader sees, with the value behind it."""
@@ -17,10 +18,10 @@ class Table:
         self.lines = [[str(cell) for cell in line] for line in lines]
 
     def __repr__(self) -> str:
-        return "\n".join(" | ".join(line) for line in self.lines)
+        return "\n".join(" | ".join(one_line(cell, None) for cell in line) for line in self.lines)
 
     def _repr_markdown_(self) -> str:
-        head, *rest = [[cell.replace("|", "\\|") for cell in line] for line in self.lines]
+        head, *rest = [[with_code(cell) for cell in line] for line in self.lines]
         rows = [head, ["---"] * len(head), *rest]
         return "\n".join(f"| {' | '.join(line)} |" for line in rows)
 

@@ -10,6 +10,7 @@ from typing import Any
 from stream_lab.course.exercise import Examined, Exercise, examine, find, fingerprint
 from stream_lab.course.prediction import Prediction
 from stream_lab.course.store import Predicted, State, Store, Tried, find_course
+from stream_lab.untrusted import with_code
 
 NOT_YET = "Not yet answered. Put your answer in the cell above, run it, then run this one."
 
@@ -138,7 +139,7 @@ class Summary:
             "|---|---|---|---|---|",
             *(
                 f"| {_mark(each)} | {_cell(each.question)} | {_cell(each.chosen or '–')} "
-                f"| {_cell(each.happened or 'not revealed')} | {_cell(each.why)} |"
+                f"| {with_code(each.happened or 'not revealed')} | {_cell(each.why)} |"
                 for _, each in sorted(self._progress.predictions.items())
             ),
         ]
@@ -156,7 +157,7 @@ def _mark(each: Predicted) -> str:
 
 
 def _cell(text: str) -> str:
-    r"""Return a text for a cell of a table; a bare `|` would end it."""
+    r"""Return a notebook's own text for a table's cell; a bare `|` would end it."""
     return text.replace("|", r"\|")
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from stream_lab.course.store import Predicted
 from stream_lab.experiment.evidence import Unknown
+from stream_lab.untrusted import in_markdown, one_line
 
 
 class Prediction:
@@ -68,7 +69,7 @@ class Prediction:
         """
         record = self._record
         by_value = {str(value): text for text, value in self._choices.items()}
-        record.happened = by_value.get(str(happened), str(happened))
+        record.happened = by_value.get(str(happened), one_line(happened, None))
         # What was not offered is likely to be the machine's fault, and no prediction's.
         offered = str(happened) in by_value
         scored = offered and not isinstance(happened, Unknown)
@@ -148,7 +149,7 @@ class Reveal:
         return f"{missing}{happened} {record.why}"
 
     def _repr_markdown_(self) -> str:
-        return repr(self).replace(
-            f"What happened: {self._record.happened}.",
-            f"**What happened: {self._record.happened}.**",
-        )
+        happened = self._record.happened or ""
+        # A choice is the notebook's own text; anything else may be a server's.
+        shown = happened if self._offered else in_markdown(happened)
+        return repr(self).replace(f"What happened: {happened}.", f"**What happened: {shown}.**")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stream_lab.experiment.versions import imported
-from stream_lab.untrusted import read_json
+from stream_lab.untrusted import in_markdown, one_line, read_json, with_code
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -186,7 +186,8 @@ class Table:
 
     def __repr__(self) -> str:
         return "\n".join(
-            f"{claim.outcome.mark} {claim.text}: {claim.found}" for claim in self._claims
+            f"{claim.outcome.mark} {one_line(f'{claim.text}: {claim.found}', None)}"
+            for claim in self._claims
         )
 
     def _repr_markdown_(self) -> str:
@@ -194,9 +195,9 @@ class Table:
         rows = [
             [
                 claim.outcome.mark,
-                claim.text,
-                claim.found,
-                *([self._seed.get(claim.text, "–")] if self._seed else []),
+                with_code(claim.text),
+                in_markdown(claim.found),
+                *([in_markdown(self._seed.get(claim.text, "–"))] if self._seed else []),
             ]
             for claim in self._claims
         ]

@@ -136,9 +136,7 @@ def _sorted_out(
             session=session,
             row=row,
             notebook=cell.notebook.text,
-            server=spec.server(
-                context.models.get(cell.endpoint), plan.config.key_variables
-            ),
+            server=spec.server(context.models.get(cell.endpoint), plan.config.key_variables),
             place=WorldPlace(context.worlds[cell.world], context.code),
             cell_limit=plan.config.limits.cell,
             notebook_limit=plan.config.limits.notebook,

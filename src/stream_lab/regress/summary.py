@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 
 from stream_lab.experiment.evidence import Claim
 from stream_lab.notebooks.row import Attempt, Row, Status
-from stream_lab.untrusted import printable
+from stream_lab.untrusted import in_markdown, one_line
 
 VERSION = 1
 
@@ -153,7 +153,7 @@ def markdown(summary: Summary) -> str:
     """Return the run in a few lines, for a comment on a pull request."""
     lines = [
         f"### {summary.verdict.mark} {summary.verdict.capitalize()}: "
-        f"{_without_links(_plain(summary.headline))}",
+        f"{in_markdown(summary.headline)}",
         "",
     ]
     statuses = [status for status in Status if summary.count(status)]
@@ -183,39 +183,22 @@ def markdown(summary: Summary) -> str:
             lines += ["", f"**{title}**", ""]
             lines += [
                 f"- `{change.cell}`{': ' if change.claim else ''}"
-                + _without_links(f"{_plain(change.claim)}: {told(change)}")
+                + in_markdown(f"{change.claim}: {told(change)}")
                 for change in changes
             ]
     lines += [
         "",
-        f"Held against {_without_links(_plain(f'{summary.against}. {summary.where}'))}, "
+        f"Held against {in_markdown(f'{summary.against}. {summary.where}')}, "
         f"{summary.seconds:.0f} s. Run `{summary.run}`{f', which continues `{summary.continues}`' * bool(summary.continues)}.",
     ]
     return "\n".join(lines) + "\n"
 
 
 def told(change: Change) -> str:
-    """Return a change in a few words, without its cell and claim."""
-    now = _plain(change.now)
+    """Return a change in a few words on one line, without its cell and claim."""
+    now = one_line(change.now, None)
     if change.kind is Kind.FLAKY:
         return f"passed when run once more; at first {now}"
     if change.kind is Kind.KNOWN:
         return f"{now}, as before"
-    return f"{now} (was {_plain(change.was)})" if change.was else now
-
-
-def _without_links(text: str) -> str:
-    return text.replace("[", "\\[").replace("]", "\\]")
-
-
-def _plain(text: str) -> str:
-    """Return text on one line, with look-alikes of what is Markdown; brackets stay."""
-    return " ".join(
-        printable(text)
-        .replace("|", "¦")
-        .replace("`", "'")
-        .replace("<", "‹")
-        .replace(">", "›")
-        .replace("*", "∗")
-        .split()
-    )
+    return f"{now} (was {one_line(change.was, None)})" if change.was else now

@@ -31,7 +31,7 @@ def widgets(form: Form) -> dict[str, Any]:
 
 
 def test_a_table_is_markdown_and_plain_text() -> None:
-    assert INSTEAD._repr_markdown_() == "| a | b |\n| --- | --- |\n| 1\\|2 | 3 |"
+    assert INSTEAD._repr_markdown_() == "| a | b |\n| --- | --- |\n| 1¦2 | 3 |"
     assert repr(INSTEAD) == "a | b\n1|2 | 3"
 
 
