@@ -19,6 +19,7 @@ from stream_deadline.asgi import DeadlineMiddleware
 
 from relay import websocket
 from relay.chain import Question, answer, make_chain
+from relay.hosts import HostCheck
 from relay.settings import Settings
 from relay.token_counter import TokenCounter
 
@@ -106,6 +107,7 @@ def create_app(settings: Settings, handlers: Iterable[BaseCallbackHandler] = ())
             return {"status": f"the model's server is not healthy ({type(error).__name__})"}
         return {"status": "ready"}
 
+    app.add_middleware(HostCheck, names=settings.allowed_hosts)
     # Added last, so that it is outside of every other middleware.
     app.add_middleware(
         DeadlineMiddleware, max_timeout=settings.max_timeout, max_body_bytes=settings.max_body_bytes

@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -34,6 +35,8 @@ class Settings:
         idle_timeout: seconds between two tokens. None: 15, or `max_timeout` if that is shorter.
         max_tokens: the model's own bound, which holds even if all clocks fail.
         max_body_bytes: the most bytes of a request.
+        allowed_hosts: the names by which clients may call this server, besides localhost and
+            addresses; in the environment with commas between them. `*`: any name.
     """
 
     base_url: str
@@ -44,6 +47,7 @@ class Settings:
     idle_timeout: float | None = None
     max_tokens: int = 2048
     max_body_bytes: int = 65536
+    allowed_hosts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check the values.
@@ -77,6 +81,12 @@ class Settings:
             if getattr(self, name) > self.max_timeout:
                 wrong.append(
                     f"{name.upper()} is longer than MAX_TIMEOUT, so that it could never act"
+                )
+        for host in self.allowed_hosts:
+            if not re.fullmatch(r"\*|[\w.-]+", host):
+                wrong.append(
+                    f"ALLOWED_HOSTS has '{host}', but must be names such as relay.example, without "
+                    "scheme, port and path"
                 )
         if wrong:
             raise SettingsError(f"relay: {'; '.join(wrong)}.")
@@ -120,5 +130,6 @@ class Settings:
             base_url=given["base_url"],
             model=given["model"],
             openai_api_key=given.get("openai_api_key"),
+            allowed_hosts=tuple(given.get("allowed_hosts", "").replace(",", " ").split()),
             **numbers,  # type: ignore[arg-type]
         )

@@ -22,7 +22,9 @@ def compose(service: str) -> dict[str, Any]:
 def environment() -> dict[str, str]:
     """What the container of the relay is started with."""
     said = {name: str(value) for name, value in compose("relay")["environment"].items()}
-    return {**said, "BASE_URL": "http://gpu:8000/v1", "MODEL": "my-model"}
+    given = {"BASE_URL": "http://gpu:8000/v1", "MODEL": "my-model", "ALLOWED_HOSTS": ""}
+    assert all(said[name].startswith(f"${{{name}:") for name in given)
+    return {**said, **given}
 
 
 def gunicorn(**more: str) -> dict[str, Any]:

@@ -165,8 +165,8 @@ def test_a_disconnect_at_nginx_frees_the_model(
 ) -> None:
     body = b'{"question": "Why?"}'
     head = (
-        f"POST {path} HTTP/1.1\r\nhost: relay\r\ncontent-type: application/json\r\ncontent-length: "
-        f"{len(body)}\r\n\r\n"
+        f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+        f"content-length: {len(body)}\r\n\r\n"
     )
     with socket.create_connection(("127.0.0.1", int(parts.url.rpartition(":")[2]))) as caller:
         caller.sendall(head.encode() + body)

@@ -16,6 +16,8 @@ BAD = [
     ({}, "BASE_URL and MODEL must be set"),
     ({**GOOD, "BASE_URL": "gpu:8000"}, "BASE_URL is 'gpu:8000'"),
     ({**GOOD, "MAX_TIMEOUT": "a minute"}, "MAX_TIMEOUT is 'a minute'"),
+    ({**GOOD, "ALLOWED_HOSTS": "a.example, http://b"}, "ALLOWED_HOSTS has 'http://b', but"),
+    ({**GOOD, "ALLOWED_HOSTS": "a.example:8080"}, "without scheme, port and path"),
     ({**GOOD, "MAX_TIMEOUT": "0"}, "MAX_TIMEOUT must be a positive number"),
     ({**GOOD, "MAX_TIMEOUT": "inf"}, "MAX_TIMEOUT must be a positive number"),
     (
@@ -27,8 +29,16 @@ BAD = [
 
 def test_settings_come_from_the_environment_and_have_defaults() -> None:
     settings = Settings.from_environment(
-        {**GOOD, "MAX_TIMEOUT": "20", "MAX_BODY_BYTES": "1000", "OPENAI_API_KEY": "secret"}
+        {
+            **GOOD,
+            "MAX_TIMEOUT": "20",
+            "MAX_BODY_BYTES": "1000",
+            "OPENAI_API_KEY": "secret",
+            "ALLOWED_HOSTS": "relay.example,relay",
+        }
     )
+    assert settings.allowed_hosts == ("relay.example", "relay")
+    assert Settings.from_environment({**GOOD, "ALLOWED_HOSTS": ""}).allowed_hosts == ()
     assert (settings.max_timeout, settings.first_chunk_timeout, settings.idle_timeout) == (
         20.0,
         20.0,
