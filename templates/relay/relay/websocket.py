@@ -18,6 +18,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from fastapi import WebSocket, WebSocketDisconnect
+from fastapi.websockets import WebSocketState
 from pydantic import Field, ValidationError
 from stream_deadline import deadline
 from stream_deadline.asgi import error_response_for
@@ -56,6 +57,10 @@ async def serve(socket: WebSocket, chain: Chain, settings: Settings) -> None:
         await socket.close()
     # Starlette raises RuntimeError for a message to a client that has disconnected.
     except (WebSocketDisconnect, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and _is_open(socket):  # a defect of ours
+            with suppress(Exception):
+                await socket.close(1011, "The server has failed.")
+            raise
         _log.info("the client of a WebSocket disconnected (%s)", error)
 
 
@@ -90,8 +95,7 @@ async def _answer(socket: WebSocket, chain: Chain, settings: Settings) -> dict[s
         if work.done():
             return {"type": "done", "finish_reason": work.result()}
         if stop.done():
-            stop.result()
-            return {"type": "stopped"}
+            return stop.result()
         return _error("deadline_exceeded", f"The answer was not finished within {limit:g} s.")
     except Exception as error:
         failure = error_response_for(error)
@@ -115,21 +119,32 @@ async def _tokens(socket: WebSocket, chain: Chain, question: Question) -> str | 
     return reason
 
 
-async def _until_stopped(socket: WebSocket) -> None:
+async def _until_stopped(socket: WebSocket) -> dict[str, Any]:
+    """Listen to the client until it ends the answer, and return the last message."""
     while True:
-        with suppress(ValueError, KeyError):  # other messages have no meaning
+        try:
             if await socket.receive_json() == {"type": "stop"}:
-                return
+                return {"type": "stopped"}
+        except (ValueError, KeyError):  # other messages have no meaning
+            continue
+        except RecursionError:
+            return _error("bad_request", "A message was nested too deeply.")
 
 
 def _error(kind: str, text: str) -> dict[str, Any]:
     return {"type": "error", "error": {"type": kind, "message": text}}
 
 
+def _is_open(socket: WebSocket) -> bool:
+    states = (socket.client_state, socket.application_state)
+    return all(state is WebSocketState.CONNECTED for state in states)
+
+
 def _is_from_here(socket: WebSocket) -> bool:
     """Tell whether it comes from our own page, or not from a browser.
 
-    Any page in the world may open a WebSocket to any server.
+    Any page in the world may open a WebSocket to any server. That the host is ours, the middleware
+    has checked.
     """
     origin = socket.headers.get("origin")
     return origin is None or urlsplit(origin).netloc == socket.headers.get("host")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from fake_vllm.testing import FakeVllm
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosedError, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from relay import websocket
@@ -46,6 +46,47 @@ def test_stop_ends_the_generation(relay: str, fake_vllm: FakeVllm) -> None:
         caller.send(json.dumps({"type": "stop"}))
         assert said(caller)[-1] == {"type": "stopped"}
     assert fake_vllm.until_freed().end == "client left"
+
+
+@pytest.mark.fake_vllm("endless")
+@pytest.mark.parametrize("text", ["[" * 20_000 + "]" * 20_000, '{"a":' * 9_000 + "0" + "}" * 9_000])
+def test_a_message_that_is_nested_too_deeply_ends_the_answer_in_words(
+    relay: str, fake_vllm: FakeVllm, caplog: pytest.LogCaptureFixture, text: str
+) -> None:
+    caplog.set_level("INFO", "relay")
+    with connected(relay) as caller:
+        ask(caller)
+        assert json.loads(caller.recv())["type"] == "token"
+        caller.send(text)
+        last = said(caller)[-1]
+        assert caller.close_code == 1000
+    assert last["error"] == {
+        "type": "bad_request",
+        "message": "A message was nested too deeply.",
+    }
+    assert fake_vllm.until_freed().end == "client left"
+    assert "disconnected" not in caplog.text
+
+
+@pytest.mark.fake_vllm("endless")
+def test_a_defect_is_no_disconnect_and_closes_with_a_reason(
+    relay: str,
+    fake_vllm: FakeVllm,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def fail(*_: object) -> None:
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(websocket, "_until_stopped", fail)
+    caplog.set_level("INFO", "relay")
+    with connected(relay) as caller:
+        ask(caller)
+        with pytest.raises(ConnectionClosedError) as closed:
+            said(caller)
+    assert closed.value.rcvd is not None
+    assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1011, "The server has failed.")
+    assert "disconnected" not in caplog.text
 
 
 def by_closing(caller: ClientConnection) -> None:
