@@ -111,10 +111,7 @@ class Reader(Generic[T]):
     async def wait(self) -> None:
         """Wait for an item, the end, or a bound."""
         self._news = self._loop.create_future()
-        try:
-            await self._news
-        finally:
-            self._news = None
+        await self._news
 
     def expire(self) -> None:
         """End the stream with an error, since a bound is reached.

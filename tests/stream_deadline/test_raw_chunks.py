@@ -524,3 +524,20 @@ def test_a_client_that_was_changed_in_place_is_left_as_it_is(name: str) -> None:
     assert sdk_client_of(client.chat.completions) is client
     setattr(client, name, getattr(client, name))
     assert sdk_client_of(client.chat.completions) is None
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [b"data: x\n", b"\n"],
+        [b"data: x", b"\n\n"],
+        [b"data: x", b"\n", b"\n"],
+        [b"da", b"ta: x\n", b"\ndata: y"],
+    ],
+    ids=str,
+)
+def test_an_event_is_there_as_soon_as_its_empty_line_is(pieces: list[bytes]) -> None:
+    client = openai.OpenAI(api_key="none")
+    decoder = raw_chunks.Decoder(client._make_sse_decoder())
+    found = [[event.data for event in decoder._events(piece)] for piece in pieces]
+    assert found == [*([[]] * (len(pieces) - 1)), ["x"]]
