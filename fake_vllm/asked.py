@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 from fake_vllm.http.exchange import Exchange
 from fake_vllm.redaction import (
     parameters_without_secrets,
+    pieces_without,
     secrets_of,
     without,
     without_secrets,
@@ -37,12 +38,13 @@ class Asked(NamedTuple):
         # Here and not in `keep`, which is called for each request.
         secrets = secrets_of(self.headers, self.query)
         headers, query = without_secrets(self.headers), parameters_without_secrets(self.query)
+        body = b"".join(pieces_without([self.body], secrets))
         return {
             "method": self.method,
             "path": without(self.path, secrets),
             "query": {name: without(text, secrets) for name, text in query.items()},
             "headers": {name: without(text, secrets) for name, text in headers.items()},
-            "body": without(self.body.decode("utf-8", "replace"), secrets),
+            "body": body.decode("utf-8", "replace"),
         }
 
     def __repr__(self) -> str:

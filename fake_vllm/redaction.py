@@ -1,9 +1,11 @@
 """Keys, cookies and accounts, which are shown and written nowhere."""
 
+import contextlib
 import json
 import re
-from collections.abc import Iterable, Mapping
-from typing import Final
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final, NamedTuple
 from urllib.parse import quote, unquote_plus
 
 REMOVED: Final = "removed"
@@ -19,6 +21,18 @@ COUNTS: Final = re.compile(r"^x-ratelimit-|[-_]tokens$", re.IGNORECASE)
 SECRET_PARAMETER: Final = re.compile(r"key|sig|signature|auth|code|passw(or)?d", re.IGNORECASE)
 """Further names of secrets in a query."""
 LEAST_SECRET: Final = 8  # characters; a shorter key, such as "-", stands in many texts
+ENCODINGS: Final = ("utf-8", "latin-1")
+"""How a secret may stand in the bytes of a body."""
+WIDE: Final = ("utf-16-le", "utf-32-le")
+"""Further encodings of JSON; without zeros at its ends, a key is the same in big-endian ones."""
+
+
+class _Span(NamedTuple):
+    """Where a secret stands in some bytes, and what replaces it."""
+
+    begin: int
+    end: int
+    instead: bytes
 
 
 def is_secret(name: str) -> bool:
@@ -69,9 +83,77 @@ def secrets_of(headers: Mapping[str, str], query: Mapping[str, str] | None = Non
 def without(text: str, secrets: Iterable[str]) -> str:
     """Return a text without these secrets, plain or quoted for JSON or a URL."""
     for secret in secrets:
-        for form in (secret, json.dumps(secret)[1:-1], quote(secret, safe="")):
+        for form in _forms(secret):
             text = text.replace(form, REMOVED)
     return text
+
+
+def pieces_without(pieces: Sequence[bytes], secrets: Iterable[str]) -> list[bytes]:
+    """Return the pieces of a body without these secrets, as many pieces as before.
+
+    A secret may begin in one piece and end in a later one. What replaces it stands where it begins,
+    and a piece inside it is empty. If the body ends inside a secret, its beginning goes too.
+    """
+    body, made, begin = b"".join(pieces), [], 0
+    spans = deque(_spans(body, secrets))
+    for piece in pieces:
+        at, end, kept = begin, begin + len(piece), []
+        while spans and spans[0].begin < end:
+            span = spans[0]
+            if span.begin >= begin:
+                kept += [body[at : span.begin], span.instead]
+            at = min(span.end, end)
+            if span.end > end:
+                break  # the next piece has more of it
+            spans.popleft()
+        made.append(b"".join([*kept, body[at:end]]))
+        begin = end
+    return made
+
+
+def _spans(body: bytes, secrets: Iterable[str]) -> list[_Span]:
+    """Return where these secrets stand, in order; those that overlap are one."""
+    found = []
+    for secret, instead in _encoded(secrets, ENCODINGS + (WIDE if b"\0" in body else ())).items():
+        first = secret[:LEAST_SECRET]
+        at = body.find(first)
+        while at >= 0:
+            part = body[at : at + len(secret)]  # shorter at the end of the body
+            if fits := secret.startswith(part):
+                found.append(_Span(at, at + len(part), instead))
+            at = body.find(first, at + (len(part) if fits else 1))
+    merged: list[_Span] = []
+    for span in sorted(found):
+        if merged and span.begin < merged[-1].end:
+            last = merged.pop()
+            merged.append(last._replace(end=max(span.end, last.end)))
+        else:
+            merged.append(span)
+    return merged
+
+
+def _encoded(secrets: Iterable[str], encodings: Iterable[str]) -> dict[bytes, bytes]:
+    """Return the bytes of these secrets, in all their forms, with their replacements."""
+    made = {}
+    for secret in secrets:
+        for form in _forms(secret):
+            for encoding in encodings:
+                with contextlib.suppress(UnicodeEncodeError):  # not every text is Latin-1
+                    made[form.encode(encoding).strip(b"\0")] = REMOVED.encode(encoding).strip(b"\0")
+    return made
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """Yield the forms of a secret: plain, and quoted for JSON or a URL."""
+    readings = [secret]
+    with contextlib.suppress(UnicodeError):
+        # A header was read as Latin-1; its client may have written UTF-8.
+        readings.append(secret.encode("latin-1").decode())
+    for text in readings:
+        yield text
+        yield json.dumps(text)[1:-1]
+        yield json.dumps(text, ensure_ascii=False)[1:-1]
+        yield quote(text, safe="")
 
 
 def _is_secret_parameter(name: str) -> bool:

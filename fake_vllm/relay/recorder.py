@@ -3,13 +3,13 @@
 import json
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from fake_vllm.redaction import secrets_of, shown_value, without, without_secrets
+from fake_vllm.redaction import pieces_without, shown_value, without
 from fake_vllm.relay.call import Answers, Call, Head
 from fake_vllm.relay.recorded import FORMAT, Body
 from fake_vllm.relay.request import RelayedRequest
@@ -37,8 +37,8 @@ class Recorder:
 
     def _save(self, request: RelayedRequest, exchange: dict[str, Any]) -> None:
         text = json.dumps(exchange, ensure_ascii=False, indent=1) + "\n"
-        text = without(text, secrets_of(request.headers, request.query))
-        place = re.sub(r"[^a-zA-Z0-9]+", "_", request.target.partition("?")[0]).strip("_")[:60]
+        path = request.shown_target.partition("?")[0]
+        place = re.sub(r"[^a-zA-Z0-9]+", "_", path).strip("_")[:60]
         number = 1 + max(
             (int(file.name[:6]) for file in self._folder.glob("[0-9]" * 6 + "_*.json")), default=0
         )
@@ -66,7 +66,7 @@ class RecordingCall(Call):
     ) -> None:
         super().__init__()
         self._call, self._request, self._save = call, request, save
-        self._chunks: list[dict[str, Any]] = []
+        self._chunks: list[tuple[float, bytes]] = []
         self._started, self._head_at, self._saved = 0.0, 0.0, False
 
     def start(self, wake: Callable[[], None]) -> None:
@@ -85,7 +85,7 @@ class RecordingCall(Call):
             self._head_at = self._now()
             self._began(call.head)
         while data := call.take():
-            self._chunks.append({"at_ms": self._now(), **Body.of(data)})
+            self._chunks.append((self._now(), data))
             self._came(data)
         if call.error is not None:
             self._failed(call.error)
@@ -109,21 +109,41 @@ class RecordingCall(Call):
                 "request": {
                     "method": request.method,
                     "path": request.shown_target,
-                    "headers": without_secrets(request.headers),
-                    "body": Body.of(request.body),
+                    "headers": dict(self._shown(request.headers.items())),
+                    "body": Body.of(request.shown_body),
                 },
                 "response": self._response(head, end),
             },
         )
 
     def _response(self, head: Head, end: str) -> dict[str, Any]:
-        headers = [[name, shown_value(name, text)] for name, text in head.headers]
+        # In the bytes of the whole body: a key may be split over chunks, and base64 would hide it.
+        came = [data for _, data in self._chunks]
+        kept = pieces_without(came, self._request.secrets)
+        shorter = sum(map(len, came)) - sum(map(len, kept))
         return {
             "status": head.status,
-            "reason": head.reason,
-            "headers": headers,
+            "reason": without(head.reason, self._request.secrets),
+            "headers": [
+                (name, str(int(text) - shorter) if _is_length(name, text) else text)
+                for name, text in self._shown(head.headers)
+            ],
             "head_at_ms": self._head_at,
-            "chunks": self._chunks,
+            "chunks": [
+                {"at_ms": at, **Body.of(data)}
+                for (at, _), data in zip(self._chunks, kept, strict=True)
+                if data
+            ],
             "end": end,
             "end_at_ms": self._now(),
         }
+
+    def _shown(self, headers: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+        """Yield headers without secrets, and without the client's keys in other headers."""
+        secrets = self._request.secrets
+        for name, text in headers:
+            yield without(name, secrets), without(shown_value(name, text), secrets)
+
+
+def _is_length(name: str, text: str) -> bool:
+    return name.lower() == "content-length" and text.isascii() and text.isdigit()

@@ -2,13 +2,14 @@
 
 import json
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final
 from urllib.parse import parse_qsl, quote
 
 from fake_vllm.api import Refused
 from fake_vllm.behaviour import SCENARIO_FIELD, SCENARIO_HEADER
 from fake_vllm.http.exchange import Exchange
-from fake_vllm.redaction import address_without_secrets
+from fake_vllm.redaction import address_without_secrets, pieces_without, secrets_of, without
 
 NOT_PASSED_ON: Final = frozenset(
     (
@@ -49,10 +50,7 @@ class RelayedRequest:
             Refused: its scenario is not a text.
         """
         body, scenario = exchange.body, None
-        try:
-            value = json.loads(body) if body else None
-        except (ValueError, RecursionError):
-            value = None
+        value = _json(body)
         if isinstance(value, dict) and SCENARIO_FIELD in value:
             scenario = value.pop(SCENARIO_FIELD)
             if not isinstance(scenario, str | None):
@@ -75,10 +73,25 @@ class RelayedRequest:
         """Return the query, by name."""
         return dict(parse_qsl(self.target.partition("?")[2]))
 
-    @property
+    @cached_property
+    def secrets(self) -> list[str]:
+        """Return the client's keys, which no recording has."""
+        return secrets_of(self.headers, self.query)
+
+    @cached_property
     def shown_target(self) -> str:
-        """Return the target without the keys in its query."""
-        return address_without_secrets(self.target)
+        """Return the target without the client's keys."""
+        return without(address_without_secrets(self.target), self.secrets)
+
+    @cached_property
+    def shown_body(self) -> bytes:
+        """Return the body without the client's keys."""
+        return b"".join(pieces_without([self.body], self.secrets))
+
+    @cached_property
+    def shown_value(self) -> Any:
+        """Return the body without the client's keys as JSON. None: it is not JSON."""
+        return self.value if self.shown_body == self.body else _json(self.shown_body)
 
     @property
     def stream(self) -> bool:
@@ -122,6 +135,14 @@ class RelayedRequest:
 
     def _field(self, name: str) -> Any:
         return self.value.get(name) if isinstance(self.value, dict) else None
+
+
+def _json(body: bytes) -> Any:
+    """Return a body as JSON. None: it is not JSON."""
+    try:
+        return json.loads(body) if body else None
+    except (ValueError, RecursionError):
+        return None
 
 
 def _text(content: Any) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from fake_vllm.files import ANY_FILE, Files
-from fake_vllm.redaction import without
+from fake_vllm.redaction import pieces_without, secrets_of, without
 from fake_vllm.terminal import printable
 
 MOST_OF_ERROR = 10_000  # bytes
@@ -123,7 +123,7 @@ def _listen(answer: http.client.HTTPResponse, model: str, began: float) -> Recor
             choices = event.get("choices") or [{}]
             text = (choices[0].get("delta") or {}).get("content")
             finish = choices[0].get("finish_reason") or finish
-            if text:
+            if text and isinstance(text, str):
                 now = monotonic()
                 texts.append(text)
                 gaps.append(round((now - last) * 1000, 3))
@@ -132,7 +132,9 @@ def _listen(answer: http.client.HTTPResponse, model: str, began: float) -> Recor
         pass  # the finish reason shows that the stream broke off; the recording keeps the rest
     if not texts:
         raise RecordingError("The endpoint sent no text; try another prompt.")
-    return Recording(model, texts, gaps, finish)
+    keys = secrets_of({"authorization": _key()})  # without one such as "-"
+    kept = pieces_without([text.encode("utf-8", "replace") for text in texts], keys)
+    return Recording(model, [text.decode() for text in kept], gaps, finish)
 
 
 def _events(answer: http.client.HTTPResponse) -> Iterator[dict[str, Any]]:
@@ -165,6 +167,11 @@ def _connect(base_url: str) -> http.client.HTTPConnection:
     return http.client.HTTPConnection(host, port, timeout=TIMEOUT)
 
 
+def _key() -> str:
+    """Return the endpoint's key. Empty: there is none."""
+    return os.environ.get("OPENAI_API_KEY", "").strip()
+
+
 def _only_model(connection: http.client.HTTPConnection, base_url: str) -> str:
     models = json.loads(_ask(connection, "GET", base_url, "/models").read())["data"]
     return str(models[0]["id"])
@@ -177,7 +184,7 @@ def _ask(
     path: str,
     body: bytes | None = None,
 ) -> http.client.HTTPResponse:
-    key = os.environ.get("OPENAI_API_KEY", "").strip()
+    key = _key()
     if not (key.isascii() and key.isprintable()):
         raise RecordingError(
             "The key in OPENAI_API_KEY has a character that a header cannot have; set it again."

@@ -3,7 +3,10 @@
 import contextlib
 import json
 import socket
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -14,7 +17,14 @@ import pytest
 from fake_vllm.asked import AskedRequests
 from fake_vllm.cli import main
 from fake_vllm.http.gateway_pages import page
-from fake_vllm.redaction import is_secret, query_without_secrets, secrets_of, without
+from fake_vllm.redaction import (
+    is_secret,
+    pieces_without,
+    query_without_secrets,
+    secrets_of,
+    without,
+)
+from fake_vllm.relay.recorded import RecordedExchange, load
 from fake_vllm.response.recording import Recording, RecordingError, record
 from fake_vllm.terminal import printable
 from fake_vllm.testing import FakeVllm, FakeVllmError
@@ -137,6 +147,151 @@ def test_headers_and_parameters_with_secrets_are_known_by_their_names() -> None:
         assert "quoted" not in without(text, [quoted])
 
 
+def test_each_piece_of_a_body_keeps_its_place_without_its_part_of_a_key() -> None:
+    key, *pieces = b"sk-canary-1", b"a sk-ca", b"nar", b"y-1 b", b"", b"sk-canary-1sk-canary-1"
+    assert pieces_without(pieces, [key.decode()]) == [b"a removed", b"", b" b", b"", b"removed" * 2]
+    assert pieces_without([b"a sk-c", b"anary-"], [key.decode()]) == [b"a removed", b""]  # cut off
+    assert pieces_without([b"a sk-", b"can"], [key.decode()]) == [b"a sk-", b"can"]  # too short
+    both = ["abcdefgh", "efghijkl"]
+    assert pieces_without([b"abcd", b"efghijkl"], both) == [b"removed", b""]
+    for encoding in ("utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"):
+        before, after = (each.encode(encoding) for each in ("a sk-canary-1 b", "a removed b"))
+        assert pieces_without([before], [key.decode()]) == [after], encoding
+    written = "sk-canary-é"
+    read = written.encode().decode("latin-1")  # as headers are read
+    for form in (written, json.dumps(written)[1:-1], "sk-canary-%C3%A9"):
+        assert pieces_without([form.encode()], [read]) == [b"removed"], form
+    assert pieces_without([written.encode("latin-1")], [written]) == [b"removed"]
+
+
+SPLIT_KEY = f"{CANARY}-a"  # that of the header authorization
+
+
+def cut(text: bytes, *places: bytes) -> list[bytes]:
+    """The pieces of a text, which is cut before each of these places."""
+    pieces = [text]
+    for place in places:
+        before, _, after = pieces.pop().partition(place)
+        pieces += [before, place + after]
+    return pieces
+
+
+UNAUTHORIZED = (b'{"error":{"message":"Incorrect API key provided: %b. Try another."}}' % SPLIT_KEY.encode())  # fmt: skip
+EVENTS = b"data: a\n\ndata: You sent %b.\n\ndata: [DONE]\n\n" % SPLIT_KEY.encode()
+ASKED = json.dumps(CHAT).encode()
+ODDLY_ASKED = b'\xff{"user":"%b"}' % SPLIT_KEY.encode()
+WIDELY_ASKED = json.dumps(CHAT).encode("utf-16")
+
+
+class Row(NamedTuple):
+    """A body of a client, and the pieces in which a server answers."""
+
+    asked: bytes
+    pieces: Sequence[bytes]
+    kind: bytes = b"application/json"
+    lacking: int = 0
+    status: int = 401
+
+
+ROWS = {
+    "an error that came in two pieces": Row(ASKED, cut(UNAUTHORIZED, b"ary-0")),
+    "an error that came byte by byte": Row(ASKED, [bytes([each]) for each in UNAUTHORIZED]),
+    "events that came in three pieces": Row(ASKED, cut(EVENTS, b"nary", b"89-a"), b"text/event-stream"),
+    "an answer that is not UTF-8": Row(ASKED, cut(b"\xff" + UNAUTHORIZED, b"canary")),
+    "an answer that ends inside the key": Row(ASKED, cut(UNAUTHORIZED.partition(b"-a.")[0], b"ary"), lacking=9),
+    "a body that is not UTF-8": Row(ODDLY_ASKED, [b"{}"]),
+    "a body in UTF-16": Row(WIDELY_ASKED, [UNAUTHORIZED.decode().encode("utf-16")]),
+}  # fmt: skip
+
+
+@contextmanager
+def answering(row: Row) -> Iterator[str]:
+    """The address of a server that answers every request in these pieces."""
+    size = sum(map(len, row.pieces)) + row.lacking
+
+    def answer(connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            while not connection.recv(65536).endswith(row.asked[-1:]):
+                pass
+            head = b"HTTP/1.1 %d Said\r\ncontent-type: %b\r\nContent-Length: %d\r\n\r\n"
+            connection.sendall(head % (row.status, row.kind, size))
+            for piece in row.pieces:
+                time.sleep(0.2 / len(row.pieces))
+                connection.sendall(piece)
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=answer, args=listening.accept()[:1], daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        listening.shutdown(socket.SHUT_RDWR)
+
+
+def bodies(exchange: RecordedExchange) -> list[bytes]:
+    """The bodies of a request and of its answer."""
+    return [exchange.request.body.data, b"".join(each.data for each in exchange.response.chunks)]
+
+
+def post(server: FakeVllm, key: str, body: bytes) -> tuple[int, str | None, bytes]:
+    """An answer: its status, its declared length, and as much as came."""
+    headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
+    came = b""
+    with httpx2.Client(trust_env=False) as client, contextlib.suppress(httpx2.RemoteProtocolError):
+        url = f"{server.base_url}/{key}/chat/completions"
+        with client.stream("POST", url, content=body, headers=headers) as answer:
+            for part in answer.iter_raw():
+                came += part
+    return answer.status_code, answer.headers.get("content-length"), came
+
+
+@pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
+def test_a_recording_has_no_key_however_a_body_came_and_is_replayed(
+    row: Row, tmp_path: Path
+) -> None:
+    folder = tmp_path / "recordings"
+    with (
+        answering(row) as address,
+        FakeVllm("crlf", upstream=address, record=folder) as front,
+    ):
+        _, _, came = post(front, SPLIT_KEY, row.asked)
+        assert came.replace(b"\r\n", b"\n") == b"".join(row.pieces)  # the client itself gets all
+    (file,) = folder.iterdir()
+    exchange = load(file)
+    for text in (file.name, file.read_text(), *map(repr, bodies(exchange))):
+        assert "canary" not in text.replace("\\x00", "").replace("\\u0000", "")
+    asked, answered = bodies(exchange)
+    assert b"removed" in asked.replace(b"\0", b"")
+    length = str(len(answered) + row.lacking)
+    assert ("Content-Length", length) in exchange.response.headers
+    times = [each.at_ms for each in exchange.response.chunks]
+    assert times == sorted(times)
+    assert len(times) == 1 or times[-1] - times[0] > 20
+    with FakeVllm(replay=folder) as fake:
+        other = "another-key-of-another-client"
+        again = row.asked.replace(SPLIT_KEY.encode(), other.encode())
+        again = again.replace(SPLIT_KEY.encode("utf-16-le"), other.encode("utf-16-le"))
+        declared = None if row.kind == b"text/event-stream" else length
+        assert post(fake, other, again) == (401, declared, answered)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_the_ledger_shows_no_key_of_a_body_in_any_encoding(encoding: str) -> None:
+    kept = AskedRequests()
+    sent: Any = type("Sent", (), {})()
+    sent.method, sent.path, sent.query, sent.headers = "POST", "/v1", {}, HEADERS
+    sent.body = b"\xff" * 4 + json.dumps(CHAT).encode(encoding)
+    kept.keep(1, sent)
+    found = kept.find(1)
+    assert found is not None
+    body = found.as_json()["body"].replace("\0", "")
+    assert "canary" not in body
+    assert "removed" in body
+
+
 def test_a_kept_request_prints_no_key() -> None:
     kept = AskedRequests()
     sent: Any = type("Sent", (), {})()
@@ -165,6 +320,22 @@ def test_an_error_of_record_repeats_no_key(
         record(address, model=model, prompt="Hi", max_tokens=2)
     assert says in str(raised.value)
     assert "canary" not in str(raised.value)
+
+
+def test_a_recorded_stream_has_no_key_though_the_model_repeats_it_word_by_word(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", CANARY)
+    said = "".join(
+        f"data: {json.dumps({'choices': [{'delta': {'content': word}}]})}\n\n"
+        for word in ("You sent ", CANARY[:7], CANARY[7:12], CANARY[12:] + ", \ud800", " and - too.")
+    )
+    events = Row(b"}", [said.encode()], b"text/event-stream", status=200)
+    with answering(events) as address:
+        made = record(address, model="m", prompt="Hi", max_tokens=2)
+        assert made.texts == ["You sent ", "removed", "", ", ?", " and - too."]
+        monkeypatch.setenv("OPENAI_API_KEY", "-")
+        assert "canary" in "".join(record(address, model="m", prompt="Hi", max_tokens=2).texts)
 
 
 # Commands to a terminal: an escape sequence, one that sets the window's title, a new line, and C1.
