@@ -7,6 +7,12 @@ from typing import Any
 from fake_vllm.settings import Settings, SettingsError, make
 
 LONGEST_NUMBER = 100  # characters; Python cannot print those of some thousand
+DEEPEST = 30  # levels
+MOST_VALUES = 100_000
+"""Values of a file, with each alias counted as what it stands for.
+
+Some lines of aliases of aliases stand for billions, and a merge key (`<<`) copies them all.
+"""
 
 
 def read(file: Path, more: dict[str, Any]) -> Settings:
@@ -21,7 +27,11 @@ def read(file: Path, more: dict[str, Any]) -> Settings:
     try:
         text = file.read_text(encoding="utf-8")
         node = yaml.compose(text, Loader=yaml.SafeLoader)
+        for line, fault in _faults(node):
+            raise SettingsError(f"{file}, line {line}: {fault}.")
         values = {} if node is None else yaml.safe_load(text)
+    except SettingsError:
+        raise
     except OSError as error:
         raise SettingsError(f"Cannot read {file}: {error.strerror}.") from None
     except RecursionError:
@@ -34,10 +44,6 @@ def read(file: Path, more: dict[str, Any]) -> Settings:
     # PyYAML's constructors let these out, as for `!!int x`.
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
         raise SettingsError(f"{file}: not valid YAML: a value does not fit its tag.") from None
-    for line in _overlong_numbers(node):
-        raise SettingsError(
-            f"{file}, line {line}: a number has at most {LONGEST_NUMBER} characters."
-        )
     if not isinstance(values, dict):
         raise SettingsError(
             f"{file}, line 1: write a mapping of settings, for example `scenario: endless`."
@@ -49,19 +55,24 @@ def read(file: Path, more: dict[str, Any]) -> Settings:
     return make({**values, **more})
 
 
-def _overlong_numbers(node: Any) -> Iterator[int]:
-    """Yield the lines of numbers that are too long; each alias is looked at once."""
-    waiting, seen = [node], set[int]()
+def _faults(node: Any) -> Iterator[tuple[int, str]]:
+    """Yield the lines where a bound is exceeded, and what to do."""
+    waiting, values = [(node, 0)], 0
     while waiting:
-        each = waiting.pop()
+        each, level = waiting.pop()
         if isinstance(each, tuple):
-            waiting += each
-        elif each is not None and id(each) not in seen:
-            seen.add(id(each))
+            waiting += [(part, level) for part in each]
+        elif each is not None:
+            line, values = each.start_mark.line + 1, values + 1
+            if level > DEEPEST:
+                yield line, f"it is nested more than {DEEPEST} levels deep; write it flatter"
+            if values > MOST_VALUES:
+                words = f"it has more than {MOST_VALUES:,} values, with aliases counted"
+                yield line, f"{words}; write it with fewer"
             if not isinstance(each.value, str):
-                waiting += each.value
+                waiting += [(part, level + 1) for part in each.value]
             elif each.tag.endswith(":int") and len(each.value) > LONGEST_NUMBER:
-                yield each.start_mark.line + 1
+                yield line, f"a number has at most {LONGEST_NUMBER} characters"
 
 
 def _line(node: Any, message: str) -> str:

@@ -14,6 +14,11 @@ from fake_vllm.testing import FakeVllm
 from fake_vllm.vllm_flags import translate
 from tests.fake_vllm.test_cli import run
 
+BOMB = "a0: &a0 {k: 1, l: 2}\n" + "".join(
+    f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 9)}]}}\n" for n in range(1, 6)
+)
+"""Merge keys, each of which copies nine times what the one before it has."""
+
 
 @pytest.mark.parametrize(
     ("text", "line", "says"),
@@ -35,7 +40,11 @@ from tests.fake_vllm.test_cli import run
         ("scenario: [\n", 2, "not valid YAML"),
         ("- a\n", 1, "write a mapping of settings"),
         ("a: !!python/object/apply:os._exit [3]\n", 1, "not valid YAML: could not determine"),
-        ("a: &a [*a, *a]\n" + "b: " + "[" * 20 + "]" * 20, 1, "There is no setting a"),
+        ("b: " + "[" * 20 + "]" * 20, 1, "There is no setting b"),
+        ("a: &a [*a, *a]\n", 1, "more than 30 levels deep; write it flatter"),
+        ("text:\n- " + "[" * 30 + "]" * 30, 2, "more than 30 levels deep; write it flatter"),
+        (BOMB, 1, "more than 100,000 values, with aliases counted; write it with fewer"),
+        ("seed: 1" + ":59" * 40, 1, "a number has at most 100 characters"),
     ],
 )
 def test_an_invalid_setting_is_named_with_its_line(
@@ -49,6 +58,16 @@ def test_an_invalid_setting_is_named_with_its_line(
     assert message.startswith(f"{file}, line {line}: ")
     assert says in message
     assert "\n" not in message
+
+
+def test_a_setting_may_use_an_alias_and_a_merge_key(tmp_path: Path) -> None:
+    file = tmp_path / "fake.yaml"
+    file.write_text(
+        "rules:\n- &slow {scenario: stall, prompt: slow, model: m}\n- {<<: *slow, prompt: late}\n"
+    )
+    assert [rule.prompt for rule in config.read(file, {}).rules] == ["slow", "late"]
+    file.write_text("rules:\n" + "- {scenario: stall, prompt: x}\n" * 2100)
+    assert len(config.read(file, {}).rules) == 2100
 
 
 def test_a_missing_file_is_one_sentence(tmp_path: Path) -> None:

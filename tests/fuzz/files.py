@@ -86,8 +86,24 @@ def _yaml(document: Any) -> str:
 BOMB = b"a: &a [1,1,1,1,1,1,1,1,1]\n" + b"".join(
     b"%c: &%c [%b]\n" % (b"b"[0] + n, b"b"[0] + n, b",".join([b"*%c" % (b"a"[0] + n)] * 9)) for n in range(9)
 )  # fmt: skip
+MERGE_BOMB = b"- &a0 {k: 1, l: 2}\n" + b"".join(
+    b"- &a%d {<<: [%b]}\n" % (n, b",".join([b"*a%d" % (n - 1)] * 9)) for n in range(1, 9)
+)
+"""Aliases cost nothing when they are read, but each merge key copies what they stand for."""
+BOMBS = {
+    "aliases of aliases": BOMB,
+    "merge keys of merge keys": MERGE_BOMB,
+    "a number to the base of 60": b"a: !!int 1" + b":59" * 200_000,
+}
+
+
+def bombs_in(what: str) -> dict[str, bytes]:
+    """Rows for a reader of YAML."""
+    return {f"{name} in {what}": text for name, text in BOMBS.items()}
+
+
 YAML_BITS = [
-    BOMB, b"a: &a [*a]\n", b"!!python/object/apply:os._exit [3]\n", b"&x ", b"*x", b"!!int x", b"!!timestamp x", b"!!binary x", b"!!set {a}",
+    BOMB, MERGE_BOMB, b"a: &a [*a]\n", b"!!python/object/apply:os._exit [3]\n", b"&x ", b"*x", b"!!int x", b"!!timestamp x", b"!!binary x", b"!!set {a}",
     b"<<: [1]\n", b"? [a]\n: b\n", b"---\n---\n", b"\t", b"- - - -", b"'", b"|\n", b"%YAML 9\n---\n", b"!!float x", b"!!bool x", b"1:30", b"2026-99-99",
     b": ", b"? ", b"{[a]: b}", b"!!omap [1]", b"!!merge x", b"!!str [a]", b"!!map 5", b"[" * 3000, b"- " * 3000, b"{a: " * 2000, b"0x" + b"f" * 5000, b"9" * 5000,
 ]  # fmt: skip
@@ -269,7 +285,10 @@ FILES: list[tuple[str, str, st.SearchStrategy[bytes], Read, tuple[Any, str], dic
         files(REGRESS, _yaml, YAML_BITS),
         lambda file: regress_config.load(file),
         (regress_config, "ConfigError"),
-        {"half of a surrogate pair": b'endpoints: {"\\uD800": {scenario: stall}}'},
+        {
+            "half of a surrogate pair": b'endpoints: {"\\uD800": {scenario: stall}}',
+            **bombs_in("regress.yaml"),
+        },
     ),
     (
         "any settings of the fake are read, or refused in one sentence",
@@ -285,6 +304,7 @@ FILES: list[tuple[str, str, st.SearchStrategy[bytes], Read, tuple[Any, str], dic
             "half of a surrogate pair in the fake's settings": b'scenario: "\\uD800"',
             "a number that cannot be printed": b"seed: 0x" + b"f" * 5000,
             "a number as a key": b"? 0x" + b"f" * 5000,
+            **bombs_in("the fake's settings"),
         },
     ),
     (
@@ -293,7 +313,11 @@ FILES: list[tuple[str, str, st.SearchStrategy[bytes], Read, tuple[Any, str], dic
         files([[LIMIT]], _yaml, YAML_BITS),
         lambda file: limits._read.__wrapped__(file),
         (limits, "LimitsError"),
-        {"limits that are nested too deeply": NESTED, "a limit of an odd tag": b"- !!int"},
+        {
+            "limits that are nested too deeply": NESTED,
+            "a limit of an odd tag": b"- !!int",
+            **bombs_in("limits.yaml"),
+        },
     ),
     (
         "any notebook is read for a run, or refused in one sentence",

@@ -9,11 +9,11 @@ from collections import Counter
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Literal, Self, get_args
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from stream_lab.bounded_yaml import NotYaml, read_yaml
 from stream_lab.errors import LabError
 from stream_lab.untrusted import one_line
 
@@ -200,21 +200,15 @@ def longer_than(seconds: float) -> tuple[list[Limit], int]:
 @cache
 def _read(path: Path) -> tuple[Limit, ...]:
     try:
-        entries: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        _, entries = read_yaml(text)
     except OSError as error:
         raise LimitsError(f"{path.name} cannot be read: {error.strerror}.") from None
-    except RecursionError:
-        raise LimitsError(f"{path.name} is not YAML: it is nested too deeply.") from None
-    # PyYAML's constructors let the others out, as for `!!int x`.
-    except (
-        yaml.YAMLError,
-        ArithmeticError,
-        AttributeError,
-        LookupError,
-        TypeError,
-        ValueError,
-    ) as error:
-        raise LimitsError(f"{path.name} is not YAML: {one_line(error)}.") from None
+    except UnicodeDecodeError:
+        raise LimitsError(f"{path.name} is not YAML: it is not UTF-8.") from None
+    except NotYaml as error:
+        at = f"{path.name}, line {error.line}" if error.line else path.name
+        raise LimitsError(f"{at}: {error}.") from None
     if not isinstance(entries, list):
         raise LimitsError(f"{path.name} must be a list of entries.")
     limits = tuple(_limit(path, number, entry) for number, entry in enumerate(entries, 1))

@@ -20,10 +20,11 @@ from pydantic import (
     model_validator,
 )
 
+from stream_lab.bounded_yaml import NotYaml
 from stream_lab.errors import LabError
 from stream_lab.experiment.endpoint import KEY_VARIABLE
 from stream_lab.notebooks.task import Server, one_at_a_time
-from stream_lab.regress.scalars import NotYaml, as_text, as_value, read_yaml
+from stream_lab.regress.scalars import as_text, as_value, read_words
 from stream_lab.untrusted import one_line
 
 SECRET = re.compile(r"key|token|secret|passw|credential", re.IGNORECASE)
@@ -283,7 +284,7 @@ def load(path: Path) -> Config:
             f"{path} has more than {LARGEST:,} bytes; name a configuration with --config."
         )
     try:
-        node, body = read_yaml(text)
+        node, body = read_words(text)
     except NotYaml as error:
         at = f"{path}, line {error.line}" if error.line else str(path)
         raise ConfigError(f"{at}: {error}.") from None

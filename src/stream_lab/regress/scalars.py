@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from stream_lab.untrusted import one_line
+from stream_lab.bounded_yaml import LONGEST_NUMBER, BoundedLoader, read_yaml
 
 PLAIN = "!plain"
 TRUTH = {"true": True, "false": False}
@@ -38,27 +38,6 @@ LEADING_ZERO = re.compile(r"[-+]?0[0-9_]+")
 SEXAGESIMAL = re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9]*)?")
 
 
-MOST_VALUES = 10_000
-"""Values of a file, with each alias counted as often as it stands for one: nine aliases of nine
-aliases, ten times over, are a few lines that have no end."""
-DEEPEST = 30  # levels
-LONGEST_NUMBER = 100  # characters
-HALF = re.compile("[\ud800-\udfff]")
-"""What `"\\ud800"` in quotes is, and no text that can be written."""
-
-
-class NotYaml(ValueError):
-    """What is wrong with a text as YAML, or which bound it exceeds.
-
-    Attributes:
-        line: the line, from 1. None: unknown.
-    """
-
-    def __init__(self, problem: str, line: int | None = None) -> None:
-        super().__init__(problem)
-        self.line = line
-
-
 class Word(str):
     """A plain scalar as it is written, neither text nor value yet."""
 
@@ -79,8 +58,8 @@ class TwoReadings(ValueError):
         self.line = word.line
 
 
-class Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, which leaves plain scalars as words, and all names as text."""
+class Loader(BoundedLoader):
+    """The bounded loader, which leaves plain scalars as words, and all names as text."""
 
     yaml_implicit_resolvers: dict[Any, Any] = {}  # noqa: RUF012 - as in PyYAML
 
@@ -89,8 +68,8 @@ class Loader(yaml.SafeLoader):
         return {str(key) if isinstance(key, Word) else key: value for key, value in found.items()}
 
 
-def read_yaml(text: str) -> tuple[yaml.Node | None, object]:
-    """Read YAML that a stranger may have written, within bounds of number and depth.
+def read_words(text: str) -> tuple[yaml.Node | None, object]:
+    """Read a text as YAML within bounds, with its plain scalars as words.
 
     Returns:
         Its nodes, which have the lines, and its content; None and None for an empty text.
@@ -98,43 +77,7 @@ def read_yaml(text: str) -> tuple[yaml.Node | None, object]:
     Raises:
         NotYaml: it is not YAML, or exceeds a bound.
     """
-    try:
-        node = yaml.compose(text, yaml.SafeLoader)
-        _check(node)
-        return node, yaml.load(text, Loader)  # noqa: S506 - a subclass of the safe loader
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise NotYaml(f"this is not YAML: {one_line(error.problem)}", line) from None
-    except yaml.YAMLError as error:
-        raise NotYaml(f"this is not YAML: {one_line(error)}") from None
-    except RecursionError:
-        raise NotYaml(f"it is nested more than {DEEPEST} levels deep") from None
-    except (ArithmeticError, AttributeError, LookupError, ValueError) as error:
-        if isinstance(error, NotYaml):
-            raise
-        raise NotYaml("a value does not fit its tag") from None  # as in !!int abc
-
-
-def _check(node: yaml.Node | None, deep: int = 0, values: int = 0) -> int:
-    """Count values, each alias as what it stands for.
-
-    Raises:
-        NotYaml: there are too many, or too many levels.
-    """
-    if node is None:
-        return 0
-    line, values = node.start_mark.line + 1, values + 1
-    if deep > DEEPEST:
-        raise NotYaml(f"it is nested more than {DEEPEST} levels deep", line)
-    if values > MOST_VALUES:
-        raise NotYaml(f"it has more than {MOST_VALUES:,} values, with aliases counted", line)
-    if isinstance(node, yaml.ScalarNode) and HALF.search(node.value):
-        raise NotYaml("a text has half of a surrogate pair; write the whole character", line)
-    parts = node.value if isinstance(node, yaml.CollectionNode) else []
-    for part in parts:
-        for each in part if isinstance(part, tuple) else (part,):
-            values = _check(each, deep + 1, values)
-    return values
+    return read_yaml(text, Loader)
 
 
 Loader.add_implicit_resolver(

@@ -136,10 +136,14 @@ def test_a_missing_file_or_one_that_is_not_yaml_is_one_sentence(tmp_path: Path) 
     with pytest.raises(LimitsError, match=r"limits\.yaml cannot be read"):
         load(path)
     path.write_text("- product: [", encoding="utf-8")
-    with pytest.raises(LimitsError, match=r"limits\.yaml is not YAML: [^\n]+$"):
+    with pytest.raises(LimitsError, match=r"limits\.yaml, line 1: this is not YAML: [^\n]+$"):
         load(path)
     path.write_bytes(b"\xff")
-    with pytest.raises(LimitsError, match=r"limits\.yaml is not YAML"):
+    with pytest.raises(LimitsError, match=r"limits\.yaml is not YAML: it is not UTF-8\."):
+        load(path)
+    lines = [f"- &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 9)}]}}" for n in range(1, 6)]
+    path.write_text("\n".join(["- &a0 {k: 1, l: 2}", *lines]), encoding="utf-8")
+    with pytest.raises(LimitsError, match=r"line \d: it has more than 10,000 values.*with fewer"):
         load(path)
 
 
