@@ -7,6 +7,7 @@ from typing import Any, Final
 from urllib.parse import parse_qsl, quote
 
 from fake_vllm.api import Refused
+from fake_vllm.api.body import check_content_type
 from fake_vllm.behaviour import SCENARIO_FIELD, SCENARIO_HEADER
 from fake_vllm.http.exchange import Exchange
 from fake_vllm.redaction import address_without_secrets, pieces_without, secrets_of, without
@@ -47,11 +48,13 @@ class RelayedRequest:
         """Return a client's request; any body is accepted.
 
         Raises:
-            Refused: its scenario is not a text.
+            Refused: its scenario is not a text, or the body that names it is not sent as JSON.
         """
         body, scenario = exchange.body, None
         value = _json(body)
         if isinstance(value, dict) and SCENARIO_FIELD in value:
+            # A page of any site may post text without asking first, but not JSON.
+            check_content_type(exchange.headers.get("content-type", ""))
             scenario = value.pop(SCENARIO_FIELD)
             if not isinstance(scenario, str | None):
                 raise Refused(

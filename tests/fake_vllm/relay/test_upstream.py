@@ -114,6 +114,25 @@ class TestPassingOn:
         assert answer.status_code == status, answer.text
         assert "has a fault" not in answer.text
 
+    @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", None])
+    def test_a_body_that_a_page_of_any_site_may_send_chooses_no_scenario(
+        self, kind: str | None, front: FakeVllm, real: FakeVllm, http: httpx2.Client
+    ) -> None:
+        headers = {"origin": "http://evil.example"} | ({"content-type": kind} if kind else {})
+        for server, named in (
+            (front, "refuse:status=418"),
+            (real, "refuse:status=418"),
+            (front, ""),
+        ):
+            answer = http.post(
+                f"{server.base_url}/chat/completions",
+                content=json.dumps(body(named)),
+                headers=headers,
+            )
+            assert answer.status_code == 400
+            assert "Only 'application/json' is allowed" in answer.text
+        assert {each.scenario for each in front.requests} == {"", "finite"}
+
     def test_the_key_is_neither_in_the_ledger_nor_in_a_log(
         self, front: FakeVllm, http: httpx2.Client
     ) -> None:
