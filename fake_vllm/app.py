@@ -21,6 +21,7 @@ from fake_vllm.http.cors import Cors
 from fake_vllm.http.exchange import Exchange, Headers
 from fake_vllm.http.gateway_pages import no_healthy_upstream
 from fake_vllm.http.headers import TYPE_HTML, TYPE_JSON, VARY
+from fake_vllm.http.upload import Reception
 from fake_vllm.response.context import (
     PlayerFactory,
     ResponseContext,
@@ -73,9 +74,7 @@ class App:
         self._relay = self._other_server()
         if settings.startup and settings.startup_answer == "503":
             self._context.life.begin(settings.startup)
-        self.receive = Uploads(
-            self._behaviour, self.ledger, settings.seed, self._guard.files
-        ).receive
+        self._uploads = Uploads(self._behaviour, self.ledger, settings.seed, self._guard)
         self._control = Control(
             self._behaviour,
             self.ledger,
@@ -96,6 +95,16 @@ class App:
     def always_read(self) -> tuple[str, ...]:
         """Return the paths of requests that it reads in any case."""
         return () if self.plain else ROUTES
+
+    def receive(self, headers: dict[str, str], make: Callable[[], Exchange]) -> Reception | None:
+        """Return the fault of a request's reception, as `Uploads` does."""
+
+        def made() -> Exchange:
+            exchange = make()
+            self._strip(exchange)
+            return exchange
+
+        return self._uploads.receive(headers, made)
 
     def handle(self, exchange: Exchange) -> None:
         """Begin to answer a request; a stream goes on by itself."""

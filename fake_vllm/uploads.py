@@ -7,12 +7,12 @@ from typing import Literal
 from fake_vllm.api import dumps, error
 from fake_vllm.behaviour import SCENARIO_HEADER, Behaviour
 from fake_vllm.engine.ledger import Ledger
-from fake_vllm.files import Files
+from fake_vllm.guard import Guard
 from fake_vllm.http.exchange import Exchange, phrase
 from fake_vllm.http.headers import json_headers
 from fake_vllm.http.upload import Reception
 from fake_vllm.rules import retry_of
-from fake_vllm.scenarios import ScenarioError, parse
+from fake_vllm.scenarios import ScenarioError
 
 EXPECTATION_FAILED = 417
 
@@ -20,8 +20,8 @@ EXPECTATION_FAILED = 417
 class Uploads:
     """The choice of a fault by a request's header, or the server's scenario."""
 
-    def __init__(self, behaviour: Behaviour, ledger: Ledger, seed: int, files: Files) -> None:
-        self._behaviour, self._ledger, self._seed, self._files = behaviour, ledger, seed, files
+    def __init__(self, behaviour: Behaviour, ledger: Ledger, seed: int, guard: Guard) -> None:
+        self._behaviour, self._ledger, self._seed, self._guard = behaviour, ledger, seed, guard
 
     def receive(self, headers: dict[str, str], make: Callable[[], Exchange]) -> Reception | None:
         """Return the fault of a request's reception. None: there is none.
@@ -30,17 +30,24 @@ class Uploads:
             headers: the request's headers.
             make: makes the request, which has no body yet.
         """
-        spec = self._behaviour.spec
-        if (named := headers.get(SCENARIO_HEADER)) is not None:
-            try:
-                spec = parse(named, self._files)
-            except ScenarioError:
-                return None  # it is refused when the request is there
-        if not spec.uploads:
+        named = headers.get(SCENARIO_HEADER)
+        if named is None and not self._behaviour.spec.uploads:
             return None
         exchange = make()
+        if exchange.method != "POST" or not exchange.path.startswith("/v1"):
+            return None
+        if not self._guard.lets_in(exchange):
+            return None  # it gets its 401 when it is there, whatever it names
+        try:
+            spec = (
+                self._behaviour.spec
+                if named is None
+                else self._behaviour.parse(named, self._guard.files)
+            )
+        except ScenarioError:
+            return None  # it is refused when it is there
         upload = spec.upload(*self._ledger.upcoming(spec.text), self._seed)
-        if upload is None or exchange.method != "POST" or not exchange.path.startswith("/v1"):
+        if upload is None:
             return None
         status = EXPECTATION_FAILED if upload.how == "refuse_continue" else upload.status
         text = f"{phrase(status)}: the scenario {spec.text} answers before the body is there."

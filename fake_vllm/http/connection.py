@@ -192,6 +192,8 @@ class Connection(asyncio.Protocol):
         self._grow(len(name) + len(value))
 
     def on_headers_complete(self) -> None:
+        if self._discards or self._transport.is_closing():
+            return  # it came in the same packet as one that has ended the connection
         asks = self._headers.get("expect", "").lower() == "100-continue"
         if self._receive is not None:
             reception = self._receive(self._headers, self._exchange)
@@ -199,12 +201,14 @@ class Connection(asyncio.Protocol):
                 self._upload = reception.upload
                 self._faulty = FaultyReception(reception, self)
                 asks = self._faulty.head_complete(asks_to_continue=asks) and asks
+                self._discards |= self._faulty.over
         if asks:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, data: bytes) -> None:
         if self._faulty is not None:
             self._faulty.body(len(data))
+            self._discards |= self._faulty.over
         self._size += len(data)
         if self._size <= self._limits.body_bytes:
             self._body.append(data)

@@ -55,11 +55,16 @@ class Receiver(Protocol):
 
 
 class FaultyReception:
-    """The fault of one body, as its bytes come in."""
+    """The fault of one body, as its bytes come in.
+
+    Attributes:
+        over: whether it has ended the request; it does so once.
+    """
 
     def __init__(self, reception: Reception, connection: Receiver) -> None:
         self._reception, self._connection = reception, connection
         self._came = 0
+        self.over = False
         if reception.upload.how == "slow":
             shared = connection.transport.get_extra_info("socket")
             shared.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER)
@@ -84,6 +89,8 @@ class FaultyReception:
 
     def _came_enough(self, size: int) -> bool:
         """Count bytes, and act if they are enough; tell whether the request is over."""
+        if self.over:
+            return True
         how, _, after, _ = self._reception.upload
         self._came += size
         if how not in ("answer", "close", "reset") or self._came < after:
@@ -91,6 +98,7 @@ class FaultyReception:
         if how == "answer":
             self._answer()
             return True
+        self.over = True
         self._reception.over("closed" if how == "close" else "reset")
         if how == "close":
             self._connection.close()
@@ -99,6 +107,7 @@ class FaultyReception:
         return True
 
     def _answer(self) -> None:
+        self.over = True
         self._reception.over("refused")
         self._connection.transport.write(self._reception.answer())
         self._connection.discard(LINGER)

@@ -91,6 +91,28 @@ class TestKeys:
         assert http.post("/invocations", json=CHAT, headers=harmless).status_code == 200
         assert http.get("/health").status_code == 200
 
+    @pytest.mark.parametrize("how", ["answer", "close", "reset", "refuse_continue", "slow"])
+    def test_a_request_without_the_key_chooses_no_fault_of_its_upload(
+        self, how: str, keyed: FakeVllm, http: httpx2.Client
+    ) -> None:
+        keyed.clear()
+        chosen = {"x-fake-scenario": f"upload:how={how}", "expect": "100-continue"}
+        for headers in (chosen, {**chosen, **bearer("other")}):
+            answer = http.post("/v1/chat/completions", json=CHAT, headers=headers)
+            assert (answer.status_code, answer.text) == (401, '{"error":"Unauthorized"}')
+        assert [(each.scenario, each.status) for each in keyed.requests] == [("", 401)] * 2
+
+    def test_the_servers_own_fault_of_uploads_waits_for_the_key_too(
+        self, keyed: FakeVllm, http: httpx2.Client
+    ) -> None:
+        keyed.play("upload:how=answer,status=503")
+        statuses = [
+            http.post("/v1/chat/completions", json=CHAT, headers=headers).status_code
+            for headers in ({}, bearer(API_KEY))
+        ]
+        keyed.reset()
+        assert statuses == [401, 503]
+
     def test_an_admin_key_takes_the_place_of_the_api_key(self) -> None:
         guard = Guard(make({"api_key": API_KEY, "admin_key": ADMIN_KEY}))
         assert guard.knows_key(asked(**bearer(ADMIN_KEY)))

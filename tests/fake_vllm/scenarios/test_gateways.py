@@ -8,6 +8,7 @@ import socket
 import time
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from urllib.parse import urlsplit
 
@@ -417,6 +418,40 @@ class TestUpload:
             connection.settimeout(5)
             connection.sendall(text)
             assert connection.recv(64).startswith(b"HTTP/1.1 200")
+
+    @pytest.mark.parametrize(("how", "answers"), [("answer", 1), ("close", 0), ("reset", 0)])
+    @pytest.mark.parametrize("after", [0, 2])
+    @pytest.mark.parametrize("sent", ["length", "chunks", "pipelined"])
+    def test_it_acts_once_however_much_came_in_one_packet(
+        self, how: str, answers: int, after: int, sent: str, server: FakeVllm
+    ) -> None:
+        server.clear()
+        scenario = f"upload:how={how},after={after}"
+        lines = [b"content-length: 6", b"x-fake-scenario: " + scenario.encode()]
+        text = b"abcdef"
+        if sent == "chunks":
+            lines[0] = b"transfer-encoding: chunked"
+            text = b"3\r\nabc\r\n3\r\ndef\r\n0\r\n\r\n"
+        request = self.HEAD % b"".join(line + b"\r\n" for line in lines) + text
+        address = urlsplit(server.root)
+        target = (str(address.hostname), address.port or 0)
+        with socket.create_connection(target, timeout=5) as connection:
+            connection.sendall(request * (3 if sent == "pipelined" else 1))
+            connection.settimeout(0.3)
+            got = b""
+            with suppress(TimeoutError, ConnectionResetError):
+                while data := connection.recv(65536):
+                    got += data
+        assert got.count(b"HTTP/1.1") == answers
+        (entry,) = server.requests
+        end = {"answer": "refused", "close": "closed", "reset": "reset"}[how]
+        assert (entry.end, entry.attempt, entry.scenario) == (end, 1, scenario)
+
+    def test_it_acts_under_the_path_of_a_root_path(self) -> None:
+        with FakeVllm("upload:how=answer", root_path="/model") as fake:
+            for path in ("/model/v1/chat/completions", "/v1/chat/completions"):
+                answer = httpx2.post(fake.root + path, json={}, trust_env=False)
+                assert answer.status_code == 413, path
 
     def test_it_acts_only_where_it_applies(self, server: FakeVllm) -> None:
         header = {"x-fake-scenario": "upload:how=reset,attempts=1"}
