@@ -90,7 +90,7 @@ def test_only_a_bound_on_the_clock_of_threads_is_watched_by_one(
         runner.run(main())
 
 
-def test_what_is_asked_of_the_loop_runs_in_its_own_thread() -> None:
+def test_a_call_in_the_loop_runs_in_its_thread() -> None:
     async def main() -> None:
         stream = bounded(items(), LONG)
         threads: list[int] = []
