@@ -1,7 +1,9 @@
 """The model and its prompt, with every bound of an answer."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import aclosing
 from dataclasses import dataclass
+from typing import cast
 
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessage
@@ -60,16 +62,21 @@ def make_chain(settings: Settings, handlers: Iterable[BaseCallbackHandler] = ())
     return chain.with_config(callbacks=[SafeHandler(handler) for handler in handlers])
 
 
-async def answer(chain: Chain, question: Question) -> AsyncIterator[Piece]:
+async def answer(chain: Chain, question: Question) -> AsyncGenerator[Piece]:
     """Yield the parts of an answer as they arrive.
+
+    Close it with `aclosing` where its task may be cancelled between two parts: the model's server
+    works until then, or until the garbage collector runs.
 
     Raises:
         StreamDeadlineExceeded: a bound was reached.
         openai.APIError: the model's server failed.
     """
     finish_reason = None
-    async for chunk in chain.astream({"question": question.question}):
-        finish_reason = chunk.response_metadata.get("finish_reason") or finish_reason
-        if chunk.text:
-            yield Piece(str(chunk.text))
+    stream = cast("AsyncGenerator[AIMessage]", chain.astream({"question": question.question}))
+    async with aclosing(stream) as chunks:
+        async for chunk in chunks:
+            finish_reason = chunk.response_metadata.get("finish_reason") or finish_reason
+            if chunk.text:
+                yield Piece(str(chunk.text))
     yield Piece("", finish_reason or "unknown")

@@ -13,7 +13,7 @@ one answers. The middleware ends the model's call when the client disconnects.
 
 import asyncio
 import logging
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -112,10 +112,11 @@ async def _answer(socket: WebSocket, chain: Chain, settings: Settings) -> dict[s
 
 async def _tokens(socket: WebSocket, chain: Chain, question: Question) -> str | None:
     reason = None
-    async for piece in answer(chain, question):
-        if piece.text:
-            await socket.send_json({"type": "token", "text": piece.text})
-        reason = piece.finish_reason
+    async with aclosing(answer(chain, question)) as pieces:
+        async for piece in pieces:
+            if piece.text:
+                await socket.send_json({"type": "token", "text": piece.text})
+            reason = piece.finish_reason
     return reason
 
 

@@ -1,15 +1,19 @@
 """The same over a WebSocket."""
 
+import asyncio
+import gc
 import json
-from collections.abc import Callable
-from typing import Any
+from collections.abc import AsyncIterator, Callable
+from typing import Any, cast
 
 import pytest
 from fake_vllm.testing import FakeVllm
+from langchain_core.messages import AIMessageChunk
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from relay import websocket
+from relay.settings import Settings
 
 
 def connected(relay: str, **options: Any) -> ClientConnection:
@@ -46,6 +50,44 @@ def test_stop_ends_the_generation(relay: str, fake_vllm: FakeVllm) -> None:
         caller.send(json.dumps({"type": "stop"}))
         assert said(caller)[-1] == {"type": "stopped"}
     assert fake_vllm.until_freed().end == "client left"
+
+
+def test_a_stop_while_a_token_is_sent_frees_the_model_before_the_last_message() -> None:
+    """The task is cancelled outside the stream then, and would leave it to the collector."""
+    order: list[str] = []
+    sends = asyncio.Event()
+
+    class Model:
+        async def astream(self, question: object) -> AsyncIterator[AIMessageChunk]:
+            try:
+                while True:
+                    yield AIMessageChunk(content="so ")
+            finally:
+                order.append("the model is free")
+
+    class Slow:
+        async def receive_text(self) -> str:
+            return '{"question": "Why?"}'
+
+        async def receive_json(self) -> dict[str, str]:
+            await sends.wait()
+            return {"type": "stop"}
+
+        async def send_json(self, message: dict[str, str]) -> None:
+            sends.set()
+            await asyncio.sleep(60)
+
+    async def stopped() -> None:
+        settings = Settings("http://127.0.0.1:9/v1", "m")
+        last = await websocket._answer(cast("Any", Slow()), cast("Any", Model()), settings)
+        order.append(last["type"])
+
+    gc.disable()
+    try:
+        asyncio.run(stopped())
+    finally:
+        gc.enable()
+    assert order == ["the model is free", "stopped"]
 
 
 @pytest.mark.fake_vllm("endless")
