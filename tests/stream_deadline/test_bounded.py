@@ -334,6 +334,23 @@ async def test_a_source_that_swallows_its_cancellation_and_stalls_again_is_cance
 
 
 @virtually
+async def test_a_source_is_cancelled_four_times_a_second_for_ten_seconds() -> None:
+    cancelled: list[float] = []
+
+    async def deaf() -> AsyncIterator[int]:
+        while len(cancelled) < 40:
+            try:
+                await asyncio.sleep(1e9)
+            except asyncio.CancelledError:
+                cancelled.append(elapsed())
+        yield 0
+
+    await ends_at(45, bounded(deaf(), 45))
+    await asyncio.sleep(10)
+    assert cancelled == pytest.approx([45 + number / 4 for number in range(40)])
+
+
+@virtually
 async def test_two_streams_at_once_have_a_deadline_each() -> None:
     first, second = bounded(Source(), 10), bounded(Source(), 20)
     with pytest.raises(StreamDeadlineExceeded):
