@@ -10,10 +10,12 @@ import sys
 import pytest
 
 from stream_lab.soak.plan import draw
+from stream_lab.soak.run import Settings
 from stream_lab.soak.stage import stage
 from tests.stream_lab.soak.defects import DEFECTS, Defect
 
-ROUND = 150
+AS_PUBLISHED = Settings("")
+"""As many calls at once as `make soak` plays, and as many in a round."""
 
 
 async def red_after(defect: Defect, calls: int, seed: str) -> str:
@@ -21,16 +23,17 @@ async def red_after(defect: Defect, calls: int, seed: str) -> str:
     async with stage() as made:
         with pytest.MonkeyPatch.context() as patch:
             defect.plant(patch)
-            for first in range(1, calls + 1, ROUND):
-                plans = [draw(seed, number) for number in range(first, first + ROUND)]
-                played = await made.play(plans, tasks=60, threads=12)
+            for first in range(1, calls + 1, AS_PUBLISHED.round):
+                last = first + AS_PUBLISHED.round - 1
+                plans = [draw(seed, number) for number in range(first, last + 1)]
+                played = await made.play(
+                    plans, tasks=AS_PUBLISHED.tasks, threads=AS_PUBLISHED.threads
+                )
                 if played.violations:
                     kinds = sorted({each.what.partition(":")[0][:50] for each in played.violations})
                     for each in played.violations[:40] if os.environ.get("ALL") else []:
                         print(each.what, each.plan, each.outcome and each.outcome.as_dict())
-                    return (
-                        f"{first + ROUND - 1} | {len(played.violations)} | {'; '.join(kinds[:3])}"
-                    )
+                    return f"{last} | {len(played.violations)} | {'; '.join(kinds[:3])}"
     return "GREEN"
 
 
