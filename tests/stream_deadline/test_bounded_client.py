@@ -523,6 +523,28 @@ class TestMoreThanOneRequest:
             http.get("http://x/")
         assert len(hops) <= 3
 
+    @pytest.mark.parametrize("status", [401, 407])
+    @pytest.mark.parametrize("family", FAMILIES)
+    def test_the_steps_of_an_authentication_share_one_budget(
+        self, family: str, status: int
+    ) -> None:
+        library, steps = FAMILIES[family], [0]
+
+        class Insists(library.Auth):  # type: ignore[misc,name-defined]
+            def auth_flow(self, request: Any) -> Iterator[Any]:
+                while True:
+                    yield request
+
+        def answer(request: Any) -> Any:
+            steps[0] += 1
+            time.sleep(0.1)
+            return library.Response(status if steps[0] < 9 else 200)
+
+        http = bounded_client(library.Client(transport=library.MockTransport(answer)), 0.25)
+        with pytest.raises(StreamDeadlineExceeded):
+            http.get("http://x/", auth=Insists())
+        assert steps[0] <= 3
+
     def test_a_request_that_is_sent_again_has_a_whole_budget(self, server: FakeVllm) -> None:
         http = bounded_client(httpx2.Client(trust_env=False), timeout=0.4)
         request = http.build_request(
