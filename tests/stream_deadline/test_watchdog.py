@@ -1,0 +1,72 @@
+"""The thread that acts at deadlines, and its end."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from stream_deadline import _clock
+from stream_deadline._watchdog import _Watchdog
+
+
+class Alarm:
+    """One that is due now."""
+
+    def __init__(self, ring: Callable[[], float | None]) -> None:
+        self.set_for, self.ring = _clock.monotonic(), ring
+
+
+def alarm(ring: Callable[[], float | None]) -> Any:
+    return Alarm(ring)
+
+
+def test_its_close_waits_for_an_alarm_that_goes_off() -> None:
+    watchdog, rings, ended = _Watchdog(), threading.Event(), threading.Event()
+
+    def ring() -> None:
+        rings.set()
+        time.sleep(0.2)
+        ended.set()
+
+    watchdog.add(alarm(ring))
+    assert rings.wait(5)
+    watchdog.close()
+    assert ended.is_set()
+
+
+def test_an_alarm_may_close_it_from_its_own_thread() -> None:
+    watchdog, closed = _Watchdog(), threading.Event()
+
+    def ring() -> None:
+        watchdog.close()
+        closed.set()
+
+    watchdog.add(alarm(ring))
+    assert closed.wait(5), "a thread cannot wait for itself"
+
+
+def test_a_closed_one_takes_no_alarm() -> None:
+    watchdog = _Watchdog()
+    watchdog.close()
+    watchdog.add(alarm(lambda: None))
+    assert (watchdog._thread, watchdog._alarms) == (None, set())
+
+
+def test_an_alarm_that_is_set_again_goes_off_again() -> None:
+    watchdog, rung = _Watchdog(), [0]
+    done = threading.Event()
+    made = alarm(lambda: None)
+
+    def ring() -> float | None:
+        rung[0] += 1
+        if rung[0] == 3:
+            done.set()
+            return None
+        made.set_for = _clock.monotonic() + 0.01
+        return float(made.set_for)
+
+    made.ring = ring
+    watchdog.add(made)
+    assert done.wait(5)
+    watchdog.close()
+    assert (rung[0], watchdog._alarms) == (3, set())
