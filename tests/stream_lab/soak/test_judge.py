@@ -83,11 +83,17 @@ def test_a_fault_is_named(changes: dict[str, Any], words: str) -> None:
     assert words in judged(**changes)
 
 
-@pytest.mark.parametrize(("reports", "words"), [(0, "its deadline was not reported"), (2, "")])
-def test_the_application_has_to_report_a_deadline_too(reports: int, words: str) -> None:
+@pytest.mark.parametrize(
+    ("reports", "entries", "words"),
+    [(0, [entry()], "its deadline was not reported"), (0, [], ""), (2, [entry()], "")],
+    ids=["no report", "no call", "reports"],
+)
+def test_the_application_has_to_report_the_deadline_of_a_call(
+    reports: int, entries: list[Request], words: str
+) -> None:
     served = next(style for style in BY_NAME.values() if style.served)
     plan = replace(PLAN, style=served, way="header")
-    assert judged(plan, reports=reports, bound=None) == words
+    assert judged(plan, entries, reports=reports, bound=None) == words
 
 
 def test_a_standstill_at_another_time_is_told_apart() -> None:
