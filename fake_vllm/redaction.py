@@ -115,13 +115,14 @@ def _spans(body: bytes, secrets: Iterable[str]) -> list[_Span]:
     """Return where these secrets stand, in order; those that overlap are one."""
     found = []
     for secret, instead in _encoded(secrets, ENCODINGS + (WIDE if b"\0" in body else ())).items():
-        first = secret[:LEAST_SECRET]
-        at = body.find(first)
+        at = body.find(secret)
         while at >= 0:
-            part = body[at : at + len(secret)]  # shorter at the end of the body
-            if fits := secret.startswith(part):
-                found.append(_Span(at, at + len(part), instead))
-            at = body.find(first, at + (len(part) if fits else 1))
+            found.append(_Span(at, at + len(secret), instead))
+            at = body.find(secret, at + len(secret))
+        for length in range(min(len(secret) - 1, len(body)), LEAST_SECRET - 1, -1):
+            if body.endswith(secret[:length]):  # the body was cut off inside it
+                found.append(_Span(len(body) - length, len(body), instead))
+                break
     merged: list[_Span] = []
     for span in sorted(found):
         if merged and span.begin < merged[-1].end:
@@ -151,9 +152,11 @@ def _forms(secret: str) -> Iterator[str]:
         readings.append(secret.encode("latin-1").decode())
     for text in readings:
         yield text
-        yield json.dumps(text)[1:-1]
-        yield json.dumps(text, ensure_ascii=False)[1:-1]
-        yield quote(text, safe="")
+        for ascii_only in (True, False):
+            in_json = json.dumps(text, ensure_ascii=ascii_only)[1:-1]
+            yield from (in_json, in_json.replace("/", r"\/"))  # as PHP writes it
+        in_url = quote(text, safe="")
+        yield from (in_url, re.sub("%..", lambda code: code[0].lower(), in_url))
 
 
 def _is_secret_parameter(name: str) -> bool:

@@ -89,6 +89,15 @@ def test_a_checkout_keeps_no_credentials(file: Path) -> None:
 
 
 @each_workflow
+def test_a_download_names_its_artifacts(file: Path) -> None:
+    """Without a name it takes all of the run, those of a called workflow too."""
+    downloads = [
+        step for step in steps(file) if step.get("uses", "").startswith("actions/download-artifact")
+    ]
+    assert [step for step in downloads if not {"name", "pattern"} & step["with"].keys()] == []
+
+
+@each_workflow
 def test_nothing_is_pasted_into_a_script(file: Path) -> None:
     assert [step for step in steps(file) if "${{" in step.get("run", "")] == []
 
@@ -106,7 +115,7 @@ def test_nothing_is_published_that_was_not_checked() -> None:
     jobs = release["jobs"]
     assert release[True] == {"push": {"tags": ["v*"]}}  # YAML 1.1 reads `on` as true
     assert (jobs["publish"]["needs"], jobs["page"]["needs"]) == ("check", "publish")
-    assert jobs["images"]["needs"] == "check"
+    assert jobs["images"]["needs"] == "publish"
     assert jobs["publish"]["environment"] == "pypi"
     [check] = [step for step in jobs["check"]["steps"] if "release-check" in step.get("run", "")]
     assert check["env"] == {"REQUIRE_ALL": "1", "RELEASE_TAG": "${{ github.ref_name }}"}

@@ -33,7 +33,7 @@ class HostCheck:
             names: the names that it answers to, besides `localhost` and addresses. `*`: any.
         """
         self._app = app
-        self._names = {name.lower() for name in names} | {"localhost"}
+        self._names = {name.lower().rstrip(".") for name in names} | {"localhost"}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on what is for this server."""

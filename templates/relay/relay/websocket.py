@@ -13,7 +13,7 @@ one answers. The middleware ends the model's call when the client disconnects.
 
 import asyncio
 import logging
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -55,12 +55,10 @@ async def serve(socket: WebSocket, chain: Chain, settings: Settings) -> None:
     try:
         await socket.send_json(await _answer(socket, chain, settings))
         await socket.close()
-    # Starlette raises RuntimeError for a message to a client that has disconnected.
+    # Starlette and some servers raise RuntimeError for a message to a client that has disconnected.
     except (WebSocketDisconnect, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and _is_open(socket):  # a defect of ours
-            with suppress(Exception):
-                await socket.close(1011, "The server has failed.")
-            raise
+        if isinstance(error, RuntimeError) and await _could_be_closed(socket):
+            raise  # the client is there, so it is a defect of ours
         _log.info("the client of a WebSocket disconnected (%s)", error)
 
 
@@ -136,9 +134,16 @@ def _error(kind: str, text: str) -> dict[str, Any]:
     return {"type": "error", "error": {"type": kind, "message": text}}
 
 
-def _is_open(socket: WebSocket) -> bool:
+async def _could_be_closed(socket: WebSocket) -> bool:
+    """Close the connection after a failure, and return whether its client was still there."""
     states = (socket.client_state, socket.application_state)
-    return all(state is WebSocketState.CONNECTED for state in states)
+    if any(state is not WebSocketState.CONNECTED for state in states):
+        return False
+    try:
+        await socket.close(1011, "The server has failed.")
+    except Exception:
+        return False
+    return True
 
 
 def _is_from_here(socket: WebSocket) -> bool:
@@ -148,4 +153,7 @@ def _is_from_here(socket: WebSocket) -> bool:
     has checked.
     """
     origin = socket.headers.get("origin")
-    return origin is None or urlsplit(origin).netloc == socket.headers.get("host")
+    try:
+        return origin is None or urlsplit(origin).netloc == socket.headers.get("host")
+    except ValueError:  # such as http://[
+        return False

@@ -92,3 +92,11 @@ def test_json_that_does_not_call_itself_json_is_refused(
             body = json.dumps(QUESTION).encode()
             assert http.post(f"{relay}{path}", content=body, headers=headers).status_code == 422
     assert not fake_vllm.requests
+
+
+@pytest.mark.parametrize("name", ["relay.example", "relay.example.", "RELAY.example"])
+def test_a_name_is_ours_with_and_without_its_last_dot(name: str, fake_vllm: FakeVllm) -> None:
+    settings = Settings(fake_vllm.base_url, fake_vllm.model, allowed_hosts=(name,))
+    with serving(settings) as relay, client() as http:
+        for host in ("relay.example", "relay.example.:8000"):
+            assert http.get(f"{relay}/health", headers={"host": host}).status_code == 200

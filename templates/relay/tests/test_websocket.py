@@ -4,11 +4,13 @@ import asyncio
 import gc
 import json
 from collections.abc import AsyncIterator, Callable
-from typing import Any, cast
+from contextlib import nullcontext
+from typing import Any, ClassVar, cast
 
 import pytest
 from fake_vllm.testing import FakeVllm
 from langchain_core.messages import AIMessageChunk
+from starlette.websockets import WebSocketState
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
@@ -129,6 +131,43 @@ def test_a_defect_is_no_disconnect_and_closes_with_a_reason(
     assert closed.value.rcvd is not None
     assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1011, "The server has failed.")
     assert "disconnected" not in caplog.text
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_server_that_reports_a_disconnect_late_is_no_defect(is_there: bool) -> None:
+    """The middleware reads ahead, so that uvicorn's older implementation knows it first."""
+
+    class Gone:
+        headers: ClassVar[dict[str, str]] = {}
+        client_state = application_state = WebSocketState.CONNECTED
+
+        async def accept(self) -> None: ...
+
+        async def receive_text(self) -> str:
+            return "no JSON"
+
+        async def send_json(self, message: object) -> None:
+            raise RuntimeError("Unexpected ASGI message 'websocket.send'")
+
+        async def close(self, code: int = 1000, reason: str = "") -> None:
+            if not is_there:
+                raise RuntimeError("Unexpected ASGI message 'websocket.close'")
+
+    serving = websocket.serve(
+        cast("Any", Gone()), cast("Any", None), Settings("http://127.0.0.1:9/v1", "m")
+    )
+    with pytest.raises(RuntimeError) if is_there else nullcontext():
+        asyncio.run(serving)
+
+
+@pytest.mark.parametrize("origin", ["http://[", "http://evil.example", "null"])
+def test_a_page_of_another_origin_is_refused(
+    relay: str, origin: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(InvalidStatus) as refused:
+        connected(relay, origin=origin)
+    assert refused.value.response.status_code == 403
+    assert "Traceback" not in caplog.text
 
 
 def by_closing(caller: ClientConnection) -> None:
