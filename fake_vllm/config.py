@@ -70,6 +70,8 @@ def _faults(node: Any) -> Iterator[tuple[int, str]]:
                 words = f"it has more than {MOST_VALUES:,} values, with aliases counted"
                 yield line, f"{words}; write it with fewer"
             if not isinstance(each.value, str):
+                if each.tag.endswith(":int"):
+                    yield line, "a number is not written as a mapping or a list"
                 waiting += [(part, level + 1) for part in each.value]
             elif each.tag.endswith(":int") and len(each.value) > LONGEST_NUMBER:
                 yield line, f"a number has at most {LONGEST_NUMBER} characters"

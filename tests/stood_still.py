@@ -30,6 +30,12 @@ NO_VERDICT_STATUS = 6
 _sleep, _clock = time.sleep, time.monotonic  # tests replace those of the module
 _sleeper = PlainSleep()
 _sleeper.__enter__()  # until the process ends
+_config: pytest.Config | None = None
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    global _config
+    _config = config
 
 
 def stood_still() -> bool:
@@ -93,7 +99,10 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> Generator[None, None,
             file, line, _ = report.location
             report.outcome = "skipped"
             report.longrepr = (file, line or 0, f"{NO_VERDICT}: {busy}")
-            break
+            yield
+            if _config is not None and (failed := _config.pluginmanager.get_plugin("lfplugin")):
+                failed.lastfailed[report.nodeid] = True  # so that `pytest --lf` runs it again
+            return
     yield
 
 

@@ -11,7 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
 import mutate
-from broken_copy import Failure, Run
+from broken_copy import NO_VERDICT_STATUS, Failure, Run
 
 from tests import stood_still
 
@@ -66,4 +66,4 @@ def test_a_mutant_is_noticed_only_if_its_test_is_green_without_it(
 
 
 def test_a_busy_machine_ends_a_run_with_the_status_that_is_known_here() -> None:
-    assert mutate.NO_VERDICT_STATUS == stood_still.NO_VERDICT_STATUS
+    assert NO_VERDICT_STATUS == stood_still.NO_VERDICT_STATUS

@@ -87,6 +87,15 @@ def test_a_run_is_green_only_if_each_test_has_a_verdict(
     assert run.ret == status
 
 
+def test_a_test_without_a_verdict_is_among_the_last_failures(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("import subprocess\n" + INNER)
+    options = ["-p", "tests.stood_still", "-p", "no:nbval", "-p", "no:xdist"]
+    assert pytester.runpytest_subprocess("-k", "always", *options).ret == NO_VERDICT_STATUS
+    again = pytester.runpytest_subprocess("--lf", "-v", *options)
+    assert "always fails late" in "\n".join(again.outlines)
+    again.assert_outcomes(skipped=1)
+
+
 @pytest.mark.parametrize(
     ("file", "depends"),
     [

@@ -35,6 +35,8 @@ QUICK = "tests/stream_deadline/test_budget.py"
 """What is collected once, so that pytest's plugins are loaded."""
 PARTS = ("src", "fake_vllm", "tests", "templates", "docs", "conftest.py", "pyproject.toml")
 """What the tests need of the checkout."""
+NO_VERDICT_STATUS = 6
+"""What pytest ends with if the machine was too busy; see tests/stood_still.py."""
 LOOKS_EVERY = 0.05
 WORDS = 4000
 """The most characters of a failure that are kept."""

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import yaml
-from broken_copy import ROOT, BrokenCopy, Run
+from broken_copy import NO_VERDICT_STATUS, ROOT, BrokenCopy, Run
 from coverage import CoverageData
 from mutants import Mutant, mutants
 
@@ -32,8 +32,6 @@ OWN = 0.2
 SLOWER, AT_LEAST = 4.0, 30.0
 """A mutant may take this many times as long as its tests, and these seconds more."""
 GONE = ("killed", "time-out", "explained")
-NO_VERDICT_STATUS = 6
-"""What tests/stood_still.py ends with."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +111,7 @@ class Module:
     def outcome(self, mutant: Mutant) -> str | None:
         """Return what became of a mutant; None: it has not been tried."""
         result = self.results.get(mutant.name)
-        if result is None:
+        if result is None or result.outcome == "no verdict":
             return None
         is_alive = result.outcome not in GONE
         return "explained" if is_alive and mutant.name in self.explained else result.outcome
@@ -251,7 +249,8 @@ def tried(copy: BrokenCopy, module: Module, mutant: Mutant, unsteady: set[str]) 
         run = copy.run(tests, limit=limit)
     result = result_of(mutant, tests, run)
     # A red test, or none that ends, tells of the mutant only if it is green without.
-    judge = [result.by] if result.by else tests
+    is_test = result.by in tests or "::" in (result.by or "")
+    judge = [result.by] if result.by and is_test else tests
     if result.outcome in ("killed", "time-out") and not copy.run(judge, limit=limit).is_green:
         result = replace(result, outcome="no verdict", by=None)
     return result

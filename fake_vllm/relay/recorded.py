@@ -99,9 +99,11 @@ class RecordedExchange(BaseModel):
         if request.value is None:
             return False
         try:
-            return json.loads(own.body.data) in (request.value, request.shown_value)
+            recorded = json.loads(own.body.data)
         except (ValueError, RecursionError):
             return False
+        shown = request.shown_value
+        return recorded == request.value or (shown is not None and recorded == shown)
 
 
 class RecordingFileError(ValueError):

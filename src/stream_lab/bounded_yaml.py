@@ -31,7 +31,8 @@ class BoundedLoader(yaml.SafeLoader):
     """PyYAML's safe loader, which refuses a number that is too long to be meant."""
 
     def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
-        if len(node.value) > LONGEST_NUMBER:
+        # A mapping may have the tag as well, with its value under the key `=`.
+        if len(self.construct_scalar(node)) > LONGEST_NUMBER:
             line = node.start_mark.line + 1
             raise NotYaml(f"a number has at most {LONGEST_NUMBER} characters", line)
         return int(super().construct_yaml_int(node))

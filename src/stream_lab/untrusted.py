@@ -13,7 +13,7 @@ DEEPEST = 64
 """Levels of nesting in JSON; a request or an answer of any model's API has fewer than ten."""
 
 _LOOK_ALIKES = str.maketrans(
-    {"|": "¦", "`": "'", "<": "‹", ">": "›", "*": "∗", "~": "∼", "$": "＄", "\\": "∖"}
+    {"|": "¦", "`": "'", "<": "‹", ">": "›", "*": "∗", "~": "∼", "$": "＄", "\\": "∖", "@": "＠"}
 )
 """For characters that viewers of Markdown read in several ways, so that no escape is sure."""
 _ACTS = re.compile(
@@ -24,6 +24,8 @@ _ACTS = re.compile(
     re.IGNORECASE,
 )
 """What has a meaning in Markdown only in its place; a backslash before it ends that."""
+_ISSUE = re.compile(r"#(?=\d)")
+"""What GitHub makes a link of, even after a backslash, as it does of `@name`."""
 _CODE = re.compile(r"(`[^`]+`)")
 
 
@@ -74,7 +76,8 @@ def with_code(text: object) -> str:
 
 def _inert(line: str) -> str:
     # Backslashes first: those of `printable` stay, and no other one can undo an escape.
-    return _ACTS.sub(r"\\\g<0>", printable(line.translate(_LOOK_ALIKES), keep=""))
+    shown = printable(_ISSUE.sub("＃", line).translate(_LOOK_ALIKES), keep="")
+    return _ACTS.sub(r"\\\g<0>", shown)
 
 
 def read_json(text: str | bytes) -> Any:

@@ -94,6 +94,7 @@ BOMBS = {
     "aliases of aliases": BOMB,
     "merge keys of merge keys": MERGE_BOMB,
     "a number to the base of 60": b"a: !!int 1" + b":59" * 200_000,
+    "a number to the base of 60 in a mapping": b'a: !!int {=: "1' + b":59" * 200_000 + b'"}',
 }
 
 

@@ -29,7 +29,8 @@ class Traced:
         """Return the lines whose objects grew most since the fourth round, in words."""
         if self._early is None:
             return "unknown lines"
-        grown = _snapshot().compare_to(self._early, "lineno")[:LINES]
+        changed = _snapshot().compare_to(self._early, "lineno")
+        grown = [each for each in changed if each.size_diff > 0][:LINES]
         lines = ((each.traceback[0], each.size_diff // 1024) for each in grown)
         return "; ".join(f"{line.filename}:{line.lineno} ({more} KiB)" for line, more in lines)
 

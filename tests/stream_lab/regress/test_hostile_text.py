@@ -25,7 +25,7 @@ from stream_lab.regress.compare import Baseline
 from stream_lab.regress.junit import junit
 from stream_lab.regress.page import page
 from stream_lab.regress.summary import Summary, markdown
-from stream_lab.untrusted import json_line
+from stream_lab.untrusted import in_markdown, json_line
 from tests.stream_lab.regress.examples import claim, row, summary
 
 EVIL = {
@@ -39,6 +39,7 @@ EVIL = {
     "Markdown with backslashes": "\\[a\\](http://x/y) \\<img src=x> \\`d\\` \\| \\\\[a\\\\](javascript:c)",
     "Markdown around code": "`a`](http://x/y) `[`b`](c) `<img src=x>` ``d`` `e\\|f` ![g `|`](h)",
     "addresses": "http://x/y HTTPS://x www.x.y ftp://x <javascript:c>",
+    "mentions": "@octocat @org/team #12 owner/repo#3 root@evil.example",
     "formulas": r"$\href{javascript:c}{x}$ \\(y\\) $$z$$ \\[w\\] \\begin{v}\\end{v}",
     "entities": "&lt;b&gt; &#96;c&#96; __d__ _e_ ~~f~~ *g*",
     "what XML forbids": "\x00\x0b\ufffe\ud800]]>",
@@ -165,3 +166,11 @@ def test_code_in_a_claim_stays_code_and_a_finding_is_shown_as_it_is() -> None:
 @pytest.mark.parametrize("text", EVIL.values(), ids=EVIL)
 def test_json_keeps_the_text_as_it_is(text: str) -> None:
     assert json.loads(json_line({text: text})) == {text: text}
+
+
+def test_a_word_mentions_no_person_and_no_issue() -> None:
+    """GitHub links them even after a backslash, and a comment would notify the person."""
+    shown = in_markdown(EVIL["mentions"])
+    assert "@" not in shown
+    assert not re.search(r"#\d", shown)
+    assert in_markdown("# 1") == "# 1"

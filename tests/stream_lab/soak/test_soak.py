@@ -25,7 +25,7 @@ from stream_lab.soak.result import FEW_ROUNDS, MIB, Result, growth, percentile
 from stream_lab.soak.shrink import compact, shrink
 from stream_lab.soak.stage import Played, Violation
 from stream_lab.soak.standstill import HAND_OVERS, CpuWait, Lag, ThreadSleeper
-from stream_lab.soak.traced import Traced
+from stream_lab.soak.traced import COMPARED_FROM, Traced
 from stream_lab.soak.turns import turns_of
 from tests.stream_lab.in_process import invoke
 from tests.test_makefile import Checkout
@@ -187,6 +187,21 @@ def test_objects_that_pile_up_are_a_violation_with_the_line_that_made_them() -> 
     assert found.what.startswith("Python's objects grew by 6.0 MiB; the most at ")
     assert Path(__file__).name in found.what
     assert "Python's objects took" in page(replace(result, took=1.0, memory=[(MIB, MIB)]))
+
+
+def test_only_lines_whose_objects_grew_are_named() -> None:
+    traced = Traced()
+    freed = [bytes(8 * MIB)]
+    try:
+        for _ in range(COMPARED_FROM):
+            traced.look()
+        freed.clear()
+        kept = bytes(MIB)
+        assert "(1024 KiB)" in traced.grown_at()
+        assert "-" not in traced.grown_at().replace("site-packages", "")
+        assert len(kept) == MIB
+    finally:
+        traced.stop()
 
 
 def test_objects_that_do_not_pile_up_are_none() -> None:
