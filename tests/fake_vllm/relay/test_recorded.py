@@ -11,7 +11,16 @@ import pytest
 from openai import NotFoundError, OpenAI
 
 from fake_vllm.redaction import is_secret
-from fake_vllm.relay.recorded import RecordingFileError, Recordings, load
+from fake_vllm.relay.recorded import (
+    AnswerPart,
+    AskedPart,
+    Body,
+    RecordedExchange,
+    RecordingFileError,
+    Recordings,
+    load,
+)
+from fake_vllm.relay.request import RelayedRequest
 from fake_vllm.testing import FakeVllm, FakeVllmError
 from tests.fake_vllm.raw import arrivals, ask
 
@@ -193,3 +202,19 @@ def test_a_folder_without_recordings_is_refused_with_what_to_do(tmp_path: Path) 
         Recordings(tmp_path)
     with pytest.raises(FakeVllmError, match="Cannot read"):
         FakeVllm(replay=tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("recorded", "matches"),
+    [("null", False), ('{"seed":removed}', True), ('{"seed": 12345678}', True)],
+)
+def test_a_body_that_is_no_json_without_its_key_is_not_null(recorded: str, matches: bool) -> None:
+    """The key is a number there, and stands in the body as one."""
+    request = RelayedRequest(
+        "POST", "/v1/x", {"x-api-key": "12345678"}, b'{"seed":12345678}', {"seed": 12345678}, None
+    )
+    asked = AskedPart(method="POST", path="/v1/x", body=Body(text=recorded))
+    exchange = RecordedExchange(
+        format="fake-vllm exchange 1", request=asked, response=AnswerPart(status=200)
+    )
+    assert exchange.matches(request) is matches
