@@ -2,9 +2,11 @@
 
 from email.utils import formatdate
 
+import openai
 import pytest
+from openai._models import FinalRequestOptions
 
-from stream_deadline._pauses import longest_pause, retry_after
+from stream_deadline._pauses import SHORTEST_SHARE, longest_pause, retry_after
 
 NOW = 1_800_000_000
 
@@ -39,3 +41,14 @@ def test_a_server_asks_for_a_number_or_a_date(
 ) -> None:
     monkeypatch.setattr("time.time", lambda: NOW + 0.25)
     assert retry_after(headers) == wait
+
+
+@pytest.mark.parametrize("made", range(6))
+@pytest.mark.parametrize("drawn", [0.0, 1.0])
+def test_the_sdk_pauses_as_long(made: int, drawn: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("openai._base_client.random", lambda: drawn)
+    client = openai.OpenAI(api_key="none")
+    options = FinalRequestOptions(method="post", url="/x", max_retries=9)
+    pause = client._calculate_retry_timeout(9 - made, options)
+    share = 1.0 if drawn == 0.0 else SHORTEST_SHARE
+    assert pause == share * longest_pause(made)
