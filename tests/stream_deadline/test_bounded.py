@@ -14,7 +14,10 @@ import anyio
 import pytest
 
 from stream_deadline import BoundedStream, Deadline, StreamDeadlineExceeded, bounded, deadline
+from stream_deadline._accumulate import NullAccumulator
+from stream_deadline._budget import Bounds, Budget
 from stream_deadline._deadline import remaining
+from stream_deadline._reader import Reader
 from tests.stream_deadline.sources import Source, elapsed, virtually
 
 SOON = 0.05  # what "on time" means
@@ -331,6 +334,39 @@ async def test_a_source_that_swallows_its_cancellation_and_stalls_again_is_cance
     await ends_at(45, bounded(deaf(), 45))
     await asyncio.sleep(5)
     assert source.cancelled == 2
+
+
+@virtually
+async def test_a_clean_up_after_a_whole_answer_has_five_seconds() -> None:
+    ends: list[float] = []
+
+    class Slow(Source):
+        async def aclose(self) -> None:
+            try:
+                await asyncio.sleep(1e9)
+            finally:
+                ends.append(elapsed())
+
+    stream = bounded(Slow(ends=2), 45)
+    assert [item async for item in stream] == [0, 1]
+    await asyncio.sleep(10)
+    assert ends == [pytest.approx(2 + 5)]
+
+
+@virtually
+async def test_a_failed_interrupt_is_told_in_the_log_of_the_library(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(in_use: bool) -> None:
+        raise RuntimeError("no socket")
+
+    budget = Budget(Bounds(45), asyncio.get_running_loop().time)
+    reader = Reader(Source(), budget, NullAccumulator(), fail, None)
+    await asyncio.sleep(1)
+    reader.stop()
+    await reader.settle()
+    [record] = caplog.records
+    assert (record.name, record.levelname) == ("stream_deadline", "ERROR")
 
 
 @virtually
