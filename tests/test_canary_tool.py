@@ -3,6 +3,7 @@
 import base64
 import gzip
 import io
+import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
@@ -58,18 +59,21 @@ def test_each_command_sends_the_key_or_has_none() -> None:
 
 
 @pytest.mark.parametrize(
-    ("calls", "status", "answered", "said"),
+    ("command", "status", "stderr", "answered", "said"),
     [
-        (True, 0, 3, ""),
-        (False, 0, 0, ""),
-        (True, 1, 3, "status 1"),
-        (False, 1, 0, "status 1"),
-        (True, 0, 0, "no request with the key was answered"),
+        (canary.Command("doctor"), 0, b"", 3, ""),
+        (canary.Command("history", calls=False), 0, b"", 0, ""),
+        (canary.Command("doctor"), 1, b"", 3, "status 1"),
+        (canary.Command("run", judges=True), 1, b"", 3, ""),
+        (canary.Command("run", judges=True), 2, b"", 3, "status 2"),
+        (canary.Command("run", judges=True), 1, b"Traceback (most recent call last):", 3, "crash"),
+        (canary.Command("history", calls=False), 1, b"", 0, "status 1"),
+        (canary.Command("doctor"), 0, b"", 0, "no request with the key was answered"),
     ],
 )
 def test_a_command_that_fails_or_does_not_send_its_key_shows_nothing(
-    calls: bool, status: int, answered: int, said: str
+    command: canary.Command, status: int, stderr: bytes, answered: int, said: str
 ) -> None:
-    fault = canary.wrong(canary.Command("run", calls), status, answered)
+    fault = canary.wrong(command, subprocess.CompletedProcess([], status, b"", stderr), answered)
     assert said in fault
     assert bool(fault) is bool(said)

@@ -3,8 +3,9 @@
 import json
 import re
 import secrets
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -14,6 +15,13 @@ from stream_lab.extras import require
 
 MOST_NAMED = 100_000
 """The most numbers that `--only` may name."""
+
+
+class Loop(StrEnum):
+    """The event loops of `--loop`."""
+
+    ASYNCIO = "asyncio"
+    UVLOOP = "uvloop"
 
 
 def soak(
@@ -34,9 +42,7 @@ def soak(
         int, typer.Option(min=1, max=2000, help="Calls at a time in one event loop.")
     ] = 160,
     threads: Annotated[int, typer.Option(min=1, max=500, help="Calls at a time in threads.")] = 40,
-    loop: Annotated[
-        Literal["asyncio", "uvloop"], typer.Option(help="The event loop of all calls.")
-    ] = "asyncio",
+    loop: Annotated[Loop, typer.Option(help="The event loop of all calls.")] = Loop.ASYNCIO,
     traced: Annotated[
         bool, typer.Option("--traced", help="Count Python's objects too; takes twice the time.")
     ] = False,
