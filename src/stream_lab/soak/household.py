@@ -21,7 +21,7 @@ OBJECTS = (
 """The library's objects that live as long as a call or a connection."""
 LONGEST_LOOK = 0.2
 """Seconds in which all objects of the process can be counted, even of a large one."""
-EXECUTORS = ("asyncio_", "ThreadPoolExecutor")
+EXECUTORS = ("asyncio_", "uvloop_", "ThreadPoolExecutor")
 """Threads of executors, which are kept for later work."""
 
 
@@ -90,4 +90,4 @@ def _files() -> list[str]:
             kinds.append(str(each.readlink()).partition(":")[0])
         except OSError:  # the folder itself, read a moment ago
             continue
-    return kinds
+    return [each for each in kinds if not each.startswith("/proc/")]  # a sleeper reads those

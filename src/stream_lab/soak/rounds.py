@@ -111,20 +111,8 @@ class Round:
     async def _one(self, plan: Plan) -> Outcome:
         """Make a call in a task of its own; cancel it if that is planned."""
         outcome = self._new(plan)
-        loop = asyncio.get_running_loop()
-        task = loop.create_task(self._noted(plan, outcome))
-        timer = None
-        if plan.ending in ("cancel", "cancel at T"):
-            share = plan.moment if plan.ending == "cancel" else 1.0
-
-            def cancel() -> None:
-                outcome.act()
-                task.cancel()
-
-            timer = loop.call_later(share * plan.limit, cancel)
+        task = asyncio.create_task(self._noted(plan, outcome))
         await asyncio.wait({task}, timeout=2 * min(plan.limit, LONGEST) + GIVE_UP)
-        if timer is not None:
-            timer.cancel()
         if not task.done():
             outcome.end = UNENDED
             task.cancel()
@@ -134,6 +122,8 @@ class Round:
         return outcome
 
     async def _noted(self, plan: Plan, outcome: Outcome) -> None:
+        # Set by the task itself: uvloop calls a timer that is due before a task's first step.
+        timer = _cancelling(plan, outcome)
         try:
             await calls.make(plan, self._clients, outcome)
         except BaseException as error:
@@ -143,6 +133,8 @@ class Round:
             if outcome.end != UNENDED:
                 outcome.note_end(None)
         finally:
+            if timer is not None:
+                timer.cancel()
             task = asyncio.current_task()
             is_ours = outcome.acted is not None or outcome.end == UNENDED
             if task is not None and not is_ours and task.cancelling():
@@ -151,6 +143,21 @@ class Round:
     def _new(self, plan: Plan) -> Outcome:
         self.outcomes[plan.number] = outcome = Outcome(plan.number, made=time.monotonic())
         return outcome
+
+
+def _cancelling(plan: Plan, outcome: Outcome) -> asyncio.TimerHandle | None:
+    """Have this task cancelled if that is planned; return the timer."""
+    if plan.ending not in ("cancel", "cancel at T"):
+        return None
+    task = asyncio.current_task()
+    assert task is not None
+
+    def cancel() -> None:
+        outcome.act()
+        task.cancel()
+
+    share = plan.moment if plan.ending == "cancel" else 1.0
+    return asyncio.get_running_loop().call_later(share * plan.limit, cancel)
 
 
 @contextmanager
