@@ -354,7 +354,7 @@ async def test_a_clean_up_after_a_whole_answer_has_five_seconds() -> None:
 
 
 @virtually
-async def test_a_failed_interrupt_is_told_in_the_log_of_the_library(
+async def test_the_library_logs_a_failed_interrupt(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     def fail(in_use: bool) -> None:
