@@ -151,8 +151,13 @@ class ConnectionTracker:
         return tracker
 
     def finish(self) -> None:
-        """Note that the call is over, so that background work is not part of it."""
+        """Note that the call is over, so that background work is not part of it.
+
+        A transport of uvloop keeps the context in which it was made, and so this tracker, for as
+        long as its connection is in a pool. The call's answer must not stay with it.
+        """
         self._is_done = True
+        self.on_progress = self.on_finish = _ignore
 
     @property
     def is_done(self) -> bool:

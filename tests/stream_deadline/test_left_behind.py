@@ -40,6 +40,8 @@ from stream_deadline import (
 from stream_deadline._bounded_sync import BoundedIterator
 from stream_deadline._call_group import CallGroup
 from stream_deadline._clients import PerLoopClient
+from stream_deadline._message import MessageAccumulator
+from stream_deadline._reader import Reader
 from stream_deadline._shutdown import shut_down
 from stream_deadline._watchdog import _watchdog
 from tests.at_once import at_once
@@ -781,3 +783,24 @@ def test_a_stream_that_is_dropped_before_its_error_was_taken_is_freed() -> None:
         assert asyncio.run(drop())() is None
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_a_pooled_connection_keeps_no_answer(loop: str) -> None:
+    """A transport of uvloop keeps the context of the call that has made it."""
+    found = pytest.importorskip(loop, reason="uvloop is not made for this platform")
+
+    async def kept(fake: FakeVllm) -> list[str]:
+        model = ChatVllm(model=fake.model, base_url=fake.base_url, api_key="none", timeout=30)
+        assert [chunk async for chunk in model.astream("Why?")]
+        await asyncio.sleep(0.05)
+        gc.collect()
+        kinds = [type(each) for each in gc.get_objects()]
+        return [each.__name__ for each in kinds if each in (Reader, MessageAccumulator)]
+
+    with (
+        FakeVllm("finite", gap=0.001) as fake,
+        asyncio.Runner(loop_factory=found.new_event_loop) as runner,
+    ):
+        gc.collect()
+        assert runner.run(kept(fake)) == []
