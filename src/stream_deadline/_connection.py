@@ -153,8 +153,8 @@ class ConnectionTracker:
     def finish(self) -> None:
         """Note that the call is over, so that background work is not part of it.
 
-        A transport of uvloop keeps the context in which it was made, and so this tracker, for as
-        long as its connection is in a pool. The call's answer must not stay with it.
+        A loop's transport keeps the context in which it was made, and so this tracker: uvloop's for
+        as long as its connection is in a pool. The call's answer must not stay with it.
         """
         self._is_done = True
         self.on_progress = self.on_finish = _ignore

@@ -787,7 +787,7 @@ def test_a_stream_that_is_dropped_before_its_error_was_taken_is_freed() -> None:
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 def test_a_pooled_connection_keeps_no_answer(loop: str) -> None:
-    """A transport of uvloop keeps the context of the call that has made it."""
+    """A loop's transport keeps the context of the call that has made it."""
     found = pytest.importorskip(loop, reason="uvloop is not made for this platform")
 
     def held() -> list[object]:
