@@ -24,6 +24,8 @@ PATIENCE = 15.0
 
 NO_VERDICT = "no verdict"
 """The section of a report and of the summary that says so."""
+WAS_RED = "what was red"
+"""The section with the failure itself."""
 NO_VERDICT_STATUS = 6
 """The status of a run in which no test failed, but one has no verdict. pytest's own end with 5."""
 
@@ -93,17 +95,17 @@ def pytest_runtest_makereport(
 @pytest.hookimpl(wrapper=True)  # pytest's own, which counts the failures, comes first otherwise
 def pytest_runtest_logreport(report: pytest.TestReport) -> Generator[None, None, None]:
     """Report the last failure on a busy machine as no verdict."""
-    for name, busy in report.sections:
-        if name == NO_VERDICT and report.failed:
-            report.sections.append(("what was red", report.longreprtext))
-            file, line, _ = report.location
-            report.outcome = "skipped"
-            report.longrepr = (file, line or 0, f"{NO_VERDICT}: {busy}")
-            yield
-            if _config is not None and (failed := _config.pluginmanager.get_plugin("lfplugin")):
-                failed.lastfailed[report.nodeid] = True  # so that `pytest --lf` runs it again
-            return
+    busy = dict(report.sections).get(NO_VERDICT)
+    if busy is None or not report.failed:
+        yield
+        return
+    report.sections.append((WAS_RED, report.longreprtext))
+    file, line, _ = report.location
+    report.outcome = "skipped"
+    report.longrepr = (file, line or 0, f"{NO_VERDICT}: {busy}")
     yield
+    if _config is not None and (failed := _config.pluginmanager.get_plugin("lfplugin")):
+        failed.lastfailed[report.nodeid] = True  # so that `pytest --lf` runs it again
 
 
 @pytest.hookimpl(trylast=True)
@@ -115,9 +117,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 def _without_verdict(reporter: pytest.TerminalReporter) -> list[pytest.TestReport]:
     return [
-        report
-        for report in reporter.getreports("skipped")
-        if any(name == NO_VERDICT for name, _ in report.sections)
+        report for report in reporter.getreports("skipped") if NO_VERDICT in dict(report.sections)
     ]
 
 
@@ -127,7 +127,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         return
     terminalreporter.section(NO_VERDICT)
     for report in without:
-        terminalreporter.line(f"{report.nodeid}\n{dict(report.sections)['what was red']}\n")
+        terminalreporter.line(f"{report.nodeid}\n{dict(report.sections)[WAS_RED]}\n")
     terminalreporter.line(
         f"{len(without)} tests were red each time while the machine was too busy, so they have no "
         "verdict. Run these again when it does nothing else:"

@@ -249,8 +249,7 @@ def tried(copy: BrokenCopy, module: Module, mutant: Mutant, unsteady: set[str]) 
         run = copy.run(tests, limit=limit)
     result = result_of(mutant, tests, run)
     # A red test, or none that ends, tells of the mutant only if it is green without.
-    is_test = result.by in tests or "::" in (result.by or "")
-    judge = [result.by] if result.by and is_test else tests
+    judge = [result.by] if result.by and "::" in result.by else tests
     if result.outcome in ("killed", "time-out") and not copy.run(judge, limit=limit).is_green:
         result = replace(result, outcome="no verdict", by=None)
     return result
