@@ -2,7 +2,7 @@
 
 import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 
@@ -216,9 +216,13 @@ def watchdog_fails() -> None:
 
 
 def loops_share() -> None:
-    """Let all event loops share one client."""
+    """Let all event loops share one client, whose connections outlive the first."""
     from stream_deadline import _clients
 
+    async def never_closes(client: Any) -> AsyncGenerator[None]:
+        yield
+
+    _put(_clients, "_close_in_the_end", never_closes)
     mine = _clients.PerLoopClient._mine
 
     def same(self: Any) -> Any:

@@ -10,8 +10,9 @@ from tempfile import NamedTemporaryFile
 from typing import Any
 
 from stream_lab.http.certificates import VARIABLE, one_certificate
+from tests.drills.forks import Fork, pipe
 from tests.drills.link import Link, never_connects
-from tests.drills.server import FORKS, Entry, Server
+from tests.drills.server import Entry, Server
 from tests.drills.table import FROZEN, Drill
 from tests.drills.victim import WARM, main
 from tests.plain_sleep import PlainSleep
@@ -85,10 +86,9 @@ class Victim:
     """The drill's side of the client's process."""
 
     def __init__(self, spec: dict[str, Any]) -> None:
-        self._channel, theirs = FORKS.Pipe()
-        self._noise, output = FORKS.Pipe(duplex=False)
-        self.process = FORKS.Process(target=main, args=(spec, theirs, output), daemon=True)
-        self.process.start()
+        self._channel, theirs = pipe()
+        self._noise, output = pipe(duplex=False)
+        self.process = Fork(main, spec, theirs, output)
         theirs.close()
         output.close()
         self._said: dict[str, Any] = {}
@@ -112,15 +112,6 @@ class Victim:
     def go_on(self) -> None:
         self._channel.send(None)
 
-    def send(self, number: signal.Signals) -> None:
-        assert self.process.pid is not None
-        os.kill(self.process.pid, number)
-
-    def end(self, seconds: float) -> int | None:
-        """Return the status of the process; None: it does not end."""
-        self.process.join(seconds)
-        return self.process.exitcode
-
     @property
     def noise(self) -> str:
         """Return what it has written to its standard output and error."""
@@ -130,9 +121,6 @@ class Victim:
         return written.decode("utf-8", "replace")
 
     def close(self) -> None:
-        if self.process.is_alive():
-            self.process.kill()
-        self.process.join()
         self.process.close()
         self._channel.close()
         self._noise.close()
@@ -219,7 +207,7 @@ class _Play:
         outcome.left = victim.until("left", ENDS_WITHIN)
         victim.go_on()
         outcome.next = victim.until("next", ENDS_WITHIN + 30)["error"]
-        outcome.status = victim.end(ENDS_WITHIN)
+        outcome.status = victim.process.end(ENDS_WITHIN)
 
     def mine(self, entries: list[Entry]) -> list[Entry]:
         """Return the requests of the drill's call: those before and after it are warm-ups."""
@@ -262,13 +250,13 @@ class _Play:
         elif act == "reset":
             link.reset()
         elif act in ("suspend", "freeze client"):
-            self.victim.send(signal.SIGSTOP)
+            self.victim.process.send(signal.SIGSTOP)
             time.sleep(FROZEN)
             if act == "suspend":
                 self.asleep.seek(0)
                 self.asleep.write(struct.pack("d", FROZEN))
                 self.asleep.flush()
-            self.victim.send(signal.SIGCONT)
+            self.victim.process.send(signal.SIGCONT)
 
     def restart(self) -> None:
         self.server.restart()

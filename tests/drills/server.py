@@ -1,7 +1,6 @@
 """A fake-vllm that can be killed, stopped, and started again on its port."""
 
 import json
-import multiprocessing
 import os
 import signal
 import time
@@ -12,19 +11,8 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.request import Request, urlopen
 
-FORKS = multiprocessing.get_context("forkserver")
-"""Starts processes as forks of one that has imported what they need, since imports take seconds."""
-_PRELOADED = """
-    fake_vllm.cli fake_vllm.app fake_vllm.http.server tests.drills.victim tests.drills.warmed
-    stream_deadline._raw_chunks stream_lab.processes anyio._backends._asyncio
-    httpcore httpcore2 httpcore2._async.http2 openai.resources.chat.completions
-    openai.lib._chat_completion_resources openai.lib.streaming.chat
-    langchain_core.tracers.langchain langchain_core.tracers.stdout langchain_core.tracers.context
-    langchain_core.messages.block_translators.langchain_v0
-    starlette.applications uvicorn.main uvicorn.loops.uvloop
-    uvicorn.protocols.http.httptools_impl uvicorn.protocols.websockets.auto uvloop truststore
-"""
-FORKS.set_forkserver_preload(_PRELOADED.split())
+from tests.drills.forks import Fork, pipe
+
 LIFETIME = 300
 STARTS_WITHIN = 60.0
 ASKED_EVERY = 0.01
@@ -49,10 +37,9 @@ class Server:
         return f"{'https' if self.secure else 'http'}://127.0.0.1:{self.port}"
 
     def _start(self) -> None:
-        reading, writing = FORKS.Pipe(duplex=False)
+        reading, writing = pipe(duplex=False)
         flags = ["--port", str(self.port), "--lifetime", str(LIFETIME), *self._flags]
-        self._process = FORKS.Process(target=_serve, args=(flags, writing), daemon=True)
-        self._process.start()
+        self._process = Fork(_serve, flags, writing)
         writing.close()
         with reading:
             # The pipe is the standard output of the fake, which says where it listens.
@@ -80,10 +67,7 @@ class Server:
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal, and wait for the end if it is SIGKILL."""
-        assert self._process.pid is not None
-        os.kill(self._process.pid, number)
-        if number is signal.SIGKILL:
-            self._process.join()
+        self._process.send(number)
 
     def restart(self) -> None:
         """Start a new process on the same port, with an empty ledger."""
@@ -112,9 +96,6 @@ class Server:
             time.sleep(ASKED_EVERY)
 
     def close(self) -> None:
-        if self._process.is_alive():
-            self._process.kill()
-        self._process.join()
         self._process.close()
 
     def __enter__(self) -> Self:
