@@ -12,6 +12,7 @@ import time
 from collections.abc import Generator
 
 import pytest
+from pytest_rerunfailures import _remove_cached_results_from_failed_fixtures
 
 from tests.plain_sleep import PlainSleep
 from tests.real_time import needs_real_time
@@ -89,6 +90,8 @@ def pytest_runtest_makereport(
     report = yield
     if report.failed and _depends_on_the_machine(item) and (busy := _sleeper.busy):
         report.sections.append((NO_VERDICT, busy))
+        # The fixture of a module would fail for the next test too, by then on a calm machine.
+        _remove_cached_results_from_failed_fixtures(item)
     return report
 
 

@@ -74,6 +74,36 @@ def test_only_a_failure_while_the_machine_stands_still_is_tried_again(
     assert set(re.findall(r"test_it\[(.*)\]", no_verdict)) == {"always fails late"}
 
 
+FIXTURE = """
+@pytest.fixture(scope="module")
+def of_the_module():
+    sleeper.busy, right = next(of_fixture)
+    if not right:
+        raise TimeoutError
+
+@pytest.mark.parametrize("name", ["first", "second"])
+def test_it(name, of_the_module):
+    pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("tries", "expected"),
+    [
+        ([FAILS_LATE, FAILS_LATE, FAILS_LATE, PASSES], {"first": "SKIPPED", "second": "PASSED"}),
+        ([FAILS_LATE] * 6, {"first": "SKIPPED", "second": "SKIPPED"}),
+        ([FAILS], {"first": "ERROR", "second": "ERROR"}),
+    ],
+)
+def test_a_fixture_that_failed_on_a_busy_machine_is_made_again_for_the_next_test(
+    tries: list[tuple[str, bool]], expected: dict[str, str], pytester: pytest.Pytester
+) -> None:
+    head = INNER.partition("@pytest")[0]
+    text = f"import subprocess\n{head}\nof_fixture = iter({tries!r})\n{FIXTURE}"
+    outcomes, _ = played(pytester, text)
+    assert {name: each[-1] for name, each in outcomes.items()} == expected
+
+
 @pytest.mark.parametrize(
     ("selected", "status"), [("passes", 0), ("always", NO_VERDICT_STATUS), ("fails", 1)]
 )
