@@ -327,8 +327,9 @@ class DeadlineMixin(_Base):
         params = {**self._get_invocation_params(stop=stop, **kwargs), **kwargs}
         for name in BOUNDS:
             params.pop(name, None)
-        client = self.root_client or self.root_async_client
-        client = client or http_client_of(self.client) or http_client_of(self.async_client)
+        of_user = getattr(self.client, "_client", None)
+        client = self.root_client or of_user or self.root_async_client
+        client = client or getattr(self.async_client, "_client", None)
         base_url = str(getattr(client, "base_url", self.openai_api_base))
         of_call = [params.pop(name, None) for name in ("extra_headers", "extra_query")]
         visible = [self.openai_organization, self.use_responses_api, self.output_version]
