@@ -260,7 +260,7 @@ class ConnectionTracker:
         if self._stream_id is not None:
             self._shared = stream
             return
-        if self._latest is not None and self._latest is not stream:
+        if self._latest is not stream:
             self._open.pop(self._latest, None)  # TLS has taken the socket over
         self._latest = stream
         self._open[stream] = None

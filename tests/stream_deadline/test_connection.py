@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
+from weakref import ref
 
 import httpx2
 import pytest
@@ -15,9 +16,11 @@ from stream_deadline._budget import Bounds, Budget
 from stream_deadline._connection import (
     ConnectionTracker,
     current_tracker,
+    host_of,
     no_tracker,
     restore_tracker,
 )
+from stream_deadline._http2 import reset_frame
 from stream_deadline._http_clients import report_to_calls
 from stream_deadline._network import AsyncStream, _SyncStream, _track_pool, pool_under
 
@@ -284,8 +287,13 @@ def test_a_connection_that_another_call_has_taken_is_left_alone(wire: Wire) -> N
         (False, 0.001, True, b"200", 0.0, False),
         (False, 0.001, True, b"", 1.0, False),
         (False, 1.0, True, b"", 5.0, True),  # a slow way
+        (False, 1.0, True, b"", 20.5, False),
+        (False, 0.001, True, b"", 0.5, True),
+        (True, 0.001, True, b"", 0.5, False),
         (True, 1.0, True, b"", 5.0, False),
         (True, 1.0, True, b"", 1.0, True),
+        (True, 2.0, True, b"", 3.0, True),
+        (True, 2.0, True, b"", 5.0, False),
     ],
 )
 def test_an_end_soon_after_a_request_over_a_used_connection_is_the_pools(
@@ -413,3 +421,319 @@ def test_a_connection_is_heard_from_once_it_has_given_data(data: bytes, heard: b
     stream = _SyncStream(Given(), tracker, 0.0)
     assert stream.read(9) == data
     assert stream.heard is heard
+
+
+def test_a_call_begins_without_an_answer_and_takes_chunks_as_objects() -> None:
+    for call in (tracker(), ConnectionTracker.begin(tracker().budget, blocking=True)):
+        assert (call.answered, call.raw, call.is_done, call.is_over) == (False, False, False, False)
+        assert call.budget.outer is None
+    assert ConnectionTracker(tracker().budget, blocking=True, raw=True).raw
+
+
+def inside(outer: ConnectionTracker) -> ConnectionTracker:
+    """A call that begins within another one."""
+    budget = Budget(Bounds(45), time.monotonic)
+    return outer.context().run(lambda: ConnectionTracker.begin(budget, blocking=True))
+
+
+def test_a_call_within_another_is_ended_with_it(wire: Wire) -> None:
+    outer = tracker()
+    inner = inside(outer)
+    assert inner.budget.outer is outer.budget
+    inner.connected(wire)
+    outer.cut(in_use=False)
+    assert inner.is_over
+    assert wire.is_closed
+
+
+def test_requests_and_answers_of_a_call_within_another_count_for_both(wire: Wire) -> None:
+    outer = tracker()
+    inner = inside(outer)
+    inner.sending(a_request())
+    assert (inner.budget.host, outer.budget.host) == ("server:8000", "server:8000")
+    assert (inner.answered, outer.answered) == (False, False)
+    inner.receiving(a_response(wire))
+    assert (inner.answered, outer.answered) == (True, True)
+    inner.sending(a_request())
+    assert (inner.answered, outer.answered) == (False, False)
+
+
+def test_a_call_that_begins_within_one_that_is_over_is_not_ended_with_it(wire: Wire) -> None:
+    outer = tracker()
+    outer.cut()
+    inner = inside(outer)
+    assert inner.budget.outer is outer.budget
+    inner.receiving(a_response(wire))
+    outer.cut()
+    assert not wire.is_cut
+    assert not outer.answered
+
+
+@pytest.mark.parametrize(
+    ("now", "was_lifted", "is_cut", "is_over"),
+    [
+        (4.9, False, False, False),
+        (5.0, False, False, True),
+        (6.0, False, False, True),
+        (6.0, True, False, False),
+        (4.9, False, True, True),
+        (6.0, True, True, True),
+    ],
+)
+def test_a_call_is_over_once_it_is_cut_or_at_its_end_unless_that_was_postponed(
+    now: float, was_lifted: bool, is_cut: bool, is_over: bool
+) -> None:
+    budget: Any = SimpleNamespace(clock=lambda: now, due=5.0, was_lifted=lambda: was_lifted)
+    call = ConnectionTracker(budget, blocking=True)
+    if is_cut:
+        call.cut()
+    assert call.is_over is is_over
+
+
+def test_a_call_can_be_cut_while_the_socket_of_its_latest_request_is_known(wire: Wire) -> None:
+    call = tracker()
+    assert not call.can_cut
+    bare = Wire()
+    bare.get_extra_info = lambda name: None  # type: ignore[method-assign]
+    call.connected(bare)
+    assert not call.can_cut
+    call.connected(wire)
+    assert call.can_cut
+    call.sending(a_request())
+    assert not call.can_cut
+
+
+def test_a_pause_lasts_as_long_as_it_says() -> None:
+    began = time.monotonic()
+    tracker().pause(0.05)
+    assert time.monotonic() - began >= 0.05
+
+
+@pytest.mark.parametrize("when", ["before", "during"])
+def test_a_pause_ends_when_its_call_is_cut(when: str) -> None:
+    call, began = tracker(), time.monotonic()
+    timer = threading.Timer(0.05, call.cut)
+    if when == "before":
+        call.cut()
+    else:
+        timer.start()
+    call.pause(60)
+    assert time.monotonic() - began < 40
+
+
+def test_a_finished_call_hears_of_nothing_any_more() -> None:
+    call, heard = tracker(), list[str]()
+    call.on_progress, call.on_finish = lambda: heard.append("item"), lambda: heard.append("end")
+    call.on_progress()
+    call.finish()
+    call.on_progress()
+    call.on_finish()
+    assert heard == ["item"]
+
+
+def test_the_generators_that_an_attempt_leaves_are_closed_once_except_one_that_runs() -> None:
+    closed: list[str] = []
+
+    class Generator:
+        def __init__(self, name: str, runs: bool) -> None:
+            self.name, self.ag_running = name, runs
+
+        async def aclose(self) -> None:
+            closed.append(self.name)
+
+    async def attempt() -> None:
+        call = tracker(blocking=False)
+        call.generators += [Generator("outer", False), Generator("busy", True)]
+        call.generators += [Generator("inner", False)]
+        await call.close_rest()
+        await call.close_rest()
+
+    asyncio.run(attempt())
+    assert closed == ["outer", "inner"]
+
+
+class Answer:
+    """A response of httpx's, as far as a call keeps it."""
+
+    def __init__(self, wire: Any, *, is_closed: bool = False) -> None:
+        self.is_success, self.is_closed = True, is_closed
+        self.extensions = {"network_stream": wire}
+
+
+def test_only_the_connection_of_a_response_that_was_dropped_is_ended() -> None:
+    dropped, held, waiting = Wire(), Wire(), Wire()
+    call, other, response = tracker(), tracker(), Answer(held)
+    call.receiving(response)
+    call.sending(a_request())
+    call.receiving(Answer(dropped))
+    other.connected(waiting)
+    call.end_dropped()
+    other.end_dropped()
+    assert [each.is_cut for each in (dropped, held, waiting)] == [True, False, False]
+    assert not dropped.is_closed
+    for each in (dropped, held, waiting):
+        each.near.close()
+        each.far.close()
+
+
+def test_all_connections_of_a_call_that_are_open_are_ended() -> None:
+    """A request for a token, say, comes before the one for the answer."""
+    first, second = Wire(), Wire()
+    call, responses = tracker(), [Answer(first), Answer(second)]
+    for response in responses:
+        call.sending(a_request())
+        call.receiving(response)
+    call.cut()
+    assert (first.is_cut, second.is_cut) == (True, True)
+    for each in (first, second):
+        each.near.close()
+        each.far.close()
+
+
+def test_a_call_keeps_no_connection_whose_response_is_closed() -> None:
+    class Thing:
+        pass
+
+    call, stream = tracker(), Thing()
+    call.connected(stream)
+    call.receiving(Answer(stream, is_closed=True))
+    kept = ref(stream)
+    call.sending(a_request())
+    del stream
+    assert kept() is None
+
+
+def test_the_stream_that_wrote_the_request_is_the_one_that_is_ended(wire: Wire) -> None:
+    """A response may show another layer of the same connection."""
+    call, shown = tracker(), Wire()
+    call.connected(wire)
+    response = Answer(shown)
+    call.receiving(response)
+    call.cut()
+    assert (wire.is_cut, shown.is_cut) == (True, False)
+    shown.near.close()
+    shown.far.close()
+
+
+def test_a_part_bounds_what_comes_before_the_answer_and_not_its_reading() -> None:
+    request = a_request()
+    request.extensions["timeout"] = {}
+    budget = Budget(Bounds(20, first_chunk_timeout=5), time.monotonic)
+    ConnectionTracker(budget, blocking=True).sending(request)
+    bounds = request.extensions["timeout"]
+    assert 19 < bounds["read"] < 20.1
+    assert all(4 < bounds[phase] < 5.1 for phase in ("connect", "write", "pool"))
+
+
+@pytest.mark.parametrize(
+    ("netloc", "host"),
+    [(b"server", "server"), (b"server:8000", "server:8000"), (b"", None), (b"s\xff", "s\ufffd")],
+)
+def test_the_host_of_a_request_has_its_port_and_may_be_unknown(
+    netloc: bytes, host: str | None
+) -> None:
+    assert host_of(SimpleNamespace(url=SimpleNamespace(netloc=netloc))) == host
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        "connection.connect_tcp.complete",
+        "connection.start_tls.complete",
+        "proxy.start_tls.complete",
+    ],
+)
+def test_each_step_that_opens_a_connection_tells_the_call(event: str, wire: Wire) -> None:
+    call, request = tracker(), a_request()
+    call.sending(request)
+    assert "trace" not in request.extensions
+    call.sending(request, trace=True)
+    request.extensions["trace"]("connection.close.complete", {"return_value": None})
+    request.extensions["trace"](event, {"return_value": wire})
+    call.cut()
+    assert wire.is_cut
+
+
+class Multiplexed:
+    """A connection of HTTP/2, which keeps what is written."""
+
+    def __init__(self, *, is_broken: bool = False) -> None:
+        self.written: list[bytes] = []
+        self._is_broken = is_broken
+
+    def get_extra_info(self, name: str) -> Any:
+        raise AssertionError("a shared connection is not to be shut down")
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        if self._is_broken:
+            raise OSError("it has ended")
+        self.written.append(buffer)
+
+
+OPENS: Any = ("http2.send_request_headers.started", {"stream_id": 5})
+
+
+@pytest.mark.parametrize("others", [True, False])
+@pytest.mark.parametrize("known", ["before", "after", "never"])
+def test_an_http_2_request_is_reset_on_the_connection_it_uses(known: str, others: bool) -> None:
+    stream, seen = Multiplexed(), list[str]()
+    connected = ("connection.connect_tcp.complete", {"return_value": stream})
+    events = {"before": [connected, OPENS], "after": [OPENS, connected], "never": [OPENS]}[known]
+
+    async def note(event: str, details: dict[str, Any]) -> None:
+        seen.append(event)
+
+    async def attempt() -> None:
+        call, request = tracker(blocking=False), a_request()
+        if others:
+            request.extensions["trace"] = note
+        call.sending(request, trace=True)
+        for event in events:
+            await request.extensions["trace"](*event)
+        call.cut()
+        await call.reset_stream()
+
+    asyncio.run(attempt())
+    assert stream.written == ([] if known == "never" else [reset_frame(5)])
+    assert seen == ([name for name, _ in events] if others else [])
+
+
+def test_a_request_that_shares_no_connection_resets_none() -> None:
+    async def attempt() -> None:
+        call, stream = tracker(blocking=False), Multiplexed()
+        await call.reset_stream()
+        call.connected(stream)
+        await call.reset_stream()
+        assert stream.written == []
+
+    asyncio.run(attempt())
+
+
+def test_a_shared_connection_that_has_ended_is_no_error_and_none_for_the_next_request() -> None:
+    async def attempt() -> None:
+        call, stream = tracker(blocking=False), Multiplexed(is_broken=True)
+        call.connected(stream)
+        call.shares_connection(5)
+        await call.reset_stream()
+        stream._is_broken = False
+        call.sending(a_request())
+        await call.reset_stream()
+        assert stream.written == []
+
+    asyncio.run(attempt())
+
+
+def test_a_response_that_cannot_be_referred_to_weakly_is_taken_for_held(wire: Wire) -> None:
+    class Firm:
+        __slots__ = ("extensions", "is_closed", "is_success")
+
+        def __init__(self) -> None:
+            self.is_success, self.is_closed = True, False
+            self.extensions = {"network_stream": wire}
+
+    call = tracker()
+    call.receiving(Firm())
+    call.end_dropped()
+    assert not wire.is_cut
+    call.cut()
+    assert wire.is_cut
