@@ -1,7 +1,9 @@
 """When a call is retried: the SDK's rules, within the budget."""
 
+import asyncio
+import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from email.utils import formatdate
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 from stream_deadline._budget import Bounds, Budget
 from stream_deadline._connection import ConnectionTracker
 from stream_deadline._retry import Retrier
+from tests.stream_deadline.sources import elapsed, virtually
 
 REQUEST = httpx2.Request("POST", "http://host/v1/chat/completions")
 
@@ -47,7 +50,12 @@ class Connection:
 class Call:
     """A call whose attempts fail one after the other, on a clock that sleeping moves."""
 
-    def __init__(self, *errors: Exception, timeout: float | None = 100, retries: int = 2) -> None:
+    def __init__(
+        self,
+        *errors: "Exception | Callable[[Call], Exception]",
+        timeout: float | None = 100,
+        retries: int = 2,
+    ) -> None:
         self.waits: list[float] = []
         self.time = 0.0
         self.tracker = ConnectionTracker(Budget(Bounds(timeout), lambda: self.time), blocking=True)
@@ -56,7 +64,8 @@ class Call:
 
     def attempt(self) -> Iterator[str]:
         if self._errors:
-            raise self._errors.pop(0)
+            error = self._errors.pop(0)
+            raise error(self) if callable(error) else error
         yield "answer"
 
     def run(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -228,3 +237,118 @@ def test_an_answer_to_an_earlier_request_does_not_count(
 def test_other_errors_are_not_retried(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(LookupError):
         Call(LookupError()).run(monkeypatch)
+
+
+@pytest.mark.parametrize("share", [0.75, 1.0])
+def test_a_pause_is_random_between_three_quarters_and_the_whole(
+    share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(random, "uniform", lambda low, high: {0.75: low, 1.0: high}[share])
+    call = Call(status(429), status(429))
+    call.run(monkeypatch)
+    assert call.waits == [0.5 * share, 1.0 * share]
+
+
+def test_a_pause_may_not_outlast_what_earlier_ones_have_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    call = Call(status(503, retry_after="60"), status(503, retry_after="45"))
+    with pytest.raises(openai.APIStatusError):
+        call.run(monkeypatch)
+    assert call.waits == [60]
+
+
+@pytest.mark.parametrize("said", ["maybe", "TRUE", ""])
+def test_another_word_in_x_should_retry_decides_nothing(
+    said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert Call(status(429, x_should_retry=said)).run(monkeypatch) == ["answer"]
+    with pytest.raises(openai.APIStatusError):
+        Call(status(400, x_should_retry=said)).run(monkeypatch)
+
+
+def test_an_error_of_the_sdk_that_is_of_no_connection_is_not_retried(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    error: Any = openai.APIError("in the stream", request=REQUEST, body=None)
+    for before in (new, stale):
+        error.__cause__ = httpx2.ReadError("reset")
+        call = Call(error)
+        before(call)
+        with pytest.raises(openai.APIError, match="in the stream"):
+            call.run(monkeypatch)
+
+
+def test_the_cause_of_a_cause_counts_and_an_error_without_one_is_not_retried(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    outer = RuntimeError("of a transport in between")
+    outer.__cause__ = httpx2.ConnectError("refused")
+    assert Call(broken(outer)).run(monkeypatch) == ["answer"]
+    with pytest.raises(openai.APIConnectionError):
+        Call(broken()).run(monkeypatch)
+
+
+def refused_anew(call: Call) -> Exception:
+    new(call)
+    return broken(httpx2.ConnectError("refused"))
+
+
+def refused_as_stale(call: Call) -> Exception:
+    return status(429)
+
+
+@pytest.mark.parametrize("second", [refused_anew, refused_as_stale])
+def test_only_the_attempt_right_after_a_stale_connection_has_no_pause(
+    second: Callable[[Call], Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = Call(broken(httpx2.ReadError("reset")), second)
+    stale(call)
+    assert call.run(monkeypatch) == ["answer"]
+    first, then = call.waits
+    assert first == 0
+    assert 0.75 <= then <= 1.0
+
+
+class Generator:
+    """A generator that an attempt leaves open."""
+
+    ag_running = False
+
+    def __init__(self, closed: list[float]) -> None:
+        self._closed = closed
+
+    async def aclose(self) -> None:
+        self._closed.append(elapsed())
+
+
+@pytest.mark.parametrize("failing", [0, 2, 3])
+def test_an_asynchronous_call_pauses_too_and_closes_what_each_attempt_leaves(
+    failing: int,
+) -> None:
+    closed: list[float] = []
+    got: list[str] = []
+
+    @virtually
+    async def play() -> None:
+        clock = asyncio.get_running_loop().time
+        budget = Budget(Bounds(100), clock)
+        tracker = ConnectionTracker(budget, blocking=False)
+        errors = [status(429, retry_after="5") for _ in range(failing)]
+
+        async def attempt() -> AsyncIterator[str]:
+            tracker.generators.append(Generator(closed))
+            if errors:
+                raise errors.pop()
+            yield "an"
+            yield "swer"
+
+        try:
+            async for item in Retrier(2, budget, tracker).stream(attempt):
+                got.append(item)
+        except openai.APIStatusError:
+            got.append("error")
+
+    play()
+    assert got == (["error"] if failing == 3 else ["an", "swer"])
+    assert closed == [0.0, 5.0, 10.0][: min(failing, 2) + 1]
