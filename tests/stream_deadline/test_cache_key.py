@@ -9,6 +9,7 @@ from langchain_core.caches import InMemoryCache
 from langchain_core.messages import HumanMessage
 
 from stream_deadline import ChatVllm
+from stream_deadline._cache_key import cache_key
 from tests.stream_deadline.scripted import Scripted, whole
 
 SETTINGS: dict[str, Any] = {"model": "m", "api_key": "sk-key", "base_url": "http://gpu/v1"}
@@ -162,3 +163,17 @@ def test_a_cached_message_has_its_reasoning() -> None:
         answers = [model.invoke([HumanMessage("Why?")]) for _ in range(2)]
     assert [each.additional_kwargs["reasoning_content"] for each in answers] == ["hm", "hm"]
     assert len(server.requests) == 1
+
+
+def test_the_text_shows_what_is_visible_and_hides_a_user_of_the_address() -> None:
+    text = cache_key("http://me:pw@gpu/v1?tenant=b", {"b": 2, "a": 1}, ["org"], ["hush"])
+    assert text.startswith("[('a', 1), ('b', 2), 'http://gpu/v1', 'org', ")
+    assert not any(word in text for word in ("me:pw", "tenant", "hush"))
+    others = [
+        cache_key("http://you:pw@gpu/v1?tenant=b", {"b": 2, "a": 1}, ["org"], ["hush"]),
+        cache_key("http://me:pw@gpu/v1?tenant=c", {"b": 2, "a": 1}, ["org"], ["hush"]),
+        cache_key("http://me:pw@gpu/v1?tenant=b", {"b": 2, "a": 1}, ["org"], ["psst"]),
+    ]
+    assert len({text, *others}) == 4
+    one, same = ({"x": 1, "y": 2}, {"y": 2, "x": 1})
+    assert cache_key("http://gpu", {}, [], [one]) == cache_key("http://gpu", {}, [], [same])

@@ -9,6 +9,7 @@ import httpx2
 import pytest
 
 from stream_deadline import StreamDeadlineExceeded, bounded_client, deadline
+from stream_deadline._http2 import reset_frame
 from tests.stream_deadline.http2_server import http2_server
 
 FAMILIES: dict[str, Any] = {"httpx": httpx, "httpx2": httpx2}
@@ -94,3 +95,8 @@ def test_a_synchronous_client_is_refused_in_one_sentence(family: str) -> None:
     with pytest.raises(ValueError, match="speaks HTTP/2") as caught:
         bounded_client(FAMILIES[family].Client(http2=True), timeout=1)
     assert "http2=False" in str(caught.value)
+
+
+def test_the_frame_that_cancels_a_stream_is_that_of_the_standard() -> None:
+    """Its length, RST_STREAM, no flags, the stream, and CANCEL (RFC 9113, 4.1, 6.4 and 7)."""
+    assert reset_frame(5) == bytes.fromhex("000004 03 00 00000005 00000008")

@@ -3,11 +3,21 @@
 from types import SimpleNamespace
 from typing import Any
 
+import openai
 import pytest
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr
 
 from stream_deadline import ChatVllm
-from stream_deadline._ownership import has_key_of_environment, is_from_environment, secret_of
+from stream_deadline._clients import PerLoopClient, PerProcessClient
+from stream_deadline._ownership import (
+    has_key_of_environment,
+    has_own_default,
+    http_client_of,
+    is_from_environment,
+    is_users,
+    sdk_client_of,
+    secret_of,
+)
 
 
 @pytest.mark.parametrize("name", ["api_key", "openai_api_key"])
@@ -41,3 +51,56 @@ def test_a_client_of_the_user_is_asked_to_retry_as_the_user_has_set_it() -> None
     model = ChatVllm(model="m", api_key="none", base_url="http://gpu/v1", max_retries=7)
     assert model._retries(model.root_client) == 7
     assert model._retries(None) == 0
+
+
+class Wrapped:
+    """A resource inside something of the user's own."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+@pytest.mark.parametrize("kind", [openai.OpenAI, openai.AsyncOpenAI])
+def test_the_sdks_client_is_taken_from_a_plain_resource_only(kind: Any) -> None:
+    client = kind(api_key="k")
+    assert sdk_client_of(client.chat.completions) is client
+    assert http_client_of(client.chat.completions) is client._client
+    for other in (None, client, client.models, Wrapped(client.chat.completions)):
+        assert sdk_client_of(other) is None
+    for name in ("with_options", "copy"):
+        client = kind(api_key="k")
+        setattr(client, name, lambda **more: None)
+        assert sdk_client_of(client.chat.completions) is None
+    client = kind(api_key="k")
+    resource = client.chat.completions
+    resource.create = lambda **more: None
+    assert sdk_client_of(resource) is None
+    assert http_client_of(resource) is client._client
+    assert http_client_of(None) is None
+
+
+def test_a_client_is_the_users_unless_the_http_client_under_it_is_ours() -> None:
+    ours, theirs = PerProcessClient(base_url="http://gpu/v1"), openai.DefaultHttpxClient()
+    for http, expected in ((ours, False), (theirs, True)):
+        client = openai.OpenAI(api_key="k", http_client=http)
+        for each in (http, client, client.chat.completions):
+            assert is_users(each) is expected
+    assert is_users(PerLoopClient(base_url="http://gpu/v1")) is False
+    assert is_users(None) is False
+    assert is_users(object()) is True
+
+
+def test_a_client_that_says_nothing_of_its_key_has_none_of_the_environment() -> None:
+    assert not has_key_of_environment(SimpleNamespace(api_key="k"), {"api_key": "k"})
+
+
+def test_a_subclass_has_a_key_of_its_own_as_a_text_a_secret_or_a_function() -> None:
+    for key, expected in (("k", True), (SecretStr("k"), True), (str, True), (None, False)):
+
+        class Model(BaseModel):
+            openai_api_key: Any = key
+
+        assert has_own_default(Model, "openai_api_key") is expected

@@ -71,3 +71,24 @@ def test_an_old_argument_does_the_same_and_warns(old: str, new: str, value: Any)
         warnings.simplefilter("error")
         after: Any = DeadlineMiddleware(app, **{new: value})
     assert vars(before) == vars(after)
+
+
+@pytest.mark.parametrize("name", ["ChatVllm", "DeadlineMixin", "bounded_model"])
+def test_a_name_that_needs_langchain_is_loaded_once_when_it_is_first_used(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = getattr(stream_deadline, name)
+    monkeypatch.delitem(vars(stream_deadline), name, raising=False)
+    assert getattr(stream_deadline, name) is before
+    assert vars(stream_deadline)[name] is before
+    assert name in dir(stream_deadline)
+
+
+def test_the_warning_of_an_old_name_points_at_its_user() -> None:
+    with pytest.warns(DeprecationWarning, match="old name is removed") as said:
+        _ = stream_deadline.pass_deadline_on
+    assert said[0].filename == __file__
+
+
+def test_the_package_has_a_version_of_numbers() -> None:
+    assert stream_deadline.__version__[0].isdecimal()
