@@ -327,9 +327,8 @@ class DeadlineMixin(_Base):
         params = {**self._get_invocation_params(stop=stop, **kwargs), **kwargs}
         for name in BOUNDS:
             params.pop(name, None)
-        of_user = getattr(self.client, "_client", None)
-        client = self.root_client or of_user or self.root_async_client
-        client = client or getattr(self.async_client, "_client", None)
+        clients = (getattr(each, "_client", None) for each in (self.client, self.async_client))
+        client = next((each for each in clients if each is not None), None)
         base_url = str(getattr(client, "base_url", self.openai_api_base))
         of_call = [params.pop(name, None) for name in ("extra_headers", "extra_query")]
         visible = [self.openai_organization, self.use_responses_api, self.output_version]
