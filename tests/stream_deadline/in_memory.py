@@ -1,13 +1,13 @@
 """A server in memory, without a socket, for clients of the SDK's family of httpx."""
 
-import importlib
 import json
 from collections.abc import Callable
 from typing import Any
 
-import openai
+from stream_deadline._clients import _httpx
 
-FAMILY: Any = importlib.import_module("httpx2" if openai.VERSION >= "3" else "httpx")
+FAMILY = _httpx()
+"""httpx or httpx2, whichever the SDK's clients are made of."""
 ANSWER = {
     "id": "c",
     "object": "chat.completion",

@@ -2,7 +2,6 @@
 
 import asyncio
 import copy
-import importlib
 import pickle
 import socket
 import time
@@ -18,9 +17,9 @@ from openai.resources.chat.completions import Completions
 from stream_deadline import ChatVllm, StreamDeadlineExceeded
 from tests.at_once import at_once
 from tests.stream_deadline.calls import STREAMS, WHOLES
+from tests.stream_deadline.in_memory import FAMILY
 from tests.stream_deadline.scripted import Answer, Request, Scripted, delta, of_json, stream, whole
 
-FAMILY: Any = importlib.import_module("httpx2" if openai.VERSION >= "3" else "httpx")
 LIMIT = 0.8
 HAS_OPTIONS = "http_socket_options" in ChatOpenAI.model_fields
 by_call = pytest.mark.parametrize("call", ["invoke", "ainvoke", "stream", "astream"])
