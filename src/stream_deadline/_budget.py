@@ -134,9 +134,9 @@ class Budget:
         """
         self.clock = clock
         self.started = clock()
-        self.total_at = self.due = NEVER
         self._bounds = bounds
-        self._total: tuple[float, Bound, float] = (NEVER, "timeout", NEVER)
+        self._total: tuple[float, Bound, float]
+        self.total_at: float
         holding = (until, *ambient())
         self._deadlines = tuple(e for e in holding if e is not None and e.at < NEVER)
         self._revoked = False

@@ -6,13 +6,14 @@ import math
 import threading
 import time
 from collections.abc import AsyncIterator
+from fractions import Fraction
 from typing import Any
 
 import pytest
 
 from stream_deadline import Deadline, Expiry, _clock, deadline, on_expired, remove_hook
 from stream_deadline._budget import Bounds, Budget
-from stream_deadline._deadline import clock_of
+from stream_deadline._deadline import clock_of, holding
 
 
 class Clock:
@@ -225,3 +226,203 @@ def test_a_call_hears_of_no_jump_of_a_later_clock() -> None:
     finally:
         _clock.install(before)
     assert told == ["first"]
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """A clock for a budget of the test, which is none of the process."""
+    return Clock()
+
+
+@pytest.mark.parametrize("value", [3, 3.0, Fraction(3, 1)])
+def test_a_bound_may_be_any_real_number(value: Any) -> None:
+    bounds = Bounds(value)
+    assert (bounds.timeout, type(bounds.timeout)) == (3.0, float)
+
+
+def test_a_number_that_is_too_large_for_a_clock_is_refused_as_a_bound() -> None:
+    with pytest.raises(ValueError, match="must be a positive number"):
+        Bounds(10**400)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "watches"),
+    [(Bounds(), False), (Bounds(45), False), (Bounds(45, 10), True),
+     (Bounds(45, None, 2), True), (Bounds(45, 10, 2), True)],
+)  # fmt: skip
+def test_chunks_are_watched_only_for_a_bound_of_silence(bounds: Bounds, watches: bool) -> None:
+    assert bounds.has_parts == watches
+    assert Budget(bounds, Clock()).watches_chunks == watches
+
+
+@pytest.mark.parametrize(
+    ("late", "postponed"), [(0.0, 0), (0.01, 0), (0.02, 0.03), (0.25, 0.26), (0.26, 0.26), (9, 0.26)]
+)  # fmt: skip
+def test_a_silence_is_postponed_by_what_the_timer_was_late_up_to_a_quarter_of_a_second(
+    late: float, postponed: float
+) -> None:
+    budget = Budget(Bounds(45, 10, 2), Clock())
+    budget.note_progress()
+    assert budget.forgive(late) == bool(postponed)
+    assert budget.due == pytest.approx(1002 + postponed)
+
+
+def test_a_silence_is_postponed_only_if_it_ends_before_the_call() -> None:
+    assert not Budget(Bounds(10, first_chunk_timeout=10), Clock()).forgive(0.2)
+    assert Budget(Bounds(10, first_chunk_timeout=9.9), Clock()).forgive(0.2)
+
+
+def test_a_clock_that_a_test_moves_is_never_late() -> None:
+    before = _clock.install(clock := Clock())
+    try:
+        budget = Budget(Bounds(45, 10), clock)
+        assert not budget.forgive(0.2)
+        assert budget.due == 1010
+    finally:
+        _clock.install(before)
+
+
+def test_a_budget_is_used_up_in_the_very_moment_of_its_end(clock: Clock) -> None:
+    budget = Budget(Bounds(45, 10), clock)
+    clock.time = 1044.5
+    assert (budget.is_used_up(), budget.remaining()) == (False, 0.5)
+    clock.time = 1045
+    assert (budget.is_used_up(), budget.remaining()) == (True, 0)
+
+
+def test_a_call_whose_client_has_left_ends_at_once(clock: Clock, reported: list[Expiry]) -> None:
+    budget = Budget(Bounds(45, 10, 2), clock)
+    clock.time = 1005
+    budget.revoke()
+    clock.time = 1006
+    budget.revoke()
+    assert (budget.total_at, budget.due) == (1005, 1005)
+    error = budget.error(0, lambda: None)
+    assert (error.bound, error.limit, error.elapsed) == ("caller", 5, 6)
+    assert [(each.bound, each.limit, each.elapsed) for each in reported] == [("caller", 5, 6)]
+
+
+def test_a_client_that_leaves_after_the_end_has_not_ended_the_call(clock: Clock) -> None:
+    budget = Budget(Bounds(45), clock)
+    clock.time = 1045
+    budget.revoke()
+    assert budget.error(0, lambda: None).bound == "timeout"
+
+
+def test_the_call_lasts_until_the_first_of_its_ends_that_still_holds(clock: Clock) -> None:
+    near, far = Deadline(1010, 10.0), Deadline(1020, 20.0)
+    with holding(far):
+        budget = Budget(Bounds(45, 44), clock, near)
+    assert (budget.total_at, budget.due) == (1010, 1010)
+    clock.time = 1015
+    assert budget.quiet_error().bound == "deadline"
+    assert not budget.was_lifted(), "nothing was"
+    near.lift()
+    assert budget.was_lifted()
+    assert (budget.total_at, budget.due) == (1020, 1020)
+    far.lift()
+    assert budget.was_lifted()
+    assert (budget.total_at, budget.due) == (1045, 1044)
+    clock.time = 1045
+    assert not budget.was_lifted(), "the call's own end holds"
+    assert budget.error(0, lambda: None).bound == "first_chunk_timeout"
+
+
+def test_a_lifted_deadline_is_over_when_the_next_end_has_come_too(clock: Clock) -> None:
+    near = Deadline(1010, 10.0)
+    budget = Budget(Bounds(45), clock, near)
+    near.lift()
+    clock.time = 1045
+    assert not budget.was_lifted()
+    error = budget.error(0, lambda: None)
+    assert (error.bound, error.limit) == ("timeout", 45)
+
+
+def test_a_deadline_that_gets_a_time_later_does_not_bound_the_calls_before(clock: Clock) -> None:
+    first, later = Deadline(1010, 10.0), Deadline(math.inf, math.inf)
+    with holding(later):
+        budget = Budget(Bounds(45), clock, first)
+    later.at = 1005
+    first.lift()
+    clock.time = 1011
+    assert budget.was_lifted()
+    assert budget.total_at == 1045
+
+
+@pytest.mark.parametrize(
+    ("bounds", "speaks_at", "expected"),
+    [
+        (Bounds(45), None, ("timeout", 45)),
+        (Bounds(45, 10), None, ("first_chunk_timeout", 10)),
+        (Bounds(45, 45), None, ("timeout", 45)),
+        (Bounds(None, 10), None, ("first_chunk_timeout", 10)),
+        (Bounds(45, 10), 1009, ("timeout", 45)),
+        (Bounds(45, 10, 2), 1009, ("idle_timeout", 2)),
+        (Bounds(45, None, 2), 1043, ("timeout", 45)),
+        (Bounds(None, None, 2), 1043, ("idle_timeout", 2)),
+        (Bounds(), None, ("timeout", math.inf)),
+    ],
+)
+def test_an_error_has_the_first_bound_and_the_whole_if_a_part_ends_with_it(
+    clock: Clock, bounds: Bounds, speaks_at: float | None, expected: tuple[str, float]
+) -> None:
+    budget = Budget(bounds, clock)
+    if speaks_at is not None:
+        clock.time = speaks_at
+        budget.note_progress()
+    clock.time = 1050
+    error = budget.error(0, lambda: None)
+    assert (error.bound, error.limit) == expected
+
+
+def test_an_end_is_reported_once_with_what_is_known_of_the_call(
+    clock: Clock, reported: list[Expiry]
+) -> None:
+    budget = Budget(Bounds(45), clock)
+    budget.name_model = lambda: "gpt"
+    budget.host = "example.org"
+    clock.time = 1046
+    quiet = budget.quiet_error()
+    assert (quiet.bound, quiet.limit, quiet.elapsed, quiet.chunks) == ("timeout", 45, 46, 0)
+    assert budget.ended_below
+    assert not reported, "a layer below the call reports nothing"
+    made: list[str] = []
+
+    def partial() -> str:
+        made.append("once")
+        return "a half"
+
+    error = budget.error(7, partial)
+    assert not made, "it is made when it is read"
+    assert (error.elapsed, error.chunks, error.partial) == (46, 7, "a half")
+    clock.time = 1047
+    assert budget.error(8, partial).elapsed == 47
+    assert reported == [Expiry("timeout", 45, 46, 7, "gpt", "example.org")]
+
+
+def test_a_new_budget_knows_nothing_of_its_call(clock: Clock, reported: list[Expiry]) -> None:
+    budget = Budget(Bounds(45), clock)
+    assert (budget.started, budget.chunks, budget.ended_below) == (1000, 0, False)
+    clock.time = 1045
+    budget.report()
+    assert reported == [Expiry("timeout", 45, 45, 0, None, None)]
+
+
+def test_an_answer_that_is_cut_short_says_when_and_what_had_come(
+    clock: Clock, reported: list[Expiry]
+) -> None:
+    budget = Budget(Bounds(45), clock)
+    clock.time = 1003
+    error = budget.cut_short(4, lambda: "a half")
+    assert (error.elapsed, error.chunks, error.partial) == (3, 4, "a half")
+    assert not reported, "no bound has ended it"
+
+
+def test_each_silence_is_postponed_once(clock: Clock) -> None:
+    budget = Budget(Bounds(45, None, 2), clock)
+    for start in (1000, 1010):
+        clock.time = start
+        budget.note_progress()
+        assert budget.forgive(0.2)
+        assert not budget.forgive(0.2)
+        assert budget.due == pytest.approx(start + 2 + 0.21)

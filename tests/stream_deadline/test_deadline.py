@@ -1,8 +1,13 @@
 """`deadline` as a decorator, in `async with`, and with `cancel=True`."""
 
 import asyncio
+import contextlib
 import logging
+import math
+import time
 from collections.abc import AsyncIterator, Coroutine, Iterator
+from fractions import Fraction
+from types import SimpleNamespace
 from typing import Any, TypedDict
 
 import looptime
@@ -10,8 +15,19 @@ import pytest
 from langchain_core.runnables import RunnableLambda
 from langgraph.graph import END, START, StateGraph
 
-from stream_deadline import StreamDeadlineExceeded, bounded, deadline
-from stream_deadline._deadline import remaining
+from stream_deadline import (
+    Deadline,
+    Expiry,
+    StreamDeadlineExceeded,
+    _clock,
+    bounded,
+    deadline,
+    no_deadline,
+)
+from stream_deadline._call_group import CallGroup, current_group
+from stream_deadline._deadline import Cancellation, ambient, clock_of, holding, now, remaining
+from stream_deadline.testing import VirtualClock, virtual_clock
+from tests.stream_deadline.sources import elapsed
 
 
 def in_virtual_time(play: Coroutine[Any, Any, None]) -> None:
@@ -243,3 +259,266 @@ class TestCancel:
             assert len(came) in (5, 6)
 
         in_virtual_time(play())
+
+    def test_the_error_is_reported_with_the_time_that_it_took(self, reported: list[Expiry]) -> None:
+        async def play() -> None:
+            await asyncio.sleep(3)
+            with deadline(2):
+                await asyncio.sleep(1)
+                with pytest.raises(StreamDeadlineExceeded) as caught:
+                    async with deadline(50, cancel=True):
+                        await asyncio.sleep(100)
+            assert (caught.value.bound, caught.value.limit) == ("deadline", 2)
+            assert caught.value.elapsed == pytest.approx(1, abs=0.1)
+            assert isinstance(caught.value.__cause__, asyncio.CancelledError)
+
+        in_virtual_time(play())
+        [expiry] = reported
+        assert (expiry.bound, expiry.limit, expiry.chunks) == ("deadline", 2, 0)
+        assert expiry.elapsed == pytest.approx(1, abs=0.1)
+        assert (expiry.model, expiry.host) == (None, None)
+
+    def test_a_deadline_that_is_moved_cancels_at_its_new_time(self) -> None:
+        async def work() -> None:
+            async with deadline(5, cancel=True) as due:
+                await asyncio.sleep(4)
+                due.at += 10
+                await asyncio.sleep(100)
+
+        async def play() -> None:
+            with pytest.raises(StreamDeadlineExceeded):
+                await work()
+            assert elapsed() == pytest.approx(15, abs=0.1)
+
+        in_virtual_time(play())
+
+    def test_a_block_that_has_been_left_has_no_timer(self) -> None:
+        async def play() -> None:
+            loop: Any = asyncio.get_running_loop()
+            async with deadline(5, cancel=True):
+                assert len([each for each in loop._scheduled if not each.cancelled()]) == 1
+            assert not [each for each in loop._scheduled if not each.cancelled()]
+
+        asyncio.run(play())
+
+    @pytest.mark.parametrize("limit", [None, 5])
+    def test_a_block_without_a_bound_has_no_timer(self, limit: float | None) -> None:
+        async def play() -> None:
+            loop: Any = asyncio.get_running_loop()
+            async with deadline(limit, cancel=True):
+                assert len(loop._scheduled) == (limit is not None)
+
+        asyncio.run(play())
+
+    def test_a_block_needs_a_task_to_cancel(self) -> None:
+        async def play() -> None:
+            loop = asyncio.get_running_loop()
+            found = loop.create_future()
+
+            def enter() -> None:
+                try:
+                    Cancellation((Deadline.after(5),))
+                except RuntimeError as error:
+                    found.set_result(str(error))
+                else:
+                    found.set_result("")
+
+            loop.call_soon(enter)
+            assert "needs a task" in await found
+
+        asyncio.run(play())
+
+    def test_the_inner_of_two_blocks_is_not_charged_with_the_end_of_the_outer(self) -> None:
+        async def work() -> None:
+            async with deadline(3, cancel=True), deadline(9, cancel=True):
+                await asyncio.sleep(100)
+
+        async def play() -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            with pytest.raises(StreamDeadlineExceeded) as caught:
+                await work()
+            assert elapsed() == pytest.approx(3, abs=0.1)
+            assert caught.value.limit == 3
+            assert task.cancelling() == 0
+            await asyncio.sleep(1)
+
+        in_virtual_time(play())
+
+    def test_a_task_that_was_cancelled_before_the_block_can_be_cancelled_by_it(self) -> None:
+        async def play() -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(0)
+            with pytest.raises(StreamDeadlineExceeded):
+                async with deadline(3, cancel=True):
+                    await asyncio.sleep(100)
+            assert task.cancelling() == 1, "the one before"
+            task.uncancel()
+
+        in_virtual_time(play())
+
+    def test_an_error_that_comes_of_the_cancellation_stays_that_error(self) -> None:
+        async def work() -> None:
+            try:
+                await asyncio.sleep(100)
+            except asyncio.CancelledError:
+                raise KeyError from None
+
+        async def play() -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            with pytest.raises(KeyError):
+                async with deadline(3, cancel=True):
+                    await work()
+            assert task.cancelling() == 0
+
+        in_virtual_time(play())
+
+    def test_a_jump_of_the_clock_cancels_at_once(self) -> None:
+        async def play(clock: VirtualClock) -> None:
+            began, ended = asyncio.Event(), asyncio.Event()
+
+            async def work() -> None:
+                try:
+                    async with deadline(1000, cancel=True):
+                        began.set()
+                        await asyncio.sleep(60)
+                finally:
+                    ended.set()
+
+            task = asyncio.create_task(work())
+            await began.wait()
+            clock.advance(999)
+            await asyncio.sleep(0.01)
+            assert not ended.is_set()
+            clock.advance(1)
+            with pytest.raises(StreamDeadlineExceeded) as caught:
+                await asyncio.wait_for(task, 20)
+            assert caught.value.elapsed == 1000
+            async with deadline(1000, cancel=True):
+                pass
+            clock.advance(5000)
+            await asyncio.sleep(0)
+
+        with virtual_clock() as clock:
+            asyncio.run(play(clock))
+            clock.advance(5000)  # its loop is closed
+
+    def test_the_warning_names_the_limit_of_a_block_across_a_yield(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async def play() -> None:
+            block = deadline(5, cancel=True)
+
+            async def enter() -> None:
+                await block.__aenter__()
+
+            await asyncio.create_task(enter())
+            await asyncio.sleep(4)
+            assert not caplog.records
+            await asyncio.sleep(4)
+
+        in_virtual_time(play())
+        [record] = caplog.records
+        assert (record.name, record.levelname) == ("stream_deadline", "WARNING")
+        assert "A deadline(5, cancel=True) has passed" in record.getMessage()
+
+
+class TestDeadline:
+    @pytest.mark.parametrize("limit", [3, 3.0, Fraction(3)])
+    def test_its_limit_may_be_any_real_number(self, limit: Any) -> None:
+        assert Deadline.after(limit).limit == 3
+
+    @pytest.mark.parametrize("limit", [10**400, -(10**400)])
+    def test_a_limit_that_is_too_large_for_a_clock_is_refused(self, limit: int) -> None:
+        with pytest.raises(ValueError, match="must be a number of seconds"):
+            Deadline.after(limit)
+
+    def test_it_says_what_it_was_made_of_and_what_is_left(self) -> None:
+        async def play() -> None:
+            due = Deadline.after(5)
+            await asyncio.sleep(2)
+            assert repr(due) == "<Deadline of 5 s, 3.000 s left>"
+            assert (due.at, due.limit, due.remaining(), due.expired) == (5, 5, 3, False)
+
+        in_virtual_time(play())
+
+    def test_none_is_no_deadline(self) -> None:
+        due = Deadline.after(None)
+        assert (due.at, due.limit, due.expired) == (math.inf, math.inf, False)
+        with deadline(None):
+            assert remaining() == math.inf
+
+    def test_it_is_measured_by_the_clock_of_a_loop_with_a_time_of_its_own(self) -> None:
+        async def play() -> None:
+            await asyncio.sleep(7)
+            assert now() == 7
+            with deadline(5):
+                await asyncio.sleep(2)
+                assert remaining() == 3
+
+        in_virtual_time(play())
+        assert abs(now() - time.monotonic()) < 60
+
+    @pytest.mark.parametrize(("ahead", "is_its_own"), [(0.0, False), (0.9, False), (-0.9, False),
+                                                       (1.5, True), (-1.5, True)])  # fmt: skip
+    def test_a_loop_that_is_less_than_a_second_off_has_no_time_of_its_own(
+        self, ahead: float, is_its_own: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(time, "monotonic", lambda: 100.0)
+        loop: Any = SimpleNamespace(time=lambda: 100.0 + ahead)
+        assert clock_of(loop) is (loop.time if is_its_own else _clock.monotonic)
+
+
+class TestBlock:
+    def test_each_block_returns_the_deadline_that_holds_in_it(self) -> None:
+        with deadline(30) as outer, deadline(20) as inner:
+            assert (outer.limit, inner.limit) == (30, 20)
+            with deadline(40) as none:
+                assert none is inner
+                assert [each.limit for each in ambient()] == [30, 20, 40]
+                assert 19 < remaining() <= 20
+        assert ambient() == ()
+
+    def test_a_block_that_was_not_entered_cannot_be_left(self) -> None:
+        with pytest.raises(RuntimeError, match="not entered"):
+            deadline(5).__exit__(None, None, None)
+
+    def test_a_block_that_was_left_cannot_be_left_again(self) -> None:
+        block = deadline(5)
+        with block:
+            pass
+        with pytest.raises(RuntimeError, match="not entered"):
+            block.__exit__(None, None, None)
+
+    def test_an_asynchronous_block_is_left_as_a_plain_one(self) -> None:
+        async def play() -> None:
+            block = deadline(5)
+            async with block as due:
+                assert ambient() == (due,)
+            assert ambient() == ()
+            with pytest.raises(RuntimeError, match="left already"):
+                await block.__aenter__()
+
+        in_virtual_time(play())
+
+    def test_work_that_outlives_its_request_has_neither_its_deadline_nor_its_group(self) -> None:
+        group = CallGroup()
+        with group, deadline(30) as due:
+            with no_deadline():
+                assert (ambient(), current_group()) == ((), None)
+                assert remaining() == math.inf
+            assert (ambient(), current_group()) == ((due,), group)
+            with contextlib.suppress(KeyError), no_deadline():
+                raise KeyError
+            assert (ambient(), current_group()) == ((due,), group)
+
+    def test_only_a_deadline_that_is_handed_over_holds(self) -> None:
+        due, group = Deadline.after(5), CallGroup()
+        with group, deadline(3) as outer:
+            with holding(due):
+                assert (ambient(), current_group()) == ((due,), None)
+            assert (ambient(), current_group()) == ((outer,), group)
