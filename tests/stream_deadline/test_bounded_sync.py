@@ -714,9 +714,10 @@ class TestOnAClockOfItsOwn:
 
 
 def test_a_bounded_iterable_has_all_three_bounds_and_the_ambient_one() -> None:
-    with bounded_sync([], 40, first_chunk_timeout=10, idle_timeout=5) as stream:
+    nothing: list[int] = []
+    with bounded_sync(nothing, 40, first_chunk_timeout=10, idle_timeout=5) as stream:
         assert stream._budget._bounds == Bounds(40, 10, 5)
     until = Deadline.after(20)
-    with bounded_sync([], until, idle_timeout=5) as stream:
+    with bounded_sync(nothing, until, idle_timeout=5) as stream:
         assert stream._budget._bounds == Bounds(None, None, 5)
         assert stream._budget.total_at == until.at

@@ -1,14 +1,16 @@
 """The calls of a request end together at its disconnect, in any task or thread."""
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable
+from functools import partial
 
 import httpx2
 import pytest
 
 from stream_deadline import ChatVllm, StreamDeadlineExceeded, bounded
-from stream_deadline._call_group import CallGroup, current_group
+from stream_deadline._call_group import CallGroup, current_group, no_group
 from stream_lab import Endpoint
 from tests.conftest import ledger, wait
 from tests.stream_deadline.sources import Source, elapsed, virtually
@@ -124,3 +126,74 @@ def test_a_call_that_cannot_be_ended_does_not_stop_the_end_of_the_others() -> No
         scope.add(end)
     scope.end()
     assert sorted(ended) == ["first", "last"]
+
+
+class TestMembers:
+    """Which calls belong to a group, and when they are ended."""
+
+    def test_a_call_belongs_to_the_inner_group_and_to_those_around_it(self) -> None:
+        ended: list[str] = []
+        with CallGroup() as outer, CallGroup() as inner:
+            assert current_group() is inner
+            inner.add(end := partial(ended.append, "x"))
+            assert outer.has_calls
+            assert inner.has_calls
+            outer.end()
+            assert ended == ["x"]
+            inner.discard(end)
+            assert not outer.has_calls
+            assert not inner.has_calls
+        assert current_group() is None
+
+    def test_a_call_of_the_outer_group_does_not_belong_to_the_inner(self) -> None:
+        ended: list[str] = []
+        with CallGroup() as outer:
+            outer.add(partial(ended.append, "outer"))
+            with CallGroup() as inner:
+                inner.end()
+            assert current_group() is outer
+        assert not ended
+
+    @pytest.mark.parametrize("which", ["outer", "inner"])
+    def test_a_call_that_begins_after_the_end_is_ended_at_once(self, which: str) -> None:
+        ended: list[str] = []
+        with CallGroup() as outer, CallGroup() as inner:
+            (outer if which == "outer" else inner).end()
+            inner.add(partial(ended.append, "x"))
+        assert ended == ["x"]
+
+    def test_a_group_that_goes_on_ends_nothing(self) -> None:
+        ended: list[str] = []
+        group = CallGroup()
+        assert not group.has_calls
+        group.add(partial(ended.append, "x"))
+        assert not ended
+        assert group.has_calls
+
+    def test_a_copied_context_has_the_group_inside_the_current_one(self) -> None:
+        ended: list[str] = []
+        with CallGroup() as outer:
+            group = CallGroup()
+            context = group.context()
+            assert current_group() is outer
+        assert context.run(current_group) is group
+        group.add(partial(ended.append, "x"))
+        outer.end()
+        assert ended == ["x"]
+
+    def test_no_group_lasts_for_its_block(self) -> None:
+        with CallGroup() as group:
+            with contextlib.suppress(KeyError), no_group():
+                assert current_group() is None
+                raise KeyError
+            assert current_group() is group
+
+    def test_a_call_that_cannot_be_ended_is_logged(self, caplog: pytest.LogCaptureFixture) -> None:
+        def fail() -> None:
+            raise KeyError
+
+        group = CallGroup()
+        group.add(fail)
+        group.end()
+        [record] = caplog.records
+        assert (record.name, record.levelname) == ("stream_deadline", "ERROR")

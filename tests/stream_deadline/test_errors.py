@@ -83,3 +83,64 @@ def test_a_partial_answer_that_cannot_be_merged_is_logged_and_none(
 def test_an_answer_that_was_cut_short_has_no_chunks_unless_it_says_so() -> None:
     error = AnswerCutShort(1.5)
     assert (error.elapsed, error.chunks, error.partial) == (1.5, 0, None)
+
+
+@pytest.mark.parametrize(
+    ("chunks", "progress"),
+    [(0, "No chunk had arrived."), (1, "1 chunk had arrived."), (2, "2 chunks had arrived.")],
+)
+def test_the_text_counts_the_chunks(chunks: int, progress: str) -> None:
+    for error in (
+        StreamDeadlineExceeded("timeout", 45, 45.0, chunks),
+        AnswerCutShort(2.0, chunks),
+        StreamDeadlineExceeded("caller", 45, 45.0, chunks),
+    ):
+        assert f" {progress}" in str(error)
+        assert error.args == (str(error),)
+
+
+def test_an_expired_call_has_no_chunks_unless_it_says_so() -> None:
+    error = StreamDeadlineExceeded("idle_timeout", 2, 45.5)
+    assert (error.bound, error.limit, error.elapsed, error.chunks, error.partial) == (
+        "idle_timeout",
+        2,
+        45.5,
+        0,
+        None,
+    )
+
+
+def test_a_partial_answer_is_made_once() -> None:
+    made: list[str] = []
+
+    def make() -> str:
+        made.append("once")
+        return "so far"
+
+    error = AnswerCutShort(2.0, 3, later(make))
+    assert not made
+    assert (error.partial, error.partial) == ("so far", "so far")
+    assert made == ["once"]
+
+
+@pytest.mark.parametrize("error", [StreamDeadlineExceeded, AnswerCutShort])
+def test_the_errors_are_shown_by_the_name_that_users_import(error: type[Exception]) -> None:
+    assert f"{error.__module__}.{error.__name__}" in (
+        "stream_deadline.StreamDeadlineExceeded",
+        "stream_deadline.AnswerCutShort",
+    )
+
+
+def test_a_copy_without_notes_has_none() -> None:
+    assert not hasattr(copy.copy(AnswerCutShort(2.0)), "__notes__")
+
+
+def test_a_partial_answer_that_fails_is_logged_by_the_library(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail() -> None:
+        raise KeyError
+
+    assert AnswerCutShort(2.0, 3, later(fail)).partial is None
+    [record] = caplog.records
+    assert (record.name, record.levelname) == ("stream_deadline", "ERROR")

@@ -2,9 +2,13 @@
 
 import asyncio
 import logging
+import math
+import sys
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import httpx2
@@ -38,6 +42,7 @@ from stream_deadline._accumulate import NullAccumulator
 from stream_deadline._bounded import BoundedStream
 from stream_deadline._bounded_sync import BoundedIterator
 from stream_deadline._budget import Bounds, Budget
+from stream_deadline._deadline import remaining
 
 KEY = "sk-canary-4711"
 PROMPT = "the canary's question"
@@ -295,3 +300,150 @@ def test_opentelemetry_gets_an_event_of_the_span_and_a_counter(
     points: Any = metric.data.data_points
     assert sum(point.value for point in points) == 3
     assert trace.get_current_span().get_span_context().is_valid is False
+
+
+class TestReport:
+    """What is reported of an expiry, to the log and to the hooks."""
+
+    EXPIRY = Expiry("timeout", 45, 45.126, 3, "gpt", "example.org")
+
+    @pytest.mark.parametrize(
+        ("expiry", "text"),
+        [
+            (EXPIRY, "A call was ended by timeout=45 after 45.13 s and 3 chunks. "
+                     "Model gpt at example.org."),
+            (replace(EXPIRY, model=None, host=None),
+             "A call was ended by timeout=45 after 45.13 s and 3 chunks."),
+            (replace(EXPIRY, model=None),
+             "A call was ended by timeout=45 after 45.13 s and 3 chunks. "
+             "Model None at example.org."),
+            (replace(EXPIRY, host=None),
+             "A call was ended by timeout=45 after 45.13 s and 3 chunks. Model gpt at None."),
+            (replace(EXPIRY, bound="caller", limit=45.126),
+             "A call was ended, because its client has disconnected, after 45.13 s and 3 chunks. "
+             "Model gpt at example.org."),
+        ],
+    )  # fmt: skip
+    def test_its_text_says_what_is_known(self, expiry: Expiry, text: str) -> None:
+        assert str(expiry) == text
+
+    def test_it_is_a_record_of_the_log_with_its_fields(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with caplog.at_level(logging.INFO, "stream_deadline"):
+            _expiry.report_expiry(self.EXPIRY)
+        [record] = caplog.records
+        assert (record.name, record.levelname) == ("stream_deadline", "INFO")
+        assert record.getMessage() == str(self.EXPIRY)
+        fields = {name: value for name, value in vars(record).items() if "deadline_" in name}
+        assert fields == {
+            "deadline_bound": "timeout", "deadline_limit": 45, "deadline_elapsed": 45.126,
+            "deadline_chunks": 3, "deadline_model": "gpt", "deadline_host": "example.org",
+        }  # fmt: skip
+
+    def test_hooks_are_called_in_turn_outside_of_the_deadline_until_they_are_removed(
+        self,
+    ) -> None:
+        seen: list[tuple[str, Expiry, float]] = []
+
+        @on_expired
+        def first(expiry: Expiry) -> None:
+            seen.append(("first", expiry, remaining()))
+
+        @on_expired
+        def second(expiry: Expiry) -> None:
+            seen.append(("second", expiry, remaining()))
+
+        try:
+            with deadline(0):
+                _expiry.report_expiry(self.EXPIRY)
+        finally:
+            remove_hook(first)
+        try:
+            assert seen == [("first", self.EXPIRY, math.inf), ("second", self.EXPIRY, math.inf)]
+            _expiry.report_expiry(self.EXPIRY)
+            assert [name for name, _, _ in seen] == ["first", "second", "second"]
+        finally:
+            remove_hook(second)
+
+    def test_a_hook_that_fails_stops_no_other(
+        self, reported: list[Expiry], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def fail(expiry: Expiry) -> None:
+            raise KeyError
+
+        _expiry._hooks.insert(0, fail)
+        try:
+            _expiry.report_expiry(self.EXPIRY)
+        finally:
+            remove_hook(fail)
+        assert reported == [self.EXPIRY]
+        [record] = [each for each in caplog.records if each.levelno >= logging.ERROR]
+        assert record.name == "stream_deadline"
+
+    @pytest.mark.parametrize("known", [True, False])
+    def test_opentelemetry_gets_only_what_is_known(
+        self, known: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        events: list[tuple[str, dict[str, object]]] = []
+        counted: list[tuple[int, dict[str, object]]] = []
+        counter = SimpleNamespace(add=lambda *what: counted.append(what))
+        span = SimpleNamespace(add_event=lambda *what: events.append(what))
+        monkeypatch.setattr(_expiry, "_opentelemetry_counter", lambda: counter)
+        expiry = self.EXPIRY if known else replace(self.EXPIRY, model=None, host=None)
+        fields = {"deadline.bound": "timeout", "deadline.limit": 45, "deadline.elapsed": 45.126}
+        fields |= {"deadline.chunks": 3}
+        labels: dict[str, object] = {"deadline.bound": "timeout"}
+        if known:
+            names = {"deadline.model": "gpt", "deadline.host": "example.org"}
+            fields |= names
+            labels |= names
+        _expiry.report_expiry(expiry, span)
+        assert events == [("deadline.expired", fields)]
+        _expiry.report_expiry(expiry)
+        assert counted == [(1, labels)] * 2
+        assert len(events) == 1, "there was no span"
+
+    def test_without_opentelemetry_nothing_goes_to_it(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        span = SimpleNamespace(add_event=None)
+        for name in ("opentelemetry", "opentelemetry.metrics"):
+            monkeypatch.setitem(sys.modules, name, None)
+        _expiry._opentelemetry_counter.cache_clear()
+        try:
+            _expiry.report_expiry(self.EXPIRY, span)
+        finally:
+            _expiry._opentelemetry_counter.cache_clear()
+        assert not [each for each in caplog.records if each.levelno >= logging.ERROR]
+
+    def test_without_opentelemetry_there_is_no_span(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delitem(sys.modules, "opentelemetry.trace", raising=False)
+        assert _expiry.current_span() is None
+        span = object()
+        module = SimpleNamespace(get_current_span=lambda: span)
+        monkeypatch.setitem(sys.modules, "opentelemetry.trace", module)
+        assert _expiry.current_span() is span
+
+    def test_prometheus_counts_what_is_not_known_too(self) -> None:
+        registry = prometheus_client.CollectorRegistry()
+        before = list(_expiry._hooks)
+        counter = prometheus_counter(registry)
+        assert prometheus_counter(registry) is counter
+        [hook] = [each for each in _expiry._hooks if each not in before]
+        try:
+            _expiry.report_expiry(self.EXPIRY)
+            _expiry.report_expiry(replace(self.EXPIRY, model=None, host=None))
+        finally:
+            remove_hook(hook)
+        labels = [{"model": "gpt", "host": "example.org"}, {"model": "", "host": ""}]
+        for each in labels:
+            name = "stream_deadline_expired_total"
+            assert registry.get_sample_value(name, {"bound": "timeout", **each}) == 1
+
+    def test_without_prometheus_it_says_what_to_install(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(sys.modules, "prometheus_client", None)
+        with pytest.raises(ImportError, match="pip install 'stream-deadline\\[prometheus\\]'"):
+            prometheus_counter("another registry")

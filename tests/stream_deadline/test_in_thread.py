@@ -1,8 +1,10 @@
 """A source that only its own thread can wait for."""
 
+import contextvars
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -88,3 +90,106 @@ def test_a_program_can_end_while_its_source_waits() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stdout == "0\n"
+
+
+class Closing(Iterator[int]):
+    """A source that notes its thread and its closes."""
+
+    def __init__(self, *items: int | Exception) -> None:
+        self._items = list(items)
+        self.threads: set[threading.Thread] = set()
+        self.closed = threading.Semaphore(0)
+
+    def __next__(self) -> int:
+        self.threads.add(threading.current_thread())
+        if not self._items:
+            raise StopIteration
+        item = self._items.pop(0)
+        if isinstance(item, Exception):
+            raise item
+        return item
+
+    def close(self) -> None:
+        self.closed.release()
+
+
+@pytest.mark.parametrize("error", [None, ValueError("broken")])
+def test_its_source_is_closed_at_its_end(error: Exception | None) -> None:
+    source = Closing(1, 2) if error is None else Closing(1, 2, error)
+    items = ThreadIterator(lambda: source)
+    assert [next(items), next(items)] == [1, 2]
+    if error is None:
+        assert pull(items) == []
+    else:
+        with pytest.raises(ValueError, match="broken"):
+            next(items)
+    assert source.closed.acquire(timeout=SOON)
+    assert not source.closed.acquire(blocking=False), "once"
+    [thread] = source.threads
+    assert thread is not threading.current_thread()
+    assert thread.daemon
+
+
+def test_a_source_that_cannot_be_made_is_an_error_of_the_first_pull() -> None:
+    def start() -> list[int]:
+        raise ValueError("broken")
+
+    items = ThreadIterator(start)
+    with pytest.raises(ValueError, match="broken"):
+        next(items)
+    assert pull(items) == []
+
+
+def test_nothing_is_pulled_before_the_first_pull_nor_after_the_stop() -> None:
+    started: list[int] = []
+    items = ThreadIterator(lambda: started)
+    assert items._thread is None
+    items.close()
+    assert pull(items) == []
+    assert items._thread is None
+
+
+def test_its_source_waits_for_its_consumer_and_a_stop_lets_it_go() -> None:
+    source = Closing(*range(1000))
+    items = ThreadIterator(lambda: source)
+    assert next(items) == 0
+    until = time.monotonic() + SOON
+    while len(source._items) > 1000 - 18 and time.monotonic() < until:
+        time.sleep(0.001)
+    time.sleep(0.05)
+    assert len(source._items) == 1000 - 18, "one taken, sixteen ahead, and one that waits for room"
+    assert next(items) == 1
+    while len(source._items) > 1000 - 19 and time.monotonic() < until:
+        time.sleep(0.001)
+    assert len(source._items) == 1000 - 19
+    items.stop()
+    assert source.closed.acquire(timeout=SOON)
+    assert len(source._items) == 1000 - 19
+    assert pull(items) == []
+
+
+def test_a_stop_wakes_a_consumer_that_waits() -> None:
+    free = threading.Event()
+
+    def source() -> Iterator[int]:
+        free.wait(SOON)
+        yield 1
+
+    items = ThreadIterator(source)
+    timer = threading.Timer(0.1, items.stop)
+    timer.start()
+    assert pull(items) == []
+    assert not free.is_set()
+    free.set()
+    timer.join()
+
+
+def test_its_source_has_the_context_that_it_is_given() -> None:
+    variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="none")
+    own = contextvars.copy_context()
+    own.run(variable.set, "own")
+    token = variable.set("caller's")
+    copied = ThreadIterator(lambda: iter([variable.get()]))
+    given = ThreadIterator(lambda: iter([variable.get()]), own)
+    variable.reset(token)
+    assert (next(copied), next(given)) == ("caller's", "own")

@@ -1,6 +1,7 @@
 """The task that reads a stream: its bounds, its ends and what it leaves."""
 
 import asyncio
+import gc
 import threading
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable
@@ -650,3 +651,39 @@ async def test_a_stream_that_is_stopped_before_its_first_step_closes_its_source(
     reader.stop()
     await reader.settle()
     assert (source.closed, source.sent) == (1, [])
+
+
+@pytest.mark.parametrize("clean_up", ["fails", "is cancelled", "ends"])
+@virtually
+async def test_a_stream_that_was_stopped_troubles_its_loop_with_nothing(clean_up: str) -> None:
+    troubles: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: troubles.append(context))
+
+    class Closing(Source):
+        async def aclose(self) -> None:
+            if clean_up == "fails":
+                raise KeyError
+            if clean_up == "is cancelled":
+                raise asyncio.CancelledError
+
+    reader = read(Closing(), Bounds(45))
+    await asyncio.sleep(2.5)
+    reader.stop()
+    await asyncio.sleep(1)
+    assert reader.failure is None
+    del reader
+    gc.collect()
+    assert not troubles
+
+
+@virtually
+async def test_a_stream_that_was_stopped_waits_only_for_its_clean_up() -> None:
+    reader = read(Source(closing=0.2), Bounds(45, 30, 20))
+    await asyncio.sleep(2.5)
+    reader.stop()
+    await asyncio.sleep(0.1)
+    left = timers(asyncio.get_running_loop())
+    assert len(left) == 2, "the source's, and the one that cancels it again"
+    assert all(each.when() < 3 for each in left)
+    await asyncio.sleep(1)
+    assert not timers(asyncio.get_running_loop())

@@ -120,7 +120,7 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> Kept:
 
 
 class TestAlarm:
-    """What an alarm does when the watchdog looks at it, on a clock that stands still."""
+    """What an alarm does when the watchdog looks at it."""
 
     def test_it_is_set_for_the_first_bound_and_the_time_that_the_call_has_for_itself(
         self, clock: Hand, kept: Kept
@@ -344,7 +344,7 @@ class Noted:
 
 
 class Dog:
-    """A watchdog whose thread is that of the test, on a clock that only its sleep moves."""
+    """A watchdog in the thread of the test, whose sleep moves the clock."""
 
     def __init__(self, clock: Hand) -> None:
         self.clock = clock
