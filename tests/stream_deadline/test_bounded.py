@@ -6,6 +6,7 @@ import gc
 import math
 import socket
 import sys
+import weakref
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any
@@ -456,6 +457,62 @@ async def test_a_busy_consumer_does_not_count_as_silence_of_the_server() -> None
 async def test_the_total_bound_holds_beside_the_others() -> None:
     error = await ends_at(45, bounded(Source(every=1), 45, first_chunk_timeout=10, idle_timeout=2))
     assert error.bound == "timeout"
+
+
+@virtually
+async def test_progress_without_an_item_ends_the_silence_of_a_source() -> None:
+    stream = bounded(Source(first=1e9), 45, first_chunk_timeout=10, idle_timeout=4)
+    note_progress = stream.note_progress
+    asyncio.get_running_loop().call_at(8, note_progress)
+    error = await ends_at(12, stream)
+    assert error.bound == "idle_timeout"
+    del stream, error
+    note_progress()
+
+
+@virtually
+async def test_a_deadline_that_is_handed_over_may_have_parts_beside_it() -> None:
+    until = Deadline.after(20)
+    error = await ends_at(2, bounded(Source(first=5), until, first_chunk_timeout=2))
+    assert error.bound == "first_chunk_timeout"
+    error = await ends_at(9, bounded(Source(stalls=3), until, idle_timeout=4))
+    assert error.bound == "idle_timeout"
+
+
+@virtually
+async def test_a_closed_stream_is_over_though_its_source_had_failed() -> None:
+    stream = bounded(Source(every=1, fails=3), 45)
+    assert await anext(stream) == 0
+    await asyncio.sleep(10)
+    await stream.aclose()
+    assert await drain(stream) == []
+
+
+@virtually
+async def test_a_pull_that_was_cancelled_leaves_a_stream_that_is_over() -> None:
+    stream = bounded(Source(every=1), 45)
+    pull = asyncio.ensure_future(drain(stream))
+    await asyncio.sleep(2.5)
+    pull.cancel()
+    await asyncio.wait({pull})
+    assert pull.cancelled()
+    assert await drain(stream) == []
+
+
+@virtually
+async def test_an_error_that_was_handled_is_freed_at_once() -> None:
+    async def read() -> weakref.ref[StreamDeadlineExceeded]:
+        try:
+            await drain(bounded(Source(), 3))
+        except StreamDeadlineExceeded as error:
+            return weakref.ref(error)
+        raise AssertionError("it never ended")
+
+    gc.disable()
+    try:
+        assert (await read())() is None, "only the garbage collector would find it"
+    finally:
+        gc.enable()
 
 
 # The ambient budget

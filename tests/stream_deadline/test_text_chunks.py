@@ -2,6 +2,7 @@
 
 import pickle
 from collections.abc import Iterator
+from copy import copy
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from langchain_core.messages import AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk
 from langchain_openai.chat_models.base import BaseChatOpenAI
+from pydantic import PrivateAttr
 
 from stream_deadline import ChatVllm
 from stream_deadline._text_chunks import Pattern, text_of
@@ -186,3 +188,100 @@ def test_options_of_langchain_reach_the_copies(more: dict[str, Any], server: Scr
     for chunks in (one, two):
         chunks[0]["response_metadata"].pop("headers", None)  # the date in them
     assert one == two
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        {"choices": ({"delta": {"content": "a"}},)},
+        {"choices": {0: {"delta": {"content": "a"}}}},
+        {"choices": [None]},
+        {"choices": [[]]},
+        {"choices": [{}]},
+        {"choices": [{"delta": ["content"]}]},
+        {"choices": [{"delta": {}}]},
+        {"choices": [{"delta": {"content": None}}]},
+        {"choices": [{"delta": {"content": 3}}]},
+        {"choices": [{"delta": {"content": "a", "refusal": None}}]},
+    ],
+    ids=str,
+)
+def test_a_chunk_of_an_odd_server_is_not_plain_text(chunk: Any) -> None:
+    assert text_of({"choices": [{"delta": {"content": "a"}}]}) == "a"
+    assert text_of(chunk) is None
+
+
+class OtherChunk(ChatGenerationChunk):
+    pass
+
+
+class OtherMessage(AIMessageChunk):
+    pass
+
+
+class Private(AIMessageChunk):
+    _private: int = PrivateAttr(default=1)
+
+
+@pytest.mark.parametrize(
+    ("chunk", "fits"),
+    [
+        (ChatGenerationChunk(message=AIMessageChunk(content="a")), True),
+        (ChatGenerationChunk(message=AIMessageChunk(content="a", id="1")), True),
+        (
+            ChatGenerationChunk(
+                message=AIMessageChunk(content="a", response_metadata={"model_provider": "x"})
+            ),
+            True,
+        ),
+        (OtherChunk(message=AIMessageChunk(content="a")), False),
+        (ChatGenerationChunk(message=OtherMessage(content="a")), False),
+        (ChatGenerationChunk(message=Private(content="a")), False),
+        (ChatGenerationChunk(message=AIMessageChunk(content="b")), False),
+        (ChatGenerationChunk(message=AIMessageChunk(content=["a"])), False),
+        (
+            ChatGenerationChunk(
+                message=AIMessageChunk(content="a"), generation_info={"finish_reason": "stop"}
+            ),
+            False,
+        ),
+    ],
+    ids=range(9),
+)
+def test_only_a_plain_chunk_of_langchain_is_a_pattern(
+    chunk: ChatGenerationChunk, fits: bool
+) -> None:
+    assert bool(Pattern(chunk, "a")) is fits
+
+
+@pytest.mark.parametrize("of_what", ["the chunk", "its message"])
+def test_a_chunk_with_private_attributes_is_no_pattern(of_what: str) -> None:
+    chunk = ChatGenerationChunk(message=AIMessageChunk(content="a"))
+    owner = chunk if of_what == "the chunk" else chunk.message
+    object.__setattr__(owner, "__pydantic_private__", {"_private": 1})
+    assert not Pattern(chunk, "a")
+
+
+@pytest.mark.parametrize("extra", [None, {"logprobs": 3}])
+def test_each_copy_has_its_own_extras_and_its_own_set_of_given_fields(
+    extra: dict[str, Any] | None,
+) -> None:
+    chunk = ChatGenerationChunk(message=AIMessageChunk(content="a", response_metadata={"x": 1}))
+    object.__setattr__(chunk.message, "__pydantic_extra__", copy(extra))
+    pattern = Pattern(chunk, "a")
+    one, two = pattern.copy("one"), pattern.copy("two")
+    assert (one.text, one.message.content) == ("one", "one")
+    assert (two.text, two.message.content) == ("two", "two")
+    assert one.message.response_metadata == {"x": 1}
+    assert one.message.__pydantic_extra__ == extra
+    assert one.message.__pydantic_private__ is None
+    if one.message.__pydantic_extra__ is not None:
+        one.message.__pydantic_extra__["more"] = 1
+    one.message.response_metadata["more"] = 1
+    one.__pydantic_fields_set__.add("more")
+    one.message.__pydantic_fields_set__.add("more")
+    for other in (two, pattern.copy("three")):
+        assert other.message.__pydantic_extra__ == extra
+        assert other.message.response_metadata == {"x": 1}
+        assert "more" not in other.__pydantic_fields_set__
+        assert "more" not in other.message.__pydantic_fields_set__
