@@ -86,9 +86,9 @@ class TestSynchronousCalls:
         model = bounded_model(BabblingChatModel(text="a ", pace=1.0), timeout=5)
         seen: list[str] = []
         with pytest.raises(StreamDeadlineExceeded) as caught:
-            seen.extend(chunk.text for chunk in model.stream("Why?"))
+            seen.extend(str(chunk.content) for chunk in model.stream("Why?"))
         assert (caught.value.bound, caught.value.limit) == ("timeout", 5)
-        assert "".join(seen) == caught.value.partial.text == "a a a a "
+        assert "".join(seen) == caught.value.partial.content == "a a a a "
         assert len(reported) == 1
 
     def test_a_stream_has_parts(self, clock: VirtualClock) -> None:
@@ -179,7 +179,7 @@ class TestAsynchronousCalls:
 
         async def read() -> None:
             async for chunk in model.astream("Why?"):
-                seen.append(chunk.text)
+                seen.append(str(chunk.content))
 
         if bound is None:
             await read()

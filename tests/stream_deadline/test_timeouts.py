@@ -3,7 +3,7 @@
 from fractions import Fraction
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from stream_deadline._budget import Bounds
@@ -15,7 +15,7 @@ from stream_deadline._timeouts import (
     total_seconds,
 )
 
-PHASES = [httpx.Timeout(5), (3.0, 7.0)]
+PHASES = [httpx2.Timeout(5), (3.0, 7.0)]
 
 
 @pytest.mark.parametrize(
