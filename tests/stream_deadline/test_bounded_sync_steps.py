@@ -1,6 +1,7 @@
 """Synchronous streams on a clock that only their source moves."""
 
 import contextvars
+import gc
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
@@ -239,6 +240,48 @@ class TestOnAClockOfItsOwn:
         with pytest.raises(StreamDeadlineExceeded) as caught:
             next(stream)
         assert (caught.value.bound, caught.value.chunks) == ("idle_timeout", 0)
+
+    def test_the_alarm_is_set_for_the_silence_of_each_pull(self) -> None:
+        set_for: list[float] = []
+
+        def source() -> Iterator[int]:
+            for item in (0, 2):
+                set_for.append(stream._alarm.set_for - self.clock.time)
+                yield item
+
+        stream = self.playing(Bounds(100, None, 5), source())
+        for _ in range(2):
+            next(stream)
+            self.clock.time += 1
+        assert set_for == [100, 5]
+        stream.close()
+
+    def test_a_stream_that_was_cut_is_over_though_its_deadline_is_lifted_later(self) -> None:
+        due = Deadline(self.clock.time + 5, 5)
+        stream, source = self.stream(Bounds(20), (0, 0), (0, 2), until=due)
+        assert next(stream) == 0
+        stream._alarm._fired = True  # as the watchdog does at the deadline
+        due.lift()
+        with pytest.raises(StreamDeadlineExceeded):
+            next(stream)
+        assert len(source._steps) == 1
+
+    def test_a_close_while_a_pull_waits_ends_the_pull(self) -> None:
+        def source() -> Iterator[int]:
+            stream.close()  # as another thread does
+            assert self.cut, "in use"
+            yield 0
+
+        stream = self.playing(Bounds(100), source())
+        with pytest.raises(StreamDeadlineExceeded) as caught:
+            next(stream)
+        assert caught.value.bound == "caller"
+
+    def test_a_stream_that_is_dropped_before_its_first_pull_closes_its_source(self) -> None:
+        stream, source = self.stream(Bounds(5), (0, 0))
+        del stream
+        gc.collect()
+        assert source.log == ["source"]
 
     def test_progress_is_nothing_to_a_call_without_a_bound_of_silence(self) -> None:
         stream, _ = self.stream(Bounds(100), (0, 0))

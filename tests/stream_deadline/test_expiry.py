@@ -441,6 +441,27 @@ class TestReport:
             name = "stream_deadline_expired_total"
             assert registry.get_sample_value(name, {"bound": "timeout", **each}) == 1
 
+    def test_prometheus_counts_in_its_default_registry(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        registry = prometheus_client.CollectorRegistry()
+        monkeypatch.setattr(prometheus_client, "REGISTRY", registry)
+        prometheus_counter.cache_clear()
+        before = list(_expiry._hooks)
+        try:
+            prometheus_counter()
+        finally:
+            prometheus_counter.cache_clear()
+        [hook] = [each for each in _expiry._hooks if each not in before]
+        remove_hook(hook)
+        assert [each.name for each in registry.collect()] == ["stream_deadline_expired"]
+
+    def test_a_hook_that_was_removed_is_none_any_more(self) -> None:
+        hook = on_expired(print)
+        remove_hook(hook)
+        with pytest.raises(ValueError, match="is no hook of on_expired"):
+            remove_hook(hook)
+
     def test_without_prometheus_it_says_what_to_install(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
