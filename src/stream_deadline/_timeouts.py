@@ -45,7 +45,7 @@ def take_bounds(own: dict[str, Any], kwargs: dict[str, Any], *, strict: bool) ->
     whole = own["stream_timeout"]
     if "stream_timeout" in kwargs:
         whole = kwargs.pop("stream_timeout")
-    elif "timeout" in kwargs and not (has_phases(kwargs["timeout"]) and whole != "timeout"):
+    elif "timeout" in kwargs and not has_phases(kwargs["timeout"]):
         whole = "timeout"
     if whole == "timeout":
         whole = total_seconds(kwargs.get("timeout", own["timeout"]))

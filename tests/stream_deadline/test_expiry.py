@@ -404,6 +404,20 @@ class TestReport:
         assert counted == [(1, labels)] * 2
         assert len(events) == 1, "there was no span"
 
+    def test_opentelemetry_s_counter_has_the_name_of_the_library(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def get_meter(meter: str) -> SimpleNamespace:
+            return SimpleNamespace(create_counter=lambda name, unit, **_: (meter, name, unit))
+
+        monkeypatch.setattr(metrics, "get_meter", get_meter)
+        _expiry._opentelemetry_counter.cache_clear()
+        try:
+            made = _expiry._opentelemetry_counter()
+        finally:
+            _expiry._opentelemetry_counter.cache_clear()
+        assert made == ("stream_deadline", "stream_deadline.expired", "{call}")
+
     def test_without_opentelemetry_nothing_goes_to_it(
         self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -429,6 +443,7 @@ class TestReport:
         registry = prometheus_client.CollectorRegistry()
         before = list(_expiry._hooks)
         counter = prometheus_counter(registry)
+        assert isinstance(counter, prometheus_client.Counter)
         assert prometheus_counter(registry) is counter
         [hook] = [each for each in _expiry._hooks if each not in before]
         try:
