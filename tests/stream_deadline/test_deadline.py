@@ -310,6 +310,23 @@ class TestCancel:
 
         asyncio.run(play())
 
+    def test_the_timer_of_a_loop_that_lags_is_set_for_the_right_moment(self) -> None:
+        """As that of uvloop does, which reads the clock once per turn."""
+
+        class Lagging(asyncio.SelectorEventLoop):
+            def time(self) -> float:
+                return super().time() - 0.5
+
+        async def play() -> None:
+            due = Deadline.after(60)
+            cancellation = Cancellation((due,))
+            assert cancellation._timer is not None
+            assert cancellation._timer.when() == pytest.approx(due.at - 0.5, abs=0.2)
+            cancellation.leave(None)
+
+        with asyncio.Runner(loop_factory=Lagging) as runner:
+            runner.run(play())
+
     def test_a_block_needs_a_task_to_cancel(self) -> None:
         async def play() -> None:
             loop = asyncio.get_running_loop()
@@ -446,6 +463,16 @@ class TestDeadline:
 
         in_virtual_time(play())
 
+    def test_it_has_expired_when_nothing_is_left(self) -> None:
+        async def play() -> None:
+            due = Deadline.after(5)
+            await asyncio.sleep(4.5)
+            assert not due.expired
+            await asyncio.sleep(0.5)
+            assert due.expired
+
+        in_virtual_time(play())
+
     def test_none_is_no_deadline(self) -> None:
         due = Deadline.after(None)
         assert (due.at, due.limit, due.expired) == (math.inf, math.inf, False)
@@ -463,7 +490,7 @@ class TestDeadline:
         in_virtual_time(play())
         assert abs(now() - time.monotonic()) < 60
 
-    @pytest.mark.parametrize(("ahead", "is_its_own"), [(0.0, False), (0.9, False), (-0.9, False),
+    @pytest.mark.parametrize(("ahead", "is_its_own"), [(0.0, False), (0.9, False), (-0.9, False), (1.0, True),
                                                        (1.5, True), (-1.5, True)])  # fmt: skip
     def test_a_loop_that_is_less_than_a_second_off_has_no_time_of_its_own(
         self, ahead: float, is_its_own: bool, monkeypatch: pytest.MonkeyPatch
@@ -493,6 +520,13 @@ class TestBlock:
             pass
         with pytest.raises(RuntimeError, match="not entered"):
             block.__exit__(None, None, None)
+
+    def test_a_block_cannot_be_entered_twice(self) -> None:
+        block = deadline(5)
+        with block, pytest.raises(RuntimeError, match="was entered already"):
+            block.__enter__()
+        with pytest.raises(RuntimeError, match="was left already"):
+            block.__enter__()
 
     def test_an_asynchronous_block_is_left_as_a_plain_one(self) -> None:
         async def play() -> None:
