@@ -369,6 +369,12 @@ class TestItsThread:
         dog.run()
         assert (noted.rang, dog.condition.waits) == ([], [0.25])
 
+    def test_a_close_wakes_it(self, dog: Dog) -> None:
+        dog.noted(1005.0)
+        before = dog.condition.notified
+        dog.watchdog.close()
+        assert dog.condition.notified == before + 1
+
     @pytest.mark.parametrize(("at", "wakes"), [(1000.1, True), (1000.25, False), (1003.0, False)])
     def test_it_is_woken_only_for_an_alarm_before_its_next_look(
         self, dog: Dog, at: float, wakes: bool
