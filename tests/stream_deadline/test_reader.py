@@ -244,6 +244,7 @@ async def test_the_end_of_a_source_is_noted_once_and_after_its_clean_up() -> Non
     source = Source(ends=2, closing=3)
     reader = read(source, Bounds(45), ended=lambda: ends.append(elapsed()))
     assert await pull(reader) == [0, 1]
+    assert elapsed() < 3, "the consumer does not wait for the clean-up"
     assert not ends
     await asyncio.sleep(10)
     reader.stop()
