@@ -20,7 +20,7 @@ from stream_deadline._asgi_exchange import (
     send_own,
 )
 from stream_deadline._asgi_log import RequestLog
-from stream_deadline._call_group import CallGroup
+from stream_deadline._call_group import CallGroup, current_group
 from stream_deadline._error_response import ErrorResponse
 from stream_deadline.asgi import ASGIMessage, DeadlineMiddleware, Receive, Send
 from tests.stream_deadline.asgi_caller import (
@@ -32,6 +32,7 @@ from tests.stream_deadline.asgi_caller import (
     ask,
     error_of,
     never,
+    seen,
 )
 from tests.stream_deadline.sources import elapsed, virtually
 
@@ -167,6 +168,137 @@ async def test_an_outer_group_has_the_calls_of_a_request_until_it_is_over() -> N
         assert not around.has_calls
 
 
+def notes_its_calls(ended: list[float], *parts: Any) -> Any:
+    """An application with a call that notes its end, which does these things in turn."""
+
+    async def app(scope: Any, receive: Receive, send: Send) -> None:
+        calls = current_group()
+        assert calls is not None
+        calls.add(lambda: ended.append(elapsed()))
+        for part in parts:
+            await part(scope, receive, send)
+
+    return app
+
+
+async def waits_for_the_disconnect(scope: Any, receive: Receive, send: Send) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def sleeps(scope: Any, receive: Receive, send: Send) -> None:
+    await asyncio.sleep(1)
+
+
+@virtually
+@pytest.mark.parametrize(
+    ("parts", "ends"),
+    [
+        ([waits_for_the_disconnect], [0.5]),
+        ([never], [0.5]),
+        ([answers(b"x"), waits_for_the_disconnect], []),
+        ([answers(b"x"), sleeps], []),
+        ([answers(b"x", headers=TEXT), sleeps], []),
+    ],
+)
+async def test_a_disconnect_ends_the_calls_of_a_request_that_is_not_answered(
+    parts: list[Any], ends: list[float]
+) -> None:
+    ended: list[float] = []
+    await ask(notes_its_calls(ended, *parts), Caller(leaves=0.5))
+    assert set(ended) == set(ends)  # how often does not matter
+
+
+@virtually
+@pytest.mark.parametrize(
+    ("parts", "ends"),
+    [([sleeps], [0.5]), ([answers(b"x"), sleeps], []), ([sleeps, answers(b"x")], [0.5])],
+)
+async def test_an_outer_group_ends_the_calls_of_a_request_that_is_not_answered(
+    parts: list[Any], ends: list[float]
+) -> None:
+    ended: list[float] = []
+    with CallGroup() as around:
+        asyncio.get_running_loop().call_later(0.5, around.end)
+        await ask(notes_its_calls(ended, *parts), Caller())
+    assert ended == ends
+
+
+@virtually
+@pytest.mark.parametrize("parts", [[never], [answers(b"x", headers=TEXT), never]])
+async def test_a_server_that_stops_ends_the_calls_of_a_request_that_is_not_answered(
+    parts: list[Any],
+) -> None:
+    ended: list[float] = []
+    asking = asyncio.create_task(ask(notes_its_calls(ended, *parts), Caller()))
+    await asyncio.sleep(0.5)
+    asking.cancel()
+    await asyncio.wait((asking,))
+    assert asking.cancelled()
+    assert ended == ([0.5] if parts == [never] else [])
+
+
+@virtually
+async def test_nothing_is_passed_on_of_an_application_whose_server_stops() -> None:
+    async def app(scope: Any, receive: Receive, send: Send) -> None:
+        try:
+            await never(scope, receive, send)
+        finally:
+            await answers(b"x", b"y")(scope, receive, send)
+
+    caller = Caller()
+    asking = asyncio.create_task(ask(app, caller))
+    await asyncio.sleep(0.5)
+    asking.cancel()
+    await asyncio.wait((asking,))
+    assert caller.heard == []
+
+
+@virtually
+@pytest.mark.parametrize("error", [OSError("gone"), RuntimeError("too short")])
+async def test_work_after_an_end_that_the_server_cannot_send_goes_on(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    done: list[float] = []
+
+    async def app(scope: Any, receive: Receive, send: Send) -> None:
+        await answers(b"x", headers=TEXT)(scope, receive, send)
+        await asyncio.sleep(10)
+        done.append(elapsed())
+
+    async def send(message: ASGIMessage) -> None:
+        if not message.get("more_body", True):
+            raise error
+
+    with caplog.at_level(logging.INFO):
+        asking = asyncio.create_task(DeadlineMiddleware(app)(scope(), Caller().receive, send))
+        await asyncio.wait((asking,))
+    assert done == [10]
+    is_disconnect = isinstance(error, OSError)
+    assert asking.exception() is (None if is_disconnect else error)
+    assert [each.levelname for each in caplog.records] == ["INFO"] * is_disconnect
+
+
+@virtually
+@pytest.mark.parametrize(
+    ("app", "says"),
+    [
+        (never, "the client disconnected; the work was cancelled"),
+        (waits_for_the_disconnect, "the client disconnected; the work ended"),
+    ],
+)
+async def test_a_disconnect_is_one_line_of_the_log(
+    app: Any, says: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caller = Caller(leaves=0.5)
+    with caplog.at_level(logging.INFO):
+        await ask(app, caller)
+    [record] = caplog.records
+    assert (record.levelname, caller.heard) == ("INFO", [])
+    assert record.getMessage().endswith(f"s: {says}")
+    assert elapsed() == 0.5
+
+
 # The end of the time
 
 
@@ -181,6 +313,15 @@ async def test_an_outer_deadline_bounds_a_request_also_if_it_has_passed(
     assert caller.status == 504
     assert f"within the {says} that" in error_of(caller.said)["message"]
     assert elapsed() == pytest.approx(min(max(outer, 0), 2) + GRACE)
+
+
+@virtually
+async def test_late_work_is_cancelled_before_the_client_has_read_of_it() -> None:
+    what: dict[str, Any] = {}
+    app = seen(what, answers(b"data: x\n\n", headers=EVENTS, end=False))
+    await ask(app, Caller(reads=False), "1000")
+    assert what["cancelled at"] == pytest.approx(1 + GRACE)
+    assert elapsed() == pytest.approx(1 + GRACE + LAST_WORDS)
 
 
 @virtually

@@ -3,14 +3,16 @@
 import json
 import logging
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import httpx2
 import openai
 import pytest
 
-from stream_deadline import StreamDeadlineExceeded
+from stream_deadline import StreamDeadlineExceeded, _asgi_log
 from stream_deadline._asgi_log import RequestLog
+from stream_deadline._error_response import ErrorResponse
 from stream_deadline.asgi import ASGIMessage, DeadlineMiddleware, Receive, Send
 from tests.stream_deadline.asgi_caller import EVENTS, TEXT, Caller, error_of, never
 from tests.stream_deadline.sources import virtually
@@ -213,3 +215,44 @@ def test_a_line_has_a_thousand_characters_of_a_text(
         RequestLog("GET", "/").line(logging.INFO, "x" * length)
     [line] = caplog.messages
     assert line.partition(": ")[2] == ("x" * length if length <= 1000 else "x" * 999 + "…")
+
+
+def test_a_line_has_the_request_and_its_age_and_then_the_text(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(_asgi_log, "time", SimpleNamespace(monotonic=lambda: now))
+    log = RequestLog("GET", "/chat")
+    now += 2.5
+    with caplog.at_level(logging.DEBUG):
+        log.line(logging.DEBUG, "Some text.")
+        log.response(ErrorResponse(500, "kind", "A text.", "a cause"), " More.")
+        log.response(ErrorResponse(500, "kind", "A text."))
+    assert [(each.name, each.levelname, each.getMessage()) for each in caplog.records] == [
+        ("stream_deadline.asgi", level, f"GET /chat after 2.50 s: {text}")
+        for level, text in [
+            ("DEBUG", "Some text."),
+            ("WARNING", "A text. (a cause) More."),
+            ("WARNING", "A text."),
+        ]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("/a-b_c.d:@!$&'()*+,;=~", "/a-b_c.d:@!$&'()*+,;=~"),
+        ("/a b?c#d%", "/a%20b%3Fc%23d%25"),
+        ("/" + "a" * 198, "/" + "a" * 198),
+        ("/" + "a" * 199, "/" + "a" * 199),
+        ("/" + "a" * 200, "/" + "a" * 199),
+        ("ü" * 1000, "%C3%BC" * 33 + "%C"),
+        ("\ud800", "%5Cud800"),
+        (None, "None"),
+    ],
+)
+def test_a_path_is_one_word_of_200_characters_at_most(
+    said: object, shown: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    RequestLog("GET", said).line(logging.WARNING, "x")
+    assert caplog.messages[0].split(" ")[1] == shown

@@ -365,12 +365,14 @@ def test_a_call_that_is_ended_while_nothing_reads_frees_the_connection(is_async:
         call.rest()
 
 
-def test_a_call_that_is_ended_while_it_is_read_is_closed_by_its_reader() -> None:
+@pytest.mark.parametrize("still_waits", [True, False])
+def test_a_call_that_is_ended_while_it_is_read_is_closed_by_its_reader(still_waits: bool) -> None:
     with virtual_clock() as clock, CallGroup() as group:
         call = Called(True, (0, b"a"), clock=clock)
         call.read()
         call.body._alarm.waiting = True
         group.end()
+        call.body._alarm.waiting = still_waits
         call.rest()
     assert (call.tracker.done, call.source.closed) == (["cut in use"], 0)
 
@@ -385,13 +387,16 @@ def test_a_reader_that_comes_before_the_loop_closes_the_body_closes_it() -> None
     assert call.source.closed == 0
 
 
-def test_a_call_whose_loop_is_closed_is_ended_all_the_same() -> None:
+def test_a_call_whose_loop_is_closed_is_ended_all_the_same(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     with virtual_clock() as clock, CallGroup() as group:
         call = Called(True, (0, b"a"), clock=clock)
         call.read()
         call.rest()
         group.end()
     assert (call.tracker.done, call.source.closed) == (["cut in use"], 0)
+    assert not caplog.records
 
 
 @both
@@ -514,8 +519,13 @@ class Of2(httpx2.AsyncByteStream, httpx2.SyncByteStream):
     """A body of the newer one."""
 
 
+class SyncByteStream(httpx2.SyncByteStream):
+    """One of a user, of the same name."""
+
+
 @pytest.mark.parametrize(
-    ("stream", "module"), [(Httpx(), "httpx"), (Of2(), "httpx2"), (object(), None)]
+    ("stream", "module"),
+    [(Httpx(), "httpx"), (Of2(), "httpx2"), (SyncByteStream(), "httpx2"), (object(), None)],
 )
 async def test_the_body_is_one_of_the_clients_library(stream: Any, module: str | None) -> None:
     budget = Budget(Bounds(5.0), _clock.monotonic)
@@ -528,7 +538,10 @@ async def test_the_body_is_one_of_the_clients_library(stream: Any, module: str |
         bound(made, budget, tracker)
         assert isinstance(made.stream, ours)
         assert type(made.stream).__name__ == ours.__name__
-        assert module is None or is_family(made.stream, base, module)
+        if isinstance(stream, SyncByteStream):
+            assert not isinstance(made.stream, SyncByteStream)
+        elif module is not None:
+            assert is_family(made.stream, base, module)
         made.stream._give_up()
 
 

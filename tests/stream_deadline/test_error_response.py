@@ -128,3 +128,93 @@ def test_the_deadline_counts_in_a_group_of_errors() -> None:
 )
 def test_other_errors_have_no_response(error: BaseException) -> None:
     assert error_response_for(error) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "kind", "cause"),
+    [
+        (openai.APITimeoutError(request=REQUEST), 504, "model_timeout", "APITimeoutError: "),
+        (
+            openai.APIConnectionError(message="refused", request=REQUEST),
+            502, "model_unreachable", "APIConnectionError: refused",
+        ),
+        (openai.APIError("died", REQUEST, body=None), 502, "model_failed", "APIError: died"),
+        (openai.APIError("died", REQUEST, body={"a": 1}), 502, "model_failed", "APIError: died"),
+        (
+            openai.APIError("died", REQUEST, body={"message": "out of memory"}),
+            502, "model_failed", "APIError: out of memory",
+        ),
+        (
+            openai.APIError("died", REQUEST, body={"message": ""}),
+            502, "model_failed", "APIError: died",
+        ),
+        (httpx2.ReadError("broken"), 502, "model_failed", "ReadError: broken"),
+        (httpx.ReadError("broken"), 502, "model_failed", "ReadError: broken"),
+        (AnswerCutShort(1.5, 7), 502, "model_failed", "AnswerCutShort: The stream ended"),
+        (answered(401), 502, "model_refused", "the model's server answered 401"),
+        (answered(404), 502, "model_not_found", "the model's server answered 404: Words of"),
+        (answered(400), 400, "bad_request", "the model's server answered 400: Words of"),
+        (answered(413), 413, "bad_request", "the model's server answered 413: Words of"),
+        (answered(503), 503, "model_busy", "the model's server answered 503: Words of"),
+        (answered(500), 502, "model_failed", "the model's server answered 500: Words of"),
+    ],
+)  # fmt: skip
+def test_each_failure_has_a_word_for_programs_and_a_cause_for_the_log(
+    error: Exception, status: int, kind: str, cause: str
+) -> None:
+    failure = told(error)
+    assert (failure.status, failure.kind, failure.retry_after) == (status, kind, None)
+    assert str(failure.cause).startswith(cause)
+    assert "Words of" not in failure.text or status in (400, 413)
+
+
+def test_a_passed_deadline_has_no_more_cause_than_its_text() -> None:
+    late = StreamDeadlineExceeded("idle_timeout", 2, 5)
+    assert told(late) == ErrorResponse(504, "deadline_exceeded", str(late), None, None)
+
+
+@pytest.mark.parametrize("length", [299, 300, 301, 5000])
+def test_a_quote_of_the_models_server_has_300_characters_at_most(length: int) -> None:
+    failure = told(answered(400, "x" * length))
+    quote = "x" * length if length <= 300 else "x" * 299 + "…"
+    assert failure.text == f"The model's server refused the request: {quote}"
+
+
+@pytest.mark.parametrize(
+    ("errors", "status"),
+    [
+        ([answered(429), answered(400)], 503),
+        ([answered(400), answered(429)], 400),
+        ([ValueError("x"), answered(400)], 400),
+        ([answered(400), openai.APITimeoutError(request=REQUEST)], 504),
+    ],
+)
+def test_the_first_of_several_errors_counts_unless_one_is_a_time_out(
+    errors: list[Exception], status: int
+) -> None:
+    assert told(ExceptionGroup("tasks", errors)).status == status
+
+
+@pytest.mark.parametrize(
+    ("name", "module", "is_transport"),
+    [
+        ("TransportError", "httpx", True),
+        ("TransportError", "httpx2._exceptions", True),
+        ("TransportError", "another.httpx", False),
+        ("TransportError", "another", False),
+        ("DecodingError", "httpx._exceptions", False),
+    ],
+)
+def test_only_a_broken_connection_of_httpx_is_the_model_servers(
+    name: str, module: str, is_transport: bool
+) -> None:
+    base = type(name, (Exception,), {"__module__": module})
+    error = type("ReadError", (base,), {"__module__": "ours"})("broken")
+    assert (error_response_for(error) is not None) is is_transport
+
+
+def test_a_quote_is_cut_where_it_would_be_longer_and_not_before() -> None:
+    assert one_line("x" * 10, 10) == "x" * 10
+    assert one_line("x" * 11, 10) == "x" * 9 + "…"
+    assert one_line(" " * 39 + "ab", 10) == "a"  # no more than four times as much is looked at
+    assert one_line(ValueError("a  b"), 10) == "a b"

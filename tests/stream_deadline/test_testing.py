@@ -19,6 +19,8 @@ from stream_deadline import (
     bounded_sync,
     deadline,
 )
+from stream_deadline._budget import Bounds, Budget
+from stream_deadline._connection import ConnectionTracker
 from stream_deadline.testing import (
     BabblingChatModel,
     VirtualClock,
@@ -215,6 +217,71 @@ def test_the_error_for_a_mock_looks_like_a_real_one() -> None:
     assert error.partial.content == "The answer is"
     assert "idle_timeout=10" in str(error)
     assert deadline_error().partial is None
+
+
+def test_an_error_for_a_mock_has_the_defaults_of_a_call_that_said_nothing() -> None:
+    error = deadline_error()
+    assert (error.bound, error.limit, error.elapsed) == ("timeout", 45.0, 45.0)
+    assert (error.chunks, error.partial) == (0, None)
+    said = deadline_error(text="")
+    assert (said.chunks, said.partial.content) == (0, "")
+
+
+def test_a_model_that_babbles_has_defaults_and_takes_part_in_chains() -> None:
+    model = BabblingChatModel()
+    assert (model.text, model.pace, model.chunks) == ("and so on ", 1.0, None)
+    assert model._llm_type == "babbling"
+    assert model.bind_tools([]) is model
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_model_that_babbles_moves_a_virtual_clock_by_its_pace(
+    is_async: bool, virtual_clock: VirtualClock
+) -> None:
+    model = BabblingChatModel(pace=AN_HOUR, chunks=3, text="on ")
+    before = virtual_clock()
+    if is_async:
+        chunks = asyncio.run(read_async(model.astream("Why?")))
+    else:
+        chunks = read(model.stream("Why?"))
+    assert [each.content for each in chunks if each.content] == ["on "] * 3
+    assert virtual_clock() - before == pytest.approx(3 * AN_HOUR)
+    if is_async:
+        assert asyncio.run(model.ainvoke("Why?")).content == "on on on "
+    else:
+        assert model.invoke("Why?").content == "on on on "
+    assert virtual_clock() - before == pytest.approx(6 * AN_HOUR)
+
+
+def test_a_model_that_babbles_waits_on_the_machines_clock() -> None:
+    model = BabblingChatModel(pace=0.05, chunks=3)
+    for call in (
+        lambda: model.invoke("Why?"),
+        lambda: read(model.stream("Why?")),
+        lambda: asyncio.run(model.ainvoke("Why?")),
+    ):
+        started = time.monotonic()
+        call()
+        assert time.monotonic() - started >= 0.15
+
+
+def test_a_model_that_babbles_ends_with_the_call_that_it_is_a_part_of(
+    virtual_clock: VirtualClock,
+) -> None:
+    tracker = ConnectionTracker(Budget(Bounds(60.0), virtual_clock), blocking=True)
+    model = BabblingChatModel(pace=1.0, text="on ")
+    said = tracker.context().run(lambda: read(model.stream("Why?")))
+    assert 59 <= len([each for each in said if each.content]) <= 60
+
+
+def test_a_clock_that_stands_may_be_advanced_by_nothing() -> None:
+    clock = VirtualClock()
+    before = clock()
+    assert abs(before - time.monotonic()) < SOON
+    clock.advance(0)
+    assert clock() == before
+    clock.advance(2.5)
+    assert clock() == before + 2.5
 
 
 def test_the_plugin_gives_the_fixtures(pytester: pytest.Pytester) -> None:
