@@ -16,7 +16,7 @@ from stream_deadline import (
     propagate_deadline,
     propagate_deadline_async,
 )
-from stream_deadline._headers import FORMATS, Format, formats_for, read_headers
+from stream_deadline._headers import FORMATS, HEADER, Format, formats_for, read_headers
 
 MILLISECONDS, GRPC, ENVOY, EXPECTED = FORMATS
 MOST = 99_999_999
@@ -181,3 +181,84 @@ class TestTheHeaders:
         assert soonest is not None
         assert (soonest[1], invalid) == (header, [])
         assert 4 < soonest[0] <= 5
+
+
+OWN = b"x-timeout-ms"
+
+
+class TestReading:
+    @pytest.mark.parametrize(
+        ("headers", "soonest", "invalid"),
+        [
+            ([], None, []),
+            ([(b"accept", b"5")], None, []),
+            ([(OWN, b"2500")], (2.5, "X-Timeout-Ms"), []),
+            ([(b"X-TIMEOUT-MS", b" \t2500\t ")], (2.5, "X-Timeout-Ms"), []),
+            ([(OWN, b"-5")], (0, "X-Timeout-Ms"), []),
+            ([(OWN, b"2500"), (b"grpc-timeout", b"1S")], (1, "grpc-timeout"), []),
+            ([(OWN, b"500"), (b"grpc-timeout", b"1S")], (0.5, "X-Timeout-Ms"), []),
+            ([(EXPECTED.encode(), b"0")], None, []),
+            ([(OWN, b"\n5")], None, [("X-Timeout-Ms", "\n5")]),
+            ([(OWN, b"5"), (OWN, b"6")], None, [("X-Timeout-Ms", "5, 6")]),
+            ([(OWN, b"\xb2")], None, [("X-Timeout-Ms", "\xb2")]),
+            (
+                [(b"grpc-timeout", b"x"), (OWN, b"7"), (ENVOY.encode(), b"y")],
+                (0.007, "X-Timeout-Ms"),
+                [("grpc-timeout", "x"), (ENVOY, "y")],
+            ),
+        ],
+    )
+    def test_the_shortest_time_counts_and_what_is_not_valid_is_returned_with_its_rule(
+        self,
+        headers: list[tuple[bytes, bytes]],
+        soonest: tuple[float, str] | None,
+        invalid: list[tuple[str, str]],
+    ) -> None:
+        found, bad = read_headers(headers, formats_for("X-Timeout-Ms"))
+        assert found == soonest
+        assert [(name, got) for name, _, got in bad] == invalid
+        assert all(rule == FORMATS[name.lower()].rule for name, rule, _ in bad)
+
+    @pytest.mark.parametrize(
+        ("own", "names"),
+        [
+            ("X-Timeout-Ms", ["X-Timeout-Ms", GRPC, ENVOY, EXPECTED]),
+            ("X-Our-Budget", ["X-Our-Budget", GRPC, ENVOY, EXPECTED]),
+            ("Grpc-Timeout", ["Grpc-Timeout", ENVOY, EXPECTED]),
+        ],
+    )
+    def test_a_name_of_ones_own_takes_the_place_of_the_usual_one(
+        self, own: str, names: list[str]
+    ) -> None:
+        formats = formats_for(own)
+        assert list(formats) == [name.lower().encode() for name in names]
+        assert [name for name, _ in formats.values()] == names
+        usual = FORMATS[MILLISECONDS]
+        assert [each for _, each in formats.values()] == [
+            FORMATS.get(name.lower(), usual) for name in names
+        ]
+
+    def test_the_names_are_those_of_the_protocols(self) -> None:
+        assert list(FORMATS) == [
+            "x-timeout-ms",
+            "grpc-timeout",
+            "x-envoy-upstream-rq-timeout-ms",
+            "x-envoy-expected-rq-timeout-ms",
+        ]
+        assert HEADER == "X-Timeout-Ms"
+
+    @pytest.mark.parametrize(
+        ("name", "left", "value"),
+        [
+            (MILLISECONDS, 100_000.0, "99999999"),
+            (MILLISECONDS, 0.0019, "1"),
+            (MILLISECONDS, 0.0, "0"),
+            (ENVOY, 0.0, "1"),
+            (ENVOY, 2.5, "2500"),
+            (GRPC, 0.0, "1n"),
+        ],
+    )
+    def test_a_time_is_written_in_eight_digits_at_most(
+        self, name: str, left: float, value: str
+    ) -> None:
+        assert FORMATS[name].write(left) == value

@@ -262,7 +262,7 @@ def test_a_model_that_babbles_waits_on_the_machines_clock() -> None:
     ):
         started = time.monotonic()
         call()
-        assert time.monotonic() - started >= 0.15
+        assert time.monotonic() - started >= 0.14
 
 
 def test_a_model_that_babbles_ends_with_the_call_that_it_is_a_part_of(
