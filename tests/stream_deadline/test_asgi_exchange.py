@@ -239,6 +239,18 @@ async def test_a_server_that_stops_ends_the_calls_of_a_request_that_is_not_answe
 
 
 @virtually
+async def test_nothing_is_passed_on_after_a_disconnect() -> None:
+    heard: list[ASGIMessage] = []
+
+    async def send(message: ASGIMessage) -> None:
+        heard.append(message)
+
+    app = notes_its_calls([], waits_for_the_disconnect, answers(b"x", b"y"))
+    await DeadlineMiddleware(app)(scope(), Caller(leaves=0.5).receive, send)
+    assert heard == []
+
+
+@virtually
 async def test_nothing_is_passed_on_of_an_application_whose_server_stops() -> None:
     async def app(scope: Any, receive: Receive, send: Send) -> None:
         try:

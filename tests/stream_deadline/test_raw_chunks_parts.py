@@ -1,10 +1,12 @@
 """The parts that hand out chunks as dicts, without a server."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Iterator
 from types import SimpleNamespace
 from typing import Any
 
+import httpx2
 import openai
 import pytest
 
@@ -73,6 +75,32 @@ def test_each_event_comes_with_its_last_byte(size: int) -> None:
         read += len(list(decoder._events(body[at : at + size])))
         so_far = body[: at + size]
         assert read == so_far.count(b"\n\n") - (b"hm\n\n" in so_far)
+
+
+@pytest.mark.parametrize(
+    ("pieces", "pulled"),
+    [
+        ([b"data: a\r", b"\n", b"\r\n", b"x"], 1),
+        ([b"data: a", b"\r\n\r\n", b"x"], 2),
+        ([b"data: a\n\ndata: b\r", b"\n\r\n", b"x"], 1),
+        ([b"data: a\n\nid: 7\n\n", b"x"], 1),
+        ([b"data: a\n\n", b"x"], 2),
+    ],
+)
+def test_the_sdk_takes_over_with_the_piece_that_has_another_form(
+    pieces: list[bytes], pulled: int
+) -> None:
+    """Events of such a form must not wait for the next ones."""
+    left = iter(pieces)
+    begun: list[int] = []
+
+    class Begins(Exact):
+        def iter_bytes(self, iterator: Iterator[bytes]) -> Iterator[Any]:
+            begun.append(len(pieces) - len(list(left)))
+            yield from super().iter_bytes(iterator)
+
+    list(Decoder(Begins()).iter_bytes(left))
+    assert begun == [pulled]
 
 
 def test_an_event_has_what_the_sdk_reads_of_it() -> None:
@@ -364,3 +392,89 @@ def test_a_client_is_plain_until_one_of_its_calls_is_wrapped(
     monkeypatch.undo()
     monkeypatch.setattr(completions, "create", completions.create)
     assert not raw_chunks.is_plain(completions)
+
+
+# Whole streams
+
+
+def sent(*events: dict[str, Any]) -> Any:
+    """Return a response with these events."""
+    body = b"".join(b"data: " + json.dumps(event).encode() + b"\n\n" for event in events)
+    request = httpx2.Request("POST", "http://gpu/")
+    return httpx2.Response(200, content=body + b"data: [DONE]\n\n", request=request)
+
+
+class Decoding(Client):
+    """Likewise, with the SDK's decoder."""
+
+    def _make_sse_decoder(self) -> Any:
+        return SYNC._make_sse_decoder()
+
+
+def streamed(kind: Any, call: Call | None, events: list[dict[str, Any]]) -> list[Any]:
+    """Return what a class of streams makes of events, in a call or not."""
+    more: Any = {"cast_to": "type", "client": Decoding(), "response": sent(*events)}
+
+    async def asynchronously() -> list[Any]:
+        return [item async for item in kind(**more)]
+
+    def read() -> list[Any]:
+        if issubclass(kind, openai.AsyncStream):
+            return asyncio.run(asynchronously())
+        return list(kind(**more))
+
+    return read() if call is None else call.tracker.context().run(read)
+
+
+CHATS = [
+    {"id": "c", **choice(content="a")},
+    {"id": "c", "choices": [{"index": 0, "delta": {"content": "b"}, "finish_reason": "stop"}]},
+]
+RESPONSES = [
+    {"type": "response.output_text.delta", "delta": "a", "sequence_number": 1},
+    {"type": REASONS, "delta": "b", "sequence_number": 2},
+]
+
+
+@pytest.mark.parametrize("kind", [raw_chunks._Dicts, raw_chunks._AsyncDicts])
+@pytest.mark.parametrize("in_call", [True, False])
+def test_a_stream_of_dicts_has_the_chunks_as_the_server_sent_them(
+    in_call: bool, kind: type
+) -> None:
+    assert streamed(kind, Call() if in_call else None, CHATS) == CHATS
+
+
+@pytest.mark.parametrize(
+    ("kind", "events", "heard"),
+    [
+        (raw_chunks._Events, RESPONSES, ["progress"] * 2),
+        (raw_chunks._AsyncEvents, RESPONSES, ["progress"] * 2),
+        (raw_chunks._Chats, CHATS, ["finish"]),
+        (raw_chunks._AsyncChats, CHATS, ["finish"]),
+        (raw_chunks._AsyncObjects, CHATS, []),
+    ],
+)
+def test_a_stream_of_objects_reports_to_its_call(
+    kind: Any, events: list[dict[str, Any]], heard: list[str]
+) -> None:
+    call = Call()
+    assert streamed(kind, call, events) == ["made", "made"]
+    assert call.heard == heard
+    assert streamed(kind, None, events) == ["made", "made"]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        raw_chunks._AsyncDicts,
+        raw_chunks._AsyncObjects,
+        raw_chunks._AsyncEvents,
+        raw_chunks._AsyncChats,
+    ],
+)
+def test_a_call_knows_the_generators_of_an_asynchronous_stream_the_outer_one_first(
+    kind: Any,
+) -> None:
+    call = Call()
+    streamed(kind, call, CHATS if kind is not raw_chunks._AsyncEvents else RESPONSES)
+    assert [each.__name__ for each in call.tracker.generators] == ["__stream__", "_iter_events"]
