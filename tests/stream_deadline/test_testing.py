@@ -15,6 +15,7 @@ from fake_vllm.testing import FakeVllm
 from stream_deadline import (
     ChatVllm,
     StreamDeadlineExceeded,
+    _clock,
     bounded_model,
     bounded_sync,
     deadline,
@@ -28,6 +29,7 @@ from stream_deadline.testing import (
     expired_deadline,
 )
 from stream_deadline.testing import virtual_clock as make_clock
+from tests.stream_deadline.sources import elapsed, virtually
 
 pytest_plugins = ["pytester"]
 
@@ -282,6 +284,25 @@ def test_a_clock_that_stands_may_be_advanced_by_nothing() -> None:
     assert clock() == before
     clock.advance(2.5)
     assert clock() == before + 2.5
+
+
+@virtually
+async def test_a_model_that_babbles_for_hours_takes_no_time_of_the_loop(
+    virtual_clock: VirtualClock,
+) -> None:
+    model = BabblingChatModel(pace=AN_HOUR, chunks=3)
+    assert len(await read_async(model.astream("Why?"))) >= 3
+    assert elapsed() < 0.1
+
+
+def test_a_clock_that_is_advanced_wakes_at_once_what_waits_for_it(
+    virtual_clock: VirtualClock,
+) -> None:
+    seen: list[float] = []
+    began = virtual_clock()
+    _clock.notify_of_jumps(lambda: seen.append(virtual_clock() - began))
+    virtual_clock.advance(2.5)
+    assert seen == [2.5]
 
 
 def test_the_plugin_gives_the_fixtures(pytester: pytest.Pytester) -> None:
