@@ -135,3 +135,33 @@ async def test_other_scopes_pass_with_what_the_server_gave(websockets: Any) -> N
         await DeadlineMiddleware(app, websockets=websockets)(*given)  # type: ignore[arg-type]
         assert got == given
         got.clear()
+
+
+@virtually
+@pytest.mark.parametrize("websockets", ["message", "connection"])
+async def test_a_websocket_that_has_a_budget_does_not_pass_untouched(websockets: Any) -> None:
+    got: list[Any] = []
+
+    async def app(*arguments: Any) -> None:
+        got.extend(arguments)
+
+    client = Client()
+    scope: ASGIMessage = {"type": "websocket", "headers": []}
+    await DeadlineMiddleware(app, websockets=websockets)(scope, client.receive, client.send)
+    assert got[0] is scope
+    assert got[1] != client.receive
+    assert got[2] != client.send
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("default_timeout", 0),
+        ("max_timeout", 0),
+        ("max_body_bytes", 0),
+        ("websockets", "messages"),
+    ],
+)
+def test_a_setting_that_is_refused_is_named_first(setting: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=f"^{setting} must be"):
+        DeadlineMiddleware(never, **{setting: value})
