@@ -119,7 +119,7 @@ def _is_transport(error: BaseException) -> bool:
     The SDK does not wrap it in the middle of a stream.
     """
     return any(
-        base.__name__ == "TransportError" and base.__module__.split(".")[0].startswith("httpx")
+        base.__name__ == "TransportError" and base.__module__.startswith("httpx")
         for base in type(error).__mro__
     )
 
