@@ -34,6 +34,8 @@ _sleep, _clock = time.sleep, time.monotonic  # tests replace those of the module
 _sleeper = PlainSleep()
 _sleeper.__enter__()  # until the process ends
 _config: pytest.Config | None = None
+_is_red = False
+"""Whether the test that runs has failed. The condition is asked for green ones, too."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -42,11 +44,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def stood_still() -> bool:
-    """Return whether the machine was too busy during the test.
+    """Return whether the test failed while the machine was too busy.
 
-    If it was, wait until it has recovered.
+    If it did, wait until the machine has recovered.
     """
-    if not _sleeper.busy:
+    if not _is_red or not _sleeper.busy:
         return False
     until = _clock() + PATIENCE
     while _clock() < until:
@@ -80,6 +82,8 @@ def _depends_on_the_machine(item: pytest.Item) -> bool:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup() -> None:
+    global _is_red
+    _is_red = False
     _sleeper.start_anew()
 
 
@@ -87,7 +91,9 @@ def pytest_runtest_setup() -> None:
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    global _is_red
     report = yield
+    _is_red = _is_red or report.failed
     if report.failed and _depends_on_the_machine(item) and (busy := _sleeper.busy):
         report.sections.append((NO_VERDICT, busy))
         # The fixture of a module would fail for the next test too, by then on a calm machine.

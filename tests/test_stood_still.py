@@ -117,6 +117,15 @@ def test_a_run_is_green_only_if_each_test_has_a_verdict(
     assert run.ret == status
 
 
+def test_only_a_failed_test_waits_for_the_machine_to_recover(pytester: pytest.Pytester) -> None:
+    waits = "\nstood_still._sleep = lambda seconds: print('It waits.')\n"
+    pytester.makepyfile("import subprocess\n" + INNER + waits)
+    options = ["-s", "-p", "tests.stood_still", "-p", "no:nbval", "-p", "no:xdist"]
+    for selected, count in {"passes": 0, "late and once": 1}.items():
+        ended = pytester.runpytest_subprocess("-k", selected, *options)
+        assert ended.stdout.str().count("It waits.") == count
+
+
 def test_a_test_without_a_verdict_is_among_the_last_failures(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("import subprocess\n" + INNER)
     options = ["-p", "tests.stood_still", "-p", "no:nbval", "-p", "no:xdist"]
