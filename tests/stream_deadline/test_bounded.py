@@ -338,6 +338,43 @@ async def test_a_source_that_swallows_its_cancellation_and_stalls_again_is_cance
 
 
 @virtually
+async def test_a_source_that_swallows_every_cancellation_is_given_up_in_the_end() -> None:
+    source = Source(every=1e9, first=1, deaf=10**6)
+
+    async def deaf() -> AsyncIterator[int]:
+        async for item in source:
+            if source.cancelled == 60:
+                raise EOFError  # so that no task is left after the test
+            if not source.cancelled:
+                yield item
+
+    stream = bounded(deaf(), 45)
+    await ends_at(45, stream)
+    await asyncio.sleep(60)
+    assert source.cancelled == 40
+    task = stream._reader._task
+    while task is not None and not task.done():
+        task.cancel()
+        await asyncio.sleep(0)
+
+
+@virtually
+async def test_the_end_is_the_sources_own_and_not_that_of_its_clean_up() -> None:
+    class EndsLater(Source):
+        async def __anext__(self) -> int:
+            if len(self.sent) == 2:
+                await asyncio.sleep(1)
+            return await super().__anext__()
+
+    source = EndsLater(ends=2, closing=3)
+    stream = bounded(source, 45)
+    assert [item async for item in stream] == [0, 1]
+    assert elapsed() == pytest.approx(3, abs=0.1)
+    await asyncio.sleep(4)
+    assert source.closed_at == pytest.approx(6)
+
+
+@virtually
 async def test_a_clean_up_after_a_whole_answer_has_five_seconds() -> None:
     ends: list[float] = []
 
