@@ -31,6 +31,7 @@ from stream_deadline._message import MessageAccumulator
 from stream_deadline._ownership import (
     KEY_FIELDS,
     OUR_CLIENTS,
+    addresses_of,
     has_key_of_environment,
     http_client_of,
     is_from_environment,
@@ -327,14 +328,12 @@ class DeadlineMixin(_Base):
         params = {**self._get_invocation_params(stop=stop, **kwargs), **kwargs}
         for name in BOUNDS:
             params.pop(name, None)
-        clients = (getattr(each, "_client", None) for each in (self.client, self.async_client))
-        client = next((each for each in clients if each is not None), None)
-        base_url = str(getattr(client, "base_url", self.openai_api_base))
+        addresses = addresses_of([self.client, self.async_client]) or [self.openai_api_base or ""]
         of_call = [params.pop(name, None) for name in ("extra_headers", "extra_query")]
         visible = [self.openai_organization, self.use_responses_api, self.output_version]
         visible += [getattr(self, name, None) for name in ("deployment_name", "openai_api_version")]
         secret = [self.default_headers, self.default_query, *of_call]
-        return cache_key(base_url, params, visible, secret)
+        return cache_key(addresses, params, visible, secret)
 
     @classmethod
     def is_lc_serializable(cls) -> bool:

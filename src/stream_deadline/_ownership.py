@@ -1,6 +1,7 @@
 """Tell the clients of a model's user from those that this package made."""
 
 import os
+from collections.abc import Iterable
 from typing import Any
 
 import openai
@@ -29,6 +30,19 @@ def sdk_client_of(resource: Any) -> Any:
 def http_client_of(resource: Any) -> Any:
     """Return the HTTP client under a resource of the SDK; None: there is none."""
     return getattr(getattr(resource, "_client", None), "_client", None)
+
+
+def addresses_of(resources: Iterable[Any]) -> list[str]:
+    """Return the different addresses that resources of the SDK, or wrappers of them, ask."""
+    found = []
+    for resource in resources:
+        client = resource
+        for _ in range(3):  # a wrapper may keep the resource under the same name
+            client = getattr(client, "_client", None)
+            if (address := getattr(client, "base_url", None)) is not None:
+                found.append(str(address))
+                break
+    return list(dict.fromkeys(found))
 
 
 def is_users(client: Any) -> bool:

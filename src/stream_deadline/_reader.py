@@ -120,7 +120,8 @@ class Reader(Generic[T]):
         """
         budget = self.budget
         if budget.was_lifted():
-            self._arm()
+            if self._running is not None:
+                self._arm()
             return
         if budget.is_used_up():
             self._give_up(keep=False)

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from threading import Lock
 
@@ -48,7 +49,9 @@ class Fork:
     def close(self) -> None:
         """Kill the process if it runs."""
         if self.end(0) is None:
-            self.send(signal.SIGKILL)
+            with suppress(ProcessLookupError):  # its status is on the way
+                self.send(signal.SIGKILL)
+            self.end()
         self._process.close()
 
 

@@ -166,14 +166,17 @@ def test_a_cached_message_has_its_reasoning() -> None:
 
 
 def test_the_text_shows_what_is_visible_and_hides_a_user_of_the_address() -> None:
-    text = cache_key("http://me:pw@gpu/v1?tenant=b", {"b": 2, "a": 1}, ["org"], ["hush"])
+    text = cache_key(["http://me:pw@gpu/v1?tenant=b"], {"b": 2, "a": 1}, ["org"], ["hush"])
     assert text.startswith("[('a', 1), ('b', 2), 'http://gpu/v1', 'org', ")
     assert not any(word in text for word in ("me:pw", "tenant", "hush"))
     others = [
-        cache_key("http://you:pw@gpu/v1?tenant=b", {"b": 2, "a": 1}, ["org"], ["hush"]),
-        cache_key("http://me:pw@gpu/v1?tenant=c", {"b": 2, "a": 1}, ["org"], ["hush"]),
-        cache_key("http://me:pw@gpu/v1?tenant=b", {"b": 2, "a": 1}, ["org"], ["psst"]),
+        cache_key(["http://you:pw@gpu/v1?tenant=b"], {"b": 2, "a": 1}, ["org"], ["hush"]),
+        cache_key(["http://me:pw@gpu/v1?tenant=c"], {"b": 2, "a": 1}, ["org"], ["hush"]),
+        cache_key(["http://me:pw@gpu/v1?tenant=b"], {"b": 2, "a": 1}, ["org"], ["psst"]),
     ]
     assert len({text, *others}) == 4
     one, same = ({"x": 1, "y": 2}, {"y": 2, "x": 1})
-    assert cache_key("http://gpu", {}, [], [one]) == cache_key("http://gpu", {}, [], [same])
+    assert cache_key(["http://gpu", "http://a"], {}, [], []) != cache_key(
+        ["http://gpu"], {}, [], []
+    )
+    assert cache_key(["http://gpu"], {}, [], [one]) == cache_key(["http://gpu"], {}, [], [same])

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from langchain_openai import ChatOpenAI
 from pydantic import SecretStr
 
 from stream_deadline import ChatVllm
@@ -72,3 +73,17 @@ def test_a_stream_ends_with_its_usage_unless_that_was_set_otherwise(
     list(model.stream("Why?", **of_call))
     [request] = server.requests
     assert json.loads(request.content).get("stream_options") == expected
+
+
+@pytest.mark.skipif(
+    ChatOpenAI.model_fields["stream_usage"].default is not None,
+    reason="before langchain-openai 1.0 the default is False, and this class looks the same",
+)
+def test_a_stream_has_no_usage_if_the_class_says_so() -> None:
+    class WithoutUsage(ChatVllm):
+        stream_usage: bool | None = False
+
+    server = InMemory()
+    list(WithoutUsage(**server.settings).stream("Why?"))
+    [request] = server.requests
+    assert "stream_options" not in json.loads(request.content)

@@ -52,6 +52,13 @@ class Wrapped:
         return getattr(self._inner, name)
 
 
+class Keeper:
+    """A wrapper that keeps what it wraps under a name that the SDK has, too."""
+
+    def __init__(self, inner: Any) -> None:
+        self._client = inner
+
+
 def sdk(server: InMemory, kind: str = "sync", **settings: Any) -> Any:
     """A client of the SDK, made by the user."""
     named: dict[str, Any] = {"api_key": "k", "base_url": "http://server/v1", **settings}
@@ -511,7 +518,11 @@ def changed(**settings: Any) -> Any:
         lambda: {"default_headers": {"x-tenant": "b"}},
         lambda: {"default_query": {"tenant": "b"}},
         lambda: {"client": sdk(InMemory(), base_url="http://other/v1").chat.completions},
+        lambda: {
+            "async_client": sdk(InMemory(), "async", base_url="http://other/v1").chat.completions
+        },
         lambda: {"client": Wrapped(sdk(InMemory(), base_url="http://other/v1").chat.completions)},
+        lambda: {"client": Keeper(sdk(InMemory(), base_url="http://other/v1").chat.completions)},
     ],
 )
 def test_the_cache_tells_models_apart(other: Callable[[], dict[str, Any]]) -> None:

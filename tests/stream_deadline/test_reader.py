@@ -637,6 +637,17 @@ async def test_a_deadline_that_was_lifted_leaves_a_stream_its_own_end() -> None:
 
 
 @virtually
+async def test_a_stream_at_its_end_sets_no_timer_for_a_deadline_that_was_lifted() -> None:
+    with deadline(3) as due:
+        stream = bounded(Source(every=0, ends=2), 45)
+    await asyncio.sleep(1)
+    due.lift()
+    await asyncio.sleep(5)
+    assert [item async for item in stream] == [0, 1]
+    assert not timers(asyncio.get_running_loop())
+
+
+@virtually
 async def test_items_that_came_before_a_silence_are_kept_and_counted() -> None:
     reader = read(Source(every=1, stalls=3), Bounds(45, None, 2), accumulator=NullAccumulator())
     await asyncio.sleep(10)
