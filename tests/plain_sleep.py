@@ -40,6 +40,11 @@ class PlainSleep(Background):
         """Take the lateness of something else for its own."""
         self._late = max(self._late, late)
 
+    def also(self, other: "PlainSleep") -> None:
+        """Take what another one has measured for its own."""
+        self._late = max(self._late, other.late)
+        self._counts = [*self._counts, *other._counts]
+
     @property
     def late(self) -> float:
         """Seconds that it has been late, at most, since it started anew."""

@@ -64,6 +64,11 @@ def also_late(seconds: float) -> None:
     _sleeper.note(seconds)
 
 
+def also_beside(sleep: PlainSleep) -> None:
+    """Count a plain sleep beside something that was measured before the test that judges it."""
+    _sleeper.also(sleep)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     again = pytest.mark.flaky(reruns=RERUNS, condition=stood_still)
     for item in items:

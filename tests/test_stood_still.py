@@ -117,6 +117,79 @@ def test_a_run_is_green_only_if_each_test_has_a_verdict(
     assert run.ret == status
 
 
+AT_ONCE = """
+import subprocess
+from types import SimpleNamespace
+import pytest
+from tests import at_once, stood_still
+from tests.plain_sleep import PlainSleep
+
+stood_still.CALM = 0.01
+stood_still._sleeper = sleeper = SimpleNamespace(busy="")
+sleeper.start_anew = lambda: setattr(sleeper, "busy", "")
+sleeper.also = lambda other: setattr(sleeper, "busy", other.busy)
+counts = {}
+
+def count(name):
+    counts[name] = counts.get(name, 0) + 1
+    return counts[name]
+
+def is_right(name):
+    return name == "right" or (name == "late" and count(name) > 1)
+
+made = []
+
+class Sleep(PlainSleep):
+    def __init__(self):
+        super().__init__()
+        made.append(self)
+        self.is_first = len(made) <= 3
+
+    @property
+    def busy(self):
+        return BUSY if self.is_first else ""
+
+at_once.PlainSleep = Sleep
+"""
+CASES = '@pytest.mark.parametrize("name", ["right", "late", "wrong"])'
+PLAYED = {
+    "at once": f"""
+@at_once.at_once
+{CASES}
+def test_it(name):
+    assert is_right(name)
+""",
+    "side by side": f"""
+@pytest.fixture(scope="module")
+def found():
+    with at_once.SideBySide(is_right, ["right", "late", "wrong"], 2) as found:
+        yield found
+
+{CASES}
+def test_it(name, found):
+    assert found[name]
+""",
+}
+
+
+@pytest.mark.parametrize("how", PLAYED)
+@pytest.mark.parametrize(
+    ("busy", "expected"),
+    [
+        ("", {"right": ["PASSED"], "late": ["FAILED"], "wrong": ["FAILED"]}),
+        (
+            "It stood still.",
+            {"right": ["PASSED"], "late": ["RERUN", "PASSED"], "wrong": ["RERUN", "FAILED"]},
+        ),
+    ],
+)
+def test_a_case_that_was_played_on_a_busy_machine_is_played_again(
+    busy: str, expected: dict[str, list[str]], how: str, pytester: pytest.Pytester
+) -> None:
+    text = AT_ONCE.replace("BUSY", repr(busy)) + PLAYED[how]
+    assert played(pytester, text)[0] == expected
+
+
 def test_only_a_failed_test_waits_for_the_machine_to_recover(pytester: pytest.Pytester) -> None:
     waits = "\nstood_still._sleep = lambda seconds: print('It waits.')\n"
     pytester.makepyfile("import subprocess\n" + INNER + waits)

@@ -1,35 +1,26 @@
 """The doctor finds cause and layer in faulty stacks, and none in healthy ones."""
 
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from stream_lab.doctor import Cause, Diagnosis, examine
+from tests.at_once import SideBySide
 from tests.conftest import needs
-from tests.plain_sleep import PlainSleep
 from tests.stream_lab.doctor.stacks import BROKEN, HEALTHY, STACKS, Stack
 
 AT_ONCE = 4  # they mostly wait
 
 
-TRIES = 3
-LATE = 0.15  # seconds that a plain sleep is late, from which on the doctor may be misled
-
-
-def found(stack: Stack) -> Diagnosis:
-    """Examine a stack, and repeat a wrong diagnosis if a plain sleep is late too."""
-    for _ in range(TRIES):
-        with PlainSleep() as sleep, stack.made() as (target, direct):
-            diagnosis = examine(target, direct=direct, watch=stack.watch).diagnosis
-        if diagnosis.cause == stack.cause or sleep.late < LATE:
-            break
-    return diagnosis
+def found(name: str) -> Diagnosis:
+    [stack] = [stack for stack in STACKS if stack.name == name]
+    with stack.made() as (target, direct):
+        return examine(target, direct=direct, watch=stack.watch).diagnosis
 
 
 @pytest.fixture(scope="module")
-def diagnoses(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[Diagnosis]]]:
+def diagnoses(request: pytest.FixtureRequest) -> Iterator[SideBySide[Diagnosis]]:
     items: list[Any] = request.session.items
     asked = {
         item.callspec.params["stack"].name
@@ -39,8 +30,9 @@ def diagnoses(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[Diagn
     asked -= {
         stack.name for stack in STACKS if stack.program and needs(stack.program).name == "skip"
     }
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        yield {stack.name: pool.submit(found, stack) for stack in STACKS if stack.name in asked}
+    names = [stack.name for stack in STACKS if stack.name in asked]
+    with SideBySide(found, names, AT_ONCE) as diagnoses:
+        yield diagnoses
 
 
 @pytest.mark.parametrize(
@@ -50,10 +42,8 @@ def diagnoses(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[Diagn
         for stack in STACKS
     ],
 )
-def test_the_cause_and_the_layer_are_found(
-    stack: Stack, diagnoses: dict[str, Future[Diagnosis]]
-) -> None:
-    diagnosis = diagnoses[stack.name].result()
+def test_the_cause_and_the_layer_are_found(stack: Stack, diagnoses: SideBySide[Diagnosis]) -> None:
+    diagnosis = diagnoses[stack.name]
     assert (diagnosis.cause, diagnosis.layer) == (stack.cause, stack.layer), diagnosis.evidence
     assert diagnosis.evidence
     assert diagnosis.next

@@ -4,7 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -23,6 +23,7 @@ from stream_lab import Endpoint, bundled
 from stream_lab.experiment.release import watch_release
 from stream_lab.http.capture import CUT, REFUSED, WHOLE, Capture, read, side_by_side
 from stream_lab.processes import Browser, Gunicorn, serve
+from tests.at_once import SideBySide
 from tests.conftest import ledger, needs, wait
 
 ASGI, WSGI = "stream_lab.relay.scaled:app", "stream_lab.relay.scaled_sync:app"
@@ -105,10 +106,10 @@ TRIALS = {
 
 
 @pytest.fixture(scope="module")
-def trials(gpu: Endpoint) -> Iterator[dict[str, Future[Found]]]:
+def trials(gpu: Endpoint) -> Iterator[SideBySide[Found]]:
     """All trials, five at a time, since each mostly waits."""
-    with ThreadPoolExecutor(5) as pool:
-        yield {name: pool.submit(_play, trial, gpu) for name, trial in TRIALS.items()}
+    with SideBySide(lambda name: _play(TRIALS[name], gpu), TRIALS, 5) as trials:
+        yield trials
 
 
 def _play(trial: Trial, gpu: Endpoint) -> Found:
@@ -134,9 +135,9 @@ KILLED = "[CRITICAL] WORKER TIMEOUT (pid:PID)"
 class TestTheWorkersTimeOut:
     @pytest.mark.parametrize("worker", ["uvicorn", "asgi"])
     def test_an_asynchronous_worker_is_not_killed_for_a_long_stream(
-        self, worker: str, trials: dict[str, Future[Found]]
+        self, worker: str, trials: SideBySide[Found]
     ) -> None:
-        found = trials[f"healthy, {worker}"].result()
+        found = trials[f"healthy, {worker}"]
         assert found.ends == [WHOLE, WHOLE]
         assert found.answers[0].pause < STANDS_STILL
         assert not found.gunicorn.said("TIMEOUT")
@@ -151,9 +152,9 @@ class TestTheWorkersTimeOut:
         ],
     )
     def test_an_asynchronous_worker_is_killed_for_a_blocked_loop_with_all_its_streams(
-        self, worker: str, words: str, trials: dict[str, Future[Found]]
+        self, worker: str, words: str, trials: SideBySide[Found]
     ) -> None:
-        found = trials[f"blocked, {worker}"].result()
+        found = trials[f"blocked, {worker}"]
         assert found.ends == [CUT, REFUSED]
         assert found.gunicorn.said("TIMEOUT", "was sent SIGABRT", "was sent SIGKILL") == [
             KILLED,
@@ -161,24 +162,24 @@ class TestTheWorkersTimeOut:
         ]
 
     def test_an_asynchronous_worker_is_killed_in_full_flow_if_its_loop_is_late_at_each_turn(
-        self, trials: dict[str, Future[Found]]
+        self, trials: SideBySide[Found]
     ) -> None:
-        found = trials["late, uvicorn"].result()
+        found = trials["late, uvicorn"]
         assert found.ends == [CUT]
         assert len(found.answers[0].pieces) > 3
         assert KILLED in found.gunicorn.said("TIMEOUT")
 
     def test_a_longer_time_out_keeps_the_worker_and_delays_the_concurrent_stream(
-        self, trials: dict[str, Future[Found]]
+        self, trials: SideBySide[Found]
     ) -> None:
-        found = trials["blocked, uvicorn, patient"].result()
+        found = trials["blocked, uvicorn, patient"]
         assert found.ends == [WHOLE, WHOLE]
         assert found.answers[0].pause > 2 * STANDS_STILL
 
     def test_a_synchronous_worker_is_killed_for_a_healthy_stream(
-        self, trials: dict[str, Future[Found]]
+        self, trials: SideBySide[Found]
     ) -> None:
-        found, patient = trials["healthy, sync"].result(), trials["healthy, sync, patient"].result()
+        found, patient = trials["healthy, sync"], trials["healthy, sync, patient"]
         assert (found.ends, patient.ends) == ([CUT], [WHOLE])
         assert found.gunicorn.said("TIMEOUT", "Error", "SystemExit") == [
             KILLED,
@@ -187,50 +188,48 @@ class TestTheWorkersTimeOut:
         ]
 
     def test_a_worker_with_threads_is_not_killed_for_a_healthy_stream(
-        self, trials: dict[str, Future[Found]]
+        self, trials: SideBySide[Found]
     ) -> None:
-        found = trials["healthy, gthread"].result()
+        found = trials["healthy, gthread"]
         assert found.ends == [WHOLE, WHOLE]
         assert found.answers[0].manner == "token by token"
         assert not found.gunicorn.said("TIMEOUT")
 
-    def test_tornados_worker_does_not_stream(self, trials: dict[str, Future[Found]]) -> None:
+    def test_tornados_worker_does_not_stream(self, trials: SideBySide[Found]) -> None:
         pytest.importorskip("tornado")
-        (answer,) = trials["healthy, tornado"].result().answers
+        (answer,) = trials["healthy, tornado"].answers
         assert (answer.end, answer.manner) == (WHOLE, "all at once")
 
 
 class TestARollingRestart:
     def test_a_stream_outlives_the_graceful_limit_if_the_workers_time_out_is_long(
-        self, trials: dict[str, Future[Found]]
+        self, trials: SideBySide[Found]
     ) -> None:
-        found = trials["restart, patient"].result()
+        found = trials["restart, patient"]
         before, stream, after = found.answers
         assert stream.end == WHOLE
         # The new worker knows nothing of what the old one had in its memory.
         assert [json.loads(answer.text)["turn"] for answer in (before, after)] == [1, 1]
 
     def test_a_short_time_out_cuts_it_since_a_stopping_worker_sends_no_heartbeat(
-        self, trials: dict[str, Future[Found]]
+        self, trials: SideBySide[Found]
     ) -> None:
-        found = trials["restart, hasty"].result()
+        found = trials["restart, hasty"]
         assert found.ends == [CUT]
         assert found.gunicorn.said("signal: hup", "TIMEOUT") == [
             "[INFO] Handling signal: hup",
             KILLED,
         ]
 
-    def test_the_graceful_limit_acts_when_the_server_stops(
-        self, trials: dict[str, Future[Found]]
-    ) -> None:
-        hasty, patient = trials["end, hasty"].result(), trials["end, patient"].result()
+    def test_the_graceful_limit_acts_when_the_server_stops(self, trials: SideBySide[Found]) -> None:
+        hasty, patient = trials["end, hasty"], trials["end, patient"]
         assert (hasty.ends, patient.ends) == ([CUT], [WHOLE])
         assert not hasty.gunicorn.said("TIMEOUT", "SIGKILL")  # no line says so
 
     def test_sse_starlette_ends_its_streams_at_once_without_a_grace_period(
-        self, trials: dict[str, Future[Found]]
+        self, trials: SideBySide[Found]
     ) -> None:
-        found = trials["restart, events"].result()
+        found = trials["restart, events"]
         assert found.ends == [CUT, WHOLE]
         assert found.answers[1].text.rstrip().endswith("data: [DONE]")
         assert found.gunicorn.said("ASGI callable") == [
