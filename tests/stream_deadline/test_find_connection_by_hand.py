@@ -263,8 +263,40 @@ def test_only_a_thread_that_still_waits_for_an_unknown_source_is_warned_of(
         assert "Source passed while the stream was waiting" in str(said[0].message)
 
 
+class Timer(threading.Timer):
+    """A timer that a test fires by hand.
+
+    Attributes:
+        is_started: whether it would have fired by itself later.
+    """
+
+    is_started = False
+
+    def start(self) -> None:
+        self.is_started = True
+
+    def fire(self) -> None:
+        """Do what it was to do later."""
+        self.function(*self.args, **self.kwargs)
+
+
+@pytest.fixture
+def timers(monkeypatch: pytest.MonkeyPatch) -> list[Timer]:
+    """The timers of the warnings, none of which fires by itself."""
+    made: list[Timer] = []
+
+    def make(*given: Any) -> Timer:
+        made.append(timer := Timer(*given))
+        return timer
+
+    monkeypatch.setattr(entrances, "threading", SimpleNamespace(Timer=make))
+    return made
+
+
 @pytest.mark.parametrize("waits_on", [True, False])
-def test_a_generator_is_warned_of_only_if_it_still_waits_a_moment_later(waits_on: bool) -> None:
+def test_a_generator_is_warned_of_only_if_it_still_waits_a_moment_later(
+    waits_on: bool, timers: list[Timer]
+) -> None:
     runs, free = threading.Event(), threading.Event()
 
     def source() -> Iterator[int]:
@@ -281,13 +313,14 @@ def test_a_generator_is_warned_of_only_if_it_still_waits_a_moment_later(waits_on
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         end(items)
-        timers = [each for each in threading.enumerate() if "warning" in each.name]
-        assert all(each.daemon for each in timers)
-        assert len(timers) == 1
+        [timer] = timers
+        assert (timer.is_started, timer.daemon, timer.interval) == (True, True, 0.5)
+        assert timer.name == "stream-deadline warning"
         if not waits_on:
             free.set()
             thread.join()
-        timers[0].join()
+        assert not said
+        timer.fire()
     free.set()
     thread.join()
     assert len(said) == int(waits_on)
