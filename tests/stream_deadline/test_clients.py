@@ -33,6 +33,13 @@ from tests.stream_deadline.in_memory import FAMILY, InMemory, of
 THREADS = 4
 
 
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment of these tests names no proxy."""
+    for name in _clients._PROXIES:
+        monkeypatch.delenv(name, raising=False)
+
+
 def at_once(work: Callable[[], Any]) -> list[Any]:
     with ThreadPoolExecutor(THREADS) as pool:
         return [each.result() for each in [pool.submit(work) for _ in range(THREADS)]]
@@ -313,7 +320,7 @@ def test_another_proxy_of_the_environment_means_another_client(
     name: str, maker: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = maker(like(), URL, None)
-    monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.setenv(name, "http://proxy:2")
     assert maker(like(), URL, None) is not before
 
 
