@@ -6,6 +6,7 @@ import copy
 import pickle
 import threading
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx2
@@ -19,6 +20,7 @@ from pydantic import ConfigDict, PrivateAttr
 from stream_deadline import Expiry, StreamDeadlineExceeded, bounded_model, deadline
 from stream_deadline import _bounded_model as module
 from stream_deadline._budget import Bounds
+from stream_deadline._call_group import CallGroup
 from stream_deadline._connection import current_tracker
 from stream_deadline._http_clients import http_clients
 from stream_deadline._transport import DeadlineTransport
@@ -74,6 +76,34 @@ class Timed(BaseChatModel):
         await asyncio.sleep(self.first)
         yield piece("one ")
         await asyncio.sleep(self.then)
+        yield piece("two")
+
+
+class Tracked(Timed):
+    """A model that notes the tracker of each of its calls."""
+
+    _seen: list[Any] = PrivateAttr(default_factory=list)
+
+    def _note(self) -> None:
+        tracker: Any = current_tracker()
+        assert not tracker.is_done
+        self._seen.append(tracker)
+
+    def _generate(self, *args: Any, **kwargs: Any) -> ChatResult:
+        self._note()
+        return whole("done")
+
+    async def _agenerate(self, *args: Any, **kwargs: Any) -> ChatResult:
+        self._note()
+        return whole("done")
+
+    def _stream(self, *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
+        self._note()
+        yield from (piece("one "), piece("two"))
+
+    async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
+        self._note()
+        yield piece("one ")
         yield piece("two")
 
 
@@ -141,16 +171,10 @@ class TestSynchronousCalls:
         assert (caught.value.bound, caught.value.limit) == ("deadline", 3)
 
     def test_a_call_that_has_ended_is_over_for_its_connections(self, clock: VirtualClock) -> None:
-        found: list[Any] = []
-
-        class Tracked(Timed):
-            def _generate(self, *args: Any, **kwargs: Any) -> ChatResult:
-                found.append(current_tracker())
-                assert not found[0].is_over
-                return whole("done")
-
-        assert bounded_model(Tracked(), 5).invoke("Why?").content == "done"
-        assert found[0] is not None
+        model: Any = bounded_model(Tracked(), 5)
+        assert model.invoke("Why?").content == "done"
+        assert "".join(str(chunk.content) for chunk in model.stream("Why?")) == "one two"
+        assert [tracker.is_done for tracker in model._seen] == [True, True]
         assert current_tracker() is None
 
 
@@ -200,32 +224,49 @@ class TestAsynchronousCalls:
         assert (await model.ainvoke("Why?")).content == "one two"
 
     @virtually
+    async def test_a_call_that_has_ended_is_over_for_its_connections(self) -> None:
+        model: Any = bounded_model(Tracked(), 5)
+        assert (await model.ainvoke("Why?")).content == "done"
+        assert "".join([str(each.content) async for each in model.astream("Why?")]) == "one two"
+        assert [tracker.is_done for tracker in model._seen] == [True, True]
+        assert current_tracker() is None
+
+    @virtually
     async def test_a_model_without_an_asynchronous_stream_is_called_once_for_both(self) -> None:
+        calls: list[object] = []
+
         class Synchronous(Timed):
             async def _agenerate(self, *args: Any, **kwargs: Any) -> ChatResult:
-                await asyncio.sleep(9)
-                return whole("late")
+                calls.append(self)
+                return await super()._agenerate(*args, **kwargs)
 
         Synchronous._astream = BaseChatModel._astream  # type: ignore[method-assign]
+        in_time, late = (bounded_model(Synchronous(first=first), 3) for first in (2, 9))
+        assert "".join([str(each.content) async for each in in_time.astream("Why?")]) == "done"
+        assert (len(calls), elapsed()) == (1, 2)
         with pytest.raises(StreamDeadlineExceeded):
-            async for _ in bounded_model(Synchronous(), 3).astream("Why?"):
+            async for _ in late.astream("Why?"):
                 pass
-        assert elapsed() == pytest.approx(3, abs=0.1)
+        assert len(calls) == 2
+        assert elapsed() == pytest.approx(2 + 3, abs=0.1)
 
 
 class Blocked(Timed):
     """A model whose wait nothing can interrupt."""
 
+    _entered: threading.Event = PrivateAttr(default_factory=threading.Event)
     _free: threading.Event = PrivateAttr(default_factory=threading.Event)
     _left: threading.Event = PrivateAttr(default_factory=threading.Event)
 
     def _generate(self, *args: Any, **kwargs: Any) -> ChatResult:
+        self._entered.set()
         self._free.wait(ENOUGH)
         self._left.set()
         return whole("late")
 
     def _stream(self, *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
         yield piece("one")
+        self._entered.set()
         self._free.wait(ENOUGH)
         self._left.set()
         yield piece("two")
@@ -237,9 +278,17 @@ class TestWithoutAnHttpClient:
     @pytest.mark.parametrize("call", ["invoke", "stream"])
     def test_the_caller_does_not_wait_for_the_source(self, call: str) -> None:
         plain = Blocked()
-        model = bounded_model(plain, 0.1)
-        with pytest.raises(StreamDeadlineExceeded):
-            list(model.stream("Why?")) if call == "stream" else model.invoke("Why?")
+        model = bounded_model(plain, 60)
+
+        def end_once_it_waits() -> None:
+            assert plain._entered.wait(ENOUGH)
+            group.end()
+
+        with CallGroup() as group, ThreadPoolExecutor() as pool:
+            ended = pool.submit(end_once_it_waits)
+            with pytest.raises(StreamDeadlineExceeded):
+                list(model.stream("Why?")) if call == "stream" else model.invoke("Why?")
+            ended.result()
         assert not plain._left.is_set()
         plain._free.set()
         assert plain._left.wait(ENOUGH)
