@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import time
 import weakref
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
@@ -27,7 +26,7 @@ from stream_deadline._budget import Bounds, Budget
 from stream_deadline._call_group import CallGroup
 from stream_deadline._connection import ConnectionTracker
 from stream_deadline.testing import virtual_clock
-from tests.stream_deadline.test_budget import Clock
+from tests.stream_deadline.still_clock import Clock, Far
 
 
 class Stream(httpx2.AsyncByteStream, httpx2.SyncByteStream):
@@ -88,13 +87,6 @@ async def test_only_the_body_of_a_response_that_is_still_to_be_read_is_bounded(
     before = made.stream
     bound(made, budget, tracker)
     assert (made.stream is not before) is is_bounded
-
-
-class Far(Clock):
-    """A clock far ahead of the machine's, by which the watchdog goes: it never acts."""
-
-    def __init__(self) -> None:
-        self.time = time.monotonic() + 1e6
 
 
 class Steps(httpx2.AsyncByteStream, httpx2.SyncByteStream):

@@ -16,7 +16,7 @@ from stream_deadline._bounded_sync import BoundedIterator
 from stream_deadline._budget import Bounds, Budget
 from stream_deadline._shutdown import shut_down
 from stream_deadline._watchdog import Alarm
-from tests.stream_deadline.test_budget import Clock
+from tests.stream_deadline.still_clock import Clock
 
 LIMIT = 0.3
 LATEST = 10.0  # wide: the question is whether it ends

@@ -17,7 +17,7 @@ from stream_deadline import (
 from stream_deadline._accumulate import NullAccumulator
 from stream_deadline._bounded_sync import BoundedIterator
 from stream_deadline._budget import Bounds, Budget
-from tests.stream_deadline.test_budget import Clock
+from tests.stream_deadline.still_clock import Clock
 
 
 class Words:

@@ -14,16 +14,7 @@ import pytest
 from stream_deadline import Deadline, Expiry, _clock, deadline, on_expired, remove_hook
 from stream_deadline._budget import Bounds, Budget
 from stream_deadline._deadline import clock_of, holding
-
-
-class Clock:
-    """A clock that stands still until it is moved."""
-
-    def __init__(self) -> None:
-        self.time = 1000.0
-
-    def __call__(self) -> float:
-        return self.time
+from tests.stream_deadline.still_clock import Clock
 
 
 @pytest.mark.parametrize(

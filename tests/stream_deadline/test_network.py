@@ -11,6 +11,7 @@ import pytest
 
 from stream_deadline import _network
 from stream_deadline._network import AsyncStream, _SyncStream, pool_under, track_transport
+from tests.stream_deadline.still_clock import Clock
 
 
 class Call:
@@ -79,20 +80,10 @@ class AsyncInner(Inner):
         return AsyncInner()
 
 
-class Clock:
-    """A clock that only tests move."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(_network, "time", clock)
+    monkeypatch.setattr(_network, "time", SimpleNamespace(monotonic=clock))
     return clock
 
 
@@ -200,7 +191,7 @@ def test_a_blocking_connection_opens_within_what_is_left_of_its_call(
 
     def connect(*given: Any, **more: Any) -> Inner:
         opened.append((given, more))
-        clock.now += 2
+        clock.time += 2
         return Inner()
 
     pool = a_pool()
@@ -219,7 +210,7 @@ def test_an_asynchronous_connection_knows_how_long_it_took_to_open(clock: Clock)
 
     async def connect(*given: Any, **more: Any) -> AsyncInner:
         opened.append((given, more))
-        clock.now += 2
+        clock.time += 2
         return AsyncInner()
 
     async def play() -> None:
@@ -275,16 +266,16 @@ def test_a_stream_knows_whose_request_it_carries_and_since_when(clock: Clock) ->
     assert (stream.owner, stream.reused, stream.heard) == (None, False, False)
     assert (stream.secure, stream.opened_in, stream.sent_at) == (False, 0.5, 0)
     stream.write(b"POST", 4.0)
-    clock.now += 1
+    clock.time += 1
     stream.write(b"body", 4.0)
-    assert (stream.owner, stream.sent_at, stream.reused) == (first.token, 100, False)
+    assert (stream.owner, stream.sent_at, stream.reused) == (first.token, 1000, False)
     assert stream.read(9, 5.0) == b"x"
     assert inner.seen == [(b"POST", 4.0), (b"body", 4.0), (9, 5.0)]
     working[0] = second
     stream.write(b"POST")
     assert (stream.owner, stream.sent_at, stream.reused, stream.heard) == (
         second.token,
-        101,
+        1001,
         True,
         False,
     )

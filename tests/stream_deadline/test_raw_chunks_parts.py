@@ -14,7 +14,7 @@ from stream_deadline import _raw_chunks as raw_chunks
 from stream_deadline._budget import Bounds, Budget
 from stream_deadline._connection import ConnectionTracker
 from stream_deadline._raw_chunks import Decoder
-from tests.stream_deadline.test_budget import Clock
+from tests.stream_deadline.still_clock import Clock
 
 
 class Exact:

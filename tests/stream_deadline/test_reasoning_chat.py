@@ -12,7 +12,7 @@ from stream_deadline._budget import Bounds, Budget
 from stream_deadline._connection import ConnectionTracker
 from stream_deadline._reasoning_chat import ReasoningChatOpenAI
 from stream_deadline._text_chunks import Pattern
-from tests.stream_deadline.test_budget import Clock
+from tests.stream_deadline.still_clock import Clock
 
 HOW: dict[str, Any] = {"model": "m", "base_url": "http://127.0.0.1:9/v1", "api_key": "none"}
 MODEL, LANGCHAINS = ReasoningChatOpenAI(**HOW), ChatOpenAI(**HOW)
