@@ -12,6 +12,7 @@ from weakref import ref
 import httpx2
 import pytest
 
+from stream_deadline import _connection
 from stream_deadline._budget import Bounds, Budget
 from stream_deadline._connection import (
     ConnectionTracker,
@@ -23,6 +24,9 @@ from stream_deadline._connection import (
 from stream_deadline._http2 import reset_frame
 from stream_deadline._http_clients import report_to_calls
 from stream_deadline._network import AsyncStream, _SyncStream, _track_pool, pool_under
+from tests.stream_deadline.still_clock import Clock
+
+STILL = Clock()
 
 
 class Wire:
@@ -59,7 +63,12 @@ def wire() -> Iterator[Wire]:
 
 
 def tracker(timeout: float | None = 45, *, blocking: bool = True) -> ConnectionTracker:
-    return ConnectionTracker(Budget(Bounds(timeout), time.monotonic), blocking=blocking)
+    return ConnectionTracker(Budget(Bounds(timeout), STILL), blocking=blocking)
+
+
+def approximately(seconds: float) -> Any:
+    """Seconds that differ by their rounding only."""
+    return pytest.approx(seconds, abs=1e-6)
 
 
 def a_request() -> Any:
@@ -100,7 +109,7 @@ def test_work_that_belongs_to_no_call_leaves_the_call_as_it_was() -> None:
 def test_a_socket_has_what_is_left_of_the_budget_or_less(given: float | None, left: float) -> None:
     allowed = tracker().time_left(given)
     assert allowed is not None
-    assert left - 1 < allowed <= left + 1
+    assert allowed == approximately(left + 0.02 if given != 3.0 else left)
 
 
 def test_a_connection_in_use_is_shut_down_but_not_closed(wire: Wire) -> None:
@@ -171,7 +180,7 @@ def test_a_blocking_call_gets_time_outs_that_end_a_little_after_its_budget() -> 
     tracker(20).sending(request)
     bounds = request.extensions["timeout"]
     assert bounds["connect"] == 5.0
-    assert all(19 < bounds[phase] < 20.1 for phase in ("read", "write", "pool"))
+    assert [bounds[phase] for phase in ("read", "write", "pool")] == [approximately(20.02)] * 3
 
 
 @pytest.mark.parametrize(
@@ -432,7 +441,7 @@ def test_a_call_begins_without_an_answer_and_takes_chunks_as_objects() -> None:
 
 def inside(outer: ConnectionTracker) -> ConnectionTracker:
     """A call that begins within another one."""
-    budget = Budget(Bounds(45), time.monotonic)
+    budget = Budget(Bounds(45), STILL)
     return outer.context().run(lambda: ConnectionTracker.begin(budget, blocking=True))
 
 
@@ -510,15 +519,20 @@ def test_a_pause_lasts_as_long_as_it_says() -> None:
 
 
 @pytest.mark.parametrize("when", ["before", "during"])
-def test_a_pause_ends_when_its_call_is_cut(when: str) -> None:
-    call, began = tracker(), time.monotonic()
-    timer = threading.Timer(0.05, call.cut)
+def test_a_pause_ends_when_its_call_is_cut(when: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    call, waits = tracker(), list[tuple[float | None, bool]]()
+
+    class Pause(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            call.cut()
+            waits.append((timeout, self.is_set()))
+            return True
+
+    monkeypatch.setattr(_connection, "threading", SimpleNamespace(Event=Pause))
     if when == "before":
         call.cut()
-    else:
-        timer.start()
     call.pause(60)
-    assert time.monotonic() - began < 40
+    assert waits == ([] if when == "before" else [(60, True)])
 
 
 def test_a_finished_call_hears_of_nothing_any_more() -> None:
@@ -618,11 +632,11 @@ def test_the_stream_that_wrote_the_request_is_the_one_that_is_ended(wire: Wire) 
 def test_a_part_bounds_what_comes_before_the_answer_and_not_its_reading() -> None:
     request = a_request()
     request.extensions["timeout"] = {}
-    budget = Budget(Bounds(20, first_chunk_timeout=5), time.monotonic)
+    budget = Budget(Bounds(20, first_chunk_timeout=5), STILL)
     ConnectionTracker(budget, blocking=True).sending(request)
     bounds = request.extensions["timeout"]
-    assert 19 < bounds["read"] < 20.1
-    assert all(4 < bounds[phase] < 5.1 for phase in ("connect", "write", "pool"))
+    assert bounds["read"] == approximately(20.02)
+    assert [bounds[phase] for phase in ("connect", "write", "pool")] == [approximately(5.02)] * 3
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ from stream_deadline._call_group import CallGroup, current_group
 from stream_deadline._deadline import Cancellation, ambient, clock_of, holding, now, remaining
 from stream_deadline.testing import VirtualClock, virtual_clock
 from tests.stream_deadline.sources import elapsed
+from tests.stream_deadline.still_clock import machine_stands_still
 
 
 def in_virtual_time(play: Coroutine[Any, Any, None]) -> None:
@@ -310,21 +311,24 @@ class TestCancel:
 
         asyncio.run(play())
 
-    def test_the_timer_of_a_loop_that_lags_is_set_for_the_right_moment(self) -> None:
+    def test_the_timer_of_a_loop_that_lags_is_set_for_the_right_moment(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """As that of uvloop does, which reads the clock once per turn."""
 
         class Lagging(asyncio.SelectorEventLoop):
             def time(self) -> float:
-                return super().time() - 0.5
+                return clock() - 0.5
 
         async def play() -> None:
             due = Deadline.after(60)
             cancellation = Cancellation((due,))
             assert cancellation._timer is not None
-            assert cancellation._timer.when() == pytest.approx(due.at - 0.5, abs=0.2)
+            assert cancellation._timer.when() == pytest.approx(due.at - 0.5, abs=1e-6)
             cancellation.leave(None)
 
-        with asyncio.Runner(loop_factory=Lagging) as runner:
+        with machine_stands_still() as clock, asyncio.Runner(loop_factory=Lagging) as runner:
+            monkeypatch.setattr(time, "monotonic", clock)
             runner.run(play())
 
     def test_a_block_needs_a_task_to_cancel(self) -> None:
@@ -502,12 +506,12 @@ class TestDeadline:
 
 class TestBlock:
     def test_each_block_returns_the_deadline_that_holds_in_it(self) -> None:
-        with deadline(30) as outer, deadline(20) as inner:
+        with machine_stands_still(), deadline(30) as outer, deadline(20) as inner:
             assert (outer.limit, inner.limit) == (30, 20)
             with deadline(40) as none:
                 assert none is inner
                 assert [each.limit for each in ambient()] == [30, 20, 40]
-                assert 19 < remaining() <= 20
+                assert remaining() == pytest.approx(20, abs=1e-6)
         assert ambient() == ()
 
     def test_a_block_that_was_not_entered_cannot_be_left(self) -> None:

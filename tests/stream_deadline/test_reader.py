@@ -3,14 +3,13 @@
 import asyncio
 import gc
 import threading
-import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 from typing import Any, ClassVar, cast
 
 import looptime
 import pytest
 
-from stream_deadline import AnswerCutShort, StreamDeadlineExceeded, bounded, deadline
+from stream_deadline import AnswerCutShort, StreamDeadlineExceeded, _watchdog, bounded, deadline
 from stream_deadline._accumulate import Accumulator, NullAccumulator
 from stream_deadline._bounded import BoundedStream
 from stream_deadline._budget import Bounds, Budget
@@ -18,6 +17,7 @@ from stream_deadline._call_group import CallGroup
 from stream_deadline._reader import Reader
 from stream_deadline.testing import VirtualClock, virtual_clock
 from tests.stream_deadline.sources import Source, elapsed, virtually
+from tests.stream_deadline.still_clock import Clock, machine_stands_still
 
 LONG = 60.0
 
@@ -47,7 +47,8 @@ def test_a_stream_that_has_ended_leaves_no_timer(parts: dict[str, float]) -> Non
         assert len(timers(loop)) == 1
         async for _ in stream:
             assert len(timers(loop)) <= 2, "the stream's own, and the source's"
-        await asyncio.sleep(0.02)  # the source is closed a turn later
+        for _ in range(5):  # the source is closed a few turns later
+            await asyncio.sleep(0)
         assert not timers(loop)
 
     with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
@@ -154,7 +155,8 @@ def test_the_alarm_of_a_stream_that_has_ended_is_called_off() -> None:
         assert alarm is not None
         assert not alarm._over
         assert [each async for each in stream] == [0, 1, 2]
-        await asyncio.sleep(0.01)
+        for _ in range(5):
+            await asyncio.sleep(0)
         assert alarm._over
 
     asyncio.run(main())
@@ -172,19 +174,6 @@ def test_the_connection_of_a_stream_that_is_read_is_cut_in_use() -> None:
 
     asyncio.run(main())
     assert cut == [True]
-
-
-class Clock:
-    """A clock that stands still until it is moved."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def move(self, now: float) -> None:
-        self.now = now
 
 
 class Words:
@@ -359,14 +348,17 @@ def test_the_watchdog_cuts_a_stream_in_use_whose_loop_stands_still() -> None:
         cut.append(in_use)
         was_cut.set()
 
-    async def main() -> None:
-        reader = Reader(items(), Budget(Bounds(0.05), time.monotonic), Words(), note, None)
+    async def main(clock: Clock) -> None:
+        reader = Reader(items(), Budget(Bounds(LONG), clock), Words(), note, None)
         await asyncio.sleep(0)
-        assert was_cut.wait(20)  # the loop stands still
+        clock.time += LONG + 1
+        _watchdog._watchdog.wake()
+        assert was_cut.wait(60)  # the loop stands still
         reader.stop()
         await reader.settle()
 
-    asyncio.run(main())
+    with machine_stands_still() as clock:
+        asyncio.run(main(clock))
     assert set(cut) == {True}
 
 
@@ -422,7 +414,7 @@ async def test_an_error_of_half_an_answer_is_an_answer_cut_short(
 async def test_an_error_in_the_moment_of_a_bound_is_the_bound_s(
     bounds: Bounds, now: float, bound: str | None, chunks: int
 ) -> None:
-    error, clock = KeyError(), Clock()
+    error, clock = KeyError(), Clock(0.0)
     source = Fails(error, lambda: clock.move(now))
     reader = read(source, bounds, clock=clock)
     await asyncio.sleep(0.5)
@@ -476,7 +468,7 @@ async def test_a_part_that_runs_out_after_the_end_of_the_stream_ends_nothing() -
 
 @virtually
 async def test_a_cancellation_of_the_source_by_itself_is_the_stream_s_end() -> None:
-    clock = Clock()
+    clock = Clock(0.0)
     source = Fails(asyncio.CancelledError(), lambda: clock.move(45))
     with pytest.raises(asyncio.CancelledError):
         await pull(read(source, Bounds(45), clock=clock))

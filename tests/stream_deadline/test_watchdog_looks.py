@@ -12,22 +12,13 @@ from stream_deadline import Deadline, Expiry, _clock, _watchdog, on_expired, rem
 from stream_deadline._budget import Bounds, Budget
 from stream_deadline._call_group import CallGroup
 from stream_deadline._watchdog import Alarm, _Watchdog
-
-
-class Hand:
-    """A clock that stands still until it is moved."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.stream_deadline.still_clock import Clock
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Hand:
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """A clock in the place of the process's own."""
-    clock = Hand()
+    clock = Clock()
     monkeypatch.setattr(_clock, "monotonic", clock)
     return clock
 
@@ -58,36 +49,36 @@ class TestAlarm:
     """What an alarm does when the watchdog looks at it."""
 
     def test_it_is_set_for_the_first_bound_and_the_time_that_the_call_has_for_itself(
-        self, clock: Hand, kept: Kept
+        self, clock: Clock, kept: Kept
     ) -> None:
         alarm = Alarm(Budget(Bounds(45, 10), clock), interrupt_of([]), after=0.5)
         assert alarm.set_for == 1010.5
         assert kept.added == [(alarm, 1010.5)]
         assert (alarm.fired(), alarm.waiting) == (False, False)
 
-    def test_without_a_bound_no_watchdog_looks_at_it(self, clock: Hand, kept: Kept) -> None:
+    def test_without_a_bound_no_watchdog_looks_at_it(self, clock: Clock, kept: Kept) -> None:
         alarm = Alarm(Budget(Bounds(), clock), interrupt_of([]))
         assert (alarm.set_for, kept.added) == (math.inf, [])
 
     @pytest.mark.parametrize("waiting", [True, False])
     def test_it_goes_off_once_and_in_the_very_moment(
-        self, clock: Hand, kept: Kept, waiting: bool
+        self, clock: Clock, kept: Kept, waiting: bool
     ) -> None:
         cut: list[bool] = []
         alarm = Alarm(Budget(Bounds(45), clock), cut.append, after=0.5)
         alarm.waiting = waiting
-        clock.now = 1045.4
+        clock.time = 1045.4
         assert alarm.ring() == 1045.5
         assert (cut, alarm.fired()) == ([], False)
-        clock.now = 1045.5
+        clock.time = 1045.5
         assert alarm.ring() is None
         assert alarm.ring() is None
         assert (cut, alarm.fired()) == ([waiting], True)
 
-    def test_silence_counts_only_while_the_call_waits(self, clock: Hand, kept: Kept) -> None:
+    def test_silence_counts_only_while_the_call_waits(self, clock: Clock, kept: Kept) -> None:
         cut: list[bool] = []
         alarm = Alarm(Budget(Bounds(45, 10), clock), cut.append)
-        clock.now = 1010
+        clock.time = 1010
         assert alarm.ring() == 1045
         assert alarm.set_for == 1045
         alarm.waiting = True
@@ -95,54 +86,54 @@ class TestAlarm:
         assert cut == [True]
 
     def test_a_silence_that_is_noticed_late_is_postponed_once(
-        self, clock: Hand, kept: Kept
+        self, clock: Clock, kept: Kept
     ) -> None:
         cut: list[bool] = []
         alarm = Alarm(Budget(Bounds(45, 10), clock), cut.append)
         alarm.waiting = True
-        clock.now = 1010.2
+        clock.time = 1010.2
         assert alarm.ring() == pytest.approx(1010.21, abs=1e-6)
         assert alarm.set_for == pytest.approx(1010.21, abs=1e-6)
-        clock.now = 1010.7
+        clock.time = 1010.7
         assert alarm.ring() is None
         assert cut == [True]
 
-    def test_a_deadline_that_was_lifted_does_not_set_it_off(self, clock: Hand, kept: Kept) -> None:
+    def test_a_deadline_that_was_lifted_does_not_set_it_off(self, clock: Clock, kept: Kept) -> None:
         cut: list[bool] = []
         due = Deadline(1010, 10)
         alarm = Alarm(Budget(Bounds(45), clock, due), cut.append)
         due.lift()
-        clock.now = 1011
+        clock.time = 1011
         assert alarm.ring() == 1045
-        clock.now = 1045
+        clock.time = 1045
         assert alarm.ring() is None
         assert cut == [False]
 
-    def test_it_does_not_go_off_after_its_call(self, clock: Hand, kept: Kept) -> None:
+    def test_it_does_not_go_off_after_its_call(self, clock: Clock, kept: Kept) -> None:
         cut: list[bool] = []
         alarm = Alarm(Budget(Bounds(45), clock), cut.append)
         alarm.cancel()
         alarm.cancel()
-        clock.now = 1050
+        clock.time = 1050
         assert alarm.ring() is None
         assert (cut, alarm.fired()) == ([], False)
         assert kept.removed == [alarm]
 
-    def test_it_is_set_again_only_for_a_nearer_bound(self, clock: Hand, kept: Kept) -> None:
+    def test_it_is_set_again_only_for_a_nearer_bound(self, clock: Clock, kept: Kept) -> None:
         budget = Budget(Bounds(45, None, 2), clock)
         alarm = Alarm(budget, interrupt_of([]))
         alarm.waiting = True
         budget.note_progress()
         alarm.look()
         assert alarm.set_for == 1002
-        clock.now = 1001
+        clock.time = 1001
         budget.note_progress()
         alarm.look()
         assert alarm.set_for == 1002, "the watchdog looks then, and finds the new one"
         assert [when for _, when in kept.added] == [1045, 1002]
 
     def test_a_client_that_leaves_sets_it_off_at_once(
-        self, clock: Hand, kept: Kept, reported: list[Expiry]
+        self, clock: Clock, kept: Kept, reported: list[Expiry]
     ) -> None:
         cut: list[bool] = []
         alarm = Alarm(Budget(Bounds(45), clock), cut.append)
@@ -151,7 +142,7 @@ class TestAlarm:
         assert cut == [True]
         assert not reported, "the call that waits reports it"
 
-    def test_it_is_in_the_group_of_its_call_until_the_end(self, clock: Hand, kept: Kept) -> None:
+    def test_it_is_in_the_group_of_its_call_until_the_end(self, clock: Clock, kept: Kept) -> None:
         cut: list[bool] = []
         with CallGroup() as group:
             alarm = Alarm(Budget(Bounds(45), clock), cut.append)
@@ -169,33 +160,33 @@ class TestAlarm:
         [(False, False, True), (True, False, False), (False, True, False), (True, True, False)],
     )
     def test_it_reports_a_call_that_may_never_look(
-        self, clock: Hand, kept: Kept, monkeypatch: pytest.MonkeyPatch,
+        self, clock: Clock, kept: Kept, monkeypatch: pytest.MonkeyPatch,
         waiting: bool, alone: bool, reports: bool,
     ) -> None:  # fmt: skip
         budget, background = Budget(Bounds(45), clock), list[Callable[[], None]]()
         monkeypatch.setattr(_watchdog, "_in_background", background.append)
         alarm = Alarm(budget, interrupt_of([]), alone=alone)
         alarm.waiting = waiting
-        clock.now = 1045
+        clock.time = 1045
         alarm.ring()
         assert background == ([budget.report] if reports else [])
 
     def test_its_report_runs_in_a_thread_that_keeps_no_process_alive(
-        self, clock: Hand, kept: Kept
+        self, clock: Clock, kept: Kept
     ) -> None:
         threads: list[threading.Thread] = []
-        done = threading.Event()
 
         def hook(expiry: Expiry) -> None:
             threads.append(threading.current_thread())
-            done.set()
 
         on_expired(hook)
         try:
             alarm = Alarm(Budget(Bounds(45), clock), interrupt_of([]))
-            clock.now = 1045
+            clock.time = 1045
             alarm.ring()
-            assert done.wait(20)
+            for thread in threading.enumerate():
+                if thread.name == "stream-deadline expiry":
+                    thread.join()
         finally:
             remove_hook(hook)
         assert threads[0] is not threading.current_thread()
@@ -203,28 +194,28 @@ class TestAlarm:
 
     def test_a_report_without_a_thread_is_logged(
         self,
-        clock: Hand,
+        clock: Clock,
         kept: Kept,
         monkeypatch: pytest.MonkeyPatch,
         caplog: pytest.LogCaptureFixture,
     ) -> None:
         alarm = Alarm(Budget(Bounds(45), clock), interrupt_of([]))
         monkeypatch.setattr(threading.Thread, "start", cannot_start)
-        clock.now = 1045
+        clock.time = 1045
         alarm.ring()
         [record] = caplog.records
         assert (record.name, record.levelname) == ("stream_deadline", "ERROR")
         assert "could not be reported" in record.getMessage()
 
     def test_an_interrupt_that_fails_is_logged_and_has_gone_off(
-        self, clock: Hand, kept: Kept, caplog: pytest.LogCaptureFixture
+        self, clock: Clock, kept: Kept, caplog: pytest.LogCaptureFixture
     ) -> None:
         def fail(in_use: bool) -> None:
             raise KeyError
 
         alarm = Alarm(Budget(Bounds(45), clock), fail)
         alarm.waiting = True
-        clock.now = 1045
+        clock.time = 1045
         assert alarm.ring() is None
         assert alarm.fired()
         assert "its connection stays open" in caplog.text
@@ -243,7 +234,7 @@ def cannot_start(thread: threading.Thread) -> None:
 class Condition:
     """A condition for one thread: a wait lets time pass."""
 
-    def __init__(self, clock: Hand) -> None:
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self.waits: list[float] = []
         self.notified = 0
@@ -259,19 +250,19 @@ class Condition:
     def wait(self, seconds: float) -> None:
         self.waits.append(seconds)
         assert len(self.waits) < 1000, "it looks for ever"
-        self._clock.now += seconds
+        self._clock.time += seconds
         self.at_wait()
 
 
 class Noted:
     """An alarm that notes when it rings, and then rings again at given times."""
 
-    def __init__(self, clock: Hand, at: float, *again: float) -> None:
+    def __init__(self, clock: Clock, at: float, *again: float) -> None:
         self.set_for, self._clock, self._again = at, clock, list(again)
         self.rang: list[float] = []
 
     def ring(self) -> float | None:
-        self.rang.append(self._clock.now)
+        self.rang.append(self._clock.time)
         if not self._again:
             return None
         self.set_for = self._again.pop(0)
@@ -281,7 +272,7 @@ class Noted:
 class Dog:
     """A watchdog in the thread of the test, whose sleep moves the clock."""
 
-    def __init__(self, clock: Hand) -> None:
+    def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.watchdog = _Watchdog()
         self.condition = Condition(clock)
@@ -304,7 +295,7 @@ class Dog:
 
 
 @pytest.fixture
-def dog(clock: Hand) -> Dog:
+def dog(clock: Clock) -> Dog:
     """A watchdog that a test runs itself."""
     return Dog(clock)
 
@@ -384,7 +375,7 @@ class TestItsThread:
 
         def add() -> None:
             dog.condition.at_wait = dog.watchdog.close
-            dog.clock.now = 1000.0
+            dog.clock.time = 1000.0
             before = dog.condition.notified
             dog.noted(at)
             found.append(dog.condition.notified - before)
