@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from stream_deadline._asgi_inbox import LONGEST_PAUSE, MAX_UNREAD, Inbox
+from stream_deadline._asgi_inbox import Inbox
 from stream_deadline._error_response import ErrorResponse
 from stream_deadline.asgi import ASGIMessage
+from tests.stream_deadline.asgi_server import Server
 from tests.stream_deadline.sources import elapsed, virtually
 
 DISCONNECT: ASGIMessage = {"type": "http.disconnect"}
@@ -16,23 +17,6 @@ WHOLE: ASGIMessage = {"type": "http.request", "body": b"abc"}
 PART: ASGIMessage = {"type": "http.request", "body": b"abc", "more_body": True}
 EMPTY: ASGIMessage = {"type": "http.request", "body": b"", "more_body": True}
 NOVELTY: ASGIMessage = {"type": "http.novelty"}
-
-
-class Server:
-    """It says these messages, and then nothing; `at`: the times when it was asked."""
-
-    def __init__(self, *messages: Any) -> None:
-        self.at: list[float] = []
-        self._messages = list(messages)
-
-    async def receive(self) -> ASGIMessage:
-        self.at.append(round(elapsed(), 6))
-        if not self._messages:
-            await asyncio.Event().wait()
-        message: Any = self._messages.pop(0)
-        if isinstance(message, BaseException):
-            raise message
-        return message  # type: ignore[no-any-return]
 
 
 async def filled(inbox: Inbox, seconds: float = 1000.0) -> ErrorResponse | None:
@@ -48,10 +32,6 @@ async def takes_all(inbox: Inbox) -> None:
     while True:
         with suppress(KeyError):
             await inbox.receive()
-
-
-def test_sixteen_messages_without_content_may_wait_and_a_pause_takes_a_second_at_most() -> None:
-    assert (MAX_UNREAD, LONGEST_PAUSE) == (16, 1.0)
 
 
 @virtually

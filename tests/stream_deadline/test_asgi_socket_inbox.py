@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from stream_deadline._asgi_socket_inbox import MAX_UNREAD, MAX_UNREAD_BYTES, SocketInbox
+from stream_deadline._asgi_socket_inbox import SocketInbox
 from stream_deadline.asgi import ASGIMessage
+from tests.stream_deadline.asgi_server import Server
 from tests.stream_deadline.sources import elapsed, virtually
-from tests.stream_deadline.test_asgi_inbox import Server
 
 CONNECT: ASGIMessage = {"type": "websocket.connect"}
 LEAVES: ASGIMessage = {"type": "websocket.disconnect", "code": 1001}
-HALF = MAX_UNREAD_BYTES // 2
+WHOLE, HALF = 64 * 1024, 32 * 1024
 
 
 def text(size: int) -> ASGIMessage:
@@ -21,10 +21,6 @@ def text(size: int) -> ASGIMessage:
 
 def data(size: int) -> ASGIMessage:
     return {"type": "websocket.receive", "bytes": b"x" * size, "text": None}
-
-
-def test_sixteen_messages_or_64_kib_may_wait() -> None:
-    assert (MAX_UNREAD, MAX_UNREAD_BYTES) == (16, 64 * 1024)
 
 
 @virtually
@@ -37,10 +33,10 @@ def test_sixteen_messages_or_64_kib_may_wait() -> None:
         ([LEAVES, CONNECT], 1, True),
         ([text(1)] * 15 + [LEAVES], 16, True),
         ([text(1)] * 16 + [LEAVES], 16, False),
-        ([text(MAX_UNREAD_BYTES - 1), LEAVES], 2, True),
-        ([data(MAX_UNREAD_BYTES - 1), LEAVES], 2, True),
-        ([text(MAX_UNREAD_BYTES), LEAVES], 1, False),
-        ([data(MAX_UNREAD_BYTES), LEAVES], 1, False),
+        ([text(WHOLE - 1), LEAVES], 2, True),
+        ([data(WHOLE - 1), LEAVES], 2, True),
+        ([text(WHOLE), LEAVES], 1, False),
+        ([data(WHOLE), LEAVES], 1, False),
         ([text(HALF), data(HALF), LEAVES], 2, False),
         ([text(HALF), data(HALF - 1), LEAVES], 3, True),
         ([KeyError("x"), LEAVES], 1, False),  # after an error a server is not read from again
@@ -62,7 +58,7 @@ async def test_an_application_that_takes_nothing_has_a_little_read_ahead(
 
 @virtually
 @pytest.mark.parametrize(
-    "messages", [[text(1)] * 20, [data(HALF), text(HALF)] * 10, [text(MAX_UNREAD_BYTES)] * 5]
+    "messages", [[text(1)] * 20, [data(HALF), text(HALF)] * 10, [text(WHOLE)] * 5]
 )
 async def test_the_next_message_is_read_when_the_application_has_made_room(
     messages: list[ASGIMessage],
