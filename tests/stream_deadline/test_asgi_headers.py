@@ -8,8 +8,8 @@ import pytest
 
 from stream_deadline.asgi import ASGIMessage, DeadlineMiddleware
 from tests.stream_deadline.asgi_caller import Caller, answers, error_of, seen
+from tests.stream_deadline.forged import FORGED, LINE
 from tests.stream_deadline.sources import virtually
-from tests.stream_deadline.test_asgi_log import FORGED, LINE
 
 OWN, GRPC = "x-timeout-ms", "grpc-timeout"
 EXPECTED, UPSTREAM = "x-envoy-expected-rq-timeout-ms", "x-envoy-upstream-rq-timeout-ms"
