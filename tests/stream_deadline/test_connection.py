@@ -25,6 +25,7 @@ from stream_deadline._http2 import reset_frame
 from stream_deadline._http_clients import report_to_calls
 from stream_deadline._network import AsyncStream, _SyncStream, _track_pool, pool_under
 from tests.stream_deadline.still_clock import Clock
+from tests.stream_deadline.wires import is_at_its_end
 
 STILL = Clock()
 
@@ -44,10 +45,7 @@ class Wire:
 
     @property
     def is_cut(self) -> bool:
-        try:
-            return self.far.recv(1) == b""
-        except BlockingIOError:
-            return False
+        return is_at_its_end(self.far)
 
     @property
     def is_closed(self) -> bool:

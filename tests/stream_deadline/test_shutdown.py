@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from stream_deadline._shutdown import end_stream, shut_down
+from tests.stream_deadline.wires import is_at_its_end
 
 
 @pytest.fixture
@@ -35,13 +36,6 @@ class Stream:
 
     def close(self) -> None:
         self._connection.close()
-
-
-def is_at_its_end(far: socket.socket) -> bool:
-    try:
-        return far.recv(1) == b""
-    except BlockingIOError:
-        return False
 
 
 @pytest.mark.parametrize("of_loop", [False, True])
