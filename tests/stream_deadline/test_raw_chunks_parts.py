@@ -11,10 +11,8 @@ import openai
 import pytest
 
 from stream_deadline import _raw_chunks as raw_chunks
-from stream_deadline._budget import Bounds, Budget
-from stream_deadline._connection import ConnectionTracker
 from stream_deadline._raw_chunks import Decoder
-from tests.stream_deadline.still_clock import Clock
+from tests.stream_deadline.tracked import TrackedCall
 
 
 class Exact:
@@ -184,14 +182,8 @@ class Client:
         return Exact()
 
 
-class Call:
-    """A call under way, and what its streams report."""
-
-    def __init__(self) -> None:
-        self.heard: list[str] = []
-        self.tracker = ConnectionTracker(Budget(Bounds(60.0), Clock()), blocking=True)
-        self.tracker.on_progress = lambda: self.heard.append("progress")
-        self.tracker.on_finish = lambda: self.heard.append("finish")
+class Call(TrackedCall):
+    """A call under way, which the SDK processes an event for."""
 
     def process(self, kind: Any, data: Any) -> dict[str, Any]:
         """Return what the SDK is given of an event."""

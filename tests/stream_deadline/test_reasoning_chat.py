@@ -8,25 +8,20 @@ from langchain_core.messages import AIMessageChunk, SystemMessageChunk
 from langchain_openai import ChatOpenAI
 from openai.types.chat import ChatCompletion
 
-from stream_deadline._budget import Bounds, Budget
-from stream_deadline._connection import ConnectionTracker
 from stream_deadline._reasoning_chat import ReasoningChatOpenAI
 from stream_deadline._text_chunks import Pattern
-from tests.stream_deadline.still_clock import Clock
+from tests.stream_deadline.tracked import TrackedCall
 
 HOW: dict[str, Any] = {"model": "m", "base_url": "http://127.0.0.1:9/v1", "api_key": "none"}
 MODEL, LANGCHAINS = ReasoningChatOpenAI(**HOW), ChatOpenAI(**HOW)
 ENDS: dict[str, Any] = {"index": 0, "finish_reason": "stop"}
 
 
-class Call:
-    """A call under way, and what is reported to it."""
+class Call(TrackedCall):
+    """A call under way, for which chunks are made."""
 
     def __init__(self, raw: bool = True) -> None:
-        self.heard: list[str] = []
-        self.tracker = ConnectionTracker(Budget(Bounds(60.0), Clock()), blocking=True, raw=raw)
-        self.tracker.on_progress = lambda: self.heard.append("progress")
-        self.tracker.on_finish = lambda: self.heard.append("finish")
+        super().__init__(raw=raw)
 
     def made(self, chunk: Any, kind: type = AIMessageChunk, info: Any = None) -> Any:
         """Return what becomes of a chunk in this call."""
