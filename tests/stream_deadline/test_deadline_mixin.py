@@ -27,6 +27,7 @@ from stream_deadline._deadline_mixin import _without_idle_manager
 from tests.stream_deadline.calls import STREAMS, WHOLES
 from tests.stream_deadline.in_memory import CHUNK, FAMILY, InMemory, of, sse
 from tests.stream_deadline.scripted import event
+from tests.stream_deadline.wrapped import Wrapped
 
 SETTINGS: dict[str, Any] = {"model": "m", "api_key": "sk-key", "base_url": "http://gpu/v1"}
 CALLS: dict[str, Callable[[Any], Any]] = {
@@ -40,16 +41,6 @@ by_call = pytest.mark.parametrize("call", CALLS)
 
 class Plain(DeadlineMixin, ChatOpenAI):
     """The mixin alone, without the defaults for vLLM."""
-
-
-class Wrapped:
-    """A resource of the SDK inside something of the user's own."""
-
-    def __init__(self, inner: Any) -> None:
-        self._inner = inner
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
 
 
 class Keeper:

@@ -19,6 +19,7 @@ from tests.at_once import at_once
 from tests.stream_deadline.calls import STREAMS, WHOLES
 from tests.stream_deadline.in_memory import FAMILY
 from tests.stream_deadline.scripted import Answer, Request, Scripted, delta, of_json, stream, whole
+from tests.stream_deadline.wrapped import Wrapped
 
 LIMIT = 0.8
 HAS_OPTIONS = "http_socket_options" in ChatOpenAI.model_fields
@@ -197,16 +198,6 @@ def test_sockets_are_kept_alive_as_in_the_parent(asked: Any) -> None:
 
 
 # Clients of the user's own
-
-
-class Wrapped:
-    """A resource that is not the SDK's, as some tracing puts in its place."""
-
-    def __init__(self, inner: Any) -> None:
-        self._inner = inner
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
 
 
 def of_a_user(server: Scripted, **options: Any) -> tuple[Any, Any]:

@@ -18,6 +18,7 @@ from stream_deadline._ownership import (
     sdk_client_of,
     secret_of,
 )
+from tests.stream_deadline.wrapped import Wrapped
 
 
 @pytest.mark.parametrize("name", ["api_key", "openai_api_key"])
@@ -51,16 +52,6 @@ def test_a_client_of_the_user_is_asked_to_retry_as_the_user_has_set_it() -> None
     model = ChatVllm(model="m", api_key="none", base_url="http://gpu/v1", max_retries=7)
     assert model._retries(model.root_client) == 7
     assert model._retries(None) == 0
-
-
-class Wrapped:
-    """A resource inside something of the user's own."""
-
-    def __init__(self, inner: Any) -> None:
-        self._inner = inner
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
 
 
 @pytest.mark.parametrize("kind", [openai.OpenAI, openai.AsyncOpenAI])
