@@ -3,7 +3,7 @@
 import contextvars
 import gc
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 
@@ -18,23 +18,7 @@ from stream_deadline._accumulate import NullAccumulator
 from stream_deadline._bounded_sync import BoundedIterator
 from stream_deadline._budget import Bounds, Budget
 from tests.stream_deadline.still_clock import Clock
-
-
-class Words:
-    """An accumulator for numbers, of which only even ones say something."""
-
-    errors_of_halves: ClassVar[tuple[type[Exception], ...]] = (ValueError,)
-
-    def __init__(self, whole: bool = True) -> None:
-        self.whole = whole
-        self.added: list[int] = []
-
-    def add(self, item: int) -> bool:
-        self.added.append(item)
-        return item % 2 == 0
-
-    def partial(self) -> list[int]:
-        return self.added
+from tests.stream_deadline.words import Words
 
 
 class Steps:

@@ -15,6 +15,7 @@ from stream_deadline._http_clients import (
     transports,
     wrap_transports,
 )
+from tests.stream_deadline.pools import a_pool
 
 
 class Transport:
@@ -24,10 +25,6 @@ class Transport:
         self._pool = pool
 
     def handle_request(self, request: Any) -> Any: ...
-
-
-def a_pool(**more: Any) -> Any:
-    return SimpleNamespace(_network_backend=object(), connections=[], **more)
 
 
 def http(

@@ -11,6 +11,7 @@ import pytest
 
 from stream_deadline import _network
 from stream_deadline._network import AsyncStream, _SyncStream, pool_under, track_transport
+from tests.stream_deadline.pools import a_pool
 from tests.stream_deadline.still_clock import Clock
 
 
@@ -116,10 +117,6 @@ class AsyncTransport:
 class NoTransport:
     def __init__(self, **inside: Any) -> None:
         vars(self).update(inside)
-
-
-def a_pool(**more: Any) -> Any:
-    return SimpleNamespace(_network_backend=object(), connections=[], **more)
 
 
 def nested(kind: type, pool: Any, depth: int) -> Any:

@@ -4,7 +4,7 @@ import asyncio
 import gc
 import threading
 from collections.abc import AsyncIterable, AsyncIterator, Callable
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 import looptime
 import pytest
@@ -18,6 +18,7 @@ from stream_deadline._reader import Reader
 from stream_deadline.testing import VirtualClock, virtual_clock
 from tests.stream_deadline.sources import Source, elapsed, virtually
 from tests.stream_deadline.still_clock import Clock, machine_stands_still
+from tests.stream_deadline.words import Words
 
 LONG = 60.0
 
@@ -174,23 +175,6 @@ def test_the_connection_of_a_stream_that_is_read_is_cut_in_use() -> None:
 
     asyncio.run(main())
     assert cut == [True]
-
-
-class Words:
-    """An accumulator for numbers, of which only even ones say something."""
-
-    errors_of_halves: ClassVar[tuple[type[Exception], ...]] = (ValueError,)
-
-    def __init__(self, whole: bool = True) -> None:
-        self.whole = whole
-        self.added: list[int] = []
-
-    def add(self, item: int) -> bool:
-        self.added.append(item)
-        return item % 2 == 0
-
-    def partial(self) -> list[int]:
-        return self.added
 
 
 def read(

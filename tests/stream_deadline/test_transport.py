@@ -5,7 +5,6 @@ import contextvars
 import copy
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import suppress
-from types import SimpleNamespace
 from typing import Any
 
 import looptime
@@ -24,6 +23,7 @@ from stream_deadline._transport import (
     wrap,
 )
 from tests.stream_deadline.in_memory import FAMILY, of
+from tests.stream_deadline.pools import a_pool
 from tests.stream_deadline.still_clock import Clock, machine_stands_still
 
 URL = "http://server:8000/v1"
@@ -108,10 +108,6 @@ def run_virtually(work: Coroutine[Any, Any, None]) -> None:
     """Run in a loop whose waits take no time."""
     with asyncio.Runner(loop_factory=looptime.new_event_loop) as runner:
         runner.run(work)
-
-
-def a_pool(**more: Any) -> Any:
-    return SimpleNamespace(_network_backend=object(), connections=[], **more)
 
 
 def a_call(timeout: float = 45) -> ConnectionTracker:

@@ -9,6 +9,7 @@ import pytest
 
 from stream_deadline import _clock
 from stream_deadline._watchdog import _Watchdog
+from tests.stream_deadline.no_threads import cannot_start
 
 
 class Alarm:
@@ -72,11 +73,6 @@ def test_an_alarm_that_is_set_again_goes_off_again() -> None:
     assert done.wait(5)
     watchdog.close()
     assert (rung[0], watchdog._alarms) == (3, set())
-
-
-def cannot_start(thread: threading.Thread) -> None:
-    """Fail as Python does when it starts no threads."""
-    raise RuntimeError("can't start new thread")
 
 
 def test_its_thread_keeps_no_process_alive_and_is_started_anew() -> None:

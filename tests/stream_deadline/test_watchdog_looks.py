@@ -12,6 +12,7 @@ from stream_deadline import Deadline, Expiry, _clock, _watchdog, on_expired, rem
 from stream_deadline._budget import Bounds, Budget
 from stream_deadline._call_group import CallGroup
 from stream_deadline._watchdog import Alarm, _Watchdog
+from tests.stream_deadline.no_threads import cannot_start
 from tests.stream_deadline.still_clock import Clock
 
 
@@ -224,11 +225,6 @@ class TestAlarm:
 def interrupt_of(cut: list[bool]) -> Callable[[bool], None]:
     """Make an interrupt that notes whether the connection was in use."""
     return cut.append
-
-
-def cannot_start(thread: threading.Thread) -> None:
-    """Fail as Python does when it starts no threads."""
-    raise RuntimeError("can't start new thread")
 
 
 class Condition:
