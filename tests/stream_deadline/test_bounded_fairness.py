@@ -13,14 +13,7 @@ from stream_deadline._bounded import BoundedStream
 from stream_deadline._budget import MOST_FORGIVEN, STOOD_STILL, Bounds, Budget
 from stream_deadline._deadline import Deadline
 from tests.stream_deadline.sources import Source, elapsed, virtually
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.stream_deadline.still_clock import Clock
 
 
 async def three_then_silence() -> AsyncIterator[int]:
@@ -91,16 +84,16 @@ async def test_a_full_read_ahead_does_not_count_as_silence_of_the_server() -> No
 
 
 def test_a_late_timer_postpones_a_bound_once_per_silence_and_briefly() -> None:
-    clock = Clock()
+    clock = Clock(0.0)
     budget = Budget(Bounds(60, first_chunk_timeout=1), clock)
-    clock.now = 3.0
+    clock.time = 3.0
     assert budget.forgive(2.0)
     assert budget.due <= 1.0 + MOST_FORGIVEN + STOOD_STILL
     assert not budget.forgive(2.0), "a loop that is late for good would never end"
 
 
 def test_an_item_starts_a_new_silence() -> None:
-    clock = Clock()
+    clock = Clock(0.0)
     budget = Budget(Bounds(60, idle_timeout=1), clock)
     budget.note_progress()
     assert budget.forgive(0.5)
@@ -109,9 +102,9 @@ def test_an_item_starts_a_new_silence() -> None:
 
 
 def test_the_deadline_itself_is_never_postponed() -> None:
-    clock = Clock()
+    clock = Clock(0.0)
     budget = Budget(Bounds(1), clock)
-    clock.now = 3.0
+    clock.time = 3.0
     assert not budget.forgive(2.0)
 
 
