@@ -243,9 +243,9 @@ def _certificates(file: str | None, folder: str | None) -> ssl.SSLContext:
 @lru_cache(maxsize=1)
 def _httpx() -> Any:
     """Return httpx or httpx2, whichever the SDK's clients are made of."""
-    family = next(
-        each.__module__
+    package = next(
+        each.__module__  # both give their classes the name of the package
         for each in DefaultAsyncHttpxClient.__mro__
         if each.__name__ == "AsyncClient"
     )
-    return importlib.import_module(family.partition(".")[0])
+    return importlib.import_module(package)

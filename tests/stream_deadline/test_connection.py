@@ -176,6 +176,7 @@ def test_an_earlier_trace_function_still_works(wire: Wire) -> None:
 def test_a_blocking_call_gets_time_outs_that_end_a_little_after_its_budget() -> None:
     request = a_request()
     tracker(20).sending(request)
+    assert "trace" not in request.extensions, "only what cannot wrap a transport asks for one"
     bounds = request.extensions["timeout"]
     assert bounds["connect"] == 5.0
     assert [bounds[phase] for phase in ("read", "write", "pool")] == [approximately(20.02)] * 3
