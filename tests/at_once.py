@@ -9,8 +9,7 @@ import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import wraps
-from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, TypeVar
 
 import pytest
 
@@ -87,13 +86,6 @@ class SideBySide(Generic[T]):
         with PlainSleep() as sleep:
             return self._measure(name), sleep
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Wait for all that is still measured."""
         self._pool.shutdown()

@@ -119,6 +119,7 @@ def test_a_run_is_green_only_if_each_test_has_a_verdict(
 
 AT_ONCE = """
 import subprocess
+from contextlib import closing
 from types import SimpleNamespace
 import pytest
 from tests import at_once, stood_still
@@ -162,7 +163,7 @@ def test_it(name):
     "side by side": f"""
 @pytest.fixture(scope="module")
 def found():
-    with at_once.SideBySide(is_right, ["right", "late", "wrong"], 2) as found:
+    with closing(at_once.SideBySide(is_right, ["right", "late", "wrong"], 2)) as found:
         yield found
 
 {CASES}

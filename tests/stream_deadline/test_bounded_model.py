@@ -134,23 +134,6 @@ def test_a_subclass_with_the_mixin_ends_at_its_deadline(
     judge(server, name, started)
 
 
-def test_the_cache_tells_two_deployments_apart() -> None:
-    class BoundedAzure(DeadlineMixin, AzureChatOpenAI):
-        pass
-
-    keys = {
-        BoundedAzure(
-            azure_endpoint="http://127.0.0.1:9",
-            api_key="none",
-            azure_deployment=deployment,
-            api_version=version,
-        )._get_llm_string()
-        for deployment in ("one", "two")
-        for version in ("2024-10-21", "2025-01-01")
-    }
-    assert len(keys) == 4
-
-
 @pytest.mark.parametrize("call", ["invoke", "stream"])
 def test_the_sdks_retries_end_with_the_budget(call: str, server: FakeVllm) -> None:
     model = bounded_model(

@@ -1,6 +1,7 @@
 """The doctor finds cause and layer in faulty stacks, and none in healthy ones."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -31,7 +32,7 @@ def diagnoses(request: pytest.FixtureRequest) -> Iterator[SideBySide[Diagnosis]]
         stack.name for stack in STACKS if stack.program and needs(stack.program).name == "skip"
     }
     names = [stack.name for stack in STACKS if stack.name in asked]
-    with SideBySide(found, names, AT_ONCE) as diagnoses:
+    with closing(SideBySide(found, names, AT_ONCE)) as diagnoses:
         yield diagnoses
 
 

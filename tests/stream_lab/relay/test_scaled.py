@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -108,7 +109,7 @@ TRIALS = {
 @pytest.fixture(scope="module")
 def trials(gpu: Endpoint) -> Iterator[SideBySide[Found]]:
     """All trials, five at a time, since each mostly waits."""
-    with SideBySide(lambda name: _play(TRIALS[name], gpu), TRIALS, 5) as trials:
+    with closing(SideBySide(lambda name: _play(TRIALS[name], gpu), TRIALS, 5)) as trials:
         yield trials
 
 
