@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from fake_vllm.files import ANY_FILE, Files
 from fake_vllm.relay.call import Call, CallEnd, Head, NoAnswer
 from fake_vllm.relay.request import RelayedRequest
+from fake_vllm.terminal import printable
 
 FORMAT: Final = "fake-vllm exchange 1"
 
@@ -123,7 +124,7 @@ def load(file: Path, files: Files = ANY_FILE) -> RecordedExchange:
         raise RecordingFileError(f"Cannot read {file}: {error.strerror}.") from None
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "it"
+        place = printable(".".join(map(str, first["loc"]))) or "it"
         raise RecordingFileError(
             f"{file} is not the recording of an exchange: {place}: {first['msg']}. Make one with "
             "--upstream URL --record FOLDER."

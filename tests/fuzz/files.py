@@ -415,7 +415,11 @@ FILES: list[tuple[str, str, st.SearchStrategy[bytes], Read, tuple[Any, str], dic
         files(EXCHANGE, as_json),
         lambda file: recorded.load(file),
         (recorded, "RecordingFileError"),
-        {},
+        {
+            "a field whose name has a line separator": json.dumps(EXCHANGE[0])
+            .replace('"text"', '"\\u001e": 1, "text"')
+            .encode()
+        },
     ),
     (
         "any recording of a stream is read, or refused in one sentence",
