@@ -309,7 +309,7 @@ def http_2(kind: str) -> Any:
     ids=["http_client", "http_async_client", "client", "async_client", "wrapped client"],
 )
 def test_a_client_of_the_users_that_speaks_http_2_is_refused(given: Callable[[], Any]) -> None:
-    pytest.importorskip("h2")
+    pytest.importorskip("h2", reason="HTTP/2 is an extra of httpx")
     with pytest.raises(ValueError, match="speaks HTTP/2"):
         ChatVllm(**SETTINGS, **given())
 
