@@ -1,16 +1,14 @@
 """The model and its prompt, with every bound of an answer."""
 
 from collections.abc import AsyncGenerator, Iterable
-from contextlib import aclosing
 from dataclasses import dataclass
-from typing import cast
 
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessage
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import Runnable
 from pydantic import BaseModel, Field, SecretStr
-from stream_deadline import ChatVllm
+from stream_deadline import ChatVllm, bounded
 
 from relay.safe_handler import SafeHandler
 from relay.settings import Settings
@@ -73,8 +71,9 @@ async def answer(chain: Chain, question: Question) -> AsyncGenerator[Piece]:
         openai.APIError: the model's server failed.
     """
     finish_reason = None
-    stream = cast("AsyncGenerator[AIMessage]", chain.astream({"question": question.question}))
-    async with aclosing(stream) as chunks:
+    stream = chain.astream({"question": question.question})
+    # LangChain nests generators and leaves some of them open. Closing `bounded` ends their calls.
+    async with bounded(stream) as chunks:
         async for chunk in chunks:
             finish_reason = chunk.response_metadata.get("finish_reason") or finish_reason
             if chunk.text:

@@ -9,12 +9,13 @@ from typing import Any, ClassVar, cast
 
 import pytest
 from fake_vllm.testing import FakeVllm
-from langchain_core.messages import AIMessageChunk
+from langchain_core.messages import AIMessage, AIMessageChunk
 from starlette.websockets import WebSocketState
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from relay import websocket
+from relay.chain import make_chain
 from relay.settings import Settings
 
 
@@ -90,6 +91,43 @@ def test_a_stop_while_a_token_is_sent_frees_the_model_before_the_last_message() 
     finally:
         gc.enable()
     assert order == ["the model is free", "stopped"]
+
+
+@pytest.mark.fake_vllm("endless")
+def test_a_stop_frees_the_model_though_a_generator_inside_the_chain_stays_open(
+    settings: Settings, fake_vllm: FakeVllm
+) -> None:
+    """LangChain closes only the outermost generator, and a traceback can hold the others."""
+    chain = make_chain(settings)
+    inside: list[AsyncIterator[AIMessage]] = []
+
+    class Nested:
+        async def astream(self, question: dict[str, str]) -> AsyncIterator[AIMessage]:
+            inside.append(chain.astream(question))
+            async for chunk in inside[0]:
+                yield chunk
+
+    class Client:
+        sent = asyncio.Event()
+
+        async def receive_text(self) -> str:
+            return '{"question": "Why?"}'
+
+        async def receive_json(self) -> dict[str, str]:
+            await self.sent.wait()
+            return {"type": "stop"}
+
+        async def send_json(self, message: dict[str, str]) -> None:
+            self.sent.set()
+            await asyncio.sleep(60)
+
+    async def stopped() -> None:
+        last = await websocket._answer(cast("Any", Client()), cast("Any", Nested()), settings)
+        assert last == {"type": "stopped"}
+        assert (await asyncio.to_thread(fake_vllm.until_freed)).end == "client left"
+
+    asyncio.run(stopped())
+    assert inside
 
 
 @pytest.mark.fake_vllm("endless")
