@@ -30,20 +30,21 @@ class PlainSleep(Background):
         self._due = _clock() + NAP
         self._late = 0.0
         self._counts: list[float] = []
+        self._others: list[PlainSleep] = []
 
     def start_anew(self) -> None:
-        """Forget how late it has been, and how many wanted the CPUs."""
+        """Forget what it and others have measured."""
         self._late = 0.0
         self._counts = []
+        self._others = []
 
     def note(self, late: float) -> None:
         """Take the lateness of something else for its own."""
         self._late = max(self._late, late)
 
     def also(self, other: "PlainSleep") -> None:
-        """Take what another one has measured for its own."""
-        self._late = max(self._late, other.late)
-        self._counts = [*self._counts, *other._counts]
+        """Be as busy as another one was, if that is more."""
+        self._others.append(other)
 
     @property
     def late(self) -> float:
@@ -63,7 +64,7 @@ class PlainSleep(Background):
             return f"The machine stood still for {late:.1f} s."
         if (crowd := self.crowd) >= CROWDED:
             return f"{crowd:.1f} processes wanted each CPU."
-        return ""
+        return next((busy for other in self._others if (busy := other.busy)), "")
 
     def _run(self) -> None:
         naps = 0

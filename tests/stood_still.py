@@ -6,10 +6,14 @@ that want a CPU. A test that fails while the sleep is late, or the count high, r
 machine has recovered. A test that fails each time has no verdict: it is reported as skipped, with
 how busy the machine was, and the run does not end with status 0. A test that fails on a calm machine
 has failed, and so has one that needs no real time.
+
+What the fixture of a module or a class measures is judged later, so it has a sleep of its own. If it
+was made on a busy machine, a test that failed runs again with a new one.
 """
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from typing import Any
 
 import pytest
 from pytest_rerunfailures import _remove_cached_results_from_failed_fixtures
@@ -34,6 +38,8 @@ _sleep, _clock = time.sleep, time.monotonic  # tests replace those of the module
 _sleeper = PlainSleep()
 _sleeper.__enter__()  # until the process ends
 _config: pytest.Config | None = None
+_beside: dict[pytest.FixtureDef[Any], PlainSleep] = {}
+"""The sleeps beside the fixtures of modules and classes while they were made."""
 _is_red = False
 """Whether the test that runs has failed. The condition is asked for green ones, too."""
 
@@ -93,17 +99,42 @@ def pytest_runtest_setup() -> None:
 
 
 @pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any]) -> Generator[None, object, object]:
+    if fixturedef.scope not in {"module", "class"}:
+        return (yield)
+    _beside.pop(fixturedef, None)
+    with PlainSleep() as sleep:
+        made = yield
+    _beside[fixturedef] = sleep
+    return made
+
+
+@pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     global _is_red
     report = yield
     _is_red = _is_red or report.failed
+    if report.failed:
+        for fixture in _fixtures(item):
+            also_beside(_beside[fixture])
+    if _is_red and report.when == "teardown":
+        for fixture in _fixtures(item):
+            if _beside[fixture].busy:
+                fixture.finish(item._request)  # type: ignore[attr-defined]
     if report.failed and _depends_on_the_machine(item) and (busy := _sleeper.busy):
         report.sections.append((NO_VERDICT, busy))
         # The fixture of a module would fail for the next test too, by then on a calm machine.
         _remove_cached_results_from_failed_fixtures(item)
     return report
+
+
+def _fixtures(item: pytest.Item) -> Iterator[pytest.FixtureDef[Any]]:
+    """Yield the fixtures of modules and classes that a test uses."""
+    info = getattr(item, "_fixtureinfo", None)  # the cell of a notebook has none
+    for fixtures in getattr(info, "name2fixturedefs", {}).values():
+        yield from (fixture for fixture in fixtures if fixture in _beside)
 
 
 @pytest.hookimpl(wrapper=True)  # pytest's own, which counts the failures, comes first otherwise

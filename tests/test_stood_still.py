@@ -34,6 +34,7 @@ from tests import stood_still
 stood_still.CALM = 0.01
 stood_still._sleeper = sleeper = SimpleNamespace(busy="")
 sleeper.start_anew = lambda: setattr(sleeper, "busy", "")
+sleeper.also = lambda other: setattr(sleeper, "busy", sleeper.busy or other.busy)
 tries = {{name: iter(each) for name, each in {TRIES!r}.items()}}
 
 @pytest.mark.parametrize("name", tries)
@@ -104,6 +105,57 @@ def test_a_fixture_that_failed_on_a_busy_machine_is_made_again_for_the_next_test
     assert {name: each[-1] for name, each in outcomes.items()} == expected
 
 
+MADE = """
+class Sleep:
+    def __enter__(self):
+        return self
+    def __exit__(self, *error):
+        self.busy = sleeper.busy
+
+stood_still.PlainSleep = Sleep
+ended = []
+
+@pytest.fixture(scope="module")
+def of_the_module():
+    sleeper.busy, right = next(of_fixture)
+    yield right
+    ended.append(right)
+
+@pytest.fixture
+def of_the_test(of_the_module):
+    yield of_the_module
+    assert not ended
+
+@pytest.mark.parametrize("name", ["first", "second"])
+def test_it(name, of_the_test):
+    sleeper.busy = "" if CALM else sleeper.busy
+    ended.clear()
+    assert of_the_test
+"""
+
+
+@pytest.mark.parametrize("is_calm_again", [False, True])
+@pytest.mark.parametrize(
+    ("tries", "expected"),
+    [
+        ([PASSES_LATE], {"first": ["PASSED"], "second": ["PASSED"]}),
+        ([FAILS_LATE, PASSES], {"first": ["RERUN", "PASSED"], "second": ["PASSED"]}),
+        ([FAILS_LATE, FAILS], {"first": ["RERUN", "FAILED"], "second": ["FAILED"]}),
+        ([FAILS], {"first": ["FAILED"], "second": ["FAILED"]}),
+    ],
+)
+def test_a_fixture_that_measured_on_a_busy_machine_measures_again_for_a_red_test(
+    tries: list[tuple[str, bool]],
+    expected: dict[str, list[str]],
+    is_calm_again: bool,
+    pytester: pytest.Pytester,
+) -> None:
+    head = INNER.partition("@pytest")[0]
+    made = MADE.replace("CALM", repr(is_calm_again))
+    text = f"import subprocess\n{head}\nof_fixture = iter({tries!r})\n{made}"
+    assert played(pytester, text)[0] == expected
+
+
 @pytest.mark.parametrize(
     ("selected", "status"), [("passes", 0), ("always", NO_VERDICT_STATUS), ("fails", 1)]
 )
@@ -128,7 +180,7 @@ from tests.plain_sleep import PlainSleep
 stood_still.CALM = 0.01
 stood_still._sleeper = sleeper = SimpleNamespace(busy="")
 sleeper.start_anew = lambda: setattr(sleeper, "busy", "")
-sleeper.also = lambda other: setattr(sleeper, "busy", other.busy)
+sleeper.also = lambda other: setattr(sleeper, "busy", sleeper.busy or other.busy)
 counts = {}
 
 def count(name):
