@@ -9,6 +9,7 @@ The fixture `virtual_clock` comes with the package, as a plugin of pytest.
 
 import asyncio
 import itertools
+import math
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -33,6 +34,10 @@ __all__ = [
 ]
 
 
+UNITS = 1024
+"""Units of a second at which a virtual clock starts, a power of two."""
+
+
 class VirtualClock:
     """A clock of this package that a test moves. Time passes only by `advance`.
 
@@ -41,7 +46,8 @@ class VirtualClock:
     """
 
     def __init__(self) -> None:
-        self._now = time.monotonic()
+        # In whole units, so that whole seconds stay exact, as in `error.elapsed == 30`.
+        self._now = math.floor(time.monotonic() * UNITS) / UNITS
         self._moving = threading.Lock()
 
     def __call__(self) -> float:

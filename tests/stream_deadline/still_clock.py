@@ -31,7 +31,7 @@ class Far(Clock):
 @contextmanager
 def machine_stands_still() -> Iterator[Clock]:
     """Measure deadlines by a clock that stands at the machine's time, and moves by hand."""
-    before, clock = _clock.monotonic, Clock(time.monotonic())
+    before, clock = _clock.monotonic, Clock(float(int(time.monotonic())))  # seconds are exact then
     _clock.monotonic = clock
     try:
         yield clock

@@ -194,6 +194,14 @@ class TestVirtualClock:
             with pytest.raises(StreamDeadlineExceeded):
                 read(bounded_sync([1, 2]))
 
+    @pytest.mark.parametrize("uptime", [0.3, 65_000.1, 3e6 + 1 / 3])
+    def test_whole_seconds_are_exact(self, uptime: float, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("time.monotonic", lambda: uptime)
+        with make_clock() as clock, deadline(1000) as budget:
+            clock.advance(999)
+            assert budget.remaining() == 1
+        assert 0 <= uptime + 999 - clock() < 0.001
+
     def test_time_does_not_go_back(self, virtual_clock: VirtualClock) -> None:
         with pytest.raises(ValueError, match="can only be advanced"):
             virtual_clock.advance(-1)
