@@ -171,6 +171,12 @@ class ConnectionTracker:
         return self._is_cut or (budget.clock() >= budget.due and not budget.was_lifted())
 
     @property
+    def is_ended(self) -> bool:
+        """Whether the call has been cut, or its whole time is used up; a part may be forgiven."""
+        budget = self.budget
+        return self._is_cut or (budget.clock() >= budget.total_at and not budget.was_lifted())
+
+    @property
     def can_cut(self) -> bool:
         """Whether the connection is known, and has a socket that can be shut down."""
         stream = self._latest

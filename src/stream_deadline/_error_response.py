@@ -1,9 +1,13 @@
 """Turn an error of the model's server, or a passed deadline, into an HTTP response."""
 
+import base64
+import binascii
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import quote, quote_plus
 
 import openai
 
@@ -15,6 +19,10 @@ _LONGEST_QUOTE: Final = 300
 _RETRY_AFTER = re.compile(
     r"[0-9]{1,9}|[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2} GMT"
 )
+# Headers of a request whose values are secrets, by their names.
+_SECRET = re.compile("auth|cookie|key|passw|secret|token", re.IGNORECASE)
+# Characters of the shortest value that is looked for; a placeholder such as "none" is a word.
+_SHORTEST_SECRET: Final = 8
 
 
 @dataclass(frozen=True)
@@ -41,8 +49,8 @@ def error_response_for(error: BaseException) -> ErrorResponse | None:
     """Return the response for an error, also for one inside an exception group.
 
     The status of the model's server concerns this server only. A client learns what it can act on:
-    its own request was bad, or it should come again later. A message of the model's server about
-    keys is not passed on, since it may quote them.
+    its own request was bad, or it should come again later. A message of the model's server is not
+    passed on, and not logged, if it is about keys or repeats a secret of the request's headers.
 
     Returns:
         None if the error is neither a passed deadline nor one of the model's server.
@@ -130,8 +138,39 @@ def _retry_after(said: Any) -> str | None:
 
 def _quoted(error: BaseException) -> str:
     body: Any = getattr(error, "body", None)
-    said = body.get("message") if isinstance(body, dict) else None
-    return one_line(said or error, _LONGEST_QUOTE)
+    said = str((body.get("message") if isinstance(body, dict) else None) or error)
+    if any(secret in said for secret in _secrets(error)):
+        return "(its message repeats a secret of the request, so it is not shown)"
+    return one_line(said, _LONGEST_QUOTE)
+
+
+def _secrets(error: BaseException) -> Iterator[str]:
+    """Yield the secrets in the request's headers, as they are and as others may spell them."""
+    try:
+        headers: Any = error.request.headers  # type: ignore[attr-defined]
+    except (AttributeError, RuntimeError):  # httpx's own errors need not have a request
+        return
+    for name, value in headers.items():
+        if not _SECRET.search(name):
+            continue
+        scheme, _, rest = value.partition(" ")
+        parts = [value, rest]
+        parts += (part.partition("=")[2].strip('"') for part in value.split("; "))
+        if scheme.lower() == "basic":
+            pair = _decoded(rest)
+            parts += [pair, pair.partition(":")[2]]
+        for part in parts:
+            if len(part) >= _SHORTEST_SECRET:
+                encoded = base64.b64encode(part.encode()).decode().rstrip("=")
+                yield from (part, quote(part, safe=""), quote_plus(part), quote(part), encoded)
+                yield json.dumps(part)[1:-1]
+
+
+def _decoded(text: str) -> str:
+    try:
+        return base64.b64decode(text, validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        return ""
 
 
 def one_line(text: object, most: int) -> str:

@@ -13,11 +13,14 @@ the way there are private. A test checks that they exist; a client without them 
 import asyncio
 import os
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any, Protocol
+
+from stream_deadline._shutdown import same_socket
 
 _PROCESS = os.getpid()
 # How many transports may wrap one another: a cache's, one that signs requests, a bounded one.
@@ -41,6 +44,11 @@ class Caller(Protocol):
     def connected(self, stream: Any) -> None: ...
 
     def time_left(self, given: float | None) -> float | None: ...
+
+    def pause(self, length: float) -> None: ...
+
+    @property
+    def is_over(self) -> bool: ...
 
 
 class CurrentCaller(Protocol):
@@ -116,6 +124,7 @@ class TrackedStream:
         sent_at: when writing that request began, on the monotonic clock.
         opened_in: seconds that opening it took, which is a measure of the round trip.
         secure: whether it has TLS, where an orderly end and a broken one look the same.
+        is_ended: whether its call has ended it.
     """
 
     def __init__(
@@ -129,7 +138,7 @@ class TrackedStream:
         self._process = _PROCESS
         self.owner: object = None
         self.reused = False
-        self.heard = False
+        self.heard = self.is_ended = False
         self._changing_hands = threading.Lock()
 
     def end_for(self, owner: object, end: Callable[[], None]) -> None:
@@ -139,6 +148,7 @@ class TrackedStream:
         """
         with self._changing_hands:
             if self.owner is owner:
+                self.is_ended = True
                 end()
 
     def get_extra_info(self, info: str) -> Any:
@@ -161,6 +171,10 @@ class TrackedStream:
 
 class _SyncStream(TrackedStream):
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        if self.is_ended:
+            # The shutdown would show only after megabytes that the kernel has buffered. An error,
+            # and not an end, keeps the client from reading what has come as a whole answer.
+            raise ConnectionAbortedError("The call of this connection is over.")
         data: bytes = self._inner.read(max_bytes, timeout)
         if data:
             self.heard = True
@@ -176,8 +190,12 @@ class _SyncStream(TrackedStream):
     def start_tls(
         self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None
     ) -> "_SyncStream":
-        with self._shaking_hands():
-            inner = self._inner.start_tls(ssl_context, server_hostname, timeout)
+        try:
+            with self._shaking_hands():
+                inner = self._inner.start_tls(ssl_context, server_hostname, timeout)
+        except BaseException:
+            self._inner.close()
+            raise
         return _SyncStream(inner, self._caller, self.opened_in, secure=True)
 
     @contextmanager
@@ -187,7 +205,7 @@ class _SyncStream(TrackedStream):
         if caller is None or not isinstance(connection, socket.socket):
             yield
             return
-        with connection.dup() as same:
+        with same_socket(connection) as same:
             self.owner = caller.token
             caller.connected(_Handshake(same))
             yield
@@ -258,7 +276,14 @@ class _SyncBackend(_Backend):
         return _SyncStream(self._inner.connect_unix_socket(*args, **kwargs), self._caller, 0.0)
 
     def sleep(self, seconds: float) -> None:
-        self._inner.sleep(seconds)
+        caller = self._caller()
+        if caller is None:
+            self._inner.sleep(seconds)
+            return
+        caller.pause(caller.time_left(seconds) or 0.0)
+        # The pool pauses where it handles the failure to connect.
+        if caller.is_over and (failure := sys.exception()) is not None:
+            raise failure
 
 
 class _AsyncBackend(_Backend):

@@ -7,9 +7,11 @@ tracing has been put around the SDK's calls, and would meet dicts where it expec
 is changed.
 """
 
+import asyncio
+import itertools
 import json
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from types import FunctionType
 from typing import Any, TypeVar
 
@@ -22,6 +24,8 @@ from stream_deadline._connection import ConnectionTracker, current_tracker
 
 T = TypeVar("T")
 _PACKAGE = os.path.dirname(openai.__file__) + os.sep
+# How much of a stream is decoded at a time: some milliseconds' work.
+PART, EVENTS = 1 << 14, 64
 _REASONING, _SUMMARY = "response.reasoning_text.delta", "response.reasoning_summary_text.delta"
 
 
@@ -107,7 +111,7 @@ class _Instead:
 
 class _AsDicts(_Instead):
     def _make_sse_decoder(self) -> "Decoder":
-        return Decoder(self._client._make_sse_decoder())
+        return Decoder(self._client._make_sse_decoder(), self._tracker)
 
     def _process_response_data(self, *, data: Any, response: Any, **_: Any) -> Any:
         if _is_complete(data):
@@ -263,30 +267,72 @@ class Decoder:
     """Decodes Server-Sent Events of one form: `data: …` and an empty line.
 
     From any other form on, the SDK's own decoder takes over.
+
+    A piece can be megabytes, since a few kilobytes of gzip unpack to that. If its events become no
+    chunk, this is the only place that can end the call meanwhile, or let the event loop run.
     """
 
-    def __init__(self, exact: Any) -> None:
-        """Wrap `exact`, the SDK's decoder."""
+    def __init__(self, exact: Any, tracker: ConnectionTracker | None = None) -> None:
+        """Wrap `exact`, the SDK's decoder.
+
+        Args:
+            exact: likewise.
+            tracker: of the call; None: a call of other code, which nothing ends.
+        """
         self._exact = exact
+        self._tracker = tracker
         self._pieces: list[bytes] = []
         self._over: bytes | None = None
 
     def iter_bytes(self, iterator: Iterator[bytes]) -> Iterator[Any]:
-        for piece in iterator:
-            yield from self._events(piece)
+        """Yield the events of a stream.
+
+        Raises:
+            TimeoutError: the call is over.
+        """
+        for event in self._iter_all(self._parts(iterator)):
+            self._look()
+            yield event
+
+    def _iter_all(self, parts: Iterator[bytes]) -> Iterator[Any]:
+        for part in parts:
+            yield from self._events(part)
             if self._over is not None:
-                yield from self._exact.iter_bytes(_after(self._over, iterator))
+                yield from self._exact.iter_bytes(itertools.chain([self._over], parts))
                 return
         yield from self._exact.iter_bytes(iter([b"".join(self._pieces)]))
 
+    def _parts(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        for piece in pieces:
+            for part in _parts(piece):
+                self._look()
+                yield part
+
+    def _look(self) -> None:
+        if self._tracker is not None and self._tracker.is_ended:
+            raise TimeoutError("The call is over, and what its server has sent is not read.")
+
     async def aiter_bytes(self, iterator: AsyncIterator[bytes]) -> AsyncIterator[Any]:
+        """Yield the events of a stream; the event loop runs now and then."""
+        until_pause = EVENTS
         async for piece in iterator:
-            for event in self._events(piece):
-                yield event
-            if self._over is not None:
-                async for event in self._exact.aiter_bytes(_aafter(self._over, iterator)):
+            parts = iter(_parts(piece))
+            for part in parts:
+                for event in self._events(part):
+                    if not (until_pause := until_pause - 1):
+                        until_pause = EVENTS
+                        await asyncio.sleep(0)
                     yield event
-                return
+                if self._over is not None:
+                    rest = _aafter(itertools.chain([self._over], parts), iterator)
+                    async for event in self._exact.aiter_bytes(rest):
+                        if not (until_pause := until_pause - 1):
+                            until_pause = EVENTS
+                            await asyncio.sleep(0)
+                        yield event
+                    return
+                if part is not piece:
+                    await asyncio.sleep(0)
         for event in self._exact.iter_bytes(iter([b"".join(self._pieces)])):
             yield event
 
@@ -318,12 +364,18 @@ class Decoder:
             pieces.append(blocks[-1])
 
 
-def _after(first: bytes, others: Iterator[bytes]) -> Iterator[bytes]:
-    yield first
-    yield from others
+def _parts(piece: bytes) -> Iterable[bytes]:
+    if len(piece) <= PART:
+        return (piece,)
+    return (piece[start : start + PART] for start in range(0, len(piece), PART))
 
 
-async def _aafter(first: bytes, others: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield first
-    async for each in others:
-        yield each
+async def _aafter(parts: Iterable[bytes], others: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    for part in parts:
+        yield part
+        await asyncio.sleep(0)
+    async for piece in others:
+        for part in _parts(piece):
+            yield part
+            if part is not piece:
+                await asyncio.sleep(0)

@@ -3,8 +3,12 @@
 import contextlib
 import os
 import socket
+import struct
 from collections.abc import Callable
 from typing import Any
+
+# Closing a socket with this option resets the connection, whether or not input is unread.
+_RESET_WHEN_CLOSED = struct.pack("ii", 1, 0)
 
 Interrupt = Callable[[bool], None]
 """Ends the connection under a stream. The argument tells whether someone may be reading from it."""
@@ -14,9 +18,10 @@ def end_stream(network_stream: Any, in_use: bool) -> None:
     """Shut a stream of httpcore down, and close it unless it is in use.
 
     A shutdown tells the server that the client sends nothing more. A server that still has output
-    to send goes on until it has sent it. Closing a socket with unread input resets the connection,
-    and then the server cannot send. A reader of the stream closes it when the shutdown wakes it;
-    closing it earlier could give the socket's number to another connection under that reader.
+    to send goes on until it has sent it, and one that the client has not kept up with waits for
+    room to send. So closing the socket resets the connection, and then the server cannot send. A
+    reader of the stream closes it when the shutdown wakes it; closing it earlier could give the
+    socket's number to another connection under that reader.
 
     Args:
         network_stream: the stream, as httpcore's responses show it.
@@ -28,7 +33,7 @@ def end_stream(network_stream: Any, in_use: bool) -> None:
 
 
 def shut_down(connection: Any) -> None:
-    """Wake every reader of a socket, and let the server see the end.
+    """Wake every reader of a socket, let the server see the end, and have closing reset it.
 
     Unlike closing, this needs no event loop, works from any thread, and wakes a thread that is
     blocked on the socket.
@@ -42,7 +47,24 @@ def shut_down(connection: Any) -> None:
     with contextlib.suppress(OSError, ValueError):  # it is closed already
         if isinstance(connection, socket.socket):
             # An SSLSocket's own method would take its TLS state away under the thread that reads.
-            socket.socket.shutdown(connection, socket.SHUT_RDWR)
+            _shut_down(connection)
         else:
-            with socket.socket(fileno=os.dup(connection.fileno())) as same:
-                same.shutdown(socket.SHUT_RDWR)
+            with same_socket(connection) as same:
+                _shut_down(same)
+
+
+def same_socket(connection: Any) -> socket.socket:
+    """Return another object for a socket, which can be closed by itself.
+
+    An SSLSocket has no `dup` of its own.
+
+    Raises:
+        OSError: it is closed.
+    """
+    return socket.socket(fileno=os.dup(connection.fileno()))
+
+
+def _shut_down(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # one that is no TCP socket may not know the option
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_WHEN_CLOSED)
+    socket.socket.shutdown(connection, socket.SHUT_RDWR)

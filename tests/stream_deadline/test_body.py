@@ -50,7 +50,9 @@ def call(timeout: float = 5.0) -> tuple[Clock, Budget, ConnectionTracker]:
 
 async def test_the_deadline_closes_the_source() -> None:
     clock, budget, tracker = call()
-    body = aiter(_AsyncBody(SimpleNamespace(stream=(stream := Stream())), budget, tracker))
+    body = aiter(
+        _AsyncBody(SimpleNamespace(stream=(stream := Stream()), headers={}), budget, tracker)
+    )
     clock.time += 5.0
     with pytest.raises(StreamDeadlineExceeded):
         await anext(body)
@@ -60,7 +62,7 @@ async def test_the_deadline_closes_the_source() -> None:
 @pytest.mark.parametrize("late", [0.0, 6.0])
 async def test_a_body_that_its_caller_has_closed_has_ended_at_the_deadline_too(late: float) -> None:
     clock, budget, tracker = call()
-    body = _AsyncBody(SimpleNamespace(stream=(stream := Stream())), budget, tracker)
+    body = _AsyncBody(SimpleNamespace(stream=(stream := Stream()), headers={}), budget, tracker)
     aiter(body)
     await body.aclose()
     clock.time += late
@@ -69,7 +71,7 @@ async def test_a_body_that_its_caller_has_closed_has_ended_at_the_deadline_too(l
 
 
 def response(**has: Any) -> Any:
-    return SimpleNamespace(**{"is_closed": False, "stream": Stream(), **has})
+    return SimpleNamespace(**{"is_closed": False, "stream": Stream(), "headers": {}, **has})
 
 
 @pytest.mark.parametrize("bound", [bound_body, bound_async_body])
@@ -152,8 +154,9 @@ class Called:
 
     def __init__(
         self, is_async: bool, *steps: tuple[float, Any], bounds: Bounds | None = None,
-        clock: Any = None,
+        clock: Any = None, encoding: str | None = None,
     ) -> None:  # fmt: skip
+        self.headers = {} if encoding is None else {"content-encoding": encoding}
         self.clock: Any = clock or Far()
         self.budget = Budget(Bounds(5.0) if bounds is None else bounds, self.clock)
         self.source = Steps(self.clock, *steps)
@@ -162,7 +165,7 @@ class Called:
         self.body: Any = self._made()
 
     def _made(self) -> Any:
-        response: Any = SimpleNamespace(stream=self.source)
+        response: Any = SimpleNamespace(stream=self.source, headers=self.headers)
         if self.loop is None:
             return iter(_SyncBody(response, self.budget, self.tracker))
 
@@ -198,6 +201,47 @@ class Called:
 
 BROKEN = httpx2.ReadError("the connection is gone")
 both = pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+
+
+@both
+@pytest.mark.parametrize("encoding", ["gzip", " BR", "identity", None])
+def test_a_packed_body_is_handed_over_in_small_parts(encoding: str | None, is_async: bool) -> None:
+    data = bytes(range(150))
+    call = Called(is_async, (1, data), (1, b"b"), encoding=encoding)
+    is_packed = encoding in {"gzip", " BR"}
+    expected = [data[:64], data[64:128], data[128:]] if is_packed else [data]
+    assert [call.read() for _ in expected] == expected
+    assert (call.source.asked, call.read(), call.read()) == (1, b"b", None)
+    call.rest()
+
+
+@both
+def test_the_clock_is_looked_at_between_two_parts(is_async: bool) -> None:
+    call = Called(is_async, (1, bytes(1000)), encoding="gzip")
+    assert call.read() == bytes(64)
+    call.clock.time += 9
+    assert isinstance(call.read(), StreamDeadlineExceeded)
+    assert call.read() is None
+    call.rest()
+
+
+async def test_the_event_loop_runs_between_two_parts() -> None:
+    _, budget, tracker = call()
+    source = Steps(Far(), (0, bytes(64 * 9)))
+    response: Any = SimpleNamespace(stream=source, headers={"content-encoding": "gzip"})
+    turns: list[None] = []
+
+    def turn() -> None:
+        turns.append(None)
+        loop.call_soon(turn)
+
+    loop = asyncio.get_running_loop()
+    loop.call_soon(turn)
+    body: Any = aiter(_AsyncBody(response, budget, tracker))
+    for _ in range(9):
+        assert await anext(body) == bytes(64)
+    assert len(turns) >= 8
+    await body.aclose()
 
 
 @both
@@ -465,7 +509,7 @@ def test_comments_alone_say_nothing(data: bytes, says: bool) -> None:
 
 async def read_ahead(*steps: tuple[float, Any]) -> tuple[Called, Any]:
     call = Called(False, *steps)
-    response: Any = SimpleNamespace(stream=call.source)
+    response: Any = SimpleNamespace(stream=call.source, headers={})
     return call, _ReadAheadBody(response, call.budget, call.tracker)
 
 

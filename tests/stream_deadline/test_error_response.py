@@ -67,6 +67,52 @@ def test_messages_about_keys_are_never_passed_on(status: int) -> None:
     assert "s3cret" not in f"{failure.text}{failure.cause}"
 
 
+PAIR = "dXNlcjpwYXNzd29yZC1vZi1pdA=="  # user:password-of-it
+REPEATED = {
+    "the key": ("Authorization", "Bearer sk-12345678", "no sk-12345678"),
+    "the whole header": ("Authorization", "Bearer sk-12345678", "got 'Bearer sk-12345678'"),
+    "a header of its own": ("X-Gateway-Token", "t0ken/with+more", "t0ken/with+more is wrong"),
+    "as in an address": ("api-key", "t0ken/with+more", "?key=t0ken%2Fwith%2Bmore"),
+    "as in base64": ("api-key", "sk-12345678", "c2stMTIzNDU2Nzg="),
+    "as in JSON": ("api-key", 'sk-"12345678', r'{"key": "sk-\"12345678"}'),
+    "a password": ("Authorization", f"Basic {PAIR}", "password-of-it is wrong"),
+    "a cookie": ("Cookie", 'a=b; session="0123456789"', "session 0123456789 is over"),
+}
+
+
+@pytest.mark.parametrize("status", [400, 404, 422, 429, 500])
+@pytest.mark.parametrize("case", REPEATED)
+def test_a_message_that_repeats_a_secret_of_the_request_is_neither_passed_on_nor_logged(
+    case: str, status: int
+) -> None:
+    name, value, said = REPEATED[case]
+    error = answered(status, f"Refused: {said}.")
+    error.request.headers[name] = value
+    try:
+        failure = told(error)
+    finally:
+        del error.request.headers[name]
+    assert said not in f"{failure.text}{failure.cause}"
+    assert "repeats a secret" in str(failure.cause)
+    assert "repeats a secret" in str(told_beneath(value, said, name).cause)
+
+
+def told_beneath(value: str, said: str, name: str) -> ErrorResponse:
+    """The response for an error in the middle of a stream."""
+    request = httpx2.Request("POST", "http://gpu:8000/v1", headers={name: value})
+    return told(openai.APIError(f"Refused: {said}", request, body=None))
+
+
+@pytest.mark.parametrize("value", ["Bearer none", "Basic ???", "Bearer", ""])
+def test_a_message_that_repeats_no_secret_is_passed_on(value: str) -> None:
+    error = answered(400, "There is none, or Basic.")
+    error.request.headers["authorization"] = value
+    try:
+        assert "There is none, or Basic." in told(error).text
+    finally:
+        del error.request.headers["authorization"]
+
+
 def test_retry_after_is_passed_on() -> None:
     assert told(answered(503, **{"retry-after": "7"})).retry_after == "7"
     assert told(answered(429)).retry_after is None

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+import ssl
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -22,6 +23,11 @@ class Call:
         self.token = object()
         self.streams: list[Any] = []
         self.asked: list[float | None] = []
+        self.paused: list[float] = []
+        self.is_over = False
+
+    def pause(self, length: float) -> None:
+        self.paused.append(length)
 
     def connected(self, stream: Any) -> None:
         self.streams.append(stream)
@@ -229,7 +235,7 @@ def test_unix_sockets_and_pauses_are_those_of_the_backend_beneath() -> None:
     pool._network_backend = SimpleNamespace(
         connect_unix_socket=lambda *given, **more: Inner((given, more)), sleep=slept.append
     )
-    track_transport(Transport(_pool=pool), lambda: call, blocking=True)
+    track_transport(Transport(_pool=pool), lambda: None, blocking=True)
     stream = pool._network_backend.connect_unix_socket("/socket", timeout=5)
     pool._network_backend.sleep(0.5)
     assert stream.get_extra_info("socket") == (("/socket",), {"timeout": 5})
@@ -252,7 +258,35 @@ def test_unix_sockets_and_pauses_are_those_of_the_backend_beneath() -> None:
     asyncio.run(play())
 
 
+def test_the_pause_between_two_attempts_to_connect_is_the_calls() -> None:
+    call, pool = Call(), a_pool()
+    pool._network_backend = SimpleNamespace()
+    track_transport(Transport(_pool=pool), lambda: call, blocking=True)
+    for call.is_over in (False, True):
+        pool._network_backend.sleep(8.0)  # no attempt has failed
+    assert (call.asked, call.paused) == ([8.0, 8.0], [3.0, 3.0])
+    try:
+        raise OSError("refused")
+    except OSError:
+        with pytest.raises(OSError, match="refused"):
+            pool._network_backend.sleep(8.0)
+        call.is_over = False
+        pool._network_backend.sleep(8.0)
+
+
 # What a stream knows
+
+
+def test_a_connection_that_its_call_has_ended_is_read_no_more() -> None:
+    call, other = Call(), Call()
+    stream = _SyncStream(inner := Inner(), lambda: call, 0.5)
+    stream.write(b"POST")
+    stream.end_for(other.token, lambda: inner.seen.append("ended"))
+    assert stream.read(9) == b"x"
+    stream.end_for(call.token, lambda: inner.seen.append("ended"))
+    with pytest.raises(ConnectionAbortedError):
+        stream.read(9)
+    assert inner.seen == [(b"POST", None), (9, None), "ended"]
 
 
 def test_a_stream_knows_whose_request_it_carries_and_since_when(clock: Clock) -> None:
@@ -334,6 +368,34 @@ def test_a_blocking_handshake_can_be_ended_by_its_call(connection: socket.socket
     assert connection.fileno() != -1
     secured.write(b"POST")
     assert call.streams[1:] == [secured]
+
+
+def test_a_blocking_handshake_inside_another_ones_tls_can_be_ended(
+    connection: socket.socket,
+) -> None:
+    """So it is with an https:// proxy. An SSLSocket cannot be duplicated by its own method."""
+    secure = ssl.create_default_context().wrap_socket(
+        connection, server_hostname="proxy", do_handshake_on_connect=False
+    )
+    call = Call()
+    with secure:
+        stream = _SyncStream(Inner(secure), lambda: call, 0.5)
+        assert stream.start_tls("context", "gpu", 4.0).secure
+    assert len(call.streams) == 1
+
+
+@pytest.mark.parametrize("error", [OSError("no"), KeyboardInterrupt()])
+def test_a_connection_whose_blocking_handshake_fails_is_closed(
+    error: BaseException, connection: socket.socket
+) -> None:
+    class Fails(Inner):
+        def start_tls(self, *given: Any) -> Any:
+            raise error
+
+    inner = Fails(connection)
+    with pytest.raises(type(error)):
+        _SyncStream(inner, Call, 0.5).start_tls("context", "gpu", 4.0)
+    assert inner.seen == ["closed"]
 
 
 @pytest.mark.parametrize("what", ["no call", "no socket"])

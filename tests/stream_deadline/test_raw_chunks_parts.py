@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import httpx2
 import openai
@@ -63,6 +63,82 @@ def test_simple_events_are_read_and_all_from_another_form_on_is_left_to_the_sdk(
         found = [event.data for event in Decoder(Exact()).iter_bytes(iter(pieces))]
         assert asyncio.run(asynchronously(pieces)) == found
         assert found == [*events, left]
+
+
+FORMS = {
+    "comments": b": x\n\n",
+    "another form": b": x\r\n\r\n",
+    "empty lines": b"\n\n",
+    "events": b"data: a\n\n",
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_call_that_is_over_is_ended_in_the_middle_of_a_piece(form: str) -> None:
+    looks: list[int] = []
+
+    class Tracker:
+        @property
+        def is_ended(self) -> bool:
+            looks.append(1)
+            return len(looks) > 3
+
+    read: list[int] = []
+
+    class Counts(Exact):
+        def iter_bytes(self, iterator: Iterator[bytes]) -> Iterator[Any]:
+            for part in iterator:
+                read.append(len(part))
+                yield SimpleNamespace(data=part)
+
+    decoder = Decoder(Counts(), cast("Any", Tracker()))
+    with pytest.raises(TimeoutError, match="is over"):
+        list(decoder.iter_bytes(iter([FORMS[form] * 100_000])))
+    assert len(looks) == 4
+    assert sum(read) <= 3 * raw_chunks.PART
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_event_loop_runs_in_the_middle_of_a_piece(form: str) -> None:
+    class Counts(Exact):
+        async def aiter_bytes(self, iterator: AsyncIterator[bytes]) -> AsyncIterator[Any]:
+            async for part in iterator:
+                assert len(part) <= raw_chunks.PART
+                yield SimpleNamespace(data=part)
+
+    async def play() -> None:
+        async def body() -> AsyncIterator[bytes]:
+            yield FORMS[form] * 100_000
+
+        async def read() -> None:
+            async for _ in Decoder(Counts()).aiter_bytes(body()):
+                pass
+
+        turns, reads = 0, asyncio.create_task(read())
+        while not reads.done():
+            await asyncio.sleep(0)
+            turns += 1
+        assert turns > len(FORMS[form]) * 100_000 // raw_chunks.PART
+
+    asyncio.run(play())
+
+
+def test_a_small_piece_of_many_events_lets_the_event_loop_run() -> None:
+    async def play() -> None:
+        async def body() -> AsyncIterator[bytes]:
+            yield b"data: a\n\n" * 1000
+
+        async def read() -> None:
+            async for _ in Decoder(Exact()).aiter_bytes(body()):
+                pass
+
+        turns, reads = 0, asyncio.create_task(read())
+        while not reads.done():
+            await asyncio.sleep(0)
+            turns += 1
+        assert turns > 1000 // raw_chunks.EVENTS
+
+    asyncio.run(play())
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 100])

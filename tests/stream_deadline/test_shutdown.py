@@ -68,3 +68,21 @@ def test_a_stream_is_shut_down_and_closed_unless_it_is_in_use(
     end_stream(Stream(near), in_use)
     assert is_at_its_end(far)
     assert (near.fileno() == -1) is not in_use
+
+
+def test_a_server_that_waits_for_room_to_send_learns_of_the_end() -> None:
+    """Its client has read all that had come, so closing alone would not reset the connection."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        near = socket.create_connection(listening.getsockname())
+        far, _ = listening.accept()
+    with near, far:
+        far.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            far.sendall(bytes(1 << 26))
+        shut_down(near)
+        while near.recv(1 << 20):
+            pass
+        near.close()
+        far.settimeout(20)
+        with pytest.raises(ConnectionError):
+            far.sendall(bytes(1 << 26))

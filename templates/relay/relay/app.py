@@ -11,8 +11,9 @@ from typing import Final
 
 import anyio
 import httpx2
-from fastapi import FastAPI, Response, WebSocket
-from fastapi.responses import FileResponse
+from fastapi import FastAPI, Request, Response, WebSocket
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse
 from langchain_core.callbacks import BaseCallbackHandler
 from sse_starlette.sse import EventSourceResponse
 from stream_deadline.asgi import DeadlineMiddleware
@@ -106,6 +107,14 @@ def create_app(settings: Settings, handlers: Iterable[BaseCallbackHandler] = ())
             response.status_code = 503
             return {"status": f"the model's server is not healthy ({type(error).__name__})"}
         return {"status": "ready"}
+
+    @app.exception_handler(RequestValidationError)
+    async def refused(_: Request, error: RequestValidationError) -> JSONResponse:
+        # FastAPI's own handler repeats the input, which need not be JSON: NaN, or half of a
+        # surrogate pair.
+        named = ("type", "loc", "msg")
+        detail = [{name: each[name] for name in named} for each in error.errors()]
+        return JSONResponse({"detail": detail}, 422)
 
     app.add_middleware(HostCheck, names=settings.allowed_hosts)
     # Added last, so that it is outside of every other middleware.

@@ -65,6 +65,30 @@ def test_a_stranger_gets_no_description_of_the_service(relay: str, path: str) ->
         assert http.get(f"{relay}/{path}").status_code == 404
 
 
+@pytest.mark.parametrize("path", ["/answer", "/chat"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"question": NaN}',
+        b'{"question": "\\ud800"}',
+        b'{"question": [1e999]}',
+        b"{",
+        b"{}",
+        b"\xff",
+    ],
+)
+def test_a_question_that_cannot_be_repeated_as_json_is_refused_in_json(
+    relay: str, fake_vllm: FakeVllm, path: str, body: bytes
+) -> None:
+    with client() as http:
+        answer = http.post(
+            f"{relay}{path}", content=body, headers={"content-type": "application/json"}
+        )
+    assert answer.status_code in {400, 422}
+    assert answer.json()["detail"]
+    assert not fake_vllm.requests
+
+
 def test_health_makes_no_request_and_ready_asks_the_model(relay: str) -> None:
     down = Settings("http://127.0.0.1:9/v1", "no-model")
     with client() as http, serving(down) as alone:
