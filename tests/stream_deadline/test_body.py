@@ -5,7 +5,7 @@ import gc
 import weakref
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import httpx2
@@ -226,8 +226,8 @@ def test_the_clock_is_looked_at_between_two_parts(is_async: bool) -> None:
 
 
 async def test_the_event_loop_runs_between_two_parts() -> None:
-    _, budget, tracker = call()
-    source = Steps(Far(), (0, bytes(64 * 9)))
+    clock, tracker = Far(), cast("Any", Tracker())
+    source = Steps(clock, (0, bytes(64 * 9)))
     response: Any = SimpleNamespace(stream=source, headers={"content-encoding": "gzip"})
     turns: list[None] = []
 
@@ -237,7 +237,7 @@ async def test_the_event_loop_runs_between_two_parts() -> None:
 
     loop = asyncio.get_running_loop()
     loop.call_soon(turn)
-    body: Any = aiter(_AsyncBody(response, budget, tracker))
+    body: Any = aiter(_AsyncBody(response, Budget(Bounds(5.0), clock), tracker))
     for _ in range(9):
         assert await anext(body) == bytes(64)
     assert len(turns) >= 8
