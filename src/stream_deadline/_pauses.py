@@ -24,7 +24,8 @@ def longest_pause(made: int) -> float:
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Return the seconds that a server asks to wait; None: it does not ask.
 
-    That is `Retry-After-Ms`, or `Retry-After` in seconds or as a date.
+    That is `Retry-After-Ms`, or `Retry-After` in seconds or as a date. What cannot be read, such as
+    a date after the year 9999, asks for nothing.
     """
     for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
         try:
@@ -32,6 +33,9 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         except ValueError:
             continue
         return wait if wait > 0 else None
-    date = parsedate_tz(headers.get("retry-after", ""))
-    wait = 0.0 if date is None else mktime_tz(date) - time.time()
+    try:
+        date = parsedate_tz(headers.get("retry-after", ""))
+        wait = 0.0 if date is None else mktime_tz(date) - time.time()
+    except (ValueError, OverflowError):
+        return None
     return wait if wait > 0 else None

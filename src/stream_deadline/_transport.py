@@ -227,13 +227,13 @@ class DeadlineTransport(_Transport):
                 call.send(), call.budget, NullAccumulator(), tracker.cut, tracker.context()
             ) as sent:
                 response = next(sent)
+            forbid_late_retry(request, response, call.budget)
+            bound_body(response, call.budget, tracker)
         except BaseException as error:
             if call.response is not None:
                 call.response.close()
             _raise_for_sdk(request, error, call.budget)
             raise
-        forbid_late_retry(request, response, call.budget)
-        bound_body(response, call.budget, tracker)
         return response
 
     def _send(self, request: Any) -> Any:
@@ -243,7 +243,11 @@ class DeadlineTransport(_Transport):
             return self.inner.handle_request(request)
         with self._reporting(tracker, request):
             response = self.inner.handle_request(request)
-        self._has_come(tracker, request, response)
+        try:
+            self._has_come(tracker, request, response)
+        except BaseException:
+            response.close()
+            raise
         return response
 
 
@@ -283,14 +287,14 @@ class AsyncDeadlineTransport(_Transport):
                 call.send_async(), call.budget, NullAccumulator(), tracker.cut, tracker.context()
             ) as sent:
                 response = await anext(sent)
+            forbid_late_retry(request, response, call.budget)
+            bound_async_body(response, call.budget, tracker)
         except BaseException as error:
             call.is_given_up = True
             if call.response is not None:
                 await call.response.aclose()
             _raise_for_sdk(request, error, call.budget)
             raise
-        forbid_late_retry(request, response, call.budget)
-        bound_async_body(response, call.budget, tracker)
         return response
 
     async def _send_async(self, request: Any) -> Any:
@@ -300,7 +304,11 @@ class AsyncDeadlineTransport(_Transport):
             return await self.inner.handle_async_request(request)
         with self._reporting(tracker, request):
             response = await self.inner.handle_async_request(request)
-        self._has_come(tracker, request, response)
+        try:
+            self._has_come(tracker, request, response)
+        except BaseException:
+            await response.aclose()
+            raise
         return response
 
 

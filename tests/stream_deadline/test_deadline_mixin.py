@@ -347,6 +347,14 @@ def test_a_busy_server_gets_as_many_retries_as_are_set_and_no_more(
     assert len(server.requests) == expected
 
 
+@by_call
+def test_a_refusal_with_an_absurd_time_to_retry_is_the_servers_error(call: str) -> None:
+    server = InMemory(lambda _: of(429, "busy", retry_after="Fri, 31 Dec 99999 23:59:59 GMT"))
+    with pytest.raises(openai.RateLimitError):
+        CALLS[call](ChatVllm(**server.settings, max_retries=0, timeout=45))
+    assert len(server.requests) == 1
+
+
 # Calls
 
 

@@ -11,7 +11,7 @@ import looptime
 import openai
 import pytest
 
-from stream_deadline import StreamDeadlineExceeded, _clock, deadline
+from stream_deadline import StreamDeadlineExceeded, _clock, _transport, deadline
 from stream_deadline._budget import Bounds, Budget
 from stream_deadline._call_group import CallGroup
 from stream_deadline._connection import ConnectionTracker
@@ -555,3 +555,73 @@ def test_an_sdk_makes_no_attempt_that_would_come_after_the_end_of_its_call(kind:
     beneath = inner(kind, lambda _: of(503, retry_after="30"))
     response = within(kind, a_call(5), wrap(beneath, None), a_request(0))
     assert response.headers["x-should-retry"] == "false"
+
+
+# A response that has come, when what follows fails
+
+
+class Unread(FAMILY.AsyncByteStream, FAMILY.SyncByteStream):  # type: ignore[misc]
+    """A body that nothing has read yet."""
+
+    def __iter__(self) -> Any:
+        yield b""
+
+    async def __aiter__(self) -> Any:
+        yield b""
+
+
+def refusing(**headers: str) -> Any:
+    """A refusal whose body has yet to be read, so that it holds its connection."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return FAMILY.Response(429, stream=Unread(), headers=named)
+
+
+def send_within(kind: str, whose: str, response: Any) -> Any:
+    """Send an SDK's first attempt through a bounded transport, or as a part of a call."""
+    beneath = inner(kind, lambda _: response)
+    if whose == "request":
+        return send(kind, wrap(beneath, Bounds(45)), a_request(0))
+    return within(kind, a_call(), wrap(beneath, None), a_request(0))
+
+
+@both
+@pytest.mark.parametrize("whose", ["request", "call"])
+def test_a_time_to_retry_that_cannot_be_read_leaves_the_refusal_as_it_is(
+    whose: str, kind: str
+) -> None:
+    response = refusing(retry_after="Fri, 31 Dec 99999 23:59:59 GMT")
+    assert send_within(kind, whose, response) is response
+    assert "x-should-retry" not in response.headers
+    assert not response.is_closed
+
+
+@both
+@pytest.mark.parametrize("error", [ArithmeticError("of ours"), Interrupted()])
+@pytest.mark.parametrize(
+    ("whose", "where", "step"),
+    [
+        ("request", ConnectionTracker, "receiving"),
+        ("request", _transport, "forbid_late_retry"),
+        ("request", _transport, "bound_{kind}body"),
+        ("call", ConnectionTracker, "receiving"),
+        ("call", _transport, "forbid_late_retry"),
+    ],
+)
+def test_a_response_is_closed_if_a_step_that_follows_it_fails(
+    whose: str,
+    where: Any,
+    step: str,
+    error: BaseException,
+    kind: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: Any) -> None:
+        raise error
+
+    step = step.format(kind="" if kind == "sync" else "async_")
+    monkeypatch.setattr(where, step, fail)
+    response = refusing()
+    with pytest.raises(type(error)) as caught:
+        send_within(kind, whose, response)
+    assert caught.value is error
+    assert response.is_closed
