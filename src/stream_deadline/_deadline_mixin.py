@@ -53,6 +53,8 @@ else:
     _Base = BaseModel
 
 T = TypeVar("T")
+_Begun = tuple[Budget, ConnectionTracker]
+"""A call that has begun: its budget, and the tracker of its connections."""
 
 _CHUNK_TIMEOUT_VARIABLE = "LANGCHAIN_OPENAI_STREAM_CHUNK_TIMEOUT_S"
 _HTTP_CLIENTS = ("http_client", "http_async_client")
@@ -195,7 +197,7 @@ class DeadlineMixin(_Base):
             setattr(self, resource, _raw_chunks.completions(client))
 
     def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
-        bounds = self._bounds(kwargs, parts=True)
+        begun = self._begin(self._bounds(kwargs, parts=True), blocking=False)
         self._install_streams(self.root_async_client, kwargs)
         start = partial(
             super()._astream,
@@ -203,11 +205,11 @@ class DeadlineMixin(_Base):
             **_without_idle_manager(self._with_timeout(kwargs, self.root_async_client)),
         )
         return self._bounded(
-            bounds, start, MessageAccumulator(needs_reason=self.require_finish_reason)
+            begun, start, MessageAccumulator(needs_reason=self.require_finish_reason)
         )
 
     async def _agenerate(self, *args: Any, **kwargs: Any) -> ChatResult:
-        bounds = self._bounds(kwargs, parts=False)
+        begun = self._begin(self._bounds(kwargs, parts=False), blocking=False)
         generate = partial(
             super()._agenerate, *args, **self._with_timeout(kwargs, self.root_async_client)
         )
@@ -215,11 +217,11 @@ class DeadlineMixin(_Base):
         async def once() -> AsyncIterator[ChatResult]:
             yield await generate()
 
-        async with self._bounded(bounds, once, MessageAccumulator()) as answer:
+        async with self._bounded(begun, once, MessageAccumulator()) as answer:
             return await anext(answer)
 
     def _stream(self, *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
-        bounds = self._bounds(kwargs, parts=True)
+        begun = self._begin(self._bounds(kwargs, parts=True), blocking=True)
         self._install_streams(self.root_client, kwargs)
         start = partial(
             super()._stream,
@@ -227,17 +229,17 @@ class DeadlineMixin(_Base):
             **_without_idle_manager(self._with_timeout(kwargs, self.root_client)),
         )
         return self._bounded_sync(
-            bounds, start, MessageAccumulator(needs_reason=self.require_finish_reason)
+            begun, start, MessageAccumulator(needs_reason=self.require_finish_reason)
         )
 
     def _generate(self, *args: Any, **kwargs: Any) -> ChatResult:
-        bounds = self._bounds(kwargs, parts=False)
+        begun = self._begin(self._bounds(kwargs, parts=False), blocking=True)
         generate = partial(super()._generate, *args, **self._with_timeout(kwargs, self.root_client))
 
         def once() -> Iterator[ChatResult]:
             yield generate()
 
-        with self._bounded_sync(bounds, once, MessageAccumulator()) as answer:
+        with self._bounded_sync(begun, once, MessageAccumulator()) as answer:
             return next(answer)
 
     def _bounds(self, kwargs: dict[str, Any], *, parts: bool, strict: bool = False) -> Bounds:
@@ -252,7 +254,10 @@ class DeadlineMixin(_Base):
         return bounds if parts else Bounds(bounds.timeout)
 
     def _install_streams(self, client: Any, kwargs: dict[str, Any]) -> None:
-        """Install our streams in the parts of the SDK that load when used."""
+        """Install our streams in the parts of the SDK that load when used.
+
+        To load them can take a second, so the clock of the call runs by then.
+        """
         from stream_deadline import _raw_chunks
 
         if client is None:
@@ -275,19 +280,17 @@ class DeadlineMixin(_Base):
             return kwargs  # the user's own client has one
         return {**kwargs, "timeout": socket_timeout(self.request_timeout)}
 
-    def _begin(
-        self, bounds: Bounds, clock: Callable[[], float], *, blocking: bool
-    ) -> tuple[Budget, ConnectionTracker]:
-        """Begin a call: its budget, and the tracker of its connections."""
+    def _begin(self, bounds: Bounds, *, blocking: bool) -> _Begun:
+        """Begin a call, whose clock runs from here on."""
+        clock = _clock.monotonic if blocking else clock_of(asyncio.get_running_loop())
         budget = Budget(bounds, clock)
         budget.name_model = lambda: self.model_name
         return budget, ConnectionTracker.begin(budget, blocking=blocking, raw=self.raw_chunks)
 
     def _bounded(
-        self, bounds: Bounds, start: Callable[[], AsyncIterable[T]], accumulator: MessageAccumulator
+        self, begun: _Begun, start: Callable[[], AsyncIterable[T]], accumulator: MessageAccumulator
     ) -> BoundedStream[T]:
-        clock = clock_of(asyncio.get_running_loop())
-        budget, tracker = self._begin(bounds, clock, blocking=False)
+        budget, tracker = begun
         retrier = Retrier(self._retries(self.root_async_client), budget, tracker)
         stream = BoundedStream(
             retrier.stream(start),
@@ -301,9 +304,9 @@ class DeadlineMixin(_Base):
         return stream
 
     def _bounded_sync(
-        self, bounds: Bounds, start: Callable[[], Iterable[T]], accumulator: MessageAccumulator
+        self, begun: _Begun, start: Callable[[], Iterable[T]], accumulator: MessageAccumulator
     ) -> BoundedIterator[T]:
-        budget, tracker = self._begin(bounds, _clock.monotonic, blocking=True)
+        budget, tracker = begun
         retrier = Retrier(self._retries(self.root_client), budget, tracker)
         stream = BoundedIterator(
             retrier.stream_sync(start),

@@ -19,6 +19,7 @@ from stream_deadline import (
     DeadlineMixin,
     Expiry,
     StreamDeadlineExceeded,
+    _raw_chunks,
 )
 from stream_deadline import _deadline_mixin as deadline_mixin
 from stream_deadline._budget import Bounds
@@ -27,6 +28,7 @@ from stream_deadline._deadline_mixin import _without_idle_manager
 from tests.stream_deadline.calls import STREAMS, WHOLES
 from tests.stream_deadline.in_memory import CHUNK, FAMILY, InMemory, of, sse
 from tests.stream_deadline.scripted import event
+from tests.stream_deadline.still_clock import machine_stands_still
 from tests.stream_deadline.wrapped import Wrapped
 
 SETTINGS: dict[str, Any] = {"model": "m", "api_key": "sk-key", "base_url": "http://gpu/v1"}
@@ -421,6 +423,30 @@ def test_only_a_call_that_blocks_its_thread_gets_what_is_left_for_its_socket(cal
         assert timeouts["read"] == 45
     else:
         assert 0 < timeouts["read"] < 21
+
+
+@pytest.mark.parametrize("call", ["stream", "astream"])
+@pytest.mark.parametrize(
+    "settings",
+    [{"model_kwargs": {"response_format": {"type": "json_object"}}}, {"use_responses_api": True}],
+    ids=["structured", "responses"],
+)
+def test_the_clock_of_a_stream_runs_while_parts_of_the_sdk_load(
+    settings: dict[str, Any], call: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first stream of a process loads them, which takes a second or more."""
+
+    def load(client: Any) -> None:
+        clock.time += 60
+
+    monkeypatch.setattr(_raw_chunks, "hear_structured", load)
+    monkeypatch.setattr(_raw_chunks, "hear_responses", load)
+    server = InMemory(lambda _: of(400, "no"))
+    model: Any = ChatVllm(**server.settings, **settings, timeout=45)
+    with machine_stands_still() as clock, pytest.raises(StreamDeadlineExceeded) as caught:
+        CALLS[call](model)
+    assert (caught.value.bound, caught.value.elapsed) == ("timeout", 60)
+    assert server.requests == []
 
 
 @pytest.mark.parametrize("call", ["ainvoke", "astream"])
