@@ -7,7 +7,7 @@ import inspect
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from numbers import Real
 from types import TracebackType
@@ -15,6 +15,7 @@ from typing import Any, Literal, ParamSpec, TypeVar, cast
 
 from stream_deadline import _clock
 from stream_deadline._call_group import no_group
+from stream_deadline._decorator import bound_answer, bound_result, is_declared, name_of, no_stream
 from stream_deadline._errors import StreamDeadlineExceeded
 from stream_deadline._expiry import Expiry, current_span, report_expiry
 
@@ -178,7 +179,10 @@ class deadline:
 
     .. note:: Do not hold it across a `yield` of an async generator. The next item may be pulled in
         another task, where the deadline is not set. `bounded` is made for that, and the decorator
-        refuses a generator.
+        refuses a generator, declared or returned, and an asynchronous iterator that is returned.
+
+    If a decorated function without `async def` returns a coroutine, the seconds run from the call,
+    and the deadline holds while the coroutine is awaited.
 
     Args:
         limit: seconds; zero or less, as left-overs can be: calls inside end at once. None: no
@@ -189,8 +193,8 @@ class deadline:
     Raises:
         StreamDeadlineExceeded: with `cancel=True`, when the block is left because of that.
         ValueError: `limit` is not a number of seconds.
-        TypeError: it decorates a generator; or `cancel=True` is used with a plain `with` or on a
-            synchronous function.
+        TypeError: it decorates a generator, or a function that returns a stream; or `cancel=True`
+            is used with a plain `with`, or on a function that is not declared with `async def`.
         RuntimeError: the block is entered twice, or left in another task or thread than it was
             entered in.
     """
@@ -261,32 +265,39 @@ class deadline:
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         """Decorate a function: each call of it has `limit` seconds."""
-        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-            raise TypeError(
-                f"{function.__qualname__} is a generator: its items may be pulled in other tasks, "
-                "where the deadline is not set. Bound its stream with `bounded` or `bounded_sync`."
-            )
+        name = name_of(function)
+        if is_declared(function, inspect.isgeneratorfunction, inspect.isasyncgenfunction):
+            raise no_stream(f"{name} is a generator")
         limit, cancel = self._limit, self._cancels
-        if inspect.iscoroutinefunction(function):
+        if is_declared(function, inspect.iscoroutinefunction):
+            begin = cast(Callable[P, Awaitable[Any]], function)
 
             @functools.wraps(function)
             async def call_async(*args: P.args, **kwargs: P.kwargs) -> Any:
                 async with deadline(limit, cancel=cancel):
-                    return await function(*args, **kwargs)
+                    return await bound_answer(await begin(*args, **kwargs), name)
 
             return cast(Callable[P, R], call_async)
         if cancel:
             raise TypeError(
-                f"{function.__qualname__} is not declared with `async def`, so it cannot be "
+                f"{name} is not declared with `async def`, so it cannot be "
                 "cancelled; leave cancel=True out."
             )
 
         @functools.wraps(function)
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
-            with deadline(limit):
-                return function(*args, **kwargs)
+            block = deadline(limit)
+            with block:
+                result = function(*args, **kwargs)
+            return cast(R, bound_result(result, block._again, name))
 
         return call
+
+    def _again(self) -> "deadline":
+        """Return a block that ends at the same moment as this one."""
+        other = deadline(self._limit)
+        other._new = self._new
+        return other
 
 
 @contextmanager

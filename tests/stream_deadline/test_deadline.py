@@ -2,16 +2,21 @@
 
 import asyncio
 import contextlib
+import functools
+import gc
 import logging
 import math
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterator
+import warnings
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
 from fractions import Fraction
 from types import SimpleNamespace
 from typing import Any, TypedDict
+from unittest.mock import AsyncMock, MagicMock, Mock
 
 import looptime
 import pytest
+from langchain_core.output_parsers import StrOutputParser
 from langchain_core.runnables import RunnableLambda
 from langgraph.graph import END, START, StateGraph
 
@@ -21,12 +26,13 @@ from stream_deadline import (
     StreamDeadlineExceeded,
     _clock,
     bounded,
+    bounded_sync,
     deadline,
     no_deadline,
 )
 from stream_deadline._call_group import CallGroup, current_group
 from stream_deadline._deadline import Cancellation, ambient, clock_of, holding, now, remaining
-from stream_deadline.testing import VirtualClock, virtual_clock
+from stream_deadline.testing import BabblingChatModel, VirtualClock, virtual_clock
 from tests.stream_deadline.sources import elapsed
 from tests.stream_deadline.still_clock import machine_stands_still
 
@@ -54,6 +60,73 @@ async def pull_each_in_a_task(stream: AsyncIterator[int], came: list[int]) -> No
 
 class State(TypedDict):
     x: int
+
+
+async def work_of(name: str, length: float = 0) -> tuple[str, float]:
+    """Work, and tell how much time is left for it."""
+    left = remaining()
+    await asyncio.sleep(length)
+    return name, left
+
+
+class Awaitable:
+    """An object that can be awaited and is no coroutine."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __await__(self) -> Generator[Any, None, tuple[str, float]]:
+        return work_of(self._name).__await__()
+
+
+class Worker:
+    """An object that is called as an asynchronous function."""
+
+    async def __call__(self, name: str, length: float = 0) -> tuple[str, float]:
+        return await work_of(name, length)
+
+
+WAYS: dict[str, Callable[..., Any]] = {
+    "async def": work_of,
+    "coroutine": lambda name: work_of(name),
+    "awaitable": Awaitable,
+    "static method": staticmethod(work_of),
+    "mock": AsyncMock(side_effect=work_of),
+    "object": Worker(),
+    "partial": functools.partial(work_of),
+    "partial of an object": functools.partial(Worker()),
+}
+"""What gives something to be awaited when it is called."""
+BEGUN_BY_THE_CALL = ("coroutine", "awaitable", "static method")
+"""Those that are themselves run by the call; the others run when they are awaited."""
+
+
+async def endless() -> AsyncIterator[int]:
+    while True:
+        await asyncio.sleep(1)
+        yield 1
+
+
+class Items:
+    """An asynchronous iterator that is no generator."""
+
+    def __aiter__(self) -> "Items":
+        return self
+
+    async def __anext__(self) -> int:
+        return 1
+
+
+BABBLER = BabblingChatModel()
+STREAMS: dict[str, Callable[[], Any]] = {
+    "generator": lambda: (each for each in [1]),
+    "asynchronous generator": endless,
+    "asynchronous iterator": Items,
+    "stream": lambda: BABBLER.stream("Why?"),
+    "astream": lambda: BABBLER.astream("Why?"),
+    "chain": lambda: (BABBLER | StrOutputParser()).astream("Why?"),
+    "events": lambda: BABBLER.astream_events("Why?", version="v2"),
+}
 
 
 class TestDecorator:
@@ -96,13 +169,192 @@ class TestDecorator:
         async def async_items() -> AsyncIterator[int]:
             yield 1
 
-        for each in (items, async_items):
-            with pytest.raises(TypeError, match=f"{each.__name__} is a generator"):
-                deadline(30)(each)
+        class Stream:
+            async def __call__(self) -> AsyncIterator[int]:
+                yield 1
+
+        given: list[Any] = [items, async_items]
+        for each in given:
+            for way in (each, functools.partial(each)):
+                with pytest.raises(TypeError, match=f"{each.__name__} is a generator"):
+                    deadline(30)(way)
+        with pytest.raises(TypeError, match="Stream is a generator"):
+            deadline(30)(Stream())
 
     def test_a_function_that_cannot_be_cancelled_is_refused(self) -> None:
-        with pytest.raises(TypeError, match="is not declared with `async def`"):
-            deadline(30, cancel=True)(lambda: None)
+        class Plain:
+            def __call__(self) -> None: ...
+
+        given: list[Any] = [lambda: None, Plain(), functools.partial(Plain())]
+        for each in given:
+            with pytest.raises(TypeError, match="is not declared with `async def`"):
+                deadline(30, cancel=True)(each)
+
+    @pytest.mark.parametrize("way", WAYS)
+    def test_work_that_is_awaited_later_has_what_the_call_has_left(self, way: str) -> None:
+        async def play() -> None:
+            awaited = deadline(30)(WAYS[way])("a")
+            assert remaining() == math.inf
+            await asyncio.sleep(4)
+            with deadline(100):
+                name, left = await awaited
+            assert (name, left) == ("a", 26 if way in BEGUN_BY_THE_CALL else 30)
+            assert remaining() == math.inf
+
+        in_virtual_time(play())
+
+    @pytest.mark.parametrize("way", ["object", "partial", "partial of an object"])
+    def test_work_that_is_declared_with_async_def_is_cancelled_however_it_is_given(
+        self, way: str
+    ) -> None:
+        async def play() -> None:
+            with pytest.raises(StreamDeadlineExceeded) as caught:
+                await deadline(30, cancel=True)(WAYS[way])("a", 100)
+            assert caught.value.elapsed == pytest.approx(30)
+
+        in_virtual_time(play())
+
+    def test_an_awaitable_has_the_deadlines_around_it_too(self) -> None:
+        async def play() -> None:
+            awaited = deadline(30)(WAYS["coroutine"])("a")
+            with deadline(5):
+                assert await awaited == ("a", 5)
+
+        in_virtual_time(play())
+
+    def test_an_error_of_an_awaitable_stays_that_error(self) -> None:
+        async def fail() -> None:
+            raise KeyError
+
+        async def play() -> None:
+            with pytest.raises(KeyError):
+                await deadline(30)(lambda: fail())()
+            assert ambient() == ()
+
+        in_virtual_time(play())
+
+    def test_a_task_or_future_is_returned_as_it_is(self) -> None:
+        async def play() -> None:
+            future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+            assert deadline(30)(lambda: future)() is future
+            task = deadline(30)(lambda: asyncio.create_task(work_of("a")))()
+            assert isinstance(task, asyncio.Task)
+            assert await task == ("a", 30)
+
+        in_virtual_time(play())
+
+    def test_a_coroutine_that_is_never_awaited_is_warned_of_once(self) -> None:
+        def ask(name: str) -> Any:
+            return work_of(name)
+
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            deadline(30)(ask)("a")
+            gc.collect()
+        [warning] = caught
+        assert issubclass(warning.category, RuntimeWarning)
+        assert f"{ask.__qualname__}' was never awaited" in str(warning.message)
+
+    @pytest.mark.parametrize("end", ["closed", "cancelled"])
+    def test_a_coroutine_that_ends_before_it_begins_is_not_warned_of(self, end: str) -> None:
+        async def play() -> None:
+            awaited: Any = deadline(30)(WAYS["coroutine"])("a")
+            if end == "closed":
+                awaited.close()
+                return
+            task = asyncio.create_task(awaited)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            in_virtual_time(play())
+            gc.collect()
+        assert [str(each.message) for each in caught] == []
+
+    @pytest.mark.parametrize("stream", STREAMS)
+    def test_a_stream_that_a_function_returns_is_refused(self, stream: str) -> None:
+        def ask() -> Any:
+            return STREAMS[stream]()
+
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            with pytest.raises(TypeError, match=r"ask returns a stream.* with `bounded`"):
+                deadline(30)(ask)()
+            gc.collect()
+        assert [str(each.message) for each in caught] == []
+        assert ambient() == ()
+
+    @pytest.mark.parametrize("stream", ["generator", "asynchronous generator"])
+    @pytest.mark.parametrize("way", ["async def", "awaitable"])
+    def test_a_generator_that_is_the_answer_of_a_coroutine_is_refused(
+        self, way: str, stream: str
+    ) -> None:
+        async def ask() -> Any:
+            return STREAMS[stream]()
+
+        async def play() -> None:
+            function: Any = ask if way == "async def" else functools.wraps(ask)(lambda: ask())
+            with pytest.raises(TypeError, match="ask returns a stream"):
+                await deadline(30)(function)()
+            assert ambient() == ()
+
+        in_virtual_time(play())
+
+    def test_a_stream_that_is_refused_is_closed(self) -> None:
+        ended: list[str] = []
+
+        def items() -> Iterator[int]:
+            try:
+                yield 1
+            finally:
+                ended.append("generator")
+
+        async def async_items() -> AsyncIterator[int]:
+            try:
+                yield 1
+            finally:
+                await asyncio.sleep(1)
+                ended.append("asynchronous generator")
+
+        async def play() -> None:
+            stream, async_stream = items(), async_items()
+            next(stream)
+            await anext(async_stream)
+
+            async def answer() -> Any:
+                return async_stream
+
+            for function in (lambda: stream, answer):
+                with pytest.raises(TypeError, match="returns a stream"):
+                    await deadline(30)(function)()  # type: ignore[misc]
+            assert ended == ["generator", "asynchronous generator"]
+
+        in_virtual_time(play())
+
+    def test_a_stream_that_is_bounded_inside_is_let_through(self) -> None:
+        @deadline(3)
+        def ask() -> AsyncIterator[int]:
+            return bounded(endless(), 50)
+
+        @deadline(3)
+        def ask_sync() -> Iterator[int]:
+            return bounded_sync(iter([1, 2]), 50)
+
+        async def play() -> None:
+            with pytest.raises(StreamDeadlineExceeded) as caught:
+                await pull_each_in_a_task(ask(), [])
+            assert (caught.value.bound, caught.value.limit) == ("deadline", 3)
+
+        in_virtual_time(play())
+        assert list(ask_sync()) == [1, 2]
+
+    @pytest.mark.parametrize("kind", [Mock, MagicMock, AsyncMock])
+    def test_a_stand_in_for_an_answer_is_no_stream(self, kind: Any) -> None:
+        """A mock has a method of every name."""
+        answer = kind()
+        assert deadline(30)(lambda: answer)() is answer
 
     def test_a_node_of_a_graph_has_its_own_time(self) -> None:
         left: dict[str, float] = {}

@@ -577,7 +577,7 @@ def refusing(**headers: str) -> Any:
 
 
 def send_within(kind: str, whose: str, response: Any) -> Any:
-    """Send an SDK's first attempt through a bounded transport, or as a part of a call."""
+    """Send an SDK's first attempt, bounded by its transport or by a call."""
     beneath = inner(kind, lambda _: response)
     if whose == "request":
         return send(kind, wrap(beneath, Bounds(45)), a_request(0))
