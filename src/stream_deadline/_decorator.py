@@ -25,7 +25,7 @@ def is_declared(function: Any, *kinds: Callable[[Any], bool]) -> bool:
 
 
 def name_of(function: Any) -> str:
-    """Return the name of a function, or of the class of an object without a name."""
+    """Return a function's name, or the class's of an object without one."""
     inner = _inner(function)
     return str(getattr(inner, "__qualname__", type(inner).__qualname__))
 
