@@ -71,6 +71,8 @@ FORMS = {
     "empty lines": b"\n\n",
     "events": b"data: a\n\n",
 }
+SOME = 1 << 15
+"""Bytes that may be decoded at once."""
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -95,7 +97,7 @@ def test_a_call_that_is_over_is_ended_in_the_middle_of_a_piece(form: str) -> Non
     with pytest.raises(TimeoutError, match="is over"):
         list(decoder.iter_bytes(iter([FORMS[form] * 100_000])))
     assert len(looks) == 4
-    assert sum(read) <= 3 * raw_chunks.PART
+    assert sum(read) <= 3 * SOME
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -103,7 +105,7 @@ def test_the_event_loop_runs_in_the_middle_of_a_piece(form: str) -> None:
     class Counts(Exact):
         async def aiter_bytes(self, iterator: AsyncIterator[bytes]) -> AsyncIterator[Any]:
             async for part in iterator:
-                assert len(part) <= raw_chunks.PART
+                assert len(part) <= SOME
                 yield SimpleNamespace(data=part)
 
     async def play() -> None:
@@ -118,7 +120,7 @@ def test_the_event_loop_runs_in_the_middle_of_a_piece(form: str) -> None:
         while not reads.done():
             await asyncio.sleep(0)
             turns += 1
-        assert turns > len(FORMS[form]) * 100_000 // raw_chunks.PART
+        assert turns > len(FORMS[form]) * 100_000 // SOME
 
     asyncio.run(play())
 
@@ -136,7 +138,7 @@ def test_a_small_piece_of_many_events_lets_the_event_loop_run() -> None:
         while not reads.done():
             await asyncio.sleep(0)
             turns += 1
-        assert turns > 1000 // raw_chunks.EVENTS
+        assert turns > 10
 
     asyncio.run(play())
 
