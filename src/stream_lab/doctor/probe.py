@@ -9,17 +9,22 @@ import time
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import h11
 
+from stream_lab.background import in_time
 from stream_lab.doctor.target import Target
 from stream_lab.extras import require
 from stream_lab.http.capture import Capture, End
 from stream_lab.http.client import trust
 from stream_lab.http.intake import Intake, TooMuch
 
-CONNECT_WITHIN = 5.0  # seconds
+CONNECT_WITHIN = 5.0  # seconds for the name's look-up, all of its addresses, and TLS
+LEAST = 0.01  # seconds; a socket with a time-out of 0 does not wait at all
 AT_ONCE = 65536  # bytes of one read
+Address = tuple[Any, Any, int, str, Any]
+"""An address of a name, as `socket.getaddrinfo` returns it."""
 
 
 @dataclass
@@ -106,7 +111,13 @@ def request_headers(target: Target, accept: str) -> list[tuple[str, str]]:
 
 
 def _connect(target: Target) -> socket.socket:
-    connection = socket.create_connection((target.host, target.port), CONNECT_WITHIN)
+    """Connect to one of the addresses of a name, within one bound for them all.
+
+    Raises:
+        OSError: no address has taken the connection, or TLS has failed.
+    """
+    ends = time.monotonic() + CONNECT_WITHIN
+    connection = _connected(_addresses(target), ends)
     if not target.tls:
         return connection
     context = trust()
@@ -114,10 +125,48 @@ def _connect(target: Target) -> socket.socket:
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
-        return context.wrap_socket(connection, server_hostname=target.host)
+        # The time-out of the socket is that of OpenSSL's handshake as a whole.
+        connection.settimeout(max(LEAST, ends - time.monotonic()))
+        secured = context.wrap_socket(connection, server_hostname=target.host)
     except BaseException:
         connection.close()
         raise
+    secured.settimeout(CONNECT_WITHIN)
+    return secured
+
+
+def _addresses(target: Target) -> list[Address]:
+    def look_up() -> list[Address]:
+        return socket.getaddrinfo(target.host, target.port, 0, socket.SOCK_STREAM)
+
+    try:
+        return in_time(look_up, CONNECT_WITHIN)
+    except TimeoutError:
+        raise OSError(f"the name was not found in {CONNECT_WITHIN:g} s") from None
+
+
+def _connected(addresses: list[Address], ends: float) -> socket.socket:
+    """Connect to the first address that answers; each has an equal share of the time left."""
+    failure: OSError = TimeoutError("timed out")
+    for number, (family, kind, protocol, _, place) in enumerate(addresses):
+        left = ends - time.monotonic()
+        if left < LEAST:
+            break
+        try:
+            connection = socket.socket(family, kind, protocol)
+        except OSError as error:  # this machine has no such kind of address
+            failure = error
+            continue
+        try:
+            connection.settimeout(max(LEAST, left / (len(addresses) - number)))
+            connection.connect(place)
+        except OSError as error:
+            connection.close()
+            failure = error
+        else:
+            connection.settimeout(CONNECT_WITHIN)
+            return connection
+    raise failure
 
 
 def _talk(

@@ -1,19 +1,21 @@
 """Requests for small pages, bounded in time as a whole and in size.
 
-An HTTP client's own time-out is for each read, so a server that sends a byte now and then is never
-late. Here a timer shuts the connection's socket.
+An HTTP client's own time-out is for each read and each address of a name, so a server that sends a
+byte now and then is never late, and no time-out holds for the look-up of a name. Here the request
+has a thread of its own, which is left behind when the time is over, with its sockets shut.
 """
 
 import socket
 import threading
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import httpx2
 
+from stream_lab.background import in_time
 from stream_lab.http.intake import Intake, TooMuch
 
 MOST = 5_000_000  # bytes; the metrics of a busy vLLM have about 100,000
@@ -40,12 +42,11 @@ class SmallPages:
 
         Args:
             client: the client; its owner closes it.
-            within: seconds for one page, from the connection to its last byte.
+            within: seconds for one page, from the look-up of the name to the last byte.
             most: bytes of one page, packed or unpacked.
         """
         self._client, self._within, self._most = client, within, most
         self._sockets: list[socket.socket] = []
-        self._is_late = False
 
     def get(self, url: str) -> SmallPage:
         """Return a page; see `ask`."""
@@ -63,46 +64,46 @@ class SmallPages:
             httpx2.TimeoutException: the answer is too slow.
             httpx2.HTTPError: there is no answer, or it is broken or too large.
         """
+        is_late = threading.Event()
+        try:
+            return in_time(lambda: self._asked(method, url, body, is_late), self._within)
+        except TimeoutError:
+            # The flag first: a socket that is not in the list yet is shut when it comes.
+            is_late.set()
+            for each in list(self._sockets):
+                _shut(each)
+            raise httpx2.ReadTimeout(f"no whole answer in {self._within:g} s") from None
+
+    def _asked(self, method: str, url: str, body: Any, is_late: threading.Event) -> SmallPage:
         intake = Intake(self._most)
         try:
-            with (
-                self._timer(),
-                self._client.stream(
-                    method,
-                    url,
-                    json=body,
-                    headers={"accept-encoding": "gzip"},
-                    extensions={"trace": self._trace},
-                ) as answer,
-            ):
+            with self._client.stream(
+                method,
+                url,
+                json=body,
+                headers={"accept-encoding": "gzip"},
+                timeout=self._within,
+                extensions={"trace": self._tracer(is_late)},
+            ) as answer:
                 intake.encoded(answer.headers.get("content-encoding", ""))
-                body = b"".join(intake.take(data) for data in answer.iter_raw())
+                data = b"".join(intake.take(piece) for piece in answer.iter_raw())
         except (TooMuch, zlib.error) as error:
             raise httpx2.DecodingError(str(error)) from None
-        except httpx2.TransportError as error:
-            if self._is_late:
-                raise httpx2.ReadTimeout(f"no whole answer in {self._within:g} s") from error
-            raise
-        return SmallPage(answer.status_code, body.decode(errors="replace"))
+        return SmallPage(answer.status_code, data.decode(errors="replace"))
 
-    @contextmanager
-    def _timer(self) -> Iterator[None]:
-        self._is_late = False
-        timer = threading.Timer(self._within, self._shut)
-        timer.daemon = True
-        timer.start()
-        try:
-            yield
-        finally:
-            timer.cancel()
+    def _tracer(self, is_late: threading.Event) -> Callable[[str, dict[str, Any]], None]:
+        """Return what notes each new socket of a request, and shuts one that comes too late."""
 
-    def _trace(self, event: str, info: dict[str, Any]) -> None:
-        if event.endswith((".connect_tcp.complete", ".start_tls.complete")):
-            made = info["return_value"].get_extra_info("socket")
-            self._sockets = [each for each in (*self._sockets, made) if each.fileno() >= 0]
+        def trace(event: str, info: dict[str, Any]) -> None:
+            if event.endswith((".connect_tcp.complete", ".start_tls.complete")):
+                made = info["return_value"].get_extra_info("socket")
+                self._sockets = [each for each in (*self._sockets, made) if each.fileno() >= 0]
+                if is_late.is_set():
+                    _shut(made)
 
-    def _shut(self) -> None:
-        self._is_late = True
-        for each in self._sockets:
-            with suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
+        return trace
+
+
+def _shut(each: socket.socket) -> None:
+    with suppress(OSError):
+        each.shutdown(socket.SHUT_RDWR)
