@@ -70,7 +70,8 @@ def talk(
     began = transcript.began = time.monotonic()
     connection.sendall(data[-1:])
     intake = Intake()
-    half = b""  # of a message in several frames
+    half = bytearray()  # of a message in several frames
+    longest = watch
     while True:
         left = began + watch - time.monotonic()
         if left <= 0:
@@ -81,19 +82,24 @@ def talk(
             protocol.receive_data(received)
         else:
             protocol.receive_eof()
-        at = time.monotonic() - began
         for event in protocol.events_received():
+            # One read holds thousands of small frames. What follows the end of an answer is heard.
+            if (at := time.monotonic() - began) >= longest:
+                return End.WATCHED, ""
             if isinstance(event, Response):
                 _head(event, transcript, at)
                 if event.status_code == 101 and target.body:
                     protocol.send_text(target.body)
             elif isinstance(event, Frame) and event.opcode is not Opcode.CLOSE:
-                if event.opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
-                    half += bytes(event.data)
+                if event.opcode in (Opcode.PING, Opcode.PONG):
+                    data = b": ping\n\n"
+                else:
+                    half += event.data
                     if not event.fin:
                         continue
-                transcript.pieces.append((at, intake.take(_as_event(event, half))))
-                half = b"" if event.opcode is not Opcode.PING else half
+                    data = _as_event(bytes(half))
+                    half.clear()
+                transcript.pieces.append((at, intake.take(data)))
                 if on_piece is not None and (enough := on_piece(transcript)) is not None:
                     watch = min(watch, enough)
         if isinstance(protocol.handshake_exc, InvalidMessage):
@@ -101,7 +107,7 @@ def talk(
         if protocol.handshake_exc is not None:
             return End.WHOLE, ""  # a status that is not 101 is an answer
         if protocol.close_rcvd is not None:
-            return _closed(protocol, transcript, at)
+            return _closed(protocol, transcript, time.monotonic() - began)
         if protocol.parser_exc is not None and received:
             return End.BROKEN, str(protocol.parser_exc)
         for answer in protocol.data_to_send():
@@ -129,10 +135,8 @@ def _closed(protocol: ClientProtocol, transcript: Transcript, at: float) -> tupl
     return End.WHOLE, ""
 
 
-def _as_event(frame: Frame, data: bytes) -> bytes:
-    """Return a frame as an event of Server-Sent Events, or as a comment."""
-    if frame.opcode in (Opcode.PING, Opcode.PONG):
-        return b": ping\n\n"
+def _as_event(data: bytes) -> bytes:
+    """Return a message as an event of Server-Sent Events."""
     text = data.decode(errors="replace")
     lines = "".join(f"data: {line}\n" for line in text.splitlines()) or "data: \n"
     return f"{_name(text)}{lines}\n".encode()

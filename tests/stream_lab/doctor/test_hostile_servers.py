@@ -173,6 +173,9 @@ SOCKETS = {
     "empty messages": websocket(b"", frame(b"") * 2000),
     "lines": websocket(b"", frame(b"\n" * 100_000)),
     "one message in endless parts": websocket(b"\x01\x01a", (b"\x00\x7e\xff\xff" + b"x" * 65535)),
+    "a large message in parts of a byte": websocket(
+        b"\x01\x7f" + (3_500_000).to_bytes(8) + b"x" * 3_500_000, b"\x00\x01a" * 20_000
+    ),
     "a reason that speaks": websocket(frame(b"\x03\xf3" + b"\x1b[2J\n[/x]", 8)),
     "types that speak": websocket(
         frame(json.dumps({"type": EVIL, "error": EVIL}).encode()) + frame(b"\x03\xe8", 8)

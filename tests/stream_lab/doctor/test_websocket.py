@@ -1,17 +1,21 @@
 """A WebSocket is examined as a stream of messages, with the same causes."""
 
 import asyncio
+import itertools
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from fastapi import FastAPI, WebSocket
 
-from stream_lab.doctor import Cause, Target, examine
+from stream_lab.doctor import Cause, Target, examine, probe
 from stream_lab.doctor.logs import consider, lines_of
+from stream_lab.http.capture import End
 from stream_lab.processes import Nginx, serve
 from tests.conftest import needs
+from tests.stream_lab.doctor.hostile import behaviour, frame, serving, websocket
 
 app = FastAPI()
 PAUSE = 0.02
@@ -91,3 +95,22 @@ def test_a_server_without_websockets_is_an_http_error_that_says_what_to_use(root
     assert found.cause is Cause.HTTP_ERROR
     refused = examine(Target.of("ws://127.0.0.1:9/x")).diagnosis
     assert refused.cause is Cause.UNREACHABLE
+
+
+def test_a_part_of_a_message_is_not_lost_to_a_pong_between_its_parts() -> None:
+    parts = b"\x01\x02ab" + frame(b"", 10) + b"\x80\x02cd"
+    with serving({"x": behaviour(websocket(parts + frame(b"\x03\xe8", 8)))}) as root:
+        heard = probe.listen(Target.of(root.replace("http", "ws") + "/x/v1"), 5.0)
+    assert [data for _, data in heard.pieces] == [b": ping\n\n", b"data: abcd\n\n"]
+
+
+def test_the_watch_is_over_between_the_messages_of_one_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ticks = itertools.count()
+    clock = SimpleNamespace(monotonic=lambda: 0.1 * next(ticks), sleep=lambda _: None)
+    monkeypatch.setattr("stream_lab.doctor.websocket.time", clock)
+    with serving({"x": behaviour(websocket(frame(b"hi") * 1000))}) as root:
+        heard = probe.listen(Target.of(root.replace("http", "ws") + "/x/v1"), 5.0)
+    assert heard.ending is End.WATCHED
+    assert 0 < len(heard.pieces) < 60
