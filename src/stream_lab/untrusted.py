@@ -7,10 +7,13 @@ few kilobytes can be nested too deeply for Python.
 
 import json
 import re
+from itertools import accumulate
 from typing import Any
 
 DEEPEST = 64
 """Levels of nesting in JSON; a request or an answer of any model's API has fewer than ten."""
+MOST_VALUES = 1_000_000
+"""Values in JSON, since an empty list of two bytes takes 64 of memory."""
 
 _LOOK_ALIKES = str.maketrans(
     {"|": "¦", "`": "'", "<": "‹", ">": "›", "*": "∗", "~": "∼", "$": "＄", "\\": "∖", "@": "＠"}
@@ -27,6 +30,9 @@ _ACTS = re.compile(
 _ISSUE = re.compile(r"#(?=\d)")
 """What GitHub makes a link of, even after a backslash, as it does of `@name`."""
 _CODE = re.compile(r"(`[^`]+`)")
+_STRINGS = re.compile(r'"[^"]*"?')
+_BRACKETS = re.compile(r"[\[\]{}]+")
+_STEPS = {"[": 1, "{": 1, "]": -1, "}": -1}
 
 
 def printable(text: str, keep: str = "\n\t") -> str:
@@ -84,17 +90,13 @@ def read_json(text: str | bytes) -> Any:
     """Read JSON that another program wrote.
 
     Raises:
-        ValueError: it is not JSON, is nested more than 64 levels deep, or has a number that is too
-            long for Python.
+        ValueError: it is not JSON, is nested more than 64 levels deep, has more than a million
+            values, or has a number that is too long for Python.
     """
-    try:
-        body = json.loads(text)
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
-    plain = text if isinstance(text, str) else text.decode(errors="replace")
-    if plain.count("[") + plain.count("{") > DEEPEST and _depth(body) > DEEPEST:
-        raise ValueError("it is nested too deeply")
-    return body
+    if isinstance(text, bytes):
+        text = text.decode(json.detect_encoding(text), "surrogatepass")
+    _check(text)
+    return json.loads(text)
 
 
 def json_line(body: Any) -> str:
@@ -103,15 +105,18 @@ def json_line(body: Any) -> str:
     return "".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in text)
 
 
-def _depth(body: Any) -> int:
-    depth, level = 0, [body]
-    while level:
-        depth += 1
-        level = [
-            part
-            for each in level
-            if isinstance(each, dict | list)
-            for part in (each.values() if isinstance(each, dict) else each)
-            if isinstance(part, dict | list)
-        ]
-    return depth
+def _check(text: str) -> None:
+    """Refuse JSON by its text, since reading it would already take memory and time.
+
+    Raises:
+        ValueError: it is nested too deeply, or has too many values.
+    """
+    if text.count("[") + text.count("{") <= DEEPEST and text.count(",") < MOST_VALUES:
+        return
+    # Without escapes each quotation mark begins or ends a string, whose brackets do not count.
+    bare = _STRINGS.sub("", text.replace("\\\\", "").replace('\\"', ""))
+    if bare.count("[") + bare.count("{") + bare.count(",") > MOST_VALUES:
+        raise ValueError(f"it has more than {MOST_VALUES:,} values")
+    steps = map(_STEPS.__getitem__, "".join(_BRACKETS.findall(bare)))
+    if max(accumulate(steps), default=0) > DEEPEST:
+        raise ValueError("it is nested too deeply")

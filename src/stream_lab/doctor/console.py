@@ -42,15 +42,15 @@ def show(examination: Examination, console: Console) -> None:
     if found.also:
         console.print(Padding(f"• Also: {', '.join(found.also)}.", (0, 0, 0, 2)), highlight=False)
     table = Table.grid(padding=(0, 2))
-    heard = [
-        (layer, transcript)
-        for layer, transcripts in examination.heard.items()
-        for transcript in transcripts
-        if transcript.pieces
+    runs = [
+        (layer, run)
+        for layer, runs in examination.runs.items()
+        for run in runs
+        if run.transcript.pieces
     ]
-    rows = timelines([transcript for _, transcript in heard])
-    for (layer, transcript), row in zip(heard, rows, strict=True):
-        table.add_row(layer, row, f"{transcript.ended:.1f} s")
+    rows = _rows([run for _, run in runs], one_clock=False)
+    for (layer, run), row in zip(runs, rows, strict=True):
+        table.add_row(layer, row, f"{run.transcript.ended:.1f} s")
     if table.row_count:
         console.print()
         console.print(Padding(table, (0, 0, 0, 2)), highlight=False)
@@ -74,25 +74,29 @@ def timelines(heard: Sequence[Transcript], *, one_clock: bool = False) -> list[s
         one_clock: whether a row begins when its request was sent, on the clock that all rows share;
             otherwise each row begins at its own request.
     """
+    return _rows([Facts(each) for each in heard], one_clock=one_clock)
+
+
+def _rows(runs: Sequence[Facts], *, one_clock: bool) -> list[str]:
+    heard = [run.transcript for run in runs]
     zero = min((each.began for each in heard), default=0.0)
     starts = [each.began - zero if one_clock else 0.0 for each in heard]
     ends = [start + each.ended for start, each in zip(starts, heard, strict=True)]
     scale = WIDTH / max([*ends, 1e-9])
     return [
-        " " * int(start * scale) + _row(each, scale)
-        for start, each in zip(starts, heard, strict=True)
+        " " * int(start * scale) + _row(run, scale) for start, run in zip(starts, runs, strict=True)
     ]
 
 
-def _row(transcript: Transcript, scale: float) -> str:
-    counts = [0] * max(1, round(transcript.ended * scale))
-    for at in Facts(transcript).tokens:
+def _row(run: Facts, scale: float) -> str:
+    counts = [0] * max(1, round(run.transcript.ended * scale))
+    for at in run.tokens:
         counts[min(len(counts) - 1, int(at * scale))] += 1
     most = max(counts) or 1
     row = "".join(
         LEVELS[round((len(LEVELS) - 1) * count / most)] if count else "·" for count in counts
     )
-    return row + ENDS.get(transcript.ending, "")
+    return row + ENDS.get(run.transcript.ending, "")
 
 
 def _sure(confidence: float) -> str:

@@ -24,7 +24,7 @@ ALONE = re.compile(r"(?!error:|exception:)[a-z][a-z0-9_.-]*:")
 """The same in an event that has nothing else, where it may be a message that forgot its field."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Event:
     """An event or a comment.
 

@@ -56,16 +56,23 @@ class Examination:
 
     Attributes:
         diagnosis: the cause, with evidence and advice.
-        heard: the transcripts of the streams, by layer.
+        runs: the facts of the streams, by layer. Their analysis may take seconds, so each stream
+            has one.
     """
 
     diagnosis: Diagnosis
-    heard: dict[str, list[Transcript]]
+    runs: dict[str, list[Facts]]
+
+    @property
+    def heard(self) -> dict[str, list[Transcript]]:
+        """Return the transcripts of the streams, by layer."""
+        return {layer: [run.transcript for run in runs] for layer, runs in self.runs.items()}
 
     @property
     def flowed(self) -> bool | None:
         """Tell whether tokens came until a stream was cut. None: none was cut."""
-        cut = [Facts(each) for each in self.heard.get(self.diagnosis.layer, []) if each.was_cut]
+        runs = self.runs.get(self.diagnosis.layer, [])
+        cut = [run for run in runs if run.transcript.was_cut]
         if not cut:
             return None
         return all(
@@ -93,7 +100,7 @@ def examine(
         tell: receives a sentence before each step.
 
     Returns:
-        The diagnosis, which names the first layer that differs, and the transcripts.
+        The diagnosis, which names the first layer that differs, and the facts of the streams.
 
     Raises:
         TargetError: a browser cannot send the request.
@@ -103,21 +110,20 @@ def examine(
     layers = {"direct": direct, "in-process": within, "proxied": target}
     if browser:
         layers["browser"] = target
-    heard: dict[str, list[Transcript]] = {}
+    runs: dict[str, list[Facts]] = {}
     found: list[Diagnosis] = []
     for layer, each in layers.items():
         if each is not None:
             tell(f"asking {each.url}{' in a browser' * (layer == 'browser')}")
-            diagnosis, runs = _at_one_layer(each, watch, tell, _listener(layer))
+            diagnosis, runs[layer] = _at_one_layer(each, watch, tell, _listener(layer))
             found.append(replace(diagnosis, layer=layer))
-            heard[layer] = [run.transcript for run in runs]
     diagnosis = reduce(_nearer, found)
     if len(found) == 1:
-        diagnosis, heard = replace(diagnosis, layer=""), {"": heard["proxied"]}
+        diagnosis, runs = replace(diagnosis, layer=""), {"": runs["proxied"]}
     if diagnosis.cause in (Cause.HEALTHY, Cause.NEVER_ENDS, Cause.NOT_STREAMING):
         diagnosis = _after_leaving(diagnosis, target, direct or target, tell)
     asked = [each for each in layers.values() if each is not None]
-    return Examination(hide(diagnosis, secrets_of(asked)), heard)
+    return Examination(hide(diagnosis, secrets_of(asked)), runs)
 
 
 def _listener(layer: str) -> Listen:

@@ -4,7 +4,6 @@ import base64
 from datetime import datetime
 
 from stream_lab.doctor.examine import Examination
-from stream_lab.doctor.facts import Facts
 from stream_lab.http import pictures
 from stream_lab.http.pages import render
 
@@ -17,10 +16,10 @@ def page(examination: Examination, url: str) -> str:
         url: the address, without secrets.
     """
     rows = {
-        f"{layer or 'stream'}{f', {number}' if len(heard) > 1 else ''}": Facts(transcript).in_tokens
-        for layer, heard in examination.heard.items()
-        for number, transcript in enumerate(heard, 1)
-        if transcript.status
+        f"{layer or 'stream'}{f', {number}' if len(runs) > 1 else ''}": run.in_tokens
+        for layer, runs in examination.runs.items()
+        for number, run in enumerate(runs, 1)
+        if run.transcript.status
     }
     picture = None
     if rows:

@@ -17,11 +17,15 @@ def repeated(examine: Callable[[], Examination], times: int) -> Examination:
         examine: one examination.
         times: how many, at least one.
     """
-    found = [examine() for _ in range(times)]
-    causes = Counter(each.diagnosis.cause for each in found)
+    causes: Counter[Cause] = Counter()
+    first: dict[Cause, Examination] = {}  # of each cause, since all may be too much to keep
+    for _ in range(times):
+        found = examine()
+        causes[found.diagnosis.cause] += 1
+        first.setdefault(found.diagnosis.cause, found)
     ill = [cause for cause, _ in causes.most_common() if cause is not Cause.HEALTHY]
     cause = ill[0] if ill else Cause.HEALTHY
-    chosen = next(each for each in found if each.diagnosis.cause is cause)
+    chosen = first[cause]
     if times == 1:
         return chosen
     diagnosis = chosen.diagnosis

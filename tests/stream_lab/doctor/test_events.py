@@ -125,3 +125,9 @@ def test_control_characters_are_not_quoted() -> None:
     )
     assert "\x1b" not in event.text
     assert "\x07" not in event.text
+
+
+def test_an_event_of_millions_of_values_breaks_the_protocol_and_is_quoted_in_short() -> None:
+    [event, _] = events_of([(0.0, f"data: [{'[],' * 600_000}0]\n\n: a\n\n".encode())], chat=True)
+    assert event.says is Says.FAULT
+    assert len(event.text) < 200

@@ -13,6 +13,8 @@ from urllib.parse import quote
 import pytest
 import typer
 
+from stream_lab.doctor import facts
+from stream_lab.doctor.events import Event
 from tests.stream_lab.doctor.hostile import (
     CHUNKED,
     DEEP,
@@ -145,6 +147,9 @@ BROKEN = {
     ),
     "metrics that are words": behaviour(metrics=whole(b"vllm:num_requests_running many\n")),
     "surrogates": behaviour(events('{"choices": [{"delta": {"content": "\\ud800"}}]}')),
+    "a cut stream": behaviour(
+        said(STREAM + CHUNKED + chunk(b'data: {"choices": [{"delta": {"content": "a"}}]}\n\n'))
+    ),
     "gzip that is none": behaviour(whole(b"none", headers=GZIPPED)),
 }
 SPEAKING = {
@@ -247,6 +252,24 @@ def test_no_server_fills_the_memory(root: str, name: str) -> None:
 @pytest.mark.parametrize("name", HELD)
 def test_no_server_holds_the_doctor(root: str, name: str) -> None:
     assert examined(root, name)
+
+
+def test_each_stream_is_analysed_once(
+    root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    analysed = []
+
+    def events_of(pieces: list[tuple[float, bytes]], *, chat: bool) -> list[Event]:
+        analysed.append(pieces)
+        return real(pieces, chat=chat)
+
+    real = facts.events_of
+    monkeypatch.setattr(facts, "events_of", events_of)
+    log = tmp_path / "a.log"
+    log.write_text("x\n", encoding="utf-8")
+    output = examined(root, "a cut stream", "--html", str(tmp_path / "page"), "--logs", str(log))
+    assert "server_ended" in output
+    assert len(analysed) == 3
 
 
 @pytest.mark.parametrize("name", BROKEN)
