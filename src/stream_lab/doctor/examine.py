@@ -20,6 +20,7 @@ from stream_lab.experiment.release import judge as judge_release
 from stream_lab.experiment.release import wait_while
 from stream_lab.experiment.witness import Witness
 from stream_lab.http.capture import End
+from stream_lab.redact import without
 
 HELD = 0.7  # seconds by which a repeated request comes later than its connection
 AFTER_DONE = 2.0  # seconds to wait for the end of a body after the stream's last event
@@ -110,11 +111,13 @@ def examine(
     layers = {"direct": direct, "in-process": within, "proxied": target}
     if browser:
         layers["browser"] = target
+    asked = [each for each in layers.values() if each is not None]
+    secrets = secrets_of(asked)
     runs: dict[str, list[Facts]] = {}
     found: list[Diagnosis] = []
     for layer, each in layers.items():
         if each is not None:
-            tell(f"asking {each.url}{' in a browser' * (layer == 'browser')}")
+            tell(f"asking {without(each.url, secrets)}{' in a browser' * (layer == 'browser')}")
             diagnosis, runs[layer] = _at_one_layer(each, watch, tell, _listener(layer))
             found.append(replace(diagnosis, layer=layer))
     diagnosis = reduce(_nearer, found)
@@ -122,8 +125,7 @@ def examine(
         diagnosis, runs = replace(diagnosis, layer=""), {"": runs["proxied"]}
     if diagnosis.cause in (Cause.HEALTHY, Cause.NEVER_ENDS, Cause.NOT_STREAMING):
         diagnosis = _after_leaving(diagnosis, target, direct or target, tell)
-    asked = [each for each in layers.values() if each is not None]
-    return Examination(hide(diagnosis, secrets_of(asked)), runs)
+    return Examination(hide(diagnosis, secrets), runs)
 
 
 def _listener(layer: str) -> Listen:

@@ -5,7 +5,7 @@ import binascii
 import re
 from collections.abc import Iterable
 from dataclasses import replace
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import unquote, unquote_plus, urlsplit
 
 from stream_lab.doctor.diagnosis import Diagnosis
 from stream_lab.doctor.target import Target
@@ -31,9 +31,11 @@ def secrets_of(targets: Iterable[Target]) -> list[str]:
         for name, value in target.headers:
             if name not in PLAIN:
                 found |= _parts(value)
-        for name, value in parse_qsl(urlsplit(target.url).query):
-            if SECRET_NAME.search(name):
-                found |= {value}
+        for part in urlsplit(target.url).query.split("&"):
+            name, _, value = part.partition("=")
+            if SECRET_NAME.search(unquote_plus(name)):
+                # As it is written, too: a `+` stands for itself there, or for a space.
+                found |= {value, unquote(value), unquote_plus(value)}
     return spellings_of(found)
 
 

@@ -13,7 +13,7 @@ from urllib.parse import quote
 import pytest
 import typer
 
-from stream_lab.doctor import facts
+from stream_lab.doctor import Target, examine, facts
 from stream_lab.doctor.events import Event
 from tests.stream_lab.doctor.hostile import (
     CHUNKED,
@@ -305,3 +305,13 @@ def test_a_key_that_a_server_repeats_is_shown_in_no_spelling(
         assert KEY[10:] not in output
         shown = re.split(r"[\"…]", output.split("no such key: ")[1])[0]
         assert len(shown.replace("•••", "")) < 10  # what base64 has of a byte beside the key
+
+
+def test_the_secret_of_an_address_is_not_on_the_screen_while_the_doctor_asks() -> None:
+    told: list[str] = []
+    near, far = (Target.of(f"http://127.0.0.1:9/{each}?api_key={KEY}&n=1") for each in "ab")
+    examine(far, direct=near, tell=told.append)
+    assert told == [
+        "asking http://127.0.0.1:9/a?api_key=•••&n=1",
+        "asking http://127.0.0.1:9/b?api_key=•••&n=1",
+    ]
