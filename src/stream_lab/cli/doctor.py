@@ -198,8 +198,8 @@ def _only_model(url: str, headers: tuple[tuple[str, str], ...], insecure: bool) 
     from stream_lab.doctor.secrets import secrets_of
     from stream_lab.doctor.target import Target, only_model, with_key
 
+    sent = Target(url, "GET", headers=with_key(headers))  # checks the address, too
     try:
         return only_model(url, headers=headers, insecure=insecure)
     except LabError as error:
-        sent = Target(url, "GET", headers=with_key(headers))
         raise UsageError(without(str(error), secrets_of([sent]))) from None

@@ -2,16 +2,15 @@
 
 import json
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx2
 
 from stream_lab.errors import LabError
 from stream_lab.experiment.endpoint import KEY_VARIABLE, chosen_model
+from stream_lab.http.address import NotAnAddress, parts_of, quotable
 from stream_lab.http.client import direct_client
 from stream_lab.http.small_page import SmallPages
 
@@ -60,12 +59,12 @@ class Target:
 
     def __post_init__(self) -> None:
         try:
-            parts = urlsplit(self.url)
-            port = parts.port
-        except ValueError:
-            raise TargetError(f"The port in '{self.url}' must be a number up to 65535.") from None
-        if parts.scheme not in PORTS or not parts.hostname or re.search(r"[\s\x00-\x1f]", self.url):
-            raise TargetError(f"'{self.url}' is not an address; write it as http://host:8000/v1.")
+            parts = parts_of(self.url, PORTS)
+        except NotAnAddress as error:
+            raise TargetError(
+                f"'{quotable(self.url)}' is not an address: {error}. "
+                "Write it as http://host:8000/v1."
+            ) from None
         if parts.username or parts.password:
             raise TargetError(
                 f"An address must not hold a password; give the key in {KEY_VARIABLE}, "
@@ -74,7 +73,7 @@ class Target:
         object.__setattr__(self, "tls", parts.scheme in ("https", "wss"))
         object.__setattr__(self, "socket", parts.scheme in ("ws", "wss"))
         object.__setattr__(self, "host", parts.hostname)
-        object.__setattr__(self, "port", port or PORTS[parts.scheme])
+        object.__setattr__(self, "port", parts.port or PORTS[parts.scheme])
         object.__setattr__(
             self, "path", (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         )

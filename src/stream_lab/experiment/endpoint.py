@@ -3,13 +3,13 @@
 import os
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 import httpx2
 from pydantic import SecretStr
 
 from stream_lab.errors import LabError
 from stream_lab.experiment.fake import Fake
+from stream_lab.http.address import NotAnAddress, parts_of, quotable
 from stream_lab.http.client import direct_client, reach_this_machine_directly
 from stream_lab.http.small_page import SmallPage, SmallPages
 from stream_lab.redact import spellings_of, without
@@ -284,11 +284,17 @@ def chosen_model(answer: SmallPage, wanted: str | None, base_url: str) -> str:
 
 
 def _checked_url(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise EndpointError(f"BASE_URL is '{url}', but it should look like http://host:8000/v1.")
-    if parts.username or parts.password:
-        raise EndpointError(f"BASE_URL must not hold a password; give the key in {KEY_VARIABLE}.")
+    try:
+        parts = parts_of(url)
+    except NotAnAddress:
+        shown = quotable(url)
+        raise EndpointError(
+            f"BASE_URL is '{shown}', but it should look like http://host:8000/v1."
+        ) from None
+    if parts.username or parts.password or parts.query:
+        raise EndpointError(
+            f"BASE_URL must not hold a password or a query; give the key in {KEY_VARIABLE}."
+        )
     return url.rstrip("/")
 
 

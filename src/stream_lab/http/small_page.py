@@ -89,6 +89,8 @@ class SmallPages:
                 data = b"".join(intake.take(piece) for piece in answer.iter_raw())
         except (TooMuch, zlib.error) as error:
             raise httpx2.DecodingError(str(error)) from None
+        except httpx2.InvalidURL:  # which is no HTTPError
+            raise httpx2.ConnectError("the name of the host is not valid") from None
         return SmallPage(answer.status_code, data.decode(errors="replace"))
 
     def _tracer(self, is_late: threading.Event) -> Callable[[str, dict[str, Any]], None]:

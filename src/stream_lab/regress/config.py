@@ -5,7 +5,6 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Self
-from urllib.parse import urlsplit
 
 import yaml
 from pydantic import (
@@ -23,6 +22,7 @@ from pydantic import (
 from stream_lab.bounded_yaml import NotYaml
 from stream_lab.errors import LabError
 from stream_lab.experiment.endpoint import KEY_VARIABLE
+from stream_lab.http.address import NotAnAddress, parts_of, quotable
 from stream_lab.notebooks.task import Server, one_at_a_time
 from stream_lab.regress.scalars import as_text, as_value, read_words
 from stream_lab.untrusted import one_line
@@ -90,9 +90,11 @@ class EndpointSpec(_Strict):
         if self.model is not None and self.url is None:
             raise ValueError("`model` names one of the server's at `url`")
         if self.url is not None:
-            parts = urlsplit(self.url)
-            if parts.scheme not in ("http", "https") or not parts.hostname:
-                raise ValueError(f"'{self.url}' should look like http://host:8000/v1")
+            try:
+                parts = parts_of(self.url)
+            except NotAnAddress:
+                shown = quotable(self.url)
+                raise ValueError(f"'{shown}' should look like http://host:8000/v1") from None
             if parts.username or parts.password or parts.query:
                 raise ValueError(
                     "an address must not hold a password or a query; name the key's variable with "

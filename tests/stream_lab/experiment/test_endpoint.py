@@ -81,9 +81,34 @@ def test_an_address_without_a_server_is_one_sentence() -> None:
     assert "No server answers" in sentence(f"http://127.0.0.1:{port}/v1")
 
 
-@pytest.mark.parametrize("url", ["localhost:8000/v1", "ftp://host/v1", "http://", "nonsense"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "localhost:8000/v1",
+        "ftp://host/v1",
+        "http://",
+        "nonsense",
+        "http://h:99999/v1",
+        "http://a..b/v1",
+    ],
+)
 def test_an_invalid_address_is_one_sentence(url: str) -> None:
     assert "should look like" in sentence(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "me:hunter2@127.0.0.1:1/v1",
+        "htp://me:hunter2@127.0.0.1/v1",
+        "http://me:hunter2@127.0.0.1:99999/v1",
+        "http://[::1/v1?api_key=hunter2",
+        "http://127.0.0.1:9/v1?api_key=hunter2",
+        f"http://{'a' * 64}/v1?api_key=hunter2",
+    ],
+)
+def test_an_invalid_address_is_quoted_without_its_secrets(url: str) -> None:
+    assert "hunter2" not in sentence(url)
 
 
 def test_an_address_without_v1_is_one_sentence(fake: Endpoint) -> None:

@@ -107,6 +107,10 @@ def test_a_name_that_is_never_found_is_given_up(monkeypatch: pytest.MonkeyPatch)
         found.set()
 
 
+def test_a_name_that_cannot_be_is_no_connection() -> None:
+    assert isinstance(error_of("http://999.1.1.1/"), httpx2.ConnectError)
+
+
 def test_a_handshake_that_drips_is_given_up() -> None:
     with listening(handshake_that_drips) as (port, gone):
         assert isinstance(error_of(f"https://127.0.0.1:{port}/"), httpx2.TimeoutException)

@@ -50,7 +50,11 @@ WRONG = {
     "a: [1\nb: 2\n": "this is not YAML",
     "jobs: 1\nretries: 1\njobs: 2\n": "line 3: 'jobs' stands here a second time",
     "endpoints:\n  gpu: {url: gpu.local}\n": "line 2: endpoints.gpu: 'gpu.local' should look like http://host:8000/v1",
-    "endpoints:\n  gpu: {url: 'http://me:secret@gpu/v1'}\n": "must not hold a password",
+    "endpoints:\n  gpu: {url: 'http://me:s3cret@gpu/v1'}\n": "must not hold a password",
+    "endpoints:\n  gpu: {url: 'htp://me:s3cret@gpu/v1'}\n": "'htp://•••@gpu/v1' should look like http://host:8000/v1",
+    "endpoints:\n  gpu: {url: 'me:s3cret@gpu:1/v1'}\n": "'•••@gpu:1/v1' should look like",
+    "endpoints:\n  gpu: {url: 'http://gpu:99999/v1?k=s3cret'}\n": "'http://gpu:99999/v1?•••' should look like",
+    "endpoints:\n  gpu: {url: 'http://[gpu/v1?k=s3cret'}\n": "'http://[gpu/v1?•••' should look like",
     "endpoints:\n  x: {url: 'http://gpu/v1', scenario: stall}\n": "line 2: endpoints.x: give either `url`, or",
     "endpoints:\n  x: {options: {seed: 1}}\n": "name its `scenario`",
     "endpoints:\n  ../x: {}\n": "line 2: endpoints.../x: '../x' cannot be a name",
@@ -74,6 +78,7 @@ def test_a_mistake_is_reported_with_its_line_and_key(text: str, tmp_path: Path) 
     with pytest.raises(ConfigError) as raised:
         load(_written(tmp_path, text))
     assert WRONG[text] in str(raised.value)
+    assert "s3cret" not in str(raised.value)
     assert len(str(raised.value).splitlines()) == 1
 
 
