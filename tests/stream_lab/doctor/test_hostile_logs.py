@@ -1,7 +1,10 @@
 """Logs of strangers: no line breaks the reading, or acts on a terminal."""
 
+import bz2
 import gzip
 import json
+import lzma
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -43,9 +46,64 @@ def test_an_endless_line_is_read_in_parts(tmp_path: Path, monkeypatch: pytest.Mo
     assert len(lines_of([log])) == 1
 
 
-def test_a_packed_log_has_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+PACK: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "bzip2": bz2.compress,
+    "xz": lzma.compress,
+}
+BIG = [{"id": lzma.FILTER_LZMA2, "dict_size": 1 << 30}]
+
+
+def packed(folder: Path, data: bytes) -> Path:
+    log = folder / "access.log.1"
+    log.write_bytes(data)
+    return log
+
+
+@pytest.mark.parametrize("by", PACK)
+def test_a_packed_log_is_read(by: str, tmp_path: Path) -> None:
+    first, second = (f"{'x' * 999}\n{LINES['a zone that is none']}\n".encode() * n for n in (3, 99))
+    log = packed(tmp_path, PACK[by](first) + PACK[by](second))
+    found = lines_of([log], sizes={log: 10})
+    assert len(found) == 102
+    assert not any(each.is_new for each in found)
+
+
+@pytest.mark.parametrize("by", PACK)
+def test_a_packed_log_has_a_bound(by: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lines, "MOST_UNPACKED", 1000)
-    log = tmp_path / "access.log.gz"
-    log.write_bytes(gzip.compress(b"x\n" * 1000))
     with pytest.raises(OSError, match="it unpacks to more than 1,000 bytes"):
+        lines_of([packed(tmp_path, PACK[by](b"x\n" * 1000))])
+
+
+@pytest.mark.parametrize("by", PACK)
+@pytest.mark.parametrize("broken", ["cut", "bent", "followed"])
+def test_a_packed_log_that_is_broken_is_one_sentence(by: str, broken: str, tmp_path: Path) -> None:
+    whole = PACK[by](bytes(range(256)) * 100)
+    half = len(whole) // 2
+    data = {
+        "cut": whole[:half],
+        "bent": whole[:half] + bytes(99) + whole[half:],
+        "followed": whole + PACK[by](b"more")[:15],
+    }[broken]
+    log = packed(tmp_path, data)
+    with pytest.raises(OSError, match="its compression is broken") as raised:
         lines_of([log])
+    assert raised.value.filename == str(log)
+
+
+def test_a_packed_log_may_end_in_zeros(tmp_path: Path) -> None:
+    line = f"{LINES['a zone that is none']}\n".encode()
+    assert len(lines_of([packed(tmp_path, lzma.compress(line) + bytes(70_000))])) == 1
+
+
+def test_a_packed_log_that_takes_too_much_memory_is_refused(tmp_path: Path) -> None:
+    log = packed(tmp_path, lzma.compress(b"x", filters=BIG))
+    with pytest.raises(OSError, match="too much memory"):
+        lines_of([log])
+
+
+@pytest.mark.parametrize(("start", "name"), [(b"\x28\xb5\x2f\xfd", "zstd"), (b"PK\x03\x04", "zip")])
+def test_a_log_of_another_packing_is_refused(start: bytes, name: str, tmp_path: Path) -> None:
+    with pytest.raises(OSError, match=f"packed by {name}; unpack it first"):
+        lines_of([packed(tmp_path, start + b"x" * 100)])

@@ -1,15 +1,22 @@
 """From log files to the lines that show how a stream ended."""
 
 import errno
-import gzip
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from io import BufferedReader
 from pathlib import Path
+from typing import BinaryIO
 
 from stream_lab.doctor.events import quote
-from stream_lab.doctor.logs import formats, gunicorn, joins, prefixes, probes, tables, tracebacks
+from stream_lab.doctor.logs import (
+    formats,
+    gunicorn,
+    joins,
+    packed,
+    prefixes,
+    probes,
+    tables,
+    tracebacks,
+)
 from stream_lab.doctor.logs.line import Line, Record, Rule, Worker
 
 LONGEST = 20_000  # characters of a line that are read; more is a payload
@@ -61,52 +68,44 @@ def lines_of(files: Iterable[Path], *, sizes: Mapping[Path, int] | None = None) 
     Lines of health checks and of connections without a request are left out.
 
     Args:
-        files: the logs, also compressed with gzip, as a rotation leaves them.
+        files: the logs, also packed by gzip, bzip2 or xz, as a rotation leaves them.
         sizes: the size of each file when the examination began, in bytes; what follows is new.
-            None: no line is new.
+            None: no line is new. No line of a packed file is.
 
     Raises:
         OSError: a file cannot be read, or its compression is broken.
     """
     found: list[Line] = []
     for file in files:
-        old = (sizes or {}).get(file)
-        try:
-            with _opened(file) as raws:
-                found += _of_one(raws, "/".join(file.parts[-2:]), old)
-        except (gzip.BadGzipFile, EOFError, zlib.error):
-            raise OSError(errno.EIO, "its compression is broken", str(file)) from None
+        is_packed = packed.is_packed(file)
+        old = None if is_packed else (sizes or {}).get(file)
+        with packed.opened(file) as log:
+            raws = _cut(log, MOST_UNPACKED if is_packed else None, file)
+            found += _of_one(raws, "/".join(file.parts[-2:]), old)
     return found
 
 
-def _opened(file: Path) -> "gzip.GzipFile | BufferedReader":
-    with file.open("rb") as start:
-        is_packed = start.read(2) == b"\x1f\x8b"
-    return gzip.open(file) if is_packed else file.open("rb")
-
-
-def _cut(log: "gzip.GzipFile | BufferedReader") -> Iterator[bytes]:
+def _cut(log: BinaryIO, most: int | None, file: Path) -> Iterator[bytes]:
     """Yield lines; of an overlong one only the beginning.
 
     Raises:
-        OSError: a packed log has too much in it.
+        OSError: the log has more bytes in it than `most`; None: any number is fine.
     """
     whole = True  # whether the last piece ended a line
     read = 0
     while raw := log.readline(AT_ONCE):
         read += len(raw)
-        if isinstance(log, gzip.GzipFile) and read > MOST_UNPACKED:
-            what = f"it unpacks to more than {MOST_UNPACKED:,} bytes"
-            raise OSError(errno.EFBIG, what, str(log.name))
+        if most is not None and read > most:
+            raise OSError(errno.EFBIG, f"it unpacks to more than {most:,} bytes", str(file))
         # What follows in an overlong line is passed on as an empty line, for its length.
         yield raw if whole else b" " * len(raw)
         whole = raw.endswith(b"\n")
 
 
-def _of_one(raws: "gzip.GzipFile | BufferedReader", name: str, old: int | None) -> list[Line]:
+def _of_one(raws: Iterable[bytes], name: str, old: int | None) -> list[Line]:
     sources: dict[str, _Source] = {}
     place = 0
-    for raw in _cut(raws):
+    for raw in raws:
         is_new = old is not None and place >= old
         place += len(raw)
         if not (bare := raw[:LONGEST].decode(errors="replace").rstrip("\r\n")).strip():
