@@ -13,8 +13,8 @@ from urllib.parse import quote
 import pytest
 import typer
 
-from stream_lab.doctor import Target, examine, facts
-from stream_lab.doctor.events import Event
+from stream_lab.doctor import Target, examine
+from stream_lab.doctor.events import Event, events_of
 from tests.stream_lab.doctor.hostile import (
     CHUNKED,
     DEEP,
@@ -259,12 +259,11 @@ def test_each_stream_is_analysed_once(
 ) -> None:
     analysed = []
 
-    def events_of(pieces: list[tuple[float, bytes]], *, chat: bool) -> list[Event]:
+    def counted(pieces: list[tuple[float, bytes]], *, chat: bool) -> list[Event]:
         analysed.append(pieces)
-        return real(pieces, chat=chat)
+        return events_of(pieces, chat=chat)
 
-    real = facts.events_of
-    monkeypatch.setattr(facts, "events_of", events_of)
+    monkeypatch.setattr("stream_lab.doctor.facts.events_of", counted)
     log = tmp_path / "a.log"
     log.write_text("x\n", encoding="utf-8")
     output = examined(root, "a cut stream", "--html", str(tmp_path / "page"), "--logs", str(log))
