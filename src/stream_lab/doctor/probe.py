@@ -146,7 +146,7 @@ def _addresses(target: Target) -> list[Address]:
 
 
 def _connected(addresses: list[Address], ends: float) -> socket.socket:
-    """Connect to the first address that answers; each has an equal share of the time left."""
+    """Connect to the first address that answers, with equal shares of the time left."""
     failure: OSError = TimeoutError("timed out")
     for number, (family, kind, protocol, _, place) in enumerate(addresses):
         left = ends - time.monotonic()

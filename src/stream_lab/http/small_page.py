@@ -94,7 +94,7 @@ class SmallPages:
         return SmallPage(answer.status_code, data.decode(errors="replace"))
 
     def _tracer(self, is_late: threading.Event) -> Callable[[str, dict[str, Any]], None]:
-        """Return what notes each new socket of a request, and shuts one that comes too late."""
+        """Return what notes a request's new sockets, and shuts a late one."""
 
         def trace(event: str, info: dict[str, Any]) -> None:
             if event.endswith((".connect_tcp.complete", ".start_tls.complete")):

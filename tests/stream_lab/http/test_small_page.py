@@ -1,4 +1,4 @@
-"""A small page is there in time, or is given up in time, whatever the server or the name does."""
+"""A small page is read or given up in time, whatever the server does."""
 
 import socket
 import threading
@@ -20,7 +20,7 @@ Talk = Callable[[socket.socket], None]
 
 @contextmanager
 def listening(talk: Talk) -> Iterator[tuple[int, threading.Event]]:
-    """Serve connections; yield the port, and an event that is set when a client is gone."""
+    """Serve connections; yield the port, and an event that a client's leaving sets."""
     gone = threading.Event()
 
     def one(connection: socket.socket) -> None:

@@ -75,7 +75,7 @@ def _unpacked(file: Path) -> BinaryIO:
 
 
 class _Xz(io.RawIOBase):
-    """The content of an xz file within a bound of memory, which `lzma.open` does not have."""
+    """The content of an xz file, within a bound of memory that `lzma.open` lacks."""
 
     def __init__(self, file: Path) -> None:
         self._file = file.open("rb")
