@@ -23,6 +23,7 @@ class Asked(NamedTuple):
         method: the HTTP method.
         path: the path, decoded.
         query: the query string, by name.
+        query_string: the query string as it came.
         headers: the headers, with names in lower case.
         body: the bytes of the body.
     """
@@ -30,13 +31,14 @@ class Asked(NamedTuple):
     method: str
     path: str
     query: dict[str, str]
+    query_string: str
     headers: dict[str, str]
     body: bytes
 
     def as_json(self) -> dict[str, Any]:
         """Return the request with its body as text, and without its keys."""
         # Here and not in `keep`, which is called for each request.
-        secrets = secrets_of(self.headers, self.query)
+        secrets = secrets_of(self.headers, self.query_string)
         headers, query = without_secrets(self.headers), parameters_without_secrets(self.query)
         body = b"".join(pieces_without([self.body], secrets))
         return {
@@ -67,6 +69,7 @@ class AskedRequests:
             exchange.method,
             exchange.path,
             exchange.query,
+            exchange.query_string,
             exchange.headers,
             exchange.body,
         )

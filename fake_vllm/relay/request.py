@@ -79,7 +79,7 @@ class RelayedRequest:
     @cached_property
     def secrets(self) -> list[str]:
         """Return the client's keys, which no recording has."""
-        return secrets_of(self.headers, self.query)
+        return secrets_of(self.headers, self.target.partition("?")[2])
 
     @cached_property
     def shown_target(self) -> str:
