@@ -70,7 +70,8 @@ def run(
     with open_endpoint(base_url, model) as server:
         fake = "a fake" if server.is_fake else "a real server"
         kind = "the bundled fake" if base_url is None else f"{fake} at {server.base_url}"
-        words, notes = f"{kind}, model '{one_line(server.model)}'", server.notes
+        name = one_line(server.hide(server.model))
+        words, notes = f"{kind}, model '{name}'", server.notes
     at_a_time = (jobs or 3) if base_url is None else 1
     if jobs is not None and jobs > at_a_time:
         notes.append(f"The server gets {one_at_a_time(jobs)}.")

@@ -97,12 +97,15 @@ async def observe(
     if give_up_after is None:
         give_up_after = deadline + max(deadline / 2, 1.5)
     if not server.shows_metrics:
-        return Call(await record(stream, give_up_after=give_up_after), deadline)
+        recording = await record(stream, give_up_after=give_up_after)
+        recording.error = server.hide(recording.error)
+        return Call(recording, deadline)
     witness = Witness(server.root)
     with witness:
         baseline = witness.samples[0].running if witness.samples else 0
         known = baseline > 0 and await asyncio.to_thread(goes_on.is_known, server)
         recording = await record(stream, give_up_after=give_up_after)
+        recording.error = server.hide(recording.error)
         await asyncio.to_thread(
             wait_while, lambda: not witness.is_idle(baseline), every=LOOKS_EVERY
         )

@@ -12,7 +12,7 @@ from stream_lab.experiment.fake import Fake
 from stream_lab.http.address import NotAnAddress, parts_of, quotable
 from stream_lab.http.client import direct_client, reach_this_machine_directly
 from stream_lab.http.small_page import SmallPage, SmallPages
-from stream_lab.redact import spellings_of, without
+from stream_lab.redact import spellings_of, without, without_whole
 from stream_lab.untrusted import one_line, read_json
 
 KEY_VARIABLE = "OPENAI_API_KEY"
@@ -67,6 +67,7 @@ class Endpoint:
         self._fake = fake
         self._key_variable = key_variable
         self._key = SecretStr(os.environ.get(key_variable) or NO_KEY)
+        self._secrets = spellings_of([self._key.get_secret_value()])
         with direct_client(
             timeout=WITHIN, headers={"authorization": f"Bearer {self._key.get_secret_value()}"}
         ) as client:
@@ -123,7 +124,11 @@ class Endpoint:
 
     def __repr__(self) -> str:
         kind = "a fake vLLM" if self.is_fake else "a real server"
-        return "\n".join([f"{kind}, model '{one_line(self.model)}'", *self.notes])
+        return "\n".join([f"{kind}, model '{one_line(self.hide(self.model))}'", *self.notes])
+
+    def hide(self, text: str) -> str:
+        """Return text without this server's key, which the server may repeat anywhere."""
+        return without_whole(text, self._secrets)
 
     def ledger(self) -> list[dict[str, Any]]:
         """Return the ledger of a fake: what it noted for each request, oldest first.
@@ -164,7 +169,10 @@ class Endpoint:
             )
         if answer.status == 404:
             raise EndpointError(f"{self.base_url} has no /models; should the address end in /v1?")
-        return chosen_model(answer, model, self.base_url)
+        try:
+            return chosen_model(answer, model, self.base_url)
+        except EndpointError as error:
+            raise EndpointError(without(str(error), self._secrets)) from None
 
     def _probe(self, pages: SmallPages) -> dict[str, Any]:
         """Request one token, first with `ignore_eos`; return the extra body that works."""
@@ -186,7 +194,7 @@ class Endpoint:
                 "and the model may stop by itself before that."
             )
         if answer.status != 200:
-            said = without(one_line(answer.text), spellings_of([self._key.get_secret_value()]))
+            said = without(one_line(answer.text), self._secrets)
             raise EndpointError(
                 f"{self.base_url} answered {answer.status} to a request for one token: {said}"
             )

@@ -8,7 +8,10 @@ import pickle
 import sys
 import traceback
 from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import NoReturn
 
 import openai
@@ -20,6 +23,10 @@ from langchain_core.load import dumpd
 from fake_vllm.cli import main as fake_vllm_main
 from fake_vllm.testing import FakeVllm
 from stream_deadline import ChatVllm, StreamDeadlineExceeded
+from stream_lab.experiment import pictures
+from stream_lab.experiment.attempts_run import Trial
+from stream_lab.experiment.endpoint import Endpoint, EndpointError
+from stream_lab.plots.kit import Picture
 from tests.stream_lab.in_process import invoke
 from tests.stream_lab.notebooks.tiny_notebooks import write
 
@@ -99,6 +106,92 @@ def test_no_command_leaves_the_key(command: str, server: FakeVllm, tmp_path: Pat
     for path in made:
         assert_silent(path.read_bytes())
     assert made or "{out}" not in command
+
+
+class Repeats(BaseHTTPRequestHandler):
+    """A server that repeats the key in errors, or as its model's name."""
+
+    in_name = False
+
+    def do_GET(self) -> None:
+        models = {"data": [{"id": KEY if self.in_name else "m"}]}
+        if self.path.endswith("/models"):
+            self._send(200, models)
+        else:
+            self._send(404, {})
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        if asked.get("max_tokens") == 1:
+            self._send(200, {})
+        else:
+            self._send(400, {"error": {"message": f"no {KEY}", "type": KEY, "code": KEY}})
+
+    def _send(self, status: int, value: object) -> None:
+        body = json.dumps(value).encode()
+        self.send_response(status)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Print nothing."""
+
+
+@contextmanager
+def repeating(*, in_name: bool) -> Iterator[str]:
+    """The address of that server."""
+    handler = type("Repeating", (Repeats,), {"in_name": in_name})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/v1"
+        server.shutdown()
+
+
+def test_evidence_has_no_key_that_the_server_repeats_in_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    titles: list[str] = []
+    drawn = pictures.at_work
+
+    def draw(trials: list[Trial], *, title: str) -> Picture:
+        titles.extend([title, *(trial.call.recording.error for trial in trials)])
+        return drawn(trials, title=title)
+
+    monkeypatch.setattr(pictures, "at_work", draw)
+    with repeating(in_name=False) as url:
+        done = invoke(
+            ["evidence", "--base-url", url, "--timeout", "0.5", "--out", str(tmp_path), "--json"]
+        )
+    kept = (tmp_path / "evidence.json").read_text(encoding="utf-8")
+    assert "no •••" in kept
+    assert_silent("\n".join([done.stdout, done.stderr, kept, *titles]))
+
+
+def test_a_run_has_no_key_that_the_server_repeats_as_the_name_of_its_model(tmp_path: Path) -> None:
+    write(tmp_path / "notebooks", "01", TELLS)
+    with repeating(in_name=True) as url:
+        done = invoke(
+            [
+                *("run", "--base-url", url, "--out", str(tmp_path / "runs")),
+                *("--notebooks", str(tmp_path / "notebooks")),
+            ]
+        )
+    assert "model '•••'" in done.stdout
+    made = [path for path in (tmp_path / "runs").rglob("*") if path.is_file()]
+    assert {"report.html", "verdicts.json"} <= {path.name for path in made}
+    assert_silent(done.stdout + done.stderr)
+    for path in made:
+        assert_silent(path.read_bytes())
+
+
+def test_an_endpoint_shows_no_key_that_the_server_repeats_as_a_name() -> None:
+    with repeating(in_name=True) as url:
+        with pytest.raises(EndpointError, match="it serves: •••") as raised:
+            Endpoint(url, "another")
+        server = Endpoint(url)
+    assert server.model == KEY
+    assert_silent(str(raised.value) + repr(server))
 
 
 def test_a_recording_does_not_hold_the_key(
