@@ -1,6 +1,7 @@
 """The Python files below some paths, read and never run."""
 
 import ast
+import codecs
 import io
 import json
 import os
@@ -18,6 +19,8 @@ SKIPPED: Final = frozenset({"node_modules", "__pycache__", "site-packages", "ven
 """Folders of third-party code; hidden folders and virtual environments are skipped as well."""
 LARGEST: Final = 5_000_000
 """In bytes. A larger file is taken for data."""
+OF_NAMES: Final = frozenset({"idna", "punycode", "undefined"})
+"""Encodings of host names, too slow for a long file, and the one that decodes nothing."""
 
 # These magics run the rest of the cell as Python; under any other, the cell is another language.
 _PYTHON_MAGICS = ("%%time", "%%timeit", "%%capture", "%%prun", "%%memit")
@@ -141,7 +144,13 @@ def _decode(content: bytes) -> str:
         UnicodeDecodeError: the file is in another encoding.
     """
     encoding, _ = tokenize.detect_encoding(io.BytesIO(content).readline)
-    return content.decode(encoding).replace("\r\n", "\n").replace("\r", "\n").replace("\f", " ")
+    try:
+        if codecs.lookup(encoding).name in OF_NAMES:
+            raise LookupError
+        text = content.decode(encoding)
+    except LookupError:  # it is not of text, as rot13 and zlib
+        raise SyntaxError(f"unknown encoding: {encoding}") from None
+    return text.replace("\r\n", "\n").replace("\r", "\n").replace("\f", " ")
 
 
 def _parse(text: str) -> ast.Module:

@@ -71,6 +71,22 @@ def test_an_encoding_that_a_file_names_is_understood_and_columns_count_character
     assert [(each.line, each.column) for each in check([tmp_path])] == [(4, 22)]
 
 
+@pytest.mark.parametrize("encoding", ["rot13", "zlib", "hex", "idna", "punycode", "undefined"])
+def test_an_encoding_that_is_not_of_text_is_reported_and_the_other_files_are_read(
+    encoding: str, tmp_path: Path
+) -> None:
+    (tmp_path / "a.py").write_text(
+        f"# -*- coding: {encoding} -*-\n" + "x" * 200_000 + "-" + "a" * 400_000
+    )
+    (tmp_path / "b.py").write_text("import nest_asyncio\nnest_asyncio.apply()\n")
+    findings = check([tmp_path])
+    assert {each.path.name for each in findings} == {"a.py", "b.py"}
+    (first,) = (each for each in findings if each.path.name == "a.py")
+    assert first.message == (
+        f"Not read: it is not valid Python for this version: unknown encoding: {encoding}."
+    )
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
 def test_a_folder_and_a_file_without_read_permission_are_reported(tmp_path: Path) -> None:
     (tmp_path / "closed").mkdir(mode=0)
