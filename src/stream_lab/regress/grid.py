@@ -1,6 +1,8 @@
 """The cells of the matrix: endpoint × world × notebook × parameters, after the rules."""
 
 import difflib
+import math
+from collections import Counter
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import product
@@ -9,6 +11,11 @@ from typing import Any
 
 from stream_lab.notebooks.notebook import Notebook, NotebookError, read_notebook
 from stream_lab.regress.config import Config, ConfigError, Rule
+
+MOST_CELLS = 5_000
+"""Cells of the matrix, before its rules; each is one execution of a notebook."""
+MOST_VALUES = 200
+"""Values in all rules together, each of which is compared with each cell."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +52,12 @@ def cells(config: Config, base: Path) -> list[Cell]:
         base: The folder that its paths start from.
 
     Raises:
-        ConfigError: A notebook, a parameter or a rule names nothing, or the rules leave no cell.
+        ConfigError: A notebook, a parameter or a rule names nothing, or the rules leave no cell; or
+            the matrix is too large.
     """
     notebooks = _notebooks(config, base)
     _check_parameters(config, notebooks)
+    _check_size(config, notebooks)
     _check_rules(config, notebooks)
     axes = tuple(name for name, values in config.parameters.items() if len(values) > 1)
     every = [
@@ -64,8 +73,8 @@ def cells(config: Config, base: Path) -> list[Cell]:
     ]
     if not left:
         raise ConfigError("The rules leave nothing to run; look at include and exclude.")
-    names = [cell.name for cell in left]
-    if twice := next((name for name in names if names.count(name) > 1), None):
+    names = Counter(cell.name for cell in left)
+    if twice := next((name for name, times in names.items() if times > 1), None):
         raise ConfigError(
             f"Two cells would both be called {twice}; give each parameter values that differ in "
             "letters or digits."
@@ -110,6 +119,29 @@ def _check_parameters(config: Config, notebooks: list[Notebook]) -> None:
                 f"; do you mean {near[0]}?" if near else f"; they have {', '.join(sorted(known))}."
             )
             raise ConfigError(f"No notebook has a parameter {name}{hint}")
+
+
+def _check_size(config: Config, notebooks: list[Notebook]) -> None:
+    """Refuse a matrix that would take hours to plan, before it is made."""
+    choices = sum(
+        math.prod(
+            len(values) for name, values in config.parameters.items() if name in notebook.parameters
+        )
+        for notebook in notebooks
+    )
+    number = len(config.endpoints) * len(config.worlds) * choices
+    if number > MOST_CELLS:
+        raise ConfigError(
+            f"The matrix has {number:,} cells, and {MOST_CELLS:,} are the most; name fewer "
+            "endpoints, worlds, notebooks or parameters."
+        )
+    values = sum(
+        len(patterns) for rule in (*config.include, *config.exclude) for patterns in rule.values()
+    )
+    if values > MOST_VALUES:
+        raise ConfigError(
+            f"The rules name {values:,} values, and {MOST_VALUES} are the most; use patterns."
+        )
 
 
 def _check_rules(config: Config, notebooks: list[Notebook]) -> None:

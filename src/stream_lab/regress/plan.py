@@ -18,10 +18,12 @@ from stream_lab.regress.history import History, baseline_of
 from stream_lab.regress.store import Store, new_name
 from stream_lab.regress.summary import parse
 from stream_lab.regress.worlds import World, WorldError
+from stream_lab.regular_file import NotRegular, read_regular
 
 LAST = "last"
 RUN_FILE = "run.json"
 SUMMARY_FILE = "summary.json"
+LARGEST = 64 * 2**20  # bytes of a summary.json that is named as the baseline
 
 
 @dataclass(frozen=True)
@@ -155,8 +157,10 @@ def _baseline(against: str, history: History, place: Store, names: list[str], bu
     )
     if text is None:
         try:
-            text = Path(against).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError):
+            text = read_regular(Path(against), LARGEST).decode()
+        except NotRegular as error:
+            raise ConfigError(f"The baseline {against} cannot be used: {error}.") from None
+        except (OSError, ValueError):  # not there, not UTF-8, or no name of a file
             raise ConfigError(
                 f"The baseline {against} is neither a run of the history nor a summary.json that "
                 "can be read."

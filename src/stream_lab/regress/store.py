@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import fsspec
 
 from stream_lab.errors import NO_ROOM, LabError
 from stream_lab.notebooks.folder import write_whole
+from stream_lab.untrusted import one_line
 
 
 class StoreError(LabError):
@@ -22,23 +24,43 @@ class StoreError(LabError):
 
 
 class Store:
-    """The outputs of one run, by name, as "cells/bundled/latest/04.json"."""
+    """The outputs of one run, by name, as "cells/bundled/latest/04.json".
+
+    The store is opened by its first use, where each method raises `StoreError` if fsspec does not
+    know this kind of address, lacks the package for it, or does not reach it. So a dry run, which
+    needs no store, asks no server.
+    """
 
     def __init__(self, address: str) -> None:
-        """Open the store.
+        """Name the store.
 
         Args:
             address: Any fsspec URL, or the path of a folder.
-
-        Raises:
-            StoreError: fsspec does not know this kind of address, or lacks the package for it.
         """
-        try:
-            self._files, self._root = fsspec.core.url_to_fs(address)
-        except (ImportError, ValueError) as error:
-            raise StoreError(f"Outputs cannot go to {address}: {error}") from None
+        self._given = address
         self.address = address.rstrip("/")
-        self._local = "file" in self._files.protocol
+
+    @cached_property
+    def _opened(self) -> tuple[Any, str]:
+        try:
+            files, root = fsspec.core.url_to_fs(self._given)
+        except Exception as error:  # each kind of filesystem has errors of its own
+            raise StoreError(
+                f"Outputs cannot go to {one_line(self.address)}: {one_line(error)}"
+            ) from None
+        return files, root
+
+    @property
+    def _files(self) -> Any:
+        return self._opened[0]
+
+    @property
+    def _root(self) -> str:
+        return self._opened[1]
+
+    @property
+    def _local(self) -> bool:
+        return "file" in self._files.protocol
 
     def run(self, name: str) -> "Store":
         """Return the outputs of a run below this address."""
@@ -49,9 +71,13 @@ class Store:
         try:
             self._files.invalidate_cache()
             found = [Path(place).name for place in self._files.ls(self._root, detail=False)]
+            return sorted(
+                name for name in found if self._files.exists(f"{self._root}/{name}/run.json")
+            )
         except FileNotFoundError:
             return []
-        return sorted(name for name in found if self._files.exists(f"{self._root}/{name}/run.json"))
+        except OSError as error:
+            raise self._unreadable(error) from None
 
     def write(self, name: str, body: str | bytes) -> None:
         """Write a file, or replace it.
@@ -84,9 +110,7 @@ class Store:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
-            raise StoreError(
-                f"{self.address}/{name} cannot be read: {error.strerror or error}."
-            ) from None
+            raise self._unreadable(error, f"/{name}") from None
         return text
 
     def names(self, folder: str) -> list[str]:
@@ -96,11 +120,18 @@ class Store:
             found = self._files.find(f"{self._root}/{folder}")
         except FileNotFoundError:
             return []
+        except OSError as error:
+            raise self._unreadable(error) from None
         return [
             place.removeprefix(self._root).lstrip("/")
             for place in found
             if not Path(place).name.startswith(".")
         ]
+
+    def _unreadable(self, error: OSError, name: str = "") -> StoreError:
+        return StoreError(
+            f"{self.address}{name} cannot be read: {one_line(error.strerror or error)}."
+        )
 
     @contextmanager
     def claimed(self) -> Iterator[None]:

@@ -1,6 +1,7 @@
 """`stream-lab regress` as a command: its documents, baselines, statuses and bad input."""
 
 import json
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -281,6 +282,16 @@ def test_dry_run_names_the_cells_and_runs_none(tmp_path: Path) -> None:
     assert not (tmp_path / "runs").exists()
 
 
+def test_dry_run_opens_no_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def opened(address: str) -> None:
+        raise AssertionError(address)
+
+    write(tmp_path / "notebooks", "01", GOOD)
+    configure(tmp_path, outputs="github://a:b@/")
+    monkeypatch.setattr("fsspec.core.url_to_fs", opened)
+    assert run(tmp_path, "--dry-run").returncode == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -289,6 +300,9 @@ def test_dry_run_names_the_cells_and_runs_none(tmp_path: Path) -> None:
             "The baseline none.json is neither a run of the history nor a summary.json that can be read.",
         ),
         (("--against", "regress.yaml"), "is not the summary.json of a run."),
+        (("--against", "pipe"), "The baseline pipe cannot be used: it is not a regular file"),
+        (("--against", "large"), "The baseline large cannot be used: it is larger than 64 MiB"),
+        (("--against", "notebooks"), "The baseline notebooks cannot be used: it is not a regular"),
         (("--only", "nothing"), "No cell's name contains 'nothing'"),
         (("--resume",), "There is no run to go on with"),
         (("--resume", "--run", "r9"), "There is no run r9 to go on with"),
@@ -306,6 +320,9 @@ def test_bad_input_is_one_sentence_and_status_2(
 ) -> None:
     write(tmp_path / "notebooks", "01", GOOD)
     configure(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    with (tmp_path / "large").open("wb") as file:
+        file.truncate(3 * 10**9)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("stream_lab.regress.cluster.ANSWERS_WITHIN", 0.5)
     done = CliRunner().invoke(app, ["regress", *arguments])

@@ -82,6 +82,32 @@ def test_a_name_of_nothing_is_an_error_before_anything_runs(base: Path, sentence
     assert sentence in str(raised.value)
 
 
+NUMBERS = {
+    "1,500 endpoints and worlds": {
+        "endpoints": {f"e{i}": {} for i in range(1500)},
+        "worlds": {f"w{i}": {} for i in range(1500)},
+    },
+    "parameters": {"parameters": {name: list(range(300)) for name in ("TIMEOUT", "MODEL")}},
+}
+
+
+@pytest.mark.parametrize("body", NUMBERS.values(), ids=NUMBERS)
+def test_a_matrix_with_too_many_cells_is_refused_before_it_is_made(
+    base: Path, body: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stream_lab.regress.grid.product", None)
+    with pytest.raises(ConfigError) as raised:
+        names(base, **body)
+    assert "0 cells, and 5,000 are the most; name fewer" in str(raised.value)
+
+
+def test_rules_with_too_many_values_are_refused_before_they_are_applied(base: Path) -> None:
+    rule = {"notebook": ["*"] * 150, "world": "here"}
+    with pytest.raises(ConfigError) as raised:
+        names(base, include=[rule], exclude=[rule])
+    assert "The rules name 302 values, and 200 are the most" in str(raised.value)
+
+
 def test_a_notebook_without_a_parameters_cell_is_refused(base: Path) -> None:
     file = base / "notebooks" / "01_test.ipynb"
     file.write_text(

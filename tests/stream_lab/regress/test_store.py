@@ -3,6 +3,7 @@
 import errno
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import fsspec
@@ -60,7 +61,40 @@ def test_any_store_without_room_says_so(monkeypatch: pytest.MonkeyPatch) -> None
 )
 def test_an_address_that_needs_a_package_names_it(address: str, why: str) -> None:
     with pytest.raises(StoreError, match=why):
-        Store(address)
+        Store(address).runs()
+
+
+class Unreachable(fsspec.AbstractFileSystem):  # type: ignore[misc]
+    """A filesystem that asks a server as soon as it is made."""
+
+    protocol = "unreachable"
+    cachable = False
+
+    def __init__(self, **_: object) -> None:
+        raise OSError("No route to \x1b[2J host")
+
+
+def test_a_store_that_cannot_be_reached_is_one_sentence_and_not_asked_before_it_is_used() -> None:
+    fsspec.register_implementation("unreachable", Unreachable, clobber=True)
+    store = Store("unreachable://host/x").run("r1")
+    with pytest.raises(StoreError) as raised:
+        store.runs()
+    assert str(raised.value) == (
+        r"Outputs cannot go to unreachable://host/x/r1: No route to \x1b[2J host"
+    )
+
+
+@pytest.mark.parametrize("ask", [Store.runs, lambda store: store.names("cells")])
+def test_a_store_that_is_lost_later_is_one_sentence(
+    ask: Callable[[Store], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(*_: object, **__: object) -> None:
+        raise ConnectionError("No route to host")
+
+    for name in ("ls", "find"):
+        monkeypatch.setattr(type(fsspec.filesystem("memory")), name, lost)
+    with pytest.raises(StoreError, match="memory://lost cannot be read: No route to host"):
+        ask(Store("memory://lost"))
 
 
 def test_one_process_at_a_time_works_on_a_run(tmp_path: Path) -> None:
