@@ -12,6 +12,7 @@ from pydantic.dataclasses import dataclass
 from fake_vllm.api.body import Body, Rejected
 from fake_vllm.model import structured
 from fake_vllm.model.json_schema import schema_fault
+from fake_vllm.model.patterns import PatternError, check_length
 from fake_vllm.model.prompt_values import PromptValues
 from fake_vllm.model.script import Draft
 
@@ -242,7 +243,14 @@ def _check_schema(schema: Any) -> None:
 
 def _check_pattern(pattern: str) -> None:
     try:
+        check_length(pattern)
         re.compile(pattern)
+    except PatternError as error:
+        raise Rejected(f"Grammar error: {error}") from None
+    except (RecursionError, OverflowError):
+        raise Rejected(
+            "Grammar error: the regular expression is nested too deeply, or repeats too often."
+        ) from None
     except re.error as error:
         reason = next(
             (theirs for ours, theirs in _PATTERN_FAULTS.items() if error.msg.startswith(ours)),

@@ -10,6 +10,7 @@ from random import Random
 from typing import Any
 
 from fake_vllm.model import words
+from fake_vllm.model.budget import MOST, Budget, TooMuchError
 from fake_vllm.model.patterns import PatternError, matching
 from fake_vllm.model.prompt_values import PromptValues
 from fake_vllm.model.script import Draft
@@ -67,7 +68,8 @@ def sample(schema: Any, prompt_values: PromptValues, random: Random) -> Draft:
         random: the source of the rest.
 
     Raises:
-        SchemaError: the schema is invalid, contradicts itself, or needs an unsupported keyword.
+        SchemaError: the schema is invalid, contradicts itself, needs an unsupported keyword, or
+            asks for too much.
     """
     try:
         writer = _Writer(schema, prompt_values, random)
@@ -75,6 +77,8 @@ def sample(schema: Any, prompt_values: PromptValues, random: Random) -> Draft:
         return writer.draft()
     except SchemaError:
         raise
+    except TooMuchError as error:
+        raise SchemaError(str(error)) from None
     except (
         ArithmeticError,
         AttributeError,
@@ -94,6 +98,7 @@ class _Writer:
         self._root = root
         self._prompt_values = prompt_values
         self._random = random
+        self._budget = Budget()
         self._out: list[str] = []
         self._heights: dict[tuple[int, int], float] = {}
         self._free: int | None = None  # the newest place in `_out` where words can be added
@@ -107,6 +112,7 @@ class _Writer:
         return Draft(text[:-1], text[-1], " ") if text[-1] in "}]" else Draft(text)
 
     def value(self, schema: Any, depth: int) -> None:
+        self._budget.spend()
         if depth > DEEPEST:
             raise SchemaError("The schema requires a value that contains itself endlessly.")
         schema = self._one(schema, depth)
@@ -132,11 +138,14 @@ class _Writer:
                     raise SchemaError(f"There is no type '{kind}'.")
 
     def _dump(self, value: Any) -> None:
-        self._out.append(json.dumps(value, ensure_ascii=False))
+        text = json.dumps(value, ensure_ascii=False)
+        self._budget.spend(len(text))
+        self._out.append(text)
 
     def _one(self, schema: Any, depth: int) -> dict[str, Any]:
         """Return the schema with references resolved, parts joined, and one alternative chosen."""
         for _ in range(DEEPEST):
+            self._budget.spend()
             if isinstance(schema, bool):
                 schema = _joined({}, schema)
             if "$ref" in schema:
@@ -169,6 +178,7 @@ class _Writer:
             return 0
         if (key := (id(schema), most)) in self._heights:
             return self._heights[key]
+        self._budget.spend()
 
         def highest(schemas: Any) -> float:
             return max((self._height(part, most - 1) for part in schemas), default=0)
@@ -225,14 +235,17 @@ class _Writer:
 
     def _object(self, schema: dict[str, Any], depth: int) -> None:
         known: dict[str, Any] = schema.get("properties", {})
-        required: list[str] = schema.get("required", [])
+        required = dict.fromkeys(schema.get("required", ()))
         more = schema.get("additionalProperties", True)
         keys = [key for key in known if key in required or depth < DEEP]
         keys += [key for key in required if key not in known]
-        keys += [f"key{number}" for number in range(len(keys), schema.get("minProperties", 0))]
+        least = min(schema.get("minProperties", 0), MOST)  # so many keys are too much already
+        keys += [f"key{number}" for number in range(len(keys), least)]
         self._out.append("{")
         for index, key in enumerate(keys):
-            self._out.append(f"{', ' if index else ''}{json.dumps(key, ensure_ascii=False)}: ")
+            self._out.append(", " if index else "")
+            self._dump(key)
+            self._out.append(": ")
             value = known.get(key, more)
             if key not in required and isinstance(value, dict) and "default" in value:
                 self._dump(value["default"])
@@ -273,6 +286,7 @@ class _Writer:
                 )
             self._dump(match)
         else:
+            self._budget.spend(least)
             text = " ".join(self._random.choices(words.VOCABULARY, k=max(3, least)))
             if most < math.inf:
                 self._dump(text[:most])
@@ -284,7 +298,7 @@ class _Writer:
         """Yield texts for a pattern; some may be too short or too long."""
         for longer in range(TRIES):
             with suppress(PatternError):
-                yield matching(pattern, self._random, longer=longer)
+                yield matching(pattern, self._random, longer=longer, budget=self._budget)
 
     def _number(self, schema: dict[str, Any], *, whole: bool) -> float:
         low, high = schema.get("minimum", -math.inf), schema.get("maximum", math.inf)

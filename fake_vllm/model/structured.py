@@ -6,6 +6,7 @@ from random import Random
 from typing import Any
 
 from fake_vllm.model import json_schema
+from fake_vllm.model.budget import Budget, TooMuchError
 from fake_vllm.model.json_schema import SchemaError
 from fake_vllm.model.patterns import PatternError, matching
 from fake_vllm.model.prompt_values import PromptValues
@@ -54,7 +55,7 @@ def by_pattern(pattern: str, random: Random) -> Draft:
     """
     try:
         return Draft(matching(pattern, random))
-    except PatternError as error:
+    except (PatternError, TooMuchError) as error:
         raise SchemaError(str(error)) from None
 
 
@@ -62,10 +63,16 @@ def by_grammar(grammar: str, random: Random) -> Draft:
     """Return a text by the first alternative of each rule.
 
     The start is `root` (EBNF) or `start` (Lark).
+
+    Raises:
+        SchemaError: it has a pattern without a text, or asks for too much.
     """
     by_name = rules(grammar)
     start = next((name for name in ("root", "start") if name in by_name), None)
-    return Draft(_ruled(by_name, start, random, 0) if start else "")
+    try:
+        return Draft(_ruled(by_name, start, random, 0, Budget()) if start else "")
+    except (PatternError, TooMuchError) as error:
+        raise SchemaError(str(error)) from None
 
 
 def rules(grammar: str) -> dict[str, str]:
@@ -75,15 +82,22 @@ def rules(grammar: str) -> dict[str, str]:
     return {mark[1]: grammar[mark.end() : end] for mark, end in zip(marks, ends, strict=False)}
 
 
-def _ruled(rules: dict[str, str], name: str, random: Random, depth: int) -> str:
-    out = []
-    for quoted, pattern, letters, rule, bar in _ITEM.findall(rules.get(name, "")):
-        if bar or depth > 20:
+def _ruled(rules: dict[str, str], name: str, random: Random, depth: int, budget: Budget) -> str:
+    out: list[str] = []
+    if depth > 20:
+        return ""
+    for found in _ITEM.finditer(rules.get(name, "")):
+        quoted, pattern, letters, rule, bar = found.groups("")
+        budget.spend()
+        if bar:
             break
         if rule:
-            out.append(_ruled(rules, rule, random, depth + 1))
+            out.append(_ruled(rules, rule, random, depth + 1, budget))
+        elif quoted:
+            budget.spend(len(quoted))
+            out.append(quoted)
         else:
-            out.append(quoted if quoted else matching(pattern or letters, random))
+            out.append(matching(pattern or letters, random, budget=budget))
     return "".join(out)
 
 

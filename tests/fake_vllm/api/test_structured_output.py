@@ -194,3 +194,38 @@ def test_a_constraint_that_cannot_be_played_is_refused(
     )
     assert answer.status_code == 400
     assert says in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ({"structured_outputs": {"regex": "(((a{1000}){1000}){1000})"}}, "at most 200,000"),
+        ({"structured_outputs": {"regex": "(" * 3000 + ")" * 3000}}, "nested too deeply"),
+        ({"structured_outputs": {"regex": "a" * 30_000}}, "at most 20,000 characters"),
+        (by_schema({"type": "string", "minLength": 10**9}), "at most 200,000"),
+        ({"structured_outputs": {"grammar": "root ::= root root root"}}, "at most 200,000"),
+    ],
+    ids=["repetitions", "depth", "length", "schema", "grammar"],
+)
+def test_a_form_that_asks_for_too_much_is_refused(
+    more: dict[str, Any], says: str, server: Fake, http: httpx2.Client
+) -> None:
+    body = {"messages": [{"role": "user", "content": "Hello"}], **more}
+    answer = http.post(f"{server.base_url}/chat/completions", json=body)
+    assert answer.status_code == 400
+    assert says in answer.json()["error"]["message"]
+
+
+def test_a_tool_whose_parameters_ask_for_too_much_is_called_with_an_empty_object(
+    server: Fake, http: httpx2.Client
+) -> None:
+    parameters = {"properties": {"a": {"type": "string", "minLength": 10**9}}, "required": ["a"]}
+    tool = {"type": "function", "function": {"name": "it", "parameters": parameters}}
+    body = {
+        "messages": [{"role": "user", "content": "Hello"}],
+        "tools": [tool],
+        "tool_choice": {"type": "function", "function": {"name": "it"}},
+    }
+    answer = http.post(f"{server.base_url}/chat/completions", json=body).json()
+    (call,) = answer["choices"][0]["message"]["tool_calls"]
+    assert json.loads(call["function"]["arguments"]) == {}
