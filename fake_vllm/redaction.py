@@ -71,6 +71,16 @@ def address_without_secrets(address: str, nested: int = NESTED) -> str:
     return path + query_without_secrets(query, nested)
 
 
+def place_of(address: str) -> str:
+    """Return an address that may be no address, without its user, query and fragment.
+
+    It is for an error that refuses it: a mistyped address has its password anywhere before the `@`.
+    """
+    scheme, mark, rest = address.partition("://")
+    rest = (rest if mark else scheme).rpartition("@")[2]
+    return (scheme + mark if mark else "") + re.split(r"[?#]", rest, maxsplit=1)[0]
+
+
 def parameters_without_secrets(query: Mapping[str, str]) -> dict[str, str]:
     """Return the parameters of a query in which secrets are replaced."""
     return {

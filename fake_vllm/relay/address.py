@@ -3,6 +3,8 @@
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from fake_vllm.redaction import place_of
+
 
 class Address(NamedTuple):
     """Where a server is.
@@ -35,7 +37,7 @@ class Address(NamedTuple):
             parts, port = urlsplit(""), None
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(
-                f"'{url}' is not the address of a server; write it as http://host:8000"
+                f"'{place_of(url)}' is not the address of a server; write it as http://host:8000"
             )
         if parts.username is not None or parts.query or parts.fragment:
             raise ValueError(

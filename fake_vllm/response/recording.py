@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from fake_vllm.files import ANY_FILE, Files
-from fake_vllm.redaction import pieces_without, secrets_of, without
+from fake_vllm.redaction import pieces_without, place_of, secrets_of, without
 from fake_vllm.terminal import printable
 
 MOST_OF_ERROR = 10_000  # bytes
@@ -153,12 +153,13 @@ def _connect(base_url: str) -> http.client.HTTPConnection:
     if parts.username is not None or parts.query or parts.fragment:
         # Not repeated, since it may have a password.
         raise RecordingError(
-            f"The address of {host} may have a path, but no user, query or fragment; the key is "
-            "read from OPENAI_API_KEY."
+            f"The address of {host or place_of(base_url)} may have a path, but no user, query or "
+            "fragment; the key is read from OPENAI_API_KEY."
         )
     if parts.scheme not in ("http", "https") or not host:
         raise RecordingError(
-            f"'{base_url}' is not the address of an endpoint; write it as http://host:port/v1."
+            f"'{place_of(base_url)}' is not the address of an endpoint; write it as "
+            "http://host:port/v1."
         )
     if parts.scheme == "https":
         return http.client.HTTPSConnection(

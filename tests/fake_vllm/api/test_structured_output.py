@@ -214,18 +214,3 @@ def test_a_form_that_asks_for_too_much_is_refused(
     answer = http.post(f"{server.base_url}/chat/completions", json=body)
     assert answer.status_code == 400
     assert says in answer.json()["error"]["message"]
-
-
-def test_a_tool_whose_parameters_ask_for_too_much_is_called_with_an_empty_object(
-    server: Fake, http: httpx2.Client
-) -> None:
-    parameters = {"properties": {"a": {"type": "string", "minLength": 10**9}}, "required": ["a"]}
-    tool = {"type": "function", "function": {"name": "it", "parameters": parameters}}
-    body = {
-        "messages": [{"role": "user", "content": "Hello"}],
-        "tools": [tool],
-        "tool_choice": {"type": "function", "function": {"name": "it"}},
-    }
-    answer = http.post(f"{server.base_url}/chat/completions", json=body).json()
-    (call,) = answer["choices"][0]["message"]["tool_calls"]
-    assert json.loads(call["function"]["arguments"]) == {}

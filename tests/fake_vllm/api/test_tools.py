@@ -322,3 +322,12 @@ class TestMisbehaviour:
         [(_, arguments)] = called(answer)
         assert len(arguments["city"].split()) > 100
         assert ledger(http, server)[-1]["tokens"] == 200 + 1
+
+
+def test_a_tool_whose_parameters_ask_for_too_much_is_called_with_an_empty_object(
+    server: Fake, http: httpx2.Client
+) -> None:
+    large = tool("large", a={"type": "string", "minLength": 10**9})
+    choice = {"type": "function", "function": {"name": "large"}}
+    (call,) = ask(http, server, "Go", tools=[large], tool_choice=choice)["message"]["tool_calls"]
+    assert json.loads(call["function"]["arguments"]) == {}

@@ -480,6 +480,25 @@ def test_an_address_may_have_the_v1_of_clients_or_not(
 
 
 @pytest.mark.parametrize(
+    "url",
+    [
+        *("htp://u:SECRET@gpu", "http://u:SECRET@gpu:x", "u:SECRET@gpu:8000", "u:SEC?RET@gpu"),
+        *("//u:SECRET@gpu/v1", "htp://gpu?key=SECRET", "htp://gpu#SECRET", "SEC/RET@gpu:x"),
+    ],
+)
+def test_an_address_that_is_refused_is_repeated_without_user_and_query(
+    url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for arguments in (["--port", "0", "--upstream", url], ["record", url, "--out", "none.json"]):
+        with pytest.raises(SystemExit):
+            main(arguments)
+        errors = capsys.readouterr().err
+        assert "gpu" in errors
+        assert "SEC" not in errors
+        assert "RET" not in errors
+
+
+@pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (["--upstream", "gpu:8000"], "write it as http://host:8000"),
