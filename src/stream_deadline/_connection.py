@@ -172,7 +172,10 @@ class ConnectionTracker:
 
     @property
     def is_ended(self) -> bool:
-        """Whether the call has been cut, or its whole time is used up; a part may be forgiven."""
+        """Whether the call has been cut, or its whole time is used up.
+
+        A part of it may be forgiven, and does not count.
+        """
         budget = self.budget
         return self._is_cut or (budget.clock() >= budget.total_at and not budget.was_lifted())
 

@@ -145,7 +145,7 @@ def _quoted(error: BaseException) -> str:
 
 
 def _secrets(error: BaseException) -> Iterator[str]:
-    """Yield the secrets in the request's headers, as they are and as others may spell them."""
+    """Yield the secrets in the request's headers, in the usual spellings."""
     try:
         headers: Any = error.request.headers  # type: ignore[attr-defined]
     except (AttributeError, RuntimeError):  # httpx's own errors need not have a request

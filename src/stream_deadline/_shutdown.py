@@ -33,9 +33,9 @@ def end_stream(network_stream: Any, in_use: bool) -> None:
 
 
 def shut_down(connection: Any) -> None:
-    """Wake every reader of a socket, let the server see the end, and have closing reset it.
+    """Wake every reader of a socket, and let the server see the end.
 
-    Unlike closing, this needs no event loop, works from any thread, and wakes a thread that is
+    Closing the socket resets the connection from then on. Unlike closing, this needs no event loop, works from any thread, and wakes a thread that is
     blocked on the socket.
 
     Args:
@@ -65,6 +65,6 @@ def same_socket(connection: Any) -> socket.socket:
 
 
 def _shut_down(connection: socket.socket) -> None:
-    with contextlib.suppress(OSError):  # one that is no TCP socket may not know the option
+    with contextlib.suppress(OSError):  # another kind of socket may not know the option
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_WHEN_CLOSED)
     socket.socket.shutdown(connection, socket.SHUT_RDWR)

@@ -373,7 +373,7 @@ def test_a_blocking_handshake_can_be_ended_by_its_call(connection: socket.socket
 def test_a_blocking_handshake_inside_another_ones_tls_can_be_ended(
     connection: socket.socket,
 ) -> None:
-    """So it is with an https:// proxy. An SSLSocket cannot be duplicated by its own method."""
+    """An https:// proxy leads to one. An SSLSocket has no `dup`."""
     secure = ssl.create_default_context().wrap_socket(
         connection, server_hostname="proxy", do_handshake_on_connect=False
     )

@@ -71,7 +71,7 @@ def test_a_stream_is_shut_down_and_closed_unless_it_is_in_use(
 
 
 def test_a_server_that_waits_for_room_to_send_learns_of_the_end() -> None:
-    """Its client has read all that had come, so closing alone would not reset the connection."""
+    """Its client has read all that came, so closing alone would reset nothing."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         near = socket.create_connection(listening.getsockname())
         far, _ = listening.accept()
