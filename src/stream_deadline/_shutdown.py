@@ -35,8 +35,8 @@ def end_stream(network_stream: Any, in_use: bool) -> None:
 def shut_down(connection: Any) -> None:
     """Wake every reader of a socket, and let the server see the end.
 
-    Closing the socket resets the connection from then on. Unlike closing, this needs no event loop, works from any thread, and wakes a thread that is
-    blocked on the socket.
+    Closing the socket resets the connection from then on. Unlike closing, a shutdown needs no event
+    loop, works from any thread, and wakes a thread that is blocked on the socket.
 
     Args:
         connection: a `socket.socket`, or what an event loop shows in its place; None: the
