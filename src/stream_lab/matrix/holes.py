@@ -10,7 +10,7 @@ from typing import Any
 from stream_deadline._bounded import BoundedStream
 from stream_deadline._reader import Reader
 from stream_deadline._retry import Retrier
-from stream_deadline._shutdown import shut_down
+from stream_deadline._shutdown import _shut_down
 from stream_lab.matrix.calls import QUESTION, Call, chain
 from stream_lab.matrix.cells import Cell, Result, cells
 from stream_lab.matrix.play import play
@@ -112,7 +112,7 @@ HOLES = [
         "4: a blocked thread",
         _cell("stall × stream"),
         "another thread, which shuts the socket down",
-        shut_down,
+        _shut_down,
         "shutdown(connection",
     ),
     Hole(
