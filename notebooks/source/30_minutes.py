@@ -4,7 +4,7 @@
 # An AI server calls a language model through LangChain with `timeout=45`. It works for an ERP server, which is a company's order system.
 # One day a model did not stop talking for ten minutes.
 #
-# This notebook plays that incident on your machine, with 0.4 seconds in place of 45. It shows what happened, and what two fixes do about it.
+# This notebook plays that incident on your machine, with 0.6 seconds in place of 45. It shows what happened, and what two fixes do about it.
 #
 # **After this notebook you will know**
 # 1. what `timeout=45` bounds on a stream, and on `ainvoke`,
@@ -48,7 +48,7 @@ from stream_lab.experiment import call_shapes, pictures
 from stream_lab.experiment.story import PlainChatVllm
 
 evidence, lesson = Evidence("30"), Lesson("30")
-LIMIT = max(TIMEOUT / 5, 0.4)  # seconds: the deadline from here on, in place of the incident's 45
+LIMIT = max(TIMEOUT / 5, 0.6)  # seconds: the deadline from here on, in place of the incident's 45
 prompt = ChatPromptTemplate.from_messages([("user", "{question}")])
 server = open_endpoint(BASE_URL, MODEL)
 server

@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 class NotRegular(OSError):
-    """Raised when a file is a pipe, a device or too large."""
+    """A file is a pipe, a device or too large."""
 
 
 def read_regular(file: Path, largest: int) -> bytes:

@@ -92,9 +92,12 @@ def read_json(text: str | bytes) -> Any:
     Raises:
         ValueError: it is not JSON, is nested more than 64 levels deep, has more than a million
             values, or has a number that is too long for Python.
+        TypeError: it is neither text nor bytes, as a missing value of a database.
     """
     if isinstance(text, bytes):
         text = text.decode(json.detect_encoding(text), "surrogatepass")
+    if not isinstance(text, str):
+        raise TypeError("it is not text")
     _check(text)
     return json.loads(text)
 

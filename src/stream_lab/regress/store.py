@@ -27,8 +27,7 @@ class Store:
     """The outputs of one run, by name, as "cells/bundled/latest/04.json".
 
     The store is opened by its first use, where each method raises `StoreError` if fsspec does not
-    know this kind of address, lacks the package for it, or does not reach it. So a dry run, which
-    needs no store, asks no server.
+    reach it. So a dry run, which needs no store, asks no server.
     """
 
     def __init__(self, address: str) -> None:
@@ -36,19 +35,28 @@ class Store:
 
         Args:
             address: Any fsspec URL, or the path of a folder.
+
+        Raises:
+            StoreError: fsspec does not know this kind of address, or lacks the package for it.
         """
         self._given = address
         self.address = address.rstrip("/")
+        try:
+            for link in address.split("::"):  # a cache, say, in front of what follows
+                fsspec.get_filesystem_class(fsspec.utils.get_protocol(link))
+        except (ValueError, ImportError) as error:
+            raise self._refused(error) from None
 
     @cached_property
     def _opened(self) -> tuple[Any, str]:
         try:
             files, root = fsspec.core.url_to_fs(self._given)
         except Exception as error:  # each kind of filesystem has errors of its own
-            raise StoreError(
-                f"Outputs cannot go to {one_line(self.address)}: {one_line(error)}"
-            ) from None
+            raise self._refused(error) from None
         return files, root
+
+    def _refused(self, error: Exception) -> StoreError:
+        return StoreError(f"Outputs cannot go to {one_line(self.address)}: {one_line(error)}")
 
     @property
     def _files(self) -> Any:
