@@ -100,6 +100,27 @@ def test_a_call_that_is_over_is_ended_in_the_middle_of_a_piece(form: str) -> Non
     assert sum(read) <= 3 * SOME
 
 
+def turns_of_the_loop(exact: Exact, piece: bytes) -> int:
+    """Count how often the event loop runs while a piece is decoded."""
+
+    async def body() -> AsyncIterator[bytes]:
+        yield piece
+
+    async def read() -> None:
+        async for _ in Decoder(exact).aiter_bytes(body()):
+            pass
+
+    async def play() -> int:
+        turns, reads = 0, asyncio.create_task(read())
+        while not reads.done():
+            await asyncio.sleep(0)
+            turns += 1
+        await reads
+        return turns
+
+    return asyncio.run(play())
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_the_event_loop_runs_in_the_middle_of_a_piece(form: str) -> None:
     class Counts(Exact):
@@ -108,39 +129,12 @@ def test_the_event_loop_runs_in_the_middle_of_a_piece(form: str) -> None:
                 assert len(part) <= SOME
                 yield SimpleNamespace(data=part)
 
-    async def play() -> None:
-        async def body() -> AsyncIterator[bytes]:
-            yield FORMS[form] * 100_000
-
-        async def read() -> None:
-            async for _ in Decoder(Counts()).aiter_bytes(body()):
-                pass
-
-        turns, reads = 0, asyncio.create_task(read())
-        while not reads.done():
-            await asyncio.sleep(0)
-            turns += 1
-        assert turns > len(FORMS[form]) * 100_000 // SOME
-
-    asyncio.run(play())
+    piece = FORMS[form] * 100_000
+    assert turns_of_the_loop(Counts(), piece) > len(piece) // SOME
 
 
 def test_a_small_piece_of_many_events_lets_the_event_loop_run() -> None:
-    async def play() -> None:
-        async def body() -> AsyncIterator[bytes]:
-            yield b"data: a\n\n" * 1000
-
-        async def read() -> None:
-            async for _ in Decoder(Exact()).aiter_bytes(body()):
-                pass
-
-        turns, reads = 0, asyncio.create_task(read())
-        while not reads.done():
-            await asyncio.sleep(0)
-            turns += 1
-        assert turns > 10
-
-    asyncio.run(play())
+    assert turns_of_the_loop(Exact(), b"data: a\n\n" * 1000) > 10
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 100])
