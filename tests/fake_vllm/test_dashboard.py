@@ -105,7 +105,7 @@ def test_a_browser_shows_running_waiting_and_finished_requests(tmp_path: Path) -
         with ask(fake, "endless") as running, opened(fake.root + "/", tmp_path) as page:
             read(running, until=b"choices")
             with ask(fake, "endless") as waiting:
-                read(waiting, until=b"\r\n\r\n", seconds=0.2)
+                read(waiting, until=b"\r\n\r\n")
                 page.wait_for("document.querySelectorAll('#requests tr').length == 3")
                 states = page.evaluate(
                     "[...document.querySelectorAll('td.end')].map(cell => cell.textContent)"

@@ -42,7 +42,7 @@ def test_one_slot_serves_one_request_and_the_next_waits_its_turn() -> None:
         with ask(fake, "endless") as first:
             read(first, until=b"choices")
             with ask(fake, "endless") as second:
-                head, _ = read(second, until=b"\r\n\r\n", seconds=0.2)
+                head, _ = read(second, until=b"\r\n\r\n")
                 assert head.startswith(
                     b"HTTP/1.1 200"
                 )  # headers do not wait for a slot, as on vLLM
@@ -76,7 +76,7 @@ def test_the_queue_keeps_the_order_of_arrival() -> None:
 def test_a_client_that_disconnects_in_the_queue_gets_no_slot() -> None:
     with FakeVllm("endless", max_num_seqs=1) as fake, holding(fake, 1):
         with ask(fake, "endless") as waiting:
-            read(waiting, until=b"\r\n\r\n", seconds=0.2)
+            read(waiting, until=b"\r\n\r\n")
         left = fake.wait_for(lambda entry: entry.end == "client left")
         assert (left.started, left.slot_freed) == (None, None)
         assert gauge(fake, "num_requests_waiting") == 0
@@ -117,7 +117,7 @@ def test_too_many_prompt_tokens_in_the_queue_are_a_503_too() -> None:
         FakeVllm("no_first_token", max_num_queued_tokens=5) as fake,
         ask(fake, "no_first_token") as first,
     ):
-        read(first, until=b"\r\n\r\n", seconds=0.2)
+        read(first, until=b"\r\n\r\n")
         answer = httpx2.post(f"{fake.base_url}/chat/completions", json=CHAT, trust_env=False)
         assert answer.status_code == 503
         assert "prefill token backlog" in answer.json()["error"]["message"]
