@@ -18,6 +18,7 @@ from stream_deadline._bounded import BoundedStream
 from stream_deadline._budget import Budget
 from stream_deadline._connection import ConnectionTracker
 from stream_deadline._errors import StreamDeadlineExceeded
+from stream_deadline._parts import parts_of
 from stream_deadline._sdk import as_sdk_error
 from stream_deadline._shutdown import Interrupt
 from stream_deadline._watchdog import Alarm
@@ -60,7 +61,7 @@ class _Body:
         self._watches = budget.watches_chunks
         self._is_over = False
         self._most = _most_at_once(response)
-        self._parts: list[bytes] = []  # the last first
+        self._parts: Iterator[bytes] = iter(())
         self._handed_over = budget.clock()
         # A body that is dropped ends then, so the watchdog must not keep it.
         self._alarm = Alarm(budget, _weakly(WeakMethod(self._interrupt)))
@@ -101,9 +102,8 @@ class _Body:
         """Return what is handed over now, and keep the rest."""
         if len(data) <= self._most:
             return data
-        first, *rest = _cut(data, self._most)
-        self._parts = rest[::-1]
-        return first
+        self._parts = iter(parts_of(data, self._most))
+        return next(self._parts)
 
     def _end_of(self, end: Exception) -> Exception:
         """Return what to raise for an end or an error of the source."""
@@ -152,7 +152,7 @@ class _SyncBody(_Body):
         error: Exception | None = self._before()
         if error is None:
             try:
-                data: bytes = self._parts.pop() if self._parts else next(self._source)
+                data: bytes = next(self._parts, b"") or next(self._source)
             except Exception as end:
                 error = self._end_of(end)
                 if error is end:
@@ -199,8 +199,7 @@ class _AsyncBody(_Body):
         error: Exception | None = self._before()
         if error is None:
             try:
-                if self._parts:
-                    data = self._parts.pop()
+                if data := next(self._parts, b""):
                     await asyncio.sleep(0)  # the event loop runs between two parts
                 else:
                     data = await anext(self._source)
@@ -260,18 +259,11 @@ def _most_at_once(response: Any) -> int:
     return PACKED_PART if packed else sys.maxsize
 
 
-def _cut(data: bytes, most: int) -> list[bytes]:
-    return [data[start : start + most] for start in range(0, len(data), most)]
-
-
 async def _read(stream: Any, most: int, tracker: ConnectionTracker) -> AsyncIterator[bytes]:
     is_whole = False
     try:
         async for data in stream:
-            if len(data) <= most:
-                yield data
-                continue
-            for part in _cut(data, most):
+            for part in parts_of(data, most):
                 yield part
         is_whole = True
     finally:

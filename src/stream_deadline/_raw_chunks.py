@@ -21,6 +21,7 @@ from openai.resources.chat.completions import AsyncCompletions, Completions
 from openai.types.chat import ChatCompletionChunk
 
 from stream_deadline._connection import ConnectionTracker, current_tracker
+from stream_deadline._parts import parts_of
 
 T = TypeVar("T")
 _PACKAGE = os.path.dirname(openai.__file__) + os.sep
@@ -283,6 +284,7 @@ class Decoder:
         self._tracker = tracker
         self._pieces: list[bytes] = []
         self._over: bytes | None = None
+        self._events_read = 0
 
     def iter_bytes(self, iterator: Iterator[bytes]) -> Iterator[Any]:
         """Yield the events of a stream.
@@ -304,7 +306,7 @@ class Decoder:
 
     def _parts(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
         for piece in pieces:
-            for part in _parts(piece):
+            for part in parts_of(piece, PART):
                 self._look()
                 yield part
 
@@ -312,22 +314,23 @@ class Decoder:
         if self._tracker is not None and self._tracker.is_ended:
             raise TimeoutError("The call is over, and what its server has sent is not read.")
 
+    def _should_pause(self) -> bool:
+        self._events_read += 1
+        return self._events_read % EVENTS == 0
+
     async def aiter_bytes(self, iterator: AsyncIterator[bytes]) -> AsyncIterator[Any]:
         """Yield the events of a stream; the event loop runs now and then."""
-        until_pause = EVENTS
         async for piece in iterator:
-            parts = iter(_parts(piece))
+            parts = iter(parts_of(piece, PART))
             for part in parts:
                 for event in self._events(part):
-                    if not (until_pause := until_pause - 1):
-                        until_pause = EVENTS
+                    if self._should_pause():
                         await asyncio.sleep(0)
                     yield event
                 if self._over is not None:
                     rest = _aafter(itertools.chain([self._over], parts), iterator)
                     async for event in self._exact.aiter_bytes(rest):
-                        if not (until_pause := until_pause - 1):
-                            until_pause = EVENTS
+                        if self._should_pause():
                             await asyncio.sleep(0)
                         yield event
                     return
@@ -364,18 +367,12 @@ class Decoder:
             pieces.append(blocks[-1])
 
 
-def _parts(piece: bytes) -> Iterable[bytes]:
-    if len(piece) <= PART:
-        return (piece,)
-    return (piece[start : start + PART] for start in range(0, len(piece), PART))
-
-
 async def _aafter(parts: Iterable[bytes], others: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     for part in parts:
         yield part
         await asyncio.sleep(0)
     async for piece in others:
-        for part in _parts(piece):
+        for part in parts_of(piece, PART):
             yield part
             if part is not piece:
                 await asyncio.sleep(0)
