@@ -1,4 +1,4 @@
-"""Cut what has come in one piece into parts, between which a call can look at the clock."""
+"""Cut a piece into parts, between which a call looks at the clock."""
 
 from collections.abc import Iterable
 
