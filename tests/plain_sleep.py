@@ -1,28 +1,37 @@
-"""Measure how late a plain sleep is, and how many processes want the CPUs."""
+"""Measure how late a plain sleep is, and how long work waits for a CPU."""
 
 import os
 import time
 from pathlib import Path
 
 from stream_lab.background import Background
+from tests.cpu_waits import CpuTime, CpuWaits
 
 STOOD_STILL = 0.15
 """Seconds that a sleep is late, from which on a measurement says nothing."""
 CROWDED = 2.5
 """Processes that want each CPU, on average, from which on a measurement says nothing."""
+SLOWED = 1.75
+"""How many times as long as its CPU time work takes, from which on a measurement says nothing."""
+WAITED = 0.05
+"""Seconds that work waits for a CPU at least, if it was slowed."""
 NAP = 0.01
 COUNTS_EVERY = 5
 """Naps between two looks at the processes."""
+LOOKS_EVERY = 20
+"""Naps between two looks at the threads."""
 LOAD = Path("/proc/loadavg")
 
 _sleep, _clock = time.sleep, time.monotonic  # tests replace those of the module
+_cpu = CpuWaits()
 
 
 class PlainSleep(Background):
     """Sleeps in a thread, a little at a time, and measures how late it wakes.
 
     A machine with too much to do need not make a sleep late, since Linux favours what has slept.
-    So the thread counts the processes that want a CPU, too.
+    So the thread counts the processes that want a CPU, too, and adds up how long the threads of this
+    process and of its children wait for one.
     """
 
     def __init__(self) -> None:
@@ -30,12 +39,15 @@ class PlainSleep(Background):
         self._due = _clock() + NAP
         self._late = 0.0
         self._counts: list[float] = []
+        self._began = _cpu.look(NAP)
+        self._ended: CpuTime | None = None
         self._others: list[PlainSleep] = []
 
     def start_anew(self) -> None:
         """Forget what it and others have measured."""
         self._late = 0.0
         self._counts = []
+        self._began = _cpu.look(NAP)
         self._others = []
 
     def note(self, late: float) -> None:
@@ -58,12 +70,20 @@ class PlainSleep(Background):
         return sum(counts) / len(counts) if counts else 0.0
 
     @property
+    def cpu(self) -> CpuTime:
+        """What threads have used of the CPUs since it started anew, and waited for."""
+        return (self._ended or _cpu.look(NAP)).since(self._began)
+
+    @property
     def busy(self) -> str:
         """How busy the machine has been, as a sentence; empty if it was not."""
         if (late := self.late) >= STOOD_STILL:
             return f"The machine stood still for {late:.1f} s."
         if (crowd := self.crowd) >= CROWDED:
             return f"{crowd:.1f} processes wanted each CPU."
+        used, waited = self.cpu
+        if waited >= WAITED and used + waited >= SLOWED * used:
+            return f"Work that takes {used:.2f} s of a CPU waited for one for {waited:.2f} s more."
         return next((busy for other in self._others if (busy := other.busy)), "")
 
     def _run(self) -> None:
@@ -75,6 +95,9 @@ class PlainSleep(Background):
             naps += 1
             if naps % COUNTS_EVERY == 0 and (running := _running()) is not None:
                 self._counts.append(running / (os.cpu_count() or 1))
+            if naps % LOOKS_EVERY == 0:
+                _cpu.look(LOOKS_EVERY * NAP)
+        self._ended = _cpu.look(NAP)
 
 
 def _running() -> int | None:

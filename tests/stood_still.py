@@ -1,11 +1,12 @@
 """Run a test again that failed while the machine stood still, and say so.
 
 A test that depends on real time fails on a machine that is busy with other work, and its failure
-reads as a defect of the product. So a plain sleep runs beside all tests, and counts the processes
-that want a CPU. A test that fails while the sleep is late, or the count high, runs again after the
-machine has recovered. A test that fails each time has no verdict: it is reported as skipped, with
-how busy the machine was, and the run does not end with status 0. A test that fails on a calm machine
-has failed, and so has one that needs no real time.
+reads as a defect of the product. So a plain sleep runs beside all tests, counts the processes that
+want a CPU, and adds up how long the test's own threads and processes wait for one. A test that fails
+while the sleep is late, the count high, or the wait long, runs again after the machine has
+recovered. A test that fails each time has no verdict: it is reported as skipped, with how busy the
+machine was, and the run does not end with status 0. A test that fails on a calm machine has failed,
+and so has one that needs no real time.
 
 What the fixture of a module or a class measures is judged later, so it has a sleep of its own. If it
 was made on a busy machine, a test that failed runs again with a new one.

@@ -2,12 +2,17 @@
 
 import os
 import re
+import subprocess
+import sys
 import time
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from tests import plain_sleep
+from tests import cpu_waits, plain_sleep
+from tests.cpu_waits import CpuTime, CpuWaits
 from tests.plain_sleep import PlainSleep
 from tests.real_time import needs_real_time
 from tests.stood_still import NO_VERDICT_STATUS
@@ -247,9 +252,9 @@ def test_only_a_failed_test_waits_for_the_machine_to_recover(pytester: pytest.Py
     waits = "\nstood_still._sleep = lambda seconds: print('It waits.')\n"
     pytester.makepyfile("import subprocess\n" + INNER + waits)
     options = ["-s", "-p", "tests.stood_still", "-p", "no:nbval", "-p", "no:xdist"]
-    for selected, count in {"passes": 0, "late and once": 1}.items():
+    for selected, times in {"passes": 0, "late and once": 1}.items():
         ended = pytester.runpytest_subprocess("-k", selected, *options)
-        assert ended.stdout.str().count("It waits.") == count
+        assert ended.stdout.str().count("It waits.") == times
 
 
 def test_a_test_without_a_verdict_is_among_the_last_failures(pytester: pytest.Pytester) -> None:
@@ -304,3 +309,62 @@ class TestABusyMachine:
             assert sleep.busy == busy
             sleep.start_anew()
             assert sleep.busy == ""
+
+    @pytest.mark.parametrize(
+        ("used", "waited", "is_busy"),
+        [(0.2, 0.14, False), (0.2, 0.16, True), (0.01, 0.04, False), (0.0, 0.06, True)],
+    )
+    def test_is_one_that_lets_the_work_of_the_test_wait(
+        self, used: float, waited: float, is_busy: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        cpu = SimpleNamespace(look=lambda older_than: CpuTime(4.0, 7.0))
+        monkeypatch.setattr(plain_sleep, "_cpu", cpu)
+        sleep = PlainSleep()
+        cpu.look = lambda older_than: CpuTime(4.0 + used, 7.0 + waited)
+        assert ("waited for one" in sleep.busy) is is_busy
+        sleep.start_anew()
+        assert sleep.busy == ""
+
+
+class TestWaitsForACpu:
+    def test_those_of_other_processes_count(self) -> None:
+        """Each of three loops for a CPU has it for a third of the time."""
+        waits = CpuWaits()
+        loops = [
+            subprocess.Popen([sys.executable, "-c", "while True: pass"])
+            for _ in range(3 * (os.cpu_count() or 1))
+        ]
+        try:
+            while waits.look(0.0).used < 0.5:
+                time.sleep(0.05)
+        finally:
+            for loop in loops:
+                loop.kill()
+                loop.wait()
+        used, waited = waits.look(0.0)
+        assert waited > used
+
+    def test_the_times_of_an_ended_thread_stay_counted(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        looks = iter(
+            [
+                {"1": CpuTime(5.0, 1.0)},
+                {"1": CpuTime(5.5, 1.25), "2": CpuTime(1.0, 2.0)},
+                {"1": CpuTime(6.0, 1.5)},
+                {"1": CpuTime(6.0, 1.5), "2": CpuTime(0.25, 0.5)},  # a new thread, an old number
+            ]
+        )
+        monkeypatch.setattr(cpu_waits, "_threads", lambda: next(looks))
+        monkeypatch.setattr(cpu_waits, "_clock", count().__next__)
+        waits = CpuWaits()
+        found = [waits.look(0.5) for _ in range(3)]
+        assert found == [CpuTime(1.5, 2.25), CpuTime(2.0, 2.5), CpuTime(2.25, 3.0)]
+
+    def test_a_look_that_is_new_enough_counts_once_more(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        looks = count()
+        monkeypatch.setattr(cpu_waits, "_threads", lambda: {"1": CpuTime(float(next(looks)), 0.0)})
+        waits = CpuWaits()
+        assert [waits.look(60.0).used for _ in range(3)] == [0.0, 0.0, 0.0]

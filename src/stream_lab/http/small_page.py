@@ -61,13 +61,13 @@ class SmallPages:
             body: the body to send as JSON. None: no body.
 
         Raises:
-            httpx2.TimeoutException: the answer is too slow.
+            httpx2.ReadTimeout: the answer is too slow, from the look-up of the name on.
             httpx2.HTTPError: there is no answer, or it is broken or too large.
         """
         is_late = threading.Event()
         try:
             return in_time(lambda: self._asked(method, url, body, is_late), self._within)
-        except TimeoutError:
+        except (TimeoutError, httpx2.TimeoutException):  # the client's own may come first
             # The flag first: a socket that is not in the list yet is shut when it comes.
             is_late.set()
             for each in list(self._sockets):

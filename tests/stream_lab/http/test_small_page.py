@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 import httpx2
 import pytest
 
+from stream_lab.http import small_page
 from stream_lab.http.client import direct_client
 from stream_lab.http.small_page import SmallPages
 
@@ -115,6 +116,16 @@ def test_a_handshake_that_drips_is_given_up() -> None:
     with listening(handshake_that_drips) as (port, gone):
         assert isinstance(error_of(f"https://127.0.0.1:{port}/"), httpx2.TimeoutException)
         assert gone.wait(PATIENCE)
+
+
+def test_the_words_are_the_same_if_the_client_gives_up_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(small_page, "in_time", lambda work, within: work())
+    with socket.create_server(("127.0.0.1", 0)) as silent, direct_client() as client:
+        pages = SmallPages(client, within=WITHIN)
+        with pytest.raises(httpx2.ReadTimeout, match=r"no whole answer in 0\.3 s"):
+            pages.get(f"http://127.0.0.1:{silent.getsockname()[1]}/")
 
 
 def test_a_page_after_a_late_one_is_read() -> None:
