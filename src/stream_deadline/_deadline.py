@@ -182,7 +182,9 @@ class deadline:
         refuses a generator, declared or returned, and an asynchronous iterator that is returned.
 
     If a decorated function without `async def` returns a coroutine, the seconds run from the call,
-    and the deadline holds while the coroutine is awaited.
+    and the deadline holds while the coroutine is awaited. Other work that begins after the call is
+    refused: an object with `__await__` that is neither coroutine nor future, and the block of a
+    `contextmanager`.
 
     Args:
         limit: seconds; zero or less, as left-overs can be: calls inside end at once. None: no

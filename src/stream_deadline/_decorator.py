@@ -6,9 +6,13 @@ A deadline holds while a function runs. What is awaited or pulled later would be
 import asyncio
 import functools
 import inspect
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
-from types import FunctionType, WrapperDescriptorType
+from collections.abc import Callable, Coroutine
+from contextlib import (
+    AbstractAsyncContextManager,
+    _AsyncGeneratorContextManager,
+    _GeneratorContextManager,
+)
+from types import BuiltinFunctionType, FunctionType, MethodType, WrapperDescriptorType
 from typing import Any
 
 
@@ -20,7 +24,8 @@ def is_declared(function: Any, *kinds: Callable[[Any], bool]) -> bool:
         kinds: functions of `inspect`.
     """
     inner = _inner(function)
-    called = inner if inspect.isroutine(inner) or isinstance(inner, type) else type(inner).__call__
+    is_plain = isinstance(inner, FunctionType | MethodType | BuiltinFunctionType | type)
+    called = inner if is_plain else type(inner).__call__
     return any(is_kind(each) for is_kind in kinds for each in (inner, called))
 
 
@@ -31,8 +36,8 @@ def name_of(function: Any) -> str:
 
 
 def _inner(function: Any) -> Any:
-    while isinstance(function, functools.partial):
-        function = function.func
+    while isinstance(function, functools.partial | staticmethod):
+        function = function.func if isinstance(function, functools.partial) else function.__func__
     return function
 
 
@@ -47,7 +52,7 @@ def no_stream(what: str) -> TypeError:
 def bound_result(
     result: Any, again: Callable[[], AbstractAsyncContextManager[Any]], name: str
 ) -> Any:
-    """Return the result of a function; what is to be awaited is bounded too.
+    """Return the result of a function; a coroutine is bounded too.
 
     Args:
         result: of a function that is not declared with `async def`.
@@ -55,16 +60,27 @@ def bound_result(
         name: of the function.
 
     Raises:
-        TypeError: it is a stream that reads its source later.
+        TypeError: it works later in another way: a stream, a generator's context manager, or
+            anything else that is awaited.
     """
     from stream_deadline._bounded import BoundedStream  # it imports the module of `deadline`
 
     if asyncio.isfuture(result):
         return result  # its work has begun already, inside the deadline
-    if inspect.isawaitable(result):
+    if _is_coroutine(result):
         awaited: Any = _await(_Held(result), again, name)
         awaited.__qualname__ = name  # Python says so if it is never awaited
         return awaited
+    if inspect.isawaitable(result):
+        raise TypeError(
+            f"{name} returns an object of {type(result).__qualname__}, which is awaited later. "
+            "Await it in the function, and declare that with `async def`."
+        )
+    if isinstance(result, _GeneratorContextManager | _AsyncGeneratorContextManager):
+        raise TypeError(
+            f"{name} returns a context manager, whose block runs later. Set the deadline in the "
+            "block: `with deadline(…):`."
+        )
     if inspect.isgenerator(result):
         result.close()
         raise no_stream(f"{name} returns a stream")
@@ -93,26 +109,31 @@ async def bound_answer(answer: Any, name: str) -> Any:
     raise no_stream(f"{name} returns a stream")
 
 
+def _is_coroutine(result: Any) -> bool:
+    if inspect.isgenerator(result):
+        return bool(result.gi_code.co_flags & inspect.CO_ITERABLE_COROUTINE)  # `types.coroutine`
+    return isinstance(result, Coroutine)
+
+
 class _Held:
-    """Keeps what is to be awaited, and closes a coroutine that never was.
+    """Keeps a coroutine, and closes it if it was never awaited.
 
     Python warns of the coroutine around it then. A task that is cancelled before it begins is no
     reason to warn.
     """
 
-    def __init__(self, awaitable: Awaitable[Any]) -> None:
-        self.awaitable = awaitable
+    def __init__(self, coroutine: Any) -> None:
+        self.coroutine = coroutine
 
     def __del__(self) -> None:
-        if inspect.iscoroutine(self.awaitable):
-            self.awaitable.close()
+        self.coroutine.close()
 
 
 async def _await(
     held: _Held, again: Callable[[], AbstractAsyncContextManager[Any]], name: str
 ) -> Any:
     async with again():
-        return await bound_answer(await held.awaitable, name)
+        return await bound_answer(await held.coroutine, name)
 
 
 def _is_async_iterator(result: Any) -> bool:

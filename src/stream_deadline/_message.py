@@ -18,8 +18,9 @@ class MessageAccumulator:
     """
 
     __slots__ = ("_parts", "_reasoning", "_texts", "whole")
-    # The SDK raises it when it reads the JSON of a schema at the end of a stream.
-    errors_of_halves: ClassVar[tuple[type[Exception], ...]] = (ValidationError,)
+    # The SDK raises them at the end of a stream with a schema: where it reads the JSON, and where
+    # there was no chunk.
+    errors_of_halves: ClassVar[tuple[type[Exception], ...]] = (ValidationError, AssertionError)
 
     def __init__(self, *, needs_reason: bool = False) -> None:
         """Start with nothing.

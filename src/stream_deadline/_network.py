@@ -16,6 +16,7 @@ import socket
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any, Protocol
@@ -101,7 +102,7 @@ def _is_transport(thing: Any) -> bool:
 def _track_pool(pool: Any, caller: CurrentCaller, *, blocking: bool) -> None:
     backend = pool._network_backend
     if not isinstance(backend, _Backend):
-        pool._network_backend = (_SyncBackend if blocking else _AsyncBackend)(backend, caller)
+        pool._network_backend = (_SyncBackend if blocking else _AsyncBackend)(pool, caller)
         if blocking:
             _drop_idle(pool)
 
@@ -128,9 +129,16 @@ class TrackedStream:
     """
 
     def __init__(
-        self, inner: Any, caller: CurrentCaller, opened_in: float, *, secure: bool = False
+        self,
+        inner: Any,
+        caller: CurrentCaller,
+        opened_in: float,
+        *,
+        secure: bool = False,
+        pool: Callable[[], Any] = lambda: None,
     ) -> None:
         self._inner = inner
+        self._pool = pool
         self.secure = secure
         self._caller = caller
         self.opened_in = opened_in
@@ -158,6 +166,18 @@ class TrackedStream:
             return True
         return self._inner.get_extra_info(info)
 
+    def _to_close(self) -> Any:
+        """Return what to close if TLS fails: the pool's connection, or its stream.
+
+        Behind a proxy, httpcore would keep the connection in its pool for ever, as one in use
+        (1.0.9, and httpcore2 2.7).
+        """
+        for tunnel in getattr(self._pool(), "connections", ()):
+            to_proxy = getattr(getattr(tunnel, "_connection", None), "_connection", None)
+            if getattr(to_proxy, "_network_stream", None) is self:
+                return to_proxy
+        return self._inner
+
     def _claim(self) -> None:
         caller = self._caller()
         owner = None if caller is None else caller.token
@@ -165,6 +185,9 @@ class TrackedStream:
             with self._changing_hands:
                 self.reused, self.heard = self.heard, False
                 self.owner, self.sent_at = owner, time.monotonic()
+                # If it was ended as the last call left it, the socket tells, and the client may
+                # send the request again.
+                self.is_ended = False
             if caller is not None:
                 caller.connected(self)
 
@@ -194,9 +217,9 @@ class _SyncStream(TrackedStream):
             with self._shaking_hands():
                 inner = self._inner.start_tls(ssl_context, server_hostname, timeout)
         except BaseException:
-            self._inner.close()
+            self._to_close().close()
             raise
-        return _SyncStream(inner, self._caller, self.opened_in, secure=True)
+        return _SyncStream(inner, self._caller, self.opened_in, secure=True, pool=self._pool)
 
     @contextmanager
     def _shaking_hands(self) -> Iterator[None]:
@@ -251,15 +274,16 @@ class AsyncStream(TrackedStream):
             inner = await self._inner.start_tls(ssl_context, server_hostname, timeout)
         except BaseException:
             # httpcore closes it after an error, but not after a cancellation.
-            await self._inner.aclose()
+            await self._to_close().aclose()
             raise
-        return AsyncStream(inner, self._caller, self.opened_in, secure=True)
+        return AsyncStream(inner, self._caller, self.opened_in, secure=True, pool=self._pool)
 
 
 class _Backend:
-    def __init__(self, inner: Any, caller: CurrentCaller) -> None:
-        self._inner = inner
+    def __init__(self, pool: Any, caller: CurrentCaller) -> None:
+        self._inner = pool._network_backend
         self._caller = caller
+        self._pool = weakref.ref(pool)  # a pool that is dropped is freed at once
 
 
 class _SyncBackend(_Backend):
@@ -270,7 +294,7 @@ class _SyncBackend(_Backend):
         if (caller := self._caller()) is not None:
             timeout = caller.time_left(timeout)  # this may be one more try of the pool's
         stream = self._inner.connect_tcp(host, port, timeout, **settings)
-        return _SyncStream(stream, self._caller, time.monotonic() - began)
+        return _SyncStream(stream, self._caller, time.monotonic() - began, pool=self._pool)
 
     def connect_unix_socket(self, *args: Any, **kwargs: Any) -> _SyncStream:
         return _SyncStream(self._inner.connect_unix_socket(*args, **kwargs), self._caller, 0.0)
@@ -289,9 +313,8 @@ class _SyncBackend(_Backend):
 class _AsyncBackend(_Backend):
     async def connect_tcp(self, *args: Any, **kwargs: Any) -> AsyncStream:
         began = time.monotonic()
-        return AsyncStream(
-            await self._inner.connect_tcp(*args, **kwargs), self._caller, time.monotonic() - began
-        )
+        stream = await self._inner.connect_tcp(*args, **kwargs)
+        return AsyncStream(stream, self._caller, time.monotonic() - began, pool=self._pool)
 
     async def connect_unix_socket(self, *args: Any, **kwargs: Any) -> AsyncStream:
         return AsyncStream(

@@ -35,7 +35,7 @@ def completions(client: Any) -> Any:
     kind, dicts, objects = (
         (AsyncCompletions, _AsyncDicts, _AsyncObjects)
         if isinstance(client, openai.AsyncOpenAI)
-        else (Completions, _Dicts, None)
+        else (Completions, _Dicts, _Objects)
     )
     resource: Any = kind(client)
     _replace_stream(
@@ -109,11 +109,11 @@ class _Instead:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)
 
-
-class _AsDicts(_Instead):
     def _make_sse_decoder(self) -> "Decoder":
         return Decoder(self._client._make_sse_decoder(), self._tracker)
 
+
+class _AsDicts(_Instead):
     def _process_response_data(self, *, data: Any, response: Any, **_: Any) -> Any:
         if _is_complete(data):
             return data
@@ -224,9 +224,19 @@ class _AsyncDicts(AsyncStream[dict]):  # type: ignore[type-arg]
         return self._iterator
 
 
+class _Objects(Stream[ChatCompletionChunk]):
+    """What the SDK makes itself, decoded in parts."""
+
+    def __init__(self, *, client: Any, **more: Any) -> None:
+        super().__init__(client=_Instead(client), **more)  # type: ignore[arg-type]
+
+
 @_tells
 class _AsyncObjects(AsyncStream[ChatCompletionChunk]):
-    """What the SDK makes itself."""
+    """The same, asynchronously."""
+
+    def __init__(self, *, client: Any, **more: Any) -> None:
+        super().__init__(client=_Instead(client), **more)  # type: ignore[arg-type]
 
 
 class _Events(Stream[openai.types.responses.ResponseStreamEvent]):
@@ -300,9 +310,11 @@ class Decoder:
         for part in parts:
             yield from self._events(part)
             if self._over is not None:
-                yield from self._exact.iter_bytes(itertools.chain([self._over], parts))
+                yield from self._exact.iter_bytes(
+                    itertools.chain(self._parts(iter([self._over])), parts)
+                )
                 return
-        yield from self._exact.iter_bytes(iter([b"".join(self._pieces)]))
+        yield from self._exact.iter_bytes(self._parts(iter(self._pieces)))
 
     def _parts(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
         for piece in pieces:
@@ -320,6 +332,7 @@ class Decoder:
 
     async def aiter_bytes(self, iterator: AsyncIterator[bytes]) -> AsyncIterator[Any]:
         """Yield the events of a stream; the event loop runs now and then."""
+        kept: Iterable[bytes] = self._pieces
         async for piece in iterator:
             parts = iter(parts_of(piece, PART))
             for part in parts:
@@ -328,15 +341,15 @@ class Decoder:
                         await asyncio.sleep(0)
                     yield event
                 if self._over is not None:
-                    rest = _aafter(itertools.chain([self._over], parts), iterator)
-                    async for event in self._exact.aiter_bytes(rest):
-                        if self._should_pause():
-                            await asyncio.sleep(0)
-                        yield event
-                    return
+                    break
                 if part is not piece:
                     await asyncio.sleep(0)
-        for event in self._exact.iter_bytes(iter([b"".join(self._pieces)])):
+            if self._over is not None:
+                kept = itertools.chain(parts_of(self._over, PART), parts)
+                break
+        async for event in self._exact.aiter_bytes(_aafter(kept, iterator)):
+            if self._should_pause():
+                await asyncio.sleep(0)
             yield event
 
     def _events(self, piece: bytes) -> Iterator[Event]:

@@ -6,9 +6,11 @@ import functools
 import gc
 import logging
 import math
+import os
 import time
 import warnings
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from fractions import Fraction
 from types import SimpleNamespace
 from typing import Any, TypedDict
@@ -86,19 +88,26 @@ class Worker:
         return await work_of(name, length)
 
 
+class MethodWorker(Worker):
+    """One that is a method where a class has it as an attribute."""
+
+    def __get__(self, owner: object, kind: type) -> "MethodWorker":
+        return self
+
+
 WAYS: dict[str, Callable[..., Any]] = {
     "async def": work_of,
     "coroutine": lambda name: work_of(name),
-    "awaitable": Awaitable,
     "static method": staticmethod(work_of),
     "mock": AsyncMock(side_effect=work_of),
     "object": Worker(),
+    "object with __get__": MethodWorker(),
     "partial": functools.partial(work_of),
     "partial of an object": functools.partial(Worker()),
 }
 """What gives something to be awaited when it is called."""
-BEGUN_BY_THE_CALL = ("coroutine", "awaitable", "static method")
-"""Those that are themselves run by the call; the others run when they are awaited."""
+BEGUN_BY_THE_CALL = ("coroutine",)
+"""What is itself run by the call; the others run when they are awaited."""
 
 
 async def endless() -> AsyncIterator[int]:
@@ -175,7 +184,7 @@ class TestDecorator:
 
         given: list[Any] = [items, async_items]
         for each in given:
-            for way in (each, functools.partial(each)):
+            for way in (each, functools.partial(each), staticmethod(each)):
                 with pytest.raises(TypeError, match=f"{each.__name__} is a generator"):
                     deadline(30)(way)
         with pytest.raises(TypeError, match="Stream is a generator"):
@@ -203,7 +212,9 @@ class TestDecorator:
 
         in_virtual_time(play())
 
-    @pytest.mark.parametrize("way", ["object", "partial", "partial of an object"])
+    @pytest.mark.parametrize(
+        "way", ["object", "object with __get__", "partial", "partial of an object", "static method"]
+    )
     def test_work_that_is_declared_with_async_def_is_cancelled_however_it_is_given(
         self, way: str
     ) -> None:
@@ -214,7 +225,33 @@ class TestDecorator:
 
         in_virtual_time(play())
 
-    def test_an_awaitable_has_the_deadlines_around_it_too(self) -> None:
+    def test_an_object_that_is_awaited_later_is_refused(self) -> None:
+        def ask(name: str) -> Awaitable:
+            return Awaitable(name)
+
+        given: list[Any] = [ask, Awaitable]
+        for each in given:
+            with pytest.raises(TypeError, match=r"object of Awaitable.* with `async def`"):
+                deadline(30)(each)("a")
+        assert ambient() == ()
+
+    def test_a_block_that_runs_later_is_refused(self) -> None:
+        @contextmanager
+        def block() -> Iterator[None]:
+            yield
+
+        @asynccontextmanager
+        async def async_block() -> AsyncIterator[None]:
+            yield
+
+        given: list[Any] = [block, async_block]
+        for each in given:
+            with pytest.raises(TypeError, match=f"{each.__name__} returns a context manager"):
+                deadline(30)(each)()
+        with deadline(30)(open)(os.devnull) as file:  # its work has begun already
+            assert file.read() == ""
+
+    def test_a_coroutine_has_the_deadlines_around_it_too(self) -> None:
         async def play() -> None:
             awaited = deadline(30)(WAYS["coroutine"])("a")
             with deadline(5):
@@ -222,7 +259,7 @@ class TestDecorator:
 
         in_virtual_time(play())
 
-    def test_an_error_of_an_awaitable_stays_that_error(self) -> None:
+    def test_an_error_of_a_coroutine_stays_that_error(self) -> None:
         async def fail() -> None:
             raise KeyError
 
@@ -287,7 +324,7 @@ class TestDecorator:
         assert ambient() == ()
 
     @pytest.mark.parametrize("stream", ["generator", "asynchronous generator"])
-    @pytest.mark.parametrize("way", ["async def", "awaitable"])
+    @pytest.mark.parametrize("way", ["async def", "coroutine"])
     def test_a_generator_that_is_the_answer_of_a_coroutine_is_refused(
         self, way: str, stream: str
     ) -> None:

@@ -516,6 +516,14 @@ def test_an_answer_with_a_schema_that_has_ended_is_no_answer_cut_short(
 
 
 @pytest.mark.parametrize("call", ["stream", "astream"])
+def test_an_answer_with_a_schema_of_which_nothing_came_is_cut_short(call: str) -> None:
+    server = InMemory(lambda _: of(200, ": hm\n\n", content_type="text/event-stream"))
+    model: Any = ChatVllm(**server.settings, timeout=45).bind(response_format=Person)
+    with pytest.raises(AnswerCutShort):
+        CALLS[call](model)
+
+
+@pytest.mark.parametrize("call", ["stream", "astream"])
 def test_a_stream_over_an_unknown_client_of_the_users_is_let_through(call: str) -> None:
     server = InMemory()
     clients = {name: Wrapped(made) for name, made in users_clients(server).items()}

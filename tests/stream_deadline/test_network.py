@@ -289,6 +289,17 @@ def test_a_connection_that_its_call_has_ended_is_read_no_more() -> None:
     assert inner.seen == [(b"POST", None), (9, None), "ended"]
 
 
+def test_a_connection_that_was_ended_as_its_call_left_it_tells_the_next_call_itself() -> None:
+    """The error of the socket is one after which clients send a request again."""
+    calls = [Call(), Call()]
+    stream = _SyncStream(inner := Inner(), lambda: calls[0], 0.5)
+    stream.write(b"POST")
+    stream.end_for(calls.pop(0).token, lambda: None)
+    stream.write(b"POST")
+    assert stream.read(9) == b"x"
+    assert inner.seen == [(b"POST", None), (b"POST", None), (9, None)]
+
+
 def test_a_stream_knows_whose_request_it_carries_and_since_when(clock: Clock) -> None:
     first, second = Call(), Call()
     working: list[Call | None] = [first]

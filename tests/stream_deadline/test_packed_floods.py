@@ -18,6 +18,7 @@ LONG = 6.0
 FLOODS = {
     "comments": b": x\n\n" * (4 << 20),
     "empty lines": b"\n" * (24 << 20),
+    "lines of no event": b"a\n" * (8 << 20) + b"\n",
     "events without a chunk": b'data: {"choices": [{"delta": null}]}\n\n' * (1 << 17),
 }
 
@@ -42,6 +43,24 @@ def _astream(server: Scripted) -> None:
     asyncio.run(read())
 
 
+def _with_a_schema(server: Scripted) -> None:
+    model = ChatVllm(**{**server.settings, "timeout": T}, max_retries=0)
+    for _ in model.stream("Why?", response_format={"type": "json_object"}):
+        pass
+
+
+def _of_objects(server: Scripted) -> None:
+    settings = {**server.settings, "timeout": T}
+    for _ in ChatVllm(**settings, max_retries=0, raw_chunks=False).stream("Why?"):
+        pass
+
+
+def _responses(server: Scripted) -> None:
+    settings = {**server.settings, "timeout": T}
+    for _ in ChatVllm(**settings, max_retries=0, use_responses_api=True).stream("Why?"):
+        pass
+
+
 def _request() -> dict[str, Any]:
     return {"model": "m", "messages": [{"role": "user", "content": "Why?"}], "stream": True}
 
@@ -59,6 +78,15 @@ def _bare_async(server: Scripted) -> None:
             pass
 
     asyncio.run(read())
+
+
+@pytest.mark.parametrize("call", [_with_a_schema, _of_objects, _responses])
+def test_a_packed_flood_ends_other_calls_of_the_model_too(call: Callable[[Scripted], None]) -> None:
+    with Scripted(packed("comments")) as server:
+        began = time.monotonic()
+        with pytest.raises(StreamDeadlineExceeded):
+            call(server)
+        assert time.monotonic() - began < LONG
 
 
 @pytest.mark.parametrize("name", FLOODS)

@@ -66,10 +66,13 @@ def test_simple_events_are_read_and_all_from_another_form_on_is_left_to_the_sdk(
 
 
 FORMS = {
-    "comments": b": x\n\n",
-    "another form": b": x\r\n\r\n",
-    "empty lines": b"\n\n",
-    "events": b"data: a\n\n",
+    "comments": b": x\n\n" * 100_000,
+    "another form": b": x\r\n\r\n" * 100_000,
+    "empty lines": b"\n\n" * 100_000,
+    "events": b"data: a\n\n" * 100_000,
+    "lines without an end": b"a\n" * 100_000,
+    "lines that end at last": b"a\n" * 100_000 + b"\n",
+    "lines of another form at last": b"a\n" * 100_000 + b"\r\n",
 }
 SOME = 1 << 15
 """Bytes that may be decoded at once."""
@@ -95,7 +98,7 @@ def test_a_call_that_is_over_is_ended_in_the_middle_of_a_piece(form: str) -> Non
 
     decoder = Decoder(Counts(), cast("Any", Tracker()))
     with pytest.raises(TimeoutError, match="is over"):
-        list(decoder.iter_bytes(iter([FORMS[form] * 100_000])))
+        list(decoder.iter_bytes(iter([FORMS[form]])))
     assert len(looks) == 4
     assert sum(read) <= 3 * SOME
 
@@ -129,8 +132,24 @@ def test_the_event_loop_runs_in_the_middle_of_a_piece(form: str) -> None:
                 assert len(part) <= SOME
                 yield SimpleNamespace(data=part)
 
-    piece = FORMS[form] * 100_000
+    piece = FORMS[form]
     assert turns_of_the_loop(Counts(), piece) > len(piece) // SOME
+
+
+@pytest.mark.parametrize("form", ["lines without an end", "lines that end at last"])
+def test_the_sdk_is_given_what_was_kept_in_parts(form: str) -> None:
+    [*kept, end] = Decoder(Exact()).iter_bytes(iter([FORMS[form]]))
+    assert (kept, end.data) == ([], FORMS[form])
+    given: list[int] = []
+
+    class Counts(Exact):
+        def iter_bytes(self, iterator: Iterator[bytes]) -> Iterator[Any]:
+            given.extend(len(part) for part in iterator)
+            yield from ()
+
+    list(Decoder(Counts()).iter_bytes(iter([FORMS[form]])))
+    assert sum(given) == len(FORMS[form])
+    assert max(given) <= SOME
 
 
 def test_a_small_piece_of_many_events_lets_the_event_loop_run() -> None:
@@ -397,7 +416,7 @@ def test_a_call_gets_dicts_if_it_wants_them_and_nothing_else_does(
     call = Call()
     call.tracker.raw = raw
     dicts, objects = (
-        (raw_chunks._Dicts, "the SDK's")
+        (raw_chunks._Dicts, raw_chunks._Objects)
         if sync
         else (raw_chunks._AsyncDicts, raw_chunks._AsyncObjects)
     )
