@@ -11,8 +11,9 @@ from pydantic.dataclasses import dataclass
 
 from fake_vllm.api.body import Body, Rejected
 from fake_vllm.model import structured
+from fake_vllm.model.budget import Budget, TooMuchError
 from fake_vllm.model.json_schema import schema_fault
-from fake_vllm.model.patterns import PatternError, check_length
+from fake_vllm.model.patterns import PatternError, read
 from fake_vllm.model.prompt_values import PromptValues
 from fake_vllm.model.script import Draft
 
@@ -243,21 +244,17 @@ def _check_schema(schema: Any) -> None:
 
 def _check_pattern(pattern: str) -> None:
     try:
-        check_length(pattern)
-        re.compile(pattern)
-    except PatternError as error:
-        raise Rejected(f"Grammar error: {error}") from None
-    except (RecursionError, OverflowError):
-        raise Rejected(
-            "Grammar error: the regular expression is nested too deeply, or repeats too often."
-        ) from None
-    except re.error as error:
+        read(pattern, Budget())
+    except (PatternError, TooMuchError) as error:
+        fault = error.__cause__
+        if not isinstance(fault, re.error):
+            raise Rejected(f"Grammar error: {error}") from None
         reason = next(
-            (theirs for ours, theirs in _PATTERN_FAULTS.items() if error.msg.startswith(ours)),
-            error.msg,
+            (theirs for ours, theirs in _PATTERN_FAULTS.items() if fault.msg.startswith(ours)),
+            fault.msg,
         )
         caret = (
-            f"    {pattern}\n    {' ' * (error.pos or 0)}^\nerror: {reason}\n   1 | start: "
+            f"    {pattern}\n    {' ' * (fault.pos or 0)}^\nerror: {reason}\n   1 | start: "
             f"/{pattern}/\n              ^"
         )
         raise Rejected(

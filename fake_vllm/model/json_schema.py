@@ -11,7 +11,7 @@ from typing import Any
 
 from fake_vllm.model import words
 from fake_vllm.model.budget import MOST, Budget, TooMuchError
-from fake_vllm.model.patterns import PatternError, matching
+from fake_vllm.model.patterns import PatternError, matching, read
 from fake_vllm.model.prompt_values import PromptValues
 from fake_vllm.model.script import Draft
 
@@ -77,7 +77,7 @@ def sample(schema: Any, prompt_values: PromptValues, random: Random) -> Draft:
         return writer.draft()
     except SchemaError:
         raise
-    except TooMuchError as error:
+    except (TooMuchError, PatternError) as error:
         raise SchemaError(str(error)) from None
     except (
         ArithmeticError,
@@ -239,7 +239,8 @@ class _Writer:
         more = schema.get("additionalProperties", True)
         keys = [key for key in known if key in required or depth < DEEP]
         keys += [key for key in required if key not in known]
-        least = min(schema.get("minProperties", 0), MOST)  # so many keys are too much already
+        # So many keys are too much already.
+        least = int(min(_count(schema, "minProperties", 0), MOST))
         keys += [f"key{number}" for number in range(len(keys), least)]
         self._out.append("{")
         for index, key in enumerate(keys):
@@ -257,7 +258,9 @@ class _Writer:
         first: list[Any] = schema.get("prefixItems", [])
         rest = schema.get("items", True)
         usual = len(first) or int(depth < DEEP and rest is not False)
-        count = max(schema.get("minItems", 0), min(usual, schema.get("maxItems", usual)))
+        count = int(
+            max(_count(schema, "minItems", 0), min(usual, _count(schema, "maxItems", usual)))
+        )
         self._out.append("[")
         for index in range(count):
             if index:
@@ -266,17 +269,20 @@ class _Writer:
         self._out.append("]")
 
     def _string(self, schema: dict[str, Any]) -> None:
-        least, most = schema.get("minLength", 0), schema.get("maxLength", math.inf)
+        least, most = _count(schema, "minLength", 0), _count(schema, "maxLength", math.inf)
         pattern, format = schema.get("pattern"), schema.get("format")
-
-        def fits(text: str) -> bool:
-            return least <= len(text) <= most and (
-                pattern is None or re.search(pattern, text) is not None
-            )
-
         if format in FORMATS:
             self._dump(FORMATS[format])
-        elif (quoted := self._prompt_values.quoted(fits)) is not None:
+            return
+        known = None if pattern is None else read(pattern, self._budget)
+
+        def fits(text: str) -> bool:
+            if known is None or not least <= len(text) <= most:
+                return least <= len(text) <= most
+            self._budget.spend(1 + len(known.compiled.pattern) // 20 + len(text) // 100)
+            return known.compiled.search(text) is not None
+
+        if (quoted := self._prompt_values.quoted(fits)) is not None:
             self._dump(quoted)
         elif pattern is not None:
             made = (text for text in self._matching(pattern) if fits(text))
@@ -287,9 +293,9 @@ class _Writer:
             self._dump(match)
         else:
             self._budget.spend(least)
-            text = " ".join(self._random.choices(words.VOCABULARY, k=max(3, least)))
+            text = " ".join(self._random.choices(words.VOCABULARY, k=max(3, int(least))))
             if most < math.inf:
-                self._dump(text[:most])
+                self._dump(text[: int(most)])
             else:
                 self._out += [f'"{text}', '"']
                 self._free = len(self._out) - 1
@@ -333,6 +339,17 @@ class _Writer:
         if number is None:
             raise SchemaError(f"No number conforms to {json.dumps(schema)}.")
         return number
+
+
+def _count(schema: dict[str, Any], key: str, default: float) -> float:
+    """Return a bound of a length; 2.0 is a whole number in JSON Schema."""
+    count: Any = schema.get(key, default)
+    if count != default and not (
+        isinstance(count, int | float) and count >= 0 and count % 1 == 0  # NaN is neither
+    ):
+        raise SchemaError(f"'{key}' must be a whole number that is not negative, not {count!r}.")
+    bound: float = count
+    return bound
 
 
 def _without(schema: dict[str, Any], key: str) -> dict[str, Any]:

@@ -6,12 +6,12 @@ from random import Random
 # The standard library's own parser has no public name.
 from re import _constants as code  # type: ignore[attr-defined]
 from re import _parser as parser  # type: ignore[attr-defined]
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from fake_vllm.model.budget import Budget
 
 LONGEST: Final = 20_000
-"""Characters of a pattern; the standard library takes 0.1 s to read so many."""
+"""Characters of a pattern; to read so many takes 0.1 s, or 0.5 s if most are classes."""
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _PRINTABLE = [chr(number) for number in range(32, 127)]
 _CLASSES = {
@@ -28,6 +28,20 @@ class PatternError(ValueError):
     """Raised when no text can be made for a pattern; the text says why."""
 
 
+class Pattern(NamedTuple):
+    """A pattern that has been read.
+
+    Attributes:
+        parts: its parts, as the standard library's parser returns them.
+        compiled: the compiled pattern.
+        classes: the letters of its classes, by the identity of the class in `parts`.
+    """
+
+    parts: Any
+    compiled: re.Pattern[str]
+    classes: dict[int, list[str]]
+
+
 def matching(pattern: str, random: Random, *, longer: int = 0, budget: Budget | None = None) -> str:
     """Make up a text that matches the whole pattern.
 
@@ -41,34 +55,76 @@ def matching(pattern: str, random: Random, *, longer: int = 0, budget: Budget | 
         PatternError: the pattern is not a regular expression, or no sample satisfies it.
         TooMuchError: the text would be too long.
     """
-    check_length(pattern)
-    sampler = _Sampler(random, longer, budget or Budget())
+    budget = budget or Budget()
+    known = read(pattern, budget)
+    budget.spend(len(pattern) // 20)  # what makes no text, as look-ahead, is matched too
     try:
-        text = sampler.text(parser.parse(pattern))
-        if re.fullmatch(pattern, text) is None:
-            raise PatternError(f"fake-vllm has no text for the pattern '{pattern}'.")
+        text = _Sampler(random, longer, budget, known.classes).text(known.parts)
     except RecursionError:
         raise PatternError("The regular expression is nested too deeply.") from None
-    except (re.error, OverflowError) as error:
-        raise PatternError(f"'{pattern}' is not a regular expression: {error}.") from None
+    if known.compiled.fullmatch(text) is None:
+        raise PatternError(f"fake-vllm has no text for the pattern '{pattern}'.")
     return text
 
 
-def check_length(pattern: str) -> None:
-    """Refuse a pattern that takes long to read.
+def read(pattern: str, budget: Budget) -> Pattern:
+    """Parse and compile a pattern, once for each budget.
+
+    Raises:
+        PatternError: it is not a regular expression, or too long or too deep.
+        TooMuchError: it takes too long to read.
+    """
+    if pattern in budget.patterns:
+        known: Pattern = budget.patterns[pattern]
+        return known
+    check_length(pattern)
+    budget.spend(50 + 4 * len(pattern))
+    try:
+        parts = parser.parse(pattern)
+        budget.spend(_cost_of_classes(parts))
+        budget.patterns[pattern] = Pattern(parts, re.compile(pattern), {})
+    except RecursionError:
+        raise PatternError("The regular expression is nested too deeply.") from None
+    except (re.error, OverflowError) as error:
+        raise PatternError(f"'{pattern}' is not a regular expression: {error}.") from error
+    return read(pattern, budget)
+
+
+def check_length(text: str, kind: str = "pattern") -> None:
+    """Refuse a pattern or grammar that takes long to read.
 
     Raises:
         PatternError: it is too long.
     """
-    if len(pattern) > LONGEST:
-        raise PatternError(f"A pattern may have at most {LONGEST:,} characters.")
+    if len(text) > LONGEST:
+        raise PatternError(f"A {kind} may have at most {LONGEST:,} characters.")
+
+
+def _cost_of_classes(parts: Any) -> int:
+    """Return what it costs to compile the classes.
+
+    The standard library goes through the characters of each range, up to the 65,536th.
+    """
+    cost, inner = 0, [parts]
+    while inner:
+        match inner.pop():
+            case (code.RANGE, (low, high)):
+                cost += max(0, min(high, 0xFFFF) - low) // 16
+            case (code.IN, members):
+                cost += 20
+                inner += members
+            case parser.SubPattern(data=children) | list(children) | tuple(children):
+                inner += children
+    return cost
 
 
 class _Sampler:
-    def __init__(self, random: Random, longer: int, budget: Budget) -> None:
+    def __init__(
+        self, random: Random, longer: int, budget: Budget, classes: dict[int, list[str]]
+    ) -> None:
         self._random, self._longer, self._budget = random, longer, budget
         self._groups: dict[int, str] = {}
-        self._classes: dict[int, list[str]] = {}  # by the identity of the class in the pattern
+        self._classes = classes
 
     def text(self, parts: Any) -> str:
         out: list[str] = []
@@ -103,7 +159,8 @@ class _Sampler:
         times = max(least, 1) + (self._random.randint(0, self._longer) if self._longer else 0)
         out = []
         for _ in range(min(times, most)):
-            self._budget.spend(1)  # also if the part is empty
+            if not parts:
+                self._budget.spend(1)  # else each of its parts does
             out.append(self.text(parts))
         return out
 

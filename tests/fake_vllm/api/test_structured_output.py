@@ -204,8 +204,16 @@ def test_a_constraint_that_cannot_be_played_is_refused(
         ({"structured_outputs": {"regex": "a" * 30_000}}, "at most 20,000 characters"),
         (by_schema({"type": "string", "minLength": 10**9}), "at most 200,000"),
         ({"structured_outputs": {"grammar": "root ::= root root root"}}, "at most 200,000"),
+        (
+            {
+                "structured_outputs": {
+                    "regex": "[" + "".join(f"{chr(0x300 + n)}-\uffff" for n in range(90)) + "]"
+                }
+            },
+            "at most 200,000",
+        ),
     ],
-    ids=["repetitions", "depth", "length", "schema", "grammar"],
+    ids=["repetitions", "depth", "length", "schema", "grammar", "ranges"],
 )
 def test_a_form_that_asks_for_too_much_is_refused(
     more: dict[str, Any], says: str, server: Fake, http: httpx2.Client

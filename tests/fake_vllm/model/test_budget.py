@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from fake_vllm.model.budget import MOST, Budget, TooMuchError
 from fake_vllm.model.json_schema import SchemaError, sample
 from fake_vllm.model.patterns import LONGEST
 from fake_vllm.model.prompt_values import PromptValues
@@ -27,6 +28,8 @@ def doubled(key: str) -> Any:
     return {"$ref": "#/$defs/a29", "$defs": {"a0": {"type": "null"}, **parts}}
 
 
+LONG = "^(?=.{0,9}$|" + "(a)?" * 4900 + ")QQ"
+"""A pattern with a short text, which takes long to read."""
 SCHEMAS: dict[str, Any] = {
     "a long text": {"type": "string", "minLength": 10**9},
     "arrays of arrays": nested({"type": "string"}, levels=4),
@@ -36,6 +39,19 @@ SCHEMAS: dict[str, Any] = {
     "a pattern that makes nothing": nested({"type": "string", "pattern": "^(){9999}$"}, levels=1),
     "parts of parts": doubled("allOf"),
     "alternatives of alternatives": doubled("anyOf"),
+    "patterns that are long to read": {
+        "type": "array",
+        "prefixItems": [{"type": "string", "pattern": LONG + str(n)} for n in range(3)],
+    },
+    "a long pattern that is tried for many texts": {
+        "type": "array",
+        "minItems": 400,
+        "items": {"type": "string", "pattern": f"{LONG}$"},
+    },
+    "classes of wide ranges": {
+        "type": "string",
+        "pattern": "(?i)[" + "".join(f"{chr(0x300 + n)}-\uffff" for n in range(100)) + "]",
+    },
 }
 
 
@@ -52,8 +68,9 @@ def test_a_schema_that_asks_for_too_much_is_one_clear_sentence(schema: Any) -> N
         "(?:){4000000000}",
         "(a{99})" + "".join(rf"(\{n}\{n})" for n in range(1, 40)),
         "[" + "".join(rf"\U{n:08x}-\U{n + 255:08x}" for n in range(256, 256 * 800, 256)) + "]",
+        "[" + "".join(f"{chr(0x300 + n)}-\uffff" for n in range(300)) + "]",
     ],
-    ids=["repetitions", "repetitions of nothing", "references", "a class"],
+    ids=["repetitions", "repetitions of nothing", "references", "a class", "wide ranges"],
 )
 def test_a_pattern_that_asks_for_too_much_is_one_clear_sentence(pattern: str) -> None:
     with pytest.raises(SchemaError, match=TOO_MUCH):
@@ -86,6 +103,51 @@ def test_large_forms_are_still_made() -> None:
     made = sample({"type": "string", "minLength": 50_000}, PromptValues(""), Random(0))
     assert len(json.loads(made.head + made.tail)) >= 50_000
     assert len(by_pattern("[a-z]{20000}", Random(0)).head) == 20_000
+
+
+@pytest.mark.parametrize(
+    ("count", "pattern", "bounds"),
+    [
+        (50, "^[A-Za-z0-9_-]+$", {"minLength": 40, "maxLength": 64}),
+        (100, "^[a-z0-9]+$", {"minLength": 32}),
+        (1, "^[A-Za-z0-9+/]{3000,}={0,2}$", {"minLength": 3030}),
+    ],
+)
+def test_texts_of_a_length_for_a_pattern_are_found_within_the_bound(
+    count: int, pattern: str, bounds: dict[str, int]
+) -> None:
+    items = {"type": "string", "pattern": pattern, **bounds}
+    schema = {"type": "array", "minItems": count, "items": items}
+    for seed in range(3):
+        made = sample(schema, PromptValues(""), Random(seed))
+        assert len(json.loads(made.head + made.tail)) == count
+
+
+def test_a_pattern_may_ask_for_a_text_of_nearly_the_whole_bound() -> None:
+    assert len(by_pattern("a{150000}", Random(0)).head) == 150_000
+
+
+@pytest.mark.parametrize("least", [-(10**15), float("nan"), float("inf"), 1.5, "2", None])
+@pytest.mark.parametrize(
+    ("kind", "key"), [("string", "minLength"), ("array", "minItems"), ("object", "minProperties")]
+)
+def test_a_length_that_is_no_count_is_one_clear_sentence(kind: str, key: str, least: Any) -> None:
+    with pytest.raises(SchemaError, match=f"'{key}' must be a whole number"):
+        sample({"type": kind, key: least}, PromptValues(""), Random(0))
+
+
+def test_a_whole_number_may_be_written_as_a_fraction() -> None:
+    made = sample({"type": "array", "minItems": 2.0}, PromptValues(""), Random(0))
+    assert len(json.loads(made.head + made.tail)) == 2
+
+
+@pytest.mark.parametrize("back", [-MOST, float("nan")])
+def test_nothing_gives_work_back(back: float) -> None:
+    budget = Budget()
+    budget.spend(MOST)
+    budget.spend(back)
+    with pytest.raises(TooMuchError):
+        budget.spend(1)
 
 
 def test_the_words_of_a_long_prompt_are_not_tried_for_ever() -> None:
