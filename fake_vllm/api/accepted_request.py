@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from random import Random
 from typing import Any, ClassVar
 
@@ -14,6 +15,7 @@ from fake_vllm.api.refused import Refused, bad, unknown_model
 from fake_vllm.api.sampling import Parameters, check_engine, check_with_prompt
 from fake_vllm.api.server_rules import Rules
 from fake_vllm.api.writer import ResponseWriter
+from fake_vllm.model.budget import TooMuchError
 from fake_vllm.model.json_schema import SchemaError
 from fake_vllm.model.plan import GenerationPlan, Thought
 from fake_vllm.model.prompt_values import PromptValues
@@ -141,13 +143,21 @@ class AcceptedRequest:
         """
         return [wire.error_event(error), wire.DONE]
 
+    @cached_property
+    def prompt_values(self) -> PromptValues:
+        """Return the values in the question; each text is made with them `anew`."""
+        return PromptValues(self.question)
+
     def draft(self, random: Random) -> Draft | None:
         """Return the text in a prescribed form. None: the text is free.
 
         Raises:
             SchemaError: no sample can be made for the schema.
         """
-        return structured.draft(self.parameters.constraint, PromptValues(self.question), random)
+        constraint = self.parameters.constraint
+        if constraint is None:
+            return None
+        return structured.draft(constraint, self.prompt_values.anew(), random)
 
     def sequences(self, plan: GenerationPlan) -> list[Iterator[Piece]]:
         """Return the pieces of each choice: `n` choices for each prompt.
@@ -161,7 +171,7 @@ class AcceptedRequest:
                 for prompt, seed in zip(self.prompts, self.seeds, strict=True)
                 for choice in range(self.n)
             ]
-        except SchemaError as error:
+        except (SchemaError, TooMuchError) as error:
             raise bad(str(error)) from None
 
     def _sequence(self, prompt: Prompt, seed: str, plan: GenerationPlan) -> Iterator[Piece]:

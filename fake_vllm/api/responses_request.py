@@ -20,7 +20,6 @@ from fake_vllm.api.response_tools import CustomTool, FunctionTool, NamespaceTool
 from fake_vllm.api.sampling import INT64, MOST_STOPS
 from fake_vllm.api.wire import hex16
 from fake_vllm.model.plan import GenerationPlan
-from fake_vllm.model.prompt_values import PromptValues
 from fake_vllm.model.script import Draft
 
 
@@ -224,19 +223,18 @@ class AcceptedResponsesRequest(AcceptedRequest):
         )
 
     def draft(self, random: Random) -> Draft | None:
-        prompt_values = PromptValues(self.question)
         functions = list(_functions(self.body.tools))
         calling = tooling.called(
             functions,
             self.choice,
-            prompt_values,
+            self.prompt_values,
             user_spoke_last=self.turns[-1]["role"] == "user",
             parallel=self.body.parallel_tool_calls is not False,
         )
         return (
             super().draft(random)
             if calling is None
-            else tooling.draft(functions, calling, prompt_values, random)
+            else tooling.draft(functions, calling, self.prompt_values.anew(), random)
         )
 
 
