@@ -129,7 +129,7 @@ def check_structural_tag(value: Any) -> None:
         return
     try:
         fits = isinstance(tag, str) and _is_tag(json.loads(tag))
-    except ValueError:
+    except (ValueError, RecursionError):
         fits = False
     if not fits:
         raise Rejected(
@@ -156,11 +156,13 @@ def _is_tag(tag: Any) -> bool:
             isinstance(one.get("end"), str) for one in structures
         )
         return complete and all(
-            isinstance(begin, str) and any(begin.startswith(trigger) for trigger in triggers)
+            isinstance(begin, str)
+            and any(isinstance(trigger, str) and begin.startswith(trigger) for trigger in triggers)
             for begin in begins
         )
     format = tag.get("format")
-    return isinstance(format, dict) and format.get("type") in _FORMATS
+    kind = format.get("type") if isinstance(format, dict) else None
+    return isinstance(kind, str) and kind in _FORMATS
 
 
 def constraint(
@@ -225,11 +227,18 @@ def check_constraint(constraint: StructuredOutputsParams | None) -> None:
         _check_schema(constraint.json)
     if constraint.regex:
         _check_pattern(constraint.regex)
-    if constraint.grammar is not None and not structured.rules(constraint.grammar):
+    if constraint.grammar is not None:
+        _check_grammar(constraint.grammar)
+
+
+def _check_grammar(grammar: str) -> None:
+    try:
+        known = structured.rules(grammar)
+    except PatternError as error:
+        raise Rejected(f"Invalid grammar specification: {error}") from None
+    if not known:
         text = "Invalid grammar specification: Failed to convert the grammar from GBNF to Lark:"
-        raise Rejected(
-            f"{text} Expected ::= at line 1, '{constraint.grammar.splitlines()[0]}' ^ ''"
-        )
+        raise Rejected(f"{text} Expected ::= at line 1, '{grammar.splitlines()[0]}' ^ ''")
 
 
 def _check_schema(schema: Any) -> None:
@@ -289,15 +298,14 @@ def _deeper(spec: Any, deepest: int) -> bool:
 
 
 def draft(
-    constraint: StructuredOutputsParams | None, prompt_values: PromptValues, random: Random
+    constraint: StructuredOutputsParams, prompt_values: PromptValues, random: Random
 ) -> Draft | None:
-    """Return the text of a constraint. None: there is no constraint.
+    """Return the text of a constraint. None: it asks for none, as a tag with triggers.
 
     Raises:
         SchemaError: no sample can be made for it.
+        TooMuchError: its choices are too many for so long a prompt.
     """
-    if constraint is None:
-        return None
     if constraint.json is not None:
         return structured.by_schema(constraint.json, prompt_values, random)
     if constraint.regex is not None:

@@ -9,6 +9,7 @@ from pydantic import model_validator
 
 from fake_vllm.api.body import Body, Rejected
 from fake_vllm.model import json_schema
+from fake_vllm.model.budget import Budget
 from fake_vllm.model.json_schema import SchemaError
 from fake_vllm.model.prompt_values import PromptValues
 from fake_vllm.model.script import Draft
@@ -181,19 +182,21 @@ def draft(
     vLLM does not enforce parameters that it cannot compile. Here such a call has an empty object.
     """
     schemas = {tool.name: {"type": "object", **(tool.parameters or {})} for tool in tools}
-    written = ""
+    written, budget = "", Budget()
     for name in calling.names[:-1]:
-        one = _arguments(schemas[name], prompt_values, random)
+        one = _arguments(schemas[name], prompt_values, random, budget)
         written += f"{_opened(name)}{one.head}{one.tail}{_CLOSED}\n"
-    last = _arguments(schemas[calling.names[-1]], prompt_values, random)
+    last = _arguments(schemas[calling.names[-1]], prompt_values, random, budget)
     return Draft(
         f"{written}{_opened(calling.names[-1])}{last.head}", f"{last.tail}{_CLOSED}", last.filler
     )
 
 
-def _arguments(schema: dict[str, Any], prompt_values: PromptValues, random: Random) -> Draft:
+def _arguments(
+    schema: dict[str, Any], prompt_values: PromptValues, random: Random, budget: Budget
+) -> Draft:
     try:
-        return json_schema.sample(schema, prompt_values, random)
+        return json_schema.sample(schema, prompt_values, random, budget)
     except SchemaError:
         return json_schema.sample({"type": "object"}, prompt_values, random)
 

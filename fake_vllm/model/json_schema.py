@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 from contextlib import suppress
 from itertools import chain
 from random import Random
@@ -56,7 +56,9 @@ class SchemaError(ValueError):
     """Raised when no sample can be made for a schema; the text says why."""
 
 
-def sample(schema: Any, prompt_values: PromptValues, random: Random) -> Draft:
+def sample(
+    schema: Any, prompt_values: PromptValues, random: Random, budget: Budget | None = None
+) -> Draft:
     """Write one value that conforms to a schema.
 
     Supported are the types, `enum`, `const`, `anyOf`, `oneOf`, `allOf`, `$ref` into the schema
@@ -66,13 +68,14 @@ def sample(schema: Any, prompt_values: PromptValues, random: Random) -> Draft:
         schema: the schema.
         prompt_values: the values in the prompt.
         random: the source of the rest.
+        budget: what the value may cost. None: one of its own.
 
     Raises:
         SchemaError: the schema is invalid, contradicts itself, needs an unsupported keyword, or
             asks for too much.
     """
     try:
-        writer = _Writer(schema, prompt_values, random)
+        writer = _Writer(schema, prompt_values, random, budget or Budget())
         writer.value(schema, 0)
         return writer.draft()
     except SchemaError:
@@ -94,11 +97,13 @@ def sample(schema: Any, prompt_values: PromptValues, random: Random) -> Draft:
 
 
 class _Writer:
-    def __init__(self, root: Any, prompt_values: PromptValues, random: Random) -> None:
+    def __init__(
+        self, root: Any, prompt_values: PromptValues, random: Random, budget: Budget
+    ) -> None:
         self._root = root
         self._prompt_values = prompt_values
         self._random = random
-        self._budget = Budget()
+        self._budget = budget
         self._out: list[str] = []
         self._heights: dict[tuple[int, int], float] = {}
         self._free: int | None = None  # the newest place in `_out` where words can be added
@@ -147,23 +152,46 @@ class _Writer:
         for _ in range(DEEPEST):
             self._budget.spend()
             if isinstance(schema, bool):
-                schema = _joined({}, schema)
+                schema = self._joined({}, schema)
             if "$ref" in schema:
-                schema = _joined(_without(schema, "$ref"), self._target(schema["$ref"]))
+                schema = self._joined(_without(schema, "$ref"), self._target(schema["$ref"]))
             elif "allOf" in schema:
                 parts, schema = schema["allOf"], _without(schema, "allOf")
                 for part in parts:
-                    schema = _joined(schema, self._one(part, depth))
+                    schema = self._joined(schema, self._one(part, depth))
             elif (
                 key := next((key for key in ("anyOf", "oneOf") if key in schema), None)
             ) is not None:
-                schema = _joined(_without(schema, key), self._alternative(schema[key], depth))
+                other = self._alternative(schema[key], depth)
+                schema = self._joined(_without(schema, key), other)
             else:
                 resolved: dict[str, Any] = schema
                 return resolved
         raise SchemaError("The schema's references lead in a circle.")
 
+    def _joined(self, schema: dict[str, Any], more: Any) -> dict[str, Any]:
+        """Return both schemas as one, as far as their keywords can be combined."""
+        self._look(schema)
+        if more is True:
+            return schema
+        if more is False:
+            raise SchemaError("Nothing conforms to the schema 'false'.")
+        both = {**schema, **more}
+        self._look(both)
+        if "properties" in schema and "properties" in more:
+            both["properties"] = {**schema["properties"], **more["properties"]}
+            self._look(both["properties"])
+        if "required" in schema and "required" in more:
+            both["required"] = [*schema["required"], *more["required"]]
+            self._look(both["required"])
+        return both
+
+    def _look(self, at: Sized) -> None:
+        """Spend what a look at each of several parts or characters costs."""
+        self._budget.spend(len(at) // 10)
+
     def _alternative(self, schemas: list[Any], depth: int) -> Any:
+        self._look(schemas)
         if depth > DEEP:
             return min(schemas, key=lambda schema: self._height(schema, DEEPEST))
         return min(
@@ -189,6 +217,7 @@ class _Writer:
         if parts := schema.get("anyOf", schema.get("oneOf")):
             inside = max(inside, min(self._height(part, most - 1) for part in parts))
         known = schema.get("properties", {})
+        self._look(schema.get("required", ()))
         needed = [known[name] for name in schema.get("required", ()) if name in known]
         needed += schema.get("prefixItems", ()) or (
             [schema["items"]] if schema.get("minItems") and "items" in schema else ()
@@ -199,6 +228,7 @@ class _Writer:
     def _target(self, reference: str) -> Any:
         if not reference.startswith("#"):
             raise SchemaError(f"The reference '{reference}' points outside of the schema.")
+        self._look(reference)
         target = self._root
         for step in reference[1:].split("/")[1:]:
             step = step.replace("~1", "/").replace("~0", "~")
@@ -213,6 +243,7 @@ class _Writer:
     def _kind(self, schema: dict[str, Any], depth: int) -> Any:
         kind = schema.get("type")
         if isinstance(kind, list):
+            self._look(kind)
             order = sorted(
                 kind,
                 key=lambda name: (depth > DEEP and name in ("object", "array"), name == "null"),
@@ -226,16 +257,17 @@ class _Writer:
         return kind
 
     def _member(self, members: list[Any]) -> Any:
-        spoken = [
-            member
-            for member in members
-            if isinstance(member, str) and self._prompt_values.position(member) is not None
-        ]
-        return (spoken or [self._random.choice(members)])[0]
+        self._look(members)
+        for member in members:
+            if isinstance(member, str) and self._prompt_values.position(member) is not None:
+                return member
+        return self._random.choice(members)
 
     def _object(self, schema: dict[str, Any], depth: int) -> None:
         known: dict[str, Any] = schema.get("properties", {})
         required = dict.fromkeys(schema.get("required", ()))
+        self._look(known)
+        self._look(schema.get("required", ()))
         more = schema.get("additionalProperties", True)
         keys = [key for key in known if key in required or depth < DEEP]
         keys += [key for key in required if key not in known]
@@ -356,20 +388,6 @@ def _without(schema: dict[str, Any], key: str) -> dict[str, Any]:
     return {name: value for name, value in schema.items() if name != key}
 
 
-def _joined(schema: dict[str, Any], more: Any) -> dict[str, Any]:
-    """Return both schemas as one, as far as their keywords can be combined."""
-    if more is True:
-        return schema
-    if more is False:
-        raise SchemaError("Nothing conforms to the schema 'false'.")
-    both = {**schema, **more}
-    if "properties" in schema and "properties" in more:
-        both["properties"] = {**schema["properties"], **more["properties"]}
-    if "required" in schema and "required" in more:
-        both["required"] = [*schema["required"], *more["required"]]
-    return both
-
-
 _TYPES = frozenset(("null", "boolean", "integer", "number", "string", "array", "object"))
 _SCHEMAS, _LISTS = (
     ("items", "additionalProperties", "not"),
@@ -390,7 +408,7 @@ def _fault(schema: Any, root: Any, depth: int) -> str | None:
         return None
     kinds = schema.get("type", [])
     for kind in [kinds] if isinstance(kinds, str) else kinds if isinstance(kinds, list) else []:
-        if kind not in _TYPES:
+        if not isinstance(kind, str) or kind not in _TYPES:
             return f"Invalid type: {kind}"
     reference = schema.get("$ref")
     if isinstance(reference, str) and reference.startswith("#/") and not _leads(root, reference):
@@ -402,7 +420,7 @@ def _fault(schema: Any, root: Any, depth: int) -> str | None:
         return "Unsatisfiable schema: anyOf is empty"
     required = schema.get("required")
     for name in required if isinstance(required, list) else []:
-        if known.get(name, True) is False:
+        if isinstance(name, str) and known.get(name, True) is False:
             return f"Unsatisfiable schema: required property '{name}' is unsatisfiable"
     parts = [*known.values(), *(schema.get(key) for key in _SCHEMAS)]
     parts += [part for key in _LISTS if isinstance(schema.get(key), list) for part in schema[key]]
@@ -416,7 +434,7 @@ def _leads(root: Any, reference: str) -> bool:
         key = step.replace("~1", "/").replace("~0", "~")
         if isinstance(root, dict) and key in root:
             root = root[key]
-        elif isinstance(root, list) and key.isdecimal() and int(key) < len(root):
+        elif isinstance(root, list) and key in map(str, range(len(root))):
             root = root[int(key)]
         else:
             return False

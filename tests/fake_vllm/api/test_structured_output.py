@@ -196,6 +196,39 @@ def test_a_constraint_that_cannot_be_played_is_refused(
     assert says in answer.json()["error"]["message"]
 
 
+def tag(format: Any) -> dict[str, Any]:
+    text = json.dumps({"type": "structural_tag", "format": format})
+    return {"structured_outputs": {"structural_tag": text}}
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ({"structured_outputs": {"structural_tag": "[" * 100_000}}, "Invalid structured_outputs"),
+        (tag({"type": []}), "Invalid structured_outputs"),
+        (tag({"type": "or", "elements": None}), "must be a list"),
+        (tag({"type": "sequence", "elements": 5}), "must be a list"),
+        (tag({"type": "json_schema", "json_schema": "[" * 100_000}), "is not JSON"),
+        ({"structured_outputs": {"json": {"type": [[]]}}}, "Invalid type: []"),
+        (
+            {"structured_outputs": {"grammar": "root ::= " + "a" * 20_000}},
+            "A grammar may have at most 20,000 characters",
+        ),
+        (
+            {"structured_outputs": {"choice": ["a" + "_a" * n for n in range(100)]}},
+            "at most 200,000",
+        ),
+    ],
+)
+def test_a_form_that_is_no_form_is_refused(
+    more: dict[str, Any], says: str, server: Fake, http: httpx2.Client
+) -> None:
+    body = {"messages": [{"role": "user", "content": "a_" * 5000}], **more}
+    answer = http.post(f"{server.base_url}/chat/completions", json=body)
+    assert answer.status_code == 400
+    assert says in answer.json()["error"]["message"]
+
+
 @pytest.mark.parametrize(
     ("more", "says"),
     [

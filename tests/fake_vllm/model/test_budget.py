@@ -1,16 +1,19 @@
 """No schema, pattern or grammar keeps the event loop busy."""
 
 import json
+import re
+import time
 from random import Random
 from typing import Any
 
 import pytest
 
+from fake_vllm.api.tools import Calling, Function, draft
 from fake_vllm.model.budget import MOST, Budget, TooMuchError
 from fake_vllm.model.json_schema import SchemaError, sample
 from fake_vllm.model.patterns import LONGEST
 from fake_vllm.model.prompt_values import PromptValues
-from fake_vllm.model.structured import by_grammar, by_pattern
+from fake_vllm.model.structured import by_grammar, by_pattern, by_tag, one_of, rules
 
 TOO_MUCH = "fake-vllm makes at most 200,000 characters"
 
@@ -26,6 +29,14 @@ def doubled(key: str) -> Any:
     """A schema whose references double at each of thirty levels."""
     parts = {f"a{n}": {key: [{"$ref": f"#/$defs/a{n - 1}"}] * 2} for n in range(1, 30)}
     return {"$ref": "#/$defs/a29", "$defs": {"a0": {"type": "null"}, **parts}}
+
+
+def deep(schema: Any, *, items: int) -> Any:
+    """Arrays of arrays, below which only required properties are written."""
+    schema = {"type": "array", "items": schema, "minItems": items}
+    for _ in range(3):
+        schema = {"type": "array", "items": schema, "minItems": 1}
+    return schema
 
 
 LONG = "^(?=.{0,9}$|" + "(a)?" * 4900 + ")QQ"
@@ -47,6 +58,22 @@ SCHEMAS: dict[str, Any] = {
         "type": "array",
         "minItems": 400,
         "items": {"type": "string", "pattern": f"{LONG}$"},
+    },
+    "a long enumeration for each item": {
+        "type": "array",
+        "minItems": 2000,
+        "items": {"enum": [f"n{n}" for n in range(2000)]},
+    },
+    "many optional properties, deep down": deep(
+        {"type": "object", "properties": {f"p{n}": {} for n in range(2000)}}, items=2000
+    ),
+    "many parts with required properties": {"allOf": [{"required": ["a"] * 20}] * 1000},
+    "many types": {"type": "array", "minItems": 4000, "items": {"type": ["null"] * 4000}},
+    "a long reference": {
+        "type": "array",
+        "minItems": 4000,
+        "items": {"$ref": "#" + "x" * 4000 + "/$defs/a"},
+        "$defs": {"a": {"const": 1}},
     },
     "classes of wide ranges": {
         "type": "string",
@@ -90,11 +117,49 @@ def test_a_pattern_that_is_too_long_or_too_deep_is_one_clear_sentence() -> None:
         ("root ::= root root root root", TOO_MUCH),
         ("root ::= /a{90000}/ /a{90000}/ /a{90000}/", TOO_MUCH),
         ("root ::= /(/", "is not a regular expression"),
+        ("root ::= " + "a " * 5000 + "\na ::= " + "(" * 9000, TOO_MUCH),
+        ("root ::= " + "a" * LONGEST, "A grammar may have at most 20,000 characters"),
     ],
 )
 def test_a_grammar_that_asks_for_too_much_is_one_clear_sentence(grammar: str, says: str) -> None:
     with pytest.raises(SchemaError, match=says):
         by_grammar(grammar, Random(0))
+
+
+def test_a_grammar_is_read_in_one_go() -> None:
+    """A rule or quote that is looked for at each place to the end takes minutes."""
+    spent = time.process_time()
+    for _ in range(20):
+        assert not rules("\n" * LONGEST)
+        assert not by_grammar("root ::= " + '"\\' * 9990, Random(0)).head
+        assert not by_grammar("root ::= " + "[" * 19_000, Random(0)).head
+    assert time.process_time() - spent < 20
+
+
+def test_the_parts_of_a_structural_tag_share_one_bound() -> None:
+    part = {"type": "regex", "pattern": "(?:){150000}"}
+    assert by_tag({"format": part}, PromptValues(""), Random(0))
+    with pytest.raises(SchemaError, match=TOO_MUCH):
+        by_tag(
+            {"format": {"type": "sequence", "elements": [part] * 2}}, PromptValues(""), Random(0)
+        )
+
+
+def test_the_calls_of_several_tools_share_one_bound() -> None:
+    text = {"type": "string", "pattern": "^(?:){150000}q$"}
+    parameters = {"type": "object", "properties": {"a": text}, "required": ["a"]}
+    tools = [Function("one", parameters), Function("two", parameters)]
+    made = draft(tools, Calling(("one", "two"), "required"), PromptValues(""), Random(0))
+    first, second = re.findall('"arguments": (.*)}', made.head + made.tail)
+    assert json.loads(first) == {"a": "q"}
+    assert json.loads(second) == {}
+
+
+def test_names_are_looked_for_once_and_within_a_bound() -> None:
+    prompt = PromptValues("a_" * 5000)
+    one_of(["a"] * 100_000, prompt, Random(0))
+    with pytest.raises(TooMuchError):
+        one_of(["a" + "_a" * n for n in range(100)], prompt, Random(0))
 
 
 def test_large_forms_are_still_made() -> None:

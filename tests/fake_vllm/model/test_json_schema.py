@@ -175,7 +175,13 @@ def test_a_schema_without_a_sample_is_one_clear_sentence(schema: Any) -> None:
     [
         ({"type": "nope"}, "Invalid type: nope"),
         ({"properties": {"a": {"items": {"type": ["string", "x"]}}}}, "Invalid type: x"),
+        ({"type": [[]]}, "Invalid type: []"),
+        ({"required": [[]]}, None),
         ({"$ref": "#/nowhere"}, "Pointer '/nowhere' does not exist"),
+        (
+            {"$ref": f"#/allOf/{'1' * 5000}", "allOf": [{}]},
+            f"Pointer '/allOf/{'1' * 5000}' does not exist",
+        ),
         ({"properties": 5}, "properties must be an object"),
         ({"enum": []}, "Unsatisfiable schema: anyOf is empty"),
         (

@@ -49,6 +49,9 @@ def test_a_pattern_without_a_text_is_one_clear_sentence(pattern: str) -> None:
         ('root ::= "yes" | "no"', "yes"),
         ('start: greeting " " NAME\ngreeting: "Hi"\nNAME: /B/', "Hi B"),
         ("nothing", ""),
+        ('start: "a" // the "first\n  "b"', "ab"),
+        ('root ::= "a" # it\'s "so\n  "b"', "ab"),
+        ('\n\n  root\n ::= "a" "', "a"),
     ],
 )
 def test_a_grammar_gives_its_first_alternative(grammar: str, text: str) -> None:
