@@ -2,12 +2,13 @@
 
 import base64
 import contextlib
-import json
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
-from urllib.parse import quote, quote_plus, unquote, unquote_plus
+from urllib.parse import quote, unquote, unquote_plus
+
+from fake_vllm.spellings import Plain, ends
 
 REMOVED: Final = "removed"
 """What stands in place of a key or a cookie."""
@@ -36,6 +37,8 @@ VALUE_ENDS: Final = re.compile(r"[;#,\s<>\"']")
 CREDENTIAL: Final = re.compile(r'([\w-]+)=("[^"]*"|[^\s,;]+)')
 """A named part of a header such as Authorization."""
 LEAST_SECRET: Final = 8  # characters; a shorter key, such as "-", stands in many texts
+MOST_SECRETS: Final = 100
+"""How many secrets of a request are looked for; with more, all its text is removed."""
 ENCODINGS: Final = ("utf-8", "latin-1")
 """How a secret may stand in the bytes of a body."""
 WIDE: Final = ("utf-16-le", "utf-32-le")
@@ -110,11 +113,15 @@ def secrets_of(headers: Mapping[str, str], query: str = "") -> list[str]:
 
 
 def without(text: str, secrets: Iterable[str]) -> str:
-    """Return a text without these secrets, plain or quoted for JSON or a URL."""
-    for secret in secrets:
-        for form in _forms(secret):
-            text = text.replace(form, REMOVED)
-    return text
+    """Return a text without these secrets, however JSON, HTML or a URL quotes them."""
+    body = text.encode("utf-8", "replace")
+    if not (spans := _spans(body, secrets)):
+        return text
+    made, at = [], 0
+    for span in spans:
+        made += [body[at : span.begin], span.instead]
+        at = span.end
+    return b"".join([*made, body[at:]]).decode("utf-8", "replace")
 
 
 def pieces_without(pieces: Sequence[bytes], secrets: Iterable[str]) -> list[bytes]:
@@ -124,7 +131,7 @@ def pieces_without(pieces: Sequence[bytes], secrets: Iterable[str]) -> list[byte
     and a piece inside it is empty. If the body ends inside a secret, its beginning goes too.
     """
     body, made, begin = b"".join(pieces), [], 0
-    spans = deque(_spans(body, secrets))
+    spans = deque(_spans(body, secrets, cut_off=True))
     for piece in pieces:
         at, end, kept = begin, begin + len(piece), []
         while spans and spans[0].begin < end:
@@ -140,18 +147,32 @@ def pieces_without(pieces: Sequence[bytes], secrets: Iterable[str]) -> list[byte
     return made
 
 
-def _spans(body: bytes, secrets: Iterable[str]) -> list[_Span]:
-    """Return where these secrets stand, in order; those that overlap are one."""
-    found = []
-    for secret, instead in _encoded(secrets, ENCODINGS + (WIDE if b"\0" in body else ())).items():
-        at = body.find(secret)
-        while at >= 0:
-            found.append(_Span(at, at + len(secret), instead))
-            at = body.find(secret, at + len(secret))
-        for length in range(min(len(secret) - 1, len(body)), LEAST_SECRET - 1, -1):
-            if body.endswith(secret[:length]):  # the body was cut off inside it
-                found.append(_Span(len(body) - length, len(body), instead))
-                break
+def _spans(body: bytes, secrets: Iterable[str], *, cut_off: bool = False) -> list[_Span]:
+    """Return where these secrets stand, in order; those that overlap are one.
+
+    Args:
+        body: the bytes to look at.
+        secrets: the secrets; if there are too many to look for each, all the bytes are one.
+        cut_off: whether the bytes may end inside a secret, whose beginning then goes too.
+    """
+    if len(secrets := set(secrets)) > MOST_SECRETS:
+        return [_Span(0, len(body), REMOVED.encode())] if body else []
+    encodings = ENCODINGS + (WIDE if b"\0" in body else ())
+    # As it stands, too: the text before a secret may take a part of it for its own escape.
+    found = [
+        _Span(*place, instead)
+        for secret, instead in _encoded(secrets, encodings).items()
+        for place in _places(body, secret, cut_off)
+    ]
+    plain = Plain(body)
+    for secret in {Plain(each).text for each in _encoded(secrets, ENCODINGS)}:
+        if len(secret.strip()) < LEAST_SECRET:
+            continue
+        for place in _places(plain.text, secret, cut_off):
+            begin, end = plain.origin(*place)
+            if cut_off and place[1] == len(plain.text):
+                end = len(body)
+            found.append(_Span(begin, end, _instead(body[begin:end])))
     merged: list[_Span] = []
     for span in sorted(found):
         if merged and span.begin < merged[-1].end:
@@ -162,30 +183,48 @@ def _spans(body: bytes, secrets: Iterable[str]) -> list[_Span]:
     return merged
 
 
+def _places(text: bytes, secret: bytes, cut_off: bool) -> Iterator[tuple[int, int]]:
+    """Yield where a secret begins and ends in a text, and where its beginning is cut off."""
+    at = text.find(secret)
+    while at >= 0:
+        yield at, at + len(secret)
+        at = text.find(secret, at + len(secret))
+    if not cut_off:
+        return
+    cuts = ends(text)
+    at = text.find(secret[:LEAST_SECRET], max(0, cuts[-1] - len(secret) + 1))
+    while at >= 0:
+        if any(at + LEAST_SECRET <= cut and secret.startswith(text[at:cut]) for cut in cuts):
+            yield at, len(text)
+            return
+        at = text.find(secret[:LEAST_SECRET], at + 1)
+
+
+def _instead(removed: bytes) -> bytes:
+    """Return what replaces a secret, with as many zeros after each letter as it had."""
+    zeros = removed.count(0) / len(removed)
+    return (b"\0" * (3 if zeros > 0.6 else zeros > 0.25)).join(
+        bytes((each,)) for each in REMOVED.encode()
+    )
+
+
 def _encoded(secrets: Iterable[str], encodings: Iterable[str]) -> dict[bytes, bytes]:
-    """Return the bytes of these secrets, in all their forms, with their replacements."""
+    """Return the bytes of these secrets with their replacements."""
     made = {}
     for secret in secrets:
-        for form in _forms(secret):
+        for text in _readings(secret):
             for encoding in encodings:
                 with contextlib.suppress(UnicodeEncodeError):  # not every text is Latin-1
-                    made[form.encode(encoding).strip(b"\0")] = REMOVED.encode(encoding).strip(b"\0")
+                    made[text.encode(encoding).strip(b"\0")] = REMOVED.encode(encoding).strip(b"\0")
     return made
 
 
-def _forms(secret: str) -> Iterator[str]:
-    """Yield the forms of a secret: plain, and quoted for JSON or a URL."""
-    readings = [secret]
-    with contextlib.suppress(UnicodeError):
-        # A header was read as Latin-1; its client may have written UTF-8.
-        readings.append(secret.encode("latin-1").decode())
-    for text in readings:
-        yield text
-        for ascii_only in (True, False):
-            in_json = json.dumps(text, ensure_ascii=ascii_only)[1:-1]
-            yield from (in_json, in_json.replace("/", r"\/"))  # as PHP writes it
-        for in_url in (quote(text, safe=""), quote(text), quote_plus(text), quote_plus(text, "/")):
-            yield from (in_url, re.sub("%..", lambda code: code[0].lower(), in_url))
+def _readings(secret: str) -> Iterator[str]:
+    """Yield a secret as a header has it, which was read as Latin-1, and as its client wrote it."""
+    yield secret
+    if not secret.isascii():
+        with contextlib.suppress(UnicodeError):
+            yield secret.encode("latin-1").decode()
 
 
 def _is_secret_parameter(name: str) -> bool:

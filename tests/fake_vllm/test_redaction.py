@@ -1,6 +1,8 @@
 """A key is known by the name of its header or parameter, and found everywhere."""
 
 import base64
+import json
+import time
 from urllib.parse import quote
 
 import pytest
@@ -75,6 +77,90 @@ def test_a_parameter_is_found_as_it_stood_in_the_query(sent: str) -> None:
 )
 def test_a_key_is_found_as_addresses_and_forms_quote_it(written: str) -> None:
     assert without(f"?q={written}", ["sk-canary a/+"]) == "?q=removed"
+
+
+SPELLED: dict[str, tuple[str, str]] = {
+    "JSON with capitals": (KEY, r"sk-canary/9\u002Bx="),
+    "JSON with an equals sign": (KEY, r"sk-canary/9+x\u003d"),
+    "JSON of every character": (KEY, "".join(f"\\u{ord(each):04x}" for each in KEY)),
+    "JSON in JSON": (KEY, r"sk-canary\\\/9\\u002bx="),
+    "a quote in JSON in JSON": ('sk-"canary"-1', json.dumps(json.dumps('sk-"canary"-1'))[3:-3]),
+    "a letter in JSON": ("sk-canary-é-1", r"sk-canary-\u00E9-1"),
+    "a sign of two surrogates": ("sk-canary-😀", r"sk-canary-\uD83D\uDE00"),
+    "bytes in Python": (KEY, r"sk-canary/9\x2bx="),
+    "HTML": ("sk-canary&<1>", "sk-canary&amp;&lt;1&gt;"),
+    "HTML with numbers": (KEY, "sk-canary/9&#43;x&#x3D;"),
+    "HTML of HTML": ("sk-canary&1", "sk-canary&amp;amp;1"),
+    "HTML of JSON": ('sk-"canary"-1', r"sk-\&quot;canary\&quot;-1"),
+    "a URL in a URL": (KEY, "sk-canary%252F9%252Bx%253D"),
+    "JSON in a URL": (KEY, quote(r"sk-canary\/9\u002Bx=", safe="")),
+    "a part in a URL": (KEY, "sk%2Dcanary/9+x%3d"),
+    "every other character in a URL": (KEY, "s%6B-%63anary/9%2bx="),
+    "JavaScript's encodeURIComponent": ("sk canary!(1)", "sk%20canary!(1)"),
+}
+
+
+@pytest.mark.parametrize(("key", "written"), SPELLED.values(), ids=SPELLED)
+def test_a_key_is_found_in_every_spelling(key: str, written: str) -> None:
+    header = key.encode().decode("latin-1")  # as headers are read
+    secrets = secrets_of({"x-api-key": header})
+    assert without(f"You sent {written}.", secrets) == "You sent removed."
+    body = f'data: {{"a":"You sent {written}."}}\n\n'
+    for encoding in ("utf-8", "utf-16-le", "utf-32-be") if key.isascii() else ("utf-8",):
+        wanted = [body.replace(written, "removed").encode(encoding)]
+        assert pieces_without([body.encode(encoding)], secrets) == wanted
+    pieces = pieces_without([bytes((each,)) for each in body.encode()], secrets)
+    assert b"".join(pieces).decode() == body.replace(written, "removed")
+    for end in range(len(written) - 1, 0, -1):
+        (left,) = pieces_without([f"You sent {written[:end]}".encode()], secrets)
+        assert "canary" not in left.decode() or end < len(written) // 2 + 8
+
+
+@pytest.mark.parametrize(
+    "body", [r"a\nsk-key-12345 b", r"C:\\sk-key-12345 b", "%2Fsk-key-12345", "%25sk-key-12345"]
+)
+def test_what_stands_before_a_key_hides_no_part_of_it(body: str) -> None:
+    assert "sk-key" not in without(body, ["sk-key-12345"])
+    assert "abkey-12345" not in without(f"%25{body}abkey-12345", ["abkey-12345"])
+
+
+def test_the_spelling_of_the_rest_of_a_text_stays() -> None:
+    body = r'{"a":"x\n\u00e9 %2F &amp; sk-key-12345 \"y\\ %25"}'
+    assert without(body, ["sk-key-12345"]) == body.replace("sk-key-12345", "removed")
+    assert without(body, ["another-key-1"]) is body
+
+
+def test_thousands_of_cookies_cost_about_as_much_as_hundreds() -> None:
+    def cost(cookies: int) -> float:
+        headers = {"cookie": "; ".join(f"session{at}={at:016}a" for at in range(cookies))}
+        query = "k=12345678&" * cookies
+        began = time.process_time()
+        shown = without(f"/v1?{query}", secrets_of(headers, query))
+        assert f"{cookies - 1:016}" not in shown
+        return time.process_time() - began
+
+    few, many = min(cost(300) for _ in range(3)), min(cost(2400) for _ in range(3))
+    assert many < few * 24  # eight times as many; it was 64 times as much
+
+
+def test_a_request_with_too_many_secrets_has_no_text() -> None:
+    headers = {"cookie": "; ".join(f"session{at}=sk-canary-{at}" for at in range(101))}
+    secrets = secrets_of(headers)
+    assert without("a sk-canary-7 b", secrets) == "removed"
+    assert pieces_without([b"a sk-canary-", b"7 b"], secrets) == [b"removed", b""]
+    assert pieces_without([], secrets) == []
+    assert without("", secrets) == ""
+
+
+def test_a_body_of_escapes_takes_time_in_proportion_to_its_length() -> None:
+    def cost(body: bytes) -> float:
+        began = time.process_time()
+        pieces_without([body], ["sk-canary-1"])
+        return time.process_time() - began
+
+    for part in (b"%41", rb"\n", b"\\", b"\\ud83d", b"&#65;", b"&a", b"%25", b"\0a"):
+        short, long = (min(cost(part * n) for _ in range(3)) for n in (3_000, 24_000))
+        assert long < short * 30, part  # eight times as long
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,9 @@ CASES = {
     "an address": ({"referer": f"http://u:{KEY}@host/x?api_key={KEY}"}, ""),
     "a path": ({"x-api-key": KEY}, f"/{KEY}"),
     "a parameter with another name": ({"x-api-key": KEY}, f"?user={KEY}"),
+    "a parameter quoted in part": ({"x-api-key": KEY}, f"?user={KEY.replace('-', '%2D')}"),
+    "a path quoted in part": ({"x-api-key": KEY}, f"/{KEY.replace('sk', '%73k')}"),
+    "a path quoted twice": ({"x-api-key": KEY}, f"/{KEY.replace('-', '%252D')}"),
 }
 
 
