@@ -261,8 +261,8 @@ class App:
         except ScenarioError as error:
             raise Refused(400, "BadRequestError", str(error), SCENARIO_FIELD) from None
         entry = self.ledger.open(
-            request.id,
-            exchange.path,
+            exchange.without_keys(request.id),
+            exchange.path,  # that of a route
             spec.text,
             stream=request.stream,
             prompt_tokens=request.prompt_tokens,
@@ -387,8 +387,9 @@ class App:
         """Enter a request into the ledger that was refused before it had a scenario."""
         if not self.plain and self._control.route(exchange) is not None:
             return
+        path = exchange.without_keys(exchange.path)
         entry = self.ledger.refused(
-            exchange.path, exchange.method, status, exchange.turn, retry_of(exchange)
+            path, exchange.method, status, exchange.turn, retry_of(exchange)
         )
         exchange.number = entry.number
         self._asked.keep(entry.number, exchange)

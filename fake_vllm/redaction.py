@@ -5,6 +5,7 @@ import contextlib
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Final, NamedTuple
 from urllib.parse import quote, unquote, unquote_plus
 
@@ -53,6 +54,7 @@ class _Span(NamedTuple):
     instead: bytes
 
 
+@lru_cache(128)
 def is_secret(name: str) -> bool:
     """Tell whether a header has a key, a cookie or an account."""
     return SECRET.search(name) is not None and HARMLESS.search(name) is None
@@ -263,6 +265,8 @@ def _user_and_password(encoded: str) -> Iterator[str]:
 
 def _secrets_in(text: str, nested: int = NESTED) -> Iterator[str]:
     """Yield the secrets in an address, or in a text that has one."""
+    if "=" not in text and "//" not in text:
+        return
     yield from _users_in(text)
     yield from _secrets_in_query(_split_address(text)[1], nested)
 

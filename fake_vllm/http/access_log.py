@@ -9,7 +9,7 @@ from urllib.parse import quote
 from fake_vllm.http.connection import AccessLog
 from fake_vllm.http.exchange import Exchange, phrase
 from fake_vllm.http.listening import CannotListen
-from fake_vllm.redaction import query_without_secrets, secrets_of, without
+from fake_vllm.redaction import query_without_secrets
 
 STANDARD_ERROR = 2
 PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
@@ -41,8 +41,7 @@ def access_log(file: Path) -> AccessLog:
             query_without_secrets(exchange.query_string), safe=PRINTABLE, encoding="latin-1"
         )
         target = quote(exchange.base + exchange.path) + (f"?{query}" if query else "")
-        target = without(target, secrets_of(exchange.headers, exchange.query_string))
-        asked = f"{exchange.method} {target} HTTP/1.1"
+        asked = f"{exchange.method} {exchange.without_keys(target)} HTTP/1.1"
         line = f'INFO:     {client} - "{asked}" {status} {phrase(status)}\n'
         try:
             out.write(line.encode())

@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 from urllib.parse import parse_qsl, unquote
 
 from fake_vllm.http.upload import Upload
+from fake_vllm.redaction import secrets_of, without
 
 Headers = Sequence[tuple[bytes, bytes]]
 CHUNK = b"%x\r\n%b\r\n"  # from a length and the bytes
@@ -110,6 +111,10 @@ class Exchange:
         self.upload: Upload | None = None
         self._connection = connection
         self._keep_alive = keep_alive
+
+    def without_keys(self, text: str) -> str:
+        """Return a text of this request without its keys, as a log or the ledger shows it."""
+        return without(text, secrets_of(self.headers, self.query_string))
 
     @property
     def scheme(self) -> str:

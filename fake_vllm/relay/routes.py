@@ -63,8 +63,8 @@ class RelayRoutes:
         except ScenarioError as error:
             raise Refused(400, "BadRequestError", str(error), SCENARIO_FIELD) from None
         made = self._context.ledger.open(
-            exchange.headers.get("x-request-id") or hex16(),
-            exchange.path,
+            exchange.without_keys(exchange.headers.get("x-request-id") or hex16()),
+            exchange.without_keys(exchange.path),
             spec.text,
             stream=request.stream,
             prompt_tokens=0,

@@ -38,6 +38,7 @@ HEADERS = {
     "proxy-authorization": f"Basic {CANARY}-e",
     "x-auth-token": f'{CANARY}-f "quoted" é',
     "x-goog-api-key": f"{CANARY}-g",
+    "x-request-id": f"r-{CANARY}-a",
 }
 QUERY = (
     f"api_key={CANARY}-h&key={CANARY}-i&access_token={CANARY}-j%3D%3D&sig=canary"
@@ -73,6 +74,8 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
                 "/v1/responses": {"input": "Hi", "model": "nope"},
                 "/invocations": {"prompt": "Hi", "fake_scenario": "nope"},
                 "/v1/nowhere": {},
+                f"/v1/{CANARY}-b": {},
+                f"/v1/{CANARY}-b".replace("-", "%2D"): {},
                 "/tokenize": {"prompt": "x" * 20_000},
             }.items():
                 client.post(f"{server.root}{path}?{QUERY}", json=body, headers=sent)

@@ -27,6 +27,7 @@ CASES = {
     "a parameter with another name": ({"x-api-key": KEY}, f"?user={KEY}"),
     "a parameter quoted in part": ({"x-api-key": KEY}, f"?user={KEY.replace('-', '%2D')}"),
     "a path quoted in part": ({"x-api-key": KEY}, f"/{KEY.replace('sk', '%73k')}"),
+    "the id of a request": ({"x-api-key": KEY, "x-request-id": f"r-{KEY}"}, ""),
     "a path quoted twice": ({"x-api-key": KEY}, f"/{KEY.replace('-', '%252D')}"),
 }
 
@@ -81,6 +82,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
             assert files
             number = front.requests[-1].number
             ledger = client.get(f"{front.root}/ledger/{number}/request").text
+            ledger += client.get(f"{front.root}/ledger").text
             kept[case] = "".join(file.name + file.read_text() for file in files) + ledger
     return {**kept, "the access log": (root / "log").read_text()}
 
