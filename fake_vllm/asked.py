@@ -1,11 +1,12 @@
 """What the clients sent, so that a test can look at it."""
 
 from typing import Any, NamedTuple
+from urllib.parse import parse_qsl
 
 from fake_vllm.http.exchange import Exchange
 from fake_vllm.redaction import (
-    parameters_without_secrets,
     pieces_without,
+    query_without_secrets,
     secrets_of,
     without,
     without_secrets,
@@ -22,7 +23,6 @@ class Asked(NamedTuple):
     Attributes:
         method: the HTTP method.
         path: the path, decoded.
-        query: the query string, by name.
         query_string: the query string as it came.
         headers: the headers, with names in lower case.
         body: the bytes of the body.
@@ -30,7 +30,6 @@ class Asked(NamedTuple):
 
     method: str
     path: str
-    query: dict[str, str]
     query_string: str
     headers: dict[str, str]
     body: bytes
@@ -39,13 +38,18 @@ class Asked(NamedTuple):
         """Return the request with its body as text, and without its keys."""
         # Here and not in `keep`, which is called for each request.
         secrets = secrets_of(self.headers, self.query_string)
-        headers, query = without_secrets(self.headers), parameters_without_secrets(self.query)
+        headers = without_secrets(self.headers)
+        query = dict(parse_qsl(query_without_secrets(self.query_string)))
         body = b"".join(pieces_without([self.body], secrets))
         return {
             "method": self.method,
             "path": without(self.path, secrets),
-            "query": {name: without(text, secrets) for name, text in query.items()},
-            "headers": {name: without(text, secrets) for name, text in headers.items()},
+            "query": {
+                without(name, secrets): without(text, secrets) for name, text in query.items()
+            },
+            "headers": {
+                without(name, secrets): without(text, secrets) for name, text in headers.items()
+            },
             "body": body.decode("utf-8", "replace"),
         }
 
@@ -68,7 +72,6 @@ class AskedRequests:
         self._asked[number] = Asked(
             exchange.method,
             exchange.path,
-            exchange.query,
             exchange.query_string,
             exchange.headers,
             exchange.body,

@@ -134,7 +134,8 @@ def _listen(answer: http.client.HTTPResponse, model: str, began: float) -> Recor
         raise RecordingError("The endpoint sent no text; try another prompt.")
     keys = secrets_of({"authorization": _key()})  # without one such as "-"
     kept = pieces_without([text.encode("utf-8", "replace") for text in texts], keys)
-    return Recording(model, [text.decode() for text in kept], gaps, finish)
+    finish = None if finish is None else without(str(finish), keys)
+    return Recording(without(model, keys), [text.decode() for text in kept], gaps, finish)
 
 
 def _events(answer: http.client.HTTPResponse) -> Iterator[dict[str, Any]]:

@@ -310,6 +310,17 @@ def test_the_ledger_shows_no_key_of_a_body_in_any_encoding(encoding: str) -> Non
     assert "removed" in body
 
 
+def test_the_ledger_cleans_a_query_as_the_access_log_does() -> None:
+    kept = AskedRequests()
+    sent: Any = type("Sent", (), {})()
+    sent.method, sent.path, sent.headers, sent.body = "POST", "/v1", {"x-api-key": CANARY}, b""
+    sent.query_string = f"a=1;key=short1&{CANARY}=1&b=c+d%26"
+    kept.keep(1, sent)
+    found = kept.find(1)
+    assert found is not None
+    assert found.as_json()["query"] == {"a": "1;key=removed", "removed": "1", "b": "c d&"}
+
+
 def test_a_kept_request_prints_no_key() -> None:
     kept = AskedRequests()
     sent: Any = type("Sent", (), {})()
@@ -348,9 +359,11 @@ def test_a_recorded_stream_has_no_key_though_the_model_repeats_it_word_by_word(
         f"data: {json.dumps({'choices': [{'delta': {'content': word}}]})}\n\n"
         for word in ("You sent ", CANARY[:7], CANARY[7:12], CANARY[12:] + ", \ud800", " and - too.")
     )
+    said += f"data: {json.dumps({'choices': [{'finish_reason': f'bad key {CANARY}'}]})}\n\n"
     events = Row(b"}", [said.encode()], b"text/event-stream", status=200)
     with answering(events) as address:
-        made = record(address, model="m", prompt="Hi", max_tokens=2)
+        made = record(address, model=f"of-{CANARY}", prompt="Hi", max_tokens=2)
+        assert (made.model, made.finish_reason) == ("of-removed", "bad key removed")
         assert made.texts == ["You sent ", "removed", "", ", ?", " and - too."]
         monkeypatch.setenv("OPENAI_API_KEY", "-")
         assert "canary" in "".join(record(address, model="m", prompt="Hi", max_tokens=2).texts)
