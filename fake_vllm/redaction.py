@@ -14,8 +14,9 @@ from fake_vllm.spellings import Plain, ends
 REMOVED: Final = "removed"
 """What stands in place of a key or a cookie."""
 SECRET: Final = re.compile(
-    r"authorization|(api|access)[-_]?key|token|cookie|secret|password|credential|jwt"
-    r"|(^|[-_])(key|auth|sig|signature)([-_]\d+)?$"
+    r"authorization|authentication|(api|app|auth|access|subscription)[-_]?key|token|cookie|secret"
+    r"|pass(word|wd|phrase)|credential|jwt|hmac"
+    r"|(^|[-_])(key|auth|sig|signature)([-_](\d+|ed25519|sha\d+))?$"
     r"|^openai-(organization|project)$",
     re.IGNORECASE,
 )
@@ -25,10 +26,18 @@ HARMLESS: Final = re.compile(
     re.IGNORECASE,
 )
 """Names that look secret, and are those of counts or of keys that open nothing."""
-SECRET_PARAMETER: Final = re.compile(r"code|passwd|(client_)?assertion|(?-i:.*[a-z]Key)", re.I)
+SECRET_PARAMETER: Final = re.compile(r"(auth[-_]?)?code|(client_)?assertion|(?-i:.*[a-z]Key)", re.I)
 """Further names of secrets in a query."""
 USER_INFO: Final = re.compile(r"(?<=//)[^/?#\s]*(?=@)")
 """The user and the password in an address."""
+USER_IN_QUERY: Final = re.compile(
+    r"(?<=//)(?:[^/?#\s+]*|[^/?#\s+:]+:[^/?#\s]*)(?=@)"  # in a query, a + before any : is a blank
+)
+"""The user and the password of an address in a query."""
+NESTED_PARAMETER: Final = re.compile(r"=|%(25)*3d", re.IGNORECASE)
+"""A parameter of an address that is quoted any number of times."""
+FAR: Final = 8
+"""How often an address that is nested more often is decoded."""
 PARAMETER: Final = re.compile(r"(?:^|[;?#])([^=;?#]*)=")
 """A parameter in a part of a query; some servers separate parameters by semicolons."""
 NESTED: Final = 3
@@ -37,6 +46,15 @@ VALUE_ENDS: Final = re.compile(r"[;#,\s<>\"']")
 """Where the value of a parameter may end before the next `&`."""
 CREDENTIAL: Final = re.compile(r'([\w-]+)=("[^"]*"|[^\s,;]+)')
 """A named part of a header such as Authorization."""
+SCHEME: Final = re.compile(r"\S*auth\S* (?:[a-z]+|AWS4-\S+)", re.IGNORECASE)
+"""The name of a header and a first word that is no key, such as Bearer."""
+WORD_ENDS: Final = re.compile(r"[\s,;]+")
+"""What stands between words of a header."""
+SECRET_COOKIE: Final = re.compile(r"sess|sid$|auth(?!or)|csrf|xsrf|login|remember", re.IGNORECASE)
+"""Further names of cookies that open something."""
+MIXED: Final = re.compile(r"(?=[A-Za-z]{0,7}\d)(?=\d{0,7}[A-Za-z])[A-Za-z\d]{8}")
+"""Letters and digits as a key has them, and no number, word, date or name of a model."""
+LEAST_COOKIE: Final = 16  # characters; a shorter value may stand in many bodies
 LEAST_SECRET: Final = 8  # characters; a shorter key, such as "-", stands in many texts
 MOST_SECRETS: Final = 100
 """How many secrets of a request are looked for; with more, all its text is removed."""
@@ -72,8 +90,9 @@ def shown_value(name: str, text: str) -> str:
 
 def address_without_secrets(address: str, nested: int = NESTED) -> str:
     """Return an address, or another text, without its user and the keys in its query."""
-    path, query = _split_address(USER_INFO.sub(REMOVED, address))
-    return path + query_without_secrets(query, nested)
+    path, query = _split_address(address)
+    query = USER_IN_QUERY.sub(REMOVED, query)
+    return USER_INFO.sub(REMOVED, path) + query_without_secrets(query, nested)
 
 
 def place_of(address: str) -> str:
@@ -82,16 +101,12 @@ def place_of(address: str) -> str:
     It is for an error that refuses it: a mistyped address has its password anywhere before the `@`.
     """
     scheme, mark, rest = address.partition("://")
-    rest = (rest if mark else scheme).rpartition("@")[2]
-    return (scheme + mark if mark else "") + re.split(r"[?#]", rest, maxsplit=1)[0]
-
-
-def parameters_without_secrets(query: Mapping[str, str]) -> dict[str, str]:
-    """Return the parameters of a query in which secrets are replaced."""
-    return {
-        name: REMOVED if _is_secret_parameter(name) else address_without_secrets(text)
-        for name, text in query.items()
-    }
+    _, user_ends, place = address.rpartition("@")
+    if mark and "@" not in scheme:
+        place = scheme + mark + rest.rpartition("@")[2]
+    elif not user_ends:
+        place = address
+    return re.split(r"[?#]", place, maxsplit=1)[0]
 
 
 def query_without_secrets(query: str, nested: int = NESTED) -> str:
@@ -111,7 +126,12 @@ def secrets_of(headers: Mapping[str, str], query: str = "") -> list[str]:
     texts = set(_secrets_in_query(query))
     for name, text in headers.items():
         texts.update(_secrets_in_header(name, text) if is_secret(name) else _secrets_in(text))
-    return sorted((text for text in texts if len(text) >= LEAST_SECRET), key=len, reverse=True)
+    return sorted((text for text in texts if _is_long(text)), key=len, reverse=True)
+
+
+def _is_long(text: str) -> bool:
+    """Tell whether a text, without blanks at its ends, is long enough to be looked for."""
+    return len(unquote_plus(text).strip()) >= LEAST_SECRET
 
 
 def without(text: str, secrets: Iterable[str]) -> str:
@@ -237,45 +257,67 @@ def _is_secret_parameter(name: str) -> bool:
 
 def _secrets_in_header(name: str, text: str) -> Iterator[str]:
     """Yield the secrets in a header that has some."""
-    yield text
-    words = text.split()
-    yield from words[-1:]  # after a scheme such as Bearer
     if "cookie" in name.lower():
         for cookie in text.split(";"):
-            before, mark, after = cookie.partition("=")
-            value = (after if mark else before).strip()
-            yield from (cookie.strip(), value, value.strip('"'), unquote(value))
-    elif words[:1] and words[0].lower() == "basic":
-        yield from _user_and_password(words[-1])
-    else:
-        for found in CREDENTIAL.finditer(text):
-            if _is_secret_parameter(found[1]):
-                yield found[2].strip('"')
-
-
-def _user_and_password(encoded: str) -> Iterator[str]:
-    """Yield what the scheme Basic encodes, and the part of it that is secret."""
-    try:
-        pair = base64.b64decode(encoded.rstrip("=") + "==").decode("latin-1")
-    except ValueError:
+            yield from _secrets_in_cookie(cookie.strip())
         return
+    yield text
+    scheme, *words = text.split(maxsplit=1) or [""]
+    yield from _words(words[0] if words and SCHEME.fullmatch(name + " " + scheme) else text)
+    if words and scheme.lower() == "basic":
+        with contextlib.suppress(ValueError):
+            pair = base64.b64decode(words[0].rstrip("=") + "==").decode("latin-1")
+            yield from _user_and_password(pair)
+    for found in CREDENTIAL.finditer(text):
+        if _is_secret_parameter(found[1]):
+            yield found[2].strip('"')
+
+
+def _words(text: str) -> Iterator[str]:
+    """Yield what may be a key of its own in a header."""
+    for each in WORD_ENDS.split(text):
+        word = each.strip("\"'")
+        yield word
+        if "=" not in word.rstrip("="):
+            yield word.rpartition(":")[2].strip("\"'")
+        elif MIXED.search(value := word.partition("=")[2].strip("\"'")):
+            yield value
+
+
+def _secrets_in_cookie(cookie: str) -> Iterator[str]:
+    """Yield a cookie and its value, if its name says that it is secret or it looks like a key."""
+    name, _, value = cookie.partition("=")
+    if not value:
+        counts = not (cookie.isalpha() or cookie.isdigit())
+    else:
+        counts = SECRET_COOKIE.search(name) is not None or _is_secret_parameter(name)
+        value = value.strip().strip('"')
+    if counts or (len(value) >= LEAST_COOKIE and MIXED.search(unquote(value))):
+        yield from (cookie, value)
+
+
+def _user_and_password(pair: str) -> Iterator[str]:
+    """Yield a user with the password, and the part that is secret; without one, the user."""
     user, _, password = pair.partition(":")
-    yield from (pair, password or user)
+    yield from (pair, password)
+    if len(password) < LEAST_SECRET:  # as in KEY:x
+        yield user
 
 
 def _secrets_in(text: str, nested: int = NESTED) -> Iterator[str]:
     """Yield the secrets in an address, or in a text that has one."""
     if "=" not in text and "//" not in text:
         return
-    yield from _users_in(text)
-    yield from _secrets_in_query(_split_address(text)[1], nested)
+    path, query = _split_address(text)
+    yield from _users_in(path)
+    yield from _users_in(query, USER_IN_QUERY)
+    yield from _secrets_in_query(query, nested)
 
 
-def _users_in(text: str) -> Iterator[str]:
+def _users_in(text: str, users: re.Pattern[str] = USER_INFO) -> Iterator[str]:
     """Yield the user and the password of each address in a text."""
-    for found in USER_INFO.finditer(text):
-        user, _, password = found[0].partition(":")
-        for secret in (found[0], password or user):
+    for found in users.finditer(text):
+        for secret in _user_and_password(found[0]):
             yield from (secret, unquote(secret))
 
 
@@ -287,16 +329,30 @@ def _secrets_in_query(query: str, nested: int = NESTED) -> Iterator[str]:
             for secret in (value, VALUE_ENDS.split(value, maxsplit=1)[0]):
                 yield from (secret, unquote(secret), unquote_plus(secret))
         elif nested:
-            yield from _users_in(value)
+            yield from _users_in(value, USER_IN_QUERY)
             yield from _secrets_in(unquote_plus(value), nested - 1)
+        elif "%" in value:
+            yield from _secrets_far_inside(value)
+
+
+def _secrets_far_inside(value: str) -> Iterator[str]:
+    """Yield the secrets of an address that is nested more often than anybody reads."""
+    for _ in range(FAR):
+        value = unquote_plus(value)
+    for part in re.split("[?&;#]", value):
+        name, _, secret = part.partition("=")
+        if _is_secret_parameter(name):
+            yield secret
 
 
 def _part_without_secrets(part: str, nested: int) -> str:
     """Return a part of a query, as it came, without its secret."""
-    before, value, secret_follows = _split_parameter(USER_INFO.sub(REMOVED, part))
+    before, value, secret_follows = _split_parameter(USER_IN_QUERY.sub(REMOVED, part))
     if secret_follows:
         return before + REMOVED
     plain = unquote_plus(value)
+    if not nested and "%" in value and NESTED_PARAMETER.search(plain):
+        return before + REMOVED  # nested so often that nobody reads it
     shown = address_without_secrets(plain, nested - 1) if nested else plain
     return before + (value if shown == plain else quote(shown))
 

@@ -11,11 +11,13 @@ from fake_vllm.redaction import (
     address_without_secrets,
     is_secret,
     pieces_without,
+    place_of,
     query_without_secrets,
     secrets_of,
     shown_value,
     without,
 )
+from fake_vllm.relay.address import Address
 
 KEY = "sk-canary/9+x="
 BASIC = base64.b64encode(f"user:{KEY}".encode()).decode()
@@ -32,6 +34,17 @@ SENT: dict[str, tuple[dict[str, str], str]] = {
         {"authorization": "Basic " + base64.b64encode(f"{KEY}:".encode()).decode()},
         "",
     ),
+    "a key as the user": (
+        {"authorization": "Basic " + base64.b64encode(f"{KEY}:x".encode()).decode()},
+        "",
+    ),
+    "a key as the user of an address": ({"referer": f"http://{quote(KEY, safe='')}:x@host/"}, ""),
+    "a key in quotes": ({"authorization": f'Bearer "{KEY}"'}, ""),
+    "a key before other words": ({"authorization": f"Bearer {KEY} v2-extra"}, ""),
+    "the first of two keys": ({"x-api-key": f"{KEY}, sk-other-123456"}, ""),
+    "the first of two keys with a blank": ({"x-api-key": f"{KEY} sk-other-123456"}, ""),
+    "the second of two keys": ({"x-api-key": f"sk-other-123456;'{KEY}'"}, ""),
+    "a key after its id": ({"authorization": f"ApiKey id:{KEY}"}, ""),
     "a key after a tabulator": ({"authorization": f"Bearer\t{KEY}"}, ""),
     "a key with a name": ({"authorization": f'ApiKey key="{KEY}", x=1'}, ""),
     "the first of two parameters": ({}, f"key={KEY}&key=other"),
@@ -167,6 +180,8 @@ def test_a_body_of_escapes_takes_time_in_proportion_to_its_length() -> None:
     "name",
     [
         *("Ocp-Apim-Subscription-Key", "Helicone-Auth", "X-Auth", "x-functions-key", "Signature"),
+        *("authentication", "X-Authentication", "x-appkey", "AuthKey", "subscriptionkey", "X-Hmac"),
+        *("x-passwd", "x-passphrase", "x-signature-ed25519"),
         *("X-Hub-Signature-256", "X-Auth-Key", "cf-access-jwt-assertion", "X-Access-Key"),
     ],
 )
@@ -189,7 +204,7 @@ def test_the_header_of_something_else_is_shown(name: str) -> None:
     "name",
     [
         *("subscription-key", "access_key", "X-Amz-Signature", "X-Goog-Signature", "accessKey"),
-        *("subscriptionKey", "app_key", "client_assertion", "jwt"),
+        *("subscriptionKey", "app_key", "client_assertion", "jwt", "APPKEY", "auth_code", "passwd"),
     ],
 )
 def test_the_parameter_of_a_key_is_known(name: str) -> None:
@@ -207,6 +222,85 @@ def test_the_parameter_of_something_else_is_shown(name: str) -> None:
 )
 def test_a_text_without_a_key_is_shown_as_it_came(address: str) -> None:
     assert address_without_secrets(address) == address
+
+
+@pytest.mark.parametrize("times", range(9))
+def test_a_key_is_found_however_often_its_address_is_nested(times: int) -> None:
+    query = f"key={KEY}"
+    for _ in range(times):
+        query = "next=" + quote(f"/x?{query}", safe="")
+    assert "canary" not in query_without_secrets(query)
+    assert without(f"You sent {KEY}.", secrets_of({}, query)) == "You sent removed."
+
+
+@pytest.mark.parametrize(
+    "cookies",
+    [
+        *("seen=1795920603", "model=llama-3-8b; role=assistant", "at=2026-11-29T12:30:00.000Z"),
+        *("model=meta-llama/Llama-3.1-8B-Instruct", "_ga=GA1.2.1234567890.1795920603"),
+        *("sidebar=collapsed", "author=somebody", "prefs=%7B%22localization%22%3A%22en%22%7D"),
+        *("assistant", "1795920603", "empty=; a=b"),
+    ],
+)
+def test_a_cookie_that_is_no_key_stays_in_a_body(cookies: str) -> None:
+    body = " ".join(f"[{each.strip().partition('=')[2] or each}]" for each in cookies.split(";"))
+    assert without(body, secrets_of({"cookie": cookies})) == body
+    assert shown_value("cookie", cookies) == "removed"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("session", "connect.sid", "PHPSESSID", "__Secure-1PSID", "auth", "access_token", "_csrf"),
+        *("XSRF-TOKEN", "remember_me", "api_key", "jwt"),
+    ],
+)
+def test_the_cookie_of_a_secret_is_known_whatever_its_value(name: str) -> None:
+    secrets = secrets_of({"cookie": f'a=b; {name}="wordonly"'})
+    assert without("You sent wordonly.", secrets) == "You sent removed."
+
+
+def test_a_cookie_that_looks_like_a_key_is_one_whatever_its_name() -> None:
+    for value in (
+        "sk-canary-9f8e7d6c",
+        "8f14e45f-ceea-467f-ab5c-0123456789ab",
+        "eyJhbGciOiJIUzI1NiJ9.e30.x",
+    ):
+        secrets = secrets_of({"cookie": f"a=b; theme={value}"})
+        assert without(f"You sent {value}.", secrets) == "You sent removed."
+
+
+@pytest.mark.parametrize("value", ["++++++++", "%20" * 8, "+%20" * 4, "++a++++++"])
+def test_blanks_are_no_key(value: str) -> None:
+    body = '{\n        "a": 1 }        ++++++++'
+    assert without(body, secrets_of({}, f"code={value}")) == body
+
+
+def test_two_slashes_in_a_text_of_a_query_begin_no_user() -> None:
+    query = "q=see+//cdn+or+me@x.org"
+    assert query_without_secrets(query) == query
+    assert address_without_secrets(f"http://host/?{query}") == f"http://host/?{query}"
+    assert query_without_secrets("n=http://u:a+b@host") == "n=http://removed@host"
+    assert address_without_secrets("/x?http://u:a+b@host") == "/x?http://removed@host"
+
+
+@pytest.mark.parametrize(
+    ("address", "place"),
+    [
+        ("http://user:secretpw@host:8000/x?y", "http://host:8000/x"),
+        ("user:secretpw@http://host:8000", "http://host:8000"),
+        ("user:secretpw@host", "host"),
+        ("user:s@secretpw://x@host", "host"),
+        ("http:/u:secretpw@h/x", "h/x"),
+        ("//u:secretpw@h", "h"),
+        ("ftp://host#secretpw", "ftp://host"),
+    ],
+)
+def test_an_address_in_an_error_has_no_password(address: str, place: str) -> None:
+    assert place_of(address) == place
+    with pytest.raises(ValueError, match="address") as raised:
+        Address.parse(address)
+    assert "secretpw" not in str(raised.value)
 
 
 def test_addresses_nested_in_addresses_end() -> None:
