@@ -84,8 +84,9 @@ def _holds(text: str, secrets: list[str]) -> bool:
 def _spellings(text: str) -> Iterator[str]:
     """Yield a text as JSON, HTML, addresses, base64 and hexadecimal spell it."""
     yield from (text, json.dumps(text)[1:-1], html.escape(text))
-    yield from (quote(text), quote(text, safe=""), quote_plus(text))
-    data = text.encode()
+    # A variable of the environment may have bytes that are not UTF-8.
+    data = text.encode(errors="surrogatepass")
+    yield from (quote(data), quote(data, safe=""), quote_plus(data))
     yield from (data.hex(), data.hex().upper())
     # Base64 of more text: three bytes are four letters, so a secret has three spellings inside.
     for before in range(3):

@@ -1,7 +1,6 @@
 """The request that the doctor sends: an address, a method, headers and a body."""
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 import httpx2
 
 from stream_lab.errors import LabError
-from stream_lab.experiment.endpoint import KEY_VARIABLE, chosen_model
+from stream_lab.experiment.endpoint import KEY_VARIABLE, chosen_model, key_of
 from stream_lab.http.address import NotAnAddress, parts_of, quotable
 from stream_lab.http.client import direct_client
 from stream_lab.http.small_page import SmallPages
@@ -166,11 +165,15 @@ def is_chat(url: str) -> bool:
 
 
 def with_key(headers: Headers) -> Headers:
-    """Return the headers with the key of the environment, unless they have one."""
-    key = os.environ.get(KEY_VARIABLE)
-    if not key or any(name == "authorization" for name, _ in headers):
+    """Return the headers with the key of the environment, unless they have one.
+
+    Raises:
+        EndpointError: a header cannot hold the key.
+    """
+    if any(name == "authorization" for name, _ in headers):
         return headers
-    return (("authorization", f"Bearer {key}"), *headers)
+    key = key_of()
+    return (("authorization", f"Bearer {key}"), *headers) if key else headers
 
 
 def only_model(url: str, *, headers: Sequence[tuple[str, str]] = (), insecure: bool = False) -> str:

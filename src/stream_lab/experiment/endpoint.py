@@ -58,15 +58,15 @@ class Endpoint:
             key_variable: the name of the environment variable that holds the key.
 
         Raises:
-            EndpointError: nothing listens there, the key is missing or wrong, or the model is
-                unknown.
+            EndpointError: nothing listens there, the key is missing, wrong or cannot be sent, or
+                the model is unknown.
         """
         self._base_url = _checked_url(base_url)
         self._closed = False
         self.notes: list[str] = []
         self._fake = fake
         self._key_variable = key_variable
-        self._key = SecretStr(os.environ.get(key_variable) or NO_KEY)
+        self._key = SecretStr(key_of(key_variable) or NO_KEY)
         self._secrets = spellings_of([self._key.get_secret_value()])
         with direct_client(
             timeout=WITHIN, headers={"authorization": f"Bearer {self._key.get_secret_value()}"}
@@ -258,6 +258,23 @@ def bundled(
     except BaseException:
         fake.close()
         raise
+
+
+def key_of(variable: str = KEY_VARIABLE) -> str:
+    """Return the key in a variable of the environment, without white space around it.
+
+    Empty: there is none.
+
+    Raises:
+        EndpointError: a header cannot hold the key; the text does not repeat it.
+    """
+    key = os.environ.get(variable, "").strip()
+    if not (key.isascii() and key.isprintable()):
+        raise EndpointError(
+            f"The key in {variable} has a control character or one that is not ASCII; "
+            "set the variable to the key alone."
+        )
+    return key
 
 
 def chosen_model(answer: SmallPage, wanted: str | None, base_url: str) -> str:

@@ -40,9 +40,9 @@ class Server:
 
     @property
     def keys(self) -> list[str]:
-        """The keys of every server of the run, as far as this machine has them."""
+        """The keys of every server of the run, as far as this machine has them, as they are sent."""
         names = {self.key_variable, *self.key_variables}
-        return [key for name in names if (key := os.environ.get(name))]
+        return [key for name in names if (key := os.environ.get(name, "").strip())]
 
     @property
     def kernel_keys(self) -> dict[str, str | None]:

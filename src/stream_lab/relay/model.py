@@ -8,7 +8,7 @@ import os
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-from stream_lab.experiment.endpoint import KEY_VARIABLE, NO_KEY
+from stream_lab.experiment.endpoint import NO_KEY, key_of
 from stream_lab.http.client import direct_async_client, direct_client
 
 PATIENCE = 60.0  # seconds of silence after which a request fails
@@ -37,7 +37,7 @@ def _request(tokens: int) -> dict[str, Any]:
     return {
         "method": "POST",
         "url": f"{os.environ['BASE_URL']}/chat/completions",
-        "headers": {"authorization": f"Bearer {os.environ.get(KEY_VARIABLE) or NO_KEY}"},
+        "headers": {"authorization": f"Bearer {key_of() or NO_KEY}"},
         "json": {
             "model": os.environ["MODEL"],
             "messages": [{"role": "user", "content": "Why?"}],

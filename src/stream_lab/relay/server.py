@@ -8,7 +8,7 @@ import sys
 
 import uvicorn
 
-from stream_lab.experiment.endpoint import KEY_VARIABLE, NO_KEY
+from stream_lab.experiment.endpoint import NO_KEY, key_of
 from stream_lab.relay.app import after, before
 
 
@@ -18,7 +18,7 @@ def main() -> None:
     settings = {
         "base_url": os.environ["BASE_URL"],
         "model": os.environ["MODEL"],
-        "api_key": os.environ.get(KEY_VARIABLE) or NO_KEY,
+        "api_key": key_of() or NO_KEY,
         "extra_body": {"ignore_eos": True},
     }
     app = (after if kind == "after" else before)(settings, hides=bool(hides))

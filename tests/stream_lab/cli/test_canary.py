@@ -68,6 +68,18 @@ def assert_silent(text: str | bytes) -> None:
     assert not found_in(data, KEY)
 
 
+@pytest.mark.parametrize("key", [f"{KEY}\x1b", f"{KEY}日本", f"{KEY}\udcff", f"{KEY}\n{KEY}"])
+@pytest.mark.parametrize("command", ["doctor {url}", "evidence --base-url {url} --out {out}"])
+def test_a_key_that_no_header_can_hold_is_one_sentence_without_it(
+    command: str, key: str, server: FakeVllm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    done = invoke(command.format(url=server.base_url, out=tmp_path).split())
+    assert done.returncode == 2
+    assert "The key in OPENAI_API_KEY has a control character" in done.stderr
+    assert_silent(done.stdout + done.stderr)
+
+
 @pytest.mark.parametrize(
     "command",
     [

@@ -113,6 +113,13 @@ def test_a_given_key_replaces_that_of_the_environment(monkeypatch: pytest.Monkey
     assert "from-the-environment" not in repr(Target.of("http://host/v1", model="m"))
 
 
+def test_white_space_around_the_key_of_the_environment_is_not_part_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", f" {KEY}\n")
+    assert ("authorization", f"Bearer {KEY}") in Target.of("http://host/v1", model="m").headers
+
+
 BASIC = base64.b64encode(f"user:{KEY}".encode()).decode()
 
 

@@ -15,6 +15,7 @@ from stream_lab import Endpoint, EndpointError, bundled, open_endpoint
 from stream_lab.experiment.fake import Fake, FakeError
 from stream_lab.experiment.story import PlainChatVllm
 from stream_lab.experiment.witness import Witness
+from stream_lab.notebooks.task import Server
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +134,14 @@ def test_a_missing_key_is_an_error_that_says_where_to_put_it(
     monkeypatch.setenv("OPENAI_API_KEY", "sk-right-key")
     endpoint = Endpoint(keyed.base_url)
     assert "sk-right-key" not in repr(endpoint) + repr(endpoint.settings)
+
+
+def test_white_space_around_a_key_is_not_part_of_it(
+    keyed: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "\tsk-right-key \r\n")
+    assert Endpoint(keyed.base_url).model == "fake-model"
+    assert Server().keys == ["sk-right-key"], "it is hidden as it is sent"
 
 
 def test_a_proxy_in_the_environment_is_not_used_for_this_machine(
