@@ -11,6 +11,8 @@ HIDDEN = "•••"
 SURE = 8  # letters of base64, of which a few occur in any picture
 SHORTEST = 4  # characters; a shorter value occurs in any sentence
 PART = 6  # characters of a secret whose rest was cut off
+_CUT = re.compile(r"(?=…|\.?$)")
+"""Places where a quotation may have been cut: an ellipsis follows, or the text ends."""
 
 
 def _unescaped(text: str) -> str:
@@ -19,7 +21,8 @@ def _unescaped(text: str) -> str:
 
 
 _ENCODED = (
-    (re.compile(r"[^\s<>\"']*%[0-9A-Fa-f]{2}[^\s<>\"']*"), unquote_plus),
+    # From the first character of a run on, as a search from each of them would take its square.
+    (re.compile(r"(?<![^\s<>\"'])[^\s<>\"']*%[0-9A-Fa-f]{2}[^\s<>\"']*"), unquote_plus),
     (
         re.compile(r"(?:\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}){4,}(?:\\u?[0-9A-Fa-f]{0,3})"),
         _unescaped,
@@ -45,11 +48,8 @@ def without(text: str, secrets: list[str]) -> str:
     text = _without_encoded(text, secrets)
     text = without_whole(text, secrets)
     for secret in secrets:
-        for length in range(len(secret) - 1, PART - 1, -1):
-            # A quotation was cut inside the secret: an ellipsis follows, or the text ends.
-            text, times = re.subn(rf"{re.escape(secret[:length])}(?=…|\.?$)", HIDDEN, text)
-            if times:
-                break
+        if secret[:PART] in text:
+            text = _without_cut(text, secret)
     return text
 
 
@@ -58,6 +58,29 @@ def without_whole(text: str, secrets: list[str], hidden: str = HIDDEN) -> str:
     for secret in secrets:
         text = text.replace(secret, hidden)
     return text
+
+
+def _without_cut(text: str, secret: str) -> str:
+    """Hide each first part of a secret that a cut has left."""
+    kept, done = [], 0
+    for cut in _CUT.finditer(text):
+        begin = _begin_of_part(text, cut.start(), secret, after=done)
+        if begin >= 0:
+            kept += [text[done:begin], HIDDEN]
+            done = cut.start()
+    return "".join([*kept, text[done:]])
+
+
+def _begin_of_part(text: str, end: int, secret: str, after: int = 0) -> int:
+    """Return where the longest first part of a secret begins that ends at a place.
+
+    -1: none ends there. Only places where the secret may begin are compared, since a token has
+    thousands of characters, and each of its first parts would be a search of its own.
+    """
+    begin = text.find(secret[:PART], max(after, end - len(secret) + 1), end)
+    while begin >= 0 and not secret.startswith(text[begin:end]):
+        begin = text.find(secret[:PART], begin + 1, end)
+    return begin
 
 
 def _without_encoded(text: str, secrets: list[str]) -> str:
@@ -75,10 +98,7 @@ def _without_encoded(text: str, secrets: list[str]) -> str:
 def _holds(text: str, secrets: list[str]) -> bool:
     """Tell whether a text holds a secret, or ends with the first part of one."""
     text = text.rstrip("….")
-    return any(
-        each in text or any(text.endswith(each[:n]) for n in range(PART, len(each)))
-        for each in secrets
-    )
+    return any(each in text or _begin_of_part(text, len(text), each) >= 0 for each in secrets)
 
 
 def _spellings(text: str) -> Iterator[str]:
