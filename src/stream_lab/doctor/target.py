@@ -9,7 +9,7 @@ import httpx2
 
 from stream_lab.errors import LabError
 from stream_lab.experiment.endpoint import KEY_VARIABLE, chosen_model, key_of
-from stream_lab.http.address import NotAnAddress, parts_of, quotable
+from stream_lab.http.address import NotAnAddress, parts_of, quotable, sent
 from stream_lab.http.client import direct_client
 from stream_lab.http.small_page import SmallPages
 
@@ -31,7 +31,7 @@ class Target:
     """One request.
 
     Attributes:
-        url: the address.
+        url: the address, as it is sent.
         method: the HTTP method. A WebSocket's handshake is a GET.
         body: the bytes to send; over a WebSocket, the first message. Empty: none.
         headers: names in lower case, and values. They may be secret.
@@ -58,7 +58,7 @@ class Target:
 
     def __post_init__(self) -> None:
         try:
-            parts = parts_of(self.url, PORTS)
+            parts = sent(parts_of(self.url, PORTS))
         except NotAnAddress as error:
             raise TargetError(
                 f"'{quotable(self.url)}' is not an address: {error}. "
@@ -69,6 +69,7 @@ class Target:
                 f"An address must not hold a password; give the key in {KEY_VARIABLE}, "
                 "or another one with --header."
             )
+        object.__setattr__(self, "url", parts.geturl())
         object.__setattr__(self, "tls", parts.scheme in ("https", "wss"))
         object.__setattr__(self, "socket", parts.scheme in ("ws", "wss"))
         object.__setattr__(self, "host", parts.hostname)

@@ -2,12 +2,15 @@
 
 import re
 from collections.abc import Collection
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 from stream_lab.redact import HIDDEN
 
 _BEGINNING = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:)?//")
-_UNSEEN = re.compile(r"[\s\x00-\x1f]")
+_UNSEEN = re.compile(r"[\s\x00-\x1f\x7f]")
+_NO_TEXT = re.compile("[\ud800-\udfff]")
+"""What Python makes of bytes of an argument that are not UTF-8."""
+_ASCII = "".join(map(chr, range(0x21, 0x7F)))
 
 
 class NotAnAddress(ValueError):
@@ -38,7 +41,20 @@ def parts_of(address: str, schemes: Collection[str] = ("http", "https")) -> Spli
         raise NotAnAddress("its port must be a number up to 65535") from None
     if _UNSEEN.search(address):
         raise NotAnAddress("it has a space or a control character")
+    if _NO_TEXT.search(address):
+        raise NotAnAddress("it is not UTF-8")
     return parts
+
+
+def sent(parts: SplitResult) -> SplitResult:
+    """Return the parts of an address as they are sent: in ASCII, and without its fragment."""
+    host = (parts.hostname or "").encode("idna").decode()
+    netloc = parts.netloc
+    if not netloc.isascii():
+        netloc = host if parts.port is None else f"{host}:{parts.port}"
+    # The percent sign stays, as what is ASCII may be encoded already.
+    path, query = (quote(text, safe=_ASCII) for text in (parts.path, parts.query))
+    return SplitResult(parts.scheme, netloc, path, query, "")
 
 
 def quotable(address: str) -> str:

@@ -12,7 +12,7 @@ from stream_lab.doctor import Cause, Diagnosis, Target, TargetError
 from stream_lab.doctor.options import body_of, headers_of, method_of
 from stream_lab.doctor.probe import request_headers
 from stream_lab.doctor.secrets import hide, secrets_of
-from stream_lab.redact import HIDDEN
+from stream_lab.redact import HIDDEN, without
 
 KEY = "topsecret-value-1234567890"
 
@@ -151,6 +151,12 @@ def test_a_secret_is_hidden_in_whatever_form_it_comes_back(echoed: str) -> None:
     assert HIDDEN in text
     for part in (KEY[:9], BASIC[:9], "cookie-secret", "cookie%2F", "quo"):
         assert part not in text
+
+
+def test_a_secret_of_an_address_is_hidden_as_it_was_written_and_as_it_is_sent() -> None:
+    secrets = secrets_of([Target.of("http://host/x?token=geheimß1")])
+    for text in ("geheimß1", "geheim%C3%9F1", "geheim%c3%9f1"):
+        assert without(f"It is {text}!", secrets) == f"It is {HIDDEN}" + "!" * ("%" not in text)
 
 
 def test_headers_that_are_not_secret_stay_readable() -> None:

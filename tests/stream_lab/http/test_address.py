@@ -1,8 +1,8 @@
-"""An address that an error quotes has no password and no query."""
+"""Addresses as they are sent, and as an error quotes them."""
 
 import pytest
 
-from stream_lab.http.address import quotable
+from stream_lab.http.address import parts_of, quotable, sent
 
 QUOTED = {
     "http://host:8000/v1": "http://host:8000/v1",
@@ -29,3 +29,23 @@ QUOTED = {
 @pytest.mark.parametrize("address", QUOTED)
 def test_an_error_quotes_an_address_without_secrets(address: str) -> None:
     assert quotable(address) == QUOTED[address]
+
+
+SENT = {
+    "http://host:8000/v1": "http://host:8000/v1",
+    "http://Host": "http://Host",
+    "http://host?": "http://host",
+    "http://host/a%20b%C3%A9?q=%zz+1": "http://host/a%20b%C3%A9?q=%zz+1",
+    "http://host/é?q=é&r=日": "http://host/%C3%A9?q=%C3%A9&r=%E6%97%A5",
+    'http://host/"<>\\^`{|}': 'http://host/"<>\\^`{|}',
+    "http://例え.test": "http://xn--r8jz45g.test",
+    "http://exämple.test:8000/x": "http://xn--exmple-cua.test:8000/x",
+    "http://[fe80::1%25lo]:9/é": "http://[fe80::1%25lo]:9/%C3%A9",
+    "http://host/x#frag": "http://host/x",
+    "http://host/x?q=1#é": "http://host/x?q=1",
+}
+
+
+@pytest.mark.parametrize("address", SENT)
+def test_an_address_is_sent_in_ascii_and_without_its_fragment(address: str) -> None:
+    assert sent(parts_of(address)).geturl() == SENT[address]
