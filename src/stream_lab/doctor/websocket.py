@@ -110,9 +110,13 @@ def talk(
             return _closed(protocol, transcript, time.monotonic() - began)
         if protocol.parser_exc is not None and received:
             return End.BROKEN, str(protocol.parser_exc)
-        for answer in protocol.data_to_send():
-            if answer:
-                connection.sendall(answer)
+        # At once, since each call has its own time, and a flood of pings has thousands of answers.
+        if answers := b"".join(protocol.data_to_send()):
+            left = began + watch - time.monotonic()
+            if left <= 0:
+                return End.WATCHED, ""
+            connection.settimeout(left)
+            connection.sendall(answers)
         if not received:
             return End.CLOSED, "the connection was closed without a close frame"
 

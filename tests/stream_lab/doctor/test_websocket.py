@@ -2,16 +2,19 @@
 
 import asyncio
 import itertools
+import socket
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from fastapi import FastAPI, WebSocket
 
 from stream_lab.doctor import Cause, Target, examine, probe
 from stream_lab.doctor.logs import consider, lines_of
+from stream_lab.doctor.websocket import talk
 from stream_lab.http.capture import End
 from stream_lab.processes import Nginx, serve
 from tests.conftest import needs
@@ -114,3 +117,34 @@ def test_the_watch_is_over_between_the_messages_of_one_read(
         heard = probe.listen(Target.of(root.replace("http", "ws") + "/x/v1"), 5.0)
     assert heard.ending is End.WATCHED
     assert 0 < len(heard.pieces) < 60
+
+
+class Flood:
+    """A connection to a server that sends many pings, and then ends."""
+
+    def __init__(self) -> None:
+        self.sent: list[bytes] = []
+        self.left = 0.0
+        self._coming = b""
+
+    def settimeout(self, left: float) -> None:
+        self.left = left
+
+    def sendall(self, data: bytes) -> None:
+        self.sent.append(data)
+
+    def recv(self, most: int) -> bytes:
+        if len(self.sent) == 2:  # the request, of which the last byte comes alone
+            self._coming = b"".join(websocket(frame(b"", 9) * 1000)(b"".join(self.sent)))
+            self.sent.append(b"")
+        data, self._coming = self._coming[:most], self._coming[most:]
+        return data
+
+
+def test_the_answers_to_the_pings_of_one_read_share_the_time_that_is_left() -> None:
+    connection = Flood()
+    heard = probe.Transcript(target=Target("ws://127.0.0.1:9/x", "GET"))
+    talk(cast("socket.socket", connection), heard, 5.0, None, 0.0)
+    assert len(heard.pieces) == 1000
+    assert len(connection.sent) == 4
+    assert 0 < connection.left < 5
