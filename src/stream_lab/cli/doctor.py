@@ -171,7 +171,9 @@ def doctor(
             )
             found = replace(found, diagnosis=hide(considered, secrets_of(asked)))
     except OSError as error:
-        raise UsageError(f"{error.filename} cannot be read: {error.strerror}.") from None
+        raise UsageError(
+            f"{error.filename or 'The body'} cannot be read: {error.strerror}."
+        ) from None
     except KeyboardInterrupt:
         leave(interrupted())
     diagnosis = found.diagnosis

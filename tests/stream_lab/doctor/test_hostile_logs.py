@@ -97,6 +97,27 @@ def test_a_packed_log_may_end_in_zeros(tmp_path: Path) -> None:
     assert len(lines_of([packed(tmp_path, lzma.compress(line) + bytes(70_000))])) == 1
 
 
+@pytest.mark.parametrize("by", PACK)
+@pytest.mark.parametrize("after", [b"junk", bytes(70_000) + b"junk", b"\0\x1f"])
+def test_what_follows_the_members_of_a_packed_log_is_left_out(
+    by: str, after: bytes, tmp_path: Path
+) -> None:
+    member = PACK[by](f"{LINES['a zone that is none']}\n".encode())
+    assert len(lines_of([packed(tmp_path, member + member + after)])) == 2
+
+
+@pytest.mark.parametrize("by", ["gzip", "xz"])
+def test_a_member_after_many_zeros_is_read(by: str, tmp_path: Path) -> None:
+    member = PACK[by](f"{LINES['a zone that is none']}\n".encode())
+    assert len(lines_of([packed(tmp_path, member + bytes(100_000) + member)])) == 2
+
+
+def test_a_log_that_cannot_be_read_is_named() -> None:
+    with pytest.raises(OSError, match="/proc/self/mem") as raised:
+        lines_of([Path("/proc/self/mem")])
+    assert raised.value.filename == "/proc/self/mem"
+
+
 def test_a_packed_log_that_takes_too_much_memory_is_refused(tmp_path: Path) -> None:
     log = packed(tmp_path, lzma.compress(b"x", filters=BIG))
     with pytest.raises(OSError, match="too much memory"):

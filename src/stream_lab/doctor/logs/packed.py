@@ -2,12 +2,11 @@
 
 import bz2
 import errno
-import gzip
 import io
 import lzma
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -52,34 +51,70 @@ def opened(file: Path) -> Iterator[BinaryIO]:
     except (EOFError, zlib.error):
         raise OSError(errno.EIO, "its compression is broken", str(file)) from None
     except OSError as error:
-        if error.errno is not None:
-            raise
-        # Those of gzip and bzip2 have neither a number nor the name of the file.
-        raise OSError(errno.EIO, "its compression is broken", str(file)) from None
+        raise _named(error, file) from None
+
+
+def _named(error: OSError, file: Path) -> OSError:
+    """Return an error with the name of the file, which one of reading lacks."""
+    if error.errno is not None:
+        return OSError(error.errno, error.strerror, str(file))
+    return OSError(errno.EIO, "its compression is broken", str(file))  # as bzip2 says without both
 
 
 def _start(file: Path) -> bytes:
-    with file.open("rb") as log:
-        return log.read(10)
+    try:
+        with file.open("rb") as log:
+            return log.read(10)
+    except OSError as error:
+        raise _named(error, file) from None
 
 
 def _unpacked(file: Path) -> BinaryIO:
     start = _start(file)
     if start.startswith(_GZIP):
-        return cast("BinaryIO", gzip.open(file))
+        return io.BufferedReader(_Packed(file, _GZIP, _Gunzip), AT_ONCE)
     if start.startswith(_XZ):
-        return io.BufferedReader(_Xz(file), AT_ONCE)
+        return io.BufferedReader(_Packed(file, _XZ, _unxz), AT_ONCE)
     if _BZIP2.match(start):
         return cast("BinaryIO", bz2.open(file))
     return file.open("rb")
 
 
-class _Xz(io.RawIOBase):
-    """The content of an xz file, within a bound of memory that `lzma.open` lacks."""
+class _Gunzip:
+    """zlib's decompressor, used as lzma's."""
 
-    def __init__(self, file: Path) -> None:
-        self._file = file.open("rb")
-        self._stream = self._next_stream()
+    def __init__(self) -> None:
+        self._zlib = zlib.decompressobj(zlib.MAX_WBITS | 16)
+
+    @property
+    def eof(self) -> bool:
+        return self._zlib.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._zlib.unused_data
+
+    @property
+    def needs_input(self) -> bool:
+        return not self._zlib.unconsumed_tail
+
+    def decompress(self, data: bytes, most: int) -> bytes:
+        return self._zlib.decompress(self._zlib.unconsumed_tail + data, most)
+
+
+def _unxz() -> lzma.LZMADecompressor:
+    """Make a decompressor with a bound of memory, which `lzma.open` lacks."""
+    return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MOST_MEMORY)
+
+
+class _Packed(io.RawIOBase):
+    """The content of a file of one member or more; what follows the last one is left out."""
+
+    def __init__(
+        self, file: Path, magic: bytes, unpack: Callable[[], _Gunzip | lzma.LZMADecompressor]
+    ) -> None:
+        self._file, self._magic, self._unpack = file.open("rb"), magic, unpack
+        self._stream = unpack()
 
     def readable(self) -> bool:
         return True
@@ -89,11 +124,10 @@ class _Xz(io.RawIOBase):
         while not data:
             packed = b""
             if self._stream.eof:
-                # Another stream may follow, after zeros.
-                packed = (self._stream.unused_data + self._file.read(AT_ONCE)).lstrip(b"\0")
-                if not packed:
+                packed = self._next_member(self._stream.unused_data)
+                if not packed.startswith(self._magic):
                     return 0
-                self._stream = self._next_stream()
+                self._stream = self._unpack()
             elif self._stream.needs_input:
                 packed = self._file.read(AT_ONCE)
                 if not packed:
@@ -106,6 +140,9 @@ class _Xz(io.RawIOBase):
         self._file.close()
         super().close()
 
-    @staticmethod
-    def _next_stream() -> lzma.LZMADecompressor:
-        return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MOST_MEMORY)
+    def _next_member(self, packed: bytes) -> bytes:
+        """Return what follows a member, without the zeros before it."""
+        packed = packed.lstrip(b"\0")
+        while len(packed) < len(self._magic) and (more := self._file.read(AT_ONCE)):
+            packed = (packed + more).lstrip(b"\0")
+        return packed
