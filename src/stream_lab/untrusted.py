@@ -56,9 +56,12 @@ def one_line(text: object, most: int | None = 200) -> str:
         text: any object; its `str` is taken.
         most: characters at most; an ellipsis shows that there were more. None: all.
     """
-    read = None if most is None else 4 * most
-    shown = printable(" ".join(str(text)[:read].split()), keep="")
-    return shown if most is None or len(shown) <= most else f"{shown[: most - 1]}…"
+    whole = str(text)
+    read = whole if most is None else whole[: 4 * most]
+    shown = printable(" ".join(read.split()), keep="")
+    if most is None or (len(shown) <= most and len(read) == len(whole)):
+        return shown
+    return f"{shown[: most - 1]}…"
 
 
 def in_markdown(text: object) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from stream_lab.untrusted import DEEPEST, MOST_VALUES, read_json
+from stream_lab.untrusted import DEEPEST, MOST_VALUES, one_line, read_json
 
 
 def nested(levels: int, inside: str = "") -> str:
@@ -57,3 +57,16 @@ def test_too_many_values_are_refused_before_they_are_made(
     for name in ("too many lists", "too many numbers", "far too deep"):
         with pytest.raises(ValueError, match="it "):
             read_json(REFUSED[name][0])
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a\n b", "a b"),
+        ("a" * 20, "a" * 9 + "…"),
+        (" " * 36 + "sk-x" * 9, "sk-x…"),
+        ("a" + " " * 90 + "b", "a…"),
+    ],
+)
+def test_an_ellipsis_shows_that_there_was_more(text: str, shown: str) -> None:
+    assert one_line(text, 10) == shown
