@@ -18,6 +18,7 @@ from stream_lab.untrusted import one_line, read_json
 KEY_VARIABLE = "OPENAI_API_KEY"
 NO_KEY = "vllm-only-base-model"
 WITHIN = 30.0  # seconds for one answer of a server that is tried
+LEDGER_WITHIN = 10.0  # seconds for a fake's ledger
 LIFETIME = 8 * 3600.0
 """Seconds after which a bundled fake ends in any case; a reader may pause for lunch.
 
@@ -74,10 +75,8 @@ class Endpoint:
             pages = SmallPages(client, within=WITHIN)
             self.model = self._choose_model(pages, model)
             extra_body = self._probe(pages)
-            self.is_fake = _answers(pages, f"{self.root}/ledger")
-            self.shows_metrics = _answers(
-                pages, f"{self.root}/metrics", contains="vllm:num_requests_running"
-            )
+            self.is_fake = _requests(pages, self.root) is not None
+            self.shows_metrics = "vllm:num_requests_running" in _page(pages, f"{self.root}/metrics")
         if not self.shows_metrics:
             self.notes.append(
                 "It shows no vLLM metrics, "
@@ -134,11 +133,16 @@ class Endpoint:
         """Return the ledger of a fake: what it noted for each request, oldest first.
 
         An entry has the times `started` and `client_left`, the number of `tokens`, and more.
+
+        Raises:
+            EndpointError: the server shows none.
         """
         # A fake with a key shows its ledger only to those who have it.
         key = {"authorization": f"Bearer {self._key.get_secret_value()}"}
-        with direct_client(timeout=10, headers=key) as client:
-            requests: list[dict[str, Any]] = client.get(f"{self.root}/ledger").json()["requests"]
+        with direct_client(timeout=LEDGER_WITHIN, headers=key) as client:
+            requests = _requests(SmallPages(client, within=LEDGER_WITHIN), self.root)
+        if requests is None:
+            raise EndpointError(f"{self.root} shows no ledger; is it still the fake?")
         return requests
 
     def close(self) -> None:
@@ -323,9 +327,23 @@ def _checked_url(url: str) -> str:
     return url.rstrip("/")
 
 
-def _answers(pages: SmallPages, url: str, contains: str = "") -> bool:
+def _requests(pages: SmallPages, root: str) -> list[dict[str, Any]] | None:
+    """Return the entries of a fake's ledger; None: the server has none.
+
+    A server that answers every path with a page is no fake.
+    """
+    try:
+        found = read_json(_page(pages, f"{root}/ledger"))["requests"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    is_ledger = isinstance(found, list) and all(isinstance(entry, dict) for entry in found)
+    return found if is_ledger else None
+
+
+def _page(pages: SmallPages, url: str) -> str:
+    """Return the text of a page. Empty: there is none."""
     try:
         answer = pages.get(url)
     except httpx2.HTTPError:
-        return False
-    return answer.status == 200 and contains in answer.text
+        return ""
+    return answer.text if answer.status == 200 else ""

@@ -47,7 +47,7 @@ def is_known(server: Endpoint) -> bool:
         running = [
             entry
             for entry in server.ledger()
-            if entry["started"] is not None and entry["slot_freed"] is None
+            if entry.get("started") is not None and entry.get("slot_freed") is None
         ]
-        return bool(running) and all(entry["client_left"] is not None for entry in running)
+        return bool(running) and all(entry.get("client_left") is not None for entry in running)
     return server.root in _seen or server.root in os.environ.get(VARIABLE, "").split()

@@ -3,7 +3,8 @@
 import json
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -12,6 +13,7 @@ import psutil
 import pytest
 
 from stream_lab import Endpoint, EndpointError, bundled, open_endpoint
+from stream_lab.experiment import goes_on
 from stream_lab.experiment.fake import Fake, FakeError
 from stream_lab.experiment.story import PlainChatVllm
 from stream_lab.experiment.witness import Witness
@@ -199,6 +201,31 @@ class Picky(BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None: ...
 
 
+@contextmanager
+def paths(answer: Callable[[str], bytes]) -> Iterator[str]:
+    """Serve a body for each path; yield the address without one."""
+
+    class Pages(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            data = answer(self.path)
+            self.send_response(200)
+            self.send_header("content-length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        do_POST = do_GET
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Pages)
+    Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
 @pytest.mark.parametrize("refusal", [400, 422])
 def test_a_server_that_refuses_ignore_eos_gets_a_long_request_and_a_note(
     refusal: int, monkeypatch: pytest.MonkeyPatch
@@ -215,3 +242,41 @@ def test_a_server_that_refuses_ignore_eos_gets_a_long_request_and_a_note(
     assert endpoint.settings["max_tokens"] == 4096
     assert "It refuses ignore_eos; calls ask for up to 4096 tokens instead" in repr(endpoint)
     assert not endpoint.is_fake
+
+
+LEDGERS = {
+    "a page": b"<html>",
+    "another list": b'{"requests": [1]}',
+    "another value": b'{"requests": null}',
+    "no object": b"[]",
+    "deep": b"[" * 100_000,
+}
+
+
+@pytest.mark.parametrize("ledger", LEDGERS.values(), ids=LEDGERS)
+def test_a_server_with_a_page_under_each_path_is_no_fake(ledger: bytes) -> None:
+    models = b'{"data": [{"id": "m"}]}'
+    asked = {"/v1/models": models, "/ledger": ledger}
+    with paths(lambda path: asked.get(path, b"{}")) as root:
+        assert not Endpoint(f"{root}/v1").is_fake
+        asked["/ledger"] = b'{"requests": [{}]}'
+        endpoint = Endpoint(f"{root}/v1")
+        assert endpoint.is_fake
+        assert not goes_on.is_known(endpoint)
+        asked["/ledger"] = ledger
+        with pytest.raises(EndpointError, match="shows no ledger"):
+            endpoint.ledger()
+
+
+KEY = "sk-verysecret-key-123"
+
+
+@pytest.mark.parametrize("cut", range(len(KEY) - 5))
+def test_a_model_s_name_that_is_cut_inside_the_key_does_not_show_it(
+    cut: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    names = [" " * (320 - len(KEY) + cut) + KEY, "b"]
+    models = json.dumps({"data": [{"id": name} for name in names]}).encode()
+    with paths(lambda _: models) as root:
+        assert KEY[:6] not in sentence(f"{root}/v1")
