@@ -28,8 +28,11 @@ from stream_lab.regress.scalars import as_text, as_value, read_words
 from stream_lab.untrusted import one_line
 
 SECRET = re.compile(r"key|token|secret|passw|credential", re.IGNORECASE)
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 LARGEST = 1_000_000  # bytes of the file
+LONGEST = 1_000  # characters of a text or a value
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+PATHS = ("folder", "outputs", "history", "requirements", "on_top", "python")
 
 
 PARTS = ("endpoints", "worlds", "limits")
@@ -59,6 +62,18 @@ class _Strict(BaseModel):
             return _rules(value)
         is_text = cls.model_fields[name].annotation in TEXTS
         return as_text(value) if is_text else as_value(value)
+
+    @field_validator("*")
+    @classmethod
+    def _bound(cls, value: object, info: ValidationInfo) -> object:
+        """Refuse what is too long to be meant, and a path that no file can have."""
+        name = str(info.field_name)
+        if cls.model_fields[name].annotation in TEXTS:
+            for text in value if isinstance(value, list) else [value]:
+                _check_length(text)
+                if name in PATHS and CONTROL.search(str(text)):
+                    raise ValueError("a path has no control character")
+        return value
 
 
 class EndpointSpec(_Strict):
@@ -169,6 +184,11 @@ def _rules(value: object) -> object:
     ]
 
 
+def _check_length(value: object) -> None:
+    if isinstance(value, str) and len(value) > LONGEST:
+        raise ValueError(f"a text has more than {LONGEST:,} characters; write a shorter one")
+
+
 def _many(value: object) -> object:
     return value if isinstance(value, list) else [value]
 
@@ -176,7 +196,8 @@ def _many(value: object) -> object:
 def _name(name: str) -> str:
     if not NAME.fullmatch(name):
         raise ValueError(
-            f"'{name}' cannot be a name: letters, digits, dots, hyphens and underscores only"
+            f"'{name}' cannot be a name: letters, digits, dots, hyphens and underscores only, "
+            "at most 100"
         )
     return name
 
@@ -247,6 +268,14 @@ class Config(_Strict):
                 raise ValueError("BASE_URL is not a parameter here; add the server under endpoints")
             if not values:
                 raise ValueError(f"the parameter {name} has no value")
+            for value in values:
+                _check_length(value)
+        for rule in (*self.include, *self.exclude):
+            for axis, patterns in rule.items():
+                if not patterns:
+                    raise ValueError(f"a rule names no {axis}; name one, or leave it out")
+                for pattern in patterns:
+                    _check_length(pattern)
         return self
 
     @property

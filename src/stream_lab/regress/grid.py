@@ -1,21 +1,30 @@
 """The cells of the matrix: endpoint × world × notebook × parameters, after the rules."""
 
 import difflib
+import hashlib
 import math
+import re
 from collections import Counter
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import cached_property
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 from stream_lab.notebooks.notebook import Notebook, NotebookError, read_notebook
 from stream_lab.regress.config import Config, ConfigError, Rule
+from stream_lab.untrusted import one_line
 
 MOST_CELLS = 5_000
 """Cells of the matrix, before its rules; each is one execution of a notebook."""
 MOST_VALUES = 200
-"""Values in all rules together, each of which is compared with each cell."""
+"""Rules, and values in them, all together; each is compared with each cell."""
+LONGEST_NAME = 150
+"""Bytes of the part of a cell's name that its parameters make; a file's name has at most 255."""
+_UNFIT = re.compile(r"[^\w.-]")
+Values = dict[str, str]
+"""What a rule is compared with, by axis."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +42,13 @@ class Cell:
     parameters: tuple[tuple[str, Any], ...]
     axes: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def name(self) -> str:
         """Its name: unique in the matrix, equal in each run, fit for a path."""
-        chosen = ",".join(
-            f"{name}={_plain(value)}" for name, value in self.parameters if name in self.axes
+        chosen = _short(
+            ",".join(
+                f"{name}={_plain(value)}" for name, value in self.parameters if name in self.axes
+            )
         )
         return "/".join(
             part for part in (self.endpoint, self.world, self.notebook.name, chosen) if part
@@ -58,19 +69,21 @@ def cells(config: Config, base: Path) -> list[Cell]:
     notebooks = _notebooks(config, base)
     _check_parameters(config, notebooks)
     _check_size(config, notebooks)
-    _check_rules(config, notebooks)
+    values: dict[str, list[str]] = {
+        "endpoint": list(config.endpoints),
+        "world": list(config.worlds),
+        "notebook": [notebook.name for notebook in notebooks],
+        **{name: [_plain(value) for value in found] for name, found in config.parameters.items()},
+    }
+    include = [_meant("include", rule, values) for rule in config.include]
+    exclude = [_meant("exclude", rule, values) for rule in config.exclude]
     axes = tuple(name for name, values in config.parameters.items() if len(values) > 1)
     every = [
         Cell(endpoint, world, notebook, chosen, axes)
         for endpoint, world, notebook in product(config.endpoints, config.worlds, notebooks)
         for chosen in _choices(config, notebook)
     ]
-    left = [
-        cell
-        for cell in every
-        if (not config.include or any(_matches(rule, cell) for rule in config.include))
-        and not any(_matches(rule, cell) for rule in config.exclude)
-    ]
+    left = [cell for cell in every if _is_chosen(_values(cell), include, exclude)]
     if not left:
         raise ConfigError("The rules leave nothing to run; look at include and exclude.")
     names = Counter(cell.name for cell in left)
@@ -97,7 +110,7 @@ def _notebooks(config: Config, base: Path) -> list[Notebook]:
         if not names:
             near = difflib.get_close_matches(pattern, found, n=1, cutoff=0.4)
             raise ConfigError(
-                f"No notebook is called '{pattern}'{f'; do you mean {near[0]}?' if near else ''}"
+                f"No notebook is called '{one_line(pattern)}'{f'; do you mean {near[0]}?' if near else ''}"
             )
         chosen += [name for name in names if name not in chosen]
     return [_read(found[name]) for name in sorted(chosen)]
@@ -118,7 +131,7 @@ def _check_parameters(config: Config, notebooks: list[Notebook]) -> None:
             hint = (
                 f"; do you mean {near[0]}?" if near else f"; they have {', '.join(sorted(known))}."
             )
-            raise ConfigError(f"No notebook has a parameter {name}{hint}")
+            raise ConfigError(f"No notebook has a parameter {one_line(name)}{hint}")
 
 
 def _check_size(config: Config, notebooks: list[Notebook]) -> None:
@@ -135,35 +148,47 @@ def _check_size(config: Config, notebooks: list[Notebook]) -> None:
             f"The matrix has {number:,} cells, and {MOST_CELLS:,} are the most; name fewer "
             "endpoints, worlds, notebooks or parameters."
         )
-    values = sum(
-        len(patterns) for rule in (*config.include, *config.exclude) for patterns in rule.values()
-    )
+    rules = [*config.include, *config.exclude]
+    values = len(rules) + sum(len(patterns) for rule in rules for patterns in rule.values())
     if values > MOST_VALUES:
         raise ConfigError(
-            f"The rules name {values:,} values, and {MOST_VALUES} are the most; use patterns."
+            f"There are {values:,} rules and values in them, and {MOST_VALUES} are the most; use "
+            "patterns."
         )
 
 
-def _check_rules(config: Config, notebooks: list[Notebook]) -> None:
-    axes: dict[str, list[str]] = {
-        "endpoint": list(config.endpoints),
-        "world": list(config.worlds),
-        "notebook": [notebook.name for notebook in notebooks],
-        **{name: [_plain(value) for value in values] for name, values in config.parameters.items()},
-    }
-    for kind, rules in (("include", config.include), ("exclude", config.exclude)):
-        for rule in rules:
-            for axis, patterns in rule.items():
-                if axis not in axes:
-                    raise ConfigError(
-                        f"A rule of {kind} speaks of '{axis}', but there are only "
-                        f"{', '.join(axes)}."
-                    )
-                for pattern in patterns:
-                    if not any(_is(value, pattern) for value in axes[axis]):
-                        raise ConfigError(
-                            f"A rule of {kind} names the {axis} '{pattern}', and there is none."
-                        )
+def _meant(kind: str, rule: Rule, values: dict[str, list[str]]) -> dict[str, set[str]]:
+    """Return the values that a rule means, by axis.
+
+    Args:
+        kind: `include` or `exclude`, for the error.
+        rule: The rule.
+        values: Those of each axis.
+
+    Raises:
+        ConfigError: The rule names an axis or a value that there is not.
+    """
+    meant: dict[str, set[str]] = {}
+    for axis, patterns in rule.items():
+        if axis not in values:
+            raise ConfigError(
+                f"A rule of {kind} speaks of '{one_line(axis)}', but there are only "
+                f"{', '.join(values)}."
+            )
+        meant[axis] = set()
+        for pattern in patterns:
+            text, plain = str(pattern), _plain(pattern)
+            found = {
+                value
+                for value in values[axis]
+                if fnmatchcase(value, text) or value == plain or value.startswith(f"{text}_")
+            }
+            if not found:
+                raise ConfigError(
+                    f"A rule of {kind} names the {axis} '{one_line(text)}', and there is none."
+                )
+            meant[axis] |= found
+    return meant
 
 
 def _choices(config: Config, notebook: Notebook) -> list[tuple[tuple[str, Any], ...]]:
@@ -176,23 +201,32 @@ def _choices(config: Config, notebook: Notebook) -> list[tuple[tuple[str, Any], 
     return list(product(*axes))
 
 
-def _matches(rule: Rule, cell: Cell) -> bool:
-    values = {"endpoint": cell.endpoint, "world": cell.world, "notebook": cell.notebook.name}
-    values.update({name: _plain(value) for name, value in cell.parameters})
-    return all(
-        axis in values and any(_is(values[axis], pattern) for pattern in patterns)
-        for axis, patterns in rule.items()
-    )
+def _values(cell: Cell) -> Values:
+    return {
+        "endpoint": cell.endpoint,
+        "world": cell.world,
+        "notebook": cell.notebook.name,
+        **{name: _plain(value) for name, value in cell.parameters},
+    }
 
 
-def _is(value: str, pattern: object) -> bool:
-    return (
-        fnmatchcase(value, str(pattern))
-        or value == _plain(pattern)
-        or value.startswith(f"{pattern}_")
-    )
+def _is_chosen(
+    values: Values, include: list[dict[str, set[str]]], exclude: list[dict[str, set[str]]]
+) -> bool:
+    def matches(rule: dict[str, set[str]]) -> bool:
+        return all(values.get(axis) in meant for axis, meant in rule.items())
+
+    return (not include or any(map(matches, include))) and not any(map(matches, exclude))
+
+
+def _short(name: str) -> str:
+    """Return a name that fits a path; the end of a long one tells it from others."""
+    data = name.encode()
+    if len(data) <= LONGEST_NAME:
+        return name
+    return f"{data[:LONGEST_NAME].decode(errors='ignore')}-{hashlib.sha256(data).hexdigest()[:12]}"
 
 
 def _plain(value: object) -> str:
     """Return a value in letters that fit a file's name."""
-    return "".join(letter if letter.isalnum() or letter in ".-_" else "-" for letter in str(value))
+    return _UNFIT.sub("-", str(value))

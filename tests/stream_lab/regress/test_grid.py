@@ -1,5 +1,6 @@
 """Which cells a configuration makes, and what it must not name."""
 
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,52 @@ def test_rules_with_too_many_values_are_refused_before_they_are_applied(base: Pa
     rule = {"notebook": ["*"] * 150, "world": "here"}
     with pytest.raises(ConfigError) as raised:
         names(base, include=[rule], exclude=[rule])
-    assert "The rules name 302 values, and 200 are the most" in str(raised.value)
+    assert "There are 304 rules and values in them, and 200 are the most" in str(raised.value)
+
+
+def test_rules_without_values_count_too(base: Path) -> None:
+    with pytest.raises(ConfigError, match="There are 201 rules and values in them"):
+        names(base, exclude=[{}] * 201)
+
+
+def test_a_long_value_makes_a_short_name_of_its_own_in_each_run(base: Path) -> None:
+    def made() -> list[str]:
+        return names(base, parameters={"MODEL": [f"{'é' * 900}{n}" for n in range(2)]})
+
+    found = made()
+    assert len(set(found)) == 6
+    assert found == made()
+    assert all(len(f"{part}.ipynb".encode()) < 200 for name in found for part in name.split("/"))
+
+
+def test_a_value_is_compared_with_a_rule_once_and_not_for_each_cell(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: list[str] = []
+
+    def counted(value: str, pattern: str) -> bool:
+        compared.append(value)
+        return fnmatchcase(value, pattern)
+
+    monkeypatch.setattr("stream_lab.regress.grid.fnmatchcase", counted)
+    worlds: dict[str, object] = {f"w{n}": {} for n in range(20)}
+    found = names(
+        base, worlds=worlds, parameters={"TIMEOUT": [*range(20)]}, exclude=[{"world": "w1*"}]
+    )
+    assert len(found) == 3 * 9 * 20
+    assert compared.count("w1") == 1
+
+
+def test_an_error_quotes_a_pattern_in_short(base: Path) -> None:
+    for body in (
+        {"notebooks": "x" * 900},
+        {"exclude": [{"world": "x" * 900}]},
+        {"exclude": [{"x" * 900: "y"}]},
+        {"parameters": {"x" * 900: 1}},
+    ):
+        with pytest.raises(ConfigError) as raised:
+            names(base, **body)
+        assert len(str(raised.value)) < 400
 
 
 def test_a_notebook_without_a_parameters_cell_is_refused(base: Path) -> None:
