@@ -106,7 +106,7 @@ def regress(
                 "Nothing ran: no cell has changed since. --against compares with another baseline.",
                 highlight=False,
             )
-        report = (same or plan.store).address
+        report = (same or plan.store).shown
         console.print(
             f"Report: {report}/report.html", highlight=False, markup=False, soft_wrap=True
         )

@@ -15,15 +15,15 @@ from stream_lab.regress.compare import NO_BASELINE, Baseline
 from stream_lab.regress.config import Config, ConfigError
 from stream_lab.regress.grid import Cell, cells
 from stream_lab.regress.history import History, baseline_of
-from stream_lab.regress.store import Store, new_name
+from stream_lab.regress.store import LARGEST, Store, new_name
 from stream_lab.regress.summary import parse
 from stream_lab.regress.worlds import World, WorldError
 from stream_lab.regular_file import NotRegular, read_regular
+from stream_lab.untrusted import read_json
 
 LAST = "last"
 RUN_FILE = "run.json"
 SUMMARY_FILE = "summary.json"
-LARGEST = 64 * 2**20  # bytes of a summary.json that is named as the baseline
 
 
 @dataclass(frozen=True)
@@ -107,8 +107,7 @@ def build_plan(
         if not runs or (name is not None and name not in runs):
             called = f"run {name}" if name else "run"
             raise ConfigError(
-                f"There is no {called} to go on with in {config.outputs}; start one without "
-                "--resume."
+                f"There is no {called} to go on with in {place.shown}; start one without --resume."
             )
         earlier = place.run(name or runs[-1])
         name, continues = _gone_on(name or runs[-1], earlier, runs)
@@ -139,7 +138,16 @@ def _gone_on(name: str, outputs: Store, runs: list[str]) -> tuple[str, str]:
     A finished run is never rewritten: its verdict is in the history, and may be a baseline.
     """
     if outputs.read(SUMMARY_FILE) is None:
-        return name, str(json.loads(outputs.read(RUN_FILE) or "{}").get("continues", ""))
+        try:
+            body = read_json(outputs.read(RUN_FILE) or "{}")
+        except ValueError:
+            body = None
+        if not isinstance(body, dict):
+            raise ConfigError(
+                f"The run {name} cannot be gone on with, since its {RUN_FILE} is not one of this "
+                "program; start one without --resume."
+            )
+        return name, str(body.get("continues", ""))
     numbered = (f"{name}-{number:02}" for number in count(2))
     return next(other for other in numbered if other not in runs), name
 

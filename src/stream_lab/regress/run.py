@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from stream_lab.experiment.endpoint import Endpoint, EndpointError
 from stream_lab.notebooks.executor import Executor
@@ -87,7 +87,8 @@ def execute(plan: Plan, executor: Executor, display: Display) -> Summary:
             "code": context.code.digest,
             "commit": context.commit,
         }
-        plan.store.write_json(RUN_FILE, {**body, "config": plan.config.model_dump(mode="json")})
+        config = {**plan.config.model_dump(mode="json"), "outputs": plan.store.shown}
+        plan.store.write_json(RUN_FILE, {**body, "config": config})
         if plan.continues:
             _copy(plan, rows.values())
         if finished is not None:
@@ -162,7 +163,10 @@ def _standing(earlier: Store, digests: dict[str, str]) -> dict[str, Row]:
     """Return an earlier session's rows that hold: nothing has changed, and they could tell."""
     found: dict[str, Row] = {}
     for name in earlier.names("cells"):
-        row = _ROW.validate_json(earlier.read(name) or "")
+        try:
+            row = _ROW.validate_json(earlier.read(name) or "")
+        except ValidationError:  # so its cell runs again
+            continue
         told = row.status not in (Status.INFRA, Status.SKIPPED)
         if told and digests.get(row.cell) == row.digest:
             found[row.cell] = row
@@ -172,7 +176,10 @@ def _standing(earlier: Store, digests: dict[str, str]) -> dict[str, Row]:
 def _finished(plan: Plan) -> Summary | None:
     """Return the summary of the finished run, if it has the plan's cells."""
     text = plan.earlier.read(SUMMARY_FILE) if plan.earlier is not None else None
-    summary = parse(text) if text is not None else None
+    try:
+        summary = parse(text) if text is not None else None
+    except ValidationError:
+        return None
     names = [row.cell for row in summary.rows] if summary is not None else []
     return summary if names == [cell.name for cell in plan.cells] else None
 
@@ -294,5 +301,5 @@ def _write(plan: Plan, summary: Summary) -> None:
     plan.store.write("report.html", page(summary))
     plan.store.write("junit.xml", junit(summary))
     plan.store.write("summary.md", markdown(summary))
-    plan.history.add(summary, plan.store.address)
+    plan.history.add(summary, plan.store.shown)
     plan.store.write_json(SUMMARY_FILE, summary.as_dict())  # last: with it, the run is finished

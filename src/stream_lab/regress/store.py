@@ -6,6 +6,7 @@ Each file appears whole or not at all.
 import fcntl
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -15,8 +16,14 @@ from typing import Any
 import fsspec
 
 from stream_lab.errors import NO_ROOM, LabError
+from stream_lab.http.address import quotable
 from stream_lab.notebooks.folder import write_whole
-from stream_lab.untrusted import one_line
+from stream_lab.redact import spellings_of, without
+from stream_lab.regular_file import read_regular
+from stream_lab.untrusted import one_line, printable
+
+LARGEST = 64 * 2**20  # bytes of a file that is read
+HINT = "name another place with --out"
 
 
 class StoreError(LabError):
@@ -28,6 +35,9 @@ class Store:
 
     The store is opened by its first use, where each method raises `StoreError` if fsspec does not
     reach it. So a dry run, which needs no store, asks no server.
+
+    Attributes:
+        shown: Its address for people, without a password or a query.
     """
 
     def __init__(self, address: str) -> None:
@@ -41,6 +51,10 @@ class Store:
         """
         self._given = address
         self.address = address.rstrip("/")
+        # A local path may have an @ or a question mark of its own.
+        is_local = "://" not in address and "::" not in address
+        self.shown = printable(self.address if is_local else quotable(self.address), keep="")
+        self._secrets = [] if is_local else spellings_of(_secrets_of(address))
         try:
             for link in address.split("::"):  # a cache, say, in front of what follows
                 fsspec.get_filesystem_class(fsspec.utils.get_protocol(link))
@@ -56,7 +70,21 @@ class Store:
         return files, root
 
     def _refused(self, error: Exception) -> StoreError:
-        return StoreError(f"Outputs cannot go to {one_line(self.address)}: {one_line(error)}")
+        return StoreError(f"Outputs cannot go to {self.shown}: {self._words(error)}")
+
+    def _words(self, error: Exception) -> str:
+        said = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        return without(one_line(said), self._secrets)
+
+    @contextmanager
+    def _reading(self, name: str = "") -> Iterator[None]:
+        """Make one sentence of each error but that of a missing file."""
+        try:
+            yield
+        except (StoreError, FileNotFoundError, NotADirectoryError):
+            raise
+        except Exception as error:  # each kind of filesystem has errors of its own
+            raise StoreError(f"{self.shown}{name} cannot be read: {self._words(error)}.") from None
 
     @property
     def _files(self) -> Any:
@@ -72,20 +100,21 @@ class Store:
 
     def run(self, name: str) -> "Store":
         """Return the outputs of a run below this address."""
-        return Store(f"{self.address}/{name}")
+        run = Store(f"{self.address}/{name}")
+        run._secrets += self._secrets  # where the name has become a part of the query
+        return run
 
     def runs(self) -> list[str]:
         """Return the names of the runs below this address, oldest first."""
         try:
-            self._files.invalidate_cache()
-            found = [Path(place).name for place in self._files.ls(self._root, detail=False)]
-            return sorted(
-                name for name in found if self._files.exists(f"{self._root}/{name}/run.json")
-            )
-        except FileNotFoundError:
+            with self._reading():
+                self._files.invalidate_cache()
+                found = [Path(place).name for place in self._files.ls(self._root, detail=False)]
+                return sorted(
+                    name for name in found if self._files.exists(f"{self._root}/{name}/run.json")
+                )
+        except (FileNotFoundError, NotADirectoryError):
             return []
-        except OSError as error:
-            raise self._unreadable(error) from None
 
     def write(self, name: str, body: str | bytes) -> None:
         """Write a file, or replace it.
@@ -93,18 +122,20 @@ class Store:
         Raises:
             StoreError: There is no room, or no permission.
         """
-        place = f"{self._root}/{name}"
         data = body.encode() if isinstance(body, str) else body
         try:
+            place = f"{self._root}/{name}"
             if not self._local:
                 self._files.pipe_file(place, data)  # an object is there when it is whole
                 return
             write_whole(Path(place), data)
-        except OSError as error:
-            hint = "make room there" if error.errno in NO_ROOM else "name another place with --out"
+        except StoreError:
+            raise
+        except Exception as error:  # each kind of filesystem has errors of its own
+            hint = "make room there" if getattr(error, "errno", None) in NO_ROOM else HINT
             raise StoreError(
-                f"{self.address} cannot be written to: {error.strerror or error}; {hint}, then go "
-                "on with --resume."
+                f"{self.shown} cannot be written to: {self._words(error)}; {hint}, then go on with "
+                "--resume."
             ) from None
 
     def write_json(self, name: str, body: Any) -> None:
@@ -112,34 +143,42 @@ class Store:
         self.write(name, json.dumps(body, indent=1, ensure_ascii=False) + "\n")
 
     def read(self, name: str) -> str | None:
-        """Return a file's text; None if there is no such file."""
+        """Return a file's text; None if there is no such file.
+
+        Raises:
+            StoreError: It cannot be read, is not UTF-8, or has more than 64 MiB.
+        """
         try:
-            text: str = self._files.cat_file(f"{self._root}/{name}").decode()
+            with self._reading(f"/{name}"):
+                data = self._data(f"{self._root}/{name}")
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except OSError as error:
-            raise self._unreadable(error, f"/{name}") from None
-        return text
+        try:
+            return data.decode()
+        except UnicodeDecodeError:
+            raise StoreError(f"{self.shown}/{name} cannot be read: it is not UTF-8.") from None
+
+    def _data(self, place: str) -> bytes:
+        if self._local:  # where it may be a pipe
+            return read_regular(Path(place), LARGEST)
+        data: bytes = self._files.cat_file(place, end=LARGEST + 1)
+        if len(data) > LARGEST:
+            raise OSError(f"it is larger than {LARGEST // 2**20} MiB")
+        return data
 
     def names(self, folder: str) -> list[str]:
         """Return the names of the files below a folder."""
         try:
-            self._files.invalidate_cache()
-            found = self._files.find(f"{self._root}/{folder}")
-        except FileNotFoundError:
+            with self._reading():
+                self._files.invalidate_cache()
+                found = self._files.find(f"{self._root}/{folder}")
+        except (FileNotFoundError, NotADirectoryError):
             return []
-        except OSError as error:
-            raise self._unreadable(error) from None
         return [
             place.removeprefix(self._root).lstrip("/")
             for place in found
             if not Path(place).name.startswith(".")
         ]
-
-    def _unreadable(self, error: OSError, name: str = "") -> StoreError:
-        return StoreError(
-            f"{self.address}{name} cannot be read: {one_line(error.strerror or error)}."
-        )
 
     @contextmanager
     def claimed(self) -> Iterator[None]:
@@ -159,18 +198,25 @@ class Store:
             handle = (folder / ".lock").open("w")
         except OSError as error:
             raise StoreError(
-                f"{self.address} cannot be written to: {error.strerror}; name another place with "
-                "--out."
+                f"{self.shown} cannot be written to: {error.strerror}; {HINT}."
             ) from None
         with handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 raise StoreError(
-                    f"{self.address} is being worked on by another process; wait for it, or start "
+                    f"{self.shown} is being worked on by another process; wait for it, or start "
                     "a new run."
                 ) from None
             yield
+
+
+def _secrets_of(address: str) -> set[str]:
+    """Return what an address may have of secrets: its user, password and query."""
+    place, _, query = address.partition("://")[2].partition("?")
+    user = place.rpartition("@")[0]
+    values = (part.partition("=")[2] for part in re.split("[&#]", query))
+    return {user, *re.split("[/:]", user), query, *values}
 
 
 def new_name(when: str) -> str:

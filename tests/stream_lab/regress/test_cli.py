@@ -15,6 +15,7 @@ from fake_vllm.testing import FakeVllm
 from stream_lab.cli import app
 from stream_lab.notebooks.row import Status
 from stream_lab.regress import snapshot
+from stream_lab.regress.store import Store
 from stream_lab.regress.summary import Kind, Verdict, schema
 from tests.stream_lab.notebooks.tiny_notebooks import (
     BAD,
@@ -290,6 +291,54 @@ def test_dry_run_opens_no_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     configure(tmp_path, outputs="github://a:b@/")
     monkeypatch.setattr("fsspec.core.url_to_fs", opened)
     assert run(tmp_path, "--dry-run").returncode == 0
+
+
+ODD = {"not UTF-8": b"\xff{}", "a list": b"[1]", "half": b"{", "deep": b"[" * 200_000}
+
+
+@pytest.mark.parametrize("data", ODD.values(), ids=ODD)
+@pytest.mark.parametrize("way", [("--resume", "--run"), ("--against",)])
+def test_a_stored_run_that_is_odd_is_one_sentence_and_status_2(
+    way: tuple[str, ...], data: bytes, tmp_path: Path
+) -> None:
+    write(tmp_path / "notebooks", "01", GOOD)
+    configure(tmp_path)
+    odd = tmp_path / "runs" / "regress" / "odd"
+    odd.mkdir(parents=True)
+    (odd / "run.json").write_bytes(data)
+    if "--against" in way:
+        (odd / "summary.json").write_bytes(data)
+    done = run(tmp_path, *way, "odd", "--dry-run")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "cannot be " in done.stderr or "is not the summary.json" in done.stderr
+
+
+def test_a_stored_row_that_is_odd_runs_again(tmp_path: Path) -> None:
+    write(tmp_path / "notebooks", "01", GOOD)
+    configure(tmp_path)
+    assert run(tmp_path).returncode == 0
+    (folder,) = folders(tmp_path)
+    (row,) = folder.glob("cells/**/*.json")
+    row.write_text("[1]", encoding="utf-8")
+    (folder / "summary.json").unlink()
+    done = run(tmp_path, "--resume")
+    assert done.returncode == 0, done.stderr
+    assert rows(tmp_path)["01"].status is Status.PASS
+
+
+def test_neither_the_report_line_nor_the_run_has_the_password_of_the_outputs(
+    tmp_path: Path,
+) -> None:
+    write(tmp_path / "notebooks", "01", GOOD)
+    outputs = "memory://bob:hunter2secret@h/x"
+    configure(tmp_path, outputs=outputs)
+    done = run(tmp_path)
+    assert "Report: memory://•••@h/x/" in done.stdout
+    assert "hunter2" not in done.stdout + done.stderr + json.dumps(run_history(tmp_path))
+    store = Store(outputs)
+    (name,) = store.runs()
+    assert "hunter2" not in str(store.run(name).read("run.json"))
 
 
 @pytest.mark.parametrize(

@@ -97,6 +97,82 @@ def test_a_store_that_is_lost_later_is_one_sentence(
         ask(Store("memory://lost"))
 
 
+def refused(use: Callable[[], object]) -> str:
+    with pytest.raises(StoreError) as raised:
+        use()
+    text = str(raised.value)
+    assert text.isprintable()
+    return text
+
+
+USES: dict[str, Callable[[Store], object]] = {
+    "runs": Store.runs,
+    "names": lambda store: store.names("cells"),
+    "read": lambda store: store.read("run.json"),
+    "write": lambda store: store.write("run.json", "{}"),
+}
+ERRORS = [EOFError(), ValueError("embedded null byte"), NotImplementedError(), KeyError("x")]
+
+
+@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize("error", ERRORS, ids=repr)
+def test_any_error_of_a_filesystem_is_one_sentence(
+    use: str, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(*_: object, **__: object) -> None:
+        raise error
+
+    for name in ("ls", "find", "cat_file", "pipe_file"):
+        monkeypatch.setattr(type(fsspec.filesystem("memory")), name, lost)
+    text = refused(lambda: USES[use](Store("memory://lost")))
+    assert "memory://lost" in text
+    assert str(error) in text or type(error).__name__ in text
+
+
+@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("memory://bob:hunter2secret@h/x", "memory://•••@h/x"),
+        ("simplecache::memory://bob:hunter2secret@h/x", "•••@h/x"),
+        ("memory://h/x?sig=hunter2secret", "memory://h/x?•••"),
+    ],
+)
+def test_no_error_has_the_password_or_the_query_of_the_outputs(
+    use: str, address: str, shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(*_: object, **__: object) -> None:
+        raise OSError(f"{address}: no hunter2secret, hunter2sec")
+
+    monkeypatch.setattr("fsspec.core.url_to_fs", lost)
+    text = refused(lambda: USES[use](Store(address).run("r1")))
+    assert "hunter2" not in text
+    assert shown in text
+
+
+@pytest.mark.parametrize("scheme", ["ftpx", "simplecache::ftpx"])
+def test_an_unknown_kind_of_outputs_is_quoted_without_its_password(scheme: str) -> None:
+    assert "hunter2" not in refused(lambda: Store(f"{scheme}://bob:hunter2secret@h/x"))
+
+
+def test_a_local_folder_is_shown_as_it_is() -> None:
+    assert Store("/home/me@home/a  b?/").shown == "/home/me@home/a  b?"
+
+
+@pytest.mark.parametrize("kind", ["folder", "memory"])
+def test_a_file_that_is_not_text_or_too_large_is_one_sentence(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(str(tmp_path) if kind == "folder" else "memory://odd-files")
+    store.write("text", b"\xff{}")
+    store.write("large", b"x" * 11)
+    store.write("small", b"x" * 10)
+    monkeypatch.setattr("stream_lab.regress.store.LARGEST", 10)
+    assert "/text cannot be read: it is not UTF-8." in refused(lambda: store.read("text"))
+    assert "/large cannot be read: it is larger than" in refused(lambda: store.read("large"))
+    assert store.read("small") == "x" * 10
+
+
 def test_one_process_at_a_time_works_on_a_run(tmp_path: Path) -> None:
     store = Store(str(tmp_path / "r1"))
     code = f"from stream_lab.regress.store import Store\nwith Store({str(tmp_path / 'r1')!r}).claimed(): pass"
