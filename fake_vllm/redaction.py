@@ -130,7 +130,7 @@ def secrets_of(headers: Mapping[str, str], query: str = "") -> list[str]:
 
 
 def _is_long(text: str) -> bool:
-    """Tell whether a text, without blanks at its ends, is long enough to be looked for."""
+    """Tell whether a text is long enough to be looked for."""
     return len(unquote_plus(text).strip()) >= LEAST_SECRET
 
 
@@ -206,7 +206,7 @@ def _spans(body: bytes, secrets: Iterable[str], *, cut_off: bool = False) -> lis
 
 
 def _places(text: bytes, secret: bytes, cut_off: bool) -> Iterator[tuple[int, int]]:
-    """Yield where a secret begins and ends in a text, and where its beginning is cut off."""
+    """Yield where a secret begins and ends in a text, whole or cut."""
     at = text.find(secret)
     while at >= 0:
         yield at, at + len(secret)
@@ -336,7 +336,7 @@ def _secrets_in_query(query: str, nested: int = NESTED) -> Iterator[str]:
 
 
 def _secrets_far_inside(value: str) -> Iterator[str]:
-    """Yield the secrets of an address that is nested more often than anybody reads."""
+    """Yield the secrets of an address that is nested too often to be read."""
     for _ in range(FAR):
         value = unquote_plus(value)
     for part in re.split("[?&;#]", value):

@@ -64,7 +64,7 @@ class Plain:
 
 
 class _Step:
-    """A text in which all matches of a pattern, which is one group, were replaced once."""
+    """A text in which all matches of a pattern are replaced once."""
 
     def __init__(
         self, written: bytes, pattern: re.Pattern[bytes], read: Callable[[bytes], bytes]
@@ -85,7 +85,7 @@ class _Step:
 
 
 def ends(text: bytes) -> list[int]:
-    """Return where a text ends, and where it may end before a character that was cut off."""
+    """Return where a text ends, and where a cut character begins."""
     last = range(len(text), max(-1, len(text) - LONGEST_BEGUN - 1), -1)
     return [end for end in last if BEGUN.fullmatch(text, end)]
 

@@ -300,7 +300,7 @@ def _deeper(spec: Any, deepest: int) -> bool:
 def draft(
     constraint: StructuredOutputsParams, prompt_values: PromptValues, random: Random
 ) -> Draft | None:
-    """Return the text of a constraint. None: it asks for none, as a tag with triggers.
+    """Return the text of a constraint; None: it asks for none.
 
     Raises:
         SchemaError: no sample can be made for it.

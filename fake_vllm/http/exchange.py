@@ -113,7 +113,7 @@ class Exchange:
         self._keep_alive = keep_alive
 
     def without_keys(self, text: str) -> str:
-        """Return a text of this request without its keys, as a log or the ledger shows it."""
+        """Return a text of this request without its keys."""
         return without(text, secrets_of(self.headers, self.query_string))
 
     @property

@@ -82,7 +82,7 @@ class PromptValues:
 
 
 def _folded(text: str) -> str:
-    """Return a text without case; a Turkish i is an i, as in a regular expression."""
+    """Return a text without case, as in a regular expression."""
     return text.replace("İ", "i").replace("ı", "i").casefold()
 
 

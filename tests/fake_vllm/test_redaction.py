@@ -132,7 +132,7 @@ def test_a_key_is_found_in_every_spelling(key: str, written: str) -> None:
 @pytest.mark.parametrize(
     "body", [r"a\nsk-key-12345 b", r"C:\\sk-key-12345 b", "%2Fsk-key-12345", "%25sk-key-12345"]
 )
-def test_what_stands_before_a_key_hides_no_part_of_it(body: str) -> None:
+def test_a_key_is_found_whole_after_other_text(body: str) -> None:
     assert "sk-key" not in without(body, ["sk-key-12345"])
     assert "abkey-12345" not in without(f"%25{body}abkey-12345", ["abkey-12345"])
 
@@ -238,7 +238,7 @@ def test_a_key_is_found_however_often_its_address_is_nested(times: int) -> None:
     [
         *("seen=1795920603", "model=llama-3-8b; role=assistant", "at=2026-11-29T12:30:00.000Z"),
         *("model=meta-llama/Llama-3.1-8B-Instruct", "_ga=GA1.2.1234567890.1795920603"),
-        *("sidebar=collapsed", "author=somebody", "prefs=%7B%22localization%22%3A%22en%22%7D"),
+        *("sidebar=collapsed", "author=knuth", "prefs=%7B%22localization%22%3A%22en%22%7D"),
         *("assistant", "1795920603", "empty=; a=b"),
     ],
 )

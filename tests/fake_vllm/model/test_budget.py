@@ -127,7 +127,7 @@ def test_a_grammar_that_asks_for_too_much_is_one_clear_sentence(grammar: str, sa
 
 
 def test_a_grammar_is_read_in_one_go() -> None:
-    """A rule or quote that is looked for at each place to the end takes minutes."""
+    """A rule that is looked for at each place takes minutes."""
     spent = time.process_time()
     for _ in range(20):
         assert not rules("\n" * LONGEST)

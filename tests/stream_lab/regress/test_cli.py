@@ -327,7 +327,7 @@ def test_a_stored_row_that_is_odd_runs_again(tmp_path: Path) -> None:
     assert rows(tmp_path)["01"].status is Status.PASS
 
 
-def test_neither_the_report_line_nor_the_run_has_the_password_of_the_outputs(
+def test_the_password_of_the_outputs_is_in_no_report_line_and_no_run(
     tmp_path: Path,
 ) -> None:
     write(tmp_path / "notebooks", "01", GOOD)

@@ -108,7 +108,7 @@ def _unxz() -> lzma.LZMADecompressor:
 
 
 class _Packed(io.RawIOBase):
-    """The content of a file of one member or more; what follows the last one is left out."""
+    """The content of a packed file; what follows its last member is left out."""
 
     def __init__(
         self, file: Path, magic: bytes, unpack: Callable[[], _Gunzip | lzma.LZMADecompressor]
