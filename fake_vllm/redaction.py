@@ -242,7 +242,7 @@ def _encoded(secrets: Iterable[str], encodings: Iterable[str]) -> dict[bytes, by
 
 
 def _readings(secret: str) -> Iterator[str]:
-    """Yield a secret as a header has it, which was read as Latin-1, and as its client wrote it."""
+    """Yield a secret as a header has it, and as its client wrote it."""
     yield secret
     if not secret.isascii():
         with contextlib.suppress(UnicodeError):
@@ -285,7 +285,7 @@ def _words(text: str) -> Iterator[str]:
 
 
 def _secrets_in_cookie(cookie: str) -> Iterator[str]:
-    """Yield a cookie and its value, if its name says that it is secret or it looks like a key."""
+    """Yield a cookie and its value if one of them shows a secret."""
     name, _, value = cookie.partition("=")
     if not value:
         counts = not (cookie.isalpha() or cookie.isdigit())
@@ -352,7 +352,7 @@ def _part_without_secrets(part: str, nested: int) -> str:
         return before + REMOVED
     plain = unquote_plus(value)
     if not nested and "%" in value and NESTED_PARAMETER.search(plain):
-        return before + REMOVED  # nested so often that nobody reads it
+        return before + REMOVED  # nested too often to be read
     shown = address_without_secrets(plain, nested - 1) if nested else plain
     return before + (value if shown == plain else quote(shown))
 

@@ -92,7 +92,7 @@ def ends(text: bytes) -> list[int]:
 
 @lru_cache(256)
 def _character(escape: bytes) -> bytes:
-    """Return what an escape stands for, in UTF-8; a code of an address is a byte."""
+    """Return the bytes that an escape stands for, in UTF-8."""
     if escape.startswith(b"%"):
         return bytes((int(escape[1:], 16),))
     if escape.startswith(b"&"):
