@@ -297,7 +297,7 @@ def _secrets_in_cookie(cookie: str) -> Iterator[str]:
 
 
 def _user_and_password(pair: str) -> Iterator[str]:
-    """Yield a user with the password, and the part that is secret; without one, the user."""
+    """Yield a user with the password, and the secret part of both."""
     user, _, password = pair.partition(":")
     yield from (pair, password)
     if len(password) < LEAST_SECRET:  # as in KEY:x
