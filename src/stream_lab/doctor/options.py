@@ -31,7 +31,7 @@ def headers_of(headers: list[str], cookies: list[str]) -> Headers:
             raise TargetError(f"Write --cookie number {number} as NAME=VALUE; it has no '='.")
         _check(text, f"--cookie number {number}")
     if cookies:
-        found.append(("cookie", "; ".join(text.strip().rstrip(";") for text in cookies)))
+        found.append(("cookie", "; ".join(text.strip().rstrip("; ") for text in cookies)))
     return tuple(found)
 
 

@@ -66,7 +66,7 @@ class _Strict(BaseModel):
     @field_validator("*")
     @classmethod
     def _bound(cls, value: object, info: ValidationInfo) -> object:
-        """Refuse a text that is too long, and an impossible path."""
+        """Refuse a text that is too long, and a path that no file can have."""
         name = str(info.field_name)
         if cls.model_fields[name].annotation in TEXTS:
             for text in value if isinstance(value, list) else [value]:

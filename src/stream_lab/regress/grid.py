@@ -220,7 +220,7 @@ def _is_chosen(
 
 
 def _short(name: str) -> str:
-    """Return a name that fits a path; a long one ends in its hash."""
+    """Return a name that fits a path; a long one ends with its digest."""
     data = name.encode()
     if len(data) <= LONGEST_NAME:
         return name

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from stream_lab.bounded_yaml import HALF
 from stream_lab.regress import snapshot
 from stream_lab.regress.compare import NO_BASELINE, Baseline
 from stream_lab.regress.config import Config, ConfigError
@@ -19,7 +20,7 @@ from stream_lab.regress.store import LARGEST, Store, new_name
 from stream_lab.regress.summary import parse
 from stream_lab.regress.worlds import World, WorldError
 from stream_lab.regular_file import NotRegular, read_regular
-from stream_lab.untrusted import read_json
+from stream_lab.untrusted import one_line, read_json
 
 LAST = "last"
 RUN_FILE = "run.json"
@@ -97,6 +98,8 @@ def build_plan(
         StoreError: The outputs cannot be read.
         HistoryError: The history cannot be read.
     """
+    if name is not None and HALF.search(name):
+        raise ConfigError(f"The run's name '{one_line(name)}' is not UTF-8; choose another one.")
     every = cells(config, base)
     names = set(select([cell.name for cell in every]))
     chosen = [cell for cell in every if cell.name in names]
@@ -155,7 +158,8 @@ def _gone_on(name: str, outputs: Store, runs: list[str]) -> tuple[str, str]:
 def _baseline(against: str, history: History, place: Store, names: list[str], but: str) -> Baseline:
     if against == LAST:
         return history.last_good(names, but=but) or NO_BASELINE
-    past = history.run(against)
+    # The history has no name that is not UTF-8, but a file may have one.
+    past = history.run(against) if not HALF.search(against) else None
     if past is not None:
         return baseline_of(past)
     text = (

@@ -99,7 +99,7 @@ def test_a_packed_log_may_end_in_zeros(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("by", PACK)
 @pytest.mark.parametrize("after", [b"junk", bytes(70_000) + b"junk", b"\0\x1f"])
-def test_bytes_after_the_members_of_a_packed_log_are_left_out(
+def test_junk_after_the_members_of_a_packed_log_is_left_out(
     by: str, after: bytes, tmp_path: Path
 ) -> None:
     member = PACK[by](f"{LINES['a zone that is none']}\n".encode())

@@ -18,7 +18,7 @@ KEY = "topsecret-value-1234567890"
 
 
 def test_headers_and_cookies_become_headers() -> None:
-    assert headers_of(["X-Team:  blue ", "Accept: text/event-stream"], ["a=1; b=2", "c=3"]) == (
+    assert headers_of(["X-Team:  blue ", "Accept: text/event-stream"], ["a=1; b=2 ;", "c=3"]) == (
         ("x-team", "blue"),
         ("accept", "text/event-stream"),
         ("cookie", "a=1; b=2; c=3"),

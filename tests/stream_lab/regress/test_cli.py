@@ -327,7 +327,7 @@ def test_a_stored_row_that_is_odd_runs_again(tmp_path: Path) -> None:
     assert rows(tmp_path)["01"].status is Status.PASS
 
 
-def test_the_password_of_the_outputs_is_in_no_report_line_and_no_run(
+def test_the_password_of_the_outputs_is_not_in_the_report_line_or_the_run(
     tmp_path: Path,
 ) -> None:
     write(tmp_path / "notebooks", "01", GOOD)
@@ -354,6 +354,8 @@ def test_the_password_of_the_outputs_is_in_no_report_line_and_no_run(
         (("--against", "notebooks"), "The baseline notebooks cannot be used: it is not a regular"),
         (("--only", "nothing"), "No cell's name contains 'nothing'"),
         (("--resume",), "There is no run to go on with"),
+        (("--against", "\udcff"), "is neither a run of the history nor a summary.json"),
+        (("--run", "\udcff"), "The run's name '\\udcff' is not UTF-8"),
         (("--resume", "--run", "r9"), "There is no run r9 to go on with"),
         (
             ("--scheduler", "tcp://127.0.0.1:9"),

@@ -108,7 +108,7 @@ def _unxz() -> lzma.LZMADecompressor:
 
 
 class _Packed(io.RawIOBase):
-    """The content of a packed file; what follows its last member is left out."""
+    """The content of a packed file's members; what follows the last one is left out."""
 
     def __init__(
         self, file: Path, magic: bytes, unpack: Callable[[], _Gunzip | lzma.LZMADecompressor]
