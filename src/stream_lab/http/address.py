@@ -47,7 +47,7 @@ def parts_of(address: str, schemes: Collection[str] = ("http", "https")) -> Spli
 
 
 def sent(parts: SplitResult) -> SplitResult:
-    """Return the parts of an address as they are sent, in ASCII and without the fragment."""
+    """Return an address as it is sent, in ASCII and without its fragment."""
     host = (parts.hostname or "").encode("idna").decode()
     netloc = parts.netloc
     if not netloc.isascii():

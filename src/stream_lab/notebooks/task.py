@@ -40,7 +40,7 @@ class Server:
 
     @property
     def keys(self) -> list[str]:
-        """The keys of every server of the run that this machine has, as they are sent."""
+        """The keys of every server of the run, as far as this machine has them."""
         names = {self.key_variable, *self.key_variables}
         return [key for name in names if (key := os.environ.get(name, "").strip())]
 
