@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from types import SimpleNamespace
 from typing import Any
 from weakref import ref
 
@@ -29,6 +28,7 @@ from stream_deadline._clients import (
 from stream_deadline._connection import ConnectionTracker
 from stream_deadline._http_clients import pools
 from tests.stream_deadline.in_memory import FAMILY, InMemory, of
+from tests.stream_deadline.pools import a_pool
 
 THREADS = 4
 
@@ -212,11 +212,8 @@ class Pooled(FAMILY.AsyncBaseTransport):  # type: ignore[misc]
     """A transport over a pool with an idle connection and one in use."""
 
     def __init__(self) -> None:
-        self._pool = SimpleNamespace(
-            _network_backend=object(),
-            _max_keepalive_connections=100,
-            connections=[Connection(True), Connection(False)],
-        )
+        self._pool = a_pool(_max_keepalive_connections=100)
+        self._pool.connections = [Connection(True), Connection(False)]
 
     async def handle_async_request(self, request: Any) -> Any:
         return of(200)

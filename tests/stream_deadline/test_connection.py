@@ -24,6 +24,7 @@ from stream_deadline._connection import (
 from stream_deadline._http2 import reset_frame
 from stream_deadline._http_clients import report_to_calls
 from stream_deadline._network import AsyncStream, _SyncStream, _track_pool, pool_under
+from tests.stream_deadline.pools import a_pool
 from tests.stream_deadline.still_clock import Clock
 from tests.stream_deadline.wires import is_at_its_end
 
@@ -354,9 +355,8 @@ def test_idle_connections_are_dropped_under_the_lock_of_their_pool() -> None:
         def close(self) -> None:
             held.append(lock.locked())
 
-    pool = SimpleNamespace(
-        _network_backend=object(), _optional_thread_lock=lock, connections=[Connection()]
-    )
+    pool = a_pool(_optional_thread_lock=lock)
+    pool.connections = [Connection()]
     _track_pool(pool, lambda: None, blocking=True)
     assert held == [True]
 
