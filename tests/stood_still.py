@@ -9,11 +9,13 @@ machine was, and the run does not end with status 0. A test that fails on a calm
 and so has one that needs no real time.
 
 What the fixture of a module or a class measures is judged later, so it has a sleep of its own. If it
-was made on a busy machine, a test that failed runs again with a new one.
+was made on a busy machine, a test that failed runs again with a new one. A cell of a notebook shows
+what earlier ones measured: after one without a verdict, a red one has none either.
 """
 
 import time
 from collections.abc import Generator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -41,6 +43,8 @@ _sleeper.__enter__()  # until the process ends
 _config: pytest.Config | None = None
 _beside: dict[pytest.FixtureDef[Any], PlainSleep] = {}
 """The sleeps beside the fixtures of modules and classes while they were made."""
+_cells: dict[Path, str] = {}
+"""How busy the machine was when a cell of a notebook got no verdict. Later cells show its results."""
 _is_red = False
 """Whether the test that runs has failed. The condition is asked for green ones, too."""
 
@@ -124,7 +128,10 @@ def pytest_runtest_makereport(
         for fixture in _fixtures(item):
             if _beside[fixture].busy:
                 fixture.finish(item._request)  # type: ignore[attr-defined]
-    if report.failed and _depends_on_the_machine(item) and (busy := _sleeper.busy):
+    busy = _sleeper.busy or _cells.get(item.path, "")
+    if report.failed and _depends_on_the_machine(item) and busy:
+        if _is_cell(item):
+            _cells[item.path] = busy
         report.sections.append((NO_VERDICT, busy))
         # The fixture of a module would fail for the next test too, by then on a calm machine.
         _remove_cached_results_from_failed_fixtures(item)

@@ -9,6 +9,7 @@ from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 
+import nbformat
 import pytest
 
 from tests import cpu_waits, plain_sleep
@@ -159,6 +160,36 @@ def test_a_fixture_that_measured_on_a_busy_machine_measures_again_for_a_red_test
     made = MADE.replace("CALM", repr(is_calm_again))
     text = f"import subprocess\n{head}\nof_fixture = iter({tries!r})\n{made}"
     assert played(pytester, text)[0] == expected
+
+
+CELLS = """
+from types import SimpleNamespace
+from tests import stood_still
+
+busy = iter(BUSY)
+stood_still._sleeper = sleeper = SimpleNamespace(busy="", also=lambda other: None)
+sleeper.start_anew = lambda: setattr(sleeper, "busy", next(busy))
+"""
+
+
+@pytest.mark.parametrize(
+    ("busy", "skipped", "failed"),
+    [
+        (["", "It stood still.", ""], 2, 0),
+        (["It stood still.", "", ""], 0, 2),
+        (["", "", ""], 0, 2),
+    ],
+)
+def test_a_cell_after_one_without_a_verdict_has_none_either(
+    busy: list[str], skipped: int, failed: int, pytester: pytest.Pytester
+) -> None:
+    """The first cell is green, and the two others are red."""
+    cells = [nbformat.v4.new_code_cell(text) for text in ("a = 1", "a / 0", "b")]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), pytester.path / "cells.ipynb")
+    pytester.makeconftest(CELLS.replace("BUSY", repr(busy)))
+    options = ["--nbval-lax", "--nbval-current-env", "-p", "tests.stood_still", "-p", "no:xdist"]
+    run = pytester.runpytest_subprocess(*options, "cells.ipynb")
+    run.assert_outcomes(passed=1, skipped=skipped, failed=failed)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import re
 import socket
 import threading
 import zlib
@@ -124,6 +125,15 @@ def behaviour(
     return Behaviour(chat, models, metrics)
 
 
+def _read_body(connection: socket.socket, head: bytes) -> None:
+    """Read the rest of a request; closing without it would reset the connection."""
+    start, _, body = head.partition(b"\r\n\r\n")
+    length = re.search(rb"(?i)\r\ncontent-length: (\d+)", start)
+    left = int(length[1]) - len(body) if length else 0
+    while left > 0 and (data := connection.recv(left)):
+        left -= len(data)
+
+
 @contextmanager
 def serving(behaviours: Mapping[str, Behaviour]) -> Iterator[str]:
     """Serve each behaviour under /NAME/v1; yield the address without a path."""
@@ -137,6 +147,7 @@ def serving(behaviours: Mapping[str, Behaviour]) -> Iterator[str]:
                 if not data:
                     return
                 head += data
+            _read_body(connection, head)
             path = head.split(b" ", 2)[1].decode().split("/")
             kinds = behaviours[path[1]]
             kind = {"models": kinds.models, "metrics": kinds.metrics}.get(path[-1], kinds.chat)
