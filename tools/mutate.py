@@ -10,6 +10,7 @@ import json
 import os
 import random
 import sys
+import textwrap
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -31,6 +32,8 @@ OWN = 0.2
 """A module's own tests come as early as tests that take a fifth of their time."""
 SLOWER, AT_LEAST = 4.0, 30.0
 """A mutant may take this many times as long as its tests, and these seconds more."""
+LEFT_OUT_WORDS = 600
+"""The most characters that are shown of why a test was red without a mutant."""
 GONE = ("killed", "time-out", "explained")
 
 
@@ -228,13 +231,14 @@ def red_without_a_mutant(copy: BrokenCopy, tests: list[str]) -> set[str]:
         SystemExit: one is red alone as well.
     """
     healthy = copy.run(tests, limit=MOST_HEALTHY, all_of_them=True)
-    red = sorted({failure.test for failure in healthy.failures})
+    red = {failure.test: failure.text for failure in healthy.failures}
     if not healthy.is_green and (healthy.status is None or not red):
         sys.exit("Without a mutant the tests ran out of time, or did not run.")
-    for test in red:
+    for test, text in sorted(red.items()):
         if not copy.run([test], limit=MOST_HEALTHY).is_green:
             sys.exit(f"Without a mutant the tests are not green: {test}")
         print(f"left out, since it was red without a mutant: {test}", flush=True)
+        print(textwrap.indent(text[-LEFT_OUT_WORDS:], "    "), flush=True)
     return set(red)
 
 

@@ -50,6 +50,15 @@ def in_virtual_time(play: Coroutine[Any, Any, None]) -> None:
         loop.close()
 
 
+@contextmanager
+def warnings_from_now_on() -> Iterator[list[warnings.WarningMessage]]:
+    """Collect warnings, and none of what earlier tests have left in cycles of references."""
+    gc.collect()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield caught
+
+
 async def pull_each_in_a_task(stream: AsyncIterator[int], came: list[int]) -> None:
     """Pull a stream as a chain does."""
 
@@ -284,8 +293,7 @@ class TestDecorator:
         def ask(name: str) -> Any:
             return work_of(name)
 
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
+        with warnings_from_now_on() as caught:
             deadline(30)(ask)("a")
             gc.collect()
         [warning] = caught
@@ -304,8 +312,7 @@ class TestDecorator:
             with pytest.raises(asyncio.CancelledError):
                 await task
 
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
+        with warnings_from_now_on() as caught:
             in_virtual_time(play())
             gc.collect()
         assert [str(each.message) for each in caught] == []
@@ -315,8 +322,7 @@ class TestDecorator:
         def ask() -> Any:
             return STREAMS[stream]()
 
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
+        with warnings_from_now_on() as caught:
             with pytest.raises(TypeError, match=r"ask returns a stream.* with `bounded`"):
                 deadline(30)(ask)()
             gc.collect()

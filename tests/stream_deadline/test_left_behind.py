@@ -296,10 +296,11 @@ class TestAFork:
     def test_shares_no_connection_with_its_parent(self, server: FakeVllm) -> None:
         model = chat(server, extra_body={"fake_scenario": "finite:tokens=3"})
         model.invoke("Why?")
+        used = server.requests[-1].turn  # other models of this process may share the connection
         server.clear()
         assert self.child(lambda: bool(model.invoke("Why?").content)) == 0
         assert model.invoke("Why?").content
-        assert [entry.turn for entry in server.requests] == [1, 2], (
+        assert [entry.turn for entry in server.requests] == [1, used + 1], (
             "the child made a connection, the parent used its own"
         )
 
