@@ -16,18 +16,31 @@ REMOVED: Final = "removed"
 SECRET: Final = re.compile(
     r"authorization|authentication|(api|app|auth|access|subscription)[-_]?key|token|cookie|secret"
     r"|pass(word|wd|phrase)|credential|jwt|hmac"
-    r"|(^|[-_])(key|auth|sig|signature)([-_](\d+|ed25519|sha\d+))?$"
+    r"|(^|[-_])(key|auth|sig|signature|pass|pwd|otp|bearer)([-_](\d+|ed25519|sha\d+))?$"
     r"|^openai-(organization|project)$",
     re.IGNORECASE,
 )
 """Names of headers and parameters whose values are not shown."""
 HARMLESS: Final = re.compile(
-    r"^x-ratelimit-|[-_]tokens$|(idempotency|websocket|surrogate|cache|sort)[-_]?key$",
+    r"^access-control-|ratelimit-.*(limit|remaining|reset|tokens|requests)$"
+    r"|(^|[-_])token[-_]count$"
+    r"|(?<!auth)(?<!access)(?<!refresh)(?<!session)(?<!api)(?<!bearer)"
+    r"[-_]tokens([-_](count|total|used|limit|remaining))?$"
+    r"|(idempotency|websocket|surrogate|cache|sort)[-_]?key$",
     re.IGNORECASE,
 )
 """Names that look secret, and are those of counts or of keys that open nothing."""
-SECRET_PARAMETER: Final = re.compile(r"(auth[-_]?)?code|(client_)?assertion|(?-i:.*[a-z]Key)", re.I)
+SECRET_PARAMETER: Final = re.compile(
+    r"(auth[-_]?)?code|(client_)?assertion|pw|sid|session([-_]?id)?|(?-i:.*[a-z]Key)", re.IGNORECASE
+)
 """Further names of secrets in a query."""
+KEY_IN_PROTOCOL: Final = re.compile(
+    r"(?<=insecure-api-key\.)[^\s,;]+|(?<=bearer\.authorization\.k8s\.io\.)[^\s,;]+"
+)
+"""The key that a browser, which sets no other header of a WebSocket, has in the protocol's name.
+
+Sources: OpenAI's guide to Realtime over WebSockets, and Kubernetes' remotecommand.
+"""
 USER_INFO: Final = re.compile(r"(?<=//)[^/?#\s]*(?=@)")
 """The user and the password in an address."""
 USER_IN_QUERY: Final = re.compile(
@@ -85,7 +98,9 @@ def without_secrets(headers: Mapping[str, str]) -> dict[str, str]:
 
 def shown_value(name: str, text: str) -> str:
     """Return the value of a header as it is shown."""
-    return REMOVED if is_secret(name) else address_without_secrets(text)
+    if is_secret(name):
+        return REMOVED
+    return address_without_secrets(KEY_IN_PROTOCOL.sub(REMOVED, text))
 
 
 def address_without_secrets(address: str, nested: int = NESTED) -> str:
@@ -125,8 +140,17 @@ def secrets_of(headers: Mapping[str, str], query: str = "") -> list[str]:
     """
     texts = set(_secrets_in_query(query))
     for name, text in headers.items():
-        texts.update(_secrets_in_header(name, text) if is_secret(name) else _secrets_in(text))
+        texts.update(secrets_in_header(name, text))
     return sorted((text for text in texts if _is_long(text)), key=len, reverse=True)
+
+
+def secrets_in_header(name: str, text: str) -> Iterator[str]:
+    """Yield the secrets in a header, of any length."""
+    if is_secret(name):
+        yield from _secrets_in_secret_header(name, text)
+    else:
+        yield from KEY_IN_PROTOCOL.findall(text)
+        yield from secrets_in_address(text)
 
 
 def _is_long(text: str) -> bool:
@@ -234,14 +258,14 @@ def _encoded(secrets: Iterable[str], encodings: Iterable[str]) -> dict[bytes, by
     """Return the bytes of these secrets with their replacements."""
     made = {}
     for secret in secrets:
-        for text in _readings(secret):
+        for text in readings(secret):
             for encoding in encodings:
                 with contextlib.suppress(UnicodeEncodeError):  # not every text is Latin-1
                     made[text.encode(encoding).strip(b"\0")] = REMOVED.encode(encoding).strip(b"\0")
     return made
 
 
-def _readings(secret: str) -> Iterator[str]:
+def readings(secret: str) -> Iterator[str]:
     """Yield a secret as a header has it, and as its client wrote it."""
     yield secret
     if not secret.isascii():
@@ -255,7 +279,7 @@ def _is_secret_parameter(name: str) -> bool:
     )
 
 
-def _secrets_in_header(name: str, text: str) -> Iterator[str]:
+def _secrets_in_secret_header(name: str, text: str) -> Iterator[str]:
     """Yield the secrets in a header that has some."""
     if "cookie" in name.lower():
         for cookie in text.split(";"):
@@ -304,7 +328,7 @@ def _user_and_password(pair: str) -> Iterator[str]:
         yield user
 
 
-def _secrets_in(text: str, nested: int = NESTED) -> Iterator[str]:
+def secrets_in_address(text: str, nested: int = NESTED) -> Iterator[str]:
     """Yield the secrets in an address, or in a text that has one."""
     if "=" not in text and "//" not in text:
         return
@@ -330,7 +354,7 @@ def _secrets_in_query(query: str, nested: int = NESTED) -> Iterator[str]:
                 yield from (secret, unquote(secret), unquote_plus(secret))
         elif nested:
             yield from _users_in(value, USER_IN_QUERY)
-            yield from _secrets_in(unquote_plus(value), nested - 1)
+            yield from secrets_in_address(unquote_plus(value), nested - 1)
         elif "%" in value:
             yield from _secrets_far_inside(value)
 

@@ -14,7 +14,7 @@ ESCAPE: Final = re.compile(
     rb"(%[0-9a-fA-F]{2}"
     rb"|\\+u[dD][89abAB][0-9a-fA-F]{2}\\+u[dD][c-fC-F][0-9a-fA-F]{2}"  # two surrogates
     rb"|\\+(?:u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|[^\\%&])?"  # JSON in JSON has several backslashes
-    rb"|&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z]{2,8});)",
+    rb"|&(?:#0{0,20}[0-9]{1,7}|#[xX]0{0,20}[0-9a-fA-F]{1,6}|[a-zA-Z]{2,8});)",
     re.DOTALL,
 )
 """A character that is not written as itself."""
@@ -84,10 +84,16 @@ class _Step:
         )
 
 
-def ends(text: bytes) -> list[int]:
-    """Return where a text ends, and where a cut character begins."""
-    last = range(len(text), max(-1, len(text) - LONGEST_BEGUN - 1), -1)
-    return [end for end in last if BEGUN.fullmatch(text, end)]
+def ends(text: bytes, cut: int | None = None) -> list[int]:
+    """Return where a text is cut off, and where a character begins that is cut, too.
+
+    Args:
+        text: the text.
+        cut: where it is cut off. None: at its end.
+    """
+    cut = len(text) if cut is None else cut
+    last = range(cut, max(-1, cut - LONGEST_BEGUN - 1), -1)
+    return [end for end in last if BEGUN.fullmatch(text, end, cut)]
 
 
 @lru_cache(256)

@@ -16,6 +16,7 @@ from fake_vllm.redaction import (
     secrets_of,
     shown_value,
     without,
+    without_secrets,
 )
 from fake_vllm.relay.address import Address
 
@@ -182,6 +183,7 @@ def test_a_body_of_escapes_takes_time_in_proportion_to_its_length() -> None:
         *("Ocp-Apim-Subscription-Key", "Helicone-Auth", "X-Auth", "x-functions-key", "Signature"),
         *("authentication", "X-Authentication", "x-appkey", "AuthKey", "subscriptionkey", "X-Hmac"),
         *("x-passwd", "x-passphrase", "x-signature-ed25519"),
+        *("x-pass", "X-Pwd", "x-otp", "x-auth-tokens", "X-RateLimit-Bypass-Token"),
         *("X-Hub-Signature-256", "X-Auth-Key", "cf-access-jwt-assertion", "X-Access-Key"),
     ],
 )
@@ -193,6 +195,9 @@ def test_the_header_of_a_key_is_known(name: str) -> None:
     "name",
     [
         *("Idempotency-Key", "sec-websocket-key", "Surrogate-Key", "X-Cache-Key", "monkey"),
+        *("anthropic-ratelimit-tokens-remaining", "anthropic-ratelimit-input-tokens-limit"),
+        *("x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens", "x-token-count"),
+        *("access-control-allow-credentials", "x-prompt-tokens-total", "x-max-tokens"),
         *("authority", "x-author", "www-authenticate", "sig-nal", "key-size", "design"),
     ],
 )
@@ -205,10 +210,24 @@ def test_the_header_of_something_else_is_shown(name: str) -> None:
     [
         *("subscription-key", "access_key", "X-Amz-Signature", "X-Goog-Signature", "accessKey"),
         *("subscriptionKey", "app_key", "client_assertion", "jwt", "APPKEY", "auth_code", "passwd"),
+        *("pass", "pwd", "pw", "sid", "session_id", "session", "otp", "bearer", "auth_tokens"),
     ],
 )
 def test_the_parameter_of_a_key_is_known(name: str) -> None:
     assert query_without_secrets(f"a=1&{name}=b&c=2") == f"a=1&{name}=removed&c=2"
+
+
+@pytest.mark.parametrize(
+    ("protocol", "key"),
+    [
+        ("realtime, openai-insecure-api-key.sk-canary-01, openai-beta", "sk-canary-01"),
+        ("v4.channel.k8s.io, base64url.bearer.authorization.k8s.io.c2stY2FuYXJ5", "c2stY2FuYXJ5"),
+    ],
+)
+def test_the_key_in_the_name_of_a_protocol_is_known(protocol: str, key: str) -> None:
+    shown = without_secrets({"sec-websocket-protocol": protocol})
+    assert shown == {"sec-websocket-protocol": protocol.replace(key, "removed")}
+    assert secrets_of({"sec-websocket-protocol": protocol}) == [key]
 
 
 @pytest.mark.parametrize("name", ["monkey", "sort_key", "cacheKey", "max_tokens", "encode", "q"])

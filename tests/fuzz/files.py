@@ -187,6 +187,7 @@ RECORDING: list[Any] = [
 ]
 TOML = [
     b'[tool.stream-lab.lint]\nselect = ["x"]\nexclude = ["a", "**/[", "/"]\n', b"[tool]\nstream-lab = 5\n", b"a = " + b"[" * 3000, b"a = 2026-13-01\n",
+    b'[tool.stream-lab.lint]\nselect = ["' + b"[" * 3000 + b'"]\n', b'[tool.stream-lab.lint]\nselect = ["a\\nb"]\n',
     b"a = " + b"9" * 5000, b"[[tool.stream-lab.lint]]\n", b"[tool.stream-lab]\nlint = []\n", b'[tool.stream-lab.lint]\n"\\u0000" = 1\n',
 ]  # fmt: skip
 

@@ -1,12 +1,10 @@
 """The secrets of the doctor's requests, which a diagnosis must not show."""
 
-import base64
-import binascii
 import re
 from collections.abc import Iterable
 from dataclasses import replace
-from urllib.parse import unquote, unquote_plus, urlsplit
 
+from fake_vllm.redaction import is_secret, readings, secrets_in_address, secrets_in_header
 from stream_lab.doctor.diagnosis import Diagnosis
 from stream_lab.doctor.target import Target
 from stream_lab.redact import spellings_of, without
@@ -17,26 +15,23 @@ PLAIN = {
     *("x-timeout-ms", "last-event-id", "sec-websocket-protocol"),
 }
 """Headers whose values are not secret."""
-SECRET_NAME = re.compile(r"(?i)key|token|secret|passw|credential|signature|^sig$|auth")
-"""Names of parameters in an address whose values are secret."""
+SCHEMES = {"basic", "bearer", "token"}
+"""First words of headers, which are no secret."""
+SURE = 8  # characters; a shorter word of a header without a secret name occurs in any sentence
 
 
 def secrets_of(targets: Iterable[Target]) -> list[str]:
     """Return every text of the requests that must not be shown, the longest first.
 
-    They are the values of headers that are not plain, and of parameters with such a name.
+    They are the values of headers that are not plain, users and passwords in addresses, and
+    parameters whose names mark a secret.
     """
     found: set[str] = set()
     for target in targets:
+        found.update(secrets_in_address(target.url))
         for name, value in target.headers:
-            if name not in PLAIN:
-                found |= _parts(value)
-        for part in urlsplit(target.url).query.split("&"):
-            name, _, value = part.partition("=")
-            if SECRET_NAME.search(unquote_plus(name)):
-                # As it is written, too: a `+` stands for itself there, or for a space.
-                found |= {value, unquote(value), unquote_plus(value)}
-    return spellings_of(found)
+            found.update(secrets_in_header(name, value) if name in PLAIN else _parts(name, value))
+    return spellings_of(text for secret in found for text in readings(secret))
 
 
 def hide(diagnosis: Diagnosis, secrets: list[str]) -> Diagnosis:
@@ -49,14 +44,11 @@ def hide(diagnosis: Diagnosis, secrets: list[str]) -> Diagnosis:
     )
 
 
-def _parts(value: str) -> set[str]:
+def _parts(name: str, value: str) -> set[str]:
     """Return a value, its words, the values of its cookies, and what Basic encodes."""
     words = re.split(r"[\s;,]+", value)
     found = {value, *words, *(word.partition("=")[2] for word in words)}
-    if value.lower().startswith("basic "):
-        try:
-            plain = base64.b64decode(value[6:], validate=True).decode()
-            found |= {plain, plain.partition(":")[2]}
-        except (binascii.Error, UnicodeDecodeError):
-            pass
-    return {each.strip("\"'") for each in found} - {"Bearer", "Basic", "Token", ""}
+    found.update(secrets_in_header("authorization", value))
+    found = {each.strip("\"'") for each in found}
+    least = 1 if is_secret(name) else SURE
+    return {each for each in found if len(each) >= least and each.lower() not in SCHEMES}

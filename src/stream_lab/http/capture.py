@@ -72,9 +72,14 @@ class Capture:
         return self.body.decode(errors="replace")
 
     @property
+    def media_type(self) -> str:
+        """Return the body's type as it was written, without parameters. Empty: it has none."""
+        return self.headers.get("content-type", "").partition(";")[0].strip()
+
+    @property
     def content_type(self) -> str:
         """Return the body's type in lower case, without parameters. Empty: it has none."""
-        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        return self.media_type.lower()
 
     @property
     def first(self) -> float | None:

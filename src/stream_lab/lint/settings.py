@@ -143,6 +143,7 @@ def _split(values: Iterable[str]) -> list[str]:
 def _check(rules: Iterable[str], where: str) -> None:
     for rule in rules:
         if rule not in IDS:
-            near = get_close_matches(rule, IDS, n=1)
+            named = one_line(rule, 80)
+            near = get_close_matches(named, IDS, n=1)
             hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(IDS)}."
-            raise SettingsError(f"{where} names no rule '{rule}'; {hint}")
+            raise SettingsError(f"{where} names no rule '{named}'; {hint}")

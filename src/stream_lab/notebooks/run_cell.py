@@ -22,7 +22,7 @@ from stream_lab.notebooks.task import CellResult, Kernel, Task
 from stream_lab.notebooks.worker import Done, Worker
 from stream_lab.notebooks.workers import Workers
 from stream_lab.processes.programs import missing
-from stream_lab.redact import spellings_of, without_whole
+from stream_lab.redact import spellings_of, without_in_json, without_whole
 
 OTHERS_FAULT = ("EndpointError", "ProcessError", "FakeError", "FakeVllmError")
 """Errors of a notebook that speak of the server, and not of the subject under test."""
@@ -32,7 +32,6 @@ NO_MODULE = re.compile(
     r"No module named '(?P<missing>[^']+)'|import of (?P<halted>\S+) halted; None in sys\.modules"
 )
 """The two texts of Python's own ModuleNotFoundError."""
-HIDDEN = "[the key]"
 
 Tell = Callable[[int], None]
 """Called with the number of the notebook's cells that are done."""
@@ -139,11 +138,11 @@ def _run(
         if (found := evidence / goes_on.FILE).exists():
             workers.goes_on |= set(found.read_text(encoding="utf-8").split())
         for file in evidence.glob("*.json"):
-            run.evidence = _hide(task, file.read_text(encoding="utf-8"))
+            run.evidence = _hide_in_file(task, file.read_text(encoding="utf-8"))
             file.write_text(run.evidence, encoding="utf-8")
             run.found = read(file)
         if target.exists():
-            run.notebook = _hide(task, target.read_text(encoding="utf-8"))
+            run.notebook = _hide_in_file(task, target.read_text(encoding="utf-8"))
     return run
 
 
@@ -217,5 +216,10 @@ def _told(claims: list[Claim]) -> tuple[Status, str]:
 
 
 def _hide(task: Task, text: str) -> str:
-    """Take every server's key out of text that a server or notebook has written."""
-    return without_whole(text, spellings_of(task.server.keys), HIDDEN)
+    """Take every server's key out of a text that a server or notebook has written."""
+    return without_whole(text, spellings_of(task.server.keys))
+
+
+def _hide_in_file(task: Task, text: str) -> str:
+    """Take every server's key out of a JSON file that a notebook has written."""
+    return without_in_json(text, spellings_of(task.server.keys))

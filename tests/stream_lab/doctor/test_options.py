@@ -17,6 +17,11 @@ from stream_lab.redact import HIDDEN, without
 KEY = "topsecret-value-1234567890"
 
 
+def basic(pair: str, encoding: str = "utf-8") -> str:
+    """The value of a header for a user and a password."""
+    return f"Basic {base64.b64encode(pair.encode(encoding)).decode()}"
+
+
 def test_headers_and_cookies_become_headers() -> None:
     assert headers_of(["X-Team:  blue ", "Accept: text/event-stream"], ["a=1; b=2 ;", "c=3"]) == (
         ("x-team", "blue"),
@@ -156,7 +161,50 @@ def test_a_secret_is_hidden_in_whatever_form_it_comes_back(echoed: str) -> None:
 def test_a_secret_of_an_address_is_hidden_as_it_was_written_and_as_it_is_sent() -> None:
     secrets = secrets_of([Target.of("http://host/x?token=geheimß1")])
     for text in ("geheimß1", "geheim%C3%9F1", "geheim%c3%9f1"):
-        assert without(f"It is {text}!", secrets) == f"It is {HIDDEN}" + "!" * ("%" not in text)
+        assert without(f"It is {text}!", secrets) == f"It is {HIDDEN}!"
+
+
+ECHOED = {
+    "a user of Basic without a password": ("authorization", basic("sk-canary01:"), "sk-canary01"),
+    "a user whose password is short": ("authorization", basic("sk-canary01:x"), "sk-canary01"),
+    "Basic without padding": ("authorization", basic("me:pass-word").rstrip("="), "pass-word"),
+    "Basic after two blanks": (
+        "authorization",
+        basic("me:pass-word").replace(" ", "  "),
+        "pass-word",
+    ),
+    "Basic in Latin-1": ("authorization", basic("me:geheimß1", "latin-1"), "geheimß1"),
+    "a cookie, decoded": ("cookie", "token=canary%2Bab%2Fcd%3D%3D", "canary+ab/cd=="),
+    "a key in a protocol's name": (
+        "sec-websocket-protocol",
+        "realtime, openai-insecure-api-key.sk-canary",
+        "sk-canary",
+    ),
+    "a password in a plain header": ("referer", "http://me:pass-word@host/", "pass-word"),
+    "a token in a plain header": ("referer", "http://host/?token=canary01", "canary01"),
+}
+
+
+@pytest.mark.parametrize(("name", "value", "echoed"), ECHOED.values(), ids=ECHOED)
+def test_what_a_header_encodes_is_hidden(name: str, value: str, echoed: str) -> None:
+    secrets = secrets_of([Target.of("http://host/x", headers=((name, value),))])
+    assert without(f"It is {echoed}!", secrets) == f"It is {HIDDEN}!"
+
+
+@pytest.mark.parametrize(
+    "query", ["pwd=canary01", "x=1;token=canary01", "code=canary01", "jwt=canary01", "sid=canary01"]
+)
+def test_a_parameter_of_an_address_is_hidden_by_its_name(query: str) -> None:
+    secrets = secrets_of([Target.of(f"http://host/x?{query}")])
+    assert without("It is canary01!", secrets) == f"It is {HIDDEN}!"
+
+
+def test_words_that_occur_in_any_sentence_stay() -> None:
+    headers = (("x-accel", "server"), ("authorization", "bearer sk-canary"))
+    secrets = secrets_of([Target.of("http://host/x", headers=headers)])
+    assert without("The server wants a bearer token.", secrets) == (
+        "The server wants a bearer token."
+    )
 
 
 def test_headers_that_are_not_secret_stay_readable() -> None:

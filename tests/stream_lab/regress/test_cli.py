@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from fake_vllm.testing import FakeVllm
 from stream_lab.cli import app
 from stream_lab.notebooks.row import Status
+from stream_lab.redact import HIDDEN
 from stream_lab.regress import snapshot
 from stream_lab.regress.store import Store
 from stream_lab.regress.summary import Kind, Verdict, schema
@@ -213,7 +214,7 @@ def test_the_key_reaches_its_server_and_no_artefact(tmp_path: Path) -> None:
     assert rows(tmp_path)["01"].status is Status.PASS, rows(tmp_path)["01"].reason
     assert rows(tmp_path)["01"].jobs == 1, "one notebook at a time calls a running server"
     assert "RuntimeError" in rows(tmp_path)["02"].reason
-    assert "[the key]" in everything(folders(tmp_path)[-1])
+    assert HIDDEN in everything(folders(tmp_path)[-1])
     assert KEY not in everything(tmp_path / "runs") + done.stdout + done.stderr
 
 
@@ -248,7 +249,7 @@ def test_a_notebook_gets_the_key_of_its_own_server_only_and_no_artefact_holds_an
         "player": "[]",
     }
     left = everything(tmp_path / "runs") + done.stdout + done.stderr
-    assert "[the key]" in left
+    assert HIDDEN in left
     assert KEY not in left
     assert OTHER_KEY not in left
 

@@ -65,10 +65,10 @@ def _error(facts: Facts) -> Diagnosis:
 
 def _no_stream(facts: Facts) -> Diagnosis | None:
     heard = facts.transcript
-    kind = quote(heard.content_type) or "no content type"
+    kind, shown = heard.content_type, quote(heard.media_type) or "no content type"
     body = heard.body.lstrip()
     if kind == "text/html" or body[:9].lower().startswith((b"<!doctype", b"<html")):
-        evidence = [f"The answer is {kind}, a web page.", *_quoted(facts)]
+        evidence = [f"The answer is {shown}, a web page.", *_quoted(facts)]
         return Diagnosis(
             Cause.NOT_SSE,
             0.95,
@@ -78,7 +78,7 @@ def _no_stream(facts: Facts) -> Diagnosis | None:
     if kind == "application/json" or (
         body[:1] in (b"{", b"[") and "content-length" in heard.headers
     ):
-        evidence = [f"One body of {kind} after {heard.ended:.1f} s, {len(heard.body):,} bytes."]
+        evidence = [f"One body of {shown} after {heard.ended:.1f} s, {len(heard.body):,} bytes."]
         advice = (
             "Return a StreamingResponse over chain.astream(…), "
             "or sse-starlette's EventSourceResponse."
@@ -88,18 +88,21 @@ def _no_stream(facts: Facts) -> Diagnosis | None:
         return Diagnosis(
             Cause.NOT_SSE,
             0.95,
-            [f"The answer is {kind}, and binary."],
+            [f"The answer is {shown}, and binary."],
             "Use the address of the stream.",
         )
     if heard.target.chat:
         return Diagnosis(
             Cause.NOT_SSE,
             0.9,
-            [f"The request was for a stream of events, but the answer is {kind}.", *_quoted(facts)],
+            [
+                f"The request was for a stream of events, but the answer is {shown}.",
+                *_quoted(facts),
+            ],
             "Use the address of a model's server.",
         )
     if "content-length" in heard.headers and len(facts.clusters) <= 1 and heard.ending is End.WHOLE:
-        evidence = [f"One body of {kind} with its length, after {heard.ended:.1f} s."]
+        evidence = [f"One body of {shown} with its length, after {heard.ended:.1f} s."]
         return Diagnosis(
             Cause.NOT_STREAMING, 0.9, evidence, "Return a StreamingResponse, which has no length."
         )
