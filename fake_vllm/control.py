@@ -20,7 +20,7 @@ from fake_vllm.http.headers import TYPE_HTML, TYPE_JSON, TYPE_TEXT, VARY
 from fake_vllm.response.context import ActivePlayers
 from fake_vllm.rules import FILES, Rule
 from fake_vllm.scenarios import ScenarioError
-from fake_vllm.terminal import printable
+from fake_vllm.terminal import MOST_SAID, printable, shortened
 
 LONGEST_WAIT = 60.0  # seconds
 ROUTES = ("/ledger", "/ledger/events", "/reset", "/rules", "/scenario")
@@ -222,11 +222,11 @@ def read_rules(body: bytes, files: Files) -> tuple[Rule, ...]:
 
 def rule_error(first: Mapping[str, Any]) -> str:
     """Return what is wrong with a rule, as a sentence."""
-    place = ".".join(map(str, first["loc"][1:]))
-    text = str(first["msg"]).removeprefix("Value error, ").rstrip(".")
+    place = shortened(".".join(map(str, first["loc"][1:])))
+    text = shortened(str(first["msg"]).removeprefix("Value error, "), MOST_SAID).rstrip(".")
     if first["type"] == "extra_forbidden":
         names = Rule.model_fields
-        near = get_close_matches(str(first["loc"][-1]), names, n=2)
+        near = get_close_matches(shortened(str(first["loc"][-1])), names, n=2)
         hint = f"Did you mean {' or '.join(near)}?" if near else f"There are: {', '.join(names)}."
         return f"A rule has no '{place}'. {hint}"
     return f"Rule: {place}: {text}." if place else f"Rule: {text}."

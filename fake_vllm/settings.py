@@ -21,10 +21,9 @@ from fake_vllm.engine.timing import FORMS, TimingError, timing
 from fake_vllm.relay.address import Address
 from fake_vllm.rules import Rule, ScenarioText
 from fake_vllm.scenarios.base import GivenText
-from fake_vllm.terminal import printable
+from fake_vllm.terminal import MOST_SAID, printable, shortened
 
 USUAL_LENGTH = 32_768
-LONGEST_NAME = 100  # characters of an unknown name that an error repeats
 LENGTH = re.compile(r"([0-9]+(?:\.[0-9]+)?)([kKmMgGtT])")
 
 
@@ -304,22 +303,22 @@ def make(values: dict[str, Any], where: str = "--{}") -> Settings:
     """
     for name in values:
         if name not in Settings.model_fields:
-            near = get_close_matches(str(name), Settings.model_fields, n=3)
+            near = get_close_matches(shortened(str(name)), Settings.model_fields, n=3)
             hint = (
                 f"Did you mean {' or '.join(near)}?"
                 if near
                 else f"There are: {', '.join(Settings.model_fields)}."
             )
-            shown = printable(where.format(name))
-            raise SettingsError(f"There is no setting {shown[:LONGEST_NAME]}. {hint}")
+            shown = shortened(printable(where.format(name)))
+            raise SettingsError(f"There is no setting {shown}. {hint}")
     try:
         return Settings(**values)
     except ValidationError as error:
         first = error.errors()[0]
-        text = first["msg"].removeprefix("Value error, ").rstrip(".")
+        text = shortened(first["msg"].removeprefix("Value error, "), MOST_SAID).rstrip(".")
         place = ".".join(map(str, first["loc"]))
         flag = place.replace("_", "-") if where.startswith("--") else place
-        name = printable(where.format(flag))
+        name = shortened(printable(where.format(flag)))
         hint = "" if text.endswith("?") else "."
         raise SettingsError(f"{name}: {text}{hint}" if place else f"{text}{hint}") from None
     except UnicodeEncodeError:  # of YAML's "\ud800", in the text of an error

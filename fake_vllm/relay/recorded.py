@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from fake_vllm.files import ANY_FILE, Files
 from fake_vllm.relay.call import Call, CallEnd, Head, NoAnswer
 from fake_vllm.relay.request import RelayedRequest
-from fake_vllm.terminal import printable
+from fake_vllm.terminal import printable, shortened
 
 FORMAT: Final = "fake-vllm exchange 1"
 
@@ -124,7 +124,7 @@ def load(file: Path, files: Files = ANY_FILE) -> RecordedExchange:
         raise RecordingFileError(f"Cannot read {file}: {error.strerror}.") from None
     except ValidationError as error:
         first = error.errors()[0]
-        place = printable(".".join(map(str, first["loc"]))) or "it"
+        place = shortened(printable(".".join(map(str, first["loc"])))) or "it"
         raise RecordingFileError(
             f"{file} is not the recording of an exchange: {place}: {first['msg']}. Make one with "
             "--upstream URL --record FOLDER."

@@ -15,6 +15,7 @@ from fake_vllm.scenarios.base import Scenario, ScenarioError, Together
 from fake_vllm.scenarios.finite import Finite
 from fake_vllm.scenarios.registry import CLASSES, load
 from fake_vllm.scenarios.trigger import Trigger
+from fake_vllm.terminal import MOST_SAID, shortened
 
 LONGEST: Final = 10_000  # characters; the ledger keeps the text of each request
 LARGEST: Final = 1e12  # of all numbers: times, sizes and counts
@@ -116,24 +117,27 @@ def _part(text: str, files: Files) -> Part:
     name = name.strip()
     if name not in CLASSES:
         raise ScenarioError(
-            f"There is no scenario '{name}'. {_instead(name, CLASSES, 'There are')}"
+            f"There is no scenario '{shortened(name)}'. {_instead(name, CLASSES, 'There are')}"
         )
     scenario = load(name)
     given = [_pair(pair) for pair in _split(rest, ",") if pair]
     pairs = dict(given)
     if len(pairs) < len(given):
         twice = next(key for key, _ in given if sum(other == key for other, _ in given) > 1)
-        raise ScenarioError(f"Scenario '{name}': the parameter '{twice}' is given twice.")
+        raise ScenarioError(
+            f"Scenario '{name}': the parameter '{shortened(twice)}' is given twice."
+        )
     own = [field.name for field in fields(scenario)]  # type: ignore[arg-type]
     try:
         when = Trigger.parse(pairs, own)
     except ValueError as error:
-        raise ScenarioError(f"Scenario '{name}': {error}.") from None
+        raise ScenarioError(f"Scenario '{name}': {shortened(str(error), MOST_SAID)}.") from None
     for key in pairs:
         if key not in own:
             known = [*own, *trigger.KEYS]
             raise ScenarioError(
-                f"Scenario '{name}' has no parameter '{key}'. {_instead(key, known, 'It has')}"
+                f"Scenario '{name}' has no parameter '{shortened(key)}'. "
+                f"{_instead(key, known, 'It has')}"
             )
     return Part(when, _make(name, scenario, pairs, files))
 
@@ -155,7 +159,9 @@ def _split(text: str, mark: str) -> list[str]:
         quoted ^= letter == '"' and not escaped
         escaped = letter == "\\" and not escaped and quoted
     if quoted:
-        raise ScenarioError(f"In the scenario '{text}', a quote is opened and not closed.")
+        raise ScenarioError(
+            f"In the scenario '{shortened(text)}', a quote is opened and not closed."
+        )
     return parts
 
 
@@ -173,11 +179,12 @@ def _make(name: str, scenario: type[Scenario], pairs: dict[str, Any], files: Fil
         made.open(files)
     except ValidationError as error:
         first = error.errors()[0]
-        said = first["msg"].removeprefix("Value error, ").rstrip(".")
+        said = shortened(first["msg"].removeprefix("Value error, "), MOST_SAID).rstrip(".")
         where = "".join(f"{place}: " for place in first["loc"])
         raise ScenarioError(f"Scenario '{name}': {where}{said}.") from None
     except (FileRefusedError, ValueError) as error:
-        raise ScenarioError(f"Scenario '{name}': {str(error).rstrip('.')}.") from None
+        said = shortened(str(error), MOST_SAID).rstrip(".")
+        raise ScenarioError(f"Scenario '{name}': {said}.") from None
     for key, value in vars(made).items():
         if isinstance(value, int | float) and abs(value) > LARGEST:
             raise ScenarioError(f"Scenario '{name}': {key}: a number is at most {LARGEST:.0e}.")
@@ -185,5 +192,5 @@ def _make(name: str, scenario: type[Scenario], pairs: dict[str, Any], files: Fil
 
 
 def _instead(name: str, known: Iterable[str], lead: str) -> str:
-    near = get_close_matches(name, list(known), n=3)
+    near = get_close_matches(shortened(name), list(known), n=3)
     return f"Did you mean {' or '.join(near)}?" if near else f"{lead}: {', '.join(known)}."

@@ -100,7 +100,8 @@ def _in_a_process(target: "Target[object]", run: Run, share: float, seed: int) -
     mark, took = "✔" if ended == 0 else "✘", time.monotonic() - began
     print(f"{mark} {target.name}: {tried[0]} values, {took:.0f} s", flush=True)
     if ended != 0:
-        print("It did not end." if ended is None else said[-6000:], flush=True)
+        lines = [line if len(line) < 500 else f"{line[:499]}…" for line in said.splitlines()]
+        print("It did not end." if ended is None else "\n".join(lines)[-6000:], flush=True)
     return ended == 0
 
 

@@ -303,6 +303,7 @@ FILES: list[tuple[str, str, st.SearchStrategy[bytes], Read, tuple[Any, str], dic
             "a value that does not fit its tag": b"a: !!int",
             "a control character": b"\x00",
             "a key with a line break": b'"\\r": 1',
+            "a scenario of a long name": b"scenario: '" + b"9" * 5000 + b"'",
             "half of a surrogate pair in the fake's settings": b'scenario: "\\uD800"',
             "a number that cannot be printed": b"seed: 0x" + b"f" * 5000,
             "a number as a key": b"? 0x" + b"f" * 5000,
@@ -318,6 +319,9 @@ FILES: list[tuple[str, str, st.SearchStrategy[bytes], Read, tuple[Any, str], dic
         {
             "limits that are nested too deeply": NESTED,
             "a limit of an odd tag": b"- !!int",
+            "two limits of one long name": json.dumps(
+                [{**LIMIT, "product": "x" * 5000}] * 2
+            ).encode(),
             **bombs_in("limits.yaml"),
         },
     ),
@@ -419,7 +423,10 @@ FILES: list[tuple[str, str, st.SearchStrategy[bytes], Read, tuple[Any, str], dic
         {
             "a field whose name has a line separator": json.dumps(EXCHANGE[0])
             .replace('"text"', '"\\u001e": 1, "text"')
-            .encode()
+            .encode(),
+            "a field of a long name": json.dumps(EXCHANGE[0])
+            .replace('"text"', f'"{"9" * 5000}": 1, "text"')
+            .encode(),
         },
     ),
     (

@@ -35,7 +35,8 @@ class Target(Generic[T]):
         subject: sets up what is fuzzed once for all values, such as a server.
         rows: values that once failed, by what was wrong.
         examples: how many values `make test` tries.
-        to_plant: how many values find the planted defect, at most.
+        to_plant: how many values find the planted defect, at most. Hypothesis draws constants of the
+            modules that are loaded too, so a defect is found sooner or later in other runs.
         guided: packages whose coverage guides Atheris. Empty: the target is not run by it.
         shows: what it fails with when the defect is planted; another error is of something else.
         tried: how many values were tried so far, as the only item.
@@ -48,7 +49,7 @@ class Target(Generic[T]):
     subject: Callable[[], AbstractContextManager[Any]] = nullcontext
     rows: Mapping[str, T] = field(default_factory=dict)
     examples: int = 60
-    to_plant: int = 400
+    to_plant: int = 3000
     guided: tuple[str, ...] = ()
     shows: type[Exception] = AssertionError
     tried: list[int] = field(default_factory=lambda: [0], compare=False)

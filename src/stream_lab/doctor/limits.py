@@ -214,7 +214,8 @@ def _read(path: Path) -> tuple[Limit, ...]:
     limits = tuple(_limit(path, number, entry) for number, entry in enumerate(entries, 1))
     for (name, bounds), times in Counter((limit.name, limit.bounds) for limit in limits).items():
         if times > 1:
-            raise LimitsError(f"{path.name} has more than one entry ({name}) with bounds {bounds}.")
+            twice = one_line(f"more than one entry ({name}) with bounds {bounds}")
+            raise LimitsError(f"{path.name} has {twice}.")
     return limits
 
 
