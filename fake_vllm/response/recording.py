@@ -16,6 +16,7 @@ from fake_vllm.redaction import pieces_without, place_of, secrets_of, without
 from fake_vllm.terminal import printable
 
 MOST_OF_ERROR = 10_000  # bytes
+MOST_SHOWN = 400  # characters of an error
 TIMEOUT = 60.0  # seconds of silence after which a recording ends; it keeps what has arrived
 
 
@@ -97,21 +98,31 @@ def record(base_url: str, *, model: str | None, prompt: str, max_tokens: int) ->
         RecordingError: the endpoint cannot be reached, refuses the request, or sends no text.
     """
     try:
-        connection = _connect(base_url)
-        body = {
-            "messages": [{"role": "user", "content": prompt}],
-            "max_tokens": max_tokens,
-            "stream": True,
-        }
-        body["model"] = model or _only_model(connection, base_url)
-        began = monotonic()
-        answer = _ask(connection, "POST", base_url, "/chat/completions", json.dumps(body).encode())
-        return _listen(answer, str(body["model"]), began)
-    except (OSError, http.client.HTTPException) as error:
-        raise RecordingError(
+        return _record(base_url, model, prompt, max_tokens)
+    except RecordingError as error:
+        told = str(error)
+    except (OSError, UnicodeError, http.client.HTTPException) as error:
+        told = (
             f"Cannot record from {base_url}: {str(error) or type(error).__name__}. Is the server "
             "there?"
-        ) from None
+        )
+    # Any of them may quote the endpoint, which may repeat the key, in part at the end.
+    (kept,) = pieces_without([told.encode("utf-8", "replace")], _secrets())
+    raise RecordingError(printable(kept.decode("utf-8", "replace"))[:MOST_SHOWN])
+
+
+def _record(base_url: str, model: str | None, prompt: str, max_tokens: int) -> Recording:
+    connection = _connect(base_url)
+    model = model or _only_model(connection, base_url)
+    body = {
+        "model": model,
+        "messages": [{"role": "user", "content": prompt}],
+        "max_tokens": max_tokens,
+        "stream": True,
+    }
+    began = monotonic()
+    answer = _ask(connection, "POST", base_url, "/chat/completions", json.dumps(body).encode())
+    return _listen(answer, model, began)
 
 
 def _listen(answer: http.client.HTTPResponse, model: str, began: float) -> Recording:
@@ -120,25 +131,32 @@ def _listen(answer: http.client.HTTPResponse, model: str, began: float) -> Recor
     finish, last = None, began
     try:
         for event in _events(answer):
-            choices = event.get("choices") or [{}]
-            text = (choices[0].get("delta") or {}).get("content")
-            finish = choices[0].get("finish_reason") or finish
+            choice = _choice(event)
+            delta, reason = choice.get("delta"), choice.get("finish_reason")
+            text = delta.get("content") if isinstance(delta, dict) else None
+            if reason and isinstance(reason, str):
+                finish = _without_key(reason)
             if text and isinstance(text, str):
                 now = monotonic()
                 texts.append(text)
                 gaps.append(round((now - last) * 1000, 3))
                 last = now
-    except (OSError, ValueError, http.client.HTTPException):
+    except (OSError, ValueError, RecursionError, http.client.HTTPException):
         pass  # the finish reason shows that the stream broke off; the recording keeps the rest
     if not texts:
         raise RecordingError("The endpoint sent no text; try another prompt.")
-    keys = secrets_of({"authorization": _key()})  # without one such as "-"
-    kept = pieces_without([text.encode("utf-8", "replace") for text in texts], keys)
-    finish = None if finish is None else without(str(finish), keys)
-    return Recording(without(model, keys), [text.decode() for text in kept], gaps, finish)
+    kept = pieces_without([text.encode("utf-8", "replace") for text in texts], _secrets())
+    return Recording(_without_key(model), [text.decode() for text in kept], gaps, finish)
 
 
-def _events(answer: http.client.HTTPResponse) -> Iterator[dict[str, Any]]:
+def _choice(event: Any) -> dict[str, Any]:
+    """Return the first choice of an event. Empty: it has none."""
+    choices = event.get("choices") if isinstance(event, dict) else None
+    first = choices[0] if choices and isinstance(choices, list) else None
+    return first if isinstance(first, dict) else {}
+
+
+def _events(answer: http.client.HTTPResponse) -> Iterator[Any]:
     while line := answer.readline():
         data = line.removeprefix(b"data:").strip()
         if line.startswith(b"data:") and data != b"[DONE]":
@@ -174,9 +192,25 @@ def _key() -> str:
     return os.environ.get("OPENAI_API_KEY", "").strip()
 
 
+def _secrets() -> list[str]:
+    """Return the spellings of the key that are looked for: none of one such as "-"."""
+    return secrets_of({"authorization": _key()})
+
+
+def _without_key(text: str) -> str:
+    """Return a text as a file may have it: without the key, and without half a surrogate pair."""
+    return without(text.encode("utf-8", "replace").decode(), _secrets())
+
+
 def _only_model(connection: http.client.HTTPConnection, base_url: str) -> str:
-    models = json.loads(_ask(connection, "GET", base_url, "/models").read())["data"]
-    return str(models[0]["id"])
+    answer = _ask(connection, "GET", base_url, "/models").read()
+    try:
+        name = json.loads(answer)["data"][0]["id"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        name = None
+    if not isinstance(name, str):
+        raise RecordingError("The endpoint's /models lists no model; name one with --model.")
+    return name
 
 
 def _ask(
@@ -198,8 +232,6 @@ def _ask(
     connection.request(method, urlsplit(base_url).path.rstrip("/") + path, body, headers)
     answer = connection.getresponse()
     if answer.status != 200:
-        text = without(answer.read(MOST_OF_ERROR).decode("utf-8", "replace"), filter(None, [key]))
-        raise RecordingError(
-            f"The endpoint answered {answer.status} to {path}: {printable(text[:300])}"
-        )
+        text = answer.read(MOST_OF_ERROR).decode("utf-8", "replace")
+        raise RecordingError(f"The endpoint answered {answer.status} to {path}: {text}")
     return answer

@@ -2,7 +2,10 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -10,6 +13,10 @@ from fake_vllm.response.recording import Recording, RecordingError, record
 from fake_vllm.testing import FakeVllm
 from tests.fake_vllm.raw import arrivals, ask, read
 from tests.fake_vllm.test_cli import run
+
+KEY = "sk-canary-9f8e7d6c"
+OK = b"HTTP/1.0 200 OK\r\n\r\n"
+MODELS = OK + b'{"data": [{"id": "m"}]}'
 
 
 @pytest.fixture(scope="module")
@@ -111,3 +118,118 @@ def test_the_key_is_sent_and_never_kept(tmp_path: Path, monkeypatch: pytest.Monk
     file = tmp_path / "made.json"
     made.save(file)
     assert "secret" not in file.read_text()
+
+
+@contextmanager
+def endpoint(models: bytes = MODELS, chat: bytes = b"") -> Iterator[str]:
+    """The address of a server that sends these bytes, heads included."""
+
+    class Answers(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.wfile.write(models)
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            self.wfile.write(chat)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Print nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+        Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/v1"
+        finally:
+            server.shutdown()
+
+
+def stream(*events: str) -> bytes:
+    """An answer of these events, before two of a usual stream."""
+    usual = (
+        '{"choices": [{"delta": {"content": "Hello"}}]}',
+        '{"choices": [{"delta": {}, "finish_reason": "stop"}]}',
+    )
+    return OK + b"".join(f"data: {each}\n\n".encode() for each in (*events, *usual))
+
+
+def recorded(address: str, model: str | None = None) -> Recording:
+    return record(address, model=model, prompt="Hi", max_tokens=5)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        f"{KEY} is wrong\r\n\r\n",
+        f"HTTP/1.1 4x0 bad {KEY}\r\n\r\n",
+        f"HTTP/9.{KEY} 200 OK\r\n\r\n",
+        f"HTTP/1.1 401 no\r\n\r\nYou sent {KEY}\n and\x1b[2J",
+        f"HTTP/1.1 401 no\r\n\r\n{'-' * 290}{KEY}",
+    ],
+)
+def test_no_error_has_the_key_or_what_a_terminal_acts_on(
+    answer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    with endpoint(chat=answer.encode()) as address, pytest.raises(RecordingError) as raised:
+        recorded(address)
+    assert "canary" not in str(raised.value)
+    assert str(raised.value).isprintable()
+    assert len(str(raised.value)) < 500
+
+
+def test_a_key_that_is_a_usual_word_leaves_an_error_readable(
+    real: FakeVllm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "exist")
+    with pytest.raises(RecordingError, match="`nope` does not exist"):
+        recorded(real.base_url, "nope")
+
+
+@pytest.mark.parametrize(
+    "models",
+    [
+        *("no JSON", "[" * 100_000, '["m"]', "{}", '{"data": []}', '{"data": {"id": "m"}}'),
+        *('{"data": ["m"]}', '{"data": [{"name": "m"}]}', '{"data": [{"id": null}]}', "3"),
+    ],
+)
+def test_an_endpoint_that_lists_no_model_is_one_sentence(models: str) -> None:
+    with (
+        endpoint(OK + models.encode()) as address,
+        pytest.raises(RecordingError, match="lists no model; name one with --model"),
+    ):
+        recorded(address)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        *("[]", "null", '"choices"', '{"choices": {"a": 1}}', '{"choices": ["a"]}'),
+        *('{"choices": [null]}', '{"choices": 3}', '{"choices": [{"delta": "abc"}]}'),
+        *('{"choices": [{"delta": {"content": ["a"]}}]}', '{"choices": [{"finish_reason": {}}]}'),
+    ],
+)
+def test_an_event_of_another_shape_has_no_text(event: str) -> None:
+    with endpoint(chat=stream(event)) as address:
+        made = recorded(address)
+    assert (made.texts, made.finish_reason) == (["Hello"], "stop")
+
+
+def test_an_event_that_cannot_be_read_ends_the_recording() -> None:
+    with endpoint(chat=stream() + b"data: " + b"[" * 100_000 + b"\n\n") as address:
+        assert recorded(address).texts == ["Hello"]
+
+
+def test_half_a_pair_of_surrogates_does_not_lose_the_recording(tmp_path: Path) -> None:
+    file = tmp_path / "made.json"
+    models = OK + b'{"data": [{"id": "m\\ud800"}]}'
+    text = '{"choices": [{"delta": {"content": "\\ud800"}}]}'
+    end = b'data: {"choices": [{"finish_reason": "\\udc00"}]}\n\n'
+    with endpoint(models, stream(text) + end) as address:
+        recorded(address).save(file)
+    made = Recording.load(file)
+    assert (made.model, made.texts, made.finish_reason) == ("m?", ["?", "Hello"], "?")
+
+
+def test_an_address_that_cannot_be_sent_is_one_sentence() -> None:
+    with pytest.raises(RecordingError, match="Cannot record from"):
+        recorded("http://127.0.0.1:9/é", "m")
