@@ -26,7 +26,10 @@ def main(arguments: list[str] | None = None) -> None:
     options = vars(parser.parse_args(line.arguments))
     command = options.pop("command", None)
     if line.model is not None:
-        options.setdefault("served_model_name", [line.model])
+        if command == "record":
+            options["model"] = line.model  # `translate` took it for vLLM's own
+        else:
+            options.setdefault("served_model_name", [line.model])
     if line.ignored:
         names = " and ".join(filter(None, [", ".join(line.ignored[:-1]), line.ignored[-1]]))
         print(f"fake-vllm: {names} has no effect here.", file=sys.stderr)

@@ -76,6 +76,15 @@ def test_the_command_writes_a_file_that_the_server_plays(real: FakeVllm, tmp_pat
         assert b"[DONE]" in read(client, until=b"[DONE]")[1]
 
 
+@pytest.mark.parametrize("model", [["--model", "nope"], ["--model=nope"]])
+def test_the_command_asks_for_the_model_that_it_names(
+    model: list[str], real: FakeVllm, tmp_path: Path
+) -> None:
+    done = run("record", real.base_url, "--out", str(tmp_path / "made.json"), *model)
+    assert done.returncode == 2
+    assert "`nope` does not exist" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
