@@ -1,5 +1,6 @@
 """What the clients sent, so that a test can look at it."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
@@ -26,6 +27,7 @@ class Asked(NamedTuple):
         query_string: the query string as it came.
         headers: the headers, with names in lower case.
         body: the bytes of the body.
+        repeated: further values of headers that came several times.
     """
 
     method: str
@@ -33,11 +35,12 @@ class Asked(NamedTuple):
     query_string: str
     headers: dict[str, str]
     body: bytes
+    repeated: Sequence[tuple[str, str]]
 
     def as_json(self) -> dict[str, Any]:
         """Return the request with its body as text, and without its keys."""
         # Here and not in `keep`, which is called for each request.
-        secrets = secrets_of(self.headers, self.query_string)
+        secrets = secrets_of(self.headers, self.query_string, self.repeated)
         headers = without_secrets(self.headers)
         query = dict(parse_qsl(query_without_secrets(self.query_string)))
         body = b"".join(pieces_without([self.body], secrets))
@@ -75,6 +78,7 @@ class AskedRequests:
             exchange.query_string,
             exchange.headers,
             exchange.body,
+            exchange.repeated,
         )
         self._epochs[number] = self._epoch
         self._bytes += len(exchange.body)

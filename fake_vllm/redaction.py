@@ -131,15 +131,18 @@ def query_without_secrets(query: str, nested: int = NESTED) -> str:
     return "&".join(_part_without_secrets(part, nested) for part in query.split("&"))
 
 
-def secrets_of(headers: Mapping[str, str], query: str = "") -> list[str]:
+def secrets_of(
+    headers: Mapping[str, str], query: str = "", repeated: Iterable[tuple[str, str]] = ()
+) -> list[str]:
     """Return the secret texts of a request, which must not stand anywhere, the longest first.
 
     Args:
         headers: the headers.
         query: the query string as it came, since another server may repeat it so.
+        repeated: further values of headers that came several times.
     """
     texts = set(_secrets_in_query(query))
-    for name, text in headers.items():
+    for name, text in (*headers.items(), *repeated):
         texts.update(secrets_in_header(name, text))
     return sorted((text for text in texts if _is_long(text)), key=len, reverse=True)
 

@@ -188,7 +188,10 @@ class Connection(asyncio.Protocol):
         self._grow(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+        known = name.decode("latin-1").lower()
+        if known in self._headers:
+            self._repeated.append((known, self._headers[known]))
+        self._headers[known] = value.decode("latin-1")
         self._grow(len(name) + len(value))
 
     def on_headers_complete(self) -> None:
@@ -276,7 +279,12 @@ class Connection(asyncio.Protocol):
         parser = self._parser
         keep_alive = parser.get_http_version() != "1.0" and parser.should_keep_alive()
         return Exchange(
-            self, parser.get_method().decode(), self._target, self._headers, keep_alive=keep_alive
+            self,
+            parser.get_method().decode(),
+            self._target,
+            self._headers,
+            repeated=self._repeated,
+            keep_alive=keep_alive,
         )
 
     def _end_stale(self) -> None:
@@ -297,6 +305,7 @@ class Connection(asyncio.Protocol):
     def _begin_message(self) -> None:
         self._target = b""
         self._headers: dict[str, str] = {}
+        self._repeated: list[tuple[str, str]] = []
         self._body: list[bytes] = []
         self._size = 0
         self._head_size = 0

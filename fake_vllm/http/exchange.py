@@ -49,7 +49,8 @@ class Exchange:
         query: the query string, by name.
         query_string: the query string as it came.
         scheme: "http" or "https", as the client, or a proxy before this server, speaks it.
-        headers: the headers, with names in lower case.
+        headers: the headers, with names in lower case; of one that came several times, the last.
+        repeated: the other values of those, which only the removal of keys looks at.
         body: the bytes of the body.
         gone: whether the client has disconnected; `on_gone` is called once when it does.
         blocked: whether the client reads too slowly; `on_drained` is called each time that this
@@ -68,7 +69,7 @@ class Exchange:
 
     __slots__ = (
         *("method", "path", "query", "query_string", "headers", "body", "refusal", "number"),
-        *("allow_origin", "base", "status", "length", "on_over", "upload"),
+        *("allow_origin", "base", "status", "length", "on_over", "upload", "repeated"),
         *(
             "gone",
             "blocked",
@@ -88,6 +89,7 @@ class Exchange:
         target: bytes,
         headers: dict[str, str],
         *,
+        repeated: Sequence[tuple[str, str]],
         keep_alive: bool,
     ) -> None:
         path, _, query = origin_form(target).partition(b"?")
@@ -95,7 +97,7 @@ class Exchange:
         self.path = unquote(path.decode("latin-1"))
         self.query_string = query.decode("latin-1")
         self.query = dict(parse_qsl(self.query_string))
-        self.headers = headers
+        self.headers, self.repeated = headers, repeated
         self.body = b""
         self.gone = self.blocked = False
         self.on_gone: Callable[[], None] = _nothing
@@ -114,7 +116,11 @@ class Exchange:
 
     def without_keys(self, text: str) -> str:
         """Return a text of this request without its keys."""
-        return without(text, secrets_of(self.headers, self.query_string))
+        return without(text, self.secrets())
+
+    def secrets(self) -> list[str]:
+        """Return the keys of this request, which must not stand anywhere."""
+        return secrets_of(self.headers, self.query_string, self.repeated)
 
     @property
     def scheme(self) -> str:

@@ -10,7 +10,7 @@ from fake_vllm.api import Refused
 from fake_vllm.api.body import check_content_type
 from fake_vllm.behaviour import SCENARIO_FIELD, SCENARIO_HEADER
 from fake_vllm.http.exchange import Exchange
-from fake_vllm.redaction import address_without_secrets, pieces_without, secrets_of, without
+from fake_vllm.redaction import address_without_secrets, pieces_without, without
 
 NOT_PASSED_ON: Final = frozenset(
     (
@@ -34,6 +34,7 @@ class RelayedRequest:
         body: the body without the field `fake_scenario`.
         value: the body as JSON. None: it is not JSON.
         scenario: the field `fake_scenario`.
+        secrets: the client's keys, which no recording has, those that are not passed on included.
     """
 
     method: str
@@ -42,6 +43,7 @@ class RelayedRequest:
     body: bytes
     value: Any
     scenario: str | None
+    secrets: list[str] = field(repr=False)
 
     @classmethod
     def read(cls, exchange: Exchange) -> "RelayedRequest":
@@ -69,17 +71,12 @@ class RelayedRequest:
         }
         query = f"?{exchange.query_string}" if exchange.query_string else ""
         target = quote(exchange.path, safe="/:@!$&'()*+,;=~-._") + query
-        return cls(exchange.method, target, headers, body, value, scenario)
+        return cls(exchange.method, target, headers, body, value, scenario, exchange.secrets())
 
     @property
     def query(self) -> dict[str, str]:
         """Return the query, by name."""
         return dict(parse_qsl(self.target.partition("?")[2]))
-
-    @cached_property
-    def secrets(self) -> list[str]:
-        """Return the client's keys, which no recording has."""
-        return secrets_of(self.headers, self.target.partition("?")[2])
 
     @cached_property
     def shown_target(self) -> str:

@@ -30,6 +30,21 @@ CASES = {
     "the id of a request": ({"x-api-key": KEY, "x-request-id": f"r-{KEY}"}, ""),
     "a path quoted twice": ({"x-api-key": KEY}, f"/{KEY.replace('-', '%252D')}"),
 }
+IN_BODY = {
+    "the first of two keys": [("x-api-key", KEY), ("x-api-key", "sk-other-123456")],
+    "the first of three keys": [("x-api-key", each) for each in (KEY, "sk-other", "sk-third")],
+    "the first of two cookies": [("cookie", f"session={KEY}"), ("cookie", "theme=dark")],
+    "the first of two accounts": [
+        ("authorization", f"Bearer {KEY}"),
+        ("authorization", "Bearer x"),
+    ],
+    "the second of two accounts": [
+        ("Authorization", "Bearer x"),
+        ("authorization", f"Bearer {KEY}"),
+    ],
+    "the key of a proxy": [("proxy-authorization", f"Bearer {KEY}")],
+}
+"""Headers whose key the body repeats; not all of them are passed on."""
 
 
 class Echo(BaseHTTPRequestHandler):
@@ -43,6 +58,7 @@ class Echo(BaseHTTPRequestHandler):
         if scheme == "Basic":
             said.append(base64.b64decode(sent).decode())
         body = "\n".join(said).encode()
+        body += self.rfile.read(int(self.headers["content-length"]))
         self.send_response(200)
         self.send_header("x-echo", "|".join(said[2:]).replace("\n", " "))
         self.send_header("content-length", str(len(body)))
@@ -74,8 +90,12 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         ) as front,
         httpx2.Client(trust_env=False) as client,
     ):
-        for case, (headers, more) in CASES.items():
-            answer = client.post(f"{front.root}/v1/x{more}", headers=headers, content=b"{}")
+        cases = {
+            case: (list(headers.items()), more, "{}") for case, (headers, more) in CASES.items()
+        }
+        cases |= {case: (headers, "", KEY) for case, headers in IN_BODY.items()}
+        for case, (headers, more, content) in cases.items():
+            answer = client.post(f"{front.root}/v1/x{more}", headers=headers, content=content)
             assert "canary" in answer.text  # the client itself gets all
             files = set((root / "recordings").iterdir()) - before
             before |= files
@@ -87,7 +107,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {**kept, "the access log": (root / "log").read_text()}
 
 
-@pytest.mark.parametrize("case", [*CASES, "the access log"])
+@pytest.mark.parametrize("case", [*CASES, *IN_BODY, "the access log"])
 def test_no_file_and_no_route_has_the_key(case: str, seen: dict[str, str]) -> None:
     assert "removed" in seen[case]
     assert "canary" not in seen[case]

@@ -210,8 +210,9 @@ def test_a_folder_without_recordings_is_refused_with_what_to_do(tmp_path: Path) 
 )
 def test_a_body_that_is_no_json_without_its_key_is_not_null(recorded: str, matches: bool) -> None:
     """The key is a number there, and stands in the body as one."""
+    sent = b'{"seed":12345678}'
     request = RelayedRequest(
-        "POST", "/v1/x", {"x-api-key": "12345678"}, b'{"seed":12345678}', {"seed": 12345678}, None
+        "POST", "/v1/x", {}, sent, {"seed": 12345678}, None, secrets=["12345678"]
     )
     asked = AskedPart(method="POST", path="/v1/x", body=Body(text=recorded))
     exchange = RecordedExchange(
