@@ -67,6 +67,8 @@ SECRET_COOKIE: Final = re.compile(r"sess|sid$|auth(?!or)|csrf|xsrf|login|remembe
 """Further names of cookies that open something."""
 MIXED: Final = re.compile(r"(?=[A-Za-z]{0,7}\d)(?=\d{0,7}[A-Za-z])[A-Za-z\d]{8}")
 """Letters and digits as a key has them, and no number, word, date or name of a model."""
+AROUND: Final = "\0\"'\\"
+"""What is not looked for at the ends of a secret: JSON may have it there as a part of its own."""
 LEAST_COOKIE: Final = 16  # characters; a shorter value may stand in many bodies
 LEAST_SECRET: Final = 8  # characters; a shorter key, such as "-", stands in many texts
 MOST_SECRETS: Final = 100
@@ -144,6 +146,7 @@ def secrets_of(
     texts = set(_secrets_in_query(query))
     for name, text in (*headers.items(), *repeated):
         texts.update(secrets_in_header(name, text))
+    texts = {text.strip(AROUND) for text in texts}
     return sorted((text for text in texts if _is_long(text)), key=len, reverse=True)
 
 
@@ -204,7 +207,7 @@ def _spans(body: bytes, secrets: Iterable[str], *, cut_off: bool = False) -> lis
         secrets: the secrets; if there are too many to look for each, all the bytes are one.
         cut_off: whether the bytes may end inside a secret, whose beginning then goes too.
     """
-    if len(secrets := set(secrets)) > MOST_SECRETS:
+    if len(secrets := set(filter(None, secrets))) > MOST_SECRETS:
         return [_Span(0, len(body), REMOVED.encode())] if body else []
     encodings = ENCODINGS + (WIDE if b"\0" in body else ())
     # As it stands, too: the text before a secret may take a part of it for its own escape.
@@ -214,7 +217,9 @@ def _spans(body: bytes, secrets: Iterable[str], *, cut_off: bool = False) -> lis
         for place in _places(body, secret, cut_off)
     ]
     plain = Plain(body)
-    for secret in {Plain(each).text for each in _encoded(secrets, ENCODINGS)}:
+    for secret in {
+        Plain(each).text.strip(AROUND.encode()) for each in _encoded(secrets, ENCODINGS)
+    }:
         if len(secret.strip()) < LEAST_SECRET:
             continue
         for place in _places(plain.text, secret, cut_off):

@@ -3,6 +3,7 @@
 import base64
 import json
 import time
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -136,6 +137,30 @@ def test_a_key_is_found_in_every_spelling(key: str, written: str) -> None:
 def test_a_key_is_found_whole_after_other_text(body: str) -> None:
     assert "sk-key" not in without(body, ["sk-key-12345"])
     assert "abkey-12345" not in without(f"%25{body}abkey-12345", ["abkey-12345"])
+
+
+@pytest.mark.parametrize("around", ["", '"', "'", "\\", '"\\'])
+@pytest.mark.parametrize("times", [1, 2])
+def test_json_stays_json_whatever_stands_around_a_key(around: str, times: int) -> None:
+    for secrets in (
+        secrets_of({"x-api-key": f"{around}sk-key-12345{around}"}),
+        secrets_of({}, "key=" + quote(f"{around}sk-key-12345{around}")),
+    ):
+        for value in ("sk-key-12345", f"{around}sk-key-12345{around}", '"sk-key-12345\\'):
+            body: Any = {"k": value}
+            for _ in range(times):
+                body = json.dumps(body)
+            body = without(body, secrets)
+            for _ in range(times):
+                body = json.loads(body)
+            assert body["k"].strip("\"'\\") == "removed"
+
+
+@pytest.mark.parametrize("value", ["\0" * 8, "\\" * 8, '"' * 8])
+def test_a_secret_of_signs_alone_is_none(value: str) -> None:
+    secrets = secrets_of({"x-api-key": value}, f"code={quote(value)}")
+    for text in ("a", "a\0b", '\\\\\\""""'):
+        assert without(text, [*secrets, ""]) == text
 
 
 def test_the_spelling_of_the_rest_of_a_text_stays() -> None:
