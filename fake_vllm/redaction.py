@@ -75,8 +75,8 @@ MOST_SECRETS: Final = 100
 """How many secrets of a request are looked for; with more, all its text is removed."""
 ENCODINGS: Final = ("utf-8", "latin-1")
 """How a secret may stand in the bytes of a body."""
-WIDE: Final = ("utf-16-le", "utf-32-le")
-"""Further encodings of JSON; without zeros at its ends, a key is the same in big-endian ones."""
+WIDE: Final = ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
+"""Further encodings of JSON."""
 
 
 class _Span(NamedTuple):
@@ -269,8 +269,22 @@ def _encoded(secrets: Iterable[str], encodings: Iterable[str]) -> dict[bytes, by
         for text in readings(secret):
             for encoding in encodings:
                 with contextlib.suppress(UnicodeEncodeError):  # not every text is Latin-1
-                    made[text.encode(encoding).strip(b"\0")] = REMOVED.encode(encoding).strip(b"\0")
+                    written, instead = _trimmed(text.encode(encoding), REMOVED.encode(encoding))
+                    made[written] = instead
     return made
+
+
+def _trimmed(written: bytes, instead: bytes) -> tuple[bytes, bytes]:
+    """Return two texts in one encoding without the zeros that both have at their ends.
+
+    ASCII is then the same in both orders of bytes. Zeros of one alone stay, or what follows would
+    begin in the middle of a character.
+    """
+    while written[:1] == instead[:1] == b"\0":
+        written, instead = written[1:], instead[1:]
+    while written[-1:] == instead[-1:] == b"\0":
+        written, instead = written[:-1], instead[:-1]
+    return written, instead
 
 
 def readings(secret: str) -> Iterator[str]:

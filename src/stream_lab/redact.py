@@ -82,7 +82,7 @@ def _spans(written: bytes, secrets: list[str], cut: bool) -> Iterator[tuple[int,
 def _read(secret: str) -> tuple[bytes, bytes]:
     """Return a secret without quotes at its ends, and as a plain text reads."""
     data = secret.encode("utf-8", "surrogatepass")
-    return data.strip(_QUOTES), Plain(data).text
+    return data.strip(_QUOTES), Plain(data).text.strip(_QUOTES)
 
 
 def _places(text: bytes, part: bytes) -> Iterator[tuple[int, int]]:

@@ -156,6 +156,19 @@ def test_json_stays_json_whatever_stands_around_a_key(around: str, times: int) -
             assert body["k"].strip("\"'\\") == "removed"
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+@pytest.mark.parametrize(
+    "key", ["sk-key-12345", "sk-key-é", "😀" * 8, "sk-key-12345…", "…sk-key-12345", "Āsk-key-123Ā"]
+)
+def test_a_wide_body_keeps_its_characters_whole(key: str, encoding: str) -> None:
+    secrets = secrets_of({"x-api-key": key.encode().decode("latin-1")})
+    for body in ('{"k":"%s"}', '{"k":"é%s…"}', '{"k":"…%sé%s"}'):
+        sent = body.replace("%s", key).encode(encoding)
+        for pieces in ([sent], [sent[at : at + 3] for at in range(0, len(sent), 3)]):
+            kept = b"".join(pieces_without(pieces, secrets))
+            assert kept.decode(encoding) == body.replace("%s", "removed")
+
+
 @pytest.mark.parametrize("value", ["\0" * 8, "\\" * 8, '"' * 8])
 def test_a_secret_of_signs_alone_is_none(value: str) -> None:
     secrets = secrets_of({"x-api-key": value}, f"code={quote(value)}")
