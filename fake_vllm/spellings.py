@@ -85,7 +85,7 @@ class _Step:
 
 
 def ends(text: bytes, cut: int | None = None) -> list[int]:
-    """Return where a text is cut off, and where a character begins that is cut, too.
+    """Return where a text is cut off, and where a cut character begins.
 
     Args:
         text: the text.

@@ -14,5 +14,5 @@ def printable(text: str) -> str:
 
 
 def shortened(text: str, most: int = 100) -> str:
-    """Return a text with an ellipsis in place of what is beyond so many characters."""
+    """Return a text of at most `most` characters; an ellipsis shows that there were more."""
     return text if len(text) <= most else f"{text[: most - 1]}…"

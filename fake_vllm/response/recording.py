@@ -193,12 +193,12 @@ def _key() -> str:
 
 
 def _secrets() -> list[str]:
-    """Return the spellings of the key that are looked for: none of one such as "-"."""
+    """Return the key, which a recording must not have. Empty: it is too short."""
     return secrets_of({"authorization": _key()})
 
 
 def _without_key(text: str) -> str:
-    """Return a text as a file may have it: without the key, and without half a surrogate pair."""
+    """Return a text without the key and without halves of surrogate pairs."""
     return without(text.encode("utf-8", "replace").decode(), _secrets())
 
 

@@ -186,7 +186,7 @@ ECHOED = {
 
 
 @pytest.mark.parametrize(("name", "value", "echoed"), ECHOED.values(), ids=ECHOED)
-def test_what_a_header_encodes_is_hidden(name: str, value: str, echoed: str) -> None:
+def test_a_secret_inside_a_header_is_hidden(name: str, value: str, echoed: str) -> None:
     secrets = secrets_of([Target.of("http://host/x", headers=((name, value),))])
     assert without(f"It is {echoed}!", secrets) == f"It is {HIDDEN}!"
 
