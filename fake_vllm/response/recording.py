@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from fake_vllm.files import ANY_FILE, Files
 from fake_vllm.redaction import pieces_without, place_of, secrets_of, without
-from fake_vllm.terminal import printable
+from fake_vllm.terminal import printable, shortened
 
 MOST_OF_ERROR = 10_000  # bytes
 MOST_SHOWN = 400  # characters of an error
@@ -108,7 +108,7 @@ def record(base_url: str, *, model: str | None, prompt: str, max_tokens: int) ->
         )
     # Any of them may quote the endpoint, which may repeat the key, in part at the end.
     (kept,) = pieces_without([told.encode("utf-8", "replace")], _secrets())
-    raise RecordingError(printable(kept.decode("utf-8", "replace"))[:MOST_SHOWN])
+    raise RecordingError(shortened(printable(kept.decode("utf-8", "replace")), MOST_SHOWN))
 
 
 def _record(base_url: str, model: str | None, prompt: str, max_tokens: int) -> Recording:
