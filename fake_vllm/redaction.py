@@ -22,7 +22,7 @@ SECRET: Final = re.compile(
 )
 """Names of headers and parameters whose values are not shown."""
 HARMLESS: Final = re.compile(
-    r"^access-control-|ratelimit-.*(limit|remaining|reset|tokens|requests)$"
+    r"^access-control-|ratelimit-.{0,60}(limit|remaining|reset|tokens|requests)$"
     r"|(^|[-_])token[-_]count$"
     r"|(?<!auth)(?<!access)(?<!refresh)(?<!session)(?<!api)(?<!bearer)"
     r"[-_]tokens([-_](count|total|used|limit|remaining))?$"
@@ -57,7 +57,7 @@ NESTED: Final = 3
 """How often an address in a parameter of an address is looked into."""
 VALUE_ENDS: Final = re.compile(r"[;#,\s<>\"']")
 """Where the value of a parameter may end before the next `&`."""
-CREDENTIAL: Final = re.compile(r'([\w-]+)=("[^"]*"|[^\s,;]+)')
+CREDENTIAL: Final = re.compile(r'(?<![\w-])([\w-]+)=("[^"]*"|[^\s,;]+)')
 """A named part of a header such as Authorization."""
 SCHEME: Final = re.compile(r"\S*auth\S* (?:[a-z]+|AWS4-\S+)", re.IGNORECASE)
 """The name of a header and a first word that is no key, such as Bearer."""

@@ -216,6 +216,21 @@ def test_a_body_of_escapes_takes_time_in_proportion_to_its_length() -> None:
 
 
 @pytest.mark.parametrize(
+    "part", ["auth", "a-", "a=", '="', "//@", "a=%25", "code;", "x-ratelimit-tokens-", "bearer "]
+)
+def test_a_long_header_costs_about_as_much_as_its_parts(part: str) -> None:
+    def cost(length: int) -> float:
+        text = part * (length // len(part))
+        is_secret.cache_clear()
+        began = time.process_time()
+        secrets_of({"authorization": text, "x-y": text, text: "1 b"}, text)
+        return time.process_time() - began
+
+    few, many = min(cost(2_000) for _ in range(3)), min(cost(16_000) for _ in range(2))
+    assert many < few * 32 + 0.1  # eight times as long; it was 64 times as much
+
+
+@pytest.mark.parametrize(
     "name",
     [
         *("Ocp-Apim-Subscription-Key", "Helicone-Auth", "X-Auth", "x-functions-key", "Signature"),
