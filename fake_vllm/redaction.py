@@ -22,10 +22,10 @@ SECRET: Final = re.compile(
 )
 """Names of headers and parameters whose values are not shown."""
 HARMLESS: Final = re.compile(
-    r"^access-control-|ratelimit-.{0,60}(limit|remaining|reset|tokens|requests)$"
-    r"|(^|[-_])token[-_]count$"
+    r"^access-control-|^(?=.{0,60}ratelimit-)(?!.*(bypass|key|secret|auth))"
+    r"|(^|[-_])token[-_](count|usage)$"
     r"|(?<!auth)(?<!access)(?<!refresh)(?<!session)(?<!api)(?<!bearer)"
-    r"[-_]tokens([-_](count|total|used|limit|remaining))?$"
+    r"[-_]tokens([-_](count|total|used|limit|remaining|reset|cached))?$"
     r"|(idempotency|websocket|surrogate|cache|sort)[-_]?key$",
     re.IGNORECASE,
 )

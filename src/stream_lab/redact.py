@@ -1,6 +1,7 @@
 """Secrets, hidden in any usual spelling wherever something repeats them."""
 
 import base64
+import json
 import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
@@ -14,7 +15,8 @@ SHORTEST_IN_JSON = 8  # characters; `text` and `1111` occur in any file
 PART = 6  # characters of a secret whose rest was cut off
 _CUT = re.compile(rb"(?=\xe2\x80\xa6|\.? ?\Z)")
 """Places where a quotation may have been cut: an ellipsis follows, or the text ends."""
-_JSON_STRING = re.compile(r'"((?:[^"\\]++|\\.)*+)"', re.DOTALL)
+_JSON_STRING = re.compile(r'"((?:[^"\\]++|\\.)*+)("|\\?\Z)', re.DOTALL)
+"""A string of JSON; the file may end inside it."""
 _QUOTES = b"\"'\\"
 """What belongs to the text around a secret, even if the secret ends with one."""
 
@@ -46,12 +48,19 @@ def without_whole(text: str, secrets: list[str]) -> str:
 def without_in_json(text: str, secrets: list[str]) -> str:
     """Return a JSON file in which each whole secret is hidden; it stays valid JSON.
 
-    Secrets of fewer than eight characters stay, since such a word may be a part of the format.
+    Secrets of fewer than eight characters stay, since such a word may be a part of the format. A
+    file that is not JSON, such as one that was cut off, is a text.
     """
     secrets = [each for each in secrets if len(each) >= SHORTEST_IN_JSON]
-    if without_whole(text, secrets) == text:
+    shown = without_whole(text, secrets)
+    if shown == text:
         return text
-    return _JSON_STRING.sub(lambda found: f'"{without_whole(found[1], secrets)}"', text)
+    kept = _JSON_STRING.sub(lambda found: f'"{without_whole(found[1], secrets)}{found[2]}', text)
+    try:
+        json.loads(kept)
+    except (ValueError, RecursionError):
+        return shown
+    return kept
 
 
 def _hidden(text: str, secrets: list[str], *, cut: bool) -> str:

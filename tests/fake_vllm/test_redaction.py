@@ -250,6 +250,8 @@ def test_the_header_of_a_key_is_known(name: str) -> None:
         *("Idempotency-Key", "sec-websocket-key", "Surrogate-Key", "X-Cache-Key", "monkey"),
         *("anthropic-ratelimit-tokens-remaining", "anthropic-ratelimit-input-tokens-limit"),
         *("x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens", "x-token-count"),
+        *("x-ratelimit-remaining-tokens-minute", "x-ratelimit-limit-tokens-prompt"),
+        *("anthropic-priority-input-tokens-reset", "x-token-usage", "x-num-tokens-cached"),
         *("access-control-allow-credentials", "x-prompt-tokens-total", "x-max-tokens"),
         *("authority", "x-author", "www-authenticate", "sig-nal", "key-size", "design"),
     ],

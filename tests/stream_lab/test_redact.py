@@ -71,6 +71,20 @@ def test_a_file_without_a_secret_is_still_json(key: str) -> None:
     assert (shown["text"][4] == f"It is {key}.") == (len(key) < 8)
 
 
+def test_a_file_that_was_cut_off_keeps_no_secret_and_costs_no_more() -> None:
+    secrets = spellings_of([KEY])
+    for text in (f'{{"text": ["it is {KEY}', f'{{"text": "it is {KEY}\\', KEY, f"{{{KEY}}}"):
+        assert without_in_json(text, secrets) == text.replace(KEY, HIDDEN)
+
+    def cost(quotes: int) -> float:
+        began = time.process_time()
+        without_in_json(f'["{KEY}", "' + '{\\"a\\": 1}, ' * quotes, secrets)
+        return time.process_time() - began
+
+    few, many = min(cost(500) for _ in range(3)), min(cost(4000) for _ in range(3))
+    assert many < few * 24 + 0.1  # eight times as long; it was 64 times as much
+
+
 def test_a_secret_of_bytes_that_are_not_text_is_hidden_too() -> None:
     assert without("it is sk-01\udcff23 there", spellings_of(["sk-01\udcff23"])) == (
         f"it is {HIDDEN} there"

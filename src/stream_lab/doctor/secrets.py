@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 from dataclasses import replace
+from urllib.parse import unquote_plus, urlsplit
 
 from fake_vllm.redaction import is_secret, readings, secrets_in_address, secrets_in_header
 from stream_lab.doctor.diagnosis import Diagnosis
@@ -17,7 +18,9 @@ PLAIN = {
 """Headers whose values are not secret."""
 SCHEMES = {"basic", "bearer", "token"}
 """First words of headers, which are no secret."""
-SURE = 8  # characters; a shorter word of a header without a secret name occurs in any sentence
+SECRET_NAME = re.compile(r"(?i)key|token|secret|passw|pwd|credential|signature|^sig$|auth")
+"""Names of parameters whose values are secret, however short."""
+SURE = 8  # characters; a shorter word without a secret name occurs in any sentence
 
 
 def secrets_of(targets: Iterable[Target]) -> list[str]:
@@ -28,7 +31,11 @@ def secrets_of(targets: Iterable[Target]) -> list[str]:
     """
     found: set[str] = set()
     for target in targets:
-        found.update(secrets_in_address(target.url))
+        found.update(each for each in secrets_in_address(target.url) if len(each) >= SURE)
+        for part in re.split("[&;]", urlsplit(target.url).query):
+            name, _, value = part.partition("=")
+            if SECRET_NAME.search(unquote_plus(name)):
+                found.add(value)
         for name, value in target.headers:
             found.update(secrets_in_header(name, value) if name in PLAIN else _parts(name, value))
     return spellings_of(text for secret in found for text in readings(secret))
@@ -48,7 +55,13 @@ def _parts(name: str, value: str) -> set[str]:
     """Return a value, its words, the values of its cookies, and what Basic encodes."""
     words = re.split(r"[\s;,]+", value)
     found = {value, *words, *(word.partition("=")[2] for word in words)}
-    found.update(secrets_in_header("authorization", value))
+    is_key = is_secret(name) or words[0].lower() in SCHEMES
+    if is_key:
+        found.update(secrets_in_header("authorization", value))
     found = {each.strip("\"'") for each in found}
-    least = 1 if is_secret(name) else SURE
-    return {each for each in found if len(each) >= least and each.lower() not in SCHEMES}
+    return {
+        each
+        for each in found
+        if each.lower() not in SCHEMES
+        and (is_key or len(each) >= SURE or (each == value and not each.isalpha()))
+    }

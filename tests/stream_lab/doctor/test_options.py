@@ -192,11 +192,33 @@ def test_a_secret_inside_a_header_is_hidden(name: str, value: str, echoed: str) 
 
 
 @pytest.mark.parametrize(
-    "query", ["pwd=canary01", "x=1;token=canary01", "code=canary01", "jwt=canary01", "sid=canary01"]
+    "query",
+    [
+        *("pwd=canary01", "x=1;token=canary01", "code=canary01", "jwt=canary01", "sid=canary01"),
+        *("licensekey=canary01", "key1=canary01", "auth_user=canary01"),
+    ],
 )
 def test_a_parameter_of_an_address_is_hidden_by_its_name(query: str) -> None:
     secrets = secrets_of([Target.of(f"http://host/x?{query}")])
     assert without("It is canary01!", secrets) == f"It is {HIDDEN}!"
+
+
+def test_a_short_value_of_a_header_or_parameter_that_may_be_secret_is_hidden() -> None:
+    target = Target.of("http://host/x?pwd=s3cret", headers=(("x-pin", "hunter2"),))
+    assert without("It is hunter2, s3cret.", secrets_of([target])) == f"It is {HIDDEN}, {HIDDEN}."
+
+
+def test_a_short_value_of_another_parameter_stays() -> None:
+    secrets = secrets_of([Target.of("http://host/x?session=text&code=chat")])
+    assert without("It is a text of a chat.", secrets) == "It is a text of a chat."
+
+
+def test_an_address_in_a_header_hides_no_other_address() -> None:
+    headers = (("x-callback", "https://app.example/stream"),)
+    secrets = secrets_of([Target.of("http://host/x", headers=headers)])
+    assert without("It is http://app.example/stream.", secrets) == (
+        "It is http://app.example/stream."
+    )
 
 
 def test_words_that_occur_in_any_sentence_stay() -> None:
