@@ -15,7 +15,7 @@ REMOVED: Final = "removed"
 """What stands in place of a key or a cookie."""
 SECRET: Final = re.compile(
     r"authorization|authentication|(api|app|auth|access|subscription)[-_]?key|token|cookie|secret"
-    r"|pass(word|wd|phrase)|credential|jwt|hmac"
+    r"|pass(word|wd|phrase|code)|credential|jwt|hmac|dpop|oidc-data"
     r"|(^|[-_])(key|auth|sig|signature|pass|pwd|otp|bearer)([-_](\d+|ed25519|sha\d+))?$"
     r"|^openai-(organization|project)$",
     re.IGNORECASE,

@@ -236,6 +236,7 @@ def test_a_long_header_costs_about_as_much_as_its_parts(part: str) -> None:
         *("Ocp-Apim-Subscription-Key", "Helicone-Auth", "X-Auth", "x-functions-key", "Signature"),
         *("authentication", "X-Authentication", "x-appkey", "AuthKey", "subscriptionkey", "X-Hmac"),
         *("x-passwd", "x-passphrase", "x-signature-ed25519"),
+        *("x-amzn-oidc-data", "DPoP", "x-passcode"),
         *("x-pass", "X-Pwd", "x-otp", "x-auth-tokens", "X-RateLimit-Bypass-Token"),
         *("X-Hub-Signature-256", "X-Auth-Key", "cf-access-jwt-assertion", "X-Access-Key"),
     ],
