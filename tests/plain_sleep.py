@@ -1,10 +1,11 @@
 """Measure how late a plain sleep is, and how long work waits for a CPU."""
 
 import os
+import threading
 import time
 from pathlib import Path
+from typing import Self
 
-from stream_lab.background import Background
 from tests.cpu_waits import CpuTime, CpuWaits
 
 STOOD_STILL = 0.15
@@ -26,7 +27,7 @@ _sleep, _clock = time.sleep, time.monotonic  # tests replace those of the module
 _cpu = CpuWaits()
 
 
-class PlainSleep(Background):
+class PlainSleep:
     """Sleeps in a thread, a little at a time, and measures how late it wakes.
 
     A machine with too much to do need not make a sleep late, since Linux favours what has slept.
@@ -35,13 +36,23 @@ class PlainSleep(Background):
     """
 
     def __init__(self) -> None:
-        super().__init__("plain sleep")
+        # Not the laboratory's `Background`: tests of the library run without the laboratory, too.
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="plain sleep", daemon=True)
         self._due = _clock() + NAP
         self._late = 0.0
         self._counts: list[float] = []
         self._began = _cpu.look(NAP)
         self._ended: CpuTime | None = None
         self._others: list[PlainSleep] = []
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
 
     def start_anew(self) -> None:
         """Forget what it and others have measured."""

@@ -28,6 +28,23 @@ TODAY = datetime.date(2026, 11, 27)
 OPEN = Release("Unreleased", None, ())
 
 
+def imported_by(file: Path, seen: set[Path]) -> set[str]:
+    """The packages that a module of the tests imports, and that its helpers in `tests` import."""
+    seen.add(file)
+    names = set()
+    for node in ast.parse(file.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Import):
+            names |= {each.name for each in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{each.name}" for each in node.names)}
+    found = {name.partition(".")[0] for name in names}
+    for name in names:
+        helper = ROOT.joinpath(*name.split(".")).with_suffix(".py")
+        if name.startswith("tests.") and helper.is_file() and helper not in seen:
+            found |= imported_by(helper, seen)
+    return found
+
+
 class TestTheRows:
     @pytest.mark.parametrize(
         ("results", "here", "everywhere"),
@@ -54,6 +71,20 @@ class TestTheRows:
         known = {each.name for each in DISTRIBUTIONS}
         assert {each.distribution for each in selections.values()} == known
         assert {name for each in selections.values() for name in each.beside} <= known
+
+    @pytest.mark.parametrize("name", install_matrix.selections())
+    def test_no_test_imports_a_package_that_its_row_lacks(self, name: str) -> None:
+        selection = install_matrix.selections()[name]
+        there = {selection.distribution, *selection.beside, *selection.needs}
+        if selection.distribution == "stream-lab":
+            there |= {"stream-deadline", "fake-vllm"}  # its dependencies
+        watched = ("stream-deadline", "fake-vllm", "stream-lab", "pytest-rerunfailures")
+        lacking = {each.replace("-", "_") for each in watched if each not in there}
+        for each in selection.tests:
+            place = ROOT / "tests" / each
+            files = [place] if place.is_file() else sorted(place.rglob("*.py"))
+            for file in files:
+                assert not imported_by(file, set()) & lacking, file
 
     @pytest.mark.parametrize("name", install_matrix.selections())
     def test_a_selection_names_tests_and_packages_that_exist(self, name: str) -> None:
