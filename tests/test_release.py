@@ -29,7 +29,7 @@ OPEN = Release("Unreleased", None, ())
 
 
 def imported_by(file: Path, seen: set[Path]) -> set[str]:
-    """The packages that a module of the tests imports, and that its helpers in `tests` import."""
+    """The packages that a module of the tests and its helpers import."""
     seen.add(file)
     names = set()
     for node in ast.parse(file.read_text(encoding="utf-8")).body:
