@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 from urllib.parse import quote, unquote, unquote_plus
 
-from fake_vllm.spellings import Plain, ends
+from fake_vllm.spellings import AROUND, Plain, ends, places
 
 REMOVED: Final = "removed"
 """What stands in place of a key or a cookie."""
@@ -67,8 +67,6 @@ SECRET_COOKIE: Final = re.compile(r"sess|sid$|auth(?!or)|csrf|xsrf|login|remembe
 """Further names of cookies that open something."""
 MIXED: Final = re.compile(r"(?=[A-Za-z]{0,7}\d)(?=\d{0,7}[A-Za-z])[A-Za-z\d]{8}")
 """Letters and digits as a key has them, and no number, word, date or name of a model."""
-AROUND: Final = "\0\"'\\"
-"""What is not looked for at the ends of a secret: JSON may have it there as a part of its own."""
 LEAST_COOKIE: Final = 16  # characters; a shorter value may stand in many bodies
 LEAST_SECRET: Final = 8  # characters; a shorter key, such as "-", stands in many texts
 MOST_SECRETS: Final = 100
@@ -239,10 +237,7 @@ def _spans(body: bytes, secrets: Iterable[str], *, cut_off: bool = False) -> lis
 
 def _places(text: bytes, secret: bytes, cut_off: bool) -> Iterator[tuple[int, int]]:
     """Yield where a secret begins and ends in a text, whole or cut."""
-    at = text.find(secret)
-    while at >= 0:
-        yield at, at + len(secret)
-        at = text.find(secret, at + len(secret))
+    yield from places(text, secret)
     if not cut_off:
         return
     cuts = ends(text)

@@ -3,7 +3,7 @@
 import html
 import re
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from itertools import accumulate
 from typing import Final
@@ -27,6 +27,8 @@ NULS: Final = re.compile(rb"(\0+)")
 """What UTF-16 and UTF-32 have between characters of ASCII."""
 BLANKS: Final = bytes.maketrans(b"+\t\r\n", b"    ")
 """A form writes a blank as `+`."""
+AROUND: Final = "\0\"'\\"
+"""What is not looked for at the ends of a secret: JSON may have it there as a part of its own."""
 BY_LETTER: Final = {b"t": b"\t", b"r": b"\r", b"n": b"\n"}
 
 
@@ -82,6 +84,14 @@ class _Step:
             written[first - 1] if first % 2 else written[first] - (ends[first] - begin),
             written[last] if last % 2 else written[last] - (ends[last] - end),
         )
+
+
+def places(text: bytes, part: bytes) -> Iterator[tuple[int, int]]:
+    """Yield where each occurrence of a part begins and ends."""
+    at = text.find(part)
+    while at >= 0:
+        yield at, at + len(part)
+        at = text.find(part, at + len(part))
 
 
 def ends(text: bytes, cut: int | None = None) -> list[int]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
-from fake_vllm.spellings import Plain, ends
+from fake_vllm.spellings import AROUND, Plain, ends, places
 
 HIDDEN = "•••"
 SURE = 8  # letters of base64, of which a few occur in any picture
@@ -17,8 +17,6 @@ _CUT = re.compile(rb"(?=\xe2\x80\xa6|\.? ?\Z)")
 """Places where a quotation may have been cut: an ellipsis follows, or the text ends."""
 _JSON_STRING = re.compile(r'"((?:[^"\\]++|\\.)*+)("|\\?\Z)', re.DOTALL)
 """A string of JSON; the file may end inside it."""
-_QUOTES = b"\"'\\"
-"""What belongs to the text around a secret, even if the secret ends with one."""
 
 
 def spellings_of(secrets: Iterable[str]) -> list[str]:
@@ -81,25 +79,17 @@ def _spans(written: bytes, secrets: list[str], cut: bool) -> Iterator[tuple[int,
         # As it stands, too: the text before a secret may take a part of it for its own escape.
         literal, form = _read(secret)
         if len(literal) >= SHORTEST:
-            yield from _places(written, literal)
+            yield from places(written, literal)
         if len(form) >= SHORTEST:
-            places = [*_places(plain.text, form), *(_cut_places(plain.text, form) if cut else ())]
-            yield from (plain.origin(*place) for place in places)
+            found = [*places(plain.text, form), *(_cut_places(plain.text, form) if cut else ())]
+            yield from (plain.origin(*place) for place in found)
 
 
 @lru_cache(1024)
 def _read(secret: str) -> tuple[bytes, bytes]:
     """Return a secret without quotes at its ends, and as a plain text reads."""
-    data = secret.encode("utf-8", "surrogatepass")
-    return data.strip(_QUOTES), Plain(data).text.strip(_QUOTES)
-
-
-def _places(text: bytes, part: bytes) -> Iterator[tuple[int, int]]:
-    """Yield where a part of a text begins and ends."""
-    at = text.find(part)
-    while at >= 0:
-        yield at, at + len(part)
-        at = text.find(part, at + len(part))
+    data, around = secret.encode("utf-8", "surrogatepass"), AROUND.encode()
+    return data.strip(around), Plain(data).text.strip(around)
 
 
 def _cut_places(text: bytes, secret: bytes) -> Iterator[tuple[int, int]]:

@@ -45,17 +45,18 @@ SPELLED: dict[str, Callable[[str], str]] = {
     "a part of an address": lambda key: quote(key, safe=""),
     "a part of an address, in small letters": lambda key: quote(key, safe="").replace("%2F", "%2f"),
     "an address with a plus": lambda key: quote(key, safe="+"),
-    "an address in an address": lambda key: quote(quote(key, safe=""), safe="").lower(),
+    "an address in an address": lambda key: quote(
+        quote(key, safe="").replace("%2F", "%2f").replace("%3D", "%3d"), safe=""
+    ),
 }
 
 
 @pytest.mark.parametrize("key", [KEY, "sk-canary_0123456789", "pass word"])
 @pytest.mark.parametrize("spell", SPELLED.values(), ids=SPELLED)
 def test_a_secret_is_hidden_as_others_spell_it(spell: Callable[[str], str], key: str) -> None:
-    spelled = spell(key.lower() if spell is SPELLED["an address in an address"] else key)
-    secrets = spellings_of([key, key.lower()])
+    secrets = spellings_of([key])
     for hide in (without, without_whole, without_in_json):
-        assert hide(f'{{"said": "it is {spelled}!"}}', secrets) == (
+        assert hide(f'{{"said": "it is {spell(key)}!"}}', secrets) == (
             f'{{"said": "it is {HIDDEN}!"}}'
         )
 
