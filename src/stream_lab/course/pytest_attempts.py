@@ -20,11 +20,18 @@ from typing import Any
 import pytest
 from openai import DefaultAsyncHttpxClient
 
-from stream_lab.course.own_tests import ATTEMPT, FIX, LIMIT_VARIABLE, QUESTIONS, RESULTS_VARIABLE
+from stream_lab.course.own_tests import (
+    ATTEMPT,
+    FIX,
+    LIMIT,
+    LIMIT_VARIABLE,
+    QUESTIONS,
+    RESULTS_VARIABLE,
+)
 from stream_lab.experiment.story import ElapsedChatVllm, ScopedChatVllm
 
 CLASSES = {ATTEMPT: ScopedChatVllm, FIX: ElapsedChatVllm}
-LIMIT = float(os.environ.get(LIMIT_VARIABLE, "5"))  # seconds for one test
+SECONDS = float(os.environ.get(LIMIT_VARIABLE, LIMIT))  # for one test
 
 
 class _Notes:
@@ -106,10 +113,10 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     def too_long(_: int, __: FrameType | None) -> None:
         if _notes is not None:
             _notes.hung = True
-        pytest.fail(f"the test had not ended after {LIMIT:g} seconds")
+        pytest.fail(f"the test had not ended after {SECONDS:g} seconds")
 
     before = signal.signal(signal.SIGALRM, too_long)
-    signal.setitimer(signal.ITIMER_REAL, LIMIT, 1.0)  # again, if a clean-up hangs too
+    signal.setitimer(signal.ITIMER_REAL, SECONDS, 1.0)  # again, if a clean-up hangs too
     try:
         return (yield)
     finally:

@@ -1,5 +1,6 @@
 """The checkers of notebook 30: each natural mistake gets a message that names it."""
 
+import inspect
 import re
 import textwrap
 from dataclasses import replace
@@ -8,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from fake_vllm.testing import FakeVllm
 from stream_lab.course.exercise import Wrong
 from stream_lab.course.exercises.notebook_30 import judge_of_the_server, must_ask_the_fake
-from stream_lab.course.own_tests import Outcome, Result, outcome_of, play
+from stream_lab.course.own_tests import LIMIT, Outcome, Result, outcome_of, play
 from tests.stream_lab.course.checked import OPEN, RIGHT, checked, from_cell
 
 MODEL = "model_class(base_url=fake_vllm.base_url, model=fake_vllm.model, api_key='-', timeout=0.3)"
@@ -42,7 +44,17 @@ TESTS: dict[str, tuple[str, str]] = {
     "right_and_asks_again_when_it_has_failed": (
         IN_A_TASK
         + f"await asyncio.sleep(1.0)\ntry:\n    {FREE}finally:\n    task.cancel()\n"
-        + "    await asyncio.wait({task})\n    await fake_vllm.aio.until_freed()\n",
+        + "    await asyncio.wait({task})\n    await fake_vllm.aio.until_freed(timeout=1)\n",
+        RIGHT,
+    ),
+    # LangChain leaves the stream of a reader open that is cancelled between two chunks.
+    "right_although_the_wait_in_its_clean_up_fails": (
+        READ.replace("async for _ in chain.astream({})", "async for _ in opened[0]").replace(
+            "            pass", "            await asyncio.sleep(0.05)"
+        )
+        + "opened = [chain.astream({})]\ntask = asyncio.create_task(read())\n"
+        + f"await asyncio.sleep(1.0)\ntry:\n    {FREE}finally:\n    task.cancel()\n"
+        + "    await asyncio.wait({task})\n    await fake_vllm.aio.until_freed(timeout=1)\n",
         RIGHT,
     ),
     "wait_for_and_asks_at_once": (
@@ -126,6 +138,11 @@ def test_a_test_that_asks_the_server(name: str, results: tuple[list[dict[str, An
     except Wrong as wrong:
         said = str(wrong)
     assert re.search(TESTS[name][1], said), f"{said}: {mine}"
+
+
+def test_a_wait_for_the_fake_that_fails_ends_before_the_limit_of_a_test() -> None:
+    waits = inspect.signature(FakeVllm.until_freed).parameters["timeout"].default
+    assert waits + 2 < LIMIT
 
 
 @pytest.mark.parametrize(
