@@ -25,6 +25,8 @@ def main(arguments: list[str] | None = None) -> None:
     _check_names(known, line.arguments)
     options = vars(parser.parse_args(line.arguments))
     command = options.pop("command", None)
+    if line.model == "":
+        _fail("--model: name a model, or leave it out.")
     if line.model is not None:
         if command == "record":
             options["model"] = line.model  # `translate` took it for vLLM's own

@@ -11,7 +11,8 @@ class CommandLine:
 
     Attributes:
         arguments: the arguments that fake-vllm understands.
-        model: the model that `serve MODEL` or `--model` names. None: neither does.
+        model: the model that `serve MODEL` or `--model` names. None: neither is there. Empty: no
+            name follows.
         ignored: the flags without an effect.
     """
 
@@ -46,7 +47,8 @@ def translate(
             name = name.replace("_", "-")
             argument = name + assigned + value
         if name == "--model":
-            line.model = value if assigned else rest.pop(0) if rest else None
+            named = rest and not rest[0].startswith("-")
+            line.model = value if assigned else rest.pop(0) if named else ""
         elif name in several and not assigned:
             while rest and not rest[0].startswith("-"):
                 line.arguments.append(f"{name}={rest.pop(0)}")
