@@ -69,6 +69,7 @@ html_show_sourcelink = False
 html_show_sphinx = False
 html_show_copyright = False
 html_theme_options = {"top_of_page_buttons": [], "navigation_with_keys": True}
+highlight_language = "none"  # of a block that names none: commands, files, drawings
 pygments_style = "default"
 pygments_dark_style = "github-dark"
 copybutton_prompt_text = r"\$ |>>> |\.\.\. "
