@@ -118,7 +118,8 @@ def test_a_server_serves_and_stops_and_its_log_is_kept(quiet: Console) -> None:
         assert server.url.endswith("/v1")
         port = int(server.url.split(":")[2].removesuffix("/v1"))
         assert running(port) == server.url
-        assert {each.nice() for each in tree(server.pid)} == {serve.SHARE}
+        mine = psutil.Process().nice()
+        assert {each.nice() for each in tree(server.pid)} == {max(mine, serve.SHARE)}
         file = server.file
     assert running(port) is None
     assert file.name == "a-stand-in.log"
