@@ -22,6 +22,7 @@ import httpx
 import httpx2
 import openai
 import pytest
+from langchain_core.callbacks import AsyncCallbackHandler
 from langchain_core.messages import HumanMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
@@ -497,6 +498,51 @@ def test_a_chain_that_an_outer_time_out_ends_frees_the_server_without_the_collec
         asyncio.run(leave())
     finally:
         gc.enable()
+
+
+class CancelsAfterAToken(AsyncCallbackHandler):
+    """Cancels a task after its fifth token, and some turns of the loop."""
+
+    def __init__(self, turns: int) -> None:
+        self.turns = turns
+        self.tokens = 0
+        self.reader: asyncio.Task[None] | None = None
+
+    async def on_llm_new_token(self, token: str | list[Any], **kwargs: Any) -> None:
+        self.tokens += 1
+        if self.tokens == 5:
+            self._cancel_after(self.turns)
+
+    def _cancel_after(self, turns: int) -> None:
+        if turns:
+            asyncio.get_running_loop().call_soon(self._cancel_after, turns - 1)
+        elif self.reader is not None:
+            self.reader.cancel()
+
+
+def test_a_cancelled_reader_of_a_bounded_chain_frees_the_server_though_its_task_is_kept(
+    server: FakeVllm,
+) -> None:
+    """Without `bounded`, one of these moments leaves the stream to the task's traceback."""
+    chain = ChatPromptTemplate.from_messages([("human", "{q}")]) | chat(server)
+
+    async def read(handler: CancelsAfterAToken) -> None:
+        stream = chain.astream({"q": "Why?"}, {"callbacks": [handler]})
+        async for _ in bounded(stream, None):
+            pass
+
+    async def leave() -> None:
+        handlers = [CancelsAfterAToken(turns) for turns in range(12)]
+        for handler in handlers:
+            handler.reader = asyncio.create_task(read(handler))
+        ends = await asyncio.gather(
+            *(handler.reader for handler in handlers if handler.reader), return_exceptions=True
+        )
+        assert all(isinstance(end, asyncio.CancelledError) for end in ends)
+        assert await asyncio.to_thread(freed_within, server, 10)
+
+    server.clear()
+    asyncio.run(leave())
 
 
 def test_a_budget_that_is_used_up_before_the_request_leaves_no_open_socket(
