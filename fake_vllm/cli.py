@@ -22,11 +22,11 @@ def main(arguments: list[str] | None = None) -> None:
     known = [option for action in parser._actions for option in action.option_strings]
     several = [action.option_strings[0] for action in parser._actions if _is_list(action)]
     line = translate(sys.argv[1:] if arguments is None else arguments, known, several)
+    if line.model == "":
+        _fail("The name of the model is empty; write one after --model or serve, or leave it out.")
     _check_names(known, line.arguments)
     options = vars(parser.parse_args(line.arguments))
     command = options.pop("command", None)
-    if line.model == "":
-        _fail("--model: name a model, or leave it out.")
     if line.model is not None:
         if command == "record":
             options["model"] = line.model  # `translate` took it for vLLM's own

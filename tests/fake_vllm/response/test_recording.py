@@ -91,9 +91,13 @@ def test_the_command_asks_for_the_model_that_it_names(
         (["http://127.0.0.1:9/v1", "--out", "x.json"], "Is the server there?"),
         (["nowhere", "--out", "x.json"], "is not the address of an endpoint"),
         (["http://127.0.0.1:9/v1"], "--out"),
-        (["http://127.0.0.1:9/v1", "--out", "x.json", "--model"], "--model: name a model"),
-        (["http://127.0.0.1:9/v1", "--model", "--out", "x.json"], "--model: name a model"),
-        (["http://127.0.0.1:9/v1", "--out", "x.json", "--model="], "--model: name a model"),
+        (["http://127.0.0.1:9/v1", "--out", "x.json", "--model"], "name of the model is empty"),
+        (["http://127.0.0.1:9/v1", "--model", "--out", "x.json"], "name of the model is empty"),
+        (
+            ["http://127.0.0.1:9/v1", "--model", "-x", "--out", "x.json"],
+            "name of the model is empty",
+        ),
+        (["http://127.0.0.1:9/v1", "--out", "x.json", "--model="], "name of the model is empty"),
     ],
 )
 def test_a_stream_that_cannot_be_recorded_is_one_sentence(arguments: list[str], says: str) -> None:
