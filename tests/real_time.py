@@ -9,10 +9,10 @@ ROOT = Path(__file__).parents[1]
 _IMPORTED = set(
     """
     subprocess multiprocessing socketserver http.server uvicorn CliRunner drills Fake FakeVllm
-    bundled processes relay scripted played stacks runs Endpoint
+    bundled processes relay scripted played stacks runs Endpoint checked own_tests
     """.split()
 )
-"""What a module imports when it starts a process, opens a socket or asks a server."""
+"""What a module imports when it starts a process, opens a socket, asks a server or checks answers."""
 _CALLED = {"time.sleep", "socket.socket", "socket.create_server", "asyncio.start_server"}
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_timeout
 from pytest_rerunfailures import _remove_cached_results_from_failed_fixtures
 
 from tests.plain_sleep import PlainSleep
@@ -97,10 +98,21 @@ def _depends_on_the_machine(item: pytest.Item) -> bool:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup() -> None:
+def pytest_runtest_setup(item: pytest.Item) -> None:
     global _is_red
     _is_red = False
     _sleeper.start_anew()
+    if getattr(item, "execution_count", 1) > 1:
+        _limit_again(item)
+
+
+def _limit_again(item: pytest.Item) -> None:
+    """Set the timer of pytest-timeout, which stops at a failure, for a further try."""
+    if not item.config.pluginmanager.hasplugin("timeout"):
+        return
+    settings = pytest_timeout._get_item_settings(item)
+    if settings.timeout and not settings.func_only:
+        item.config.hook.pytest_timeout_set_timer(item=item, settings=settings)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -81,6 +81,29 @@ def test_only_a_failure_while_the_machine_stands_still_is_tried_again(
     assert set(re.findall(r"test_it\[(.*)\]", no_verdict)) == {"always fails late"}
 
 
+SLOW = """
+@pytest.mark.timeout(1)
+@pytest.mark.parametrize("name", tries)
+def test_it(name):
+    sleeper.busy = "The machine stood still for 0.8 s."
+    if next(tries[name], None):
+        raise AssertionError
+    time.sleep(4)
+"""
+
+
+def test_each_try_of_a_test_has_the_time_that_its_limit_gives(pytester: pytest.Pytester) -> None:
+    """The timer stops at the first failure."""
+    head = INNER.partition("@pytest")[0]
+    tries = "tries = {'fails once': iter([True]), 'is slow': iter([])}"
+    outcomes, no_verdict = played(
+        pytester, f"import subprocess\nimport time\n{head}\n{tries}\n{SLOW}"
+    )
+    assert set(outcomes) == {"fails once", "is slow"}
+    assert [each[-1] for each in outcomes.values()] == ["SKIPPED", "SKIPPED"]
+    assert no_verdict.count("Timeout (>1.0s)") >= 2
+
+
 FIXTURE = """
 @pytest.fixture(scope="module")
 def of_the_module():
@@ -303,6 +326,7 @@ def test_a_test_without_a_verdict_is_among_the_last_failures(pytester: pytest.Py
         ("stream_lab/doctor/test_hostile_servers.py", True),  # by its helper
         ("stream_deadline/test_http2.py", True),  # by its helper
         ("stream_deadline/test_left_behind.py", True),
+        ("stream_lab/course/test_notebook_06.py", True),  # its checkers play servers and tests
         ("stream_deadline/test_budget.py", False),
         ("stream_deadline/test_transport.py", False),  # its clock is moved by hand
         ("stream_lab/lint/test_rules.py", False),  # its helpers have the words in texts

@@ -118,10 +118,10 @@ def test_an_asynchronous_client_that_is_cancelled_frees_the_slot(fake: FakeVllm)
                 await asyncio.wait_for(message, 0.3)
 
     asyncio.run(talk())
-    for number in (0, 1):
-        entry = fake.wait_for(lambda entry: entry.slot_freed, timeout=5)
-        entry = fake.requests[number]
-        assert (entry.end, entry.tokens_after_left) == ("client left", 0)
+    fake.wait_for(lambda entry: entry.number == 1 and entry.slot_freed is not None)
+    fake.wait_for(lambda entry: entry.number == 2 and entry.slot_freed is not None)
+    ends = [(entry.end, entry.tokens_after_left) for entry in fake.requests]
+    assert ends == [("client left", 0)] * 2
 
 
 def test_clients_see_errors_as_their_own(fake: FakeVllm, client: "Anthropic") -> None:
