@@ -272,7 +272,7 @@ await lesson.check("2", end_of_the_call, recording, limit)
 # everything that it uses.
 #
 # The fixture `model_class` is attempt 1, and then attempt 2. The fixture `fake_vllm` is a fake with an address; it plays the scenario in
-# the marker. A test may be `async`, and is ended after five seconds.
+# the marker. A test may be `async`, and is ended after 12 seconds.
 
 
 # %% tags=["exercise"]

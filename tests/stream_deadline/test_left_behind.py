@@ -520,8 +520,9 @@ class CancelsAfterAToken(AsyncCallbackHandler):
             self.reader.cancel()
 
 
+@pytest.mark.parametrize("pause", [None, 0.05], ids=["within a pull", "between two pulls"])
 def test_a_cancelled_reader_of_a_bounded_chain_frees_the_server_though_its_task_is_kept(
-    server: FakeVllm,
+    server: FakeVllm, pause: float | None
 ) -> None:
     """Without `bounded`, one of these moments leaves the stream to the task's traceback."""
     chain = ChatPromptTemplate.from_messages([("human", "{q}")]) | chat(server)
@@ -529,7 +530,8 @@ def test_a_cancelled_reader_of_a_bounded_chain_frees_the_server_though_its_task_
     async def read(handler: CancelsAfterAToken) -> None:
         stream = chain.astream({"q": "Why?"}, {"callbacks": [handler]})
         async for _ in bounded(stream, None):
-            pass
+            if pause is not None:
+                await asyncio.sleep(pause)
 
     async def leave() -> None:
         handlers = [CancelsAfterAToken(turns) for turns in range(12)]

@@ -10,7 +10,7 @@ import pytest
 
 from stream_lab.course.exercise import Wrong
 from stream_lab.course.exercises.notebook_06 import judge
-from stream_lab.course.own_tests import MARK, outcome_of, play
+from stream_lab.course.own_tests import LIMIT, MARK, outcome_of, play
 from stream_lab.course.store import MARKER
 from stream_lab.experiment.trace import Recording
 from tests.stream_lab.course.checked import OPEN, RIGHT, checked, from_cell
@@ -212,6 +212,11 @@ def test_a_test_of_the_readers_own(name: str, results: tuple[list[dict[str, Any]
     except Wrong as wrong:
         said = str(wrong)
     assert re.search(OWN_TESTS[name][2], said), said
+
+
+def test_the_notebook_says_when_a_test_is_ended() -> None:
+    source = Path(__file__).parents[3] / "notebooks" / "source" / "06_the_elapsed_time_fix.py"
+    assert f"is ended after {LIMIT:g} seconds" in source.read_text(encoding="utf-8")
 
 
 def test_the_cell_becomes_a_file_beside_the_notebook(

@@ -33,7 +33,7 @@ exercise(
     ),
     idea="A coroutine that reads the chain and ignores its errors, as a task; "
     "`await asyncio.sleep(1)`; the assertion; and a `finally` that cancels the task.",
-    limit=40.0,
+    limit=70.0,
 )
 async def test_of_the_server(answer: Any) -> None:
     """Accept a test that is red for attempt 1, and looks at no error."""
