@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_timeout
 from pytest_rerunfailures import _remove_cached_results_from_failed_fixtures
 
 from tests.plain_sleep import PlainSleep
@@ -108,9 +107,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 def _limit_again(item: pytest.Item) -> None:
     """Set the timer of pytest-timeout, which stops at a failure, for a further try."""
-    if not item.config.pluginmanager.hasplugin("timeout"):
+    timeout: Any = item.config.pluginmanager.get_plugin("timeout")
+    if timeout is None:
         return
-    settings = pytest_timeout._get_item_settings(item)
+    settings = timeout._get_item_settings(item)
     if settings.timeout and not settings.func_only:
         item.config.hook.pytest_timeout_set_timer(item=item, settings=settings)
 

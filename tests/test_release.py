@@ -21,7 +21,7 @@ import set_version  # noqa: E402
 from release import advisories, bill_of_materials, install_matrix, pythons, rebuild  # noqa: E402
 from release.changelog import Release, faults, releases  # noqa: E402
 from release.checks import FAILED, NOT_HERE, OK, Check, status  # noqa: E402
-from release.distributions import DISTRIBUTIONS, version  # noqa: E402
+from release.distributions import DISTRIBUTIONS, described, version  # noqa: E402
 from release.pins import locks  # noqa: E402
 
 TODAY = datetime.date(2026, 11, 27)
@@ -76,10 +76,15 @@ class TestTheRows:
     def test_no_test_imports_a_package_that_its_row_lacks(self, name: str) -> None:
         selection = install_matrix.selections()[name]
         there = {selection.distribution, *selection.beside, *selection.needs}
-        if selection.distribution == "stream-lab":
-            there |= {"stream-deadline", "fake-vllm"}  # its dependencies
-        watched = ("stream-deadline", "fake-vllm", "stream-lab", "pytest-rerunfailures")
-        lacking = {each.replace("-", "_") for each in watched if each not in there}
+        (distribution,) = (each for each in DISTRIBUTIONS if each.name == selection.distribution)
+        project = described(distribution)
+        extras = project.get("optional-dependencies", {}).values()
+        needed = [*project["dependencies"], *(each for extra in extras for each in extra)]
+        depends = {re.split(r"[\[>~=!<]", each)[0] for each in needed}
+        # What the project's own environment has beside the dependencies, so nothing else shows it.
+        watched = {re.split(r"[\[>]", each)[0] for each in install_matrix.stated()}
+        watched |= {each.name for each in DISTRIBUTIONS}
+        lacking = {each.replace("-", "_") for each in watched - there - depends}
         for each in selection.tests:
             place = ROOT / "tests" / each
             files = [place] if place.is_file() else sorted(place.rglob("*.py"))

@@ -72,11 +72,18 @@ def selections() -> dict[str, Selection]:
 
 def test_requirements(selection: Selection) -> list[str]:
     """Return the requirements of a selection with the bounds that the project states for them."""
-    groups = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["dependency-groups"]
-    stated = [each for each in groups["dev"] if isinstance(each, str)]
-    stated += described(DISTRIBUTIONS[-1])["optional-dependencies"]["lab"]
     return [
-        next(each for each in stated if each.partition(">")[0] == name) for name in selection.needs
+        next(each for each in stated() if each.partition(">")[0] == name)
+        for name in selection.needs
+    ]
+
+
+def stated() -> list[str]:
+    """Return the requirements of the group `dev` and of the laboratory's extra `lab`."""
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["dependency-groups"]
+    return [
+        *(each for each in groups["dev"] if isinstance(each, str)),
+        *described(DISTRIBUTIONS[-1])["optional-dependencies"]["lab"],
     ]
 
 
