@@ -1,7 +1,7 @@
 """Which test files start processes, open sockets or wait, and so depend on the machine."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -27,20 +27,24 @@ def _depends(file: Path, seen: set[Path]) -> bool:
         return False
     seen.add(file)
     tree = ast.parse(file.read_text(encoding="utf-8"))
-    names = set(_imported(tree))
+    names = set(imported(ast.walk(tree)))
     called = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
     parts = {part for name in names for part in (name, *name.split("."))}
     if parts & _IMPORTED or called & _CALLED:
         return True
-    helpers = (name for name in names if name.startswith("tests."))
-    return any(
-        _depends(ROOT.joinpath(*name.split(".")).with_suffix(".py"), seen) for name in helpers
-    )
+    return any(_depends(helper, seen) for helper in helpers(names))
 
 
-def _imported(tree: ast.Module) -> Iterator[str]:
-    """Yield the modules and the names that a module imports, wherever it does."""
-    for node in ast.walk(tree):
+def helpers(names: Iterable[str]) -> Iterator[Path]:
+    """Yield the files of the tests' own modules among imported names; some may not exist."""
+    for name in names:
+        if name.startswith("tests."):
+            yield ROOT.joinpath(*name.split(".")).with_suffix(".py")
+
+
+def imported(nodes: Iterable[ast.AST]) -> Iterator[str]:
+    """Yield the modules and the names that statements of a module import."""
+    for node in nodes:
         if isinstance(node, ast.Import):
             yield from (each.name for each in node.names)
         elif isinstance(node, ast.ImportFrom):

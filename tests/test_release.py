@@ -24,6 +24,8 @@ from release.checks import FAILED, NOT_HERE, OK, Check, status  # noqa: E402
 from release.distributions import DISTRIBUTIONS, described, version  # noqa: E402
 from release.pins import locks  # noqa: E402
 
+from tests.real_time import helpers, imported  # noqa: E402
+
 TODAY = datetime.date(2026, 11, 27)
 OPEN = Release("Unreleased", None, ())
 
@@ -31,16 +33,10 @@ OPEN = Release("Unreleased", None, ())
 def imported_by(file: Path, seen: set[Path]) -> set[str]:
     """The packages that a module of the tests and its helpers import."""
     seen.add(file)
-    names = set()
-    for node in ast.parse(file.read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.Import):
-            names |= {each.name for each in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names |= {node.module, *(f"{node.module}.{each.name}" for each in node.names)}
+    names = set(imported(ast.parse(file.read_text(encoding="utf-8")).body))
     found = {name.partition(".")[0] for name in names}
-    for name in names:
-        helper = ROOT.joinpath(*name.split(".")).with_suffix(".py")
-        if name.startswith("tests.") and helper.is_file() and helper not in seen:
+    for helper in helpers(names):
+        if helper.is_file() and helper not in seen:
             found |= imported_by(helper, seen)
     return found
 

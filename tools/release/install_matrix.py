@@ -72,9 +72,9 @@ def selections() -> dict[str, Selection]:
 
 def test_requirements(selection: Selection) -> list[str]:
     """Return the requirements of a selection with the bounds that the project states for them."""
+    known = stated()
     return [
-        next(each for each in stated() if each.partition(">")[0] == name)
-        for name in selection.needs
+        next(each for each in known if each.partition(">")[0] == name) for name in selection.needs
     ]
 
 
